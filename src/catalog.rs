@@ -1,0 +1,3 @@
+//! What can be called.
+pub mod method;
+pub use self::method::{BodyRule, Call, Exposure, Method, PermissionRule};

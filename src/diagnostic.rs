@@ -1,0 +1,287 @@
+//! What is wrong with a file: what, where, and what to do next.
+//!
+//! Loading never stops at the first mistake. Every loader takes a [`Report`], adds what it finds and goes on;
+//! the caller asks [`Report::is_fatal`] once, at the end. A diagnostic names its file and line, underlines the
+//! text it speaks of, and carries a `help` line whenever there is a next step to name.
+//!
+//! Wording follows rustc: no capital, no full stop, the user's own text in backticks.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde::Serialize;
+
+/// A file as it was read, kept while it is loaded so that diagnostics can quote it.
+#[derive(Debug)]
+pub struct Source {
+    /// The path as the user would type it.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Source {
+    /// A source from text that is already in memory.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { path: path.into(), text: text.into() })
+    }
+
+    /// The 1-based line of a byte offset.
+    pub fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    fn column(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or_default();
+        before.rsplit('\n').next().unwrap_or_default().chars().count() + 1
+    }
+}
+
+/// A stretch of a source: byte offsets, end exclusive.
+#[derive(Clone)]
+pub struct Span {
+    /// The file.
+    pub source: Arc<Source>,
+    /// The bytes within it.
+    pub range: Range<usize>,
+}
+
+impl Span {
+    /// File and line, the form kept beside compiled policy: `policies/allow/projects/demo.yaml:7`.
+    pub fn place(&self) -> Place {
+        Place {
+            file: self.source.path.display().to_string().into(),
+            line: self.source.line(self.range.start),
+        }
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.place())
+    }
+}
+
+/// Where a rule was written: what is left of a [`Span`] once the file's text is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The path as the user would type it.
+    pub file: Arc<str>,
+    /// 1-based line.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.file, self.line)
+    }
+}
+
+/// How much a diagnostic matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// Probably a mistake; loading goes on.
+    Warning,
+    /// What was written cannot be used: nothing of the tree is.
+    Error,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// Where, or `None` where the trouble is the file as a whole.
+    pub span: Option<Span>,
+    /// The file, where there is no text to underline (it is missing or cannot be read).
+    pub file: Option<PathBuf>,
+    /// What to do next.
+    pub help: Option<String>,
+    /// Another place that belongs to it, with what it is.
+    pub related: Option<(Span, String)>,
+}
+
+impl Diagnostic {
+    /// Adds the next step.
+    pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a second place, say the first of two rules that conflict.
+    pub fn related(&mut self, span: &Span, label: impl Into<String>) -> &mut Self {
+        self.related = Some((span.clone(), label.into()));
+        self
+    }
+}
+
+/// Everything found while loading, in the order it was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// An empty report.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an error at a place.
+    pub fn error(&mut self, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, Some(span.clone()), None, message.into())
+    }
+
+    /// Adds a warning at a place.
+    pub fn warning(&mut self, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, Some(span.clone()), None, message.into())
+    }
+
+    /// Adds a note at a place.
+    pub fn note(&mut self, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Note, Some(span.clone()), None, message.into())
+    }
+
+    /// Adds an error about a file as a whole.
+    pub fn file_error(&mut self, file: &Path, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, None, Some(file.to_owned()), message.into())
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        span: Option<Span>,
+        file: Option<PathBuf>,
+        message: String,
+    ) -> &mut Diagnostic {
+        let diagnostic = Diagnostic { severity, message, span, file, help: None, related: None };
+        self.diagnostics.push_mut(diagnostic)
+    }
+
+    /// Whether anything was found that forbids using what was loaded.
+    pub fn is_fatal(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many diagnostics have this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+
+    /// Every diagnostic, in the order found.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// Takes over another report's diagnostics.
+    pub fn absorb(&mut self, other: Self) {
+        self.diagnostics.extend(other.diagnostics);
+    }
+
+    /// The report as text for a terminal or a log: one block per diagnostic, with the lines it speaks of.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for diagnostic in &self.diagnostics {
+            text.push_str(&diagnostic.render(&renderer));
+            text.push_str("\n\n");
+        }
+        text
+    }
+
+    /// The report as JSON values, one object per diagnostic.
+    pub fn to_json(&self) -> Vec<serde_json::Value> {
+        self.diagnostics.iter().map(Diagnostic::to_json).collect()
+    }
+}
+
+impl Diagnostic {
+    fn render(&self, renderer: &Renderer) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let title = level.primary_title(self.message.as_str());
+        let mut group = match (&self.span, &self.file) {
+            (Some(span), _) => {
+                let path = span.source.path.display().to_string();
+                let snippet = Snippet::source(span.source.text.as_str())
+                    .path(path)
+                    .annotation(AnnotationKind::Primary.span(span.clamped()));
+                title.element(snippet)
+            }
+            (None, Some(file)) => title.element(annotate_snippets::Origin::path(file.display().to_string())),
+            (None, None) => Group::with_title(title),
+        };
+        if let Some((span, label)) = &self.related {
+            let snippet = Snippet::source(span.source.text.as_str())
+                .path(span.source.path.display().to_string())
+                .annotation(AnnotationKind::Primary.span(span.clamped()));
+            group = group.element(Level::NOTE.message(label.as_str())).element(snippet);
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.render(&[group])
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let place = |span: &Span| {
+            serde_json::json!({
+                "file": span.source.path.display().to_string(),
+                "line": span.source.line(span.range.start),
+                "column": span.source.column(span.range.start),
+            })
+        };
+        let mut object = serde_json::json!({
+            "severity": self.severity,
+            "message": self.message,
+        });
+        let members = [
+            (
+                "place",
+                match (&self.span, &self.file) {
+                    (Some(span), _) => Some(place(span)),
+                    (None, Some(file)) => Some(serde_json::json!({ "file": file.display().to_string() })),
+                    (None, None) => None,
+                },
+            ),
+            ("help", self.help.clone().map(Into::into)),
+            (
+                "related",
+                self.related
+                    .as_ref()
+                    .map(|(span, label)| serde_json::json!({ "message": label, "place": place(span) })),
+            ),
+        ];
+        if let Some(object) = object.as_object_mut() {
+            for (name, value) in members {
+                if let Some(value) = value {
+                    object.insert(name.to_owned(), value);
+                }
+            }
+        }
+        object
+    }
+}
+
+impl Span {
+    /// The range cut down to one line: a value that spans a block underlines its first line.
+    fn clamped(&self) -> Range<usize> {
+        let text = self.source.text.as_str();
+        let start = self.range.start.min(text.len());
+        let end = self.range.end.clamp(start, text.len());
+        let line_end = text.get(start..end).and_then(|slice| slice.find('\n')).map_or(end, |at| start + at);
+        let trimmed = text.get(start..line_end).map_or(line_end, |slice| start + slice.trim_end().len());
+        start..trimmed.max(start)
+    }
+}

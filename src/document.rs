@@ -1,0 +1,323 @@
+//! A YAML or JSON file as a tree in which every value knows where it was written.
+//!
+//! Every file that opgate reads (config, service, iam rules, roles, policies, hierarchy, groups) goes through here,
+//! so all of them refuse the same things (duplicate keys, unbounded aliases, several documents) and all of their
+//! mistakes are reported alike. Decoding into a struct with serde would stop at a file's first mistake; here a
+//! loader asks a [`Fields`] for what it needs, gets `None` and a diagnostic for what is missing or of the wrong
+//! kind, and goes on.
+
+mod fields;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+pub use self::fields::{Fields, Spelling, nearest};
+use crate::diagnostic::{Report, Source, Span};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it was written.
+    pub span: Span,
+    /// What was written.
+    pub value: Value,
+}
+
+/// What a node holds. YAML's implicit types (YAML 1.2 core schema), JSON's types.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// Reads a file and parses it. What goes wrong is in the report.
+pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
+    match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => parse(&Source::new(path, text), report),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                report
+                    .file_error(path, format!("the file is not UTF-8 (at byte {at})"))
+                    .help("save it as UTF-8");
+                None
+            }
+        },
+        Err(error) => {
+            report.file_error(path, format!("cannot read the file: {error}"));
+            None
+        }
+    }
+}
+
+/// Parses one document, YAML or JSON. What goes wrong is in the report.
+pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
+    match serde_saphyr::from_str_with_options::<Spanned<Tree>>(&source.text, options()) {
+        Ok(tree) => Some(tree.into_node(source)),
+        Err(error) => {
+            let error = error.without_snippet();
+            let range = error.location().map_or(0..0, |location| range_of(source, location));
+            // The library repeats the position in its text; the snippet shows it already.
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            let message = match message.strip_prefix("duplicate mapping key: ") {
+                Some(rest) => format!("`{}` is given twice", rest.split(',').next().unwrap_or(rest)),
+                None => message.to_owned(),
+            };
+            report.error(&Span { source: source.clone(), range }, message);
+            None
+        }
+    }
+}
+
+fn options() -> serde_saphyr::Options {
+    let mut options = serde_saphyr::Options::default();
+    options.with_snippet = false;
+    // `yes`, `on` and the like stay strings, as in YAML 1.2 and in what gcloud writes.
+    options.strict_booleans = true;
+    // Merge keys would make a span point at text that says something else.
+    options.merge_keys = serde_saphyr::MergeKeyPolicy::Error;
+    // Aliases are a convenience of hand-written files; a file that lives on them is an attack.
+    options.alias_limits.max_total_replayed_events = 100_000;
+    let mut budget = serde_saphyr::Budget::default();
+    // A policy with a million bindings is one that we promise to load.
+    budget.max_events = 100_000_000;
+    budget.max_nodes = 50_000_000;
+    budget.max_total_scalar_bytes = 1 << 30;
+    budget.max_documents = 1;
+    options.budget = Some(budget);
+    options
+}
+
+fn range_of(source: &Source, location: serde_saphyr::Location) -> std::ops::Range<usize> {
+    let span = location.span();
+    if let (Some(offset), Some(length)) = (span.byte_offset(), span.byte_len()) {
+        let (start, length) = (offset as usize, length as usize);
+        return start..start + length;
+    }
+    // Without byte offsets there is at least the line.
+    let line = usize::try_from(location.line()).unwrap_or(1).max(1);
+    let start: usize = source.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let length = source.text.get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
+    start..start + length
+}
+
+impl Node {
+    /// The kind of value, with its article, for messages: `a string`, `a list`.
+    pub fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Integer(_) | Value::Float(_) => "a number",
+            Value::String(_) => "a string",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    fn wrong_kind(&self, expected: &str, report: &mut Report) {
+        let kind = self.kind();
+        let diagnostic = report.error(&self.span, format!("expected {expected}, found {kind}"));
+        if expected == "a string"
+            && matches!(self.value, Value::Bool(_) | Value::Integer(_) | Value::Float(_))
+        {
+            diagnostic.help("put it in quotes to make it a string");
+        }
+    }
+
+    /// The string, or a diagnostic.
+    pub fn string(&self, report: &mut Report) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => {
+                self.wrong_kind("a string", report);
+                None
+            }
+        }
+    }
+
+    /// The boolean, or a diagnostic.
+    pub fn boolean(&self, report: &mut Report) -> Option<bool> {
+        match self.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.wrong_kind("`true` or `false`", report);
+                None
+            }
+        }
+    }
+
+    /// The whole number, or a diagnostic.
+    pub fn integer(&self, report: &mut Report) -> Option<i64> {
+        match self.value {
+            Value::Integer(value) => Some(value),
+            _ => {
+                self.wrong_kind("a whole number", report);
+                None
+            }
+        }
+    }
+
+    /// The items of a list, or a diagnostic.
+    pub fn list(&self, report: &mut Report) -> Option<&[Node]> {
+        match &self.value {
+            Value::List(items) => Some(items),
+            _ => {
+                self.wrong_kind("a list", report);
+                None
+            }
+        }
+    }
+
+    /// The strings of a list, each with its node; items of another kind are reported and left out.
+    pub fn strings<'n>(&'n self, report: &mut Report) -> Vec<(&'n str, &'n Node)> {
+        let items = self.list(report).unwrap_or_default();
+        items.iter().filter_map(|item| Some((item.string(report)?, item))).collect()
+    }
+
+    /// The entries of a mapping with string keys, or a diagnostic.
+    pub fn entries(&self, report: &mut Report) -> Option<Vec<(&str, &Node, &Node)>> {
+        match &self.value {
+            Value::Map(entries) => Some(
+                entries.iter().filter_map(|(key, value)| Some((key.string(report)?, key, value))).collect(),
+            ),
+            _ => {
+                self.wrong_kind("a mapping", report);
+                None
+            }
+        }
+    }
+
+    /// The fields of a mapping that has a fixed set of them. `what` names it in messages: `a role`.
+    pub fn fields<'n>(
+        &'n self,
+        what: &'static str,
+        spelling: Spelling,
+        report: &mut Report,
+    ) -> Option<Fields<'n>> {
+        Fields::new(self, what, spelling, report)
+    }
+}
+
+/// The tree as serde hands it over; it becomes a [`Node`] once the source is attached.
+enum Tree {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
+    List(Vec<Spanned<Tree>>),
+    Map(Vec<(Spanned<Tree>, Spanned<Tree>)>),
+}
+
+trait IntoNode {
+    fn into_node(self, source: &Arc<Source>) -> Node;
+}
+
+impl IntoNode for Spanned<Tree> {
+    fn into_node(self, source: &Arc<Source>) -> Node {
+        let span = Span { source: source.clone(), range: range_of(source, self.referenced) };
+        let value = match self.value {
+            Tree::Null => Value::Null,
+            Tree::Bool(value) => Value::Bool(value),
+            Tree::Integer(value) => Value::Integer(value),
+            Tree::Float(value) => Value::Float(value),
+            Tree::String(value) => Value::String(value),
+            Tree::List(items) => Value::List(items.into_iter().map(|item| item.into_node(source)).collect()),
+            Tree::Map(entries) => Value::Map(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.into_node(source), value.into_node(source)))
+                    .collect(),
+            ),
+        };
+        Node { span, value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a YAML or JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree::Integer(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Tree, E> {
+        i64::try_from(value).map(Tree::Integer).map_err(|_| E::custom("the number is too large"))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
+        Ok(Tree::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Tree, E> {
+        Ok(Tree::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Tree, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Tree::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Tree::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The fields of a mapping, asked for one by one; what nobody asked for is an error.
+
+use super::{Node, Value};
+use crate::diagnostic::{Report, Span};
+
+/// How the keys of a file are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// Ours: exactly as documented.
+    Exact,
+    /// Google's: snake_case or lowerCamelCase, as proto JSON accepts both
+    /// (<https://protobuf.dev/programming-guides/json/>).
+    Proto,
+}
+
+/// A mapping being read. Call [`Fields::finish`] at the end: it reports the keys that nobody asked for.
+#[derive(Debug)]
+pub struct Fields<'n> {
+    what: &'static str,
+    spelling: Spelling,
+    span: &'n Span,
+    entries: Vec<(&'n str, &'n Node, &'n Node, bool)>,
+    asked: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn new(
+        node: &'n Node,
+        what: &'static str,
+        spelling: Spelling,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let mut entries: Vec<(&str, &Node, &Node, bool)> = Vec::new();
+        for (key, key_node, value) in node.entries(report)? {
+            // Proto JSON lets one field be written in two ways; both in one mapping is one field given twice.
+            if let Some((_, first, ..)) = entries.iter().find(|(other, ..)| spelling.same(other, key)) {
+                report
+                    .error(&key_node.span, format!("`{key}` is given twice"))
+                    .related(&first.span, "the first is here");
+                continue;
+            }
+            entries.push((key, key_node, value, false));
+        }
+        Some(Self { what, spelling, span: &node.span, entries, asked: Vec::new() })
+    }
+
+    /// The whole mapping's span.
+    pub fn span(&self) -> &'n Span {
+        self.span
+    }
+
+    /// The value of a field, or `None` where it is absent or null.
+    pub fn optional(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.asked.push(name);
+        let spelling = self.spelling;
+        let entry = self.entries.iter_mut().find(|(key, ..)| spelling.same(key, name))?;
+        entry.3 = true;
+        match entry.2.value {
+            Value::Null => None,
+            _ => Some(entry.2),
+        }
+    }
+
+    /// The value of a field that must be there.
+    pub fn required(&mut self, name: &'static str, report: &mut Report) -> Option<&'n Node> {
+        let value = self.optional(name);
+        if value.is_none() {
+            report.error(self.span, format!("{} needs `{name}`", self.what));
+        }
+        value
+    }
+
+    /// The string of a field that may be absent.
+    pub fn optional_string(&mut self, name: &'static str, report: &mut Report) -> Option<&'n str> {
+        self.optional(name)?.string(report)
+    }
+
+    /// The string of a field that must be there.
+    pub fn required_string(&mut self, name: &'static str, report: &mut Report) -> Option<&'n str> {
+        self.required(name, report)?.string(report)
+    }
+
+    /// Accepts fields without looking at their values.
+    pub fn ignore(&mut self, names: &[&'static str]) {
+        for name in names {
+            self.optional(name);
+        }
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub fn finish(self, report: &mut Report) {
+        for (key, key_node, _, taken) in &self.entries {
+            if *taken {
+                continue;
+            }
+            let diagnostic = report.error(&key_node.span, format!("{} has no field `{key}`", self.what));
+            match nearest(key, self.asked.iter().copied()) {
+                Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+                None => diagnostic.help(format!("its fields are {}", quoted(&self.asked))),
+            };
+        }
+    }
+}
+
+impl Spelling {
+    fn same(self, left: &str, right: &str) -> bool {
+        match self {
+            Self::Exact => left == right,
+            Self::Proto => left == right || camel(left).eq(camel(right)),
+        }
+    }
+}
+
+/// The lowerCamelCase of a proto field name, as a stream of characters.
+fn camel(name: &str) -> impl Iterator<Item = char> {
+    let mut raise = false;
+    name.chars().filter_map(move |character| {
+        if character == '_' {
+            raise = true;
+            return None;
+        }
+        Some(if std::mem::take(&mut raise) { character.to_ascii_uppercase() } else { character })
+    })
+}
+
+/// The candidate that a mistyped name most likely meant, or `None` where nothing is near.
+pub fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(typed, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

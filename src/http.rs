@@ -1,0 +1,14 @@
+//! The request model: one strict parse, of which everything else is judged and from which everything is sent.
+//!
+//! A gate is bypassed where it reads a request in one way and the backend in another. So nothing here repairs
+//! anything: what could be read in two ways is refused, and what is forwarded is rebuilt from the parsed [`Request`],
+//! never copied from the wire. Pure: no I/O, no clock, no pingora.
+
+pub mod body;
+pub mod head;
+pub mod headers;
+pub mod path;
+pub mod query;
+pub mod request;
+
+pub use self::path::Path;

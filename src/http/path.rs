@@ -1,0 +1,300 @@
+//! The path, after one strict parse.
+//!
+//! A path is the raw text that was sent (and will be sent) and its segments decoded once. Two readers that differ in
+//! how they merge slashes, resolve dots, cut parameters at `;`, turn `\` into `/` or decode twice must not be able to
+//! disagree about a path that passes here, so every such path is refused (RFC 3986, sections 3.3 and 6.2).
+
+use std::borrow::Cow;
+
+use crate::reason::{Denial, Reason};
+
+/// A path that can be read in one way only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    raw: Box<str>,
+    segments: Vec<Segment>,
+    /// Where the `:verb` begins within `raw`, at the colon.
+    verb: Option<usize>,
+}
+
+/// One segment: the text between two slashes. The last one ends before the verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    start: usize,
+    end: usize,
+    /// The decoded text, where it differs from the raw one.
+    decoded: Option<Box<str>>,
+}
+
+/// Longest path that is read, in bytes.
+pub const MAX_PATH_BYTES: usize = 8 * 1024;
+
+impl Path {
+    /// Parses the path component of a request target.
+    ///
+    /// # Errors
+    /// 400 for every class listed in this module's head, with the offending piece in the detail.
+    pub fn parse(raw: &str) -> Result<Self, Denial> {
+        if raw.len() > MAX_PATH_BYTES {
+            return Err(malformed("the path is longer than 8 KiB"));
+        }
+        let Some(rest) = raw.strip_prefix('/') else {
+            return Err(malformed("the path does not begin with `/`"));
+        };
+        if let Some(bad) = raw.bytes().find(|byte| !is_path_byte(*byte)) {
+            return Err(malformed(format!(
+                "the path holds `{}`, which may not stand in a path",
+                bad.escape_ascii()
+            )));
+        }
+        let last_slash = raw.rfind('/').unwrap_or(0);
+        let verb = raw.rfind(':').filter(|colon| *colon > last_slash);
+        let names_end = verb.unwrap_or(raw.len());
+
+        let mut segments = Vec::with_capacity(8);
+        let mut start = 1;
+        for piece in rest.split('/') {
+            let end = (start + piece.len()).min(names_end);
+            let text = raw.get(start..end).unwrap_or_default();
+            segments.push(Segment { start, end, decoded: decode_segment(text)? });
+            start += piece.len() + 1;
+        }
+        Ok(Self { raw: raw.into(), segments, verb })
+    }
+
+    /// The path as it was sent and will be sent.
+    pub fn as_str(&self) -> &str {
+        &self.raw
+    }
+
+    /// How many segments there are; at least one.
+    pub fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Never: a path has at least one segment. For clippy's sake beside [`Path::len`].
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// A segment as it was sent: what literals of a template are compared with.
+    pub fn raw_segment(&self, index: usize) -> Option<&str> {
+        let segment = self.segments.get(index)?;
+        self.raw.get(segment.start..segment.end)
+    }
+
+    /// A segment, percent-decoded once: what a variable captures.
+    pub fn segment(&self, index: usize) -> Option<&str> {
+        let segment = self.segments.get(index)?;
+        match &segment.decoded {
+            Some(decoded) => Some(decoded),
+            None => self.raw.get(segment.start..segment.end),
+        }
+    }
+
+    /// The text after the last `:` of the last segment (raw, not decoded), or `None` where there is no colon.
+    /// `/v1/operations/a:b:cancel` has the verb `cancel`; `%3Acancel` is not a verb.
+    pub fn verb(&self) -> Option<&str> {
+        self.raw.get(self.verb? + 1..)
+    }
+
+    /// The decoded segments `range`, joined by `/`: the value of a variable that spans them.
+    pub fn join(&self, range: std::ops::Range<usize>) -> Cow<'_, str> {
+        let segments = self.segments.get(range).unwrap_or_default();
+        let contiguous = segments.iter().all(|segment| segment.decoded.is_none());
+        match (segments.first(), segments.last()) {
+            (Some(first), Some(last)) if contiguous => {
+                Cow::Borrowed(self.raw.get(first.start..last.end).unwrap_or_default())
+            }
+            _ => {
+                let texts: Vec<&str> = segments
+                    .iter()
+                    .map(|segment| match &segment.decoded {
+                        Some(decoded) => decoded,
+                        None => self.raw.get(segment.start..segment.end).unwrap_or_default(),
+                    })
+                    .collect();
+                Cow::Owned(texts.join("/"))
+            }
+        }
+    }
+}
+
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::RequestMalformed, detail).told()
+}
+
+/// `pchar` and `/` of RFC 3986, section 3.3, without `;`: servers that cut segments at it read another path.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@%/".contains(&byte)
+}
+
+/// Decodes one segment, or `None` where there was nothing to decode.
+fn decode_segment(text: &str) -> Result<Option<Box<str>>, Denial> {
+    if text.is_empty() {
+        return Err(malformed("the path has an empty segment"));
+    }
+    if !text.contains('%') {
+        refuse_dots(text)?;
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let octet = rest.next().zip(rest.next()).and_then(|(high, low)| hex_octet(high, low));
+        match octet {
+            None => return Err(malformed("the path has a `%` that two hex digits do not follow")),
+            Some(octet @ (b'/' | b'\\' | b';')) => {
+                return Err(malformed(format!("the path holds an encoded `{}`", char::from(octet))));
+            }
+            Some(octet) => bytes.push(octet),
+        }
+    }
+    let decoded =
+        String::from_utf8(bytes).map_err(|_| malformed("the path decodes to something that is not UTF-8"))?;
+    if decoded.chars().any(char::is_control) {
+        return Err(malformed("the path holds an encoded control character"));
+    }
+    if has_encoded_octet(&decoded) {
+        return Err(malformed("the path is percent-encoded twice"));
+    }
+    refuse_dots(&decoded)?;
+    Ok(Some(decoded.into()))
+}
+
+fn refuse_dots(segment: &str) -> Result<(), Denial> {
+    match segment {
+        "." | ".." => Err(malformed("the path has a dot segment")),
+        _ => Ok(()),
+    }
+}
+
+/// The octet that two hex digits name.
+pub(crate) fn hex_octet(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    Some(digit(high)? * 16 + digit(low)?)
+}
+
+/// Whether decoding once more would change the text.
+fn has_encoded_octet(text: &str) -> bool {
+    text.as_bytes().windows(3).any(|window| match window {
+        [b'%', high, low] => hex_octet(*high, *low).is_some(),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refused(raw: &str) -> String {
+        Path::parse(raw).unwrap_err().detail().to_owned()
+    }
+
+    #[test]
+    fn segments_and_verb() {
+        let path = Path::parse("/v1/projects/p/operations/a%20b:c:cancel").unwrap();
+        assert_eq!(path.verb(), Some("cancel"));
+        assert_eq!(path.len(), 5);
+        assert_eq!(path.raw_segment(4), Some("a%20b:c"));
+        assert_eq!(path.segment(4), Some("a b:c"));
+        assert_eq!(path.join(1..5), "projects/p/operations/a b:c");
+        assert_eq!(path.as_str(), "/v1/projects/p/operations/a%20b:c:cancel");
+    }
+
+    #[test]
+    fn an_encoded_colon_is_no_verb() {
+        let path = Path::parse("/v1/operations/o%3Acancel").unwrap();
+        assert_eq!(path.verb(), None);
+        assert_eq!(path.segment(2), Some("o:cancel"));
+    }
+
+    #[test]
+    fn a_colon_before_the_last_slash_is_no_verb() {
+        assert_eq!(Path::parse("/v1/example.com:p/x").unwrap().verb(), None);
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_differently_is_refused() {
+        for raw in [
+            "",
+            "v1/x",
+            "//v1/x",
+            "/v1//x",
+            "/v1/x/",
+            "/",
+            "/v1/./x",
+            "/v1/../x",
+            "/v1/%2e/x",
+            "/v1/.%2E/x",
+            "/v1/x%2Fy",
+            "/v1/x%2fy",
+            "/v1/x%5cy",
+            "/v1/x\\y",
+            "/v1/x%00",
+            "/v1/x%0a",
+            "/v1/x%7f",
+            "/v1/x%c2%85",
+            "/v1/x%",
+            "/v1/x%4",
+            "/v1/x%zz",
+            "/v1/x#y",
+            "/v1/x y",
+            "/v1/x\ty",
+            "/v1/x;y=z",
+            "/v1/x%3By",
+            "/v1/é",
+            "/v1/%c0%af",
+            "/v1/%252e%252e",
+            "/v1/x%252fy",
+            "/v1/:cancel",
+            "/v1/x/:cancel",
+            "/v1/x|y",
+            "/v1/\"x\"",
+            "/v1/..:cancel",
+            "/v1/%2e%2e:cancel",
+        ] {
+            assert_eq!(Path::parse(raw).unwrap_err().reason(), Reason::RequestMalformed, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn the_detail_names_the_trouble() {
+        assert_eq!(refused("/v1//x"), "the path has an empty segment");
+        assert_eq!(refused("/v1/x\u{0}"), "the path holds `\\x00`, which may not stand in a path");
+        assert_eq!(refused("/v1/x%2Fy"), "the path holds an encoded `/`");
+    }
+
+    #[test]
+    fn utf8_is_decoded_once() {
+        let path = Path::parse("/v1/documents/%E2%82%AC").unwrap();
+        assert_eq!(path.segment(2), Some("€"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(raw in ".{0,80}") {
+            if let Ok(path) = Path::parse(&raw) {
+                prop_assert_eq!(path.as_str(), raw);
+            }
+        }
+
+        #[test]
+        fn an_accepted_path_reads_the_same_after_any_normalisation(raw in "/[a-z./%0-9A-F:;\\\\]{0,40}") {
+            if let Ok(path) = Path::parse(&raw) {
+                for index in 0..path.len() {
+                    let segment = path.segment(index).unwrap();
+                    prop_assert!(!segment.is_empty() && segment != "." && segment != "..");
+                    prop_assert!(!segment.contains(['/', '\\', ';', '\0']));
+                    prop_assert!(!has_encoded_octet(segment));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! JSON from strangers, read so that no two readers can disagree about it.
+//!
+//! serde_json keeps the last of two members with one name; another reader may keep the first. Tokens, key sets and
+//! request bodies go through [`parse`], which refuses a repeated name at any depth (RFC 8259, section 4; RFC 8725,
+//! section 2.4), as well as trailing bytes and, as serde_json does, nesting beyond 128.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Parses one JSON text.
+///
+/// # Errors
+/// A syntax error, a repeated member name or trailing bytes, in serde_json's words.
+pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice::<Unambiguous>(text).map(|unambiguous| unambiguous.0)
+}
+
+/// Parses one JSON text that must be an object.
+///
+/// # Errors
+/// As [`parse`], and where the text is of another type.
+pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    match parse(text)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(de::Error::custom("expected an object")),
+    }
+}
+
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Seed).map(Self)
+    }
+}
+
+struct Seed;
+
+impl<'de> DeserializeSeed<'de> for Seed {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        serde_json::Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element_seed(Self)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if object.contains_key(&name) {
+                return Err(de::Error::custom(format_args!(
+                    "member `{}` is given twice",
+                    name.escape_debug()
+                )));
+            }
+            object.insert(name, map.next_value_seed(Self)?);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_members_are_refused_at_any_depth() {
+        assert!(parse(br#"{"a":1,"a":2}"#).is_err());
+        assert!(parse(br#"{"a":[{"b":{"c":1,"c":1}}]}"#).is_err());
+        // An escape does not hide the repetition.
+        assert!(parse(br#"{"name":1,"n\u0061me":2}"#).is_err());
+        assert!(parse(br#"{"a":{"b":1},"b":2}"#).is_ok());
+    }
+
+    #[test]
+    fn trailing_bytes_and_deep_nesting_are_refused() {
+        assert!(parse(b"{} {}").is_err());
+        assert!(parse(b"{}\0").is_err());
+        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
+        assert!(parse(b" {} \n").is_ok());
+    }
+
+    #[test]
+    fn an_object_is_an_object() {
+        assert!(parse_object(b"[]").is_err());
+        assert!(parse_object(b"\"\"").is_err());
+        assert!(parse_object(b"{}").unwrap().is_empty());
+    }
+}

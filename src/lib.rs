@@ -1,0 +1,8 @@
+//! opgate.
+pub mod catalog;
+pub mod diagnostic;
+pub mod document;
+pub mod http;
+pub mod json;
+pub mod principal;
+pub mod reason;

@@ -1,0 +1,130 @@
+//! Who somebody is, in IAM's words: `user:ana@example.com`, `serviceAccount:ci@p.iam.gserviceaccount.com`,
+//! `principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/ana`.
+//!
+//! Authentication makes principals out of verified claims; policy compares them with the members of bindings. Both
+//! go through the constructors here, so that both write one identity in one way
+//! (<https://cloud.google.com/iam/docs/principal-identifiers>).
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// A principal identifier in its canonical spelling. Emails are in lower case: Google compares them without regard
+/// to case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Principal(Arc<str>);
+
+/// Why a text is no email address that a principal can be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not an email address: it needs exactly one `@` with printable ASCII, no spaces and no `:` or `/` around it"
+)]
+pub struct NotAnEmail;
+
+impl Principal {
+    /// The principal of an email address: a service account under `gserviceaccount.com`, else a user.
+    ///
+    /// # Errors
+    /// Where the text is not exactly one local part, one `@` and one domain of plain ASCII.
+    pub fn from_email(email: &str) -> Result<Self, NotAnEmail> {
+        let email = canonical_email(email)?;
+        let domain = domain_of(&email);
+        let is_service_account = domain == "gserviceaccount.com" || domain.ends_with(".gserviceaccount.com");
+        let kind = if is_service_account { "serviceAccount" } else { "user" };
+        Ok(Self(format!("{kind}:{email}").into()))
+    }
+
+    /// `user:EMAIL`, whatever the domain: how a policy writes it.
+    ///
+    /// # Errors
+    /// As [`Principal::from_email`].
+    pub fn user(email: &str) -> Result<Self, NotAnEmail> {
+        Ok(Self(format!("user:{}", canonical_email(email)?).into()))
+    }
+
+    /// `serviceAccount:EMAIL`.
+    ///
+    /// # Errors
+    /// As [`Principal::from_email`].
+    pub fn service_account(email: &str) -> Result<Self, NotAnEmail> {
+        Ok(Self(format!("serviceAccount:{}", canonical_email(email)?).into()))
+    }
+
+    /// `group:EMAIL`.
+    ///
+    /// # Errors
+    /// As [`Principal::from_email`].
+    pub fn group(email: &str) -> Result<Self, NotAnEmail> {
+        Ok(Self(format!("group:{}", canonical_email(email)?).into()))
+    }
+
+    /// `principal://POOL/subject/SUBJECT`, for a federated identity. `pool` is the name of a workforce or workload
+    /// identity pool, beginning with `iam.googleapis.com/`.
+    pub fn subject(pool: &str, subject: &str) -> Self {
+        Self(format!("principal://{pool}/subject/{subject}").into())
+    }
+
+    /// The identifier as a policy writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The email's domain in lower case, for users and service accounts.
+    pub fn domain(&self) -> Option<&str> {
+        let email = self.0.strip_prefix("user:").or_else(|| self.0.strip_prefix("serviceAccount:"))?;
+        Some(domain_of(email))
+    }
+
+    /// The email, for users and service accounts.
+    pub fn email(&self) -> Option<&str> {
+        self.0.strip_prefix("user:").or_else(|| self.0.strip_prefix("serviceAccount:"))
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+fn canonical_email(email: &str) -> Result<String, NotAnEmail> {
+    let (local, domain) = email.split_once('@').ok_or(NotAnEmail)?;
+    // A second `@` would let `ana@example.com@evil.test` pass for either domain.
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'@' | b':' | b'/' | b'?'))
+    };
+    if plain(local) && plain(domain) { Ok(email.to_ascii_lowercase()) } else { Err(NotAnEmail) }
+}
+
+fn domain_of(email: &str) -> &str {
+    email.split_once('@').map_or("", |(_, domain)| domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails_are_compared_without_case() {
+        assert_eq!(Principal::from_email("Ana@Example.COM"), Principal::user("ana@example.com"));
+    }
+
+    #[test]
+    fn service_accounts_are_told_by_their_domain() {
+        let ci = Principal::from_email("ci@demo.iam.gserviceaccount.com").unwrap();
+        assert_eq!(ci.as_str(), "serviceAccount:ci@demo.iam.gserviceaccount.com");
+        let fake = Principal::from_email("ci@evilgserviceaccount.com").unwrap();
+        assert_eq!(fake.as_str(), "user:ci@evilgserviceaccount.com");
+    }
+
+    #[test]
+    fn a_second_at_sign_is_refused() {
+        for email in
+            ["a@b.c@d.e", "@b.c", "a@", "a", "", "a b@c.d", "a@b c", "a@\u{212a}.c", "a:b@c.d", "a@b/c"]
+        {
+            assert_eq!(Principal::from_email(email), Err(NotAnEmail), "{email:?}");
+        }
+    }
+}

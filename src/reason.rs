@@ -1,0 +1,295 @@
+//! One table: why a request was refused, and everything that follows from it.
+//!
+//! A [`Reason`] decides the HTTP status, the google.rpc code, the ErrorInfo reason, the text the client reads, the
+//! `WWW-Authenticate` challenge and the metric label. No other place maps one to another. The wording of the rows
+//! that Google has is Google's own (measured; AIP-193, AIP-211, google/api/error_reason.proto).
+
+use std::borrow::Cow;
+
+/// What `WWW-Authenticate` says beside the realm (RFC 6750, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// No such header: a credential would not help.
+    None,
+    /// The realm alone: no credential was sent.
+    Realm,
+    /// `error="invalid_token"`.
+    InvalidToken,
+    /// `error="insufficient_scope"` and the scopes that would do.
+    InsufficientScope,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The reason that this row describes.
+    pub reason: Reason,
+    /// HTTP status code.
+    pub status: u16,
+    /// google.rpc.Code name, `error.status` in the body.
+    pub code: &'static str,
+    /// ErrorInfo.reason, also the `reason` label of metrics and the word that decision tests expect.
+    pub name: &'static str,
+    /// ErrorInfo.domain.
+    pub domain: &'static str,
+    /// `error.message`, unless the denial brings its own.
+    pub message: &'static str,
+    /// The challenge of the answer.
+    pub challenge: Challenge,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident = $status:literal $code:literal $name:literal $domain:ident $challenge:ident $message:expr;)*) => {
+        /// Why a request was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the table's order.
+            pub const ALL: &'static [Self] = &[$(Self::$reason),*];
+
+            /// The reason's row.
+            pub fn entry(self) -> &'static Entry {
+                match self {
+                    $(Self::$reason => &Entry {
+                        reason: Self::$reason,
+                        status: $status,
+                        code: $code,
+                        name: $name,
+                        domain: $domain,
+                        message: $message,
+                        challenge: Challenge::$challenge,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+/// The domain of the reasons of google/api/error_reason.proto.
+const GOOGLE: &str = "googleapis.com";
+/// The domain of IAM's own denials.
+const IAM: &str = "iam.googleapis.com";
+/// The domain of reasons that Google's table does not have.
+const OPGATE: &str = "opgate";
+
+const MISSING: &str = "Request is missing required authentication credential. Expected OAuth 2 access token, login \
+    cookie or other valid authentication credential. See \
+    https://developers.google.com/identity/sign-in/web/devconsole-project.";
+const INVALID: &str = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie \
+    or other valid authentication credential. See \
+    https://developers.google.com/identity/sign-in/web/devconsole-project.";
+
+reasons! {
+    /// The head, target or a header can be read in two ways, or in none.
+    RequestMalformed = 400 "INVALID_ARGUMENT" "REQUEST_MALFORMED" OPGATE None "Request is malformed.";
+    /// The query carries a parameter that would change what was judged.
+    QueryParameterRefused = 400 "INVALID_ARGUMENT" "QUERY_PARAMETER_REFUSED" OPGATE None "Request has a query parameter that is not accepted.";
+    /// A body where the method takes none, or a body that says something else than the path.
+    BodyRefused = 400 "INVALID_ARGUMENT" "REQUEST_BODY_REFUSED" OPGATE None "Request body must be empty.";
+    /// The body is larger than the method's bound.
+    BodyTooLarge = 413 "INVALID_ARGUMENT" "REQUEST_BODY_TOO_LARGE" OPGATE None "Request body is too large.";
+    /// The body did not arrive in time.
+    BodyTimeout = 408 "DEADLINE_EXCEEDED" "REQUEST_BODY_TIMEOUT" OPGATE None "Request body did not arrive in time.";
+    /// The head did not arrive in time.
+    HeadTimeout = 408 "DEADLINE_EXCEEDED" "REQUEST_HEAD_TIMEOUT" OPGATE None "Request head did not arrive in time.";
+    /// The head has too many bytes or fields.
+    HeadTooLarge = 431 "INVALID_ARGUMENT" "REQUEST_HEAD_TOO_LARGE" OPGATE None "Request header fields are too large.";
+    /// No exposed method has this path.
+    MethodNotFound = 404 "NOT_FOUND" "METHOD_NOT_FOUND" OPGATE None "Method not found.";
+    /// The path exists under another HTTP method.
+    HttpMethodNotAllowed = 405 "INVALID_ARGUMENT" "HTTP_METHOD_NOT_ALLOWED" OPGATE None "HTTP method is not allowed for this path.";
+    /// No credential was sent.
+    CredentialsMissing = 401 "UNAUTHENTICATED" "CREDENTIALS_MISSING" GOOGLE Realm MISSING;
+    /// A credential was sent that proves nothing.
+    TokenInvalid = 401 "UNAUTHENTICATED" "JWT_TOKEN_INVALID" GOOGLE InvalidToken INVALID;
+    /// The token was good once.
+    TokenExpired = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_EXPIRED" GOOGLE InvalidToken INVALID;
+    /// A token of a kind that is no access token here: an ID token, an unknown `typ`, an opaque string.
+    TokenTypeUnsupported = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_TYPE_UNSUPPORTED" GOOGLE InvalidToken INVALID;
+    /// An authorization scheme other than Bearer.
+    CredentialTypeUnsupported = 401 "UNAUTHENTICATED" "CREDENTIAL_TYPE_UNSUPPORTED" GOOGLE Realm INVALID;
+    /// More than one credential.
+    CredentialsOverloaded = 400 "INVALID_ARGUMENT" "OVERLOADED_CREDENTIALS" GOOGLE None "Request has more than one authentication credential.";
+    /// The token holds none of the scopes that the method accepts.
+    ScopeInsufficient = 403 "PERMISSION_DENIED" "ACCESS_TOKEN_SCOPE_INSUFFICIENT" GOOGLE InsufficientScope "Request had insufficient authentication scopes.";
+    /// No allow policy on the resource or above it grants the permission.
+    PermissionDenied = 403 "PERMISSION_DENIED" "IAM_PERMISSION_DENIED" IAM None "Permission denied.";
+    /// The method is declared, authorized, and not implemented behind this gate.
+    Unimplemented = 501 "UNIMPLEMENTED" "METHOD_UNIMPLEMENTED" OPGATE None "Method is not implemented.";
+    /// Nothing can be decided yet: keys or policy are not loaded.
+    NotReady = 503 "UNAVAILABLE" "GATE_NOT_READY" OPGATE None "The service is currently unavailable.";
+    /// No backend could be reached.
+    UpstreamUnavailable = 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
+    /// The backend did not answer in time.
+    UpstreamTimeout = 504 "DEADLINE_EXCEEDED" "UPSTREAM_TIMEOUT" OPGATE None "Deadline expired before operation could complete.";
+    /// The backend answered something that is not HTTP, or broke off.
+    UpstreamInvalid = 502 "UNAVAILABLE" "UPSTREAM_INVALID" OPGATE None "The service sent an invalid response.";
+    /// A fault of our own: refused, since what cannot be decided is denied.
+    Internal = 500 "INTERNAL" "INTERNAL" OPGATE None "Internal error.";
+}
+
+/// A refusal: the reason, and what this one request adds to it.
+#[derive(Clone, Debug)]
+pub struct Denial(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    reason: Reason,
+    message: Option<Cow<'static, str>>,
+    detail: Cow<'static, str>,
+    metadata: Vec<(&'static str, String)>,
+    domain: Option<String>,
+    allow: Option<String>,
+    scopes: Option<String>,
+    rule: Option<crate::diagnostic::Place>,
+}
+
+impl Denial {
+    /// A denial. `detail` says exactly what was wrong; it goes to the audit log, never to the client.
+    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            reason,
+            message: None,
+            detail: detail.into(),
+            metadata: Vec::new(),
+            domain: None,
+            allow: None,
+            scopes: None,
+            rule: None,
+        }))
+    }
+
+    /// Tells the client the detail too. Only for faults in what the client sent, never for policy.
+    pub fn told(mut self) -> Self {
+        self.0.message = Some(self.0.detail.clone());
+        self
+    }
+
+    /// Replaces the reason's text for the client.
+    pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.0.message = Some(message.into());
+        self
+    }
+
+    /// Adds an entry to ErrorInfo.metadata.
+    pub fn metadata(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.0.metadata.push((key, value.into()));
+        self
+    }
+
+    /// Replaces ErrorInfo.domain.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.0.domain = Some(domain.into());
+        self
+    }
+
+    /// The methods of the `Allow` header (RFC 9110, section 10.2.1), comma-separated.
+    pub fn allow(mut self, methods: impl Into<String>) -> Self {
+        self.0.allow = Some(methods.into());
+        self
+    }
+
+    /// The scopes of the challenge (RFC 6750, section 3), space-separated.
+    pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
+        self.0.scopes = Some(scopes.into());
+        self
+    }
+
+    /// Names the rule that decided.
+    pub fn rule(mut self, rule: crate::diagnostic::Place) -> Self {
+        self.0.rule = Some(rule);
+        self
+    }
+}
+
+/// What the answer, the audit line and the metrics read.
+impl Denial {
+    /// The reason.
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// The text for the client.
+    pub fn public_message(&self) -> &str {
+        self.0.message.as_deref().unwrap_or(self.0.reason.entry().message)
+    }
+
+    /// The reason in full, for the audit log.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// ErrorInfo.metadata.
+    pub fn metadata_entries(&self) -> &[(&'static str, String)] {
+        &self.0.metadata
+    }
+
+    /// ErrorInfo.domain.
+    pub fn error_domain(&self) -> &str {
+        self.0.domain.as_deref().unwrap_or(self.0.reason.entry().domain)
+    }
+
+    /// The `Allow` header's value.
+    pub fn allowed_methods(&self) -> Option<&str> {
+        self.0.allow.as_deref()
+    }
+
+    /// The `WWW-Authenticate` header's value, or `None` where the reason has no challenge.
+    pub fn challenge(&self) -> Option<String> {
+        const REALM: &str = "Bearer realm=\"https://accounts.google.com/\"";
+        match self.0.reason.entry().challenge {
+            Challenge::None => None,
+            Challenge::Realm => Some(REALM.to_owned()),
+            Challenge::InvalidToken => Some(format!("{REALM}, error=\"invalid_token\"")),
+            Challenge::InsufficientScope => {
+                let scopes = self.0.scopes.as_deref().unwrap_or_default();
+                Some(format!("{REALM}, error=\"insufficient_scope\", scope=\"{scopes}\""))
+            }
+        }
+    }
+
+    /// The rule that decided, where one did.
+    pub fn deciding_rule(&self) -> Option<&crate::diagnostic::Place> {
+        self.0.rule.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_spelled_as_aip_193_asks() {
+        let shape = regex::Regex::new("^[A-Z][A-Z0-9_]+[A-Z0-9]$").unwrap();
+        let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.entry().name).collect();
+        assert!(names.iter().all(|name| shape.is_match(name) && name.len() <= 63));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn a_challenge_comes_with_401_and_with_scopes_alone() {
+        for reason in Reason::ALL {
+            let entry = reason.entry();
+            let challenged = entry.challenge != Challenge::None;
+            let expected = entry.status == 401 || *reason == Reason::ScopeInsufficient;
+            assert_eq!(challenged, expected, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_reads_as_documented() {
+        let table: String = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let entry = reason.entry();
+                format!("{:<30} {} {:<18} {}\n", entry.name, entry.status, entry.code, entry.domain)
+            })
+            .collect();
+        insta::assert_snapshot!(table);
+    }
+}
