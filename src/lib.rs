@@ -1,4 +1,5 @@
 //! opgate.
+pub mod authn;
 pub mod catalog;
 pub mod diagnostic;
 pub mod document;
