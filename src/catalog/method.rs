@@ -16,14 +16,13 @@ pub struct Method {
     pub name: String,
     /// What IAM asks for.
     pub permission: PermissionRule,
-    /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices).
+    /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices). Empty only where
+    /// a credential is optional.
     pub scopes: Vec<String>,
     /// Whether a caller without a credential may ask (`allow_without_credential`); asks for no scope then.
     pub allow_without_credential: bool,
     /// The path variable that holds the resource name.
     pub resource_field: String,
-    /// What body it takes.
-    pub body: BodyRule,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
     /// Where its iam rule is written.
@@ -56,7 +55,7 @@ pub enum PermissionRule {
     None,
 }
 
-/// What body a method takes (DESIGN, section 5, "Body").
+/// What body a call may bring (DESIGN, section 5, "Body").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.
@@ -87,6 +86,12 @@ pub struct Call {
     pub method: Arc<Method>,
     /// The path variables by field path, decoded: `name` → `projects/p/locations/l/operations/o`.
     pub bindings: Vec<(Arc<str>, String)>,
+    /// What body it may bring. A property of the binding that matched, not of the method: published services bind
+    /// one RPC both with a body and without.
+    pub body: BodyRule,
+    /// The one field of the request message that the body holds (`body: book` in the http rule), or `None` where it
+    /// holds the whole message (`body: "*"`) or nothing.
+    pub body_field: Option<Arc<str>>,
 }
 
 impl Call {
@@ -99,4 +104,35 @@ impl Call {
     pub fn resource(&self) -> &str {
         self.binding(&self.method.resource_field).unwrap_or_default()
     }
+
+    /// Whether a decoded query key would set a field that the path sets: the field itself, a part of it (`name.x`,
+    /// `name[x]`) or the message around it. A backend that reads the query after the path would act on another
+    /// resource than the one that was judged. `bookId`, `book_id` and `BookID` are one field here, since proto JSON
+    /// reads the first two alike and some JSON libraries all three.
+    pub fn binds_query_key(&self, key: &str) -> bool {
+        let key: Vec<String> = steps(key).collect();
+        self.bindings.iter().any(|(field, _)| steps(field).zip(&key).all(|(left, right)| left == *right))
+    }
+
+    /// The path variables that a JSON body could set once more, as the body would spell them: the steps into the
+    /// body, and the value that the body must agree with.
+    pub fn bindings_in_body(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.bindings.iter().filter_map(|(field, value)| {
+            let field = match &self.body_field {
+                None => field,
+                Some(outer) => field.strip_prefix(&**outer)?.strip_prefix('.')?,
+            };
+            Some((field, value.as_str()))
+        })
+    }
+}
+
+/// The steps of a field path (`a.b`, `a[b]`), each without its underscores and in lower case.
+fn steps(path: &str) -> impl Iterator<Item = String> {
+    path.split(['.', '[']).map(|step| {
+        step.chars()
+            .filter(|letter| !matches!(letter, '_' | ']'))
+            .map(|letter| letter.to_ascii_lowercase())
+            .collect()
+    })
 }
