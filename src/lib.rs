@@ -1,8 +1,10 @@
 //! opgate.
+pub mod authn;
 pub mod catalog;
 pub mod diagnostic;
 pub mod document;
 pub mod http;
 pub mod json;
+pub mod policy;
 pub mod principal;
 pub mod reason;
