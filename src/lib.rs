@@ -5,5 +5,6 @@ pub mod diagnostic;
 pub mod document;
 pub mod http;
 pub mod json;
+pub mod policy;
 pub mod principal;
 pub mod reason;

@@ -1,0 +1,120 @@
+//! Who may do what: Google's IAM, decided from files.
+//!
+//! ```text
+//! roles/          role        ┐
+//! hierarchy.yaml  hierarchy   ├─► allow ─► compile ─► Policy ─► decide ─► authorize ─► Permit
+//! groups.yaml     groups      ┘   (allow/**, checked       (an immutable index)
+//!                                  against the others)
+//! ```
+//!
+//! A subject holds a permission on a resource when some binding on the resource's chain gives one of the subject's
+//! identities a role that holds the permission. The chain is the resource itself, its ancestors by name, then
+//! `hierarchy.yaml` up to the organization. Nothing else allows anything, and no binding takes anything away.
+//!
+//! Deny policies, principal access boundaries and conditions all *narrow* what a binding grants. Until this version
+//! can evaluate them, a tree that uses one does not load: ignored, they would leave allowed what they forbid.
+//!
+//! Pure but for [`Policy::load`], which reads the files: no clock, no network.
+
+use std::path::Path;
+
+use crate::diagnostic::{Place, Report, Severity};
+
+pub mod allow;
+mod compile;
+pub mod decide;
+pub mod groups;
+pub mod hierarchy;
+pub mod member;
+mod names;
+pub mod permit;
+pub mod resource;
+pub mod role;
+mod tree;
+
+pub use self::decide::{Granted, Refusal, Subject};
+pub use self::permit::{Grant, Permit};
+pub use self::resource::ResourceName;
+
+use self::allow::{AllowPolicy, Context};
+use self::compile::{Compiler, Index};
+use self::groups::Groups;
+use self::hierarchy::Hierarchy;
+use self::role::Roles;
+
+/// A policy tree, compiled. It never changes; a reload makes another.
+#[derive(Debug, Default)]
+pub struct Policy {
+    index: Index,
+    counts: Counts,
+}
+
+/// How much a policy holds, as written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bindings of all allow policies.
+    pub bindings: usize,
+    /// Defined roles.
+    pub roles: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Resources that a policy or the hierarchy names.
+    pub resources: usize,
+}
+
+impl Policy {
+    /// Reads and compiles a policies directory. Every mistake is in the report, in the same order every time.
+    ///
+    /// `known_permissions` are the permissions that exposed methods ask for, with the place of the rule that does;
+    /// they serve to tell slips of the pen in roles, and may be empty.
+    ///
+    /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
+    pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
+        let before = report.count(Severity::Error);
+        tree::check_top(directory, report);
+        tree::refuse_files(directory, "deny", "deny policies", report);
+        tree::refuse_files(directory, "boundaries", "principal access boundaries", report);
+        let roles = Roles::load(directory, known_permissions, report);
+        let hierarchy = Hierarchy::load(directory, report);
+        let groups = Groups::load(directory, report);
+        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
+        let files = allow::files(directory, report);
+        let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
+        let policy = Self::compile(context, policies);
+        if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
+    }
+
+    /// The policy that grants nothing to anybody.
+    pub fn deny_all() -> Self {
+        Self::default()
+    }
+
+    /// How much it holds.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn compile(context: Context<'_>, policies: impl Iterator<Item = AllowPolicy>) -> Self {
+        let mut compiler = Compiler::default();
+        let mut bindings = 0;
+        for policy in policies {
+            bindings += policy.bindings.len();
+            compiler.attach(&policy);
+        }
+        let index = compiler.finish(context);
+        let counts = Counts {
+            bindings,
+            roles: context.roles.len(),
+            groups: context.groups.len(),
+            resources: index.resource_count(),
+        };
+        Self { index, counts }
+    }
+
+    fn index(&self) -> &Index {
+        &self.index
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! `hierarchy.yaml`: which folder or organization a project or folder lies in, one `child: parent` per line.
+//!
+//! Google's Resource Manager knows this by itself; a gate that asks nobody must be told. A project that is not
+//! named here lies in nothing: only policies on itself and below speak for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+use std::path::Path;
+
+use super::tree;
+use crate::diagnostic::{Report, Span};
+use crate::document::{self, Node, nearest};
+
+const KINDS: [&str; 3] = ["projects", "folders", "organizations"];
+
+/// Parents of projects and folders, without cycles.
+#[derive(Debug, Default)]
+pub struct Hierarchy {
+    parents: BTreeMap<String, String>,
+    /// Folders and organizations that some project lies in.
+    populated: BTreeSet<String>,
+}
+
+impl Hierarchy {
+    pub(super) fn load(directory: &Path, report: &mut Report) -> Self {
+        let Some(path) = tree::top_file(directory, "hierarchy.yaml", report) else {
+            return Self::default();
+        };
+        match document::read(&path, report) {
+            Some(node) => Self::read(&node, report),
+            None => Self::default(),
+        }
+    }
+
+    pub(super) fn read(node: &Node, report: &mut Report) -> Self {
+        let mut spans: BTreeMap<String, Span> = BTreeMap::new();
+        let mut hierarchy = Self::default();
+        for (child, key, parent) in node.entries(report).unwrap_or_default() {
+            let has_child = is_child(child, key, report);
+            let parent = parent.string(report).map(|text| (text, is_parent(text, parent, report)));
+            if let (true, Some((parent, true))) = (has_child, parent) {
+                spans.insert(child.to_owned(), key.span.clone());
+                hierarchy.parents.insert(child.to_owned(), parent.to_owned());
+            }
+        }
+        for lost in hierarchy.cycles(&spans, report) {
+            hierarchy.parents.remove(&lost);
+        }
+        let projects = hierarchy.parents.keys().filter(|child| child.starts_with("projects/"));
+        let populated =
+            projects.flat_map(|project| hierarchy.ancestors(project)).map(str::to_owned).collect();
+        hierarchy.populated = populated;
+        hierarchy
+    }
+
+    /// Reports every cycle and returns one link of each, so that a walk upwards ends whatever was written.
+    fn cycles(&self, spans: &BTreeMap<String, Span>, report: &mut Report) -> Vec<String> {
+        let mut cut = Vec::new();
+        let mut done: BTreeSet<&str> = BTreeSet::new();
+        for start in self.parents.keys() {
+            let mut path: Vec<&str> = Vec::new();
+            let mut on_path: BTreeSet<&str> = BTreeSet::new();
+            let mut next = Some(start.as_str());
+            while let Some(name) = next.filter(|name| !done.contains(name)) {
+                if !on_path.insert(name) {
+                    let mut cycle: Vec<&str> =
+                        path.iter().copied().skip_while(|other| *other != name).collect();
+                    cycle.push(name);
+                    if let Some(span) = spans.get(name) {
+                        report
+                            .error(span, format!("`{name}` lies in itself: {}", written(&cycle)))
+                            .help("remove one of these lines");
+                    }
+                    cut.push(name.to_owned());
+                    break;
+                }
+                path.push(name);
+                next = self.parent(name);
+            }
+            done.extend(path);
+        }
+        cut
+    }
+
+    /// What a project or folder lies in.
+    pub fn parent(&self, name: &str) -> Option<&str> {
+        self.parents.get(name).map(String::as_str)
+    }
+
+    /// Everything that a project or folder lies in, nearest first.
+    pub fn ancestors<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h str> {
+        iter::successors(self.parent(name), |name| self.parent(name))
+    }
+
+    /// Every `(child, parent)`, sorted.
+    pub(super) fn links(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parents.iter().map(|(child, parent)| (child.as_str(), parent.as_str()))
+    }
+
+    /// Whether the name is a folder or organization in which no project lies.
+    pub(super) fn is_deserted(&self, name: &str) -> bool {
+        let kind = name.split('/').next().unwrap_or_default();
+        matches!(kind, "folders" | "organizations") && !self.populated.contains(name)
+    }
+}
+
+pub(super) fn written(cycle: &[&str]) -> String {
+    cycle.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
+}
+
+fn is_child(text: &str, node: &Node, report: &mut Report) -> bool {
+    match kind(text, node, report) {
+        Some("organizations") => {
+            report
+                .error(&node.span, "an organization lies in nothing")
+                .help("write the child on the left: `folders/42: organizations/7`");
+            false
+        }
+        kind => kind.is_some(),
+    }
+}
+
+fn is_parent(text: &str, node: &Node, report: &mut Report) -> bool {
+    match kind(text, node, report) {
+        Some("projects") => {
+            report
+                .error(&node.span, "nothing lies in a project but its own resources")
+                .help("a parent is `folders/ID` or `organizations/ID`");
+            false
+        }
+        kind => kind.is_some(),
+    }
+}
+
+/// The collection of `projects/ID`, `folders/ID` or `organizations/ID`; any other text is reported.
+fn kind<'t>(text: &'t str, node: &Node, report: &mut Report) -> Option<&'t str> {
+    let plain = |id: &str| {
+        !matches!(id, "" | "." | "..")
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+    };
+    let collection = text.split('/').next().unwrap_or_default();
+    let known = text
+        .split_once('/')
+        .filter(|(collection, id)| KINDS.contains(collection) && plain(id))
+        .map(|(collection, _)| collection);
+    if known.is_none() {
+        let diagnostic = report.error(&node.span, format!("`{text}` is no project, folder or organization"));
+        match nearest(collection, KINDS.into_iter()).filter(|kind| *kind != collection) {
+            Some(kind) => diagnostic.help(format!("did you mean `{kind}/…`?")),
+            None => diagnostic.help("write `projects/ID`, `folders/ID` or `organizations/ID`"),
+        };
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Source;
+
+    fn read(text: &str) -> (Hierarchy, Report) {
+        let mut report = Report::new();
+        let node = document::parse(&Source::new("hierarchy.yaml", text), &mut report).unwrap();
+        let hierarchy = Hierarchy::read(&node, &mut report);
+        (hierarchy, report)
+    }
+
+    #[test]
+    fn parents_are_followed_to_the_organization() {
+        let (hierarchy, report) =
+            read("projects/demo: folders/42\nfolders/42: folders/1\nfolders/1: organizations/7\n");
+        assert!(!report.is_fatal());
+        let ancestors: Vec<_> = hierarchy.ancestors("projects/demo").collect();
+        assert_eq!(ancestors, ["folders/42", "folders/1", "organizations/7"]);
+        assert_eq!(hierarchy.ancestors("projects/other").count(), 0);
+        assert!(!hierarchy.is_deserted("organizations/7"));
+        assert!(hierarchy.is_deserted("folders/43"));
+        assert!(!hierarchy.is_deserted("projects/other"));
+    }
+
+    #[test]
+    fn a_cycle_is_reported_whole_and_once() {
+        let (hierarchy, report) = read(
+            "projects/demo: folders/1\nfolders/1: folders/2\nfolders/2: folders/3\nfolders/3: folders/1\n\
+             folders/9: folders/9\n",
+        );
+        insta::assert_snapshot!(report.render(false));
+        assert!(hierarchy.ancestors("projects/demo").count() < 4);
+        assert!(hierarchy.ancestors("folders/9").count() < 2);
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        let (_, report) = read(
+            "demo: folders/42\nproject/demo: folders/42\nprojects/a: projects/b\n\
+             organizations/7: folders/1\nprojects/c/locations/x: folders/1\nprojects/d: 42\nfolders/: folders/1\n",
+        );
+        insta::assert_snapshot!(report.render(false));
+    }
+}

@@ -1,0 +1,68 @@
+//! Names as small numbers: the compiled policy compares and stores these.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// The number of a name. `Of` keeps the numbers of resources, members, roles and files apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Id<Of>(u32, PhantomData<Of>);
+
+/// A set of names, numbered in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Names<Of> {
+    ids: HashMap<Arc<str>, Id<Of>>,
+    texts: Vec<Arc<str>>,
+}
+
+impl<Of> Default for Names<Of> {
+    fn default() -> Self {
+        Self { ids: HashMap::new(), texts: Vec::new() }
+    }
+}
+
+impl<Of: Copy> Names<Of> {
+    /// The number of a name, which is new or was seen before.
+    pub(super) fn intern(&mut self, name: &str) -> Id<Of> {
+        if let Some(id) = self.find(name) {
+            return id;
+        }
+        #[expect(
+            clippy::expect_used,
+            reason = "four billion names do not fit in memory; two names with one number would grant what nobody wrote"
+        )]
+        let number = u32::try_from(self.texts.len()).expect("fewer than 2^32 names");
+        let id = Id(number, PhantomData);
+        let text: Arc<str> = name.into();
+        self.texts.push(text.clone());
+        self.ids.insert(text, id);
+        id
+    }
+
+    /// The number of a name that was interned.
+    pub(super) fn find(&self, name: &str) -> Option<Id<Of>> {
+        self.ids.get(name).copied()
+    }
+
+    /// The name.
+    pub(super) fn text(&self, id: Id<Of>) -> Option<&Arc<str>> {
+        self.texts.get(id.index())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Gives back what growing reserved.
+    pub(super) fn shrink(&mut self) {
+        self.ids.shrink_to_fit();
+        self.texts.shrink_to_fit();
+    }
+}
+
+impl<Of: Copy> Id<Of> {
+    /// The number, as an index into a list that is as long as the set of names.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}

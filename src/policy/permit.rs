@@ -1,0 +1,117 @@
+//! The proof that a call is allowed, and the one function that gives it out.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::Policy;
+use super::decide::{Granted, Subject};
+use super::resource::ResourceName;
+use crate::authn::Caller;
+use crate::catalog::{Call, PermissionRule};
+use crate::reason::{Denial, Reason};
+
+/// Proof that policy allows this caller this call. Only [`Policy::authorize`] makes one, and what goes upstream
+/// asks for one: there is no way to a backend around it.
+#[derive(Debug)]
+pub struct Permit {
+    call: Call,
+    caller: Option<Caller>,
+    grant: Grant,
+    decided_at: SystemTime,
+    _proof: (),
+}
+
+/// Why a call is allowed: what the audit line names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Grant {
+    /// A binding grants the permission that the method asks for.
+    Binding(Granted),
+    /// The method's rule says `permission: none`.
+    NoPermissionAsked,
+}
+
+impl Permit {
+    /// The call that is allowed.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Who makes it; `None` where they sent no credential.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    /// Why.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The time that the decision was made for.
+    pub fn decided_at(&self) -> SystemTime {
+        self.decided_at
+    }
+}
+
+impl Policy {
+    /// Decides whether a caller may make a call at a time.
+    ///
+    /// `caller` is `None` where no credential was sent. Such a call needs a method that allows it
+    /// (`allow_without_credential`), whatever an earlier stage let pass, and, where the method asks for a
+    /// permission, a binding of `allUsers`. Its denial is 401 and not 403: signing in may help.
+    ///
+    /// # Errors
+    /// [`Reason::PermissionDenied`] in Google's words, or [`Reason::CredentialsMissing`]. What nearly matched is in
+    /// the detail alone.
+    pub fn authorize(&self, call: Call, caller: Option<Caller>, now: SystemTime) -> Result<Permit, Denial> {
+        if caller.is_none() && !call.method.allow_without_credential {
+            return Err(credentials_missing(&call, "the method asks for a credential and none was sent"));
+        }
+        let grant = match &call.method.permission {
+            PermissionRule::None => Grant::NoPermissionAsked,
+            PermissionRule::Required(permission) => {
+                let subject = match &caller {
+                    Some(caller) => Subject::of(&caller.principal),
+                    None => Subject::anonymous(),
+                };
+                let resource = ResourceName::new(call.resource());
+                match self.decide(subject, permission, resource) {
+                    Ok(granted) => Grant::Binding(granted),
+                    Err(refusal) => {
+                        let detail = refusal.detail(subject, permission, resource);
+                        return Err(match caller {
+                            Some(_) => permission_denied(&call, permission, detail),
+                            None => credentials_missing(&call, detail),
+                        });
+                    }
+                }
+            }
+        };
+        Ok(Permit { call, caller, grant, decided_at: now, _proof: () })
+    }
+}
+
+/// The wording and fields that cloudaicompanion.googleapis.com answers with; AIP-211 for why it does not tell whether
+/// the resource exists.
+fn permission_denied(call: &Call, permission: &str, detail: String) -> Denial {
+    let service = &call.method.service;
+    let resource = call.resource();
+    Denial::new(Reason::PermissionDenied, detail)
+        .message(format!(
+            "Permission '{permission}' denied on resource '//{}/{resource}' (or it may not exist).",
+            service.name
+        ))
+        .domain(service.error_domain.clone())
+        .metadata("resource", resource)
+        .metadata("permission", permission)
+}
+
+/// google/api/error_reason.proto, CREDENTIALS_MISSING: its metadata names the service and the method.
+fn credentials_missing(call: &Call, detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::CredentialsMissing, detail)
+        .metadata("service", call.method.service.name.as_str())
+        .metadata("method", call.method.name.as_str())
+}
+
+#[cfg(test)]
+mod tests;

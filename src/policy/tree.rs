@@ -1,0 +1,145 @@
+//! The policies directory as a list of files, in an order that does not depend on the file system.
+//!
+//! A file that is not read is a rule that is not applied, so nothing is passed over in silence: an unknown name at the
+//! top (`alow/`), another extension (`demo.yml`, `demo.yaml.orig`), a directory that cannot be listed are all errors.
+//! The one exception are names that begin with a dot: editors' lock files, `.git`, and the `..data` links with
+//! which Kubernetes mounts a volume.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::Report;
+use crate::document::nearest;
+
+/// What may stand at the top of a policies directory, beside `README*`.
+const TOP: [&str; 8] =
+    ["services", "roles", "allow", "deny", "boundaries", "hierarchy.yaml", "groups.yaml", "tests"];
+
+/// Deeper than any resource name that a service has; a symbolic link to a parent directory would never end.
+const MAX_DEPTH: usize = 64;
+
+/// A YAML or JSON file below one of the directories.
+#[derive(Debug)]
+pub(super) struct TreeFile {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its path below the directory with `/` between the parts, without extension: `projects/demo`.
+    pub(super) stem: String,
+}
+
+/// Reports what does not belong at the top of the directory.
+pub(super) fn check_top(directory: &Path, report: &mut Report) {
+    let Some(entries) = list(directory, report) else { return };
+    for (path, name) in entries {
+        if TOP.contains(&name.as_str()) || name.starts_with("README") {
+            continue;
+        }
+        let diagnostic = report.file_error(&path, format!("a policies directory has no `{name}`"));
+        match nearest(&name, TOP.into_iter()) {
+            Some(known) => diagnostic.help(format!("did you mean `{known}`?")),
+            None => diagnostic.help(format!("its entries are {}; move anything else away", TOP.join(", "))),
+        };
+    }
+}
+
+/// The file at the top with this name, or `None` where there is none.
+pub(super) fn top_file(directory: &Path, name: &str, report: &mut Report) -> Option<PathBuf> {
+    let path = directory.join(name);
+    exists(&path, report).then_some(path)
+}
+
+/// Every file below a directory of the tree, which need not exist, sorted by path.
+pub(super) fn files(directory: &Path, below: &str, report: &mut Report) -> Vec<TreeFile> {
+    let root = directory.join(below);
+    let mut found = Vec::new();
+    if exists(&root, report) {
+        walk(&root, "", 0, &mut found, report);
+    }
+    found
+}
+
+/// Reports every file below a directory whose kind of policy this version cannot evaluate: read as if it were not
+/// there, it would leave allowed what it is meant to forbid.
+pub(super) fn refuse_files(directory: &Path, below: &str, what: &str, report: &mut Report) {
+    let root = directory.join(below);
+    if !exists(&root, report) {
+        return;
+    }
+    let mut pending = vec![(root, 0)];
+    while let Some((path, depth)) = pending.pop() {
+        let is_directory = fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+        if is_directory && depth < MAX_DEPTH {
+            let entries = list(&path, report).unwrap_or_default();
+            pending.extend(entries.into_iter().rev().map(|(path, _)| (path, depth + 1)));
+            continue;
+        }
+        report
+            .file_error(&path, format!("{what} are not supported by this version of opgate"))
+            .help("take the file away only if what it forbids may be allowed; otherwise stay with what enforces it today");
+    }
+}
+
+fn walk(directory: &Path, stem: &str, depth: usize, found: &mut Vec<TreeFile>, report: &mut Report) {
+    if depth > MAX_DEPTH {
+        report
+            .file_error(directory, format!("directories are nested deeper than {MAX_DEPTH}"))
+            .help("look for a symbolic link to one of its parents");
+        return;
+    }
+    for (path, name) in list(directory, report).unwrap_or_default() {
+        let below = |name: &str| if stem.is_empty() { name.to_owned() } else { format!("{stem}/{name}") };
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => walk(&path, &below(&name), depth + 1, found, report),
+            Ok(_) => match name.rsplit_once('.') {
+                Some((bare, "yaml" | "json")) if !bare.is_empty() => {
+                    found.push(TreeFile { stem: below(bare), path });
+                }
+                extension => {
+                    let diagnostic = report.file_error(&path, "the file is neither `.yaml` nor `.json`");
+                    match extension {
+                        Some((bare, "yml")) => diagnostic.help(format!("rename it to `{bare}.yaml`")),
+                        _ => diagnostic.help("move it out of the policies directory"),
+                    };
+                }
+            },
+            Err(error) => {
+                report.file_error(&path, format!("cannot read the file: {error}"));
+            }
+        }
+    }
+}
+
+/// The entries of a directory, sorted by name, without those that begin with a dot.
+fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>> {
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => {
+            report.file_error(directory, format!("cannot list the directory: {error}"));
+            return None;
+        }
+    };
+    let mut named = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match entry.file_name().into_string() {
+            Ok(name) if name.starts_with('.') => {}
+            Ok(name) => named.push((entry.path(), name)),
+            Err(_) => {
+                report.file_error(&entry.path(), "the name of the file is not UTF-8");
+            }
+        }
+    }
+    named.sort_by(|(_, left), (_, right)| left.cmp(right));
+    Some(named)
+}
+
+fn exists(path: &Path, report: &mut Report) -> bool {
+    match path.try_exists() {
+        Ok(exists) => exists,
+        Err(error) => {
+            report.file_error(path, format!("cannot read the file: {error}"));
+            false
+        }
+    }
+}
