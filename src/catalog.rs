@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
-pub use self::method::{BodyRule, Call, Exposure, Method, PermissionRule};
+pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
 use self::resolve::Definition;
 pub use self::router::{Route, Router};
 pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
@@ -49,8 +49,8 @@ pub struct ExposureSettings {
     pub hosts: Option<Vec<String>>,
     /// The upstream its calls go to.
     pub upstream: String,
-    /// Whether `Authorization` goes upstream.
-    pub forwards_authorization: bool,
+    /// What goes upstream beside the client's own fields.
+    pub forwarding: Forwarding,
     /// Where the config says so.
     pub span: Span,
 }
@@ -113,7 +113,7 @@ impl Catalog {
             name: definition.name.clone(),
             hosts,
             upstream: settings.upstream.clone(),
-            forwards_authorization: settings.forwards_authorization,
+            forwarding: settings.forwarding,
             error_domain: definition.error_domain.clone(),
         });
         for rpc in &definition.rpcs {
@@ -148,6 +148,15 @@ impl Catalog {
     /// Every exposed method, each at the place that its index names.
     pub fn methods(&self) -> &[Arc<Method>] {
         &self.methods
+    }
+
+    /// The permissions that exposed methods ask for, each with the place of the rule that does.
+    pub fn permissions(&self) -> Vec<(String, Place)> {
+        let asked = |method: &Arc<Method>| match &method.permission {
+            PermissionRule::Required(permission) => Some((permission.clone(), method.place.clone())),
+            PermissionRule::None => None,
+        };
+        self.methods.iter().filter_map(asked).collect()
     }
 
     /// The methods of exposed services that no iam rule exposes.

@@ -40,10 +40,21 @@ pub struct Exposure {
     pub hosts: Vec<String>,
     /// The upstream its calls go to.
     pub upstream: String,
-    /// Whether `Authorization` goes upstream.
-    pub forwards_authorization: bool,
+    /// What goes upstream beside the client's own fields.
+    pub forwarding: Forwarding,
     /// ErrorInfo.domain of its IAM denials: `iam.googleapis.com` unless the iam file says otherwise.
     pub error_domain: String,
+}
+
+/// What goes upstream of who asks, where the operator says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The client's `Authorization`.
+    pub authorization: bool,
+    /// `x-opgate-principal`: the verified principal.
+    pub principal: bool,
+    /// `x-request-id`: the id that the audit line and an error carry.
+    pub request_id: bool,
 }
 
 /// The IAM side of a method.

@@ -23,10 +23,12 @@ pub struct BodyLimits {
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { message: 1024 * 1024, stream: 64 * 1024 * 1024 }
+        Self { message: MAX_HELD_BODY, stream: 64 * 1024 * 1024 }
     }
 }
 
+/// Most bytes of a body that is held whole: what Pingora's retry buffer keeps for sending.
+pub const MAX_HELD_BODY: u64 = 64 * 1024;
 /// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and change.
 const EMPTY_MESSAGE_BYTES: u64 = 50 * 1024;
 
@@ -52,7 +54,7 @@ pub enum Intake {
 /// # Errors
 /// Refuses what the announced length already gives away, so that no byte of it is waited for.
 pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake, Denial> {
-    let rule = call.method.body;
+    let rule = call.body;
     let announced = match request.framing {
         Framing::None | Framing::Length(0) => return Ok(Intake::Nothing),
         Framing::Length(length) => Some(length),
@@ -91,7 +93,7 @@ pub fn overflow(rule: BodyRule, limit: u64) -> Denial {
 /// # Errors
 /// 400 where it says anything that the path does not.
 pub fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
-    match call.method.body {
+    match call.body {
         BodyRule::Empty if body.is_empty() => Ok(Bytes::new()),
         BodyRule::Empty => Err(not_empty()),
         BodyRule::EmptyMessage => {
@@ -121,7 +123,7 @@ fn agree_with_path(
     if !accept(&fields) {
         return Err(not_empty());
     }
-    for (field_path, value) in &call.bindings {
+    for (field_path, value) in call.bindings_in_body() {
         match field_of(&fields, field_path) {
             Ok(None) => {}
             Ok(Some(Value::String(text))) if text == value => {}

@@ -13,7 +13,7 @@ fn call(body: BodyRule) -> Call {
         name: "s.example.com".into(),
         hosts: vec!["s.example.com".into()],
         upstream: "u".into(),
-        forwards_authorization: false,
+        forwarding: crate::catalog::Forwarding::default(),
         error_domain: "iam.googleapis.com".into(),
     };
     let method = Method {
@@ -24,11 +24,10 @@ fn call(body: BodyRule) -> Call {
         scopes: vec![],
         allow_without_credential: false,
         resource_field: "name".into(),
-        body,
         unimplemented: false,
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };
-    Call { method: Arc::new(method), bindings: vec![("name".into(), NAME.into())] }
+    Call { method: Arc::new(method), bindings: vec![("name".into(), NAME.into())], body, body_field: None }
 }
 
 fn request(fields: &str) -> Request {
@@ -126,7 +125,7 @@ fn a_coded_body_cannot_be_judged() {
 
 #[test]
 fn bounds_are_told_from_the_announced_length() {
-    let request = request("Content-Length: 1048577\r\n");
+    let request = request("Content-Length: 65537\r\n");
     let denial = plan(&request, &call(BodyRule::Message), BodyLimits::default()).unwrap_err();
     assert_eq!(denial.reason(), Reason::BodyTooLarge);
 }
