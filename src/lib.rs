@@ -6,3 +6,4 @@ pub mod http;
 pub mod json;
 pub mod principal;
 pub mod reason;
+pub mod signing;
