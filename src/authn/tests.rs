@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::signing::{self, SigningKey};
 
 mod claims;
 mod forged;
@@ -102,6 +103,17 @@ fn every_supported_algorithm_makes_a_caller() {
         let token = signer.token(&json!({"alg": algorithm.name(), "kid": kid, "typ": "JWT"}), &honest());
         let caller = admitted(&gate, &token);
         assert_eq!(caller.principal.as_str(), "user:ana@example.com", "{algorithm}");
+    }
+}
+
+#[test]
+fn what_our_own_keys_sign_is_accepted_under_their_own_key_set() {
+    for algorithm in signing::Algorithm::ALL {
+        let key = SigningKey::generate(algorithm, None).unwrap();
+        let gate = gate_with(&[key.public_jwk()], |_| {});
+        let caller = admitted(&gate, &key.sign(&honest()).unwrap());
+        assert_eq!(caller.principal.as_str(), "user:ana@example.com", "{algorithm:?}");
+        assert!(gate.key_sets(now())[0].problems.is_empty(), "{algorithm:?}");
     }
 }
 
