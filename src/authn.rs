@@ -129,10 +129,10 @@ impl Authenticator {
     /// Fetches the key sets that are behind a URL and not there yet, all at once. Takes at most the ten seconds of
     /// one fetch. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
     /// tries again.
-    pub async fn load_keys(&self, now: SystemTime) {
+    pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
-            if let Some(remote) = issuer.remote().filter(|_| issuer.held().current(now).is_none()) {
+            if let Some(remote) = issuer.remote().filter(|_| !refresh::has_keys(issuer.held())) {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
                 fetches.spawn(async move { refresh::refresh(&held, &remote.fetch).await });
             }

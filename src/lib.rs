@@ -49,6 +49,7 @@ pub mod document;
 pub mod json;
 pub mod principal;
 pub mod reason;
+pub mod signing;
 pub mod snapshot;
 
 pub mod cli;

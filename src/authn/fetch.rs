@@ -56,7 +56,7 @@ impl Fetch {
         Self::with_timeouts(url, ca, CONNECT_TIMEOUT, TOTAL_TIMEOUT)
     }
 
-    fn with_timeouts(
+    pub(super) fn with_timeouts(
         url: Url,
         ca: Option<&Path>,
         connect: Duration,

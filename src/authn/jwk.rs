@@ -143,6 +143,10 @@ fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
     let (Some(1..), Some(1..)) = (modulus.first(), exponent.first()) else {
         return Err(refused("has an RSA modulus or exponent that is empty or begins with a zero byte"));
     };
+    // aws-lc finds this out only when it comes to verify.
+    if modulus.last().is_some_and(|byte| byte % 2 == 0) {
+        return Err(refused("has an even RSA modulus"));
+    }
     let leading = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
     let bits = modulus.len() * 8 - leading;
     if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {

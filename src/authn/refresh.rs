@@ -56,6 +56,11 @@ impl Pace {
     }
 }
 
+/// Whether there is a set that is not too old.
+pub(super) fn has_keys(held: &HeldKeys) -> bool {
+    held.current(wall_clock()).is_some()
+}
+
 /// Fetches once; the outcome is logged and counted. Returns whether there is a new set.
 pub(super) async fn refresh(held: &HeldKeys, fetch: &Fetch) -> bool {
     held.attend();

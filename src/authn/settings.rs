@@ -179,7 +179,7 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
                 let message = format!("keys would be fetched every {refresh:?}");
                 error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
             }
-            if max_stale < refresh {
+            if max_stale <= refresh {
                 let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
                 error("max_stale", message, "make it longer than `refresh`");
             }
