@@ -6,7 +6,8 @@ use crate::diagnostic::{Place, Source};
 
 const OPERATION: &str = "/v1/{name=projects/*/locations/*/operations/*}";
 
-/// Methods named by letters, in the form `GET /v1/{name}`; the HTTP method `ANY` stands for any.
+/// The bindings of one method, in the form `GET /v1/{name}`. `ANY` stands for any HTTP method, and `CLOSED` before it
+/// makes it a binding of a method of the same service that is not exposed.
 fn bind(index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Span)> {
     let service = Arc::new(Exposure {
         id: format!("service{index}"),
@@ -18,7 +19,7 @@ fn bind(index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Spa
     });
     let method = Arc::new(Method {
         index,
-        service,
+        service: service.clone(),
         name: format!("Service.Method{index}"),
         permission: PermissionRule::None,
         scopes: vec!["scope".into()],
@@ -30,16 +31,23 @@ fn bind(index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Spa
     bindings
         .iter()
         .map(|binding| {
-            let (http_method, template) = binding.split_once(' ').unwrap();
+            let (open, written) = match binding.strip_prefix("CLOSED ") {
+                Some(written) => (false, written),
+                None => (true, *binding),
+            };
+            let (http_method, template) = written.split_once(' ').unwrap();
+            let target = match open {
+                true => Target::Open { method: method.clone(), body: BodyRule::Empty, body_field: None },
+                false => Target::Closed { rpc: format!("Service.Closed{index}") },
+            };
             let route = Route {
-                method: method.clone(),
+                service: service.clone(),
                 http_method: (http_method != "ANY").then(|| http_method.parse().unwrap()),
                 template: Template::parse(template).unwrap(),
-                body: BodyRule::Empty,
-                body_field: None,
+                target,
             };
             let source = Source::new(format!("service{index}.yaml"), *binding);
-            let range = http_method.len() + 1..binding.len();
+            let range = binding.len() - template.len()..binding.len();
             (Arc::new(route), Span { source, range })
         })
         .collect()
@@ -212,6 +220,36 @@ fn one_method_bound_twice_to_one_shape_must_read_it_alike() {
 }
 
 #[test]
+fn an_open_and_a_closed_route_of_one_shape_are_refused_within_a_service() {
+    insta::assert_snapshot!(conflicts(&bind(0, &["h"], &["CLOSED GET /v1/{parent}", "GET /v1/{name}"])));
+    let mut apart = bind(0, &["h"], &["CLOSED GET /v1/{parent}"]);
+    apart.extend(bind(1, &["h"], &["GET /v1/{name}"]));
+    assert_eq!(conflicts(&apart), "");
+}
+
+#[test]
+fn what_a_service_keeps_closed_shadows_what_it_exposes() {
+    let mut report = Report::new();
+    let bindings = ["GET /v1/{name=**}", "POST /v1/*", "CLOSED GET /v1/status", "CLOSED ANY /v1/a/{x}"];
+    let mut routes = bind(0, &["h"], &bindings);
+    let alone = Router::build(&routes, &mut report);
+    assert_eq!(winner(&alone, "GET", "/v1/other"), Some(0));
+    let denial = ask(&alone, "GET", "/v1/a/b").unwrap_err();
+    assert_eq!(denial.reason(), Reason::MethodNotFound);
+    assert_eq!(denial.detail(), "no iam rule exposes `Service.Closed0`");
+    // GET is not offered: it leads to what is closed.
+    assert_eq!(ask(&alone, "GET", "/v1/status").unwrap_err().allowed_methods(), Some("POST"));
+    assert_eq!(ask(&alone, "PUT", "/v1/status").unwrap_err().allowed_methods(), Some("POST"));
+
+    // Another service's backend does not know the closed method.
+    routes.extend(bind(1, &["h"], &["GET /v1/*", "GET /v1/a/**"]));
+    let shared = Router::build(&routes, &mut report);
+    assert_eq!(winner(&shared, "GET", "/v1/status"), Some(1));
+    assert_eq!(winner(&shared, "GET", "/v1/a/b"), Some(1));
+    assert!(!report.is_fatal());
+}
+
+#[test]
 fn what_precedence_decides_is_no_conflict() {
     for (left, right) in [
         ("GET /v1/*", "GET /v1/a"),
@@ -381,5 +419,28 @@ proptest! {
                 prop_assert_eq!(denial.allowed_methods().map(str::to_owned), allowed);
             }
         }
+    }
+
+    #[test]
+    fn a_request_that_a_closed_method_would_win_is_never_a_call(
+        bindings in prop::collection::btree_map(binding(), any::<bool>(), 1..12),
+        segments in prop::collection::vec(prop_oneof![Just("a"), Just("b"), Just("c")], 1..6),
+        verb in prop_oneof![2 => Just(""), 1 => Just(":a"), 1 => Just(":do")],
+    ) {
+        let written: Vec<String> = bindings
+            .iter()
+            .map(|(binding, open)| if *open { binding.clone() } else { format!("CLOSED {binding}") })
+            .collect();
+        let written: Vec<&str> = written.iter().map(String::as_str).collect();
+        let path = format!("/{}{verb}", segments.join("/"));
+        // The winner where all are open is the winner that decides.
+        let all: Vec<&str> = bindings.keys().map(String::as_str).collect();
+        let decides = winner(&router(&all), "GET", &path).map(|index| *bindings.get(all[index]).unwrap());
+
+        let routes = bind(0, &["h"], &written);
+        let mut report = Report::new();
+        let router = Router::build(&routes, &mut report);
+        prop_assert!(!report.is_fatal());
+        prop_assert_eq!(ask(&router, "GET", &path).is_ok(), decides == Some(true));
     }
 }

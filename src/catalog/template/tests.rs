@@ -112,8 +112,8 @@ fn what_is_no_template_is_refused_at_its_place() {
         "/a:cance%6c%",
     ] {
         let error = Template::parse(text).expect_err(text);
-        let carets = "^".repeat(text[error.range.clone()].chars().count().max(1));
-        let indent = " ".repeat(text[..error.range.start].chars().count());
+        let carets = "^".repeat(text.get(error.range.clone()).unwrap().chars().count().max(1));
+        let indent = " ".repeat(text.get(..error.range.start).unwrap().chars().count());
         shown.push_str(&format!("{text}\n{indent}{carets} {error}\n"));
         shown.push_str(&error.help.map(|help| format!("  help: {help}\n")).unwrap_or_default());
     }
