@@ -11,6 +11,7 @@
 //! takes, the iam file which permission it needs. Everything else is answered like a path that does not exist.
 //! Pure: the files are read at load, no clock, no network.
 
+mod files;
 mod iam;
 mod method;
 mod resolve;
@@ -18,17 +19,17 @@ mod router;
 mod service;
 mod template;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
 use self::resolve::Definition;
-pub use self::router::{Route, Router};
+pub use self::router::{Route, Router, Target, WrittenRoute};
 pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
 pub use self::template::{Segment, Template, TemplateError, Variable};
 use crate::diagnostic::{Place, Report, Severity, Span};
-use crate::document::{self, nearest};
+use crate::document;
 use crate::http::Path as RequestPath;
 use crate::reason::Denial;
 
@@ -71,16 +72,19 @@ impl Catalog {
     /// anything is wrong; everything that is wrong is in the report.
     pub fn load(directory: &Path, exposures: &[ExposureSettings], report: &mut Report) -> Option<Self> {
         let errors_before = report.count(Severity::Error);
-        let known = if exposures.is_empty() { Vec::new() } else { service_ids(directory, report)? };
+        let known = if exposures.is_empty() { Vec::new() } else { files::service_ids(directory, report)? };
         let mut definitions: Vec<(&str, Option<Definition>)> = Vec::new();
         let mut catalog = Self::default();
         let mut routes = Vec::new();
         for settings in exposures {
             if !definitions.iter().any(|(id, _)| *id == settings.id) {
-                let definition = load_definition(directory, &known, settings, report);
-                catalog
-                    .unexposed
-                    .extend(definition.iter().flat_map(|definition| definition.unexposed.clone()));
+                let definition = files::load_definition(directory, &known, settings, report);
+                let closed = definition.iter().flat_map(|definition| &definition.closed);
+                catalog.unexposed.extend(closed.map(|http| Unexposed {
+                    service: settings.id.clone(),
+                    method: http.selector.clone(),
+                    place: http.span.place(),
+                }));
                 definitions.push((&settings.id, definition));
             }
             let found = definitions.iter().find(|(id, _)| *id == settings.id);
@@ -96,26 +100,26 @@ impl Catalog {
         &mut self,
         definition: &Definition,
         settings: &ExposureSettings,
-        routes: &mut Vec<(Arc<Route>, Span)>,
+        routes: &mut Vec<WrittenRoute>,
         report: &mut Report,
     ) {
-        let hosts = match &settings.hosts {
-            None => vec![definition.name.clone()],
-            Some(hosts) => hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
-        };
-        if hosts.is_empty() {
-            report
-                .error(&settings.span, format!("`{}` is exposed on no host", settings.id))
-                .help("name one; without `hosts` it answers on the service's own name, with `*` on any");
-        }
         let service = Arc::new(Exposure {
             id: settings.id.clone(),
             name: definition.name.clone(),
-            hosts,
+            hosts: settings.hosts_of(&definition.name, report),
             upstream: settings.upstream.clone(),
             forwarding: settings.forwarding,
             error_domain: definition.error_domain.clone(),
         });
+        let mut bind = |binding: &Binding, target: Target| {
+            let route = Route {
+                service: service.clone(),
+                http_method: binding.http_method.clone(),
+                template: binding.template.clone(),
+                target,
+            };
+            routes.push((Arc::new(route), binding.span.clone()));
+        };
         for rpc in &definition.rpcs {
             let method = Arc::new(Method {
                 index: self.methods.len(),
@@ -129,19 +133,18 @@ impl Catalog {
                 place: rpc.place.clone(),
             });
             self.methods.push(method.clone());
-            routes.extend(rpc.bindings.iter().map(|(binding, body)| {
-                let route = Route {
-                    method: method.clone(),
-                    http_method: binding.http_method.clone(),
-                    template: binding.template.clone(),
-                    body: *body,
-                    body_field: match &binding.body {
-                        HttpBody::Field(field) => Some(field.clone()),
-                        HttpBody::None | HttpBody::Whole => None,
-                    },
+            for (binding, body) in &rpc.bindings {
+                let body_field = match &binding.body {
+                    HttpBody::Field(field) => Some(field.clone()),
+                    HttpBody::None | HttpBody::Whole => None,
                 };
-                (Arc::new(route), binding.span.clone())
-            }));
+                bind(binding, Target::Open { method: method.clone(), body: *body, body_field });
+            }
+        }
+        for http in &definition.closed {
+            for binding in &http.bindings {
+                bind(binding, Target::Closed { rpc: http.selector.clone() });
+            }
         }
     }
 
@@ -178,86 +181,32 @@ impl Catalog {
     }
 }
 
-fn load_definition(
-    directory: &Path,
-    known: &[String],
-    settings: &ExposureSettings,
-    report: &mut Report,
-) -> Option<Definition> {
-    let id = settings.id.as_str();
-    if !known.iter().any(|known| known == id) {
-        let shown = directory.display();
-        let diagnostic =
-            report.error(&settings.span, format!("there is no service file for `{id}` in {shown}"));
-        match nearest(id, known.iter().map(String::as_str)) {
-            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
-            None if known.is_empty() => {
-                diagnostic.help(format!("put the google.api.Service in {shown}/{id}.yaml"))
-            }
-            None => diagnostic.help(format!("there are files for {}", quoted(known))),
-        };
-        return None;
-    }
-    let service_path = only_file(directory, id, report)?;
-    let service = document::read(&service_path, report).and_then(|node| Service::read(&node, report));
-    let iam_path = match only_file(directory, &format!("{id}.iam"), report) {
-        Some(path) => path,
-        None => {
+impl ExposureSettings {
+    /// The hosts in lower case; those that no request can name are reported.
+    fn hosts_of(&self, service: &str, report: &mut Report) -> Vec<String> {
+        let Some(hosts) = &self.hosts else { return vec![service.to_owned()] };
+        if hosts.is_empty() {
             report
-                .error(&settings.span, format!("the service `{id}` has no iam file, so nothing of it can be exposed"))
-                .help(format!(
-                    "create {} with `service:` and, under `rules:`, a `selector` and a `permission` for each method to expose",
-                    directory.join(format!("{id}.iam.yaml")).display()
-                ));
-            return None;
+                .error(&self.span, format!("`{}` is exposed on no host", self.id))
+                .help("name one; without `hosts` it answers on the service's own name, with `*` on any");
         }
-    };
-    let iam = document::read(&iam_path, report).and_then(|node| IamFile::read(&node, report));
-    Some(resolve::resolve(id, service?, iam?, &service_path, report))
-}
-
-/// The endings under which a file may be kept.
-const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-
-/// The ids of the service files in a directory, sorted.
-fn service_ids(directory: &Path, report: &mut Report) -> Option<Vec<String>> {
-    let names: std::io::Result<Vec<_>> = std::fs::read_dir(directory)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
-    let names = match names {
-        Ok(names) => names,
-        Err(error) => {
+        let hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        for host in hosts.iter().filter(|host| !is_host(host)) {
             report
-                .file_error(directory, format!("cannot read the directory: {error}"))
-                .help("it holds the service files, `<id>.yaml` and `<id>.iam.yaml`");
-            return None;
+                .error(&self.span, format!("`{host}` is not a host"))
+                .help("write a DNS name or an address without scheme and port, or `*` for any host");
         }
-    };
-    let mut ids: Vec<String> = names
-        .iter()
-        .filter_map(|name| name.to_str()?.rsplit_once('.'))
-        .filter(|(id, ending)| ENDINGS.contains(ending) && !id.ends_with(".iam"))
-        .map(|(id, _)| id.to_owned())
-        .collect();
-    ids.sort();
-    ids.dedup();
-    Some(ids)
-}
-
-/// The file of this name, whatever its ending; two of them contradict each other.
-fn only_file(directory: &Path, stem: &str, report: &mut Report) -> Option<PathBuf> {
-    let mut found =
-        ENDINGS.iter().map(|ending| directory.join(format!("{stem}.{ending}"))).filter(|path| path.is_file());
-    let first = found.next()?;
-    if let Some(second) = found.next() {
-        report
-            .file_error(&second, format!("the file {} says the same things", first.display()))
-            .help("keep one of the two");
+        hosts
     }
-    Some(first)
 }
 
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+/// What a request's host can look like once it is in lower case and without its port.
+fn is_host(text: &str) -> bool {
+    let is_ipv6 = || {
+        let address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    text == "*" || service::is_dns_name(text) || is_ipv6()
 }
 
 /// What a service file holds, for `opgate check --service FILE`.

@@ -121,8 +121,9 @@ impl Call {
     /// resource than the one that was judged. `bookId`, `book_id` and `BookID` are one field here, since proto JSON
     /// reads the first two alike and some JSON libraries all three.
     pub fn binds_query_key(&self, key: &str) -> bool {
-        let key: Vec<String> = steps(key).collect();
-        self.bindings.iter().any(|(field, _)| steps(field).zip(&key).all(|(left, right)| left == *right))
+        self.bindings
+            .iter()
+            .any(|(field, _)| steps(field).zip(steps(key)).all(|(left, right)| left.eq(right)))
     }
 
     /// The path variables that a JSON body could set once more, as the body would spell them: the steps into the
@@ -139,11 +140,8 @@ impl Call {
 }
 
 /// The steps of a field path (`a.b`, `a[b]`), each without its underscores and in lower case.
-fn steps(path: &str) -> impl Iterator<Item = String> {
+fn steps(path: &str) -> impl Iterator<Item = impl Iterator<Item = char>> {
     path.split(['.', '[']).map(|step| {
-        step.chars()
-            .filter(|letter| !matches!(letter, '_' | ']'))
-            .map(|letter| letter.to_ascii_lowercase())
-            .collect()
+        step.chars().filter(|letter| !matches!(letter, '_' | ']')).map(|letter| letter.to_ascii_lowercase())
     })
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::Unexposed;
 use super::iam::{IamFile, IamRule};
 use super::method::{BodyRule, PermissionRule};
 use super::service::{Binding, HttpBody, HttpRule, Service};
@@ -15,7 +14,8 @@ pub(super) struct Definition {
     pub(super) name: String,
     pub(super) error_domain: String,
     pub(super) rpcs: Vec<Rpc>,
-    pub(super) unexposed: Vec<Unexposed>,
+    /// The http rules of the RPCs that no iam rule exposes.
+    pub(super) closed: Vec<HttpRule>,
 }
 
 /// An RPC that both files speak of.
@@ -37,7 +37,6 @@ const DEFAULT_RESOURCE_FIELD: &str = "name";
 
 /// Joins the two files. `service_path` is the service file's, for messages.
 pub(super) fn resolve(
-    id: &str,
     service: Service,
     iam: IamFile,
     service_path: &Path,
@@ -68,17 +67,12 @@ pub(super) fn resolve(
             join(rule, http, &service, service_path, report)
         })
         .collect();
-    let unexposed = service
+    let closed = service
         .rules
-        .iter()
+        .into_iter()
         .filter(|http| iam.rules.iter().all(|rule| rule.selector != http.selector))
-        .map(|http| Unexposed {
-            service: id.to_owned(),
-            method: http.selector.clone(),
-            place: http.span.place(),
-        })
         .collect();
-    Definition { name: service.name, error_domain: iam.error_domain, rpcs, unexposed }
+    Definition { name: service.name, error_domain: iam.error_domain, rpcs, closed }
 }
 
 fn http_rule_of<'s>(

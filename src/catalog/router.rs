@@ -8,30 +8,54 @@
 //! longer tail; and at one template, the named HTTP method before "any". What this order does not decide is two
 //! templates of one shape, and those are refused at load.
 //!
+//! Methods that are not exposed are in the tries too. Where `GET /v1/{name=*}` is exposed and `GET /v1/status` is not,
+//! the backend takes `/v1/status` for the second: to let it pass as a call of the first would run a method that nobody
+//! allowed. So what a service keeps closed shadows what it exposes, by the same order.
+//!
 //! The search keeps its own stack and visits a node at most once, whatever the path.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::method::{BodyRule, Call, Method};
+use super::method::{BodyRule, Call, Exposure, Method};
 use super::template::{Segment, Template};
 use crate::diagnostic::{Report, Span};
 use crate::http::Path;
 use crate::reason::{Denial, Reason};
 
-/// One binding of an exposed method.
+/// One binding of a method.
 #[derive(Debug)]
 pub struct Route {
-    /// The method.
-    pub method: Arc<Method>,
+    /// The service whose method it is.
+    pub service: Arc<Exposure>,
     /// The HTTP method, or `None` for any.
     pub http_method: Option<::http::Method>,
     /// The path.
     pub template: Template,
-    /// What body it takes.
-    pub body: BodyRule,
-    /// The field that the body holds, where it is not the whole message.
-    pub body_field: Option<Arc<str>>,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// A route and where its template is written, kept together while conflicts can still be reported.
+pub type WrittenRoute = (Arc<Route>, Span);
+
+/// Where a route leads.
+#[derive(Debug)]
+pub enum Target {
+    /// To an exposed method.
+    Open {
+        /// The method.
+        method: Arc<Method>,
+        /// What body it takes.
+        body: BodyRule,
+        /// The field that the body holds, where it is not the whole message.
+        body_field: Option<Arc<str>>,
+    },
+    /// To a method that no iam rule exposes.
+    Closed {
+        /// The full RPC name.
+        rpc: String,
+    },
 }
 
 /// Every route, by host.
@@ -63,23 +87,21 @@ struct Node {
     rests: Vec<(Vec<Box<str>>, Routes)>,
 }
 
-/// The routes of one shape: at most one per HTTP method.
+/// The routes of one shape. At most one per HTTP method is open, and none of its own service's is closed.
 type Routes = Vec<Arc<Route>>;
 
 impl Router {
     /// Builds the tries. Routes that match the same request are reported, with the place where each is written.
-    pub fn build(routes: &[(Arc<Route>, Span)], report: &mut Report) -> Self {
+    pub fn build(routes: &[WrittenRoute], report: &mut Report) -> Self {
         let names: BTreeSet<&str> =
-            routes.iter().flat_map(|(route, _)| &route.method.service.hosts).map(String::as_str).collect();
+            routes.iter().flat_map(|(route, _)| &route.service.hosts).map(String::as_str).collect();
         let mut reported = HashSet::new();
         let mut router = Self::default();
         for name in names {
-            let on_host: Vec<(usize, &(Arc<Route>, Span))> = routes
+            let on_host: Vec<(usize, &WrittenRoute)> = routes
                 .iter()
                 .enumerate()
-                .filter(|(_, (route, _))| {
-                    route.method.service.hosts.iter().any(|host| host == name || host == "*")
-                })
+                .filter(|(_, (route, _))| route.service.hosts.iter().any(|host| host == name || host == "*"))
                 .collect();
             let mut host_routes = HostRoutes::default();
             for (route, _) in distinct(name, &on_host, &mut reported, report) {
@@ -114,83 +136,108 @@ impl Router {
                 format!("no exposed method on this host has the verb `{verb}`"),
             ));
         };
-        if let Some(route) = trie.search(path, |routes| accepting(routes, http_method)) {
-            return Ok(Call {
-                method: route.method.clone(),
-                bindings: route.template.capture(path),
-                body: route.body,
-                body_field: route.body_field.clone(),
-            });
+        let mut closed = Vec::new();
+        if let Some(call) = trie.call(http_method, path, &mut closed) {
+            return Ok(call);
         }
-        let allowed = trie.http_methods(path);
-        if allowed.is_empty() {
-            return Err(Denial::new(Reason::MethodNotFound, "no exposed method on this host has this path"));
+        let allowed = trie.http_methods(path).into_iter().collect::<Vec<_>>().join(", ");
+        if !allowed.is_empty() {
+            let detail = format!("this path is exposed with {allowed}");
+            return Err(Denial::new(Reason::HttpMethodNotAllowed, detail).allow(allowed));
         }
-        let allowed = allowed.into_iter().collect::<Vec<_>>().join(", ");
-        let detail = format!("this path is exposed with {allowed}");
-        Err(Denial::new(Reason::HttpMethodNotAllowed, detail).allow(allowed))
+        let detail = match closed.first().map(|route| &route.target) {
+            Some(Target::Closed { rpc }) => format!("no iam rule exposes `{rpc}`"),
+            _ => "no exposed method on this host has this path".to_owned(),
+        };
+        Err(Denial::new(Reason::MethodNotFound, detail))
     }
 }
 
-/// The route that takes this HTTP method: the one that names it, else the one that takes any.
-fn accepting<'r>(routes: &'r Routes, http_method: &::http::Method) -> Option<&'r Arc<Route>> {
-    routes
-        .iter()
-        .find(|route| route.http_method.as_ref() == Some(http_method))
-        .or_else(|| routes.iter().find(|route| route.http_method.is_none()))
-}
-
-/// The routes of a host without those that another one shadows; the latter are reported, once for all hosts.
+/// The routes of a host without repetitions. What would be ambiguous is reported, once for all hosts.
 fn distinct<'r>(
     host: &str,
-    routes: &[(usize, &'r (Arc<Route>, Span))],
+    routes: &[(usize, &'r WrittenRoute)],
     reported: &mut HashSet<(usize, usize)>,
     report: &mut Report,
-) -> Vec<&'r (Arc<Route>, Span)> {
-    let mut taken: HashMap<(Option<&::http::Method>, String), (usize, &(Arc<Route>, Span))> = HashMap::new();
+) -> Vec<&'r WrittenRoute> {
+    let mut same_shape: HashMap<_, Vec<(usize, &WrittenRoute)>> = HashMap::new();
     let mut kept = Vec::new();
     for (index, entry) in routes {
         let (route, span) = *entry;
-        let key = (route.http_method.as_ref(), route.template.shape());
-        let Some((first_index, (first, first_span))) = taken.get(&key) else {
-            taken.insert(key, (*index, entry));
-            kept.push(*entry);
-            continue;
-        };
-        if first.reads_like(route) || !reported.insert((*first_index, *index)) {
+        let earlier = same_shape.entry((route.http_method.as_ref(), route.template.shape())).or_default();
+        if earlier.iter().any(|(_, (other, _))| other.reads_like(route)) {
             continue;
         }
-        if first.method.index == route.method.index {
-            report
-                .error(span, format!("`{}` is bound twice to one path, in two ways", route.method.name))
-                .help("both match the same requests and read them differently: keep one")
-                .related(first_span, "the first is here");
-        } else {
-            report
-                .error(
-                    span,
-                    format!(
-                        "`{}` and `{}` match the same requests on `{host}`",
-                        route.method.name, first.method.name
-                    ),
-                )
-                .help("expose the services on different hosts, or delete the iam rule of one of the two")
-                .related(
-                    first_span,
-                    format!("`{}` of `{}` is here", first.method.name, first.method.service.name),
-                );
+        for (other_index, (other, other_span)) in earlier.iter() {
+            if other.is_rival(route) && reported.insert((*other_index, *index)) {
+                report_rivals(host, (route, span), (other, other_span), report);
+            }
         }
+        earlier.push((*index, entry));
+        kept.push(*entry);
     }
     kept
 }
 
+fn report_rivals(
+    host: &str,
+    (route, span): (&Route, &Span),
+    (first, first_span): (&Route, &Span),
+    report: &mut Report,
+) {
+    let (message, help) = if !Arc::ptr_eq(&route.service, &first.service) {
+        (
+            format!("{} and {} match the same requests on `{host}`", route.long_name(), first.long_name()),
+            "expose the services on different hosts, or delete the iam rule of one of the two",
+        )
+    } else if route.rpc() == first.rpc() {
+        (
+            format!("`{}` is bound twice to one path, in two ways", route.rpc()),
+            "both match the same requests and read them differently: keep one",
+        )
+    } else {
+        (
+            format!("`{}` and `{}` match the same requests", route.rpc(), first.rpc()),
+            "the backend could take a call of one for a call of the other: delete one of the http rules",
+        )
+    };
+    report.error(span, message).help(help).related(first_span, format!("{} is here", first.long_name()));
+}
+
 impl Route {
+    /// The full RPC name.
+    fn rpc(&self) -> &str {
+        match &self.target {
+            Target::Open { method, .. } => &method.name,
+            Target::Closed { rpc } => rpc,
+        }
+    }
+
+    fn long_name(&self) -> String {
+        format!("`{}` of `{}`", self.rpc(), self.service.id)
+    }
+
     /// Whether a request that matches both, being of one shape, is the same call either way.
     fn reads_like(&self, other: &Self) -> bool {
-        self.method.index == other.method.index
-            && self.template == other.template
-            && self.body == other.body
-            && self.body_field == other.body_field
+        let same_target = match (&self.target, &other.target) {
+            (Target::Closed { rpc }, Target::Closed { rpc: other }) => rpc == other,
+            (
+                Target::Open { method, body, body_field },
+                Target::Open { method: other, body: other_body, body_field: other_field },
+            ) => method.index == other.index && body == other_body && body_field == other_field,
+            _ => false,
+        };
+        Arc::ptr_eq(&self.service, &other.service) && same_target && self.template == other.template
+    }
+
+    /// Whether two routes of one shape cannot stand side by side: both lead somewhere, or one is what the other's own
+    /// backend might run instead.
+    fn is_rival(&self, other: &Self) -> bool {
+        match (&self.target, &other.target) {
+            (Target::Open { .. }, Target::Open { .. }) => true,
+            (Target::Closed { .. }, Target::Closed { .. }) => false,
+            _ => Arc::ptr_eq(&self.service, &other.service),
+        }
     }
 }
 
@@ -244,9 +291,41 @@ impl Trie {
         }
     }
 
+    /// The call that a request makes, or `None`. What stood in its way is added to `closed`.
+    fn call<'t>(
+        &'t self,
+        http_method: &::http::Method,
+        path: &Path,
+        closed: &mut Vec<&'t Route>,
+    ) -> Option<Call> {
+        self.search(path, |routes| {
+            // At one shape, the named method comes before any.
+            let named = routes.iter().filter(|route| route.http_method.as_ref() == Some(http_method));
+            let any = routes.iter().filter(|route| route.http_method.is_none());
+            for route in named.chain(any) {
+                match &route.target {
+                    Target::Closed { .. } => closed.push(route),
+                    Target::Open { method, body, body_field } => {
+                        if closed.iter().any(|shadow| Arc::ptr_eq(&shadow.service, &route.service)) {
+                            continue;
+                        }
+                        return Some(Call {
+                            method: method.clone(),
+                            bindings: route.template.capture(path),
+                            body: *body,
+                            body_field: body_field.clone(),
+                        });
+                    }
+                }
+            }
+            None
+        })
+    }
+
     /// Offers every shape that matches the path to `choose`, the most specific first, until it takes one.
     fn search<'t, T>(&'t self, path: &Path, mut choose: impl FnMut(&'t Routes) -> Option<T>) -> Option<T> {
-        let mut steps = vec![Step::Enter(0, 0)];
+        let mut steps = Vec::with_capacity(8);
+        steps.push(Step::Enter(0, 0));
         while let Some(step) = steps.pop() {
             let found = match step {
                 Step::Rest(at, depth) => {
@@ -280,16 +359,18 @@ impl Trie {
         None
     }
 
-    /// The HTTP methods under which a path is known, sorted.
+    /// The HTTP methods with which a path can be called, sorted.
     fn http_methods(&self, path: &Path) -> BTreeSet<&str> {
-        let mut methods = BTreeSet::new();
+        let mut known = Vec::new();
         self.search(path, |routes| {
-            methods.extend(
-                routes.iter().filter_map(|route| route.http_method.as_ref()).map(::http::Method::as_str),
-            );
+            known.extend(routes.iter().filter_map(|route| route.http_method.as_ref()));
             None::<()>
         });
-        methods
+        known
+            .into_iter()
+            .filter(|http_method| self.call(http_method, path, &mut Vec::new()).is_some())
+            .map(::http::Method::as_str)
+            .collect()
     }
 }
 

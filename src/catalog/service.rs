@@ -312,7 +312,8 @@ fn is_rpc_name(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_identifier)
 }
 
-fn is_dns_name(text: &str) -> bool {
+/// Lower-case labels of letters, digits and inner hyphens (RFC 1123, section 2.1).
+pub(super) fn is_dns_name(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')

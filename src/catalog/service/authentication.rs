@@ -59,7 +59,7 @@ fn read_rule(node: &Node, report: &mut Report) -> Option<AuthenticationRule> {
         fields.optional("allow_without_credential").and_then(|node| node.boolean(report)).unwrap_or(false);
     if let Some(requirements) = fields.optional("requirements") {
         report
-            .warning(&requirements.span, "`requirements` is read by nobody")
+            .warning(&requirements.span, "`requirements` is not enforced")
             .help("say which issuers and audiences are accepted under `issuers` in the config");
     }
     fields.finish(report);

@@ -156,7 +156,7 @@ impl Parser<'_> {
         if self.at == start {
             return Err(self.error_here(format!("the {what} is empty")));
         }
-        if self.peek() == Some('*') {
+        if what == "segment" && self.peek() == Some('*') {
             return Err(self.error_here("a wildcard takes a whole segment"));
         }
         let text = self.text.get(start..self.at).unwrap_or_default();
