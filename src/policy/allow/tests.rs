@@ -63,6 +63,11 @@ fn every_mistake_is_reported() {
 
 #[test]
 fn a_condition_is_refused_and_its_binding_not_used() {
+    let (empty, empty_report) = read(
+        "projects/demo",
+        "bindings:\n- role: roles/viewer\n  members: [user:ana@example.com]\n  condition:\n",
+    );
+    assert!(empty.unwrap().bindings.is_empty() && empty_report.is_fatal());
     let (policy, report) = read(
         "projects/demo",
         "version: 3\nbindings:\n- role: roles/viewer\n  members: [user:ana@example.com]\n  condition:\n    title: office\n    expression: 'true'\n",

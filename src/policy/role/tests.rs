@@ -84,7 +84,7 @@ fn a_slip_of_the_pen_is_told() {
     let known = ["get", "cancel"].map(|verb| (format!("dataproc.operations.{verb}"), place.clone()));
     let (role, report) = read_knowing(
         "name: roles/x\nincludedPermissions:\n- dataproc.operations.cancle\n- dataproc.operation.get\n\
-         - dataproc.operations.get\n- dataproc.operations.delete\n",
+         - dataproc.operations.get\n- dataproc.operations.set\n",
         &known,
     );
     assert_eq!(role.unwrap().permissions().len(), 4);
