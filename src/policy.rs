@@ -116,5 +116,10 @@ impl Policy {
     }
 }
 
+/// A loop of names as diagnostics write it, the first one again at the end.
+fn loop_text(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
+}
+
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::resource::ResourceName;
 use super::role::{self, Roles};
 use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Source, Span};
-use crate::document::{self, Fields, Node, Spelling, nearest};
+use crate::document::{self, Fields, Node, Spelling, Value, nearest};
 
 /// What a binding is checked against, loaded before the first allow policy is.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ impl AllowPolicy {
         warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
         read_version(&mut fields, report);
         fields.optional_string("etag", report);
-        if let Some(configs) = fields.optional("audit_configs") {
+        if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
         let items = fields.optional("bindings").and_then(|node| node.list(report)).unwrap_or_default();
@@ -121,8 +121,10 @@ impl Reader<'_> {
         let mut fields = node.fields("a binding", Spelling::Proto, report)?;
         let role = fields.required("role", report).and_then(|node| self.role(node, report));
         let members = fields.required("members", report).map(|node| self.members(node, report));
-        // Without its condition the binding would grant more than it says.
-        let condition = fields.optional("condition");
+        // Without its condition the binding would grant more than it says; one that is left empty was meant to
+        // say something.
+        fields.ignore(&["condition"]);
+        let condition = condition_key(node);
         if let Some(condition) = condition {
             report
                 .error(&condition.span, "conditions are not supported by this version of opgate")
@@ -168,7 +170,9 @@ impl Reader<'_> {
             if owner.starts_with("organizations/") && !root.starts_with("organizations/") {
                 diagnostic.help(format!("if it does, say so in hierarchy.yaml: `{root}: {owner}`"));
             } else {
-                diagnostic.help("define the role on an organization that both lie in, or bind another role");
+                diagnostic.help(format!(
+                    "bind a role that belongs to `{root}` or to what it lies in, or one named `roles/…`"
+                ));
             }
             return None;
         }
@@ -222,6 +226,15 @@ impl Reader<'_> {
     }
 }
 
+/// The key of a binding's condition, whatever its value.
+fn condition_key(binding: &Node) -> Option<&Node> {
+    let Value::Map(entries) = &binding.value else { return None };
+    entries
+        .iter()
+        .map(|(key, _)| key)
+        .find(|key| matches!(&key.value, Value::String(text) if text == "condition"))
+}
+
 /// google/iam/v1/policy.proto: 0, 1 and 3 are valid, anything else is rejected.
 fn read_version(fields: &mut Fields<'_>, report: &mut Report) {
     let Some(node) = fields.optional("version") else { return };
@@ -239,13 +252,13 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
     for config in node.list(report).unwrap_or_default() {
         let Some(mut fields) = config.fields("an audit config", Spelling::Proto, report) else { continue };
         fields.required_string("service", report);
-        let logs = fields.required("audit_log_configs", report);
+        let logs = fields.required("auditLogConfigs", report);
         fields.finish(report);
         for log in logs.and_then(|node| node.list(report)).unwrap_or_default() {
             let Some(mut fields) = log.fields("an audit log config", Spelling::Proto, report) else {
                 continue;
             };
-            if let Some(node) = fields.required("log_type", report)
+            if let Some(node) = fields.required("logType", report)
                 && let Some(kind) = node.string(report)
                 && !matches!(kind, "ADMIN_READ" | "DATA_READ" | "DATA_WRITE")
             {
@@ -253,7 +266,7 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
                     .error(&node.span, format!("`{kind}` is not a log type"))
                     .help("log types are ADMIN_READ, DATA_READ and DATA_WRITE");
             }
-            if let Some(members) = fields.optional("exempted_members") {
+            if let Some(members) = fields.optional("exemptedMembers") {
                 members.strings(report);
             }
             fields.finish(report);

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::hierarchy::written;
 use super::member::{Member, NotAMember};
-use super::tree;
+use super::{loop_text, tree};
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node};
 use crate::principal::Principal;
@@ -127,7 +126,7 @@ impl Groups {
                     cycle.push(member);
                     if let Some(first) = self.by_name.get(member) {
                         report
-                            .error(&first.span, format!("`{member}` contains itself: {}", written(&cycle)))
+                            .error(&first.span, format!("`{member}` contains itself: {}", loop_text(&cycle)))
                             .help("remove one of these memberships");
                     }
                     cut.push((name.to_owned(), member.clone()));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::path::Path;
 
-use super::tree;
+use super::{loop_text, tree};
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node, nearest};
 
@@ -68,7 +68,7 @@ impl Hierarchy {
                     cycle.push(name);
                     if let Some(span) = spans.get(name) {
                         report
-                            .error(span, format!("`{name}` lies in itself: {}", written(&cycle)))
+                            .error(span, format!("`{name}` lies in itself: {}", loop_text(&cycle)))
                             .help("remove one of these lines");
                     }
                     cut.push(name.to_owned());
@@ -102,10 +102,6 @@ impl Hierarchy {
         let kind = name.split('/').next().unwrap_or_default();
         matches!(kind, "folders" | "organizations") && !self.populated.contains(name)
     }
-}
-
-pub(super) fn written(cycle: &[&str]) -> String {
-    cycle.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
 }
 
 fn is_child(text: &str, node: &Node, report: &mut Report) -> bool {

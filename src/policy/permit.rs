@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::Serialize;
-
 use super::Policy;
 use super::decide::{Granted, Subject};
 use super::resource::ResourceName;
@@ -24,7 +22,7 @@ pub struct Permit {
 }
 
 /// Why a call is allowed: what the audit line names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// A binding grants the permission that the method asks for.
     Binding(Granted),

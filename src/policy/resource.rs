@@ -55,14 +55,13 @@ impl<'a> ResourceName<'a> {
     /// ancestors: whatever it means to a backend, it is not certain to lie below them.
     pub fn chain(self) -> impl Iterator<Item = &'a str> {
         let plain = self.is_plain();
-        iter::successors(Some(self.0), move |name| {
+        let is_collection = self.0.split('/').count() % 2 == 1;
+        let names = iter::successors(Some((self.0, is_collection)), move |(name, is_collection)| {
             let (rest, _) = name.rsplit_once('/').filter(|_| plain)?;
-            // Slashes are one fewer than segments: an even number of them is an odd number of segments.
-            if name.bytes().filter(|byte| *byte == b'/').count() % 2 == 0 {
-                return Some(rest);
-            }
-            rest.rsplit_once('/').map(|(ancestor, _)| ancestor)
-        })
+            let ancestor = if *is_collection { rest } else { rest.rsplit_once('/')?.0 };
+            Some((ancestor, false))
+        });
+        names.map(|(name, _)| name)
     }
 
     /// The last name of the chain, `projects/p`: where `hierarchy.yaml` takes over.

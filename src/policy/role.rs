@@ -133,7 +133,7 @@ impl Role {
         for described in ["title", "description", "etag"] {
             fields.optional_string(described, report);
         }
-        let permissions = match fields.optional("included_permissions") {
+        let permissions = match fields.optional("includedPermissions") {
             Some(node) => read_permissions(node, known, report),
             None => Vec::new(),
         };
@@ -228,7 +228,12 @@ fn slip_of<'k>(text: &str, known: &'k [(String, Place)]) -> Option<&'k (String, 
         return None;
     }
     known.iter().find(|(permission, _)| {
-        permission.len().abs_diff(text.len()) <= 1 && strsim::damerau_levenshtein(permission, text) == 1
+        // Both are verbs of their own.
+        let get_and_set = |left: &str, right: &str| left.ends_with(".get") && right.ends_with(".set");
+        permission.len().abs_diff(text.len()) <= 1
+            && strsim::damerau_levenshtein(permission, text) == 1
+            && !get_and_set(permission, text)
+            && !get_and_set(text, permission)
     })
 }
 

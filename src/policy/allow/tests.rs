@@ -1,1 +1,123 @@
+use super::*;
 
+const ROLES: &str = "\
+name: roles/viewer
+---
+name: roles/old
+stage: DISABLED
+---
+name: roles/gone
+deleted: true
+---
+name: projects/demo/roles/local
+---
+name: organizations/7/roles/canceller
+";
+
+fn read(resource: &str, text: &str) -> (Option<AllowPolicy>, Report) {
+    let mut report = Report::new();
+    let mut roles = Roles::default();
+    for text in ROLES.split("---\n") {
+        let node = document::parse(&Source::new("roles/role.yaml", text), &mut report).unwrap();
+        roles.add(role::Role::read(&node, &[], &mut report).unwrap(), &mut report);
+    }
+    let source = Source::new("hierarchy.yaml", "projects/demo: folders/42\nfolders/42: organizations/7\n");
+    let hierarchy = Hierarchy::read(&document::parse(&source, &mut report).unwrap(), &mut report);
+    let source = Source::new("groups.yaml", "oncall@example.com: [user:ana@example.com]\n");
+    let groups = Groups::read(&document::parse(&source, &mut report).unwrap(), &mut report);
+    assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+    let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
+    let node = document::parse(&Source::new("allow/policy.yaml", text), &mut report).unwrap();
+    let policy = AllowPolicy::read(resource, &node, context, &mut report);
+    (policy, report)
+}
+
+#[test]
+fn a_policy_is_read_as_gcloud_prints_it() {
+    let (policy, report) = read(
+        "projects/demo",
+        "auditConfigs:\n- auditLogConfigs:\n  - logType: DATA_READ\n    exemptedMembers: [user:x@example.com]\n  service: allServices\n\
+         bindings:\n- members:\n  - user:ana@example.com\n  - group:oncall@example.com\n  role: roles/viewer\n\
+         - members: [allUsers]\n  role: organizations/7/roles/canceller\netag: BwYz1234567=\nversion: 3\n",
+    );
+    assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+    let policy = policy.unwrap();
+    let bindings: Vec<_> = policy
+        .bindings
+        .iter()
+        .map(|binding| (binding.role.as_str(), binding.members.len(), binding.line))
+        .collect();
+    assert_eq!(bindings, [("roles/viewer", 2, 7), ("organizations/7/roles/canceller", 1, 11)]);
+}
+
+#[test]
+fn every_mistake_is_reported() {
+    let (_, report) = read(
+        "projects/demo",
+        "version: 2\netags: x\nbindings:\n- role: roles/viewr\n  members: [ana@example.com]\n- members: []\n  role: viewer\n\
+         - role: roles/nothing.like.it\n  members: user:ana@example.com\n- member: allUsers\n\
+         auditConfigs:\n- service: allServices\n  auditLogConfigs: [{logType: EVERYTHING}, {log: 1}]\n",
+    );
+    insta::assert_snapshot!(report.render(false));
+}
+
+#[test]
+fn a_condition_is_refused_and_its_binding_not_used() {
+    let (empty, empty_report) = read(
+        "projects/demo",
+        "bindings:\n- role: roles/viewer\n  members: [user:ana@example.com]\n  condition:\n",
+    );
+    assert!(empty.unwrap().bindings.is_empty() && empty_report.is_fatal());
+    let (policy, report) = read(
+        "projects/demo",
+        "version: 3\nbindings:\n- role: roles/viewer\n  members: [user:ana@example.com]\n  condition:\n    title: office\n    expression: 'true'\n",
+    );
+    assert!(policy.unwrap().bindings.is_empty());
+    insta::assert_snapshot!(report.render(false));
+}
+
+#[test]
+fn custom_roles_are_bound_where_they_belong() {
+    for (resource, role) in [
+        ("projects/demo", "projects/demo/roles/local"),
+        ("projects/demo/locations/eu", "projects/demo/roles/local"),
+        ("projects/demo/locations/eu", "organizations/7/roles/canceller"),
+        ("folders/42", "organizations/7/roles/canceller"),
+        ("organizations/7", "organizations/7/roles/canceller"),
+    ] {
+        let (_, report) = read(resource, &format!("bindings: [{{role: {role}, members: [allUsers]}}]\n"));
+        assert!(!report.is_fatal(), "{resource} {role}: {}", report.render(false));
+    }
+    let mut text = String::new();
+    for (resource, role) in [
+        ("projects/demo2", "projects/demo/roles/local"),
+        ("folders/42", "projects/demo/roles/local"),
+        ("projects/stray", "organizations/7/roles/canceller"),
+        ("organizations/70", "organizations/7/roles/canceller"),
+    ] {
+        let (policy, report) =
+            read(resource, &format!("bindings: [{{role: {role}, members: [allUsers]}}]\n"));
+        assert!(policy.unwrap().bindings.is_empty());
+        text.push_str(&report.render(false));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_has_no_effect_is_doubted() {
+    let (_, report) = read(
+        "folders/43",
+        "bindings:\n- role: roles/old\n  members: [group:nobody@example.com]\n- role: roles/gone\n\
+         \x20 members: [group:Nobody@example.com, user:ci@demo.iam.gserviceaccount.com]\n",
+    );
+    let (_, misspelt) = read("project/demo", "bindings: []\n");
+    assert!(!report.is_fatal() && !misspelt.is_fatal());
+    insta::assert_snapshot!(format!("{}{}", report.render(false), misspelt.render(false)));
+}
+
+#[test]
+fn lines_are_counted_in_any_order() {
+    let source = Source::new("x", "a\nb\nc\n");
+    let mut lines = Lines::new(&source);
+    assert_eq!([4, 0, 2, 5].map(|offset| lines.line(offset)), [3, 1, 2, 3]);
+}
