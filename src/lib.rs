@@ -1,5 +1,6 @@
 //! opgate.
 pub mod catalog;
+pub mod cli;
 pub mod diagnostic;
 pub mod document;
 pub mod http;
