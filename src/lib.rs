@@ -1,6 +1,7 @@
 //! opgate.
 pub mod catalog;
 pub mod cli;
+pub mod demo;
 pub mod diagnostic;
 pub mod document;
 pub mod http;
