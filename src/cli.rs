@@ -6,7 +6,7 @@
 pub mod check;
 //pub mod demo;
 pub mod run;
-//pub mod token;
+pub mod token;
 pub mod version;
 
 use std::io::{IsTerminal, Write};
@@ -38,7 +38,7 @@ enum Command {
     /// Load everything a configuration names and report every mistake
     Check(check::Args),
     /// Mint a token for development from a local key
-    //Token(token::Args),
+    Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
     //Demo(demo::Args),
     /// Print the version
@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
-        //Command::Token(args) => token::run(args),
+        Command::Token(args) => token::run(args),
         //Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),
     }

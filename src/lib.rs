@@ -53,3 +53,4 @@ pub mod signing;
 pub mod snapshot;
 
 pub mod cli;
+pub mod demo;

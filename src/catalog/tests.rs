@@ -39,7 +39,7 @@ fn exposure(id: &str, hosts: Option<&[&str]>) -> ExposureSettings {
         id: id.to_owned(),
         hosts: hosts.map(|hosts| hosts.iter().map(|host| (*host).to_owned()).collect()),
         upstream: "backend".to_owned(),
-        forwards_authorization: true,
+        forwarding: Forwarding { authorization: true, ..Forwarding::default() },
         span,
     }
 }

@@ -101,7 +101,7 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
     for listener in &config.listeners {
         listeners.push((listener, bind(listener.address).await?));
     }
-    authn.load_keys(clock::now()).await;
+    authn.load_keys().await;
     tokio::spawn(authn.run_refresh(turned(shutdown.clone())));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));

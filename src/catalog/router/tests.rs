@@ -14,7 +14,7 @@ fn bind(index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Spa
         name: format!("service{index}.example.com"),
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         upstream: "backend".into(),
-        forwards_authorization: false,
+        forwarding: crate::catalog::Forwarding::default(),
         error_domain: "iam.googleapis.com".into(),
     });
     let method = Arc::new(Method {

@@ -1,0 +1,392 @@
+//! The backend behind the gate: REST over [`super::operations`], and a log of everything that reached it.
+//!
+//! It checks nobody. What it has seen, the gate let through: the walk and the integration tests read the log to know
+//! that a refused request stopped at the gate.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::operations::{Fault, Operations, Page, Service};
+use super::server::Server;
+
+/// The largest body that is read.
+const MAX_BODY: usize = 1 << 20;
+/// The longest wait, and that of a client that names none.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// A running backend, on HTTP/1.1 and HTTP/2 with prior knowledge. Dropping it stops it.
+#[derive(Debug)]
+pub struct Backend {
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct ReceivedRequest {
+    /// The method.
+    pub method: Method,
+    /// Path and query, undecoded.
+    pub target: String,
+    /// HTTP/1.1 or HTTP/2.
+    pub version: Version,
+    /// Every header field.
+    pub headers: HeaderMap,
+    /// The body; empty until it has arrived whole.
+    pub body: Bytes,
+}
+
+#[derive(Debug)]
+struct Shared {
+    operations: Mutex<Operations>,
+    log: Mutex<Log>,
+    /// Told whenever an operation's end may have moved.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// How many requests were forgotten: entries keep their number when the log is cleared under them.
+    forgotten: usize,
+    requests: Vec<ReceivedRequest>,
+}
+
+impl Backend {
+    /// Starts one on a free port of 127.0.0.1, with operations in the projects `demo` and `other`.
+    ///
+    /// # Errors
+    /// Where no port can be bound or no thread be started.
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            operations: Mutex::new(Operations::seeded(now())),
+            log: Mutex::default(),
+            changed: Notify::new(),
+        });
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        Ok(Self { shared, server: Server::start("backend", router)? })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Every request that reached it, in the order of their heads.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        lock(&self.shared.log).requests.clone()
+    }
+
+    /// Forgets the requests seen so far.
+    pub fn clear(&self) {
+        let mut log = lock(&self.shared.log);
+        log.forgotten += log.requests.len();
+        log.requests.clear();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: http::Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    // Logged before its body is read: a request has reached us even if the rest of it never does.
+    let number = shared.log_head(&parts);
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return refuse(&Fault::InvalidArgument("The body did not arrive.".to_owned()));
+    };
+    shared.log_body(number, body.clone());
+    match shared.call(&parts.method, &parts.uri, &body).await {
+        Ok(Some(value)) => reply(StatusCode::OK, &value),
+        Ok(None) => StatusCode::OK.into_response(),
+        Err(fault) => refuse(&fault),
+    }
+}
+
+impl Shared {
+    fn log_head(&self, head: &http::request::Parts) -> usize {
+        let mut log = lock(&self.log);
+        log.requests.push(ReceivedRequest {
+            method: head.method.clone(),
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            version: head.version,
+            headers: head.headers.clone(),
+            body: Bytes::new(),
+        });
+        log.forgotten + log.requests.len() - 1
+    }
+
+    fn log_body(&self, number: usize, body: Bytes) {
+        let mut log = lock(&self.log);
+        let index = number.checked_sub(log.forgotten);
+        if let Some(request) = index.and_then(|index| log.requests.get_mut(index)) {
+            request.body = body;
+        }
+    }
+
+    /// Does what was asked. `None` is an answer without a body.
+    async fn call(&self, method: &Method, uri: &Uri, body: &[u8]) -> Result<Option<Value>, Fault> {
+        let no_method = || Fault::NotFound("Method not found.".to_owned());
+        let target = Target::parse(uri.path()).ok_or_else(no_method)?;
+        let (service, name) = (target.service, target.name);
+        match (method, target.verb, target.is_collection) {
+            (&Method::GET, None, true) => {
+                let Query(page) = Query::<Page>::try_from_uri(uri)
+                    .map_err(|error| Fault::InvalidArgument(error.body_text()))?;
+                lock(&self.operations).list(name, &page, now()).map(Some)
+            }
+            (&Method::GET, None, false) => lock(&self.operations).get(name, now()).map(Some),
+            (&Method::DELETE, None, false) if service == Service::Translation => {
+                Err(unimplemented("DeleteOperation"))
+            }
+            (&Method::DELETE, None, false) => {
+                lock(&self.operations).delete(name)?;
+                self.changed.notify_waiters();
+                Ok(Some(json!({})))
+            }
+            (&Method::POST, Some("cancel"), false) => {
+                lock(&self.operations).cancel(name, now())?;
+                self.changed.notify_waiters();
+                Ok((service != Service::Translation).then(|| json!({})))
+            }
+            (&Method::POST, Some("wait"), false) if service == Service::Dataproc => {
+                Err(unimplemented("WaitOperation"))
+            }
+            (&Method::POST, Some("wait"), false) => self.wait(name, timeout(body)?).await.map(Some),
+            _ => Err(no_method()),
+        }
+    }
+
+    /// WaitOperation: until it is done or the time is up; then whatever it is like.
+    async fn wait(&self, name: &str, timeout: Duration) -> Result<Value, Fault> {
+        let deadline = now() + timeout;
+        loop {
+            // Before the look at the operation, so that a change after it is not missed.
+            let changed = self.changed.notified();
+            let until = lock(&self.operations).end(name)?.min(deadline);
+            let left = until.duration_since(now()).unwrap_or_default();
+            if left.is_zero() {
+                return lock(&self.operations).get(name, now());
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+}
+
+/// What a path names.
+#[derive(Debug, PartialEq, Eq)]
+struct Target<'p> {
+    service: Service,
+    /// The operation, or for a collection its parent.
+    name: &'p str,
+    is_collection: bool,
+    verb: Option<&'p str>,
+}
+
+impl<'p> Target<'p> {
+    fn parse(path: &'p str) -> Option<Self> {
+        let (version, resource) = path.strip_prefix('/')?.split_once('/')?;
+        let (resource, verb) = match resource.rsplit_once(':') {
+            Some((resource, verb)) if !verb.contains('/') => (resource, Some(verb)),
+            _ => (resource, None),
+        };
+        let segments: Vec<&str> = resource.split('/').collect();
+        if segments.iter().any(|segment| segment.is_empty()) {
+            return None;
+        }
+        let (service, is_collection) = match (version, segments.as_slice()) {
+            ("v1", ["projects", _, "locations", _, "operations"]) => (Service::Companion, true),
+            ("v1", ["projects", _, "locations", _, "operations", _]) => (Service::Companion, false),
+            ("v1", ["projects", _, "regions", _, "operations"]) => (Service::Dataproc, true),
+            ("v1", ["projects", _, "regions", _, "operations", _]) => (Service::Dataproc, false),
+            ("v3", ["projects", _, "operations"]) => (Service::Translation, true),
+            ("v3", ["projects", _, "operations", _]) => (Service::Translation, false),
+            _ => return None,
+        };
+        let name = if is_collection { resource.strip_suffix("/operations")? } else { resource };
+        Some(Self { service, name, is_collection, verb })
+    }
+}
+
+fn unimplemented(method: &str) -> Fault {
+    Fault::Unimplemented(format!("google.longrunning.Operations.{method} is not implemented."))
+}
+
+/// `WaitOperationRequest.timeout`, a google.protobuf.Duration in JSON: `"3.5s"`.
+fn timeout(body: &[u8]) -> Result<Duration, Fault> {
+    if body.is_empty() {
+        return Ok(MAX_WAIT);
+    }
+    let invalid = |message: &str| Fault::InvalidArgument(message.to_owned());
+    let message: Value = serde_json::from_slice(body).map_err(|_| invalid("The body is not JSON."))?;
+    let Some(timeout) = message.get("timeout") else {
+        return Ok(MAX_WAIT);
+    };
+    let seconds = timeout.as_str().and_then(|text| text.strip_suffix('s')).and_then(|text| text.parse().ok());
+    let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    timeout.map(|timeout| timeout.min(MAX_WAIT)).ok_or_else(|| invalid("timeout is not a duration."))
+}
+
+fn refuse(fault: &Fault) -> Response {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply(status, &fault.to_json())
+}
+
+fn reply(status: StatusCode, value: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json; charset=UTF-8")], value.to_string()).into_response()
+}
+
+fn now() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "operations go on with the clock")]
+    SystemTime::now()
+}
+
+/// A panic in one request is no reason to stop answering others.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::demo::wire::{self, Answer};
+
+    const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+    const JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1";
+    const BATCH: &str = "/v3/projects/demo/operations/batch-1";
+
+    async fn send(backend: &Backend, method: &str, target: &str, body: &str) -> Answer {
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: b\r\nX-Test: {target}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        wire::exchange(backend.address(), request.as_bytes()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_with_the_cancel() {
+        let backend = Backend::start().unwrap();
+        for (path, empty) in [(TRAIN, "{}"), (BATCH, "")] {
+            let started = Instant::now();
+            let wait = format!("{path}:wait");
+            let cancel = format!("{path}:cancel");
+            let (waited, cancelled) = tokio::join!(send(&backend, "POST", &wait, ""), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                send(&backend, "POST", &cancel, "").await
+            });
+            assert_eq!((cancelled.status, cancelled.body.as_slice()), (200, empty.as_bytes()));
+            assert_eq!(waited.json().unwrap()["error"]["code"], 1);
+            assert!(started.elapsed() < Duration::from_secs(5));
+            // A cancel of what is done is fine and changes nothing.
+            assert_eq!(send(&backend, "POST", &cancel, "").await.status, 200);
+            assert_eq!(send(&backend, "GET", path, "").await.json().unwrap(), waited.json().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wait_keeps_its_timeout() {
+        let backend = Backend::start().unwrap();
+        let started = Instant::now();
+        let waited = send(&backend, "POST", &format!("{TRAIN}:wait"), r#"{"timeout":"0.2s"}"#).await;
+        assert_eq!(waited.json().unwrap()["done"], false);
+        assert!((Duration::from_millis(200)..Duration::from_secs(5)).contains(&started.elapsed()));
+        for body in [r#"{"timeout":"-1s"}"#, r#"{"timeout":3}"#, r#"{"timeout":"infs"}"#, "x"] {
+            let refused = send(&backend, "POST", &format!("{TRAIN}:wait"), body).await;
+            assert_eq!(refused.json().unwrap()["error"]["status"], "INVALID_ARGUMENT", "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_service_does_not_have_is_unimplemented_or_not_found() {
+        let backend = Backend::start().unwrap();
+        for (method, target, status, code) in [
+            ("POST", format!("{JOB}:wait"), 501, "UNIMPLEMENTED"),
+            ("DELETE", BATCH.to_owned(), 501, "UNIMPLEMENTED"),
+            ("POST", format!("{TRAIN}0:cancel"), 404, "NOT_FOUND"),
+            ("POST", format!("{TRAIN}0:wait"), 404, "NOT_FOUND"),
+            ("GET", format!("{TRAIN}0"), 404, "NOT_FOUND"),
+            ("GET", format!("{TRAIN}:cancel"), 404, "NOT_FOUND"),
+            ("POST", format!("{TRAIN}:abort"), 404, "NOT_FOUND"),
+            ("POST", TRAIN.to_owned(), 404, "NOT_FOUND"),
+            ("GET", "/".to_owned(), 404, "NOT_FOUND"),
+            ("GET", "/-/requests".to_owned(), 404, "NOT_FOUND"),
+            ("GET", "/v1/projects//locations/l/operations/o".to_owned(), 404, "NOT_FOUND"),
+            ("GET", "/v3/projects/demo/operations?pageSize=x".to_owned(), 400, "INVALID_ARGUMENT"),
+        ] {
+            let answer = send(&backend, method, &target, "").await;
+            assert_eq!(answer.status, status, "{method} {target}");
+            assert_eq!(answer.json().unwrap()["error"]["status"], code, "{method} {target}");
+            assert_eq!(answer.json().unwrap()["error"]["code"], status, "{method} {target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn collections_are_listed_and_deleted_from() {
+        let backend = Backend::start().unwrap();
+        let collection = "/v1/projects/demo/regions/us-central1/operations";
+        let first =
+            send(&backend, "GET", &format!("{collection}?pageSize=1&alt=json"), "").await.json().unwrap();
+        assert_eq!(first["operations"][0]["name"], JOB.strip_prefix("/v1/").unwrap());
+        let token = first["nextPageToken"].as_str().unwrap();
+        let rest =
+            send(&backend, "GET", &format!("{collection}?pageToken={token}"), "").await.json().unwrap();
+        assert_eq!(rest["operations"].as_array().unwrap().len(), 1);
+        assert_eq!(send(&backend, "DELETE", JOB, "").await.body, b"{}");
+        assert_eq!(send(&backend, "GET", JOB, "").await.status, 404);
+        let left = send(&backend, "GET", collection, "").await.json().unwrap();
+        assert_eq!(left["operations"].as_array().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn everything_that_arrives_is_logged_as_it_came() {
+        let backend = Backend::start().unwrap();
+        send(&backend, "POST", "/a/../%2Fb?c=%64", "body").await;
+        // One whose body never arrives counts, too.
+        let stream = tokio::net::TcpStream::connect(backend.address()).await.unwrap();
+        stream.try_write(b"PUT /x HTTP/1.1\r\nHost: b\r\nContent-Length: 9\r\n\r\nabc").unwrap();
+        while backend.requests().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let requests = backend.requests();
+        assert_eq!((requests[0].method.as_str(), requests[0].target.as_str()), ("POST", "/a/../%2Fb?c=%64"));
+        assert_eq!(requests[0].headers["x-test"], "/a/../%2Fb?c=%64");
+        assert_eq!(requests[0].body, "body");
+        assert_eq!((requests[1].method.as_str(), requests[1].body.len()), ("PUT", 0));
+        backend.clear();
+        assert!(backend.requests().is_empty());
+        send(&backend, "GET", "/y", "late").await;
+        assert_eq!(backend.requests()[0].body, "late");
+    }
+
+    #[tokio::test]
+    async fn http2_with_prior_knowledge_is_spoken() {
+        let backend = Backend::start().unwrap();
+        let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        let answer = client.get(format!("http://{}{TRAIN}", backend.address())).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_2));
+        assert_eq!(backend.requests()[0].version, Version::HTTP_2);
+    }
+
+    #[test]
+    fn dropping_it_closes_its_port() {
+        let backend = Backend::start().unwrap();
+        let address = backend.address();
+        // An idle connection does not keep it.
+        let _idle = std::net::TcpStream::connect(address).unwrap();
+        drop(backend);
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}
