@@ -267,12 +267,16 @@ enum Step {
 }
 
 impl Trie {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`at` is a node that was found or pushed here; nodes only grow"
+    )]
     fn insert(&mut self, route: &Arc<Route>) {
         let mut at = 0;
         let mut segments = route.template.segments().iter();
         for segment in segments.by_ref() {
             let next = self.nodes.len();
-            let Some(node) = self.nodes.get_mut(at) else { return };
+            let node = &mut self.nodes[at];
             at = match segment {
                 Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(next),
                 Segment::Single => *node.single.get_or_insert(next),
@@ -286,9 +290,7 @@ impl Trie {
                 self.nodes.push(Node::default());
             }
         }
-        if let Some(node) = self.nodes.get_mut(at) {
-            node.ends.push(route.clone());
-        }
+        self.nodes[at].ends.push(route.clone());
     }
 
     /// The call that a request makes, or `None`. What stood in its way is added to `closed`.
@@ -312,7 +314,7 @@ impl Trie {
                         return Some(Call {
                             method: method.clone(),
                             bindings: route.template.capture(path),
-                            body: *body,
+                            body: body.on(http_method),
                             body_field: body_field.clone(),
                         });
                     }

@@ -23,6 +23,8 @@ http:
     additional_bindings:
     - post: /v1/{name=shelves/*/operations/*}:cancel
     - delete: /v1/{name=operations/*}:cancel
+    - custom: {kind: '*', path: '/v2/{name=operations/*}:cancel'}
+      body: '*'
 authentication:
   rules:
   - selector: library.v1.Books.*
@@ -122,6 +124,8 @@ fn the_body_rule_follows_the_binding() {
     assert_eq!(body("DELETE", "/v1/operations/o:cancel"), BodyRule::Empty);
     assert_eq!(body("PATCH", "/v1/shelves/s/books/b"), BodyRule::Message);
     assert_eq!(body("GET", "/v1/status"), BodyRule::Empty);
+    assert_eq!(body("PUT", "/v2/operations/o:cancel"), BodyRule::EmptyMessage);
+    assert_eq!(body("GET", "/v2/operations/o:cancel"), BodyRule::Empty);
 
     let streamed = IAM.replace("cancel\n", "cancel\n  body: stream\n");
     let catalog = load_library(&streamed).0.unwrap();
@@ -245,6 +249,16 @@ fn a_directory_that_cannot_be_read_is_an_error() {
     let directory = Path::new("no/such/directory");
     assert!(Catalog::load(directory, &[exposure("library", None)], &mut report).is_none());
     insta::assert_snapshot!(report.render(false));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("library.yaml")).unwrap();
+    std::fs::write(directory.path().join("library.iam.yaml"), IAM).unwrap();
+    let mut report = Report::new();
+    assert!(Catalog::load(directory.path(), &[exposure("library", None)], &mut report).is_none());
+    assert_eq!(report.count(Severity::Error), 1);
 }
 
 #[test]
