@@ -17,35 +17,38 @@ pub(super) fn load_definition(
     report: &mut Report,
 ) -> Option<Definition> {
     let id = settings.id.as_str();
-    if !known.iter().any(|known| known == id) {
-        let shown = directory.display();
-        let diagnostic =
-            report.error(&settings.span, format!("there is no service file for `{id}` in `{shown}`"));
-        match nearest(id, known.iter().map(String::as_str)) {
-            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
-            None if known.is_empty() => {
-                diagnostic.help(format!("put the google.api.Service in {shown}/{id}.yaml"))
-            }
-            None => diagnostic.help(format!("there are files for {}", quoted(known))),
-        };
+    let listed = known.iter().any(|known| known == id);
+    let Some(service_path) = listed.then(|| only_file(directory, id, report)).flatten() else {
+        report_unknown(directory, known, settings, report);
         return None;
-    }
-    let service_path = only_file(directory, id, report)?;
+    };
     let service = document::read(&service_path, report).and_then(|node| Service::read(&node, report));
-    let iam_path = match only_file(directory, &format!("{id}.iam"), report) {
-        Some(path) => path,
-        None => {
-            report
-                .error(&settings.span, format!("the service `{id}` has no iam file, so nothing of it can be exposed"))
-                .help(format!(
-                    "create {} with `service:` and, under `rules:`, a `selector` and a `permission` for each method to expose",
-                    directory.join(format!("{id}.iam.yaml")).display()
-                ));
-            return None;
-        }
+    let Some(iam_path) = only_file(directory, &format!("{id}.iam"), report) else {
+        let path = directory.join(format!("{id}.iam.yaml"));
+        report
+            .error(&settings.span, format!("`{id}` has no iam file, so nothing of it can be exposed"))
+            .help(format!(
+                "create {} with `service:` and, under `rules:`, a `selector` and a `permission` for each method to \
+                 expose",
+                path.display()
+            ));
+        return None;
     };
     let iam = document::read(&iam_path, report).and_then(|node| IamFile::read(&node, report));
     Some(resolve(service?, iam?, &service_path, report))
+}
+
+fn report_unknown(directory: &Path, known: &[String], settings: &ExposureSettings, report: &mut Report) {
+    let (id, shown) = (&settings.id, directory.display());
+    let diagnostic =
+        report.error(&settings.span, format!("there is no service file for `{id}` in `{shown}`"));
+    match nearest(id, known.iter().map(String::as_str)) {
+        Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+        None if known.is_empty() => {
+            diagnostic.help(format!("put the google.api.Service in {shown}/{id}.yaml"))
+        }
+        None => diagnostic.help(format!("there are files for {}", quoted(known))),
+    };
 }
 
 /// The endings under which a file may be kept.
@@ -75,10 +78,13 @@ pub(super) fn service_ids(directory: &Path, report: &mut Report) -> Option<Vec<S
     Some(ids)
 }
 
-/// The file of this name, whatever its ending; two of them contradict each other.
+/// The file of this name, whatever its ending; two of them contradict each other. Whether it can be read shows when it
+/// is.
 fn only_file(directory: &Path, stem: &str, report: &mut Report) -> Option<PathBuf> {
-    let mut found =
-        ENDINGS.iter().map(|ending| directory.join(format!("{stem}.{ending}"))).filter(|path| path.is_file());
+    let mut found = ENDINGS
+        .iter()
+        .map(|ending| directory.join(format!("{stem}.{ending}")))
+        .filter(|path| path.symlink_metadata().is_ok());
     let first = found.next()?;
     if let Some(second) = found.next() {
         report

@@ -79,6 +79,18 @@ pub enum BodyRule {
     Stream,
 }
 
+impl BodyRule {
+    /// The rule for a request with this HTTP method. The body of a GET, HEAD or DELETE has no defined meaning (RFC
+    /// 9110, sections 9.3.1, 9.3.2 and 9.3.5): one server reads it, the next takes it for another request. So there
+    /// is none, whatever a file says.
+    pub fn on(self, http_method: &::http::Method) -> Self {
+        match *http_method {
+            ::http::Method::GET | ::http::Method::HEAD | ::http::Method::DELETE => Self::Empty,
+            _ => self,
+        }
+    }
+}
+
 impl fmt::Display for BodyRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

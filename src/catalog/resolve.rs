@@ -185,39 +185,33 @@ fn check_credentials(
     }
 }
 
+/// The bindings, each with its body rule. What the HTTP method has to say about bodies is added when a request comes,
+/// since a binding can take any method.
 fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Binding, BodyRule)> {
     if let Some((body, span)) = &rule.body
         && *body != BodyRule::Empty
         && !http.bindings.is_empty()
-        && http.bindings.iter().all(is_bodiless)
+        && http.bindings.iter().all(|binding| takes_no_body(binding, *body))
     {
+        let rpc = &rule.selector;
         report
-            .error(
-                span,
-                format!("every binding of `{}` is a GET, HEAD or DELETE, which take no body", rule.selector),
-            )
+            .error(span, format!("every binding of `{rpc}` is a GET, HEAD or DELETE, which take no body"))
             .help("delete the line");
     }
+    let default = |body: &HttpBody| match body {
+        HttpBody::None => BodyRule::Empty,
+        HttpBody::Whole if is_cancel(&rule.selector) => BodyRule::EmptyMessage,
+        HttpBody::Whole | HttpBody::Field(_) => BodyRule::Message,
+    };
+    let written = rule.body.as_ref().map(|(body, _)| *body);
     http.bindings
         .iter()
-        .map(|binding| {
-            let written = rule.body.as_ref().map(|(body, _)| *body);
-            let body = match (&binding.body, written) {
-                _ if is_bodiless(binding) => BodyRule::Empty,
-                (_, Some(body)) => body,
-                (HttpBody::None, None) => BodyRule::Empty,
-                (HttpBody::Whole, None) if is_cancel(&rule.selector) => BodyRule::EmptyMessage,
-                (HttpBody::Whole | HttpBody::Field(_), None) => BodyRule::Message,
-            };
-            (binding.clone(), body)
-        })
+        .map(|binding| (binding.clone(), written.unwrap_or_else(|| default(&binding.body))))
         .collect()
 }
 
-/// Methods whose body has no defined meaning (RFC 9110, sections 9.3.1, 9.3.2 and 9.3.5): one server reads it, the
-/// next takes it for another request.
-fn is_bodiless(binding: &Binding) -> bool {
-    matches!(&binding.http_method, Some(method) if [::http::Method::GET, ::http::Method::HEAD, ::http::Method::DELETE].contains(method))
+fn takes_no_body(binding: &Binding, rule: BodyRule) -> bool {
+    binding.http_method.as_ref().is_some_and(|http_method| rule.on(http_method) == BodyRule::Empty)
 }
 
 /// `CancelOperationRequest` has the name alone, which is in the path.

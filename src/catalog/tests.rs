@@ -23,6 +23,8 @@ http:
     additional_bindings:
     - post: /v1/{name=shelves/*/operations/*}:cancel
     - delete: /v1/{name=operations/*}:cancel
+    - custom: {kind: '*', path: '/v2/{name=operations/*}:cancel'}
+      body: '*'
 authentication:
   rules:
   - selector: library.v1.Books.*
@@ -122,6 +124,8 @@ fn the_body_rule_follows_the_binding() {
     assert_eq!(body("DELETE", "/v1/operations/o:cancel"), BodyRule::Empty);
     assert_eq!(body("PATCH", "/v1/shelves/s/books/b"), BodyRule::Message);
     assert_eq!(body("GET", "/v1/status"), BodyRule::Empty);
+    assert_eq!(body("PUT", "/v2/operations/o:cancel"), BodyRule::EmptyMessage);
+    assert_eq!(body("GET", "/v2/operations/o:cancel"), BodyRule::Empty);
 
     let streamed = IAM.replace("cancel\n", "cancel\n  body: stream\n");
     let catalog = load_library(&streamed).0.unwrap();
@@ -248,6 +252,16 @@ fn a_directory_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("library.yaml")).unwrap();
+    std::fs::write(directory.path().join("library.iam.yaml"), IAM).unwrap();
+    let mut report = Report::new();
+    assert!(Catalog::load(directory.path(), &[exposure("library", None)], &mut report).is_none());
+    assert_eq!(report.count(Severity::Error), 1);
+}
+
+#[test]
 fn one_thing_said_in_two_files_is_refused() {
     let files = [("library.yaml", SERVICE), ("library.iam.yaml", IAM), ("library.iam.json", "{}")];
     let (catalog, report) = load(&files, &[exposure("library", None)]);
@@ -344,4 +358,57 @@ fn the_shipped_services_load_and_route() {
         }
     }
     insta::assert_snapshot!(shown);
+}
+
+/// A path that a template matches: `x` for every `*`, `x/y` for `**`.
+fn example_of(template: &Template) -> RequestPath {
+    let segments: Vec<&str> = template
+        .segments()
+        .iter()
+        .map(|segment| match segment {
+            Segment::Literal(text) => text,
+            Segment::Single => "x",
+            Segment::Rest => "x/y",
+        })
+        .collect();
+    let verb = template.verb().map(|verb| format!(":{verb}")).unwrap_or_default();
+    RequestPath::parse(&format!("/{}{verb}", segments.join("/"))).unwrap()
+}
+
+#[test]
+fn published_services_can_be_exposed_whole() {
+    let Some(corpora) = std::env::var_os("OPGATE_CORPORA") else {
+        eprintln!("skipped: OPGATE_CORPORA is not set");
+        return;
+    };
+    let mut bindings = 0;
+    for entry in std::fs::read_dir(Path::new(&corpora).join("googleapis")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let mut report = Report::new();
+        let node = document::parse(&Source::new("published.yaml", text.as_str()), &mut report).unwrap();
+        let service = Service::read(&node, &mut report).unwrap();
+        let mut iam = format!("service: {}\nrules:\n", service.name);
+        for rule in &service.rules {
+            iam.push_str(&format!("- {{selector: {}, permission: none}}\n", rule.selector));
+        }
+        let iam = if service.rules.is_empty() { iam.replace("rules:", "rules: []") } else { iam };
+        let files = [("published.yaml", text.as_str()), ("published.iam.yaml", iam.as_str())];
+        let (catalog, report) = load(&files, &[exposure("published", None)]);
+        if service.name == "generativelanguage.googleapis.com" {
+            // It has no authentication rules: Google would ignore credentials.
+            assert!(catalog.is_none());
+            continue;
+        }
+        let catalog = catalog.unwrap_or_else(|| panic!("{report}"));
+        assert_eq!(catalog.methods().len(), service.rules.len());
+        for (rule, binding) in
+            service.rules.iter().flat_map(|rule| rule.bindings.iter().map(move |b| (rule, b)))
+        {
+            let http_method = binding.http_method.as_ref().unwrap();
+            let call = catalog.route(&service.name, http_method, &example_of(&binding.template)).unwrap();
+            assert_eq!(call.method.name, rule.selector, "{}", binding.template);
+            bindings += 1;
+        }
+    }
+    assert!(bindings > 700);
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::method::{Exposure, PermissionRule};
+use crate::catalog::template::Segment;
 use crate::diagnostic::{Place, Source};
 
 const OPERATION: &str = "/v1/{name=projects/*/locations/*/operations/*}";
