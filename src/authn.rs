@@ -1,11 +1,190 @@
-//! PLACEHOLDER of the branch `policy`: the authentication stage is written on the branch `authn`, whose file replaces
-//! this one on merge. Policy needs no more of a caller than this.
+//! Who asks: from the `Authorization` header to a [`Caller`], or the reason there is none.
+//!
+//! ```text
+//! Authorization ─► bearer ─► jws ─► jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► jwt::Verified
+//!                                                                                                    │
+//!                                         Caller ◄─ principal, scopes ◄─ typ, times, audience ◄─ claims
+//! ```
+//!
+//! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
+//! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory and waits for nothing.
 
+mod algorithm;
+mod bearer;
+mod claims;
+mod fetch;
+mod held;
+mod issuer;
+mod jwk;
+mod jwks;
+mod jws;
+mod jwt;
+mod refresh;
+mod scopes;
+mod settings;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::task::JoinSet;
+
+pub use self::algorithm::{Algorithm, UnknownAlgorithm};
+pub use self::held::KeySetStatus;
+pub use self::scopes::Scopes;
+pub use self::settings::{IdentityRule, IssuerSettings, KeySource, SettingsError};
+
+use self::issuer::Issuer;
+use self::jwt::Unverified;
 use crate::principal::Principal;
+use crate::reason::{Denial, Reason};
 
-/// Who asks, as a verified credential says.
-#[derive(Clone, Debug)]
+/// Who a verified token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The identity that bindings are compared with.
+    /// The name of the issuer that vouches for the caller, as the operator's config has it.
+    pub issuer: Arc<str>,
+    /// `sub`, the issuer's own name for the caller.
+    pub subject: Option<String>,
+    /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
     pub principal: Principal,
+    /// What the token may be used for.
+    pub scopes: Scopes,
+    /// When the token ends, without clock skew.
+    pub expires: SystemTime,
 }
+
+/// Judges the credentials of requests.
+pub struct Authenticator {
+    issuers: Vec<Issuer>,
+}
+
+impl Authenticator {
+    /// Checks the settings and reads the files they name: key sets and CAs. Fetches nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn load(settings: Vec<IssuerSettings>, now: SystemTime) -> Result<Self, Vec<SettingsError>> {
+        let mut errors = settings::check(&settings);
+        let mut issuers = Vec::new();
+        for (index, settings) in settings.into_iter().enumerate() {
+            match Issuer::load(index, settings, now) {
+                Ok(issuer) => issuers.push(issuer),
+                // A URL that `check` has told of already is not told of twice.
+                Err(error) if errors.contains(&error) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.sort_by_key(|error| error.index);
+        if errors.is_empty() { Ok(Self { issuers }) } else { Err(errors) }
+    }
+
+    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts.
+    pub fn take_over(&mut self, previous: &Self) {
+        for issuer in &mut self.issuers {
+            if let Some(previous) =
+                previous.issuers.iter().find(|previous| previous.issuer() == issuer.issuer())
+            {
+                issuer.take_over(previous);
+            }
+        }
+    }
+
+    /// The caller behind a request's credential, or `None` where it sent none.
+    ///
+    /// `authorization` holds the value of every `Authorization` field. No I/O, no lock, and no clock but `now`.
+    ///
+    /// # Errors
+    /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
+    /// client reads the same text in each case.
+    pub fn authenticate(&self, authorization: &[&[u8]], now: SystemTime) -> Result<Option<Caller>, Denial> {
+        let Some(token) = bearer::token(authorization)? else { return Ok(None) };
+        let token = Unverified::parse(token)?;
+        let claimed = token.claimed_issuer()?;
+        let Some(issuer) = self.issuers.iter().find(|issuer| issuer.issuer() == claimed) else {
+            let detail = format!("no issuer `{}` is configured", shown(claimed));
+            return Err(Denial::new(Reason::TokenInvalid, detail));
+        };
+        issuer.admit(token, now).map(Some)
+    }
+
+    /// The issuers whose tokens cannot be judged at this moment, with the reason; empty when ready.
+    pub fn readiness(&self, now: SystemTime) -> Vec<(String, String)> {
+        self.issuers
+            .iter()
+            .filter_map(|issuer| {
+                let held = issuer.held();
+                Some((held.issuer().to_owned(), held.unreadiness(now)?))
+            })
+            .collect()
+    }
+
+    /// The state of each issuer's keys, for metrics.
+    pub fn key_sets(&self, now: SystemTime) -> Vec<KeySetStatus> {
+        self.issuers.iter().map(|issuer| issuer.held().status(now)).collect()
+    }
+
+    /// Fetches the key sets that are behind a URL and not there yet, all at once. Takes at most the ten seconds of
+    /// one fetch. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
+    /// tries again.
+    pub async fn load_keys(&self) {
+        let mut fetches = JoinSet::new();
+        for issuer in &self.issuers {
+            if let Some(remote) = issuer.remote().filter(|_| !refresh::has_keys(issuer.held())) {
+                let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
+                fetches.spawn(async move { refresh::refresh(&held, &remote.fetch).await });
+            }
+        }
+        while let Some(ended) = fetches.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("the fetch of a key set broke off: {error}");
+            }
+        }
+    }
+
+    /// Keeps every key set that is behind a URL fresh, each in a task of its own, until `shutdown` is done or this
+    /// future is dropped.
+    pub async fn run_refresh(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let mut tasks = JoinSet::new();
+        for issuer in &self.issuers {
+            if let Some(remote) = issuer.remote() {
+                let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
+                tasks.spawn(async move { refresh::keep_fresh(&held, &remote.fetch, remote.pace).await });
+            }
+        }
+        let watch = async {
+            while let Some(ended) = tasks.join_next().await {
+                // They end in a panic or not at all. The keys of that issuer end with `max_stale`.
+                let Err(error) = ended;
+                tracing::error!("the refresh of a key set broke off: {error}");
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = shutdown => {}
+            () = watch => {}
+        }
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers = self.issuers.iter().map(Issuer::issuer);
+        formatter.debug_struct("Authenticator").field("issuers", &issuers.collect::<Vec<_>>()).finish()
+    }
+}
+
+/// A stranger's text as a detail may quote it: no control characters, and not much of it.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text.escape_debug().take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,242 @@
-//! What can be called.
-pub mod method;
-pub use self::method::{BodyRule, Call, Exposure, Method, PermissionRule};
+//! What can be called: the API methods behind the gate, and the way from a request to one of them.
+//!
+//! ```text
+//! services/<id>.yaml      ──► Service ─┐
+//!                                      ├─► Definition ─► Method, Route ──► Router ──► Call
+//! services/<id>.iam.yaml  ──► IamFile ─┘        ▲
+//!                                   ExposureSettings (the operator's config)
+//! ```
+//!
+//! A method is exposed only if both files speak of it: the service file says how it is called and which scopes it
+//! takes, the iam file which permission it needs. Everything else is answered like a path that does not exist.
+//! Pure: the files are read at load, no clock, no network.
+
+mod files;
+mod iam;
+mod method;
+mod resolve;
+mod router;
+mod service;
+mod template;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
+pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
+use self::resolve::Definition;
+pub use self::router::{Route, Router, Target, WrittenRoute};
+pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
+pub use self::template::{Segment, Template, TemplateError, Variable};
+use crate::diagnostic::{Place, Report, Severity, Span};
+use crate::document;
+use crate::http::Path as RequestPath;
+use crate::reason::Denial;
+
+/// Every exposed method, and how requests reach it.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    methods: Vec<Arc<Method>>,
+    unexposed: Vec<Unexposed>,
+    router: Router,
+}
+
+/// How the operator's config exposes a service.
+#[derive(Clone, Debug)]
+pub struct ExposureSettings {
+    /// The name of its files: `cloudaicompanion`.
+    pub id: String,
+    /// The hosts it answers on, `*` for any; `None` for the service's own name.
+    pub hosts: Option<Vec<String>>,
+    /// The upstream its calls go to.
+    pub upstream: String,
+    /// What goes upstream beside the client's own fields.
+    pub forwarding: Forwarding,
+    /// Where the config says so.
+    pub span: Span,
+}
+
+/// A method that has an http rule but no iam rule, and so is not exposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unexposed {
+    /// The id of the service.
+    pub service: String,
+    /// The full RPC name.
+    pub method: String,
+    /// Where its http rule is written.
+    pub place: Place,
+}
+
+impl Catalog {
+    /// Loads the exposed services from a directory of service and iam files (`policies/services`). `None` where
+    /// anything is wrong; everything that is wrong is in the report.
+    pub fn load(directory: &Path, exposures: &[ExposureSettings], report: &mut Report) -> Option<Self> {
+        let errors_before = report.count(Severity::Error);
+        let known = if exposures.is_empty() { Vec::new() } else { files::service_ids(directory, report)? };
+        let mut definitions: Vec<(&str, Option<Definition>)> = Vec::new();
+        let mut catalog = Self::default();
+        let mut routes = Vec::new();
+        for settings in exposures {
+            if !definitions.iter().any(|(id, _)| *id == settings.id) {
+                let definition = files::load_definition(directory, &known, settings, report);
+                let closed = definition.iter().flat_map(|definition| &definition.closed);
+                catalog.unexposed.extend(closed.map(|http| Unexposed {
+                    service: settings.id.clone(),
+                    method: http.selector.clone(),
+                    place: http.span.place(),
+                }));
+                definitions.push((&settings.id, definition));
+            }
+            let found = definitions.iter().find(|(id, _)| *id == settings.id);
+            if let Some((_, Some(definition))) = found {
+                catalog.expose(definition, settings, &mut routes, report);
+            }
+        }
+        catalog.router = Router::build(&routes, report);
+        (report.count(Severity::Error) == errors_before).then_some(catalog)
+    }
+
+    fn expose(
+        &mut self,
+        definition: &Definition,
+        settings: &ExposureSettings,
+        routes: &mut Vec<WrittenRoute>,
+        report: &mut Report,
+    ) {
+        let service = Arc::new(Exposure {
+            id: settings.id.clone(),
+            name: definition.name.clone(),
+            hosts: settings.hosts_of(&definition.name, report),
+            upstream: settings.upstream.clone(),
+            forwarding: settings.forwarding,
+            error_domain: definition.error_domain.clone(),
+        });
+        let mut bind = |binding: &Binding, target: Target| {
+            let route = Route {
+                service: service.clone(),
+                http_method: binding.http_method.clone(),
+                template: binding.template.clone(),
+                target,
+            };
+            routes.push((Arc::new(route), binding.span.clone()));
+        };
+        for rpc in &definition.rpcs {
+            let method = Arc::new(Method {
+                index: self.methods.len(),
+                service: service.clone(),
+                name: rpc.name.clone(),
+                permission: rpc.permission.clone(),
+                scopes: rpc.scopes.clone(),
+                allow_without_credential: rpc.allow_without_credential,
+                resource_field: rpc.resource_field.clone(),
+                unimplemented: rpc.unimplemented,
+                place: rpc.place.clone(),
+            });
+            self.methods.push(method.clone());
+            for (binding, body) in &rpc.bindings {
+                let body_field = match &binding.body {
+                    HttpBody::Field(field) => Some(field.clone()),
+                    HttpBody::None | HttpBody::Whole => None,
+                };
+                bind(binding, Target::Open { method: method.clone(), body: *body, body_field });
+            }
+        }
+        for http in &definition.closed {
+            for binding in &http.bindings {
+                bind(binding, Target::Closed { rpc: http.selector.clone() });
+            }
+        }
+    }
+
+    /// Every exposed method, each at the place that its index names.
+    pub fn methods(&self) -> &[Arc<Method>] {
+        &self.methods
+    }
+
+    /// The permissions that exposed methods ask for, each with the place of the rule that does.
+    pub fn permissions(&self) -> Vec<(String, Place)> {
+        let asked = |method: &Arc<Method>| match &method.permission {
+            PermissionRule::Required(permission) => Some((permission.clone(), method.place.clone())),
+            PermissionRule::None => None,
+        };
+        self.methods.iter().filter_map(asked).collect()
+    }
+
+    /// The methods of exposed services that no iam rule exposes.
+    pub fn unexposed(&self) -> &[Unexposed] {
+        &self.unexposed
+    }
+
+    /// Finds the method that a request calls. `host` is in lower case, without port.
+    ///
+    /// # Errors
+    /// 404 or 405, see [`Router::route`].
+    pub fn route(
+        &self,
+        host: &str,
+        http_method: &::http::Method,
+        path: &RequestPath,
+    ) -> Result<Call, Denial> {
+        self.router.route(host, http_method, path)
+    }
+}
+
+impl ExposureSettings {
+    /// The hosts in lower case; those that no request can name are reported.
+    fn hosts_of(&self, service: &str, report: &mut Report) -> Vec<String> {
+        let Some(hosts) = &self.hosts else { return vec![service.to_owned()] };
+        if hosts.is_empty() {
+            report
+                .error(&self.span, format!("`{}` is exposed on no host", self.id))
+                .help("name one; without `hosts` it answers on the service's own name, with `*` on any");
+        }
+        let hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        for host in hosts.iter().filter(|host| !is_host(host)) {
+            report
+                .error(&self.span, format!("`{host}` is not a host"))
+                .help("write a DNS name or an address without scheme and port, or `*` for any host");
+        }
+        hosts
+    }
+}
+
+/// What a request's host can look like once it is in lower case and without its port.
+fn is_host(text: &str) -> bool {
+    let is_ipv6 = || {
+        let address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    text == "*" || service::is_dns_name(text) || is_ipv6()
+}
+
+/// What a service file holds, for `opgate check --service FILE`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ServiceSummary {
+    /// `name` of the google.api.Service.
+    pub name: String,
+    /// How many RPCs have an http rule.
+    pub rules: usize,
+    /// How many HTTP methods and paths these rules bind.
+    pub bindings: usize,
+    /// Every scope that some method accepts, sorted.
+    pub scopes: Vec<String>,
+}
+
+/// Reads one service file by itself. `None` where anything is wrong; everything that is wrong is in the report.
+pub fn load_service_file(path: &Path, report: &mut Report) -> Option<ServiceSummary> {
+    let errors_before = report.count(Severity::Error);
+    let service = document::read(path, report).and_then(|node| Service::read(&node, report))?;
+    let mut scopes: Vec<String> =
+        service.authentication.iter().flat_map(|rule| rule.scopes.clone()).collect();
+    scopes.sort();
+    scopes.dedup();
+    (report.count(Severity::Error) == errors_before).then(|| ServiceSummary {
+        name: service.name,
+        bindings: service.rules.iter().map(|rule| rule.bindings.len()).sum(),
+        rules: service.rules.len(),
+        scopes,
+    })
+}
+
+#[cfg(test)]
+mod tests;

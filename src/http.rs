@@ -11,4 +11,7 @@ pub mod path;
 pub mod query;
 pub mod request;
 
+pub use self::headers::Headers;
 pub use self::path::Path;
+pub use self::query::Query;
+pub use self::request::{Framing, Host, Request, Version};

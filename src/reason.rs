@@ -131,6 +131,23 @@ reasons! {
     Internal = 500 "INTERNAL" "INTERNAL" OPGATE None "Internal error.";
 }
 
+impl Entry {
+    /// The number of [`Entry::code`] (google/rpc/code.proto), as `google.rpc.Status.code` holds it.
+    pub fn code_number(&self) -> u8 {
+        match self.code {
+            "INVALID_ARGUMENT" => 3,
+            "DEADLINE_EXCEEDED" => 4,
+            "NOT_FOUND" => 5,
+            "PERMISSION_DENIED" => 7,
+            "UNIMPLEMENTED" => 12,
+            "INTERNAL" => 13,
+            "UNAVAILABLE" => 14,
+            "UNAUTHENTICATED" => 16,
+            _ => 2,
+        }
+    }
+}
+
 /// A refusal: the reason, and what this one request adds to it.
 #[derive(Clone, Debug)]
 pub struct Denial(Box<Inner>);
@@ -269,6 +286,11 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn every_code_has_its_number() {
+        assert!(Reason::ALL.iter().all(|reason| reason.entry().code_number() != 2));
     }
 
     #[test]

@@ -16,14 +16,13 @@ pub struct Method {
     pub name: String,
     /// What IAM asks for.
     pub permission: PermissionRule,
-    /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices).
+    /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices). Empty only where
+    /// a credential is optional.
     pub scopes: Vec<String>,
     /// Whether a caller without a credential may ask (`allow_without_credential`); asks for no scope then.
     pub allow_without_credential: bool,
     /// The path variable that holds the resource name.
     pub resource_field: String,
-    /// What body it takes.
-    pub body: BodyRule,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
     /// Where its iam rule is written.
@@ -41,10 +40,21 @@ pub struct Exposure {
     pub hosts: Vec<String>,
     /// The upstream its calls go to.
     pub upstream: String,
-    /// Whether `Authorization` goes upstream.
-    pub forwards_authorization: bool,
+    /// What goes upstream beside the client's own fields.
+    pub forwarding: Forwarding,
     /// ErrorInfo.domain of its IAM denials: `iam.googleapis.com` unless the iam file says otherwise.
     pub error_domain: String,
+}
+
+/// What goes upstream of who asks, where the operator says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The client's `Authorization`.
+    pub authorization: bool,
+    /// `x-opgate-principal`: the verified principal.
+    pub principal: bool,
+    /// `x-request-id`: the id that the audit line and an error carry.
+    pub request_id: bool,
 }
 
 /// The IAM side of a method.
@@ -56,7 +66,7 @@ pub enum PermissionRule {
     None,
 }
 
-/// What body a method takes (DESIGN, section 5, "Body").
+/// What body a call may bring (DESIGN, section 5, "Body").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.
@@ -87,6 +97,12 @@ pub struct Call {
     pub method: Arc<Method>,
     /// The path variables by field path, decoded: `name` → `projects/p/locations/l/operations/o`.
     pub bindings: Vec<(Arc<str>, String)>,
+    /// What body it may bring. A property of the binding that matched, not of the method: published services bind
+    /// one RPC both with a body and without.
+    pub body: BodyRule,
+    /// The one field of the request message that the body holds (`body: book` in the http rule), or `None` where it
+    /// holds the whole message (`body: "*"`) or nothing.
+    pub body_field: Option<Arc<str>>,
 }
 
 impl Call {
@@ -99,4 +115,33 @@ impl Call {
     pub fn resource(&self) -> &str {
         self.binding(&self.method.resource_field).unwrap_or_default()
     }
+
+    /// Whether a decoded query key would set a field that the path sets: the field itself, a part of it (`name.x`,
+    /// `name[x]`) or the message around it. A backend that reads the query after the path would act on another
+    /// resource than the one that was judged. `bookId`, `book_id` and `BookID` are one field here, since proto JSON
+    /// reads the first two alike and some JSON libraries all three.
+    pub fn binds_query_key(&self, key: &str) -> bool {
+        self.bindings
+            .iter()
+            .any(|(field, _)| steps(field).zip(steps(key)).all(|(left, right)| left.eq(right)))
+    }
+
+    /// The path variables that a JSON body could set once more, as the body would spell them: the steps into the
+    /// body, and the value that the body must agree with.
+    pub fn bindings_in_body(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.bindings.iter().filter_map(|(field, value)| {
+            let field = match &self.body_field {
+                None => field,
+                Some(outer) => field.strip_prefix(&**outer)?.strip_prefix('.')?,
+            };
+            Some((field, value.as_str()))
+        })
+    }
+}
+
+/// The steps of a field path (`a.b`, `a[b]`), each without its underscores and in lower case.
+fn steps(path: &str) -> impl Iterator<Item = impl Iterator<Item = char>> {
+    path.split(['.', '[']).map(|step| {
+        step.chars().filter(|letter| !matches!(letter, '_' | ']')).map(|letter| letter.to_ascii_lowercase())
+    })
 }

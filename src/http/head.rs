@@ -1,1 +1,245 @@
-//! head
+//! The head of an HTTP/1 message, parsed from its raw bytes.
+//!
+//! Lenient heads are how requests are smuggled: a bare LF, a folded line, a space before the colon, two lengths. HTTP
+//! libraries repair them, each in its own way, and the repaired request is not the one that the next hop reads. So the
+//! head is parsed here, from the bytes as they came, by the letter of RFC 9112, and what deviates is refused. The only
+//! leniency left is optional whitespace around a field value (RFC 9112, section 5).
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::headers::Headers;
+use super::request::Version;
+use crate::reason::{Denial, Reason};
+
+/// A request line and its fields, not yet judged as a request.
+#[derive(Debug)]
+pub struct Head {
+    /// The method, as sent.
+    pub method: Method,
+    /// The request target, as sent.
+    pub target: String,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// The fields, in order.
+    pub headers: Headers,
+}
+
+/// Bounds of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Most bytes, request line and final empty line included.
+    pub bytes: usize,
+    /// Most header fields.
+    pub fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { bytes: 32 * 1024, fields: 100 }
+    }
+}
+
+/// The length of the head at the start of `bytes`, final empty line included, or `None` while it is incomplete.
+/// `from` is how many bytes an earlier call has seen, so that a head that trickles in is scanned once.
+pub fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    // The terminator may straddle the two reads.
+    let start = from.saturating_sub(3);
+    let tail = bytes.get(start..)?;
+    tail.windows(4).position(|window| window == b"\r\n\r\n").map(|at| start + at + 4)
+}
+
+impl Head {
+    /// Parses a head that [`find_end`] has delimited.
+    ///
+    /// # Errors
+    /// 400 for anything that RFC 9112 does not allow (or allows a reader to repair), 431 beyond the limits.
+    pub fn parse(bytes: &[u8], limits: HeadLimits) -> Result<Self, Denial> {
+        if bytes.len() > limits.bytes {
+            return Err(too_large(limits));
+        }
+        let text =
+            bytes.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("the head does not end in CRLF CRLF"))?;
+        let mut lines = Lines(Some(text));
+        let request_line = lines.next().transpose()?.unwrap_or_default();
+        let (method, target, version) = parse_request_line(request_line)?;
+
+        let mut headers = Headers::with_capacity(16);
+        for line in lines {
+            if headers.len() == limits.fields {
+                return Err(too_large(limits));
+            }
+            let (name, value) = parse_field(line?)?;
+            headers.push(name, value);
+        }
+        Ok(Self { method, target, version, headers })
+    }
+}
+
+/// Lines that end in CRLF; a CR or LF of any other kind is an error.
+struct Lines<'b>(Option<&'b [u8]>);
+
+impl<'b> Iterator for Lines<'b> {
+    type Item = Result<&'b [u8], Denial>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.0.take()?;
+        let (line, remainder) = match rest.windows(2).position(|window| window == b"\r\n") {
+            Some(at) => (rest.get(..at)?, rest.get(at + 2..)),
+            None => (rest, None),
+        };
+        self.0 = remainder;
+        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Some(Err(malformed("the head holds a CR or LF that is not a CRLF")));
+        }
+        Some(Ok(line))
+    }
+}
+
+/// `method SP request-target SP HTTP-version`, with exactly these two spaces (RFC 9112, section 3).
+fn parse_request_line(line: &[u8]) -> Result<(Method, String, Version), Denial> {
+    let mut pieces = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (pieces.next(), pieces.next(), pieces.next(), pieces.next())
+    else {
+        return Err(malformed("the request line is not `METHOD TARGET HTTP/1.1` with single spaces"));
+    };
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return Err(malformed("the request line names no version that is spoken here")),
+    };
+    // RFC 9110, section 9.1: methods are case-sensitive; every one that APIs use is upper-case letters.
+    if method.is_empty() || method.len() > 32 || !method.iter().all(u8::is_ascii_uppercase) {
+        return Err(malformed("the method is not upper-case letters"));
+    }
+    let method = Method::from_bytes(method).map_err(|_| malformed("the method is not a token"))?;
+    // Graphic ASCII alone: a space, NUL, CR or TAB here is what proxies re-encode on the way out.
+    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+        return Err(malformed("the request target is empty or holds a byte that is not printable ASCII"));
+    }
+    let target =
+        String::from_utf8(target.to_vec()).map_err(|_| malformed("the request target is not ASCII"))?;
+    Ok((method, target, version))
+}
+
+/// `field-name ":" OWS field-value OWS` (RFC 9112, section 5); no obs-fold, no space before the colon.
+fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
+    if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+        return Err(malformed("a header field is folded over two lines"));
+    }
+    let colon =
+        line.iter().position(|byte| *byte == b':').ok_or_else(|| malformed("a header line has no colon"))?;
+    let (name, value) = line.split_at(colon);
+    // `HeaderName` takes tokens alone: an empty name and a space before the colon fail here.
+    let name = HeaderName::from_bytes(name).map_err(|_| malformed("a header field's name is not a token"))?;
+    let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+    let is_clean = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+    if !value.iter().all(is_clean) {
+        return Err(malformed(format!("the value of `{name}` holds a control character")));
+    }
+    let value = HeaderValue::from_bytes(value)
+        .map_err(|_| malformed(format!("the value of `{name}` holds a control character")))?;
+    Ok((name, value))
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::RequestMalformed, detail).told()
+}
+
+fn too_large(limits: HeadLimits) -> Denial {
+    let HeadLimits { bytes, fields } = limits;
+    Denial::new(Reason::HeadTooLarge, format!("the head has more than {bytes} bytes or {fields} fields"))
+        .told()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Head, Denial> {
+        Head::parse(text.as_bytes(), HeadLimits::default())
+    }
+
+    #[test]
+    fn a_plain_head_is_read() {
+        let head = parse("POST /v1/x:cancel HTTP/1.1\r\nHost: a\r\nX-A:  b \t\r\n\r\n").unwrap();
+        assert_eq!(head.method, Method::POST);
+        assert_eq!(head.target, "/v1/x:cancel");
+        assert_eq!(head.version, Version::Http11);
+        assert_eq!(head.headers.one("x-a").unwrap().unwrap(), "b");
+    }
+
+    #[test]
+    fn heads_that_readers_repair_are_refused() {
+        for text in [
+            "POST /x HTTP/1.1\nHost: a\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost : a\r\n\r\n",
+            "POST /x HTTP/1.1\r\n Host: a\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\r\nnocolon\r\n\r\n",
+            "POST /x HTTP/1.1\r\nX: a\0b\r\n\r\n",
+            "POST  /x HTTP/1.1\r\n\r\n",
+            "POST /x  HTTP/1.1\r\n\r\n",
+            "POST\t/x HTTP/1.1\r\n\r\n",
+            " POST /x HTTP/1.1\r\n\r\n",
+            "POST /x y HTTP/1.1\r\n\r\n",
+            "POST /x\0 HTTP/1.1\r\n\r\n",
+            "POST /é HTTP/1.1\r\n\r\n",
+            "POST /x\r\n\r\n",
+            "POST /x HTTP/1.2\r\n\r\n",
+            "POST /x http/1.1\r\n\r\n",
+            "POST /x HTTP/0.9\r\n\r\n",
+            "post /x HTTP/1.1\r\n\r\n",
+            "PO(ST /x HTTP/1.1\r\n\r\n",
+            "\r\nPOST /x HTTP/1.1\r\n\r\n",
+            "\r\n\r\n",
+        ] {
+            assert_eq!(parse(text).unwrap_err().reason(), Reason::RequestMalformed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let limits = HeadLimits { bytes: 40, fields: 2 };
+        let head = |text: &str| Head::parse(text.as_bytes(), limits);
+        assert!(head("GET / HTTP/1.1\r\na: 1\r\nb: 2\r\n\r\n").is_ok());
+        assert_eq!(
+            head("GET / HTTP/1.1\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n").unwrap_err().reason(),
+            Reason::HeadTooLarge
+        );
+        assert_eq!(
+            head("GET / HTTP/1.1\r\na: 12345678901234567890\r\n\r\n").unwrap_err().reason(),
+            Reason::HeadTooLarge
+        );
+    }
+
+    #[test]
+    fn the_end_is_found_across_reads() {
+        let text = b"GET / HTTP/1.1\r\n\r\nrest";
+        for split in 0..text.len() {
+            let first = find_end(&text[..split], 0);
+            let end = first.or_else(|| find_end(text, split));
+            assert_eq!(end, Some(18), "{split}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut head = b"GET / HTTP/1.1\r\n".to_vec();
+            head.extend(bytes);
+            head.extend(b"\r\n\r\n");
+            if let Ok(parsed) = Head::parse(&head, HeadLimits::default()) {
+                for (name, value) in parsed.headers.iter() {
+                    prop_assert!(!name.as_str().is_empty());
+                    prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,387 @@
-//! request
+//! A request in the one form in which it is judged and from which it is sent.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use http::{HeaderValue, Method};
+
+use super::head::Head;
+use super::headers::Headers;
+use super::path::Path;
+use super::query::Query;
+use crate::reason::{Denial, Reason};
+
+/// The HTTP version a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
+}
+
+/// How the body is delimited, judged but not yet read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// HTTP/1 without a body: neither length nor transfer coding.
+    None,
+    /// `Content-Length`.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// HTTP/2 DATA frames, up to the end of the stream; with the length that was announced.
+    Stream(Option<u64>),
+}
+
+/// The host that a request addresses: lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host(Box<str>);
+
+/// A request that can be read in one way only.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The version it came in.
+    pub version: Version,
+    /// The method; `CONNECT` never gets here.
+    pub method: Method,
+    /// The host, from `Host` or `:authority`.
+    pub host: Host,
+    /// The authority as it was sent, with its port: what goes upstream as `Host`.
+    pub authority: HeaderValue,
+    /// The path.
+    pub path: Path,
+    /// The query.
+    pub query: Query,
+    /// The fields that a client may send and that go on; `Authorization` is among them.
+    pub headers: Headers,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// The other end of the connection.
+    pub peer: Option<SocketAddr>,
+}
+
+impl Request {
+    /// Judges an HTTP/1 head.
+    ///
+    /// # Errors
+    /// 400 for every class of DESIGN, section 5, "Requests".
+    pub fn from_head(head: Head, peer: Option<SocketAddr>) -> Result<Self, Denial> {
+        let Head { method, target, version, headers } = head;
+        let host_field = match headers.one("host")? {
+            Some(value) => value.clone(),
+            None => return Err(malformed("the header `host` is missing")),
+        };
+        let framing = frame_http1(version, &headers)?;
+        let origin_form = match split_absolute_form(&target)? {
+            None => target.as_str(),
+            Some((authority, origin_form)) => {
+                if !authority.as_bytes().eq_ignore_ascii_case(host_field.as_bytes()) {
+                    return Err(malformed("the request target names another host than the header `host`"));
+                }
+                origin_form
+            }
+        };
+        Self::assemble(version, method, host_field, origin_form, headers, framing, peer)
+    }
+
+    /// Judges an HTTP/2 head (RFC 9113, section 8.3). `authority` is the `:authority` pseudo-header.
+    ///
+    /// # Errors
+    /// As [`Request::from_head`].
+    pub fn from_http2(
+        method: Method,
+        authority: Option<&str>,
+        path_and_query: &str,
+        headers: Headers,
+        peer: Option<SocketAddr>,
+    ) -> Result<Self, Denial> {
+        if let Some((name, _)) = headers.iter().find(|(name, _)| is_connection_specific(name.as_str())) {
+            return Err(malformed(format!("the header `{name}` may not be sent over HTTP/2")));
+        }
+        if headers.all("te").any(|value| value != "trailers") {
+            return Err(malformed("the header `te` may only say `trailers` over HTTP/2"));
+        }
+        let host_field = headers.one("host")?;
+        let authority = match (authority, host_field) {
+            (None, None) => return Err(malformed("the request names no host")),
+            (None, Some(host)) => host.clone(),
+            (Some(authority), host) => {
+                if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
+                    return Err(malformed("`:authority` names another host than the header `host`"));
+                }
+                HeaderValue::from_str(authority).map_err(|_| malformed("`:authority` is not a host"))?
+            }
+        };
+        let framing = Framing::Stream(content_length(&headers)?);
+        Self::assemble(Version::Http2, method, authority, path_and_query, headers, framing, peer)
+    }
+
+    fn assemble(
+        version: Version,
+        method: Method,
+        authority: HeaderValue,
+        origin_form: &str,
+        mut headers: Headers,
+        framing: Framing,
+        peer: Option<SocketAddr>,
+    ) -> Result<Self, Denial> {
+        if method == Method::CONNECT || method == Method::TRACE {
+            return Err(malformed(format!("the method {method} is not spoken here")));
+        }
+        let host = Host::parse(&authority)?;
+        let (path, query) = match origin_form.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (origin_form, None),
+        };
+        let path = Path::parse(path)?;
+        let query = Query::parse(query)?;
+        if headers.all("expect").any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            return Err(malformed("the header `expect` asks for something else than `100-continue`"));
+        }
+        headers.settle()?;
+        Ok(Self { version, method, host, authority, path, query, headers, framing, peer })
+    }
+
+    /// Path and query as they were sent and will be sent.
+    pub fn target(&self) -> Cow<'_, str> {
+        match self.query.as_str() {
+            None => Cow::Borrowed(self.path.as_str()),
+            Some(query) => Cow::Owned(format!("{}?{query}", self.path.as_str())),
+        }
+    }
+
+    /// Every value of `Authorization`.
+    pub fn authorization(&self) -> impl Iterator<Item = &[u8]> {
+        self.headers.all("authorization").map(HeaderValue::as_bytes)
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub fn expects_continue(&self) -> bool {
+        self.version == Version::Http11 && self.headers.contains("expect")
+    }
+}
+
+impl Host {
+    /// Parses `host [":" port]` (RFC 9110, section 7.2). User information, a trailing dot and empty hosts are refused.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn parse(authority: &HeaderValue) -> Result<Self, Denial> {
+        let text = authority.to_str().map_err(|_| malformed("the host is not ASCII"))?;
+        // An IPv6 literal keeps its brackets; its colons do not begin a port.
+        let port_at = match text.rfind(']') {
+            Some(bracket) => text.get(bracket..).and_then(|rest| rest.find(':')).map(|at| bracket + at),
+            None => text.find(':'),
+        };
+        let (host, port) = match port_at {
+            Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+            None => (text, None),
+        };
+        if port.is_some_and(|port| {
+            port.is_empty() || port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit())
+        }) {
+            return Err(malformed("the host's port is not a number"));
+        }
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+        let valid = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(literal) => !literal.is_empty() && literal.bytes().all(is_literal),
+            None => !host.is_empty() && host.bytes().all(is_name),
+        };
+        if !valid {
+            return Err(malformed("the host is not a name or an address"));
+        }
+        if host.ends_with('.') || host.starts_with('.') || host.contains("..") {
+            return Err(malformed("the host begins or ends with a dot, or has two in a row"));
+        }
+        Ok(Self(host.to_ascii_lowercase().into()))
+    }
+
+    /// The host in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// RFC 9112, section 6.3, without its repairs: a request that gives two delimitations is refused, not read by one.
+fn frame_http1(version: Version, headers: &Headers) -> Result<Framing, Denial> {
+    let length = content_length(headers)?;
+    let Some(coding) = headers.one("transfer-encoding")? else {
+        return Ok(length.map_or(Framing::None, Framing::Length));
+    };
+    if headers.contains("content-length") {
+        return Err(malformed("both `content-length` and `transfer-encoding` are sent"));
+    }
+    if version == Version::Http10 {
+        return Err(malformed("`transfer-encoding` is sent over HTTP/1.0"));
+    }
+    // RFC 9112 lets the coding be written in any case; every client writes it like this.
+    if coding != "chunked" {
+        return Err(malformed("`transfer-encoding` is something else than `chunked`"));
+    }
+    Ok(Framing::Chunked)
+}
+
+/// `1*DIGIT`, once (RFC 9110, section 8.6): no sign, no list, no space.
+fn content_length(headers: &Headers) -> Result<Option<u64>, Denial> {
+    let Some(value) = headers.one("content-length")? else {
+        return Ok(None);
+    };
+    let digits = value.as_bytes();
+    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(malformed("`content-length` is not a number of bytes"));
+    }
+    let text = value.to_str().map_err(|_| malformed("`content-length` is not a number of bytes"))?;
+    text.parse().map(Some).map_err(|_| malformed("`content-length` is not a number of bytes"))
+}
+
+/// Authority and origin-form of an absolute-form target (RFC 9112, section 3.2.2), or `None` for an origin-form.
+fn split_absolute_form(target: &str) -> Result<Option<(&str, &str)>, Denial> {
+    if target.starts_with('/') {
+        return Ok(None);
+    }
+    let rest = target
+        .strip_prefix("http://")
+        .or_else(|| target.strip_prefix("https://"))
+        .ok_or_else(|| malformed("the request target is neither a path nor an http URL"))?;
+    let slash = rest.find('/').ok_or_else(|| malformed("the request target has no path"))?;
+    Ok(Some(rest.split_at(slash)))
+}
+
+/// RFC 9113, section 8.2.2.
+fn is_connection_specific(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "http2-settings"
+    )
+}
+
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::RequestMalformed, detail).told()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::super::head::HeadLimits;
+    use super::*;
+
+    fn http1(text: &str) -> Result<Request, Denial> {
+        Request::from_head(Head::parse(text.as_bytes(), HeadLimits::default())?, None)
+    }
+
+    fn detail(text: &str) -> String {
+        http1(text).unwrap_err().detail().to_owned()
+    }
+
+    fn http2(authority: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Result<Request, Denial> {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        Request::from_http2(Method::POST, authority, path, headers, None)
+    }
+
+    #[test]
+    fn a_cancel_is_read() {
+        let request = http1(
+            "POST /v1/projects/p/operations/o:cancel?alt=json HTTP/1.1\r\nHost: API.Example.com:8080\r\n\
+             Content-Length: 2\r\nAuthorization: Bearer x\r\n\r\n",
+        )
+        .unwrap();
+        assert_eq!(request.host.as_str(), "api.example.com");
+        assert_eq!(request.authority, "API.Example.com:8080");
+        assert_eq!(request.target(), "/v1/projects/p/operations/o:cancel?alt=json");
+        assert_eq!(request.framing, Framing::Length(2));
+        assert_eq!(request.authorization().collect::<Vec<_>>(), [b"Bearer x"]);
+    }
+
+    #[test]
+    fn framing_that_two_readers_could_read_differently_is_refused() {
+        for fields in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Content-Length: 5\r\nContent-Length: 5",
+            "Content-Length: 5,5",
+            "Content-Length: 5, 5",
+            "Content-Length: +5",
+            "Content-Length: -1",
+            "Content-Length: 0x5",
+            "Content-Length: 5 5",
+            "Content-Length:",
+            "Content-Length: 99999999999999999999",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: \"chunked\"",
+            "Transfer-Encoding: chunked;q=1",
+            "Transfer-Encoding:",
+        ] {
+            let text = format!("POST /x HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+            assert_eq!(http1(&text).unwrap_err().reason(), Reason::RequestMalformed, "{fields}");
+        }
+        assert!(http1("POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn the_host_is_there_once_and_plain() {
+        assert_eq!(detail("GET /x HTTP/1.1\r\n\r\n"), "the header `host` is missing");
+        assert_eq!(detail("GET /x HTTP/1.0\r\n\r\n"), "the header `host` is missing");
+        assert_eq!(
+            detail("GET /x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+            "the header `host` is sent twice"
+        );
+        for host in
+            ["", "a.", ".a", "a..b", "a@b", "a:b", "a:", "a b", "a/b", "[::1", "::1", "[]", "a:123456", "é"]
+        {
+            assert!(http1(&format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n")).is_err(), "{host:?}");
+        }
+        for host in ["a", "A.b-c:80", "127.0.0.1:1", "[::1]:8080", "[::1]"] {
+            assert!(http1(&format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n")).is_ok(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn absolute_form_must_agree_with_the_host() {
+        let request = http1("GET http://a.b/x?y HTTP/1.1\r\nHost: a.b\r\n\r\n").unwrap();
+        assert_eq!(request.target(), "/x?y");
+        assert!(http1("GET http://evil/x HTTP/1.1\r\nHost: a.b\r\n\r\n").is_err());
+        assert!(http1("GET http://a.b@evil/x HTTP/1.1\r\nHost: a.b\r\n\r\n").is_err());
+        assert!(http1("GET ftp://a.b/x HTTP/1.1\r\nHost: a.b\r\n\r\n").is_err());
+        assert!(http1("GET http://a.b HTTP/1.1\r\nHost: a.b\r\n\r\n").is_err());
+        assert!(http1("OPTIONS * HTTP/1.1\r\nHost: a.b\r\n\r\n").is_err());
+        assert!(http1("CONNECT a.b:443 HTTP/1.1\r\nHost: a.b:443\r\n\r\n").is_err());
+        // `//evil/x` is a path with an empty segment, never an authority.
+        assert!(http1("GET //evil/x HTTP/1.1\r\nHost: a.b\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn http2_pseudo_headers_are_judged_like_the_request_line() {
+        assert!(http2(Some("a"), "/x", &[]).is_ok());
+        assert!(http2(Some("a"), "/x", &[("host", "A")]).is_ok());
+        assert!(http2(Some("a"), "/x", &[("host", "b")]).is_err());
+        assert!(http2(None, "/x", &[("host", "b")]).is_ok());
+        assert!(http2(None, "/x", &[]).is_err());
+        assert!(http2(Some("a"), "x", &[]).is_err());
+        assert!(http2(Some("a"), "*", &[]).is_err());
+        assert!(http2(Some("a"), "", &[]).is_err());
+        assert!(http2(Some("u@a"), "/x", &[]).is_err());
+        assert!(http2(Some("a"), "/x", &[("te", "gzip")]).is_err());
+        assert!(http2(Some("a"), "/x", &[("connection", "close")]).is_err());
+        assert!(http2(Some("a"), "/x", &[("transfer-encoding", "chunked")]).is_err());
+        assert!(http2(Some("a"), "/x", &[("content-length", "1,1")]).is_err());
+    }
+
+    #[test]
+    fn only_100_continue_may_be_expected() {
+        assert!(
+            http1("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n").unwrap().expects_continue()
+        );
+        assert!(http1("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n").is_err());
+    }
+}

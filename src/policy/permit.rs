@@ -1,5 +1,6 @@
 //! The proof that a call is allowed, and the one function that gives it out.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Policy;
@@ -13,8 +14,8 @@ use crate::reason::{Denial, Reason};
 /// asks for one: there is no way to a backend around it.
 #[derive(Debug)]
 pub struct Permit {
-    call: Call,
-    caller: Option<Caller>,
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
     grant: Grant,
     decided_at: SystemTime,
     _proof: (),
@@ -37,7 +38,7 @@ impl Permit {
 
     /// Who makes it; `None` where they sent no credential.
     pub fn caller(&self) -> Option<&Caller> {
-        self.caller.as_ref()
+        self.caller.as_deref()
     }
 
     /// Why.
@@ -61,14 +62,19 @@ impl Policy {
     /// # Errors
     /// [`Reason::PermissionDenied`] in Google's words, or [`Reason::CredentialsMissing`]. What nearly matched is in
     /// the detail alone.
-    pub fn authorize(&self, call: Call, caller: Option<Caller>, now: SystemTime) -> Result<Permit, Denial> {
+    pub fn authorize(
+        &self,
+        call: &Arc<Call>,
+        caller: Option<&Arc<Caller>>,
+        now: SystemTime,
+    ) -> Result<Permit, Denial> {
         if caller.is_none() && !call.method.allow_without_credential {
-            return Err(credentials_missing(&call, "the method asks for a credential and none was sent"));
+            return Err(credentials_missing(call, "the method asks for a credential and none was sent"));
         }
         let grant = match &call.method.permission {
             PermissionRule::None => Grant::NoPermissionAsked,
             PermissionRule::Required(permission) => {
-                let subject = match &caller {
+                let subject = match caller {
                     Some(caller) => Subject::of(&caller.principal),
                     None => Subject::anonymous(),
                 };
@@ -78,14 +84,14 @@ impl Policy {
                     Err(refusal) => {
                         let detail = refusal.detail(subject, permission, resource);
                         return Err(match caller {
-                            Some(_) => permission_denied(&call, permission, detail),
-                            None => credentials_missing(&call, detail),
+                            Some(_) => permission_denied(call, permission, detail),
+                            None => credentials_missing(call, detail),
                         });
                     }
                 }
             }
         };
-        Ok(Permit { call, caller, grant, decided_at: now, _proof: () })
+        Ok(Permit { call: call.clone(), caller: caller.cloned(), grant, decided_at: now, _proof: () })
     }
 }
 

@@ -1,0 +1,30 @@
+# Every target installs what it needs and works right after a clone.
+# CARGO_TARGET_DIR and OPGATE_CORPORA are honoured where they are set.
+
+CARGO ?= cargo
+
+.PHONY: demo test lint check bench clean cmake
+
+demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
+	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
+
+test: cmake          ## every test: units, properties, the real binary over real sockets
+	$(CARGO) test --locked
+
+lint: cmake          ## format, clippy, docs, the shipped configuration
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
+	 else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+
+check: cmake         ## load the shipped configuration and policies
+	$(CARGO) run --quiet --locked -- check --config config/opgate.yaml
+	$(CARGO) run --quiet --locked -- check --config config/demo.yaml
+
+clean:
+	$(CARGO) clean
+
+# Pingora's zlib is built with cmake.
+cmake:
+	@command -v cmake >/dev/null || ./.ci/install-cmake

@@ -1,0 +1,88 @@
+//! What the operator and Prometheus ask, on an address of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::proxy::Proxy;
+
+/// What the endpoints look at.
+#[derive(Clone)]
+pub struct Admin {
+    proxy: Proxy,
+    draining: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// Endpoints that tell of `proxy`.
+    pub fn new(proxy: Proxy) -> Self {
+        Self { proxy, draining: Arc::default() }
+    }
+
+    /// Why requests should not be sent here, or nothing.
+    pub fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Acquire) {
+            reasons.push("the process is draining".to_owned());
+        }
+        for (issuer, why) in self.proxy.live().snapshot.authn.readiness(clock::now()) {
+            reasons.push(format!("issuer `{issuer}`: {why}"));
+        }
+        reasons
+    }
+
+    /// Serves until `shutdown` turns true.
+    ///
+    /// # Errors
+    /// Where the socket fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> std::io::Result<()> {
+        let draining = self.draining.clone();
+        let routes = Router::new()
+            .route("/livez", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
+            .with_state(self);
+        tokio::spawn(async move {
+            // An error means that nobody can ask for a shutdown any more: the process is ending.
+            let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
+            draining.store(true, Ordering::Release);
+        });
+        // Answers until the process ends: a drain is when one wants to look.
+        axum::serve(listener, routes).await
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let reasons = admin.unready();
+    let revision = admin.proxy.live().snapshot.revision.clone();
+    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "policyRevision": revision });
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let live = admin.proxy.live();
+    match admin.proxy.metrics().render(&live.snapshot.authn.key_sets(clock::now())) {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the metrics could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Where audit lines are written: by a thread of its own, so that a slow disk does not slow requests.
+//!
+//! The queue is bounded. A line that finds it full, or that cannot be written, is counted
+//! (`opgate_audit_dropped_total`): a gap in the log is never silent.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use crate::config::AuditOutput;
+
+/// Lines that wait to be written.
+const QUEUE: usize = 16 * 1024;
+/// The longest a line waits in the buffer.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
+/// The log. Dropping it writes what is queued.
+#[derive(Debug)]
+pub struct Audit {
+    queue: Option<SyncSender<String>>,
+    dropped: IntCounter,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Audit {
+    /// Opens the output and starts the writer.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or the thread cannot be started.
+    pub fn open(output: &AuditOutput, dropped: IntCounter) -> io::Result<Self> {
+        let sink: Box<dyn Write + Send> = match output {
+            AuditOutput::Stdout => Box::new(io::stdout()),
+            AuditOutput::Stderr => Box::new(io::stderr()),
+            AuditOutput::File(path) => {
+                Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?)
+            }
+        };
+        let (queue, lines) = sync_channel(QUEUE);
+        let counter = dropped.clone();
+        let writer = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_lines(&lines, BufWriter::new(sink), &counter))?;
+        Ok(Self { queue: Some(queue), dropped, writer: Some(writer) })
+    }
+
+    /// Queues a line, without its newline. Never blocks.
+    pub fn write(&self, line: String) {
+        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok());
+        if !queued {
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the audit writer panicked");
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<String>, mut sink: BufWriter<Box<dyn Write + Send>>, dropped: &IntCounter) {
+    let mut unflushed = false;
+    loop {
+        let line = if unflushed {
+            match lines.recv_timeout(FLUSH_EVERY) {
+                Err(RecvTimeoutError::Timeout) => {
+                    flush(&mut sink);
+                    unflushed = false;
+                    continue;
+                }
+                other => other.ok(),
+            }
+        } else {
+            lines.recv().ok()
+        };
+        let Some(line) = line else {
+            break;
+        };
+        unflushed = true;
+        if let Err(error) = sink.write_all(line.as_bytes()).and_then(|()| sink.write_all(b"\n")) {
+            dropped.inc();
+            tracing::error!(%error, "an audit line could not be written");
+        }
+    }
+    flush(&mut sink);
+}
+
+fn flush(sink: &mut BufWriter<Box<dyn Write + Send>>) {
+    if let Err(error) = sink.flush() {
+        tracing::error!(%error, "audit lines could not be flushed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_queued_line_is_written_before_the_log_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let dropped = IntCounter::new("dropped", "for the test").unwrap();
+        let audit = Audit::open(&AuditOutput::File(path.clone()), dropped.clone()).unwrap();
+        for number in 0..1000 {
+            audit.write(format!("{{\"number\":{number}}}"));
+        }
+        drop(audit);
+        assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1000);
+        assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_is_counted() {
+        let dropped = IntCounter::new("dropped", "for the test").unwrap();
+        let full = AuditOutput::File("/dev/full".into());
+        let audit = Audit::open(&full, dropped.clone()).unwrap();
+        for _ in 0..2000 {
+            audit.write("x".repeat(100));
+        }
+        drop(audit);
+        assert!(dropped.get() > 0);
+    }
+}

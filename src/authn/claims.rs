@@ -1,0 +1,194 @@
+//! What the claims of a verified token say: when it is good, for whom, who the caller is and what they may ask for.
+//!
+//! Each rule takes [`Verified`], so none of them can be asked about a token that anybody could have written.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use super::jwt::Verified;
+use super::scopes::Scopes;
+use super::settings::{IdentityRule, IssuerSettings};
+use super::shown;
+use crate::principal::Principal;
+use crate::reason::{Denial, Reason};
+
+/// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
+const LATEST: u64 = 253_402_300_799;
+/// The longest `sub` (OpenID Connect Core, section 2). Bytes.
+const MAX_SUBJECT: usize = 255;
+/// Claims that only an ID token has (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11).
+const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+
+/// What is left of a token once every rule was kept.
+pub(super) struct Accepted {
+    pub(super) subject: Option<String>,
+    pub(super) principal: Principal,
+    pub(super) scopes: Scopes,
+    pub(super) expires: SystemTime,
+}
+
+/// Applies every rule of an issuer.
+///
+/// # Errors
+/// The first rule that is broken, in full for the audit log.
+pub(super) fn accept(
+    token: &Verified<'_>,
+    settings: &IssuerSettings,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    let claims = token.claims();
+    check_type(token, &settings.token_types)?;
+    let expires = check_times(claims, settings.clock_skew, now)?;
+    check_audience(claims, &settings.audiences)?;
+    let subject = text(claims, "sub")?;
+    let principal = principal(claims, subject, &settings.identity)?;
+    let scopes = scopes(claims)?;
+    Ok(Accepted { subject: subject.map(str::to_owned), principal, scopes, expires })
+}
+
+/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1), and an
+/// ID token is for the client that asked for it, not for an API.
+fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
+    let unsupported = |detail: String| Err(Denial::new(Reason::TokenTypeUnsupported, detail));
+    let media_type = |typ: &str| match typ.split_once('/') {
+        Some((tree, subtype)) if tree.eq_ignore_ascii_case("application") => subtype.to_ascii_lowercase(),
+        _ => typ.to_ascii_lowercase(),
+    };
+    match token.token_type() {
+        None if accepted.is_empty() => {}
+        None => return unsupported("the header has no `typ`, which this issuer's tokens need".to_owned()),
+        Some(typ) => {
+            let sent = media_type(typ);
+            let known = if accepted.is_empty() {
+                matches!(sent.as_str(), "jwt" | "at+jwt")
+            } else {
+                accepted.iter().any(|accepted| media_type(accepted) == sent)
+            };
+            if !known {
+                return unsupported(format!("the header's `typ` is `{}`", shown(typ)));
+            }
+        }
+    }
+    match ID_TOKEN_CLAIMS.into_iter().find(|claim| token.claims().contains_key(*claim)) {
+        Some(claim) => unsupported(format!("`{claim}` makes it an ID token")),
+        None => Ok(()),
+    }
+}
+
+/// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns `exp`.
+fn check_times(claims: &Map<String, Value>, skew: Duration, now: SystemTime) -> Result<SystemTime, Denial> {
+    let now = now
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))?;
+    let expires = time(claims, "exp")?.ok_or_else(|| invalid("the token has no `exp`"))?;
+    let not_before = time(claims, "nbf")?;
+    let issued = time(claims, "iat")?;
+    if let Some(not_before) = not_before
+        && not_before > now.saturating_add(skew)
+    {
+        return Err(invalid(format!("`nbf` is {} and now is {}", not_before.as_secs(), now.as_secs())));
+    }
+    if let Some(issued) = issued
+        && issued > now.saturating_add(skew)
+    {
+        return Err(invalid(format!("`iat` is {} and now is {}", issued.as_secs(), now.as_secs())));
+    }
+    if expires.saturating_add(skew) <= now {
+        let detail = format!("`exp` was {} and now is {}", expires.as_secs(), now.as_secs());
+        return Err(Denial::new(Reason::TokenExpired, detail));
+    }
+    Ok(UNIX_EPOCH + expires)
+}
+
+/// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
+/// about when a token ends. Non-negative integers up to the year 9999 it is.
+fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
+    match claims.get(claim) {
+        None => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(seconds @ 0..=LATEST) => Ok(Some(Duration::from_secs(seconds))),
+            _ => Err(invalid(format!("`{claim}` is not a whole number of seconds from 1970 to 9999"))),
+        },
+    }
+}
+
+/// `aud` (RFC 7519, section 4.1.3): a string or an array of strings, one of which is ours, to the byte.
+fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Denial> {
+    let sent = match claims.get("aud") {
+        None => return Err(invalid("the token has no `aud`")),
+        Some(Value::String(audience)) => vec![audience.as_str()],
+        Some(value) => {
+            strings(value).ok_or_else(|| invalid("`aud` is neither a string nor an array of strings"))?
+        }
+    };
+    if sent.iter().any(|audience| ours.iter().any(|ours| ours == audience)) {
+        return Ok(());
+    }
+    Err(invalid(format!("the token is for the audience {}", shown(&sent.join(", ")))))
+}
+
+/// The caller in IAM's words: by verified email, else by subject where the issuer has a pool.
+fn principal(
+    claims: &Map<String, Value>,
+    subject: Option<&str>,
+    rule: &IdentityRule,
+) -> Result<Principal, Denial> {
+    let email = text(claims, "email")?;
+    // `true` alone: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and what a claim of
+    // another type means is the issuer's secret.
+    let verified = rule.accept_unverified_email || claims.get("email_verified") == Some(&Value::Bool(true));
+    match (email, &rule.subject_pool) {
+        (Some(email), _) if verified => Principal::from_email(email)
+            .map_err(|error| invalid(format!("`email` is `{}`: {error}", shown(email)))),
+        (_, Some(pool)) => {
+            let subject =
+                subject.ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
+            let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+            if subject.is_empty() || subject.len() > MAX_SUBJECT || !subject.bytes().all(plain) {
+                return Err(invalid("`sub` is empty, longer than 255 bytes or not printable ASCII"));
+            }
+            Ok(Principal::subject(pool, subject))
+        }
+        (Some(_), None) => Err(invalid("`email` is not verified, and the issuer has no subject pool")),
+        (None, None) => Err(invalid("the token has no `email`, and the issuer has no subject pool")),
+    }
+}
+
+/// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Azure and
+/// Okta write: the same, or an array. A token may have both; it holds the scopes of both.
+fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
+    let mut scopes = Scopes::default();
+    if let Some(list) = text(claims, "scope")? {
+        scopes.add_list(list);
+    }
+    match claims.get("scp") {
+        None => {}
+        Some(Value::String(list)) => scopes.add_list(list),
+        Some(value) => {
+            let list =
+                strings(value).ok_or_else(|| invalid("`scp` is neither a string nor an array of strings"))?;
+            for scope in list {
+                scopes.add(scope);
+            }
+        }
+    }
+    Ok(scopes)
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, Denial> {
+    match claims.get(claim) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid(format!("`{claim}` is not a string"))),
+    }
+}
+
+fn strings(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}
+
+fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::TokenInvalid, detail)
+}

@@ -1,0 +1,81 @@
+//! A token before and after its signature was checked, as two types (RFC 7519).
+//!
+//! [`Unverified`] is what a stranger sent. Its claims can be read for one purpose only, to find the issuer whose
+//! keys decide; every other reader takes [`Verified`], which only the check of the signature makes.
+
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::jwk::Key;
+use super::jws::Jws;
+use crate::reason::{Denial, Reason};
+
+/// A token as it came.
+pub(super) struct Unverified<'a> {
+    jws: Jws<'a>,
+    claims: Map<String, Value>,
+}
+
+/// The claims of a token whose signature was good, and the `typ` that the signature covers too.
+pub(super) struct Verified<'a> {
+    jws: Jws<'a>,
+    claims: Map<String, Value>,
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads a token, each part once.
+    ///
+    /// # Errors
+    /// As [`Jws::parse`], and where the payload is not a JSON object.
+    pub(super) fn parse(token: &'a str) -> Result<Self, Denial> {
+        let jws = Jws::parse(token)?;
+        let claims = jws.payload()?;
+        Ok(Self { jws, claims })
+    }
+
+    /// The issuer that the token claims: whose keys to ask, not who signed.
+    ///
+    /// # Errors
+    /// Where `iss` is missing or not a string.
+    pub(super) fn claimed_issuer(&self) -> Result<&str, Denial> {
+        match self.claims.get("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => Err(Denial::new(Reason::TokenInvalid, "`iss` is not a string")),
+            None => Err(Denial::new(Reason::TokenInvalid, "the token has no `iss`")),
+        }
+    }
+
+    /// The algorithm that the header names.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.jws.algorithm()
+    }
+
+    /// The key that the header names.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.jws.kid()
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// Where `key` did not make it.
+    pub(super) fn verify(self, key: &Key) -> Result<Verified<'a>, Denial> {
+        if self.jws.is_signed_by(key) {
+            Ok(Verified { jws: self.jws, claims: self.claims })
+        } else {
+            Err(Denial::new(Reason::TokenInvalid, "the signature is not the key's"))
+        }
+    }
+}
+
+impl Verified<'_> {
+    /// The header's `typ`.
+    pub(super) fn token_type(&self) -> Option<&str> {
+        self.jws.token_type()
+    }
+
+    /// The claims.
+    pub(super) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+}

@@ -1,0 +1,347 @@
+//! Fetches from real HTTP servers that behave as badly as they are told to.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::authn::tests::mint::{P256, RSA, key_set};
+use crate::authn::{Algorithm, Authenticator, IssuerSettings, KeySource};
+use crate::reason::Reason;
+
+#[derive(Clone)]
+enum Answer {
+    Document(Vec<u8>),
+    Status(StatusCode),
+    /// To a document that would do.
+    Redirect,
+    Late,
+}
+
+struct Server {
+    url: String,
+    answer: Arc<Mutex<Answer>>,
+    hits: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+        let (answer, hits) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
+        let (told, counted) = (Arc::clone(&answer), Arc::clone(&hits));
+        let jwks = move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let answer = told.lock().unwrap().clone();
+            match answer {
+                Answer::Document(document) => document.into_response(),
+                Answer::Status(status) => (status, good()).into_response(),
+                Answer::Redirect => (StatusCode::FOUND, [(LOCATION, "/elsewhere")]).into_response(),
+                Answer::Late => {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    good().into_response()
+                }
+            }
+        };
+        let router = Router::new().route("/jwks", get(jwks)).route("/elsewhere", get(|| async { good() }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, answer, hits }
+    }
+
+    fn answer(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn hits(&self) -> usize {
+        self.hits.load(Ordering::SeqCst)
+    }
+
+    fn fetch(&self) -> Fetch {
+        fetch(&self.url)
+    }
+}
+
+fn fetch(url: &str) -> Fetch {
+    let (connect, total) = (Duration::from_secs(1), Duration::from_millis(500));
+    Fetch::with_timeouts(url.parse().unwrap(), None, connect, total).unwrap()
+}
+
+fn good() -> Vec<u8> {
+    key_set(&[RSA.jwk("rsa")])
+}
+
+fn rotated() -> Vec<u8> {
+    key_set(&[RSA.jwk("rsa"), P256.jwk("new")])
+}
+
+fn held() -> HeldKeys {
+    HeldKeys::new("example".to_owned(), Algorithm::DEFAULT.to_vec(), Some(Duration::from_secs(3600)))
+}
+
+fn quick() -> Pace {
+    Pace {
+        interval: Duration::from_secs(3600),
+        cool_down: Duration::from_millis(200),
+        first_retry: Duration::from_millis(10),
+        last_retry: Duration::from_millis(40),
+    }
+}
+
+fn has(held: &HeldKeys, kid: &str, algorithm: Algorithm) -> bool {
+    let current = held.current(wall_clock());
+    let fetched = current.as_ref().and_then(|current| current.as_ref());
+    fetched.is_some_and(|fetched| fetched.keys.select(Some(kid), algorithm).is_ok())
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A server that answers one request with these bytes, over and over where told, and then keeps the connection.
+async fn raw(head: &'static str, chunk: Vec<u8>, times: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..times {
+            if stream.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_good_answer_becomes_the_key_set() {
+    let server = Server::start(Answer::Document(good())).await;
+    let held = held();
+    assert!(refresh(&held, &server.fetch()).await);
+    assert!(has(&held, "rsa", Algorithm::Rs256));
+    let status = held.status(wall_clock());
+    assert_eq!((status.keys, status.refreshes_succeeded, status.refreshes_failed), (1, 1, 0));
+    assert_eq!(status.last_error, None);
+    assert!(status.last_success.unwrap() <= wall_clock());
+    assert_eq!(held.unreadiness(wall_clock()), None);
+}
+
+#[tokio::test]
+async fn old_keys_survive_every_bad_answer() {
+    let mut private = P256.jwk("new");
+    private["d"] = json!("AQAB");
+    let bad = [
+        (
+            Answer::Status(StatusCode::INTERNAL_SERVER_ERROR),
+            "the answer is 500 Internal Server Error, not 200",
+        ),
+        (Answer::Status(StatusCode::NO_CONTENT), "the answer is 204 No Content, not 200"),
+        (Answer::Redirect, "the answer is 302 Found, not 200"),
+        (Answer::Document(vec![b' '; 1024 * 1024 + 1]), "the answer is larger than 1048576 bytes"),
+        (Answer::Document(b"<html>".to_vec()), "the key set is not a JSON object: expected value"),
+        (Answer::Document(Vec::new()), "the key set is not a JSON object: EOF"),
+        (Answer::Document(key_set(&[])), "no key of the set can be used"),
+        (Answer::Document(key_set(&[private])), "key `new` has the secret member `d`"),
+        (Answer::Late, "operation timed out"),
+    ];
+    let server = Server::start(Answer::Document(good())).await;
+    let held = held();
+    assert!(refresh(&held, &server.fetch()).await);
+    let since = held.status(wall_clock()).last_success;
+    for (failures, (answer, error)) in bad.into_iter().enumerate() {
+        server.answer(answer);
+        assert!(!refresh(&held, &server.fetch()).await, "{error}");
+        assert!(has(&held, "rsa", Algorithm::Rs256), "{error}");
+        let status = held.status(wall_clock());
+        let told = status.last_error.unwrap();
+        assert!(told.contains(error), "`{told}` does not say `{error}`");
+        assert_eq!((status.refreshes_failed, status.last_success), (failures as u64 + 1, since));
+    }
+    server.answer(Answer::Document(rotated()));
+    assert!(refresh(&held, &server.fetch()).await);
+    assert!(has(&held, "new", Algorithm::Es256));
+    assert_eq!(held.status(wall_clock()).last_error, None);
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_cut_off_at_the_bound() {
+    let url = raw("HTTP/1.1 200 OK\r\n\r\n", vec![b' '; 64 * 1024], usize::MAX).await;
+    assert!(matches!(fetch(&url).document().await, Err(FetchError::TooLarge)));
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let url = raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", b"{\"keys\":[".to_vec(), 1).await;
+    let start = Instant::now();
+    assert!(matches!(fetch(&url).document().await, Err(FetchError::Transport(_))));
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn nobody_there_is_an_error_that_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    drop(listener);
+    let held = held();
+    assert!(!refresh(&held, &fetch(&url)).await);
+    let unready = held.unreadiness(wall_clock()).unwrap();
+    assert!(unready.starts_with("no keys yet: ") && unready.contains("refused"), "{unready}");
+}
+
+#[tokio::test]
+async fn keys_end_with_max_stale_though_nobody_refreshes_them() {
+    let server = Server::start(Answer::Document(good())).await;
+    let held = held();
+    assert!(refresh(&held, &server.fetch()).await);
+    let fetched = held.status(wall_clock()).last_success.unwrap();
+    let (before, after) = (fetched + Duration::from_secs(3599), fetched + Duration::from_secs(3600));
+    assert!(held.current(before).is_some());
+    assert!(held.current(after).is_none());
+    assert_eq!((held.status(before).keys, held.status(after).keys), (1, 0));
+    assert_eq!(held.unreadiness(after).unwrap(), "the keys are 3600 s old and no longer used");
+    // A clock that was set back ends nothing.
+    assert!(held.current(fetched - Duration::from_secs(7200)).is_some());
+}
+
+#[tokio::test]
+async fn failures_are_retried_until_one_fetch_is_good() {
+    let server = Server::start(Answer::Status(StatusCode::SERVICE_UNAVAILABLE)).await;
+    let held = Arc::new(held());
+    let (kept, fetch) = (Arc::clone(&held), server.fetch());
+    let task = tokio::spawn(async move { keep_fresh(&kept, &fetch, quick()).await });
+    until("it was tried four times", || server.hits() >= 4).await;
+    assert!(held.current(wall_clock()).is_none());
+    server.answer(Answer::Document(good()));
+    until("the keys are there", || has(&held, "rsa", Algorithm::Rs256)).await;
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_drives_one_fetch_per_cool_down() {
+    let server = Server::start(Answer::Document(good())).await;
+    let held = Arc::new(held());
+    assert!(refresh(&held, &server.fetch()).await);
+    let (kept, fetch) = (Arc::clone(&held), server.fetch());
+    let task = tokio::spawn(async move { keep_fresh(&kept, &fetch, quick()).await });
+    let start = Instant::now();
+    until("three fetches were asked for", || {
+        for _ in 0..1000 {
+            held.want();
+        }
+        server.hits() == 1 + 3
+    })
+    .await;
+    assert!(start.elapsed() >= 3 * quick().cool_down, "three fetches in {:?}", start.elapsed());
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_wish_that_a_fetch_has_answered_drives_no_second_one() {
+    let server = Server::start(Answer::Document(good())).await;
+    let held = held();
+    held.want();
+    assert!(refresh(&held, &server.fetch()).await);
+    let left_over = tokio::time::timeout(Duration::from_millis(50), held.wanted()).await;
+    assert!(left_over.is_err());
+    held.want();
+    assert!(tokio::time::timeout(Duration::from_secs(5), held.wanted()).await.is_ok());
+}
+
+#[test]
+fn the_wait_doubles_up_to_a_bound_and_is_spread() {
+    let pace = Pace::every(Duration::from_secs(600));
+    let waits: Vec<_> = [1, 2, 3, 6, 7, 40, u32::MAX].map(|failures| pace.retry(failures).as_secs()).to_vec();
+    assert_eq!(waits, [1, 2, 4, 32, 60, 60, 60]);
+    for _ in 0..1000 {
+        let wait = jittered(Duration::from_secs(100));
+        assert!((Duration::from_secs(90)..=Duration::from_secs(100)).contains(&wait), "{wait:?}");
+    }
+}
+
+fn settings(name: &str, server: &Server) -> IssuerSettings {
+    IssuerSettings::new(name, format!("https://{name}.example"), "aud", KeySource::url(&server.url))
+}
+
+fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
+    let now = wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({
+        "iss": format!("https://{name}.example"), "aud": "aud", "exp": now + 60,
+        "email": "ana@example.com", "email_verified": true,
+    });
+    let token = RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &claims);
+    gate.authenticate(&[format!("Bearer {token}").as_bytes()], wall_clock())
+        .map(|caller| caller.unwrap().principal.to_string())
+        .map_err(|denial| denial.reason())
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_holds_up_no_other() {
+    let up = Server::start(Answer::Document(good())).await;
+    let down = Server::start(Answer::Status(StatusCode::BAD_GATEWAY)).await;
+    let gate = Authenticator::load(vec![settings("up", &up), settings("down", &down)], wall_clock()).unwrap();
+    assert_eq!(gate.readiness(wall_clock()).len(), 2);
+    gate.load_keys().await;
+    assert_eq!(ask(&gate, "up"), Ok("user:ana@example.com".to_owned()));
+    assert_eq!(ask(&gate, "down"), Err(Reason::NotReady));
+    let unready = gate.readiness(wall_clock());
+    let reason = "no keys yet: the answer is 502 Bad Gateway, not 200";
+    assert_eq!(unready, [("down".to_owned(), reason.to_owned())]);
+
+    // The background task brings what the start could not.
+    down.answer(Answer::Document(good()));
+    let gate = Arc::new(gate);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let task = tokio::spawn(Arc::clone(&gate).run_refresh(async { drop(stopped.await) }));
+    until("the second issuer is ready", || gate.readiness(wall_clock()).is_empty()).await;
+    assert_eq!(ask(&gate, "down"), Ok("user:ana@example.com".to_owned()));
+    stop.send(()).unwrap();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_takes_over_the_keys_of_what_did_not_change() {
+    let server = Server::start(Answer::Document(good())).await;
+    let before = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
+    before.load_keys().await;
+    server.answer(Answer::Status(StatusCode::BAD_GATEWAY));
+
+    let mut after = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
+    after.take_over(&before);
+    after.load_keys().await;
+    assert_eq!(ask(&after, "one"), Ok("user:ana@example.com".to_owned()));
+    assert_eq!(server.hits(), 1, "keys that are there were fetched again");
+
+    let mut changed = settings("one", &server);
+    changed.algorithms = vec![Algorithm::Es256, Algorithm::Rs256];
+    let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
+    after.take_over(&before);
+    assert_eq!(ask(&after, "one"), Err(Reason::NotReady));
+}
+
+#[tokio::test]
+async fn a_token_with_an_unknown_kid_asks_for_a_fetch() {
+    let server = Server::start(Answer::Document(key_set(&[P256.jwk("old")]))).await;
+    let gate = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
+    gate.load_keys().await;
+    let held = Arc::clone(gate.issuers[0].held());
+    let quiet = tokio::time::timeout(Duration::from_millis(50), held.wanted()).await;
+    assert!(quiet.is_err());
+    assert_eq!(ask(&gate, "one"), Err(Reason::TokenInvalid));
+    assert!(tokio::time::timeout(Duration::from_secs(5), held.wanted()).await.is_ok());
+}

@@ -1,0 +1,217 @@
+//! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::algorithm::Algorithm;
+
+/// An issuer whose tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// What logs and metrics call it.
+    pub name: String,
+    /// `iss`, to the byte.
+    pub issuer: String,
+    /// A token needs one of these in `aud`; at least one.
+    pub audiences: Vec<String>,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// The algorithms it may sign with; at least one.
+    pub algorithms: Vec<Algorithm>,
+    /// How far its clock may be from ours.
+    pub clock_skew: Duration,
+    /// The accepted values of the header's `typ`, compared without case and without `application/` (RFC 8725,
+    /// section 3.11). Empty: `JWT`, `at+jwt` or none.
+    pub token_types: Vec<String>,
+    /// How its claims become a principal.
+    pub identity: IdentityRule,
+}
+
+/// Where an issuer's JWK Set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file, read when the settings are loaded.
+    File(PathBuf),
+    /// Behind a URL, fetched at start and again in the background.
+    Url {
+        /// `https://…`; `http://` for a loopback address only.
+        url: String,
+        /// From one fetch to the next.
+        refresh: Duration,
+        /// How long the last good set is used while fetches fail.
+        max_stale: Duration,
+        /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
+        ca: Option<PathBuf>,
+    },
+}
+
+/// How claims become a principal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityRule {
+    /// The pool of callers without a verified email: `principal://POOL/subject/SUB`. Begins with
+    /// `iam.googleapis.com/`.
+    pub subject_pool: Option<String>,
+    /// Takes `email` without `email_verified: true`. Only for an issuer that lets nobody choose their address.
+    pub accept_unverified_email: bool,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    /// The issuer's place in the list, from 0.
+    pub index: usize,
+    /// The field of [`IssuerSettings`], or of [`KeySource`] or [`IdentityRule`] below it.
+    pub field: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub help: &'static str,
+}
+
+impl IssuerSettings {
+    /// How far an issuer's clock may be off that does not say.
+    pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+    /// An issuer with the defaults in everything that has one.
+    pub fn new(
+        name: impl Into<String>,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+        keys: KeySource,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            issuer: issuer.into(),
+            audiences: vec![audience.into()],
+            keys,
+            algorithms: Algorithm::DEFAULT.to_vec(),
+            clock_skew: Self::DEFAULT_CLOCK_SKEW,
+            token_types: Vec::new(),
+            identity: IdentityRule::default(),
+        }
+    }
+}
+
+impl KeySource {
+    /// From one fetch to the next, where nothing else is said.
+    pub const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
+    /// How long keys outlive their issuer's silence, where nothing else is said.
+    pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+
+    /// A URL with the default times and the system's CAs.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::Url {
+            url: url.into(),
+            refresh: Self::DEFAULT_REFRESH,
+            max_stale: Self::DEFAULT_MAX_STALE,
+            ca: None,
+        }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// A larger skew would make a dead token live on.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// More often is a burden on the issuer.
+const MIN_REFRESH: Duration = Duration::from_secs(30);
+
+/// Everything that is wrong with the settings, apart from what only reading their files shows.
+pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
+    let mut errors = Vec::new();
+    let mut names = HashSet::new();
+    let mut issuers = HashSet::new();
+    for (index, issuer) in settings.iter().enumerate() {
+        let mut error = |field, message: String, help| {
+            errors.push(SettingsError { index, field, message, help });
+        };
+        if issuer.name.is_empty() {
+            error(
+                "name",
+                "the issuer has no name".to_owned(),
+                "name it: metrics and logs are read by this name",
+            );
+        } else if !names.insert(issuer.name.as_str()) {
+            let message = format!("two issuers are named `{}`", issuer.name);
+            error("name", message, "give each its own name: metrics are labelled with it");
+        }
+        if issuer.issuer.is_empty() {
+            error("issuer", "`issuer` is empty".to_owned(), "write the `iss` of its tokens, to the byte");
+        } else if !issuers.insert(issuer.issuer.as_str()) {
+            let message = format!("two issuers have the `iss` `{}`", issuer.issuer);
+            error("issuer", message, "merge them: `audiences` and `algorithms` are lists");
+        }
+        if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+            let message = "`audiences` is empty or holds an empty string".to_owned();
+            error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
+        }
+        if issuer.algorithms.is_empty() {
+            let message = "`algorithms` is empty".to_owned();
+            error("algorithms", message, "leave it out for RS256, ES256, PS256 and EdDSA");
+        }
+        if issuer.clock_skew > MAX_CLOCK_SKEW {
+            let message = format!("a clock skew of {:?} is more than {MAX_CLOCK_SKEW:?}", issuer.clock_skew);
+            error("clock_skew", message, "synchronise the clocks: the skew prolongs every token");
+        }
+        if let Some(pool) = &issuer.identity.subject_pool
+            && (!pool.starts_with("iam.googleapis.com/") || pool.ends_with('/'))
+        {
+            let message = format!("`{pool}` is not the name of an identity pool");
+            let help = "write `iam.googleapis.com/locations/global/workforcePools/POOL`";
+            error("subject_pool", message, help);
+        }
+        if let KeySource::Url { url, refresh, max_stale, .. } = &issuer.keys {
+            if let Err((message, help)) = parse_url(url) {
+                error("url", message, help);
+            }
+            if *refresh < MIN_REFRESH {
+                let message = format!("keys would be fetched every {refresh:?}");
+                error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
+            }
+            if max_stale <= refresh {
+                let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
+                error("max_stale", message, "make it longer than `refresh`");
+            }
+        }
+    }
+    errors
+}
+
+/// The URL of a key set: one that nobody on the way can answer for.
+pub(super) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
+    let url =
+        Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = "the URL of a key set holds a password".to_owned();
+        return Err((message, "leave it out: key sets are public, and URLs are logged"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err((
+            format!("`{text}` would fetch keys in the clear"),
+            "write `https://…`; `http://` is for loopback addresses only",
+        )),
+        other => Err((format!("`{other}` URLs cannot be fetched"), "write `https://…`")),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;

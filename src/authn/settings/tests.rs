@@ -1,0 +1,99 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::authn::Authenticator;
+
+fn good(name: &str) -> IssuerSettings {
+    IssuerSettings::new(name, format!("https://{name}"), "aud", KeySource::url("https://issuer.example/jwks"))
+}
+
+#[test]
+fn defaults_are_accepted() {
+    assert_eq!(check(&[good("one"), good("two")]), []);
+    assert_eq!(check(&[]), []);
+}
+
+#[test]
+fn every_mistake_is_told() {
+    let bad = IssuerSettings {
+        name: String::new(),
+        issuer: String::new(),
+        audiences: vec![String::new()],
+        keys: KeySource::Url {
+            url: "http://issuer.example/jwks".to_owned(),
+            refresh: Duration::from_secs(1),
+            max_stale: Duration::ZERO,
+            ca: None,
+        },
+        algorithms: Vec::new(),
+        clock_skew: Duration::from_secs(301),
+        token_types: Vec::new(),
+        identity: IdentityRule { subject_pool: Some("staff".to_owned()), accept_unverified_email: false },
+    };
+    let mut text = String::new();
+    for error in check(&[good("one"), bad, good("one")]) {
+        writeln!(text, "{} {}: {}\n  help: {}", error.index, error.field, error.message, error.help).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn key_sets_are_fetched_over_tls_or_from_this_machine() {
+    for url in [
+        "https://issuer.example/jwks",
+        "http://127.0.0.1:8080/jwks",
+        "http://[::1]/jwks",
+        "http://localhost/jwks",
+    ] {
+        assert!(parse_url(url).is_ok(), "{url}");
+    }
+    for url in [
+        "http://issuer.example/jwks",
+        "http://localhost.issuer.example/",
+        "http://127.0.0.1.issuer.example/",
+        "http://169.254.169.254/computeMetadata",
+        "http://10.0.0.1/",
+        "http://[::ffff:10.0.0.1]/",
+        "https://user:secret@issuer.example/",
+        "http://127.0.0.1@issuer.example/",
+        "file:///etc/passwd",
+        "ftp://issuer.example/",
+        "issuer.example/jwks",
+        "",
+    ] {
+        assert!(parse_url(url).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_told_of_at_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let file = |name: &str, path: PathBuf| IssuerSettings { keys: KeySource::File(path), ..good(name) };
+    let mut with_ca = good("ca");
+    if let KeySource::Url { ca, .. } = &mut with_ca.keys {
+        *ca = Some(path("ca.pem", "no certificate"));
+    }
+    let settings = vec![
+        file("missing", folder.path().join("missing.json")),
+        file("empty", path("empty.json", r#"{"keys": []}"#)),
+        file("garbage", path("garbage.json", "keys")),
+        with_ca,
+    ];
+    let errors = Authenticator::load(settings, std::time::UNIX_EPOCH).unwrap_err();
+    let mut text = String::new();
+    for error in errors {
+        writeln!(text, "{} {}: {}\n  help: {}", error.index, error.field, error.message, error.help).unwrap();
+    }
+    insta::assert_snapshot!(text.replace(&folder.path().display().to_string(), "DIR"));
+}
+
+#[test]
+fn a_bad_url_is_told_of_once() {
+    let settings = IssuerSettings { keys: KeySource::url("http://issuer.example/jwks"), ..good("one") };
+    assert_eq!(Authenticator::load(vec![settings], std::time::UNIX_EPOCH).unwrap_err().len(), 1);
+}

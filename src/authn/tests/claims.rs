@@ -1,0 +1,187 @@
+//! Genuine tokens: when they are good, for whom, and whom they name.
+
+use super::*;
+
+fn token(changes: &Value) -> String {
+    ED25519.token(&json!({"alg": "EdDSA", "kid": "ed"}), &claims_with(changes))
+}
+
+#[track_caller]
+fn invalid(changes: &Value, detail: &str) {
+    refused_for(&GATE, &token(changes), Reason::TokenInvalid, detail);
+}
+
+#[test]
+fn only_whole_numbers_of_seconds_are_times() {
+    let bad = [
+        json!("1800003600"),
+        json!(-1),
+        json!(1_800_003_600.5),
+        json!(1.8e9),
+        json!(1e300),
+        json!(253_402_300_800u64),
+        json!(9_007_199_254_740_993u64),
+        json!(u64::MAX),
+        json!(true),
+        json!([1_800_003_600]),
+        json!({}),
+    ];
+    for claim in ["exp", "nbf", "iat"] {
+        for value in &bad {
+            invalid(&json!({ claim: value }), "not a whole number of seconds");
+        }
+        // `null` cannot be written with the table's `null`, which removes.
+        let text = honest().to_string().replacen('{', &format!("{{\"x\":null,\"{claim}\":null,"), 1);
+        let text = text.replacen(&format!("\"{claim}\":1"), "\"y\":1", 1);
+        let token = ED25519.token_of(r#"{"alg":"EdDSA","kid":"ed"}"#, &text, "EdDSA");
+        refused_for(&GATE, &token, Reason::TokenInvalid, "not a whole number of seconds");
+    }
+}
+
+#[test]
+fn exp_is_required_and_nbf_and_iat_are_not() {
+    invalid(&json!({ "exp": null }), "has no `exp`");
+    assert!(ask(&GATE, &token(&json!({"nbf": null, "iat": null}))).is_ok());
+}
+
+#[test]
+fn times_hold_to_the_second_with_the_skew() {
+    let expired = |exp: u64| ask(&GATE, &token(&json!({ "exp": exp }))).map_err(|denial| denial.reason());
+    assert_eq!(expired(NOW - 30), Err(Reason::TokenExpired));
+    assert!(expired(NOW - 29).is_ok());
+    assert_eq!(expired(0), Err(Reason::TokenExpired));
+    assert!(expired(253_402_300_799).is_ok());
+    for claim in ["nbf", "iat"] {
+        assert!(ask(&GATE, &token(&json!({ claim: NOW + 30 }))).is_ok());
+        invalid(&json!({ claim: NOW + 31 }), claim);
+    }
+    let strict = gate(|settings| settings.clock_skew = Duration::ZERO);
+    refused_for(&strict, &token(&json!({ "exp": NOW })), Reason::TokenExpired, "`exp` was 1800000000");
+    refused_for(&strict, &token(&json!({"nbf": NOW + 1})), Reason::TokenInvalid, "nbf");
+}
+
+#[test]
+fn a_clock_before_1970_decides_nothing() {
+    let before = UNIX_EPOCH - Duration::from_secs(1);
+    let value = format!("Bearer {}", token(&json!({})));
+    let denial = GATE.authenticate(&[value.as_bytes()], before).unwrap_err();
+    assert_eq!(denial.reason(), Reason::Internal);
+}
+
+#[test]
+fn one_audience_must_be_ours_to_the_byte() {
+    for audience in [json!(AUDIENCE), json!([AUDIENCE]), json!(["other", AUDIENCE])] {
+        assert!(ask(&GATE, &token(&json!({ "aud": audience }))).is_ok());
+    }
+    for audience in [
+        json!("https://gate.example"),
+        json!("https://GATE.example/"),
+        json!("https://gate.example/v1"),
+        json!(""),
+        json!([]),
+        json!(["other"]),
+        json!(format!("other {AUDIENCE}")),
+        json!(format!("{AUDIENCE},other")),
+    ] {
+        invalid(&json!({ "aud": audience }), "the token is for the audience");
+    }
+    for audience in [json!([AUDIENCE, 1]), json!([[AUDIENCE]]), json!({"0": AUDIENCE}), json!(1), json!(true)]
+    {
+        invalid(&json!({ "aud": audience }), "neither a string nor an array of strings");
+    }
+    invalid(&json!({ "aud": null }), "no `aud`");
+}
+
+#[test]
+fn id_tokens_are_refused() {
+    for claim in ["nonce", "at_hash", "c_hash"] {
+        refused_for(&GATE, &token(&json!({claim: "x"})), Reason::TokenTypeUnsupported, "ID token");
+    }
+}
+
+#[test]
+fn only_types_of_access_tokens_are_taken() {
+    let typed = |typ: &str| ED25519.token(&json!({"alg": "EdDSA", "kid": "ed", "typ": typ}), &honest());
+    for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+        assert!(ask(&GATE, &typed(typ)).is_ok(), "{typ}");
+    }
+    for typ in
+        ["", "JWE", "logout+jwt", "dpop+jwt", "secevent+jwt", "application/", "text/jwt", "JOSE", "jwt "]
+    {
+        refused_for(&GATE, &typed(typ), Reason::TokenTypeUnsupported, "`typ` is");
+    }
+    let array = ED25519.token(&json!({"alg": "EdDSA", "kid": "ed", "typ": ["JWT"]}), &honest());
+    refused_for(&GATE, &array, Reason::TokenInvalid, "not a string");
+
+    let strict = gate(|settings| settings.token_types = vec!["application/at+JWT".to_owned()]);
+    assert!(ask(&strict, &typed("at+jwt")).is_ok());
+    refused_for(&strict, &typed("JWT"), Reason::TokenTypeUnsupported, "`typ` is `JWT`");
+    refused_for(&strict, &token(&json!({})), Reason::TokenTypeUnsupported, "has no `typ`");
+}
+
+#[test]
+fn scopes_come_from_scope_and_scp() {
+    let scopes = |changes: Value| {
+        let caller = admitted(&GATE, &token(&changes));
+        caller.scopes.iter().map(str::to_owned).collect::<Vec<_>>().join("|")
+    };
+    assert_eq!(scopes(json!({"scope": "a  b a"})), "a|b");
+    assert_eq!(scopes(json!({"scope": null, "scp": "a b"})), "a|b");
+    assert_eq!(scopes(json!({"scope": null, "scp": ["a", "b c"]})), "a|b c");
+    assert_eq!(scopes(json!({"scope": "a b", "scp": ["b", "c"]})), "a|b|c");
+    assert_eq!(scopes(json!({ "scope": null })), "");
+    invalid(&json!({"scope": ["a"]}), "`scope` is not a string");
+    invalid(&json!({"scp": [1]}), "`scp` is neither");
+    invalid(&json!({"scp": {}}), "`scp` is neither");
+}
+
+#[test]
+fn only_a_verified_email_names_a_principal() {
+    for verified in [json!("true"), json!(1), json!(false), json!("yes"), json!([true])] {
+        invalid(&json!({ "email_verified": verified }), "not verified");
+    }
+    invalid(&json!({ "email_verified": null }), "not verified");
+    invalid(&json!({ "email": null }), "no `email`");
+    invalid(&json!({"email": ["ana@example.com"]}), "`email` is not a string");
+    for email in ["ana@example.com@evil.example", "ana", "", "ana@exämple.com", "a b@example.com"] {
+        invalid(&json!({ "email": email }), "not an email address");
+    }
+    let caller = admitted(&GATE, &token(&json!({"email": "ci@demo.iam.gserviceaccount.com"})));
+    assert_eq!(caller.principal.as_str(), "serviceAccount:ci@demo.iam.gserviceaccount.com");
+}
+
+#[test]
+fn unverified_emails_are_taken_where_the_operator_says_so() {
+    let lenient = gate(|settings| settings.identity.accept_unverified_email = true);
+    for verified in [json!(null), json!(false), json!("true")] {
+        let caller = admitted(&lenient, &token(&json!({ "email_verified": verified })));
+        assert_eq!(caller.principal.as_str(), "user:ana@example.com");
+    }
+}
+
+#[test]
+fn a_pool_names_callers_without_a_verified_email_by_subject() {
+    let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
+    let gate = gate(|settings| settings.identity.subject_pool = Some(pool.to_owned()));
+    let principal = |changes: Value| admitted(&gate, &token(&changes)).principal.to_string();
+    assert_eq!(principal(json!({})), "user:ana@example.com");
+    let subject = format!("principal://{pool}/subject/1234");
+    assert_eq!(principal(json!({ "email": null })), subject);
+    assert_eq!(principal(json!({ "email_verified": false })), subject);
+    for sub in [json!(""), json!("a".repeat(256)), json!("a\nb"), json!("a\u{0}"), json!("\u{e9}")] {
+        let changes = json!({"email": null, "sub": sub});
+        refused_for(&gate, &token(&changes), Reason::TokenInvalid, "`sub` is empty, longer");
+    }
+    let nobody = token(&json!({"email": null, "sub": null}));
+    refused_for(&gate, &nobody, Reason::TokenInvalid, "no `sub`");
+    // A verified email that is none is not passed over for the subject.
+    refused_for(&gate, &token(&json!({"email": "ana"})), Reason::TokenInvalid, "not an email address");
+}
+
+#[test]
+fn sub_is_a_string_where_it_is_there() {
+    for sub in [json!(1), json!(["a"]), json!({}), json!(true)] {
+        invalid(&json!({ "sub": sub }), "`sub` is not a string");
+    }
+    assert_eq!(admitted(&GATE, &token(&json!({ "sub": null }))).subject, None);
+}

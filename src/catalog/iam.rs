@@ -1,0 +1,150 @@
+//! The iam file beside a service file: which permission each RPC needs, on which resource.
+//!
+//! Google publishes how an API is called and which scopes it takes, but not what IAM asks for; this file of ours adds
+//! it, RPC by RPC. It has no wildcards: an RPC that the backend gains stays closed until someone writes a line for it.
+
+use crate::diagnostic::{Report, Span};
+use crate::document::{Node, Spelling, nearest};
+
+use super::method::{BodyRule, PermissionRule};
+
+/// A file `<id>.iam.yaml`.
+#[derive(Clone, Debug)]
+pub struct IamFile {
+    /// The service that it speaks of, and where that is written.
+    pub service: Option<(String, Span)>,
+    /// ErrorInfo.domain of the service's IAM denials.
+    pub error_domain: String,
+    /// The rules, one per RPC.
+    pub rules: Vec<IamRule>,
+}
+
+/// What IAM asks for one RPC.
+#[derive(Clone, Debug)]
+pub struct IamRule {
+    /// The full RPC name.
+    pub selector: String,
+    /// Where the selector is written.
+    pub span: Span,
+    /// The permission.
+    pub permission: PermissionRule,
+    /// The path variable that holds the resource, where one is named.
+    pub resource: Option<(String, Span)>,
+    /// The body rule, where it is not left to the http rule.
+    pub body: Option<(BodyRule, Span)>,
+    /// Whether the answer is 501 once the caller is authorized.
+    pub unimplemented: bool,
+}
+
+/// ErrorInfo.domain of IAM denials as most Google services send it.
+pub const DEFAULT_ERROR_DOMAIN: &str = "iam.googleapis.com";
+
+impl IamFile {
+    /// Reads a parsed iam file. Rules with mistakes are left out, and the mistakes are in the report.
+    pub fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let mut fields = node.fields("an iam file", Spelling::Exact, report)?;
+        let service = fields.required("service", report);
+        let error_domain = fields.optional_string("error_domain", report).unwrap_or(DEFAULT_ERROR_DOMAIN);
+        let nodes = fields.required("rules", report).and_then(|rules| rules.list(report)).unwrap_or_default();
+        fields.finish(report);
+
+        let mut rules: Vec<IamRule> = Vec::new();
+        for node in nodes {
+            let Some(rule) = IamRule::read(node, report) else { continue };
+            match rules.iter().find(|earlier| earlier.selector == rule.selector) {
+                Some(earlier) => {
+                    report
+                        .error(&rule.span, format!("`{}` has two rules", rule.selector))
+                        .related(&earlier.span, "the first is here")
+                        .help("keep the one that is meant");
+                }
+                None => rules.push(rule),
+            }
+        }
+        Some(Self {
+            service: service.and_then(|node| Some((node.string(report)?.to_owned(), node.span.clone()))),
+            error_domain: error_domain.to_owned(),
+            rules,
+        })
+    }
+}
+
+impl IamRule {
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let mut fields = node.fields("an iam rule", Spelling::Exact, report)?;
+        let selector = fields.required("selector", report);
+        let permission = fields.required("permission", report);
+        let resource = fields.optional("resource");
+        let body = fields.optional("body");
+        let unimplemented = fields.optional("unimplemented");
+        fields.finish(report);
+
+        let permission = permission.and_then(|node| read_permission(node, report));
+        let resource = resource.map(|node| Some((node.string(report)?.to_owned(), node.span.clone())));
+        let body = body.map(|node| Some((read_body(node, report)?, node.span.clone())));
+        let unimplemented = unimplemented.map(|node| node.boolean(report));
+        let selector_node = selector?;
+        // `Some(None)`: written, but wrong. The rule is left out rather than read as if nothing had been written.
+        Some(Self {
+            selector: selector_node.string(report)?.to_owned(),
+            span: selector_node.span.clone(),
+            permission: permission?,
+            resource: unless_wrong(resource)?,
+            body: unless_wrong(body)?,
+            unimplemented: unless_wrong(unimplemented)?.unwrap_or(false),
+        })
+    }
+}
+
+/// A field that may be absent, but not wrong.
+fn unless_wrong<T>(written: Option<Option<T>>) -> Option<Option<T>> {
+    match written {
+        None => Some(None),
+        Some(read) => read.map(Some),
+    }
+}
+
+fn read_permission(node: &Node, report: &mut Report) -> Option<PermissionRule> {
+    let text = node.string(report)?;
+    if text == "none" {
+        return Some(PermissionRule::None);
+    }
+    if is_permission(text) {
+        return Some(PermissionRule::Required(text.to_owned()));
+    }
+    report.error(&node.span, format!("`{text}` is not a permission")).help(
+        "write service, resource and verb, as in `cloudaicompanion.operations.cancel`; `none` asks for a valid \
+         token and nothing more",
+    );
+    None
+}
+
+/// `service.resource.verb`, as roles list it: `bigquery.tables.getData`.
+fn is_permission(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_alphabetic())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.split('.').count() == 3
+        && text.split('.').all(is_part)
+}
+
+fn read_body(node: &Node, report: &mut Report) -> Option<BodyRule> {
+    const RULES: [(&str, BodyRule); 4] = [
+        ("empty", BodyRule::Empty),
+        ("empty_message", BodyRule::EmptyMessage),
+        ("message", BodyRule::Message),
+        ("stream", BodyRule::Stream),
+    ];
+    let text = node.string(report)?;
+    if let Some((_, rule)) = RULES.iter().find(|(name, _)| *name == text) {
+        return Some(*rule);
+    }
+    let diagnostic = report.error(&node.span, format!("`{text}` is not a body rule"));
+    match nearest(text, RULES.iter().map(|(name, _)| *name)) {
+        Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+        None => diagnostic.help("write `empty`, `empty_message`, `message` or `stream`"),
+    };
+    None
+}

@@ -1,0 +1,226 @@
+//! A service file and its iam file, joined: every exposed RPC with everything that is known about it.
+
+use std::path::Path;
+
+use super::iam::{IamFile, IamRule};
+use super::method::{BodyRule, PermissionRule};
+use super::service::{Binding, HttpBody, HttpRule, Service};
+use crate::diagnostic::{Place, Report};
+use crate::document::nearest;
+
+/// A service that can be exposed, on any number of hosts.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) name: String,
+    pub(super) error_domain: String,
+    pub(super) rpcs: Vec<Rpc>,
+    /// The http rules of the RPCs that no iam rule exposes.
+    pub(super) closed: Vec<HttpRule>,
+}
+
+/// An RPC that both files speak of.
+#[derive(Debug)]
+pub(super) struct Rpc {
+    pub(super) name: String,
+    pub(super) permission: PermissionRule,
+    pub(super) scopes: Vec<String>,
+    pub(super) allow_without_credential: bool,
+    pub(super) resource_field: String,
+    pub(super) unimplemented: bool,
+    pub(super) place: Place,
+    /// Its bindings, each with the body that it takes.
+    pub(super) bindings: Vec<(Binding, BodyRule)>,
+}
+
+/// The path variable that holds the resource name where the iam rule names none (AIP-122: `name`).
+const DEFAULT_RESOURCE_FIELD: &str = "name";
+
+/// Joins the two files. `service_path` is the service file's, for messages.
+pub(super) fn resolve(
+    service: Service,
+    iam: IamFile,
+    service_path: &Path,
+    report: &mut Report,
+) -> Definition {
+    if let Some((name, span)) = &iam.service
+        && *name != service.name
+    {
+        report
+            .error(
+                span,
+                format!(
+                    "these rules are for `{name}`, the service file beside them is for `{}`",
+                    service.name
+                ),
+            )
+            .help(format!(
+                "write `service: {}`, or name the file after the service it speaks of",
+                service.name
+            ))
+            .related(&service.name_span, "the service is named here");
+    }
+    let rpcs = iam
+        .rules
+        .iter()
+        .filter_map(|rule| {
+            let http = http_rule_of(rule, &service, service_path, report)?;
+            join(rule, http, &service, service_path, report)
+        })
+        .collect();
+    let closed = service
+        .rules
+        .into_iter()
+        .filter(|http| iam.rules.iter().all(|rule| rule.selector != http.selector))
+        .collect();
+    Definition { name: service.name, error_domain: iam.error_domain, rpcs, closed }
+}
+
+fn http_rule_of<'s>(
+    rule: &IamRule,
+    service: &'s Service,
+    service_path: &Path,
+    report: &mut Report,
+) -> Option<&'s HttpRule> {
+    let found = service.rules.iter().find(|http| http.selector == rule.selector);
+    if found.is_none() {
+        let file = service_path.display();
+        let diagnostic =
+            report.error(&rule.span, format!("no http rule in {file} has the selector `{}`", rule.selector));
+        match nearest(&rule.selector, service.rules.iter().map(|http| http.selector.as_str())) {
+            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+            None => diagnostic
+                .help("write the full name of an RPC that has an http rule there; there are no wildcards"),
+        };
+    }
+    found
+}
+
+fn join(
+    rule: &IamRule,
+    http: &HttpRule,
+    service: &Service,
+    service_path: &Path,
+    report: &mut Report,
+) -> Option<Rpc> {
+    let resource_field = check_resource(rule, http, report);
+    let credentials = check_credentials(rule, service, service_path, report);
+    let bindings = with_bodies(rule, http, report);
+    let (scopes, allow_without_credential) = credentials?;
+    Some(Rpc {
+        name: rule.selector.clone(),
+        permission: rule.permission.clone(),
+        scopes,
+        allow_without_credential,
+        resource_field: resource_field?,
+        unimplemented: rule.unimplemented,
+        place: rule.span.place(),
+        bindings,
+    })
+}
+
+/// The resource field, which every binding must capture: a call without a resource is a call that IAM cannot judge.
+fn check_resource(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Option<String> {
+    let (field, span) = match &rule.resource {
+        Some((field, span)) => (field.as_str(), span),
+        None => (DEFAULT_RESOURCE_FIELD, &rule.span),
+    };
+    if rule.permission == PermissionRule::None && rule.resource.is_none() {
+        return Some(field.to_owned());
+    }
+    let mut captured = true;
+    for binding in &http.bindings {
+        let mut names = binding.template.variables().iter().map(|variable| &*variable.field);
+        if names.clone().any(|name| name == field) {
+            continue;
+        }
+        captured = false;
+        let help = match (nearest(field, names.clone()), names.next()) {
+            (Some(name), _) | (None, Some(name)) => format!("did you mean `resource: {name}`?"),
+            (None, None) => "only `permission: none` can go without a resource".to_owned(),
+        };
+        report
+            .error(
+                span,
+                format!(
+                    "a binding of `{}` has no variable `{field}` to take the resource from",
+                    rule.selector
+                ),
+            )
+            .help(help)
+            .related(&binding.span, "the binding is here");
+    }
+    captured.then(|| field.to_owned())
+}
+
+/// The scopes, and whether a credential is optional. Google ignores credentials where no rule covers an RPC, which
+/// opens it; here that is an error.
+fn check_credentials(
+    rule: &IamRule,
+    service: &Service,
+    service_path: &Path,
+    report: &mut Report,
+) -> Option<(Vec<String>, bool)> {
+    let add = || {
+        format!(
+            "add `{{selector: {}, oauth: {{canonical_scopes: …}}}}` to `authentication.rules` in {}",
+            rule.selector,
+            service_path.display()
+        )
+    };
+    match service.authentication_of(&rule.selector) {
+        None => {
+            report
+                .error(&rule.span, format!("no authentication rule covers `{}`", rule.selector))
+                .help(add());
+            None
+        }
+        Some(found) if found.scopes.is_empty() && !found.allow_without_credential => {
+            report
+                .error(&rule.span, format!("the authentication rule of `{}` names no scope", rule.selector))
+                .help(add())
+                .related(&found.span, "the rule is here");
+            None
+        }
+        Some(found) => Some((found.scopes.clone(), found.allow_without_credential)),
+    }
+}
+
+fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Binding, BodyRule)> {
+    if let Some((body, span)) = &rule.body
+        && *body != BodyRule::Empty
+        && !http.bindings.is_empty()
+        && http.bindings.iter().all(is_bodiless)
+    {
+        report
+            .error(
+                span,
+                format!("every binding of `{}` is a GET, HEAD or DELETE, which take no body", rule.selector),
+            )
+            .help("delete the line");
+    }
+    http.bindings
+        .iter()
+        .map(|binding| {
+            let written = rule.body.as_ref().map(|(body, _)| *body);
+            let body = match (&binding.body, written) {
+                _ if is_bodiless(binding) => BodyRule::Empty,
+                (_, Some(body)) => body,
+                (HttpBody::None, None) => BodyRule::Empty,
+                (HttpBody::Whole, None) if is_cancel(&rule.selector) => BodyRule::EmptyMessage,
+                (HttpBody::Whole | HttpBody::Field(_), None) => BodyRule::Message,
+            };
+            (binding.clone(), body)
+        })
+        .collect()
+}
+
+/// Methods whose body has no defined meaning (RFC 9110, sections 9.3.1, 9.3.2 and 9.3.5): one server reads it, the
+/// next takes it for another request.
+fn is_bodiless(binding: &Binding) -> bool {
+    matches!(&binding.http_method, Some(method) if [::http::Method::GET, ::http::Method::HEAD, ::http::Method::DELETE].contains(method))
+}
+
+/// `CancelOperationRequest` has the name alone, which is in the path.
+fn is_cancel(rpc: &str) -> bool {
+    rpc == "google.longrunning.Operations.CancelOperation"
+}

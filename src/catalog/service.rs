@@ -1,0 +1,327 @@
+//! A service file: a `google.api.Service` as Google publishes it.
+//!
+//! opgate reads three things in it: the service's name, the HTTP rules (which requests call which RPC) and the
+//! authentication rules (which scopes an RPC needs). The other fields of the message describe things that a gate does
+//! not do (documentation, quota, client libraries) and are accepted without a look; a key that the message does not
+//! have is an error, since it is most likely a rule with a typo in its name.
+
+mod authentication;
+
+use std::sync::Arc;
+
+pub use self::authentication::{AuthenticationRule, Selector};
+use super::template::Template;
+use crate::diagnostic::{Report, Span};
+use crate::document::{Fields, Node, Spelling};
+
+/// What opgate reads in a service file.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The DNS name: `cloudaicompanion.googleapis.com`.
+    pub name: String,
+    /// Where the name is written.
+    pub name_span: Span,
+    /// The HTTP rules, one per RPC.
+    pub rules: Vec<HttpRule>,
+    /// The authentication rules, in file order: the last one that covers an RPC decides.
+    pub authentication: Vec<AuthenticationRule>,
+}
+
+/// How one RPC is reached over HTTP (google.api.HttpRule).
+#[derive(Clone, Debug)]
+pub struct HttpRule {
+    /// The full RPC name.
+    pub selector: String,
+    /// Where the selector is written.
+    pub span: Span,
+    /// The rule's own binding and its `additional_bindings`.
+    pub bindings: Vec<Binding>,
+}
+
+/// One HTTP method and path template of an RPC.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The HTTP method, or `None` for any (`custom: {kind: "*"}`).
+    pub http_method: Option<::http::Method>,
+    /// The path.
+    pub template: Template,
+    /// What the request body holds.
+    pub body: HttpBody,
+    /// Where the template is written.
+    pub span: Span,
+}
+
+/// `body` of an HTTP rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpBody {
+    /// Absent: there is no body.
+    None,
+    /// `*`: every field that the path does not set.
+    Whole,
+    /// One top-level field.
+    Field(Arc<str>),
+}
+
+impl Service {
+    /// Reads a parsed service file. Rules with mistakes are left out, and the mistakes are in the report.
+    pub fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let mut fields = node.fields("a google.api.Service", Spelling::Proto, report)?;
+        if let Some(kind) = fields.optional("type")
+            && kind.string(report).is_some_and(|text| text != "google.api.Service")
+        {
+            report
+                .error(&kind.span, "the file describes something else than a `google.api.Service`")
+                .help("only service configurations belong here; write `type: google.api.Service`");
+        }
+        let name = fields.required("name", report);
+        let http = fields.optional("http");
+        let authentication = fields.optional("authentication");
+        fields.ignore(NOT_READ);
+        fields.finish(report);
+
+        let rules = http.map(|node| read_http(node, report)).unwrap_or_default();
+        let authentication =
+            authentication.map(|node| authentication::read(node, report)).unwrap_or_default();
+        let name_node = name?;
+        let name = name_node.string(report)?;
+        if !is_dns_name(name) {
+            report
+                .error(&name_node.span, format!("`{name}` is not a DNS name"))
+                .help("write it in lower case, without scheme and port: `library.googleapis.com`");
+            return None;
+        }
+        Some(Self { name: name.to_owned(), name_span: name_node.span.clone(), rules, authentication })
+    }
+
+    /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).
+    pub fn authentication_of(&self, rpc: &str) -> Option<&AuthenticationRule> {
+        self.authentication.iter().rev().find(|rule| rule.covers(rpc))
+    }
+}
+
+/// The fields of google.api.Service (google/api/service.proto) that say nothing to a gate.
+const NOT_READ: &[&str] = &[
+    "title",
+    "producer_project_id",
+    "id",
+    "apis",
+    "types",
+    "enums",
+    "documentation",
+    "backend",
+    "quota",
+    "context",
+    "usage",
+    "endpoints",
+    "control",
+    "logs",
+    "metrics",
+    "monitored_resources",
+    "billing",
+    "logging",
+    "monitoring",
+    "system_parameters",
+    "source_info",
+    "publishing",
+    "config_version",
+];
+
+fn read_http(node: &Node, report: &mut Report) -> Vec<HttpRule> {
+    let Some(mut fields) = node.fields("`http`", Spelling::Proto, report) else { return Vec::new() };
+    let nodes = fields.optional("rules").and_then(|rules| rules.list(report)).unwrap_or_default();
+    // How a transcoder decodes multi-segment variables. opgate decodes them in full, once, to judge them; the path is
+    // sent as it came.
+    fields.ignore(&["fully_decode_reserved_expansion"]);
+    fields.finish(report);
+
+    let mut rules: Vec<HttpRule> = Vec::new();
+    for node in nodes {
+        let Some(rule) = read_rule(node, report) else { continue };
+        // "All service configuration rules follow the last one wins order" (google/api/http.proto).
+        if let Some(earlier) = rules.iter_mut().find(|earlier| earlier.selector == rule.selector) {
+            report
+                .warning(&earlier.span, format!("a later rule for `{}` replaces this one", rule.selector))
+                .help("delete the one that is out of date")
+                .related(&rule.span, "the later rule is here");
+            *earlier = rule;
+            continue;
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn read_rule(node: &Node, report: &mut Report) -> Option<HttpRule> {
+    let mut fields = node.fields("an http rule", Spelling::Proto, report)?;
+    let selector = fields.required("selector", report);
+    let own = read_binding(&mut fields, report);
+    let additional = fields.optional("additional_bindings");
+    fields.finish(report);
+
+    let selector_node = selector?;
+    let selector = selector_node.string(report)?;
+    if !is_rpc_name(selector) {
+        report
+            .error(&selector_node.span, format!("`{selector}` is not the full name of an RPC"))
+            .help("write package, service and method: `google.longrunning.Operations.GetOperation`");
+        return None;
+    }
+    let mut bindings: Vec<Binding> = own.into_iter().collect();
+    for node in additional.and_then(|list| list.list(report)).unwrap_or_default() {
+        bindings.extend(read_additional(node, selector, report));
+    }
+    Some(HttpRule { selector: selector.to_owned(), span: selector_node.span.clone(), bindings })
+}
+
+/// An entry of `additional_bindings`: an HttpRule of the same RPC without additional bindings of its own ("the
+/// nesting may only be one level deep", google/api/http.proto).
+fn read_additional(node: &Node, parent: &str, report: &mut Report) -> Option<Binding> {
+    let mut fields = node.fields("an additional binding", Spelling::Proto, report)?;
+    if let Some(selector) = fields.optional("selector")
+        && selector.string(report).is_some_and(|text| text != parent)
+    {
+        report
+            .error(&selector.span, format!("an additional binding belongs to the rule's own RPC, `{parent}`"))
+            .help("make it a rule of its own");
+    }
+    if let Some(nested) = fields.optional("additional_bindings") {
+        report
+            .error(&nested.span, "additional bindings do not nest")
+            .help("list them all under the rule itself");
+    }
+    let binding = read_binding(&mut fields, report);
+    fields.finish(report);
+    binding
+}
+
+fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<Binding> {
+    const STANDARD: [(&str, ::http::Method); 5] = [
+        ("get", ::http::Method::GET),
+        ("put", ::http::Method::PUT),
+        ("post", ::http::Method::POST),
+        ("delete", ::http::Method::DELETE),
+        ("patch", ::http::Method::PATCH),
+    ];
+    let mut patterns: Vec<(Option<::http::Method>, &Node)> = Vec::new();
+    for (name, http_method) in STANDARD {
+        patterns.extend(fields.optional(name).map(|node| (Some(http_method), node)));
+    }
+    let custom = fields.optional("custom");
+    let body = fields.optional("body").and_then(|node| read_body(node, report));
+    // Answers pass through as the backend sends them.
+    fields.ignore(&["response_body"]);
+
+    let custom = match custom {
+        None => None,
+        // A custom pattern with mistakes still counts as a pattern: its own diagnostics say all there is to say.
+        Some(node) => Some(read_custom(node, report)?),
+    };
+    patterns.extend(custom);
+    match patterns.as_slice() {
+        [] => {
+            report
+                .error(fields.span(), "an http rule says which method and path it matches")
+                .help("add one of `get`, `put`, `post`, `delete`, `patch` or `custom`");
+            None
+        }
+        [(http_method, path)] => {
+            let (template, span) = read_template(path, report)?;
+            let body = body.unwrap_or(HttpBody::None);
+            Some(Binding { http_method: http_method.clone(), template, body, span })
+        }
+        [(_, first), (_, second), ..] => {
+            report
+                .error(&second.span, "an http rule matches one method")
+                .help("move this one to `additional_bindings`")
+                .related(&first.span, "the first one is here");
+            None
+        }
+    }
+}
+
+/// `custom: {kind: HEAD, path: …}`; the kind `*` stands for any method.
+fn read_custom<'n>(node: &'n Node, report: &mut Report) -> Option<(Option<::http::Method>, &'n Node)> {
+    let mut fields = node.fields("a custom pattern", Spelling::Proto, report)?;
+    let kind = fields.required("kind", report);
+    let path = fields.required("path", report);
+    fields.finish(report);
+    let (kind_node, path) = (kind?, path?);
+    let kind = kind_node.string(report)?;
+    if kind == "*" {
+        return Some((None, path));
+    }
+    match ::http::Method::from_bytes(kind.as_bytes()) {
+        Ok(http_method) => Some((Some(http_method), path)),
+        Err(_) => {
+            report.error(&kind_node.span, format!("`{kind}` is not an HTTP method"));
+            None
+        }
+    }
+}
+
+fn read_body(node: &Node, report: &mut Report) -> Option<HttpBody> {
+    let text = node.string(report)?;
+    if text == "*" {
+        return Some(HttpBody::Whole);
+    }
+    if is_identifier(text) {
+        return Some(HttpBody::Field(text.into()));
+    }
+    report
+        .error(&node.span, format!("`{text}` is not a field of a request message"))
+        .help("write `*` or the name of one top-level field; leave `body` out where there is no body");
+    None
+}
+
+/// The template, and the span of its text without quotes.
+fn read_template(node: &Node, report: &mut Report) -> Option<(Template, Span)> {
+    let text = node.string(report)?;
+    match Template::parse(text) {
+        Ok(template) => Some((template, span_within(node, text, 0..text.len()))),
+        Err(error) => {
+            let span = span_within(node, text, error.range.clone());
+            let diagnostic = report.error(&span, error.message);
+            if let Some(help) = error.help {
+                diagnostic.help(help);
+            }
+            None
+        }
+    }
+}
+
+/// The span of a piece of a scalar: quotes stand before the text; where escapes or a block style make the file's text
+/// another one, the whole scalar.
+fn span_within(node: &Node, text: &str, piece: std::ops::Range<usize>) -> Span {
+    let written = node.span.source.text.get(node.span.range.clone()).unwrap_or_default();
+    match written.find(text) {
+        Some(offset) => {
+            let base = node.span.range.start + offset;
+            Span { source: node.span.source.clone(), range: base + piece.start..base + piece.end }
+        }
+        None => node.span.clone(),
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// `package.Service.Method`, at least the last two.
+fn is_rpc_name(text: &str) -> bool {
+    text.contains('.') && text.split('.').all(is_identifier)
+}
+
+/// Lower-case labels of letters, digits and inner hyphens (RFC 1123, section 2.1).
+pub(super) fn is_dns_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests;

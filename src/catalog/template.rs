@@ -1,0 +1,165 @@
+//! Path templates of google.api.http, in full.
+//!
+//! ```text
+//! Template  = "/" Segments [ Verb ] ;      Segments = Segment { "/" Segment } ;
+//! Segment   = "*" | "**" | LITERAL | Variable ;
+//! Variable  = "{" FieldPath [ "=" Segments ] "}" ;
+//! FieldPath = IDENT { "." IDENT } ;        Verb = ":" LITERAL ;
+//! ```
+//!
+//! (google/api/http.proto.) `*` stands for one segment, `**` for zero or more; `{v}` is `{v=*}`. The proto wants `**`
+//! to be last, but Google's own transcoder takes literals after it and published files use that
+//! (`/v2/{name=operations/projects/**}/operations`), so literals may follow and wildcards may not: where a `**` ends
+//! is then always clear.
+//!
+//! A literal must be text that [`Path`] accepts as a segment. Any other would be a rule that no request can reach, and
+//! whoever wrote it believes that it does something.
+
+mod parse;
+
+use std::fmt::{self, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::http::Path;
+
+/// A parsed template. Its [`fmt::Display`] form parses to the same template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    segments: Vec<Segment>,
+    variables: Vec<Variable>,
+    verb: Option<Box<str>>,
+}
+
+/// What stands between two slashes, once variables are replaced by what they contain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// This text, compared byte for byte with the segment as it was sent.
+    Literal(Box<str>),
+    /// `*`: one segment.
+    Single,
+    /// `**`: zero or more segments.
+    Rest,
+}
+
+/// A named stretch of segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The field of the request message: `name`, `book.name`.
+    pub field: Arc<str>,
+    /// Its segments, as indices into [`Template::segments`].
+    range: Range<usize>,
+}
+
+/// Why a text is not a template, and which piece of it is to blame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// The bytes of the template to underline; may be empty, at the place where something is missing.
+    pub range: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<&'static str>,
+}
+
+impl Template {
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// The first mistake, with its position.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        parse::parse(text)
+    }
+
+    /// The segments, with variables replaced by what they contain.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The variables, in the order written.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The text after the colon, where there is one.
+    pub fn verb(&self) -> Option<&str> {
+        self.verb.as_deref()
+    }
+
+    /// The template without its variables: `/v1/projects/*/operations/*:cancel`. Two templates of one shape match
+    /// exactly the same paths.
+    pub fn shape(&self) -> String {
+        Self { variables: Vec::new(), ..self.clone() }.to_string()
+    }
+
+    /// What the variables capture from a path that this template matches, decoded once.
+    pub fn capture(&self, path: &Path) -> Vec<(Arc<str>, String)> {
+        self.variables
+            .iter()
+            .map(|variable| {
+                let range =
+                    self.index_in(path, variable.range.start)..self.index_in(path, variable.range.end);
+                (variable.field.clone(), path.join(range).into_owned())
+            })
+            .collect()
+    }
+
+    /// The place in a path where the template's segment `index` begins: `**` shifts what follows it.
+    fn index_in(&self, path: &Path, index: usize) -> usize {
+        match self.segments.iter().position(|segment| *segment == Segment::Rest) {
+            Some(rest) if index > rest => (index + path.len()).saturating_sub(self.segments.len()),
+            _ => index,
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut variables = self.variables.iter().peekable();
+        let mut open: Option<&Variable> = None;
+        for (index, segment) in self.segments.iter().enumerate() {
+            formatter.write_char('/')?;
+            if let Some(variable) = variables.next_if(|variable| variable.range.start == index) {
+                write!(formatter, "{{{}", variable.field)?;
+                if variable.range.len() == 1 && *segment == Segment::Single {
+                    formatter.write_char('}')?;
+                    continue;
+                }
+                formatter.write_char('=')?;
+                open = Some(variable);
+            }
+            write!(formatter, "{segment}")?;
+            if open.take_if(|variable| variable.range.end == index + 1).is_some() {
+                formatter.write_char('}')?;
+            }
+        }
+        match &self.verb {
+            Some(verb) => write!(formatter, ":{verb}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Segment {
+    /// The text of a literal.
+    pub fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(text) => Some(text),
+            Self::Single | Self::Rest => None,
+        }
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Literal(text) => text,
+            Self::Single => "*",
+            Self::Rest => "**",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

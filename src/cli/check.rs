@@ -1,0 +1,124 @@
+//! `opgate check`: loads everything and says everything that is wrong.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::{ConfigArgs, INVALID, Output, print, print_report};
+use crate::catalog;
+use crate::clock;
+use crate::config::Override;
+use crate::diagnostic::Report;
+use crate::snapshot::Snapshot;
+
+/// Arguments of `opgate check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG", required_unless_present = "service")]
+    config: Option<PathBuf>,
+    /// Put a value in place of the file's; can be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    overrides: Vec<Override>,
+    /// Check one service file (google.api.Service) alone
+    #[arg(long, value_name = "FILE", conflicts_with = "overrides")]
+    service: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Checks, prints, and exits 0 or 3.
+pub fn run(args: &Args) -> ExitCode {
+    let mut report = Report::new();
+    let found = match (&args.service, &args.config) {
+        (Some(path), _) => check_service(path, &mut report),
+        (None, Some(path)) => {
+            check_config(&ConfigArgs { config: path.clone(), overrides: args.overrides.clone() }, &mut report)
+        }
+        (None, None) => None,
+    };
+    let valid = found.is_some() && !report.is_fatal();
+    match args.output {
+        Output::Json => {
+            let result = json!({
+                "valid": valid,
+                "found": found.as_ref().map(|found| &found.json),
+                "diagnostics": report.to_json(),
+            });
+            print(&format!("{result:#}\n"));
+        }
+        Output::Text => {
+            if !report.diagnostics().is_empty() {
+                print_report(&report);
+            }
+            if let (true, Some(found)) = (valid, &found) {
+                print(&found.text);
+            }
+        }
+    }
+    if valid { ExitCode::SUCCESS } else { ExitCode::from(INVALID) }
+}
+
+/// What a check found, when it found nothing wrong.
+struct Found {
+    text: String,
+    json: serde_json::Value,
+}
+
+fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
+    let summary = catalog::load_service_file(path, report)?;
+    Some(Found {
+        text: format!(
+            "{} is valid: {} with {} HTTP rules, {} bindings, {} scopes\n",
+            path.display(),
+            summary.name,
+            summary.rules,
+            summary.bindings,
+            summary.scopes.len(),
+        ),
+        json: json!({
+            "service": summary.name,
+            "rules": summary.rules,
+            "bindings": summary.bindings,
+            "scopes": summary.scopes,
+        }),
+    })
+}
+
+fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
+    let config = args.load(report)?;
+    // A policy tree that is read with a broken config still has mistakes worth reporting.
+    let snapshot = Snapshot::load(&config, clock::now(), report)?;
+    let unexposed: Vec<String> = snapshot
+        .catalog
+        .unexposed()
+        .iter()
+        .map(|method| {
+            format!("note: {} of {} is not exposed ({})\n", method.method, method.service, method.place)
+        })
+        .collect();
+    let methods = snapshot.catalog.methods();
+    let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
+    Some(Found {
+        text: format!(
+            "{}{} is valid: {} methods of {} exposed, {} bindings, policy revision {}\n",
+            unexposed.concat(),
+            args.config.display(),
+            methods.len(),
+            services.join(", "),
+            snapshot.policy.counts().bindings,
+            snapshot.revision,
+        ),
+        json: json!({
+            "services": services,
+            "unexposed": snapshot.catalog.unexposed().iter().map(|method| json!({
+                "service": method.service, "method": method.method, "place": method.place.to_string(),
+            })).collect::<Vec<_>>(),
+            "methods": methods.len(),
+            "bindings": snapshot.policy.counts().bindings,
+            "policyRevision": snapshot.revision,
+        }),
+    })
+}

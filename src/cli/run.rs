@@ -1,0 +1,191 @@
+//! `opgate run`: the gate, from files to open doors and to the last answered request.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
+use crate::admin::Admin;
+use crate::audit::Audit;
+use crate::clock;
+use crate::config::{Config, Telemetry};
+use crate::diagnostic::Report;
+use crate::listener::Door;
+use crate::metrics::Metrics;
+use crate::proxy::{Live, Proxy};
+use crate::snapshot::Snapshot;
+use crate::upstream::Upstreams;
+
+/// Arguments of `opgate run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Write the bound addresses here, as JSON, once requests are served: for port 0
+    #[arg(long, value_name = "FILE")]
+    addresses_file: Option<PathBuf>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(args: &Args) -> ExitCode {
+    let mut report = Report::new();
+    let config = args.config.load(&mut report);
+    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
+    if !report.diagnostics().is_empty() {
+        print_report(&report);
+    }
+    let (Some(config), Some(snapshot), false) = (config, snapshot, report.is_fatal()) else {
+        return ExitCode::from(INVALID);
+    };
+    start_log(&config.telemetry);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
+        .thread_name("opgate")
+        .enable_all()
+        .build();
+    let served = match runtime {
+        Ok(runtime) => runtime.block_on(serve(config, snapshot, args.addresses_file.as_deref())),
+        Err(error) => Err(error.into()),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("opgate: {error}\n"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Why the gate could not start or go on.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot open the audit log: {0}")]
+    Audit(std::io::Error),
+    #[error("cannot write {path}: {source}", path = path.display())]
+    AddressesFile { path: PathBuf, source: std::io::Error },
+    #[error("the metrics are inconsistent: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>) -> Result<(), Failure> {
+    let metrics = Arc::new(Metrics::new()?);
+    let audit = Audit::open(&config.audit, metrics.audit_dropped.clone()).map_err(Failure::Audit)?;
+    let upstreams = Upstreams::new(&config.upstreams)?;
+    metrics.policy_loaded(&snapshot, clock::now());
+    let authn = snapshot.authn.clone();
+    let proxy = Proxy::new(Live::new(snapshot, &metrics), upstreams, config.limits, audit, metrics);
+
+    let (shut_down, shutdown) = watch::channel(false);
+    let admin_listener = bind(config.admin).await?;
+    let admin_address = admin_listener.local_addr()?;
+    let admin = Admin::new(proxy.clone());
+    let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
+
+    // Sockets first: a port that is taken is told before keys are waited for.
+    let mut listeners = Vec::new();
+    for listener in &config.listeners {
+        listeners.push((listener, bind(listener.address).await?));
+    }
+    authn.load_keys(clock::now()).await;
+    tokio::spawn(authn.run_refresh(turned(shutdown.clone())));
+
+    let app = Arc::new(pingora_proxy(&proxy, &config));
+    let mut addresses = Vec::new();
+    let mut doors = tokio::task::JoinSet::new();
+    for (settings, listener) in listeners {
+        let address = listener.local_addr()?;
+        tracing::info!(%address, "listening");
+        addresses.push(address.to_string());
+        let door = Door::new(address, settings.http2, config.limits, app.clone(), proxy.clone());
+        doors.spawn(door.serve(listener, shutdown.clone()));
+    }
+    tracing::info!(address = %admin_address, "admin listening");
+    if let Some(path) = addresses_file {
+        wait_until_ready(&admin, shutdown.clone()).await;
+        let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
+        announce(path, &content)
+            .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
+    }
+
+    wait_for_signal().await?;
+    tracing::info!("draining");
+    // Nobody is left to hear it if all receivers are gone.
+    let _ = shut_down.send(true);
+    app.http_cleanup().await;
+    while doors.join_next().await.is_some() {}
+    admin_task.abort();
+    Ok(())
+}
+
+/// Pingora's side of the proxy. One retry at most: the second attempt of [`Proxy::fail_to_connect`].
+fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
+    let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(config.limits.idle_timeout);
+    // Not to proxy it: to have it refused, counted and audited like everything else.
+    options.allow_connect_method_proxying = true;
+    let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
+    app.server_options = Some(options);
+    app.handle_init_modules();
+    app
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|source| Failure::Listen { address, source })
+}
+
+async fn wait_until_ready(admin: &Admin, shutdown: watch::Receiver<bool>) {
+    while !admin.unready().is_empty() && !*shutdown.borrow() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Written beside and renamed: a reader sees the whole file or none.
+fn announce(path: &Path, content: &serde_json::Value) -> std::io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, content.to_string())?;
+    std::fs::rename(&partial, path)
+}
+
+/// Done when `shutdown` turns true, or nobody can turn it any more.
+async fn turned(mut shutdown: watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The operator's log goes to standard error; standard output is the audit log's by default.
+fn start_log(telemetry: &Telemetry) {
+    // The filter was checked with the configuration.
+    let filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if telemetry.json { builder.json().try_init() } else { builder.try_init() };
+    if let Err(error) = started {
+        complain(&format!("opgate: the log could not be started: {error}\n"));
+    }
+}

@@ -1,0 +1,12 @@
+//! The wall clock, read in one place.
+//!
+//! Decisions take the time as an argument, so that they can be tested, replayed and explained for another time. The
+//! edges of the process (the proxy, the admin endpoints, the command line, the demo) ask here.
+
+use std::time::SystemTime;
+
+/// The time now.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,162 @@
+//! The operator's file, `opgate.yaml`, as written and as checked.
+//!
+//! A value's precedence is flag (`--set upstreams.ops.endpoints.0=10.0.0.1:80`), environment
+//! (`OPGATE__UPSTREAMS__OPS__ENDPOINTS__0=…`), file. Overrides replace nodes of the parsed file before it is checked, so
+//! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
+
+mod check;
+mod overrides;
+mod scalars;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::overrides::Override;
+use crate::authn::IssuerSettings;
+use crate::catalog::ExposureSettings;
+use crate::diagnostic::{Report, Span};
+use crate::document;
+use crate::http::body::BodyLimits;
+use crate::http::head::HeadLimits;
+
+/// A checked configuration: every value present and of its kind. References between sections hold.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients connect; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where the operator looks.
+    pub admin: SocketAddr,
+    /// The backends.
+    pub upstreams: Vec<Upstream>,
+    /// Which services are exposed, where, and to which upstream.
+    pub services: Vec<ExposureSettings>,
+    /// Whose tokens are believed.
+    pub issuers: Vec<Issuer>,
+    /// The root of the policy tree.
+    pub policy_directory: PathBuf,
+    /// Bounds in bytes and time.
+    pub limits: Limits,
+    /// Where audit lines go.
+    pub audit: AuditOutput,
+    /// What the operator's log says and how.
+    pub telemetry: Telemetry,
+    /// Threads that serve requests.
+    pub workers: usize,
+}
+
+/// An issuer and where its settings are written.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// What it is.
+    pub settings: IssuerSettings,
+    /// Where each field stands; `name` is the entry's key.
+    pub spans: Vec<(&'static str, Span)>,
+}
+
+/// A socket that clients connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Whether HTTP/2 with prior knowledge is spoken beside HTTP/1.1.
+    pub http2: bool,
+}
+
+/// The protocol spoken to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 with connection reuse.
+    H1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
+}
+
+/// A backend: equal endpoints, taken in turn.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its name in the file.
+    pub name: String,
+    /// Resolved addresses.
+    pub endpoints: Vec<SocketAddr>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// For a connection to be established.
+    pub connect_timeout: Duration,
+    /// Between two reads of an answer, the first included.
+    pub response_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Bounds on what a client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of request heads.
+    pub head: HeadLimits,
+    /// From the first byte of a head to its last.
+    pub head_timeout: Duration,
+    /// Of request bodies.
+    pub body: BodyLimits,
+    /// For a body to arrive in full.
+    pub body_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// From SIGTERM until connections are cut.
+    pub grace_period: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            head_timeout: Duration::from_secs(10),
+            body: BodyLimits::default(),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            grace_period: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where audit lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// The operator's log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// A tracing filter: `info`, `opgate=debug,pingora=warn`.
+    pub log: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), json: false }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. What is wrong is in the report; `None` where nothing can be made of it.
+    pub fn load(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Self> {
+        let mut root = document::read(path, report)?;
+        for setting in overrides {
+            setting.apply(&mut root, report);
+        }
+        check::check(&root, path.parent().unwrap_or(Path::new("")), report)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,431 @@
+//! From the file's tree to a [`Config`]: every key looked at, every mistake reported.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::scalars::{duration, size};
+use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
+use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource};
+use crate::catalog::{ExposureSettings, Forwarding};
+use crate::diagnostic::{Report, Span};
+use crate::document::{Fields, Node, Spelling, nearest};
+use crate::http::body::MAX_HELD_BODY;
+
+/// Checks the whole file. Paths in it are relative to `base`, the file's own folder.
+pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Config> {
+    let mut fields = root.fields("the configuration", Spelling::Exact, report)?;
+
+    let listeners = fields.required("listeners", report).map(|node| listeners(node, report));
+    let admin = fields.optional("admin").and_then(|node| admin(node, report));
+    let upstreams =
+        fields.required("upstreams", report).map(|node| upstreams(node, report)).unwrap_or_default();
+    let services = fields
+        .required("services", report)
+        .map(|node| services(node, &upstreams, report))
+        .unwrap_or_default();
+    let issuers =
+        fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
+    let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
+    let limits = fields.optional("limits").and_then(|node| limits(node, report)).unwrap_or_default();
+    let audit =
+        fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
+    let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
+    let workers = fields.optional("workers").and_then(|node| count(node, report));
+    fields.finish(report);
+
+    Some(Config {
+        listeners: listeners?,
+        admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9901))),
+        upstreams,
+        services,
+        issuers,
+        policy_directory: policy_directory?,
+        limits,
+        audit,
+        telemetry,
+        workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+    })
+}
+
+fn listeners(node: &Node, report: &mut Report) -> Vec<Listener> {
+    let items = node.list(report).unwrap_or_default();
+    if items.is_empty() {
+        report.error(&node.span, "there is no listener").help("add one: `- address: 127.0.0.1:8080`");
+    }
+    let listener = |item: &Node| {
+        let mut fields = item.fields("a listener", Spelling::Exact, report)?;
+        let address = fields.required("address", report).and_then(|node| socket_address(node, report));
+        let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
+        fields.finish(report);
+        Some(Listener { address: address?, http2 })
+    };
+    items.iter().filter_map(listener).collect()
+}
+
+fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
+    let mut fields = node.fields("`admin`", Spelling::Exact, report)?;
+    let address = fields.required("address", report).and_then(|node| socket_address(node, report));
+    fields.finish(report);
+    address
+}
+
+fn upstreams(node: &Node, report: &mut Report) -> Vec<Upstream> {
+    let entries = node.entries(report).unwrap_or_default();
+    entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, report)).collect()
+}
+
+fn upstream(name: &str, node: &Node, report: &mut Report) -> Option<Upstream> {
+    let mut fields = node.fields("an upstream", Spelling::Exact, report)?;
+    let endpoints =
+        fields.required("endpoints", report).map(|node| endpoints(node, report)).unwrap_or_default();
+    let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c)];
+    let protocol = fields.optional("protocol").and_then(|node| choice(node, &protocols, report));
+    let mut timeouts = Timeouts::default();
+    if let Some(node) = fields.optional("timeouts")
+        && let Some(mut fields) = node.fields("`timeouts`", Spelling::Exact, report)
+    {
+        set(&mut fields, "connect", &mut timeouts.connect, duration, report);
+        set(&mut fields, "response", &mut timeouts.response, duration, report);
+        set(&mut fields, "idle", &mut timeouts.idle, duration, report);
+        fields.finish(report);
+    }
+    let span = fields.span().clone();
+    fields.finish(report);
+    Some(Upstream {
+        name: name.to_owned(),
+        endpoints,
+        protocol: protocol.unwrap_or(Protocol::H1),
+        connect_timeout: timeouts.connect,
+        response_timeout: timeouts.response,
+        idle_timeout: timeouts.idle,
+        span,
+    })
+}
+
+struct Timeouts {
+    connect: Duration,
+    response: Duration,
+    idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connect: seconds(2), response: seconds(60), idle: seconds(60) }
+    }
+}
+
+fn endpoints(node: &Node, report: &mut Report) -> Vec<SocketAddr> {
+    let items = node.strings(report);
+    if items.is_empty() {
+        report.error(&node.span, "the upstream has no endpoint").help("list at least one `host:port`");
+    }
+    let mut addresses = Vec::new();
+    for (text, item) in items {
+        match text.to_socket_addrs() {
+            Ok(resolved) => addresses.extend(resolved),
+            Err(error) => {
+                report
+                    .error(&item.span, format!("`{text}` is no reachable address: {error}"))
+                    .help("write `host:port`; names are looked up once, at start");
+            }
+        }
+    }
+    addresses.dedup();
+    addresses
+}
+
+fn services(node: &Node, upstreams: &[Upstream], report: &mut Report) -> Vec<ExposureSettings> {
+    let entries = node.entries(report).unwrap_or_default();
+    if entries.is_empty() {
+        report
+            .error(&node.span, "no service is exposed")
+            .help("name one that `services/` of the policy tree defines");
+    }
+    let mut services = Vec::new();
+    for (id, key, node) in entries {
+        let Some(mut fields) = node.fields("a service", Spelling::Exact, report) else {
+            continue;
+        };
+        let hosts = fields.optional("hosts").map(|node| hosts(node, report));
+        let upstream = fields.required("upstream", report).and_then(|node| {
+            let name = node.string(report)?;
+            if !upstreams.iter().any(|upstream| upstream.name == name) {
+                let names = upstreams.iter().map(|upstream| upstream.name.as_str());
+                let diagnostic = report.error(&node.span, format!("there is no upstream `{name}`"));
+                match nearest(name, names.clone()) {
+                    Some(other) => diagnostic.help(format!("did you mean `{other}`?")),
+                    None => diagnostic
+                        .help(format!("`upstreams` defines: {}", names.collect::<Vec<_>>().join(", "))),
+                };
+            }
+            Some(name.to_owned())
+        });
+        let forwarding = fields.optional("forward").map(|node| forwarding(node, report)).unwrap_or_default();
+        fields.finish(report);
+        if let Some(upstream) = upstream {
+            services.push(ExposureSettings {
+                id: id.to_owned(),
+                hosts,
+                upstream,
+                forwarding,
+                span: key.span.clone(),
+            });
+        }
+    }
+    services
+}
+
+fn hosts(node: &Node, report: &mut Report) -> Vec<String> {
+    let items = node.strings(report);
+    if items.is_empty() {
+        report.error(&node.span, "the service answers on no host").help("list hosts, or leave `hosts` out");
+    }
+    let mut hosts = Vec::new();
+    for (text, item) in items {
+        let plain = ::http::HeaderValue::from_str(text)
+            .ok()
+            .and_then(|value| crate::http::Host::parse(&value).ok())
+            .is_some_and(|host| host.as_str() == text.to_ascii_lowercase());
+        if text == "*" || plain {
+            hosts.push(text.to_ascii_lowercase());
+        } else {
+            report
+                .error(&item.span, format!("`{text}` is not a host"))
+                .help("write a name without scheme, port or trailing dot, or `*` for any host");
+        }
+    }
+    hosts
+}
+
+fn forwarding(node: &Node, report: &mut Report) -> Forwarding {
+    let mut forwarding = Forwarding::default();
+    for (text, item) in node.strings(report) {
+        match text {
+            "authorization" => forwarding.authorization = true,
+            "principal" => forwarding.principal = true,
+            "request_id" => forwarding.request_id = true,
+            _ => {
+                report
+                    .error(&item.span, format!("`{text}` is nothing that can be forwarded"))
+                    .help("choose from `authorization`, `principal` and `request_id`");
+            }
+        }
+    }
+    forwarding
+}
+
+/// What holds of issuers beyond the shape of the file is checked where they are used
+/// ([`crate::authn::Authenticator::load`]); the spans let those findings point here.
+fn issuers(node: &Node, base: &Path, report: &mut Report) -> Vec<Issuer> {
+    let entries = node.entries(report).unwrap_or_default();
+    if entries.is_empty() {
+        report.error(&node.span, "no issuer is trusted").help("without one, no token can be accepted");
+    }
+    entries.into_iter().filter_map(|(name, key, node)| issuer(name, key, node, base, report)).collect()
+}
+
+fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report) -> Option<Issuer> {
+    let mut spans: Vec<(&'static str, Span)> = vec![("name", key.span.clone())];
+    let mut fields = node.fields("an issuer", Spelling::Exact, report)?;
+    let mut noted = |field: &'static str, node: &Node| spans.push((field, node.span.clone()));
+
+    let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
+    let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
+    let keys_node = fields.required("keys", report).inspect(|node| noted("keys", node));
+    let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
+    let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
+    let token_types = fields.optional("token_types");
+    let subject_pool = fields.optional("subject_pool").inspect(|node| noted("subject_pool", node));
+    let unverified = fields.optional("accept_unverified_email");
+    fields.finish(report);
+
+    let strings = |node: &Node, report: &mut Report| -> Vec<String> {
+        node.strings(report).into_iter().map(|(text, _)| text.to_owned()).collect()
+    };
+    let issuer = issuer.and_then(|node| node.string(report));
+    let audiences = audiences.map(|node| strings(node, report));
+    let keys = keys_node.and_then(|node| keys(node, base, &mut spans, report));
+    let algorithms = algorithms_node.map(|node| algorithms(node, report));
+    let settings = IssuerSettings {
+        name: name.to_owned(),
+        issuer: issuer?.to_owned(),
+        audiences: audiences?,
+        keys: keys?,
+        algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
+        clock_skew: skew
+            .and_then(|node| duration(node, report))
+            .unwrap_or(IssuerSettings::DEFAULT_CLOCK_SKEW),
+        token_types: token_types.map(|node| strings(node, report)).unwrap_or_default(),
+        identity: IdentityRule {
+            subject_pool: subject_pool.and_then(|node| node.string(report)).map(str::to_owned),
+            accept_unverified_email: unverified.and_then(|node| node.boolean(report)).unwrap_or(false),
+        },
+    };
+    Some(Issuer { settings, spans })
+}
+
+fn keys(
+    node: &Node,
+    base: &Path,
+    spans: &mut Vec<(&'static str, Span)>,
+    report: &mut Report,
+) -> Option<KeySource> {
+    let mut fields = node.fields("`keys`", Spelling::Exact, report)?;
+    let mut text = |fields: &mut Fields<'_>, name, report: &mut Report| {
+        let node = fields.optional(name)?;
+        spans.push((name, node.span.clone()));
+        node.string(report).map(str::to_owned)
+    };
+    let file = text(&mut fields, "file", report);
+    let url = text(&mut fields, "url", report);
+    let ca = text(&mut fields, "ca", report).map(|path| base.join(path));
+    let mut refresh = KeySource::DEFAULT_REFRESH;
+    let mut max_stale = KeySource::DEFAULT_MAX_STALE;
+    set(&mut fields, "refresh", &mut refresh, duration, report);
+    set(&mut fields, "max_stale", &mut max_stale, duration, report);
+    let span = fields.span().clone();
+    fields.finish(report);
+    match (file, url) {
+        (Some(file), None) => Some(KeySource::File(base.join(file))),
+        (None, Some(url)) => Some(KeySource::Url { url, refresh, max_stale, ca }),
+        (None, None) | (Some(_), Some(_)) => {
+            report.error(&span, "`keys` needs either `file` or `url`");
+            None
+        }
+    }
+}
+
+fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
+    let mut algorithms = Vec::new();
+    for (text, item) in node.strings(report) {
+        match text.parse::<Algorithm>() {
+            Ok(algorithm) => algorithms.push(algorithm),
+            Err(error) => {
+                report
+                    .error(&item.span, error.to_string())
+                    .help("shared-secret algorithms and `none` are never accepted");
+            }
+        }
+    }
+    algorithms
+}
+
+fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
+    let mut fields = node.fields("`policy`", Spelling::Exact, report)?;
+    let directory = fields.required("directory", report);
+    let path = directory.and_then(|node| {
+        let path = base.join(node.string(report)?);
+        if !path.is_dir() {
+            report
+                .error(&node.span, format!("there is no directory `{}`", path.display()))
+                .help("paths are relative to the configuration file");
+        }
+        Some(path)
+    });
+    fields.finish(report);
+    path
+}
+
+fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
+    let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
+    let mut limits = Limits::default();
+    let bytes =
+        |node: &Node, report: &mut Report| size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
+    set(&mut fields, "head_bytes", &mut limits.head.bytes, bytes, report);
+    set(&mut fields, "head_fields", &mut limits.head.fields, count, report);
+    set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
+    set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
+    set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
+    set(&mut fields, "body_timeout", &mut limits.body_timeout, duration, report);
+    set(&mut fields, "idle_timeout", &mut limits.idle_timeout, duration, report);
+    set(&mut fields, "grace_period", &mut limits.grace_period, duration, report);
+    fields.finish(report);
+    Some(limits)
+}
+
+/// A size that a body may have that is held whole before it is sent.
+fn held_size(node: &Node, report: &mut Report) -> Option<u64> {
+    let bytes = size(node, report)?;
+    if bytes > MAX_HELD_BODY {
+        report
+            .error(&node.span, "a body of more than 64KiB cannot be judged whole")
+            .help("use `body: stream` for methods that take larger ones");
+    }
+    Some(bytes)
+}
+
+fn audit(node: &Node, base: &Path, report: &mut Report) -> Option<AuditOutput> {
+    let mut fields = node.fields("`audit`", Spelling::Exact, report)?;
+    let output = fields.required_string("output", report).map(|text| match text {
+        "stdout" => AuditOutput::Stdout,
+        "stderr" => AuditOutput::Stderr,
+        path => AuditOutput::File(base.join(path)),
+    });
+    fields.finish(report);
+    output
+}
+
+fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
+    let mut fields = node.fields("`telemetry`", Spelling::Exact, report)?;
+    let mut telemetry = Telemetry::default();
+    if let Some(node) = fields.optional("log")
+        && let Some(text) = node.string(report)
+    {
+        if let Err(error) = text.parse::<tracing_subscriber::EnvFilter>() {
+            report
+                .error(&node.span, format!("`{text}` is not a log filter: {error}"))
+                .help("for example `info`");
+        }
+        telemetry.log = text.to_owned();
+    }
+    if let Some(node) = fields.optional("format") {
+        telemetry.json = choice(node, &[("text", false), ("json", true)], report).unwrap_or_default();
+    }
+    fields.finish(report);
+    Some(telemetry)
+}
+
+fn count(node: &Node, report: &mut Report) -> Option<usize> {
+    let value = node.integer(report)?;
+    let value = usize::try_from(value).ok().filter(|value| (1..=4096).contains(value));
+    if value.is_none() {
+        report.error(&node.span, "expected a number from 1 to 4096");
+    }
+    value
+}
+
+fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
+    let text = node.string(report)?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        report
+            .error(&node.span, format!("`{text}` is not an address to listen on"))
+            .help("write IP and port, like `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`");
+    }
+    address
+}
+
+fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
+    let text = node.string(report)?;
+    let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    if chosen.is_none() {
+        let names = choices.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        report.error(&node.span, format!("`{text}` is none of {names}"));
+    }
+    chosen
+}
+
+/// Reads a field that has a default.
+fn set<T>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    target: &mut T,
+    read: impl Fn(&Node, &mut Report) -> Option<T>,
+    report: &mut Report,
+) {
+    if let Some(value) = fields.optional(name).and_then(|node| read(node, report)) {
+        *target = value;
+    }
+}

@@ -1,0 +1,85 @@
+//! Durations and sizes: numbers that carry their unit.
+
+use std::time::Duration;
+
+use crate::diagnostic::Report;
+use crate::document::Node;
+
+const DURATIONS: &[(&str, u64)] =
+    &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const SIZES: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// `500ms`, `10s`, `5m`, `24h`, `7d`; more than zero.
+pub(super) fn duration(node: &Node, report: &mut Report) -> Option<Duration> {
+    quantity(node, "a duration", DURATIONS, "10s", report).map(Duration::from_millis)
+}
+
+/// `512B`, `16KiB`, `1MiB`; more than zero.
+pub(super) fn size(node: &Node, report: &mut Report) -> Option<u64> {
+    quantity(node, "a size", SIZES, "16KiB", report)
+}
+
+/// [`duration`] outside of files, for the command line.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    parse(text, DURATIONS).map(Duration::from_millis)
+}
+
+fn quantity(
+    node: &Node,
+    what: &str,
+    units: &[(&str, u64)],
+    example: &str,
+    report: &mut Report,
+) -> Option<u64> {
+    let text = match &node.value {
+        crate::document::Value::String(text) => text.as_str(),
+        _ => "",
+    };
+    let value = parse(text, units);
+    if value.is_none() {
+        let names = units.iter().map(|(unit, _)| format!("`{unit}`")).collect::<Vec<_>>().join(", ");
+        report
+            .error(&node.span, format!("expected {what} with its unit, like `{example}`"))
+            .help(format!("a whole number above zero and one of {names}"));
+    }
+    value
+}
+
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor).filter(|value| *value > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(parse_duration("10s"), Some(Duration::from_secs(10)));
+        assert_eq!(parse_duration("1h"), Some(Duration::from_secs(3600)));
+        for text in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "1.5s",
+            "0s",
+            "10 s",
+            "10S",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!(parse("16KiB", SIZES), Some(16 * 1024));
+        assert_eq!(parse("16K", SIZES), None);
+        assert_eq!(parse("16KB", SIZES), None);
+    }
+}

@@ -1,0 +1,130 @@
+use std::path::Path;
+
+use super::*;
+
+/// A configuration that holds, as the base of those that do not.
+const GOOD: &str = "\
+listeners: [{address: \"127.0.0.1:8080\"}]
+upstreams: {ops: {endpoints: [\"127.0.0.1:9000\"]}}
+services: {cloudaicompanion: {upstream: ops}}
+issuers:
+  staff:
+    issuer: https://login.example.com
+    audiences: [https://api.example.com]
+    keys: {url: https://login.example.com/jwks.json}
+policy: {directory: .}
+";
+
+fn load(text: &str, overrides: &[Override]) -> (Option<Config>, Report) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("opgate.yaml");
+    std::fs::write(&path, text).unwrap();
+    let mut report = Report::new();
+    let config = Config::load(&path, overrides, &mut report);
+    (config, report)
+}
+
+fn rendered(text: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("opgate.yaml");
+    std::fs::write(&path, text).unwrap();
+    let mut report = Report::new();
+    Config::load(&path, &[], &mut report);
+    report.render(false).replace(&*directory.path().to_string_lossy(), "config")
+}
+
+#[test]
+fn what_is_left_out_has_a_safe_default() {
+    let (config, report) = load(GOOD, &[]);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    let config = config.unwrap();
+    assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.audit, AuditOutput::Stdout);
+    assert!(config.listeners[0].http2);
+    let service = &config.services[0];
+    assert!(!service.forwarding.authorization);
+    assert_eq!(service.hosts, None);
+    let issuer = &config.issuers[0].settings;
+    assert!(!issuer.identity.accept_unverified_email);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    insta::assert_snapshot!(rendered(
+        "\
+listeners: [{address: localhost, htp2: true}]
+admin: {address: 127.0.0.1:9901}
+upstreams:
+  ops:
+    endpoints: []
+    protocol: h3
+    timeouts: {connect: 2, response: fast}
+services:
+  cloudaicompanion: {upstream: obs, hosts: [\"https://x\"], forward: [cookie]}
+issuers:
+  staff:
+    issuer: https://login.example.com
+    keys: {file: a.json, url: https://b}
+    algorithms: [HS256, none]
+limits: {head_bytes: 32K, head_fields: 0}
+telemetry: {log: \"=,\", format: xml}
+polcy: {directory: .}
+"
+    ));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    insta::assert_snapshot!(rendered(&GOOD.replace("directory: .", "directory: polices")));
+}
+
+#[test]
+fn a_message_bound_beyond_what_can_be_held_is_refused() {
+    insta::assert_snapshot!(rendered(&format!("{GOOD}limits: {{message_bytes: 65KiB}}\n")));
+}
+
+#[test]
+fn a_flag_replaces_what_the_file_says() {
+    let set = |text: &str| text.parse::<Override>().unwrap();
+    let overrides = [
+        set("admin.address=127.0.0.1:0"),
+        set("listeners.0.address=127.0.0.1:0"),
+        set("listeners.1.address=127.0.0.1:1"),
+        set("upstreams.ops.endpoints.0=127.0.0.1:9999"),
+    ];
+    let (config, report) = load(GOOD, &overrides);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    let config = config.unwrap();
+    assert_eq!(config.admin.port(), 0);
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.upstreams[0].endpoints[0].port(), 9999);
+}
+
+#[test]
+fn the_environment_replaces_what_the_file_says_and_a_flag_beats_it() {
+    let variables = [("OPGATE__ADMIN__ADDRESS", "127.0.0.1:1"), ("OPGATE_CONFIG", "x"), ("PATH", "x")];
+    let mut overrides = Override::from_environment(
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    assert_eq!(overrides.len(), 1);
+    overrides.push("admin.address=127.0.0.1:2".parse().unwrap());
+    let (config, _) = load(GOOD, &overrides);
+    assert_eq!(config.unwrap().admin.port(), 2);
+}
+
+#[test]
+fn an_override_that_leads_nowhere_is_refused() {
+    for text in [
+        "admin.adress=127.0.0.1:0",
+        "listeners.7.address=127.0.0.1:0",
+        "listeners.x=1",
+        "policy.directory.x=1",
+    ] {
+        let (_, report) = load(GOOD, &[text.parse().unwrap()]);
+        assert!(report.is_fatal(), "{text}");
+    }
+    assert!("admin.address".parse::<Override>().is_err());
+    assert!("a..b=c".parse::<Override>().is_err());
+    assert!(Config::load(Path::new("/nonexistent.yaml"), &[], &mut Report::new()).is_none());
+}

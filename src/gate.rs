@@ -1,0 +1,95 @@
+//! The decision, whole: from a parsed request to the proof that it may go on, or the reason that it may not.
+//!
+//! `run`, `check`, `explain` and `test` all decide by calling [`judge`]; there is no second implementation. It does no
+//! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
+//! about resources or policy (DESIGN, section 5, "Order").
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::authn::Caller;
+use crate::catalog::{Call, Method};
+use crate::http::{Request, query};
+use crate::policy::Permit;
+use crate::reason::{Denial, Reason};
+use crate::snapshot::Snapshot;
+
+/// What is known of a request by the time it is decided; the audit line tells it, refused or not.
+#[derive(Debug, Default)]
+pub struct Trail {
+    /// The method that it calls.
+    pub call: Option<Arc<Call>>,
+    /// Who calls it.
+    pub caller: Option<Arc<Caller>>,
+}
+
+/// Decides a request against a snapshot, at a time.
+///
+/// # Errors
+/// The first stage that refuses, in the order route, authenticate, scope, IAM.
+pub fn judge(
+    request: &Request,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    let call = route(request, snapshot)?;
+    let call = &*trail.call.insert(Arc::new(call));
+    if let Some(caller) = authenticate(request, snapshot, &call.method, now)? {
+        trail.caller = Some(Arc::new(caller));
+    }
+    let caller = trail.caller.as_ref();
+    require_scope(caller.map(|caller| &**caller), &call.method)?;
+    let permit = snapshot.policy.authorize(call, caller, now)?;
+    if call.method.unimplemented {
+        return Err(Denial::new(
+            Reason::Unimplemented,
+            format!("{} is marked unimplemented", call.method.place),
+        ));
+    }
+    Ok(permit)
+}
+
+/// The method that the request calls, if nothing in its query names another resource than its path.
+fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
+    let call = snapshot.catalog.route(request.host.as_str(), &request.method, &request.path)?;
+    match request.query.keys().find(|key| call.binds_query_key(key)) {
+        Some(key) => Err(query::refused(key)),
+        None => Ok(call),
+    }
+}
+
+/// The caller, or `None` where the method lets callers without a credential ask and none was sent.
+fn authenticate(
+    request: &Request,
+    snapshot: &Snapshot,
+    method: &Method,
+    now: SystemTime,
+) -> Result<Option<Caller>, Denial> {
+    let authorization: Vec<&[u8]> = request.authorization().collect();
+    let caller = snapshot.authn.authenticate(&authorization, now).map_err(|denial| {
+        denial.metadata("service", &*method.service.name).metadata("method", &*method.name)
+    })?;
+    if caller.is_none() && !method.allow_without_credential {
+        return Err(Denial::new(Reason::CredentialsMissing, "no credential was sent")
+            .metadata("service", &*method.service.name)
+            .metadata("method", &*method.name));
+    }
+    Ok(caller)
+}
+
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).
+fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
+    let Some(caller) = caller else {
+        return Ok(());
+    };
+    if method.allow_without_credential || caller.scopes.any_of(&method.scopes) {
+        return Ok(());
+    }
+    let held: Vec<&str> = caller.scopes.iter().collect();
+    let detail = format!("the token's scopes are `{}`", held.join(" "));
+    Err(Denial::new(Reason::ScopeInsufficient, detail)
+        .scopes(method.scopes.join(" "))
+        .metadata("service", &*method.service.name)
+        .metadata("method", &*method.name))
+}

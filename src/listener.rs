@@ -1,0 +1,276 @@
+//! From an accepted connection to requests that are judged: the door in front of Pingora.
+//!
+//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
+//! (DESIGN, section 8). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
+//! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
+//! [`Request`] it was parsed into. HTTP/2 connections go to Pingora's own server, whose requests are judged in
+//! [`crate::proxy`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora::proxy::HttpProxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Limits;
+use crate::http::Request;
+use crate::http::head::{Head, find_end};
+use crate::proxy::{Arrival, Proxy};
+use crate::reason::{Denial, Reason};
+use crate::respond;
+
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How much and how long a refused client's remaining bytes are read, so that a reset does not overtake the answer.
+const LINGER_BYTES: usize = 256 * 1024;
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A listening socket and what serves its connections.
+pub struct Door {
+    /// The address, for metrics.
+    name: String,
+    http2: bool,
+    limits: Limits,
+    proxy: Arc<HttpProxy<Proxy>>,
+    gate: Proxy,
+}
+
+impl Door {
+    /// A door for the listener at `address`.
+    pub fn new(
+        address: SocketAddr,
+        http2: bool,
+        limits: Limits,
+        proxy: Arc<HttpProxy<Proxy>>,
+        gate: Proxy,
+    ) -> Self {
+        Self { name: address.to_string(), http2, limits, proxy, gate }
+    }
+
+    /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
+    pub async fn serve(self, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+        let door = Arc::new(self);
+        let mut connections = JoinSet::new();
+        while !*shutdown.borrow() {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        connections.spawn(door.clone().connection(stream, peer, shutdown.clone()));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, listener = door.name, "a connection could not be accepted");
+                        // Out of file descriptors, most likely: let some close.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                _ = shutdown.changed() => {}
+            }
+        }
+        drop(listener);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(door.limits.grace_period, drained).await.is_err() {
+            tracing::warn!(listener = door.name, "connections were still open when the grace period ended");
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        tcp: tokio::net::TcpStream,
+        peer: SocketAddr,
+        shutdown: watch::Receiver<bool>,
+    ) {
+        let open = self.gate.metrics().connections.with_label_values(&[self.name.as_str()]);
+        open.inc();
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let digest = {
+            use std::os::fd::AsRawFd;
+            SocketDigest::from_raw_fd(tcp.as_raw_fd())
+        };
+        let mut tcp = TcpStream::from(tcp);
+        tcp.set_socket_digest(digest);
+        self.speak(tcp, peer, shutdown).await;
+        open.dec();
+    }
+
+    async fn speak(&self, mut tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
+        let mut buffer = BytesMut::with_capacity(4096);
+        let deadline = Instant::now() + self.limits.head_timeout;
+        if self.http2 {
+            match tokio::time::timeout_at(deadline.into(), read_preface(&mut tcp, &mut buffer)).await {
+                Ok(Ok(true)) => {
+                    tcp.rewind(&buffer);
+                    return self.speak_http2(Box::new(tcp), shutdown).await;
+                }
+                Ok(Ok(false)) => {}
+                Ok(Err(_)) => return,
+                // The first head's deadline is the same one: reading it will say so.
+                Err(_) => {}
+            }
+        }
+        self.speak_http1(Box::new(tcp), buffer, deadline, peer, shutdown).await;
+    }
+
+    async fn speak_http2(&self, stream: Stream, shutdown: watch::Receiver<bool>) {
+        // Pingora reads the preface again, and serves the streams: its accept loop for them is not public.
+        self.proxy.process_new(stream, &shutdown).await;
+    }
+
+    async fn speak_http1(
+        &self,
+        mut stream: Stream,
+        mut buffer: BytesMut,
+        first_deadline: Instant,
+        peer: SocketAddr,
+        mut shutdown: watch::Receiver<bool>,
+    ) {
+        let mut deadline = Some(first_deadline);
+        let mut draining = false;
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = self.read_head(&mut stream, &mut buffer, &mut deadline) => read,
+                () = turned(&mut shutdown), if !draining => {
+                    // An idle connection holds no request and may end; one that has begun is still read.
+                    if buffer.is_empty() {
+                        return;
+                    }
+                    draining = true;
+                    continue;
+                }
+            };
+            let (arrival, end) = match read {
+                HeadRead::Complete(end) => (Arrival::now(), end),
+                HeadRead::Closed => return,
+                HeadRead::Refused(denial) => return self.refuse(stream, &denial, peer).await,
+            };
+            let head = buffer.get(..end).unwrap_or_default();
+            let request =
+                Head::parse(head, self.limits.head).and_then(|head| Request::from_head(head, Some(peer)));
+            let request = match request {
+                Ok(request) => request,
+                Err(denial) => return self.refuse(stream, &denial, peer).await,
+            };
+            let mut session = ServerSession::new_http1(stream);
+            // What was read goes back in front: Pingora parses the same bytes and reads the body after them.
+            session.set_pipelined_prefix(std::mem::take(&mut buffer));
+            session.set_read_timeout(Some(self.limits.body_timeout));
+            session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
+            session.set_connection_user_context(Some(Box::new((arrival, request))));
+            let served = self.proxy.process_new_http(session, &shutdown).await;
+            match served {
+                Some(reusable) if !*shutdown.borrow() => (stream, _) = reusable.consume(),
+                _ => return,
+            }
+            deadline = None;
+        }
+    }
+
+    /// Reads until a head is complete. The deadline is set at the head's first byte where it is not set yet, as it is
+    /// at the start of a connection. Can be cancelled and called again.
+    async fn read_head(
+        &self,
+        stream: &mut Stream,
+        buffer: &mut BytesMut,
+        deadline: &mut Option<Instant>,
+    ) -> HeadRead {
+        let mut scanned = 0;
+        loop {
+            if let Some(end) = find_end(buffer, scanned) {
+                return HeadRead::Complete(end);
+            }
+            // A head over the limit is never complete: refused before more of it is held.
+            if buffer.len() > self.limits.head.bytes {
+                return HeadRead::Refused(
+                    Denial::new(Reason::HeadTooLarge, "the head did not end within its limit").told(),
+                );
+            }
+            scanned = buffer.len();
+            let until = deadline.unwrap_or_else(|| Instant::now() + self.limits.idle_timeout);
+            match tokio::time::timeout_at(until.into(), stream.read_buf(buffer)).await {
+                Ok(Ok(0) | Err(_)) => return HeadRead::Closed,
+                Ok(Ok(_)) => {
+                    deadline.get_or_insert_with(|| Instant::now() + self.limits.head_timeout);
+                }
+                Err(_) if buffer.is_empty() => return HeadRead::Closed,
+                Err(_) => {
+                    return HeadRead::Refused(Denial::new(
+                        Reason::HeadTimeout,
+                        "the head did not end in time",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Answers a head that is no request, records it, and closes.
+    async fn refuse(&self, mut stream: Stream, denial: &Denial, peer: SocketAddr) {
+        let arrival = Arrival::now();
+        let message = respond::answer(denial, &arrival.request_id).to_http1();
+        let sent = async {
+            stream.write_all(&message).await?;
+            stream.flush().await
+        };
+        let status = match tokio::time::timeout(self.limits.head_timeout, sent).await {
+            Ok(Ok(())) => denial.reason().entry().status,
+            _ => 0,
+        };
+        self.gate.record_refused_head(&arrival, denial, peer, status);
+        if stream.shutdown().await.is_ok() {
+            let mut rest = BytesMut::with_capacity(4096);
+            let mut seen = 0;
+            let linger = async {
+                while seen < LINGER_BYTES {
+                    rest.clear();
+                    match stream.read_buf(&mut rest).await {
+                        Ok(0) | Err(_) => break,
+                        Ok(length) => seen += length,
+                    }
+                }
+            };
+            // Whether the client stops in time or not, the connection is over.
+            let _ = tokio::time::timeout(LINGER, linger).await;
+        }
+    }
+}
+
+enum HeadRead {
+    /// The head ends at this offset.
+    Complete(usize),
+    /// The client went away, or stayed idle.
+    Closed,
+    /// The head is too long or too slow.
+    Refused(Denial),
+}
+
+/// Reads as much as it takes to tell whether the connection begins with the HTTP/2 preface.
+async fn read_preface(tcp: &mut TcpStream, buffer: &mut BytesMut) -> std::io::Result<bool> {
+    loop {
+        let seen = buffer.len().min(HTTP2_PREFACE.len());
+        if buffer.get(..seen) != HTTP2_PREFACE.get(..seen) {
+            return Ok(false);
+        }
+        if seen == HTTP2_PREFACE.len() {
+            return Ok(true);
+        }
+        if tcp.read_buf(buffer).await? == 0 {
+            return if buffer.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(false) };
+        }
+    }
+}
+
+async fn turned(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that nobody can ask for a shutdown any more: the process is ending.
+    let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
+}

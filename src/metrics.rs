@@ -1,0 +1,215 @@
+//! What Prometheus scrapes: base units, and labels that no client can multiply (never a path, principal or token).
+//!
+//! What a request touches is resolved once per snapshot ([`MethodInstruments`]); the rest looks its child up.
+
+use std::time::SystemTime;
+
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::authn::KeySetStatus;
+use crate::catalog::Method;
+use crate::snapshot::Snapshot;
+
+/// Label values of a request that calls no known method.
+const UNROUTED: &str = "";
+/// The `reason` of a request that was allowed.
+pub const ALLOWED: &str = "ALLOWED";
+
+/// Every instrument and the registry that holds them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `opgate_requests_total{service,method,code,reason}`.
+    pub requests: IntCounterVec,
+    request_duration: HistogramVec,
+    /// `opgate_decision_duration_seconds{stage}`.
+    pub judge_duration: Histogram,
+    /// The `body` stage of the same.
+    pub body_duration: Histogram,
+    /// `opgate_upstream_request_duration_seconds{upstream}`.
+    pub upstream_duration: HistogramVec,
+    /// `opgate_upstream_errors_total{upstream,kind}`.
+    pub upstream_errors: IntCounterVec,
+    /// `opgate_connections{listener}`.
+    pub connections: IntGaugeVec,
+    /// `opgate_audit_dropped_total`.
+    pub audit_dropped: IntCounter,
+    policy_info: IntGaugeVec,
+    policy_bindings: IntGauge,
+    policy_reload_successful: IntGauge,
+    policy_reload_timestamp: GaugeVec,
+    jwks_keys: IntGaugeVec,
+    jwks_last_success: GaugeVec,
+    jwks_refreshes: IntCounterVec,
+}
+
+/// The instruments of one method's ordinary outcome.
+#[derive(Debug)]
+pub struct MethodInstruments {
+    /// Allowed and answered 200.
+    pub allowed: IntCounter,
+    /// From the head's last byte to the answer's last.
+    pub duration: Histogram,
+}
+
+impl Metrics {
+    /// Makes and registers all instruments.
+    ///
+    /// # Errors
+    /// Where two have one name: a fault of ours.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok(gauges)
+        };
+        let instants = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
+            let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok(gauges)
+        };
+        let histograms = |name: &str, help: &str, labels: &[&str], buckets: Vec<f64>| {
+            let histograms = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
+            registry.register(Box::new(histograms.clone()))?;
+            Ok::<_, prometheus::Error>(histograms)
+        };
+
+        let decisions = histograms(
+            "opgate_decision_duration_seconds",
+            "Time to decide a request, by stage.",
+            &["stage"],
+            vec![1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 0.1, 1.0],
+        )?;
+        let build = gauges("opgate_build_info", "The running version; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+
+        let metrics = Self {
+            requests: counters(
+                "opgate_requests_total",
+                "Requests answered, by API method, HTTP status and reason.",
+                &["service", "method", "code", "reason"],
+            )?,
+            request_duration: histograms(
+                "opgate_request_duration_seconds",
+                "Time from a request's head to the end of its answer.",
+                &["service", "method"],
+                vec![5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0],
+            )?,
+            judge_duration: decisions.with_label_values(&["judge"]),
+            body_duration: decisions.with_label_values(&["body"]),
+            upstream_duration: histograms(
+                "opgate_upstream_request_duration_seconds",
+                "Time from choosing an endpoint to the end of its answer.",
+                &["upstream"],
+                vec![1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0],
+            )?,
+            upstream_errors: counters(
+                "opgate_upstream_errors_total",
+                "Attempts that an upstream failed, by kind: connect, timeout, invalid.",
+                &["upstream", "kind"],
+            )?,
+            connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
+            audit_dropped: {
+                let counter =
+                    IntCounter::new("opgate_audit_dropped_total", "Audit lines that were not written.")?;
+                registry.register(Box::new(counter.clone()))?;
+                counter
+            },
+            policy_info: gauges("opgate_policy_info", "The policy tree in force; always 1.", &["revision"])?,
+            policy_bindings: {
+                let gauge = IntGauge::new("opgate_policy_bindings", "Role bindings in force.")?;
+                registry.register(Box::new(gauge.clone()))?;
+                gauge
+            },
+            policy_reload_successful: {
+                let gauge = IntGauge::new(
+                    "opgate_policy_last_reload_successful",
+                    "Whether the last attempt to load the policy tree succeeded.",
+                )?;
+                registry.register(Box::new(gauge.clone()))?;
+                gauge
+            },
+            policy_reload_timestamp: instants(
+                "opgate_policy_last_reload_success_timestamp_seconds",
+                "When the policy tree in force was loaded.",
+                &[],
+            )?,
+            jwks_keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
+            jwks_last_success: instants(
+                "opgate_jwks_last_success_timestamp_seconds",
+                "When an issuer's keys were last loaded.",
+                &["issuer"],
+            )?,
+            jwks_refreshes: counters(
+                "opgate_jwks_refreshes_total",
+                "Attempts to load an issuer's keys, by outcome.",
+                &["issuer", "outcome"],
+            )?,
+            registry,
+        };
+        Ok(metrics)
+    }
+
+    /// The instruments of a snapshot's methods, by [`Method::index`].
+    pub fn instruments(&self, snapshot: &Snapshot) -> Vec<MethodInstruments> {
+        let instruments = |method: &std::sync::Arc<Method>| {
+            let labels = [method.service.name.as_str(), method.name.as_str()];
+            MethodInstruments {
+                allowed: self.requests.with_label_values(&[labels[0], labels[1], "200", ALLOWED]),
+                duration: self.request_duration.with_label_values(&labels),
+            }
+        };
+        snapshot.catalog.methods().iter().map(instruments).collect()
+    }
+
+    /// Counts a request whose outcome has no instrument of its own.
+    pub fn count(&self, method: Option<&Method>, status: u16, reason: &str) {
+        let (service, name) = method
+            .map_or((UNROUTED, UNROUTED), |method| (method.service.name.as_str(), method.name.as_str()));
+        self.requests.with_label_values(&[service, name, status.to_string().as_str(), reason]).inc();
+    }
+
+    /// Says which policy is in force.
+    pub fn policy_loaded(&self, snapshot: &Snapshot, loaded_at: SystemTime) {
+        self.policy_info.reset();
+        self.policy_info.with_label_values(&[snapshot.revision.as_str()]).set(1);
+        self.policy_bindings.set(i64::try_from(snapshot.policy.counts().bindings).unwrap_or(i64::MAX));
+        self.policy_reload_successful.set(1);
+        self.policy_reload_timestamp.with_label_values::<&str>(&[]).set(seconds(loaded_at));
+    }
+
+    /// The text that Prometheus reads. Key sets are asked for their state now.
+    ///
+    /// # Errors
+    /// Where an instrument cannot be encoded: a fault of ours.
+    pub fn render(&self, key_sets: &[KeySetStatus]) -> Result<String, prometheus::Error> {
+        for status in key_sets {
+            let issuer = status.issuer.as_str();
+            self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
+            self.jwks_last_success.with_label_values(&[issuer]).set(status.last_success.map_or(0.0, seconds));
+            let outcomes = [("success", status.refreshes_succeeded), ("failure", status.refreshes_failed)];
+            for (outcome, count) in outcomes {
+                let counter = self.jwks_refreshes.with_label_values(&[issuer, outcome]);
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Seconds since the epoch, Prometheus's unit of instants.
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

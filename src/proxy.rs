@@ -1,0 +1,465 @@
+//! The one `impl ProxyHttp`: where Pingora's phases meet the gate.
+//!
+//! `request_filter` judges the request and takes its body in; only then does Pingora choose an upstream, and the
+//! request that goes there is rebuilt from the judged one. Upstream headers leave before Pingora's own body filter
+//! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
+
+mod exchange;
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+pub use self::exchange::{Arrival, Exchange};
+use crate::audit::Audit;
+use crate::config::Limits;
+use crate::event::Event;
+use crate::gate::{self, Trail};
+use crate::http::body::{self, Intake};
+use crate::http::{Headers, Request};
+use crate::metrics::{MethodInstruments, Metrics};
+use crate::policy::Permit;
+use crate::reason::{Denial, Reason};
+use crate::respond;
+use crate::snapshot::Snapshot;
+use crate::upstream::Upstreams;
+use crate::upstream::rewrite::{OutgoingBody, outgoing};
+
+/// What requests are decided from, and the instruments that belong to it: swapped together.
+#[derive(Debug)]
+pub struct Live {
+    /// The snapshot in force.
+    pub snapshot: Snapshot,
+    instruments: Vec<MethodInstruments>,
+}
+
+impl Live {
+    /// A snapshot with its instruments.
+    pub fn new(snapshot: Snapshot, metrics: &Metrics) -> Self {
+        let instruments = metrics.instruments(&snapshot);
+        Self { snapshot, instruments }
+    }
+}
+
+/// The proxy. Cheap to clone: all of it is shared.
+#[derive(Clone, Debug)]
+pub struct Proxy(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    live: ArcSwap<Live>,
+    upstreams: Upstreams,
+    limits: Limits,
+    audit: Audit,
+    metrics: Arc<Metrics>,
+}
+
+/// How much of a refused HTTP/1 body is read so that a reset does not overtake the answer.
+const DRAIN_BYTES: usize = 256 * 1024;
+
+impl Proxy {
+    /// A proxy that decides by `live` and forwards to `upstreams`.
+    pub fn new(
+        live: Live,
+        upstreams: Upstreams,
+        limits: Limits,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Inner { live: ArcSwap::from_pointee(live), upstreams, limits, audit, metrics }))
+    }
+
+    /// The instruments.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// The snapshot in force.
+    pub fn live(&self) -> Arc<Live> {
+        self.0.live.load_full()
+    }
+
+    /// Records a head that never became a request.
+    pub fn record_refused_head(&self, arrival: &Arrival, denial: &Denial, peer: SocketAddr, status: u16) {
+        let live = self.0.live.load();
+        self.record(
+            &live,
+            &Event {
+                time: arrival.time,
+                duration: arrival.instant.elapsed(),
+                request_id: &arrival.request_id,
+                revision: &live.snapshot.revision,
+                request: None,
+                peer: Some(peer),
+                trail: &Trail::default(),
+                permit: None,
+                denial: Some(denial),
+                status,
+                upstream: None,
+            },
+        );
+    }
+
+    fn record(&self, live: &Live, event: &Event<'_>) {
+        event.observe(&self.0.metrics, &live.instruments);
+        self.0.audit.write(event.audit_line());
+    }
+
+    /// Judges the request and takes in its body, or says why not.
+    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
+        if exchange.request.is_none() {
+            exchange.request = Some(request_of_http2(session)?);
+        }
+        let Exchange { request: Some(request), live, arrival, trail, .. } = exchange else {
+            return Err(Denial::new(Reason::Internal, "the request went missing"));
+        };
+        let judging = std::time::Instant::now();
+        let judged = gate::judge(request, &live.snapshot, arrival.time, trail);
+        self.0.metrics.judge_duration.observe(judging.elapsed().as_secs_f64());
+        let permit = judged?;
+
+        let taking = std::time::Instant::now();
+        let body = self.take_body(session, request, &permit).await;
+        self.0.metrics.body_duration.observe(taking.elapsed().as_secs_f64());
+        exchange.body = body?;
+        exchange.permit = Some(permit);
+        Ok(())
+    }
+
+    /// Applies the method's body rule. `Some` holds the bytes to send; `None` passes the body on as it comes.
+    async fn take_body(
+        &self,
+        session: &mut Session,
+        request: &Request,
+        permit: &Permit,
+    ) -> Result<Option<Bytes>, Denial> {
+        let call = permit.call();
+        let limit = match body::plan(request, call, self.0.limits.body)? {
+            Intake::Nothing => return Ok(Some(Bytes::new())),
+            Intake::Pass { .. } => return Ok(None),
+            Intake::Collect { limit } => limit,
+        };
+        if request.expects_continue() {
+            session.write_continue_response().await.map_err(|error| unreadable(&error))?;
+        }
+        // Pingora sends a body that was read before the upstream was chosen only from this buffer.
+        session.enable_retry_buffering();
+        let collect = async {
+            let mut collected: Vec<u8> = Vec::new();
+            while let Some(chunk) = session.read_request_body().await.map_err(|error| unreadable(&error))? {
+                collected.extend_from_slice(&chunk);
+                if collected.len() as u64 > limit {
+                    return Err(body::overflow(call.body, limit));
+                }
+            }
+            Ok(Bytes::from(collected))
+        };
+        let collected = tokio::time::timeout(self.0.limits.body_timeout, collect)
+            .await
+            .map_err(|_| Denial::new(Reason::BodyTimeout, "the body did not end in time"))??;
+        body::settle(&collected, call).map(Some)
+    }
+
+    /// Writes the answer to a refused request.
+    async fn refuse(&self, session: &mut Session, exchange: &Exchange, denial: &Denial) -> Result<()> {
+        let answer = respond::answer(denial, &exchange.arrival.request_id);
+        let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
+        for (name, value) in answer.headers {
+            header.append_header(name, value)?;
+        }
+        let is_head = session.req_header().method == ::http::Method::HEAD;
+        // An unread body would be taken for the next request: the connection ends with this answer.
+        let unread = !session.is_body_done();
+        if unread && !session.is_http2() {
+            session.set_keepalive(None);
+        }
+        session.write_response_header(Box::new(header), is_head).await?;
+        if !is_head {
+            session.write_response_body(Some(answer.body), true).await?;
+        }
+        if unread && !session.is_http2() {
+            drain(session).await;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.0.live.load_full())
+    }
+
+    /// The door hands over what it has parsed; every HTTP/1 request comes this way.
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+        handed_over: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(parsed) = handed_over.downcast::<(Arrival, Request)>() {
+            let (arrival, request) = *parsed;
+            exchange.arrival = arrival;
+            exchange.request = Some(request);
+        }
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        match self.admit(session, exchange).await {
+            Ok(()) => Ok(false),
+            Err(denial) => {
+                let sent = self.refuse(session, exchange, &denial).await;
+                exchange.denial = Some(denial);
+                if let Err(error) = sent {
+                    tracing::debug!(%error, "the answer to a refused request could not be sent");
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let permit = exchange.permit.as_ref().ok_or_else(no_permit)?;
+        match self.0.upstreams.choose(permit, exchange.failed) {
+            Ok(endpoint) => {
+                exchange.ask(&endpoint);
+                Ok(Box::new(endpoint.into_peer()))
+            }
+            Err(denial) => {
+                exchange.denial.get_or_insert(denial);
+                Err(Error::explain(ErrorType::ConnectNoRoute, "no endpoint").into_up())
+            }
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        outgoing_header: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let (Some(permit), Some(request)) = (&exchange.permit, &exchange.request) else {
+            return Err(no_permit());
+        };
+        let body =
+            exchange.body.as_ref().map_or(OutgoingBody::Passed, |bytes| OutgoingBody::Held(bytes.len()));
+        let names: Vec<_> = outgoing_header.headers.keys().cloned().collect();
+        for name in names {
+            outgoing_header.remove_header(&name);
+        }
+        outgoing_header.set_method(request.method.clone());
+        outgoing_header.set_raw_path(request.target().as_bytes())?;
+        let over_http2 = outgoing_header.version == ::http::Version::HTTP_2;
+        for (name, value) in outgoing(request, permit, body, &exchange.arrival.request_id) {
+            // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
+            if !(over_http2 && name == ::http::header::TRANSFER_ENCODING) {
+                outgoing_header.append_header(name, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        chunk: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        match &exchange.body {
+            // What was judged is what is sent, whatever Pingora's buffer holds.
+            Some(judged) => *chunk = (!judged.is_empty()).then(|| judged.clone()),
+            None => {
+                exchange.passed += chunk.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                if exchange.passed > self.0.limits.body.stream {
+                    let denial = Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound").told();
+                    exchange.denial = Some(denial);
+                    return Err(Error::explain(ErrorType::HTTPStatus(413), "the body grew beyond its bound"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No byte has gone out yet: another endpoint may be asked, once.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        exchange.count_failure(&self.0.metrics, "connect");
+        let retry = exchange.failed.is_none()
+            && exchange.permit.as_ref().is_some_and(|permit| self.0.upstreams.has_alternative(permit));
+        if retry {
+            exchange.failed = exchange.endpoint();
+        }
+        error.set_retry(retry);
+        error
+    }
+
+    /// Something may have reached the backend: only what changes nothing is sent again, and never a cancel.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        _session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        if *error.esource() == ErrorSource::Upstream {
+            let kind = if is_timeout(error.etype()) { "timeout" } else { "invalid" };
+            exchange.count_failure(&self.0.metrics, kind);
+        }
+        let safe = exchange
+            .request
+            .as_ref()
+            .is_some_and(|request| matches!(request.method, ::http::Method::GET | ::http::Method::HEAD));
+        if safe {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let denial = exchange.denial.take().or_else(|| denial_of(error));
+        let mut error_code = 0;
+        if let Some(denial) = denial {
+            let untouched = session.response_written().is_none();
+            if untouched {
+                session.set_keepalive(None);
+                match self.refuse(session, exchange, &denial).await {
+                    Ok(()) => error_code = denial.reason().entry().status,
+                    Err(error) => tracing::debug!(%error, "the answer could not be sent"),
+                }
+            }
+            exchange.denial = Some(denial);
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// The audit line says what failed, with the request it belongs to.
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        if exchange.denial.is_none()
+            && let Some(error) = error
+            && let Some(denial) = denial_of(error)
+        {
+            exchange.denial = Some(denial);
+        }
+        let live = exchange.live.clone();
+        self.record(
+            &live,
+            &Event {
+                time: exchange.arrival.time,
+                duration: exchange.arrival.instant.elapsed(),
+                request_id: &exchange.arrival.request_id,
+                revision: &live.snapshot.revision,
+                request: exchange.request.as_ref(),
+                peer: exchange.peer(session),
+                trail: &exchange.trail,
+                permit: exchange.permit.as_ref(),
+                denial: exchange.denial.as_ref(),
+                status: session.response_written().map_or(0, |response| response.status.as_u16()),
+                upstream: exchange.asked(),
+            },
+        );
+    }
+}
+
+/// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
+fn request_of_http2(session: &Session) -> Result<Request, Denial> {
+    if !session.is_http2() {
+        return Err(Denial::new(Reason::Internal, "an HTTP/1 request came past the door"));
+    }
+    let header = session.req_header();
+    let mut headers = Headers::with_capacity(header.headers.len());
+    for (name, value) in &header.headers {
+        headers.push(name.clone(), value.clone());
+    }
+    let authority = header.uri.authority().map(|authority| authority.as_str());
+    let target = header.uri.path_and_query().map_or("", |target| target.as_str());
+    let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
+    Request::from_http2(header.method.clone(), authority, target, headers, peer)
+}
+
+/// What the client is told of a failure behind the gate; `None` where the client itself is gone.
+fn denial_of(error: &Error) -> Option<Denial> {
+    let detail = error.to_string();
+    let reason = match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::H1Error) => {
+            Reason::RequestMalformed
+        }
+        (ErrorSource::Downstream, _) => return None,
+        (ErrorSource::Upstream, kind) if is_connect(kind) => Reason::UpstreamUnavailable,
+        (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
+        (ErrorSource::Upstream, _) => Reason::UpstreamInvalid,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
+    };
+    Some(Denial::new(reason, detail))
+}
+
+fn is_timeout(kind: &ErrorType) -> bool {
+    matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
+}
+
+fn is_connect(kind: &ErrorType) -> bool {
+    matches!(
+        kind,
+        ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::HandshakeError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::InvalidCert
+            | ErrorType::SocketError
+            | ErrorType::BindError
+    )
+}
+
+fn unreadable(error: &Error) -> Denial {
+    Denial::new(Reason::RequestMalformed, format!("the body could not be read: {error}"))
+}
+
+/// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
+fn no_permit() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "no permit").into_in()
+}
+
+/// Reads on for a moment after the answer, so that a reset for unread bytes does not overtake it.
+async fn drain(session: &mut Session) {
+    let read = async {
+        let mut seen = 0;
+        while let Ok(Some(chunk)) = session.read_request_body().await {
+            seen += chunk.len();
+            if seen > DRAIN_BYTES {
+                break;
+            }
+        }
+    };
+    // Whether the client stops in time or not, the connection is over.
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(500), read).await;
+}

@@ -1,0 +1,122 @@
+//! The one place that writes an error.
+//!
+//! An [`Answer`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
+//! asks for, and Google's own headers, so that a client library reads it like one of Google's.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::reason::Denial;
+
+/// A response, not yet written.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields, `Content-Length` included.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body. Not sent in answer to HEAD.
+    pub body: Bytes,
+}
+
+/// Turns a denial into the answer that the client gets.
+pub fn answer(denial: &Denial, request_id: &str) -> Answer {
+    let entry = denial.reason().entry();
+    let metadata: serde_json::Map<String, serde_json::Value> =
+        denial.metadata_entries().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let body = json!({
+        "error": {
+            "code": entry.status,
+            "message": denial.public_message(),
+            "status": entry.code,
+            "details": [
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": entry.name,
+                    "domain": denial.error_domain(),
+                    "metadata": metadata,
+                },
+                {
+                    "@type": "type.googleapis.com/google.rpc.RequestInfo",
+                    "requestId": request_id,
+                },
+            ],
+        }
+    });
+    let mut body = format!("{body:#}");
+    body.push('\n');
+
+    let mut headers = vec![
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8")),
+        (header::CONTENT_LENGTH, HeaderValue::from(body.len())),
+        (header::VARY, HeaderValue::from_static("Origin, X-Origin, Referer")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("private")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    let optional = [
+        (header::WWW_AUTHENTICATE, denial.challenge()),
+        (header::ALLOW, denial.allowed_methods().map(str::to_owned)),
+        (HeaderName::from_static("x-request-id"), Some(request_id.to_owned())),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.push((name, value));
+        }
+    }
+    let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Answer { status, headers, body: body.into() }
+}
+
+impl Answer {
+    /// The answer as an HTTP/1.1 message that closes its connection: for heads that no HTTP library should see.
+    pub fn to_http1(&self) -> Bytes {
+        let mut message = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();
+        for (name, value) in &self.headers {
+            message.extend_from_slice(name.as_str().as_bytes());
+            message.extend_from_slice(b": ");
+            message.extend_from_slice(value.as_bytes());
+            message.extend_from_slice(b"\r\n");
+        }
+        message.extend_from_slice(b"connection: close\r\n\r\n");
+        message.extend_from_slice(&self.body);
+        message.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+
+    fn rendered(denial: &Denial) -> String {
+        String::from_utf8(answer(denial, "3f0a").to_http1().to_vec()).unwrap().replace('\r', "")
+    }
+
+    #[test]
+    fn a_missing_credential_reads_like_googles() {
+        let denial = Denial::new(Reason::CredentialsMissing, "no credential was sent")
+            .metadata("service", "cloudaicompanion.googleapis.com")
+            .metadata("method", "google.longrunning.Operations.CancelOperation");
+        insta::assert_snapshot!(rendered(&denial));
+    }
+
+    #[test]
+    fn a_missing_scope_names_the_scopes_that_would_do() {
+        let denial = Denial::new(Reason::ScopeInsufficient, "the token's scopes are ``")
+            .scopes("https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/cloud-translation");
+        insta::assert_snapshot!(rendered(&denial));
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_right_ones() {
+        let denial = Denial::new(Reason::HttpMethodNotAllowed, "GET is not bound here").allow("DELETE, POST");
+        insta::assert_snapshot!(rendered(&denial));
+    }
+
+    #[test]
+    fn details_of_policy_and_tokens_stay_inside() {
+        let denial = Denial::new(Reason::TokenInvalid, "the signature does not match key `k1`");
+        assert!(!rendered(&denial).contains("k1"));
+    }
+}

@@ -1,0 +1,473 @@
+//! Keys that sign tokens: for `opgate token`, for the demo's issuer, and for tests that need tokens no honest issuer
+//! would mint.
+//!
+//! The gate itself only ever verifies (authn/); nothing here runs in `opgate run`. Keys are kept in the container
+//! that openssl writes, PKCS#8 in PEM (RFC 5958, RFC 7468), tokens are JWS compact serializations (RFC 7515), and
+//! public keys are published as JWK (RFC 7517, RFC 7518, RFC 8037).
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
+    RsaEncoding, RsaKeyPair,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+
+/// The algorithms that we sign with. Closed, unlike [`jsonwebtoken::Algorithm`]: a symmetric key cannot be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[default]
+    Es256,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    Rs256,
+    /// RSA-PSS with SHA-256.
+    Ps256,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// A private key with its algorithm and key id.
+pub struct SigningKey {
+    algorithm: Algorithm,
+    kid: String,
+    pair: Pair,
+}
+
+enum Pair {
+    Ec(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+    Ed(Ed25519KeyPair),
+}
+
+/// Why a key or a signature could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SigningError {
+    /// The text holds no PKCS#8 key.
+    #[error("no `PRIVATE KEY` block of PEM (PKCS#8, not encrypted) in the text")]
+    NotPem,
+    /// The block holds something other than a key that we can sign with.
+    #[error("not a private key of a supported kind: P-256, Ed25519, or RSA of 2048 to 8192 bits")]
+    UnsupportedKey,
+    /// The key cannot sign with the algorithm that was asked for.
+    #[error("the key cannot sign with {wanted}: it is a key for {has}")]
+    WrongAlgorithm {
+        /// What was asked for.
+        wanted: Algorithm,
+        /// What the key is for.
+        has: Algorithm,
+    },
+    /// The crypto library failed, which it does only where memory or entropy ends.
+    #[error("the crypto library failed")]
+    Crypto,
+}
+
+impl From<aws_lc_rs::error::Unspecified> for SigningError {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self::Crypto
+    }
+}
+
+impl SigningKey {
+    /// A fresh key; RSA keys have 2048 bits. Without `kid`, the key's RFC 7638 thumbprint names it.
+    ///
+    /// # Errors
+    /// Where the crypto library has no memory or entropy.
+    pub fn generate(algorithm: Algorithm, kid: Option<&str>) -> Result<Self, SigningError> {
+        let pair = match algorithm {
+            Algorithm::Es256 => Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
+            Algorithm::Rs256 | Algorithm::Ps256 => Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?),
+            Algorithm::EdDsa => Pair::Ed(Ed25519KeyPair::generate()?),
+        };
+        let key = Self::from_pair(pair, algorithm);
+        Ok(match kid {
+            Some(kid) => key.with_kid(kid),
+            None => key,
+        })
+    }
+
+    /// Reads the first `PRIVATE KEY` block of a PEM text. What kind of key it is, the key says; an RSA key signs with
+    /// RS256 unless [`SigningKey::with_algorithm`] changes that.
+    ///
+    /// # Errors
+    /// Where there is no such block, or its key is of another kind.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, SigningError> {
+        let der = decode_pem(pem).ok_or(SigningError::NotPem)?;
+        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der) {
+            return Ok(Self::from_pair(Pair::Ec(pair), Algorithm::Es256));
+        }
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8(&der) {
+            return Ok(Self::from_pair(Pair::Ed(pair), Algorithm::EdDsa));
+        }
+        match RsaKeyPair::from_pkcs8(&der) {
+            Ok(pair) => Ok(Self::from_pair(Pair::Rsa(pair), Algorithm::Rs256)),
+            Err(_) => Err(SigningError::UnsupportedKey),
+        }
+    }
+
+    fn from_pair(pair: Pair, algorithm: Algorithm) -> Self {
+        let kid = thumbprint(&pair);
+        Self { algorithm, kid, pair }
+    }
+
+    /// The same key under another id.
+    pub fn with_kid(self, kid: &str) -> Self {
+        Self { kid: kid.to_owned(), ..self }
+    }
+
+    /// The same key signing with another algorithm: RS256 and PS256 share RSA keys.
+    ///
+    /// # Errors
+    /// Where keys of this kind do not sign with `algorithm`.
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, SigningError> {
+        let fits = match self.pair {
+            Pair::Ec(_) => algorithm == Algorithm::Es256,
+            Pair::Rsa(_) => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
+            Pair::Ed(_) => algorithm == Algorithm::EdDsa,
+        };
+        if fits {
+            Ok(Self { algorithm, ..self })
+        } else {
+            Err(SigningError::WrongAlgorithm { wanted: algorithm, has: self.algorithm })
+        }
+    }
+
+    /// What the key signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key id: the JWK's and every token's `kid`.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
+
+impl SigningKey {
+    /// An access token (`typ: at+jwt`, RFC 9068, section 2.1) with these claims.
+    ///
+    /// # Errors
+    /// Where the crypto library fails.
+    pub fn sign(&self, claims: &Value) -> Result<String, SigningError> {
+        self.sign_with_header(
+            &json!({ "alg": self.algorithm.as_str(), "typ": "at+jwt", "kid": self.kid }),
+            claims,
+        )
+    }
+
+    /// A token under any header, signed with this key's own algorithm whatever the header's `alg` says: for tokens
+    /// that a verifier must refuse.
+    ///
+    /// # Errors
+    /// Where the crypto library fails.
+    pub fn sign_with_header(&self, header: &Value, claims: &Value) -> Result<String, SigningError> {
+        self.sign_raw(header.to_string().as_bytes(), claims.to_string().as_bytes())
+    }
+
+    /// A token whose header and payload are any bytes at all, correctly signed: duplicate members, text that is no
+    /// JSON.
+    ///
+    /// # Errors
+    /// Where the crypto library fails.
+    pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> Result<String, SigningError> {
+        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let signature = self.signature(input.as_bytes())?;
+        Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        let random = SystemRandom::new();
+        Ok(match &self.pair {
+            // The fixed form, r and s side by side, is the one of RFC 7518, section 3.4.
+            Pair::Ec(pair) => pair.sign(&random, message)?.as_ref().to_vec(),
+            Pair::Ed(pair) => pair.try_sign(message)?.as_ref().to_vec(),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let padding: &'static dyn RsaEncoding = match self.algorithm {
+                    Algorithm::Ps256 => &RSA_PSS_SHA256,
+                    _ => &RSA_PKCS1_SHA256,
+                };
+                pair.sign(padding, &random, message, &mut signature)?;
+                signature
+            }
+        })
+    }
+}
+
+impl SigningKey {
+    /// The public half as a JWK with `alg`, `use` and `kid`.
+    pub fn public_jwk(&self) -> Value {
+        let mut jwk: Map<String, Value> = public_members(&self.pair)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        for (name, value) in [("alg", self.algorithm.as_str()), ("use", "sig"), ("kid", &self.kid)] {
+            jwk.insert(name.to_owned(), value.into());
+        }
+        Value::Object(jwk)
+    }
+
+    /// A key set (RFC 7517, section 5) with this one public key.
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": [self.public_jwk()] })
+    }
+
+    /// The private key, for a file that only its owner may read.
+    ///
+    /// # Errors
+    /// Where the crypto library fails.
+    pub fn to_pkcs8_pem(&self) -> Result<PrivatePem, SigningError> {
+        let text = match &self.pair {
+            Pair::Ec(pair) => encode_pem(pair.to_pkcs8v1()?.as_ref()),
+            Pair::Ed(pair) => encode_pem(pair.to_pkcs8v1()?.as_ref()),
+            Pair::Rsa(pair) => encode_pem(AsDer::<Pkcs8V1Der<'_>>::as_der(pair)?.as_ref()),
+        };
+        Ok(PrivatePem(text))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm)
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A private key as PEM. Neither `Debug` nor `Display` prints it: only [`PrivatePem::reveal`] does, and says so.
+pub struct PrivatePem(String);
+
+impl PrivatePem {
+    /// The key itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivatePem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for PrivatePem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[private key]")
+    }
+}
+
+impl Algorithm {
+    /// Every algorithm, the default first.
+    pub const ALL: [Self; 4] = [Self::Es256, Self::Rs256, Self::Ps256, Self::EdDsa];
+
+    /// The name that JOSE headers use (RFC 7518, section 3.1; RFC 8037, section 3.1).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == text)
+            .ok_or_else(|| "expected ES256, RS256, PS256 or EdDSA".to_owned())
+    }
+}
+
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Es256 => Self::ES256,
+            Algorithm::Rs256 => Self::RS256,
+            Algorithm::Ps256 => Self::PS256,
+            Algorithm::EdDsa => Self::EdDSA,
+        }
+    }
+}
+
+/// The members that make up the public key, in the order that a thumbprint asks for: alphabetical (RFC 7638,
+/// section 3.2; RFC 8037, section 2).
+fn public_members(pair: &Pair) -> Vec<(&'static str, String)> {
+    match pair {
+        Pair::Ec(pair) => {
+            // An uncompressed point (SEC 1, section 2.3.3): one byte of form, then x and y in 32 bytes each.
+            let point = pair.public_key().as_ref();
+            let coordinates = point.get(1..).unwrap_or_default();
+            let (x, y) = coordinates.split_at_checked(32).unwrap_or_default();
+            vec![
+                ("crv", "P-256".to_owned()),
+                ("kty", "EC".to_owned()),
+                ("x", URL_SAFE_NO_PAD.encode(x)),
+                ("y", URL_SAFE_NO_PAD.encode(y)),
+            ]
+        }
+        Pair::Rsa(pair) => {
+            let public = pair.public_key();
+            vec![
+                ("e", URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero())),
+                ("kty", "RSA".to_owned()),
+                ("n", URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero())),
+            ]
+        }
+        Pair::Ed(pair) => vec![
+            ("crv", "Ed25519".to_owned()),
+            ("kty", "OKP".to_owned()),
+            ("x", URL_SAFE_NO_PAD.encode(pair.public_key().as_ref())),
+        ],
+    }
+}
+
+fn thumbprint(pair: &Pair) -> String {
+    let members: Map<String, Value> =
+        public_members(pair).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let text = Value::Object(members).to_string();
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+fn encode_pem(der: &[u8]) -> String {
+    let mut text = format!("{BEGIN}\n");
+    for (index, character) in STANDARD.encode(der).chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(character);
+    }
+    text.push('\n');
+    text.push_str(END);
+    text.push('\n');
+    text
+}
+
+fn decode_pem(text: &str) -> Option<Vec<u8>> {
+    let (_, rest) = text.split_once(BEGIN)?;
+    let (body, _) = rest.split_once(END)?;
+    let body: String = body.split_ascii_whitespace().collect();
+    STANDARD.decode(body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::jwk::Jwk;
+    use jsonwebtoken::{DecodingKey, Validation};
+
+    use super::*;
+
+    fn verifies(key: &SigningKey, token: &str) -> bool {
+        let jwk: Jwk = serde_json::from_value(key.public_jwk()).unwrap();
+        let mut validation = Validation::new(key.algorithm().into());
+        validation.set_audience(&["aud"]);
+        let decoding = DecodingKey::from_jwk(&jwk).unwrap();
+        jsonwebtoken::decode::<Value>(token, &decoding, &validation).is_ok()
+    }
+
+    fn claims() -> Value {
+        json!({ "aud": "aud", "exp": 4_102_444_800_u64 })
+    }
+
+    #[test]
+    fn every_algorithm_signs_what_its_own_jwk_verifies() {
+        let other = SigningKey::generate(Algorithm::Es256, None).unwrap();
+        for algorithm in Algorithm::ALL {
+            let key = SigningKey::generate(algorithm, None).unwrap();
+            let token = key.sign(&claims()).unwrap();
+            assert!(verifies(&key, &token), "{algorithm}");
+            let stolen = key.sign_with_header(&json!({"alg": "ES256"}), &claims()).unwrap();
+            assert!(!verifies(&other, &stolen), "{algorithm}");
+            let header = jsonwebtoken::decode_header(&token).unwrap();
+            assert_eq!(header.kid.as_deref(), Some(key.kid()));
+            assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+        }
+    }
+
+    #[test]
+    fn a_key_survives_the_file() {
+        for algorithm in Algorithm::ALL {
+            let key = SigningKey::generate(algorithm, None).unwrap();
+            let pem = key.to_pkcs8_pem().unwrap();
+            let read = SigningKey::from_pkcs8_pem(pem.reveal()).unwrap().with_algorithm(algorithm).unwrap();
+            assert_eq!(read.public_jwk(), key.public_jwk());
+            assert!(verifies(&key, &read.sign(&claims()).unwrap()));
+        }
+    }
+
+    /// RFC 8037, appendix A: the key, its thumbprint and a signature.
+    #[test]
+    fn the_vectors_of_rfc_8037_come_out() {
+        let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        // PKCS#8 of an Ed25519 seed (RFC 8410, section 7), as far as the seed.
+        let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        der.extend(seed);
+        let key = SigningKey::from_pkcs8_pem(&encode_pem(&der)).unwrap();
+        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        let token = key.sign_raw(br#"{"alg":"EdDSA"}"#, b"Example of Ed25519 signing").unwrap();
+        assert!(token.ends_with(
+            ".hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+        ));
+    }
+
+    #[test]
+    fn a_public_jwk_holds_no_private_member() {
+        for algorithm in Algorithm::ALL {
+            let jwk = SigningKey::generate(algorithm, Some("k1")).unwrap().public_jwk();
+            let names: Vec<&str> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
+            let expected: &[&str] = match algorithm {
+                Algorithm::Es256 => &["crv", "kty", "x", "y", "alg", "use", "kid"],
+                Algorithm::Rs256 | Algorithm::Ps256 => &["e", "kty", "n", "alg", "use", "kid"],
+                Algorithm::EdDsa => &["crv", "kty", "x", "alg", "use", "kid"],
+            };
+            assert_eq!(names, expected);
+            assert_eq!(jwk["kid"], "k1");
+        }
+    }
+
+    #[test]
+    fn keys_do_not_print() {
+        let key = SigningKey::generate(Algorithm::Es256, Some("k1")).unwrap();
+        assert_eq!(format!("{key:?}"), "SigningKey { algorithm: Es256, kid: \"k1\", .. }");
+        let pem = key.to_pkcs8_pem().unwrap();
+        assert_eq!(format!("{pem} {pem:?}"), "[private key] [private key]");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+        assert_eq!(
+            key.with_algorithm(Algorithm::EdDsa).unwrap_err(),
+            SigningError::WrongAlgorithm { wanted: Algorithm::EdDsa, has: Algorithm::Es256 }
+        );
+        for (text, error) in [
+            ("", SigningError::NotPem),
+            ("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----", SigningError::NotPem),
+            (&format!("{BEGIN}\n!!\n{END}"), SigningError::NotPem),
+            (&format!("{BEGIN}\nAAAA\n{END}"), SigningError::UnsupportedKey),
+        ] {
+            assert_eq!(SigningKey::from_pkcs8_pem(text).unwrap_err(), error, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Everything that a decision is made from, as one immutable value.
+//!
+//! A request holds one snapshot from its first stage to its last, so that no decision mixes two policies. A reload
+//! builds a new one beside it and swaps it whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest;
+
+use crate::authn::Authenticator;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::diagnostic::Report;
+use crate::policy::Policy;
+
+/// Catalogue, authentication and policy that belong together.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What can be called.
+    pub catalog: Catalog,
+    /// Whose tokens are believed.
+    pub authn: Arc<Authenticator>,
+    /// Who may do what.
+    pub policy: Policy,
+    /// Names the policy tree by its content: the first 12 hex digits of a SHA-256 over its files.
+    pub revision: String,
+}
+
+impl Snapshot {
+    /// Loads what a checked configuration names. Usable only if the report has no error.
+    pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
+        let directory = &config.policy_directory;
+        let catalog = Catalog::load(&directory.join("services"), &config.services, report);
+        let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
+        let policy = Policy::load(directory, &permissions, report);
+        let authn = load_authn(config, now, report);
+        let revision = match revision(directory) {
+            Ok(revision) => revision,
+            Err((path, error)) => {
+                report.file_error(&path, format!("cannot read it: {error}"));
+                return None;
+            }
+        };
+        if report.is_fatal() {
+            return None;
+        }
+        Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision })
+    }
+}
+
+fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<Authenticator> {
+    let settings = config.issuers.iter().map(|issuer| issuer.settings.clone()).collect();
+    match Authenticator::load(settings, now) {
+        Ok(authn) => Some(authn),
+        Err(errors) => {
+            for error in errors {
+                let spans =
+                    config.issuers.get(error.index).map(|issuer| issuer.spans.as_slice()).unwrap_or_default();
+                let span = spans.iter().find(|(field, _)| *field == error.field).or(spans.first());
+                if let Some((_, span)) = span {
+                    report.error(span, error.message).help(error.help);
+                }
+            }
+            None
+        }
+    }
+}
+
+/// Hashes paths and contents of a tree, in order, so that equal trees have equal revisions wherever they lie.
+fn revision(directory: &Path) -> Result<String, (PathBuf, std::io::Error)> {
+    let mut files = Vec::new();
+    collect(directory, &mut files)?;
+    files.sort();
+    let mut context = digest::Context::new(&digest::SHA256);
+    for path in files {
+        let content = std::fs::read(&path).map_err(|error| (path.clone(), error))?;
+        let name = path.strip_prefix(directory).unwrap_or(&path);
+        context.update(name.as_os_str().as_encoded_bytes());
+        context.update(&[0]);
+        context.update(&content.len().to_be_bytes());
+        context.update(&content);
+    }
+    let digest = context.finish();
+    Ok(digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
+    let failed = |error| (directory.to_owned(), error);
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_names_the_content() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a"), "1").unwrap();
+        let first = revision(directory.path()).unwrap();
+        assert_eq!(first.len(), 12);
+        assert_eq!(revision(directory.path()).unwrap(), first);
+        std::fs::write(directory.path().join("a"), "2").unwrap();
+        let second = revision(directory.path()).unwrap();
+        assert_ne!(first, second);
+        std::fs::rename(directory.path().join("a"), directory.path().join("b")).unwrap();
+        assert_ne!(revision(directory.path()).unwrap(), second);
+    }
+}

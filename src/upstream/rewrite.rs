@@ -1,0 +1,71 @@
+//! The outgoing request, rebuilt from the judged one.
+//!
+//! Nothing is copied from the wire: the method, the target and the fields are those of [`Request`], whose parts a
+//! client may send. Framing is written for the body that was judged. What opgate adds, it adds last.
+
+use http::{HeaderName, HeaderValue, header};
+
+use crate::http::{Framing, Request};
+use crate::policy::Permit;
+
+/// The fields of a request to an upstream, in order.
+pub type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// The body that goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingBody {
+    /// This many bytes, held already.
+    Held(usize),
+    /// As it comes from the client, framed as the client framed it.
+    Passed,
+}
+
+/// The fields that go upstream with an allowed request.
+pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_id: &str) -> Fields {
+    let forwarding = permit.call().method.service.forwarding;
+    let mut fields: Fields = Vec::with_capacity(request.headers.len() + 4);
+    fields.push((header::HOST, request.authority.clone()));
+    for (name, value) in request.headers.iter() {
+        let kept = match name.as_str() {
+            // Written anew below, or answered here.
+            "host" | "content-length" | "transfer-encoding" | "expect" => false,
+            "authorization" => forwarding.authorization,
+            // An empty body has no type, and no coding.
+            "content-type" | "content-encoding" => body != OutgoingBody::Held(0),
+            _ => true,
+        };
+        if kept {
+            fields.push((name.clone(), value.clone()));
+        }
+    }
+    frame(request, body, &mut fields);
+    if forwarding.principal
+        && let Some(caller) = permit.caller()
+        && let Ok(value) = HeaderValue::from_str(caller.principal.as_str())
+    {
+        fields.push((HeaderName::from_static("x-opgate-principal"), value));
+    }
+    if forwarding.request_id
+        && let Ok(value) = HeaderValue::from_str(request_id)
+    {
+        fields.push((HeaderName::from_static("x-request-id"), value));
+    }
+    fields
+}
+
+/// `Content-Length` wherever the length is known; a request whose method gives a body meaning says even that it has
+/// none (RFC 9110, section 8.6).
+fn frame(request: &Request, body: OutgoingBody, fields: &mut Fields) {
+    let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    match (body, request.framing) {
+        (OutgoingBody::Held(0), _) if !expects_body => {}
+        (OutgoingBody::Held(length), _) => fields.push((header::CONTENT_LENGTH, HeaderValue::from(length))),
+        (OutgoingBody::Passed, Framing::Length(length) | Framing::Stream(Some(length))) => {
+            fields.push((header::CONTENT_LENGTH, HeaderValue::from(length)));
+        }
+        (OutgoingBody::Passed, Framing::Chunked | Framing::Stream(None)) => {
+            fields.push((header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")));
+        }
+        (OutgoingBody::Passed, Framing::None) => {}
+    }
+}
