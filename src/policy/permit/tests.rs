@@ -6,13 +6,13 @@ use crate::catalog::{BodyRule, Exposure, Method};
 use crate::diagnostic::Place;
 use crate::principal::Principal;
 
-fn call(permission: PermissionRule, allow_without_credential: bool) -> Call {
+fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call> {
     let service = Exposure {
         id: "demo".to_owned(),
         name: "demo.googleapis.com".to_owned(),
         hosts: vec!["*".to_owned()],
         upstream: "demo".to_owned(),
-        forwards_authorization: false,
+        forwarding: Default::default(),
         error_domain: "demo.googleapis.com".to_owned(),
     };
     let method = Method {
@@ -23,19 +23,25 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Call {
         scopes: Vec::new(),
         allow_without_credential,
         resource_field: "name".to_owned(),
-        body: BodyRule::EmptyMessage,
         unimplemented: false,
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
     };
-    Call { method: Arc::new(method), bindings: vec![("name".into(), OPERATION.to_owned())] }
+    let bindings = vec![("name".into(), OPERATION.to_owned())];
+    Arc::new(Call { method: Arc::new(method), bindings, body: BodyRule::EmptyMessage, body_field: None })
 }
 
 fn cancel() -> PermissionRule {
     PermissionRule::Required("demo.operations.cancel".to_owned())
 }
 
-fn caller(email: &str) -> Option<Caller> {
-    Some(Caller { principal: Principal::from_email(email).unwrap() })
+fn caller(email: &str) -> Option<Arc<Caller>> {
+    Some(Arc::new(Caller {
+        issuer: "test".into(),
+        subject: None,
+        principal: Principal::from_email(email).unwrap(),
+        scopes: Default::default(),
+        expires: NOW,
+    }))
 }
 
 fn policy(member: &str) -> Policy {
@@ -47,7 +53,7 @@ const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 #[test]
 fn a_permit_carries_what_was_decided() {
     let permit = policy("user:ana@example.com")
-        .authorize(call(cancel(), false), caller("ana@example.com"), NOW)
+        .authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), NOW)
         .unwrap();
     assert_eq!(permit.call().resource(), OPERATION);
     assert_eq!(permit.caller().unwrap().principal.as_str(), "user:ana@example.com");
@@ -63,7 +69,7 @@ fn a_permit_carries_what_was_decided() {
 #[test]
 fn a_denial_has_googles_words_and_keeps_policy_to_itself() {
     let denial = policy("user:ana@example.com")
-        .authorize(call(cancel(), false), caller("eve@example.com"), NOW)
+        .authorize(&call(cancel(), false), caller("eve@example.com").as_ref(), NOW)
         .unwrap_err();
     assert_eq!(denial.reason(), Reason::PermissionDenied);
     assert_eq!(
@@ -89,7 +95,7 @@ fn the_anonymous_are_invited_to_sign_in() {
     for (member, optional) in
         [("allUsers", false), ("allAuthenticatedUsers", true), ("user:ana@example.com", true)]
     {
-        let denial = policy(member).authorize(call(cancel(), optional), None, NOW).unwrap_err();
+        let denial = policy(member).authorize(&call(cancel(), optional), None, NOW).unwrap_err();
         assert_eq!(denial.reason(), Reason::CredentialsMissing, "{member}");
         assert_eq!(
             denial.metadata_entries(),
@@ -99,26 +105,28 @@ fn the_anonymous_are_invited_to_sign_in() {
             ]
         );
     }
-    let permit = policy("allUsers").authorize(call(cancel(), true), None, NOW).unwrap();
+    let permit = policy("allUsers").authorize(&call(cancel(), true), None, NOW).unwrap();
     assert!(permit.caller().is_none());
 }
 
 #[test]
 fn a_method_without_permission_asks_for_a_caller_alone() {
     let policy = policy("user:ana@example.com");
-    let permit = policy.authorize(call(PermissionRule::None, false), caller("eve@example.com"), NOW).unwrap();
+    let permit = policy
+        .authorize(&call(PermissionRule::None, false), caller("eve@example.com").as_ref(), NOW)
+        .unwrap();
     assert_eq!(permit.grant(), &Grant::NoPermissionAsked);
-    assert!(policy.authorize(call(PermissionRule::None, true), None, NOW).is_ok());
-    let denial = policy.authorize(call(PermissionRule::None, false), None, NOW).unwrap_err();
+    assert!(policy.authorize(&call(PermissionRule::None, true), None, NOW).is_ok());
+    let denial = policy.authorize(&call(PermissionRule::None, false), None, NOW).unwrap_err();
     assert_eq!(denial.reason(), Reason::CredentialsMissing);
 }
 
 #[test]
 fn the_resource_comes_from_the_methods_own_field() {
-    let mut without = call(cancel(), false);
+    let mut without = Call::clone(&call(cancel(), false));
     without.bindings = vec![("parent".into(), OPERATION.to_owned())];
     let policy = policy("user:ana@example.com");
-    assert!(policy.authorize(without, caller("ana@example.com"), NOW).is_err());
+    assert!(policy.authorize(&Arc::new(without), caller("ana@example.com").as_ref(), NOW).is_err());
 }
 
 #[test]
@@ -128,5 +136,5 @@ fn a_broken_tree_permits_nobody() {
         ("allow/projects/demo.yaml", &grants("roles/canceller", "user:ana@example.com")),
         ("deny/projects/demo/freeze.yaml", ""),
     ]);
-    assert!(policy.authorize(call(cancel(), false), caller("ana@example.com"), NOW).is_err());
+    assert!(policy.authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), NOW).is_err());
 }
