@@ -3,7 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 2 denied, 3 invalid input. What a command is asked for goes to standard output,
 //! everything else to standard error.
 
-//pub mod demo;
+pub mod demo;
 pub mod token;
 
 use std::io::{IsTerminal, Write};
