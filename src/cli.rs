@@ -4,7 +4,7 @@
 //! everything else to standard error.
 
 pub mod check;
-//pub mod demo;
+pub mod demo;
 pub mod run;
 pub mod token;
 pub mod version;
@@ -40,7 +40,7 @@ enum Command {
     /// Mint a token for development from a local key
     Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
-    //Demo(demo::Args),
+    Demo(demo::Args),
     /// Print the version
     Version(version::Args),
 }
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(args),
-        //Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -12,10 +12,151 @@
 //! backend are libraries too: the integration tests stand on them.
 
 pub mod backend;
-// pub mod gate;
+mod evidence;
+pub mod gate;
 pub mod issuer;
 mod operations;
-
 mod server;
-
+mod steps;
+pub mod walk;
 pub mod wire;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::backend::Backend;
+use self::gate::{Gate, StartError, Surroundings};
+use self::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, Issuer};
+use self::walk::{TOKEN_LIFETIME, Walk};
+
+/// Why the demo could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// There is no gate to show.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A socket, a file or the terminal failed.
+    #[error("the demo broke off: {0}")]
+    Io(#[from] io::Error),
+    /// The gate ended while it was being shown.
+    #[error("the gate ended ({status}); it said:\n{log}")]
+    GateEnded {
+        /// How.
+        status: std::process::ExitStatus,
+        /// Its standard error.
+        log: String,
+    },
+    /// Ctrl-C before the end of the walk.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Shows the demo. `program` is the command of the gate as far as `run`. With `once` it ends with the walk, else with
+/// SIGINT or SIGTERM. The result is whether everything came out as expected.
+///
+/// # Errors
+/// Where something failed that is not a step of the walk.
+pub async fn run(
+    program: Command,
+    config: &Path,
+    once: bool,
+    out: &mut dyn Write,
+) -> Result<bool, DemoError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let interrupted = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::pin!(interrupted);
+
+    let issuer = Issuer::start()?;
+    let backend = Backend::start()?;
+    let keys_url = issuer.keys_url();
+    let surroundings = Surroundings { config, backend: backend.address(), keys_url: &keys_url };
+    let mut gate = tokio::select! {
+        gate = Gate::start(program, &surroundings) => gate?,
+        () = &mut interrupted => return Err(DemoError::Interrupted),
+    };
+    let passed = tokio::select! {
+        passed = show(&gate, &issuer, &backend, out) => passed?,
+        () = &mut interrupted => return Err(DemoError::Interrupted),
+    };
+    if !once {
+        invite(&gate, &issuer, out)?;
+        let log = gate.log();
+        tokio::select! {
+            status = gate.ended() => {
+                // Ctrl-C in a terminal reaches the gate too: its end is then ours.
+                let asked = tokio::time::timeout(std::time::Duration::from_millis(200), interrupted).await;
+                if asked.is_err() {
+                    let log = std::fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
+                    return Err(DemoError::GateEnded { status: status?, log });
+                }
+            }
+            () = &mut interrupted => {}
+        }
+    }
+    gate.stop().await?;
+    Ok(passed)
+}
+
+/// The walk and its evidence.
+async fn show(gate: &Gate, issuer: &Issuer, backend: &Backend, out: &mut dyn Write) -> io::Result<bool> {
+    writeln!(
+        out,
+        "opgate listens on {}, in front of operations on {}; its keys come from {}.\n\
+         Each step sends requests through it and looks at the answer and at the backend's own log.",
+        gate.listener(),
+        backend.address(),
+        issuer.address(),
+    )?;
+    let tally = Walk { gate: gate.listener(), issuer, backend }.run(out).await?;
+    let agreed = evidence::show(gate, backend, tally, out).await?;
+    let steps = tally.passed + tally.failed;
+    writeln!(out, "\n{} of {steps} steps came out as expected.", tally.passed)?;
+    Ok(agreed && tally.failed == 0)
+}
+
+/// Commands to copy, with tokens that are good for an hour.
+fn invite(gate: &Gate, issuer: &Issuer, out: &mut dyn Write) -> Result<(), DemoError> {
+    writeln!(out, "\nTry it. Ana may cancel, Bob may look, Erin may cancel in projects/other; paste:\n")?;
+    for (variable, email, scope) in [
+        ("ANA", "ana@example.com", CLOUD_PLATFORM),
+        ("BOB", "bob@example.com", CLOUD_PLATFORM),
+        ("ERIN", "erin@example.com", CLOUD_TRANSLATION),
+    ] {
+        let token = issuer.token(email, &[scope], TOKEN_LIFETIME).map_err(io::Error::other)?;
+        writeln!(out, "{variable}={token}")?;
+    }
+    writeln!(out, "\n{}", commands(gate.listener()))?;
+    writeln!(out, "Metrics: curl http://{}/metrics", gate.admin())?;
+    writeln!(out, "The gate's log: {}", gate.log().display())?;
+    writeln!(out, "\nCtrl-C ends it.")?;
+    Ok(out.flush()?)
+}
+
+fn commands(listener: SocketAddr) -> String {
+    const COMPANION: &str = "v1/projects/demo/locations/us-central1/operations";
+    let port = listener.port();
+    let companion = format!("http://cloudaicompanion.localhost:{port}/{COMPANION}");
+    let dataproc =
+        format!("http://dataproc.localhost:{port}/v1/projects/demo/regions/us-central1/operations");
+    let translation = format!("http://translation.localhost:{port}/v3/projects/demo/operations");
+    format!(
+        "curl -i -X POST -H \"Authorization: Bearer $ANA\" {companion}/train-2:cancel\n\
+         curl -i -H \"Authorization: Bearer $ANA\" {companion}/train-2\n\
+         curl -i -H \"Authorization: Bearer $BOB\" '{companion}?pageSize=2'\n\
+         curl -i -X POST -H \"Authorization: Bearer $BOB\" {companion}/stubborn-2:cancel\n\
+         curl -i -X POST -H \"Authorization: Bearer $ANA\" {dataproc}/job-2:cancel\n\
+         curl -i -X POST -H \"Authorization: Bearer $ERIN\" {translation}/batch-2:cancel\n\
+         curl -i -X POST -H \"Authorization: Bearer $ANA\" --http2-prior-knowledge {companion}/stubborn-2:cancel\n\
+         curl -i -X POST {companion}/train-2:cancel\n"
+    )
+}

@@ -1,0 +1,146 @@
+//! What is left after the walk: the backend's log, the metrics and the audit lines, which must all tell one story.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::backend::Backend;
+use super::gate::Gate;
+use super::walk::Tally;
+use super::wire;
+use crate::reason::Reason;
+
+/// For the last lines to be written: the gate does that after it has answered.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_millis(50);
+/// The metric that counts requests.
+const REQUESTS: &str = "opgate_requests_total";
+
+/// Shows the evidence. Whether it agrees with what was sent is the result.
+///
+/// # Errors
+/// Where the gate cannot be asked, its audit log cannot be read, or nothing can be printed.
+pub(super) async fn show(
+    gate: &Gate,
+    backend: &Backend,
+    tally: Tally,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    let (samples, lines) = loop {
+        let answer = wire::fetch(gate.admin(), "/metrics").await?;
+        let samples = request_samples(&String::from_utf8_lossy(&answer.body));
+        let lines = gate.audit_lines()?;
+        let settled = counted(&samples) == tally.sent && lines.len() == tally.sent;
+        if settled || Instant::now() >= deadline {
+            break (samples, lines);
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    };
+
+    writeln!(out, "\nThe metrics (http://{}/metrics)", gate.admin())?;
+    for sample in &samples {
+        writeln!(out, "    {sample}")?;
+    }
+    writeln!(out, "\nThe audit log, in short")?;
+    let entries: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for (line, times) in in_short(&entries) {
+        writeln!(out, "    {times:>2} x {line}")?;
+    }
+    if let Some(entry) = entries.iter().find(|entry| is_denial_by_policy(entry)) {
+        writeln!(out, "\nOne of its lines in full: why somebody was refused")?;
+        for line in format!("{entry:#}").lines() {
+            writeln!(out, "    {line}")?;
+        }
+    }
+
+    let mut agreed = true;
+    writeln!(out, "\nDo they agree?")?;
+    for (what, found, expected) in [
+        ("requests in the metrics, of those sent", counted(&samples), tally.sent),
+        ("audit lines, one for each request sent", entries.len(), tally.sent),
+        ("requests at the backend, of those allowed", backend.requests().len(), tally.meant_to_arrive),
+    ] {
+        let verdict = if found == expected { "ok" } else { "FAILED" };
+        agreed &= found == expected;
+        writeln!(out, "    {verdict:<7} {found} of {expected} {what}")?;
+    }
+    Ok(agreed)
+}
+
+/// The lines of the request counter in the Prometheus text format.
+fn request_samples(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| line.strip_prefix(REQUESTS).is_some_and(|rest| rest.starts_with('{')))
+        .filter(|line| !line.ends_with(" 0"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn counted(samples: &[String]) -> usize {
+    samples.iter().filter_map(|sample| sample.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+}
+
+/// Who called what and how it ended, each once, with how often.
+fn in_short(entries: &[Value]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for entry in entries {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
+        let method = text("/protoPayload/methodName").and_then(|method| method.rsplit('.').next());
+        let line = format!(
+            "{:<7} {:<20} {:<32} {}",
+            text("/protoPayload/metadata/decision").unwrap_or("(none)"),
+            method.unwrap_or("(no method)"),
+            text("/protoPayload/authenticationInfo/principalEmail").unwrap_or("(unknown caller)"),
+            text("/protoPayload/metadata/reason").unwrap_or_default(),
+        );
+        *counts.entry(line).or_default() += 1;
+    }
+    counts
+}
+
+fn is_denial_by_policy(entry: &Value) -> bool {
+    let reason = entry.pointer("/protoPayload/metadata/reason").and_then(Value::as_str);
+    reason == Some(Reason::PermissionDenied.entry().name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_request_counter_counts() {
+        let samples = request_samples(
+            "# TYPE opgate_requests_total counter\n\
+             opgate_requests_total{service=\"a\",method=\"b\",code=\"200\",reason=\"allowed\"} 12\n\
+             opgate_requests_total{service=\"a\",method=\"b\",code=\"403\",reason=\"X\"} 3\n\
+             opgate_requests_total{service=\"a\",method=\"b\",code=\"401\",reason=\"X\"} 0\n\
+             opgate_requests_total_created{service=\"a\"} 7\n\
+             opgate_policy_bindings 9\n",
+        );
+        assert_eq!(samples.len(), 2);
+        assert_eq!(counted(&samples), 15);
+    }
+
+    #[test]
+    fn audit_lines_are_told_in_short() {
+        let allowed = json!({ "protoPayload": {
+            "methodName": "google.longrunning.Operations.CancelOperation",
+            "authenticationInfo": { "principalEmail": "ana@example.com" },
+            "metadata": { "decision": "ALLOWED", "reason": "allowed" },
+        }});
+        let malformed = json!({ "protoPayload": {
+            "metadata": { "decision": "DENIED", "reason": "REQUEST_MALFORMED" },
+        }});
+        let lines: Vec<String> = in_short(&[allowed.clone(), malformed, allowed])
+            .iter()
+            .map(|(line, times)| format!("{times} {line}"))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

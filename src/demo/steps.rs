@@ -1,0 +1,269 @@
+//! The steps of the walk: what is sent, what must come back, and what that proves.
+//!
+//! Who may do what is in `policies/`: Ana is on call for `projects/demo` and may cancel, Bob may only look, Erin may
+//! cancel in `projects/other`, and CI may do everything.
+
+use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION};
+use crate::reason::Reason;
+
+/// One step.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// What it is about.
+    pub(super) title: &'static str,
+    /// Its requests, in order.
+    pub(super) exchanges: Vec<Exchange>,
+    /// What it has shown if all of them came out.
+    pub(super) proves: &'static str,
+}
+
+/// A request and the outcome that it must have.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    pub(super) caller: Option<Caller>,
+    pub(super) method: &'static str,
+    pub(super) service: Service,
+    pub(super) target: &'static str,
+    pub(super) body: Body,
+    pub(super) outcome: Outcome,
+}
+
+/// Whose token goes along, with which scope.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) email: &'static str,
+    pub(super) scope: &'static str,
+    pub(super) expired: bool,
+}
+
+/// The services, by the host that they are reached under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Companion,
+    Dataproc,
+    Translation,
+}
+
+impl Service {
+    /// The host name; `*.localhost` is loopback everywhere (RFC 6761, section 6.3).
+    pub(super) fn host(self) -> &'static str {
+        match self {
+            Self::Companion => "cloudaicompanion.localhost",
+            Self::Dataproc => "dataproc.localhost",
+            Self::Translation => "translation.localhost",
+        }
+    }
+}
+
+/// A body and how it is framed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    Empty,
+    Length(&'static str),
+    Chunked(&'static str),
+}
+
+/// What must come back, and whether the backend may have seen anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    /// The backend's 200.
+    Allowed(Answered),
+    /// As `Allowed`, asked again until the operation is done.
+    Eventually(Answered),
+    /// The gate's refusal. Nothing reached the backend.
+    Refused(Reason),
+    /// The backend's own refusal, passed through.
+    Unimplemented,
+}
+
+/// What a 200 must say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// An operation that runs and that nobody asked to cancel.
+    Running,
+    /// An operation that ended in `error.code` 1.
+    Cancelled,
+    /// An operation that ended in a response.
+    Finished,
+    /// `{}`
+    EmptyObject,
+    /// No body.
+    Nothing,
+}
+
+const ANA: Caller = Caller { email: "ana@example.com", scope: CLOUD_PLATFORM, expired: false };
+const BOB: Caller = Caller { email: "bob@example.com", ..ANA };
+const ERIN: Caller = Caller { email: "erin@example.com", ..ANA };
+const CI: Caller = Caller { email: "ci@demo.iam.gserviceaccount.com", ..ANA };
+
+const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+const CANCEL_TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+/// The target of everything that must not get through; it must still be running in the end.
+const VICTIM: &str = "/v1/projects/demo/locations/us-central1/operations/train-2";
+const CANCEL_VICTIM: &str = "/v1/projects/demo/locations/us-central1/operations/train-2:cancel";
+
+/// All steps, in order.
+pub(super) fn steps() -> Vec<Step> {
+    let mut steps = allowed();
+    steps.extend(refused_callers());
+    steps.extend(refused_requests());
+    steps
+}
+
+fn get(caller: Caller, service: Service, target: &'static str, outcome: Outcome) -> Exchange {
+    Exchange { caller: Some(caller), method: "GET", service, target, body: Body::Empty, outcome }
+}
+
+fn post(caller: Caller, service: Service, target: &'static str, outcome: Outcome) -> Exchange {
+    Exchange { method: "POST", ..get(caller, service, target, outcome) }
+}
+
+/// An attempt to cancel the victim.
+fn attempt(caller: Caller, reason: Reason) -> Exchange {
+    post(caller, Service::Companion, CANCEL_VICTIM, Outcome::Refused(reason))
+}
+
+fn allowed() -> Vec<Step> {
+    use Answered::{Cancelled, EmptyObject, Finished, Nothing, Running};
+    use Outcome::{Allowed, Eventually};
+    use Service::{Companion, Dataproc, Translation};
+
+    const STUBBORN: &str = "/v1/projects/demo/locations/us-central1/operations/stubborn-1";
+    const CANCEL_STUBBORN: &str = "/v1/projects/demo/locations/us-central1/operations/stubborn-1:cancel";
+    const JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1";
+    const CANCEL_JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1:cancel";
+    const BATCH: &str = "/v3/projects/demo/operations/batch-1";
+    const CANCEL_BATCH: &str = "/v3/projects/demo/operations/batch-1:cancel";
+    const CANCEL_OTHER_BATCH: &str = "/v3/projects/other/operations/batch-1:cancel";
+    let translator = Caller { scope: CLOUD_TRANSLATION, ..ERIN };
+    vec![
+        Step {
+            title: "Allowed: Ana cancels an operation",
+            exchanges: vec![
+                get(ANA, Companion, TRAIN, Allowed(Running)),
+                post(ANA, Companion, CANCEL_TRAIN, Allowed(EmptyObject)),
+                get(ANA, Companion, TRAIN, Eventually(Cancelled)),
+            ],
+            proves: "an allowed cancel reaches the backend, and the operation ends in error.code 1",
+        },
+        Step {
+            title: "Too late: Ana cancels an operation that is about to finish",
+            exchanges: vec![
+                post(ANA, Companion, CANCEL_STUBBORN, Allowed(EmptyObject)),
+                get(ANA, Companion, STUBBORN, Eventually(Finished)),
+            ],
+            proves: "200 on a cancel means that it was asked for, not that it came in time; only a Get tells",
+        },
+        Step {
+            title: "Another service: Ana cancels a Dataproc job",
+            exchanges: vec![
+                post(ANA, Dataproc, CANCEL_JOB, Allowed(EmptyObject)),
+                get(ANA, Dataproc, JOB, Eventually(Cancelled)),
+            ],
+            proves: "another service with names of another shape is another policy file, not other code",
+        },
+        Step {
+            title: "Scopes only: Erin cancels translations, with either of two scopes",
+            exchanges: vec![
+                post(translator, Translation, CANCEL_BATCH, Allowed(Nothing)),
+                get(translator, Translation, BATCH, Eventually(Cancelled)),
+                post(ERIN, Translation, CANCEL_OTHER_BATCH, Allowed(Nothing)),
+            ],
+            proves: "this service asks for a scope and for no IAM permission, and its empty answer stays empty",
+        },
+    ]
+}
+
+fn refused_callers() -> Vec<Step> {
+    use Answered::{EmptyObject, Running};
+    use Outcome::Allowed;
+    use Service::Companion;
+
+    const CANCEL_OTHER: &str = "/v1/projects/other/locations/us-central1/operations/train-1:cancel";
+    vec![
+        Step {
+            title: "Missing token: somebody cancels",
+            exchanges: vec![Exchange { caller: None, ..attempt(ANA, Reason::CredentialsMissing) }],
+            proves: "without a credential there is nothing but the challenge",
+        },
+        Step {
+            title: "Expired token: Ana cancels with the one from this morning",
+            exchanges: vec![attempt(Caller { expired: true, ..ANA }, Reason::TokenExpired)],
+            proves: "a good signature does not outlive the token",
+        },
+        Step {
+            title: "Wrong scope: Ana cancels with a token for Drive",
+            exchanges: vec![attempt(
+                Caller { scope: "https://www.googleapis.com/auth/drive.readonly", ..ANA },
+                Reason::ScopeInsufficient,
+            )],
+            proves: "a permission does not help a token that was given out for something else",
+        },
+        Step {
+            title: "No permission: Bob looks, then cancels",
+            exchanges: vec![
+                get(BOB, Companion, VICTIM, Allowed(Running)),
+                attempt(BOB, Reason::PermissionDenied),
+            ],
+            proves: "looking and cancelling are two permissions",
+        },
+        Step {
+            title: "Another project: Erin cancels in hers, then elsewhere",
+            exchanges: vec![
+                post(ERIN, Companion, CANCEL_OTHER, Allowed(EmptyObject)),
+                attempt(ERIN, Reason::PermissionDenied),
+            ],
+            proves: "a permission holds where it was granted",
+        },
+    ]
+}
+
+fn refused_requests() -> Vec<Step> {
+    use Answered::Running;
+    use Outcome::{Allowed, Refused, Unimplemented};
+    use Service::{Companion, Dataproc};
+
+    // Erin may cancel in `projects/other`, and this body says so; the path does not.
+    const BODY: &str = r#"{"name":"projects/other/locations/us-central1/operations/train-1"}"#;
+    const DOTS: &str = "/v1/projects/other/../demo/locations/us-central1/operations/train-2:cancel";
+    const HIDDEN_DOTS: &str =
+        "/v1/projects/other%2F..%2Fdemo/locations/us-central1/operations/train-2:cancel";
+    const ABORT: &str = "/v1/projects/demo/locations/us-central1/operations/train-2:abort";
+    const WAIT_JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1:wait";
+    vec![
+        Step {
+            title: "Non-empty body: Ana's names another operation than the path",
+            exchanges: vec![
+                Exchange { body: Body::Length(BODY), ..attempt(ANA, Reason::BodyRefused) },
+                Exchange { body: Body::Chunked(BODY), ..attempt(ANA, Reason::BodyRefused) },
+            ],
+            proves: "a backend that prefers the body to the path is never given the choice, however it is framed",
+        },
+        Step {
+            title: "Path trick: Erin writes one that two servers would read differently",
+            exchanges: vec![
+                post(ERIN, Companion, DOTS, Refused(Reason::RequestMalformed)),
+                post(ERIN, Companion, HIDDEN_DOTS, Refused(Reason::RequestMalformed)),
+            ],
+            proves: "the path that is judged is the path that is sent, byte for byte, or neither",
+        },
+        Step {
+            title: "Undeclared: CI calls a method that does not exist, and one in the wrong way",
+            exchanges: vec![
+                post(CI, Companion, ABORT, Refused(Reason::MethodNotFound)),
+                get(CI, Companion, CANCEL_VICTIM, Refused(Reason::HttpMethodNotAllowed)),
+            ],
+            proves: "what the service files do not declare does not exist",
+        },
+        Step {
+            title: "Unimplemented: CI waits for a Dataproc job",
+            exchanges: vec![post(CI, Dataproc, WAIT_JOB, Unimplemented)],
+            proves: "what the backend answers is passed on as it is, errors too",
+        },
+        Step {
+            title: "Afterwards: the operation that they all aimed at",
+            exchanges: vec![get(ANA, Companion, VICTIM, Allowed(Running))],
+            proves: "it runs on, and no cancel ever reached it",
+        },
+    ]
+}

@@ -1,0 +1,377 @@
+//! The walk: sends each step's requests through the gate and judges what came back and what the backend saw.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::backend::{Backend, ReceivedRequest};
+use super::issuer::Issuer;
+use super::steps::{Answered, Body, Caller, Exchange, Outcome, steps};
+use super::wire::{self, Answer};
+
+/// For a cancelled operation to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at it.
+const POLL_EVERY: Duration = Duration::from_millis(100);
+/// How long the tokens are good for.
+pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// How long ago an expired one was: well beyond any clock skew.
+const EXPIRED_AGO: Duration = Duration::from_secs(4 * 3600);
+
+/// Everything that a walk needs.
+pub struct Walk<'w> {
+    /// Where the gate listens.
+    pub gate: SocketAddr,
+    /// Mints the tokens.
+    pub issuer: &'w Issuer,
+    /// Says what got through. Nobody else may send to it meanwhile.
+    pub backend: &'w Backend,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Steps that came out as expected.
+    pub passed: usize,
+    /// Steps that did not.
+    pub failed: usize,
+    /// Requests sent.
+    pub sent: usize,
+    /// Requests that the backend was meant to see.
+    pub meant_to_arrive: usize,
+}
+
+impl Walk<'_> {
+    /// Walks through every step and prints it.
+    ///
+    /// # Errors
+    /// Where nothing can be printed. Whatever else goes wrong is a step that failed.
+    pub async fn run(&self, out: &mut dyn Write) -> io::Result<Tally> {
+        let mut tally = Tally::default();
+        for (index, step) in steps().iter().enumerate() {
+            writeln!(out, "\n{:>2}. {}", index + 1, step.title)?;
+            let mut failures = Vec::new();
+            for exchange in &step.exchanges {
+                let (answer, failure) = self.perform(exchange, &mut tally).await;
+                let seen = answer.as_ref().map_or(0, |done| done.reached.len());
+                print_exchange(out, exchange, answer.as_ref().map(|done| &done.answer), seen)?;
+                failures.extend(failure);
+            }
+            if failures.is_empty() {
+                tally.passed += 1;
+                writeln!(out, "    ok      {}", step.proves)?;
+            } else {
+                tally.failed += 1;
+                for failure in failures {
+                    writeln!(out, "    FAILED  {failure}")?;
+                }
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Sends a request, again and again where its outcome asks for that, and says what was wrong with the last answer.
+    async fn perform(&self, exchange: &Exchange, tally: &mut Tally) -> (Option<Performed>, Option<String>) {
+        let request = match self.request(exchange) {
+            Ok(request) => request,
+            Err(error) => return (None, Some(error)),
+        };
+        let deadline = Instant::now() + END_TIMEOUT;
+        loop {
+            let before = self.backend.requests().len();
+            tally.sent += 1;
+            tally.meant_to_arrive += usize::from(!matches!(exchange.outcome, Outcome::Refused(_)));
+            let answer = match wire::exchange(self.gate, &request).await {
+                Ok(answer) => answer,
+                Err(error) => return (None, Some(format!("no answer: {error}"))),
+            };
+            let reached = self.backend.requests().into_iter().skip(before).collect();
+            let performed = Performed { answer, reached };
+            let failure = performed.judge(exchange).err();
+            let again = matches!(exchange.outcome, Outcome::Eventually(_))
+                && performed.is_running()
+                && Instant::now() < deadline;
+            if !again {
+                return (Some(performed), failure);
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    /// The bytes of a request.
+    fn request(&self, exchange: &Exchange) -> Result<Vec<u8>, String> {
+        let Exchange { method, target, .. } = exchange;
+        let mut head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: opgate-demo\r\nConnection: close\r\n",
+            exchange.service.host(),
+            self.gate.port()
+        );
+        if let Some(caller) = exchange.caller {
+            let token = self.token(caller).map_err(|error| format!("no token: {error}"))?;
+            head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        Ok(match exchange.body {
+            Body::Empty if *method == "GET" => format!("{head}\r\n"),
+            Body::Empty => format!("{head}Content-Length: 0\r\n\r\n"),
+            Body::Length(body) => format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+            Body::Chunked(body) => {
+                format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            }
+        }
+        .into_bytes())
+    }
+
+    fn token(&self, caller: Caller) -> Result<String, crate::signing::SigningError> {
+        let Caller { email, scope, expired } = caller;
+        if expired {
+            self.issuer.expired_token(email, &[scope], EXPIRED_AGO)
+        } else {
+            self.issuer.token(email, &[scope], TOKEN_LIFETIME)
+        }
+    }
+}
+
+/// An answer, and what the backend saw of the request.
+struct Performed {
+    answer: Answer,
+    reached: Vec<ReceivedRequest>,
+}
+
+impl Performed {
+    fn is_running(&self) -> bool {
+        self.answer.json().is_some_and(|operation| is(&operation, "/done", &false))
+    }
+
+    /// Compares with what had to come.
+    fn judge(&self, exchange: &Exchange) -> Result<(), String> {
+        match exchange.outcome {
+            Outcome::Allowed(answered) | Outcome::Eventually(answered) => {
+                self.expect_status(200)?;
+                self.expect_answered(answered)?;
+                self.expect_reached(exchange)
+            }
+            Outcome::Refused(reason) => {
+                let entry = reason.entry();
+                // Told first: nothing else matters as much.
+                self.expect_not_reached()?;
+                self.expect_status(entry.status)?;
+                match error_reason(&self.answer) {
+                    Some(name) if name == entry.name => Ok(()),
+                    other => Err(format!(
+                        "expected the reason {}, got {}",
+                        entry.name,
+                        other.as_deref().unwrap_or("none")
+                    )),
+                }
+            }
+            Outcome::Unimplemented => {
+                self.expect_status(501)?;
+                if !is(&self.answer.json().unwrap_or_default(), "/error/status", "UNIMPLEMENTED") {
+                    return Err("expected the error status UNIMPLEMENTED".to_owned());
+                }
+                self.expect_reached(exchange)
+            }
+        }
+    }
+
+    fn expect_status(&self, status: u16) -> Result<(), String> {
+        let got = self.answer.status;
+        if got == status { Ok(()) } else { Err(format!("expected status {status}, got {got}")) }
+    }
+
+    fn expect_answered(&self, answered: Answered) -> Result<(), String> {
+        let body = self.answer.json().unwrap_or_default();
+        let (expected, came) = match answered {
+            Answered::Running => (
+                "a running operation that nobody cancelled",
+                is(&body, "/done", &false) && is(&body, "/metadata/requestedCancellation", &false),
+            ),
+            Answered::Cancelled => (
+                "an operation that ended in error.code 1",
+                is(&body, "/done", &true) && is(&body, "/error/code", &1),
+            ),
+            Answered::Finished => (
+                "an operation that ended in a response",
+                is(&body, "/done", &true) && body.get("response").is_some() && body.get("error").is_none(),
+            ),
+            Answered::EmptyObject => ("an empty object", self.answer.body == b"{}"),
+            Answered::Nothing => ("an empty body", self.answer.body.is_empty()),
+        };
+        if came { Ok(()) } else { Err(format!("expected {expected}")) }
+    }
+
+    /// Once, as it was sent, and without a body.
+    fn expect_reached(&self, exchange: &Exchange) -> Result<(), String> {
+        match self.reached.as_slice() {
+            [request]
+                if request.method == exchange.method
+                    && request.target == exchange.target
+                    && request.body.is_empty() =>
+            {
+                Ok(())
+            }
+            [] => Err("the backend never saw the request".to_owned()),
+            [request] => Err(format!(
+                "the backend saw another request: {} {} with {} bytes of body",
+                request.method,
+                request.target,
+                request.body.len()
+            )),
+            several => Err(format!("the backend saw {} requests for one", several.len())),
+        }
+    }
+
+    fn expect_not_reached(&self) -> Result<(), String> {
+        match self.reached.first() {
+            None => Ok(()),
+            Some(request) => {
+                Err(format!("the backend saw what was to be refused: {} {}", request.method, request.target))
+            }
+        }
+    }
+}
+
+/// Whether a JSON pointer (RFC 6901) leads to this value.
+fn is<V: ?Sized>(body: &Value, pointer: &str, expected: &V) -> bool
+where
+    Value: PartialEq<V>,
+{
+    body.pointer(pointer).is_some_and(|value| value == expected)
+}
+
+fn text<'v>(body: &'v Value, pointer: &str) -> &'v str {
+    body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// ErrorInfo.reason of a google.rpc error.
+fn error_reason(answer: &Answer) -> Option<String> {
+    const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+    let body = answer.json()?;
+    let details = body.pointer("/error/details")?.as_array()?;
+    let info = details.iter().find(|detail| is(detail, "/@type", ERROR_INFO))?;
+    info.get("reason")?.as_str().map(str::to_owned)
+}
+
+fn print_exchange(
+    out: &mut dyn Write,
+    exchange: &Exchange,
+    answer: Option<&Answer>,
+    seen: usize,
+) -> io::Result<()> {
+    writeln!(out, "    {} {}{}", exchange.method, exchange.service.host(), exchange.target)?;
+    match exchange.caller {
+        None => writeln!(out, "      without a token")?,
+        Some(Caller { email, scope, expired }) => {
+            let scope = scope.rsplit('/').next().unwrap_or(scope);
+            let state = if expired { "an expired token" } else { "a token" };
+            writeln!(out, "      as {email}, with {state} for {scope}")?;
+        }
+    }
+    match exchange.body {
+        Body::Empty => {}
+        Body::Length(body) => writeln!(out, "      body, by Content-Length: {body}")?,
+        Body::Chunked(body) => writeln!(out, "      body, in chunks: {body}")?,
+    }
+    let Some(answer) = answer else {
+        return Ok(());
+    };
+    let reached = match seen {
+        0 => "stopped at the gate".to_owned(),
+        1 => "reached the backend".to_owned(),
+        times => format!("reached the backend {times} times"),
+    };
+    writeln!(out, "      => {} {}; {reached}", answer.status, summary(answer))?;
+    if let Some(challenge) = answer.header("www-authenticate") {
+        writeln!(out, "         WWW-Authenticate: {challenge}")?;
+    }
+    if let Some(allow) = answer.header("allow") {
+        writeln!(out, "         Allow: {allow}")?;
+    }
+    Ok(())
+}
+
+/// The part of a body that matters, in a few words.
+fn summary(answer: &Answer) -> String {
+    let Some(body) = answer.json() else {
+        let length = answer.body.len();
+        return if length == 0 { "(no body)".to_owned() } else { format!("({length} bytes)") };
+    };
+    let code = body.pointer("/error/code");
+    match (body.get("done").and_then(Value::as_bool), code) {
+        (None, Some(_)) => {
+            let message = text(&body, "/error/message");
+            let first = message.split_inclusive(". ").next().unwrap_or_default().trim_end();
+            let reason = error_reason(answer).map_or_else(String::new, |reason| format!(" {reason}"));
+            format!("{}{reason}: {first}", text(&body, "/error/status"))
+        }
+        (Some(false), _) => {
+            let percent = body.pointer("/metadata/progressPercent").and_then(Value::as_u64).unwrap_or(0);
+            format!("running, {percent}% done")
+        }
+        (Some(true), Some(code)) => format!("done, error.code {code}"),
+        (Some(true), None) => "done, with a response".to_owned(),
+        (None, None) => body.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::steps::Step;
+
+    /// Straight to the backend, with no gate between them: what is meant to be allowed passes, and every refusal that
+    /// does not happen is noticed.
+    #[tokio::test]
+    async fn without_a_gate_every_step_with_a_refusal_fails() {
+        let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
+        let walk = Walk { gate: backend.address(), issuer: &issuer, backend: &backend };
+        let mut out = Vec::new();
+        let tally = walk.run(&mut out).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+
+        let refuses = |step: &&Step| {
+            step.exchanges.iter().any(|exchange| matches!(exchange.outcome, Outcome::Refused(_)))
+        };
+        // The last step looks at the operation that the refused requests aimed at: now it was cancelled.
+        let expected = steps().iter().filter(refuses).count() + 1;
+        assert_eq!(tally.failed, expected, "{text}");
+        assert_eq!(tally.passed, steps().len() - expected);
+        assert_eq!(backend.requests().len(), tally.sent);
+
+        let port = backend.address().port().to_string();
+        let text = text.replace(&port, "PORT");
+        insta::with_settings!({ filters => vec![(r"running, \d+% done", "running, N% done")] }, {
+            insta::assert_snapshot!(text);
+        });
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_is_gone_fails_every_step() {
+        let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gate = listener.local_addr().unwrap();
+        drop(listener);
+        let tally = Walk { gate, issuer: &issuer, backend: &backend }.run(&mut Vec::new()).await.unwrap();
+        assert_eq!((tally.passed, tally.failed), (0, steps().len()));
+    }
+
+    #[tokio::test]
+    async fn requests_are_sent_as_they_are_written() {
+        let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
+        let walk = Walk { gate: "127.0.0.1:80".parse().unwrap(), issuer: &issuer, backend: &backend };
+        let requests: Vec<String> = steps()
+            .iter()
+            .flat_map(|step| &step.exchanges)
+            .map(|exchange| String::from_utf8(walk.request(exchange).unwrap()).unwrap())
+            .collect();
+        assert!(requests.iter().any(|request| request.starts_with("POST /v1/projects/other/../demo/")));
+        assert!(requests.iter().any(|request| request.ends_with("\r\n\r\n42\r\n{\"name\":\"projects/other/locations/us-central1/operations/train-1\"}\r\n0\r\n\r\n")));
+        let without_token =
+            requests.iter().filter(|request| !request.contains("\r\nAuthorization: Bearer ey"));
+        assert_eq!(without_token.count(), 1);
+        assert!(requests.iter().all(|request| request.contains(".localhost:80\r\n")));
+    }
+}

@@ -1,0 +1,97 @@
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{DecodingKey, Validation};
+
+use super::*;
+
+fn verifies(key: &SigningKey, token: &str) -> bool {
+    let jwk: Jwk = serde_json::from_value(key.public_jwk()).unwrap();
+    let mut validation = Validation::new(key.algorithm().into());
+    validation.set_audience(&["aud"]);
+    let decoding = DecodingKey::from_jwk(&jwk).unwrap();
+    jsonwebtoken::decode::<Value>(token, &decoding, &validation).is_ok()
+}
+
+fn claims() -> Value {
+    json!({ "aud": "aud", "exp": 4_102_444_800_u64 })
+}
+
+#[test]
+fn every_algorithm_signs_what_its_own_jwk_verifies() {
+    let other = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    for algorithm in Algorithm::ALL {
+        let key = SigningKey::generate(algorithm, None).unwrap();
+        let token = key.sign(&claims()).unwrap();
+        assert!(verifies(&key, &token), "{algorithm}");
+        let stolen = key.sign_with_header(&json!({"alg": "ES256"}), &claims()).unwrap();
+        assert!(!verifies(&other, &stolen), "{algorithm}");
+        let header = jsonwebtoken::decode_header(&token).unwrap();
+        assert_eq!(header.kid.as_deref(), Some(key.kid()));
+        assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+    }
+}
+
+#[test]
+fn a_key_survives_the_file() {
+    for algorithm in Algorithm::ALL {
+        let key = SigningKey::generate(algorithm, None).unwrap();
+        let pem = key.to_pkcs8_pem().unwrap();
+        let read = SigningKey::from_pkcs8_pem(pem.reveal()).unwrap().with_algorithm(algorithm).unwrap();
+        assert_eq!(read.public_jwk(), key.public_jwk());
+        assert!(verifies(&key, &read.sign(&claims()).unwrap()));
+    }
+}
+
+/// RFC 8037, appendix A: the key, its thumbprint and a signature.
+#[test]
+fn the_vectors_of_rfc_8037_come_out() {
+    let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+    // PKCS#8 of an Ed25519 seed (RFC 8410, section 7), as far as the seed.
+    let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    der.extend(seed);
+    let key = SigningKey::from_pkcs8_pem(&encode_pem(&der)).unwrap();
+    assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    let token = key.sign_raw(br#"{"alg":"EdDSA"}"#, b"Example of Ed25519 signing").unwrap();
+    assert!(token.ends_with(
+        ".hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+    ));
+}
+
+#[test]
+fn a_public_jwk_holds_no_private_member() {
+    for algorithm in Algorithm::ALL {
+        let jwk = SigningKey::generate(algorithm, Some("k1")).unwrap().public_jwk();
+        let names: Vec<&str> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected: &[&str] = match algorithm {
+            Algorithm::Es256 => &["crv", "kty", "x", "y", "alg", "use", "kid"],
+            Algorithm::Rs256 | Algorithm::Ps256 => &["e", "kty", "n", "alg", "use", "kid"],
+            Algorithm::EdDsa => &["crv", "kty", "x", "alg", "use", "kid"],
+        };
+        assert_eq!(names, expected);
+        assert_eq!(jwk["kid"], "k1");
+    }
+}
+
+#[test]
+fn keys_do_not_print() {
+    let key = SigningKey::generate(Algorithm::Es256, Some("k1")).unwrap();
+    assert_eq!(format!("{key:?}"), "SigningKey { algorithm: Es256, kid: \"k1\", .. }");
+    let pem = key.to_pkcs8_pem().unwrap();
+    assert_eq!(format!("{pem} {pem:?}"), "[private key] [private key]");
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    assert_eq!(
+        key.with_algorithm(Algorithm::EdDsa).unwrap_err(),
+        SigningError::WrongAlgorithm { wanted: Algorithm::EdDsa, has: Algorithm::Es256 }
+    );
+    for (text, error) in [
+        ("", SigningError::NotPem),
+        ("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----", SigningError::NotPem),
+        (&format!("{BEGIN}\n!!\n{END}"), SigningError::NotPem),
+        (&format!("{BEGIN}\nAAAA\n{END}"), SigningError::UnsupportedKey),
+    ] {
+        assert_eq!(SigningKey::from_pkcs8_pem(text).unwrap_err(), error, "{text:?}");
+    }
+}
