@@ -1,0 +1,355 @@
+//! A gate under test: `opgate run` as a process, the demo's backend behind it, and clients that send what they like.
+//!
+//! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use opgate::demo::backend::Backend;
+use opgate::demo::wire;
+use opgate::signing::{Algorithm, SigningKey};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use opgate::demo::wire::Answer;
+
+pub const ISSUER: &str = "https://issuer.demo.localhost";
+pub const AUDIENCE: &str = "https://opgate.demo.localhost";
+pub const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+pub const CLOUD_TRANSLATION: &str = "https://www.googleapis.com/auth/cloud-translation";
+
+pub const COMPANION: &str = "cloudaicompanion.localhost";
+pub const DATAPROC: &str = "dataproc.localhost";
+pub const TRANSLATION: &str = "translation.localhost";
+
+/// What a gate is started with, beside the shipped configuration.
+#[derive(Default)]
+pub struct Setup {
+    /// `--set` arguments, after the harness's own.
+    pub set: Vec<String>,
+    /// The key set's JSON; the harness's own key by default.
+    pub jwks: Option<Value>,
+    /// The upstream's endpoints instead of the backend.
+    pub endpoints: Option<Vec<SocketAddr>>,
+    /// `h2c` towards the upstream.
+    pub upstream_protocol: Option<&'static str>,
+}
+
+/// A running gate. Ends with the value.
+pub struct Gate {
+    child: Child,
+    directory: TempDir,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    /// The backend behind it; unused where `Setup::endpoints` names others.
+    pub backend: Backend,
+}
+
+/// The root of the project.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program under test.
+pub fn opgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_opgate"));
+    command.current_dir(root());
+    // What the developer's shell overrides is not under test.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPGATE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The key that the gate trusts, one for all tests: RSA keys take a while to make.
+pub fn key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::generate(Algorithm::Rs256, Some("test")).unwrap())
+}
+
+/// A key of the same kind and name that the gate does not know.
+pub fn foreign_key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::generate(Algorithm::Rs256, Some("test")).unwrap())
+}
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Claims of a good token for an hour.
+pub fn claims(email: &str, scopes: &[&str]) -> Value {
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": email, "email": email, "email_verified": true,
+        "scope": scopes.join(" "), "iat": now(), "exp": now() + 3600,
+    })
+}
+
+/// A good token for cloud-platform.
+pub fn token(email: &str) -> String {
+    key().sign(&claims(email, &[CLOUD_PLATFORM])).unwrap()
+}
+
+/// A good token's claims with some of them changed; `null` removes one.
+pub fn token_with(email: &str, changes: Value) -> String {
+    let mut claims = claims(email, &[CLOUD_PLATFORM]);
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => claims.as_object_mut().unwrap().remove(name),
+            value => claims.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+        };
+    }
+    key().sign(&claims).unwrap()
+}
+
+impl Gate {
+    /// The shipped policies in front of the demo's backend.
+    pub fn start() -> Self {
+        Self::start_with(Setup::default())
+    }
+
+    pub fn start_with(setup: Setup) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let backend = Backend::start().unwrap();
+        let jwks = directory.path().join("keys.jwks.json");
+        std::fs::write(&jwks, setup.jwks.unwrap_or_else(|| key().jwks()).to_string()).unwrap();
+        let addresses = directory.path().join("addresses.json");
+        let log = std::fs::File::create(directory.path().join("stderr")).unwrap();
+        let endpoints = setup.endpoints.unwrap_or_else(|| vec![backend.address()]);
+        let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+
+        let mut command = opgate();
+        command.args(["run", "--config", "config/demo.yaml", "--addresses-file"]).arg(&addresses);
+        let mut set = vec![
+            "listeners.0.address=127.0.0.1:0".to_owned(),
+            "admin.address=127.0.0.1:0".to_owned(),
+            format!("upstreams.operations.endpoints={}", json!(endpoints)),
+            format!("issuers.demo.keys={}", json!({ "file": jwks })),
+            format!("audit.output={}", directory.path().join("audit.jsonl").display()),
+        ];
+        set.extend(
+            setup.upstream_protocol.map(|protocol| format!("upstreams.operations.protocol={protocol}")),
+        );
+        set.extend(setup.set);
+        for setting in set {
+            command.args(["--set", &setting]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut gate = Self {
+            child,
+            directory,
+            address: ([127, 0, 0, 1], 0).into(),
+            admin: ([127, 0, 0, 1], 0).into(),
+            backend,
+        };
+        let bound = gate.wait_for(&addresses);
+        gate.address = bound["listeners"][0].as_str().unwrap().parse().unwrap();
+        gate.admin = bound["admin"].as_str().unwrap().parse().unwrap();
+        gate
+    }
+
+    fn wait_for(&mut self, addresses: &Path) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(text) = std::fs::read_to_string(addresses) {
+                return serde_json::from_str(&text).unwrap();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "the gate did not start:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The process, for signals.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let status = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        assert!(status.success());
+        self.child.wait().unwrap()
+    }
+
+    /// The operator's log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// The audit lines, once there are at least `count` (they are written in the background).
+    pub fn audit(&self, count: usize) -> Vec<Value> {
+        let path = self.directory.path().join("audit.jsonl");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if lines.len() >= count {
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} audit lines", lines.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What Prometheus would scrape.
+    pub async fn metrics(&self) -> String {
+        String::from_utf8(wire::fetch(self.admin, "/metrics").await.unwrap().body).unwrap()
+    }
+
+    /// Sends exact bytes over HTTP/1.1.
+    pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> Answer {
+        wire::exchange(self.address, bytes.as_ref()).await.unwrap_or_else(|error| {
+            panic!("no answer to {:?}: {error}\n{}", String::from_utf8_lossy(bytes.as_ref()), self.log())
+        })
+    }
+
+    /// Sends a request over HTTP/1.1.
+    pub async fn http1(&self, request: &Req) -> Answer {
+        self.raw(request.to_http1()).await
+    }
+
+    /// Sends the same request over HTTP/2 with prior knowledge.
+    pub async fn http2(&self, request: &Req) -> Answer {
+        request.send_http2(self.address).await
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request, to be sent over either version.
+#[derive(Clone, Debug)]
+pub struct Req {
+    pub method: String,
+    pub host: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+/// A request's body and how HTTP/1.1 frames it. HTTP/2 sends DATA frames in each case.
+#[derive(Clone, Debug)]
+pub enum Body {
+    None,
+    /// With `Content-Length`.
+    Length(Vec<u8>),
+    /// In one chunk, or none where it is empty.
+    Chunked(Vec<u8>),
+}
+
+impl Req {
+    pub fn new(method: &str, host: &str, target: &str) -> Self {
+        Self {
+            method: method.into(),
+            host: host.into(),
+            target: target.into(),
+            headers: Vec::new(),
+            body: Body::None,
+        }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    pub fn to_http1(&self) -> Vec<u8> {
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        match &self.body {
+            Body::None => bytes.extend_from_slice(b"\r\n"),
+            Body::Length(body) => {
+                bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+                bytes.extend_from_slice(body);
+            }
+            Body::Chunked(body) => {
+                bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+                if !body.is_empty() {
+                    bytes.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+                    bytes.extend_from_slice(body);
+                    bytes.extend_from_slice(b"\r\n");
+                }
+                bytes.extend_from_slice(b"0\r\n\r\n");
+            }
+        }
+        bytes
+    }
+
+    /// Over a connection of its own, with the `h2` crate: no library tidies the request up.
+    pub async fn send_http2(&self, address: SocketAddr) -> Answer {
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(tcp).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let mut request = http::Request::builder()
+            .version(http::Version::HTTP_2)
+            .method(self.method.as_str())
+            .uri(format!("http://{}{}", self.host, self.target));
+        for (name, value) in &self.headers {
+            request = request.header(name.as_str(), value.as_str());
+        }
+        let body = match &self.body {
+            Body::None => None,
+            Body::Length(body) | Body::Chunked(body) => Some(body.clone()),
+        };
+        let (response, mut stream) = client.send_request(request.body(()).unwrap(), body.is_none()).unwrap();
+        if let Some(body) = body {
+            // A gate that has refused already may have closed the stream.
+            let _ = stream.send_data(body.into(), true);
+        }
+        let answer = async {
+            let (parts, mut body) = response.await.unwrap().into_parts();
+            let mut bytes = Vec::new();
+            while let Some(chunk) = body.data().await {
+                let chunk = chunk.unwrap();
+                let _ = body.flow_control().release_capacity(chunk.len());
+                bytes.extend_from_slice(&chunk);
+            }
+            Answer { status: parts.status.as_u16(), headers: parts.headers, body: bytes }
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("an answer in time");
+        driver.abort();
+        answer
+    }
+}
+
+/// `error.details[0].reason` of an answer; empty where there is none.
+pub fn reason(answer: &Answer) -> String {
+    let json = answer.json().unwrap_or_default();
+    json["error"]["details"][0]["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Every value of a header, as text.
+pub fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+/// The folder of public test data, or `None` (with a word about it) where it is not there.
+pub fn corpora(test: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("OPGATE_CORPORA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("{test} is skipped: OPGATE_CORPORA names no folder");
+    }
+    folder
+}

@@ -1,0 +1,15 @@
+//! Integration tests: the real binary over real sockets, in front of a real backend, with real tokens.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "tests end in a panic where anything is not as expected"
+)]
+
+mod harness;
+mod smoke;
