@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::{FAILED, INVALID, complain, print, print_report};
+use crate::clock;
+use crate::config::parse_duration;
 use crate::diagnostic::Report;
 use crate::signing::{Algorithm, SigningError, SigningKey};
 
@@ -58,9 +60,7 @@ pub fn run(args: Args) -> ExitCode {
         print_report(&report);
         return ExitCode::from(INVALID);
     };
-    #[expect(clippy::disallowed_methods, reason = "a command reads the clock")]
-    let now = SystemTime::now();
-    match key.sign(&args.claims(now)) {
+    match key.sign(&args.claims(clock::now())) {
         Ok(token) => {
             print(&format!("{token}\n"));
             ExitCode::SUCCESS
@@ -199,17 +199,11 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
+/// Claims count whole seconds: a token for less would be expired as it is minted.
 fn duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-    let parsed = UNITS.iter().find_map(|(unit, seconds)| {
-        let number = text.strip_suffix(unit)?;
-        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(*seconds)
-    });
-    match parsed {
-        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected a whole number above zero with its unit: 90s, 10m, 1h, 7d".to_owned()),
-    }
+    parse_duration(text).filter(|duration| duration.as_secs() > 0).ok_or_else(|| {
+        "expected a whole number with its unit, a second at least: 90s, 10m, 1h, 7d".to_owned()
+    })
 }
 
 #[cfg(test)]
