@@ -126,8 +126,9 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
     let _ = shut_down.send(true);
-    app.http_cleanup().await;
     while doors.join_next().await.is_some() {}
+    // Not before: Pingora would drop requests that it has not begun to parse.
+    app.http_cleanup().await;
     admin_task.abort();
     Ok(())
 }
