@@ -25,7 +25,7 @@ pub const FAILED: u8 = 1;
 
 /// Google-style IAM in front of APIs that do not have it.
 #[derive(Debug, Parser)]
-#[command(name = "opgate", disable_version_flag = true, arg_required_else_help = true)]
+#[command(name = "opgate", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -114,9 +114,11 @@ pub(crate) fn print_report(report: &Report) {
 }
 
 fn summary(report: &Report) -> String {
-    let counted = |severity, one: &str| {
-        let count = report.count(severity);
-        format!("{count} {one}{}", if count == 1 { "" } else { "s" })
-    };
+    let counted = |severity, one: &str| counted(report.count(severity), one);
     format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"))
+}
+
+/// `1 rule`, `2 rules`.
+pub(crate) fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }

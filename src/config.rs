@@ -5,6 +5,7 @@
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod check;
+mod location;
 mod overrides;
 mod scalars;
 
@@ -131,6 +132,16 @@ pub enum AuditOutput {
     Stderr,
     /// Appended to a file.
     File(PathBuf),
+}
+
+impl std::fmt::Display for AuditOutput {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => formatter.write_str("stdout"),
+            Self::Stderr => formatter.write_str("stderr"),
+            Self::File(path) => path.display().fmt(formatter),
+        }
+    }
 }
 
 /// The operator's log, on standard error.

@@ -32,14 +32,20 @@ impl Snapshot {
     /// Loads what a checked configuration names. Usable only if the report has no error.
     pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
         let directory = &config.policy_directory;
+        let authn = load_authn(config, now, report);
+        if report.is_fatal() && !directory.is_dir() {
+            // Told with the configuration: everything else about the tree would only repeat that.
+            return None;
+        }
         let catalog = Catalog::load(&directory.join("services"), &config.services, report);
         let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
         let policy = Policy::load(directory, &permissions, report);
-        let authn = load_authn(config, now, report);
         let revision = match revision(directory) {
             Ok(revision) => revision,
             Err((path, error)) => {
-                report.file_error(&path, format!("cannot read it: {error}"));
+                report
+                    .file_error(&path, format!("cannot read it: {error}"))
+                    .help("the policy tree may hold only what the user that opgate runs as can read");
                 return None;
             }
         };

@@ -74,8 +74,8 @@ enum Failure {
     Io(#[from] std::io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("cannot open the audit log: {0}")]
-    Audit(std::io::Error),
+    #[error("cannot open the audit log ({output}): {source}")]
+    Audit { output: String, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
     AddressesFile { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
@@ -84,7 +84,8 @@ enum Failure {
 
 async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
-    let audit = Audit::open(&config.audit, metrics.audit_dropped.clone()).map_err(Failure::Audit)?;
+    let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
+        .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
     let upstreams = Upstreams::new(&config.upstreams)?;
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();

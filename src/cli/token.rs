@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// How long it is good for, with its unit: 90s, 10m, 1h, 7d
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = lifetime)]
     expires_in: Duration,
     /// Another claim, or another value for one of the above; can be repeated
     #[arg(long = "claim", value_name = "NAME=JSON", value_parser = claim)]
@@ -177,7 +177,9 @@ fn create(path: &Path, mode: u32, report: &mut Report) -> Option<File> {
             None
         }
         Err(error) => {
-            report.file_error(path, format!("cannot create the file: {error}"));
+            report
+                .file_error(path, format!("cannot create the file: {error}"))
+                .help("its directory has to exist and be yours to write to");
             None
         }
     }
@@ -199,10 +201,10 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-/// Claims count whole seconds: a token for less would be expired as it is minted.
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).filter(|duration| duration.as_secs() > 0).ok_or_else(|| {
-        "expected a whole number with its unit, a second at least: 90s, 10m, 1h, 7d".to_owned()
+/// A lifetime: times in claims are whole seconds here (RFC 7519, section 2, "NumericDate").
+fn lifetime(text: &str) -> Result<Duration, String> {
+    parse_duration(text).filter(|duration| duration.subsec_nanos() == 0).ok_or_else(|| {
+        "expected a whole number of seconds above zero with its unit: 90s, 10m, 1h, 7d".to_owned()
     })
 }
 
