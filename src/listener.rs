@@ -16,6 +16,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
+use prometheus::IntGauge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -89,8 +90,7 @@ impl Door {
         peer: SocketAddr,
         shutdown: watch::Receiver<bool>,
     ) {
-        let open = self.gate.metrics().connections.with_label_values(&[self.name.as_str()]);
-        open.inc();
+        let _open = Open::count(self.gate.metrics().connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
@@ -101,7 +101,6 @@ impl Door {
         let mut tcp = TcpStream::from(tcp);
         tcp.set_socket_digest(digest);
         self.speak(tcp, peer, shutdown).await;
-        open.dec();
     }
 
     async fn speak(&self, mut tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
@@ -242,6 +241,22 @@ impl Door {
             // Whether the client stops in time or not, the connection is over.
             let _ = tokio::time::timeout(LINGER, linger).await;
         }
+    }
+}
+
+/// Counts a connection as open for as long as it lives, however it ends.
+struct Open(IntGauge);
+
+impl Open {
+    fn count(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

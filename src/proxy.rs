@@ -110,7 +110,7 @@ impl Proxy {
 
     fn record(&self, live: &Live, event: &Event<'_>) {
         event.observe(&self.0.metrics, &live.instruments);
-        self.0.audit.write(event.audit_line());
+        self.0.audit.record(&event.log_entry());
     }
 
     /// Judges the request and takes in its body, or says why not.

@@ -127,8 +127,9 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
     let _ = shut_down.send(true);
-    app.http_cleanup().await;
     while doors.join_next().await.is_some() {}
+    // Not before: Pingora would drop requests that it has not begun to parse.
+    app.http_cleanup().await;
     admin_task.abort();
     Ok(())
 }
@@ -183,7 +184,13 @@ async fn wait_for_signal() -> std::io::Result<()> {
 /// The operator's log goes to standard error; standard output is the audit log's by default.
 fn start_log(telemetry: &Telemetry) {
     // The filter was checked with the configuration.
-    let filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Pingora calls it an error when an idle connection is taken a moment too early; it opens another one.
+    if !telemetry.log.contains("pingora")
+        && let Ok(directive) = "pingora_core::connectors=off".parse()
+    {
+        filter = filter.add_directive(directive);
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if telemetry.json { builder.json().try_init() } else { builder.try_init() };
     if let Err(error) = started {

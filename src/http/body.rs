@@ -97,7 +97,11 @@ pub fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
         BodyRule::Empty if body.is_empty() => Ok(Bytes::new()),
         BodyRule::Empty => Err(not_empty()),
         BodyRule::EmptyMessage => {
-            agree_with_path(body, call, |fields| fields.iter().all(|field| call.binding(field.0).is_some()))?;
+            agree_with_path(body, call, |fields| fields.iter().all(|(name, _)| call.binding(name).is_some()))
+                .map_err(|denial| {
+                    let told = format!("Request body must be empty: {}.", denial.detail());
+                    denial.message(told)
+                })?;
             // Never the client's bytes: an empty message is the same message.
             Ok(Bytes::new())
         }
@@ -172,6 +176,7 @@ fn not_empty() -> Denial {
     Denial::new(Reason::BodyRefused, "the method takes no body, and one was sent")
 }
 
+/// The client is told why: all of it is about bytes that it sent.
 fn refused(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
     Denial::new(Reason::BodyRefused, detail).told()
 }

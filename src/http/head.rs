@@ -8,7 +8,7 @@
 use http::{HeaderName, HeaderValue, Method};
 
 use super::headers::Headers;
-use super::request::Version;
+use super::version::Version;
 use crate::reason::{Denial, Reason};
 
 /// A request line and its fields, not yet judged as a request.

@@ -9,16 +9,8 @@ use super::head::Head;
 use super::headers::Headers;
 use super::path::Path;
 use super::query::Query;
+use super::version::Version;
 use crate::reason::{Denial, Reason};
-
-/// The HTTP version a request came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum Version {
-    Http10,
-    Http11,
-    Http2,
-}
 
 /// How the body is delimited, judged but not yet read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderMap;
 use opgate::demo::backend::Backend;
@@ -78,7 +78,7 @@ pub fn foreign_key() -> &'static SigningKey {
 }
 
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    opgate::clock::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// Claims of a good token for an hour.
