@@ -11,5 +11,8 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod cli;
 mod harness;
+mod layering;
+mod shipped;
 mod smoke;
