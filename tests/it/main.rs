@@ -11,5 +11,12 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod curl;
+mod demo;
+mod frames;
+mod gate;
 mod harness;
+mod headers;
+mod paths;
 mod smoke;
+mod tokens;
