@@ -12,7 +12,14 @@
 )]
 
 mod cli;
+mod curl;
+mod demo;
+mod frames;
+mod gate;
 mod harness;
+mod headers;
 mod layering;
+mod paths;
 mod shipped;
 mod smoke;
+mod tokens;
