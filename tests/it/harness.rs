@@ -3,7 +3,7 @@
 //! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
