@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use serde_json::json;
@@ -135,6 +136,7 @@ async fn serve(args: &Args, config: Config, snapshot: Snapshot) -> Result<(), Fa
     }
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
+    proxy.drain();
     let _ = shut_down.send(true);
     while doors.join_next().await.is_some() {}
     // Not before: Pingora would drop requests that it has not begun to parse.
@@ -154,6 +156,9 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     options.allow_connect_method_proxying = true;
     let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
     app.server_options = Some(options);
+    let mut http2 = default_h2_options();
+    http2.max_header_list_size(u32::try_from(config.limits.head.bytes).unwrap_or(u32::MAX));
+    app.h2_options = Some(http2);
     app.handle_init_modules();
     app
 }

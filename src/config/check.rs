@@ -337,10 +337,18 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
 fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
     let mut limits = Limits::default();
-    let bytes =
-        |node: &Node, report: &mut Report| size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = |node: &Node, report: &mut Report| {
+        let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
+        at_most(bytes, 1 << 20, node, report)
+    };
     set(&mut fields, "head_bytes", &mut limits.head.bytes, bytes, report);
-    set(&mut fields, "head_fields", &mut limits.head.fields, count, report);
+    set(
+        &mut fields,
+        "head_fields",
+        &mut limits.head.fields,
+        |node, report| at_most(count(node, report), 256, node, report),
+        report,
+    );
     set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
     set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
     set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
@@ -349,6 +357,14 @@ fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     set(&mut fields, "grace_period", &mut limits.grace_period, duration, report);
     fields.finish(report);
     Some(limits)
+}
+
+/// Refuses what is beyond Pingora's own bounds: it would answer such heads by itself.
+fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
+    if value.is_some_and(|value| value > most) {
+        report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));
+    }
+    value
 }
 
 /// A size that a body may have that is held whole before it is sent.

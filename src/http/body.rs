@@ -77,10 +77,24 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake
     if coded && rule != BodyRule::Stream {
         return Err(refused("the body has a content coding, so that it cannot be judged"));
     }
+    if rule == BodyRule::Message && !is_json(request)? {
+        return Err(refused("the body's content type is not `application/json`"));
+    }
     Ok(match rule {
         BodyRule::Stream => Intake::Pass { limit },
         _ => Intake::Collect { limit },
     })
+}
+
+/// Whether a body is what it is judged as: one reader's JSON may be another's form.
+fn is_json(request: &Request) -> Result<bool, Denial> {
+    let Some(value) = request.headers.one("content-type")? else {
+        return Ok(true);
+    };
+    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut pieces = text.split(';').map(str::trim);
+    let json = pieces.next() == Some("application/json");
+    Ok(json && pieces.all(|parameter| matches!(parameter, "charset=utf-8" | "charset=\"utf-8\"")))
 }
 
 /// The denial of a body that grew beyond its limit while it was read.

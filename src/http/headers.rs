@@ -27,22 +27,33 @@ const HOP_BY_HOP: &[&str] = &[
 /// Fields that say who asks, or over which hops, to a backend that believes them. A client's copies end here; what
 /// goes upstream under these names is set by opgate or absent. Prefixes end in `-`.
 const CLAIMED: &[&str] = &[
+    "cf-connecting-ip",
     "forwarded",
+    "remote-user",
+    "ssl-client-",
+    "true-client-ip",
     "via",
+    "x-amzn-oidc-",
+    "x-apigateway-api-userinfo",
+    "x-auth-request-",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-endpoint-api-userinfo",
+    "x-envoy-",
     "x-forwarded-",
     "x-goog-authenticated-user-",
     "x-goog-iap-jwt-assertion",
     "x-goog-request-params",
+    "x-ms-client-principal",
+    "x-ms-client-principal-",
     "x-opgate-",
     "x-original-",
     "x-real-ip",
+    "x-remote-user",
     "x-request-id",
     "x-rewrite-url",
-    "x-apigateway-api-userinfo",
     "x-serverless-authorization",
+    "x-ssl-client-",
 ];
 
 /// Fields that replace the method, which was judged (cloud.google.com/apis/docs/system-parameters and its imitators).
@@ -151,6 +162,9 @@ impl Headers {
                 }
             }
             if name == "connection" {
+                if !nominated.is_empty() {
+                    return Err(malformed("the header `connection` is sent twice"));
+                }
                 nominated.extend(nominations(value)?);
             }
         }
@@ -170,9 +184,15 @@ impl Headers {
 }
 
 /// The fields that a `Connection` value names, beside its own options.
+///
+/// A list longer than any client sends is refused: each item costs a search, and Pingora draws a line too.
 fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
+    const MOST: usize = 8;
     let text = value.to_str().map_err(|_| malformed("the header `connection` is not ASCII"))?;
     let mut fields = Vec::new();
+    if text.split(',').count() > MOST {
+        return Err(malformed("the header `connection` names more than 8 fields"));
+    }
     for option in text.split(',') {
         let option = option.trim_matches([' ', '\t']).to_ascii_lowercase();
         if option.is_empty() || HeaderName::from_bytes(option.as_bytes()).is_err() {
