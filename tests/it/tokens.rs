@@ -232,7 +232,7 @@ async fn a_token_is_written_nowhere() {
 async fn nothing_is_written_of_a_token(protocol: &'static str, forward: &str) {
     const OPAQUE: &str = "ya29-opaque-secret-0123456789";
     const PASSWORD: &str = "YW5hOnNlY3JldC1wYXNzd29yZA==";
-    let gate = Gate::start_with(Setup {
+    let mut gate = Gate::start_with(Setup {
         set: vec!["telemetry.log=debug".to_owned(), format!("services.cloudaicompanion.forward={forward}")],
         upstream_protocol: Some(protocol),
         ..Setup::default()
@@ -275,7 +275,9 @@ async fn nothing_is_written_of_a_token(protocol: &'static str, forward: &str) {
     }
     gate.audit(2 * requests.len() + 3);
 
-    let places = [("audit log", gate.audit_text()), ("log", gate.log()), ("metrics", gate.metrics().await)];
+    let metrics = gate.metrics().await;
+    assert!(gate.terminate().success());
+    let places = [("audit log", gate.audit_text()), ("log", gate.log()), ("metrics", metrics)];
     for (place, text) in &places {
         assert!(!text.is_empty(), "the {place} is empty");
         for token in &tokens {
