@@ -220,6 +220,15 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     }
 }
 
+#[test]
+fn the_log_has_no_colours_where_nobody_sees_them() {
+    let mut gate = Gate::start();
+    assert!(gate.terminate().success());
+    let log = gate.log();
+    assert!(log.contains("listening"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
+
 #[tokio::test]
 async fn a_token_is_written_nowhere() {
     for protocol in ["h1", "h2c"] {
