@@ -1,5 +1,6 @@
 //! `opgate run`: the gate, from files to open doors and to the last answered request.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -210,7 +211,10 @@ fn start_log(telemetry: &Telemetry) {
     {
         filter = filter.add_directive(directive);
     }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = if telemetry.json { builder.json().try_init() } else { builder.try_init() };
     if let Err(error) = started {
         complain(&format!("opgate: the log could not be started: {error}\n"));

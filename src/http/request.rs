@@ -91,6 +91,10 @@ impl Request {
         if let Some((name, _)) = headers.iter().find(|(name, _)| is_connection_specific(name.as_str())) {
             return Err(malformed(format!("the header `{name}` may not be sent over HTTP/2")));
         }
+        // RFC 9113, section 8.2.1. HTTP/1 readers trim such values: each hop would see another one.
+        if let Some((name, _)) = headers.iter().find(|(_, value)| has_outer_whitespace(value)) {
+            return Err(malformed(format!("the value of `{name}` begins or ends with whitespace")));
+        }
         if headers.all("te").any(|value| value != "trailers") {
             return Err(malformed("the header `te` may only say `trailers` over HTTP/2"));
         }
@@ -249,6 +253,11 @@ fn is_connection_specific(name: &str) -> bool {
     )
 }
 
+fn has_outer_whitespace(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
 }
@@ -368,6 +377,16 @@ mod tests {
         assert!(http2(Some("a"), "/x", &[("connection", "close")]).is_err());
         assert!(http2(Some("a"), "/x", &[("transfer-encoding", "chunked")]).is_err());
         assert!(http2(Some("a"), "/x", &[("content-length", "1,1")]).is_err());
+    }
+
+    #[test]
+    fn an_http2_value_with_whitespace_around_it_is_refused() {
+        for value in [" v", "v ", "\tv", "v\t", " "] {
+            assert!(http2(Some("a"), "/x", &[("x-custom", value)]).is_err(), "{value:?}");
+        }
+        for value in ["", "v", "v w", "v\tw"] {
+            assert!(http2(Some("a"), "/x", &[("x-custom", value)]).is_ok(), "{value:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod harness;
 mod headers;
 mod layering;
 mod paths;
+mod recorder;
 mod shipped;
 mod smoke;
 mod tokens;
