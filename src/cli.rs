@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, Override};
+use crate::config::{Origin, Override};
 use crate::diagnostic::{Report, Severity};
 
 /// Invalid input.
@@ -56,7 +56,7 @@ pub enum Output {
 }
 
 /// Which configuration a command works on.
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG")]
@@ -88,12 +88,12 @@ pub fn main() -> ExitCode {
 }
 
 impl ConfigArgs {
-    /// Loads the configuration. What is wrong is in the report.
-    pub fn load(&self, report: &mut Report) -> Option<Config> {
+    /// Where the configuration comes from, environment included.
+    pub fn origin(&self) -> Origin {
         // A flag beats the environment: it is applied last.
         let mut overrides = Override::from_environment(std::env::vars());
         overrides.extend(self.overrides.iter().cloned());
-        Config::load(&self.config, &overrides, report)
+        Origin { path: self.config.clone(), overrides }
     }
 }
 

@@ -159,6 +159,22 @@ impl Default for Telemetry {
     }
 }
 
+/// Where a configuration comes from: all that it takes to load it again.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// What is put in place of its values, the last one winning.
+    pub overrides: Vec<Override>,
+}
+
+impl Origin {
+    /// Loads the configuration. What is wrong is in the report.
+    pub fn load(&self, report: &mut Report) -> Option<Config> {
+        Config::load(&self.path, &self.overrides, report)
+    }
+}
+
 impl Config {
     /// Reads and checks a file. What is wrong is in the report; `None` where nothing can be made of it.
     pub fn load(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Self> {

@@ -44,14 +44,15 @@ use crate::upstream::rewrite::{OutgoingBody, outgoing};
 pub struct Live {
     /// The snapshot in force.
     pub snapshot: Snapshot,
+    upstreams: Upstreams,
     instruments: Vec<MethodInstruments>,
 }
 
 impl Live {
-    /// A snapshot with its instruments.
-    pub fn new(snapshot: Snapshot, metrics: &Metrics) -> Self {
+    /// A snapshot with the upstreams that its services name, and its instruments.
+    pub fn new(snapshot: Snapshot, upstreams: Upstreams, metrics: &Metrics) -> Self {
         let instruments = metrics.instruments(&snapshot);
-        Self { snapshot, instruments }
+        Self { snapshot, upstreams, instruments }
     }
 }
 
@@ -62,7 +63,6 @@ pub struct Proxy(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     live: ArcSwap<Live>,
-    upstreams: Upstreams,
     limits: Limits,
     audit: Audit,
     metrics: Arc<Metrics>,
@@ -73,16 +73,10 @@ struct Inner {
 const DRAIN_BYTES: usize = 256 * 1024;
 
 impl Proxy {
-    /// A proxy that decides by `live` and forwards to `upstreams`.
-    pub fn new(
-        live: Live,
-        upstreams: Upstreams,
-        limits: Limits,
-        audit: Audit,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    /// A proxy that decides and forwards by `live`.
+    pub fn new(live: Live, limits: Limits, audit: Audit, metrics: Arc<Metrics>) -> Self {
         let live = ArcSwap::from_pointee(live);
-        Self(Arc::new(Inner { live, upstreams, limits, audit, metrics, draining: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { live, limits, audit, metrics, draining: AtomicBool::new(false) }))
     }
 
     /// The instruments.
@@ -266,7 +260,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
         let permit = exchange.permit.as_ref().ok_or_else(no_permit)?;
-        match self.0.upstreams.choose(permit, exchange.failed) {
+        match exchange.live.upstreams.choose(permit, exchange.failed) {
             Ok(endpoint) => {
                 exchange.ask(&endpoint);
                 Ok(Box::new(endpoint.into_peer()))
@@ -378,7 +372,7 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         exchange.count_failure("connect");
         let retry = exchange.failed.is_none()
-            && exchange.permit.as_ref().is_some_and(|permit| self.0.upstreams.has_alternative(permit));
+            && exchange.permit.as_ref().is_some_and(|permit| exchange.live.upstreams.has_alternative(permit));
         if retry {
             exchange.failed = exchange.endpoint();
         }

@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::authn::{Authenticator, KeySource};
-use crate::cli::ConfigArgs;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::diagnostic::{Report, Severity};
 use crate::proxy::{Live, Proxy};
 use crate::snapshot::Snapshot;
+use crate::upstream::Upstreams;
 
 /// From one look at the files to the next. A change is loaded once two looks agree about it, so that a tree that is
 /// still being written is not read.
@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Rebuilds the snapshot when it is asked to.
 pub struct Reloader {
-    args: ConfigArgs,
+    origin: Origin,
     /// The files and trees that the snapshot in force was made of.
     roots: Vec<PathBuf>,
     proxy: Proxy,
@@ -43,11 +43,11 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// A reloader for a gate that serves by the configuration of `args`. Starts to keep the keys fresh.
-    pub fn new(args: ConfigArgs, config: &Config, proxy: Proxy) -> Self {
+    /// A reloader for a gate that serves by the configuration of `origin`. Starts to keep the keys fresh.
+    pub fn new(origin: Origin, config: &Config, proxy: Proxy) -> Self {
         let refresh = keep_fresh(&proxy.live().snapshot.authn);
-        let roots = roots(&args, config);
-        Self { args, roots, proxy, refresh, last_failure: Arc::default(), retired: Vec::new() }
+        let roots = roots(&origin, config);
+        Self { origin, roots, proxy, refresh, last_failure: Arc::default(), retired: Vec::new() }
     }
 
     /// Why the last reload was refused, while the files are still those.
@@ -99,20 +99,20 @@ impl Reloader {
     }
 
     async fn reload(&mut self, cause: &str) {
-        let args = self.args.clone();
+        let origin = self.origin.clone();
         let previous = self.proxy.live();
         let previous_authn = previous.snapshot.authn.clone();
-        let built = tokio::task::spawn_blocking(move || build(&args, &previous_authn)).await;
+        let built = tokio::task::spawn_blocking(move || build(&origin, &previous_authn)).await;
         let built = built.unwrap_or_else(|error| Err(format!("the reload broke off: {error}")));
         match built {
-            Ok((config, snapshot)) => {
+            Ok((config, snapshot, upstreams)) => {
                 snapshot.authn.load_keys().await;
                 let revision = snapshot.revision.clone();
-                self.roots = roots(&self.args, &config);
+                self.roots = roots(&self.origin, &config);
                 self.proxy.metrics().policy_loaded(&snapshot, clock::now());
                 let refresh = keep_fresh(&snapshot.authn);
                 std::mem::replace(&mut self.refresh, refresh).abort();
-                let old = self.proxy.swap(Live::new(snapshot, self.proxy.metrics()));
+                let old = self.proxy.swap(Live::new(snapshot, upstreams, self.proxy.metrics()));
                 self.last_failure.store(None);
                 tracing::info!(cause, from = old.snapshot.revision, to = revision, "policy reloaded");
                 self.retired.push(old);
@@ -136,19 +136,22 @@ impl Reloader {
 }
 
 /// What [`Config`] and [`Snapshot`] make of the files now, or every mistake as text.
-fn build(args: &ConfigArgs, previous: &Authenticator) -> Result<(Config, Snapshot), String> {
+fn build(origin: &Origin, previous: &Authenticator) -> Result<(Config, Snapshot, Upstreams), String> {
     let mut report = Report::new();
-    let config = args.load(&mut report);
+    let config = origin.load(&mut report);
     let snapshot =
         config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), Some(previous), &mut report));
     match (config, snapshot) {
-        (Some(config), Some(snapshot)) if !report.is_fatal() => Ok((config, snapshot)),
+        (Some(config), Some(snapshot)) if !report.is_fatal() => {
+            let upstreams = Upstreams::new(&config.upstreams).map_err(|error| error.to_string())?;
+            Ok((config, snapshot, upstreams))
+        }
         _ => Err(format!("{}{} errors", report.render(false), report.count(Severity::Error))),
     }
 }
 
-fn roots(args: &ConfigArgs, config: &Config) -> Vec<PathBuf> {
-    let mut roots = vec![args.config.clone(), config.policy_directory.clone()];
+fn roots(origin: &Origin, config: &Config) -> Vec<PathBuf> {
+    let mut roots = vec![origin.path.clone(), config.policy_directory.clone()];
     for issuer in &config.issuers {
         match &issuer.settings.keys {
             KeySource::File(path) | KeySource::Url { ca: Some(path), .. } => roots.push(path.clone()),

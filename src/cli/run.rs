@@ -21,7 +21,7 @@ use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::audit::Audit;
 use crate::clock;
-use crate::config::{Config, Telemetry};
+use crate::config::{Config, Origin, Telemetry};
 use crate::diagnostic::Report;
 use crate::listener::Door;
 use crate::metrics::Metrics;
@@ -43,7 +43,8 @@ pub struct Args {
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
-    let config = args.config.load(&mut report);
+    let origin = args.config.origin();
+    let config = origin.load(&mut report);
     let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
     if !report.diagnostics().is_empty() {
         print_report(&report);
@@ -58,7 +59,7 @@ pub fn run(args: &Args) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args, config, snapshot)),
+        Ok(runtime) => runtime.block_on(serve(args, origin, config, snapshot)),
         Err(error) => Err(error.into()),
     };
     match served {
@@ -85,7 +86,7 @@ enum Failure {
     Metrics(#[from] prometheus::Error),
 }
 
-async fn serve(args: &Args, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
+async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -94,12 +95,13 @@ async fn serve(args: &Args, config: Config, snapshot: Snapshot) -> Result<(), Fa
     let authn = snapshot.authn.clone();
     // Before anything is waited for: a gate that waits for its issuer can be stopped.
     let stop = StopSignals::listen()?;
-    let proxy = Proxy::new(Live::new(snapshot, &metrics), upstreams, config.limits, audit, metrics);
+    let live = Live::new(snapshot, upstreams, &metrics);
+    let proxy = Proxy::new(live, config.limits, audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     let admin_listener = bind(config.admin).await?;
     let admin_address = admin_listener.local_addr()?;
-    let reloader = Reloader::new(args.config.clone(), &config, proxy.clone());
+    let reloader = Reloader::new(origin, &config, proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
     let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
 
