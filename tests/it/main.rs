@@ -14,5 +14,6 @@
 mod cli;
 mod harness;
 mod layering;
+mod readme;
 mod shipped;
 mod smoke;
