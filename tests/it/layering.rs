@@ -269,6 +269,7 @@ fn no_committed_file_names_a_developers_machine() {
     let homes = ["/ho", "/Us", "/wo", "/ro"].iter().zip(["me/", "ers/", "rk/", "ot/"]);
     let homes = homes.map(|(start, end)| format!("{start}{end}")).collect::<Vec<_>>().join("|");
     let machine = Regex::new(&format!(r#"(^|[\s"'`=(:])({homes})[A-Za-z0-9_.-]"#)).unwrap();
+    assert!(machine.is_match(&format!("see {}ana/opgate", "/home/".replace("home", "Users"))));
     let mut found = Vec::new();
     for name in listed.split('\0').filter(|name| !name.is_empty()) {
         // A file that is deleted and not yet committed is listed too.
