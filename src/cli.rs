@@ -56,7 +56,7 @@ pub enum Output {
 }
 
 /// Which configuration a command works on.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG")]

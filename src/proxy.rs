@@ -87,6 +87,11 @@ impl Proxy {
         self.0.live.load_full()
     }
 
+    /// Puts another snapshot in force and gives back the one that was. Requests under way keep theirs.
+    pub fn swap(&self, live: Live) -> Arc<Live> {
+        self.0.live.swap(Arc::new(live))
+    }
+
     /// Records a head that never became a request.
     pub fn record_refused_head(&self, arrival: &Arrival, denial: &Denial, peer: SocketAddr, status: u16) {
         let live = self.0.live.load();

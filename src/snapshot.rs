@@ -30,9 +30,18 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Loads what a checked configuration names. Usable only if the report has no error.
-    pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
+    /// Fetched keys of issuers that did not change are taken over from `previous`.
+    pub fn load(
+        config: &Config,
+        now: SystemTime,
+        previous: Option<&Authenticator>,
+        report: &mut Report,
+    ) -> Option<Self> {
         let directory = &config.policy_directory;
-        let authn = load_authn(config, now, report);
+        let mut authn = load_authn(config, now, report);
+        if let (Some(authn), Some(previous)) = (&mut authn, previous) {
+            authn.take_over(previous);
+        }
         if report.is_fatal() && !directory.is_dir() {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;

@@ -90,7 +90,7 @@ fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
 fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.load(report)?;
     // A policy tree that is read with a broken config still has mistakes worth reporting.
-    let snapshot = Snapshot::load(&config, clock::now(), report)?;
+    let snapshot = Snapshot::load(&config, clock::now(), None, report)?;
     let unexposed: Vec<String> = snapshot
         .catalog
         .unexposed()

@@ -11,7 +11,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +24,7 @@ use crate::diagnostic::Report;
 use crate::listener::Door;
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
+use crate::reload::Reloader;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
 
@@ -41,7 +42,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
     let config = args.config.load(&mut report);
-    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
+    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
     if !report.diagnostics().is_empty() {
         print_report(&report);
     }
@@ -55,7 +56,7 @@ pub fn run(args: &Args) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(config, snapshot, args.addresses_file.as_deref())),
+        Ok(runtime) => runtime.block_on(serve(args, config, snapshot)),
         Err(error) => Err(error.into()),
     };
     match served {
@@ -82,19 +83,22 @@ enum Failure {
     Metrics(#[from] prometheus::Error),
 }
 
-async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>) -> Result<(), Failure> {
+async fn serve(args: &Args, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
     let upstreams = Upstreams::new(&config.upstreams)?;
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
+    // Before anything is waited for: a gate that waits for its issuer can be stopped.
+    let stop = StopSignals::listen()?;
     let proxy = Proxy::new(Live::new(snapshot, &metrics), upstreams, config.limits, audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     let admin_listener = bind(config.admin).await?;
     let admin_address = admin_listener.local_addr()?;
-    let admin = Admin::new(proxy.clone());
+    let reloader = Reloader::new(args.config.clone(), &config, proxy.clone());
+    let admin = Admin::new(proxy.clone(), reloader.last_failure());
     let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
 
     // Sockets first: a port that is taken is told before keys are waited for.
@@ -103,7 +107,7 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
         listeners.push((listener, bind(listener.address).await?));
     }
     authn.load_keys().await;
-    tokio::spawn(authn.run_refresh(turned(shutdown.clone())));
+    let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut addresses = Vec::new();
@@ -116,20 +120,26 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
         doors.spawn(door.serve(listener, shutdown.clone()));
     }
     tracing::info!(address = %admin_address, "admin listening");
-    if let Some(path) = addresses_file {
-        wait_until_ready(&admin, shutdown.clone()).await;
-        let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
-        announce(path, &content)
-            .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
+    let announced = async {
+        if let Some(path) = &args.addresses_file {
+            wait_until_ready(&admin).await;
+            let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
+            announce(path, &content)
+                .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = stop.received() => {}
+        failed = announced => return failed,
     }
-
-    wait_for_signal().await?;
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
     let _ = shut_down.send(true);
     while doors.join_next().await.is_some() {}
     // Not before: Pingora would drop requests that it has not begun to parse.
     app.http_cleanup().await;
+    reload_task.abort();
     admin_task.abort();
     Ok(())
 }
@@ -152,8 +162,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|source| Failure::Listen { address, source })
 }
 
-async fn wait_until_ready(admin: &Admin, shutdown: watch::Receiver<bool>) {
-    while !admin.unready().is_empty() && !*shutdown.borrow() {
+async fn wait_until_ready(admin: &Admin) {
+    while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -166,19 +176,23 @@ fn announce(path: &Path, content: &serde_json::Value) -> std::io::Result<()> {
     std::fs::rename(&partial, path)
 }
 
-/// Done when `shutdown` turns true, or nobody can turn it any more.
-async fn turned(mut shutdown: watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// The operator's log goes to standard error; standard output is the audit log's by default.

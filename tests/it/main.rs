@@ -12,8 +12,15 @@
 )]
 
 mod cli;
+mod curl;
+mod demo;
+mod frames;
+mod gate;
 mod harness;
+mod headers;
 mod layering;
+mod paths;
 mod readme;
 mod shipped;
 mod smoke;
+mod tokens;
