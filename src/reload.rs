@@ -5,7 +5,7 @@
 //! happens on the request path: files are read on a blocking thread, keys are fetched before the swap, and the old
 //! snapshot is dropped here once the last request has let go of it.
 //!
-//! Changes are found by looking ([`fingerprint`]) rather than by notifications: those of a Kubernetes ConfigMap, whose
+//! Changes are found by looking (`fingerprint`) rather than by notifications: those of a Kubernetes ConfigMap, whose
 //! files are swapped by renaming a symlink two folders up, and those on a network file system do not arrive reliably.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -149,7 +149,7 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     Ok(())
 }
 
-/// Pingora's side of the proxy. One retry at most: the second attempt of [`Proxy::fail_to_connect`].
+/// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
 fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
     let mut options = HttpServerOptions::default();

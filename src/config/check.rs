@@ -292,9 +292,9 @@ fn keys(
         (Some(file), None) => Some(KeySource::File(located(base, &file))),
         (None, Some(url)) => Some(KeySource::Url { url, refresh, max_stale, ca }),
         (None, None) | (Some(_), Some(_)) => {
-            report.error(&span, "`keys` needs either `file` or `url`").help(
-                "a file holds the keys themselves and is read once; a URL is fetched again as `refresh` says",
-            );
+            report
+                .error(&span, "`keys` needs either `file` or `url`")
+                .help("a file holds the keys themselves; a URL is fetched again as `refresh` says");
             None
         }
     }

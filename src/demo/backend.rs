@@ -1,4 +1,4 @@
-//! The backend behind the gate: REST over [`super::operations`], and a log of everything that reached it.
+//! The backend behind the gate: REST over `operations`, and a log of everything that reached it.
 //!
 //! It checks nobody. What it has seen, the gate let through: the walk and the integration tests read the log to know
 //! that a refused request stopped at the gate.

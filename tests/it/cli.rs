@@ -72,6 +72,18 @@ impl Workspace {
         command
     }
 
+    /// A line of shell in this directory, with the program under test as `opgate`.
+    pub fn shell(&self, line: &str) -> Outcome {
+        let programs = Path::new(env!("CARGO_BIN_EXE_opgate")).parent().unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPGATE_")) {
+            command.env_remove(name);
+        }
+        command.env("PATH", path).current_dir(self.directory.path()).args(["-c", line]);
+        Outcome::of(command)
+    }
+
     pub fn opgate(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(self.command(arguments))
     }

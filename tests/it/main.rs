@@ -20,6 +20,7 @@ mod harness;
 mod headers;
 mod layering;
 mod paths;
+mod readme;
 mod recorder;
 mod shipped;
 mod smoke;
