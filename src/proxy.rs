@@ -6,6 +6,8 @@
 
 mod allowance;
 mod exchange;
+mod failure;
+mod http2;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -13,8 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use ::http::header::COOKIE;
-use ::http::{HeaderMap, HeaderValue};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,12 +25,14 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
+use self::failure::{denial_of, is_timeout, unreadable};
+use self::http2::request_of_http2;
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
 use crate::gate::{self, Trail};
+use crate::http::Request;
 use crate::http::body::{self, Intake};
-use crate::http::{Headers, Request};
 use crate::metrics::{MethodInstruments, Metrics};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
@@ -436,85 +438,6 @@ impl ProxyHttp for Proxy {
         let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
         exchange.record(peer, session.response_written().map_or(0, |response| response.status.as_u16()));
     }
-}
-
-/// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
-fn request_of_http2(session: &Session, limits: Limits) -> Result<Request, Denial> {
-    if !session.is_http2() {
-        return Err(Denial::new(Reason::Internal, "an HTTP/1 request came past the door"));
-    }
-    let header = session.req_header();
-    let bytes: usize = header.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if header.headers.len() > limits.head.fields || bytes > limits.head.bytes {
-        return Err(limits.head.exceeded());
-    }
-    let mut headers = Headers::with_capacity(header.headers.len());
-    for (name, value) in &header.headers {
-        if name != COOKIE {
-            headers.push(name.clone(), value.clone());
-        }
-    }
-    if let Some(cookie) = join_cookies(&header.headers)? {
-        headers.push(COOKIE, cookie);
-    }
-    let authority = header.uri.authority().map(|authority| authority.as_str());
-    let target = header.uri.path_and_query().map_or("", |target| target.as_str());
-    let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
-    Request::from_http2(header.method.clone(), authority, target, headers, peer)
-}
-
-/// HTTP/2 may send a cookie in crumbs; a field of another version takes them whole (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &HeaderMap) -> Result<Option<HeaderValue>, Denial> {
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.is_empty() {
-        return Ok(None);
-    }
-    HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
-        .map(Some)
-        .map_err(|_| Denial::new(Reason::RequestMalformed, "the header `cookie` cannot be joined"))
-}
-
-/// What a failure while forwarding is called.
-fn denial_of(error: &Error) -> Denial {
-    let reason = match (error.esource(), error.etype()) {
-        (
-            ErrorSource::Downstream,
-            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::Custom(_),
-        ) => Reason::RequestMalformed,
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
-        (ErrorSource::Downstream, _) => Reason::ClientClosed,
-        (ErrorSource::Upstream, kind) if is_connect(kind) => Reason::UpstreamUnavailable,
-        (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
-        (ErrorSource::Upstream, _) => Reason::UpstreamInvalid,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
-    };
-    Denial::new(reason, error.to_string())
-}
-
-fn is_timeout(kind: &ErrorType) -> bool {
-    matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
-}
-
-fn is_connect(kind: &ErrorType) -> bool {
-    matches!(
-        kind,
-        ErrorType::ConnectTimedout
-            | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::HandshakeError
-            | ErrorType::TLSHandshakeFailure
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::InvalidCert
-            | ErrorType::SocketError
-            | ErrorType::BindError
-    )
-}
-
-fn unreadable(error: &Error) -> Denial {
-    // Pingora's own timeout, of a single read, may be the first of the two to tell.
-    let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
-    Denial::new(reason, format!("the body could not be read: {error}"))
 }
 
 /// Nothing goes upstream without a permit; that one is missing here is a fault of ours.

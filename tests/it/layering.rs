@@ -49,7 +49,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("listener", &["config", "http", "proxy", "reason", "respond"]),
     ("admin", &["clock", "proxy"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
-    ("reload", &["authn", "cli", "clock", "config", "diagnostic", "proxy", "snapshot"]),
+    ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "upstream"]),
 ];
 
 /// Modules at the edge: they start the others.
