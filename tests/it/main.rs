@@ -21,6 +21,7 @@ mod headers;
 mod layering;
 mod paths;
 mod readme;
+mod reload;
 mod recorder;
 mod shipped;
 mod smoke;
