@@ -164,8 +164,12 @@ impl Proxy {
         };
         let collected = tokio::time::timeout(self.0.limits.body_timeout, collect)
             .await
-            .map_err(|_| Denial::new(Reason::BodyTimeout, "the body did not end in time"))??;
-        body::settle(&collected, call).map(Some)
+            .unwrap_or_else(|_| Err(Denial::new(Reason::BodyTimeout, "the body did not end in time")));
+        if collected.is_err() && !session.is_http2() {
+            // Pingora calls a body that it cannot read done, and would look for the next request behind it.
+            session.set_keepalive(None);
+        }
+        body::settle(&collected?, call).map(Some)
     }
 
     /// Writes the answer to a refused request.
