@@ -445,7 +445,9 @@ fn is_connect(kind: &ErrorType) -> bool {
 }
 
 fn unreadable(error: &Error) -> Denial {
-    Denial::new(Reason::RequestMalformed, format!("the body could not be read: {error}"))
+    // Pingora's own timeout, of a single read, may be the first of the two to tell.
+    let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
+    Denial::new(reason, format!("the body could not be read: {error}"))
 }
 
 /// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
