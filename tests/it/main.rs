@@ -11,5 +11,9 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod bodies;
+mod connection;
+mod framing;
 mod harness;
+mod origin;
 mod smoke;
