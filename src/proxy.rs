@@ -273,6 +273,21 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    /// An upgrade that nobody asked for is no answer: what follows it would not be HTTP (RFC 9110, section 15.2.2).
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        if answer.status == ::http::StatusCode::SWITCHING_PROTOCOLS {
+            return Err(
+                Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade that nobody asked for").into_up()
+            );
+        }
+        Ok(())
+    }
+
     async fn request_body_filter(
         &self,
         _session: &mut Session,
