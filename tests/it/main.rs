@@ -17,3 +17,4 @@ mod framing;
 mod harness;
 mod origin;
 mod smoke;
+mod upstream;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,8 +19,6 @@ pub enum Step {
     Body,
     /// Writes these bytes.
     Say(&'static str),
-    /// Lets some time pass.
-    Wait(Duration),
     /// Ends the connection.
     Close,
     /// Does nothing until the other end closes.
@@ -99,10 +96,6 @@ async fn play(mut stream: TcpStream, script: &'static [Step], seen: Arc<Seen>) {
                     whole
                 }
                 Step::Say(text) => stream.write_all(text.as_bytes()).await.is_ok(),
-                Step::Wait(time) => {
-                    tokio::time::sleep(*time).await;
-                    true
-                }
                 Step::Close => false,
                 Step::Hang => {
                     while read_more(&mut stream, &mut unread).await {}
