@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use opgate::demo::backend::Backend;
 use opgate::demo::wire;
@@ -255,6 +256,11 @@ impl Gate {
         self.raw(request.to_http1()).await
     }
 
+    /// A connection for several HTTP/2 requests.
+    pub async fn http2_client(&self) -> Http2 {
+        Http2::connect(self.address).await
+    }
+
     /// Sends the same request over HTTP/2 with prior knowledge.
     pub async fn http2(&self, request: &Req) -> Answer {
         request.send_http2(self.address).await
@@ -338,44 +344,89 @@ impl Req {
         bytes
     }
 
-    /// Over a connection of its own, with the `h2` crate: no library tidies the request up.
+    /// Over a connection of its own.
     pub async fn send_http2(&self, address: SocketAddr) -> Answer {
-        let tcp = TcpStream::connect(address).await.unwrap();
-        let (client, connection) = h2::client::handshake(tcp).await.unwrap();
-        let driver = tokio::spawn(connection);
-        let mut client = client.ready().await.unwrap();
-        let mut request = http::Request::builder()
-            .version(http::Version::HTTP_2)
-            .method(self.method.as_str())
-            .uri(format!("http://{}{}", self.host, self.target));
-        for (name, value) in &self.headers {
-            request = request.header(name.as_str(), value.as_str());
-        }
-        if let Body::Length(body) = &self.body {
-            request = request.header("content-length", body.len());
-        }
+        let mut client = Http2::connect(address).await;
         let body = match &self.body {
             Body::None => None,
             Body::Length(body) | Body::Chunked(body) => Some(body.clone()),
         };
-        let (response, mut stream) = client.send_request(request.body(()).unwrap(), body.is_none()).unwrap();
+        let (response, mut stream) = client.start(self, body.is_none()).await;
         if let Some(body) = body {
             // A gate that has refused already may have closed the stream.
             let _ = stream.send_data(body.into(), true);
         }
+        client.finish(response).await
+    }
+}
+
+/// An HTTP/2 connection, on the `h2` crate: no library tidies requests up.
+pub struct Http2 {
+    client: h2::client::SendRequest<Bytes>,
+    driver: tokio::task::JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Http2 {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(tcp).await.unwrap();
+        Self { client, driver: tokio::spawn(connection) }
+    }
+
+    /// Sends a request's head; its body is the caller's to send.
+    pub async fn start(
+        &mut self,
+        request: &Req,
+        end_of_stream: bool,
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+        let uri = match request.method.as_str() {
+            "CONNECT" => request.host.clone(),
+            _ => format!("http://{}{}", request.host, request.target),
+        };
+        let mut head =
+            http::Request::builder().version(http::Version::HTTP_2).method(request.method.as_str()).uri(uri);
+        for (name, value) in &request.headers {
+            head = head.header(name.as_str(), value.as_str());
+        }
+        if let Body::Length(body) = &request.body
+            && !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        {
+            head = head.header("content-length", body.len());
+        }
+        self.client = self.client.clone().ready().await.unwrap();
+        self.client.send_request(head.body(()).unwrap(), end_of_stream).unwrap()
+    }
+
+    /// Reads an answer to its end.
+    pub async fn finish(&self, response: h2::client::ResponseFuture) -> Answer {
+        self.try_finish(response).await.unwrap()
+    }
+
+    /// The same, where the stream may be reset instead.
+    pub async fn try_finish(&self, response: h2::client::ResponseFuture) -> Result<Answer, h2::Error> {
         let answer = async {
-            let (parts, mut body) = response.await.unwrap().into_parts();
+            let (parts, mut body) = response.await?.into_parts();
             let mut bytes = Vec::new();
             while let Some(chunk) = body.data().await {
-                let chunk = chunk.unwrap();
+                let chunk = chunk?;
                 let _ = body.flow_control().release_capacity(chunk.len());
                 bytes.extend_from_slice(&chunk);
             }
-            Answer { status: parts.status.as_u16(), headers: parts.headers, body: bytes }
+            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: bytes })
         };
-        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("an answer in time");
-        driver.abort();
-        answer
+        tokio::time::timeout(Duration::from_secs(10), answer).await.expect("an answer in time")
+    }
+
+    /// Waits until the gate has ended the connection.
+    pub async fn closed(mut self) -> Result<(), h2::Error> {
+        let ended = tokio::time::timeout(Duration::from_secs(10), &mut self.driver).await;
+        ended.expect("the connection ends in time").unwrap()
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

@@ -11,18 +11,23 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod bodies;
 mod cli;
+mod connection;
 mod curl;
 mod demo;
 mod frames;
+mod framing;
 mod gate;
 mod harness;
 mod headers;
 mod layering;
+mod origin;
 mod paths;
 mod readme;
-mod reload;
 mod recorder;
+mod reload;
 mod shipped;
 mod smoke;
 mod tokens;
+mod upstream;

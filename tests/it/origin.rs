@@ -1,0 +1,132 @@
+//! Upstreams that misbehave: little servers that play a script.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A plain answer of an operation that was cancelled.
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+/// What an origin does on a connection, again and again until the connection ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Reads a request's head.
+    Head,
+    /// Reads the body of the request whose head was read, by its `Content-Length`.
+    Body,
+    /// Writes these bytes.
+    Say(&'static str),
+    /// Ends the connection.
+    Close,
+    /// Does nothing until the other end closes.
+    Hang,
+}
+
+pub struct Origin {
+    pub address: SocketAddr,
+    seen: Arc<Seen>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    heads: Mutex<Vec<String>>,
+}
+
+impl Origin {
+    /// Plays `script` on every connection.
+    pub async fn start(script: &'static [Step]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Seen::default());
+        let shared = seen.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(play(stream, script, shared.clone()));
+            }
+        });
+        Self { address, seen, task }
+    }
+
+    /// The heads of the requests that reached it.
+    pub fn requests(&self) -> Vec<String> {
+        self.seen.heads.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An address at which nothing listens.
+pub async fn refusing() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+async fn play(mut stream: TcpStream, script: &'static [Step], seen: Arc<Seen>) {
+    let mut unread = Vec::new();
+    let mut body = 0;
+    loop {
+        for step in script {
+            let goes_on = match step {
+                Step::Head => match read_head(&mut stream, &mut unread).await {
+                    Some(head) => {
+                        body = content_length(&head);
+                        seen.heads.lock().unwrap().push(head);
+                        true
+                    }
+                    None => false,
+                },
+                Step::Body => {
+                    while unread.len() < body && read_more(&mut stream, &mut unread).await {}
+                    let whole = unread.len() >= body;
+                    unread.drain(..body.min(unread.len()));
+                    whole
+                }
+                Step::Say(text) => stream.write_all(text.as_bytes()).await.is_ok(),
+                Step::Close => false,
+                Step::Hang => {
+                    while read_more(&mut stream, &mut unread).await {}
+                    false
+                }
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+}
+
+async fn read_head(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = unread.drain(..at + 4).collect();
+            return Some(String::from_utf8(head).unwrap());
+        }
+        if !read_more(stream, unread).await {
+            return None;
+        }
+    }
+}
+
+async fn read_more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> bool {
+    stream.read_buf(unread).await.is_ok_and(|length| length > 0)
+}
+
+fn content_length(head: &str) -> usize {
+    let head = head.to_ascii_lowercase();
+    let value = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    value.map_or(0, |value| value.trim().parse().unwrap())
+}
