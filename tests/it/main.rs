@@ -13,6 +13,7 @@
 
 mod bodies;
 mod connection;
+mod drain;
 mod framing;
 mod harness;
 mod origin;
