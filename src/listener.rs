@@ -110,11 +110,27 @@ impl Door {
         self.speak(tcp, peer, shutdown).await;
     }
 
-    async fn speak(&self, mut tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
+    async fn speak(&self, mut tcp: TcpStream, peer: SocketAddr, mut shutdown: watch::Receiver<bool>) {
         let mut buffer = BytesMut::with_capacity(4096);
         let deadline = Instant::now() + self.limits.head_timeout;
         if self.http2 {
-            match tokio::time::timeout_at(deadline.into(), read_preface(&mut tcp, &mut buffer)).await {
+            let mut draining = false;
+            let preface = loop {
+                tokio::select! {
+                    biased;
+                    read = tokio::time::timeout_at(deadline.into(), read_preface(&mut tcp, &mut buffer)) => {
+                        break read;
+                    }
+                    () = turned(&mut shutdown), if !draining => {
+                        // A connection on which nothing was said yet may end, as in `speak_http1`.
+                        if buffer.is_empty() {
+                            return;
+                        }
+                        draining = true;
+                    }
+                }
+            };
+            match preface {
                 Ok(Ok(true)) => {
                     tcp.rewind(&buffer);
                     return self.speak_http2(Box::new(tcp), shutdown).await;
@@ -128,7 +144,11 @@ impl Door {
         self.speak_http1(Connection::new(tcp), buffer, deadline, peer, shutdown).await;
     }
 
-    async fn speak_http2(&self, stream: Stream, shutdown: watch::Receiver<bool>) {
+    async fn speak_http2(&self, stream: Stream, mut shutdown: watch::Receiver<bool>) {
+        if *shutdown.borrow() {
+            // Pingora waits for the change: one that was seen while the preface came is to be seen again.
+            shutdown.mark_changed();
+        }
         // Pingora reads the preface again, and serves the streams: its accept loop for them is not public.
         self.proxy.process_new(stream, &shutdown).await;
     }

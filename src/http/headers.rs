@@ -152,14 +152,11 @@ impl Headers {
             if name == "upgrade" {
                 return Err(malformed("protocol upgrades are not spoken here"));
             }
-            if name.contains('_') {
-                // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`.
-                let twin = name.replace('_', "-");
-                if is_trusted(&twin) {
-                    return Err(malformed(format!(
-                        "the header `{name}` passes for `{twin}` at some servers"
-                    )));
-                }
+            if let Some(twin) = plain_twin(name)
+                && is_trusted(&twin)
+            {
+                // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`, some `Transfer--Encoding` too.
+                return Err(malformed(format!("the header `{name}` passes for `{twin}` at some servers")));
             }
             if name == "connection" {
                 if !nominated.is_empty() {
@@ -214,6 +211,20 @@ fn is_claimed(name: &str) -> bool {
     CLAIMED.iter().any(|claimed| match claimed.strip_suffix('-') {
         Some(_) => name.starts_with(claimed),
         None => name == *claimed,
+    })
+}
+
+/// The name with every run of punctuation as one `-`, where that is another name.
+fn plain_twin(name: &str) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let odd =
+        !name.bytes().all(is_plain) || name.contains("--") || name.starts_with('-') || name.ends_with('-');
+    odd.then(|| {
+        let words: Vec<&str> = name
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        words.join("-")
     })
 }
 
@@ -285,7 +296,16 @@ mod tests {
 
     #[test]
     fn underscore_twins_are_refused() {
-        for name in ["x_opgate_principal", "X_Forwarded_For", "content_length", "x-goog_iap-jwt-assertion"] {
+        for name in [
+            "x_opgate_principal",
+            "X_Forwarded_For",
+            "content_length",
+            "x-goog_iap-jwt-assertion",
+            "transfer--encoding",
+            "-host",
+            "content.length",
+            "x-forwarded-for-",
+        ] {
             assert!(settle(&[(name, "1")]).is_err(), "{name}");
         }
         assert!(settle(&[("my_header", "1")]).is_ok());

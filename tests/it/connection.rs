@@ -76,6 +76,22 @@ impl Connection {
         std::mem::take(&mut self.unread)
     }
 
+    /// The type of the next HTTP/2 frame; `None` where the connection ends first.
+    pub async fn frame_kind(&mut self) -> Option<u8> {
+        let frame = async {
+            while self.unread.len() < 9 {
+                if !self.read_more().await {
+                    return None;
+                }
+            }
+            let header = self.take(9).await;
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            self.take(length as usize).await;
+            Some(header[3])
+        };
+        tokio::time::timeout(TIMEOUT, frame).await.expect("a frame or an end in time")
+    }
+
     async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
         if let Some(length) = headers.get("content-length") {
             let length = length.to_str().unwrap().parse().unwrap();

@@ -588,10 +588,10 @@ async fn nothing_of_the_desync_corpus_is_forwarded_unjudged() {
         let mut connection = Connection::open(gate.address).await;
         connection.try_send(case.to_bytes(number)).await;
         connection.finish_if_open().await;
-        // At most one answer (to HEAD, one without a body), then the end.
-        let rest = connection.rest().await;
-        let answers = rest.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
-        assert!(answers <= 1, "{}: {}", case.name, String::from_utf8_lossy(&rest));
+        // One answer, and at most a refusal of what follows; then the end.
+        let rest = String::from_utf8_lossy(&connection.rest().await).into_owned();
+        let mut answers = rest.split("HTTP/1.1 ").skip(2);
+        assert!(answers.all(|answer| answer.starts_with("400 ")), "{}: {rest}", case.name);
     }
     assert_each_forwarded_request_was_allowed(&mut gate);
     let requests = gate.backend.requests();
@@ -609,7 +609,5 @@ async fn nothing_of_the_desync_corpus_is_forwarded_unjudged() {
         eprintln!("{file}: {} refused, {forwarded} forwarded", of_file().count() - forwarded);
     }
     eprintln!("forwarded: {passed:?}");
-    // They are fields of no meaning here and to the backend; nothing else may join them unnoticed.
-    let known = ["Transfer-Encoding with multiple hyphens", "Transfer-Encoding with multiple delimiters"];
-    assert!(passed.iter().all(|name| known.contains(name)), "{passed:?}");
+    assert_eq!(passed, Vec::<&str>::new());
 }

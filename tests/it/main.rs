@@ -16,6 +16,7 @@ mod cli;
 mod connection;
 mod curl;
 mod demo;
+mod drain;
 mod frames;
 mod framing;
 mod gate;

@@ -1,0 +1,177 @@
+//! The end of a gate: what is in flight is answered and written down, and nothing else is waited for.
+//!
+//! The default grace period is 30 s, and the harness waits 15 s for an end: a gate that sits its grace period out
+//! fails every test here.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::connection::Connection;
+use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, token};
+
+const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+
+/// A request that the backend answers after a second.
+fn slow() -> Req {
+    waiting("1s")
+}
+
+fn waiting(timeout: &str) -> Req {
+    Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
+        .bearer(&token("ana@example.com"))
+        .body(Body::Length(format!("{{\"timeout\":\"{timeout}\"}}").into_bytes()))
+}
+
+fn cancel() -> Req {
+    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
+}
+
+async fn start_http2(client: &mut Http2, request: &Req) -> h2::client::ResponseFuture {
+    let (answer, mut stream) = client.start(request, false).await;
+    let Body::Length(body) = &request.body else { panic!("{request:?} has no body") };
+    stream.send_data(body.clone().into(), true).unwrap();
+    answer
+}
+
+async fn backend_has_seen(gate: &Gate, count: usize) {
+    while gate.backend.requests().len() < count {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The signal has arrived once nobody listens any more.
+async fn listener_is_gone(gate: &Gate) {
+    while TcpStream::connect(gate.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn statuses(lines: &[Value]) -> Vec<u64> {
+    lines.iter().map(|line| line["httpRequest"]["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_answered_and_new_ones_refused() {
+    let mut gate = Gate::start();
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut connection = Connection::open(gate.address).await;
+        connection.send(slow().to_http1()).await;
+        connections.push(connection);
+    }
+    let mut client = gate.http2_client().await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(start_http2(&mut client, &slow()).await);
+    }
+    backend_has_seen(&gate, 20).await;
+    gate.ask_to_end();
+    listener_is_gone(&gate).await;
+
+    for connection in &mut connections {
+        assert_eq!(connection.status().await, Some(200));
+        assert_eq!(connection.rest().await, b"", "answered, then closed");
+    }
+    for stream in streams {
+        assert_eq!(client.finish(stream).await.status, 200);
+    }
+    client.closed().await.expect("GOAWAY says NO_ERROR");
+    assert!(gate.ended().await.success());
+    assert_eq!(statuses(&gate.audit(20)), [200; 20]);
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_the_end() {
+    let mut gate = Gate::start();
+    let mut silent = Connection::open(gate.address).await;
+    let mut kept_alive = Connection::open(gate.address).await;
+    kept_alive.send(cancel().to_http1()).await;
+    assert_eq!(kept_alive.status().await, Some(200));
+    let http2_silent = gate.http2_client().await;
+    let mut http2 = gate.http2_client().await;
+    let (answer, _) = http2.start(&cancel(), true).await;
+    assert_eq!(http2.finish(answer).await.status, 200);
+
+    // Were the first head waited for, it would be for a minute.
+    let set = vec!["limits={head_timeout: 60s, grace_period: 60s}".into()];
+    let mut patient = Gate::start_with(Setup { set, ..Setup::default() });
+    let mut waited_for = Connection::open(patient.address).await;
+
+    gate.ask_to_end();
+    patient.ask_to_end();
+    assert!(gate.ended().await.success());
+    assert!(patient.ended().await.success());
+    for connection in [&mut silent, &mut kept_alive, &mut waited_for] {
+        assert_eq!(connection.rest().await, b"");
+    }
+    http2_silent.closed().await.expect("GOAWAY says NO_ERROR");
+    http2.closed().await.expect("GOAWAY says NO_ERROR");
+    assert_eq!(statuses(&gate.audit(2)), [200; 2]);
+}
+
+/// What had begun to arrive was accepted: it is read to its end and judged.
+#[tokio::test]
+async fn a_request_whose_head_was_on_the_way_is_answered() {
+    let mut gate = Gate::start();
+    let request = cancel().to_http1();
+    let (first, second) = request.split_at(request.len() / 2);
+    let mut fresh = Connection::open(gate.address).await;
+    fresh.send(first).await;
+    let mut kept_alive = Connection::open(gate.address).await;
+    kept_alive.send(&request).await;
+    assert_eq!(kept_alive.status().await, Some(200));
+    kept_alive.send(first).await;
+    // Answered after what was sent before it has been read.
+    assert_eq!(gate.http1(&cancel()).await.status, 200);
+    gate.ask_to_end();
+    listener_is_gone(&gate).await;
+    for connection in [&mut fresh, &mut kept_alive] {
+        connection.send(second).await;
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(connection.rest().await, b"");
+    }
+    assert!(gate.ended().await.success());
+    assert_eq!(statuses(&gate.audit(4)), [200; 4]);
+}
+
+/// An HTTP/2 connection that had begun to begin is told to go away once it has.
+#[tokio::test]
+async fn a_preface_that_was_on_the_way_does_not_hold_the_end() {
+    let mut gate = Gate::start();
+    let (first, second) = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".split_at(10);
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(first).await;
+    assert_eq!(gate.http1(&cancel()).await.status, 200);
+    gate.ask_to_end();
+    listener_is_gone(&gate).await;
+    connection.send(second).await;
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    connection.send(SETTINGS).await;
+    // A well-behaved client hangs up once it is told to.
+    let goaway = 7;
+    let mut frames = Vec::new();
+    while !frames.contains(&goaway) {
+        frames.push(connection.frame_kind().await.expect("a GOAWAY before the end"));
+    }
+    drop(connection);
+    assert!(gate.ended().await.success());
+}
+
+#[tokio::test]
+async fn the_grace_period_ends_what_does_not_end_itself() {
+    let mut gate = Gate::start_with(Setup { set: vec!["limits.grace_period=1s".into()], ..Setup::default() });
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(waiting("50s").to_http1()).await;
+    let mut client = gate.http2_client().await;
+    let stream = start_http2(&mut client, &waiting("50s")).await;
+    backend_has_seen(&gate, 2).await;
+    gate.ask_to_end();
+    assert!(gate.ended().await.success());
+    assert_eq!(connection.rest().await, b"", "cut off without an answer");
+    assert!(client.try_finish(stream).await.is_err());
+    assert!(gate.log().contains("still open when the grace period ended"));
+}
