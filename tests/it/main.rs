@@ -16,6 +16,7 @@ mod connection;
 mod drain;
 mod framing;
 mod harness;
+mod observe;
 mod origin;
 mod smoke;
 mod upstream;
