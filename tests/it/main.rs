@@ -23,6 +23,7 @@ mod gate;
 mod harness;
 mod headers;
 mod layering;
+mod observe;
 mod origin;
 mod paths;
 mod readme;
