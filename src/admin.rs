@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -20,12 +21,13 @@ use crate::proxy::Proxy;
 pub struct Admin {
     proxy: Proxy,
     draining: Arc<AtomicBool>,
+    reload_failure: Arc<ArcSwapOption<String>>,
 }
 
 impl Admin {
-    /// Endpoints that tell of `proxy`.
-    pub fn new(proxy: Proxy) -> Self {
-        Self { proxy, draining: Arc::default() }
+    /// Endpoints that tell of `proxy`, and of why its last reload was refused.
+    pub fn new(proxy: Proxy, reload_failure: Arc<ArcSwapOption<String>>) -> Self {
+        Self { proxy, draining: Arc::default(), reload_failure }
     }
 
     /// Why requests should not be sent here, or nothing.
@@ -69,7 +71,13 @@ impl Admin {
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
     let revision = admin.proxy.live().snapshot.revision.clone();
-    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "policyRevision": revision });
+    // A refused reload does not make the gate unready: the policy in force is a good one.
+    let body = json!({
+        "ready": reasons.is_empty(),
+        "reasons": reasons,
+        "policyRevision": revision,
+        "lastReloadFailure": admin.reload_failure.load_full(),
+    });
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

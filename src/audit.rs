@@ -3,6 +3,8 @@
 //! The queue is bounded. A line that finds it full, or that cannot be written, is counted
 //! (`opgate_audit_dropped_total`): a gap in the log is never silent.
 
+mod entry;
+
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -10,6 +12,10 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
+pub use self::entry::{
+    AuditLog, AuthenticationInfo, AuthorizationInfo, DecidingRule, Decision, HttpRequest, LogEntry,
+    RequestAttributes, RequestMetadata, Status, UpstreamCall,
+};
 use crate::config::AuditOutput;
 
 /// Lines that wait to be written.
@@ -46,8 +52,18 @@ impl Audit {
         Ok(Self { queue: Some(queue), dropped, writer: Some(writer) })
     }
 
-    /// Queues a line, without its newline. Never blocks.
-    pub fn write(&self, line: String) {
+    /// Queues an entry. Never blocks.
+    pub fn record(&self, entry: &LogEntry<'_>) {
+        match serde_json::to_string(entry) {
+            Ok(line) => self.write(line),
+            Err(error) => {
+                self.dropped.inc();
+                tracing::error!(%error, "an audit entry could not be written as JSON");
+            }
+        }
+    }
+
+    fn write(&self, line: String) {
         let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok());
         if !queued {
             self.dropped.inc();

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, Override};
+use crate::config::{Origin, Override};
 use crate::diagnostic::{Report, Severity};
 
 /// Invalid input.
@@ -25,7 +25,7 @@ pub const FAILED: u8 = 1;
 
 /// Google-style IAM in front of APIs that do not have it.
 #[derive(Debug, Parser)]
-#[command(name = "opgate", disable_version_flag = true, arg_required_else_help = true)]
+#[command(name = "opgate", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -88,12 +88,12 @@ pub fn main() -> ExitCode {
 }
 
 impl ConfigArgs {
-    /// Loads the configuration. What is wrong is in the report.
-    pub fn load(&self, report: &mut Report) -> Option<Config> {
+    /// Where the configuration comes from, environment included.
+    pub fn origin(&self) -> Origin {
         // A flag beats the environment: it is applied last.
         let mut overrides = Override::from_environment(std::env::vars());
         overrides.extend(self.overrides.iter().cloned());
-        Config::load(&self.config, &overrides, report)
+        Origin { path: self.config.clone(), overrides }
     }
 }
 
@@ -114,9 +114,11 @@ pub(crate) fn print_report(report: &Report) {
 }
 
 fn summary(report: &Report) -> String {
-    let counted = |severity, one: &str| {
-        let count = report.count(severity);
-        format!("{count} {one}{}", if count == 1 { "" } else { "s" })
-    };
+    let counted = |severity, one: &str| counted(report.count(severity), one);
     format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"))
+}
+
+/// `1 rule`, `2 rules`.
+pub(crate) fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }

@@ -5,6 +5,7 @@
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod check;
+mod location;
 mod overrides;
 mod scalars;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::overrides::Override;
+pub(crate) use self::scalars::parse_duration;
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -132,6 +134,16 @@ pub enum AuditOutput {
     File(PathBuf),
 }
 
+impl std::fmt::Display for AuditOutput {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => formatter.write_str("stdout"),
+            Self::Stderr => formatter.write_str("stderr"),
+            Self::File(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
 /// The operator's log, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
@@ -144,6 +156,22 @@ pub struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         Self { log: "info".to_owned(), json: false }
+    }
+}
+
+/// Where a configuration comes from: all that it takes to load it again.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// What is put in place of its values, the last one winning.
+    pub overrides: Vec<Override>,
+}
+
+impl Origin {
+    /// Loads the configuration. What is wrong is in the report.
+    pub fn load(&self, report: &mut Report) -> Option<Config> {
+        Config::load(&self.path, &self.overrides, report)
     }
 }
 

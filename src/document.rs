@@ -60,7 +60,12 @@ pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
             }
         },
         Err(error) => {
-            report.file_error(path, format!("cannot read the file: {error}"));
+            let help = match error.kind() {
+                std::io::ErrorKind::NotFound => "check the spelling of the path",
+                std::io::ErrorKind::PermissionDenied => "let the user that opgate runs as read it",
+                _ => "it has to be a file that opgate can read",
+            };
+            report.file_error(path, format!("cannot read the file: {error}")).help(help);
             None
         }
     }
@@ -76,11 +81,18 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
             // The library repeats the position in its text; the snippet shows it already.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
-            let message = match message.strip_prefix("duplicate mapping key: ") {
-                Some(rest) => format!("`{}` is given twice", rest.split(',').next().unwrap_or(rest)),
-                None => message.to_owned(),
+            let (message, help) = match message.strip_prefix("duplicate mapping key: ") {
+                Some(rest) => (
+                    format!("`{}` is given twice", rest.split(',').next().unwrap_or(rest)),
+                    "remove one of the two",
+                ),
+                None => (
+                    message.to_owned(),
+                    "look here and just above for a quote or bracket left open, a `:` without a space after it, or \
+                     lines that are not indented alike",
+                ),
             };
-            report.error(&Span { source: source.clone(), range }, message);
+            report.error(&Span { source: source.clone(), range }, message).help(help);
             None
         }
     }
@@ -132,13 +144,16 @@ impl Node {
     }
 
     fn wrong_kind(&self, expected: &str, report: &mut Report) {
-        let kind = self.kind();
-        let diagnostic = report.error(&self.span, format!("expected {expected}, found {kind}"));
-        if expected == "a string"
-            && matches!(self.value, Value::Bool(_) | Value::Integer(_) | Value::Float(_))
-        {
-            diagnostic.help("put it in quotes to make it a string");
-        }
+        let scalar = matches!(self.value, Value::Bool(_) | Value::Integer(_) | Value::Float(_));
+        let help = match expected {
+            "a string" if scalar => "put it in quotes to make it a string",
+            "a string" => "write one value here",
+            "`true` or `false`" => "write it without quotes",
+            "a whole number" => "write digits alone, without quotes or a unit",
+            "a list" => "write `[one, two]`, or one `- item` per line",
+            _ => "write `key: value` lines, indented alike",
+        };
+        report.error(&self.span, format!("expected {expected}, found {}", self.kind())).help(help);
     }
 
     /// The string, or a diagnostic.

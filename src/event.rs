@@ -1,16 +1,15 @@
 //! One record per request, from which the audit line and the metrics are both made: they cannot disagree.
 //!
-//! The audit line is a Cloud Logging `LogEntry` with a `google.cloud.audit.AuditLog` payload
-//! (google/cloud/audit/audit_log.proto), so that tools that read Google's audit logs read ours. It never holds a
-//! token.
+//! The shapes of the audit line are in [`crate::audit`]. It never holds a token.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
-
-use crate::authn::Caller;
-use crate::catalog::{Call, PermissionRule};
+use crate::audit::{
+    AuditLog, AuthenticationInfo, AuthorizationInfo, DecidingRule, Decision, HttpRequest, LogEntry,
+    RequestAttributes, RequestMetadata, Status, UpstreamCall,
+};
+use crate::catalog::PermissionRule;
 use crate::gate::Trail;
 use crate::http::{Request, Version};
 use crate::metrics::{ALLOWED, MethodInstruments, Metrics};
@@ -67,128 +66,97 @@ impl Event<'_> {
     }
 
     /// The audit line.
-    pub fn audit_line(&self) -> String {
+    pub fn log_entry(&self) -> LogEntry<'_> {
         let call = self.trail.call.as_deref();
-        let mut payload = json!({
-            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
-            "status": self.status_proto(),
-            "authenticationInfo": self.trail.caller.as_deref().map_or_else(|| json!({}), authentication_info),
-            "requestMetadata": {
-                "callerIp": self.peer.map(|peer| peer.ip().to_string()),
-                "callerSuppliedUserAgent": self.header("user-agent"),
-                "requestAttributes": {
-                    "id": self.request_id,
-                    "time": timestamp(self.time),
-                    "method": self.request.map(|request| request.method.as_str()),
-                    "host": self.request.map(|request| request.host.as_str()),
-                    "path": self.request.map(|request| request.path.as_str()),
-                    "protocol": self.request.map(|request| protocol(request.version)),
+        let method = self.request.map(|request| request.method.as_str());
+        let ip: Option<IpAddr> = self.peer.map(|peer| peer.ip());
+        LogEntry {
+            timestamp: timestamp(self.time),
+            severity: if self.denial.is_some() { "WARNING" } else { "INFO" },
+            insert_id: self.request_id,
+            http_request: HttpRequest {
+                request_method: method,
+                status: self.status,
+                remote_ip: ip,
+                latency: seconds(self.duration),
+            },
+            proto_payload: AuditLog {
+                type_url: "type.googleapis.com/google.cloud.audit.AuditLog",
+                status: self.denial.map_or_else(Status::default, |denial| Status {
+                    code: Some(denial.reason().entry().code_number()),
+                    message: Some(denial.public_message()),
+                }),
+                authentication_info: self.trail.caller.as_deref().map_or_else(
+                    AuthenticationInfo::default,
+                    |caller| AuthenticationInfo {
+                        principal_subject: Some(caller.principal.as_str()),
+                        principal_email: caller.principal.email(),
+                    },
+                ),
+                service_name: call.map(|call| call.method.service.name.as_str()),
+                method_name: call.map(|call| call.method.name.as_str()),
+                resource_name: call.map(|call| call.resource()),
+                authorization_info: self.authorization_info(),
+                request_metadata: RequestMetadata {
+                    caller_ip: ip,
+                    caller_supplied_user_agent: self.user_agent(),
+                    request_attributes: RequestAttributes {
+                        id: self.request_id,
+                        time: timestamp(self.time),
+                        method,
+                        host: self.request.map(|request| request.host.as_str()),
+                        path: self.request.map(|request| request.path.as_str()),
+                        protocol: self.request.map(|request| protocol(request.version)),
+                    },
+                },
+                metadata: Decision {
+                    decision: if self.permit.is_some() { "ALLOWED" } else { "DENIED" },
+                    reason: self.reason(),
+                    policy_revision: self.revision,
+                    rule: self.rule(),
+                    detail: self.denial.map(Denial::detail),
+                    upstream: self.upstream.map(|(name, endpoint, duration)| UpstreamCall {
+                        name,
+                        endpoint,
+                        latency: seconds(duration),
+                    }),
                 },
             },
-            "metadata": self.decision(),
-        });
-        if let (Some(call), Some(payload)) = (call, payload.as_object_mut()) {
-            payload.insert("serviceName".to_owned(), json!(call.method.service.name));
-            payload.insert("methodName".to_owned(), json!(call.method.name));
-            payload.insert("resourceName".to_owned(), json!(call.resource()));
-            payload.insert("authorizationInfo".to_owned(), self.authorization_info(call));
         }
-        let entry = json!({
-            "timestamp": timestamp(self.time),
-            "severity": if self.denial.is_some() { "WARNING" } else { "INFO" },
-            "insertId": self.request_id,
-            "httpRequest": {
-                "requestMethod": self.request.map(|request| request.method.as_str()),
-                "status": self.status,
-                "remoteIp": self.peer.map(|peer| peer.ip().to_string()),
-                "latency": format!("{:.6}s", self.duration.as_secs_f64()),
-            },
-            "protoPayload": payload,
-        });
-        entry.to_string()
     }
 
-    /// What was decided and by which rule: `AuditLog.metadata`.
-    fn decision(&self) -> Value {
-        let mut decision = json!({
-            "decision": if self.permit.is_some() { "ALLOWED" } else { "DENIED" },
-            "reason": self.reason(),
-            "policyRevision": self.revision,
-        });
-        let rule = match self.permit.map(Permit::grant) {
-            Some(Grant::Binding(binding)) => Some(json!({
-                "role": binding.role,
-                "member": binding.member,
-                "resource": binding.resource,
-                "place": binding.place.to_string(),
-            })),
-            Some(Grant::NoPermissionAsked) => Some(json!({ "place": call_place(self.trail) })),
-            None => {
-                self.denial.and_then(Denial::deciding_rule).map(|place| json!({ "place": place.to_string() }))
-            }
-        };
-        let members = [
-            ("rule", rule),
-            ("detail", self.denial.map(|denial| json!(denial.detail()))),
-            (
-                "upstream",
-                self.upstream.map(|(name, endpoint, duration)| {
-                    json!({
-                        "name": name,
-                        "endpoint": endpoint.to_string(),
-                        "latency": format!("{:.6}s", duration.as_secs_f64()),
-                    })
-                }),
-            ),
-        ];
-        if let Some(decision) = decision.as_object_mut() {
-            for (name, value) in members {
-                if let Some(value) = value {
-                    decision.insert(name.to_owned(), value);
-                }
-            }
-        }
-        decision
-    }
-
-    /// google.rpc.Status: empty for OK, as audit logs write it.
-    fn status_proto(&self) -> Value {
-        match self.denial {
-            None => json!({}),
-            Some(denial) => json!({
-                "code": denial.reason().entry().code_number(),
-                "message": denial.public_message(),
+    /// The rule that decided: the binding that granted, the rule that asks for no permission, or what refused.
+    fn rule(&self) -> Option<DecidingRule<'_>> {
+        match self.permit.map(Permit::grant) {
+            Some(Grant::Binding(granted)) => Some(DecidingRule {
+                role: Some(&granted.role),
+                member: Some(&granted.member),
+                resource: Some(&granted.resource),
+                place: &granted.place,
             }),
+            Some(Grant::NoPermissionAsked) => {
+                self.trail.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
+            }
+            None => self.denial.and_then(Denial::deciding_rule).map(DecidingRule::at),
         }
     }
 
-    /// The permission that was asked for; `granted` is true only with a permit.
-    fn authorization_info(&self, call: &Call) -> Value {
+    /// The permission that was asked for; `granted` also where the body was refused after it.
+    fn authorization_info(&self) -> Option<[AuthorizationInfo<'_>; 1]> {
+        let call = self.trail.call.as_deref()?;
         match &call.method.permission {
-            PermissionRule::None => json!([]),
-            PermissionRule::Required(permission) => json!([{
-                "resource": call.resource(),
-                "permission": permission,
-                "granted": self.permit.is_some(),
+            PermissionRule::None => None,
+            PermissionRule::Required(permission) => Some([AuthorizationInfo {
+                resource: call.resource(),
+                permission,
+                granted: self.trail.granted,
             }]),
         }
     }
 
-    fn header(&self, name: &'static str) -> Option<&str> {
-        self.request?.headers.all(name).next()?.to_str().ok()
+    fn user_agent(&self) -> Option<&str> {
+        self.request?.headers.all("user-agent").next()?.to_str().ok()
     }
-}
-
-fn authentication_info(caller: &Caller) -> Value {
-    let mut info = json!({ "principalSubject": caller.principal.as_str() });
-    if let (Some(email), Some(info)) = (caller.principal.email(), info.as_object_mut()) {
-        info.insert("principalEmail".to_owned(), json!(email));
-    }
-    info
-}
-
-fn call_place(trail: &Trail) -> Option<String> {
-    trail.call.as_ref().map(|call| call.method.place.to_string())
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -202,4 +170,9 @@ fn protocol(version: Version) -> &'static str {
 /// RFC 3339 in UTC with microseconds.
 fn timestamp(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.6}"))
+}
+
+/// google.protobuf.Duration in JSON.
+fn seconds(duration: Duration) -> String {
+    format!("{:.6}s", duration.as_secs_f64())
 }

@@ -21,6 +21,8 @@ pub struct Trail {
     pub call: Option<Arc<Call>>,
     /// Who calls it.
     pub caller: Option<Arc<Caller>>,
+    /// Whether policy granted the permission, even if a later stage refused.
+    pub granted: bool,
 }
 
 /// Decides a request against a snapshot, at a time.
@@ -41,6 +43,7 @@ pub fn judge(
     let caller = trail.caller.as_ref();
     require_scope(caller.map(|caller| &**caller), &call.method)?;
     let permit = snapshot.policy.authorize(call, caller, now)?;
+    trail.granted = true;
     if call.method.unimplemented {
         return Err(Denial::new(
             Reason::Unimplemented,

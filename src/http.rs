@@ -10,8 +10,10 @@ pub mod headers;
 pub mod path;
 pub mod query;
 pub mod request;
+mod version;
 
 pub use self::headers::Headers;
 pub use self::path::Path;
 pub use self::query::Query;
-pub use self::request::{Framing, Host, Request, Version};
+pub use self::request::{Framing, Host, Request};
+pub use self::version::Version;

@@ -49,6 +49,7 @@ pub mod document;
 pub mod json;
 pub mod principal;
 pub mod reason;
+pub mod reload;
 pub mod signing;
 pub mod snapshot;
 

@@ -6,24 +6,28 @@
 //! [`Request`] it was parsed into. HTTP/2 connections go to Pingora's own server, whose requests are judged in
 //! [`crate::proxy`].
 
+mod connection;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
+use prometheus::IntGauge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::connection::Connection;
 use crate::config::Limits;
-use crate::http::Request;
 use crate::http::head::{Head, find_end};
+use crate::http::{Framing, Request};
 use crate::proxy::{Arrival, Proxy};
 use crate::reason::{Denial, Reason};
 use crate::respond;
@@ -72,7 +76,11 @@ impl Door {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, listener = door.name, "a connection broke off");
+                    }
+                }
                 _ = shutdown.changed() => {}
             }
         }
@@ -89,8 +97,7 @@ impl Door {
         peer: SocketAddr,
         shutdown: watch::Receiver<bool>,
     ) {
-        let open = self.gate.metrics().connections.with_label_values(&[self.name.as_str()]);
-        open.inc();
+        let _open = Open::count(self.gate.metrics().connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
@@ -101,7 +108,6 @@ impl Door {
         let mut tcp = TcpStream::from(tcp);
         tcp.set_socket_digest(digest);
         self.speak(tcp, peer, shutdown).await;
-        open.dec();
     }
 
     async fn speak(&self, mut tcp: TcpStream, peer: SocketAddr, mut shutdown: watch::Receiver<bool>) {
@@ -135,7 +141,7 @@ impl Door {
                 Err(_) => {}
             }
         }
-        self.speak_http1(Box::new(tcp), buffer, deadline, peer, shutdown).await;
+        self.speak_http1(Connection::new(tcp), buffer, deadline, peer, shutdown).await;
     }
 
     async fn speak_http2(&self, stream: Stream, mut shutdown: watch::Receiver<bool>) {
@@ -149,7 +155,7 @@ impl Door {
 
     async fn speak_http1(
         &self,
-        mut stream: Stream,
+        mut connection: Connection,
         mut buffer: BytesMut,
         first_deadline: Instant,
         peer: SocketAddr,
@@ -160,7 +166,7 @@ impl Door {
         loop {
             let read = tokio::select! {
                 biased;
-                read = self.read_head(&mut stream, &mut buffer, &mut deadline) => read,
+                read = self.read_head(&mut connection, &mut buffer, &mut deadline) => read,
                 () = turned(&mut shutdown), if !draining => {
                     // An idle connection holds no request and may end; one that has begun is still read.
                     if buffer.is_empty() {
@@ -173,24 +179,48 @@ impl Door {
             let (arrival, end) = match read {
                 HeadRead::Complete(end) => (Arrival::now(), end),
                 HeadRead::Closed => return,
-                HeadRead::Refused(denial) => return self.refuse(stream, &denial, peer).await,
+                HeadRead::Refused(denial) => return self.refuse(connection, &denial, peer).await,
             };
             let head = buffer.get(..end).unwrap_or_default();
             let request =
                 Head::parse(head, self.limits.head).and_then(|head| Request::from_head(head, Some(peer)));
             let request = match request {
                 Ok(request) => request,
-                Err(denial) => return self.refuse(stream, &denial, peer).await,
+                Err(denial) => return self.refuse(connection, &denial, peer).await,
             };
-            let mut session = ServerSession::new_http1(stream);
-            // What was read goes back in front: Pingora parses the same bytes and reads the body after them.
-            session.set_pipelined_prefix(std::mem::take(&mut buffer));
+            // Pingora parses the same bytes again, and reads the body after them: no more than that.
+            let mut shown = std::mem::take(&mut buffer);
+            let body = match request.framing {
+                Framing::None => Some(0),
+                Framing::Length(length) => Some(length),
+                Framing::Chunked | Framing::Stream(_) => None,
+            };
+            if let Some(length) = body {
+                let request_end =
+                    usize::try_from(length).map_or(usize::MAX, |length| end.saturating_add(length));
+                if shown.len() > request_end {
+                    buffer = shown.split_off(request_end);
+                }
+                connection.allow(Some(length.saturating_sub((shown.len() - end) as u64)));
+            } else {
+                connection.allow(None);
+            }
+            let exchange = self.gate.begin(arrival, request, connection.allowance());
+            let is_http10 = exchange.is_http10();
+            let mut session = ServerSession::new_http1(Box::new(connection));
+            session.set_pipelined_prefix(shown);
             session.set_read_timeout(Some(self.limits.body_timeout));
+            session.set_write_timeout(Some(self.limits.body_timeout));
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
-            session.set_connection_user_context(Some(Box::new((arrival, request))));
-            let served = self.proxy.process_new_http(session, &shutdown).await;
-            match served {
-                Some(reusable) if !*shutdown.borrow() => (stream, _) = reusable.consume(),
+            // RFC 9110, section 15.2: not to a client that does not know them.
+            session.set_ignore_info_resp(is_http10);
+            session.set_connection_user_context(Some(Box::new(exchange)));
+            let Some(reusable) = self.proxy.process_new_http(session, &shutdown).await else {
+                return;
+            };
+            let (stream, _) = reusable.consume();
+            match stream.into_any().downcast::<Connection>() {
+                Ok(returned) if !*shutdown.borrow() => connection = *returned,
                 _ => return,
             }
             deadline = None;
@@ -201,12 +231,18 @@ impl Door {
     /// at the start of a connection. Can be cancelled and called again.
     async fn read_head(
         &self,
-        stream: &mut Stream,
+        connection: &mut Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
     ) -> HeadRead {
         let mut scanned = 0;
+        let first = deadline.is_some();
         loop {
+            // RFC 9112, section 2.2: some clients end a request's body with a CRLF that belongs to nothing.
+            while !first && buffer.starts_with(b"\r\n") {
+                buffer.advance(2);
+                scanned = 0;
+            }
             if let Some(end) = find_end(buffer, scanned) {
                 return HeadRead::Complete(end);
             }
@@ -218,7 +254,7 @@ impl Door {
             }
             scanned = buffer.len();
             let until = deadline.unwrap_or_else(|| Instant::now() + self.limits.idle_timeout);
-            match tokio::time::timeout_at(until.into(), stream.read_buf(buffer)).await {
+            match tokio::time::timeout_at(until.into(), connection.read_head(buffer)).await {
                 Ok(Ok(0) | Err(_)) => return HeadRead::Closed,
                 Ok(Ok(_)) => {
                     deadline.get_or_insert_with(|| Instant::now() + self.limits.head_timeout);
@@ -235,25 +271,26 @@ impl Door {
     }
 
     /// Answers a head that is no request, records it, and closes.
-    async fn refuse(&self, mut stream: Stream, denial: &Denial, peer: SocketAddr) {
+    async fn refuse(&self, mut connection: Connection, denial: &Denial, peer: SocketAddr) {
         let arrival = Arrival::now();
         let message = respond::answer(denial, &arrival.request_id).to_http1();
         let sent = async {
-            stream.write_all(&message).await?;
-            stream.flush().await
+            connection.write_all(&message).await?;
+            connection.flush().await
         };
         let status = match tokio::time::timeout(self.limits.head_timeout, sent).await {
             Ok(Ok(())) => denial.reason().entry().status,
             _ => 0,
         };
         self.gate.record_refused_head(&arrival, denial, peer, status);
-        if stream.shutdown().await.is_ok() {
+        if AsyncWriteExt::shutdown(&mut connection).await.is_ok() {
+            connection.allow(None);
             let mut rest = BytesMut::with_capacity(4096);
             let mut seen = 0;
             let linger = async {
                 while seen < LINGER_BYTES {
                     rest.clear();
-                    match stream.read_buf(&mut rest).await {
+                    match connection.read_buf(&mut rest).await {
                         Ok(0) | Err(_) => break,
                         Ok(length) => seen += length,
                     }
@@ -262,6 +299,22 @@ impl Door {
             // Whether the client stops in time or not, the connection is over.
             let _ = tokio::time::timeout(LINGER, linger).await;
         }
+    }
+}
+
+/// Counts a connection as open for as long as it lives, however it ends.
+struct Open(IntGauge);
+
+impl Open {
+    fn count(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -190,6 +190,11 @@ impl Metrics {
         self.policy_reload_timestamp.with_label_values::<&str>(&[]).set(seconds(loaded_at));
     }
 
+    /// Says that the files on disk are not the policy in force.
+    pub fn policy_refused(&self) {
+        self.policy_reload_successful.set(0);
+    }
+
     /// The text that Prometheus reads. Key sets are asked for their state now.
     ///
     /// # Errors

@@ -4,11 +4,16 @@
 //! request that goes there is rebuilt from the judged one. Upstream headers leave before Pingora's own body filter
 //! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
 
+mod allowance;
 mod exchange;
+mod failure;
+mod http2;
 
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -18,13 +23,16 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
+use self::failure::{denial_of, is_timeout, unreadable};
+use self::http2::request_of_http2;
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
 use crate::gate::{self, Trail};
+use crate::http::Request;
 use crate::http::body::{self, Intake};
-use crate::http::{Headers, Request};
 use crate::metrics::{MethodInstruments, Metrics};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
@@ -38,14 +46,15 @@ use crate::upstream::rewrite::{OutgoingBody, outgoing};
 pub struct Live {
     /// The snapshot in force.
     pub snapshot: Snapshot,
+    upstreams: Upstreams,
     instruments: Vec<MethodInstruments>,
 }
 
 impl Live {
-    /// A snapshot with its instruments.
-    pub fn new(snapshot: Snapshot, metrics: &Metrics) -> Self {
+    /// A snapshot with the upstreams that its services name, and its instruments.
+    pub fn new(snapshot: Snapshot, upstreams: Upstreams, metrics: &Metrics) -> Self {
         let instruments = metrics.instruments(&snapshot);
-        Self { snapshot, instruments }
+        Self { snapshot, upstreams, instruments }
     }
 }
 
@@ -56,25 +65,20 @@ pub struct Proxy(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     live: ArcSwap<Live>,
-    upstreams: Upstreams,
     limits: Limits,
     audit: Audit,
     metrics: Arc<Metrics>,
+    draining: AtomicBool,
 }
 
 /// How much of a refused HTTP/1 body is read so that a reset does not overtake the answer.
 const DRAIN_BYTES: usize = 256 * 1024;
 
 impl Proxy {
-    /// A proxy that decides by `live` and forwards to `upstreams`.
-    pub fn new(
-        live: Live,
-        upstreams: Upstreams,
-        limits: Limits,
-        audit: Audit,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self(Arc::new(Inner { live: ArcSwap::from_pointee(live), upstreams, limits, audit, metrics }))
+    /// A proxy that decides and forwards by `live`.
+    pub fn new(live: Live, limits: Limits, audit: Audit, metrics: Arc<Metrics>) -> Self {
+        let live = ArcSwap::from_pointee(live);
+        Self(Arc::new(Inner { live, limits, audit, metrics, draining: AtomicBool::new(false) }))
     }
 
     /// The instruments.
@@ -85,6 +89,21 @@ impl Proxy {
     /// The snapshot in force.
     pub fn live(&self) -> Arc<Live> {
         self.0.live.load_full()
+    }
+
+    /// Puts another snapshot in force and gives back the one that was. Requests under way keep theirs.
+    pub fn swap(&self, live: Live) -> Arc<Live> {
+        self.0.live.swap(Arc::new(live))
+    }
+
+    /// From here on, answers tell clients to come back on another connection.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// The exchange of a request whose head the door has parsed.
+    pub fn begin(&self, arrival: Arrival, request: Request, allowance: Allowance) -> Exchange {
+        Exchange::begun(self.clone(), arrival, request, allowance)
     }
 
     /// Records a head that never became a request.
@@ -110,26 +129,31 @@ impl Proxy {
 
     fn record(&self, live: &Live, event: &Event<'_>) {
         event.observe(&self.0.metrics, &live.instruments);
-        self.0.audit.write(event.audit_line());
+        self.0.audit.record(&event.log_entry());
     }
 
     /// Judges the request and takes in its body, or says why not.
     async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
         if exchange.request.is_none() {
-            exchange.request = Some(request_of_http2(session)?);
+            exchange.request = Some(request_of_http2(session, self.0.limits)?);
         }
         let Exchange { request: Some(request), live, arrival, trail, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
-        let judging = std::time::Instant::now();
+        let judging = Instant::now();
         let judged = gate::judge(request, &live.snapshot, arrival.time, trail);
         self.0.metrics.judge_duration.observe(judging.elapsed().as_secs_f64());
         let permit = judged?;
 
-        let taking = std::time::Instant::now();
+        let taking = Instant::now();
         let body = self.take_body(session, request, &permit).await;
         self.0.metrics.body_duration.observe(taking.elapsed().as_secs_f64());
         exchange.body = body?;
+        if exchange.body.is_some() {
+            exchange.body_ended();
+        } else {
+            exchange.pass_until = Some(Instant::now() + self.0.limits.body_timeout);
+        }
         exchange.permit = Some(permit);
         Ok(())
     }
@@ -142,14 +166,19 @@ impl Proxy {
         permit: &Permit,
     ) -> Result<Option<Bytes>, Denial> {
         let call = permit.call();
-        let limit = match body::plan(request, call, self.0.limits.body)? {
+        let plan = body::plan(request, call, self.0.limits.body)?;
+        if plan != Intake::Nothing && request.expects_continue() {
+            session.write_continue_response().await.map_err(|error| unreadable(&error))?;
+        }
+        let limit = match plan {
             Intake::Nothing => return Ok(Some(Bytes::new())),
             Intake::Pass { .. } => return Ok(None),
             Intake::Collect { limit } => limit,
         };
-        if request.expects_continue() {
-            session.write_continue_response().await.map_err(|error| unreadable(&error))?;
-        }
+        // Where a body that cannot be read to its end would have ended, nobody knows: unless it is, the connection
+        // ends with the answer. Pingora calls such a body done.
+        let keepalive = session.get_keepalive();
+        session.set_keepalive(None);
         // Pingora sends a body that was read before the upstream was chosen only from this buffer.
         session.enable_retry_buffering();
         let collect = async {
@@ -164,12 +193,13 @@ impl Proxy {
         };
         let collected = tokio::time::timeout(self.0.limits.body_timeout, collect)
             .await
-            .unwrap_or_else(|_| Err(Denial::new(Reason::BodyTimeout, "the body did not end in time")));
-        if collected.is_err() && !session.is_http2() {
-            // Pingora calls a body that it cannot read done, and would look for the next request behind it.
-            session.set_keepalive(None);
+            .map_err(|_| Denial::new(Reason::BodyTimeout, "the body did not end in time"))??;
+        if !session.is_body_done() {
+            // HTTP/2 trailers: nothing that a method's body rule speaks of, and Pingora would send the body again.
+            return Err(Denial::new(Reason::RequestMalformed, "the request has trailers").told());
         }
-        body::settle(&collected?, call).map(Some)
+        session.set_keepalive(keepalive);
+        body::settle(&collected, call).map(Some)
     }
 
     /// Writes the answer to a refused request.
@@ -201,7 +231,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.0.live.load_full())
+        Exchange::new(self.clone())
     }
 
     /// The door hands over what it has parsed; every HTTP/1 request comes this way.
@@ -211,10 +241,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         handed_over: Box<dyn Any + Send + Sync>,
     ) {
-        if let Ok(parsed) = handed_over.downcast::<(Arrival, Request)>() {
-            let (arrival, request) = *parsed;
-            exchange.arrival = arrival;
-            exchange.request = Some(request);
+        if let Ok(begun) = handed_over.downcast::<Exchange>() {
+            *exchange = *begun;
         }
     }
 
@@ -234,7 +262,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
         let permit = exchange.permit.as_ref().ok_or_else(no_permit)?;
-        match self.0.upstreams.choose(permit, exchange.failed) {
+        match exchange.live.upstreams.choose(permit, exchange.failed) {
             Ok(endpoint) => {
                 exchange.ask(&endpoint);
                 Ok(Box::new(endpoint.into_peer()))
@@ -252,6 +280,8 @@ impl ProxyHttp for Proxy {
         outgoing_header: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.body_sent = false;
+        exchange.passed = 0;
         let (Some(permit), Some(request)) = (&exchange.permit, &exchange.request) else {
             return Err(no_permit());
         };
@@ -273,39 +303,63 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// An upgrade that nobody asked for is no answer: what follows it would not be HTTP (RFC 9110, section 15.2.2).
-    async fn upstream_response_filter(
-        &self,
-        _session: &mut Session,
-        answer: &mut ResponseHeader,
-        _exchange: &mut Exchange,
-    ) -> Result<()> {
-        if answer.status == ::http::StatusCode::SWITCHING_PROTOCOLS {
-            return Err(
-                Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade that nobody asked for").into_up()
-            );
-        }
-        Ok(())
-    }
-
     async fn request_body_filter(
         &self,
         _session: &mut Session,
         chunk: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
         match &exchange.body {
-            // What was judged is what is sent, whatever Pingora's buffer holds.
-            Some(judged) => *chunk = (!judged.is_empty()).then(|| judged.clone()),
+            // What was judged is what is sent, once, whatever Pingora's buffer holds.
+            Some(judged) => {
+                let first = !std::mem::replace(&mut exchange.body_sent, true);
+                *chunk = (first && !judged.is_empty()).then(|| judged.clone());
+            }
             None => {
                 exchange.passed += chunk.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                if exchange.passed > self.0.limits.body.stream {
-                    let denial = Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound").told();
-                    exchange.denial = Some(denial);
-                    return Err(Error::explain(ErrorType::HTTPStatus(413), "the body grew beyond its bound"));
-                }
+                let denial = if exchange.passed > self.0.limits.body.stream {
+                    Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound").told()
+                } else if exchange.pass_until.is_some_and(|until| Instant::now() > until) {
+                    Denial::new(Reason::BodyTimeout, "the body did not end in time")
+                } else {
+                    if end_of_stream {
+                        exchange.body_ended();
+                    }
+                    return Ok(());
+                };
+                let status = denial.reason().entry().status;
+                exchange.denial = Some(denial);
+                return Err(Error::explain(ErrorType::HTTPStatus(status), "the body is refused").into_down());
             }
+        }
+        Ok(())
+    }
+
+    /// What no request of ours can have asked for is not an answer.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        match response.status.as_u16() {
+            101 => {
+                Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switched protocols").into_up())
+            }
+            100..=599 => Ok(()),
+            _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream's status is none").into_up()),
+        }
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        _response: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        if self.0.draining.load(Ordering::Acquire) {
+            session.set_keepalive(None);
         }
         Ok(())
     }
@@ -318,9 +372,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.count_failure(&self.0.metrics, "connect");
+        exchange.count_failure("connect");
         let retry = exchange.failed.is_none()
-            && exchange.permit.as_ref().is_some_and(|permit| self.0.upstreams.has_alternative(permit));
+            && exchange.permit.as_ref().is_some_and(|permit| exchange.live.upstreams.has_alternative(permit));
         if retry {
             exchange.failed = exchange.endpoint();
         }
@@ -332,20 +386,20 @@ impl ProxyHttp for Proxy {
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
-        _session: &mut Session,
+        session: &mut Session,
         mut error: Box<Error>,
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
         if *error.esource() == ErrorSource::Upstream {
             let kind = if is_timeout(error.etype()) { "timeout" } else { "invalid" };
-            exchange.count_failure(&self.0.metrics, kind);
+            exchange.count_failure(kind);
         }
         let safe = exchange
             .request
             .as_ref()
             .is_some_and(|request| matches!(request.method, ::http::Method::GET | ::http::Method::HEAD));
-        if safe {
+        if safe && !session.as_ref().retry_buffer_truncated() {
             error.retry.decide_reuse(reused);
         } else {
             error.set_retry(false);
@@ -359,19 +413,16 @@ impl ProxyHttp for Proxy {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let denial = exchange.denial.take().or_else(|| denial_of(error));
+        let denial = exchange.denial.take().unwrap_or_else(|| denial_of(error));
         let mut error_code = 0;
-        if let Some(denial) = denial {
-            let untouched = session.response_written().is_none();
-            if untouched {
-                session.set_keepalive(None);
-                match self.refuse(session, exchange, &denial).await {
-                    Ok(()) => error_code = denial.reason().entry().status,
-                    Err(error) => tracing::debug!(%error, "the answer could not be sent"),
-                }
+        if denial.reason() != Reason::ClientClosed && session.response_written().is_none() {
+            session.set_keepalive(None);
+            match self.refuse(session, exchange, &denial).await {
+                Ok(()) => error_code = denial.reason().entry().status,
+                Err(error) => tracing::debug!(%error, "the answer could not be sent"),
             }
-            exchange.denial = Some(denial);
         }
+        exchange.denial = Some(denial);
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
@@ -381,88 +432,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        if exchange.denial.is_none()
-            && let Some(error) = error
-            && let Some(denial) = denial_of(error)
-        {
-            exchange.denial = Some(denial);
+        if exchange.denial.is_none() {
+            exchange.denial = error.map(denial_of);
         }
-        let live = exchange.live.clone();
-        self.record(
-            &live,
-            &Event {
-                time: exchange.arrival.time,
-                duration: exchange.arrival.instant.elapsed(),
-                request_id: &exchange.arrival.request_id,
-                revision: &live.snapshot.revision,
-                request: exchange.request.as_ref(),
-                peer: exchange.peer(session),
-                trail: &exchange.trail,
-                permit: exchange.permit.as_ref(),
-                denial: exchange.denial.as_ref(),
-                status: session.response_written().map_or(0, |response| response.status.as_u16()),
-                upstream: exchange.asked(),
-            },
-        );
+        let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
+        exchange.record(peer, session.response_written().map_or(0, |response| response.status.as_u16()));
     }
-}
-
-/// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
-fn request_of_http2(session: &Session) -> Result<Request, Denial> {
-    if !session.is_http2() {
-        return Err(Denial::new(Reason::Internal, "an HTTP/1 request came past the door"));
-    }
-    let header = session.req_header();
-    let mut headers = Headers::with_capacity(header.headers.len());
-    for (name, value) in &header.headers {
-        headers.push(name.clone(), value.clone());
-    }
-    let authority = header.uri.authority().map(|authority| authority.as_str());
-    let target = header.uri.path_and_query().map_or("", |target| target.as_str());
-    let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
-    Request::from_http2(header.method.clone(), authority, target, headers, peer)
-}
-
-/// What the client is told of a failure behind the gate; `None` where the client itself is gone.
-fn denial_of(error: &Error) -> Option<Denial> {
-    let detail = error.to_string();
-    let reason = match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::H1Error) => {
-            Reason::RequestMalformed
-        }
-        (ErrorSource::Downstream, _) => return None,
-        (ErrorSource::Upstream, kind) if is_connect(kind) => Reason::UpstreamUnavailable,
-        (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
-        (ErrorSource::Upstream, _) => Reason::UpstreamInvalid,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
-    };
-    Some(Denial::new(reason, detail))
-}
-
-fn is_timeout(kind: &ErrorType) -> bool {
-    matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
-}
-
-fn is_connect(kind: &ErrorType) -> bool {
-    matches!(
-        kind,
-        ErrorType::ConnectTimedout
-            | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::HandshakeError
-            | ErrorType::TLSHandshakeFailure
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::InvalidCert
-            | ErrorType::SocketError
-            | ErrorType::BindError
-    )
-}
-
-fn unreadable(error: &Error) -> Denial {
-    // Pingora's own timeout, of a single read, may be the first of the two to tell.
-    let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
-    Denial::new(reason, format!("the body could not be read: {error}"))
 }
 
 /// Nothing goes upstream without a permit; that one is missing here is a fault of ours.

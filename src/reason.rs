@@ -127,6 +127,10 @@ reasons! {
     UpstreamTimeout = 504 "DEADLINE_EXCEEDED" "UPSTREAM_TIMEOUT" OPGATE None "Deadline expired before operation could complete.";
     /// The backend answered something that is not HTTP, or broke off.
     UpstreamInvalid = 502 "UNAVAILABLE" "UPSTREAM_INVALID" OPGATE None "The service sent an invalid response.";
+    /// The client went away before it had its answer.
+    ClientClosed = 499 "CANCELLED" "CLIENT_CLOSED_REQUEST" OPGATE None "The client closed the request.";
+    /// The gate ended the request: its grace period was over, or it failed.
+    CutOff = 503 "UNAVAILABLE" "REQUEST_CUT_OFF" OPGATE None "The service is currently unavailable.";
     /// A fault of our own: refused, since what cannot be decided is denied.
     Internal = 500 "INTERNAL" "INTERNAL" OPGATE None "Internal error.";
 }
@@ -135,6 +139,7 @@ impl Entry {
     /// The number of [`Entry::code`] (google/rpc/code.proto), as `google.rpc.Status.code` holds it.
     pub fn code_number(&self) -> u8 {
         match self.code {
+            "CANCELLED" => 1,
             "INVALID_ARGUMENT" => 3,
             "DEADLINE_EXCEEDED" => 4,
             "NOT_FOUND" => 5,

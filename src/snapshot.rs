@@ -30,16 +30,31 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Loads what a checked configuration names. Usable only if the report has no error.
-    pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
+    /// Fetched keys of issuers that did not change are taken over from `previous`.
+    pub fn load(
+        config: &Config,
+        now: SystemTime,
+        previous: Option<&Authenticator>,
+        report: &mut Report,
+    ) -> Option<Self> {
         let directory = &config.policy_directory;
+        let mut authn = load_authn(config, now, report);
+        if let (Some(authn), Some(previous)) = (&mut authn, previous) {
+            authn.take_over(previous);
+        }
+        if report.is_fatal() && !directory.is_dir() {
+            // Told with the configuration: everything else about the tree would only repeat that.
+            return None;
+        }
         let catalog = Catalog::load(&directory.join("services"), &config.services, report);
         let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
         let policy = Policy::load(directory, &permissions, report);
-        let authn = load_authn(config, now, report);
         let revision = match revision(directory) {
             Ok(revision) => revision,
             Err((path, error)) => {
-                report.file_error(&path, format!("cannot read it: {error}"));
+                report
+                    .file_error(&path, format!("cannot read it: {error}"))
+                    .help("the policy tree may hold only what the user that opgate runs as can read");
                 return None;
             }
         };

@@ -133,9 +133,11 @@ impl Call {
     /// resource than the one that was judged. `bookId`, `book_id` and `BookID` are one field here, since proto JSON
     /// reads the first two alike and some JSON libraries all three.
     pub fn binds_query_key(&self, key: &str) -> bool {
-        self.bindings
-            .iter()
-            .any(|(field, _)| steps(field).zip(steps(key)).all(|(left, right)| left.eq(right)))
+        key.contains(char::is_alphanumeric)
+            && self
+                .bindings
+                .iter()
+                .any(|(field, _)| steps(field).zip(steps(key)).all(|(left, right)| left.eq(right)))
     }
 
     /// The path variables that a JSON body could set once more, as the body would spell them: the steps into the
@@ -151,9 +153,10 @@ impl Call {
     }
 }
 
-/// The steps of a field path (`a.b`, `a[b]`), each without its underscores and in lower case.
+/// The steps of a field path (`a.b`, `a[b]`), each its letters and digits alone, in lower case: some servers strip
+/// blanks and `$` from a key, others fold `_` and case. A step of nothing is none.
 fn steps(path: &str) -> impl Iterator<Item = impl Iterator<Item = char>> {
-    path.split(['.', '[']).map(|step| {
-        step.chars().filter(|letter| !matches!(letter, '_' | ']')).map(|letter| letter.to_ascii_lowercase())
+    path.split(['.', '[']).filter(|step| step.contains(char::is_alphanumeric)).map(|step| {
+        step.chars().filter(|letter| letter.is_alphanumeric()).map(|letter| letter.to_ascii_lowercase())
     })
 }

@@ -280,10 +280,8 @@ fn read_template(node: &Node, report: &mut Report) -> Option<(Template, Span)> {
         Ok(template) => Some((template, span_within(node, text, 0..text.len()))),
         Err(error) => {
             let span = span_within(node, text, error.range.clone());
-            let diagnostic = report.error(&span, error.message);
-            if let Some(help) = error.help {
-                diagnostic.help(help);
-            }
+            let shape = "a template looks like `/v1/{name=projects/*/locations/*}/operations:verb`";
+            report.error(&span, error.message).help(error.help.unwrap_or(shape));
             None
         }
     }

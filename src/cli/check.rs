@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{ConfigArgs, INVALID, Output, print, print_report};
+use super::{ConfigArgs, INVALID, Output, counted, print, print_report};
 use crate::catalog;
 use crate::clock;
 use crate::config::Override;
@@ -71,12 +71,12 @@ fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
     let summary = catalog::load_service_file(path, report)?;
     Some(Found {
         text: format!(
-            "{} is valid: {} with {} HTTP rules, {} bindings, {} scopes\n",
+            "{} is valid: {} with {}, {}, {}\n",
             path.display(),
             summary.name,
-            summary.rules,
-            summary.bindings,
-            summary.scopes.len(),
+            counted(summary.rules, "HTTP rule"),
+            counted(summary.bindings, "binding"),
+            counted(summary.scopes.len(), "scope"),
         ),
         json: json!({
             "service": summary.name,
@@ -88,9 +88,9 @@ fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
 }
 
 fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
-    let config = args.load(report)?;
+    let config = args.origin().load(report)?;
     // A policy tree that is read with a broken config still has mistakes worth reporting.
-    let snapshot = Snapshot::load(&config, clock::now(), report)?;
+    let snapshot = Snapshot::load(&config, clock::now(), None, report)?;
     let unexposed: Vec<String> = snapshot
         .catalog
         .unexposed()
@@ -103,12 +103,12 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
     Some(Found {
         text: format!(
-            "{}{} is valid: {} methods of {} exposed, {} bindings, policy revision {}\n",
+            "{}{} is valid: {} of {} exposed, {}, policy revision {}\n",
             unexposed.concat(),
             args.config.display(),
-            methods.len(),
+            counted(methods.len(), "method"),
             services.join(", "),
-            snapshot.policy.counts().bindings,
+            counted(snapshot.policy.counts().bindings, "binding"),
             snapshot.revision,
         ),
         json: json!({

@@ -1,5 +1,6 @@
 //! `opgate run`: the gate, from files to open doors and to the last answered request.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -19,11 +21,12 @@ use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::audit::Audit;
 use crate::clock;
-use crate::config::{Config, Telemetry};
+use crate::config::{Config, Origin, Telemetry};
 use crate::diagnostic::Report;
 use crate::listener::Door;
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
+use crate::reload::Reloader;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
 
@@ -40,8 +43,9 @@ pub struct Args {
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
-    let config = args.config.load(&mut report);
-    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
+    let origin = args.config.origin();
+    let config = origin.load(&mut report);
+    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
     if !report.diagnostics().is_empty() {
         print_report(&report);
     }
@@ -55,7 +59,7 @@ pub fn run(args: &Args) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(config, snapshot, args.addresses_file.as_deref())),
+        Ok(runtime) => runtime.block_on(serve(args, origin, config, snapshot)),
         Err(error) => Err(error.into()),
     };
     match served {
@@ -74,26 +78,31 @@ enum Failure {
     Io(#[from] std::io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("cannot open the audit log: {0}")]
-    Audit(std::io::Error),
+    #[error("cannot open the audit log ({output}): {source}")]
+    Audit { output: String, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
     AddressesFile { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>) -> Result<(), Failure> {
+async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
-    let audit = Audit::open(&config.audit, metrics.audit_dropped.clone()).map_err(Failure::Audit)?;
+    let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
+        .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
     let upstreams = Upstreams::new(&config.upstreams)?;
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
-    let proxy = Proxy::new(Live::new(snapshot, &metrics), upstreams, config.limits, audit, metrics);
+    // Before anything is waited for: a gate that waits for its issuer can be stopped.
+    let stop = StopSignals::listen()?;
+    let live = Live::new(snapshot, upstreams, &metrics);
+    let proxy = Proxy::new(live, config.limits, audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     let admin_listener = bind(config.admin).await?;
     let admin_address = admin_listener.local_addr()?;
-    let admin = Admin::new(proxy.clone());
+    let reloader = Reloader::new(origin, &config, proxy.clone());
+    let admin = Admin::new(proxy.clone(), reloader.last_failure());
     let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
 
     // Sockets first: a port that is taken is told before keys are waited for.
@@ -102,7 +111,7 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
         listeners.push((listener, bind(listener.address).await?));
     }
     authn.load_keys().await;
-    tokio::spawn(authn.run_refresh(turned(shutdown.clone())));
+    let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut addresses = Vec::new();
@@ -115,24 +124,32 @@ async fn serve(config: Config, snapshot: Snapshot, addresses_file: Option<&Path>
         doors.spawn(door.serve(listener, shutdown.clone()));
     }
     tracing::info!(address = %admin_address, "admin listening");
-    if let Some(path) = addresses_file {
-        wait_until_ready(&admin, shutdown.clone()).await;
-        let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
-        announce(path, &content)
-            .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
+    let announced = async {
+        if let Some(path) = &args.addresses_file {
+            wait_until_ready(&admin).await;
+            let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
+            announce(path, &content)
+                .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = stop.received() => {}
+        failed = announced => return failed,
     }
-
-    wait_for_signal().await?;
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
+    proxy.drain();
     let _ = shut_down.send(true);
-    app.http_cleanup().await;
     while doors.join_next().await.is_some() {}
+    // Not before: Pingora would drop requests that it has not begun to parse.
+    app.http_cleanup().await;
+    reload_task.abort();
     admin_task.abort();
     Ok(())
 }
 
-/// Pingora's side of the proxy. One retry at most: the second attempt of [`Proxy::fail_to_connect`].
+/// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
 fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
     let mut options = HttpServerOptions::default();
@@ -142,6 +159,9 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     options.allow_connect_method_proxying = true;
     let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
     app.server_options = Some(options);
+    let mut http2 = default_h2_options();
+    http2.max_header_list_size(u32::try_from(config.limits.head.bytes).unwrap_or(u32::MAX));
+    app.h2_options = Some(http2);
     app.handle_init_modules();
     app
 }
@@ -150,8 +170,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|source| Failure::Listen { address, source })
 }
 
-async fn wait_until_ready(admin: &Admin, shutdown: watch::Receiver<bool>) {
-    while !admin.unready().is_empty() && !*shutdown.borrow() {
+async fn wait_until_ready(admin: &Admin) {
+    while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -164,26 +184,39 @@ fn announce(path: &Path, content: &serde_json::Value) -> std::io::Result<()> {
     std::fs::rename(&partial, path)
 }
 
-/// Done when `shutdown` turns true, or nobody can turn it any more.
-async fn turned(mut shutdown: watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// The operator's log goes to standard error; standard output is the audit log's by default.
 fn start_log(telemetry: &Telemetry) {
     // The filter was checked with the configuration.
-    let filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let mut filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Pingora calls it an error when an idle connection is taken a moment too early; it opens another one.
+    if !telemetry.log.contains("pingora")
+        && let Ok(directive) = "pingora_core::connectors=off".parse()
+    {
+        filter = filter.add_directive(directive);
+    }
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = if telemetry.json { builder.json().try_init() } else { builder.try_init() };
     if let Err(error) = started {
         complain(&format!("opgate: the log could not be started: {error}\n"));

@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::{FAILED, INVALID, complain, print, print_report};
+use crate::clock;
+use crate::config::parse_duration;
 use crate::diagnostic::Report;
 use crate::signing::{Algorithm, SigningError, SigningKey};
 
@@ -44,7 +46,7 @@ pub struct Args {
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// How long it is good for, with its unit: 90s, 10m, 1h, 7d
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = lifetime)]
     expires_in: Duration,
     /// Another claim, or another value for one of the above; can be repeated
     #[arg(long = "claim", value_name = "NAME=JSON", value_parser = claim)]
@@ -58,9 +60,7 @@ pub fn run(args: Args) -> ExitCode {
         print_report(&report);
         return ExitCode::from(INVALID);
     };
-    #[expect(clippy::disallowed_methods, reason = "a command reads the clock")]
-    let now = SystemTime::now();
-    match key.sign(&args.claims(now)) {
+    match key.sign(&args.claims(clock::now())) {
         Ok(token) => {
             print(&format!("{token}\n"));
             ExitCode::SUCCESS
@@ -177,7 +177,9 @@ fn create(path: &Path, mode: u32, report: &mut Report) -> Option<File> {
             None
         }
         Err(error) => {
-            report.file_error(path, format!("cannot create the file: {error}"));
+            report
+                .file_error(path, format!("cannot create the file: {error}"))
+                .help("its directory has to exist and be yours to write to");
             None
         }
     }
@@ -199,17 +201,11 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-    let parsed = UNITS.iter().find_map(|(unit, seconds)| {
-        let number = text.strip_suffix(unit)?;
-        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(*seconds)
-    });
-    match parsed {
-        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected a whole number above zero with its unit: 90s, 10m, 1h, 7d".to_owned()),
-    }
+/// A lifetime: times in claims are whole seconds here (RFC 7519, section 2, "NumericDate").
+fn lifetime(text: &str) -> Result<Duration, String> {
+    parse_duration(text).filter(|duration| duration.subsec_nanos() == 0).ok_or_else(|| {
+        "expected a whole number of seconds above zero with its unit: 90s, 10m, 1h, 7d".to_owned()
+    })
 }
 
 #[cfg(test)]

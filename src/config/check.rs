@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::location::located;
 use super::scalars::{duration, size};
 use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource};
@@ -280,7 +281,7 @@ fn keys(
     };
     let file = text(&mut fields, "file", report);
     let url = text(&mut fields, "url", report);
-    let ca = text(&mut fields, "ca", report).map(|path| base.join(path));
+    let ca = text(&mut fields, "ca", report).map(|path| located(base, &path));
     let mut refresh = KeySource::DEFAULT_REFRESH;
     let mut max_stale = KeySource::DEFAULT_MAX_STALE;
     set(&mut fields, "refresh", &mut refresh, duration, report);
@@ -288,10 +289,12 @@ fn keys(
     let span = fields.span().clone();
     fields.finish(report);
     match (file, url) {
-        (Some(file), None) => Some(KeySource::File(base.join(file))),
+        (Some(file), None) => Some(KeySource::File(located(base, &file))),
         (None, Some(url)) => Some(KeySource::Url { url, refresh, max_stale, ca }),
         (None, None) | (Some(_), Some(_)) => {
-            report.error(&span, "`keys` needs either `file` or `url`");
+            report
+                .error(&span, "`keys` needs either `file` or `url`")
+                .help("a file holds the keys themselves; a URL is fetched again as `refresh` says");
             None
         }
     }
@@ -299,7 +302,9 @@ fn keys(
 
 fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
     let mut algorithms = Vec::new();
-    for (text, item) in node.strings(report) {
+    let items = node.strings(report);
+    let none_written = items.is_empty();
+    for (text, item) in items {
         match text.parse::<Algorithm>() {
             Ok(algorithm) => algorithms.push(algorithm),
             Err(error) => {
@@ -309,14 +314,15 @@ fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
             }
         }
     }
-    algorithms
+    // A list that is empty only for want of a good item has been told of.
+    if algorithms.is_empty() && !none_written { Algorithm::DEFAULT.to_vec() } else { algorithms }
 }
 
 fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
     let mut fields = node.fields("`policy`", Spelling::Exact, report)?;
     let directory = fields.required("directory", report);
     let path = directory.and_then(|node| {
-        let path = base.join(node.string(report)?);
+        let path = located(base, node.string(report)?);
         if !path.is_dir() {
             report
                 .error(&node.span, format!("there is no directory `{}`", path.display()))
@@ -331,10 +337,18 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
 fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
     let mut limits = Limits::default();
-    let bytes =
-        |node: &Node, report: &mut Report| size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = |node: &Node, report: &mut Report| {
+        let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
+        at_most(bytes, 1 << 20, node, report)
+    };
     set(&mut fields, "head_bytes", &mut limits.head.bytes, bytes, report);
-    set(&mut fields, "head_fields", &mut limits.head.fields, count, report);
+    set(
+        &mut fields,
+        "head_fields",
+        &mut limits.head.fields,
+        |node, report| at_most(count(node, report), 256, node, report),
+        report,
+    );
     set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
     set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
     set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
@@ -343,6 +357,14 @@ fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     set(&mut fields, "grace_period", &mut limits.grace_period, duration, report);
     fields.finish(report);
     Some(limits)
+}
+
+/// Refuses what is beyond Pingora's own bounds: it would answer such heads by itself.
+fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
+    if value.is_some_and(|value| value > most) {
+        report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));
+    }
+    value
 }
 
 /// A size that a body may have that is held whole before it is sent.
@@ -361,7 +383,7 @@ fn audit(node: &Node, base: &Path, report: &mut Report) -> Option<AuditOutput> {
     let output = fields.required_string("output", report).map(|text| match text {
         "stdout" => AuditOutput::Stdout,
         "stderr" => AuditOutput::Stderr,
-        path => AuditOutput::File(base.join(path)),
+        path => AuditOutput::File(located(base, path)),
     });
     fields.finish(report);
     output
@@ -391,7 +413,7 @@ fn count(node: &Node, report: &mut Report) -> Option<usize> {
     let value = node.integer(report)?;
     let value = usize::try_from(value).ok().filter(|value| (1..=4096).contains(value));
     if value.is_none() {
-        report.error(&node.span, "expected a number from 1 to 4096");
+        report.error(&node.span, "expected a number from 1 to 4096").help("leave it out for the default");
     }
     value
 }
@@ -411,8 +433,8 @@ fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> O
     let text = node.string(report)?;
     let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     if chosen.is_none() {
-        let names = choices.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        report.error(&node.span, format!("`{text}` is none of {names}"));
+        let names = choices.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+        report.error(&node.span, format!("`{text}` is not known here")).help(format!("write {names}"));
     }
     chosen
 }

@@ -1,4 +1,4 @@
-//! The backend behind the gate: REST over [`super::operations`], and a log of everything that reached it.
+//! The backend behind the gate: REST over `operations`, and a log of everything that reached it.
 //!
 //! It checks nobody. What it has seen, the gate let through: the walk and the integration tests read the log to know
 //! that a refused request stopped at the gate.
@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::operations::{Fault, Operations, Page, Service};
 use super::server::Server;
+use crate::clock::now;
 
 /// The largest body that is read.
 const MAX_BODY: usize = 1 << 20;
@@ -245,11 +246,6 @@ fn refuse(fault: &Fault) -> Response {
 
 fn reply(status: StatusCode, value: &Value) -> Response {
     (status, [(CONTENT_TYPE, "application/json; charset=UTF-8")], value.to_string()).into_response()
-}
-
-fn now() -> SystemTime {
-    #[expect(clippy::disallowed_methods, reason = "operations go on with the clock")]
-    SystemTime::now()
 }
 
 /// A panic in one request is no reason to stop answering others.

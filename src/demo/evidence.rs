@@ -90,13 +90,17 @@ fn in_short(entries: &[Value]) -> BTreeMap<String, usize> {
     for entry in entries {
         let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
         let method = text("/protoPayload/methodName").and_then(|method| method.rsplit('.').next());
+        let decision = text("/protoPayload/metadata/decision").unwrap_or("(none)");
+        // An allowed request has no other reason than that.
+        let reason = text("/protoPayload/metadata/reason").filter(|reason| *reason != decision);
         let line = format!(
             "{:<7} {:<20} {:<32} {}",
-            text("/protoPayload/metadata/decision").unwrap_or("(none)"),
+            decision,
             method.unwrap_or("(no method)"),
             text("/protoPayload/authenticationInfo/principalEmail").unwrap_or("(unknown caller)"),
-            text("/protoPayload/metadata/reason").unwrap_or_default(),
+            reason.unwrap_or_default(),
         );
+        let line = line.trim_end().to_owned();
         *counts.entry(line).or_default() += 1;
     }
     counts
@@ -117,7 +121,7 @@ mod tests {
     fn only_the_request_counter_counts() {
         let samples = request_samples(
             "# TYPE opgate_requests_total counter\n\
-             opgate_requests_total{service=\"a\",method=\"b\",code=\"200\",reason=\"allowed\"} 12\n\
+             opgate_requests_total{service=\"a\",method=\"b\",code=\"200\",reason=\"ALLOWED\"} 12\n\
              opgate_requests_total{service=\"a\",method=\"b\",code=\"403\",reason=\"X\"} 3\n\
              opgate_requests_total{service=\"a\",method=\"b\",code=\"401\",reason=\"X\"} 0\n\
              opgate_requests_total_created{service=\"a\"} 7\n\
@@ -132,7 +136,7 @@ mod tests {
         let allowed = json!({ "protoPayload": {
             "methodName": "google.longrunning.Operations.CancelOperation",
             "authenticationInfo": { "principalEmail": "ana@example.com" },
-            "metadata": { "decision": "ALLOWED", "reason": "allowed" },
+            "metadata": { "decision": "ALLOWED", "reason": "ALLOWED" },
         }});
         let malformed = json!({ "protoPayload": {
             "metadata": { "decision": "DENIED", "reason": "REQUEST_MALFORMED" },

@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_told_its_surroundings_and_tells_its_addresses() {
         let script =
-            format!(r#"printf '%s\n' "$@" > "$AUDIT"; printf unfinished >> "$AUDIT"; {READY} sleep 60"#);
+            format!(r#"printf '%s\n' "$@" > "$AUDIT"; printf unfinished >> "$AUDIT"; {READY} exec sleep 60"#);
         let mut gate = start(&script).await.unwrap();
         assert_eq!(gate.listener().port(), 3);
         assert_eq!(gate.admin().port(), 4);
@@ -261,7 +261,7 @@ mod tests {
     async fn addresses_that_make_no_sense_are_refused() {
         for content in ["{}", "[", r#"{"listeners":[],"admin":"127.0.0.1:4"}"#] {
             let script = format!(
-                "printf '%s' '{content}' > \"$ADDRESSES.part\"; mv \"$ADDRESSES.part\" \"$ADDRESSES\"; sleep 60"
+                "printf '%s' '{content}' > \"$ADDRESSES.part\"; mv \"$ADDRESSES.part\" \"$ADDRESSES\"; exec sleep 60"
             );
             let error = start(&script).await.unwrap_err();
             assert!(matches!(error, StartError::Addresses(_)), "{content}: {error}");

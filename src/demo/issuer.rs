@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::server::Server;
+use crate::clock;
 use crate::signing::{Algorithm, SigningError, SigningKey};
 
 /// The `iss` of its tokens: a name, not the address that it listens on.
@@ -98,9 +99,7 @@ pub fn claims(email: &str, scopes: &[&str], issued: Duration, expires: Duration)
 }
 
 fn now() -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "an issuer reads the clock")]
-    let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+    clock::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn discovery(headers: &http::HeaderMap, algorithm: &str) -> Response {

@@ -36,7 +36,8 @@ impl<'n> Fields<'n> {
             if let Some((_, first, ..)) = entries.iter().find(|(other, ..)| spelling.same(other, key)) {
                 report
                     .error(&key_node.span, format!("`{key}` is given twice"))
-                    .related(&first.span, "the first is here");
+                    .related(&first.span, "the first is here")
+                    .help("remove one of the two");
                 continue;
             }
             entries.push((key, key_node, value, false));
@@ -65,7 +66,7 @@ impl<'n> Fields<'n> {
     pub fn required(&mut self, name: &'static str, report: &mut Report) -> Option<&'n Node> {
         let value = self.optional(name);
         if value.is_none() {
-            report.error(self.span, format!("{} needs `{name}`", self.what));
+            report.error(self.span, format!("{} needs `{name}`", self.what)).help(format!("add `{name}: …`"));
         }
         value
     }

@@ -12,7 +12,7 @@ fn spans_cover_the_text_of_each_value() {
     let node = node.unwrap();
     let mut report = Report::new();
     let entries = node.entries(&mut report).unwrap();
-    let text = |node: &Node| node.span.source.text[node.span.range.clone()].to_owned();
+    let text = |node: &Node| node.span.source.text.get(node.span.range.clone()).unwrap().to_owned();
     assert_eq!(text(entries[0].1), "name");
     assert_eq!(text(entries[0].2), "roles/x");
     let members = entries[1].2.list(&mut report).unwrap();

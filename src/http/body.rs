@@ -77,10 +77,24 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake
     if coded && rule != BodyRule::Stream {
         return Err(refused("the body has a content coding, so that it cannot be judged"));
     }
+    if rule == BodyRule::Message && !is_json(request)? {
+        return Err(refused("the body's content type is not `application/json`"));
+    }
     Ok(match rule {
         BodyRule::Stream => Intake::Pass { limit },
         _ => Intake::Collect { limit },
     })
+}
+
+/// Whether a body is what it is judged as: one reader's JSON may be another's form.
+fn is_json(request: &Request) -> Result<bool, Denial> {
+    let Some(value) = request.headers.one("content-type")? else {
+        return Ok(true);
+    };
+    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut pieces = text.split(';').map(str::trim);
+    let json = pieces.next() == Some("application/json");
+    Ok(json && pieces.all(|parameter| matches!(parameter, "charset=utf-8" | "charset=\"utf-8\"")))
 }
 
 /// The denial of a body that grew beyond its limit while it was read.
@@ -97,7 +111,11 @@ pub fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
         BodyRule::Empty if body.is_empty() => Ok(Bytes::new()),
         BodyRule::Empty => Err(not_empty()),
         BodyRule::EmptyMessage => {
-            agree_with_path(body, call, |fields| fields.iter().all(|field| call.binding(field.0).is_some()))?;
+            agree_with_path(body, call, |fields| fields.iter().all(|(name, _)| call.binding(name).is_some()))
+                .map_err(|denial| {
+                    let told = format!("Request body must be empty: {}.", denial.detail());
+                    denial.message(told)
+                })?;
             // Never the client's bytes: an empty message is the same message.
             Ok(Bytes::new())
         }
@@ -172,6 +190,7 @@ fn not_empty() -> Denial {
     Denial::new(Reason::BodyRefused, "the method takes no body, and one was sent")
 }
 
+/// The client is told why: all of it is about bytes that it sent.
 fn refused(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
     Denial::new(Reason::BodyRefused, detail).told()
 }

@@ -8,7 +8,7 @@
 use http::{HeaderName, HeaderValue, Method};
 
 use super::headers::Headers;
-use super::request::Version;
+use super::version::Version;
 use crate::reason::{Denial, Reason};
 
 /// A request line and its fields, not yet judged as a request.
@@ -55,7 +55,7 @@ impl Head {
     /// 400 for anything that RFC 9112 does not allow (or allows a reader to repair), 431 beyond the limits.
     pub fn parse(bytes: &[u8], limits: HeadLimits) -> Result<Self, Denial> {
         if bytes.len() > limits.bytes {
-            return Err(too_large(limits));
+            return Err(limits.exceeded());
         }
         let text =
             bytes.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("the head does not end in CRLF CRLF"))?;
@@ -66,7 +66,7 @@ impl Head {
         let mut headers = Headers::with_capacity(16);
         for line in lines {
             if headers.len() == limits.fields {
-                return Err(too_large(limits));
+                return Err(limits.exceeded());
             }
             let (name, value) = parse_field(line?)?;
             headers.push(name, value);
@@ -132,7 +132,9 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
     let (name, value) = line.split_at(colon);
     // `HeaderName` takes tokens alone: an empty name and a space before the colon fail here.
     let name = HeaderName::from_bytes(name).map_err(|_| malformed("a header field's name is not a token"))?;
-    let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+    let value = value.strip_prefix(b":").unwrap_or(value);
+    // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
+    let value = trim_ows(value);
     let is_clean = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
     if !value.iter().all(is_clean) {
         return Err(malformed(format!("the value of `{name}` holds a control character")));
@@ -142,14 +144,24 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
     Ok((name, value))
 }
 
+fn trim_ows(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
 }
 
-fn too_large(limits: HeadLimits) -> Denial {
-    let HeadLimits { bytes, fields } = limits;
-    Denial::new(Reason::HeadTooLarge, format!("the head has more than {bytes} bytes or {fields} fields"))
-        .told()
+impl HeadLimits {
+    /// The denial of a head beyond these limits.
+    pub fn exceeded(self) -> Denial {
+        let Self { bytes, fields } = self;
+        Denial::new(Reason::HeadTooLarge, format!("the head has more than {bytes} bytes or {fields} fields"))
+            .told()
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +195,8 @@ mod tests {
             "POST /x HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
             "POST /x HTTP/1.1\r\nHost: a\r\nnocolon\r\n\r\n",
             "POST /x HTTP/1.1\r\nX: a\0b\r\n\r\n",
+            "POST /x HTTP/1.1\r\nContent-Length:\u{c}2\r\n\r\n",
+            "POST /x HTTP/1.1\r\nX: a\u{b}\r\n\r\n",
             "POST  /x HTTP/1.1\r\n\r\n",
             "POST /x  HTTP/1.1\r\n\r\n",
             "POST\t/x HTTP/1.1\r\n\r\n",

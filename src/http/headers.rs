@@ -27,22 +27,33 @@ const HOP_BY_HOP: &[&str] = &[
 /// Fields that say who asks, or over which hops, to a backend that believes them. A client's copies end here; what
 /// goes upstream under these names is set by opgate or absent. Prefixes end in `-`.
 const CLAIMED: &[&str] = &[
+    "cf-connecting-ip",
     "forwarded",
+    "remote-user",
+    "ssl-client-",
+    "true-client-ip",
     "via",
+    "x-amzn-oidc-",
+    "x-apigateway-api-userinfo",
+    "x-auth-request-",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-endpoint-api-userinfo",
+    "x-envoy-",
     "x-forwarded-",
     "x-goog-authenticated-user-",
     "x-goog-iap-jwt-assertion",
     "x-goog-request-params",
+    "x-ms-client-principal",
+    "x-ms-client-principal-",
     "x-opgate-",
     "x-original-",
     "x-real-ip",
+    "x-remote-user",
     "x-request-id",
     "x-rewrite-url",
-    "x-apigateway-api-userinfo",
     "x-serverless-authorization",
+    "x-ssl-client-",
 ];
 
 /// Fields that replace the method, which was judged (cloud.google.com/apis/docs/system-parameters and its imitators).
@@ -141,16 +152,16 @@ impl Headers {
             if name == "upgrade" {
                 return Err(malformed("protocol upgrades are not spoken here"));
             }
-            if name.contains('_') {
-                // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`.
-                let twin = name.replace('_', "-");
-                if is_trusted(&twin) {
-                    return Err(malformed(format!(
-                        "the header `{name}` passes for `{twin}` at some servers"
-                    )));
-                }
+            if let Some(twin) = plain_twin(name)
+                && is_trusted(&twin)
+            {
+                // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`, some `Transfer--Encoding` too.
+                return Err(malformed(format!("the header `{name}` passes for `{twin}` at some servers")));
             }
             if name == "connection" {
+                if !nominated.is_empty() {
+                    return Err(malformed("the header `connection` is sent twice"));
+                }
                 nominated.extend(nominations(value)?);
             }
         }
@@ -170,9 +181,15 @@ impl Headers {
 }
 
 /// The fields that a `Connection` value names, beside its own options.
+///
+/// A list longer than any client sends is refused: each item costs a search, and Pingora draws a line too.
 fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
+    const MOST: usize = 8;
     let text = value.to_str().map_err(|_| malformed("the header `connection` is not ASCII"))?;
     let mut fields = Vec::new();
+    if text.split(',').count() > MOST {
+        return Err(malformed("the header `connection` names more than 8 fields"));
+    }
     for option in text.split(',') {
         let option = option.trim_matches([' ', '\t']).to_ascii_lowercase();
         if option.is_empty() || HeaderName::from_bytes(option.as_bytes()).is_err() {
@@ -194,6 +211,20 @@ fn is_claimed(name: &str) -> bool {
     CLAIMED.iter().any(|claimed| match claimed.strip_suffix('-') {
         Some(_) => name.starts_with(claimed),
         None => name == *claimed,
+    })
+}
+
+/// The name with every run of punctuation as one `-`, where that is another name.
+fn plain_twin(name: &str) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let odd =
+        !name.bytes().all(is_plain) || name.contains("--") || name.starts_with('-') || name.ends_with('-');
+    odd.then(|| {
+        let words: Vec<&str> = name
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        words.join("-")
     })
 }
 
@@ -265,7 +296,16 @@ mod tests {
 
     #[test]
     fn underscore_twins_are_refused() {
-        for name in ["x_opgate_principal", "X_Forwarded_For", "content_length", "x-goog_iap-jwt-assertion"] {
+        for name in [
+            "x_opgate_principal",
+            "X_Forwarded_For",
+            "content_length",
+            "x-goog_iap-jwt-assertion",
+            "transfer--encoding",
+            "-host",
+            "content.length",
+            "x-forwarded-for-",
+        ] {
             assert!(settle(&[(name, "1")]).is_err(), "{name}");
         }
         assert!(settle(&[("my_header", "1")]).is_ok());

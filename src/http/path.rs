@@ -148,7 +148,8 @@ fn decode_segment(text: &str) -> Result<Option<Box<str>>, Denial> {
         let octet = rest.next().zip(rest.next()).and_then(|(high, low)| hex_octet(high, low));
         match octet {
             None => return Err(malformed("the path has a `%` that two hex digits do not follow")),
-            Some(octet @ (b'/' | b'\\' | b';')) => {
+            // What one server decodes before it looks for these and another after is two paths.
+            Some(octet @ (b'/' | b'\\' | b';' | b'?' | b'#')) => {
                 return Err(malformed(format!("the path holds an encoded `{}`", char::from(octet))));
             }
             Some(octet) => bytes.push(octet),
@@ -249,6 +250,8 @@ mod tests {
             "/v1/x\ty",
             "/v1/x;y=z",
             "/v1/x%3By",
+            "/v1/x%3Fy",
+            "/v1/x%23y",
             "/v1/é",
             "/v1/%c0%af",
             "/v1/%252e%252e",

@@ -16,6 +16,9 @@ pub struct Query {
     keys: Vec<String>,
 }
 
+/// Longest query that is read, in bytes.
+pub const MAX_QUERY_BYTES: usize = 32 * 1024;
+
 /// Parameters that replace the method, the content type or the answer's type, or carry a credential past the header.
 /// Compared without regard to case and without a leading `$`.
 const REFUSED: &[&str] = &["access_token", "bearer_token", "callback", "ct", "httpmethod", "oauth_token"];
@@ -30,6 +33,9 @@ impl Query {
         let Some(raw) = raw else {
             return Ok(Self::default());
         };
+        if raw.len() > MAX_QUERY_BYTES {
+            return Err(malformed("the query is longer than 32 KiB"));
+        }
         if let Some(bad) = raw.bytes().find(|byte| !is_query_byte(*byte)) {
             return Err(malformed(format!(
                 "the query holds `{}`, which may not stand in a query",

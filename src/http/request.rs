@@ -9,16 +9,8 @@ use super::head::Head;
 use super::headers::Headers;
 use super::path::Path;
 use super::query::Query;
+use super::version::Version;
 use crate::reason::{Denial, Reason};
-
-/// The HTTP version a request came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum Version {
-    Http10,
-    Http11,
-    Http2,
-}
 
 /// How the body is delimited, judged but not yet read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +67,8 @@ impl Request {
         let origin_form = match split_absolute_form(&target)? {
             None => target.as_str(),
             Some((authority, origin_form)) => {
-                if !authority.as_bytes().eq_ignore_ascii_case(host_field.as_bytes()) {
+                // To the byte: Pingora asks the same, and would answer by itself.
+                if authority.as_bytes() != host_field.as_bytes() {
                     return Err(malformed("the request target names another host than the header `host`"));
                 }
                 origin_form
@@ -97,6 +90,10 @@ impl Request {
     ) -> Result<Self, Denial> {
         if let Some((name, _)) = headers.iter().find(|(name, _)| is_connection_specific(name.as_str())) {
             return Err(malformed(format!("the header `{name}` may not be sent over HTTP/2")));
+        }
+        // RFC 9113, section 8.2.1. HTTP/1 readers trim such values: each hop would see another one.
+        if let Some((name, _)) = headers.iter().find(|(_, value)| has_outer_whitespace(value)) {
+            return Err(malformed(format!("the value of `{name}` begins or ends with whitespace")));
         }
         if headers.all("te").any(|value| value != "trailers") {
             return Err(malformed("the header `te` may only say `trailers` over HTTP/2"));
@@ -256,6 +253,11 @@ fn is_connection_specific(name: &str) -> bool {
     )
 }
 
+fn has_outer_whitespace(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
 }
@@ -375,6 +377,16 @@ mod tests {
         assert!(http2(Some("a"), "/x", &[("connection", "close")]).is_err());
         assert!(http2(Some("a"), "/x", &[("transfer-encoding", "chunked")]).is_err());
         assert!(http2(Some("a"), "/x", &[("content-length", "1,1")]).is_err());
+    }
+
+    #[test]
+    fn an_http2_value_with_whitespace_around_it_is_refused() {
+        for value in [" v", "v ", "\tv", "v\t", " "] {
+            assert!(http2(Some("a"), "/x", &[("x-custom", value)]).is_err(), "{value:?}");
+        }
+        for value in ["", "v", "v w", "v\tw"] {
+            assert!(http2(Some("a"), "/x", &[("x-custom", value)]).is_ok(), "{value:?}");
+        }
     }
 
     #[test]

@@ -187,8 +187,7 @@ impl Reader<'_> {
 
     /// Whether the policy's resource is the owner of a custom role, or below it.
     fn lies_in(&self, owner: &str) -> bool {
-        let root = ResourceName::new(self.resource).root();
-        root == owner || self.context.hierarchy.ancestors(root).any(|ancestor| ancestor == owner)
+        self.context.hierarchy.may_lie_in(ResourceName::new(self.resource).root(), owner)
     }
 
     fn members(&mut self, node: &Node, report: &mut Report) -> Vec<Member> {

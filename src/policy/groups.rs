@@ -41,9 +41,10 @@ impl Groups {
                 Ok(name) => name.as_str().to_owned(),
                 Err(error) => {
                     let diagnostic = report.error(&key.span, format!("`{email}` is {error}"));
-                    if let Some(bare) = email.strip_prefix("group:") {
-                        diagnostic.help(format!("write the email alone: `{bare}`"));
-                    }
+                    match email.strip_prefix("group:") {
+                        Some(bare) => diagnostic.help(format!("write the email alone: `{bare}`")),
+                        None => diagnostic.help("write the whole address, for example `oncall@example.com`"),
+                    };
                     continue;
                 }
             };

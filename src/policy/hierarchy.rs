@@ -8,7 +8,7 @@ use std::iter;
 use std::path::Path;
 
 use super::{loop_text, tree};
-use crate::diagnostic::{Report, Span};
+use crate::diagnostic::{Report, Severity, Span};
 use crate::document::{self, Node, nearest};
 
 const KINDS: [&str; 3] = ["projects", "folders", "organizations"];
@@ -19,6 +19,8 @@ pub struct Hierarchy {
     parents: BTreeMap<String, String>,
     /// Folders and organizations that some project lies in.
     populated: BTreeSet<String>,
+    /// Whether links are missing for a mistake: what seems to lie nowhere may lie somewhere.
+    incomplete: bool,
 }
 
 impl Hierarchy {
@@ -28,13 +30,14 @@ impl Hierarchy {
         };
         match document::read(&path, report) {
             Some(node) => Self::read(&node, report),
-            None => Self::default(),
+            None => Self { incomplete: true, ..Self::default() },
         }
     }
 
     pub(super) fn read(node: &Node, report: &mut Report) -> Self {
         let mut spans: BTreeMap<String, Span> = BTreeMap::new();
         let mut hierarchy = Self::default();
+        let errors_before = report.count(Severity::Error);
         for (child, key, parent) in node.entries(report).unwrap_or_default() {
             let has_child = is_child(child, key, report);
             let parent = parent.string(report).map(|text| (text, is_parent(text, parent, report)));
@@ -50,6 +53,7 @@ impl Hierarchy {
         let populated =
             projects.flat_map(|project| hierarchy.ancestors(project)).map(str::to_owned).collect();
         hierarchy.populated = populated;
+        hierarchy.incomplete = report.count(Severity::Error) > errors_before;
         hierarchy
     }
 
@@ -97,10 +101,16 @@ impl Hierarchy {
         self.parents.iter().map(|(child, parent)| (child.as_str(), parent.as_str()))
     }
 
+    /// Whether `name` is `owner` or lies in it. Always true where mistakes hide links: they are told of, nothing of the
+    /// tree is used, and a second error would lead away from the first.
+    pub(super) fn may_lie_in(&self, name: &str, owner: &str) -> bool {
+        self.incomplete || name == owner || self.ancestors(name).any(|ancestor| ancestor == owner)
+    }
+
     /// Whether the name is a folder or organization in which no project lies.
     pub(super) fn is_deserted(&self, name: &str) -> bool {
         let kind = name.split('/').next().unwrap_or_default();
-        matches!(kind, "folders" | "organizations") && !self.populated.contains(name)
+        matches!(kind, "folders" | "organizations") && !self.incomplete && !self.populated.contains(name)
     }
 }
 

@@ -154,9 +154,11 @@ fn is_service_account_domain(domain: &str) -> bool {
 fn email(text: &str, parsed: Result<Principal, NotAnEmail>) -> Result<Principal, NotAMember> {
     parsed.map_err(|error| NotAMember {
         message: format!("`{text}` is {error}"),
-        help: text
-            .contains("?uid=")
-            .then(|| format!("a deleted identity is written `deleted:{text}`; it matches nobody")),
+        help: Some(if text.contains("?uid=") {
+            format!("a deleted identity is written `deleted:{text}`; it matches nobody")
+        } else {
+            "write the whole address, for example `user:ana@example.com`".to_owned()
+        }),
     })
 }
 

@@ -104,7 +104,9 @@ fn walk(directory: &Path, stem: &str, depth: usize, found: &mut Vec<TreeFile>, r
                 }
             },
             Err(error) => {
-                report.file_error(&path, format!("cannot read the file: {error}"));
+                report
+                    .file_error(&path, format!("cannot read the file: {error}"))
+                    .help("a link that leads nowhere, or a file that opgate may not read");
             }
         }
     }
@@ -116,7 +118,9 @@ fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>>
     let entries = match entries {
         Ok(entries) => entries,
         Err(error) => {
-            report.file_error(directory, format!("cannot list the directory: {error}"));
+            report
+                .file_error(directory, format!("cannot list the directory: {error}"))
+                .help("let the user that opgate runs as read it");
             return None;
         }
     };
@@ -126,7 +130,9 @@ fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>>
             Ok(name) if name.starts_with('.') => {}
             Ok(name) => named.push((entry.path(), name)),
             Err(_) => {
-                report.file_error(&entry.path(), "the name of the file is not UTF-8");
+                report
+                    .file_error(&entry.path(), "the name of the file is not UTF-8")
+                    .help("rename it: names of files are names of resources");
             }
         }
     }
@@ -138,7 +144,9 @@ fn exists(path: &Path, report: &mut Report) -> bool {
     match path.try_exists() {
         Ok(exists) => exists,
         Err(error) => {
-            report.file_error(path, format!("cannot read the file: {error}"));
+            report
+                .file_error(path, format!("cannot read the file: {error}"))
+                .help("let the user that opgate runs as read its directory");
             false
         }
     }

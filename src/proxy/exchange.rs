@@ -1,19 +1,22 @@
 //! What is known of one request while it is served: Pingora's per-request context.
+//!
+//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once; an exchange
+//! that is dropped unrecorded (its connection was cut at the end of the grace period, or something panicked) records
+//! that.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use pingora::proxy::Session;
 
-use super::Live;
+use super::{Allowance, Live, Proxy};
 use crate::clock;
+use crate::event::Event;
 use crate::gate::Trail;
-use crate::http::Request;
-use crate::metrics::Metrics;
+use crate::http::{Request, Version};
 use crate::policy::Permit;
-use crate::reason::Denial;
+use crate::reason::{Denial, Reason};
 use crate::upstream::Endpoint;
 
 /// When a request came and what it is called.
@@ -41,6 +44,7 @@ impl Arrival {
 /// A request and its answer, from head to log.
 #[derive(Debug)]
 pub struct Exchange {
+    proxy: Proxy,
     pub(super) live: Arc<Live>,
     pub(super) arrival: Arrival,
     pub(super) request: Option<Request>,
@@ -48,27 +52,58 @@ pub struct Exchange {
     pub(super) permit: Option<Permit>,
     /// The judged body; `None` where it is passed on as it comes, or nothing is forwarded.
     pub(super) body: Option<Bytes>,
-    /// Bytes passed on so far.
+    /// Whether the judged body has been handed to this attempt's upstream.
+    pub(super) body_sent: bool,
+    /// Bytes passed on so far, and until when they may come.
     pub(super) passed: u64,
+    pub(super) pass_until: Option<Instant>,
     pub(super) denial: Option<Denial>,
     /// The endpoint that could not be connected to.
     pub(super) failed: Option<SocketAddr>,
     asked: Option<(String, SocketAddr, Instant)>,
+    allowance: Option<Allowance>,
+    recorded: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(live: Arc<Live>) -> Self {
+    pub(super) fn new(proxy: Proxy) -> Self {
         Self {
-            live,
+            live: proxy.live(),
+            proxy,
             arrival: Arrival::now(),
             request: None,
             trail: Trail::default(),
             permit: None,
             body: None,
+            body_sent: false,
             passed: 0,
+            pass_until: None,
             denial: None,
             failed: None,
             asked: None,
+            allowance: None,
+            recorded: false,
+        }
+    }
+
+    /// An exchange whose head the door has parsed.
+    pub(super) fn begun(proxy: Proxy, arrival: Arrival, request: Request, allowance: Allowance) -> Self {
+        let mut exchange = Self::new(proxy);
+        exchange.arrival = arrival;
+        exchange.request = Some(request);
+        exchange.allowance = Some(allowance);
+        exchange
+    }
+
+    /// Whether the client speaks HTTP/1.0.
+    pub fn is_http10(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.version == Version::Http10)
+    }
+
+    /// The body has been read to its end: what the client sends from here on is not this request's.
+    pub(super) fn body_ended(&self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.end();
         }
     }
 
@@ -80,21 +115,48 @@ impl Exchange {
         self.asked.as_ref().map(|(_, address, _)| *address)
     }
 
-    /// Upstream, endpoint and time since it was asked.
-    pub(super) fn asked(&self) -> Option<(&str, SocketAddr, Duration)> {
-        self.asked.as_ref().map(|(upstream, address, since)| (upstream.as_str(), *address, since.elapsed()))
-    }
-
-    pub(super) fn count_failure(&self, metrics: &Metrics, kind: &str) {
+    pub(super) fn count_failure(&self, kind: &str) {
         if let Some((upstream, ..)) = &self.asked {
-            metrics.upstream_errors.with_label_values(&[upstream.as_str(), kind]).inc();
+            self.proxy.metrics().upstream_errors.with_label_values(&[upstream.as_str(), kind]).inc();
         }
     }
 
-    pub(super) fn peer(&self, session: &Session) -> Option<SocketAddr> {
-        self.request
-            .as_ref()
-            .and_then(|request| request.peer)
-            .or_else(|| session.client_addr().and_then(|address| address.as_inet()).copied())
+    /// Upstream, endpoint and time since it was asked.
+    fn asked(&self) -> Option<(&str, SocketAddr, Duration)> {
+        self.asked.as_ref().map(|(upstream, address, since)| (upstream.as_str(), *address, since.elapsed()))
+    }
+
+    /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing.
+    pub(super) fn record(&mut self, peer: Option<SocketAddr>, status: u16) {
+        if std::mem::replace(&mut self.recorded, true) {
+            return;
+        }
+        let event = Event {
+            time: self.arrival.time,
+            duration: self.arrival.instant.elapsed(),
+            request_id: &self.arrival.request_id,
+            revision: &self.live.snapshot.revision,
+            request: self.request.as_ref(),
+            peer: self.request.as_ref().and_then(|request| request.peer).or(peer),
+            trail: &self.trail,
+            permit: self.permit.as_ref(),
+            denial: self.denial.as_ref(),
+            status,
+            upstream: self.asked(),
+        };
+        self.proxy.record(&self.live, &event);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.recorded || self.request.is_none() {
+            return;
+        }
+        if self.denial.is_none() {
+            self.denial =
+                Some(Denial::new(Reason::CutOff, "the connection was cut before the request had its answer"));
+        }
+        self.record(None, 0);
     }
 }

@@ -35,7 +35,11 @@ pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_
             _ => true,
         };
         if kept {
-            fields.push((name.clone(), value.clone()));
+            let mut value = value.clone();
+            if is_credential(name) {
+                value.set_sensitive(true);
+            }
+            fields.push((name.clone(), value));
         }
     }
     frame(request, body, &mut fields);
@@ -51,6 +55,12 @@ pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_
         fields.push((HeaderName::from_static("x-request-id"), value));
     }
     fields
+}
+
+/// Whether a value proves who somebody is. Marked as sensitive, it is printed nowhere (Pingora's debug log prints whole
+/// heads) and indexed by no HPACK table (RFC 7541, section 7.1.3).
+fn is_credential(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "authorization" | "cookie" | "x-goog-api-key")
 }
 
 /// `Content-Length` wherever the length is known; a request whose method gives a body meaning says even that it has

@@ -3,10 +3,10 @@
 //! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -15,6 +15,8 @@ use opgate::demo::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 pub use opgate::demo::wire::Answer;
 
@@ -38,6 +40,8 @@ pub struct Setup {
     pub endpoints: Option<Vec<SocketAddr>>,
     /// `h2c` towards the upstream.
     pub upstream_protocol: Option<&'static str>,
+    /// Does not wait until the gate is ready, and has it log JSON lines: its addresses are read from there.
+    pub unready: bool,
 }
 
 /// A running gate. Ends with the value.
@@ -79,7 +83,7 @@ pub fn foreign_key() -> &'static SigningKey {
 }
 
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    opgate::clock::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// Claims of a good token for an hour.
@@ -135,6 +139,7 @@ impl Gate {
         set.extend(
             setup.upstream_protocol.map(|protocol| format!("upstreams.operations.protocol={protocol}")),
         );
+        set.extend(setup.unready.then(|| "telemetry.format=json".to_owned()));
         set.extend(setup.set);
         for setting in set {
             command.args(["--set", &setting]);
@@ -147,17 +152,33 @@ impl Gate {
             admin: ([127, 0, 0, 1], 0).into(),
             backend,
         };
-        let bound = gate.wait_for(&addresses);
-        gate.address = bound["listeners"][0].as_str().unwrap().parse().unwrap();
-        gate.admin = bound["admin"].as_str().unwrap().parse().unwrap();
+        (gate.address, gate.admin) = if setup.unready {
+            gate.wait_for(|gate| {
+                Some((gate.logged_address("listening")?, gate.logged_address("admin listening")?))
+            })
+        } else {
+            let bound: Value =
+                gate.wait_for(|_| serde_json::from_str(&std::fs::read_to_string(&addresses).ok()?).unwrap());
+            let address = |value: &Value| value.as_str().unwrap().parse().unwrap();
+            (address(&bound["listeners"][0]), address(&bound["admin"]))
+        };
         gate
     }
 
-    fn wait_for(&mut self, addresses: &Path) -> Value {
+    /// The address in a line of the log, where it is written as JSON.
+    fn logged_address(&self, message: &str) -> Option<SocketAddr> {
+        self.log()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line["fields"]["message"] == message)
+            .map(|line| line["fields"]["address"].as_str().unwrap().parse().unwrap())
+    }
+
+    fn wait_for<T>(&mut self, found: impl Fn(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Ok(text) = std::fs::read_to_string(addresses) {
-                return serde_json::from_str(&text).unwrap();
+            if let Some(found) = found(self) {
+                return found;
             }
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "the gate did not start:\n{}", self.log());
@@ -199,12 +220,16 @@ impl Gate {
         std::fs::read_to_string(self.directory.path().join("stderr")).unwrap_or_default()
     }
 
+    /// The audit log as it stands in its file.
+    pub fn audit_text(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default()
+    }
+
     /// The audit lines, once there are at least `count` (they are written in the background).
     pub fn audit(&self, count: usize) -> Vec<Value> {
-        let path = self.directory.path().join("audit.jsonl");
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let text = self.audit_text();
             let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
             if lines.len() >= count {
                 return lines;
@@ -216,7 +241,24 @@ impl Gate {
 
     /// What Prometheus would scrape.
     pub async fn metrics(&self) -> String {
-        String::from_utf8(wire::fetch(self.admin, "/metrics").await.unwrap().body).unwrap()
+        String::from_utf8(self.admin("/metrics").await.body).unwrap()
+    }
+
+    /// Asks the admin port.
+    pub async fn admin(&self, path: &str) -> Answer {
+        wire::fetch(self.admin, path).await.unwrap()
+    }
+
+    /// Sends exact bytes over HTTP/1.1 and gives back every byte that comes until the gate closes.
+    pub async fn raw_to_the_end(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let talk = async {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(bytes.as_ref()).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            answer
+        };
+        tokio::time::timeout(Duration::from_secs(10), talk).await.expect("the end of the connection in time")
     }
 
     /// Sends exact bytes over HTTP/1.1.
@@ -259,11 +301,11 @@ pub struct Req {
     pub body: Body,
 }
 
-/// A request's body and how HTTP/1.1 frames it. HTTP/2 sends DATA frames in each case.
+/// A request's body and how HTTP/1.1 frames it. HTTP/2 sends DATA frames in either case.
 #[derive(Clone, Debug)]
 pub enum Body {
     None,
-    /// With `Content-Length`.
+    /// With `Content-Length`, over HTTP/2 too.
     Length(Vec<u8>),
     /// In one chunk, or none where it is empty.
     Chunked(Vec<u8>),
@@ -362,6 +404,11 @@ impl Http2 {
             http::Request::builder().version(http::Version::HTTP_2).method(request.method.as_str()).uri(uri);
         for (name, value) in &request.headers {
             head = head.header(name.as_str(), value.as_str());
+        }
+        if let Body::Length(body) = &request.body
+            && !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        {
+            head = head.header("content-length", body.len());
         }
         self.client = self.client.clone().ready().await.unwrap();
         self.client.send_request(head.body(()).unwrap(), end_of_stream).unwrap()

@@ -12,11 +12,26 @@
 )]
 
 mod bodies;
+mod cli;
 mod connection;
+mod curl;
+mod demo;
+mod desync;
 mod drain;
+mod frames;
 mod framing;
+mod gate;
 mod harness;
+mod headers;
+mod keepalive;
+mod layering;
 mod observe;
 mod origin;
+mod paths;
+mod readme;
+mod recorder;
+mod reload;
+mod shipped;
 mod smoke;
+mod tokens;
 mod upstream;

@@ -101,7 +101,9 @@ fn read_scopes(node: &Node, report: &mut Report) -> Vec<String> {
     let mut scopes: Vec<String> = Vec::new();
     for scope in text.split([',', ' ', '\t', '\r', '\n']).filter(|scope| !scope.is_empty()) {
         if !scope.bytes().all(is_scope_byte) {
-            report.error(&list.span, format!("`{}` is not a scope", scope.escape_debug()));
+            report
+                .error(&list.span, format!("`{}` is not a scope", scope.escape_debug()))
+                .help("write scopes in ASCII, with commas between them");
         } else if !scopes.iter().any(|known| known == scope) {
             scopes.push(scope.to_owned());
         }

@@ -96,9 +96,9 @@ fn a_key_that_cannot_be_used_is_named() {
 
 #[test]
 fn durations_and_claims_are_strict() {
-    assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+    assert_eq!(lifetime("1h"), Ok(Duration::from_secs(3600)));
     for text in ["", "1", "h", "0s", "-1s", "+1s", "1.5h", "1 h", "99999999999999999999d", "1ms"] {
-        assert!(duration(text).is_err(), "{text:?}");
+        assert!(lifetime(text).is_err(), "{text:?}");
     }
     for text in ["a", "=1", "a=b", "a="] {
         assert!(claim(text).is_err(), "{text:?}");

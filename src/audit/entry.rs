@@ -1,0 +1,175 @@
+//! The audit line: a Cloud Logging `LogEntry` with a `google.cloud.audit.AuditLog` payload
+//! (google/logging/v2/log_entry.proto, google/cloud/audit/audit_log.proto), so that tools that read Google's audit logs
+//! read ours. What Google's messages have no field for is in `AuditLog.metadata`.
+//!
+//! Written straight from what the request holds: no tree of JSON values is built per request.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Serialize, Serializer};
+
+use crate::diagnostic::Place;
+
+/// google.logging.v2.LogEntry.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct LogEntry<'e> {
+    pub timestamp: String,
+    pub severity: &'static str,
+    pub insert_id: &'e str,
+    pub http_request: HttpRequest<'e>,
+    pub proto_payload: AuditLog<'e>,
+}
+
+/// google.logging.type.HttpRequest.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct HttpRequest<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_method: Option<&'e str>,
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_ip: Option<IpAddr>,
+    pub latency: String,
+}
+
+/// google.cloud.audit.AuditLog.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct AuditLog<'e> {
+    #[serde(rename = "@type")]
+    pub type_url: &'static str,
+    pub status: Status<'e>,
+    pub authentication_info: AuthenticationInfo<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method_name: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_info: Option<[AuthorizationInfo<'e>; 1]>,
+    pub request_metadata: RequestMetadata<'e>,
+    pub metadata: Decision<'e>,
+}
+
+/// google.rpc.Status: empty for OK.
+#[derive(Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct Status<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'e str>,
+}
+
+/// google.cloud.audit.AuthenticationInfo: empty where nobody was authenticated.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct AuthenticationInfo<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal_subject: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal_email: Option<&'e str>,
+}
+
+/// google.cloud.audit.AuthorizationInfo.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct AuthorizationInfo<'e> {
+    pub resource: &'e str,
+    pub permission: &'e str,
+    pub granted: bool,
+}
+
+/// google.cloud.audit.RequestMetadata.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct RequestMetadata<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_supplied_user_agent: Option<&'e str>,
+    pub request_attributes: RequestAttributes<'e>,
+}
+
+/// google.rpc.context.AttributeContext.Request.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct RequestAttributes<'e> {
+    pub id: &'e str,
+    pub time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
+}
+
+/// Ours: what was decided, by which policy and which rule.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision<'e> {
+    /// `ALLOWED` or `DENIED`.
+    pub decision: &'static str,
+    /// The reason, as metrics and the client's ErrorInfo have it; `ALLOWED` where there was none to refuse.
+    pub reason: &'static str,
+    /// Names the policy tree.
+    pub policy_revision: &'e str,
+    /// What granted, or what refused where one rule did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<DecidingRule<'e>>,
+    /// The reason in full. Not told to the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'e str>,
+    /// The backend that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamCall<'e>>,
+}
+
+/// The rule that decided.
+#[derive(Debug, Serialize)]
+pub struct DecidingRule<'e> {
+    /// The role that was granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'e str>,
+    /// The member of the binding that the caller matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<&'e str>,
+    /// The resource that the binding's policy is attached to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<&'e str>,
+    /// File and line: `policies/allow/projects/demo.yaml:6`.
+    #[serde(serialize_with = "as_text")]
+    pub place: &'e Place,
+}
+
+impl<'e> DecidingRule<'e> {
+    /// A rule that is told by its place alone.
+    pub fn at(place: &'e Place) -> Self {
+        Self { role: None, member: None, resource: None, place }
+    }
+}
+
+/// The call of a backend.
+#[derive(Debug, Serialize)]
+pub struct UpstreamCall<'e> {
+    /// The upstream's name.
+    pub name: &'e str,
+    /// Its endpoint.
+    pub endpoint: SocketAddr,
+    /// From choosing it to the end of its answer.
+    pub latency: String,
+}
+
+fn as_text<S: Serializer>(place: &&Place, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(place)
+}

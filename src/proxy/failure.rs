@@ -1,0 +1,48 @@
+//! What went wrong while forwarding, in the words of the reason table: ours, theirs or the client's.
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::reason::{Denial, Reason};
+
+/// What a failure while forwarding is called.
+pub(super) fn denial_of(error: &Error) -> Denial {
+    let reason = match (error.esource(), error.etype()) {
+        (
+            ErrorSource::Downstream,
+            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::Custom(_),
+        ) => Reason::RequestMalformed,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
+        (ErrorSource::Downstream, _) => Reason::ClientClosed,
+        (ErrorSource::Upstream, kind) if is_connect(kind) => Reason::UpstreamUnavailable,
+        (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
+        (ErrorSource::Upstream, _) => Reason::UpstreamInvalid,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
+    };
+    Denial::new(reason, error.to_string())
+}
+
+pub(super) fn is_timeout(kind: &ErrorType) -> bool {
+    matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
+}
+
+fn is_connect(kind: &ErrorType) -> bool {
+    matches!(
+        kind,
+        ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::HandshakeError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::InvalidCert
+            | ErrorType::SocketError
+            | ErrorType::BindError
+    )
+}
+
+pub(super) fn unreadable(error: &Error) -> Denial {
+    // Pingora's own timeout, of a single read, may be the first of the two to tell.
+    let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
+    Denial::new(reason, format!("the body could not be read: {error}"))
+}

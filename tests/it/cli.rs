@@ -1,0 +1,180 @@
+//! Everything that the commands print, as a user sees it: exit code and both streams.
+//!
+//! Each test works in a copy of the shipped `config/` and `policies/`, so that the paths in messages are relative and the
+//! same on every machine.
+
+mod check;
+mod demo;
+mod run;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::harness;
+
+/// A copy of the shipped files, to be broken.
+pub struct Workspace {
+    directory: TempDir,
+}
+
+/// What a command did.
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Workspace {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["config", "policies"] {
+            copy(&harness::root().join(name), &directory.path().join(name));
+        }
+        Self { directory }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file, and the directories that it lies in.
+    pub fn write(self, name: &str, text: &str) -> Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// Replaces text that stands once in a file.
+    pub fn edit(self, name: &str, old: &str, new: &str) -> Self {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        assert_eq!(text.matches(old).count(), 1, "{old:?} in {name}");
+        self.write(name, &text.replace(old, new))
+    }
+
+    pub fn remove(self, name: &str) -> Self {
+        let path = self.path(name);
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap()
+        } else {
+            std::fs::remove_file(path).unwrap()
+        }
+        self
+    }
+
+    /// `opgate` in this directory, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = harness::opgate();
+        command.current_dir(self.directory.path()).args(arguments);
+        command
+    }
+
+    /// A line of shell in this directory, with the program under test as `opgate`.
+    pub fn shell(&self, line: &str) -> Outcome {
+        let programs = Path::new(env!("CARGO_BIN_EXE_opgate")).parent().unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPGATE_")) {
+            command.env_remove(name);
+        }
+        command.env("PATH", path).current_dir(self.directory.path()).args(["-c", line]);
+        Outcome::of(command)
+    }
+
+    pub fn opgate(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.command(arguments))
+    }
+}
+
+impl Outcome {
+    pub fn of(mut command: Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Everything in one text, with what changes from build to build replaced.
+    pub fn text(&self) -> String {
+        let code = self.code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
+        let text =
+            format!("exit: {code}\n----- stdout -----\n{}----- stderr -----\n{}", self.stdout, self.stderr);
+        let text = text.replace(env!("CARGO_PKG_VERSION"), "[version]");
+        let text = regex::Regex::new(r"os error \d+").unwrap().replace_all(&text, "os error N").into_owned();
+        let revision = regex::Regex::new("(revision |\"policyRevision\": \")[0-9a-f]{12}").unwrap();
+        revision.replace_all(&text, "${1}[revision]").into_owned()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// One snapshot of several commands, each under its command line.
+fn told(workspace: &Workspace, commands: &[&[&str]]) -> String {
+    let told = commands
+        .iter()
+        .map(|arguments| format!("$ opgate {}\n{}", arguments.join(" "), workspace.opgate(arguments).text()));
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn help_is_asked_for_with_exit_0_and_shown_unasked_with_exit_3() {
+    let workspace = Workspace::new();
+    insta::assert_snapshot!(told(&workspace, &[&[], &["--help"], &["help", "check"]]));
+}
+
+#[test]
+fn every_command_has_its_help() {
+    let workspace = Workspace::new();
+    insta::assert_snapshot!(told(
+        &workspace,
+        &[
+            &["run", "--help"],
+            &["check", "--help"],
+            &["token", "--help"],
+            &["demo", "--help"],
+            &["version", "--help"],
+        ]
+    ));
+}
+
+#[test]
+fn what_is_no_command_and_what_lacks_arguments_is_invalid() {
+    let workspace = Workspace::new();
+    insta::assert_snapshot!(told(
+        &workspace,
+        &[
+            &["chek"],
+            &["run"],
+            &["run", "--config"],
+            &["check", "--config", "config/opgate.yaml", "--otput", "json"],
+            &["check", "--config", "config/opgate.yaml", "--output", "xml"],
+            &["run", "--config", "config/opgate.yaml", "--set", "admin.address"],
+            &["run", "--config", "config/opgate.yaml", "--set", "admin..address=x"],
+        ]
+    ));
+}
+
+#[test]
+fn the_version_is_told_to_people_and_programs() {
+    let workspace = Workspace::new();
+    insta::assert_snapshot!(told(
+        &workspace,
+        &[&["version"], &["--version"], &["version", "--output", "json"]]
+    ));
+}

@@ -1,0 +1,218 @@
+//! A row of refused requests: what is sent, and the whole answer that must come.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::seed::{CANCEL, Seed};
+use crate::harness::{Answer, Gate, Req};
+
+const REALM: &str = "Bearer realm=\"https://accounts.google.com/\"";
+const TAIL: &str = "Expected OAuth 2 access token, login cookie or other valid authentication credential. See \
+    https://developers.google.com/identity/sign-in/web/devconsole-project.";
+
+/// A request and its refusal.
+pub struct Row {
+    pub name: String,
+    pub request: Req,
+    pub refusal: Refusal,
+}
+
+/// Everything that an error says but the request's id.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub status: u16,
+    pub code: &'static str,
+    pub message: String,
+    pub reason: &'static str,
+    pub domain: &'static str,
+    pub metadata: Value,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<String>,
+    /// `Allow`.
+    pub allow: Option<&'static str>,
+}
+
+impl Row {
+    pub fn new(name: impl Into<String>, request: Req, refusal: Refusal) -> Self {
+        Self { name: name.into(), request, refusal }
+    }
+}
+
+impl Refusal {
+    fn new(status: u16, code: &'static str, reason: &'static str, message: &str) -> Self {
+        Self {
+            status,
+            code,
+            message: message.to_owned(),
+            reason,
+            domain: "opgate",
+            metadata: json!({}),
+            challenge: None,
+            allow: None,
+        }
+    }
+
+    fn at(self, seed: &Seed) -> Self {
+        let metadata = json!({ "service": seed.name, "method": CANCEL });
+        Self { domain: "googleapis.com", metadata, ..self }
+    }
+
+    /// 401 to a cancel without a credential.
+    pub fn missing(seed: &Seed) -> Self {
+        let message = format!("Request is missing required authentication credential. {TAIL}");
+        let refusal = Self::new(401, "UNAUTHENTICATED", "CREDENTIALS_MISSING", &message).at(seed);
+        Self { challenge: Some(REALM.to_owned()), ..refusal }
+    }
+
+    /// 401 to a cancel with a token that proves nothing.
+    pub fn invalid(seed: &Seed, reason: &'static str) -> Self {
+        let message = format!("Request had invalid authentication credentials. {TAIL}");
+        let refusal = Self::new(401, "UNAUTHENTICATED", reason, &message).at(seed);
+        Self { challenge: Some(format!("{REALM}, error=\"invalid_token\"")), ..refusal }
+    }
+
+    /// 401 to a cancel with another scheme.
+    pub fn scheme(seed: &Seed) -> Self {
+        Self { challenge: Some(REALM.to_owned()), ..Self::invalid(seed, "CREDENTIAL_TYPE_UNSUPPORTED") }
+    }
+
+    /// 400 to a cancel with two credentials.
+    pub fn overloaded(seed: &Seed) -> Self {
+        let message = "Request has more than one authentication credential.";
+        Self::new(400, "INVALID_ARGUMENT", "OVERLOADED_CREDENTIALS", message).at(seed)
+    }
+
+    /// 403 to a cancel with none of the scopes.
+    pub fn scope(seed: &Seed) -> Self {
+        let message = "Request had insufficient authentication scopes.";
+        let refusal =
+            Self::new(403, "PERMISSION_DENIED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", message).at(seed);
+        let challenge = format!("{REALM}, error=\"insufficient_scope\", scope=\"{}\"", seed.scopes);
+        Self { challenge: Some(challenge), ..refusal }
+    }
+
+    /// 403 from IAM.
+    pub fn permission(seed: &Seed, verb: &str, resource: &str) -> Self {
+        let permission = format!("{}.operations.{verb}", seed.permissions.unwrap());
+        let message = format!(
+            "Permission '{permission}' denied on resource '//{}/{resource}' (or it may not exist).",
+            seed.name
+        );
+        let metadata = json!({ "resource": resource, "permission": permission });
+        let refusal = Self::new(403, "PERMISSION_DENIED", "IAM_PERMISSION_DENIED", &message);
+        Self { domain: seed.domain, metadata, ..refusal }
+    }
+
+    /// 404 where nothing is exposed.
+    pub fn not_found() -> Self {
+        Self::new(404, "NOT_FOUND", "METHOD_NOT_FOUND", "Method not found.")
+    }
+
+    /// 405.
+    pub fn method(allow: &'static str) -> Self {
+        let message = "HTTP method is not allowed for this path.";
+        let refusal = Self::new(405, "INVALID_ARGUMENT", "HTTP_METHOD_NOT_ALLOWED", message);
+        Self { allow: Some(allow), ..refusal }
+    }
+
+    /// 400 for a body.
+    pub fn body(message: &str) -> Self {
+        Self::new(400, "INVALID_ARGUMENT", "REQUEST_BODY_REFUSED", message)
+    }
+
+    /// 400 for a query parameter.
+    pub fn query(key: &str) -> Self {
+        let message = format!("the query parameter `{key}` is not accepted here");
+        Self::new(400, "INVALID_ARGUMENT", "QUERY_PARAMETER_REFUSED", &message)
+    }
+
+    fn body_of(&self, request_id: &str) -> Value {
+        json!({
+            "error": {
+                "code": self.status,
+                "message": self.message,
+                "status": self.code,
+                "details": [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": self.reason,
+                        "domain": self.domain,
+                        "metadata": self.metadata,
+                    },
+                    { "@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id },
+                ],
+            }
+        })
+    }
+
+    /// Every field that an error may have, but those of one answer (id, date) and of one connection.
+    fn headers(&self, length: usize) -> BTreeMap<String, Vec<String>> {
+        let length = length.to_string();
+        let fields = [
+            ("content-type", Some("application/json; charset=UTF-8")),
+            ("content-length", Some(length.as_str())),
+            ("vary", Some("Origin, X-Origin, Referer")),
+            ("cache-control", Some("private")),
+            ("x-content-type-options", Some("nosniff")),
+            ("www-authenticate", self.challenge.as_deref()),
+            ("allow", self.allow),
+        ];
+        let present = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        present.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).collect()
+    }
+
+    /// What of an answer is not as expected.
+    pub fn compare(&self, answer: &Answer) -> Result<(), String> {
+        if answer.status != self.status {
+            return Err(format!("status {}, expected {}", answer.status, self.status));
+        }
+        let request_id = answer.header("x-request-id").unwrap_or_default();
+        if request_id.len() != 32 || !request_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(format!("the request id is `{request_id}`"));
+        }
+        let (body, expected) = (answer.json(), self.body_of(request_id));
+        if body.as_ref() != Some(&expected) {
+            return Err(format!("the body is\n{body:#?}\nexpected\n{expected:#?}"));
+        }
+        let (headers, expected) = (fixed_headers(answer), self.headers(answer.body.len()));
+        if headers != expected {
+            return Err(format!("the headers are\n{headers:#?}\nexpected\n{expected:#?}"));
+        }
+        Ok(())
+    }
+}
+
+/// The header fields that do not speak of one answer or of one connection.
+fn fixed_headers(answer: &Answer) -> BTreeMap<String, Vec<String>> {
+    let mut fields = BTreeMap::<_, Vec<String>>::new();
+    for (name, value) in &answer.headers {
+        if !matches!(name.as_str(), "connection" | "date" | "keep-alive" | "x-request-id") {
+            fields.entry(name.as_str().to_owned()).or_default().push(value.to_str().unwrap().to_owned());
+        }
+    }
+    fields
+}
+
+/// Sends every row over both versions. All that went wrong is told at once, by row.
+pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
+    let mut failures = Vec::new();
+    for Row { name, request, refusal } in rows {
+        for version in ["HTTP/1.1", "HTTP/2"] {
+            gate.backend.clear();
+            let answer = match version {
+                "HTTP/2" => gate.http2(request).await,
+                _ => gate.http1(request).await,
+            };
+            if let Err(what) = refusal.compare(&answer) {
+                failures.push(format!("{name}, {version}: {what}"));
+            }
+            let seen = gate.backend.requests();
+            if !seen.is_empty() {
+                failures.push(format!("{name}, {version}: the backend saw {seen:?}"));
+            }
+        }
+    }
+    eprintln!("{table}: {} rows over two versions, {} failures", rows.len(), failures.len());
+    assert!(failures.is_empty(), "{table}\n\n{}", failures.join("\n\n"));
+}

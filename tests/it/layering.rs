@@ -1,0 +1,284 @@
+//! The shape of the source: who may know whom, and what no file may hold.
+//!
+//! A request goes one way (the diagram in `src/lib.rs`), and a stage that reached back to a later one would make that a
+//! lie. What fails here is either a mistake or a decision: then the table is where it is written down.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use regex::Regex;
+
+use crate::harness::root;
+
+/// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    // What the stages are built from: they know no stage.
+    ("diagnostic", &[]),
+    ("document", &["diagnostic"]),
+    ("json", &[]),
+    ("principal", &[]),
+    ("clock", &[]),
+    ("signing", &[]),
+    // A denial names the rule that decided, as a place.
+    ("reason", &["diagnostic"]),
+    // The stages, each built on those before it. Bodies are judged by the rule of the call: `http::body` alone looks
+    // ahead (CATALOG_IN_HTTP).
+    ("http", &["reason", "json", "catalog"]),
+    ("catalog", &["http", "reason", "diagnostic", "document"]),
+    ("authn", &["reason", "principal", "json"]),
+    ("policy", &["authn", "catalog", "principal", "reason", "diagnostic", "document"]),
+    ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
+    ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
+    ("upstream", &["http", "policy", "reason", "config"]),
+    ("respond", &["reason"]),
+    // What is told of a request.
+    ("event", &["http", "catalog", "policy", "gate", "reason", "metrics", "audit"]),
+    ("metrics", &["authn", "catalog", "snapshot"]),
+    ("audit", &["config", "diagnostic"]),
+    // The settings of stages are the stages' own types.
+    ("config", &["http", "catalog", "authn", "diagnostic", "document"]),
+    // The adapter, and what stands around it.
+    (
+        "proxy",
+        &[
+            "audit", "clock", "config", "event", "gate", "http", "metrics", "policy", "reason", "respond",
+            "snapshot", "upstream",
+        ],
+    ),
+    ("listener", &["config", "http", "proxy", "reason", "respond"]),
+    ("admin", &["clock", "proxy"]),
+    // A reload repeats what the command was started with, flags and environment included: hence `cli`.
+    ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "upstream"]),
+];
+
+/// Modules at the edge: they start the others.
+const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
+
+/// The one file of `http` that reads a call: the body rule belongs to the method.
+const CATALOG_IN_HTTP: &str = "src/http/body.rs";
+
+/// Modules that decide, and what they are built from: no I/O framework and no clock.
+const PURE: &[&str] =
+    &["http", "catalog", "policy", "gate", "reason", "principal", "json", "document", "diagnostic"];
+
+const IMPURE: &[&str] =
+    &["pingora", "tokio", "reqwest", "axum", "SystemTime::now", "Instant::now", "clock::now"];
+
+/// More and a file has two subjects: split it.
+const MAX_LINES: usize = 500;
+
+struct File {
+    /// From the project's root: `src/http/path.rs`.
+    name: String,
+    text: String,
+}
+
+impl File {
+    /// The module right below the crate that it belongs to.
+    fn module(&self) -> &str {
+        let path = self.name.strip_prefix("src/").unwrap();
+        path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    /// The part that is compiled into the product, without comments.
+    fn code(&self) -> String {
+        let product = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        product.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn is_test(&self) -> bool {
+        self.name.ends_with("/tests.rs") || self.name.contains("/tests/")
+    }
+}
+
+fn sources() -> Vec<File> {
+    let mut files = Vec::new();
+    for directory in ["src", "tests"] {
+        collect(&root().join(directory), &mut files);
+    }
+    assert!(files.len() > 50, "only {} files were found", files.len());
+    files
+}
+
+fn collect(directory: &Path, files: &mut Vec<File>) {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            files.push(File { name, text: std::fs::read_to_string(path).unwrap() });
+        }
+    }
+}
+
+fn product() -> impl Iterator<Item = File> {
+    sources().into_iter().filter(|file| file.name.starts_with("src/") && !file.is_test())
+}
+
+/// The modules of the crate that the code names: `crate::a::…` and `use crate::{a, b::c}`.
+fn named_modules(code: &str) -> BTreeSet<String> {
+    let single = Regex::new(r"\bcrate::([a-z_]+)").unwrap();
+    let group = Regex::new(r"(?s)\bcrate::\{(.*?)\};").unwrap();
+    let nested = Regex::new(r"\{[^{}]*\}").unwrap();
+    let member = Regex::new(r"(?:^|,)\s*([a-z_]+)").unwrap();
+    let mut names: BTreeSet<String> = single.captures_iter(code).map(|found| found[1].to_owned()).collect();
+    for found in group.captures_iter(code) {
+        // Only what stands right below `crate`: nested braces are parts of a member.
+        let mut flat = found[1].to_owned();
+        while nested.is_match(&flat) {
+            flat = nested.replace_all(&flat, "").into_owned();
+        }
+        names.extend(member.captures_iter(&flat).map(|found| found[1].to_owned()));
+    }
+    names
+}
+
+fn nothing(found: Vec<String>, what_to_do: &str) {
+    assert!(found.is_empty(), "\n  {}\n\n{what_to_do}\n", found.join("\n  "));
+}
+
+#[test]
+fn named_modules_are_found_however_they_are_imported() {
+    let code = "use crate::a::B;\nuse crate::{c::{D, e::F}, g, h as i};\nfn f() { crate::j::k(); }";
+    assert_eq!(named_modules(code).into_iter().collect::<Vec<_>>(), ["a", "c", "g", "h", "j"]);
+}
+
+#[test]
+fn every_stage_names_only_what_comes_before_it() {
+    let mut found = Vec::new();
+    for file in product() {
+        let module = file.module();
+        if EDGES.contains(&module) {
+            continue;
+        }
+        let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == module) else {
+            found.push(format!("{} belongs to `{module}`, which the table does not have", file.name));
+            continue;
+        };
+        for name in named_modules(&file.code()) {
+            if name != module && !allowed.contains(&name.as_str()) {
+                found.push(format!("{} names `{name}`: `{module}` may not", file.name));
+            }
+            if module == "http" && name == "catalog" && file.name != CATALOG_IN_HTTP {
+                found.push(format!("{} names `catalog`: of http, only {CATALOG_IN_HTTP} may", file.name));
+            }
+        }
+    }
+    nothing(
+        found,
+        "Pass the value in from a later stage, or move the type to the module that both are built from. If the new \
+         edge is meant, add it to MAY_NAME in tests/it/layering.rs and say why there.",
+    );
+}
+
+/// The table has no edge that nothing uses: it would allow what nobody decided.
+#[test]
+fn every_allowed_edge_is_used() {
+    let files: Vec<File> = product().collect();
+    let mut found = Vec::new();
+    for (module, allowed) in MAY_NAME {
+        let used: BTreeSet<String> = files
+            .iter()
+            .filter(|file| file.module() == *module)
+            .flat_map(|file| named_modules(&file.code()))
+            .collect();
+        let unused = allowed.iter().filter(|name| !used.contains(**name));
+        found.extend(unused.map(|name| format!("`{module}` does not name `{name}`")));
+    }
+    nothing(found, "Take the edge out of MAY_NAME in tests/it/layering.rs.");
+}
+
+#[test]
+fn what_decides_is_pure() {
+    let mut found = Vec::new();
+    for file in product().filter(|file| PURE.contains(&file.module())) {
+        let code = file.code();
+        for name in IMPURE.iter().filter(|name| code.contains(**name)) {
+            found.push(format!("{} names {name}", file.name));
+        }
+    }
+    nothing(found, "Decisions do no I/O and read no clock: take the value as an argument (src/gate.rs).");
+}
+
+#[test]
+fn one_adapter_meets_pingora() {
+    let adapters: Vec<String> =
+        product().filter(|file| file.code().contains("impl ProxyHttp")).map(|file| file.name).collect();
+    assert_eq!(adapters, ["src/proxy.rs"]);
+}
+
+#[test]
+fn files_are_short_named_for_their_subject_and_say_what_they_are_for() {
+    let vague = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "mod"];
+    let mut found = Vec::new();
+    for file in sources() {
+        let lines = file.text.lines().count();
+        if lines > MAX_LINES {
+            found.push(format!("{} has {lines} lines: split it at its subjects", file.name));
+        }
+        let stem = Path::new(&file.name).file_stem().unwrap().to_str().unwrap();
+        let folders = file.name.split('/');
+        if vague.contains(&stem) || folders.into_iter().any(|folder| vague.contains(&folder)) {
+            found.push(format!("{}: name it for what it holds", file.name));
+        }
+        let is_test_module = file.name.ends_with("/tests.rs") || file.name.contains("/tests/");
+        if !file.text.starts_with("//!") && !is_test_module {
+            found.push(format!("{} does not open with `//!`: say what it is for", file.name));
+        }
+    }
+    nothing(found, "See the layout in src/lib.rs.");
+}
+
+/// `#[allow]` outlives its reason; `#[expect]` is a warning once it is not needed.
+#[test]
+fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
+    let attribute = Regex::new(r"(?s)#!?\[(allow|expect)\((.*?)\)\]").unwrap();
+    let mut found = Vec::new();
+    for file in sources() {
+        let code: String = file
+            .text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        if file.name == "tests/it/layering.rs" {
+            continue;
+        }
+        for lifted in attribute.captures_iter(&code) {
+            if !lifted[2].contains("reason") {
+                found.push(format!("{}: `{}` has no reason", file.name, &lifted[2]));
+            }
+            if &lifted[1] == "allow" && file.name.starts_with("src/") {
+                found.push(format!("{}: write #[expect({})]", file.name, &lifted[2]));
+            }
+        }
+    }
+    nothing(found, "A lint that is lifted says why.");
+}
+
+#[test]
+fn no_committed_file_names_a_developers_machine() {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let Some(listed) = listed.ok().filter(|output| output.status.success()) else {
+        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is no git checkout");
+        return;
+    };
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    // In two parts, so that this file does not hold what it looks for.
+    let homes = ["/ho", "/Us", "/wo", "/ro"].iter().zip(["me/", "ers/", "rk/", "ot/"]);
+    let homes = homes.map(|(start, end)| format!("{start}{end}")).collect::<Vec<_>>().join("|");
+    let machine = Regex::new(&format!(r#"(^|[\s"'`=(:])({homes})[A-Za-z0-9_.-]"#)).unwrap();
+    assert!(machine.is_match(&format!("see {}ana/opgate", "/home/".replace("home", "Users"))));
+    let mut found = Vec::new();
+    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        // A file that is deleted and not yet committed is listed too.
+        let Ok(bytes) = std::fs::read(root().join(name)) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().enumerate().filter(|(_, line)| machine.is_match(line));
+        found.extend(lines.map(|(number, line)| format!("{name}:{}: {}", number + 1, line.trim())));
+    }
+    nothing(found, "Write paths relative to the project.");
+}

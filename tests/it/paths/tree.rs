@@ -1,0 +1,94 @@
+//! A gate that lets everybody call everything, in front of a backend that keeps bytes.
+
+use std::fs;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::frames::{self, Outcome};
+use crate::harness::{COMPANION, Gate, Setup, root};
+use crate::recorder::Recorder;
+
+/// Where every path is a method.
+pub const ANYTHING: &str = "anything.localhost";
+
+const SERVICE: &str = "
+type: google.api.Service
+name: anything.example.com
+http:
+  rules:
+  - selector: example.Anything.Get
+    get: '/{path=**}'
+    additional_bindings:
+    - get: '/{path=**}:cancel'
+    - post: '/{path=**}'
+    - post: '/{path=**}:cancel'
+authentication:
+  rules:
+  - selector: '*'
+    allow_without_credential: true
+";
+const RULES: &str = "
+service: anything.example.com
+rules:
+- selector: example.Anything.Get
+  permission: none
+  resource: path
+";
+
+pub struct OpenGate {
+    pub gate: Gate,
+    pub backend: Recorder,
+    _tree: TempDir,
+}
+
+impl OpenGate {
+    pub fn start() -> Self {
+        let tree = tempfile::tempdir().unwrap();
+        let services = tree.path().join("services");
+        fs::create_dir(&services).unwrap();
+        let write = |name: &str, text: &str| fs::write(services.join(name), text).unwrap();
+        write("anything.yaml", SERVICE);
+        write("anything.iam.yaml", RULES);
+        let shipped = |name: &str| fs::read_to_string(root().join("policies/services").join(name)).unwrap();
+        let open = |line: &str| match line.split_once("permission: ") {
+            Some((before, _)) => format!("{before}permission: none\n"),
+            None => format!("{line}\n"),
+        };
+        let rules: String = shipped("cloudaicompanion.iam.yaml").lines().map(open).collect();
+        write("cloudaicompanion.iam.yaml", &rules);
+        let service = shipped("cloudaicompanion.yaml");
+        let service = service.replace("    oauth:", "    allow_without_credential: true\n    oauth:");
+        write("cloudaicompanion.yaml", &service);
+
+        let backend = Recorder::start();
+        let exposed = json!({
+            "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations" },
+            "anything": { "hosts": [ANYTHING, "localhost"], "upstream": "operations" },
+        });
+        let gate = Gate::start_with(Setup {
+            endpoints: Some(vec![backend.address()]),
+            set: vec![format!("policy.directory={}", tree.path().display()), format!("services={exposed}")],
+            ..Setup::default()
+        });
+        Self { gate, backend, _tree: tree }
+    }
+
+    /// The status over HTTP/1.1, or `None` where no answer comes.
+    pub async fn http1(&self, method: &str, host: &str, target: &[u8]) -> Option<u16> {
+        let end = format!(" HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let bytes = [method.as_bytes(), b" ", target, end.as_bytes()].concat();
+        opgate::demo::wire::exchange(self.gate.address, &bytes).await.ok().map(|answer| answer.status)
+    }
+
+    /// What comes over HTTP/2.
+    pub async fn http2(&self, method: &str, host: &str, target: &[u8]) -> Outcome {
+        let fields = [
+            (":method", method.as_bytes()),
+            (":scheme", b"http"),
+            (":authority", host.as_bytes()),
+            (":path", target),
+        ];
+        frames::ask(self.gate.address, &fields).await
+    }
+}

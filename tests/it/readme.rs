@@ -1,0 +1,201 @@
+//! README.md is a test: its commands run, its examples decide as it says, its tables are those of the code.
+
+use opgate::reason::Reason;
+use regex::Regex;
+
+use crate::cli::{Outcome, Workspace};
+use crate::harness::{COMPANION, Gate, Req, Setup, reason, root, token};
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// A fenced block: what stands after the fence, and the lines within.
+struct Block {
+    info: String,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let fence = Regex::new(r"(?ms)^```([^\n]*)\n(.*?)^```$").unwrap();
+    let blocks: Vec<Block> = fence
+        .captures_iter(&readme())
+        .map(|found| Block { info: found[1].to_owned(), text: found[2].to_owned() })
+        .collect();
+    assert!(blocks.len() > 10);
+    blocks
+}
+
+/// The cells of the rows of the table that begins with this heading row.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let text = readme();
+    let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("no table `{heading}`"));
+    rest.lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
+        .collect()
+}
+
+fn bare(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+/// The shipped tree with the README's examples in it.
+fn with_examples() -> Workspace {
+    let mut workspace = Workspace::new();
+    let mut examples = 0;
+    for block in blocks().iter().filter(|block| block.info.starts_with("yaml")) {
+        let (how, name) = block.info["yaml ".len()..].split_once('=').unwrap();
+        let before = match how {
+            "file" => String::new(),
+            "add" => std::fs::read_to_string(workspace.path(name)).unwrap(),
+            _ => panic!("{how}"),
+        };
+        workspace = workspace.write(name, &(before + &block.text));
+        examples += 1;
+    }
+    assert_eq!(examples, 6);
+    workspace
+}
+
+#[test]
+fn every_command_works() {
+    let workspace = with_examples();
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let mut commands = 0;
+    for block in blocks().iter().filter(|block| block.info == "sh") {
+        for line in block.text.lines() {
+            commands += 1;
+            if let Some(target) = line.strip_prefix("make ") {
+                assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no target `{target}`");
+                continue;
+            }
+            assert!(line.contains("opgate "), "what is `{line}`?");
+            // `check` takes the arguments of `run` and comes to an end.
+            let line = line.replace("opgate run", "opgate check");
+            let outcome = workspace.shell(&line);
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{line}\n{}", outcome.text());
+        }
+    }
+    assert!(commands >= 9, "{commands}");
+}
+
+#[test]
+fn the_demo_says_what_is_shown_of_it() {
+    let output = Outcome::of(Workspace::new().command(&["demo", "--once"])).stdout;
+    let shown = blocks().into_iter().find(|block| block.text.starts_with(" 1. Allowed")).unwrap();
+    let mut lines = output.lines();
+    for line in shown.text.lines().filter(|line| *line != "…") {
+        assert!(lines.any(|said| said == line), "not, or not here, in what the demo prints:\n{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_library_of_the_example_is_open_to_its_readers() {
+    let workspace = with_examples();
+    let gate = Gate::start_with(Setup {
+        set: vec![
+            format!("policy.directory={}", workspace.path("policies").display()),
+            "services.library={upstream: operations, hosts: [library.localhost]}".to_owned(),
+        ],
+        ..Setup::default()
+    });
+    let book = "/v1/projects/library/shelves/s/books/b";
+    let cases = [
+        // By the group, by a group in the group, by name, and not.
+        ("ana@example.com", "GET", book.to_owned(), None),
+        ("lea@example.com", "GET", book.to_owned(), None),
+        ("bob@example.com", "GET", book.to_owned(), None),
+        ("erin@example.com", "GET", book.to_owned(), Some("IAM_PERMISSION_DENIED")),
+        ("ana@example.com", "GET", book.replace("library", "demo"), Some("IAM_PERMISSION_DENIED")),
+        ("ana@example.com", "POST", format!("{book}:burn"), Some("METHOD_NOT_FOUND")),
+    ];
+    for (who, method, target, refused) in cases {
+        let seen = gate.backend.requests().len();
+        let answer = gate.http1(&Req::new(method, "library.localhost", &target).bearer(&token(who))).await;
+        let reached = gate.backend.requests().len() - seen;
+        assert_eq!(reached, usize::from(refused.is_none()), "{who} {method} {target}: {}", reason(&answer));
+        if let Some(refused) = refused {
+            assert_eq!(reason(&answer), refused, "{who} {method} {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_as_refused_is_refused() {
+    let gate = Gate::start();
+    let good = "/v1/projects/demo/locations/l/operations/o:cancel";
+    let token = token("ana@example.com");
+    let rows = table("| where | for example | what it would be good for |");
+    assert!(rows.len() >= 16);
+    for row in rows {
+        let (kind, example) = (row[0].as_str(), bare(&row[1]));
+        let (target, header, body) = match kind {
+            "path" => (example.to_owned(), "", ""),
+            "query" => (format!("{good}{example}"), "", ""),
+            "header" | "framing" => (good.to_owned(), example, ""),
+            "body" => (good.to_owned(), "", example),
+            _ => panic!("{kind}"),
+        };
+        let mut request =
+            format!("POST {target} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization: Bearer {token}\r\n");
+        if !header.is_empty() {
+            request.push_str(&format!("{header}\r\n"));
+        }
+        if !body.is_empty() {
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        let answer = gate.raw(format!("{request}\r\n{body}")).await;
+        assert_eq!(answer.status, 400, "{kind} {example}: {}", reason(&answer));
+        let expected: &[&str] = match kind {
+            "query" => &["QUERY_PARAMETER_REFUSED"],
+            "body" => &["REQUEST_BODY_REFUSED"],
+            _ => &["REQUEST_MALFORMED"],
+        };
+        assert!(expected.contains(&reason(&answer).as_str()), "{kind} {example}: {}", reason(&answer));
+    }
+    assert_eq!(gate.backend.requests().len(), 0);
+}
+
+#[test]
+fn the_reasons_are_those_of_the_table_in_the_source() {
+    let shown: Vec<String> = table("| status | reason | google.rpc.Code | when |")
+        .iter()
+        .map(|row| format!("{} {} {}", row[0], bare(&row[1]), row[2]))
+        .collect();
+    let known: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| reason.entry())
+        .map(|entry| format!("{} {} {}", entry.status, entry.name, entry.code))
+        .collect();
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn the_metrics_are_those_of_the_source() {
+    let source = std::fs::read_to_string(root().join("src/metrics.rs")).unwrap();
+    let instrument = Regex::new(r#""(opgate_\w+)",\s*"([^"]+)"(?:,\s*&\[([^\]]*)\])?"#).unwrap();
+    let known: Vec<String> = instrument
+        .captures_iter(&source)
+        .map(|found| {
+            let labels = found.get(3).map_or(String::new(), |labels| labels.as_str().replace(['"', ' '], ""));
+            let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+            format!("`{}{labels}` {}", &found[1], &found[2])
+        })
+        .collect();
+    let shown: Vec<String> =
+        table("| metric | what it says |").iter().map(|row| format!("{} {}", row[0], row[1])).collect();
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let link = Regex::new(r"\]\(([^)#:]+)(?:#[^)]*)?\)").unwrap();
+    let text = readme();
+    let targets: Vec<&str> = link.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert!(targets.len() > 10);
+    for target in targets {
+        assert!(root().join(target).exists(), "README.md links to {target}");
+    }
+}

@@ -1,0 +1,188 @@
+//! New policy files, same process: swapped whole, or not at all.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use opgate::demo::wire;
+use serde_json::Value;
+
+use crate::harness::{Answer, COMPANION, Gate, Req, Setup, reason, root, token};
+
+const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+
+/// A gate that serves by a copy of the shipped policies.
+struct Tree {
+    directory: tempfile::TempDir,
+    gate: Gate,
+}
+
+impl Tree {
+    fn start() -> Self {
+        Self::start_at(|directory| {
+            copy(&root().join("policies"), &directory.join("policies"));
+            directory.join("policies")
+        })
+    }
+
+    fn start_at(lay_out: impl FnOnce(&Path) -> PathBuf) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let policies = lay_out(directory.path());
+        let set = vec![format!("policy.directory={}", policies.display())];
+        let gate = Gate::start_with(Setup { set, ..Setup::default() });
+        Self { directory, gate }
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        self.directory.path().join(relative)
+    }
+
+    fn edit(&self, relative: &str, from: &str, to: &str) {
+        let path = self.path(relative);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{relative} has no {from:?}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    }
+
+    async fn readyz(&self) -> Value {
+        wire::fetch(self.gate.admin, "/readyz").await.unwrap().json().unwrap()
+    }
+
+    async fn revision(&self) -> String {
+        self.readyz().await["policyRevision"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until what `/readyz` says passes.
+    async fn until(&self, what: &str, passes: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let state = self.readyz().await;
+            if passes(&state) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: {state}\n{}", self.gate.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn until_revision_is_not(&self, old: &str) {
+        self.until("another revision", |state| state["policyRevision"] != *old).await;
+    }
+
+    async fn cancel_as(&self, email: &str) -> Answer {
+        self.gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&token(email))).await
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_is_in_force_without_a_word_or_a_restart() {
+    let tree = Tree::start();
+    assert_eq!(reason(&tree.cancel_as("bob@example.com").await), "IAM_PERMISSION_DENIED");
+    let before = tree.revision().await;
+    tree.edit("policies/groups.yaml", "user:ana@example.com", "user:bob@example.com");
+    tree.until_revision_is_not(&before).await;
+    assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
+    assert_eq!(reason(&tree.cancel_as("ana@example.com").await), "IAM_PERMISSION_DENIED");
+    // Each decision names the tree that it was made by.
+    let lines = tree.gate.audit(3);
+    let revisions: Vec<&Value> =
+        lines.iter().map(|line| &line["protoPayload"]["metadata"]["policyRevision"]).collect();
+    assert_eq!(revisions[0], &before);
+    assert_ne!(revisions[1], &before);
+    assert_eq!(revisions[1], revisions[2]);
+}
+
+#[tokio::test]
+async fn a_broken_tree_keeps_the_old_one_in_force_and_says_so() {
+    let tree = Tree::start();
+    let before = tree.revision().await;
+    tree.edit("policies/allow/projects/demo.yaml", "role: ", "roel: ");
+    tree.until("a refused reload", |state| state["lastReloadFailure"].is_string()).await;
+    assert_eq!(tree.revision().await, before);
+    assert_eq!(tree.cancel_as("ana@example.com").await.status, 200);
+    let state = tree.readyz().await;
+    assert_eq!(state["ready"], true);
+    let why = state["lastReloadFailure"].as_str().unwrap();
+    assert!(why.contains("did you mean `role`?") && why.contains("allow/projects/demo.yaml:"), "{why}");
+    assert!(tree.gate.metrics().await.contains("opgate_policy_last_reload_successful 0"));
+    assert!(tree.gate.log().contains("did you mean `role`?"), "{}", tree.gate.log());
+
+    tree.edit("policies/allow/projects/demo.yaml", "roel: ", "role: ");
+    tree.until("the mended tree", |state| state["lastReloadFailure"].is_null()).await;
+    assert!(tree.gate.metrics().await.contains("opgate_policy_last_reload_successful 1"));
+}
+
+#[tokio::test]
+async fn sighup_loads_at_once() {
+    let tree = Tree::start();
+    let before = tree.revision().await;
+    tree.edit("policies/groups.yaml", "user:ana@example.com", "user:bob@example.com");
+    let sent = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
+    assert!(sent.success());
+    tree.until_revision_is_not(&before).await;
+    assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
+}
+
+/// As the kubelet updates a ConfigMap: `policies` → `..data/…`, `..data` → a dated folder, renamed over.
+#[tokio::test]
+async fn a_config_map_is_followed_through_its_symlinks() {
+    let tree = Tree::start_at(|directory| {
+        copy(&root().join("policies"), &directory.join("first"));
+        std::os::unix::fs::symlink("first", directory.join("data")).unwrap();
+        directory.join("data")
+    });
+    let before = tree.revision().await;
+    copy(&tree.path("first"), &tree.path("second"));
+    tree.edit("second/groups.yaml", "user:ana@example.com", "user:bob@example.com");
+    std::os::unix::fs::symlink("second", tree.path("next")).unwrap();
+    std::fs::rename(tree.path("next"), tree.path("data")).unwrap();
+    tree.until_revision_is_not(&before).await;
+    assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_request_fails_or_mixes_two_trees_while_they_are_swapped() {
+    let tree = Tree::start();
+    let ana = Req::new("POST", COMPANION, CANCEL).bearer(&token("ana@example.com"));
+    let bob = Req::new("POST", COMPANION, CANCEL).bearer(&token("bob@example.com"));
+    let mut revisions = vec![tree.revision().await];
+    let mut sent = 0;
+    for round in 0..6 {
+        let (from, to) = if round % 2 == 0 { ("ana", "bob") } else { ("bob", "ana") };
+        tree.edit("policies/groups.yaml", &format!("user:{from}@"), &format!("user:{to}@"));
+        let sent_signal = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
+        assert!(sent_signal.success());
+        for _ in 0..10 {
+            for request in [&ana, &bob] {
+                let status = tree.gate.http1(request).await.status;
+                assert!(matches!(status, 200 | 403), "{status}");
+                sent += 1;
+            }
+        }
+        tree.until_revision_is_not(revisions.last().unwrap()).await;
+        revisions.push(tree.revision().await);
+    }
+    // In the tree that a line names, exactly one of the two may cancel, and the line says what that tree says.
+    for line in tree.gate.audit(sent) {
+        let payload = &line["protoPayload"];
+        let by_ana = payload["authenticationInfo"]["principalEmail"] == "ana@example.com";
+        let allowed = payload["metadata"]["decision"] == "ALLOWED";
+        let revision = payload["metadata"]["policyRevision"].as_str().unwrap();
+        let ana_may = revision == revisions[0];
+        assert!(revisions.iter().any(|known| known == revision), "{revision}");
+        assert_eq!(allowed, by_ana == ana_may, "{line}");
+    }
+}

@@ -1,0 +1,206 @@
+//! The files that come with opgate: they load, their comments are true, and they grant what they say.
+
+use std::path::Path;
+
+use opgate::clock;
+use opgate::config::Config;
+use opgate::diagnostic::Report;
+use opgate::snapshot::Snapshot;
+use regex::Regex;
+
+use crate::harness::{self, COMPANION, DATAPROC, Gate, Req, TRANSLATION, reason, root, token_with};
+
+const SHIPPED: [&str; 2] = ["config/opgate.yaml", "config/demo.yaml"];
+
+fn load(path: &Path) -> Config {
+    let mut report = Report::new();
+    let config = Config::load(path, &[], &mut report);
+    assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+    config.unwrap()
+}
+
+#[test]
+fn the_shipped_files_load_without_a_word() {
+    for name in SHIPPED {
+        let config = load(&root().join(name));
+        let mut report = Report::new();
+        let snapshot = Snapshot::load(&config, clock::now(), None, &mut report);
+        assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+        assert_eq!(snapshot.unwrap().catalog.unexposed().len(), 0);
+
+        let checked = harness::opgate().args(["check", "--config", name]).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        assert_eq!(String::from_utf8_lossy(&checked.stderr), "");
+    }
+}
+
+/// Commented-out keys whose value is an example, as the file says of each.
+const EXAMPLES: [&str; 3] = ["ca", "subject_pool", "workers"];
+
+/// The annotated file with its commented-out settings in force: the keys, and the text.
+fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
+    let setting = Regex::new(r"^( *)# ( *)(([a-z_0-9]+):( .*|))$").unwrap();
+    let mut keys = Vec::new();
+    let lines = text.lines().map(|line| match setting.captures(line) {
+        Some(found) if wanted(&found[4]) => {
+            keys.push(found[4].to_owned());
+            format!("{}{}{}\n", &found[1], &found[2], &found[3])
+        }
+        _ => format!("{line}\n"),
+    });
+    let text = lines.collect();
+    (keys, text)
+}
+
+#[test]
+fn what_is_commented_out_is_the_default() {
+    let path = root().join("config/opgate.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (keys, text) = uncommented(&text, |key| !EXAMPLES.contains(&key));
+    assert!(keys.len() > 25, "{keys:?}");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("config")).unwrap();
+    std::fs::create_dir(directory.path().join("policies")).unwrap();
+    let written = directory.path().join("config/opgate.yaml");
+    std::fs::write(&written, text).unwrap();
+
+    let (default, written) = (load(&path), load(&written));
+    assert_eq!(written.listeners, default.listeners);
+    assert_eq!(written.admin, default.admin);
+    assert_eq!(written.limits, default.limits);
+    assert_eq!(written.audit, default.audit);
+    assert_eq!(written.telemetry, default.telemetry);
+    assert_eq!(written.upstreams.len(), default.upstreams.len());
+    for (written, default) in written.upstreams.iter().zip(&default.upstreams) {
+        assert_eq!(written.protocol, default.protocol);
+        assert_eq!(written.connect_timeout, default.connect_timeout);
+        assert_eq!(written.response_timeout, default.response_timeout);
+        assert_eq!(written.idle_timeout, default.idle_timeout);
+    }
+    for (written, default) in written.issuers.iter().zip(&default.issuers) {
+        assert_eq!(format!("{:?}", written.settings), format!("{:?}", default.settings));
+    }
+    for (written, default) in written.services.iter().zip(&default.services) {
+        assert_eq!(format!("{:?}", written.forwarding), format!("{:?}", default.forwarding));
+        // Left out, it is the service's own name.
+        if written.hosts != default.hosts {
+            assert_eq!(default.hosts, None);
+            assert_eq!(written.hosts, Some(vec![format!("{}.googleapis.com", written.id)]));
+        }
+    }
+}
+
+#[test]
+fn what_is_commented_out_as_an_example_is_accepted() {
+    let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
+    let (mut keys, text) = uncommented(&text, |key| EXAMPLES.contains(&key));
+    keys.sort();
+    assert_eq!(keys, EXAMPLES);
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("config")).unwrap();
+    std::fs::create_dir(directory.path().join("policies")).unwrap();
+    let path = directory.path().join("config/opgate.yaml");
+    std::fs::write(&path, text).unwrap();
+    assert_eq!(load(&path).workers, 2);
+}
+
+#[test]
+fn the_annotated_file_has_every_key() {
+    let source = std::fs::read_to_string(root().join("src/config/check.rs")).unwrap();
+    let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
+    let asked =
+        Regex::new(r#"(?:required|optional)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#)
+            .unwrap();
+    let keys: Vec<&str> = asked
+        .captures_iter(&source)
+        .filter_map(|found| found.get(1).or(found.get(2)))
+        .map(|key| key.as_str())
+        .collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        // `file` is the alternative to `url`, told in its comment.
+        assert!(text.contains(&format!("{key}:")), "config/opgate.yaml does not show `{key}`");
+    }
+}
+
+const PROJECTS: [(&str, &str, &str); 4] = [
+    ("companion demo", COMPANION, "/v1/projects/demo/locations/l"),
+    ("companion other", COMPANION, "/v1/projects/other/locations/l"),
+    ("dataproc demo", DATAPROC, "/v1/projects/demo/regions/r"),
+    ("translation demo", TRANSLATION, "/v3/projects/demo"),
+];
+
+const METHODS: [(&str, &str, &str); 5] = [
+    ("cancel", "POST", "/operations/none:cancel"),
+    ("delete", "DELETE", "/operations/none"),
+    ("get", "GET", "/operations/none"),
+    ("list", "GET", "/operations"),
+    ("wait", "POST", "/operations/none:wait"),
+];
+
+/// Who may call what, as the comments of the shipped policies say. Translation asks for a scope alone.
+const GRANTED: &str = "\
+ana@example.com
+  companion demo: cancel get list wait
+  companion other: nothing
+  dataproc demo: cancel get list wait
+  translation demo: cancel delete get list wait
+lea@example.com
+  companion demo: cancel get list wait
+  companion other: nothing
+  dataproc demo: cancel get list wait
+  translation demo: cancel delete get list wait
+bob@example.com
+  companion demo: get list wait
+  companion other: nothing
+  dataproc demo: get list wait
+  translation demo: cancel delete get list wait
+max@example.com
+  companion demo: nothing
+  companion other: nothing
+  dataproc demo: nothing
+  translation demo: cancel delete get list wait
+erin@example.com
+  companion demo: nothing
+  companion other: cancel get list wait
+  dataproc demo: nothing
+  translation demo: cancel delete get list wait
+ci@demo.iam.gserviceaccount.com
+  companion demo: cancel delete get list wait
+  companion other: nothing
+  dataproc demo: cancel delete get list wait
+  translation demo: cancel delete get list wait
+nobody@example.com
+  companion demo: nothing
+  companion other: nothing
+  dataproc demo: nothing
+  translation demo: cancel delete get list wait
+";
+
+#[tokio::test]
+async fn the_shipped_policies_grant_what_they_say() {
+    let gate = Gate::start();
+    let mut granted = String::new();
+    for who in GRANTED.lines().filter(|line| !line.starts_with(' ')) {
+        granted.push_str(&format!("{who}\n"));
+        let token = token_with(who, serde_json::json!({}));
+        for (name, host, parent) in PROJECTS {
+            let mut allowed = Vec::new();
+            for (method, verb, rest) in METHODS {
+                let seen = gate.backend.requests().len();
+                let answer =
+                    gate.http1(&Req::new(verb, host, &format!("{parent}{rest}")).bearer(&token)).await;
+                let reached = gate.backend.requests().len() - seen;
+                if reason(&answer) == "IAM_PERMISSION_DENIED" {
+                    assert_eq!((answer.status, reached), (403, 0), "{who} {method} {parent}");
+                } else {
+                    assert_eq!(reached, 1, "{who} {method} {parent}: {}", reason(&answer));
+                    allowed.push(method);
+                }
+            }
+            let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(" ") };
+            granted.push_str(&format!("  {name}: {allowed}\n"));
+        }
+    }
+    assert_eq!(granted, GRANTED);
+}
