@@ -6,9 +6,8 @@ mod desync;
 
 use std::time::Duration;
 
-use self::desync::assert_each_forwarded_request_was_allowed;
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
 
 const PATH: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
@@ -464,36 +463,4 @@ async fn claims_about_the_caller_end_at_the_gate() {
         }
         assert_eq!(request.headers.contains_key("x-mine"), number < 2);
     }
-}
-
-/// RFC 9112, section 9.3.2. A gate may answer in turn or close; it may not let one through unseen.
-#[tokio::test]
-async fn pipelined_requests_are_judged_or_dropped() {
-    let mut gate = Gate::start();
-    let bob = Req::new("POST", COMPANION, PATH).bearer(&token("bob@example.com"));
-    let anonymous = Req::new("POST", COMPANION, PATH);
-    let body = |request: &Req| request.clone().body(Body::Length(b"{}".to_vec()));
-    for batch in [
-        vec![cancel(), bob.clone(), cancel()],
-        vec![bob.clone(), cancel(), bob.clone()],
-        vec![body(&cancel()), body(&bob), cancel()],
-        vec![anonymous, cancel()],
-    ] {
-        let before = gate.backend.requests().len();
-        let mut connection = Connection::open(gate.address).await;
-        let bytes: Vec<u8> = batch.iter().flat_map(Req::to_http1).collect();
-        connection.send(bytes).await;
-        connection.finish_if_open().await;
-        let mut allowed = 0;
-        let mut answered = 0;
-        while let Some(status) = connection.status().await {
-            answered += 1;
-            allowed += usize::from(status == 200);
-        }
-        assert!(answered <= batch.len());
-        eprintln!("{answered} of {} pipelined requests were answered", batch.len());
-        let forwarded = gate.backend.requests().len() - before;
-        assert!(forwarded >= allowed);
-    }
-    assert_each_forwarded_request_was_allowed(&mut gate);
 }
