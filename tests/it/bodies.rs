@@ -1,7 +1,5 @@
 //! Bodies: what clients send and what becomes of it, over every framing there is.
 
-mod afterwards;
-
 use std::time::Duration;
 
 use bytes::Bytes;

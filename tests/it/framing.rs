@@ -2,8 +2,6 @@
 //!
 //! Every row is a request that policy would allow if it were taken for the one it resembles.
 
-mod desync;
-
 use std::time::Duration;
 
 use crate::connection::Connection;
