@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! roles/          role        ┐
-//! hierarchy.yaml  hierarchy   ├─► allow ─► compile ─► Policy ─► decide ─► authorize ─► Permit
-//! groups.yaml     groups      ┘   (allow/**, checked       (an immutable index)
-//!                                  against the others)
+//! hierarchy.yaml  hierarchy   ├─► allow, deny ─► compile ─► Policy ─► decide ─► authorize ─► Permit
+//! groups.yaml     groups      ┘   (allow/**, deny/**,          (an immutable index)
+//!                                  checked against the others)
 //! ```
 //!
 //! A subject holds a permission on a resource when some binding on the resource's chain gives one of the subject's
 //! identities a role that holds the permission. The chain is the resource itself, its ancestors by name, then
-//! `hierarchy.yaml` up to the organization. Nothing else allows anything, and no binding takes anything away.
+//! `hierarchy.yaml` up to the organization. Nothing else allows anything, and no binding takes anything away. A deny
+//! rule on the chain does: it is asked first, and what it denies no binding grants.
 //!
-//! Deny policies, principal access boundaries and conditions all *narrow* what a binding grants. Until this version
-//! can evaluate them, a tree that uses one does not load: ignored, they would leave allowed what they forbid.
+//! Principal access boundaries and conditions also *narrow* what a binding grants. Until this version can evaluate
+//! them, a tree that uses one does not load: ignored, they would leave allowed what they forbid.
 //!
 //! Pure but for [`Policy::load`], which reads the files: no clock, no network.
 
@@ -23,6 +24,7 @@ use crate::diagnostic::{Place, Report, Severity};
 pub mod allow;
 mod compile;
 pub mod decide;
+pub mod deny;
 pub mod groups;
 pub mod hierarchy;
 pub mod member;
@@ -32,12 +34,13 @@ pub mod resource;
 pub mod role;
 mod tree;
 
-pub use self::decide::{Granted, Refusal, Subject};
+pub use self::decide::{Denied, Granted, Refusal, Subject};
 pub use self::permit::{Grant, Permit};
 pub use self::resource::ResourceName;
 
 use self::allow::{AllowPolicy, Context};
 use self::compile::{Compiler, Index};
+use self::deny::DenyPolicy;
 use self::groups::Groups;
 use self::hierarchy::Hierarchy;
 use self::role::Roles;
@@ -54,6 +57,8 @@ pub struct Policy {
 pub struct Counts {
     /// Bindings of all allow policies.
     pub bindings: usize,
+    /// Rules of all deny policies.
+    pub deny_rules: usize,
     /// Defined roles.
     pub roles: usize,
     /// Groups.
@@ -72,15 +77,15 @@ impl Policy {
     pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
         let before = report.count(Severity::Error);
         tree::check_top(directory, report);
-        tree::refuse_files(directory, "deny", "deny policies", report);
         tree::refuse_files(directory, "boundaries", "principal access boundaries", report);
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
         let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
         let files = allow::files(directory, report);
+        let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
-        let policy = Self::compile(context, policies);
+        let policy = Self::compile(context, policies, &denials);
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 
@@ -94,8 +99,15 @@ impl Policy {
         self.counts
     }
 
-    fn compile(context: Context<'_>, policies: impl Iterator<Item = AllowPolicy>) -> Self {
+    fn compile(
+        context: Context<'_>,
+        policies: impl Iterator<Item = AllowPolicy>,
+        denials: &[DenyPolicy],
+    ) -> Self {
         let mut compiler = Compiler::default();
+        for policy in denials {
+            compiler.forbid(policy);
+        }
         let mut bindings = 0;
         for policy in policies {
             bindings += policy.bindings.len();
@@ -104,6 +116,7 @@ impl Policy {
         let index = compiler.finish(context);
         let counts = Counts {
             bindings,
+            deny_rules: denials.iter().map(|policy| policy.rules.len()).sum(),
             roles: context.roles.len(),
             groups: context.groups.len(),
             resources: index.resource_count(),

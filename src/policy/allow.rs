@@ -273,7 +273,7 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
     }
 }
 
-fn warn_of_unreachable(resource: &str, span: &Span, hierarchy: &Hierarchy, report: &mut Report) {
+pub(super) fn warn_of_unreachable(resource: &str, span: &Span, hierarchy: &Hierarchy, report: &mut Report) {
     if ResourceName::new(resource).root() == resource && hierarchy.is_deserted(resource) {
         report
             .warning(span, format!("no project lies in `{resource}`: this policy speaks for no project"))

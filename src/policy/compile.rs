@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::allow::{AllowPolicy, Context};
+use super::deny::{DenyPolicy, Permissions};
 use super::groups::Groups;
 use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
 use super::names::{Id, Names};
@@ -58,8 +59,29 @@ pub(super) struct Index {
     groups: HashMap<MemberId, Box<[MemberId]>>,
     domains: HashMap<Box<str>, MemberId>,
     bound: Vec<Bound>,
+    denials: Vec<Denial>,
+    /// By resource and denied member: the rules, as numbers within `denials`.
+    denied: HashMap<(ResourceId, MemberId), Vec<usize>>,
     /// Where the roles of a resource and a member begin within `bound`, and how many they are.
     ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
+}
+
+/// A deny rule, without its resource and whom it denies.
+#[derive(Debug)]
+pub(super) struct Denial {
+    pub(super) permissions: Permissions,
+    pub(super) exceptions: Permissions,
+    /// Sorted.
+    excepted: Box<[MemberId]>,
+    file: Id<File>,
+    line: u32,
+}
+
+impl Denial {
+    /// Whether one of the rule's exceptions is for a member.
+    pub(super) fn excepts(&self, member: MemberId) -> bool {
+        self.excepted.binary_search(&member).is_ok()
+    }
 }
 
 /// Collects allow policies, one by one, so that no more than one is in memory as written.
@@ -77,6 +99,29 @@ struct Row {
 }
 
 impl Compiler {
+    /// Takes a deny policy in.
+    pub(super) fn forbid(&mut self, policy: &DenyPolicy) {
+        let resource = self.index.resource(&policy.resource);
+        let file = self.index.files.intern(&policy.file);
+        for rule in &policy.rules {
+            let mut excepted: Vec<MemberId> =
+                rule.exception_principals.iter().map(|name| self.index.members.intern(name)).collect();
+            excepted.sort_unstable();
+            let number = self.index.denials.len();
+            self.index.denials.push(Denial {
+                permissions: rule.denied_permissions.clone(),
+                exceptions: rule.exception_permissions.clone(),
+                excepted: excepted.into(),
+                file,
+                line: u32::try_from(rule.line).unwrap_or(u32::MAX),
+            });
+            for name in &rule.denied_principals {
+                let member = self.index.members.intern(name);
+                self.index.denied.entry((resource, member)).or_default().push(number);
+            }
+        }
+    }
+
     /// Takes an allow policy in.
     pub(super) fn attach(&mut self, policy: &AllowPolicy) {
         let resource = self.index.resource(&policy.resource);
@@ -235,6 +280,21 @@ impl Index {
         let Some((start, length)) = self.ranges.get(&(resource, member)) else { return &[] };
         let (start, length) = (*start as usize, *length as usize);
         self.bound.get(start..start + length).unwrap_or_default()
+    }
+
+    /// Whether there is any deny rule.
+    pub(super) fn denies(&self) -> bool {
+        !self.denials.is_empty()
+    }
+
+    /// The deny rules of a resource that name a member.
+    pub(super) fn denied(&self, resource: ResourceId, member: MemberId) -> impl Iterator<Item = &Denial> {
+        let numbers = self.denied.get(&(resource, member)).map(Vec::as_slice).unwrap_or_default();
+        numbers.iter().filter_map(|number| self.denials.get(*number))
+    }
+
+    pub(super) fn place_of_denial(&self, denial: &Denial) -> Place {
+        Place { file: self.files.text(denial.file).cloned().unwrap_or_default(), line: denial.line as usize }
     }
 
     pub(super) fn resource_name(&self, id: ResourceId) -> Arc<str> {

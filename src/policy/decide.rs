@@ -1,4 +1,5 @@
-//! The decision: does some binding on the resource's chain give this subject a role that holds the permission?
+//! The decision: does some binding on the resource's chain give this subject a role that holds the permission, and no
+//! deny rule there take it away? Deny rules are asked first.
 //!
 //! Nearest resource first, and on one resource the subject's own name before its sets, groups, domain,
 //! `allAuthenticatedUsers` and `allUsers`: the answer is the same in any order, the binding that is named in the
@@ -56,9 +57,22 @@ pub struct Granted {
     pub place: Place,
 }
 
-/// Why no binding allows a call: what came near.
+/// The deny rule that forbids a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Denied {
+    /// The denied principal that the subject is, in canonical spelling.
+    pub member: Arc<str>,
+    /// The resource that the rule is attached to.
+    pub resource: Arc<str>,
+    /// Where the rule is written.
+    pub place: Place,
+}
+
+/// Why a call is not allowed: the rule that denies it, or else what came near.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// The deny rule, where one decided; no binding was looked at then.
+    pub denied: Option<Denied>,
     /// How many roles the subject holds on the chain, none of which holds the permission.
     pub lacking: usize,
     /// The nearest of them.
@@ -78,6 +92,11 @@ impl Policy {
     ) -> Result<Granted, Refusal> {
         let index = self.index();
         let identity = Identity::resolve(self, subject);
+        if index.denies()
+            && let Some(denied) = self.denied(&identity, permission, resource)
+        {
+            return Err(Refusal { denied: Some(denied), lacking: 0, nearest: None });
+        }
         let holders = index.holders(permission);
         let mut lacking = 0;
         let mut nearest = None;
@@ -92,7 +111,31 @@ impl Policy {
             }
         }
         let nearest = nearest.map(|(resource, member, bound)| self.granted(resource, member, bound));
-        Err(Refusal { lacking, nearest })
+        Err(Refusal { denied: None, lacking, nearest })
+    }
+
+    /// The deny rule on the chain that names the subject and the permission and excepts neither.
+    fn denied(
+        &self,
+        identity: &Identity<'_>,
+        permission: &str,
+        resource: ResourceName<'_>,
+    ) -> Option<Denied> {
+        let index = self.index();
+        index.chain(resource).find_map(|resource| {
+            identity.members(self).find_map(|member| {
+                let rule = index.denied(resource, member).find(|rule| {
+                    rule.permissions.contain(permission)
+                        && !rule.exceptions.contain(permission)
+                        && !identity.members(self).any(|member| rule.excepts(member))
+                })?;
+                Some(Denied {
+                    member: index.member_name(member),
+                    resource: index.resource_name(resource),
+                    place: index.place_of_denial(rule),
+                })
+            })
+        })
     }
 
     fn granted(&self, resource: ResourceId, member: MemberId, bound: Bound) -> Granted {
@@ -110,6 +153,12 @@ impl Refusal {
     /// The refusal in a sentence, for the audit log and for `explain`: it tells of policy, so never for the client.
     pub fn detail(&self, subject: Subject<'_>, permission: &str, resource: ResourceName<'_>) -> String {
         let (name, resource) = (subject.name(), resource.as_str());
+        if let Some(denied) = &self.denied {
+            let Denied { member, resource: attached, place } = denied;
+            return format!(
+                "a deny rule on `{attached}` ({place}) denies `{permission}` on `{resource}` to {name}, as `{member}`"
+            );
+        }
         let none = format!("no binding on `{resource}` or above grants `{permission}` to {name}");
         match (&self.nearest, self.lacking) {
             (None, _) => format!("{none}: none names them"),

@@ -83,9 +83,13 @@ impl Policy {
                     Ok(granted) => Grant::Binding(granted),
                     Err(refusal) => {
                         let detail = refusal.detail(subject, permission, resource);
-                        return Err(match caller {
+                        let denial = match caller {
                             Some(_) => permission_denied(call, permission, detail),
                             None => credentials_missing(call, detail),
+                        };
+                        return Err(match refusal.denied {
+                            Some(denied) => denial.rule(denied.place),
+                            None => denial,
                         });
                     }
                 }

@@ -272,7 +272,6 @@ fn what_would_narrow_a_grant_is_never_ignored() {
     let (policy, report) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grant),
-        ("deny/projects/demo/freeze.yaml", "rules: []\n"),
         ("boundaries/organizations/7/edge.json", "{}\n"),
     ]);
     insta::assert_snapshot!(report);

@@ -55,7 +55,7 @@ fn with_examples() -> Workspace {
         workspace = workspace.write(name, &(before + &block.text));
         examples += 1;
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, 7);
     workspace
 }
 
@@ -103,10 +103,10 @@ async fn the_library_of_the_example_is_open_to_its_readers() {
     });
     let book = "/v1/projects/library/shelves/s/books/b";
     let cases = [
-        // By the group, by a group in the group, by name, and not.
+        // By the group, by a group in the group, by name but denied, and not.
         ("ana@example.com", "GET", book.to_owned(), None),
         ("lea@example.com", "GET", book.to_owned(), None),
-        ("bob@example.com", "GET", book.to_owned(), None),
+        ("bob@example.com", "GET", book.to_owned(), Some("IAM_PERMISSION_DENIED")),
         ("erin@example.com", "GET", book.to_owned(), Some("IAM_PERMISSION_DENIED")),
         ("ana@example.com", "GET", book.replace("library", "demo"), Some("IAM_PERMISSION_DENIED")),
         ("ana@example.com", "POST", format!("{book}:burn"), Some("METHOD_NOT_FOUND")),

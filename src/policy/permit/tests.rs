@@ -134,7 +134,7 @@ fn a_broken_tree_permits_nobody() {
     let (policy, _) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grants("roles/canceller", "user:ana@example.com")),
-        ("deny/projects/demo/freeze.yaml", ""),
+        ("boundaries/projects/demo/edge.yaml", ""),
     ]);
     assert!(policy.authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), NOW).is_err());
 }

@@ -52,6 +52,41 @@ const MEMBERS: [&str; 11] = [
 /// The first of [`MEMBERS`] can ask.
 const CALLERS: usize = 4;
 
+/// Of [`MEMBERS`], those that a deny rule can name, as IAM v2 spells them; the last one is no exception.
+const DENIABLE: [(&str, &str); 8] = [
+    ("user:u@x.com", "principal://goog/subject/u@x.com"),
+    ("user:v@y.com", "principal://goog/subject/v@y.com"),
+    (
+        "serviceAccount:s@p.iam.gserviceaccount.com",
+        "principal://iam.googleapis.com/projects/-/serviceAccounts/s@p.iam.gserviceaccount.com",
+    ),
+    ("principal://iam.googleapis.com/pool/subject/f", "principal://iam.googleapis.com/pool/subject/f"),
+    ("group:g0@x.com", "principalSet://goog/group/g0@x.com"),
+    ("group:g1@x.com", "principalSet://goog/group/g1@x.com"),
+    ("group:g2@x.com", "principalSet://goog/group/g2@x.com"),
+    ("allUsers", "principalSet://goog/public:all"),
+];
+/// What deny rules write, and what it stands for.
+const PATTERNS: [(&str, &[&str]); 7] = [
+    ("demo.googleapis.com/operations.get", &["demo.operations.get"]),
+    ("demo.googleapis.com/operations.cancel", &["demo.operations.cancel"]),
+    ("demo.googleapis.com/*.list", &["demo.operations.list"]),
+    ("demo.googleapis.com/operations.*", &PERMISSIONS),
+    ("demo.googleapis.com/*.*", &PERMISSIONS),
+    ("demo2.googleapis.com/*.*", &[]),
+    ("demo.googleapis.com/operation.*", &[]),
+];
+
+/// A deny rule: where, whom, but whom, what, but what.
+#[derive(Clone, Debug)]
+struct Denial {
+    attached: usize,
+    denied: Vec<usize>,
+    excepted: Vec<usize>,
+    permissions: Vec<usize>,
+    but_permissions: Vec<usize>,
+}
+
 /// A small policy tree. Masks choose from the lists above.
 #[derive(Clone, Debug)]
 struct World {
@@ -62,6 +97,7 @@ struct World {
     groups: [u8; 3],
     /// Resource, role, members.
     bindings: Vec<(usize, usize, u16)>,
+    denials: Vec<Denial>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,13 +122,33 @@ fn worlds() -> impl Strategy<Value = World> {
     let members = prop::collection::vec(0..MEMBERS.len(), 1..3)
         .prop_map(|members| members.into_iter().fold(0_u16, |mask, member| mask | 1 << member));
     let binding = (0..ATTACHED.len(), 0..4_usize, members);
-    (prop::collection::vec(role, 4), parents, any::<[u8; 3]>(), prop::collection::vec(binding, 0..7))
-        .prop_map(|(roles, (a, b, one, two), groups, bindings)| World {
+    let some = |of: usize, most: usize| prop::collection::vec(0..of, 0..=most);
+    let at_least_one = |of: usize| prop::collection::vec(0..of, 1..=2);
+    let denial = (
+        0..ATTACHED.len(),
+        at_least_one(DENIABLE.len()),
+        some(DENIABLE.len() - 1, 1),
+        at_least_one(PATTERNS.len()),
+        some(PATTERNS.len(), 1),
+    )
+        .prop_map(|(attached, denied, excepted, permissions, but_permissions)| Denial {
+            attached,
+            denied,
+            excepted,
+            permissions,
+            but_permissions,
+        });
+    let denials = prop::collection::vec(denial, 0..3);
+    let bindings = prop::collection::vec(binding, 0..7);
+    (prop::collection::vec(role, 4), parents, any::<[u8; 3]>(), bindings, denials).prop_map(
+        |(roles, (a, b, one, two), groups, bindings, denials)| World {
             roles,
             parents: [a, b, one, two],
             groups: [groups[0] & 0b110_1111, groups[1] & 0b100_1111, groups[2] & 0b000_1111],
             bindings,
-        })
+            denials,
+        },
+    )
 }
 
 fn chosen<'l>(mask: u16, list: &'l [&'l str]) -> impl Iterator<Item = &'l str> {
@@ -104,6 +160,18 @@ impl World {
     fn allows(&self, caller: Option<&str>, permission: &str, resource: &str) -> bool {
         let chain = self.chain(resource);
         let identities = self.identities(caller);
+        let named = |members: &[usize]| members.iter().any(|at| identities.contains(DENIABLE[*at].0));
+        let covers = |patterns: &[usize]| patterns.iter().any(|at| PATTERNS[*at].1.contains(&permission));
+        let denied = self.denials.iter().any(|rule| {
+            chain.contains(&ATTACHED[rule.attached].to_owned())
+                && named(&rule.denied)
+                && !named(&rule.excepted)
+                && covers(&rule.permissions)
+                && !covers(&rule.but_permissions)
+        });
+        if denied {
+            return false;
+        }
         self.bindings.iter().any(|(attached, role, members)| {
             let (permissions, life) = self.roles[*role];
             chain.contains(&ATTACHED[*attached].to_owned())
@@ -195,6 +263,27 @@ impl World {
             }
         }
 
+        let mut denial_nodes = Vec::new();
+        for rule in &self.denials {
+            let members = |list: &[usize]| {
+                list.iter().map(|at| format!("'{}'", DENIABLE[*at].1)).collect::<Vec<_>>().join(", ")
+            };
+            let permissions = |list: &[usize]| {
+                list.iter().map(|at| format!("'{}'", PATTERNS[*at].0)).collect::<Vec<_>>().join(", ")
+            };
+            let mut text = format!(
+                "rules: [{{denyRule: {{deniedPrincipals: [{}], exceptionPrincipals: [{}], deniedPermissions: [{}]",
+                members(&rule.denied),
+                members(&rule.excepted),
+                permissions(&rule.permissions),
+            );
+            if !rule.but_permissions.is_empty() {
+                text.push_str(&format!(", exceptionPermissions: [{}]", permissions(&rule.but_permissions)));
+            }
+            text.push_str("}}]\n");
+            denial_nodes.push((ATTACHED[rule.attached], parse(text)));
+        }
+
         let mut roles = Roles::default();
         for node in &role_nodes {
             roles.add(Role::read(node, &[], &mut report).unwrap(), &mut report);
@@ -206,8 +295,12 @@ impl World {
             .iter()
             .map(|(resource, node)| AllowPolicy::read(resource, node, context, &mut report).unwrap())
             .collect();
+        let denials: Vec<_> = denial_nodes
+            .iter()
+            .map(|(resource, node)| DenyPolicy::read(resource, node, context, &mut report).unwrap())
+            .collect();
         assert!(!report.is_fatal(), "{}", report.render(false));
-        Policy::compile(context, policies.into_iter())
+        Policy::compile(context, policies.into_iter(), &denials)
     }
 }
 

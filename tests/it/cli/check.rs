@@ -211,7 +211,12 @@ fn what_would_narrow_a_grant_is_refused_until_it_is_supported() {
             "  - user:erin@example.com",
             "  - user:erin@example.com\n  condition:\n    title: weekdays\n    expression: request.time.getDayOfWeek() < 6",
         )
-        .write("policies/deny/projects/demo/freeze.yaml", "rules: []\n");
+        .write(
+            "policies/deny/projects/demo/freeze.yaml",
+            "rules:\n- denyRule:\n    deniedPrincipals: [user:bob@example.com]\n    deniedPermissions: \
+             [dataproc.operations.cancel]\n    denialCondition: {expression: 'true'}\n",
+        )
+        .write("policies/boundaries/organizations/7/edge.yaml", "rules: []\n");
     insta::assert_snapshot!(workspace.refused(&[]));
 }
 
