@@ -6,7 +6,7 @@
 mod entry;
 
 use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::config::AuditOutput;
 
 /// Lines that wait to be written.
 const QUEUE: usize = 16 * 1024;
-/// The longest a line waits in the buffer.
-const FLUSH_EVERY: Duration = Duration::from_millis(50);
+/// The longest a line waits before it is written.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The log. Dropping it writes what is queued.
 #[derive(Debug)]
@@ -82,31 +82,32 @@ impl Drop for Audit {
     }
 }
 
+/// Writes what has come since the last look, then looks away: a thread that waited for each line would be woken for
+/// each, and that would cost a request more than its line.
 fn write_lines(lines: &Receiver<String>, mut sink: BufWriter<Box<dyn Write + Send>>, dropped: &IntCounter) {
-    let mut unflushed = false;
     loop {
-        let line = if unflushed {
-            match lines.recv_timeout(FLUSH_EVERY) {
-                Err(RecvTimeoutError::Timeout) => {
-                    flush(&mut sink);
-                    unflushed = false;
-                    continue;
+        let mut written = false;
+        let ended = loop {
+            match lines.try_recv() {
+                Ok(line) => {
+                    written = true;
+                    if let Err(error) = sink.write_all(line.as_bytes()).and_then(|()| sink.write_all(b"\n")) {
+                        dropped.inc();
+                        tracing::error!(%error, "an audit line could not be written");
+                    }
                 }
-                other => other.ok(),
+                Err(TryRecvError::Empty) => break false,
+                Err(TryRecvError::Disconnected) => break true,
             }
-        } else {
-            lines.recv().ok()
         };
-        let Some(line) = line else {
-            break;
-        };
-        unflushed = true;
-        if let Err(error) = sink.write_all(line.as_bytes()).and_then(|()| sink.write_all(b"\n")) {
-            dropped.inc();
-            tracing::error!(%error, "an audit line could not be written");
+        if written {
+            flush(&mut sink);
         }
+        if ended {
+            return;
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
-    flush(&mut sink);
 }
 
 fn flush(sink: &mut BufWriter<Box<dyn Write + Send>>) {

@@ -23,6 +23,7 @@ mod jwt;
 mod refresh;
 mod scopes;
 mod settings;
+mod verified;
 
 use std::fmt;
 use std::future::Future;
@@ -35,9 +36,12 @@ pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
 pub use self::scopes::Scopes;
 pub use self::settings::{IdentityRule, IssuerSettings, KeySource, SettingsError};
+pub use self::verified::TokenCacheStatus;
 
-use self::issuer::Issuer;
+use self::held::Fetched;
+use self::issuer::{Admitted, Issuer};
 use self::jwt::Unverified;
+use self::verified::{Remembered, VerifiedTokens};
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
 
@@ -59,6 +63,7 @@ pub struct Caller {
 /// Judges the credentials of requests.
 pub struct Authenticator {
     issuers: Vec<Issuer>,
+    verified: VerifiedTokens,
 }
 
 impl Authenticator {
@@ -78,11 +83,12 @@ impl Authenticator {
             }
         }
         errors.sort_by_key(|error| error.index);
-        if errors.is_empty() { Ok(Self { issuers }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { issuers, verified: VerifiedTokens::new() }) } else { Err(errors) }
     }
 
     /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts.
     pub fn take_over(&mut self, previous: &Self) {
+        self.verified = VerifiedTokens::succeeding(&previous.verified);
         for issuer in &mut self.issuers {
             if let Some(previous) =
                 previous.issuers.iter().find(|previous| previous.issuer() == issuer.issuer())
@@ -94,20 +100,43 @@ impl Authenticator {
 
     /// The caller behind a request's credential, or `None` where it sent none.
     ///
-    /// `authorization` holds the value of every `Authorization` field. No I/O, no lock, and no clock but `now`.
+    /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
+    /// verified before is not verified again while its key set and its times hold.
     ///
     /// # Errors
     /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
     /// client reads the same text in each case.
-    pub fn authenticate(&self, authorization: &[&[u8]], now: SystemTime) -> Result<Option<Caller>, Denial> {
-        let Some(token) = bearer::token(authorization)? else { return Ok(None) };
-        let token = Unverified::parse(token)?;
+    pub fn authenticate(
+        &self,
+        authorization: &[&[u8]],
+        now: SystemTime,
+    ) -> Result<Option<Arc<Caller>>, Denial> {
+        let Some(text) = bearer::token(authorization)? else { return Ok(None) };
+        if let Some(caller) = self.verified.recall(text, now, |issuer| self.keys_in_use(issuer, now)) {
+            return Ok(Some(caller));
+        }
+        let token = Unverified::parse(text)?;
         let claimed = token.claimed_issuer()?;
-        let Some(issuer) = self.issuers.iter().find(|issuer| issuer.issuer() == claimed) else {
+        let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
+        let Some((number, issuer)) = found else {
             let detail = format!("no issuer `{}` is configured", shown(claimed));
             return Err(Denial::new(Reason::TokenInvalid, detail));
         };
-        issuer.admit(token, now).map(Some)
+        let Admitted { caller, keys, from, until } = issuer.admit(token, now)?;
+        let caller = Arc::new(caller);
+        self.verified
+            .remember(text, Remembered { issuer: number, keys, caller: caller.clone(), from, until });
+        Ok(Some(caller))
+    }
+
+    fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<Fetched>> {
+        let held = self.issuers.get(issuer)?.held().current(now)?;
+        held.clone()
+    }
+
+    /// How often a token was known, for metrics.
+    pub fn token_cache(&self) -> TokenCacheStatus {
+        self.verified.status()
     }
 
     /// The issuers whose tokens cannot be judged at this moment, with the reason; empty when ready.

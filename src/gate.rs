@@ -38,7 +38,7 @@ pub fn judge(
     let call = route(request, snapshot)?;
     let call = &*trail.call.insert(Arc::new(call));
     if let Some(caller) = authenticate(request, snapshot, &call.method, now)? {
-        trail.caller = Some(Arc::new(caller));
+        trail.caller = Some(caller);
     }
     let caller = trail.caller.as_ref();
     require_scope(caller.map(|caller| &**caller), &call.method)?;
@@ -68,7 +68,7 @@ fn authenticate(
     snapshot: &Snapshot,
     method: &Method,
     now: SystemTime,
-) -> Result<Option<Caller>, Denial> {
+) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
     let caller = snapshot.authn.authenticate(&authorization, now).map_err(|denial| {
         denial.metadata("service", &*method.service.name).metadata("method", &*method.name)

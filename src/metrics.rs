@@ -9,7 +9,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::authn::KeySetStatus;
+use crate::authn::{KeySetStatus, TokenCacheStatus};
 use crate::catalog::Method;
 use crate::snapshot::Snapshot;
 
@@ -41,6 +41,9 @@ pub struct Metrics {
     policy_bindings: IntGauge,
     policy_reload_successful: IntGauge,
     policy_reload_timestamp: GaugeVec,
+    token_cache_hits: IntCounter,
+    token_cache_misses: IntCounter,
+    token_cache_evictions: IntCounter,
     jwks_keys: IntGaugeVec,
     jwks_last_success: GaugeVec,
     jwks_refreshes: IntCounterVec,
@@ -68,6 +71,11 @@ impl Metrics {
                 registry.register(Box::new(counters.clone()))?;
                 Ok(counters)
             };
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
         let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
             let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(gauges.clone()))?;
@@ -121,12 +129,7 @@ impl Metrics {
                 &["upstream", "kind"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
-            audit_dropped: {
-                let counter =
-                    IntCounter::new("opgate_audit_dropped_total", "Audit lines that were not written.")?;
-                registry.register(Box::new(counter.clone()))?;
-                counter
-            },
+            audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,
             policy_info: gauges("opgate_policy_info", "The policy tree in force; always 1.", &["revision"])?,
             policy_bindings: {
                 let gauge = IntGauge::new("opgate_policy_bindings", "Role bindings in force.")?;
@@ -145,6 +148,18 @@ impl Metrics {
                 "opgate_policy_last_reload_success_timestamp_seconds",
                 "When the policy tree in force was loaded.",
                 &[],
+            )?,
+            token_cache_hits: counter(
+                "opgate_token_cache_hits_total",
+                "Tokens that had been verified before.",
+            )?,
+            token_cache_misses: counter(
+                "opgate_token_cache_misses_total",
+                "Tokens that had to be verified.",
+            )?,
+            token_cache_evictions: counter(
+                "opgate_token_cache_evictions_total",
+                "Verified tokens that made room for others.",
             )?,
             jwks_keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
             jwks_last_success: instants(
@@ -199,7 +214,15 @@ impl Metrics {
     ///
     /// # Errors
     /// Where an instrument cannot be encoded: a fault of ours.
-    pub fn render(&self, key_sets: &[KeySetStatus]) -> Result<String, prometheus::Error> {
+    pub fn render(
+        &self,
+        key_sets: &[KeySetStatus],
+        token_cache: TokenCacheStatus,
+    ) -> Result<String, prometheus::Error> {
+        let TokenCacheStatus { hits, misses, evictions } = token_cache;
+        raise(&self.token_cache_hits, hits);
+        raise(&self.token_cache_misses, misses);
+        raise(&self.token_cache_evictions, evictions);
         for status in key_sets {
             let issuer = status.issuer.as_str();
             self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
@@ -207,11 +230,16 @@ impl Metrics {
             let outcomes = [("success", status.refreshes_succeeded), ("failure", status.refreshes_failed)];
             for (outcome, count) in outcomes {
                 let counter = self.jwks_refreshes.with_label_values(&[issuer, outcome]);
-                counter.inc_by(count.saturating_sub(counter.get()));
+                raise(&counter, count);
             }
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
+
+/// Brings a counter up to what was counted elsewhere.
+fn raise(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 /// Seconds since the epoch, Prometheus's unit of instants.

@@ -26,6 +26,8 @@ pub(super) struct Accepted {
     pub(super) subject: Option<String>,
     pub(super) principal: Principal,
     pub(super) scopes: Scopes,
+    /// The later of `nbf` and `iat`; the epoch where there is neither.
+    pub(super) begins: SystemTime,
     pub(super) expires: SystemTime,
 }
 
@@ -40,12 +42,12 @@ pub(super) fn accept(
 ) -> Result<Accepted, Denial> {
     let claims = token.claims();
     check_type(token, &settings.token_types)?;
-    let expires = check_times(claims, settings.clock_skew, now)?;
+    let (begins, expires) = check_times(claims, settings.clock_skew, now)?;
     check_audience(claims, &settings.audiences)?;
     let subject = text(claims, "sub")?;
     let principal = principal(claims, subject, &settings.identity)?;
     let scopes = scopes(claims)?;
-    Ok(Accepted { subject: subject.map(str::to_owned), principal, scopes, expires })
+    Ok(Accepted { subject: subject.map(str::to_owned), principal, scopes, begins, expires })
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1), and an
@@ -77,8 +79,13 @@ fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
     }
 }
 
-/// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns `exp`.
-fn check_times(claims: &Map<String, Value>, skew: Duration, now: SystemTime) -> Result<SystemTime, Denial> {
+/// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns when it begins
+/// and ends, without skew.
+fn check_times(
+    claims: &Map<String, Value>,
+    skew: Duration,
+    now: SystemTime,
+) -> Result<(SystemTime, SystemTime), Denial> {
     let now = now
         .duration_since(UNIX_EPOCH)
         .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))?;
@@ -99,7 +106,8 @@ fn check_times(claims: &Map<String, Value>, skew: Duration, now: SystemTime) -> 
         let detail = format!("`exp` was {} and now is {}", expires.as_secs(), now.as_secs());
         return Err(Denial::new(Reason::TokenExpired, detail));
     }
-    Ok(UNIX_EPOCH + expires)
+    let begins = not_before.max(issued).unwrap_or_default();
+    Ok((UNIX_EPOCH + begins, UNIX_EPOCH + expires))
 }
 
 /// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Caller;
 use super::fetch::{ClientError, Fetch};
-use super::held::HeldKeys;
+use super::held::{Fetched, HeldKeys};
 use super::jwks::{MAX_DOCUMENT, NoKey};
 use super::jwt::Unverified;
 use super::refresh::Pace;
@@ -29,6 +29,16 @@ pub(super) struct Issuer {
 pub(super) struct Remote {
     pub(super) fetch: Fetch,
     pub(super) pace: Pace,
+}
+
+/// A token that was accepted, and for how long it would be again.
+pub(super) struct Admitted {
+    pub(super) caller: Caller,
+    /// The key set that verified it.
+    pub(super) keys: Arc<Fetched>,
+    /// From when and until when its own times hold, clock skew included.
+    pub(super) from: SystemTime,
+    pub(super) until: SystemTime,
 }
 
 impl Issuer {
@@ -106,7 +116,7 @@ impl Issuer {
     ///
     /// # Errors
     /// The first rule that is broken; [`Reason::NotReady`] while there are no keys.
-    pub(super) fn admit(&self, token: Unverified<'_>, now: SystemTime) -> Result<Caller, Denial> {
+    pub(super) fn admit(&self, token: Unverified<'_>, now: SystemTime) -> Result<Admitted, Denial> {
         let algorithm = token.algorithm();
         if !self.settings.algorithms.contains(&algorithm) {
             let detail = format!("issuer `{}` may not sign with {algorithm}", self.name);
@@ -125,12 +135,19 @@ impl Issuer {
         })?;
         let verified = token.verify(key)?;
         let accepted = claims::accept(&verified, &self.settings, now)?;
-        Ok(Caller {
+        let skew = self.settings.clock_skew;
+        let caller = Caller {
             issuer: Arc::clone(&self.name),
             subject: accepted.subject,
             principal: accepted.principal,
             scopes: accepted.scopes,
             expires: accepted.expires,
+        };
+        Ok(Admitted {
+            caller,
+            keys: Arc::clone(fetched),
+            from: accepted.begins.checked_sub(skew).unwrap_or(SystemTime::UNIX_EPOCH),
+            until: accepted.expires.checked_add(skew).unwrap_or(accepted.expires),
         })
     }
 

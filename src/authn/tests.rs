@@ -12,6 +12,7 @@ use crate::signing::{self, SigningKey};
 mod claims;
 mod forged;
 pub(super) mod mint;
+mod remembered;
 
 use mint::{ED25519, P256, P384, RSA, base64, key_set};
 
@@ -63,11 +64,11 @@ fn claims_with(changes: &Value) -> Value {
     claims
 }
 
-fn ask(gate: &Authenticator, token: &str) -> Result<Option<Caller>, Denial> {
+fn ask(gate: &Authenticator, token: &str) -> Result<Option<Arc<Caller>>, Denial> {
     gate.authenticate(&[format!("Bearer {token}").as_bytes()], now())
 }
 
-fn admitted(gate: &Authenticator, token: &str) -> Caller {
+fn admitted(gate: &Authenticator, token: &str) -> Arc<Caller> {
     ask(gate, token).unwrap().unwrap()
 }
 
@@ -121,7 +122,7 @@ fn what_our_own_keys_sign_is_accepted_under_their_own_key_set() {
 fn a_caller_is_what_the_claims_say() {
     let caller = admitted(&GATE, &RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &honest()));
     assert_eq!(
-        caller,
+        *caller,
         Caller {
             issuer: "example".into(),
             subject: Some("1234".to_owned()),

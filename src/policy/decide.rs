@@ -72,7 +72,7 @@ pub struct Denied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The deny rule, where one decided; no binding was looked at then.
-    pub denied: Option<Denied>,
+    pub denied: Option<Box<Denied>>,
     /// How many roles the subject holds on the chain, none of which holds the permission.
     pub lacking: usize,
     /// The nearest of them.
@@ -95,7 +95,7 @@ impl Policy {
         if index.denies()
             && let Some(denied) = self.denied(&identity, permission, resource)
         {
-            return Err(Refusal { denied: Some(denied), lacking: 0, nearest: None });
+            return Err(Refusal { denied: Some(Box::new(denied)), lacking: 0, nearest: None });
         }
         let holders = index.holders(permission);
         let mut lacking = 0;
@@ -154,7 +154,7 @@ impl Refusal {
     pub fn detail(&self, subject: Subject<'_>, permission: &str, resource: ResourceName<'_>) -> String {
         let (name, resource) = (subject.name(), resource.as_str());
         if let Some(denied) = &self.denied {
-            let Denied { member, resource: attached, place } = denied;
+            let Denied { member, resource: attached, place } = &**denied;
             return format!(
                 "a deny rule on `{attached}` ({place}) denies `{permission}` on `{resource}` to {name}, as `{member}`"
             );
