@@ -10,23 +10,23 @@ use crate::harness::{
     Answer, Body, COMPANION, DATAPROC, Gate, Req, Setup, TRANSLATION, reason, token, values,
 };
 
-const TRAIN: &str = "projects/demo/locations/us-central1/operations/train-1";
-const JOB: &str = "projects/demo/regions/us-central1/operations/job-1";
+pub const TRAIN: &str = "projects/demo/locations/us-central1/operations/train-1";
+pub const JOB: &str = "projects/demo/regions/us-central1/operations/job-1";
 const BATCH: &str = "projects/demo/operations/batch-1";
 
-fn ana() -> String {
+pub fn ana() -> String {
     token("ana@example.com")
 }
 
 /// A cancel that policy allows, of a method that takes an empty message.
-fn cancel() -> Req {
+pub fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("/v1/{TRAIN}:cancel"))
         .bearer(&ana())
         .header("content-type", "application/json")
 }
 
 /// One of a method that takes no byte.
-fn cancel_without_body() -> Req {
+pub fn cancel_without_body() -> Req {
     Req::new("POST", DATAPROC, &format!("/v1/{JOB}:cancel"))
         .bearer(&ana())
         .header("content-type", "application/json")
@@ -39,7 +39,7 @@ fn wait() -> Req {
 }
 
 /// The head of a request with fields that frame its body otherwise than [`Req`] does.
-fn head(request: &Req, fields: &str) -> String {
+pub fn head(request: &Req, fields: &str) -> String {
     let text = String::from_utf8(request.to_http1()).unwrap();
     format!("{}\r\n{fields}\r\n\r\n", text.trim_end())
 }

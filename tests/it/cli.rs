@@ -31,7 +31,7 @@ impl Workspace {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         for name in ["config", "policies"] {
-            copy(&harness::root().join(name), &directory.path().join(name));
+            harness::copy(&harness::root().join(name), &directory.path().join(name));
         }
         Self { directory }
     }
@@ -108,19 +108,6 @@ impl Outcome {
         let text = regex::Regex::new(r"os error \d+").unwrap().replace_all(&text, "os error N").into_owned();
         let revision = regex::Regex::new("(revision |\"policyRevision\": \")[0-9a-f]{12}").unwrap();
         revision.replace_all(&text, "${1}[revision]").into_owned()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

@@ -1,32 +1,8 @@
 //! Several requests on one connection: nothing of one is taken for another, or left behind for it.
 
+use crate::bodies::{TRAIN, ana, cancel, cancel_without_body, head};
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, DATAPROC, Gate, Req, token, values};
-
-const TRAIN: &str = "projects/demo/locations/us-central1/operations/train-1";
-const JOB: &str = "projects/demo/regions/us-central1/operations/job-1";
-
-fn ana() -> String {
-    token("ana@example.com")
-}
-
-/// A cancel that policy allows, of a method that takes an empty message.
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("/v1/{TRAIN}:cancel"))
-        .bearer(&ana())
-        .header("content-type", "application/json")
-}
-
-/// One of a method that takes no byte.
-fn cancel_without_body() -> Req {
-    Req::new("POST", DATAPROC, &format!("/v1/{JOB}:cancel")).bearer(&ana())
-}
-
-/// The head of a request with fields that frame its body otherwise than [`Req`] does.
-fn head(request: &Req, fields: &str) -> String {
-    let text = String::from_utf8(request.to_http1()).unwrap();
-    format!("{}\r\n{fields}\r\n\r\n", text.trim_end())
-}
+use crate::harness::{Body, COMPANION, Gate, Req, token, values};
 
 /// What an attacker hides in a body: a request that would be allowed if it were taken for one.
 #[tokio::test]

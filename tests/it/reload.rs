@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use opgate::demo::wire;
 use serde_json::Value;
 
-use crate::harness::{Answer, COMPANION, Gate, Req, Setup, reason, root, token};
+use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, reason, root, token};
 
 const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
@@ -71,19 +71,6 @@ impl Tree {
 
     async fn cancel_as(&self, email: &str) -> Answer {
         self.gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&token(email))).await
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }
 
