@@ -69,9 +69,10 @@ impl Event<'_> {
     pub fn log_entry(&self) -> LogEntry<'_> {
         let call = self.trail.call.as_deref();
         let method = self.request.map(|request| request.method.as_str());
+        let time = timestamp(self.time);
         let ip: Option<IpAddr> = self.peer.map(|peer| peer.ip());
         LogEntry {
-            timestamp: timestamp(self.time),
+            timestamp: time.clone(),
             severity: if self.denial.is_some() { "WARNING" } else { "INFO" },
             insert_id: self.request_id,
             http_request: HttpRequest {
@@ -102,7 +103,7 @@ impl Event<'_> {
                     caller_supplied_user_agent: self.user_agent(),
                     request_attributes: RequestAttributes {
                         id: self.request_id,
-                        time: timestamp(self.time),
+                        time,
                         method,
                         host: self.request.map(|request| request.host.as_str()),
                         path: self.request.map(|request| request.path.as_str()),

@@ -12,8 +12,17 @@ pub mod query;
 pub mod request;
 mod version;
 
+use std::borrow::Cow;
+
 pub use self::headers::Headers;
 pub use self::path::Path;
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Request};
 pub use self::version::Version;
+use crate::reason::{Denial, Reason};
+
+/// The denial of a request that can be read in two ways, or in none. The client is told: all of it is about what it
+/// sent.
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::RequestMalformed, detail).told()
+}

@@ -28,15 +28,12 @@ use self::connection::Connection;
 use crate::config::Limits;
 use crate::http::head::{Head, find_end};
 use crate::http::{Framing, Request};
-use crate::proxy::{Arrival, Proxy};
+use crate::proxy::{Arrival, LINGER, LINGER_BYTES, Proxy};
 use crate::reason::{Denial, Reason};
 use crate::respond;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How much and how long a refused client's remaining bytes are read, so that a reset does not overtake the answer.
-const LINGER_BYTES: usize = 256 * 1024;
-const LINGER: Duration = Duration::from_millis(500);
 
 /// A listening socket and what serves its connections.
 pub struct Door {

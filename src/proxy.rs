@@ -13,7 +13,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -71,8 +71,10 @@ struct Inner {
     draining: AtomicBool,
 }
 
-/// How much of a refused HTTP/1 body is read so that a reset does not overtake the answer.
-const DRAIN_BYTES: usize = 256 * 1024;
+/// How much and how long a refused HTTP/1 client's remaining bytes are read, so that a reset does not overtake the
+/// answer.
+pub(crate) const LINGER_BYTES: usize = 256 * 1024;
+pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 impl Proxy {
     /// A proxy that decides and forwards by `live`.
@@ -172,7 +174,7 @@ impl Proxy {
         }
         let limit = match plan {
             Intake::Nothing => return Ok(Some(Bytes::new())),
-            Intake::Pass { .. } => return Ok(None),
+            Intake::Pass => return Ok(None),
             Intake::Collect { limit } => limit,
         };
         // Where a body that cannot be read to its end would have ended, nobody knows: unless it is, the connection
@@ -451,11 +453,11 @@ async fn drain(session: &mut Session) {
         let mut seen = 0;
         while let Ok(Some(chunk)) = session.read_request_body().await {
             seen += chunk.len();
-            if seen > DRAIN_BYTES {
+            if seen > LINGER_BYTES {
                 break;
             }
         }
     };
     // Whether the client stops in time or not, the connection is over.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(500), read).await;
+    let _ = tokio::time::timeout(LINGER, read).await;
 }

@@ -4,6 +4,7 @@
 //! cancel in `projects/other`, and CI may do everything.
 
 use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION};
+use super::operations::Service;
 use crate::reason::Reason;
 
 /// One step.
@@ -34,14 +35,6 @@ pub(super) struct Caller {
     pub(super) email: &'static str,
     pub(super) scope: &'static str,
     pub(super) expired: bool,
-}
-
-/// The services, by the host that they are reached under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    Companion,
-    Dataproc,
-    Translation,
 }
 
 impl Service {

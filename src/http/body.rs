@@ -42,11 +42,8 @@ pub enum Intake {
         /// The most bytes that [`settle`] will take.
         limit: u64,
     },
-    /// Forward as it comes, up to `limit` bytes.
-    Pass {
-        /// The most bytes that go upstream.
-        limit: u64,
-    },
+    /// Forward as it comes, up to [`BodyLimits::stream`] bytes.
+    Pass,
 }
 
 /// Decides from the head alone how the body is taken in.
@@ -81,7 +78,7 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake
         return Err(refused("the body's content type is not `application/json`"));
     }
     Ok(match rule {
-        BodyRule::Stream => Intake::Pass { limit },
+        BodyRule::Stream => Intake::Pass,
         _ => Intake::Collect { limit },
     })
 }

@@ -8,6 +8,7 @@
 use http::{HeaderName, HeaderValue, Method};
 
 use super::headers::Headers;
+use super::malformed;
 use super::version::Version;
 use crate::reason::{Denial, Reason};
 
@@ -149,10 +150,6 @@ fn trim_ows(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
-}
-
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::RequestMalformed, detail).told()
 }
 
 impl HeadLimits {

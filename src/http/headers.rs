@@ -2,7 +2,8 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::reason::{Denial, Reason};
+use super::malformed;
+use crate::reason::Denial;
 
 /// Fields in the order they came. A request has few: a linear search beats a map.
 #[derive(Clone, Debug, Default)]
@@ -234,13 +235,10 @@ fn is_trusted(name: &str) -> bool {
         || [HOP_BY_HOP, METHOD_OVERRIDES, SINGULAR, NOT_NOMINABLE].iter().any(|names| names.contains(&name))
 }
 
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::RequestMalformed, detail).told()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::Reason;
 
     fn settle(fields: &[(&str, &str)]) -> Result<Headers, Denial> {
         let mut headers = Headers::default();

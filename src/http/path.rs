@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use crate::reason::{Denial, Reason};
+use super::malformed;
+use crate::reason::Denial;
 
 /// A path that can be read in one way only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,10 +121,6 @@ impl Path {
     }
 }
 
-fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::RequestMalformed, detail).told()
-}
-
 /// `pchar` and `/` of RFC 3986, section 3.3, without `;`: servers that cut segments at it read another path.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@%/".contains(&byte)
@@ -193,6 +190,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::reason::Reason;
 
     fn refused(raw: &str) -> String {
         Path::parse(raw).unwrap_err().detail().to_owned()

@@ -5,6 +5,7 @@
 //! bound already would name another resource than the one that was judged; that check needs the route and is made by
 //! the catalogue ([`crate::catalog::Call`]).
 
+use super::malformed;
 use crate::reason::{Denial, Reason};
 
 use super::path::hex_octet;
@@ -79,10 +80,6 @@ pub fn refused(key: &str) -> Denial {
         format!("the query parameter `{}` is not accepted here", key.escape_default()),
     )
     .told()
-}
-
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::RequestMalformed, detail).told()
 }
 
 /// `query` of RFC 3986, section 3.4, without `;`.

@@ -7,10 +7,11 @@ use http::{HeaderValue, Method};
 
 use super::head::Head;
 use super::headers::Headers;
+use super::malformed;
 use super::path::Path;
 use super::query::Query;
 use super::version::Version;
-use crate::reason::{Denial, Reason};
+use crate::reason::Denial;
 
 /// How the body is delimited, judged but not yet read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,16 +259,13 @@ fn has_outer_whitespace(value: &HeaderValue) -> bool {
     is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
-fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::RequestMalformed, detail).told()
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
 
     use super::super::head::HeadLimits;
     use super::*;
+    use crate::reason::Reason;
 
     fn http1(text: &str) -> Result<Request, Denial> {
         Request::from_head(Head::parse(text.as_bytes(), HeadLimits::default())?, None)

@@ -30,10 +30,9 @@ impl Allowance {
 
     /// Counts bytes that were read.
     pub fn take(&self, bytes: usize) {
-        // One reader: nobody else lowers it between the two steps, and an end in between stays an end.
-        let left = self.left();
-        if left != u64::MAX {
-            self.set(left.saturating_sub(bytes as u64));
-        }
+        // In one step: an end that comes in between stays an end. An error means that there was nothing to count down.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+            (left != u64::MAX).then(|| left.saturating_sub(bytes as u64))
+        });
     }
 }
