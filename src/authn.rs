@@ -30,6 +30,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
@@ -58,6 +59,8 @@ pub struct Caller {
     pub scopes: Scopes,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
+    /// Everything that the token says, for conditions.
+    pub claims: Map<String, Value>,
 }
 
 /// Judges the credentials of requests.

@@ -1,8 +1,14 @@
 //! The decision, whole: from a parsed request to the proof that it may go on, or the reason that it may not.
 //!
-//! `run`, `check`, `explain` and `test` all decide by calling [`judge`]; there is no second implementation. It does no
+//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no
 //! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
 //! about resources or policy (DESIGN, section 5, "Order").
+//!
+//! ```text
+//! judge     Request ─► route ─► authenticate ─► admit        what requests go through
+//! judge_as  Request ─► route ──────────────────► admit        as if the caller had been authenticated
+//! admit     Call, Caller ─► scope ─► IAM ─► Permit
+//! ```
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +16,7 @@ use std::time::SystemTime;
 use crate::authn::Caller;
 use crate::catalog::{Call, Method};
 use crate::http::{Request, query};
-use crate::policy::Permit;
+use crate::policy::{Attributes, Permit};
 use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 
@@ -35,14 +41,45 @@ pub fn judge(
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    let call = route(request, snapshot)?;
-    let call = &*trail.call.insert(Arc::new(call));
-    if let Some(caller) = authenticate(request, snapshot, &call.method, now)? {
-        trail.caller = Some(caller);
-    }
+    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
+    let caller = authenticate(request, snapshot, &call.method, now)?;
+    admit(call, caller, attributes(request, now), snapshot, trail)
+}
+
+/// Decides a request as if its credential had proved it to come from `caller`, for questions about a policy.
+///
+/// # Errors
+/// As [`judge`], but for the credential, which is not looked at.
+pub fn judge_as(
+    request: &Request,
+    caller: Option<Arc<Caller>>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
+    admit(call, caller, attributes(request, now), snapshot, trail)
+}
+
+/// Decides a call, once it is known who makes it: scope, then IAM.
+///
+/// # Errors
+/// The first stage that refuses.
+pub fn admit(
+    call: Arc<Call>,
+    caller: Option<Arc<Caller>>,
+    attributes: Attributes<'_>,
+    snapshot: &Snapshot,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    let call = &*trail.call.insert(call);
+    trail.caller = caller;
     let caller = trail.caller.as_ref();
+    if caller.is_none() && !call.method.allow_without_credential {
+        return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
+    }
     require_scope(caller.map(|caller| &**caller), &call.method)?;
-    let permit = snapshot.policy.authorize(call, caller, now)?;
+    let permit = snapshot.policy.authorize(call, caller, attributes)?;
     trail.granted = true;
     if call.method.unimplemented {
         return Err(Denial::new(
@@ -51,6 +88,17 @@ pub fn judge(
         ));
     }
     Ok(permit)
+}
+
+/// What conditions may ask of the request.
+fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
+    Attributes {
+        path: Some(request.path.as_str()),
+        host: Some(request.host.as_str()),
+        method: Some(request.method.as_str()),
+        origin: request.peer.map(|peer| peer.ip()),
+        ..Attributes::at(now)
+    }
 }
 
 /// The method that the request calls, if nothing in its query names another resource than its path.
@@ -62,7 +110,7 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
     }
 }
 
-/// The caller, or `None` where the method lets callers without a credential ask and none was sent.
+/// The caller, or `None` where no credential was sent.
 fn authenticate(
     request: &Request,
     snapshot: &Snapshot,
@@ -70,15 +118,7 @@ fn authenticate(
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    let caller = snapshot.authn.authenticate(&authorization, now).map_err(|denial| {
-        denial.metadata("service", &*method.service.name).metadata("method", &*method.name)
-    })?;
-    if caller.is_none() && !method.allow_without_credential {
-        return Err(Denial::new(Reason::CredentialsMissing, "no credential was sent")
-            .metadata("service", &*method.service.name)
-            .metadata("method", &*method.name));
-    }
-    Ok(caller)
+    snapshot.authn.authenticate(&authorization, now).map_err(|denial| about(method, denial))
 }
 
 /// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).
@@ -91,8 +131,10 @@ fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial>
     }
     let held: Vec<&str> = caller.scopes.iter().collect();
     let detail = format!("the token's scopes are `{}`", held.join(" "));
-    Err(Denial::new(Reason::ScopeInsufficient, detail)
-        .scopes(method.scopes.join(" "))
-        .metadata("service", &*method.service.name)
-        .metadata("method", &*method.name))
+    Err(about(method, Denial::new(Reason::ScopeInsufficient, detail).scopes(method.scopes.join(" "))))
+}
+
+/// The metadata that google/api/error_reason.proto gives denials of credentials and scopes.
+fn about(method: &Method, denial: Denial) -> Denial {
+    denial.metadata("service", &*method.service.name).metadata("method", &*method.name)
 }

@@ -2,18 +2,16 @@
 //!
 //! ```text
 //! roles/          role        ┐
-//! hierarchy.yaml  hierarchy   ├─► allow, deny ─► compile ─► Policy ─► decide ─► authorize ─► Permit
-//! groups.yaml     groups      ┘   (allow/**, deny/**,          (an immutable index)
-//!                                  checked against the others)
+//! hierarchy.yaml  hierarchy   ├─► allow, deny ─► compile ─► index ┐
+//! groups.yaml     groups      ┘   (with their conditions)         ├─► Policy ─► decide ─► authorize ─► Permit
+//! boundaries/     boundary ───────────────────────────────────────┘
 //! ```
 //!
 //! A subject holds a permission on a resource when some binding on the resource's chain gives one of the subject's
 //! identities a role that holds the permission. The chain is the resource itself, its ancestors by name, then
 //! `hierarchy.yaml` up to the organization. Nothing else allows anything, and no binding takes anything away. A deny
-//! rule on the chain does: it is asked first, and what it denies no binding grants.
-//!
-//! Principal access boundaries and conditions also *narrow* what a binding grants. Until this version can evaluate
-//! them, a tree that uses one does not load: ignored, they would leave allowed what they forbid.
+//! rule on the chain does, and so does a principal access boundary that does not contain the resource: they are asked
+//! first, and what they forbid no binding grants. A condition that cannot be evaluated never grants and always denies.
 //!
 //! Pure but for [`Policy::load`], which reads the files: no clock, no network.
 
@@ -22,33 +20,45 @@ use std::path::Path;
 use crate::diagnostic::{Place, Report, Severity};
 
 pub mod allow;
+pub mod attributes;
+mod boundary;
 mod compile;
+mod condition;
 pub mod decide;
 pub mod deny;
 pub mod groups;
 pub mod hierarchy;
+mod index;
 pub mod member;
 mod names;
 pub mod permit;
+pub mod refusal;
 pub mod resource;
 pub mod role;
 mod tree;
 
-pub use self::decide::{Denied, Granted, Refusal, Subject};
+pub use self::attributes::Attributes;
+pub use self::boundary::OutOfBounds;
+pub use self::condition::Outcome;
+pub use self::decide::Subject;
 pub use self::permit::{Grant, Permit};
+pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 pub use self::resource::ResourceName;
 
 use self::allow::{AllowPolicy, Context};
-use self::compile::{Compiler, Index};
+use self::boundary::Boundaries;
+use self::compile::Compiler;
 use self::deny::DenyPolicy;
 use self::groups::Groups;
 use self::hierarchy::Hierarchy;
+use self::index::Index;
 use self::role::Roles;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
 pub struct Policy {
     index: Index,
+    boundaries: Boundaries,
     counts: Counts,
 }
 
@@ -77,15 +87,15 @@ impl Policy {
     pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
         let before = report.count(Severity::Error);
         tree::check_top(directory, report);
-        tree::refuse_files(directory, "boundaries", "principal access boundaries", report);
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
         let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
+        let boundaries = Boundaries::load(directory, &hierarchy, report);
         let files = allow::files(directory, report);
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
-        let policy = Self::compile(context, policies, &denials);
+        let policy = Self::compile(context, policies, denials, boundaries);
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 
@@ -102,26 +112,28 @@ impl Policy {
     fn compile(
         context: Context<'_>,
         policies: impl Iterator<Item = AllowPolicy>,
-        denials: &[DenyPolicy],
+        denials: Vec<DenyPolicy>,
+        boundaries: Boundaries,
     ) -> Self {
         let mut compiler = Compiler::default();
+        let deny_rules = denials.iter().map(|policy| policy.rules.len()).sum();
         for policy in denials {
             compiler.forbid(policy);
         }
         let mut bindings = 0;
         for policy in policies {
             bindings += policy.bindings.len();
-            compiler.attach(&policy);
+            compiler.attach(policy);
         }
         let index = compiler.finish(context);
         let counts = Counts {
             bindings,
-            deny_rules: denials.iter().map(|policy| policy.rules.len()).sum(),
+            deny_rules,
             roles: context.roles.len(),
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        Self { index, counts }
+        Self { index, boundaries, counts }
     }
 
     fn index(&self) -> &Index {

@@ -142,6 +142,7 @@ impl Issuer {
             principal: accepted.principal,
             scopes: accepted.scopes,
             expires: accepted.expires,
+            claims: verified.into_claims(),
         };
         Ok(Admitted {
             caller,

@@ -78,4 +78,9 @@ impl Verified<'_> {
     pub(super) fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
+
+    /// The claims, for keeps.
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
 }

@@ -129,6 +129,7 @@ fn a_caller_is_what_the_claims_say() {
             principal: Principal::user("ana@example.com").unwrap(),
             scopes: ["read", "write"].into_iter().collect(),
             expires: UNIX_EPOCH + Duration::from_secs(NOW + 3600),
+            claims: serde_json::from_value(honest()).unwrap(),
         }
     );
 }

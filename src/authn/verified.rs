@@ -17,10 +17,12 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use super::Caller;
 use super::held::Fetched;
 
-/// Most bytes that the cache holds, roughly: some 8,000 ordinary tokens.
-const CAPACITY: u64 = 8 << 20;
+/// Most bytes that the cache holds, roughly: some 4,700 ordinary tokens.
+const CAPACITY: u64 = 16 << 20;
 /// What an entry takes beside its token, roughly.
 const OVERHEAD: u64 = 512;
+/// What a token and its decoded claims take, in lengths of the token, roughly.
+const WITH_CLAIMS: u64 = 3;
 /// A token of ordinary size, for the first allocation.
 const ORDINARY: u64 = 1024;
 
@@ -74,7 +76,7 @@ impl VerifiedTokens {
     }
 
     fn counting_on(counts: Arc<Counts>) -> Self {
-        let items = usize::try_from(CAPACITY / (ORDINARY + OVERHEAD)).unwrap_or(usize::MAX);
+        let items = usize::try_from(CAPACITY / (ORDINARY * WITH_CLAIMS + OVERHEAD)).unwrap_or(usize::MAX);
         let hasher = DefaultHashBuilder::default();
         let entries = Cache::with(items, CAPACITY, ByBytes, hasher, Counting(counts.clone()));
         Self { entries, counts }
@@ -115,7 +117,7 @@ struct ByBytes;
 
 impl Weighter<Box<str>, Remembered> for ByBytes {
     fn weight(&self, token: &Box<str>, _: &Remembered) -> u64 {
-        token.len() as u64 + OVERHEAD
+        token.len() as u64 * WITH_CLAIMS + OVERHEAD
     }
 }
 

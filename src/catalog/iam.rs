@@ -32,6 +32,8 @@ pub struct IamRule {
     pub resource: Option<(String, Span)>,
     /// The body rule, where it is not left to the http rule.
     pub body: Option<(BodyRule, Span)>,
+    /// What conditions see as `resource.type`: `SERVICE/Type`.
+    pub resource_type: Option<String>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
 }
@@ -76,12 +78,14 @@ impl IamRule {
         let permission = fields.required("permission", report);
         let resource = fields.optional("resource");
         let body = fields.optional("body");
+        let resource_type = fields.optional("resource_type");
         let unimplemented = fields.optional("unimplemented");
         fields.finish(report);
 
         let permission = permission.and_then(|node| read_permission(node, report));
         let resource = resource.map(|node| Some((node.string(report)?.to_owned(), node.span.clone())));
         let body = body.map(|node| Some((read_body(node, report)?, node.span.clone())));
+        let resource_type = resource_type.map(|node| read_resource_type(node, report));
         let unimplemented = unimplemented.map(|node| node.boolean(report));
         let selector_node = selector?;
         // `Some(None)`: written, but wrong. The rule is left out rather than read as if nothing had been written.
@@ -91,6 +95,7 @@ impl IamRule {
             permission: permission?,
             resource: unless_wrong(resource)?,
             body: unless_wrong(body)?,
+            resource_type: unless_wrong(resource_type)?,
             unimplemented: unless_wrong(unimplemented)?.unwrap_or(false),
         })
     }
@@ -128,6 +133,22 @@ fn is_permission(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.split('.').count() == 3
         && text.split('.').all(is_part)
+}
+
+/// `SERVICE/Type`, as <https://cloud.google.com/iam/docs/conditions-resource-attributes#resource-type> lists them.
+fn read_resource_type(node: &Node, report: &mut Report) -> Option<String> {
+    let text = node.string(report)?;
+    match text.split_once('/') {
+        Some((service, kind)) if service.contains('.') && !kind.is_empty() && !kind.contains('/') => {
+            Some(text.to_owned())
+        }
+        _ => {
+            report
+                .error(&node.span, format!("`{text}` is not a resource type"))
+                .help("write service and type, as in `cloudaicompanion.googleapis.com/Operation`");
+            None
+        }
+    }
 }
 
 fn read_body(node: &Node, report: &mut Report) -> Option<BodyRule> {

@@ -23,6 +23,8 @@ pub struct Method {
     pub allow_without_credential: bool,
     /// The path variable that holds the resource name.
     pub resource_field: String,
+    /// What conditions see as `resource.type`, where the iam rule says it.
+    pub resource_type: Option<String>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
     /// Where its iam rule is written.

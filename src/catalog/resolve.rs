@@ -26,6 +26,7 @@ pub(super) struct Rpc {
     pub(super) scopes: Vec<String>,
     pub(super) allow_without_credential: bool,
     pub(super) resource_field: String,
+    pub(super) resource_type: Option<String>,
     pub(super) unimplemented: bool,
     pub(super) place: Place,
     /// Its bindings, each with the body that it takes.
@@ -112,6 +113,7 @@ fn join(
         scopes,
         allow_without_credential,
         resource_field: resource_field?,
+        resource_type: rule.resource_type.clone(),
         unimplemented: rule.unimplemented,
         place: rule.span.place(),
         bindings,

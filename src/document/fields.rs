@@ -76,6 +76,12 @@ impl<'n> Fields<'n> {
         self.optional(name)?.string(report)
     }
 
+    /// The key of a field that is there, whatever its value; [`Fields::optional`] passes over one without a value.
+    pub fn key(&self, name: &str) -> Option<&'n Node> {
+        let entry = self.entries.iter().find(|(key, ..)| self.spelling.same(key, name))?;
+        Some(entry.1)
+    }
+
     /// The string of a field that must be there.
     pub fn required_string(&mut self, name: &'static str, report: &mut Report) -> Option<&'n str> {
         self.required(name, report)?.string(report)

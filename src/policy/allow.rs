@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::condition::Condition;
 use super::groups::Groups;
 use super::hierarchy::Hierarchy;
-use super::member::Member;
+use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
 use super::resource::ResourceName;
 use super::role::{self, Roles};
 use super::tree::{self, TreeFile};
@@ -43,6 +44,8 @@ pub struct Binding {
     pub role: String,
     /// At least one member.
     pub members: Vec<Member>,
+    /// What must hold for the binding to grant.
+    pub(super) condition: Option<Condition>,
     /// The 1-based line on which the binding begins.
     pub line: usize,
 }
@@ -93,14 +96,14 @@ impl AllowPolicy {
     ) -> Option<Self> {
         let mut fields = node.fields("an allow policy", Spelling::Proto, report)?;
         warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
-        read_version(&mut fields, report);
+        let version = read_version(&mut fields, report);
         fields.optional_string("etag", report);
         if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
         let items = fields.optional("bindings").and_then(|node| node.list(report)).unwrap_or_default();
         let mut reader =
-            Reader { resource, context, lines: Lines::new(&node.span.source), warned: BTreeSet::new() };
+            Reader { resource, version, context, lines: Lines::new(&node.span.source), warned: BTreeSet::new() };
         let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
         fields.finish(report);
         let file = node.span.source.path.display().to_string();
@@ -110,6 +113,7 @@ impl AllowPolicy {
 
 struct Reader<'r> {
     resource: &'r str,
+    version: Option<i64>,
     context: Context<'r>,
     lines: Lines<'r>,
     /// Groups without an entry that were warned of: once per file is enough.
@@ -121,21 +125,53 @@ impl Reader<'_> {
         let mut fields = node.fields("a binding", Spelling::Proto, report)?;
         let role = fields.required("role", report).and_then(|node| self.role(node, report));
         let members = fields.required("members", report).map(|node| self.members(node, report));
-        // Without its condition the binding would grant more than it says; one that is left empty was meant to
-        // say something.
-        fields.ignore(&["condition"]);
-        let condition = condition_key(node);
-        if let Some(condition) = condition {
-            report
-                .error(&condition.span, "conditions are not supported by this version of opgate")
-                .help("remove the whole binding: without its condition it would grant more than it says");
-        }
+        // A condition that is left empty was meant to say something: `Some(None)` grants nothing.
+        let condition = fields.key("condition").map(|key| {
+            self.check_conditional(&key.span, role.as_deref(), members.as_deref(), report);
+            fields.required("condition", report).and_then(|node| Condition::read(node, report))
+        });
         fields.finish(report);
         let (role, members) = (role?, members?);
-        if condition.is_some() || members.is_empty() {
+        let condition = match condition {
+            None => None,
+            Some(read) => Some(read?),
+        };
+        if members.is_empty() {
             return None;
         }
-        Some(Binding { role, members, line: self.lines.line(node.span.range.start) })
+        Some(Binding { role, members, condition, line: self.lines.line(node.span.range.start) })
+    }
+
+    /// What IAM asks of a binding with a condition (google/iam/v1/policy.proto, `version`;
+    /// <https://cloud.google.com/iam/docs/conditions-overview#limitations>).
+    fn check_conditional(
+        &self,
+        span: &Span,
+        role: Option<&str>,
+        members: Option<&[Member]>,
+        report: &mut Report,
+    ) {
+        if self.version != Some(3) {
+            let written = self.version.map_or("it has none".to_owned(), |version| format!("it has {version}"));
+            report
+                .error(span, format!("a condition needs a policy of version 3, and {written}"))
+                .help("write `version: 3` at the top of the file, or export it with `gcloud … --format=yaml`, which does");
+        }
+        if let Some(role @ ("roles/owner" | "roles/editor" | "roles/viewer")) = role {
+            report
+                .error(span, format!("the basic role `{role}` cannot be bound with a condition"))
+                .help("bind a predefined or custom role that holds what is needed");
+        }
+        let public = members.into_iter().flatten().find_map(|member| match member {
+            Member::AllUsers => Some(ALL_USERS),
+            Member::AllAuthenticatedUsers => Some(ALL_AUTHENTICATED_USERS),
+            _ => None,
+        });
+        if let Some(member) = public {
+            report
+                .error(span, format!("a binding of `{member}` cannot have a condition"))
+                .help("name who is meant, or bind without a condition");
+        }
     }
 
     fn role(&self, node: &Node, report: &mut Report) -> Option<String> {
@@ -225,25 +261,16 @@ impl Reader<'_> {
     }
 }
 
-/// The key of a binding's condition, whatever its value.
-fn condition_key(binding: &Node) -> Option<&Node> {
-    let Value::Map(entries) = &binding.value else { return None };
-    entries
-        .iter()
-        .map(|(key, _)| key)
-        .find(|key| matches!(&key.value, Value::String(text) if text == "condition"))
-}
-
 /// google/iam/v1/policy.proto: 0, 1 and 3 are valid, anything else is rejected.
-fn read_version(fields: &mut Fields<'_>, report: &mut Report) {
-    let Some(node) = fields.optional("version") else { return };
-    if let Some(version) = node.integer(report)
-        && !matches!(version, 0 | 1 | 3)
-    {
+fn read_version(fields: &mut Fields<'_>, report: &mut Report) -> Option<i64> {
+    let node = fields.optional("version")?;
+    let version = node.integer(report)?;
+    if !matches!(version, 0 | 1 | 3) {
         report
             .error(&node.span, format!("an allow policy has no version {version}"))
             .help("write `version: 1`, or 3 where a binding has a condition");
     }
+    Some(version)
 }
 
 /// Audit configs are Cloud Audit Logging's business: read so that an exported policy loads, and not used.

@@ -1,97 +1,25 @@
-//! From policies as written to an index that answers without looking at them: a decision costs the same at ten
-//! bindings and at a million.
-//!
-//! ```text
-//! (resource, member) ──► the roles bound there, sorted ┐
-//!                                                       ├──► a role in both: granted
-//! permission ──────────► the roles that hold it, sorted ┘
-//! member ──────────────► the groups it is in, directly or through others, as far as they are bound
-//! resource ────────────► what it lies in (hierarchy.yaml)
-//! ```
-//!
-//! Names are numbers here, and places are a file's number and a line, so that a binding costs tens of bytes beside
-//! its names.
+//! From policies as written to the index that decides ([`super::index`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::allow::{AllowPolicy, Context};
-use super::deny::{DenyPolicy, Permissions};
+use super::condition::Condition;
+use super::deny::DenyPolicy;
 use super::groups::Groups;
-use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
-use super::names::{Id, Names};
-use super::resource::ResourceName;
-use crate::diagnostic::Place;
+use super::index::{Bound, ConditionId, Denial, Index, MemberId, ResourceId, RoleId};
+use super::names::Id;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Resource {}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Principal {}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Role {}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum File {}
-
-pub(super) type ResourceId = Id<Resource>;
-pub(super) type MemberId = Id<Principal>;
-pub(super) type RoleId = Id<Role>;
-
-/// A role bound to a member on a resource, without the member and the resource.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
-    pub(super) role: RoleId,
-    file: Id<File>,
-    line: u32,
-}
-
-/// The compiled policy.
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    resources: Names<Resource>,
-    members: Names<Principal>,
-    roles: Names<Role>,
-    files: Names<File>,
-    /// By resource: what it lies in.
-    parents: Vec<Option<ResourceId>>,
-    /// The longest name of a resource, in bytes: a longer name need not be looked up.
-    longest: usize,
-    holders: HashMap<Box<str>, Box<[RoleId]>>,
-    groups: HashMap<MemberId, Box<[MemberId]>>,
-    domains: HashMap<Box<str>, MemberId>,
-    bound: Vec<Bound>,
-    denials: Vec<Denial>,
-    /// By resource and denied member: the rules, as numbers within `denials`.
-    denied: HashMap<(ResourceId, MemberId), Vec<usize>>,
-    /// Where the roles of a resource and a member begin within `bound`, and how many they are.
-    ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
-}
-
-/// A deny rule, without its resource and whom it denies.
-#[derive(Debug)]
-pub(super) struct Denial {
-    pub(super) permissions: Permissions,
-    pub(super) exceptions: Permissions,
-    /// Sorted.
-    excepted: Box<[MemberId]>,
-    file: Id<File>,
-    line: u32,
-}
-
-impl Denial {
-    /// Whether one of the rule's exceptions is for a member.
-    pub(super) fn excepts(&self, member: MemberId) -> bool {
-        self.excepted.binary_search(&member).is_ok()
-    }
-}
-
-/// Collects allow policies, one by one, so that no more than one is in memory as written.
+/// Collects policies, one by one, so that no more than one is in memory as written.
 #[derive(Debug, Default)]
 pub(super) struct Compiler {
     index: Index,
     rows: Vec<Row>,
+    /// Conditions by title and expression: policies repeat them.
+    conditions: HashMap<(Option<Arc<str>>, Arc<str>), ConditionId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     resource: ResourceId,
     member: MemberId,
@@ -100,35 +28,53 @@ struct Row {
 
 impl Compiler {
     /// Takes a deny policy in.
-    pub(super) fn forbid(&mut self, policy: &DenyPolicy) {
+    pub(super) fn forbid(&mut self, policy: DenyPolicy) {
         let resource = self.index.resource(&policy.resource);
         let file = self.index.files.intern(&policy.file);
-        for rule in &policy.rules {
-            let mut excepted: Vec<MemberId> =
-                rule.exception_principals.iter().map(|name| self.index.members.intern(name)).collect();
-            excepted.sort_unstable();
+        for rule in policy.rules {
             let number = self.index.denials.len();
-            self.index.denials.push(Denial {
-                permissions: rule.denied_permissions.clone(),
-                exceptions: rule.exception_permissions.clone(),
-                excepted: excepted.into(),
+            let denied = self.members(&rule.denied_principals);
+            for member in &denied {
+                self.index.denied.entry((resource, *member)).or_default().push(number);
+            }
+            self.index.forbidden.entry(resource).or_default().push(number);
+            let denial = Denial {
+                permissions: rule.denied_permissions,
+                exceptions: rule.exception_permissions,
+                denied,
+                excepted: self.members(&rule.exception_principals),
+                condition: rule.condition.map(|condition| self.condition(condition)),
                 file,
                 line: u32::try_from(rule.line).unwrap_or(u32::MAX),
-            });
-            for name in &rule.denied_principals {
-                let member = self.index.members.intern(name);
-                self.index.denied.entry((resource, member)).or_default().push(number);
-            }
+            };
+            self.index.denials.push(denial);
         }
     }
 
+    fn members(&mut self, names: &[String]) -> Box<[MemberId]> {
+        let members: BTreeSet<MemberId> =
+            names.iter().map(|name| self.index.members.intern(name)).collect();
+        members.into_iter().collect()
+    }
+
+    fn condition(&mut self, condition: Condition) -> ConditionId {
+        let key = (condition.title.clone(), condition.expression.clone());
+        *self.conditions.entry(key).or_insert_with(|| {
+            let id = Id::after(self.index.conditions.len());
+            self.index.conditions.push(condition);
+            id
+        })
+    }
+
     /// Takes an allow policy in.
-    pub(super) fn attach(&mut self, policy: &AllowPolicy) {
+    pub(super) fn attach(&mut self, policy: AllowPolicy) {
         let resource = self.index.resource(&policy.resource);
         let file = self.index.files.intern(&policy.file);
-        for binding in &policy.bindings {
+        for binding in policy.bindings {
             let role = self.index.roles.intern(&binding.role);
             let line = u32::try_from(binding.line).unwrap_or(u32::MAX);
+            let condition = binding.condition.map(|condition| self.condition(condition));
+            let bound = Bound { role, condition, file, line };
             for identifier in binding.members.iter().filter_map(|member| member.identifier()) {
                 let member = match identifier.domain() {
                     None => self.index.members.intern(identifier.text()),
@@ -138,61 +84,55 @@ impl Compiler {
                         member
                     }
                 };
-                self.rows.push(Row { resource, member, bound: Bound { role, file, line } });
+                self.rows.push(Row { resource, member, bound });
             }
         }
     }
 
-    /// The index of everything that was attached.
+    /// The index of everything that was taken in.
     pub(super) fn finish(self, context: Context<'_>) -> Index {
-        let Self { mut index, mut rows } = self;
+        let Self { mut index, mut rows, .. } = self;
         for (child, parent) in context.hierarchy.links() {
             let (child, parent) = (index.resource(child), index.resource(parent));
             if let Some(slot) = index.parents.get_mut(child.index()) {
                 *slot = Some(parent);
             }
         }
-        let mut holders: BTreeMap<&str, Vec<RoleId>> = BTreeMap::new();
-        for role in context.roles.iter() {
-            let Some(id) = index.roles.find(&role.name) else { continue };
-            for permission in role.permissions() {
-                holders.entry(permission).or_default().push(id);
-            }
-        }
-        index.holders = holders
-            .into_iter()
-            .map(|(permission, mut roles)| {
-                roles.sort_unstable();
-                roles.dedup();
-                (permission.into(), roles.into())
-            })
-            .collect();
+        index.hold(context);
         index.expand(context.groups);
-
-        rows.sort_unstable_by_key(|row| {
-            (row.resource, row.member, row.bound.role, row.bound.file, row.bound.line)
-        });
-        rows.dedup_by_key(|row| (row.resource, row.member, row.bound.role));
-        let mut start = 0;
-        for same in
-            rows.chunk_by(|left, right| (left.resource, left.member) == (right.resource, right.member))
-        {
-            #[expect(
-                clippy::expect_used,
-                reason = "four billion bindings do not fit in memory; a range cut short would hide a grant"
-            )]
-            let length = u32::try_from(same.len()).expect("fewer than 2^32 bindings");
-            if let Some(row) = same.first() {
-                index.ranges.insert((row.resource, row.member), (start, length));
-            }
-            start += length;
-        }
+        rows.sort_unstable();
+        // A member that a binding names twice.
+        rows.dedup();
+        index.ranges = ranges(&rows, |row| (row.resource, row.member));
+        index.attached = ranges(&rows, |row| row.resource);
+        index.bound_to = rows.iter().map(|row| row.member).collect();
         index.bound = rows.into_iter().map(|row| row.bound).collect();
-        index.ranges.shrink_to_fit();
         index.resources.shrink();
         index.members.shrink();
         index
     }
+}
+
+/// Where the rows of each key begin and how many they are. Rows of one key stand together.
+fn ranges<K: Copy + Eq + std::hash::Hash>(
+    rows: &[Row],
+    key: impl Fn(&Row) -> K,
+) -> HashMap<K, (u32, u32)> {
+    let mut ranges = HashMap::new();
+    let mut start = 0;
+    for same in rows.chunk_by(|left, right| key(left) == key(right)) {
+        #[expect(
+            clippy::expect_used,
+            reason = "four billion bindings do not fit in memory; a range cut short would hide a grant"
+        )]
+        let length = u32::try_from(same.len()).expect("fewer than 2^32 bindings");
+        if let Some(row) = same.first() {
+            ranges.insert(key(row), (start, length));
+        }
+        start += length;
+    }
+    ranges.shrink_to_fit();
+    ranges
 }
 
 /// Building.
@@ -202,6 +142,23 @@ impl Index {
         self.parents.resize(self.resources.len(), None);
         self.longest = self.longest.max(name.len());
         id
+    }
+
+    /// Notes for every permission which bound roles hold it.
+    fn hold(&mut self, context: Context<'_>) {
+        let mut holders: BTreeMap<&str, Vec<RoleId>> = BTreeMap::new();
+        for role in context.roles.iter() {
+            let Some(id) = self.roles.find(&role.name) else { continue };
+            for permission in role.permissions() {
+                holders.entry(permission).or_default().push(id);
+            }
+        }
+        let sorted = holders.into_iter().map(|(permission, mut roles)| {
+            roles.sort_unstable();
+            roles.dedup();
+            (permission.into(), roles.into())
+        });
+        self.holders = sorted.collect();
     }
 
     /// Notes for every member of a group, and for every group in a group, which bound groups it is in.
@@ -227,106 +184,4 @@ impl Index {
             }
         }
     }
-}
-
-/// Asking.
-impl Index {
-    /// The resources on a name's chain that policies or the hierarchy know, nearest first.
-    pub(super) fn chain(&self, name: ResourceName<'_>) -> impl Iterator<Item = ResourceId> {
-        let own = name.chain().filter_map(|name| self.find_resource(name));
-        let above = self.find_resource(name.root()).and_then(|root| self.parent(root));
-        own.chain(std::iter::successors(above, |id| self.parent(*id)))
-    }
-
-    fn find_resource(&self, name: &str) -> Option<ResourceId> {
-        // A path holds thousands of segments if it likes; hashing each prefix would cost its square.
-        if name.len() > self.longest { None } else { self.resources.find(name) }
-    }
-
-    fn parent(&self, id: ResourceId) -> Option<ResourceId> {
-        self.parents.get(id.index()).copied().flatten()
-    }
-
-    /// The number of an identifier that is bound somewhere, or in a group that is.
-    pub(super) fn member(&self, identifier: &str) -> Option<MemberId> {
-        self.members.find(identifier)
-    }
-
-    /// The number of a bound domain.
-    pub(super) fn domain(&self, domain: &str) -> Option<MemberId> {
-        self.domains.get(domain).copied()
-    }
-
-    pub(super) fn all_users(&self) -> Option<MemberId> {
-        self.members.find(ALL_USERS)
-    }
-
-    pub(super) fn all_authenticated_users(&self) -> Option<MemberId> {
-        self.members.find(ALL_AUTHENTICATED_USERS)
-    }
-
-    /// The bound groups that a member is in.
-    pub(super) fn groups_of(&self, member: MemberId) -> &[MemberId] {
-        self.groups.get(&member).map(|groups| &**groups).unwrap_or_default()
-    }
-
-    /// The bound roles that hold a permission, sorted.
-    pub(super) fn holders(&self, permission: &str) -> &[RoleId] {
-        self.holders.get(permission).map(|roles| &**roles).unwrap_or_default()
-    }
-
-    /// The roles bound to a member on a resource, sorted by role.
-    pub(super) fn bound(&self, resource: ResourceId, member: MemberId) -> &[Bound] {
-        let Some((start, length)) = self.ranges.get(&(resource, member)) else { return &[] };
-        let (start, length) = (*start as usize, *length as usize);
-        self.bound.get(start..start + length).unwrap_or_default()
-    }
-
-    /// Whether there is any deny rule.
-    pub(super) fn denies(&self) -> bool {
-        !self.denials.is_empty()
-    }
-
-    /// The deny rules of a resource that name a member.
-    pub(super) fn denied(&self, resource: ResourceId, member: MemberId) -> impl Iterator<Item = &Denial> {
-        let numbers = self.denied.get(&(resource, member)).map(Vec::as_slice).unwrap_or_default();
-        numbers.iter().filter_map(|number| self.denials.get(*number))
-    }
-
-    pub(super) fn place_of_denial(&self, denial: &Denial) -> Place {
-        Place { file: self.files.text(denial.file).cloned().unwrap_or_default(), line: denial.line as usize }
-    }
-
-    pub(super) fn resource_name(&self, id: ResourceId) -> Arc<str> {
-        self.resources.text(id).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn member_name(&self, id: MemberId) -> Arc<str> {
-        self.members.text(id).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn role_name(&self, bound: Bound) -> Arc<str> {
-        self.roles.text(bound.role).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn place(&self, bound: Bound) -> Place {
-        Place { file: self.files.text(bound.file).cloned().unwrap_or_default(), line: bound.line as usize }
-    }
-
-    pub(super) fn resource_count(&self) -> usize {
-        self.resources.len()
-    }
-}
-
-/// The first role, in order, that is bound and holds the permission. Both lists are sorted; the longer one is
-/// searched for each of the shorter, so that neither a member with thousands of roles nor a permission that
-/// thousands of roles hold makes a decision slow.
-pub(super) fn first_common<'b>(bound: &'b [Bound], holders: &[RoleId]) -> Option<&'b Bound> {
-    if bound.len() <= holders.len() {
-        return bound.iter().find(|bound| holders.binary_search(&bound.role).is_ok());
-    }
-    holders.iter().find_map(|role| {
-        let at = bound.binary_search_by_key(role, |bound| bound.role).ok()?;
-        bound.get(at)
-    })
 }

@@ -1,25 +1,28 @@
-//! The decision: does some binding on the resource's chain give this subject a role that holds the permission, and no
-//! deny rule there take it away? Deny rules are asked first.
+//! The decision: is the resource within the subject's boundaries, does no deny rule on its chain take the permission
+//! away, and does some binding there give the subject a role that holds it? Asked in that order
+//! (<https://cloud.google.com/iam/docs/policy-types#evaluation>).
 //!
 //! Nearest resource first, and on one resource the subject's own name before its sets, groups, domain,
 //! `allAuthenticatedUsers` and `allUsers`: the answer is the same in any order, the binding that is named in the
-//! audit log is the closest one. No allocation until there is an answer.
+//! audit log is the closest one. No allocation until there is an answer, unless a condition makes one.
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::Policy;
-use super::compile::{self, Bound, MemberId, ResourceId};
+use super::attributes::Attributes;
+use super::boundary::OutOfBounds;
+use super::condition::{self, Asked, Outcome};
+use super::index::{self, Bound, ConditionId, Denial, MemberId, ResourceId};
+use super::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 use super::resource::ResourceName;
-use crate::diagnostic::Place;
+use crate::cel::Budget;
 use crate::principal::Principal;
 
 /// Who asks, as far as policy is concerned.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'s> {
-    principal: Option<&'s Principal>,
-    sets: &'s [Arc<str>],
+    pub(super) principal: Option<&'s Principal>,
+    pub(super) sets: &'s [Arc<str>],
 }
 
 impl<'s> Subject<'s> {
@@ -39,151 +42,163 @@ impl<'s> Subject<'s> {
     }
 
     /// How a decision's detail names the subject.
-    fn name(&self) -> &'s str {
+    pub(super) fn name(&self) -> &'s str {
         self.principal.map_or("an anonymous caller", Principal::as_str)
     }
 }
 
-/// The binding that allows a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Granted {
-    /// The role that holds the permission.
-    pub role: Arc<str>,
-    /// The member that the subject is, in canonical spelling.
-    pub member: Arc<str>,
-    /// The resource that the binding is attached to.
-    pub resource: Arc<str>,
-    /// Where the binding is written.
-    pub place: Place,
-}
-
-/// The deny rule that forbids a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Denied {
-    /// The denied principal that the subject is, in canonical spelling.
-    pub member: Arc<str>,
-    /// The resource that the rule is attached to.
-    pub resource: Arc<str>,
-    /// Where the rule is written.
-    pub place: Place,
-}
-
-/// Why a call is not allowed: the rule that denies it, or else what came near.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The deny rule, where one decided; no binding was looked at then.
-    pub denied: Option<Box<Denied>>,
-    /// How many roles the subject holds on the chain, none of which holds the permission.
-    pub lacking: usize,
-    /// The nearest of them.
-    pub nearest: Option<Granted>,
+/// A question, with what answering it may cost.
+pub(super) struct Inquiry<'q> {
+    pub(super) policy: &'q Policy,
+    pub(super) identity: Identity<'q>,
+    pub(super) permission: &'q str,
+    pub(super) resource: ResourceName<'q>,
+    asked: Asked<'q>,
+    budget: Budget,
 }
 
 impl Policy {
     /// Whether the subject holds the permission on the resource, by which binding, or why not.
     ///
     /// # Errors
-    /// What came near, where no binding grants the permission.
+    /// What forbids it, or else what came near.
     pub fn decide(
         &self,
         subject: Subject<'_>,
         permission: &str,
         resource: ResourceName<'_>,
+        attributes: &Attributes<'_>,
     ) -> Result<Granted, Refusal> {
-        let index = self.index();
-        let identity = Identity::resolve(self, subject);
-        if index.denies()
-            && let Some(denied) = self.denied(&identity, permission, resource)
-        {
-            return Err(Refusal { denied: Some(Box::new(denied)), lacking: 0, nearest: None });
+        let mut inquiry = Inquiry::new(self, subject, permission, resource, attributes);
+        inquiry.keep_within_bounds(subject).map_err(|out| Refusal::OutOfBounds(Box::new(out)))?;
+        if let Some(denied) = inquiry.denied() {
+            return Err(Refusal::Denied(Box::new(denied)));
         }
-        let holders = index.holders(permission);
+        inquiry.granted()
+    }
+}
+
+impl<'q> Inquiry<'q> {
+    pub(super) fn new(
+        policy: &'q Policy,
+        subject: Subject<'q>,
+        permission: &'q str,
+        resource: ResourceName<'q>,
+        attributes: &'q Attributes<'q>,
+    ) -> Self {
+        let asked = Asked { principal: subject.principal, resource: resource.as_str(), attributes };
+        let identity = Identity::resolve(policy, subject);
+        Self { policy, identity, permission, resource, asked, budget: condition::budget() }
+    }
+
+    /// Principal access boundaries: what lies outside of them nobody can grant.
+    fn keep_within_bounds(&mut self, subject: Subject<'_>) -> Result<(), OutOfBounds> {
+        self.policy.boundaries.check(subject, self.resource, &mut self.budget)
+    }
+
+    /// The deny rule on the chain that forbids it.
+    fn denied(&mut self) -> Option<Denied> {
+        let index = self.policy.index();
+        if !index.denies() {
+            return None;
+        }
+        for resource in index.chain(self.resource) {
+            for member in self.identity.members(self.policy) {
+                for rule in index.denied(resource, member) {
+                    if !self.speaks_of(rule) {
+                        continue;
+                    }
+                    let tested = rule.condition.map(|id| self.test(id));
+                    // What cannot be evaluated denies.
+                    if tested.as_ref().is_none_or(|tested| tested.outcome != Outcome::Fails) {
+                        return Some(Denied {
+                            member: index.member_name(member),
+                            resource: index.resource_name(resource),
+                            condition: tested,
+                            place: index.place(rule.file, rule.line),
+                        });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a deny rule that names the subject is for the permission and excepts neither.
+    pub(super) fn speaks_of(&self, rule: &Denial) -> bool {
+        rule.permissions.contain(self.permission)
+            && !rule.exceptions.contain(self.permission)
+            && !self.identity.members(self.policy).any(|member| rule.excepts(member))
+    }
+
+    /// The binding on the chain that grants it.
+    fn granted(&mut self) -> Result<Granted, Refusal> {
+        let index = self.policy.index();
+        let holders = index.holders(self.permission);
         let mut lacking = 0;
         let mut nearest = None;
-        for resource in index.chain(resource) {
-            for member in identity.members(self) {
+        let mut unmet = None;
+        for resource in index.chain(self.resource) {
+            for member in self.identity.members(self.policy) {
                 let bound = index.bound(resource, member);
-                if let Some(bound) = compile::first_common(bound, holders) {
-                    return Ok(self.granted(resource, member, *bound));
+                let mut holding = 0;
+                for candidate in index::common(bound, holders) {
+                    holding += 1;
+                    let Some(id) = candidate.condition else {
+                        return Ok(self.binding(resource, member, *candidate));
+                    };
+                    let tested = self.test(id);
+                    if tested.outcome == Outcome::Holds {
+                        return Ok(self.binding(resource, member, *candidate));
+                    }
+                    unmet.get_or_insert((resource, member, *candidate, tested));
                 }
-                lacking += bound.len();
+                lacking += bound.len() - holding;
                 nearest = nearest.or_else(|| bound.first().map(|bound| (resource, member, *bound)));
             }
         }
-        let nearest = nearest.map(|(resource, member, bound)| self.granted(resource, member, bound));
-        Err(Refusal { denied: None, lacking, nearest })
-    }
-
-    /// The deny rule on the chain that names the subject and the permission and excepts neither.
-    fn denied(
-        &self,
-        identity: &Identity<'_>,
-        permission: &str,
-        resource: ResourceName<'_>,
-    ) -> Option<Denied> {
-        let index = self.index();
-        index.chain(resource).find_map(|resource| {
-            identity.members(self).find_map(|member| {
-                let rule = index.denied(resource, member).find(|rule| {
-                    rule.permissions.contain(permission)
-                        && !rule.exceptions.contain(permission)
-                        && !identity.members(self).any(|member| rule.excepts(member))
-                })?;
-                Some(Denied {
-                    member: index.member_name(member),
-                    resource: index.resource_name(resource),
-                    place: index.place_of_denial(rule),
-                })
-            })
+        Err(match (unmet, nearest) {
+            (Some((resource, member, bound, tested)), _) => {
+                Refusal::Unmet(Box::new(Unmet { binding: self.binding(resource, member, bound), tested }))
+            }
+            (None, Some((resource, member, bound))) => {
+                Refusal::Lacking { count: lacking, nearest: Box::new(self.binding(resource, member, bound)) }
+            }
+            (None, None) => Refusal::Nameless,
         })
     }
 
-    fn granted(&self, resource: ResourceId, member: MemberId, bound: Bound) -> Granted {
-        let index = self.index();
+    /// How a condition comes out for this question.
+    pub(super) fn test(&mut self, id: ConditionId) -> Tested {
+        match self.policy.index().condition(id) {
+            Some(condition) => Tested {
+                expression: condition.expression.clone(),
+                title: condition.title.clone(),
+                outcome: condition.outcome(self.asked, &mut self.budget),
+            },
+            None => Tested {
+                expression: Arc::default(),
+                title: None,
+                outcome: Outcome::Unknown("the condition went missing".to_owned()),
+            },
+        }
+    }
+
+    fn binding(&self, resource: ResourceId, member: MemberId, bound: Bound) -> Granted {
+        let index = self.policy.index();
+        let condition = bound.condition.and_then(|id| index.condition(id));
         Granted {
-            role: index.role_name(bound),
+            role: index.role_name(bound.role),
             member: index.member_name(member),
             resource: index.resource_name(resource),
-            place: index.place(bound),
+            condition: condition.map(|condition| condition.expression.clone()),
+            place: index.place(bound.file, bound.line),
         }
-    }
-}
-
-impl Refusal {
-    /// The refusal in a sentence, for the audit log and for `explain`: it tells of policy, so never for the client.
-    pub fn detail(&self, subject: Subject<'_>, permission: &str, resource: ResourceName<'_>) -> String {
-        let (name, resource) = (subject.name(), resource.as_str());
-        if let Some(denied) = &self.denied {
-            let Denied { member, resource: attached, place } = &**denied;
-            return format!(
-                "a deny rule on `{attached}` ({place}) denies `{permission}` on `{resource}` to {name}, as `{member}`"
-            );
-        }
-        let none = format!("no binding on `{resource}` or above grants `{permission}` to {name}");
-        match (&self.nearest, self.lacking) {
-            (None, _) => format!("{none}: none names them"),
-            (Some(near), 1) => {
-                format!("{none}: they hold one role, which lacks it: {}", near.described())
-            }
-            (Some(near), count) => {
-                format!(
-                    "{none}: they hold {count} roles, which lack it, the nearest being {}",
-                    near.described()
-                )
-            }
-        }
-    }
-}
-
-impl Granted {
-    /// `roles/viewer` as `group:x` on `projects/demo` (policies/allow/projects/demo.yaml:7).
-    fn described(&self) -> String {
-        format!("`{}` as `{}` on `{}` ({})", self.role, self.member, self.resource, self.place)
     }
 }
 
 /// A subject in the numbers of one index. What no binding and no group names has none.
-struct Identity<'i> {
+pub(super) struct Identity<'i> {
     principal: Option<MemberId>,
     groups: &'i [MemberId],
     sets: &'i [Arc<str>],
@@ -208,7 +223,8 @@ impl<'i> Identity<'i> {
         }
     }
 
-    fn members(&self, policy: &'i Policy) -> impl Iterator<Item = MemberId> {
+    /// Everything that the subject is called in bindings, groups and deny rules.
+    pub(super) fn members(&self, policy: &'i Policy) -> impl Iterator<Item = MemberId> + use<'i> {
         let index = policy.index();
         let sets = self.sets.iter().filter_map(|set| index.member(set));
         let sets = sets.flat_map(|set| std::iter::once(set).chain(index.groups_of(set).iter().copied()));
@@ -216,6 +232,6 @@ impl<'i> Identity<'i> {
             .into_iter()
             .chain(sets)
             .chain(self.groups.iter().copied())
-            .chain(self.rest.iter().copied().flatten())
+            .chain(self.rest.into_iter().flatten())
     }
 }

@@ -2,13 +2,14 @@
 //! google/iam/v2/policy.proto and deny.proto, which is what `gcloud iam policies get … --kind=denypolicies` prints; the
 //! path of the file is the resource and an id of the author's: `deny/projects/demo/freeze.yaml`.
 //!
-//! A rule that cannot be evaluated must not be passed over: it would leave allowed what it forbids. So everything that
-//! this version cannot decide by (a denial condition, a principal set whose members it does not know) is an error at
-//! load, as is a group without an entry.
+//! A rule that cannot be evaluated must not be passed over: it would leave allowed what it forbids. So what cannot be
+//! decided by (a principal set whose members are not known here, a group without an entry) is an error at load, and a
+//! condition that has no value for a request denies it.
 
 use std::path::Path;
 
 use super::allow::{Context, warn_of_unreachable};
+use super::condition::Condition;
 use super::member::{ALL_USERS, Member};
 use super::resource::ResourceName;
 use super::tree::{self, TreeFile};
@@ -38,6 +39,8 @@ pub struct DenyRule {
     pub denied_permissions: Permissions,
     /// What of it is not.
     pub exception_permissions: Permissions,
+    /// When the rule holds; at all times where there is none.
+    pub(super) condition: Option<Condition>,
     /// The 1-based line on which the rule begins.
     pub line: usize,
 }
@@ -120,12 +123,13 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
     let excepted = fields.optional("exception_principals");
     let permissions = fields.required("denied_permissions", report);
     let excepted_permissions = fields.optional("exception_permissions");
-    if let Some(condition) = fields.optional("denial_condition") {
-        report
-            .error(&condition.span, "denial conditions are not supported by this version of opgate")
-            .help("take the condition out only if the rule may hold at all times; otherwise stay with what enforces it today");
-    }
+    let condition = fields.optional("denial_condition").map(|node| Condition::read(node, report));
     fields.finish(report);
+    // A condition that is wrong is an error already; without it the rule would deny more than it says.
+    let condition = match condition {
+        None => None,
+        Some(read) => Some(read?),
+    };
     let rule = DenyRule {
         denied_principals: principals(denied?, context, report),
         exception_principals: excepted.map(|node| exceptions(node, context, report)).unwrap_or_default(),
@@ -133,6 +137,7 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
         exception_permissions: excepted_permissions
             .map(|node| read_permissions(node, report))
             .unwrap_or_default(),
+        condition,
         line: node.span.source.line(node.span.range.start),
     };
     Some(rule)

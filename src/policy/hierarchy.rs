@@ -14,7 +14,7 @@ use crate::document::{self, Node, nearest};
 const KINDS: [&str; 3] = ["projects", "folders", "organizations"];
 
 /// Parents of projects and folders, without cycles.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hierarchy {
     parents: BTreeMap<String, String>,
     /// Folders and organizations that some project lies in.

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// The number of a name. `Of` keeps the numbers of resources, members, roles and files apart.
+/// The number of a name. `Of` keeps the numbers of resources, members, roles, conditions and files apart. Counted from
+/// one, so that `Option<Id>` is no larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Id<Of>(u32, PhantomData<Of>);
+pub(super) struct Id<Of>(NonZeroU32, PhantomData<Of>);
 
 /// A set of names, numbered in the order in which they came.
 #[derive(Debug)]
@@ -27,12 +29,7 @@ impl<Of: Copy> Names<Of> {
         if let Some(id) = self.find(name) {
             return id;
         }
-        #[expect(
-            clippy::expect_used,
-            reason = "four billion names do not fit in memory; two names with one number would grant what nobody wrote"
-        )]
-        let number = u32::try_from(self.texts.len()).expect("fewer than 2^32 names");
-        let id = Id(number, PhantomData);
+        let id = Id::after(self.texts.len());
         let text: Arc<str> = name.into();
         self.texts.push(text.clone());
         self.ids.insert(text, id);
@@ -61,8 +58,19 @@ impl<Of: Copy> Names<Of> {
 }
 
 impl<Of: Copy> Id<Of> {
-    /// The number, as an index into a list that is as long as the set of names.
+    /// The number that comes after `count` others.
+    pub(super) fn after(count: usize) -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "four billion names do not fit in memory; two names with one number would grant what nobody wrote"
+        )]
+        let number =
+            u32::try_from(count + 1).ok().and_then(NonZeroU32::new).expect("fewer than 2^32 names");
+        Self(number, PhantomData)
+    }
+
+    /// The number, counted from zero, as an index into a list of what is numbered.
     pub(super) fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Policy;
-use super::decide::{Granted, Subject};
+use super::attributes::Attributes;
+use super::decide::Subject;
+use super::refusal::Granted;
 use super::resource::ResourceName;
 use crate::authn::Caller;
 use crate::catalog::{Call, PermissionRule};
@@ -53,7 +55,8 @@ impl Permit {
 }
 
 impl Policy {
-    /// Decides whether a caller may make a call at a time.
+    /// Decides whether a caller may make a call. `attributes` is what conditions may ask of the request; the call and
+    /// the caller add theirs.
     ///
     /// `caller` is `None` where no credential was sent. Such a call needs a method that allows it
     /// (`allow_without_credential`), whatever an earlier stage let pass, and, where the method asks for a
@@ -66,7 +69,7 @@ impl Policy {
         &self,
         call: &Arc<Call>,
         caller: Option<&Arc<Caller>>,
-        now: SystemTime,
+        attributes: Attributes<'_>,
     ) -> Result<Permit, Denial> {
         if caller.is_none() && !call.method.allow_without_credential {
             return Err(credentials_missing(call, "the method asks for a credential and none was sent"));
@@ -79,7 +82,8 @@ impl Policy {
                     None => Subject::anonymous(),
                 };
                 let resource = ResourceName::new(call.resource());
-                match self.decide(subject, permission, resource) {
+                let attributes = attributes.of_call(call, caller.map(|caller| &**caller));
+                match self.decide(subject, permission, resource, &attributes) {
                     Ok(granted) => Grant::Binding(granted),
                     Err(refusal) => {
                         let detail = refusal.detail(subject, permission, resource);
@@ -87,15 +91,15 @@ impl Policy {
                             Some(_) => permission_denied(call, permission, detail),
                             None => credentials_missing(call, detail),
                         };
-                        return Err(match refusal.denied {
-                            Some(denied) => denial.rule(denied.place),
+                        return Err(match refusal.rule() {
+                            Some(place) => denial.rule(place.clone()),
                             None => denial,
                         });
                     }
                 }
             }
         };
-        Ok(Permit { call: call.clone(), caller: caller.cloned(), grant, decided_at: now, _proof: () })
+        Ok(Permit { call: call.clone(), caller: caller.cloned(), grant, decided_at: attributes.time, _proof: () })
     }
 }
 

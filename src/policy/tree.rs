@@ -59,27 +59,6 @@ pub(super) fn files(directory: &Path, below: &str, report: &mut Report) -> Vec<T
     found
 }
 
-/// Reports every file below a directory whose kind of policy this version cannot evaluate: read as if it were not
-/// there, it would leave allowed what it is meant to forbid.
-pub(super) fn refuse_files(directory: &Path, below: &str, what: &str, report: &mut Report) {
-    let root = directory.join(below);
-    if !exists(&root, report) {
-        return;
-    }
-    let mut pending = vec![(root, 0)];
-    while let Some((path, depth)) = pending.pop() {
-        let is_directory = fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir());
-        if is_directory && depth < MAX_DEPTH {
-            let entries = list(&path, report).unwrap_or_default();
-            pending.extend(entries.into_iter().rev().map(|(path, _)| (path, depth + 1)));
-            continue;
-        }
-        report
-            .file_error(&path, format!("{what} are not supported by this version of opgate"))
-            .help("take the file away only if what it forbids may be allowed; otherwise stay with what enforces it today");
-    }
-}
-
 fn walk(directory: &Path, stem: &str, depth: usize, found: &mut Vec<TreeFile>, report: &mut Report) {
     if depth > MAX_DEPTH {
         report

@@ -23,6 +23,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         scopes: Vec::new(),
         allow_without_credential,
         resource_field: "name".to_owned(),
+        resource_type: None,
         unimplemented: false,
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
     };
@@ -41,6 +42,7 @@ fn caller(email: &str) -> Option<Arc<Caller>> {
         principal: Principal::from_email(email).unwrap(),
         scopes: Default::default(),
         expires: NOW,
+        claims: Default::default(),
     }))
 }
 

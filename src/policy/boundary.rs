@@ -1,0 +1,250 @@
+//! Principal access boundaries: which resources a set of principals can reach at all, whatever is granted there
+//! (google/iam/v3, <https://cloud.google.com/iam/docs/principal-access-boundary-policies>).
+//!
+//! A boundary policy lists resources; a policy binding puts it on a principal set. Who is in the sets of some bindings
+//! reaches what any of their policies lists, and nothing else. They are enforced for every permission: the enforcement
+//! version narrows them to permissions that Google counts up, and none of the APIs behind opgate is Google's.
+//!
+//! Membership is not always known here: which Workspace domain belongs to which organization, or which id a project's
+//! number has. What cannot be told counts against the caller: the resource has to be within bounds whether or not they
+//! are in the set.
+
+mod load;
+mod principal_set;
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+pub(super) use self::principal_set::PrincipalSet;
+use super::condition::Outcome;
+use super::decide::Subject;
+use super::hierarchy::Hierarchy;
+use super::resource::ResourceName;
+use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value};
+use crate::diagnostic::Place;
+use crate::principal::Principal;
+
+/// All boundaries of a tree.
+#[derive(Debug, Default)]
+pub(super) struct Boundaries {
+    bindings: Vec<Binding>,
+    hierarchy: Hierarchy,
+}
+
+/// A boundary policy put on a principal set (google.iam.v3.PolicyBinding).
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) name: Arc<str>,
+    pub(super) set: PrincipalSet,
+    pub(super) condition: Option<PrincipalCondition>,
+    pub(super) policy: Arc<BoundaryPolicy>,
+    pub(super) place: Place,
+}
+
+/// google.iam.v3.PrincipalAccessBoundaryPolicy.
+#[derive(Debug)]
+pub(super) struct BoundaryPolicy {
+    /// `organizations/7/locations/global/principalAccessBoundaryPolicies/ours`.
+    pub(super) name: Arc<str>,
+    /// Relative names of projects, folders and organizations, and where each is written.
+    pub(super) resources: Vec<(String, Place)>,
+    pub(super) place: Place,
+}
+
+/// A condition on who is bound.
+#[derive(Debug)]
+pub(super) struct PrincipalCondition {
+    program: Program,
+    pub(super) expression: Arc<str>,
+}
+
+/// Whether a binding is for a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Applies {
+    /// They are in its set, and its condition holds.
+    Yes,
+    /// They are not.
+    No,
+    /// It cannot be told, for this reason.
+    Unknown(String),
+}
+
+/// What a binding says about a caller and a resource.
+#[derive(Debug)]
+pub(super) struct Examined<'b> {
+    pub(super) binding: &'b Binding,
+    pub(super) applies: Applies,
+    /// The listed resource that the one in question lies in.
+    pub(super) contained_in: Option<&'b str>,
+}
+
+/// A resource that a caller cannot reach, and the binding that keeps them from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfBounds {
+    /// The name of the boundary policy.
+    pub policy: Arc<str>,
+    /// Where it is written.
+    pub policy_place: Place,
+    /// The principal set that it is bound to.
+    pub principal_set: Arc<str>,
+    /// Where its binding is written.
+    pub place: Place,
+    /// Why it could not be told whether the caller is bound.
+    pub doubt: Option<String>,
+}
+
+impl Boundaries {
+    /// Whether a caller can reach a resource. A caller without a credential is no principal, and not bound.
+    ///
+    /// # Errors
+    /// The binding that keeps them from it.
+    pub(super) fn check(
+        &self,
+        subject: Subject<'_>,
+        resource: ResourceName<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), OutOfBounds> {
+        if self.bindings.is_empty() {
+            return Ok(());
+        }
+        within_bounds(&self.examine(subject, resource, budget))
+    }
+
+    /// What every binding says, in the order of their files.
+    pub(super) fn examine<'b>(
+        &'b self,
+        subject: Subject<'_>,
+        resource: ResourceName<'_>,
+        budget: &mut Budget,
+    ) -> Vec<Examined<'b>> {
+        let Some(principal) = subject.principal else { return Vec::new() };
+        let examine = |binding: &'b Binding| Examined {
+            binding,
+            applies: binding.applies(principal, &self.hierarchy, budget),
+            contained_in: self.containing(&binding.policy, resource),
+        };
+        self.bindings.iter().map(examine).collect()
+    }
+
+    fn containing<'b>(&self, policy: &'b BoundaryPolicy, resource: ResourceName<'_>) -> Option<&'b str> {
+        let listed = policy.resources.iter().map(|(listed, _)| listed.as_str());
+        listed.into_iter().find(|listed| {
+            let above = self.hierarchy.ancestors(resource.root());
+            resource.chain().chain(above).any(|name| name == *listed)
+        })
+    }
+}
+
+/// The verdict of all bindings. One that is certain to apply admits what its policy lists, and then what others list as
+/// well; where none is certain, each that may apply might be the only one.
+pub(super) fn within_bounds(examined: &[Examined<'_>]) -> Result<(), OutOfBounds> {
+    let (certain, doubtful): (Vec<_>, Vec<_>) =
+        examined.iter().filter(|one| one.applies != Applies::No).partition(|one| one.applies == Applies::Yes);
+    let inside = |one: &&&Examined<'_>| one.contained_in.is_some();
+    let culprit = if certain.is_empty() {
+        doubtful.iter().find(|one| !inside(one))
+    } else if certain.iter().any(|one| inside(&one)) {
+        None
+    } else {
+        certain.first()
+    };
+    culprit.map_or(Ok(()), |one| {
+        Err(OutOfBounds {
+            policy: one.binding.policy.name.clone(),
+            policy_place: one.binding.policy.place.clone(),
+            principal_set: one.binding.set.text().into(),
+            place: one.binding.place.clone(),
+            doubt: match &one.applies {
+                Applies::Unknown(why) => Some(why.clone()),
+                Applies::Yes | Applies::No => None,
+            },
+        })
+    })
+}
+
+impl Binding {
+    fn applies(&self, principal: &Principal, hierarchy: &Hierarchy, budget: &mut Budget) -> Applies {
+        let membership = self.set.contains(principal, hierarchy);
+        if membership == Applies::No {
+            return Applies::No;
+        }
+        match self.condition.as_ref().map(|condition| condition.outcome(principal, budget)) {
+            None | Some(Outcome::Holds) => membership,
+            Some(Outcome::Fails) => Applies::No,
+            Some(Outcome::Unknown(why)) => Applies::Unknown(format!("the binding's condition: {why}")),
+        }
+    }
+}
+
+/// `principal.type` and `principal.subject`
+/// (<https://cloud.google.com/iam/docs/conditions-attribute-reference#principal>).
+const TYPE: &str = "principal.type";
+const SUBJECT: &str = "principal.subject";
+
+static ENVIRONMENT: LazyLock<Environment> =
+    LazyLock::new(|| Environment::new().variable(TYPE, Type::String).variable(SUBJECT, Type::String));
+
+impl PrincipalCondition {
+    fn outcome(&self, principal: &Principal, budget: &mut Budget) -> Outcome {
+        match self.program.evaluate(&Who(principal), budget) {
+            Ok(Value::Bool(true)) => Outcome::Holds,
+            Ok(Value::Bool(false)) => Outcome::Fails,
+            Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
+            Err(failure) => Outcome::Unknown(failure.to_string()),
+        }
+    }
+}
+
+struct Who<'p>(&'p Principal);
+
+impl<'v> Activation<'v> for Who<'v> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+        let text = self.0.as_str();
+        let (name, value) = match slot {
+            0 => (TYPE, kind(text)),
+            // Only identities with an email have a subject.
+            _ => (SUBJECT, self.0.email()),
+        };
+        value.map(Value::from).ok_or_else(|| Failure::Unknown { name: name.into() })
+    }
+
+    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+        Err(Failure::Error("conditions on principals have no functions".into()))
+    }
+}
+
+fn kind(principal: &str) -> Option<&'static str> {
+    let (kind, rest) = principal.split_once(':')?;
+    match kind {
+        "user" => Some("iam.googleapis.com/WorkspaceIdentity"),
+        "serviceAccount" => Some("iam.googleapis.com/ServiceAccount"),
+        "principal" if rest.contains("/workforcePools/") => Some("iam.googleapis.com/WorkforcePoolIdentity"),
+        "principal" if rest.contains("/workloadIdentityPools/") => {
+            Some("iam.googleapis.com/WorkloadIdentityPoolIdentity")
+        }
+        _ => None,
+    }
+}
+
+impl OutOfBounds {
+    /// Where the binding is written.
+    pub fn rule(&self) -> Option<&Place> {
+        Some(&self.place)
+    }
+}
+
+impl fmt::Display for OutOfBounds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, policy_place, principal_set, place, doubt } = self;
+        match doubt {
+            None => write!(formatter, "`{principal_set}`, which they are in, is bound ({place})")?,
+            Some(doubt) => {
+                write!(formatter, "they may be in `{principal_set}` ({doubt}), which is bound ({place})")?;
+            }
+        }
+        write!(formatter, " to what `{policy}` ({policy_place}) lists")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The principal sets that a boundary can be bound to
+//! (<https://cloud.google.com/iam/docs/principal-access-boundary-policies#principal-sets>), and who is in them.
+
+use super::Applies;
+use crate::policy::hierarchy::Hierarchy;
+use crate::principal::Principal;
+
+/// A principal set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::policy) struct PrincipalSet {
+    text: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Everybody of a workforce or workload identity pool: what their identifiers begin with.
+    Pool(String),
+    /// The users of a Workspace domain, by a number that says nothing of the domain.
+    Workspace,
+    /// Service accounts and workload identity pools of a project, of a folder's projects, or of an organization's,
+    /// and there its users and workforce pools.
+    Container(String),
+}
+
+impl PrincipalSet {
+    /// Reads a principal set; `None` where it is none that IAM v3 has.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        };
+        let kind = if let Some(name) = text.strip_prefix("//cloudresourcemanager.googleapis.com/") {
+            let (collection, id) = name.split_once('/')?;
+            let known = matches!(collection, "projects" | "folders" | "organizations");
+            (known && is_word(id)).then(|| Kind::Container(name.to_owned()))?
+        } else {
+            let name = text.strip_prefix("//iam.googleapis.com/")?;
+            let segments: Vec<&str> = name.split('/').collect();
+            match segments.as_slice() {
+                ["locations", "global", "workspace", id] if is_word(id) => Kind::Workspace,
+                ["locations", "global", "workforcePools", pool] if is_word(pool) => pool_of(name),
+                ["projects", project, "locations", "global", "workloadIdentityPools", pool]
+                    if is_word(project) && is_word(pool) =>
+                {
+                    pool_of(name)
+                }
+                _ => return None,
+            }
+        };
+        Some(Self { text: text.to_owned(), kind })
+    }
+
+    pub(in crate::policy) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a principal is in the set, as far as can be told.
+    pub(super) fn contains(&self, principal: &Principal, hierarchy: &Hierarchy) -> Applies {
+        let text = principal.as_str();
+        let known = |within: bool| if within { Applies::Yes } else { Applies::No };
+        match &self.kind {
+            Kind::Pool(prefix) => known(text.starts_with(prefix)),
+            Kind::Workspace if text.starts_with("user:") => {
+                Applies::Unknown("the Workspace domain of a user is not known here".to_owned())
+            }
+            Kind::Workspace => Applies::No,
+            Kind::Container(container) => match home(principal) {
+                Home::Project(project) => lies_in(&project, container, hierarchy),
+                // Users and workforce pools belong to an organization, never to a project or folder.
+                Home::SomeOrganization if container.starts_with("organizations/") => {
+                    Applies::Unknown(format!("the organization of {text} is not known here"))
+                }
+                Home::SomeOrganization => Applies::No,
+                Home::Unknown => Applies::Unknown(format!("the project of {text} is not known here")),
+            },
+        }
+    }
+}
+
+fn pool_of(name: &str) -> Kind {
+    Kind::Pool(format!("principal://iam.googleapis.com/{name}/subject/"))
+}
+
+/// Where a principal is at home.
+enum Home {
+    /// `projects/ID` or `projects/NUMBER`.
+    Project(String),
+    SomeOrganization,
+    Unknown,
+}
+
+fn home(principal: &Principal) -> Home {
+    let text = principal.as_str();
+    if text.starts_with("user:") || text.contains("://iam.googleapis.com/locations/global/workforcePools/") {
+        return Home::SomeOrganization;
+    }
+    if let Some(rest) = text.strip_prefix("principal://iam.googleapis.com/projects/") {
+        return match rest.split_once('/') {
+            Some((project, _)) => Home::Project(format!("projects/{project}")),
+            None => Home::Unknown,
+        };
+    }
+    let Some((local, domain)) = principal.email().and_then(|email| email.split_once('@')) else {
+        return Home::Unknown;
+    };
+    // <https://cloud.google.com/iam/docs/service-account-types>. Service agents carry the number of a project of
+    // Google's own as well: where an account is at home is told by these three alone.
+    let project = match domain {
+        "appspot.gserviceaccount.com" => Some(local),
+        "developer.gserviceaccount.com" => local.strip_suffix("-compute"),
+        _ => domain.strip_suffix(".iam.gserviceaccount.com").filter(|project| !project.starts_with("gcp-sa-")),
+    };
+    project.map_or(Home::Unknown, |project| Home::Project(format!("projects/{project}")))
+}
+
+fn lies_in(project: &str, container: &str, hierarchy: &Hierarchy) -> Applies {
+    if project == container || hierarchy.ancestors(project).any(|ancestor| ancestor == container) {
+        return Applies::Yes;
+    }
+    if container.starts_with("projects/") {
+        // One project has an id and a number, and which belong together is not known here.
+        return if is_number(project) == is_number(container) {
+            Applies::No
+        } else {
+            Applies::Unknown(format!("whether `{project}` is `{container}` is not known here"))
+        };
+    }
+    match hierarchy.ancestors(project).last() {
+        Some(top) if top.starts_with("organizations/") => Applies::No,
+        _ => Applies::Unknown(format!("hierarchy.yaml does not say in which organization `{project}` lies")),
+    }
+}
+
+fn is_number(project: &str) -> bool {
+    project.strip_prefix("projects/").is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit()))
+}

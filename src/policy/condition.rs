@@ -1,0 +1,228 @@
+//! Conditions of bindings and deny rules: `google.type.Expr` in CEL, over the attributes that IAM documents
+//! (<https://cloud.google.com/iam/docs/conditions-attribute-reference>).
+//!
+//! Compiled and type-checked at load, so that a slip of the pen is told of before it denies or grants. At run time a
+//! condition holds, does not hold, or cannot be evaluated; the last never grants, and a deny rule denies by it.
+
+use std::sync::{Arc, LazyLock};
+
+use super::attributes::Attributes;
+use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Type, Value};
+use crate::diagnostic::{Report, Span};
+use crate::document::{Node, Spelling};
+use crate::principal::Principal;
+
+/// Most `&&`, `||` and `!` in one condition (<https://cloud.google.com/iam/quotas>).
+const MAX_LOGIC_OPERATORS: usize = 12;
+
+/// Units of work that the conditions of one decision may take together; see [`Budget`]. Conditions that people write
+/// take some tens each.
+const DECISION_BUDGET: u64 = 100_000;
+
+/// A condition, ready to be asked.
+#[derive(Debug)]
+pub(super) struct Condition {
+    program: Program,
+    /// As written.
+    pub(super) expression: Arc<str>,
+    /// What its author calls it.
+    pub(super) title: Option<Arc<str>>,
+}
+
+/// How a condition came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is true.
+    Holds,
+    /// It is false.
+    Fails,
+    /// It has no value, for this reason.
+    Unknown(String),
+}
+
+/// What a condition is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) principal: Option<&'a Principal>,
+    pub(super) resource: &'a str,
+    pub(super) attributes: &'a Attributes<'a>,
+}
+
+/// The work that one decision may spend on conditions.
+pub(super) fn budget() -> Budget {
+    Budget::new(DECISION_BUDGET)
+}
+
+macro_rules! variables {
+    ($($variable:ident = $name:literal $of:expr;)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Variable { $($variable,)* }
+
+        impl Variable {
+            /// In the order of their slots.
+            const ALL: &'static [Self] = &[$(Self::$variable),*];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$variable => $name,)* }
+            }
+
+            fn of(self) -> Type {
+                match self { $(Self::$variable => $of,)* }
+            }
+        }
+    };
+}
+
+variables! {
+    ResourceName = "resource.name" Type::String;
+    ResourceService = "resource.service" Type::String;
+    ResourceType = "resource.type" Type::String;
+    RequestTime = "request.time" Type::Timestamp;
+    RequestPath = "request.path" Type::String;
+    RequestHost = "request.host" Type::String;
+    RequestMethod = "request.method" Type::String;
+    RequestPrincipal = "request.auth.principal" Type::String;
+    RequestClaims = "request.auth.claims" Type::Map(Box::new(Type::String), Box::new(Type::Dyn));
+    AccessLevels = "request.auth.access_levels" Type::List(Box::new(Type::String));
+    OriginIp = "origin.ip" Type::String;
+    DestinationIp = "destination.ip" Type::String;
+    DestinationPort = "destination.port" Type::Int;
+}
+
+/// Attributes that Identity-Aware Proxy has and opgate has not: conditions on them load and are never true.
+const NEVER_KNOWN: [Variable; 3] =
+    [Variable::AccessLevels, Variable::DestinationIp, Variable::DestinationPort];
+
+/// Functions on attributes, in the order of their slots: those of tags come first.
+const TAG_FUNCTIONS: [(&str, usize); 4] = [
+    ("resource.hasTagKey", 1),
+    ("resource.hasTagKeyId", 1),
+    ("resource.matchTag", 2),
+    ("resource.matchTagId", 2),
+];
+
+static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
+    let variables = Variable::ALL.iter();
+    let environment = variables.fold(Environment::new().with_iam_extensions(), |environment, variable| {
+        environment.variable(variable.name(), variable.of())
+    });
+    let environment = TAG_FUNCTIONS.iter().fold(environment, |environment, (name, parameters)| {
+        environment.function(name, &vec![Type::String; *parameters], Type::Bool)
+    });
+    environment.function("api.getAttribute", &[Type::String, Type::Dyn], Type::Dyn)
+});
+
+impl Condition {
+    /// Reads a google.type.Expr.
+    pub(super) fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let (text, span, title) = read_expression(node, report)?;
+        let program = compile(text, &ENVIRONMENT, span, MAX_LOGIC_OPERATORS, report)?;
+        let unknown = NEVER_KNOWN
+            .iter()
+            .filter(|variable| program.variables().any(|slot| Variable::ALL.get(slot) == Some(*variable)));
+        for variable in unknown {
+            report
+                .warning(span, format!("`{}` is never known here", variable.name()))
+                .help("a condition that needs it never grants, and a deny rule that needs it always denies");
+        }
+        Some(Self { expression: text.into(), title: title.map(Arc::from), program })
+    }
+
+    /// How it comes out.
+    pub(super) fn outcome(&self, asked: Asked<'_>, budget: &mut Budget) -> Outcome {
+        match self.program.evaluate(&asked, budget) {
+            Ok(Value::Bool(true)) => Outcome::Holds,
+            Ok(Value::Bool(false)) => Outcome::Fails,
+            Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
+            Err(failure) => Outcome::Unknown(failure.to_string()),
+        }
+    }
+}
+
+/// The fields of a google.type.Expr that matter: the expression, where it is written, and its title.
+pub(super) fn read_expression<'n>(
+    node: &'n Node,
+    report: &mut Report,
+) -> Option<(&'n str, &'n Span, Option<&'n str>)> {
+    let mut fields = node.fields("a condition", Spelling::Proto, report)?;
+    let expression = fields.required("expression", report);
+    let title = fields.optional_string("title", report);
+    fields.optional_string("description", report);
+    fields.optional_string("location", report);
+    fields.finish(report);
+    let node = expression?;
+    Some((node.string(report)?, &node.span, title))
+}
+
+/// Compiles an expression that has to be true or false; every fault is reported where it stands in the file.
+pub(super) fn compile(
+    text: &str,
+    environment: &Environment,
+    span: &Span,
+    max_logic_operators: usize,
+    report: &mut Report,
+) -> Option<Program> {
+    match Program::compile(text, environment, &Type::Bool) {
+        Ok(program) if program.logic_operators() <= max_logic_operators => Some(program),
+        Ok(program) => {
+            let count = program.logic_operators();
+            report
+                .error(span, format!("the condition has {count} logic operators, IAM allows {max_logic_operators}"))
+                .help("split it over several bindings, or use `in` with a list for several `==`");
+            None
+        }
+        Err(faults) => {
+            for Fault { range, message, help } in faults {
+                match within(span, text, &range) {
+                    Some(span) => report.error(&span, message).help(help),
+                    None => {
+                        let part = text.get(range).unwrap_or_default();
+                        report.error(span, format!("{message}, at `{part}`")).help(help)
+                    }
+                };
+            }
+            None
+        }
+    }
+}
+
+/// The part of a file that a part of a scalar's text is, where the scalar is written as it reads: not so in folded
+/// text, or where a quote is escaped.
+fn within(span: &Span, text: &str, range: &std::ops::Range<usize>) -> Option<Span> {
+    let written = span.source.text.get(span.range.clone())?;
+    let start = span.range.start + written.find(text)?;
+    Some(Span { source: span.source.clone(), range: start + range.start..start + range.end })
+}
+
+impl<'v> Activation<'v> for Asked<'v> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+        let Some(variable) = Variable::ALL.get(slot) else { return Err(Failure::Error("there is no such attribute".into())) };
+        let unknown = || Failure::Unknown { name: variable.name().into() };
+        let attributes = self.attributes;
+        let text = |value: Option<&'v str>| value.map(Value::from).ok_or_else(unknown);
+        match variable {
+            Variable::ResourceName => Ok(Value::from(self.resource)),
+            Variable::ResourceService => text(attributes.service),
+            Variable::ResourceType => text(attributes.resource_type),
+            Variable::RequestTime => Value::timestamp(attributes.time).ok_or_else(unknown),
+            Variable::RequestPath => text(attributes.path),
+            Variable::RequestHost => text(attributes.host),
+            Variable::RequestMethod => text(attributes.method),
+            Variable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
+            Variable::RequestClaims => attributes.claims.map(Value::from_json_map).ok_or_else(unknown),
+            Variable::OriginIp => attributes.origin.map(|ip| Value::from(ip.to_string())).ok_or_else(unknown),
+            Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
+        }
+    }
+
+    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+        match TAG_FUNCTIONS.get(slot) {
+            Some((name, _)) => Err(Failure::Unknown { name: (*name).into() }),
+            // `api.getAttribute(key, default)`: no API behind the gate sets any, and then it is the default.
+            None => arguments.get(1).cloned().ok_or_else(|| Failure::Error("no default was given".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

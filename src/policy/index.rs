@@ -1,0 +1,217 @@
+//! The compiled policy: an index that answers without looking at policies as written, so that a decision costs the
+//! same at ten bindings and at a million.
+//!
+//! ```text
+//! (resource, member) ──► the roles bound there, sorted ┐
+//!                                                       ├──► a role in both: granted, if its condition holds
+//! permission ──────────► the roles that hold it, sorted ┘
+//! (resource, member) ──► the deny rules there
+//! member ──────────────► the groups it is in, directly or through others, as far as they are bound
+//! resource ────────────► what it lies in (hierarchy.yaml)
+//! ```
+//!
+//! Names are numbers here, and places are a file's number and a line, so that a binding costs tens of bytes beside
+//! its names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::condition::Condition;
+use super::deny::Permissions;
+use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
+use super::names::{Id, Names};
+use super::resource::ResourceName;
+use crate::diagnostic::Place;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Resource {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Principal {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Role {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum File {}
+
+pub(super) type ResourceId = Id<Resource>;
+pub(super) type MemberId = Id<Principal>;
+pub(super) type RoleId = Id<Role>;
+pub(super) type ConditionId = Id<Condition>;
+
+/// A role bound to a member on a resource, without the member and the resource. Ordered by role, without condition
+/// first: what needs nothing evaluated is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bound {
+    pub(super) role: RoleId,
+    pub(super) condition: Option<ConditionId>,
+    pub(super) file: Id<File>,
+    pub(super) line: u32,
+}
+
+/// A deny rule, without its resource.
+#[derive(Debug)]
+pub(super) struct Denial {
+    pub(super) permissions: Permissions,
+    pub(super) exceptions: Permissions,
+    /// Sorted.
+    pub(super) denied: Box<[MemberId]>,
+    /// Sorted.
+    pub(super) excepted: Box<[MemberId]>,
+    pub(super) condition: Option<ConditionId>,
+    pub(super) file: Id<File>,
+    pub(super) line: u32,
+}
+
+impl Denial {
+    /// Whether one of the rule's exceptions is for a member.
+    pub(super) fn excepts(&self, member: MemberId) -> bool {
+        self.excepted.binary_search(&member).is_ok()
+    }
+}
+
+/// The compiled policy.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) resources: Names<Resource>,
+    pub(super) members: Names<Principal>,
+    pub(super) roles: Names<Role>,
+    pub(super) files: Names<File>,
+    pub(super) conditions: Vec<Condition>,
+    /// By resource: what it lies in.
+    pub(super) parents: Vec<Option<ResourceId>>,
+    /// The longest name of a resource, in bytes: a longer name need not be looked up.
+    pub(super) longest: usize,
+    pub(super) holders: HashMap<Box<str>, Box<[RoleId]>>,
+    pub(super) groups: HashMap<MemberId, Box<[MemberId]>>,
+    pub(super) domains: HashMap<Box<str>, MemberId>,
+    /// Sorted by resource, member and role.
+    pub(super) bound: Vec<Bound>,
+    /// Whom each of `bound` is bound to.
+    pub(super) bound_to: Vec<MemberId>,
+    /// Where the roles of a resource and a member begin within `bound`, and how many they are.
+    pub(super) ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
+    /// The same of a resource and all members.
+    pub(super) attached: HashMap<ResourceId, (u32, u32)>,
+    pub(super) denials: Vec<Denial>,
+    /// By resource and denied member: the rules, as numbers within `denials`.
+    pub(super) denied: HashMap<(ResourceId, MemberId), Vec<usize>>,
+    /// By resource: its rules, as numbers within `denials`.
+    pub(super) forbidden: HashMap<ResourceId, Vec<usize>>,
+}
+
+/// Asking.
+impl Index {
+    /// The resources on a name's chain that policies or the hierarchy know, nearest first.
+    pub(super) fn chain(&self, name: ResourceName<'_>) -> impl Iterator<Item = ResourceId> {
+        let own = name.chain().filter_map(|name| self.find_resource(name));
+        let above = self.find_resource(name.root()).and_then(|root| self.parent(root));
+        own.chain(std::iter::successors(above, |id| self.parent(*id)))
+    }
+
+    fn find_resource(&self, name: &str) -> Option<ResourceId> {
+        // A path holds thousands of segments if it likes; hashing each prefix would cost its square.
+        if name.len() > self.longest { None } else { self.resources.find(name) }
+    }
+
+    fn parent(&self, id: ResourceId) -> Option<ResourceId> {
+        self.parents.get(id.index()).copied().flatten()
+    }
+
+    /// The number of an identifier that is bound somewhere, or in a group that is.
+    pub(super) fn member(&self, identifier: &str) -> Option<MemberId> {
+        self.members.find(identifier)
+    }
+
+    /// The number of a bound domain.
+    pub(super) fn domain(&self, domain: &str) -> Option<MemberId> {
+        self.domains.get(domain).copied()
+    }
+
+    pub(super) fn all_users(&self) -> Option<MemberId> {
+        self.members.find(ALL_USERS)
+    }
+
+    pub(super) fn all_authenticated_users(&self) -> Option<MemberId> {
+        self.members.find(ALL_AUTHENTICATED_USERS)
+    }
+
+    /// The bound groups that a member is in.
+    pub(super) fn groups_of(&self, member: MemberId) -> &[MemberId] {
+        self.groups.get(&member).map(|groups| &**groups).unwrap_or_default()
+    }
+
+    /// The bound roles that hold a permission, sorted.
+    pub(super) fn holders(&self, permission: &str) -> &[RoleId] {
+        self.holders.get(permission).map(|roles| &**roles).unwrap_or_default()
+    }
+
+    /// The roles bound to a member on a resource, sorted by role.
+    pub(super) fn bound(&self, resource: ResourceId, member: MemberId) -> &[Bound] {
+        let Some((start, length)) = self.ranges.get(&(resource, member)) else { return &[] };
+        let (start, length) = (*start as usize, *length as usize);
+        self.bound.get(start..start + length).unwrap_or_default()
+    }
+
+    /// Everything that is bound on a resource, with whom it is bound to.
+    pub(super) fn attached(&self, resource: ResourceId) -> impl Iterator<Item = (MemberId, &Bound)> {
+        let (start, length) = self.attached.get(&resource).copied().unwrap_or_default();
+        let range = start as usize..start as usize + length as usize;
+        let members = self.bound_to.get(range.clone()).unwrap_or_default();
+        members.iter().copied().zip(self.bound.get(range).unwrap_or_default())
+    }
+
+    /// A condition, which a rule has.
+    pub(super) fn condition(&self, id: ConditionId) -> Option<&Condition> {
+        self.conditions.get(id.index())
+    }
+
+    /// Whether there is any deny rule.
+    pub(super) fn denies(&self) -> bool {
+        !self.denials.is_empty()
+    }
+
+    /// The deny rules of a resource that name a member.
+    pub(super) fn denied(&self, resource: ResourceId, member: MemberId) -> impl Iterator<Item = &Denial> {
+        let numbers = self.denied.get(&(resource, member)).map(Vec::as_slice).unwrap_or_default();
+        numbers.iter().filter_map(|number| self.denials.get(*number))
+    }
+
+    /// All deny rules of a resource, in the order in which they were read.
+    pub(super) fn forbidden(&self, resource: ResourceId) -> impl Iterator<Item = &Denial> {
+        let numbers = self.forbidden.get(&resource).map(Vec::as_slice).unwrap_or_default();
+        numbers.iter().filter_map(|number| self.denials.get(*number))
+    }
+
+    pub(super) fn resource_name(&self, id: ResourceId) -> Arc<str> {
+        self.resources.text(id).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn member_name(&self, id: MemberId) -> Arc<str> {
+        self.members.text(id).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn role_name(&self, id: RoleId) -> Arc<str> {
+        self.roles.text(id).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn place(&self, file: Id<File>, line: u32) -> Place {
+        Place { file: self.files.text(file).cloned().unwrap_or_default(), line: line as usize }
+    }
+
+    pub(super) fn resource_count(&self) -> usize {
+        self.resources.len()
+    }
+}
+
+/// The bindings whose role holds the permission, by role. Both lists are sorted; the longer one is searched for each
+/// of the shorter, so that neither a member with thousands of roles nor a permission that thousands of roles hold makes
+/// a decision slow.
+pub(super) fn common<'b>(bound: &'b [Bound], holders: &[RoleId]) -> impl Iterator<Item = &'b Bound> {
+    let few = bound.len() <= holders.len();
+    let (walked, searched) = if few { (bound, &[][..]) } else { (&[][..], holders) };
+    let walked = walked.iter().filter(|bound| holders.binary_search(&bound.role).is_ok());
+    let searched = searched.iter().flat_map(|role| {
+        let start = bound.partition_point(|bound| bound.role < *role);
+        bound.get(start..).unwrap_or_default().iter().take_while(|bound| bound.role == *role)
+    });
+    walked.chain(searched)
+}

@@ -1,0 +1,141 @@
+//! What a decision was made by: the binding that granted, or what forbade or fell short. The audit log tells it, and
+//! `explain`; the client never reads it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::boundary::OutOfBounds;
+use super::condition::Outcome;
+use super::decide::Subject;
+use super::resource::ResourceName;
+use crate::diagnostic::Place;
+
+/// The binding that allows a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The role that holds the permission.
+    pub role: Arc<str>,
+    /// The member that the subject is, in canonical spelling.
+    pub member: Arc<str>,
+    /// The resource that the binding is attached to.
+    pub resource: Arc<str>,
+    /// The binding's condition, as written, which holds.
+    pub condition: Option<Arc<str>>,
+    /// Where the binding is written.
+    pub place: Place,
+}
+
+/// The deny rule that forbids a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The denied principal that the subject is, in canonical spelling.
+    pub member: Arc<str>,
+    /// The resource that the rule is attached to.
+    pub resource: Arc<str>,
+    /// The rule's condition, which holds or cannot be evaluated.
+    pub condition: Option<Tested>,
+    /// Where the rule is written.
+    pub place: Place,
+}
+
+/// A condition and how it came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tested {
+    /// As written.
+    pub expression: Arc<str>,
+    /// What its author calls it.
+    pub title: Option<Arc<str>>,
+    /// How it came out.
+    pub outcome: Outcome,
+}
+
+/// A binding that would grant the permission if its condition held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// The binding.
+    pub binding: Granted,
+    /// Its condition.
+    pub tested: Tested,
+}
+
+/// Why a call is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The resource is outside the subject's principal access boundaries.
+    OutOfBounds(Box<OutOfBounds>),
+    /// A deny rule forbids it; no binding was looked at.
+    Denied(Box<Denied>),
+    /// A binding grants it, whose condition does not hold. The nearest one, where there are several.
+    Unmet(Box<Unmet>),
+    /// The subject holds roles on the chain, none of which holds the permission.
+    Lacking {
+        /// How many.
+        count: usize,
+        /// The nearest.
+        nearest: Box<Granted>,
+    },
+    /// No binding on the chain names the subject.
+    Nameless,
+}
+
+impl Refusal {
+    /// Where the rule is written that forbids, where one does.
+    pub fn rule(&self) -> Option<&Place> {
+        match self {
+            Self::OutOfBounds(out) => out.rule(),
+            Self::Denied(denied) => Some(&denied.place),
+            Self::Unmet(_) | Self::Lacking { .. } | Self::Nameless => None,
+        }
+    }
+
+    /// The refusal in a sentence, for the audit log and for `explain`: it tells of policy, so never for the client.
+    pub fn detail(&self, subject: Subject<'_>, permission: &str, resource: ResourceName<'_>) -> String {
+        let (name, resource) = (subject.name(), resource.as_str());
+        let none = || format!("no binding on `{resource}` or above grants `{permission}` to {name}");
+        match self {
+            Self::OutOfBounds(out) => format!("`{resource}` is out of bounds for {name}: {out}"),
+            Self::Denied(denied) => {
+                let Denied { member, resource: attached, condition, place } = &**denied;
+                let rule = format!("a deny rule on `{attached}` ({place})");
+                let what = format!("denies `{permission}` on `{resource}` to {name}, as `{member}`");
+                match condition {
+                    None => format!("{rule} {what}"),
+                    Some(tested) => format!("{rule} {what}: {tested}"),
+                }
+            }
+            Self::Unmet(unmet) => {
+                let Unmet { binding, tested } = &**unmet;
+                format!("{}: {} would, but {tested}", none(), binding.described())
+            }
+            Self::Lacking { count: 1, nearest } => {
+                format!("{}: they hold one role, which lacks it: {}", none(), nearest.described())
+            }
+            Self::Lacking { count, nearest } => {
+                let nearest = nearest.described();
+                format!("{}: they hold {count} roles, which lack it, the nearest being {nearest}", none())
+            }
+            Self::Nameless => format!("{}: none names them", none()),
+        }
+    }
+}
+
+impl Granted {
+    /// `roles/viewer` as `group:x` on `projects/demo` (policies/allow/projects/demo.yaml:7).
+    fn described(&self) -> String {
+        format!("`{}` as `{}` on `{}` ({})", self.role, self.member, self.resource, self.place)
+    }
+}
+
+impl fmt::Display for Tested {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.title {
+            Some(title) => write!(formatter, "the condition “{title}”, `{}`, ", self.expression)?,
+            None => write!(formatter, "the condition `{}` ", self.expression)?,
+        }
+        match &self.outcome {
+            Outcome::Holds => formatter.write_str("holds"),
+            Outcome::Fails => formatter.write_str("does not hold"),
+            Outcome::Unknown(why) => write!(formatter, "cannot be evaluated: {why}"),
+        }
+    }
+}
