@@ -42,6 +42,7 @@ pub mod metrics;
 pub mod admin;
 
 // What the stages are built from.
+pub mod cel;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;
