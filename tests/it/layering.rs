@@ -20,6 +20,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("principal", &[]),
     ("clock", &[]),
     ("signing", &[]),
+    // The expression language of conditions knows no policy.
+    ("cel", &[]),
     // A denial names the rule that decided, as a place.
     ("reason", &["diagnostic"]),
     // The stages, each built on those before it. Bodies are judged by the rule of the call: `http::body` alone looks
@@ -60,7 +62,7 @@ const CATALOG_IN_HTTP: &str = "src/http/body.rs";
 
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
 const PURE: &[&str] =
-    &["http", "catalog", "policy", "gate", "reason", "principal", "json", "document", "diagnostic"];
+    &["http", "catalog", "policy", "gate", "cel", "reason", "principal", "json", "document", "diagnostic"];
 
 const IMPURE: &[&str] =
     &["pingora", "tokio", "reqwest", "axum", "SystemTime::now", "Instant::now", "clock::now"];

@@ -1,0 +1,106 @@
+//! What expressions may name, and of which types it is.
+
+use std::fmt;
+
+/// A static type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum Type {
+    Bool,
+    Int,
+    Uint,
+    Double,
+    String,
+    Bytes,
+    Timestamp,
+    Duration,
+    Null,
+    Type,
+    List(Box<Type>),
+    Map(Box<Type>, Box<Type>),
+    /// Not known before the evaluation: what is done with it is checked then.
+    Dyn,
+}
+
+/// What expressions may name: variables, and functions of the host. A dotted name (`resource.name`) is declared whole.
+/// Slots are numbers in the order of declaration, from 0 for variables and from 0 for functions.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    pub(super) variables: Vec<Variable>,
+    pub(super) functions: Vec<Function>,
+    pub(super) iam: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) of: Type,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) parameters: Vec<Type>,
+    pub(super) result: Type,
+}
+
+impl Environment {
+    /// CEL's own functions and macros, and no variable.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, of: Type) -> Self {
+        self.variables.push(Variable { name: name.to_owned(), of });
+        self
+    }
+
+    /// Adds a function that [`Activation::function`](super::Activation::function) answers. A second declaration of a
+    /// name adds a second list of parameters, under a slot of its own.
+    #[must_use]
+    pub fn function(mut self, name: &str, parameters: &[Type], result: Type) -> Self {
+        self.functions.push(Function { name: name.to_owned(), parameters: parameters.to_vec(), result });
+        self
+    }
+
+    /// Adds what IAM has beyond CEL: `date`, `extract`, `hasOnly`, `lowerAscii`, `upperAscii`, `split` and `join`.
+    #[must_use]
+    pub fn with_iam_extensions(mut self) -> Self {
+        self.iam = true;
+        self
+    }
+}
+
+impl Type {
+    /// A list of such values.
+    pub fn list(of: Type) -> Self {
+        Self::List(Box::new(of))
+    }
+
+    /// A map from such keys to such values.
+    pub fn map(key: Type, value: Type) -> Self {
+        Self::Map(Box::new(key), Box::new(value))
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool => formatter.write_str("bool"),
+            Self::Int => formatter.write_str("int"),
+            Self::Uint => formatter.write_str("uint"),
+            Self::Double => formatter.write_str("double"),
+            Self::String => formatter.write_str("string"),
+            Self::Bytes => formatter.write_str("bytes"),
+            Self::Timestamp => formatter.write_str("timestamp"),
+            Self::Duration => formatter.write_str("duration"),
+            Self::Null => formatter.write_str("null"),
+            Self::Type => formatter.write_str("type"),
+            Self::List(of) => write!(formatter, "list({of})"),
+            Self::Map(key, value) => write!(formatter, "map({key}, {value})"),
+            Self::Dyn => formatter.write_str("dyn"),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What expressions are evaluated to.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::instant::{Duration, Timestamp};
+
+pub use self::map::{Key, Map};
+
+mod map;
+
+/// A value. Strings of the request and of the expression are borrowed.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum Value<'v> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Double(f64),
+    String(Cow<'v, str>),
+    Bytes(Cow<'v, [u8]>),
+    Timestamp(Timestamp),
+    Duration(Duration),
+    List(List<'v>),
+    Map(Map<'v>),
+    Type(Kind),
+}
+
+/// Values in order. A copy shares them.
+#[derive(Clone, Debug)]
+pub struct List<'v>(Arc<[Value<'v>]>);
+
+/// What a value is, as `type(…)` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum Kind {
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    String,
+    Bytes,
+    Timestamp,
+    Duration,
+    List,
+    Map,
+    Type,
+}
+
+impl<'v> Value<'v> {
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Null => Kind::Null,
+            Self::Bool(_) => Kind::Bool,
+            Self::Int(_) => Kind::Int,
+            Self::Uint(_) => Kind::Uint,
+            Self::Double(_) => Kind::Double,
+            Self::String(_) => Kind::String,
+            Self::Bytes(_) => Kind::Bytes,
+            Self::Timestamp(_) => Kind::Timestamp,
+            Self::Duration(_) => Kind::Duration,
+            Self::List(_) => Kind::List,
+            Self::Map(_) => Kind::Map,
+            Self::Type(_) => Kind::Type,
+        }
+    }
+
+    /// The same value for as long as this one lives: no string is copied.
+    pub fn borrowed(&'v self) -> Value<'v> {
+        match self {
+            Self::String(text) => Value::String(Cow::Borrowed(text)),
+            Self::Bytes(bytes) => Value::Bytes(Cow::Borrowed(bytes)),
+            other => other.clone(),
+        }
+    }
+
+    /// Bytes that a copy takes beside the value itself.
+    pub(super) fn copied_bytes(&self) -> usize {
+        match self {
+            Self::String(Cow::Owned(text)) => text.len(),
+            Self::Bytes(Cow::Owned(bytes)) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl<'v> From<&'v str> for Value<'v> {
+    fn from(text: &'v str) -> Self {
+        Self::String(Cow::Borrowed(text))
+    }
+}
+
+impl<'v> From<Vec<Value<'v>>> for Value<'v> {
+    fn from(values: Vec<Value<'v>>) -> Self {
+        Self::List(List::from(values))
+    }
+}
+
+impl<'v> List<'v> {
+    /// The values, in order.
+    pub fn values(&self) -> &[Value<'v>] {
+        &self.0
+    }
+}
+
+impl<'v> From<Vec<Value<'v>>> for List<'v> {
+    fn from(values: Vec<Value<'v>>) -> Self {
+        Self(values.into())
+    }
+}
+
+impl Kind {
+    /// All kinds, for the names that expressions know them by.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Null,
+        Self::Bool,
+        Self::Int,
+        Self::Uint,
+        Self::Double,
+        Self::String,
+        Self::Bytes,
+        Self::Timestamp,
+        Self::Duration,
+        Self::List,
+        Self::Map,
+        Self::Type,
+    ];
+
+    /// The name CEL gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null_type",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Uint => "uint",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Timestamp => "google.protobuf.Timestamp",
+            Self::Duration => "google.protobuf.Duration",
+            Self::List => "list",
+            Self::Map => "map",
+            Self::Type => "type",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
