@@ -129,7 +129,7 @@ impl Catalog {
                 scopes: rpc.scopes.clone(),
                 allow_without_credential: rpc.allow_without_credential,
                 resource_field: rpc.resource_field.clone(),
-                resource_type: rpc.resource_type,
+                resource_type: rpc.resource_type.clone(),
                 unimplemented: rpc.unimplemented,
                 place: rpc.place.clone(),
             });

@@ -23,6 +23,7 @@ mod budget;
 mod environment;
 mod fault;
 mod instant;
+mod json;
 mod value;
 
 /// Where the values of variables come from.

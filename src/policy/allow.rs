@@ -13,7 +13,7 @@ use super::resource::ResourceName;
 use super::role::{self, Roles};
 use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Source, Span};
-use crate::document::{self, Fields, Node, Spelling, Value, nearest};
+use crate::document::{self, Fields, Node, Spelling, nearest};
 
 /// What a binding is checked against, loaded before the first allow policy is.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::attributes::Attributes;
-use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Type, Value};
+use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
 use crate::principal::Principal;
@@ -204,12 +204,12 @@ impl<'v> Activation<'v> for Asked<'v> {
             Variable::ResourceName => Ok(Value::from(self.resource)),
             Variable::ResourceService => text(attributes.service),
             Variable::ResourceType => text(attributes.resource_type),
-            Variable::RequestTime => Value::timestamp(attributes.time).ok_or_else(unknown),
+            Variable::RequestTime => Timestamp::try_from(attributes.time).map(Value::Timestamp).map_err(|_| unknown()),
             Variable::RequestPath => text(attributes.path),
             Variable::RequestHost => text(attributes.host),
             Variable::RequestMethod => text(attributes.method),
             Variable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
-            Variable::RequestClaims => attributes.claims.map(Value::from_json_map).ok_or_else(unknown),
+            Variable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
             Variable::OriginIp => attributes.origin.map(|ip| Value::from(ip.to_string())).ok_or_else(unknown),
             Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
         }

@@ -31,11 +31,13 @@ pub(super) enum Principal {}
 pub(super) enum Role {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum File {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum When {}
 
 pub(super) type ResourceId = Id<Resource>;
 pub(super) type MemberId = Id<Principal>;
 pub(super) type RoleId = Id<Role>;
-pub(super) type ConditionId = Id<Condition>;
+pub(super) type ConditionId = Id<When>;
 
 /// A role bound to a member on a resource, without the member and the resource. Ordered by role, without condition
 /// first: what needs nothing evaluated is tried first.

@@ -29,7 +29,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("http", &["reason", "json", "catalog"]),
     ("catalog", &["http", "reason", "diagnostic", "document"]),
     ("authn", &["reason", "principal", "json"]),
-    ("policy", &["authn", "catalog", "principal", "reason", "diagnostic", "document"]),
+    ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document"]),
     ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
     ("upstream", &["http", "policy", "reason", "config"]),

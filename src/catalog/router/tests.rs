@@ -26,6 +26,7 @@ fn bind(index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Spa
         scopes: vec!["scope".into()],
         allow_without_credential: false,
         resource_field: "name".into(),
+        resource_type: None,
         unimplemented: false,
         place: Place { file: "x.iam.yaml".into(), line: 1 },
     });

@@ -24,6 +24,7 @@ fn call(body: BodyRule) -> Call {
         scopes: vec![],
         allow_without_credential: false,
         resource_field: "name".into(),
+        resource_type: None,
         unimplemented: false,
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };

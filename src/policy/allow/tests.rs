@@ -62,18 +62,32 @@ fn every_mistake_is_reported() {
 }
 
 #[test]
-fn a_condition_is_refused_and_its_binding_not_used() {
-    let (empty, empty_report) = read(
-        "projects/demo",
-        "bindings:\n- role: roles/viewer\n  members: [user:ana@example.com]\n  condition:\n",
+fn a_binding_whose_condition_cannot_be_used_is_not_used() {
+    let binding = |version: &str, role: &str, member: &str, condition: &str| {
+        let text = format!(
+            "{version}bindings:\n- role: {role}\n  members: ['{member}']\n  condition:{condition}\n",
+        );
+        let (policy, report) = read("projects/demo", &text);
+        assert!(report.is_fatal(), "{text}");
+        assert!(policy.unwrap().bindings.is_empty(), "{text}");
+        report.render(false)
+    };
+    let (three, viewer, ana) = ("version: 3\n", "roles/reader", "user:ana@example.com");
+    let always = " {expression: 'true'}";
+    insta::assert_snapshot!(
+        [
+            binding(three, viewer, ana, ""),
+            binding(three, viewer, ana, " {title: office}"),
+            binding(three, viewer, ana, " {expression: 'resource.nam == 1', location: 3, extra: x}"),
+            binding("", viewer, ana, always),
+            binding("version: 1\n", viewer, ana, always),
+            binding(three, "roles/viewer", ana, always),
+            binding(three, viewer, "allUsers", always),
+            binding(three, viewer, "allAuthenticatedUsers", always),
+            binding(three, viewer, ana, "\n    expression: \"!true || !true || !true || !true || !true || !true || !true\""),
+        ]
+        .join("\n")
     );
-    assert!(empty.unwrap().bindings.is_empty() && empty_report.is_fatal());
-    let (policy, report) = read(
-        "projects/demo",
-        "version: 3\nbindings:\n- role: roles/viewer\n  members: [user:ana@example.com]\n  condition:\n    title: office\n    expression: 'true'\n",
-    );
-    assert!(policy.unwrap().bindings.is_empty());
-    insta::assert_snapshot!(report.render(false));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-use super::super::tests::{CANCELLER, OPERATION, grants, load};
+use super::super::tests::{CANCELLER, OPERATION, decide, grants, load};
 use super::*;
-use crate::policy::{Policy, Subject};
+use crate::policy::{Policy, Refusal, Subject};
 
 const ANA: &str = "ana@example.com";
 const GROUPS: (&str, &str) = ("groups.yaml", "oncall@example.com: ['user:ana@example.com']\n");
@@ -30,7 +30,7 @@ fn freeze(principals: &str, more: &str) -> String {
 fn may(policy: &Policy, who: &str, verb: &str) -> bool {
     let principal = Principal::from_email(who).unwrap();
     let permission = format!("demo.operations.{verb}");
-    policy.decide(Subject::of(&principal), &permission, ResourceName::new(OPERATION)).is_ok()
+    decide(policy, Subject::of(&principal), &permission, OPERATION).is_ok()
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn a_denial_beats_every_binding() {
 fn everybody_means_the_anonymous_too() {
     let (policy, _) = tree(&freeze("'principalSet://goog/public:all'", ""));
     let permission = "demo.operations.cancel";
-    let refusal = policy.decide(Subject::anonymous(), permission, ResourceName::new(OPERATION)).unwrap_err();
-    let denied = refusal.denied.unwrap();
+    let refusal = decide(&policy, Subject::anonymous(), permission, OPERATION).unwrap_err();
+    let Refusal::Denied(denied) = refusal else { panic!("{refusal:?}") };
     assert_eq!((&*denied.member, &*denied.resource), ("allUsers", "projects/demo"));
     assert!(denied.place.file.ends_with("deny/projects/demo/freeze.yaml"));
     assert_eq!(denied.place.line, 4);
@@ -133,7 +133,7 @@ fn the_detail_names_the_rule() {
     let principal = Principal::user(ANA).unwrap();
     let subject = Subject::of(&principal);
     let (permission, resource) = ("demo.operations.cancel", ResourceName::new(OPERATION));
-    let refusal = policy.decide(subject, permission, resource).unwrap_err();
+    let refusal = decide(&policy, subject, permission, resource.as_str()).unwrap_err();
     let detail = refusal.detail(subject, permission, resource);
     assert!(detail.starts_with("a deny rule on `projects/demo` ("), "{detail}");
     assert!(
@@ -164,7 +164,7 @@ rules:
     exceptionPrincipals: ['principalSet://goog/public:all']
     deniedPermissions: [demo.operations.cancel, 'demo.googleapis.com/operations', '*', 'demo/x.y']
     exceptionPermissions: []
-    denialCondition: {expression: 'true'}
+    denialCondition: {expression: 'resource.matchTag(1)'}
 - description: no rule at all
 - denyRule: {deniedPrincipals: [], deniedPermissions: ['demo.googleapis.com/*.*'], denied: 1}
 ruels: []

@@ -52,10 +52,14 @@ fn policy(member: &str) -> Policy {
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
+fn now() -> Attributes<'static> {
+    Attributes::at(NOW)
+}
+
 #[test]
 fn a_permit_carries_what_was_decided() {
     let permit = policy("user:ana@example.com")
-        .authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), NOW)
+        .authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), now())
         .unwrap();
     assert_eq!(permit.call().resource(), OPERATION);
     assert_eq!(permit.caller().unwrap().principal.as_str(), "user:ana@example.com");
@@ -71,7 +75,7 @@ fn a_permit_carries_what_was_decided() {
 #[test]
 fn a_denial_has_googles_words_and_keeps_policy_to_itself() {
     let denial = policy("user:ana@example.com")
-        .authorize(&call(cancel(), false), caller("eve@example.com").as_ref(), NOW)
+        .authorize(&call(cancel(), false), caller("eve@example.com").as_ref(), now())
         .unwrap_err();
     assert_eq!(denial.reason(), Reason::PermissionDenied);
     assert_eq!(
@@ -97,7 +101,7 @@ fn the_anonymous_are_invited_to_sign_in() {
     for (member, optional) in
         [("allUsers", false), ("allAuthenticatedUsers", true), ("user:ana@example.com", true)]
     {
-        let denial = policy(member).authorize(&call(cancel(), optional), None, NOW).unwrap_err();
+        let denial = policy(member).authorize(&call(cancel(), optional), None, now()).unwrap_err();
         assert_eq!(denial.reason(), Reason::CredentialsMissing, "{member}");
         assert_eq!(
             denial.metadata_entries(),
@@ -107,7 +111,7 @@ fn the_anonymous_are_invited_to_sign_in() {
             ]
         );
     }
-    let permit = policy("allUsers").authorize(&call(cancel(), true), None, NOW).unwrap();
+    let permit = policy("allUsers").authorize(&call(cancel(), true), None, now()).unwrap();
     assert!(permit.caller().is_none());
 }
 
@@ -115,11 +119,11 @@ fn the_anonymous_are_invited_to_sign_in() {
 fn a_method_without_permission_asks_for_a_caller_alone() {
     let policy = policy("user:ana@example.com");
     let permit = policy
-        .authorize(&call(PermissionRule::None, false), caller("eve@example.com").as_ref(), NOW)
+        .authorize(&call(PermissionRule::None, false), caller("eve@example.com").as_ref(), now())
         .unwrap();
     assert_eq!(permit.grant(), &Grant::NoPermissionAsked);
-    assert!(policy.authorize(&call(PermissionRule::None, true), None, NOW).is_ok());
-    let denial = policy.authorize(&call(PermissionRule::None, false), None, NOW).unwrap_err();
+    assert!(policy.authorize(&call(PermissionRule::None, true), None, now()).is_ok());
+    let denial = policy.authorize(&call(PermissionRule::None, false), None, now()).unwrap_err();
     assert_eq!(denial.reason(), Reason::CredentialsMissing);
 }
 
@@ -128,7 +132,7 @@ fn the_resource_comes_from_the_methods_own_field() {
     let mut without = Call::clone(&call(cancel(), false));
     without.bindings = vec![("parent".into(), OPERATION.to_owned())];
     let policy = policy("user:ana@example.com");
-    assert!(policy.authorize(&Arc::new(without), caller("ana@example.com").as_ref(), NOW).is_err());
+    assert!(policy.authorize(&Arc::new(without), caller("ana@example.com").as_ref(), now()).is_err());
 }
 
 #[test]
@@ -138,5 +142,5 @@ fn a_broken_tree_permits_nobody() {
         ("allow/projects/demo.yaml", &grants("roles/canceller", "user:ana@example.com")),
         ("boundaries/projects/demo/edge.yaml", ""),
     ]);
-    assert!(policy.authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), NOW).is_err());
+    assert!(policy.authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), now()).is_err());
 }

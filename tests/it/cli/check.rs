@@ -204,19 +204,19 @@ fn a_hierarchy_that_goes_round() {
 }
 
 #[test]
-fn what_would_narrow_a_grant_is_refused_until_it_is_supported() {
+fn conditions_denials_and_boundaries_with_mistakes() {
     let workspace = Workspace::new()
         .edit(
             "policies/allow/projects/other.yaml",
             "  - user:erin@example.com",
-            "  - user:erin@example.com\n  condition:\n    title: weekdays\n    expression: request.time.getDayOfWeek() < 6",
+            "  - user:erin@example.com\n  condition:\n    title: weekdays\n    expression: request.time.getDayOfWek() < 6",
         )
         .write(
             "policies/deny/projects/demo/freeze.yaml",
             "rules:\n- denyRule:\n    deniedPrincipals: [user:bob@example.com]\n    deniedPermissions: \
-             [dataproc.operations.cancel]\n    denialCondition: {expression: 'true'}\n",
+             [dataproc.operations.cancel]\n    denialCondition: {expression: resource.matchTag('1/env')}\n",
         )
-        .write("policies/boundaries/organizations/7/edge.yaml", "rules: []\n");
+        .write("policies/boundaries/ours.yaml", "rules: []\n");
     insta::assert_snapshot!(workspace.refused(&[]));
 }
 
