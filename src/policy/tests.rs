@@ -222,7 +222,7 @@ fn federated_identities_and_sets_match_as_text() {
             ("groups.yaml", "nested@x.com: [group:claimed@x.com]\nclaimed@x.com: []\n"),
             ("allow/projects/demo.yaml", &grants("roles/canceller", member)),
         ]);
-        policy.decide(subject, "demo.operations.cancel", ResourceName::new(OPERATION)).is_ok()
+        decide(&policy, subject, "demo.operations.cancel", OPERATION).is_ok()
     };
     assert!(asked(&format!("principal://{POOL}/subject/ana"), Subject::of(&ana)));
     assert!(!asked(&format!("principal://{POOL}/subject/Ana"), Subject::of(&ana)));
@@ -242,7 +242,7 @@ fn the_nearest_binding_is_the_reason() {
     let ana = Principal::user("ana@example.com").unwrap();
     let decide = |resource| {
         let granted =
-            policy.decide(Subject::of(&ana), "demo.operations.cancel", ResourceName::new(resource)).unwrap();
+            decide(&policy, Subject::of(&ana), "demo.operations.cancel", resource).unwrap();
         (granted.member.to_string(), granted.resource.to_string(), granted.place.line)
     };
     let (group, location) = ("group:oncall@example.com".to_owned(), "projects/demo/locations/eu".to_owned());
