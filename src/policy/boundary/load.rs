@@ -187,10 +187,12 @@ fn read_binding(node: &Node, report: &mut Report) -> Option<Unresolved> {
     let set = set?;
     let text = set.string(report)?;
     let Some(parsed) = PrincipalSet::parse(text) else {
-        report.error(&set.span, format!("`{text}` is no principal set that a boundary can be bound to")).help(
-            "write `//cloudresourcemanager.googleapis.com/` and a project, folder or organization, or \
+        report
+            .error(&set.span, format!("`{text}` is no principal set that a boundary can be bound to"))
+            .help(
+                "write `//cloudresourcemanager.googleapis.com/` and a project, folder or organization, or \
              `//iam.googleapis.com/` and a workforce pool, workload identity pool or Workspace",
-        );
+            );
         return None;
     };
     let policy = policy?;
