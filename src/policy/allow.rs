@@ -161,7 +161,7 @@ impl Reader<'_> {
                 self.version.map_or("it has none".to_owned(), |version| format!("it has {version}"));
             report
                 .error(span, format!("a condition needs a policy of version 3, and {written}"))
-                .help("write `version: 3` at the top of the file, or export it with `gcloud … --format=yaml`, which does");
+                .help("write `version: 3` at the top of the file");
         }
         if let Some(role @ ("roles/owner" | "roles/editor" | "roles/viewer")) = role {
             report
