@@ -15,6 +15,7 @@ mod bearer;
 mod claims;
 mod fetch;
 mod held;
+mod identity;
 mod issuer;
 mod jwk;
 mod jwks;
@@ -25,6 +26,7 @@ mod scopes;
 mod settings;
 mod verified;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use tokio::task::JoinSet;
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
 pub use self::scopes::Scopes;
-pub use self::settings::{IdentityRule, IssuerSettings, KeySource, SettingsError};
+pub use self::settings::{IdentityRule, IssuerSettings, KeySource, MappedAttribute, SettingsError};
 pub use self::verified::TokenCacheStatus;
 
 use self::held::Fetched;
@@ -55,6 +57,8 @@ pub struct Caller {
     pub subject: Option<String>,
     /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
     pub principal: Principal,
+    /// What else policy may call them: sets of their identity pool, in the spelling of members.
+    pub sets: Vec<Arc<str>>,
     /// What the token may be used for.
     pub scopes: Scopes,
     /// When the token ends, without clock skew.
@@ -81,8 +85,10 @@ impl Authenticator {
             match Issuer::load(index, settings, now) {
                 Ok(issuer) => issuers.push(issuer),
                 // A URL that `check` has told of already is not told of twice.
-                Err(error) if errors.contains(&error) => {}
-                Err(error) => errors.push(error),
+                Err(found) => {
+                    let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
+                    errors.extend(new);
+                }
             }
         }
         errors.sort_by_key(|error| error.index);
@@ -206,6 +212,11 @@ impl fmt::Debug for Authenticator {
         let issuers = self.issuers.iter().map(Issuer::issuer);
         formatter.debug_struct("Authenticator").field("issuers", &issuers.collect::<Vec<_>>()).finish()
     }
+}
+
+/// A token that breaks a rule. The detail says which; the client reads the same in each case.
+fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::TokenInvalid, detail)
 }
 
 /// A stranger's text as a detail may quote it: no control characters, and not much of it.
