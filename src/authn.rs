@@ -214,6 +214,12 @@ impl fmt::Debug for Authenticator {
     }
 }
 
+/// Reads a key set and forgets it: the way in for `fuzz/`, and in no build of the product.
+#[cfg(fuzzing)]
+pub fn read_key_set(document: &[u8]) {
+    let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);
+}
+
 /// A token that breaks a rule. The detail says which; the client reads the same in each case.
 fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::TokenInvalid, detail)
