@@ -102,3 +102,6 @@ impl Program {
         evaluate::evaluate(&self.checked.root, &self.expected, activation, budget)
     }
 }
+
+#[cfg(test)]
+mod tests;

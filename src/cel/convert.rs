@@ -47,7 +47,11 @@ pub(super) fn to<'v>(kind: Kind, value: &Value<'v>, budget: &mut Budget) -> Resu
         (Kind::Timestamp, Value::Int(seconds)) => Timestamp::from_unix(*seconds, 0).map(Value::Timestamp),
         _ => None,
     };
-    converted.ok_or_else(|| Failure::Error(Cow::Owned(format!("this {} is no {kind}", value.kind()))))
+    converted.ok_or_else(|| {
+        // Without the `google.protobuf.` of times.
+        let wanted = kind.name().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        Failure::Error(Cow::Owned(format!("this {} is no {wanted}", value.kind())))
+    })
 }
 
 fn parse<'v>(kind: Kind, text: &str) -> Option<Value<'v>> {

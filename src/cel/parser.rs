@@ -8,7 +8,14 @@ use super::syntax::{Expression, Field, Macro, MacroKind, Operator, Syntax};
 use super::value::Value;
 
 /// Levels of brackets, and of the tree. Recursion over a tree of this height stays far below the stack of a thread.
-pub(super) const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 48;
+
+/// Levels of operators, the weakest first. All are read from the left.
+const OR: u8 = 1;
+const AND: u8 = 2;
+const RELATION: u8 = 3;
+const SUM: u8 = 4;
+const PRODUCT: u8 = 5;
 
 const RESERVED: &[&str] = &[
     "as",
@@ -59,9 +66,9 @@ impl Parser<'_> {
         if self.depth > MAX_DEPTH {
             return Err(too_deep(self.current.range.clone()));
         }
-        let condition = self.chain("||")?;
+        let condition = self.operation(OR)?;
         let expression = if self.take("?")? {
-            let first = self.chain("||")?;
+            let first = self.operation(OR)?;
             self.expect(":", "the other value of `?`")?;
             let second = self.expression()?;
             let range = condition.range.start..second.range.end;
@@ -73,54 +80,60 @@ impl Parser<'_> {
         Ok(expression)
     }
 
-    /// Terms joined by `||`, or by `&&`.
-    fn chain(&mut self, symbol: &'static str) -> Result<Expression, Fault> {
-        let or = symbol == "||";
-        let first = if or { self.chain("&&")? } else { self.binary(0)? };
-        if !self.at(symbol) {
-            return Ok(first);
-        }
-        let start = first.range.start;
-        let mut terms = vec![first];
-        while self.take(symbol)? {
-            self.logic_operators += 1;
-            terms.push(if or { self.chain("&&")? } else { self.binary(0)? });
-        }
-        node(start..self.before, if or { Syntax::Any(terms) } else { Syntax::All(terms) })
-    }
-
-    /// Relations (0), sums (1), products (2): all are read from the left.
-    fn binary(&mut self, level: u8) -> Result<Expression, Fault> {
-        let mut left = if level == 2 { self.unary()? } else { self.binary(level + 1)? };
-        while let Some(operator) = self.operator(level) {
+    /// Operators of at least a level, by precedence climbing: one frame for all levels keeps the stack low.
+    fn operation(&mut self, least: u8) -> Result<Expression, Fault> {
+        let mut left = self.unary()?;
+        while let Some((level, operator)) = self.operator() {
+            if level < least {
+                break;
+            }
+            let Some(operator) = operator else {
+                left = self.terms(left, level)?;
+                continue;
+            };
             self.advance()?;
-            let right = if level == 2 { self.unary()? } else { self.binary(level + 1)? };
+            let right = self.operation(level + 1)?;
             let range = left.range.start..right.range.end;
             left = node(range, Syntax::Binary { operator, sides: Box::new([left, right]) })?;
         }
         Ok(left)
     }
 
-    fn operator(&self, level: u8) -> Option<Operator> {
-        let operator = match &self.current.kind {
-            TokenKind::Word(word) if word == "in" => (0, Operator::In),
+    /// The terms that follow the first, joined by `||` or by `&&`.
+    fn terms(&mut self, first: Expression, level: u8) -> Result<Expression, Fault> {
+        let symbol = if level == OR { "||" } else { "&&" };
+        let start = first.range.start;
+        let mut terms = vec![first];
+        while self.take(symbol)? {
+            self.logic_operators += 1;
+            terms.push(self.operation(level + 1)?);
+        }
+        node(start..self.before, if level == OR { Syntax::Any(terms) } else { Syntax::All(terms) })
+    }
+
+    /// The operator that comes next, with its level; none of the tree's own for `||` and `&&`.
+    fn operator(&self) -> Option<(u8, Option<Operator>)> {
+        let (level, operator) = match &self.current.kind {
+            TokenKind::Word(word) if word == "in" => (RELATION, Operator::In),
             TokenKind::Symbol(symbol) => match *symbol {
-                "==" => (0, Operator::Equal),
-                "!=" => (0, Operator::NotEqual),
-                "<" => (0, Operator::Less),
-                "<=" => (0, Operator::LessOrEqual),
-                ">" => (0, Operator::Greater),
-                ">=" => (0, Operator::GreaterOrEqual),
-                "+" => (1, Operator::Add),
-                "-" => (1, Operator::Subtract),
-                "*" => (2, Operator::Multiply),
-                "/" => (2, Operator::Divide),
-                "%" => (2, Operator::Modulo),
+                "||" => return Some((OR, None)),
+                "&&" => return Some((AND, None)),
+                "==" => (RELATION, Operator::Equal),
+                "!=" => (RELATION, Operator::NotEqual),
+                "<" => (RELATION, Operator::Less),
+                "<=" => (RELATION, Operator::LessOrEqual),
+                ">" => (RELATION, Operator::Greater),
+                ">=" => (RELATION, Operator::GreaterOrEqual),
+                "+" => (SUM, Operator::Add),
+                "-" => (SUM, Operator::Subtract),
+                "*" => (PRODUCT, Operator::Multiply),
+                "/" => (PRODUCT, Operator::Divide),
+                "%" => (PRODUCT, Operator::Modulo),
                 _ => return None,
             },
             _ => return None,
         };
-        (operator.0 == level).then_some(operator.1)
+        Some((level, Some(operator)))
     }
 
     /// `!` and `-` do not mix without brackets: so CEL's grammar has it.

@@ -33,8 +33,11 @@ impl Checker<'_> {
             if self.environment.functions.iter().any(|known| known.name == *dotted) {
                 return self.host(range, dotted, arguments);
             }
+            // `resource.startsWith('…')` is a mistake in the name of the attribute, and told as one.
+            let is_method = self.overloads().any(|overload| overload.name == function);
             let namespace = |target: &Expression| {
-                self.is_unknown(target)
+                !is_method
+                    && self.is_unknown(target)
                     && target.dotted().is_some_and(|(parts, _)| self.is_namespace(&parts.join(".")))
             };
             if target.is_some_and(namespace) {
