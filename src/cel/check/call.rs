@@ -68,13 +68,16 @@ impl Checker<'_> {
                 self.standard(&places, overload.function, typed, of)
             }
             None => {
-                let types: Vec<String> = typed.iter().map(|argument| argument.of.to_string()).collect();
-                let message = match (target, types.split_first()) {
-                    (Some(_), Some((receiver, []))) => format!("{receiver} has no `{function}()`"),
-                    (Some(_), Some((receiver, rest))) => {
-                        format!("{receiver} has no `{function}` with ({})", rest.join(", "))
+                let of_receiver = |overload: &&Overload| {
+                    let receiver = overload.parameters.first().zip(typed.first());
+                    receiver.is_some_and(|(shape, argument)| argument.of.fits(&shape.to_type()))
+                };
+                let message = match (target, typed.split_first()) {
+                    (Some(_), Some((receiver, _))) if !named.iter().any(of_receiver) => {
+                        format!("{} has no `{function}`", receiver.of.with_article())
                     }
-                    _ => format!("`{function}` does not take ({})", types.join(", ")),
+                    (Some(_), Some((_, rest))) => format!("`{function}` does not take ({})", types(rest)),
+                    _ => format!("`{function}` does not take ({})", types(&typed)),
                 };
                 let known: Vec<String> = named.iter().map(|overload| signature(overload)).collect();
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -97,11 +100,10 @@ impl Checker<'_> {
                     .all(|(parameter, argument)| argument.of.fits(parameter))
         });
         let Some((slot, known)) = fitting else {
-            let types: Vec<String> = typed.iter().map(|argument| argument.of.to_string()).collect();
             let known: Vec<String> =
                 declared.map(|(_, known)| format!("{name}({})", joined(&known.parameters))).collect();
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let message = format!("`{name}` does not take ({})", types.join(", "));
+            let message = format!("`{name}` does not take ({})", types(&typed));
             return self.fault(range, message, format!("there is {}", listed(&known)));
         };
         self.functions.insert(slot);
@@ -243,4 +245,8 @@ fn signature(overload: &Overload) -> String {
 
 fn joined(types: &[Type]) -> String {
     types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn types(arguments: &[Typed]) -> String {
+    arguments.iter().map(|argument| argument.of.to_string()).collect::<Vec<_>>().join(", ")
 }
