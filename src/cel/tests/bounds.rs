@@ -198,3 +198,12 @@ fn what_is_made_is_no_larger_than_what_was_paid_for_it() {
         assert!(taken as u64 <= paid + 64, "{text} takes {taken} bytes for {paid} units");
     }
 }
+
+/// What is too much to be worked out at load is no fault: it is left to the evaluation.
+#[test]
+fn literals_are_taken_however_much_stands_before_them() {
+    let list = format!("[{}]", vec!["1"; 20_000].join(","));
+    let text = format!("{list}.size() == 20000 && request.time < timestamp('2030-01-01T00:00:00Z')");
+    let program = Program::compile(&text, &environment(), &Type::Bool).unwrap();
+    assert_eq!(print(&program.evaluate(&Request, &mut Budget::new(1_000_000)).unwrap()), "true");
+}
