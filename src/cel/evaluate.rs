@@ -51,7 +51,12 @@ impl<'v> Evaluation<'v, '_> {
         self.budget.charge(1)?;
         match node {
             Node::Constant(value) => Ok(value.borrowed()),
-            Node::Variable(slot) => self.activation.variable(*slot),
+            Node::Variable(slot) => {
+                let value = self.activation.variable(*slot)?;
+                // Claims are made into a map each time that they are asked for.
+                self.budget.charge(value.built())?;
+                Ok(value)
+            }
             Node::Local(index) => {
                 let local = self.locals.get(*index).ok_or(Failure::text("no such variable"))?;
                 local.copy(self.budget)
