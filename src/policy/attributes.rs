@@ -82,7 +82,7 @@ impl<'r> Attributes<'r> {
         Self {
             service: Some(&call.method.service.name),
             resource_type: call.method.resource_type.as_deref(),
-            claims: caller.map(|caller| &caller.claims),
+            claims: caller.and_then(|caller| caller.claims.as_ref()),
             ..self
         }
     }
@@ -100,8 +100,7 @@ impl<'r> Attributes<'r> {
 
 impl Attribute {
     /// Every one, in the order in which they are told.
-    pub const ALL: [Self; 6] =
-        [Self::Time, Self::Path, Self::Host, Self::Method, Self::Claims, Self::Origin];
+    pub const ALL: [Self; 6] = [Self::Time, Self::Path, Self::Host, Self::Method, Self::Claims, Self::Origin];
 
     /// How conditions write it.
     pub fn name(self) -> &'static str {

@@ -81,7 +81,12 @@ mod tests {
             .collect();
         assert_eq!(
             rules,
-            ["Binding abc.yaml:2", "Binding demo.yaml:2", "Binding demo.yaml:4", "DenyRule demo/never.yaml:2"]
+            [
+                "Binding abc.yaml:2",
+                "Binding demo.yaml:2",
+                "Binding demo.yaml:4",
+                "DenyRule demo/never.yaml:2"
+            ]
         );
     }
 
