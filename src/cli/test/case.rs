@@ -1,5 +1,6 @@
 //! A decision test as its author wrote it: who calls what, when and from where, and what comes of it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::SystemTime;
@@ -65,6 +66,15 @@ pub(super) struct ExpectedRule {
     pub(super) file: String,
     pub(super) line: Option<usize>,
     pub(super) span: Span,
+}
+
+impl fmt::Display for ExpectedRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(formatter, "{}:{line}", self.file),
+            None => formatter.write_str(&self.file),
+        }
+    }
 }
 
 /// The word for a call that is let through.
@@ -168,7 +178,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
             match Principal::parse(text) {
                 Ok(principal) => Some(Who::Principal(principal)),
                 Err(error) => {
-                    report.error(&node.span, format!("`{text}` calls nothing: {error}")).help(
+                    report.error(&node.span, format!("`{text}` is no caller: {error}")).help(
                         "write `user:EMAIL`, `serviceAccount:EMAIL` or `principal://POOL/subject/SUBJECT`; leave the \
                          line out for a caller without a credential",
                     );

@@ -24,10 +24,7 @@ pub(super) fn render(results: &Results, report: &Report) -> Value {
 
 fn outcome(outcome: &Outcome) -> Value {
     let Outcome { case, answer, passed, duration } = outcome;
-    let rule = case.rule.as_ref().map(|rule| match rule.line {
-        Some(line) => format!("{}:{line}", rule.file),
-        None => rule.file.clone(),
-    });
+    let rule = case.rule.as_ref().map(ToString::to_string);
     json!({
         "name": case.name,
         "place": case.span.place(),

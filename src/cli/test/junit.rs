@@ -18,7 +18,7 @@ pub(super) fn render(results: &Results) -> String {
     );
     // The tests of one file stand together.
     for suite in results.outcomes.chunk_by(|left, right| file(left) == file(right)) {
-        self::suite(suite, &mut xml);
+        self::suite(suite, results, &mut xml);
     }
     xml.push_str("</testsuites>\n");
     xml
@@ -28,7 +28,7 @@ fn file(outcome: &Outcome) -> String {
     outcome.case.span.source.path.display().to_string()
 }
 
-fn suite(outcomes: &[Outcome], xml: &mut String) {
+fn suite(outcomes: &[Outcome], results: &Results, xml: &mut String) {
     let file = escaped(&outcomes.first().map(file).unwrap_or_default());
     let failures = outcomes.iter().filter(|outcome| !outcome.passed).count();
     let seconds: f64 = outcomes.iter().map(|outcome| outcome.duration.as_secs_f64()).sum();
@@ -54,7 +54,7 @@ fn suite(outcomes: &[Outcome], xml: &mut String) {
             xml,
             ">\n      <failure message=\"{}\" type=\"{got}\">{}</failure>\n    </testcase>",
             escaped(&format!("expected {expected}, got {got}: {}", outcome.answer.because)),
-            escaped(&difference(outcome)),
+            escaped(&difference(outcome, &results.directory)),
         );
     }
     xml.push_str("  </testsuite>\n");

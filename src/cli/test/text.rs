@@ -1,7 +1,9 @@
 //! Results for people: what failed and how, what was counted, and what no test exercises.
 
 use std::fmt::Write;
+use std::path::Path;
 
+use super::answer::below;
 use super::case::{Asked, Case, Who};
 use super::{Outcome, Results};
 use crate::policy::RuleKind;
@@ -14,7 +16,7 @@ pub(super) fn render(results: &Results, verbose: bool) -> String {
     let mut text = String::new();
     for outcome in &results.outcomes {
         if !outcome.passed {
-            let _ = write!(text, "FAILED  {}\n{}\n", title(outcome), difference(outcome));
+            let _ = write!(text, "FAILED  {}\n{}\n", title(outcome), difference(outcome, &results.directory));
         } else if verbose {
             let _ = writeln!(text, "passed  {}", title(outcome));
         }
@@ -30,25 +32,19 @@ fn title(outcome: &Outcome) -> String {
 }
 
 /// What was asked, expected and said, one line each.
-pub(super) fn difference(outcome: &Outcome) -> String {
+pub(super) fn difference(outcome: &Outcome, directory: &Path) -> String {
     let Outcome { case, answer, .. } = outcome;
-    let asks_rule = case.rule.is_some();
-    let expected = match &case.rule {
-        None => case.expected.name().to_owned(),
-        Some(rule) => {
-            let line = rule.line.map(|line| format!(":{line}")).unwrap_or_default();
-            format!("{} by {}{line}", case.expected.name(), rule.file)
-        }
-    };
-    let by = match &answer.rule {
-        Some(place) if asks_rule => format!(" by {place}"),
-        None if asks_rule => " by no rule".to_owned(),
-        _ => String::new(),
-    };
+    let (mut expected, mut got) = (case.expected.name().to_owned(), answer.decision.name().to_owned());
+    if let Some(rule) = &case.rule {
+        let _ = write!(expected, " by {rule}");
+        let _ = match &answer.rule {
+            Some(place) => write!(got, " by {}:{}", below(directory, place), place.line),
+            None => write!(got, " by no rule"),
+        };
+    }
     format!(
-        "  asked     {}\n  expected  {expected}\n  got       {}{by}: {}\n",
+        "  asked     {}\n  expected  {expected}\n  got       {got}\n  because   {}\n",
         asked(case),
-        answer.decision.name(),
         answer.because
     )
 }
