@@ -63,8 +63,25 @@ pub struct Caller {
     pub scopes: Scopes,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
-    /// Everything that the token says, for conditions.
-    pub claims: Map<String, Value>,
+    /// Everything that the token says, for conditions; `None` where there is none, and the caller is assumed for a
+    /// question about policy.
+    pub claims: Option<Map<String, Value>>,
+}
+
+impl Caller {
+    /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
+    /// beside the scopes is not known.
+    pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
+        Self {
+            issuer: "assumed".into(),
+            subject: None,
+            principal,
+            sets: Vec::new(),
+            scopes,
+            expires: now,
+            claims: None,
+        }
+    }
 }
 
 /// Judges the credentials of requests.
@@ -93,6 +110,16 @@ impl Authenticator {
         }
         errors.sort_by_key(|error| error.index);
         if errors.is_empty() { Ok(Self { issuers, verified: VerifiedTokens::new() }) } else { Err(errors) }
+    }
+
+    /// Believes no issuer: every credential is refused.
+    pub fn believing_nobody() -> Self {
+        Self { issuers: Vec::new(), verified: VerifiedTokens::new() }
+    }
+
+    /// Whether no issuer is believed.
+    pub fn believes_nobody(&self) -> bool {
+        self.issuers.is_empty()
     }
 
     /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts.
@@ -128,14 +155,28 @@ impl Authenticator {
         let claimed = token.claimed_issuer()?;
         let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
         let Some((number, issuer)) = found else {
-            let detail = format!("no issuer `{}` is configured", shown(claimed));
-            return Err(Denial::new(Reason::TokenInvalid, detail));
+            return Err(unknown_issuer(claimed));
         };
         let Admitted { caller, keys, from, until } = issuer.admit(token, now)?;
         let caller = Arc::new(caller);
         self.verified
             .remember(text, Remembered { issuer: number, keys, caller: caller.clone(), from, until });
         Ok(Some(caller))
+    }
+
+    /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
+    /// policy ([`crate::gate::judge_as`]). It proves nothing, and no request gets here.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], but for signature and type.
+    pub fn assume(&self, claims: Map<String, Value>, now: SystemTime) -> Result<Caller, Denial> {
+        let Some(Value::String(claimed)) = claims.get("iss") else {
+            return Err(Denial::new(Reason::TokenInvalid, "the claims have no `iss`, or it is not a string"));
+        };
+        match self.issuers.iter().find(|issuer| issuer.issuer() == claimed) {
+            Some(issuer) => issuer.assume(claims, now),
+            None => Err(unknown_issuer(claimed)),
+        }
     }
 
     fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<Fetched>> {
@@ -223,6 +264,10 @@ pub fn read_key_set(document: &[u8]) {
 /// A token that breaks a rule. The detail says which; the client reads the same in each case.
 fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::TokenInvalid, detail)
+}
+
+fn unknown_issuer(claimed: &str) -> Denial {
+    Denial::new(Reason::TokenInvalid, format!("no issuer `{}` is configured", shown(claimed)))
 }
 
 /// A stranger's text as a detail may quote it: no control characters, and not much of it.

@@ -28,7 +28,7 @@ use self::resolve::Definition;
 pub use self::router::{Route, Router, Target, WrittenRoute};
 pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
 pub use self::template::{Segment, Template, TemplateError, Variable};
-use crate::diagnostic::{Place, Report, Severity, Span};
+use crate::diagnostic::{Place, Report, Severity, Source, Span};
 use crate::document;
 use crate::http::Path as RequestPath;
 use crate::reason::Denial;
@@ -183,6 +183,21 @@ impl Catalog {
 }
 
 impl ExposureSettings {
+    /// Every service of a directory that has both of its files, each on its own name: what can be exposed without an
+    /// operator who says so. Nothing goes upstream that way.
+    pub fn all(directory: &Path, report: &mut Report) -> Vec<Self> {
+        let ids = files::service_ids(directory, report).unwrap_or_default();
+        let whole = ids.into_iter().filter(|id| files::has_iam_file(directory, id));
+        let exposed = |id: String| Self {
+            span: Span { source: Source::new(directory.join(&id), ""), range: 0..0 },
+            id,
+            hosts: None,
+            upstream: String::new(),
+            forwarding: Forwarding::default(),
+        };
+        whole.map(exposed).collect()
+    }
+
     /// The hosts in lower case; those that no request can name are reported.
     fn hosts_of(&self, service: &str, report: &mut Report) -> Vec<String> {
         let Some(hosts) = &self.hosts else { return vec![service.to_owned()] };

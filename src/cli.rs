@@ -6,7 +6,9 @@
 pub mod check;
 pub mod demo;
 pub mod run;
+pub mod test;
 pub mod token;
+mod tree;
 pub mod version;
 
 use std::io::{IsTerminal, Write};
@@ -37,6 +39,8 @@ enum Command {
     Run(run::Args),
     /// Load everything a configuration names and report every mistake
     Check(check::Args),
+    /// Run the decision tests of a policy tree
+    Test(test::Args),
     /// Mint a token for development from a local key
     Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Token(args) => token::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),

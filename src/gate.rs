@@ -10,13 +10,14 @@
 //! admit     Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::authn::Caller;
 use crate::catalog::{Call, Method};
 use crate::http::{Request, query};
-use crate::policy::{Attributes, Permit};
+use crate::policy::{Attributes, Consulted, Permit};
 use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 
@@ -29,6 +30,8 @@ pub struct Trail {
     pub caller: Option<Arc<Caller>>,
     /// Whether policy granted the permission, even if a later stage refused.
     pub granted: bool,
+    /// What conditions asked of the request.
+    pub consulted: Consulted,
 }
 
 /// Decides a request against a snapshot, at a time.
@@ -79,7 +82,11 @@ pub fn admit(
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
     require_scope(caller.map(|caller| &**caller), &call.method)?;
-    let permit = snapshot.policy.authorize(call, caller, attributes)?;
+    let consulted = Cell::default();
+    let authorized =
+        snapshot.policy.authorize(call, caller, Attributes { consulted: Some(&consulted), ..attributes });
+    trail.consulted = consulted.get();
+    let permit = authorized?;
     trail.granted = true;
     if call.method.unimplemented {
         return Err(Denial::new(

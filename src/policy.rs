@@ -15,7 +15,7 @@
 //!
 //! Pure but for [`Policy::load`], which reads the files: no clock, no network.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Place, Report, Severity};
 
@@ -35,15 +35,17 @@ pub mod permit;
 pub mod refusal;
 pub mod resource;
 pub mod role;
+mod rules;
 mod tree;
 
-pub use self::attributes::Attributes;
+pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::OutOfBounds;
 pub use self::condition::Outcome;
 pub use self::decide::Subject;
 pub use self::permit::{Grant, Permit};
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 pub use self::resource::ResourceName;
+pub use self::rules::{RuleKind, WrittenRule};
 
 use self::allow::{AllowPolicy, Context};
 use self::boundary::Boundaries;
@@ -97,6 +99,11 @@ impl Policy {
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
         let policy = Self::compile(context, policies, denials, boundaries);
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
+    }
+
+    /// The files with decision tests of a policies directory, sorted by path.
+    pub fn test_files(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
+        tree::files(directory, "tests", report).into_iter().map(|file| file.path).collect()
     }
 
     /// The policy that grants nothing to anybody.

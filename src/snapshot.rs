@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use aws_lc_rs::digest;
 
 use crate::authn::Authenticator;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ExposureSettings};
 use crate::config::Config;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
@@ -37,16 +37,29 @@ impl Snapshot {
         previous: Option<&Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let directory = &config.policy_directory;
         let mut authn = load_authn(config, now, report);
         if let (Some(authn), Some(previous)) = (&mut authn, previous) {
             authn.take_over(previous);
         }
-        if report.is_fatal() && !directory.is_dir() {
+        if report.is_fatal() && !config.policy_directory.is_dir() {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;
         }
-        let catalog = Catalog::load(&directory.join("services"), &config.services, report);
+        Self::with_tree(&config.policy_directory, &config.services, authn, report)
+    }
+
+    /// Loads a policy tree by itself, for questions about it. No issuer is believed: it authenticates nobody.
+    pub fn of_tree(directory: &Path, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
+        Self::with_tree(directory, services, Some(Authenticator::believing_nobody()), report)
+    }
+
+    fn with_tree(
+        directory: &Path,
+        services: &[ExposureSettings],
+        authn: Option<Authenticator>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let catalog = Catalog::load(&directory.join("services"), services, report);
         let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
         let policy = Policy::load(directory, &permissions, report);
         let revision = match revision(directory) {

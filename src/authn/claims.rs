@@ -1,6 +1,7 @@
 //! What the claims of a verified token say: when it is good, for whom, who the caller is and what they may ask for.
 //!
-//! Each rule takes [`Verified`], so none of them can be asked about a token that anybody could have written.
+//! [`accept`] takes [`Verified`]: what anybody could have written makes nobody a caller. [`assume`] is for questions
+//! about policy, and no request gets there.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,8 +39,30 @@ pub(super) fn accept(
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    let claims = token.claims();
     check_type(token, &settings.token_types)?;
+    judge(token.claims(), settings, identity, now)
+}
+
+/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no claim tells.
+pub(super) fn assume(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    judge(claims, settings, identity, now)
+}
+
+fn judge(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    check_kind(claims)?;
     let (begins, expires) = check_times(claims, settings.clock_skew, now)?;
     check_audience(claims, &settings.audiences)?;
     let subject = text(claims, "sub")?;
@@ -48,8 +71,7 @@ pub(super) fn accept(
     Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, begins, expires })
 }
 
-/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1), and an
-/// ID token is for the client that asked for it, not for an API.
+/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
 fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
     let unsupported = |detail: String| Err(Denial::new(Reason::TokenTypeUnsupported, detail));
     let media_type = |typ: &str| match typ.split_once('/') {
@@ -71,8 +93,16 @@ fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
             }
         }
     }
-    match ID_TOKEN_CLAIMS.into_iter().find(|claim| token.claims().contains_key(*claim)) {
-        Some(claim) => unsupported(format!("`{claim}` makes it an ID token")),
+    Ok(())
+}
+
+/// An ID token is for the client that asked for it, not for an API.
+fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
+    match ID_TOKEN_CLAIMS.into_iter().find(|claim| claims.contains_key(*claim)) {
+        Some(claim) => {
+            let detail = format!("`{claim}` makes it an ID token");
+            Err(Denial::new(Reason::TokenTypeUnsupported, detail))
+        }
         None => Ok(()),
     }
 }

@@ -110,6 +110,11 @@ impl Boundaries {
         within_bounds(&self.examine(subject, resource, budget))
     }
 
+    /// Where every binding is written, in the order of their files.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.bindings.iter().map(|binding| &binding.place)
+    }
+
     /// What every binding says, in the order of their files.
     pub(super) fn examine<'b>(
         &'b self,

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::attributes::Attributes;
+use super::attributes::{Attribute, Attributes};
 use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
@@ -87,6 +87,26 @@ variables! {
     OriginIp = "origin.ip" Type::String;
     DestinationIp = "destination.ip" Type::String;
     DestinationPort = "destination.port" Type::Int;
+}
+
+impl Variable {
+    fn told_by_the_request(self) -> Option<Attribute> {
+        match self {
+            Self::RequestTime => Some(Attribute::Time),
+            Self::RequestPath => Some(Attribute::Path),
+            Self::RequestHost => Some(Attribute::Host),
+            Self::RequestMethod => Some(Attribute::Method),
+            Self::RequestClaims => Some(Attribute::Claims),
+            Self::OriginIp => Some(Attribute::Origin),
+            Self::ResourceName
+            | Self::ResourceService
+            | Self::ResourceType
+            | Self::RequestPrincipal
+            | Self::AccessLevels
+            | Self::DestinationIp
+            | Self::DestinationPort => None,
+        }
+    }
 }
 
 /// Attributes that Identity-Aware Proxy has and opgate has not: conditions on them load and are never true.
@@ -205,7 +225,7 @@ impl<'v> Activation<'v> for Asked<'v> {
         let unknown = || Failure::Unknown { name: variable.name().into() };
         let attributes = self.attributes;
         let text = |value: Option<&'v str>| value.map(Value::from).ok_or_else(unknown);
-        match variable {
+        let value = match variable {
             Variable::ResourceName => Ok(Value::from(self.resource)),
             Variable::ResourceService => text(attributes.service),
             Variable::ResourceType => text(attributes.resource_type),
@@ -219,7 +239,13 @@ impl<'v> Activation<'v> for Asked<'v> {
             Variable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
             Variable::OriginIp => attributes.origin.map(|ip| Value::from(ip.to_string())).ok_or_else(unknown),
             Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
+        };
+        if let Some(attribute) = variable.told_by_the_request() {
+            // Who sends no credential has no claims: that is known.
+            let nobody = attribute == Attribute::Claims && self.principal.is_none();
+            attributes.note(attribute, value.is_ok() || nobody);
         }
+        value
     }
 
     fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {

@@ -121,7 +121,7 @@ impl Refusal {
 
 impl Granted {
     /// `roles/viewer` as `group:x` on `projects/demo` (policies/allow/projects/demo.yaml:7).
-    fn described(&self) -> String {
+    pub fn described(&self) -> String {
         format!("`{}` as `{}` on `{}` ({})", self.role, self.member, self.resource, self.place)
     }
 }

@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod run;
+mod test;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -133,6 +134,7 @@ fn every_command_has_its_help() {
         &[
             &["run", "--help"],
             &["check", "--help"],
+            &["test", "--help"],
             &["token", "--help"],
             &["demo", "--help"],
             &["version", "--help"],

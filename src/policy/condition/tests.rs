@@ -162,3 +162,31 @@ fn all_conditions_of_a_decision_share_one_budget() {
     let Outcome::Unknown(why) = unmet.tested.outcome else { panic!("{:?}", unmet.tested) };
     assert!(why.contains("more work than is allowed"), "{why}");
 }
+
+/// What conditions asked for in one decision, and what of it was not known.
+fn consulted(expression: &str, attributes: &Attributes<'_>) -> (Vec<Attribute>, Vec<Attribute>) {
+    let cell = std::cell::Cell::default();
+    let attributes = Attributes { consulted: Some(&cell), ..*attributes };
+    let _ = ask(&tree(expression), &attributes);
+    let consulted = cell.get();
+    let asked = Attribute::ALL.into_iter().filter(|attribute| consulted.asked_for(*attribute));
+    (asked.collect(), consulted.missing().collect())
+}
+
+#[test]
+fn what_a_condition_asks_for_is_noted_and_nothing_else() {
+    use Attribute::{Claims, Host, Method, Origin, Path, Time};
+    let attributes = Attributes { host: Some("demo.googleapis.com"), ..Attributes::at(monday()) };
+    let cases: [(&str, &[Attribute], &[Attribute]); 6] = [
+        ("resource.name.startsWith('projects/')", &[], &[]),
+        ("request.time.getHours() == 9", &[Time], &[]),
+        ("request.host == 'demo.googleapis.com'", &[Host], &[]),
+        // What is not looked at is not asked for.
+        ("request.host == 'x' && request.auth.claims.level == 1", &[Host], &[]),
+        ("request.path == '/' || request.method == 'GET'", &[Path, Method], &[Path, Method]),
+        ("origin.ip == '192.0.2.7' && has(request.auth.claims.x)", &[Claims, Origin], &[Claims, Origin]),
+    ];
+    for (expression, asked, missing) in cases {
+        assert_eq!(consulted(expression, &attributes), (asked.to_vec(), missing.to_vec()), "{expression}");
+    }
+}
