@@ -26,6 +26,7 @@ mod compile;
 mod condition;
 pub mod decide;
 pub mod deny;
+pub mod explain;
 pub mod groups;
 pub mod hierarchy;
 mod index;
@@ -42,6 +43,9 @@ pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::OutOfBounds;
 pub use self::condition::Outcome;
 pub use self::decide::Subject;
+pub use self::explain::{
+    ExplainedBinding, ExplainedBoundary, ExplainedCondition, ExplainedDenyRule, Explanation, Membership,
+};
 pub use self::permit::{Grant, Permit};
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 pub use self::resource::ResourceName;

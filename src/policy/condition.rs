@@ -148,6 +148,22 @@ impl Condition {
         Some(Self { expression: text.into(), title: title.map(Arc::from), program })
     }
 
+    /// The attributes that it reads, and their values where they are known. Claims are not written out.
+    pub(super) fn read_from(&self, asked: Asked<'_>) -> Vec<(&'static str, Option<String>)> {
+        let read = self.program.variables().filter_map(|slot| Some((slot, Variable::ALL.get(slot)?)));
+        read.map(|(slot, variable)| {
+            let value = asked.variable(slot).ok().map(|value| match value {
+                Value::String(text) => format!("'{text}'"),
+                Value::Timestamp(_) => jiff::Timestamp::try_from(asked.attributes.time)
+                    .map_or_else(|_| "a time that cannot be written".to_owned(), |time| time.to_string()),
+                Value::Map(map) => format!("{} claims", map.entries().len()),
+                other => format!("a value of type {}", other.kind()),
+            });
+            (variable.name(), value)
+        })
+        .collect()
+    }
+
     /// How it comes out.
     pub(super) fn outcome(&self, asked: Asked<'_>, budget: &mut Budget) -> Outcome {
         match self.program.evaluate(&asked, budget) {

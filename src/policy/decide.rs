@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Policy;
 use super::attributes::Attributes;
-use super::boundary::OutOfBounds;
+use super::boundary::{Examined, OutOfBounds};
 use super::condition::{self, Asked, Outcome};
 use super::index::{self, Bound, ConditionId, Denial, MemberId, ResourceId};
 use super::refusal::{Denied, Granted, Refusal, Tested, Unmet};
@@ -94,6 +94,22 @@ impl<'q> Inquiry<'q> {
     /// Principal access boundaries: what lies outside of them nobody can grant.
     fn keep_within_bounds(&mut self, subject: Subject<'_>) -> Result<(), OutOfBounds> {
         self.policy.boundaries.check(subject, self.resource, &mut self.budget)
+    }
+
+    /// The same, binding by binding.
+    pub(super) fn examine_boundaries(&mut self, subject: Subject<'_>) -> Vec<Examined<'q>> {
+        self.policy.boundaries.examine(subject, self.resource, &mut self.budget)
+    }
+
+    /// Forgets what the conditions before have cost.
+    pub(super) fn renew(&mut self) {
+        self.budget = condition::budget();
+    }
+
+    /// The attributes that a condition reads, and their values where they are known.
+    pub(super) fn read_by(&self, id: ConditionId) -> Vec<(&'static str, Option<String>)> {
+        let condition = self.policy.index().condition(id);
+        condition.map(|condition| condition.read_from(self.asked)).unwrap_or_default()
     }
 
     /// The deny rule on the chain that forbids it.
