@@ -11,6 +11,9 @@ demo: cmake          ## watch cancels being allowed and refused, in front of a b
 test: cmake          ## every test: units, properties, the real binary over real sockets
 	$(CARGO) test --locked
 
+bench: cmake         ## what is promised in figures, measured: decisions, the whole gate, loading a million grants
+	$(CARGO) bench --quiet --locked --bench bench -- $(BENCH_ARGS)
+
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
