@@ -8,6 +8,8 @@ pub struct Row {
     pub size: usize,
     /// Nanoseconds of one call, or of loading one grant.
     pub nanoseconds: f64,
+    /// How much of that was spent on a processor, where others may have kept it busy.
+    pub on_cpu: Option<f64>,
     /// Against the smallest size.
     pub ratio: Option<f64>,
     /// Bytes for each grant, once loaded.
@@ -20,8 +22,8 @@ pub struct Row {
 
 pub fn head() {
     println!(
-        "{:<44} {:>9} {:>10} {:>6} {:>8} {:>9} {:>7}",
-        "", "N", "ns", "ratio", "bytes", "peak MiB", "allocs"
+        "{:<44} {:>9} {:>8} {:>8} {:>6} {:>6} {:>9} {:>7}",
+        "", "N", "ns", "cpu ns", "ratio", "bytes", "peak MiB", "allocs"
     );
 }
 
@@ -29,10 +31,11 @@ impl Row {
     pub fn print(&self) {
         let or_blank = |text: Option<String>| text.unwrap_or_default();
         println!(
-            "{:<44} {:>9} {:>10.0} {:>6} {:>8} {:>9} {:>7}",
+            "{:<44} {:>9} {:>8.0} {:>8} {:>6} {:>6} {:>9} {:>7}",
             self.name,
             self.size,
             self.nanoseconds,
+            or_blank(self.on_cpu.map(|nanoseconds| format!("{nanoseconds:.0}"))),
             or_blank(self.ratio.map(|ratio| format!("{ratio:.2}"))),
             or_blank(self.bytes.map(|bytes| format!("{bytes:.0}"))),
             or_blank(self.peak.map(|bytes| format!("{}", bytes >> 20))),
