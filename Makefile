@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak fuzz lint check clean cmake
+.PHONY: demo test oracle soak fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
@@ -24,6 +24,9 @@ fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
 	  echo "== $$target"; \
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
+
+bench: cmake         ## what is promised in figures, measured: decisions, the whole gate, loading a million grants
+	$(CARGO) bench --quiet --locked --bench bench -- $(BENCH_ARGS)
 
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check
