@@ -46,8 +46,8 @@ pub(super) enum Recorded {
 /// Why a line is no audit line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotALine {
-    #[error("{0}")]
-    Json(#[from] serde_json::Error),
+    #[error("{message} (column {column})")]
+    Json { message: String, column: usize },
     #[error("`protoPayload` is of the type `{0}`")]
     Type(String),
     #[error("`{0}` is no time")]
@@ -113,6 +113,15 @@ struct Metadata {
 }
 
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
+
+impl From<serde_json::Error> for NotALine {
+    /// Without the library's own number of the line, which is always 1.
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        Self::Json { message, column: error.column() }
+    }
+}
 
 impl Line {
     /// Reads a line.

@@ -55,7 +55,7 @@ impl Doubt {
             Self::Caller => {
                 "the log does not say who asked: no method was found, so nobody was authenticated"
             }
-            Self::Scopes => "the log does not have the token's scopes, and the method asks for others now",
+            Self::Scopes => "the log does not have the token's scopes, and the trees do not ask for the same",
             Self::Claims => "conditions ask for `request.auth.claims`, which the log does not have",
             Self::Request => "the line lacks the address, host, path or method that the answer hangs on",
             Self::Host => "no service of the trees has this host by itself; `--config` says who has it",
