@@ -217,3 +217,62 @@ fn host_of<'c>(catalog: &'c Catalog, service: &str) -> Option<&'c str> {
     let method = catalog.methods().iter().find(|method| method.service.name == service)?;
     method.service.hosts.first().map(String::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Exposure, Forwarding, PermissionRule};
+
+    fn method(scopes: &[&str], allow_without_credential: bool) -> Method {
+        let service = Exposure {
+            id: "demo".to_owned(),
+            name: "demo.googleapis.com".to_owned(),
+            hosts: Vec::new(),
+            upstream: String::new(),
+            forwarding: Forwarding::default(),
+            error_domain: String::new(),
+        };
+        Method {
+            index: 0,
+            service: Arc::new(service),
+            name: "demo.v1.Demo.Get".to_owned(),
+            permission: PermissionRule::None,
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            allow_without_credential,
+            resource_field: "name".to_owned(),
+            resource_type: None,
+            unimplemented: false,
+            place: Place { file: "services/demo.iam.yaml".into(), line: 1 },
+        }
+    }
+
+    #[test]
+    fn a_token_that_passed_for_one_list_of_scopes_passes_for_those_that_contain_it() {
+        let logged = method(&["a", "b"], false);
+        let passed = |scopes: &[&str]| held(Recorded::Allowed, Some(&logged), &method(scopes, false));
+        assert_eq!(passed(&["a", "b"]), Held::Some);
+        assert_eq!(passed(&["c", "b", "a"]), Held::Some);
+        // It may have been the other one.
+        assert_eq!(passed(&["a"]), Held::Unclear);
+        assert_eq!(passed(&["c"]), Held::Unclear);
+    }
+
+    #[test]
+    fn a_token_that_failed_for_one_list_of_scopes_fails_for_what_it_contains() {
+        let logged = method(&["a", "b"], false);
+        let failed = |scopes: &[&str]| held(Recorded::WithoutScope, Some(&logged), &method(scopes, false));
+        assert_eq!(failed(&["b", "a"]), Held::None);
+        assert_eq!(failed(&["a"]), Held::None);
+        assert_eq!(failed(&["a", "c"]), Held::Unclear);
+    }
+
+    #[test]
+    fn where_no_scope_was_asked_for_none_is_known() {
+        let (open, closed) = (method(&["a"], true), method(&["a"], false));
+        for recorded in [Recorded::Allowed, Recorded::Lacking] {
+            assert_eq!(held(recorded, Some(&open), &closed), Held::Unclear);
+            assert_eq!(held(recorded, None, &closed), Held::Unclear);
+            assert_eq!(held(recorded, None, &open), Held::Some);
+        }
+    }
+}
