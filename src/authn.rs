@@ -15,6 +15,7 @@ mod bearer;
 mod claims;
 mod fetch;
 mod held;
+mod identity;
 mod issuer;
 mod jwk;
 mod jwks;
@@ -25,6 +26,7 @@ mod scopes;
 mod settings;
 mod verified;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use tokio::task::JoinSet;
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
 pub use self::scopes::Scopes;
-pub use self::settings::{IdentityRule, IssuerSettings, KeySource, SettingsError};
+pub use self::settings::{IdentityRule, IssuerSettings, KeySource, MappedAttribute, SettingsError};
 pub use self::verified::TokenCacheStatus;
 
 use self::held::Fetched;
@@ -55,6 +57,8 @@ pub struct Caller {
     pub subject: Option<String>,
     /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
     pub principal: Principal,
+    /// What else policy may call them: sets of their identity pool, in the spelling of members.
+    pub sets: Vec<Arc<str>>,
     /// What the token may be used for.
     pub scopes: Scopes,
     /// When the token ends, without clock skew.
@@ -68,7 +72,15 @@ impl Caller {
     /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
     /// beside the scopes is not known.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
-        Self { issuer: "assumed".into(), subject: None, principal, scopes, expires: now, claims: None }
+        Self {
+            issuer: "assumed".into(),
+            subject: None,
+            principal,
+            sets: Vec::new(),
+            scopes,
+            expires: now,
+            claims: None,
+        }
     }
 }
 
@@ -90,8 +102,10 @@ impl Authenticator {
             match Issuer::load(index, settings, now) {
                 Ok(issuer) => issuers.push(issuer),
                 // A URL that `check` has told of already is not told of twice.
-                Err(error) if errors.contains(&error) => {}
-                Err(error) => errors.push(error),
+                Err(found) => {
+                    let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
+                    errors.extend(new);
+                }
             }
         }
         errors.sort_by_key(|error| error.index);
@@ -157,7 +171,7 @@ impl Authenticator {
     /// As [`Authenticator::authenticate`], but for signature and type.
     pub fn assume(&self, claims: Map<String, Value>, now: SystemTime) -> Result<Caller, Denial> {
         let Some(Value::String(claimed)) = claims.get("iss") else {
-            return Err(Denial::new(Reason::TokenInvalid, "the claims have no `iss`, or it is not a string"));
+            return Err(invalid("the claims have no `iss`, or it is not a string"));
         };
         match self.issuers.iter().find(|issuer| issuer.issuer() == claimed) {
             Some(issuer) => issuer.assume(claims, now),
@@ -242,7 +256,12 @@ impl fmt::Debug for Authenticator {
 }
 
 fn unknown_issuer(claimed: &str) -> Denial {
-    Denial::new(Reason::TokenInvalid, format!("no issuer `{}` is configured", shown(claimed)))
+    invalid(format!("no issuer `{}` is configured", shown(claimed)))
+}
+
+/// A token that breaks a rule. The detail says which; the client reads the same in each case.
+fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::new(Reason::TokenInvalid, detail)
 }
 
 /// A stranger's text as a detail may quote it: no control characters, and not much of it.

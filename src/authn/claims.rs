@@ -3,29 +3,26 @@
 //! [`accept`] takes [`Verified`]: what anybody could have written makes nobody a caller. [`assume`] is for questions
 //! about policy, and no request gets there.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use super::identity::{Identified, Identity};
 use super::jwt::Verified;
 use super::scopes::Scopes;
-use super::settings::{IdentityRule, IssuerSettings};
-use super::shown;
-use crate::principal::Principal;
+use super::settings::IssuerSettings;
+use super::{invalid, shown};
 use crate::reason::{Denial, Reason};
 
 /// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
 const LATEST: u64 = 253_402_300_799;
-/// The longest `sub` (OpenID Connect Core, section 2). Bytes.
-const MAX_SUBJECT: usize = 255;
 /// Claims that only an ID token has (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11).
 const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
 /// What is left of a token once every rule was kept.
 pub(super) struct Accepted {
     pub(super) subject: Option<String>,
-    pub(super) principal: Principal,
+    pub(super) identified: Identified,
     pub(super) scopes: Scopes,
     /// The later of `nbf` and `iat`; the epoch where there is neither.
     pub(super) begins: SystemTime,
@@ -39,10 +36,11 @@ pub(super) struct Accepted {
 pub(super) fn accept(
     token: &Verified<'_>,
     settings: &IssuerSettings,
+    identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
     check_type(token, &settings.token_types)?;
-    judge(token.claims(), settings, now)
+    judge(token.claims(), settings, identity, now)
 }
 
 /// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
@@ -52,23 +50,25 @@ pub(super) fn accept(
 pub(super) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
+    identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    judge(claims, settings, now)
+    judge(claims, settings, identity, now)
 }
 
 fn judge(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
+    identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
     check_kind(claims)?;
     let (begins, expires) = check_times(claims, settings.clock_skew, now)?;
     check_audience(claims, &settings.audiences)?;
     let subject = text(claims, "sub")?;
-    let principal = principal(claims, subject, &settings.identity)?;
+    let identified = identity.of(claims)?;
     let scopes = scopes(claims)?;
-    Ok(Accepted { subject: subject.map(str::to_owned), principal, scopes, begins, expires })
+    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, begins, expires })
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
@@ -165,33 +165,6 @@ fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), De
     Err(invalid(format!("the token is for the audience {}", shown(&sent.join(", ")))))
 }
 
-/// The caller in IAM's words: by verified email, else by subject where the issuer has a pool.
-fn principal(
-    claims: &Map<String, Value>,
-    subject: Option<&str>,
-    rule: &IdentityRule,
-) -> Result<Principal, Denial> {
-    let email = text(claims, "email")?;
-    // `true` alone: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and what a claim of
-    // another type means is the issuer's secret.
-    let verified = rule.accept_unverified_email || claims.get("email_verified") == Some(&Value::Bool(true));
-    match (email, &rule.subject_pool) {
-        (Some(email), _) if verified => Principal::from_email(email)
-            .map_err(|error| invalid(format!("`email` is `{}`: {error}", shown(email)))),
-        (_, Some(pool)) => {
-            let subject =
-                subject.ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
-            let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-            if subject.is_empty() || subject.len() > MAX_SUBJECT || !subject.bytes().all(plain) {
-                return Err(invalid("`sub` is empty, longer than 255 bytes or not printable ASCII"));
-            }
-            Ok(Principal::subject(pool, subject))
-        }
-        (Some(_), None) => Err(invalid("`email` is not verified, and the issuer has no subject pool")),
-        (None, None) => Err(invalid("the token has no `email`, and the issuer has no subject pool")),
-    }
-}
-
 /// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Azure and
 /// Okta write: the same, or an array. A token may have both; it holds the scopes of both.
 fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
@@ -213,7 +186,7 @@ fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
     Ok(scopes)
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, Denial> {
+pub(super) fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, Denial> {
     match claims.get(claim) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -223,8 +196,4 @@ fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a st
 
 fn strings(value: &Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
-}
-
-fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::TokenInvalid, detail)
 }

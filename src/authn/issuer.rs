@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::Caller;
 use super::fetch::{ClientError, Fetch};
 use super::held::{Fetched, HeldKeys};
+use super::identity::{Identity, Unusable};
 use super::jwks::{MAX_DOCUMENT, NoKey};
 use super::jwt::Unverified;
 use super::refresh::Pace;
@@ -25,6 +26,7 @@ const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
 pub(super) struct Issuer {
     name: Arc<str>,
     settings: IssuerSettings,
+    identity: Identity,
     held: Arc<HeldKeys>,
     remote: Option<Remote>,
 }
@@ -55,11 +57,25 @@ impl Issuer {
         index: usize,
         settings: IssuerSettings,
         now: SystemTime,
-    ) -> Result<Self, SettingsError> {
-        let error = |field, message: String, help| SettingsError { index, field, message, help };
+    ) -> Result<Self, Vec<SettingsError>> {
+        let error = |field, message: String, help: &'static str| {
+            vec![SettingsError { index, field, message, help: help.into() }]
+        };
         let held = |max_stale: Option<Duration>| {
             HeldKeys::new(settings.name.clone(), settings.algorithms.clone(), max_stale)
         };
+        let identity = Identity::compile(&settings.identity).map_err(|unusable| {
+            let wrong = |(attribute, message, help): Unusable| SettingsError {
+                index,
+                field: if attribute.is_some() { "attribute_mapping" } else { "attribute_condition" },
+                message: match attribute {
+                    Some(attribute) => format!("`{attribute}`: {message}"),
+                    None => message,
+                },
+                help: help.into(),
+            };
+            unusable.into_iter().map(wrong).collect::<Vec<_>>()
+        })?;
         let (held, remote) = match &settings.keys {
             KeySource::File(path) => {
                 let held = held(None);
@@ -86,7 +102,7 @@ impl Issuer {
             }
         };
         let name = settings.name.as_str().into();
-        Ok(Self { name, settings, held: Arc::new(held), remote })
+        Ok(Self { name, settings, identity, held: Arc::new(held), remote })
     }
 
     /// `iss`.
@@ -139,12 +155,13 @@ impl Issuer {
             self.no_key(no_key, &token)
         })?;
         let verified = token.verify(key)?;
-        let accepted = claims::accept(&verified, &self.settings, now)?;
+        let accepted = claims::accept(&verified, &self.settings, &self.identity, now)?;
         let skew = self.settings.clock_skew;
         let caller = Caller {
             issuer: Arc::clone(&self.name),
             subject: accepted.subject,
-            principal: accepted.principal,
+            principal: accepted.identified.principal,
+            sets: accepted.identified.sets,
             scopes: accepted.scopes,
             expires: accepted.expires,
             claims: Some(verified.into_claims()),
@@ -172,11 +189,12 @@ impl Issuer {
         if claims.contains_key("email") {
             claims.entry("email_verified").or_insert(true.into());
         }
-        let accepted = claims::assume(&claims, &self.settings, now)?;
+        let accepted = claims::assume(&claims, &self.settings, &self.identity, now)?;
         Ok(Caller {
             issuer: Arc::clone(&self.name),
             subject: accepted.subject,
-            principal: accepted.principal,
+            principal: accepted.identified.principal,
+            sets: accepted.identified.sets,
             scopes: accepted.scopes,
             expires: accepted.expires,
             claims: Some(claims),

@@ -1,5 +1,6 @@
 //! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -58,6 +59,53 @@ pub struct IdentityRule {
     pub subject_pool: Option<String>,
     /// Takes `email` without `email_verified: true`. Only for an issuer that lets nobody choose their address.
     pub accept_unverified_email: bool,
+    /// The domains of the emails that the issuer may assert: `example.com`, `*.example.com` for those below it, `*`
+    /// for any. `None` for any, where no other issuer could be impersonated.
+    pub email_domains: Option<Vec<String>>,
+    /// What of the subject pool's principals is taken from which claims, in CEL. Not empty: `email` is not looked at.
+    pub attribute_mapping: Vec<(MappedAttribute, String)>,
+    /// What must hold of the claims (`assertion`) and of what is mapped, in CEL.
+    pub attribute_condition: Option<String>,
+}
+
+/// What an attribute mapping sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MappedAttribute {
+    /// `google.subject`: who it is. A string.
+    Subject,
+    /// `google.groups`: a list of strings.
+    Groups,
+    /// `attribute.NAME`: a string.
+    Custom(String),
+}
+
+impl MappedAttribute {
+    /// Reads an attribute's name; `None` where it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "google.subject" => Some(Self::Subject),
+            "google.groups" => Some(Self::Groups),
+            _ => {
+                let name = text.strip_prefix("attribute.")?;
+                // <https://cloud.google.com/iam/docs/workload-identity-federation#mapping>
+                let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+                let fits = name.starts_with(|first: char| first.is_ascii_lowercase())
+                    && name.len() <= 100
+                    && name.bytes().all(plain);
+                fits.then(|| Self::Custom(name.to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for MappedAttribute {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subject => formatter.write_str("google.subject"),
+            Self::Groups => formatter.write_str("google.groups"),
+            Self::Custom(name) => write!(formatter, "attribute.{name}"),
+        }
+    }
 }
 
 /// A setting that cannot be used.
@@ -70,7 +118,7 @@ pub struct SettingsError {
     /// What is wrong.
     pub message: String,
     /// What to do next.
-    pub help: &'static str,
+    pub help: Cow<'static, str>,
 }
 
 impl IssuerSettings {
@@ -132,9 +180,12 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
     let mut issuers = HashSet::new();
+    // One that maps no attributes takes whatever verified email a token has.
+    let asserting = |issuer: &&IssuerSettings| issuer.identity.attribute_mapping.is_empty();
+    let several = settings.iter().filter(asserting).count() > 1;
     for (index, issuer) in settings.iter().enumerate() {
-        let mut error = |field, message: String, help| {
-            errors.push(SettingsError { index, field, message, help });
+        let mut error = |field, message: String, help: &'static str| {
+            errors.push(SettingsError { index, field, message, help: help.into() });
         };
         if issuer.name.is_empty() {
             error(
@@ -164,13 +215,11 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             let message = format!("a clock skew of {:?} is more than {MAX_CLOCK_SKEW:?}", issuer.clock_skew);
             error("clock_skew", message, "synchronise the clocks: the skew prolongs every token");
         }
-        if let Some(pool) = &issuer.identity.subject_pool
-            && (!pool.starts_with("iam.googleapis.com/") || pool.ends_with('/'))
-        {
-            let message = format!("`{pool}` is not the name of an identity pool");
-            let help = "write `iam.googleapis.com/locations/global/workforcePools/POOL`";
-            error("subject_pool", message, help);
+        if several && asserting(&issuer) && issuer.identity.email_domains.is_none() {
+            let message = "with several issuers, each must say whose emails it may assert".to_owned();
+            error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
+        check_identity(&issuer.identity, &mut error);
         if let KeySource::Url { url, refresh, max_stale, .. } = &issuer.keys {
             if let Err((message, help)) = parse_url(url) {
                 error("url", message, help);
@@ -215,3 +264,39 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, String, &'static str)) {
+    if let Some(pool) = &rule.subject_pool
+        && (!pool.starts_with("iam.googleapis.com/") || pool.ends_with('/'))
+    {
+        let message = format!("`{pool}` is not the name of an identity pool");
+        let help = "write `iam.googleapis.com/locations/global/workforcePools/POOL`";
+        error("subject_pool", message, help);
+    }
+    if !rule.attribute_mapping.is_empty() {
+        if rule.subject_pool.is_none() {
+            let message = "an attribute mapping needs a `subject_pool`".to_owned();
+            error("attribute_mapping", message, "name the pool whose principals the issuer's callers are");
+        }
+        if !rule.attribute_mapping.iter().any(|(attribute, _)| *attribute == MappedAttribute::Subject) {
+            let message = "the attribute mapping has no `google.subject`".to_owned();
+            error(
+                "attribute_mapping",
+                message,
+                "say who the caller is, for example `google.subject: assertion.sub`",
+            );
+        }
+    }
+    for domain in rule.email_domains.iter().flatten() {
+        let name = domain.strip_prefix("*.").unwrap_or(domain);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+        if domain != "*" && (name.is_empty() || name.starts_with('.') || !name.bytes().all(plain)) {
+            let message = format!("`{domain}` is no domain");
+            error(
+                "email_domains",
+                message,
+                "write `example.com`, `*.example.com` for those below it, or `*`",
+            );
+        }
+    }
+}

@@ -127,6 +127,7 @@ fn a_caller_is_what_the_claims_say() {
             issuer: "example".into(),
             subject: Some("1234".to_owned()),
             principal: Principal::user("ana@example.com").unwrap(),
+            sets: Vec::new(),
             scopes: ["read", "write"].into_iter().collect(),
             expires: UNIX_EPOCH + Duration::from_secs(NOW + 3600),
             claims: serde_json::from_value(honest()).unwrap(),
@@ -160,7 +161,10 @@ fn the_issuer_is_found_by_exact_iss_and_judged_by_its_own_keys_and_audience() {
     let (first, second) = (file(&[RSA.jwk("k")]), file(&[P256.jwk("k")]));
     let settings = |name: &str, file: &tempfile::NamedTempFile| {
         let source = KeySource::File(file.path().to_owned());
-        IssuerSettings::new(name, format!("https://{name}"), format!("aud-{name}"), source)
+        let mut settings =
+            IssuerSettings::new(name, format!("https://{name}"), format!("aud-{name}"), source);
+        settings.identity.email_domains = Some(vec!["example.com".to_owned()]);
+        settings
     };
     let gate = Authenticator::load(vec![settings("one", &first), settings("two", &second)], now()).unwrap();
     let claims = |name: &str| claims_with(&json!({"iss": format!("https://{name}"), "aud": "aud-two"}));

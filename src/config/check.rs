@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::location::located;
 use super::scalars::{duration, size};
 use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
-use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource};
+use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
@@ -240,6 +240,9 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
     let token_types = fields.optional("token_types");
     let subject_pool = fields.optional("subject_pool").inspect(|node| noted("subject_pool", node));
     let unverified = fields.optional("accept_unverified_email");
+    let email_domains = fields.optional("email_domains").inspect(|node| noted("email_domains", node));
+    let mapping = fields.optional("attribute_mapping").inspect(|node| noted("attribute_mapping", node));
+    let condition = fields.optional("attribute_condition").inspect(|node| noted("attribute_condition", node));
     fields.finish(report);
 
     let strings = |node: &Node, report: &mut Report| -> Vec<String> {
@@ -262,9 +265,29 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
         identity: IdentityRule {
             subject_pool: subject_pool.and_then(|node| node.string(report)).map(str::to_owned),
             accept_unverified_email: unverified.and_then(|node| node.boolean(report)).unwrap_or(false),
+            email_domains: email_domains.map(|node| strings(node, report)),
+            attribute_mapping: mapping.map(|node| attribute_mapping(node, report)).unwrap_or_default(),
+            attribute_condition: condition.and_then(|node| node.string(report)).map(str::to_owned),
         },
     };
     Some(Issuer { settings, spans })
+}
+
+fn attribute_mapping(node: &Node, report: &mut Report) -> Vec<(MappedAttribute, String)> {
+    let mut mapping = Vec::new();
+    for (name, key, expression) in node.entries(report).unwrap_or_default() {
+        match MappedAttribute::parse(name) {
+            Some(attribute) => {
+                mapping.extend(expression.string(report).map(|text| (attribute, text.to_owned())));
+            }
+            None => {
+                report
+                    .error(&key.span, format!("`{name}` is nothing that can be mapped"))
+                    .help("map `google.subject`, `google.groups` and `attribute.NAME`");
+            }
+        }
+    }
+    mapping
 }
 
 fn keys(

@@ -78,7 +78,7 @@ impl Policy {
             PermissionRule::None => Grant::NoPermissionAsked,
             PermissionRule::Required(permission) => {
                 let subject = match caller {
-                    Some(caller) => Subject::of(&caller.principal),
+                    Some(caller) => Subject::of(&caller.principal).with_sets(&caller.sets),
                     None => Subject::anonymous(),
                 };
                 let resource = ResourceName::new(call.resource());

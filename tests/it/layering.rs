@@ -28,7 +28,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // ahead (CATALOG_IN_HTTP).
     ("http", &["reason", "json", "catalog"]),
     ("catalog", &["http", "reason", "diagnostic", "document"]),
-    ("authn", &["reason", "principal", "json"]),
+    ("authn", &["reason", "principal", "json", "cel"]),
     ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document"]),
     ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),

@@ -35,7 +35,8 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each.
-const EXAMPLES: [&str; 3] = ["ca", "subject_pool", "workers"];
+const EXAMPLES: [&str; 6] =
+    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "subject_pool", "workers"];
 
 /// The annotated file with its commented-out settings in force: the keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {

@@ -14,8 +14,8 @@ use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    AUDIENCE, Body, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, foreign_key, key, now,
-    reason, token, token_with,
+    AUDIENCE, Body, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, copy, foreign_key, key, now,
+    reason, root, token, token_with,
 };
 
 const ANA: &str = "ana@example.com";
@@ -198,9 +198,14 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     let file = directory.path().join("partner.jwks.json");
     // Both call their key `test`.
     std::fs::write(&file, foreign_key().jwks().to_string()).unwrap();
-    let partner = json!({ "issuer": PARTNER, "audiences": [THEIRS], "keys": { "file": file } });
-    let gate =
-        Gate::start_with(Setup { set: vec![format!("issuers.partner={partner}")], ..Setup::default() });
+    let partner = |domains: &str| {
+        let partner = json!({
+            "issuer": PARTNER, "audiences": [THEIRS], "keys": { "file": file }, "email_domains": [domains],
+        });
+        let ours = "issuers.demo.email_domains=[example.com]".to_owned();
+        Gate::start_with(Setup { set: vec![format!("issuers.partner={partner}"), ours], ..Setup::default() })
+    };
+    let gate = partner("*");
 
     for (name, issuer, audience, signer, expected) in [
         ("ours", ISSUER, AUDIENCE, key(), allowed()),
@@ -217,6 +222,54 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
         assert_eq!(judged(&gate, &cancel(&signer.sign(&claims).unwrap())).await, expected, "{name}");
         let reached = if expected.0 == 200 { 2 } else { 0 };
         assert_eq!(gate.backend.requests().len(), reached, "{name}");
+    }
+
+    let mut claims = claims(ANA, &[CLOUD_PLATFORM]);
+    claims["iss"] = json!(PARTNER);
+    claims["aud"] = json!(THEIRS);
+    let gate = partner("partner.example");
+    assert_eq!(judged(&gate, &cancel(&foreign_key().sign(&claims).unwrap())).await, invalid());
+    assert_eq!(gate.backend.requests().len(), 0);
+}
+
+/// Claims decide through the pool's groups and attributes, and what cannot be mapped decides nothing.
+#[tokio::test]
+async fn mapped_groups_and_attributes_are_members() {
+    let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().join("policies");
+    copy(&root().join("policies"), &policies);
+    let bindings = format!(
+        "version: 3\nbindings:\n- role: organizations/7/roles/operationsCanceller\n  members:\n  - principalSet://{pool}/group/oncall\n\
+         - role: organizations/7/roles/operationsCanceller\n  members:\n  - principalSet://{pool}/attribute.team/search\n  condition:\n    \
+         expression: request.auth.claims.level >= 3 && request.method == 'POST'\n"
+    );
+    std::fs::create_dir_all(policies.join("allow/projects/demo/locations")).unwrap();
+    std::fs::write(policies.join("allow/projects/demo/locations/us-central1.yaml"), bindings).unwrap();
+    let set = vec![
+        format!("policy.directory={}", policies.display()),
+        format!("issuers.demo.subject_pool={pool}"),
+        "issuers.demo.attribute_mapping={google.subject: assertion.sub, google.groups: assertion.groups, \
+         attribute.team: \"has(assertion.team) ? assertion.team.lowerAscii() : ''\"}"
+            .to_owned(),
+        "issuers.demo.attribute_condition=assertion.tenant == 'ours'".to_owned(),
+    ];
+    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    let ours = json!({"tenant": "ours", "sub": "ana", "groups": []});
+    let denied = (403, "IAM_PERMISSION_DENIED".to_owned());
+    for (changes, expected) in [
+        (json!({"groups": ["staff", "oncall"]}), allowed()),
+        (json!({"groups": ["oncall2"]}), denied.clone()),
+        (json!({"team": "Search", "level": 3}), allowed()),
+        (json!({"team": "Search", "level": 2}), denied.clone()),
+        (json!({"team": "Search"}), denied.clone()),
+        (json!({"groups": "oncall"}), invalid()),
+        (json!({"groups": ["oncall"], "tenant": "theirs"}), invalid()),
+        (json!({"groups": ["oncall"], "tenant": null}), invalid()),
+    ] {
+        let mut claims = ours.clone();
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        assert_eq!(judged(&gate, &cancel(&token_with(ANA, claims))).await, expected, "{changes}");
     }
 }
 

@@ -294,7 +294,9 @@ fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
 async fn an_issuer_that_is_down_holds_up_no_other() {
     let up = Server::start(Answer::Document(good())).await;
     let down = Server::start(Answer::Status(StatusCode::BAD_GATEWAY)).await;
-    let gate = Authenticator::load(vec![settings("up", &up), settings("down", &down)], wall_clock()).unwrap();
+    let mut both = vec![settings("up", &up), settings("down", &down)];
+    both.iter_mut().for_each(|settings| settings.identity.email_domains = Some(vec!["*".to_owned()]));
+    let gate = Authenticator::load(both, wall_clock()).unwrap();
     assert_eq!(gate.readiness(wall_clock()).len(), 2);
     gate.load_keys().await;
     assert_eq!(ask(&gate, "up"), Ok("user:ana@example.com".to_owned()));

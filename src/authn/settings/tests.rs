@@ -9,8 +9,24 @@ fn good(name: &str) -> IssuerSettings {
 
 #[test]
 fn defaults_are_accepted() {
-    assert_eq!(check(&[good("one"), good("two")]), []);
+    assert_eq!(check(&[good("one")]), []);
     assert_eq!(check(&[]), []);
+}
+
+/// Nothing but the operator's word says that `two` does not sign for the people of `one`.
+#[test]
+fn several_issuers_say_whose_emails_they_may_assert() {
+    let told =
+        |settings: &[IssuerSettings]| check(settings).iter().map(|error| error.index).collect::<Vec<_>>();
+    assert_eq!(told(&[good("one"), good("two")]), [0, 1]);
+    let mut limited = good("one");
+    limited.identity.email_domains = Some(vec!["example.com".to_owned()]);
+    assert_eq!(told(&[limited.clone(), good("two")]), [1]);
+    let mut mapped = good("two");
+    mapped.identity.subject_pool = Some("iam.googleapis.com/locations/global/workforcePools/p".to_owned());
+    mapped.identity.attribute_mapping = vec![(MappedAttribute::Subject, "assertion.sub".to_owned())];
+    assert_eq!(told(&[limited, mapped.clone()]), [0; 0]);
+    assert_eq!(told(&[good("one"), mapped]), [0; 0]);
 }
 
 #[test]
@@ -28,7 +44,7 @@ fn every_mistake_is_told() {
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
-        identity: IdentityRule { subject_pool: Some("staff".to_owned()), accept_unverified_email: false },
+        identity: IdentityRule { subject_pool: Some("staff".to_owned()), ..IdentityRule::default() },
     };
     let mut text = String::new();
     for error in check(&[good("one"), bad, good("one")]) {

@@ -40,6 +40,7 @@ fn caller(email: &str) -> Option<Arc<Caller>> {
         issuer: "test".into(),
         subject: None,
         principal: Principal::from_email(email).unwrap(),
+        sets: Vec::new(),
         scopes: Default::default(),
         expires: NOW,
         claims: Default::default(),
