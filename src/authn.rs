@@ -171,7 +171,7 @@ impl Authenticator {
     /// As [`Authenticator::authenticate`], but for signature and type.
     pub fn assume(&self, claims: Map<String, Value>, now: SystemTime) -> Result<Caller, Denial> {
         let Some(Value::String(claimed)) = claims.get("iss") else {
-            return Err(Denial::new(Reason::TokenInvalid, "the claims have no `iss`, or it is not a string"));
+            return Err(invalid("the claims have no `iss`, or it is not a string"));
         };
         match self.issuers.iter().find(|issuer| issuer.issuer() == claimed) {
             Some(issuer) => issuer.assume(claims, now),
@@ -267,7 +267,7 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
 }
 
 fn unknown_issuer(claimed: &str) -> Denial {
-    Denial::new(Reason::TokenInvalid, format!("no issuer `{}` is configured", shown(claimed)))
+    invalid(format!("no issuer `{}` is configured", shown(claimed)))
 }
 
 /// A stranger's text as a detail may quote it: no control characters, and not much of it.

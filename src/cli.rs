@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod run;
 pub mod test;
 pub mod token;
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Args),
     /// Run the decision tests of a policy tree
     Test(test::Args),
+    /// Replay an audit log on another policy tree and show what changes
+    Diff(diff::Args),
     /// Mint a token for development from a local key
     Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Token(args) => token::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),
