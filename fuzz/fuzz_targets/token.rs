@@ -13,7 +13,7 @@ const NOW: Duration = Duration::from_secs(1_767_225_600);
 
 static GATE: LazyLock<Authenticator> = LazyLock::new(|| {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let key = SigningKey::generate(Algorithm::Es256, "k").unwrap();
+    let key = SigningKey::generate(Algorithm::Es256, Some("k")).unwrap();
     std::fs::write(file.path(), key.jwks().to_string()).unwrap();
     let keys = KeySource::File(file.path().to_owned());
     let settings = IssuerSettings::new("fuzz", "https://issuer.example", "https://gate.example", keys);
