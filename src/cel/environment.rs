@@ -83,6 +83,43 @@ impl Type {
     pub fn map(key: Type, value: Type) -> Self {
         Self::Map(Box::new(key), Box::new(value))
     }
+
+    /// Whether a value of the one type may be one of the other. What is not known may be anything.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dyn, _) | (_, Self::Dyn) => true,
+            (Self::List(left), Self::List(right)) => left.fits(right),
+            (Self::Map(left_key, left), Self::Map(right_key, right)) => {
+                left_key.fits(right_key) && left.fits(right)
+            }
+            (left, right) => left == right,
+        }
+    }
+
+    /// The type of what is either.
+    pub(super) fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::List(left), Self::List(right)) => Self::list(left.join(*right)),
+            (Self::Map(left_key, left), Self::Map(right_key, right)) => {
+                Self::map(left_key.join(*right_key), left.join(*right))
+            }
+            (left, right) if left == right => left,
+            _ => Self::Dyn,
+        }
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Self::Int | Self::Uint | Self::Double)
+    }
+
+    /// `a string`, `an int`
+    pub(super) fn with_article(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Int => format!("an {self}"),
+            _ => format!("a {self}"),
+        }
+    }
 }
 
 impl fmt::Display for Type {

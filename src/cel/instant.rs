@@ -71,9 +71,7 @@ impl Duration {
     /// So many nanoseconds, or `None` beyond 10,000 years.
     pub fn from_nanoseconds(nanoseconds: i128) -> Option<Self> {
         let (seconds, rest) = split(nanoseconds)?;
-        (-Self::LIMIT..=Self::LIMIT)
-            .contains(&nanoseconds)
-            .then_some(Self { seconds, nanoseconds: rest })
+        (-Self::LIMIT..=Self::LIMIT).contains(&nanoseconds).then_some(Self { seconds, nanoseconds: rest })
     }
 
     /// The whole of it in nanoseconds.

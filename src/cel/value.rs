@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::budget::Budget;
+use super::fault::Failure;
 use super::instant::{Duration, Timestamp};
 
 pub use self::map::{Key, Map};
@@ -78,13 +80,15 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// Bytes that a copy takes beside the value itself.
-    pub(super) fn copied_bytes(&self) -> usize {
-        match self {
+    /// A copy, paid for: strings that were made in the evaluation are copied with it.
+    pub(super) fn copy(&self, budget: &mut Budget) -> Result<Self, Failure> {
+        let bytes = match self {
             Self::String(Cow::Owned(text)) => text.len(),
             Self::Bytes(Cow::Owned(bytes)) => bytes.len(),
             _ => 0,
-        }
+        };
+        budget.charge(size_of::<Self>() + bytes)?;
+        Ok(self.clone())
     }
 }
 

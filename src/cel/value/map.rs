@@ -24,7 +24,7 @@ impl<'v> Map<'v> {
     /// A map of the entries, or `None` where a key is given twice. `1` and `1u` are one key: they are equal.
     pub fn new(mut entries: Vec<(Key<'v>, Value<'v>)>) -> Option<Self> {
         entries.sort_by(|(left, _), (right, _)| left.order(right));
-        let repeated = entries.array_windows().any(|[left, right]| left.0.order(&right.0).is_eq());
+        let repeated = entries.array_windows().any(|[left, right]| left.0.is(&right.0));
         (!repeated).then(|| Self(entries.into()))
     }
 
@@ -57,6 +57,11 @@ impl<'v> Key<'v> {
             Self::String(text) => text.len(),
             _ => 0,
         }
+    }
+
+    /// Whether the two are one key.
+    pub(in crate::cel) fn is(&self, other: &Key<'_>) -> bool {
+        self.order(other).is_eq()
     }
 
     /// Numbers of both kinds are one line.

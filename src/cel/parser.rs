@@ -1,0 +1,452 @@
+//! Tokens to a tree, by recursive descent with a bound on the depth of both.
+
+use std::ops::Range;
+
+use super::fault::Fault;
+use super::lexer::{Lexer, Token, TokenKind};
+use super::syntax::{Expression, Field, Macro, MacroKind, Operator, Syntax};
+use super::value::Value;
+
+/// Levels of brackets, and of the tree. Recursion over a tree of this height stays far below the stack of a thread.
+pub(super) const MAX_DEPTH: usize = 48;
+
+/// Levels of operators, the weakest first. All are read from the left.
+const OR: u8 = 1;
+const AND: u8 = 2;
+const RELATION: u8 = 3;
+const SUM: u8 = 4;
+const PRODUCT: u8 = 5;
+
+const RESERVED: &[&str] = &[
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+const KEYWORDS: &[&str] = &["true", "false", "null", "in"];
+const MACROS: &[&str] = &["all", "exists", "exists_one", "existsOne", "filter", "map"];
+
+/// The tree, and how many `&&`, `||` and `!` it holds.
+pub(super) fn parse(text: &str) -> Result<(Expression, usize), Fault> {
+    let mut lexer = Lexer::new(text);
+    let current = lexer.token()?;
+    let mut parser = Parser { lexer, current, before: 0, depth: 0, logic_operators: 0 };
+    let expression = parser.expression()?;
+    match parser.current.kind {
+        TokenKind::End => Ok((expression, parser.logic_operators)),
+        _ => Err(parser.unexpected("an operator or the end of the expression")),
+    }
+}
+
+struct Parser<'t> {
+    lexer: Lexer<'t>,
+    current: Token,
+    /// Where the last token ended.
+    before: usize,
+    depth: usize,
+    logic_operators: usize,
+}
+
+impl Parser<'_> {
+    fn expression(&mut self) -> Result<Expression, Fault> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(too_deep(self.current.range.clone()));
+        }
+        let condition = self.operation(OR)?;
+        let expression = if self.take("?")? {
+            let first = self.operation(OR)?;
+            self.expect(":", "the other value of `?`")?;
+            let second = self.expression()?;
+            let range = condition.range.start..second.range.end;
+            node(range, Syntax::Conditional(Box::new([condition, first, second])))?
+        } else {
+            condition
+        };
+        self.depth -= 1;
+        Ok(expression)
+    }
+
+    /// Operators of at least a level, by precedence climbing: one frame for all levels keeps the stack low.
+    fn operation(&mut self, least: u8) -> Result<Expression, Fault> {
+        let mut left = self.unary()?;
+        while let Some((level, operator)) = self.operator() {
+            if level < least {
+                break;
+            }
+            let Some(operator) = operator else {
+                left = self.terms(left, level)?;
+                continue;
+            };
+            self.advance()?;
+            let right = self.operation(level + 1)?;
+            let range = left.range.start..right.range.end;
+            left = node(range, Syntax::Binary { operator, sides: Box::new([left, right]) })?;
+        }
+        Ok(left)
+    }
+
+    /// The terms that follow the first, joined by `||` or by `&&`.
+    fn terms(&mut self, first: Expression, level: u8) -> Result<Expression, Fault> {
+        let symbol = if level == OR { "||" } else { "&&" };
+        let start = first.range.start;
+        let mut terms = vec![first];
+        while self.take(symbol)? {
+            self.logic_operators += 1;
+            terms.push(self.operation(level + 1)?);
+        }
+        node(start..self.before, if level == OR { Syntax::Any(terms) } else { Syntax::All(terms) })
+    }
+
+    /// The operator that comes next, with its level; none of the tree's own for `||` and `&&`.
+    fn operator(&self) -> Option<(u8, Option<Operator>)> {
+        let (level, operator) = match &self.current.kind {
+            TokenKind::Word(word) if word == "in" => (RELATION, Operator::In),
+            TokenKind::Symbol(symbol) => match *symbol {
+                "||" => return Some((OR, None)),
+                "&&" => return Some((AND, None)),
+                "==" => (RELATION, Operator::Equal),
+                "!=" => (RELATION, Operator::NotEqual),
+                "<" => (RELATION, Operator::Less),
+                "<=" => (RELATION, Operator::LessOrEqual),
+                ">" => (RELATION, Operator::Greater),
+                ">=" => (RELATION, Operator::GreaterOrEqual),
+                "+" => (SUM, Operator::Add),
+                "-" => (SUM, Operator::Subtract),
+                "*" => (PRODUCT, Operator::Multiply),
+                "/" => (PRODUCT, Operator::Divide),
+                "%" => (PRODUCT, Operator::Modulo),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some((level, Some(operator)))
+    }
+
+    /// `!` and `-` do not mix without brackets: so CEL's grammar has it.
+    fn unary(&mut self) -> Result<Expression, Fault> {
+        let symbol = match self.current.kind {
+            TokenKind::Symbol(symbol @ ("!" | "-")) => symbol,
+            _ => return self.member(),
+        };
+        let mut starts = Vec::new();
+        while self.at(symbol) {
+            starts.push(self.current.range.start);
+            if starts.len() > MAX_DEPTH {
+                return Err(too_deep(self.current.range.clone()));
+            }
+            self.advance()?;
+        }
+        let mut expression = match self.current.kind {
+            // The sign belongs to the number: 2^63 is one only with it.
+            TokenKind::Int(magnitude) if symbol == "-" => {
+                let start = starts.pop().unwrap_or_default();
+                let range = start..self.current.range.end;
+                let value = 0_i64.checked_sub_unsigned(magnitude).ok_or_else(|| too_large(range.clone()))?;
+                self.advance()?;
+                let literal = node(range, Syntax::Literal(Value::Int(value)))?;
+                self.postfix(literal)?
+            }
+            _ => self.member()?,
+        };
+        for start in starts.into_iter().rev() {
+            let range = start..expression.range.end;
+            let operand = Box::new(expression);
+            if symbol == "!" {
+                self.logic_operators += 1;
+            }
+            expression =
+                node(range, if symbol == "!" { Syntax::Not(operand) } else { Syntax::Negate(operand) })?;
+        }
+        Ok(expression)
+    }
+
+    fn member(&mut self) -> Result<Expression, Fault> {
+        let primary = self.primary()?;
+        self.postfix(primary)
+    }
+
+    /// Fields, calls and indexes after a value.
+    fn postfix(&mut self, mut operand: Expression) -> Result<Expression, Fault> {
+        loop {
+            let start = operand.range.start;
+            if self.take(".")? {
+                let field = self.field()?;
+                operand = if !field.quoted && self.at("(") {
+                    let arguments = self.arguments()?;
+                    self.call(Some(operand), field.name, field.range, arguments)?
+                } else {
+                    let operand = Box::new(operand);
+                    node(start..self.before, Syntax::Select { operand, field })?
+                };
+            } else if self.take("[")? {
+                let index = self.expression()?;
+                self.expect("]", "the end of the index")?;
+                let sides = Box::new([operand, index]);
+                operand = node(start..self.before, Syntax::Binary { operator: Operator::Index, sides })?;
+            } else if self.at("{") && operand.dotted().is_some() {
+                let help = "compare fields one by one; lists are `[…]` and maps are `{key: value}`";
+                return Err(Fault::new(operand.range, "messages are not supported", help));
+            } else {
+                return Ok(operand);
+            }
+        }
+    }
+
+    fn field(&mut self) -> Result<Field, Fault> {
+        let range = self.current.range.clone();
+        let (name, quoted) = match &self.current.kind {
+            TokenKind::Word(word) if !KEYWORDS.contains(&word.as_str()) => (word.clone(), false),
+            TokenKind::Quoted(name) => (name.clone(), true),
+            _ => return Err(self.unexpected("the name of a field or function")),
+        };
+        self.advance()?;
+        Ok(Field { name, range, quoted })
+    }
+
+    fn primary(&mut self) -> Result<Expression, Fault> {
+        let token = self.current.clone();
+        let range = token.range.clone();
+        let literal = match token.kind {
+            TokenKind::Int(magnitude) => {
+                Value::Int(i64::try_from(magnitude).map_err(|_| too_large(range.clone()))?)
+            }
+            TokenKind::Uint(value) => Value::Uint(value),
+            TokenKind::Double(value) => Value::Double(value),
+            TokenKind::String(text) => Value::String(text.into()),
+            TokenKind::Bytes(bytes) => Value::Bytes(bytes.into()),
+            TokenKind::Word(word) => match word.as_str() {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                "null" => Value::Null,
+                _ => return self.name(false),
+            },
+            TokenKind::Symbol("(") => {
+                self.advance()?;
+                let mut inner = self.expression()?;
+                self.expect(")", "the closing bracket")?;
+                // The brackets belong to it where it is underlined.
+                inner.range = range.start..self.before;
+                return Ok(inner);
+            }
+            TokenKind::Symbol("[") => {
+                let values = self.list("[", "]")?;
+                return node(range.start..self.before, Syntax::List(values));
+            }
+            TokenKind::Symbol("{") => return self.map(),
+            TokenKind::Symbol(".") => {
+                self.advance()?;
+                return self.name(true);
+            }
+            TokenKind::Quoted(_) | TokenKind::Symbol(_) | TokenKind::End => {
+                return Err(self.unexpected("a value"));
+            }
+        };
+        self.advance()?;
+        node(range, Syntax::Literal(literal))
+    }
+
+    /// A name, or a call of a function by its name.
+    fn name(&mut self, absolute: bool) -> Result<Expression, Fault> {
+        let range = self.current.range.clone();
+        let start = if absolute { self.before.saturating_sub(1) } else { range.start };
+        let name = match &self.current.kind {
+            TokenKind::Word(word) if RESERVED.contains(&word.as_str()) => {
+                let help = "CEL keeps this word for itself: the names of attributes are never reserved words";
+                return Err(Fault::new(range, format!("`{word}` is a reserved word"), help));
+            }
+            TokenKind::Word(word) if !KEYWORDS.contains(&word.as_str()) => word.clone(),
+            _ => return Err(self.unexpected("a value")),
+        };
+        self.advance()?;
+        if self.at("(") {
+            let arguments = self.arguments()?;
+            return self.call(None, name, range, arguments);
+        }
+        node(start..range.end, Syntax::Name { name, absolute })
+    }
+
+    fn arguments(&mut self) -> Result<Vec<Expression>, Fault> {
+        self.expect("(", "the arguments")?;
+        let mut arguments = Vec::new();
+        while !self.take(")")? {
+            if !arguments.is_empty() {
+                self.expect(",", "`,` or `)` after an argument")?;
+            }
+            arguments.push(self.expression()?);
+        }
+        Ok(arguments)
+    }
+
+    fn list(&mut self, opening: &'static str, closing: &'static str) -> Result<Vec<Expression>, Fault> {
+        self.expect(opening, "a list")?;
+        let mut values = Vec::new();
+        while !self.take(closing)? {
+            values.push(self.expression()?);
+            if !self.take(",")? && !self.at(closing) {
+                return Err(self.unexpected("`,` or the end of the list"));
+            }
+        }
+        Ok(values)
+    }
+
+    fn map(&mut self) -> Result<Expression, Fault> {
+        let start = self.current.range.start;
+        self.advance()?;
+        let mut entries = Vec::new();
+        while !self.take("}")? {
+            let key = self.expression()?;
+            self.expect(":", "`:` between key and value")?;
+            entries.push((key, self.expression()?));
+            if !self.take(",")? && !self.at("}") {
+                return Err(self.unexpected("`,` or the end of the map"));
+            }
+        }
+        node(start..self.before, Syntax::Map(entries))
+    }
+
+    /// A call, unless it is a macro.
+    fn call(
+        &mut self,
+        target: Option<Expression>,
+        function: String,
+        name: Range<usize>,
+        mut arguments: Vec<Expression>,
+    ) -> Result<Expression, Fault> {
+        let Some(over) = target else {
+            let range = name.start..self.before;
+            if function == "has" {
+                return has(range, arguments);
+            }
+            return node(range, Syntax::Call { target: None, function, name, arguments });
+        };
+        let range = over.range.start..self.before;
+        let Some(kind) = MacroKind::of(&function, arguments.len()) else {
+            if MACROS.contains(&function.as_str()) {
+                let help = format!("write `list.{function}(item, …)`, with an expression of `item`");
+                return Err(Fault::new(name, format!("`{function}` takes a name and an expression"), help));
+            }
+            let target = Some(Box::new(over));
+            return node(range, Syntax::Call { target, function, name, arguments });
+        };
+        let body = arguments.pop();
+        let filter = if arguments.len() == 2 { arguments.pop() } else { None };
+        match (arguments.pop(), body) {
+            (Some(Expression { kind: Syntax::Name { name: variable, absolute: false }, .. }), Some(body)) => {
+                node(range, Syntax::Macro(Box::new(Macro { kind, over, variable, filter, body })))
+            }
+            (first, _) => {
+                let place = first.map_or(name, |first| first.range);
+                let message =
+                    format!("the first argument of `{function}` is the name for a value of the list");
+                Err(Fault::new(place, message, format!("write `list.{function}(item, …)`, with any name")))
+            }
+        }
+    }
+
+    fn at(&self, symbol: &'static str) -> bool {
+        self.current.kind == TokenKind::Symbol(symbol)
+    }
+
+    fn take(&mut self, symbol: &'static str) -> Result<bool, Fault> {
+        let found = self.at(symbol);
+        if found {
+            self.advance()?;
+        }
+        Ok(found)
+    }
+
+    fn expect(&mut self, symbol: &'static str, what: &str) -> Result<(), Fault> {
+        if self.take(symbol)? { Ok(()) } else { Err(self.unexpected(what)) }
+    }
+
+    fn advance(&mut self) -> Result<(), Fault> {
+        self.before = self.current.range.end;
+        self.current = self.lexer.token()?;
+        Ok(())
+    }
+
+    fn unexpected(&self, wanted: &str) -> Fault {
+        let range = self.current.range.clone();
+        let found = match &self.current.kind {
+            TokenKind::End => {
+                return Fault::new(range, format!("expected {wanted}"), "the expression ends too early");
+            }
+            TokenKind::Word(word) => format!("`{word}`"),
+            TokenKind::Quoted(name) => format!("`{name}` in backticks"),
+            TokenKind::Symbol(symbol) => format!("`{symbol}`"),
+            TokenKind::String(_) | TokenKind::Bytes(_) => "a string".to_owned(),
+            TokenKind::Int(_) | TokenKind::Uint(_) | TokenKind::Double(_) => "a number".to_owned(),
+        };
+        let help = match &self.current.kind {
+            TokenKind::Word(word) if word.eq_ignore_ascii_case("and") => "and is written `&&`",
+            TokenKind::Word(word) if word.eq_ignore_ascii_case("or") => "or is written `||`",
+            TokenKind::Word(word) if word.eq_ignore_ascii_case("not") => "not is written `!`",
+            TokenKind::Quoted(_) => "only fields may stand in backticks; strings stand in quotes",
+            _ => "look for a missing operator, quote or bracket before it",
+        };
+        Fault::new(range, format!("expected {wanted}, found {found}"), help)
+    }
+}
+
+/// `has(a.b)`: whether the field is there.
+fn has(range: Range<usize>, mut arguments: Vec<Expression>) -> Result<Expression, Fault> {
+    let only = if arguments.len() == 1 { arguments.pop() } else { None };
+    match only.map(|argument| argument.kind) {
+        Some(Syntax::Select { operand, field }) => node(range, Syntax::Has { operand, field }),
+        _ => Err(Fault::new(range, "`has` asks for one field", "write `has(map.field)`")),
+    }
+}
+
+/// A part of the tree, unless that grows too high.
+fn node(range: Range<usize>, kind: Syntax) -> Result<Expression, Fault> {
+    let below = match &kind {
+        Syntax::Literal(_) | Syntax::Name { .. } => 0,
+        Syntax::Select { operand, .. } | Syntax::Has { operand, .. } => operand.height,
+        Syntax::Not(operand) | Syntax::Negate(operand) => operand.height,
+        Syntax::Call { target, arguments, .. } => {
+            highest(arguments).max(target.as_ref().map_or(0, |target| target.height))
+        }
+        Syntax::Binary { sides, .. } => highest(sides.as_slice()),
+        Syntax::Conditional(parts) => highest(parts.as_slice()),
+        Syntax::All(parts) | Syntax::Any(parts) | Syntax::List(parts) => highest(parts),
+        Syntax::Map(entries) => {
+            entries.iter().map(|(key, value)| key.height.max(value.height)).max().unwrap_or_default()
+        }
+        Syntax::Macro(found) => {
+            let filter = found.filter.as_ref().map_or(0, |filter| filter.height);
+            found.over.height.max(found.body.height).max(filter)
+        }
+    };
+    if below >= MAX_DEPTH {
+        return Err(too_deep(range));
+    }
+    Ok(Expression { kind, range, height: below + 1 })
+}
+
+fn highest(parts: &[Expression]) -> usize {
+    parts.iter().map(|part| part.height).max().unwrap_or_default()
+}
+
+fn too_deep(range: Range<usize>) -> Fault {
+    let help = format!("at most {MAX_DEPTH} levels can be nested: split it into several conditions");
+    Fault::new(range, "the expression is nested too deeply", help)
+}
+
+fn too_large(range: Range<usize>) -> Fault {
+    let help = "an int has 64 bits with a sign; write `u` after it for an unsigned one";
+    Fault::new(range, "the number is too large", help)
+}
