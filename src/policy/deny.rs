@@ -123,7 +123,7 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
     let excepted = fields.optional("exception_principals");
     let permissions = fields.required("denied_permissions", report);
     let excepted_permissions = fields.optional("exception_permissions");
-    let condition = fields.optional("denial_condition").map(|node| Condition::read(node, report));
+    let condition = fields.optional("denial_condition").map(|node| Condition::read(node, context.tags, report));
     fields.finish(report);
     // A condition that is wrong is an error already; without it the rule would deny more than it says.
     let condition = match condition {
