@@ -3,13 +3,19 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint check bench clean cmake
+.PHONY: demo test oracle soak lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
 
 test: cmake          ## every test: units, properties, the real binary over real sockets
 	$(CARGO) test --locked
+
+oracle: cmake        ## a million decisions of random policies, by the engine and by the naive evaluator
+	PROPTEST_CASES=6100 $(CARGO) test --locked --lib oracle -- --nocapture
+
+soak: cmake          ## a minute of requests under reloads every 100 ms
+	OPGATE_SOAK=60 $(CARGO) test --locked --test it -- --nocapture a_reload_every_100_ms
 
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check

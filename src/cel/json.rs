@@ -21,7 +21,8 @@ impl<'v> From<&'v json::Value> for Value<'v> {
 
 impl<'v> From<&'v json::Map<String, json::Value>> for Value<'v> {
     fn from(members: &'v json::Map<String, json::Value>) -> Self {
-        let entries = members.iter().map(|(name, value)| (Key::String(Cow::Borrowed(name)), Self::from(value)));
+        let entries =
+            members.iter().map(|(name, value)| (Key::String(Cow::Borrowed(name)), Self::from(value)));
         // Names are unique already: a map refuses nothing here.
         Map::new(entries.collect()).map_or(Self::Null, Self::Map)
     }

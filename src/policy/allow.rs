@@ -102,8 +102,13 @@ impl AllowPolicy {
             check_audit_configs(configs, report);
         }
         let items = fields.optional("bindings").and_then(|node| node.list(report)).unwrap_or_default();
-        let mut reader =
-            Reader { resource, version, context, lines: Lines::new(&node.span.source), warned: BTreeSet::new() };
+        let mut reader = Reader {
+            resource,
+            version,
+            context,
+            lines: Lines::new(&node.span.source),
+            warned: BTreeSet::new(),
+        };
         let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
         fields.finish(report);
         let file = node.span.source.path.display().to_string();
@@ -152,10 +157,11 @@ impl Reader<'_> {
         report: &mut Report,
     ) {
         if self.version != Some(3) {
-            let written = self.version.map_or("it has none".to_owned(), |version| format!("it has {version}"));
+            let written =
+                self.version.map_or("it has none".to_owned(), |version| format!("it has {version}"));
             report
                 .error(span, format!("a condition needs a policy of version 3, and {written}"))
-                .help("write `version: 3` at the top of the file, or export it with `gcloud … --format=yaml`, which does");
+                .help("write `version: 3` at the top of the file");
         }
         if let Some(role @ ("roles/owner" | "roles/editor" | "roles/viewer")) = role {
             report

@@ -52,8 +52,7 @@ impl Compiler {
     }
 
     fn members(&mut self, names: &[String]) -> Box<[MemberId]> {
-        let members: BTreeSet<MemberId> =
-            names.iter().map(|name| self.index.members.intern(name)).collect();
+        let members: BTreeSet<MemberId> = names.iter().map(|name| self.index.members.intern(name)).collect();
         members.into_iter().collect()
     }
 
@@ -114,10 +113,7 @@ impl Compiler {
 }
 
 /// Where the rows of each key begin and how many they are. Rows of one key stand together.
-fn ranges<K: Copy + Eq + std::hash::Hash>(
-    rows: &[Row],
-    key: impl Fn(&Row) -> K,
-) -> HashMap<K, (u32, u32)> {
+fn ranges<K: Copy + Eq + std::hash::Hash>(rows: &[Row], key: impl Fn(&Row) -> K) -> HashMap<K, (u32, u32)> {
     let mut ranges = HashMap::new();
     let mut start = 0;
     for same in rows.chunk_by(|left, right| key(left) == key(right)) {

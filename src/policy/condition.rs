@@ -178,7 +178,10 @@ pub(super) fn compile(
         Ok(program) => {
             let count = program.logic_operators();
             report
-                .error(span, format!("the condition has {count} logic operators, IAM allows {max_logic_operators}"))
+                .error(
+                    span,
+                    format!("the condition has {count} logic operators, IAM allows {max_logic_operators}"),
+                )
                 .help("split it over several bindings, or use `in` with a list for several `==`");
             None
         }
@@ -207,7 +210,9 @@ fn within(span: &Span, text: &str, range: &std::ops::Range<usize>) -> Option<Spa
 
 impl<'v> Activation<'v> for Asked<'v> {
     fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
-        let Some(variable) = Variable::ALL.get(slot) else { return Err(Failure::Error("there is no such attribute".into())) };
+        let Some(variable) = Variable::ALL.get(slot) else {
+            return Err(Failure::Error("there is no such attribute".into()));
+        };
         let unknown = || Failure::Unknown { name: variable.name().into() };
         let attributes = self.attributes;
         let text = |value: Option<&'v str>| value.map(Value::from).ok_or_else(unknown);
@@ -215,7 +220,9 @@ impl<'v> Activation<'v> for Asked<'v> {
             Variable::ResourceName => Ok(Value::from(self.resource.as_str())),
             Variable::ResourceService => text(attributes.service),
             Variable::ResourceType => text(attributes.resource_type),
-            Variable::RequestTime => Timestamp::try_from(attributes.time).map(Value::Timestamp).map_err(|_| unknown()),
+            Variable::RequestTime => {
+                Timestamp::try_from(attributes.time).map(Value::Timestamp).map_err(|_| unknown())
+            }
             Variable::RequestPath => text(attributes.path),
             Variable::RequestHost => text(attributes.host),
             Variable::RequestMethod => text(attributes.method),

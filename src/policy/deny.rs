@@ -125,11 +125,6 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
     let excepted_permissions = fields.optional("exception_permissions");
     let condition = fields.optional("denial_condition").map(|node| Condition::read(node, context.tags, report));
     fields.finish(report);
-    // A condition that is wrong is an error already; without it the rule would deny more than it says.
-    let condition = match condition {
-        None => None,
-        Some(read) => Some(read?),
-    };
     let rule = DenyRule {
         denied_principals: principals(denied?, context, report),
         exception_principals: excepted.map(|node| exceptions(node, context, report)).unwrap_or_default(),
@@ -137,7 +132,11 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
         exception_permissions: excepted_permissions
             .map(|node| read_permissions(node, report))
             .unwrap_or_default(),
-        condition,
+        // A condition that is wrong is an error already; without it the rule would say something else.
+        condition: match condition {
+            None => None,
+            Some(read) => Some(read?),
+        },
         line: node.span.source.line(node.span.range.start),
     };
     Some(rule)

@@ -64,8 +64,7 @@ impl<Of: Copy> Id<Of> {
             clippy::expect_used,
             reason = "four billion names do not fit in memory; two names with one number would grant what nobody wrote"
         )]
-        let number =
-            u32::try_from(count + 1).ok().and_then(NonZeroU32::new).expect("fewer than 2^32 names");
+        let number = u32::try_from(count + 1).ok().and_then(NonZeroU32::new).expect("fewer than 2^32 names");
         Self(number, PhantomData)
     }
 

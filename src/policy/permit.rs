@@ -99,7 +99,13 @@ impl Policy {
                 }
             }
         };
-        Ok(Permit { call: call.clone(), caller: caller.cloned(), grant, decided_at: attributes.time, _proof: () })
+        Ok(Permit {
+            call: call.clone(),
+            caller: caller.cloned(),
+            grant,
+            decided_at: attributes.time,
+            _proof: (),
+        })
     }
 }
 

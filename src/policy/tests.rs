@@ -241,8 +241,7 @@ fn the_nearest_binding_is_the_reason() {
     ]);
     let ana = Principal::user("ana@example.com").unwrap();
     let decide = |resource| {
-        let granted =
-            decide(&policy, Subject::of(&ana), "demo.operations.cancel", resource).unwrap();
+        let granted = decide(&policy, Subject::of(&ana), "demo.operations.cancel", resource).unwrap();
         (granted.member.to_string(), granted.resource.to_string(), granted.place.line)
     };
     let (group, location) = ("group:oncall@example.com".to_owned(), "projects/demo/locations/eu".to_owned());

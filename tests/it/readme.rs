@@ -55,7 +55,7 @@ fn with_examples() -> Workspace {
         workspace = workspace.write(name, &(before + &block.text));
         examples += 1;
     }
-    assert_eq!(examples, 7);
+    assert_eq!(examples, 10);
     workspace
 }
 

@@ -140,6 +140,70 @@ async fn a_config_map_is_followed_through_its_symlinks() {
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
 }
 
+/// Trees that are swapped under load, and in each of which exactly one of two people may cancel. `OPGATE_SOAK` is how
+/// many seconds that goes on; `make soak` makes it a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_every_100_ms_under_load_loses_and_mixes_nothing() {
+    let seconds = std::env::var("OPGATE_SOAK").map_or(3, |seconds| seconds.parse().unwrap());
+    let tree = Tree::start();
+    let ana = Req::new("POST", COMPANION, CANCEL).bearer(&token("ana@example.com"));
+    let bob = Req::new("POST", COMPANION, CANCEL).bearer(&token("bob@example.com"));
+    let first = tree.revision().await;
+    let until = Instant::now() + Duration::from_secs(seconds);
+
+    let http1 = async |request: &Req| {
+        let mut statuses = Vec::new();
+        while Instant::now() < until {
+            statuses.push(tree.gate.http1(request).await.status);
+        }
+        statuses
+    };
+    let http2 = async |request: &Req| {
+        let mut client = tree.gate.http2_client().await;
+        let mut statuses = Vec::new();
+        while Instant::now() < until {
+            let (response, _) = client.start(request, true).await;
+            statuses.push(client.finish(response).await.status);
+        }
+        statuses
+    };
+    let reload = async {
+        let mut reloads = 0;
+        while Instant::now() < until {
+            match reloads % 4 {
+                0 => tree.edit("policies/groups.yaml", "user:ana@", "user:bob@"),
+                2 => tree.edit("policies/groups.yaml", "user:bob@", "user:ana@"),
+                // What is broken for 100 ms is never in force.
+                1 => std::fs::write(tree.path("policies/allow/projects/broken.yaml"), "bindings: [{}]\n")
+                    .unwrap(),
+                _ => std::fs::remove_file(tree.path("policies/allow/projects/broken.yaml")).unwrap(),
+            }
+            let signal = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
+            assert!(signal.success());
+            reloads += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        reloads
+    };
+    let (one, two, three, four, reloads) =
+        tokio::join!(http1(&ana), http1(&bob), http2(&ana), http2(&bob), reload);
+    let statuses = [one, two, three, four].concat();
+    let wrong: Vec<u16> = statuses.iter().copied().filter(|status| !matches!(status, 200 | 403)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+
+    let mut revisions = std::collections::BTreeMap::new();
+    for line in tree.gate.audit(statuses.len()) {
+        let payload = &line["protoPayload"];
+        let by_ana = payload["authenticationInfo"]["principalEmail"] == "ana@example.com";
+        let allowed = payload["metadata"]["decision"] == "ALLOWED";
+        let revision = payload["metadata"]["policyRevision"].as_str().unwrap().to_owned();
+        assert_eq!(allowed, by_ana == (revision == first), "{line}");
+        *revisions.entry(revision).or_insert(0) += 1;
+    }
+    println!("{} requests over {reloads} reloads: {revisions:?}", statuses.len());
+    assert_eq!(revisions.len(), 2, "{revisions:?}");
+}
+
 #[tokio::test]
 async fn no_request_fails_or_mixes_two_trees_while_they_are_swapped() {
     let tree = Tree::start();

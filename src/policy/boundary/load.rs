@@ -16,8 +16,9 @@ use crate::policy::tree;
 /// Most `&&`, `||` and `!` in the condition of a policy binding (<https://cloud.google.com/iam/quotas>).
 const MAX_LOGIC_OPERATORS: usize = 10;
 
-const POLICIES: &str = "principalAccessBoundaryPolicies";
-const BINDINGS: &str = "policyBindings";
+/// What a file holds, and the collection that its name ends in.
+const POLICY: (&str, &str) = ("a boundary policy", "principalAccessBoundaryPolicies");
+const BINDING: (&str, &str) = ("a policy binding", "policyBindings");
 
 /// A policy binding whose policy is not looked up yet.
 struct Unresolved {
@@ -93,13 +94,17 @@ fn twice(name: &str, span: &Span, first: &Span, report: &mut Report) {
 }
 
 /// The `name` of a resource of IAM v3, which ends in `collection/id`.
-fn read_name(fields: &mut Fields<'_>, collection: &str, report: &mut Report) -> Option<Arc<str>> {
+fn read_name(
+    fields: &mut Fields<'_>,
+    (what, collection): (&str, &str),
+    report: &mut Report,
+) -> Option<Arc<str>> {
     let node = fields.required("name", report)?;
     let text = node.string(report)?;
     let mut parts = text.rsplit('/').skip(1);
     if ResourceName::attachable(text).is_err() || parts.next() != Some(collection) {
         report
-            .error(&node.span, format!("`{text}` is not a name of one of the {collection}"))
+            .error(&node.span, format!("`{text}` is not the name of {what}"))
             .help(format!("write `organizations/NUMBER/locations/global/{collection}/ID`"));
         return None;
     }
@@ -114,7 +119,7 @@ fn ignore_bookkeeping(fields: &mut Fields<'_>) {
 fn read_policy(node: &Node, report: &mut Report) -> Option<BoundaryPolicy> {
     let mut fields = node.fields("a principal access boundary policy", Spelling::Proto, report)?;
     ignore_bookkeeping(&mut fields);
-    let name = read_name(&mut fields, POLICIES, report);
+    let name = read_name(&mut fields, POLICY, report);
     let details = fields.required("details", report);
     fields.finish(report);
     let mut fields = details?.fields("the details", Spelling::Proto, report)?;
@@ -166,7 +171,7 @@ fn read_binding(node: &Node, report: &mut Report) -> Option<Unresolved> {
     let mut fields = node.fields("a policy binding", Spelling::Proto, report)?;
     ignore_bookkeeping(&mut fields);
     fields.ignore(&["policy_uid"]);
-    let name = read_name(&mut fields, BINDINGS, report);
+    let name = read_name(&mut fields, BINDING, report);
     let target = fields.required("target", report);
     let kind = fields.optional("policy_kind");
     let policy = fields.required("policy", report);
@@ -187,10 +192,12 @@ fn read_binding(node: &Node, report: &mut Report) -> Option<Unresolved> {
     let set = set?;
     let text = set.string(report)?;
     let Some(parsed) = PrincipalSet::parse(text) else {
-        report.error(&set.span, format!("`{text}` is no principal set that a boundary can be bound to")).help(
-            "write `//cloudresourcemanager.googleapis.com/` and a project, folder or organization, or \
+        report
+            .error(&set.span, format!("`{text}` is no principal set that a boundary can be bound to"))
+            .help(
+                "write `//cloudresourcemanager.googleapis.com/` and a project, folder or organization, or \
              `//iam.googleapis.com/` and a workforce pool, workload identity pool or Workspace",
-        );
+            );
         return None;
     };
     let policy = policy?;

@@ -27,7 +27,8 @@ impl PrincipalSet {
     /// Reads a principal set; `None` where it is none that IAM v3 has.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let is_word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+            !word.is_empty()
+                && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
         };
         let kind = if let Some(name) = text.strip_prefix("//cloudresourcemanager.googleapis.com/") {
             let (collection, id) = name.split_once('/')?;
@@ -108,7 +109,9 @@ fn home(principal: &Principal) -> Home {
     let project = match domain {
         "appspot.gserviceaccount.com" => Some(local),
         "developer.gserviceaccount.com" => local.strip_suffix("-compute"),
-        _ => domain.strip_suffix(".iam.gserviceaccount.com").filter(|project| !project.starts_with("gcp-sa-")),
+        _ => {
+            domain.strip_suffix(".iam.gserviceaccount.com").filter(|project| !project.starts_with("gcp-sa-"))
+        }
     };
     project.map_or(Home::Unknown, |project| Home::Project(format!("projects/{project}")))
 }

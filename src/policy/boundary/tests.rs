@@ -1,0 +1,209 @@
+use super::super::tests::{CANCELLER, OPERATION, decide, grants, load};
+use crate::policy::{Policy, Refusal, Subject};
+use crate::principal::Principal;
+
+const HIERARCHY: (&str, &str) = (
+    "hierarchy.yaml",
+    "projects/demo: folders/42\nfolders/42: organizations/7\nprojects/lab: organizations/7\n",
+);
+
+/// As `gcloud iam principal-access-boundary-policies describe` prints it.
+const POLICY: &str = "\
+createTime: '2026-01-05T08:00:00.000000Z'
+details:
+  enforcementVersion: '3'
+  rules:
+  - description: what is ours
+    effect: ALLOW
+    resources:
+    - //cloudresourcemanager.googleapis.com/folders/42
+displayName: Ours
+etag: W/\"x\"
+name: organizations/7/locations/global/principalAccessBoundaryPolicies/ours
+uid: puid_1
+updateTime: '2026-01-05T08:00:00.000000Z'
+";
+
+/// As `gcloud iam policy-bindings describe` prints it.
+fn binding(set: &str, condition: &str) -> String {
+    format!(
+        "\
+createTime: '2026-01-05T08:00:00.000000Z'
+displayName: Everybody
+etag: W/\"x\"
+name: organizations/7/locations/global/policyBindings/all
+policy: organizations/7/locations/global/principalAccessBoundaryPolicies/ours
+policyKind: PRINCIPAL_ACCESS_BOUNDARY
+policyUid: puid_1
+target:
+  principalSet: {set}
+uid: buid_1
+updateTime: '2026-01-05T08:00:00.000000Z'
+{condition}"
+    )
+}
+
+/// A tree in which everybody may cancel everywhere, as far as allow policies go.
+fn tree(binding: &str) -> (Policy, String) {
+    let anywhere = grants("roles/canceller", "allUsers");
+    load(&[
+        CANCELLER,
+        HIERARCHY,
+        ("allow/organizations/7.yaml", &anywhere),
+        ("allow/projects/stray.yaml", &anywhere),
+        ("boundaries/ours.yaml", POLICY),
+        ("boundaries/ours/all.yaml", binding),
+    ])
+}
+
+fn decided(policy: &Policy, who: &Principal, resource: &str) -> Result<(), String> {
+    let subject = Subject::of(who);
+    decide(policy, subject, "demo.operations.cancel", resource).map(|_| ()).map_err(|refusal| {
+        assert!(matches!(refusal, Refusal::OutOfBounds(_)), "{refusal:?}");
+        let detail = refusal.detail(subject, "demo.operations.cancel", super::ResourceName::new(resource));
+        regex::Regex::new(r"\(/[^ ]*/boundaries/").unwrap().replace_all(&detail, "(boundaries/").into_owned()
+    })
+}
+
+const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
+const WORKLOADS: &str = "iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/ci";
+const OUTSIDE: &str = "projects/lab/locations/eu/operations/o";
+
+#[test]
+fn a_resource_outside_is_out_of_reach_whatever_is_granted() {
+    let (policy, report) = tree(&binding(&format!("//{POOL}"), ""));
+    assert_eq!(report, "");
+    let ana = Principal::subject(POOL, "ana");
+    assert_eq!(decided(&policy, &ana, OPERATION), Ok(()));
+    insta::assert_snapshot!(decided(&policy, &ana, OUTSIDE).unwrap_err());
+    // Who is not in the set is not bound, and neither is who is nobody.
+    assert_eq!(decided(&policy, &Principal::subject(&format!("{POOL}2"), "ana"), OUTSIDE), Ok(()));
+    assert!(decide(&policy, Subject::anonymous(), "demo.operations.cancel", OUTSIDE).is_ok());
+}
+
+/// Which principals a set binds: `in`, `out`, or `may be`, as far as the files say.
+#[test]
+fn who_is_in_a_set() {
+    let account = |email: &str| Principal::service_account(email).unwrap();
+    let principals = [
+        ("user", Principal::user("ana@example.com").unwrap()),
+        ("workforce", Principal::subject(POOL, "ana")),
+        ("workload of project 123", Principal::subject(WORKLOADS, "job")),
+        ("account of lab", account("ci@lab.iam.gserviceaccount.com")),
+        ("App Engine of lab", account("lab@appspot.gserviceaccount.com")),
+        ("Compute Engine of 123", account("123-compute@developer.gserviceaccount.com")),
+        ("service agent", account("service-123@gcp-sa-pubsub.iam.gserviceaccount.com")),
+        ("of a project nobody knows", account("ci@elsewhere.iam.gserviceaccount.com")),
+        ("of no known pool", Principal::subject("iam.googleapis.com/elsewhere", "x")),
+    ];
+    let root = "//cloudresourcemanager.googleapis.com";
+    let mut table = String::new();
+    for set in [
+        format!("{root}/organizations/7"),
+        format!("{root}/organizations/8"),
+        format!("{root}/folders/42"),
+        format!("{root}/projects/lab"),
+        format!("{root}/projects/123"),
+        format!("//{POOL}"),
+        format!("//{WORKLOADS}"),
+        "//iam.googleapis.com/locations/global/workspace/C01".to_owned(),
+    ] {
+        let (policy, report) = tree(&binding(&set, ""));
+        assert_eq!(report, "", "{set}");
+        table.push_str(&format!("{set}\n"));
+        for (name, principal) in &principals {
+            let state = match decided(&policy, principal, "projects/stray") {
+                Ok(()) => "out".to_owned(),
+                Err(detail) => match detail.split_once("they may be in ") {
+                    None => "in".to_owned(),
+                    Some((_, doubt)) => {
+                        let (_, doubt) = doubt.split_once('(').unwrap();
+                        format!("may be: {}", doubt.split_once("), which").unwrap().0)
+                    }
+                },
+            };
+            table.push_str(&format!("  {name:26} {state}\n"));
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_condition_that_has_no_value_binds() {
+    let ana = Principal::user("ana@example.com").unwrap();
+    let job = Principal::subject(POOL, "ana");
+    for (condition, ana_bound, job_bound) in [
+        ("principal.subject.endsWith('@example.com')", true, true),
+        ("principal.subject == 'bob@example.com'", false, true),
+        ("principal.type == 'iam.googleapis.com/WorkforcePoolIdentity'", false, true),
+        ("principal.type in ['iam.googleapis.com/WorkspaceIdentity']", true, false),
+    ] {
+        let text = binding(
+            "//cloudresourcemanager.googleapis.com/organizations/7",
+            &format!("condition: {{expression: \"{condition}\"}}\n"),
+        );
+        let (policy, report) = tree(&text);
+        assert_eq!(report, "");
+        assert_eq!(decided(&policy, &ana, "projects/stray").is_err(), ana_bound, "{condition}");
+        assert_eq!(decided(&policy, &job, "projects/stray").is_err(), job_bound, "{condition}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_the_next_step() {
+    let (policy, report) = load(&[
+        CANCELLER,
+        ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
+        ("boundaries/ours.yaml", POLICY),
+        ("boundaries/again.yaml", POLICY),
+        ("boundaries/unnamed.yaml", "details: {rules: [{resources: [], effect: ALLOW}]}\n"),
+        (
+            "boundaries/wrong.yaml",
+            "\
+name: organizations/7/locations/global/policyBindings/wrong
+details:
+  rules:
+  - effect: DENY
+    resources:
+    - projects/demo
+    - //cloudresourcemanager.googleapis.com/projects/demo/locations/eu
+    - //cloudresourcemanager.googleapis.com/project/demo
+",
+        ),
+        (
+            "boundaries/b.yaml",
+            "\
+name: organizations/7/locations/global/policyBindings/b
+policy: organizations/7/locations/global/principalAccessBoundaryPolicies/our
+policyKind: PRINCIPAL_ACCESS_BOUNDARIES
+target: {principalSet: '//iam.googleapis.com/locations/global/workforcePools/staff'}
+condition: {expression: principal.typ == 'x' && resource.name == ''}
+",
+        ),
+        (
+            "boundaries/c.yaml",
+            "\
+name: organizations/7/locations/global/policyBindings/c
+policy: organizations/7/locations/global/principalAccessBoundaryPolicies/their
+target: {principalSet: 'principalSet://iam.googleapis.com/locations/global/workforcePools/staff/*'}
+",
+        ),
+        (
+            "boundaries/d.yaml",
+            "\
+name: organizations/7/locations/global/policyBindings/d
+policy: organizations/7/locations/global/principalAccessBoundaryPolicies/their
+target: {principalSet: '//cloudresourcemanager.googleapis.com/projects/demo'}
+",
+        ),
+    ]);
+    insta::assert_snapshot!(report);
+    let refusal = decide(&policy, Subject::anonymous(), "demo.operations.cancel", OPERATION).unwrap_err();
+    assert_eq!(refusal, Refusal::Nameless);
+}
+
+#[test]
+fn a_boundary_that_is_bound_to_nobody_is_told_of() {
+    let (_, report) = load(&[CANCELLER, ("boundaries/ours.yaml", POLICY)]);
+    insta::assert_snapshot!(report);
+}

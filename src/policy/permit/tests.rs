@@ -140,7 +140,7 @@ fn a_broken_tree_permits_nobody() {
     let (policy, _) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grants("roles/canceller", "user:ana@example.com")),
-        ("boundaries/projects/demo/edge.yaml", ""),
+        ("boundaries/edge.yaml", "{}\n"),
     ]);
     assert!(policy.authorize(&call(cancel(), false), caller("ana@example.com").as_ref(), now()).is_err());
 }
