@@ -133,7 +133,9 @@ impl Reader<'_> {
         // A condition that is left empty was meant to say something: `Some(None)` grants nothing.
         let condition = fields.key("condition").map(|key| {
             self.check_conditional(&key.span, role.as_deref(), members.as_deref(), report);
-            fields.required("condition", report).and_then(|node| Condition::read(node, self.context.tags, report))
+            fields
+                .required("condition", report)
+                .and_then(|node| Condition::read(node, self.context.tags, report))
         });
         fields.finish(report);
         let (role, members) = (role?, members?);

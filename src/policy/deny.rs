@@ -123,7 +123,8 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
     let excepted = fields.optional("exception_principals");
     let permissions = fields.required("denied_permissions", report);
     let excepted_permissions = fields.optional("exception_permissions");
-    let condition = fields.optional("denial_condition").map(|node| Condition::read(node, context.tags, report));
+    let condition =
+        fields.optional("denial_condition").map(|node| Condition::read(node, context.tags, report));
     fields.finish(report);
     let rule = DenyRule {
         denied_principals: principals(denied?, context, report),

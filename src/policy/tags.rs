@@ -183,8 +183,9 @@ fn check_key(key: &str, node: &Node, report: &mut Report) -> Option<TagSpelling>
                  quote and no slash",
             );
         } else {
-            diagnostic
-                .help(format!("write where it belongs as well: `123456789012/{key}`, or its id, `tagKeys/…`"));
+            diagnostic.help(format!(
+                "write where it belongs as well: `123456789012/{key}`, or its id, `tagKeys/…`"
+            ));
         }
     }
     named.map(|_| TagSpelling::Named)
