@@ -30,6 +30,7 @@ pub mod deny;
 pub mod groups;
 pub mod hierarchy;
 mod index;
+pub mod lint;
 pub mod member;
 mod names;
 pub mod permit;

@@ -4,6 +4,8 @@
 //! Compiled and type-checked at load, so that a slip of the pen is told of before it denies or grants. At run time a
 //! condition holds, does not hold, or cannot be evaluated; the last never grants, and a deny rule denies by it.
 
+mod foresight;
+
 use std::sync::{Arc, LazyLock};
 
 use super::attributes::Attributes;
@@ -20,6 +22,8 @@ const MAX_LOGIC_OPERATORS: usize = 12;
 /// Units of work that the conditions of one decision may take together; see [`Budget`]. Conditions that people write
 /// take some tens each.
 const DECISION_BUDGET: u64 = 100_000;
+
+pub(super) use self::foresight::{Foresight, TagAsked};
 
 /// A condition, ready to be asked.
 #[derive(Debug)]
