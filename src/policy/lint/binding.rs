@@ -42,6 +42,7 @@ pub(super) fn conditions(tree: &Tree, findings: &mut Findings<'_>) {
         match &foreseen.foresight {
             // What is never known was told of when it was loaded.
             Foresight::Open | Foresight::Unknown => {}
+            Foresight::Never if foreseen.lacks_tags() => {}
             Foresight::Always => {
                 findings.warning(
                     "conditions that are always true",
@@ -64,15 +65,15 @@ pub(super) fn conditions(tree: &Tree, findings: &mut Findings<'_>) {
                 findings.warning(FRUITLESS, span, message, REMOVE);
             }
         }
-        foreseen.tell_missing_tags(span, findings);
+        foreseen.tell_missing_tags(span, "the binding grants nothing", findings);
     }
 }
 
 /// Everybody may change something.
 pub(super) fn public(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
     let everybody = [
-        (tree.all_users(), "everybody, with or without a credential"),
-        (tree.all_authenticated_users(), "everybody with a credential that any of the issuers gives out"),
+        (tree.all_users(), "everybody, with a credential or without,"),
+        (tree.all_authenticated_users(), "everybody with a credential of any of the issuers"),
     ];
     if everybody.iter().all(|(id, _)| id.is_none()) {
         return;

@@ -7,7 +7,7 @@ use super::membership::Membership;
 use super::tree::{Conditions, Tree, WrittenCondition};
 use super::{Findings, and_more};
 use crate::diagnostic::{Report, Span};
-use crate::document::{Node, Spelling};
+use crate::document::{Node, Spelling, Value};
 use crate::policy::condition::Foresight;
 use crate::policy::deny::{self, Pattern};
 use crate::policy::member::ALL_USERS;
@@ -19,9 +19,9 @@ pub(super) struct WrittenDenial {
     permissions: Vec<WrittenPattern>,
     excepted_permissions: Vec<WrittenPattern>,
     condition: Option<WrittenCondition>,
-    /// Where it lists whom it denies.
+    /// Where the list of whom it denies begins.
     principals_span: Span,
-    /// Where it lists what it denies.
+    /// Where the list of what it denies begins.
     permissions_span: Span,
 }
 
@@ -77,12 +77,20 @@ pub(super) fn read(
             permissions: patterns(permissions, report),
             excepted_permissions: excepted_permissions.map(|node| patterns(node, report)).unwrap_or_default(),
             condition: condition.and_then(|node| conditions.read(tree, node, report)),
-            principals_span: denied.span.clone(),
-            permissions_span: permissions.span.clone(),
+            principals_span: first_span(denied),
+            permissions_span: first_span(permissions),
         };
         tree.denials.push(denial);
     }
     Some(())
+}
+
+/// The first item of a list, which says more than its bracket.
+fn first_span(list: &Node) -> Span {
+    match &list.value {
+        Value::List(items) => items.first().map_or(&list.span, |item| &item.span).clone(),
+        _ => list.span.clone(),
+    }
 }
 
 fn principals(node: &Node, tree: &Tree, report: &mut Report) -> Vec<WrittenPrincipal> {
@@ -124,7 +132,7 @@ fn permissions(rule: &WrittenDenial, exposed: &Exposed<'_>, findings: &mut Findi
         let (first, more) = (texts.clone().next().unwrap_or_default(), texts.count().saturating_sub(1));
         findings.note(
             FRUITLESS,
-            rule.permissions.first().map_or(&rule.permissions_span, |written| &written.span),
+            &rule.permissions_span,
             format!("no exposed method asks for what this rule denies: {}", and_more(first, more)),
             "remove the rule, or deny what a method asks for (services/*.iam.yaml)",
         );
@@ -223,6 +231,7 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
     match &foreseen.foresight {
         // What is never known was told of when it was loaded.
         Foresight::Open | Foresight::Unknown => {}
+        Foresight::Never if foreseen.lacks_tags() => {}
         Foresight::Always => {
             findings.note(
                 "conditions that are always true",
@@ -248,5 +257,5 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
             );
         }
     }
-    foreseen.tell_missing_tags(span, findings);
+    foreseen.tell_missing_tags(span, "the rule denies nothing", findings);
 }

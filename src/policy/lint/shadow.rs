@@ -41,7 +41,7 @@ pub(super) fn shadowed(tree: &Tree, findings: &mut Findings<'_>) {
         for (at, member) in binding.members.iter().enumerate() {
             let here = Position { binding: number, member: at };
             let Some(shadow) = shadows.over(binding, member, here) else { continue };
-            if !shadow.is_public {
+            if !shadow.is_public || shadow.frees {
                 tell(tree, binding, member, 0, &shadow, findings);
                 continue;
             }
@@ -178,32 +178,28 @@ fn tell(
     let here = if shadow.resource == binding.resource {
         "here".to_owned()
     } else {
-        format!("on `{resource}`, in which this lies,")
+        format!("on `{resource}`, in which `{}` lies", tree.resource_name(binding.resource))
     };
     let who = and_more(&name, more);
-    let (holds, is) = if more == 0 { ("has", "is") } else { ("have", "are") };
     let help = match more {
         0 => "remove the member: it changes nothing",
         _ => "remove them: they change nothing",
     };
     let diagnostic = if shadow.frees {
-        let message = if id == shadow.member {
-            format!("`{name}` has `{role}` {here} without condition: this condition does not keep them out")
-        } else {
-            format!(
-                "{who} {holds} `{role}` {here} without condition, as `{other}`: this condition does not keep them out"
-            )
-        };
+        let by = if id == shadow.member { String::new() } else { format!(", by way of `{other}`") };
+        let message = format!(
+            "`{name}` has `{role}` without condition {here}{by}: this condition does not keep them out"
+        );
         let help = "remove the binding without condition, or this one";
         findings.warning("conditions that another binding makes moot", &member.span, message, help)
     } else if id == shadow.member {
-        let message = format!("`{name}` has `{role}` {here} already");
+        let message = format!("`{name}` already has `{role}` {here}");
         findings.note(SHADOWED, &member.span, message, "remove one of the two: it changes nothing")
     } else if shadow.is_public {
-        let message = format!("`{other}` has `{role}` {here} already, {who} included");
+        let message = format!("`{other}` already has `{role}` {here}: that includes {who}");
         findings.note(SHADOWED, &member.span, message, help)
     } else {
-        let message = format!("{who} {is} in `{other}`, which has `{role}` {here} already");
+        let message = format!("{who} is in `{other}`, which already has `{role}` {here}");
         findings.note(SHADOWED, &member.span, message, help)
     };
     if let (Some(diagnostic), Some(span)) = (diagnostic, span_of(tree, shadow.by)) {

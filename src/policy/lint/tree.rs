@@ -231,11 +231,20 @@ impl Conditions {
 }
 
 impl Foreseen {
-    /// Tells of tags that no resource has.
-    pub(super) fn tell_missing_tags(&self, span: &Span, findings: &mut Findings<'_>) {
+    /// Tells of tags that no resource has. `idle` is what that makes of a rule whose condition is never true.
+    pub(super) fn tell_missing_tags(&self, span: &Span, idle: &str, findings: &mut Findings<'_>) {
         for (message, help) in &self.missing_tags {
+            let message = match self.foresight {
+                Foresight::Never => format!("{message}: {idle}"),
+                _ => message.clone(),
+            };
             findings.warning("tags that no resource has", span, message, help);
         }
+    }
+
+    /// Whether it is a tag that no resource has that it is never true for.
+    pub(super) fn lacks_tags(&self) -> bool {
+        !self.missing_tags.is_empty()
     }
 }
 
