@@ -240,6 +240,7 @@ impl Diagnostic {
                 "file": span.source.path.display().to_string(),
                 "line": span.source.line(span.range.start),
                 "column": span.source.column(span.range.start),
+                "endColumn": span.source.column(span.clamped().end),
             })
         };
         let mut object = serde_json::json!({

@@ -15,13 +15,14 @@ const FRUITLESS: &str = "bindings that grant nothing";
 /// Bindings of which no member is anybody.
 pub(super) fn fruitless(tree: &Tree, findings: &mut Findings<'_>) {
     for binding in &tree.bindings {
-        if binding.members.iter().any(|member| member.is_somebody) {
+        let members = &binding.members;
+        if members.iter().any(|member| member.is_somebody) || members.iter().all(|member| member.is_told) {
             continue;
         }
-        let why = if binding.members.iter().all(|member| member.id.is_none()) {
+        let why = if members.iter().all(|member| member.id.is_none()) {
             "all of its members are deleted"
         } else {
-            "its members match nobody, by what groups.yaml says"
+            "its members are nobody, by what groups.yaml says"
         };
         findings.warning(
             FRUITLESS,

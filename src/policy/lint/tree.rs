@@ -52,6 +52,8 @@ pub(super) struct WrittenMember {
     pub(super) id: Option<MemberId>,
     /// Whether it can be somebody: not deleted, not misspelt, and no group without anybody in it.
     pub(super) is_somebody: bool,
+    /// Whether loading has told already that it is nobody.
+    pub(super) is_told: bool,
     pub(super) span: Span,
 }
 
@@ -141,7 +143,13 @@ impl Tree {
             None => self.member_names.intern(identifier.text()),
             Some(_) => self.member_names.intern(&identifier.to_string()),
         });
-        Some(WrittenMember { id, is_somebody: member.doubt().is_none(), span: item.span.clone() })
+        let is_doubtful = member.doubt().is_some();
+        let is_missing = match &member {
+            Member::Group(group) => !self.groups.contains(group.as_str()),
+            _ => false,
+        };
+        let is_told = is_doubtful || is_missing;
+        Some(WrittenMember { id, is_somebody: !is_doubtful, is_told, span: item.span.clone() })
     }
 
     /// What bindings and deny rules are checked against.
