@@ -17,6 +17,9 @@ use super::value::{Key, Map, Value};
 
 mod repeat;
 
+/// What it costs to find a zone's offset at a time.
+const OFFSET_COST: usize = 16;
+
 /// What a host's function costs beside its arguments.
 const HOST_COST: usize = 16;
 
@@ -68,7 +71,10 @@ impl<'v> Evaluation<'v, '_> {
                 _ => Err(Failure::text("`matches` takes a string")),
             },
             Node::PartIn { part, time, zone } => match self.value(time)? {
-                Value::Timestamp(time) => Ok(Value::Int(calendar::part_of_time(*part, time, zone))),
+                Value::Timestamp(time) => self
+                    .budget
+                    .charge(OFFSET_COST)
+                    .map(|()| Value::Int(calendar::part_of_time(*part, time, zone))),
                 _ => Err(Failure::text("only timestamps are told in a zone")),
             },
             Node::Select { operand, field } => self.select(operand, field),

@@ -74,8 +74,12 @@ fn the_deepest_expression_fits_a_small_stack() {
     for ([before, core, after], levels) in shapes {
         let text = [before.repeat(levels).as_str(), core, after.repeat(levels).as_str()].concat();
         let run = move || {
-            let program = Program::compile(&text, &environment(), &Type::Dyn).map_err(|faults| format!("{faults:?}"))?;
-            program.evaluate(&Request, &mut Budget::new(100_000)).map(|value| print(&value)).map_err(|e| e.to_string())
+            let program = Program::compile(&text, &environment(), &Type::Dyn)
+                .map_err(|faults| format!("{faults:?}"))?;
+            program
+                .evaluate(&Request, &mut Budget::new(100_000))
+                .map(|value| print(&value))
+                .map_err(|e| e.to_string())
         };
         let result = std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
         assert!(result.is_ok(), "{before} {result:?}");
@@ -100,10 +104,7 @@ fn hostile_expressions_end_at_the_budget() {
         // Errors are absorbed, the budget is not.
         format!("{list}.exists(a, {list}.exists(b, {list}.exists(c, 1 / (c - 1) == 1))) || true"),
         // 2^40 bytes, by doubling.
-        format!(
-            "[resource.name].map(x0, x0 + x0){}[0].size() > 0",
-            ".map(x, x + x)".repeat(40)
-        ),
+        format!("[resource.name].map(x0, x0 + x0){}[0].size() > 0", ".map(x, x + x)".repeat(40)),
         format!("[{list}]{}[0].size() > 0", ".map(x, x + x)".repeat(35)),
         // Equality of lists that share their parts: small in memory, large to go through.
         format!("[[1]]{0} == [[1]]{0}", ".map(x, [x, x, x, x])".repeat(20)),
@@ -154,4 +155,55 @@ fn a_usual_condition_costs_little() {
     let mut budget = Budget::new(1000);
     assert_eq!(print(&program.evaluate(&Request, &mut budget).unwrap()), "true");
     assert!(1000 - budget.left() < 50, "{} units", 1000 - budget.left());
+}
+
+/// Bytes that a value takes, those it shares counted once.
+fn size(value: &Value<'_>, seen: &mut std::collections::HashSet<usize>) -> usize {
+    let own = match value {
+        Value::String(std::borrow::Cow::Owned(text)) => text.len(),
+        Value::Bytes(std::borrow::Cow::Owned(bytes)) => bytes.len(),
+        Value::List(list) if seen.insert(list.values().as_ptr().addr()) => {
+            list.values().iter().map(|value| size(value, seen)).sum()
+        }
+        Value::Map(map) if seen.insert(map.entries().as_ptr().addr()) => {
+            let entries = map.entries().iter();
+            entries.map(|(key, value)| size(&key.to_value(), seen) + size(value, seen)).sum()
+        }
+        _ => 0,
+    };
+    own + size_of::<Value<'_>>()
+}
+
+#[test]
+fn what_is_made_is_no_larger_than_what_was_paid_for_it() {
+    for text in [
+        "resource.name.split('')",
+        "resource.name.split('').map(x, x + resource.name)",
+        "resource.name.split('').map(x, [x, x, resource.name])",
+        "resource.name.split('').map(x, {x + 'a': x + x})",
+        "resource.name.split('').map(x, resource.name.split(''))",
+        "[resource.name].map(x, x + x + x + x)",
+        "(resource.name + '/').split('/').join(resource.name)",
+        "resource.name.split('').map(x, bytes(resource.name + x))",
+        "resource.name.split('').map(x, string(request.time))",
+        "resource.name.split('').map(x, [])",
+        "resource.name.split('') + resource.name.split('')",
+        "(resource.name + 'A').split('e').map(x, x.upperAscii().lowerAscii())",
+        "{resource.name + 'a': [resource.name + 'b'], 'c': {1: resource.name.split('')}}",
+    ] {
+        let program = Program::compile(text, &environment(), &Type::Dyn).unwrap();
+        let mut budget = Budget::new(1_000_000);
+        let value = program.evaluate(&Request, &mut budget).unwrap();
+        let (taken, paid) = (size(&value, &mut Default::default()), 1_000_000 - budget.left());
+        assert!(taken as u64 <= paid + 64, "{text} takes {taken} bytes for {paid} units");
+    }
+}
+
+/// What is too much to be worked out at load is no fault: it is left to the evaluation.
+#[test]
+fn literals_are_taken_however_much_stands_before_them() {
+    let list = format!("[{}]", vec!["1"; 20_000].join(","));
+    let text = format!("{list}.size() == 20000 && request.time < timestamp('2030-01-01T00:00:00Z')");
+    let program = Program::compile(&text, &environment(), &Type::Bool).unwrap();
+    assert_eq!(print(&program.evaluate(&Request, &mut Budget::new(1_000_000)).unwrap()), "true");
 }

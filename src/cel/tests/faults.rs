@@ -71,7 +71,7 @@ fn faults_say_what_is_wrong_and_what_to_do() {
 fn all_faults_of_types_are_told_at_once() {
     let text = "resource.nam == 'a' && resource.name == 1 && resource.name.foo() && [1].all(x, y)";
     let faults = Program::compile(text, &environment(), &Type::Bool).unwrap_err();
-    let places: Vec<&str> = faults.iter().map(|fault| &text[fault.range.clone()]).collect();
+    let places: Vec<&str> = faults.iter().map(|fault| text.get(fault.range.clone()).unwrap()).collect();
     assert_eq!(places, ["resource.nam", "resource.name == 1", "foo", "y"]);
     assert!(faults.iter().all(|fault| !fault.help.is_empty()));
 }

@@ -37,7 +37,80 @@ fn leaf() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
-fn expression() -> impl Strategy<Value = String> {
+/// Expressions that mostly have a value: every part is of the type that its place wants.
+fn typed(of: Of, depth: u32) -> BoxedStrategy<String> {
+    let leaves = match of {
+        Of::Bool => vec!["true", "false", "anything == 7", "has(claims.groups)", "request.path == ''"],
+        Of::Int => vec!["0", "1", "-7", "42", "request.time.getHours()", "claims.age"],
+        Of::String => vec!["'a'", "''", "'ü/b'", "resource.name", "string(x)", "'{y}/'"],
+        Of::List => vec!["[]", "claims.groups", "['a', 'b']", "resource.name.split('/')", "['']"],
+    };
+    let leaf = prop::sample::select(leaves).prop_map(str::to_owned);
+    if depth == 0 {
+        return leaf.boxed();
+    }
+    let [truth, number, text, list] =
+        [Of::Bool, Of::Int, Of::String, Of::List].map(|of| typed(of, depth - 1));
+    let form = |pattern: &'static [&'static str]| prop::sample::select(pattern);
+    let grown = match of {
+        Of::Bool => prop_oneof![
+            (form(&["A && B", "A || B", "!A", "A == B", "(A ? B : A)"]), truth.clone(), truth.clone())
+                .prop_map(fill),
+            (form(&["A < B", "A >= B", "A != B", "A in [B, 1]"]), number.clone(), number.clone())
+                .prop_map(fill),
+            (
+                form(&["A.startsWith(B)", "A.contains(B)", "A.matches('^a.*/' + B)", "A in {B: 1}"]),
+                text.clone(),
+                text
+            )
+                .prop_map(fill),
+            (form(&["A.exists(x, B)", "A.all(x, B)", "A.exists_one(x, B)"]), list.clone(), truth.clone())
+                .prop_map(fill),
+            (form(&["A == B", "A.hasOnly(B)"]), list.clone(), list).prop_map(fill),
+        ]
+        .boxed(),
+        Of::Int => prop_oneof![
+            (form(&["A + B", "A - B", "A * B", "A / B", "A % B", "-A", "[A, B][1]"]), number.clone(), number)
+                .prop_map(fill),
+            (form(&["size(A)", "A.size()"]), text, list.clone()).prop_map(fill),
+            (form(&["size(A)"]), list, truth).prop_map(fill),
+        ]
+        .boxed(),
+        Of::String => prop_oneof![
+            (form(&["A + B", "A.extract('/' + '{z}')", "A.upperAscii()"]), text.clone(), text.clone())
+                .prop_map(fill),
+            (form(&["string(A)", "(A > 1 ? B : 'c')"]), number, text.clone()).prop_map(fill),
+            (form(&["A.join(B)", "A.join()"]), list, text).prop_map(fill),
+        ]
+        .boxed(),
+        Of::List => prop_oneof![
+            (form(&["A + B", "[A, B][0]"]), list.clone(), list.clone()).prop_map(fill),
+            (form(&["A.map(x, B)", "A.map(x, B, x)", "A.filter(x, B)"]), list.clone(), truth).prop_map(fill),
+            (form(&["A.map(x, string(x) + B)", "A.map(y, B)"]), list, text.clone()).prop_map(fill),
+            (form(&["A.split(B)", "[A, B]", "{A: 1, 'k': 2}.map(x, x)"]), text.clone(), text).prop_map(fill),
+        ]
+        .boxed(),
+    };
+    prop_oneof![1 => leaf, 4 => grown].boxed()
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    Bool,
+    Int,
+    String,
+    List,
+}
+
+fn fill((pattern, a, b): (&'static str, String, String)) -> String {
+    let part = |letter: char| if letter == 'A' { format!("({a})") } else { format!("({b})") };
+    let filled =
+        pattern.chars().map(|letter| if matches!(letter, 'A' | 'B') { part(letter) } else { letter.into() });
+    filled.collect()
+}
+
+/// Expressions of any kind: what fits no type is left to the evaluation.
+fn wild() -> impl Strategy<Value = String> {
     leaf().prop_recursive(6, 60, 3, |inner| {
         let operators = prop::sample::select(vec![
             "==", "!=", "<", "<=", ">", ">=", "in", "+", "-", "*", "/", "%", "&&", "||",
@@ -65,6 +138,10 @@ fn expression() -> impl Strategy<Value = String> {
             1 => inner.prop_map(|a| format!("(!dyn({a}) || -dyn({a}) == 1)")),
         ]
     })
+}
+
+fn expression() -> impl Strategy<Value = String> {
+    prop_oneof![typed(Of::Bool, 4), typed(Of::List, 4), wild()]
 }
 
 /// `x` and `y` are variables of macros; outside of one they are of the environment.
