@@ -9,6 +9,7 @@
 //!                            ├─► role      bound, and asked for
 //!                            ├─► group     referred to
 //!                            ├─► binding   grants something, to somebody, and not too much
+//!                            ├─► reach     on a resource that some call is about
 //!                            ├─► shadow    changes something that another binding does not
 //!                            └─► denial    denies something, to somebody
 //! ```
@@ -21,6 +22,7 @@ mod exposed;
 mod group;
 mod membership;
 mod method;
+mod reach;
 mod role;
 mod shadow;
 mod tree;
@@ -57,6 +59,7 @@ pub fn lint(directory: &Path, catalog: &Catalog, now: SystemTime, report: &mut R
     binding::conditions(&tree, &mut findings);
     binding::public(&tree, &exposed, &mut findings);
     binding::broad(&tree, &exposed, &mut findings);
+    reach::beyond(&tree, catalog, &mut findings);
     shadow::shadowed(&tree, &mut findings);
     denial::fruitless(&tree, &exposed, &mut findings);
     findings.finish();

@@ -10,17 +10,19 @@ use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling, Value};
 use crate::policy::condition::Foresight;
 use crate::policy::deny::{self, Pattern};
+use crate::policy::index::ResourceId;
 use crate::policy::member::ALL_USERS;
 
 /// A deny rule.
 pub(super) struct WrittenDenial {
+    pub(super) resource: ResourceId,
     denied: Vec<WrittenPrincipal>,
     excepted: Vec<WrittenPrincipal>,
     permissions: Vec<WrittenPattern>,
     excepted_permissions: Vec<WrittenPattern>,
     condition: Option<WrittenCondition>,
     /// Where the list of whom it denies begins.
-    principals_span: Span,
+    pub(super) principals_span: Span,
     /// Where the list of what it denies begins.
     permissions_span: Span,
 }
@@ -57,6 +59,7 @@ impl WrittenDenial {
 /// Reads the rules of a deny policy into the tree.
 pub(super) fn read(
     tree: &mut Tree,
+    resource: ResourceId,
     node: &Node,
     conditions: &mut Conditions,
     report: &mut Report,
@@ -72,6 +75,7 @@ pub(super) fn read(
         let excepted_permissions = fields.optional("exception_permissions");
         let condition = fields.optional("denial_condition");
         let denial = WrittenDenial {
+            resource,
             denied: principals(denied, tree, report),
             excepted: excepted.map(|node| principals(node, tree, report)).unwrap_or_default(),
             permissions: patterns(permissions, report),

@@ -298,3 +298,19 @@ fn only_so_many_of_a_kind_are_listed() {
     assert_eq!(last.message, "30 more roles that nobody holds are not listed, of which this is the first");
     assert!(last.span.as_ref().unwrap().place().file.ends_with("roles/20.yaml"));
 }
+
+#[test]
+fn policies_that_no_call_reaches() {
+    let binding = "bindings:\n- {role: roles/reader, members: ['user:a@x.com']}\n";
+    let denial = "rules:\n- denyRule:\n    deniedPrincipals: ['principalSet://goog/public:all']\n    deniedPermissions: \
+                  ['demo.googleapis.com/jobs.*']\n";
+    insta::assert_snapshot!(told(&[
+        ("allow/projects/p/jobs/j.yaml", binding),
+        ("allow/projects/q.yaml", &binding.replace("a@x", "q@x")),
+        ("allow/projects/p/jobs/j/steps/s.yaml", &binding.replace("a@x", "b@x")),
+        ("allow/projects/p/locations/eu.yaml", &binding.replace("a@x", "c@x")),
+        ("allow/shelves/s.yaml", &binding.replace("a@x", "d@x")),
+        ("deny/projects/p/job/j/freeze.yaml", denial),
+        ("deny/folders/1/freeze.yaml", denial),
+    ]));
+}

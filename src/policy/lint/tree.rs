@@ -94,7 +94,9 @@ impl Tree {
         }
         for file in tree::files(directory, "deny", report) {
             if let Some(node) = document::read(&file.path, report) {
-                denial::read(&mut tree, &node, &mut conditions, report);
+                let resource = file.stem.rsplit_once('/').map_or("", |(resource, _)| resource);
+                let resource = tree.resource_names.intern(resource);
+                denial::read(&mut tree, resource, &node, &mut conditions, report);
             }
         }
         // Groups are known in full only now.
