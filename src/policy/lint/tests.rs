@@ -1,3 +1,5 @@
+mod soundness;
+
 use std::fs;
 use std::time::{Duration, SystemTime};
 
