@@ -29,6 +29,7 @@ mod environment;
 mod evaluate;
 mod fault;
 mod function;
+mod horizon;
 mod instant;
 mod json;
 mod lexer;
@@ -92,6 +93,12 @@ impl Program {
     /// How many `&&`, `||` and `!` it holds.
     pub fn logic_operators(&self) -> usize {
         self.logic_operators
+    }
+
+    /// The last moment at which it can be true, where comparisons with the time say so. `clock` is the slot of the
+    /// variable that holds the time.
+    pub fn horizon(&self, clock: usize) -> Option<Timestamp> {
+        horizon::horizon(&self.checked.root, clock)
     }
 
     /// Its value for one activation.

@@ -124,7 +124,11 @@ pub(crate) fn print_report(report: &Report) {
 
 fn summary(report: &Report) -> String {
     let counted = |severity, one: &str| counted(report.count(severity), one);
-    format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"))
+    let summary = format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"));
+    match report.count(Severity::Note) {
+        0 => summary,
+        _ => format!("{summary}, {}", counted(Severity::Note, "note")),
+    }
 }
 
 /// `1 rule`, `2 rules`.

@@ -4,6 +4,7 @@
 //! roles/          role        ┐
 //! hierarchy.yaml  hierarchy   ├─► allow, deny ─► compile ─► index ┐
 //! groups.yaml     groups      ┘   (with their conditions)         ├─► Policy ─► decide ─► authorize ─► Permit
+//! tags.yaml       tags ───────────────────────────────────────────┤
 //! boundaries/     boundary ───────────────────────────────────────┘
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod explain;
 pub mod groups;
 pub mod hierarchy;
 mod index;
+pub mod lint;
 pub mod member;
 mod names;
 pub mod permit;
@@ -37,6 +39,7 @@ pub mod refusal;
 pub mod resource;
 pub mod role;
 mod rules;
+mod tags;
 mod tree;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
@@ -59,12 +62,14 @@ use self::groups::Groups;
 use self::hierarchy::Hierarchy;
 use self::index::Index;
 use self::role::Roles;
+use self::tags::Tags;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
 pub struct Policy {
     index: Index,
     boundaries: Boundaries,
+    tags: Tags,
     counts: Counts,
 }
 
@@ -96,12 +101,14 @@ impl Policy {
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
-        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
+        let tags = Tags::load(directory, &hierarchy, report);
+        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags };
         let boundaries = Boundaries::load(directory, &hierarchy, report);
         let files = allow::files(directory, report);
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
-        let policy = Self::compile(context, policies, denials, boundaries);
+        let compiled = Self::compile(context, policies, denials, boundaries);
+        let policy = Self { tags, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 
@@ -144,7 +151,7 @@ impl Policy {
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        Self { index, boundaries, counts }
+        Self { index, boundaries, counts, ..Self::default() }
     }
 
     fn index(&self) -> &Index {

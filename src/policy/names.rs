@@ -47,6 +47,11 @@ impl<Of: Copy> Names<Of> {
         self.texts.get(id.index())
     }
 
+    /// Every name with its number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id<Of>, &Arc<str>)> {
+        self.texts.iter().enumerate().map(|(at, text)| (Id::after(at), text))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.texts.len()
     }
