@@ -81,7 +81,7 @@ fn every_part_of_a_deny_rule_is_told() {
             "public:all",
             "",
             every,
-            "    denialCondition: {expression: \"resource.matchTag('1/a', 'b')\"}\n",
+            "    denialCondition: {expression: \"request.path == '/x'\"}\n",
         ),
     ];
     let policy = loaded(&[
