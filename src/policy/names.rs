@@ -46,6 +46,11 @@ impl<Of: Copy> Names<Of> {
         self.texts.get(id.index())
     }
 
+    /// Every name, in the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|text| &**text)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.texts.len()
     }
