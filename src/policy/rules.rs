@@ -44,7 +44,7 @@ impl Policy {
         rules
     }
 
-    /// The identity pools of which some rule, or some group that a rule names, names a group or an attribute. What such
+    /// The identity pools of which some rule names a group or an attribute. What such
     /// a policy says to somebody of the pool cannot be told from their subject alone.
     pub fn mapped_pools(&self) -> BTreeSet<&str> {
         let sets = self.index().members.iter().filter_map(|member| member.strip_prefix("principalSet://"));
@@ -108,8 +108,14 @@ mod tests {
             ("allow/projects/a.yaml", &grants("roles/viewer", &member("a", "group/oncall"))),
             ("allow/projects/b.yaml", &grants("roles/viewer", &member("b", "attribute.team/x"))),
             ("allow/projects/c.yaml", &grants("roles/viewer", &member("c", "*"))),
-            ("allow/projects/d.yaml", &grants("roles/viewer", "group:staff@example.com")),
-            ("groups.yaml", &format!("staff@example.com: ['{}']\n", member("d", "group/staff"))),
+            (
+                "deny/projects/d/some.yaml",
+                &format!(
+                    "rules:\n- denyRule:\n    deniedPrincipals: ['{}']\n    \
+                     deniedPermissions: [demo.googleapis.com/operations.cancel]\n",
+                    member("d", "group/staff"),
+                ),
+            ),
         ]);
         assert_eq!(policy.mapped_pools().into_iter().collect::<Vec<_>>(), [pool("a"), pool("b"), pool("d")]);
     }
