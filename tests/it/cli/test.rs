@@ -221,14 +221,16 @@ fn groups_of_a_pool_come_from_the_claims() {
         "- {{name: in the group, {}, call: '{CANCEL}', expect: allowed}}\n\
          - {{name: in another, {}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
          - {{name: who knows, {subject}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
-         - {{name: nowhere, {subject}, call: 'GET /v9', expect: METHOD_NOT_FOUND}}\n",
+         - {{name: nowhere, {subject}, call: 'GET /v9', expect: METHOD_NOT_FOUND}}\n\
+         - {{name: everybody, principal: 'principal://{pool}s/subject/lea', call: '{CANCEL}', expect: allowed}}\n",
         claims("[oncall]"),
         claims("[others]"),
     ))
     .write(
         DEMO,
         &format!(
-            "bindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['principalSet://{pool}/group/oncall']\n"
+            "bindings:\n- role: organizations/7/roles/operationsCanceller\n  \
+             members: ['principalSet://{pool}/group/oncall', 'principalSet://{pool}s/*']\n"
         ),
     );
     let mapping = "attribute_mapping={google.subject: assertion.sub, google.groups: assertion.groups}";
