@@ -70,17 +70,10 @@ pub struct Caller {
 
 impl Caller {
     /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
-    /// beside the scopes is not known.
+    /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
-        Self {
-            issuer: "assumed".into(),
-            subject: None,
-            principal,
-            sets: Vec::new(),
-            scopes,
-            expires: now,
-            claims: None,
-        }
+        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        Self { issuer: "assumed".into(), subject: None, principal, sets, scopes, expires: now, claims: None }
     }
 }
 

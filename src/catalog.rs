@@ -14,6 +14,7 @@
 mod files;
 mod iam;
 mod method;
+mod named;
 mod resolve;
 mod router;
 mod service;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
+pub use self::named::NotCallable;
 use self::resolve::Definition;
 pub use self::router::{Route, Router, Target, WrittenRoute};
 pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! judge     Request ─► route ─► authenticate ─► admit        what requests go through
-//! judge_as  Request ─► route ──────────────────► admit        as if the caller had been authenticated
+//! judge_as  Request ─► route ─► identify ─────► admit        whoever the question says, and nobody has proved
+//! call_as   Call ─────────────► identify ─────► admit        of a call that nobody has sent
 //! admit     Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
@@ -32,6 +33,24 @@ pub struct Trail {
     pub granted: bool,
     /// What conditions asked of the request.
     pub consulted: Consulted,
+    /// The stage that was reached: the one that refused, where one did.
+    pub stage: Stage,
+}
+
+/// The stages, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Which method is called.
+    #[default]
+    Route,
+    /// Who calls it.
+    Authenticate,
+    /// What the token may be used for.
+    Scope,
+    /// Whether policy grants the permission.
+    Policy,
+    /// Whether the method does anything here.
+    Implementation,
 }
 
 /// Decides a request against a snapshot, at a time.
@@ -44,24 +63,40 @@ pub fn judge(
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
-    let caller = authenticate(request, snapshot, &call.method, now)?;
-    admit(call, caller, attributes(request, now), snapshot, trail)
+    judge_as(request, |_| authenticate(request, snapshot, now), snapshot, now, trail)
 }
 
-/// Decides a request as if its credential had proved it to come from `caller`, for questions about a policy.
+/// Decides a request that comes from whomever `identify` names once it is known which method is called. With
+/// [`judge`] that is who the credential proves; a question about policy may say whom it likes.
 ///
 /// # Errors
-/// As [`judge`], but for the credential, which is not looked at.
+/// As [`judge`]; what `identify` refuses is refused.
 pub fn judge_as(
     request: &Request,
-    caller: Option<Arc<Caller>>,
+    identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
-    admit(call, caller, attributes(request, now), snapshot, trail)
+    let call = Arc::new(route(request, snapshot)?);
+    call_as(call, identify, attributes(request, now), snapshot, trail)
+}
+
+/// Decides a call by whomever `identify` names.
+///
+/// # Errors
+/// The first stage that refuses, in the order authenticate, scope, IAM.
+pub fn call_as(
+    call: Arc<Call>,
+    identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
+    attributes: Attributes<'_>,
+    snapshot: &Snapshot,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    trail.stage = Stage::Authenticate;
+    trail.call = Some(call.clone());
+    let caller = identify(&call.method).map_err(|denial| about(&call.method, denial))?;
+    admit(call, caller, attributes, snapshot, trail)
 }
 
 /// Decides a call, once it is known who makes it: scope, then IAM.
@@ -78,16 +113,20 @@ pub fn admit(
     let call = &*trail.call.insert(call);
     trail.caller = caller;
     let caller = trail.caller.as_ref();
+    trail.stage = Stage::Authenticate;
     if caller.is_none() && !call.method.allow_without_credential {
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
+    trail.stage = Stage::Scope;
     require_scope(caller.map(|caller| &**caller), &call.method)?;
+    trail.stage = Stage::Policy;
     let consulted = Cell::default();
     let authorized =
         snapshot.policy.authorize(call, caller, Attributes { consulted: Some(&consulted), ..attributes });
     trail.consulted = consulted.get();
     let permit = authorized?;
     trail.granted = true;
+    trail.stage = Stage::Implementation;
     if call.method.unimplemented {
         return Err(Denial::new(
             Reason::Unimplemented,
@@ -98,7 +137,7 @@ pub fn admit(
 }
 
 /// What conditions may ask of the request.
-fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
+pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
     Attributes {
         path: Some(request.path.as_str()),
         host: Some(request.host.as_str()),
@@ -121,11 +160,10 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
 fn authenticate(
     request: &Request,
     snapshot: &Snapshot,
-    method: &Method,
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    snapshot.authn.authenticate(&authorization, now).map_err(|denial| about(method, denial))
+    snapshot.authn.authenticate(&authorization, now)
 }
 
 /// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).

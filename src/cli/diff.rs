@@ -95,7 +95,7 @@ fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
     }
     let mut tree = |directory: &Path| {
         let snapshot = load_tree(directory, config.as_ref(), report);
-        snapshot.map(|snapshot| Tree { snapshot, configured: config.is_some() })
+        snapshot.map(|snapshot| Tree::new(snapshot, config.is_some()))
     };
     // Both, so that every mistake in either is told in one run.
     let (old, new) = (tree(&args.old), tree(&args.new));

@@ -47,7 +47,7 @@ impl<Of: Copy> Names<Of> {
         self.texts.get(id.index())
     }
 
-    /// Every name with its number.
+    /// Every name with its number, in the order in which they came.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Id<Of>, &Arc<str>)> {
         self.texts.iter().enumerate().map(|(at, text)| (Id::after(at), text))
     }

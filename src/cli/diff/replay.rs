@@ -1,6 +1,7 @@
 //! What a policy tree says to a request of the log. The gate decides ([`crate::gate::admit`]); here it is seen to that
 //! nothing is taken for an answer which hangs on what the log does not have.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::line::{Line, Recorded};
@@ -17,7 +18,9 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) snapshot: Snapshot,
-    pub(super) configured: bool,
+    configured: bool,
+    /// See [`crate::policy::Policy::mapped_pools`].
+    mapped_pools: HashSet<String>,
 }
 
 /// What a tree says.
@@ -40,6 +43,8 @@ pub(super) enum Doubt {
     Scopes,
     /// What the token says.
     Claims,
+    /// Which groups and attributes the issuer gives the caller.
+    Sets,
     /// Where it came from, or what was asked of which host.
     Request,
     /// On which hosts the services are.
@@ -57,6 +62,9 @@ impl Doubt {
             }
             Self::Scopes => "the log does not have the token's scopes, and the trees do not ask for the same",
             Self::Claims => "conditions ask for `request.auth.claims`, which the log does not have",
+            Self::Sets => {
+                "rules ask for groups or attributes of the caller's pool, which the log does not have"
+            }
             Self::Request => "the line lacks the address, host, path or method that the answer hangs on",
             Self::Host => "no service of the trees has this host by itself; `--config` says who has it",
             Self::Refusal => "the refusal does not tell what policy would have said",
@@ -69,6 +77,7 @@ impl Doubt {
             Self::Caller => "caller",
             Self::Scopes => "scopes",
             Self::Claims => "claims",
+            Self::Sets => "sets",
             Self::Request => "request",
             Self::Host => "host",
             Self::Refusal => "refusal",
@@ -99,6 +108,12 @@ impl Replay {
 }
 
 impl Tree {
+    /// A tree that was loaded, `configured` as an operator says or by itself.
+    pub(super) fn new(snapshot: Snapshot, configured: bool) -> Self {
+        let mapped_pools = snapshot.policy.mapped_pools().into_iter().map(str::to_owned).collect();
+        Self { snapshot, configured, mapped_pools }
+    }
+
     /// The call that the tree takes a line for, or the answer that there is none.
     pub(super) fn route(&self, line: &Line) -> Result<Arc<Call>, Replay> {
         let (Some(http_method), Some(host), Some(path)) = (&line.http_method, &line.host, &line.path) else {
@@ -137,8 +152,13 @@ impl Tree {
                 let scopes = scopes.iter().cloned().collect();
                 let caller = Caller::assumed(principal.clone(), scopes, line.time);
                 let replay = self.admit(line, call, Some(Arc::new(caller)));
+                let mapped = principal.pool().is_some_and(|pool| self.mapped_pools.contains(pool));
                 match (&replay.answer, held) {
                     (Answer::Allowed(_), Held::Unclear) => Replay::unknown(replay.call, Doubt::Scopes),
+                    (Answer::Allowed(_), _) if mapped => Replay::unknown(replay.call, Doubt::Sets),
+                    (Answer::Refused { reason: Reason::PermissionDenied, .. }, _) if mapped => {
+                        Replay::unknown(replay.call, Doubt::Sets)
+                    }
                     // Who is refused with every scope is refused without.
                     _ => replay,
                 }

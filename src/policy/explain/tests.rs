@@ -77,12 +77,7 @@ fn every_part_of_a_deny_rule_is_told() {
         rule("public:all", oncall, every, ""),
         rule("public:all", "", "demo.googleapis.com/operations.get", ""),
         rule("public:all", "", every, but),
-        rule(
-            "public:all",
-            "",
-            every,
-            "    denialCondition: {expression: \"request.path == '/x'\"}\n",
-        ),
+        rule("public:all", "", every, "    denialCondition: {expression: \"request.path == '/x'\"}\n"),
     ];
     let policy = loaded(&[
         ("groups.yaml", "oncall@example.com: [user:ana@example.com]\n"),

@@ -207,6 +207,28 @@ async fn time_and_place_are_those_of_the_line() {
     }
 }
 
+/// Everybody of a pool is known by their subject; who is in its groups the log does not say.
+#[tokio::test]
+async fn groups_of_a_pool_are_not_in_the_log() {
+    let log = log_of(vec![by("bob@example.com", "POST", COMPANION, CANCEL)]).await;
+    let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
+    let log = log.replace("user:bob@example.com", &format!("principal://{pool}/subject/bob"));
+    for (set, counts) in [
+        ("*", "1 gained, 0 revoked, 0 unchanged, 0 cannot"),
+        ("group/oncall", "0 gained, 0 revoked, 0 unchanged, 1 cannot"),
+        ("attribute.team/x", "0 gained, 0 revoked, 0 unchanged, 1 cannot"),
+    ] {
+        let workspace = workspace(&log).write(
+            "new/allow/folders/42.yaml",
+            &format!(
+                "bindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['principalSet://{pool}/{set}']\n"
+            ),
+        );
+        let outcome = diff(&workspace, &[]);
+        assert!(outcome.stdout.contains(counts), "{set}: {}", outcome.text());
+    }
+}
+
 #[tokio::test]
 async fn a_log_is_read_from_standard_input_too() {
     let log = log_of(vec![by("ana@example.com", "POST", COMPANION, CANCEL)]).await;
