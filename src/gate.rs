@@ -5,9 +5,10 @@
 //! about resources or policy (DESIGN, section 5, "Order").
 //!
 //! ```text
-//! judge     Request ─► route ─► authenticate ─► admit        what requests go through
-//! judge_as  Request ─► route ──────────────────► admit        as if the caller had been authenticated
-//! admit     Call, Caller ─► scope ─► IAM ─► Permit
+//! judge           Request ─► route ─► authenticate ─► admit   what requests go through
+//! judge_answered  Request ─► route ─► the answer ───► admit   once an issuer was asked about the token
+//! judge_as        Request ─► route ─────────────────► admit   as if the caller had been authenticated
+//! admit           Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
 use std::sync::Arc;
@@ -44,6 +45,22 @@ pub fn judge(
     let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
     let caller = authenticate(request, snapshot, &call.method, now)?;
     admit(call, caller, attributes(request, now), snapshot, trail)
+}
+
+/// Decides a request whose credential is an opaque token, by what its issuer has answered about it.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_answered(
+    request: &Request,
+    answer: Result<Arc<Caller>, Denial>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
+    let caller = answer.map_err(|denial| about(&call.method, denial))?;
+    admit(call, Some(caller), attributes(request, now), snapshot, trail)
 }
 
 /// Decides a request as if its credential had proved it to come from `caller`, for questions about a policy.
