@@ -6,7 +6,7 @@
 //!                                         Caller ◄─ principal, scopes ◄─ typ, times, audience ◄─ claims
 //! ```
 //!
-//! A token that is no JWT goes another way to the same claims: its issuer is asked ([`opaque`]).
+//! A token that is no JWT goes another way to the same claims: its issuer is asked (`opaque`).
 //!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
