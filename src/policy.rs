@@ -21,11 +21,13 @@ use crate::diagnostic::{Place, Report, Severity};
 
 pub mod allow;
 pub mod attributes;
+mod background;
 mod boundary;
 mod compile;
 mod condition;
 pub mod decide;
 pub mod deny;
+pub mod explain;
 pub mod groups;
 pub mod hierarchy;
 mod index;
@@ -39,8 +41,8 @@ mod rules;
 mod tree;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
-pub use self::boundary::OutOfBounds;
-pub use self::condition::Outcome;
+pub use self::boundary::{Applies, OutOfBounds};
+pub use self::condition::{Outcome, Read};
 pub use self::decide::Subject;
 pub use self::permit::{Grant, Permit};
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
@@ -48,6 +50,7 @@ pub use self::resource::ResourceName;
 pub use self::rules::{RuleKind, WrittenRule};
 
 use self::allow::{AllowPolicy, Context};
+use self::background::Background;
 use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::deny::DenyPolicy;
@@ -61,6 +64,7 @@ use self::role::Roles;
 pub struct Policy {
     index: Index,
     boundaries: Boundaries,
+    background: Background,
     counts: Counts,
 }
 
@@ -97,7 +101,8 @@ impl Policy {
         let files = allow::files(directory, report);
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
-        let policy = Self::compile(context, policies, denials, boundaries);
+        let compiled = Self::compile(context, policies, denials, boundaries);
+        let policy = Self { background: Background::of(context, known_permissions), ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 
@@ -140,7 +145,7 @@ impl Policy {
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        Self { index, boundaries, counts }
+        Self { index, boundaries, counts, ..Self::default() }
     }
 
     fn index(&self) -> &Index {

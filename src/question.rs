@@ -267,7 +267,7 @@ impl Mistake {
                 "write it as the path does, without the service: `projects/demo/locations/…`".to_owned()
             }
             Self::NoIssuer => {
-                "name one with `--config`, or say who it is by `principal` instead".to_owned()
+                "name one with `--config`, or say who calls by a principal instead of claims".to_owned()
             }
         }
     }

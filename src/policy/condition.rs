@@ -40,6 +40,15 @@ pub enum Outcome {
     Unknown(String),
 }
 
+/// An attribute that a condition reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// How conditions write it.
+    pub name: &'static str,
+    /// The value, as conditions write it; `None` where it is not known.
+    pub value: Option<String>,
+}
+
 /// What a condition is asked about.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -155,6 +164,43 @@ impl Condition {
             Ok(Value::Bool(false)) => Outcome::Fails,
             Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
             Err(failure) => Outcome::Unknown(failure.to_string()),
+        }
+    }
+}
+
+impl Condition {
+    /// What it reads, with the values that it sees.
+    pub(super) fn reads(&self, asked: Asked<'_>) -> Vec<Read> {
+        let read = |variable: &Variable| Read { name: variable.name(), value: asked.shown(*variable, self) };
+        self.program.variables().filter_map(|slot| Variable::ALL.get(slot)).map(read).collect()
+    }
+}
+
+impl Asked<'_> {
+    /// The value of an attribute for people who look why a condition came out as it did.
+    fn shown(&self, variable: Variable, condition: &Condition) -> Option<String> {
+        let attributes = self.attributes;
+        let quoted = |text: &str| format!("{text:?}");
+        match variable {
+            Variable::ResourceName => Some(quoted(self.resource)),
+            Variable::ResourceService => attributes.service.map(quoted),
+            Variable::ResourceType => attributes.resource_type.map(quoted),
+            Variable::RequestTime => {
+                let time = jiff::Timestamp::try_from(attributes.time).ok()?;
+                Some(format!("timestamp(\"{time}\")"))
+            }
+            Variable::RequestPath => attributes.path.map(quoted),
+            Variable::RequestHost => attributes.host.map(quoted),
+            Variable::RequestMethod => attributes.method.map(quoted),
+            Variable::RequestPrincipal => self.principal.map(|principal| quoted(principal.as_str())),
+            // Those that it may ask for: what else a token says concerns nobody.
+            Variable::RequestClaims => attributes.claims.map(|claims| {
+                let named = claims.iter().filter(|(name, _)| condition.expression.contains(name.as_str()));
+                let named = named.map(|(name, value)| format!("{name:?}: {value}"));
+                format!("{{{}}}", named.collect::<Vec<_>>().join(", "))
+            }),
+            Variable::OriginIp => attributes.origin.map(|ip| quoted(&ip.to_string())),
+            Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The naive evaluator, written straight from DESIGN, section 5, "IAM", over the model the trees are printed from.
 //! It shares no code with the engine: where the two disagree, one of them does not say what the design says.
 
+mod explained;
 mod worlds;
 
 use std::cell::Cell;

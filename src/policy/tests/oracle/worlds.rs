@@ -271,7 +271,8 @@ impl World {
             .collect();
         let boundaries = Boundaries::read(&boundaries, &hierarchy, &mut report);
         assert!(!report.is_fatal(), "{}", report.render(false));
-        Policy::compile(context, policies.into_iter(), denials, boundaries)
+        let compiled = Policy::compile(context, policies.into_iter(), denials, boundaries);
+        Policy { background: Background::of(context, &[]), ..compiled }
     }
 
     fn hierarchy_text(&self) -> String {
