@@ -39,6 +39,7 @@ pub mod resource;
 pub mod role;
 mod rules;
 mod tree;
+pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};

@@ -64,6 +64,22 @@ impl Background {
         self.naming.get(member).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// The permissions that methods ask for and some role holds.
+    pub(super) fn permissions(&self) -> impl Iterator<Item = &str> {
+        self.holding.keys().map(|permission| &**permission)
+    }
+
+    /// The members of each group that has some.
+    pub(super) fn members(&self) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
+        let mut members: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+        for (member, groups) in &self.naming {
+            for group in groups {
+                members.entry(group.clone()).or_default().push(member.clone());
+            }
+        }
+        members
+    }
+
     /// The groups that lie between a member and a group that it is in, nearest to the member first; one of the shortest
     /// ways. `None` where it is not in it.
     pub(super) fn way(&self, member: &str, group: &str) -> Option<Vec<Arc<str>>> {

@@ -238,7 +238,9 @@ impl<'i> Identity<'i> {
     fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
         let index = policy.index();
         let Some(principal) = subject.principal else {
-            return Self { principal: None, groups: &[], sets: &[], rest: [None, None, index.all_users()] };
+            // Who has no name is in no set, either; `who_can` asks about whoever is in one.
+            let rest = [None, None, index.all_users()];
+            return Self { principal: None, groups: &[], sets: subject.sets, rest };
         };
         let member = index.member(principal.as_str());
         // `domain:` stands for the users of a Workspace domain; a service account belongs to a project.
