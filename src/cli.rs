@@ -5,11 +5,13 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod run;
 pub mod test;
 pub mod token;
 mod tree;
 pub mod version;
+pub mod who_can;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ use crate::diagnostic::{Report, Severity};
 
 /// Invalid input.
 pub const INVALID: u8 = 3;
+/// The call is denied.
+pub const DENIED: u8 = 2;
 /// Something failed.
 pub const FAILED: u8 = 1;
 
@@ -41,6 +45,10 @@ enum Command {
     Check(check::Args),
     /// Run the decision tests of a policy tree
     Test(test::Args),
+    /// Explain why a call is allowed or denied, and what would turn the answer
+    Explain(explain::Args),
+    /// List who holds a permission on a resource, and by what
+    WhoCan(who_can::Args),
     /// Mint a token for development from a local key
     Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
@@ -86,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::WhoCan(args) => who_can::run(&args),
         Command::Token(args) => token::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),

@@ -8,6 +8,8 @@
 //! Whoever asks may say who calls: such a caller is assumed, nobody has proved to be them. So nothing on the way of a
 //! request comes by here, and no answer is acted on. A test asserts it.
 
+pub mod written;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -154,9 +156,7 @@ impl Question {
         match &self.who {
             // It is in the request, as a client would send it.
             Who::Token(_) => gate::judge(request, snapshot, self.time, trail),
-            _ => {
-                gate::judge_as(request, |method| self.caller(method, snapshot), snapshot, self.time, trail)
-            }
+            _ => gate::judge_as(request, |method| self.caller(method, snapshot), snapshot, self.time, trail),
         }
     }
 
@@ -176,9 +176,7 @@ impl Question {
                 let scopes = if keep { caller.scopes.clone() } else { scopes() };
                 Ok(Some(Arc::new(Caller { scopes, ..caller })))
             }
-            Who::Token(token) => {
-                snapshot.authn.authenticate(&[token.authorization().as_bytes()], self.time)
-            }
+            Who::Token(token) => snapshot.authn.authenticate(&[token.authorization().as_bytes()], self.time),
         }
     }
 
@@ -242,12 +240,7 @@ fn meant_host(
     })
 }
 
-fn named_call(
-    method: &str,
-    resource: &str,
-    host: Option<&str>,
-    catalog: &Catalog,
-) -> Result<Call, Mistake> {
+fn named_call(method: &str, resource: &str, host: Option<&str>, catalog: &Catalog) -> Result<Call, Mistake> {
     if resource.starts_with('/') || resource.ends_with('/') || resource.split('/').any(str::is_empty) {
         return Err(Mistake::NotAResource { resource: resource.to_owned() });
     }

@@ -20,9 +20,8 @@ impl Catalog {
 
     /// The exposed routes of a host that are nearest to a path; none where nothing is like it.
     pub fn nearest_routes(&self, host: &str, path: &Path) -> Vec<&Route> {
-        let on_host = |route: &&Arc<Route>| {
-            route.service.hosts.iter().any(|known| known == host || known == "*")
-        };
+        let on_host =
+            |route: &&Arc<Route>| route.service.hosts.iter().any(|known| known == host || known == "*");
         let ranked: Vec<(usize, &Route)> = self
             .open
             .iter()

@@ -34,9 +34,10 @@ fn access_tuple(explained: &Explained) -> Option<Value> {
     let trail = &explained.answer.trail;
     let call = trail.call.as_ref()?;
     let permission = explained.permission()?;
-    let principal = trail.caller.as_ref().map(|caller| {
-        caller.principal.email().unwrap_or_else(|| caller.principal.as_str()).to_owned()
-    });
+    let principal = trail
+        .caller
+        .as_ref()
+        .map(|caller| caller.principal.email().unwrap_or_else(|| caller.principal.as_str()).to_owned());
     Some(json!({
         "principal": principal,
         "fullResourceName": full_name(&call.method.service.name, call.resource()),

@@ -161,11 +161,7 @@ impl Teller<'_> {
             (_, Some(_)) => [State::Passed, State::Passed, State::Refused],
         };
         let [boundaries, deny, allow] = states;
-        [
-            self.boundaries(policy, boundaries),
-            self.deny(policy, deny),
-            self.allow(policy, allow),
-        ]
+        [self.boundaries(policy, boundaries), self.deny(policy, deny), self.allow(policy, allow)]
     }
 
     fn boundaries(&self, policy: &Explanation, state: State) -> Told {
@@ -185,9 +181,7 @@ impl Teller<'_> {
     fn deny(&self, policy: &Explanation, state: State) -> Told {
         let denying = policy.denying().next();
         let (says, rule) = match denying {
-            Some((resource, rule)) => {
-                (format!("a rule on {resource} denies it"), Some(rule.place.clone()))
-            }
+            Some((resource, rule)) => (format!("a rule on {resource} denies it"), Some(rule.place.clone())),
             None if policy.rules.is_empty() => ("there is no deny rule on the chain".to_owned(), None),
             None => ("no rule denies it".to_owned(), None),
         };

@@ -165,10 +165,7 @@ impl Page {
         }
         self.put("      principal   ", &members(&rule.matched, rule.other_count));
         if !rule.excepted.is_empty() {
-            self.put(
-                "      excepted    ",
-                &format!("the caller, as {}", names(&rule.excepted)),
-            );
+            self.put("      excepted    ", &format!("the caller, as {}", names(&rule.excepted)));
         } else if rule.other_excepted_count > 0 {
             self.put("      excepted    ", &format!("{}, not the caller", others(rule.other_excepted_count)));
         }

@@ -63,8 +63,19 @@ const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
 const CATALOG_IN_HTTP: &str = "src/http/body.rs";
 
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
-const PURE: &[&str] =
-    &["http", "catalog", "policy", "gate", "question", "cel", "reason", "principal", "json", "document", "diagnostic"];
+const PURE: &[&str] = &[
+    "http",
+    "catalog",
+    "policy",
+    "gate",
+    "question",
+    "cel",
+    "reason",
+    "principal",
+    "json",
+    "document",
+    "diagnostic",
+];
 
 const IMPURE: &[&str] =
     &["pingora", "tokio", "reqwest", "axum", "SystemTime::now", "Instant::now", "clock::now"];

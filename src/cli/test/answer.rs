@@ -169,16 +169,12 @@ impl Case {
             Who::Claims(claims, _) => question::Who::Claims(claims.clone()),
         };
         let what = match &self.call {
-            Asked::Request { http_method, target, host, .. } => What::Request {
-                http_method: http_method.clone(),
-                target: target.clone(),
-                host: host.clone(),
-            },
-            Asked::Method { method, resource, host, .. } => What::Method {
-                method: method.clone(),
-                resource: resource.clone(),
-                host: host.clone(),
-            },
+            Asked::Request { http_method, target, host, .. } => {
+                What::Request { http_method: http_method.clone(), target: target.clone(), host: host.clone() }
+            }
+            Asked::Method { method, resource, host, .. } => {
+                What::Method { method: method.clone(), resource: resource.clone(), host: host.clone() }
+            }
         };
         Question {
             who,

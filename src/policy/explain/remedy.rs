@@ -117,7 +117,9 @@ fn unbind(resource: &Arc<str>, binding: &ExplainedBinding) -> Step {
         member: member.clone(),
         resource: resource.clone(),
     };
-    Step { alternatives: binding.matched.first().map(|matched| remedy(&matched.member)).into_iter().collect() }
+    Step {
+        alternatives: binding.matched.first().map(|matched| remedy(&matched.member)).into_iter().collect(),
+    }
 }
 
 /// Of the boundaries that are certain to apply, one has to list the resource; where none is, each that may.
@@ -157,10 +159,8 @@ fn grant(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> St
     let mut alternatives: Vec<Remedy> = Vec::new();
     for binding in bindings().filter(|binding| binding.would_grant()).take(MOST) {
         if let Some(condition) = &binding.condition {
-            alternatives.push(Remedy::MeetCondition {
-                binding: binding.place.clone(),
-                condition: condition.clone(),
-            });
+            alternatives
+                .push(Remedy::MeetCondition { binding: binding.place.clone(), condition: condition.clone() });
         }
     }
     let held = bindings().filter(|binding| {

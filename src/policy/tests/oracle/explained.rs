@@ -74,7 +74,14 @@ fn an_explanation_comes_to_what_was_decided() {
                     let denied = told.denying().next().is_some();
                     let parts = granted && !denied && !told.is_out_of_bounds();
                     prop_assert_eq!(parts, decided.is_ok(), "{:?} {} {}", member, permission, resource);
-                    prop_assert!(names_the_rule(&told), "{:?} {} {}: {:#?}", member, permission, resource, told);
+                    prop_assert!(
+                        names_the_rule(&told),
+                        "{:?} {} {}: {:#?}",
+                        member,
+                        permission,
+                        resource,
+                        told
+                    );
                     prop_assert!(decided.is_err() || !told.steps.is_empty());
                 }
                 let kind = match decide(&policy, subject, permission, resource) {
