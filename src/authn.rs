@@ -70,17 +70,10 @@ pub struct Caller {
 
 impl Caller {
     /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
-    /// beside the scopes is not known.
+    /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
-        Self {
-            issuer: "assumed".into(),
-            subject: None,
-            principal,
-            sets: Vec::new(),
-            scopes,
-            expires: now,
-            claims: None,
-        }
+        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        Self { issuer: "assumed".into(), subject: None, principal, sets, scopes, expires: now, claims: None }
     }
 }
 
@@ -255,13 +248,19 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-fn unknown_issuer(claimed: &str) -> Denial {
-    invalid(format!("no issuer `{}` is configured", shown(claimed)))
+/// Reads a key set and forgets it: the way in for `fuzz/`, and in no build of the product.
+#[cfg(fuzzing)]
+pub fn read_key_set(document: &[u8]) {
+    let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);
 }
 
 /// A token that breaks a rule. The detail says which; the client reads the same in each case.
 fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::TokenInvalid, detail)
+}
+
+fn unknown_issuer(claimed: &str) -> Denial {
+    invalid(format!("no issuer `{}` is configured", shown(claimed)))
 }
 
 /// A stranger's text as a detail may quote it: no control characters, and not much of it.

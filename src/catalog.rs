@@ -41,6 +41,7 @@ use crate::reason::Denial;
 pub struct Catalog {
     methods: Vec<Arc<Method>>,
     unexposed: Vec<Unexposed>,
+    resources: Vec<Box<[Segment]>>,
     router: Router,
     /// Those that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
@@ -142,6 +143,12 @@ impl Catalog {
             });
             self.methods.push(method.clone());
             for (binding, body) in &rpc.bindings {
+                if rpc.permission != PermissionRule::None
+                    && let Some(shape) = binding.template.shape_of(&rpc.resource_field)
+                    && !self.resources.iter().any(|known| **known == *shape)
+                {
+                    self.resources.push(shape.into());
+                }
                 let body_field = match &binding.body {
                     HttpBody::Field(field) => Some(field.clone()),
                     HttpBody::None | HttpBody::Whole => None,
@@ -168,6 +175,11 @@ impl Catalog {
             PermissionRule::None => None,
         };
         self.methods.iter().filter_map(asked).collect()
+    }
+
+    /// The shapes of the names of resources on which exposed methods ask for a permission, each once.
+    pub fn resources(&self) -> impl Iterator<Item = &[Segment]> {
+        self.resources.iter().map(|shape| &**shape)
     }
 
     /// The methods of exposed services that no iam rule exposes.

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod explain;
 pub mod run;
 pub mod test;
@@ -49,6 +50,8 @@ enum Command {
     Explain(explain::Args),
     /// List who holds a permission on a resource, and by what
     WhoCan(who_can::Args),
+    /// Replay an audit log on another policy tree and show what changes
+    Diff(diff::Args),
     /// Mint a token for development from a local key
     Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::WhoCan(args) => who_can::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Token(args) => token::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),
@@ -130,7 +134,11 @@ pub(crate) fn print_report(report: &Report) {
 
 fn summary(report: &Report) -> String {
     let counted = |severity, one: &str| counted(report.count(severity), one);
-    format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"))
+    let summary = format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"));
+    match report.count(Severity::Note) {
+        0 => summary,
+        _ => format!("{summary}, {}", counted(Severity::Note, "note")),
+    }
 }
 
 /// `1 rule`, `2 rules`.

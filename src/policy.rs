@@ -4,6 +4,7 @@
 //! roles/          role        ┐
 //! hierarchy.yaml  hierarchy   ├─► allow, deny ─► compile ─► index ┐
 //! groups.yaml     groups      ┘   (with their conditions)         ├─► Policy ─► decide ─► authorize ─► Permit
+//! tags.yaml       tags ───────────────────────────────────────────┤
 //! boundaries/     boundary ───────────────────────────────────────┘
 //! ```
 //!
@@ -31,6 +32,7 @@ pub mod explain;
 pub mod groups;
 pub mod hierarchy;
 mod index;
+pub mod lint;
 pub mod member;
 mod names;
 pub mod permit;
@@ -38,6 +40,7 @@ pub mod refusal;
 pub mod resource;
 pub mod role;
 mod rules;
+mod tags;
 mod tree;
 pub mod who_can;
 
@@ -59,6 +62,7 @@ use self::groups::Groups;
 use self::hierarchy::Hierarchy;
 use self::index::Index;
 use self::role::Roles;
+use self::tags::Tags;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
@@ -66,6 +70,7 @@ pub struct Policy {
     index: Index,
     boundaries: Boundaries,
     background: Background,
+    tags: Tags,
     counts: Counts,
 }
 
@@ -97,13 +102,15 @@ impl Policy {
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
-        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
+        let tags = Tags::load(directory, &hierarchy, report);
+        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags };
         let boundaries = Boundaries::load(directory, &hierarchy, report);
         let files = allow::files(directory, report);
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
         let compiled = Self::compile(context, policies, denials, boundaries);
-        let policy = Self { background: Background::of(context, known_permissions), ..compiled };
+        let background = Background::of(context, known_permissions);
+        let policy = Self { tags, background, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 

@@ -114,6 +114,11 @@ impl Principal {
         Some(domain_of(email))
     }
 
+    /// The identity pool, for federated identities.
+    pub fn pool(&self) -> Option<&str> {
+        self.0.strip_prefix("principal://")?.split_once("/subject/").map(|(pool, _)| pool)
+    }
+
     /// The email, for users and service accounts.
     pub fn email(&self) -> Option<&str> {
         self.0.strip_prefix("user:").or_else(|| self.0.strip_prefix("serviceAccount:"))
@@ -167,6 +172,8 @@ mod tests {
         ] {
             assert_eq!(Principal::parse(principal.as_str()), Ok(principal));
         }
+        assert_eq!(Principal::subject(pool, "a/subject/b").pool(), Some(pool));
+        assert_eq!(Principal::user("ana@example.com").unwrap().pool(), None);
     }
 
     #[test]

@@ -166,8 +166,9 @@ impl Question {
         match &self.who {
             Who::Anonymous => Ok(None),
             Who::Principal { principal, sets } => {
-                let caller = Caller::assumed(principal.clone(), scopes(), self.time);
-                Ok(Some(Arc::new(Caller { sets: sets.clone(), ..caller })))
+                let mut caller = Caller::assumed(principal.clone(), scopes(), self.time);
+                caller.sets.extend(sets.iter().cloned());
+                Ok(Some(Arc::new(caller)))
             }
             Who::Claims(claims) => {
                 let says_scopes = claims.contains_key("scope") || claims.contains_key("scp");
@@ -259,9 +260,7 @@ impl Mistake {
             Self::NotAResource { .. } => {
                 "write it as the path does, without the service: `projects/demo/locations/…`".to_owned()
             }
-            Self::NoIssuer => {
-                "name one with `--config`, or say who calls by a principal instead of claims".to_owned()
-            }
+            Self::NoIssuer => "name one with `--config`, or say who it is by `principal` instead".to_owned(),
         }
     }
 }

@@ -4,15 +4,13 @@
 //! The header's `jwk`, `jku`, `x5c`, `x5u` and `x5t` are never read. RFC 7515 lets a reader ignore them, and a key,
 //! or a place to find one, that the token itself brings proves nothing.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::jwk::Key;
-use super::shown;
+use super::{invalid, shown};
 use crate::json;
 use crate::reason::{Denial, Reason};
 
@@ -120,10 +118,6 @@ fn text<'m>(header: &'m Map<String, Value>, member: &str) -> Result<Option<&'m s
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(format!("the header's `{member}` is not a string"))),
     }
-}
-
-fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::TokenInvalid, detail)
 }
 
 #[cfg(test)]

@@ -27,6 +27,11 @@ impl ExposureArgs {
     /// there: a policy is often tested far from where it is deployed. What is wrong is in the report.
     pub(super) fn load(&self, directory: Option<&Path>, report: &mut Report) -> Option<Config> {
         let path = self.config.clone()?;
+        if let Some(directory) = directory
+            && !is_there(directory, report)
+        {
+            return None;
+        }
         let mut overrides = Override::from_environment(std::env::vars());
         overrides.extend(self.overrides.iter().cloned());
         overrides.extend(directory.and_then(|directory| in_place(directory, report)));
@@ -61,8 +66,7 @@ fn in_place(directory: &Path, report: &mut Report) -> Option<Override> {
 
 /// Loads a tree with what the configuration exposes of it, or all of it. Nobody is authenticated by it.
 pub(super) fn load_tree(directory: &Path, config: Option<&Config>, report: &mut Report) -> Option<Snapshot> {
-    if !directory.is_dir() {
-        report.file_error(directory, "there is no such directory").help("name a policies directory");
+    if !is_there(directory, report) {
         return None;
     }
     match config {
@@ -79,4 +83,12 @@ pub(super) fn load_tree(directory: &Path, config: Option<&Config>, report: &mut 
             Snapshot::of_tree(directory, &services, report)
         }
     }
+}
+
+fn is_there(directory: &Path, report: &mut Report) -> bool {
+    let there = directory.is_dir();
+    if !there {
+        report.file_error(directory, "there is no such directory").help("name a policies directory");
+    }
+    there
 }

@@ -4,9 +4,13 @@
 //! Compiled and type-checked at load, so that a slip of the pen is told of before it denies or grants. At run time a
 //! condition holds, does not hold, or cannot be evaluated; the last never grants, and a deny rule denies by it.
 
+mod foresight;
+
 use std::sync::{Arc, LazyLock};
 
 use super::attributes::{Attribute, Attributes};
+use super::resource::ResourceName;
+use super::tags::{TagSpelling, Tags};
 use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
@@ -18,6 +22,8 @@ const MAX_LOGIC_OPERATORS: usize = 12;
 /// Units of work that the conditions of one decision may take together; see [`Budget`]. Conditions that people write
 /// take some tens each.
 const DECISION_BUDGET: u64 = 100_000;
+
+pub(super) use self::foresight::{Foresight, TagAsked};
 
 /// A condition, ready to be asked.
 #[derive(Debug)]
@@ -53,7 +59,8 @@ pub struct Read {
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) principal: Option<&'a Principal>,
-    pub(super) resource: &'a str,
+    pub(super) resource: ResourceName<'a>,
+    pub(super) tags: &'a Tags,
     pub(super) attributes: &'a Attributes<'a>,
 }
 
@@ -122,12 +129,13 @@ impl Variable {
 const NEVER_KNOWN: [Variable; 3] =
     [Variable::AccessLevels, Variable::DestinationIp, Variable::DestinationPort];
 
-/// Functions on attributes, in the order of their slots: those of tags come first.
-const TAG_FUNCTIONS: [(&str, usize); 4] = [
-    ("resource.hasTagKey", 1),
-    ("resource.hasTagKeyId", 1),
-    ("resource.matchTag", 2),
-    ("resource.matchTagId", 2),
+/// Functions on attributes, in the order of their slots: those of tags come first. With how they name a tag, and how
+/// many arguments they take.
+const TAG_FUNCTIONS: [(&str, TagSpelling, usize); 4] = [
+    ("resource.hasTagKey", TagSpelling::Named, 1),
+    ("resource.hasTagKeyId", TagSpelling::Identified, 1),
+    ("resource.matchTag", TagSpelling::Named, 2),
+    ("resource.matchTagId", TagSpelling::Identified, 2),
 ];
 
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
@@ -135,7 +143,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     let environment = variables.fold(Environment::new().with_iam_extensions(), |environment, variable| {
         environment.variable(variable.name(), variable.of())
     });
-    let environment = TAG_FUNCTIONS.iter().fold(environment, |environment, (name, parameters)| {
+    let environment = TAG_FUNCTIONS.iter().fold(environment, |environment, (name, _, parameters)| {
         environment.function(name, &vec![Type::String; *parameters], Type::Bool)
     });
     environment.function("api.getAttribute", &[Type::String, Type::Dyn], Type::Dyn)
@@ -143,7 +151,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
 
 impl Condition {
     /// Reads a google.type.Expr.
-    pub(super) fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    pub(super) fn read(node: &Node, tags: &Tags, report: &mut Report) -> Option<Self> {
         let (text, span, title) = read_expression(node, report)?;
         let program = compile(text, &ENVIRONMENT, span, MAX_LOGIC_OPERATORS, report)?;
         let unknown = NEVER_KNOWN
@@ -153,6 +161,13 @@ impl Condition {
             report
                 .warning(span, format!("`{}` is never known here", variable.name()))
                 .help("a condition that needs it never grants, and a deny rule that needs it always denies");
+        }
+        for (function, spelling, _) in program.functions().filter_map(|slot| TAG_FUNCTIONS.get(slot)) {
+            if !tags.are_known(*spelling) {
+                report
+                    .warning(span, format!("what `{function}` asks is never known here: {}", spelling.lack()))
+                    .help(spelling.remedy());
+            }
         }
         Some(Self { expression: text.into(), title: title.map(Arc::from), program })
     }
@@ -182,7 +197,7 @@ impl Asked<'_> {
         let attributes = self.attributes;
         let quoted = |text: &str| format!("{text:?}");
         match variable {
-            Variable::ResourceName => Some(quoted(self.resource)),
+            Variable::ResourceName => Some(quoted(self.resource.as_str())),
             Variable::ResourceService => attributes.service.map(quoted),
             Variable::ResourceType => attributes.resource_type.map(quoted),
             Variable::RequestTime => {
@@ -272,7 +287,7 @@ impl<'v> Activation<'v> for Asked<'v> {
         let attributes = self.attributes;
         let text = |value: Option<&'v str>| value.map(Value::from).ok_or_else(unknown);
         let value = match variable {
-            Variable::ResourceName => Ok(Value::from(self.resource)),
+            Variable::ResourceName => Ok(Value::from(self.resource.as_str())),
             Variable::ResourceService => text(attributes.service),
             Variable::ResourceType => text(attributes.resource_type),
             Variable::RequestTime => {
@@ -296,7 +311,16 @@ impl<'v> Activation<'v> for Asked<'v> {
 
     fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
         match TAG_FUNCTIONS.get(slot) {
-            Some((name, _)) => Err(Failure::Unknown { name: (*name).into() }),
+            Some((name, spelling, _)) if !self.tags.are_known(*spelling) => {
+                Err(Failure::Unknown { name: (*name).into() })
+            }
+            Some(_) => match arguments {
+                [Value::String(key)] => Ok(Value::Bool(self.tags.value(self.resource, key).is_some())),
+                [Value::String(key), Value::String(value)] => {
+                    Ok(Value::Bool(self.tags.value(self.resource, key) == Some(value)))
+                }
+                _ => Err(Failure::Error("a tag is asked for by strings".into())),
+            },
             // `api.getAttribute(key, default)`: no API behind the gate sets any, and then it is the default.
             None => arguments.get(1).cloned().ok_or_else(|| Failure::Error("no default was given".into())),
         }

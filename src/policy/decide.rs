@@ -83,7 +83,7 @@ impl<'q> Inquiry<'q> {
         resource: ResourceName<'q>,
         attributes: &'q Attributes<'q>,
     ) -> Self {
-        let asked = Asked { principal: subject.principal, resource: resource.as_str(), attributes };
+        let asked = Asked { principal: subject.principal, resource, tags: &policy.tags, attributes };
         let identity = Identity::resolve(policy, subject);
         Self { policy, identity, permission, resource, asked, budget: condition::budget(), record: None }
     }

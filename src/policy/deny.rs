@@ -54,8 +54,9 @@ pub struct DenyRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions(Vec<Pattern>);
 
+/// One of [`Permissions`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern {
+pub(super) struct Pattern {
     /// `cloudaicompanion`, of `cloudaicompanion.googleapis.com/operations.cancel`.
     service: Box<str>,
     resource: Option<Box<str>>,
@@ -127,7 +128,8 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
     let excepted = fields.optional("exception_principals");
     let permissions = fields.required("denied_permissions", report);
     let excepted_permissions = fields.optional("exception_permissions");
-    let condition = fields.optional("denial_condition").map(|node| Condition::read(node, report));
+    let condition =
+        fields.optional("denial_condition").map(|node| Condition::read(node, context.tags, report));
     fields.finish(report);
     let rule = DenyRule {
         denied_principals: principals(denied?, context, report),
@@ -175,7 +177,12 @@ fn exceptions(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
 
 /// A principal in the spelling of IAM v2 (<https://cloud.google.com/iam/docs/principal-identifiers#v2>), as the
 /// canonical identifier that callers are compared with; `None` for a deleted one, which is nobody.
-fn principal(text: &str, span: &Span, context: Context<'_>, report: &mut Report) -> Option<String> {
+pub(super) fn principal(
+    text: &str,
+    span: &Span,
+    context: Context<'_>,
+    report: &mut Report,
+) -> Option<String> {
     const GROUP: &str = "principalSet://goog/group/";
     let canonical = |parsed: Result<Principal, _>, report: &mut Report| match parsed {
         Ok(principal) => Some(principal.as_str().to_owned()),
@@ -304,7 +311,7 @@ impl fmt::Display for Pattern {
 impl Pattern {
     /// `FQDN/resource.verb`. The service of a permission is the FQDN without `.googleapis.com`; that of the resource
     /// manager is the exception (<https://cloud.google.com/iam/docs/deny-permissions-support>).
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, rest) = text.split_once('/')?;
         let service = match host.strip_suffix(".googleapis.com")? {
             "cloudresourcemanager" => "resourcemanager",
@@ -324,7 +331,8 @@ impl Pattern {
         Some(Self { service: service.into(), resource: part(resource)?, verb: part(verb)? })
     }
 
-    fn matches(&self, permission: &str) -> bool {
+    /// Whether a permission is meant.
+    pub(super) fn matches(&self, permission: &str) -> bool {
         let Some((service, rest)) = permission.split_once('.') else { return false };
         let Some((resource, verb)) = rest.split_once('.') else { return false };
         let fits =

@@ -88,6 +88,11 @@ impl Groups {
         self.by_name.iter().map(|(name, group)| (name.as_str(), group.members.as_slice()))
     }
 
+    /// Where a group's entry begins.
+    pub(super) fn span(&self, name: &str) -> Option<&Span> {
+        self.by_name.get(name).map(|group| &group.span)
+    }
+
     /// A group that is named somewhere and has no entry is empty, which is seldom meant.
     pub(super) fn warn_of_missing(&self, name: &str, span: &Span, report: &mut Report) {
         if self.contains(name) {

@@ -13,8 +13,9 @@
 //! Names are numbers here, and places are a file's number and a line, so that a binding costs tens of bytes beside
 //! its names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::condition::Condition;
 use super::deny::Permissions;

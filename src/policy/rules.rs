@@ -1,4 +1,5 @@
-//! Every rule of a policy that can decide a call, by its place: what a set of tests is measured against.
+//! What rules a policy has, for those who ask it questions: every one that can decide a call, by its place, which is
+//! what a set of tests is measured against; and whose groups and attributes they name.
 
 use std::collections::BTreeSet;
 
@@ -41,6 +42,16 @@ impl Policy {
         rules.sort_by(|left, right| left.key().cmp(&right.key()));
         rules.dedup();
         rules
+    }
+
+    /// The identity pools of which some rule names a group or an attribute. What such
+    /// a policy says to somebody of the pool cannot be told from their subject alone.
+    pub fn mapped_pools(&self) -> BTreeSet<&str> {
+        let sets =
+            self.index().members.iter().filter_map(|(_, member)| member.strip_prefix("principalSet://"));
+        sets.filter_map(|set| set.split_once("/group/").or_else(|| set.split_once("/attribute.")))
+            .map(|(pool, _)| pool)
+            .collect()
     }
 }
 
@@ -88,6 +99,26 @@ mod tests {
                 "DenyRule demo/never.yaml:2"
             ]
         );
+    }
+
+    #[test]
+    fn pools_are_mapped_where_a_rule_names_a_group_or_an_attribute() {
+        let pool = |name: &str| format!("iam.googleapis.com/locations/global/workforcePools/{name}");
+        let member = |name: &str, rest: &str| format!("principalSet://{}/{rest}", pool(name));
+        let policy = loaded(&[
+            ("allow/projects/a.yaml", &grants("roles/viewer", &member("a", "group/oncall"))),
+            ("allow/projects/b.yaml", &grants("roles/viewer", &member("b", "attribute.team/x"))),
+            ("allow/projects/c.yaml", &grants("roles/viewer", &member("c", "*"))),
+            (
+                "deny/projects/d/some.yaml",
+                &format!(
+                    "rules:\n- denyRule:\n    deniedPrincipals: ['{}']\n    \
+                     deniedPermissions: [demo.googleapis.com/operations.cancel]\n",
+                    member("d", "group/staff"),
+                ),
+            ),
+        ]);
+        assert_eq!(policy.mapped_pools().into_iter().collect::<Vec<_>>(), [pool("a"), pool("b"), pool("d")]);
     }
 
     #[test]

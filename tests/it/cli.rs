@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod diff;
 mod run;
 mod test;
 mod token;
@@ -135,6 +136,7 @@ fn every_command_has_its_help() {
             &["run", "--help"],
             &["check", "--help"],
             &["test", "--help"],
+            &["diff", "--help"],
             &["token", "--help"],
             &["demo", "--help"],
             &["version", "--help"],

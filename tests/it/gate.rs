@@ -9,3 +9,4 @@ mod permissions;
 mod requests;
 mod row;
 mod seed;
+mod tags;

@@ -12,6 +12,7 @@
 )]
 
 mod bodies;
+mod cel;
 mod cli;
 mod connection;
 mod curl;

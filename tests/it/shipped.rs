@@ -205,3 +205,19 @@ async fn the_shipped_policies_grant_what_they_say() {
     }
     assert_eq!(granted, GRANTED);
 }
+
+/// The tree's own tests pass, wherever it is served, and every binding decides one of them.
+#[test]
+fn the_shipped_tests_exercise_every_rule() {
+    for arguments in
+        [["policies"].as_slice(), &["--config", "config/opgate.yaml"], &["--config", "config/demo.yaml"]]
+    {
+        let run = harness::opgate().args(["test", "--output", "json"]).args(arguments).output().unwrap();
+        let results: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert!(run.status.success(), "{results:#}");
+        let coverage = &results["coverage"];
+        assert_eq!(coverage["neverExercised"], serde_json::json!([]), "{arguments:?}");
+        assert!(coverage["bindings"]["total"].as_u64().unwrap() >= 4, "{coverage:#}");
+        assert_eq!(results["diagnostics"], serde_json::json!([]), "{arguments:?}");
+    }
+}

@@ -25,13 +25,23 @@ pub(super) struct Answer {
     /// The rule that decided, where one did.
     pub(super) rule: Option<Place>,
     pub(super) consulted: Consulted,
+    /// Whether rules name groups or attributes of the caller's pool that the test does not say.
+    lacks_sets: bool,
 }
 
 /// Asks the gate. What cannot be asked is in the report.
 pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mut Report) -> Option<Answer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
-        Ok(question::Answer { decided, trail, .. }) => Some(Answer::of(decided, trail.consulted)),
+        Ok(question::Answer { decided, trail, .. }) => {
+            let lacks_sets = match &case.who {
+                Who::Principal(principal) => {
+                    principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
+                }
+                Who::Anonymous | Who::Claims(..) => false,
+            };
+            Some(Answer::of(decided, trail.consulted, lacks_sets))
+        }
         Err(mistake) => {
             let help = mistake.help(|host| format!("`host: {host}`"));
             let span = match (&mistake, &case.who) {
@@ -46,7 +56,7 @@ pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mu
 }
 
 impl Answer {
-    fn of(decided: Result<Permit, Denial>, consulted: Consulted) -> Self {
+    fn of(decided: Result<Permit, Denial>, consulted: Consulted, lacks_sets: bool) -> Self {
         match decided {
             Ok(permit) => {
                 let (because, rule) = match permit.grant() {
@@ -56,13 +66,15 @@ impl Answer {
                         (format!("the method asks for no permission ({place})"), place.clone())
                     }
                 };
-                Self { decision: Expected::Allowed, because, rule: Some(rule), consulted }
+                Self { decision: Expected::Allowed, because, rule: Some(rule), consulted, lacks_sets }
             }
             Err(denial) => Self {
                 decision: Expected::Refused(denial.reason()),
                 because: denial.detail().to_owned(),
                 rule: denial.deciding_rule().cloned(),
                 consulted,
+                // What refuses before policy does not ask who is in which set.
+                lacks_sets: lacks_sets && denial.reason() == Reason::PermissionDenied,
             },
         }
     }
@@ -84,6 +96,14 @@ impl Answer {
             report
                 .warning(&case.span, "the answer depends on the time, and the test does not say which")
                 .help("it was asked as of now, and may come out otherwise tomorrow: add `time: 2026-03-01T12:00:00Z`");
+        }
+        if self.lacks_sets {
+            let message =
+                "rules ask for groups or attributes of the caller's pool, which the test does not say";
+            report.warning(&case.span, message).help(
+                "write `claims: {iss: …, sub: …}` instead of `principal`, and the issuer's mapping takes them from \
+                 there",
+            );
         }
         for attribute in self.consulted.missing() {
             let help = match attribute {

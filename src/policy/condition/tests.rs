@@ -93,7 +93,12 @@ fn what_is_not_known_never_grants() {
             let span = Span { source: crate::diagnostic::Source::new("c", ""), range: 0..0 };
             let program = compile(&expression, &ENVIRONMENT, &span, 12, &mut report).unwrap();
             let condition = Condition { expression: "".into(), title: None, program };
-            let asked = Asked { principal: None, resource: OPERATION, attributes: &nothing };
+            let asked = Asked {
+                principal: None,
+                resource: ResourceName::new(OPERATION),
+                tags: &Tags::default(),
+                attributes: &nothing,
+            };
             let outcome = condition.outcome(asked, &mut budget());
             assert!(matches!(outcome, Outcome::Unknown(_)), "{expression}: {outcome:?}");
         }

@@ -210,6 +210,42 @@ fn a_test_that_hangs_on_what_it_does_not_say_is_a_warning() {
     insta::assert_snapshot!(said(&workspace.opgate(&["test", "policies"])));
 }
 
+/// What an issuer's mapping makes of claims; and what a test with a bare subject does not say.
+#[test]
+fn groups_of_a_pool_come_from_the_claims() {
+    let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
+    let subject = format!("principal: 'principal://{pool}/subject/lea'");
+    let claims =
+        |groups: &str| format!("claims: {{iss: 'https://login.example.com', sub: lea, groups: {groups}}}");
+    let workspace = with_tests(&format!(
+        "- {{name: in the group, {}, call: '{CANCEL}', expect: allowed}}\n\
+         - {{name: in another, {}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
+         - {{name: who knows, {subject}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
+         - {{name: nowhere, {subject}, call: 'GET /v9', expect: METHOD_NOT_FOUND}}\n\
+         - {{name: everybody, principal: 'principal://{pool}s/subject/lea', call: '{CANCEL}', expect: allowed}}\n",
+        claims("[oncall]"),
+        claims("[others]"),
+    ))
+    .write(
+        DEMO,
+        &format!(
+            "bindings:\n- role: organizations/7/roles/operationsCanceller\n  \
+             members: ['principalSet://{pool}/group/oncall', 'principalSet://{pool}s/*']\n"
+        ),
+    );
+    let mapping = "attribute_mapping={google.subject: assertion.sub, google.groups: assertion.groups}";
+    let outcome = workspace.opgate(&[
+        "test",
+        "--config",
+        "config/opgate.yaml",
+        "--set",
+        &format!("issuers.staff.subject_pool={pool}"),
+        "--set",
+        &format!("issuers.staff.{mapping}"),
+    ]);
+    insta::assert_snapshot!(said(&outcome));
+}
+
 #[test]
 fn the_host_is_found_by_the_path_where_it_can_be() {
     let path = "/v1/projects/demo/regions/r/operations/o:cancel";
