@@ -12,6 +12,7 @@
 
 mod change;
 mod json;
+mod page;
 mod stage;
 mod text;
 
@@ -20,6 +21,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 pub use self::change::Change;
+pub(crate) use self::page::Page;
 pub use self::stage::{State, Told};
 use crate::catalog::PermissionRule;
 use crate::diagnostic::Place;
@@ -138,6 +140,3 @@ impl Explained {
         self.question.time
     }
 }
-
-#[cfg(test)]
-mod tests;

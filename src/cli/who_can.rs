@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::explain::Problem;
 use super::tree::{ExposureArgs, load_tree};
 use super::{INVALID, Output, counted, print, print_report};
-use crate::catalog::{Catalog, Exposure};
+use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
 use crate::diagnostic::Report;
 use crate::document::nearest;
+use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
 use crate::policy::{Attributes, Refusal, ResourceName};
 use crate::question::written;
@@ -108,7 +109,6 @@ fn check(args: &Args, snapshot: &Snapshot) -> Result<(), Problem> {
 
 /// The service whose methods ask for the permission, where there is one such: conditions may ask for it.
 fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Exposure>> {
-    use crate::catalog::PermissionRule;
     let asking = catalog.methods().iter().filter(
         |method| matches!(&method.permission, PermissionRule::Required(asked) if asked == permission),
     );
@@ -131,31 +131,43 @@ fn state(holder: &Holder) -> &'static str {
 fn text(args: &Args, holders: &[Holder]) -> String {
     let (can, cannot): (Vec<&Holder>, Vec<&Holder>) =
         holders.iter().partition(|holder| holder.decided.is_ok());
-    let mut text = format!(
-        "{} can {} on {}\n",
-        match can.len() {
-            0 => "nobody".to_owned(),
-            count => counted(count, "principal"),
-        },
-        args.permission,
-        args.resource
-    );
+    let count = match can.len() {
+        0 => "nobody".to_owned(),
+        count => counted(count, "principal"),
+    };
+    let mut page = Page::default();
+    page.put("", &format!("{count} can {} on {}", args.permission, args.resource));
     for holder in can {
-        text.push_str(&format!("\n{}{}\n", holder.name, of_set(holder)));
-        text.extend(holder.grants.iter().map(granted));
+        page.blank();
+        page.put("", &format!("{}{}", holder.name, of_set(holder)));
+        grants(&mut page, holder);
     }
     if !cannot.is_empty() {
-        text.push_str(&format!("\n{} it and cannot, as asked:\n", granted_count(cannot.len())));
+        page.blank();
+        let are = if cannot.len() == 1 { "1 is".to_owned() } else { format!("{} are", cannot.len()) };
+        page.put("", &format!("{are} granted it and cannot, as asked:"));
     }
     for holder in cannot {
-        text.push_str(&format!("\n{}{}: {}\n", holder.name, of_set(holder), why(holder)));
-        text.extend(holder.grants.iter().map(granted));
+        page.blank();
+        page.put("", &format!("{}{}: {}", holder.name, of_set(holder), why(holder)));
+        grants(&mut page, holder);
     }
-    text
+    page.into_text()
 }
 
-fn granted_count(count: usize) -> String {
-    if count == 1 { "1 is granted".to_owned() } else { format!("{count} are granted") }
+fn grants(page: &mut Page, holder: &Holder) {
+    for GrantedThrough { role, member, through, resource, condition, place } in &holder.grants {
+        page.put("  ", &format!("{role} on {resource} ({place})"));
+        if !through.is_empty() {
+            page.put("    ", &format!("as {member} through {}", through.join(", ")));
+        } else if *member != holder.name {
+            page.put("    ", &format!("as {member}"));
+        }
+        if let Some((expression, title)) = condition {
+            let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
+            page.put("    ", &format!("if `{expression}`{title}"));
+        }
+    }
 }
 
 fn of_set(holder: &Holder) -> &'static str {
@@ -172,20 +184,6 @@ fn why(holder: &Holder) -> String {
         Err(Refusal::Unmet(unmet)) => unmet.tested.to_string(),
         Err(Refusal::Lacking { .. } | Refusal::Nameless) | Ok(_) => "not granted".to_owned(),
     }
-}
-
-fn granted(through: &GrantedThrough) -> String {
-    let GrantedThrough { role, member, resource, condition, place, .. } = through;
-    let mut text = format!("  {role} on {resource} as {member}");
-    if !through.through.is_empty() {
-        text.push_str(&format!(" through {}", through.through.join(", ")));
-    }
-    text.push_str(&format!("\n      {place}\n"));
-    if let Some((expression, title)) = condition {
-        let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
-        text.push_str(&format!("      if `{expression}`{title}\n"));
-    }
-    text
 }
 
 fn in_json(args: &Args, holders: &[Holder]) -> Value {

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::page::Page;
 use super::stage::State;
 use super::{Change, Explained};
 use crate::diagnostic::Place;
@@ -11,9 +12,6 @@ use crate::policy::explain::{
 };
 use crate::policy::{Applies, Outcome};
 use crate::question::What;
-
-/// No line is longer, unless a name in it is.
-const WIDTH: usize = 100;
 
 pub(super) fn render(explained: &Explained) -> String {
     let mut page = Page::default();
@@ -26,42 +24,10 @@ pub(super) fn render(explained: &Explained) -> String {
         page.bindings(policy);
     }
     page.changes(explained);
-    page.text
-}
-
-/// Text that is written line by line.
-#[derive(Default)]
-struct Page {
-    text: String,
+    page.into_text()
 }
 
 impl Page {
-    fn blank(&mut self) {
-        self.text.push('\n');
-    }
-
-    /// A paragraph: its first line begins with `first`, the others with as many blanks.
-    fn put(&mut self, first: &str, text: &str) {
-        let indent = first.chars().count();
-        let mut line = first.to_owned();
-        let mut is_empty = true;
-        for word in text.split(' ') {
-            if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                self.text.push_str(line.trim_end());
-                self.text.push('\n');
-                line = " ".repeat(indent);
-                is_empty = true;
-            }
-            if !is_empty {
-                line.push(' ');
-            }
-            line.push_str(word);
-            is_empty = false;
-        }
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
-
     fn heading(&mut self, text: &str) {
         self.blank();
         self.put("", text);
