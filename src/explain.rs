@@ -27,7 +27,7 @@ use crate::catalog::PermissionRule;
 use crate::diagnostic::Place;
 use crate::policy::Grant;
 use crate::policy::explain::{Explanation, Extent};
-use crate::question::{Answer, Mistake, Question};
+use crate::question::{Answer, Mistake, Question, Who};
 use crate::snapshot::Snapshot;
 
 /// An answer with its reasons.
@@ -120,7 +120,8 @@ impl Explained {
     fn caller(&self) -> String {
         match &self.answer.trail.caller {
             Some(caller) => caller.principal.to_string(),
-            None => "an anonymous caller".to_owned(),
+            None if matches!(self.question.who, Who::Anonymous) => "an anonymous caller".to_owned(),
+            None => "an unauthenticated caller".to_owned(),
         }
     }
 

@@ -18,7 +18,7 @@ impl Catalog {
         self.unexposed.iter().find(|unexposed| unexposed.method == rpc)
     }
 
-    /// The exposed routes of a host that are nearest to a path; none where nothing is like it.
+    /// The exposed routes of a host that are nearest to a path; the first ones where nothing is like it.
     pub fn nearest_routes(&self, host: &str, path: &Path) -> Vec<&Route> {
         let on_host =
             |route: &&Arc<Route>| route.service.hosts.iter().any(|known| known == host || known == "*");
@@ -26,7 +26,7 @@ impl Catalog {
             .open
             .iter()
             .filter(on_host)
-            .filter_map(|route| Some((distance(&route.template, path)?, &**route)))
+            .map(|route| (distance(&route.template, path).unwrap_or(usize::MAX), &**route))
             .collect();
         let least = ranked.iter().map(|(distance, _)| *distance).min();
         let near = ranked.into_iter().filter(|(distance, _)| Some(*distance) == least);

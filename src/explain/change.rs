@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, PermissionRule};
 use crate::diagnostic::Place;
 use crate::document::nearest;
 use crate::gate::Stage;
+use crate::http::Path;
 use crate::policy::Outcome;
 use crate::policy::explain::{Explanation, Remedy, Weighed};
 use crate::question::Answer;
@@ -55,29 +56,40 @@ pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalo
 }
 
 fn route(answer: &Answer, denial: &Denial, catalog: &Catalog) -> Vec<Change> {
-    if denial.reason() == Reason::HttpMethodNotAllowed {
-        let methods = denial.allowed_methods().unwrap_or_default();
-        return vec![Change::new("USE_HTTP_METHOD", format!("send it with {methods}"), None)];
+    let Some(request) = &answer.request else {
+        return vec![Change::new("CORRECT_REQUEST", "send a request that can be read in one way only", None)];
+    };
+    let (host, path) = (request.host.as_str(), &request.path);
+    let mut changes = Vec::new();
+    if let Some(closed) = catalog.closed(host, &request.method, path) {
+        let text = format!("expose `{}`: add an iam rule for it beside its http rule", closed.method);
+        changes.push(Change::new("EXPOSE_METHOD", text, Some(&closed.place)));
     }
-    if denial.reason() != Reason::MethodNotFound {
-        let text = "send the request so that it can be read in one way only";
-        return vec![Change::new("CORRECT_REQUEST", text, None)];
+    match denial.reason() {
+        Reason::HttpMethodNotAllowed => {
+            let methods = denial.allowed_methods().unwrap_or_default();
+            changes.push(Change::new("USE_HTTP_METHOD", format!("send it with {methods}"), None));
+        }
+        Reason::QueryParameterRefused => {
+            changes.push(Change::new("CORRECT_REQUEST", "leave the query parameter out", None));
+        }
+        _ if !changes.is_empty() => {}
+        _ => changes.extend(elsewhere(host, path, catalog)),
     }
-    let Some(request) = &answer.request else { return Vec::new() };
+    changes
+}
+
+/// Another host or path, where this one leads nowhere.
+fn elsewhere(host: &str, path: &Path, catalog: &Catalog) -> Vec<Change> {
     let hosts = catalog.hosts();
-    if !hosts.iter().any(|host| *host == request.host.as_str() || *host == "*") {
-        let meant = nearest(request.host.as_str(), hosts.iter().copied());
-        let text = match meant {
-            Some(host) => format!("ask another host: did you mean `{host}`?"),
+    if !hosts.iter().any(|known| *known == host || *known == "*") {
+        let text = match nearest(host, hosts.iter().copied()) {
+            Some(meant) => format!("ask another host: did you mean `{meant}`?"),
             None => format!("ask another host: {}", hosts.join(", ")),
         };
         return vec![Change::new("USE_HOST", text, None)];
     }
-    if let Some(closed) = catalog.closed(request.host.as_str(), &request.method, &request.path) {
-        let text = format!("expose `{}`: add an iam rule for it beside its http rule", closed.method);
-        return vec![Change::new("EXPOSE_METHOD", text, Some(&closed.place))];
-    }
-    let near = catalog.nearest_routes(request.host.as_str(), &request.path);
+    let near = catalog.nearest_routes(host, path);
     near.into_iter()
         .map(|route| {
             let method = route.http_method.as_ref().map_or("any method", |method| method.as_str());
@@ -93,7 +105,11 @@ fn authenticate(denial: &Denial) -> Change {
         }
         Reason::NotReady => Change::new("WAIT_FOR_KEYS", "wait until the issuer's keys are there", None),
         Reason::TokenExpired => Change::new("RENEW_TOKEN", "send a token that has not expired", None),
-        _ => Change::new("SEND_OTHER_TOKEN", "send a token for which this is not so", None),
+        _ => Change::new(
+            "SEND_OTHER_TOKEN",
+            "send another token: what is wrong with this one is told above",
+            None,
+        ),
     }
 }
 
@@ -170,7 +186,7 @@ fn change(remedy: &Remedy, answer: &Answer) -> Change {
 fn seen(condition: &Weighed) -> String {
     let expression = &condition.tested.expression;
     match &condition.tested.outcome {
-        Outcome::Unknown(why) => format!(": `{expression}` cannot be evaluated, {why}"),
+        Outcome::Unknown(why) => format!(" (now it cannot be evaluated: {why}): `{expression}`"),
         Outcome::Holds | Outcome::Fails => format!(": `{expression}`"),
     }
 }

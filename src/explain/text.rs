@@ -57,7 +57,7 @@ impl Page {
     fn stages(&mut self, explained: &Explained) {
         self.put("", "Stages");
         for told in &explained.stages {
-            let first = format!("  {:<11}  {:<12}  ", told.state.name(), told.name);
+            let first = format!("  {:<11}  {:<14}  ", told.state.name(), told.name);
             let says = match (told.state, told.says.as_str()) {
                 (State::NotReached, "") => String::new(),
                 (State::NotReached, says) => format!("would say: {says}"),
@@ -89,6 +89,9 @@ impl Page {
         self.put("    binding     ", name);
         let member = match applies {
             Applies::Yes => "the caller is in it".to_owned(),
+            Applies::No if boundary.condition.is_some() => {
+                "the caller is not in it, or the condition is not for them".to_owned()
+            }
             Applies::No => "the caller is not in it".to_owned(),
             Applies::Unknown(why) => format!("whether the caller is in it cannot be told: {why}"),
         };

@@ -37,7 +37,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "question",
         &["authn", "catalog", "document", "gate", "http", "policy", "principal", "reason", "snapshot"],
     ),
-    ("explain", &["catalog", "diagnostic", "document", "gate", "policy", "question", "reason", "snapshot"]),
+    (
+        "explain",
+        &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
+    ),
     ("upstream", &["http", "policy", "reason", "config"]),
     ("respond", &["reason"]),
     // What is told of a request.
