@@ -2,8 +2,6 @@
 //!
 //! A token that is asked about is verified and never written anywhere.
 
-use std::net::IpAddr;
-
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
@@ -36,7 +34,7 @@ struct Body {
     resource: Option<String>,
     host: Option<String>,
     time: Option<String>,
-    ip: Option<IpAddr>,
+    ip: Option<String>,
     #[serde(default)]
     all: bool,
 }
@@ -148,6 +146,7 @@ async fn ask(
 }
 
 fn question(body: Body) -> Result<Question, Refused> {
+    let origin = body.ip.as_deref().map(written::address).transpose()?;
     let time = body.time.as_deref().map(written::time).transpose()?;
     let who = match (body.principal, body.claims, body.token) {
         (None, None, None) if body.groups.is_empty() => Who::Anonymous,
@@ -180,5 +179,5 @@ fn question(body: Body) -> Result<Question, Refused> {
             ));
         }
     };
-    Ok(Question { who, scopes: body.scopes, what, time: time.unwrap_or_else(clock::now), origin: body.ip })
+    Ok(Question { who, scopes: body.scopes, what, time: time.unwrap_or_else(clock::now), origin })
 }

@@ -1,5 +1,6 @@
 //! The parts of a question as people and programs write them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -104,6 +105,19 @@ pub fn set(text: &str) -> Result<Arc<str>, Unreadable> {
     }
 }
 
+/// The address that a call comes from.
+///
+/// # Errors
+/// Anything else.
+pub fn address(text: &str) -> Result<IpAddr, Unreadable> {
+    text.parse().map_err(|_| {
+        Unreadable::new(
+            format!("`{text}` is no IP address"),
+            "write one address, without a port or a prefix length: `192.0.2.7`",
+        )
+    })
+}
+
 /// A time of RFC 3339.
 ///
 /// # Errors
@@ -115,4 +129,32 @@ pub fn time(text: &str) -> Result<SystemTime, Unreadable> {
             "write it as RFC 3339 does: `2026-03-01T12:00:00Z`",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_its_host() {
+        assert_eq!(split_url("/v1/x"), (None, "/v1/x"));
+        assert_eq!(
+            split_url("https://API.example:8443/v1/x?y"),
+            (Some("api.example:8443".to_owned()), "/v1/x?y")
+        );
+        assert_eq!(split_url("http://a"), (Some("a".to_owned()), "/"));
+        // Not a path: the gate refuses it.
+        assert_eq!(split_url("https://a?x"), (Some("a".to_owned()), "?x"));
+    }
+
+    #[test]
+    fn sets_are_groups_in_either_spelling_and_principal_sets() {
+        for text in ["Ops@Example.com", "group:ops@example.com"] {
+            assert_eq!(&*set(text).unwrap(), "group:ops@example.com");
+        }
+        assert_eq!(&*set("principalSet://x/group/y").unwrap(), "principalSet://x/group/y");
+        for text in ["ops", "", "user:ops@example.com", "principalSet://"] {
+            assert!(set(text).is_err(), "{text}");
+        }
+    }
 }

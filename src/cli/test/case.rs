@@ -325,12 +325,10 @@ fn origin(node: &Node, report: &mut Report) -> Option<IpAddr> {
     fields.finish(report);
     let node = ip?;
     let text = node.string(report)?;
-    match text.parse() {
+    match written::address(text) {
         Ok(ip) => Some(ip),
-        Err(_) => {
-            report
-                .error(&node.span, format!("`{text}` is no IP address"))
-                .help("write one address, without a port or a prefix length: `192.0.2.7`");
+        Err(unreadable) => {
+            report.error(&node.span, unreadable.message).help(unreadable.help);
             None
         }
     }
