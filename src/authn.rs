@@ -6,9 +6,12 @@
 //!                                         Caller ◄─ principal, scopes ◄─ typ, times, audience ◄─ claims
 //! ```
 //!
+//! A token that is no JWT goes another way to the same claims: its issuer is asked (`opaque`).
+//!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
-//! ([`Authenticator::run_refresh`]); a request reads the set in memory and waits for nothing.
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory and waits for nothing. Only an
+//! opaque token that nothing is known of makes its request wait ([`Authenticator::look_up`]).
 
 mod algorithm;
 mod bearer;
@@ -21,8 +24,10 @@ mod jwk;
 mod jwks;
 mod jws;
 mod jwt;
+mod opaque;
 mod refresh;
 mod scopes;
+mod secret;
 mod settings;
 mod verified;
 
@@ -37,13 +42,16 @@ use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
+pub use self::opaque::settings::{ClientAuthentication, Dialect, TokenEndpoint};
+pub use self::opaque::{Lookup, LookupOutcome};
 pub use self::scopes::Scopes;
-pub use self::settings::{IdentityRule, IssuerSettings, KeySource, MappedAttribute, SettingsError};
+pub use self::settings::{IdentityRule, IssuerSettings, KeySource, MappedAttribute, Proof, SettingsError};
 pub use self::verified::TokenCacheStatus;
 
 use self::held::Fetched;
 use self::issuer::{Admitted, Issuer};
 use self::jwt::Unverified;
+use self::opaque::OpaqueIssuer;
 use self::verified::{Remembered, VerifiedTokens};
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
@@ -79,7 +87,10 @@ impl Caller {
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
+    /// Those that sign.
     issuers: Vec<Issuer>,
+    /// Those that are asked.
+    opaque: Vec<OpaqueIssuer>,
     verified: VerifiedTokens,
 }
 
@@ -90,32 +101,41 @@ impl Authenticator {
     /// Everything that is wrong with any of them.
     pub fn load(settings: Vec<IssuerSettings>, now: SystemTime) -> Result<Self, Vec<SettingsError>> {
         let mut errors = settings::check(&settings);
-        let mut issuers = Vec::new();
+        let (mut issuers, mut opaque) = (Vec::new(), Vec::new());
         for (index, settings) in settings.into_iter().enumerate() {
-            match Issuer::load(index, settings, now) {
-                Ok(issuer) => issuers.push(issuer),
-                // A URL that `check` has told of already is not told of twice.
-                Err(found) => {
-                    let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
-                    errors.extend(new);
+            let loaded = match settings.proof.clone() {
+                Proof::Signature(keys) => {
+                    Issuer::load(index, settings, &keys, now).map(|issuer| issuers.push(issuer))
                 }
-            }
+                Proof::Endpoint(endpoint) => {
+                    OpaqueIssuer::load(index, settings, endpoint).map(|issuer| opaque.push(issuer))
+                }
+            };
+            // A URL that `check` has told of already is not told of twice.
+            let found = loaded.err().unwrap_or_default();
+            let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
+            errors.extend(new);
         }
         errors.sort_by_key(|error| error.index);
-        if errors.is_empty() { Ok(Self { issuers, verified: VerifiedTokens::new() }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { issuers, opaque, verified: VerifiedTokens::new() })
+        } else {
+            Err(errors)
+        }
     }
 
     /// Believes no issuer: every credential is refused.
     pub fn believing_nobody() -> Self {
-        Self { issuers: Vec::new(), verified: VerifiedTokens::new() }
+        Self { issuers: Vec::new(), opaque: Vec::new(), verified: VerifiedTokens::new() }
     }
 
     /// Whether no issuer is believed.
     pub fn believes_nobody(&self) -> bool {
-        self.issuers.is_empty()
+        self.issuers.is_empty() && self.opaque.is_empty()
     }
 
-    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts.
+    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, and what
+    /// issuers have said of opaque tokens.
     pub fn take_over(&mut self, previous: &Self) {
         self.verified = VerifiedTokens::succeeding(&previous.verified);
         for issuer in &mut self.issuers {
@@ -125,12 +145,20 @@ impl Authenticator {
                 issuer.take_over(previous);
             }
         }
+        for issuer in &mut self.opaque {
+            if let Some(previous) =
+                previous.opaque.iter().find(|previous| previous.issuer() == issuer.issuer())
+            {
+                issuer.take_over(previous);
+            }
+        }
     }
 
     /// The caller behind a request's credential, or `None` where it sent none.
     ///
     /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
-    /// verified before is not verified again while its key set and its times hold.
+    /// verified before is not verified again while its key set and its times hold. An opaque token is judged by what is
+    /// known of it: of one that is not, nothing is decided ([`Reason::NotReady`]) before [`Authenticator::look_up`].
     ///
     /// # Errors
     /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
@@ -141,6 +169,9 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<Option<Arc<Caller>>, Denial> {
         let Some(text) = bearer::token(authorization)? else { return Ok(None) };
+        if let Some(issuer) = self.opaque_issuer(text) {
+            return self.recall(issuer, text, now).map(Some);
+        }
         if let Some(caller) = self.verified.recall(text, now, |issuer| self.keys_in_use(issuer, now)) {
             return Ok(Some(caller));
         }
@@ -148,7 +179,7 @@ impl Authenticator {
         let claimed = token.claimed_issuer()?;
         let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
         let Some((number, issuer)) = found else {
-            return Err(unknown_issuer(claimed));
+            return Err(self.unknown_issuer(claimed));
         };
         let Admitted { caller, keys, from, until } = issuer.admit(token, now)?;
         let caller = Arc::new(caller);
@@ -168,7 +199,50 @@ impl Authenticator {
         };
         match self.issuers.iter().find(|issuer| issuer.issuer() == claimed) {
             Some(issuer) => issuer.assume(claims, now),
-            None => Err(unknown_issuer(claimed)),
+            None => Err(self.unknown_issuer(claimed)),
+        }
+    }
+
+    /// Asks the issuer of an opaque token about it, unless that is known by now; requests that ask about one token at the
+    /// same time ask once. `None` where the credential is no token that anybody is asked about: then
+    /// [`Authenticator::authenticate`] has said all that there is to say. `observe` is told of a lookup that this call
+    /// makes.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`]; [`Reason::NotReady`] where the issuer does not say anything.
+    pub async fn look_up(
+        &self,
+        authorization: &[&[u8]],
+        now: SystemTime,
+        observe: impl FnOnce(&Lookup<'_>) + Send + 'static,
+    ) -> Option<Result<Arc<Caller>, Denial>> {
+        let text = bearer::token(authorization).ok()??;
+        Some(self.opaque_issuer(text)?.look_up(text, now, observe).await)
+    }
+
+    /// The issuer that may be shown a token: none, if it is a JWT.
+    fn opaque_issuer(&self, token: &str) -> Option<&OpaqueIssuer> {
+        if self.opaque.is_empty() || jws::is_jose(token) {
+            return None;
+        }
+        self.opaque.iter().find(|issuer| issuer.may_have_made(token))
+    }
+
+    fn recall(&self, issuer: &OpaqueIssuer, token: &str, now: SystemTime) -> Result<Arc<Caller>, Denial> {
+        let known = issuer.recall(token, now);
+        self.verified.count(matches!(known, Some(Ok(_))));
+        known.unwrap_or_else(|| {
+            let detail = format!("issuer `{}` has not been asked about the token", issuer.name());
+            Err(Denial::new(Reason::NotReady, detail))
+        })
+    }
+
+    fn unknown_issuer(&self, claimed: &str) -> Denial {
+        match self.opaque.iter().find(|issuer| issuer.issuer() == claimed) {
+            Some(issuer) => {
+                invalid(format!("issuer `{}` is asked about opaque tokens; this is a JWT", issuer.name()))
+            }
+            None => invalid(format!("no issuer `{}` is configured", shown(claimed))),
         }
     }
 
@@ -243,7 +317,8 @@ impl Authenticator {
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self.issuers.iter().map(Issuer::issuer);
+        let opaque = self.opaque.iter().map(OpaqueIssuer::issuer);
+        let issuers = self.issuers.iter().map(Issuer::issuer).chain(opaque);
         formatter.debug_struct("Authenticator").field("issuers", &issuers.collect::<Vec<_>>()).finish()
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod location;
 mod overrides;
 mod scalars;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -5,10 +5,11 @@
 //! about resources or policy (DESIGN, section 5, "Order").
 //!
 //! ```text
-//! judge     Request ─► route ─► authenticate ─► admit        what requests go through
-//! judge_as  Request ─► route ─► identify ─────► admit        whoever the question says, and nobody has proved
-//! call_as   Call ─────────────► identify ─────► admit        of a call that nobody has sent
-//! admit     Call, Caller ─► scope ─► IAM ─► Permit
+//! judge           Request ─► route ─► authenticate ─► admit   what requests go through
+//! judge_answered  Request ─► route ─► the answer ───► admit   once an issuer was asked about the token
+//! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
+//! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
+//! admit           Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
 use std::cell::Cell;
@@ -64,6 +65,20 @@ pub fn judge(
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
     judge_as(request, |_| authenticate(request, snapshot, now), snapshot, now, trail)
+}
+
+/// Decides a request whose credential is an opaque token, by what its issuer has answered about it.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_answered(
+    request: &Request,
+    answer: Result<Arc<Caller>, Denial>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    judge_as(request, |_| answer.map(Some), snapshot, now, trail)
 }
 
 /// Decides a request that comes from whomever `identify` names once it is known which method is called. With

@@ -15,6 +15,9 @@ use crate::config::Config;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
 
+/// How often a tree is read before it is said to change all the time.
+const ATTEMPTS: usize = 5;
+
 /// Catalogue, authentication and policy that belong together.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -59,18 +62,12 @@ impl Snapshot {
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let catalog = Catalog::load(&directory.join("services"), services, report);
-        let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
-        let policy = Policy::load(directory, &permissions, report);
-        let revision = match revision(directory) {
-            Ok(revision) => revision,
-            Err((path, error)) => {
-                report
-                    .file_error(&path, format!("cannot read it: {error}"))
-                    .help("the policy tree may hold only what the user that opgate runs as can read");
-                return None;
-            }
-        };
+        let (catalog, policy, revision) = read_whole(directory, report, |report| {
+            let catalog = Catalog::load(&directory.join("services"), services, report);
+            let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
+            let policy = Policy::load(directory, &permissions, report);
+            (catalog, policy)
+        })?;
         if report.is_fatal() {
             return None;
         }
@@ -94,6 +91,38 @@ fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<A
             None
         }
     }
+}
+
+/// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy that
+/// nobody wrote, of some old files and some new ones; such a reading is thrown away, with what it found.
+fn read_whole<C, P>(
+    directory: &Path,
+    report: &mut Report,
+    read: impl Fn(&mut Report) -> (C, P),
+) -> Option<(C, P, String)> {
+    for _ in 0..ATTEMPTS {
+        let before = revision(directory);
+        let mut found = Report::new();
+        let (catalog, policy) = read(&mut found);
+        match (before, revision(directory)) {
+            (Ok(before), Ok(after)) if before != after => {}
+            (Ok(_), Ok(revision)) => {
+                report.absorb(found);
+                return Some((catalog, policy, revision));
+            }
+            (Err((path, error)), _) | (_, Err((path, error))) => {
+                report.absorb(found);
+                report
+                    .file_error(&path, format!("cannot read it: {error}"))
+                    .help("the policy tree may hold only what the user that opgate runs as can read");
+                return None;
+            }
+        }
+    }
+    report
+        .file_error(directory, "the files changed each time that they were read")
+        .help("write a tree whole, beside the old one, and put it in place in one step");
+    None
 }
 
 /// Hashes paths and contents of a tree, in order, so that equal trees have equal revisions wherever they lie.
@@ -130,6 +159,42 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_that_changes_while_it_is_read_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a");
+        std::fs::write(&file, "old").unwrap();
+        let readings = std::cell::Cell::new(0);
+        let mut report = Report::new();
+        let read = |report: &mut Report| {
+            readings.set(readings.get() + 1);
+            let text = std::fs::read_to_string(&file).unwrap();
+            if readings.get() == 1 {
+                report.file_error(&file, "half a file");
+                std::fs::write(&file, "new").unwrap();
+            }
+            (text, ())
+        };
+        let (text, (), name) = read_whole(directory.path(), &mut report, read).unwrap();
+        assert_eq!((text.as_str(), readings.get()), ("new", 2));
+        assert_eq!(name, revision(directory.path()).unwrap());
+        assert!(report.diagnostics().is_empty(), "what was found in a tree that never was is not told");
+    }
+
+    #[test]
+    fn a_tree_that_never_holds_still_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let readings = std::cell::Cell::new(0);
+        let mut report = Report::new();
+        let read = |_: &mut Report| {
+            readings.set(readings.get() + 1);
+            std::fs::write(directory.path().join("a"), readings.get().to_string()).unwrap();
+            ((), ())
+        };
+        assert!(read_whole(directory.path(), &mut report, read).is_none());
+        assert!(report.is_fatal());
+    }
 
     #[test]
     fn a_revision_names_the_content() {

@@ -49,13 +49,14 @@ pub(super) struct Admitted {
 }
 
 impl Issuer {
-    /// Reads what the settings name: the key file, or the CA file of the URL.
+    /// An issuer of JWTs, whose keys are at `keys`. Reads what that names: the key file, or the CA file of the URL.
     ///
     /// # Errors
     /// A file that cannot be read or used.
     pub(super) fn load(
         index: usize,
         settings: IssuerSettings,
+        keys: &KeySource,
         now: SystemTime,
     ) -> Result<Self, Vec<SettingsError>> {
         let error = |field, message: String, help: &'static str| {
@@ -64,19 +65,8 @@ impl Issuer {
         let held = |max_stale: Option<Duration>| {
             HeldKeys::new(settings.name.clone(), settings.algorithms.clone(), max_stale)
         };
-        let identity = Identity::compile(&settings.identity).map_err(|unusable| {
-            let wrong = |(attribute, message, help): Unusable| SettingsError {
-                index,
-                field: if attribute.is_some() { "attribute_mapping" } else { "attribute_condition" },
-                message: match attribute {
-                    Some(attribute) => format!("`{attribute}`: {message}"),
-                    None => message,
-                },
-                help: help.into(),
-            };
-            unusable.into_iter().map(wrong).collect::<Vec<_>>()
-        })?;
-        let (held, remote) = match &settings.keys {
+        let identity = identity(index, &settings)?;
+        let (held, remote) = match keys {
             KeySource::File(path) => {
                 let held = held(None);
                 let document = read(path).map_err(|cause| {
@@ -125,7 +115,7 @@ impl Issuer {
     pub(super) fn take_over(&mut self, previous: &Self) {
         let same = self.settings.name == previous.settings.name
             && self.settings.issuer == previous.settings.issuer
-            && self.settings.keys == previous.settings.keys
+            && self.settings.proof == previous.settings.proof
             && self.settings.algorithms == previous.settings.algorithms;
         if same && self.remote.is_some() {
             self.held = Arc::clone(&previous.held);
@@ -157,20 +147,11 @@ impl Issuer {
         let verified = token.verify(key)?;
         let accepted = claims::accept(&verified, &self.settings, &self.identity, now)?;
         let skew = self.settings.clock_skew;
-        let caller = Caller {
-            issuer: Arc::clone(&self.name),
-            subject: accepted.subject,
-            principal: accepted.identified.principal,
-            sets: accepted.identified.sets,
-            scopes: accepted.scopes,
-            expires: accepted.expires,
-            claims: Some(verified.into_claims()),
-        };
         Ok(Admitted {
-            caller,
             keys: Arc::clone(fetched),
             from: accepted.begins.checked_sub(skew).unwrap_or(SystemTime::UNIX_EPOCH),
             until: accepted.expires.checked_add(skew).unwrap_or(accepted.expires),
+            caller: accepted.caller(&self.name, verified.into_claims()),
         })
     }
 
@@ -190,15 +171,7 @@ impl Issuer {
             claims.entry("email_verified").or_insert(true.into());
         }
         let accepted = claims::assume(&claims, &self.settings, &self.identity, now)?;
-        Ok(Caller {
-            issuer: Arc::clone(&self.name),
-            subject: accepted.subject,
-            principal: accepted.identified.principal,
-            sets: accepted.identified.sets,
-            scopes: accepted.scopes,
-            expires: accepted.expires,
-            claims: Some(claims),
-        })
+        Ok(accepted.caller(&self.name, claims))
     }
 
     fn no_key(&self, no_key: NoKey, token: &Unverified<'_>) -> Denial {
@@ -214,6 +187,25 @@ impl Issuer {
         };
         Denial::new(Reason::TokenInvalid, detail)
     }
+}
+
+/// The issuer's rule for identities, compiled.
+///
+/// # Errors
+/// Every expression that does not compile.
+pub(super) fn identity(index: usize, settings: &IssuerSettings) -> Result<Identity, Vec<SettingsError>> {
+    Identity::compile(&settings.identity).map_err(|unusable| {
+        let wrong = |(attribute, message, help): Unusable| SettingsError {
+            index,
+            field: if attribute.is_some() { "attribute_mapping" } else { "attribute_condition" },
+            message: match attribute {
+                Some(attribute) => format!("`{attribute}`: {message}"),
+                None => message,
+            },
+            help: help.into(),
+        };
+        unusable.into_iter().map(wrong).collect::<Vec<_>>()
+    })
 }
 
 /// Reads one byte more than a key set may have, so that what is too large is told from what is not.

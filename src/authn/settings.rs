@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
 
 use super::algorithm::Algorithm;
+use super::opaque::settings::{self as opaque, TokenEndpoint};
 
 /// An issuer whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// A token needs one of these in `aud`; at least one.
     pub audiences: Vec<String>,
-    /// Where its keys are.
-    pub keys: KeySource,
+    /// What shows that a token is its.
+    pub proof: Proof,
     /// The algorithms it may sign with; at least one.
     pub algorithms: Vec<Algorithm>,
     /// How far its clock may be from ours.
@@ -31,6 +32,15 @@ pub struct IssuerSettings {
     pub token_types: Vec<String>,
     /// How its claims become a principal.
     pub identity: IdentityRule,
+}
+
+/// What shows that a token is an issuer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its signature: the tokens are JWTs.
+    Signature(KeySource),
+    /// The issuer's word: the tokens are opaque, and it is asked about each.
+    Endpoint(TokenEndpoint),
 }
 
 /// Where an issuer's JWK Set is.
@@ -125,7 +135,7 @@ impl IssuerSettings {
     /// How far an issuer's clock may be off that does not say.
     pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-    /// An issuer with the defaults in everything that has one.
+    /// An issuer of JWTs with the defaults in everything that has one.
     pub fn new(
         name: impl Into<String>,
         issuer: impl Into<String>,
@@ -136,11 +146,20 @@ impl IssuerSettings {
             name: name.into(),
             issuer: issuer.into(),
             audiences: vec![audience.into()],
-            keys,
+            proof: Proof::Signature(keys),
             algorithms: Algorithm::DEFAULT.to_vec(),
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
             identity: IdentityRule::default(),
+        }
+    }
+
+    /// The files that [`super::Authenticator::load`] reads for it.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.proof {
+            Proof::Signature(KeySource::File(path) | KeySource::Url { ca: Some(path), .. }) => vec![path],
+            Proof::Signature(KeySource::Url { ca: None, .. }) => Vec::new(),
+            Proof::Endpoint(endpoint) => endpoint.files(),
         }
     }
 }
@@ -220,39 +239,44 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
         check_identity(&issuer.identity, &mut error);
-        if let KeySource::Url { url, refresh, max_stale, .. } = &issuer.keys {
-            if let Err((message, help)) = parse_url(url) {
-                error("url", message, help);
+        match &issuer.proof {
+            Proof::Signature(KeySource::File(_)) => {}
+            Proof::Signature(KeySource::Url { url, refresh, max_stale, .. }) => {
+                if let Err((message, help)) = parse_url(url) {
+                    error("url", message, help);
+                }
+                if *refresh < MIN_REFRESH {
+                    let message = format!("keys would be fetched every {refresh:?}");
+                    error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
+                }
+                if max_stale <= refresh {
+                    let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
+                    error("max_stale", message, "make it longer than `refresh`");
+                }
             }
-            if *refresh < MIN_REFRESH {
-                let message = format!("keys would be fetched every {refresh:?}");
-                error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
-            }
-            if max_stale <= refresh {
-                let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
-                error("max_stale", message, "make it longer than `refresh`");
-            }
+            Proof::Endpoint(endpoint) => opaque::check(endpoint, &mut error),
         }
     }
+    opaque::check_prefixes(settings, &mut errors);
     errors
 }
 
-/// The URL of a key set: one that nobody on the way can answer for.
+/// The URL of keys, or of an issuer that is asked: one that nobody on the way can answer for.
 pub(super) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     let url =
         Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        let message = "the URL of a key set holds a password".to_owned();
-        return Err((message, "leave it out: key sets are public, and URLs are logged"));
+        let message = "the URL holds a user or a password".to_owned();
+        return Err((message, "leave it out: URLs are logged"));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
         "http" => Err((
-            format!("`{text}` would fetch keys in the clear"),
+            format!("`{text}` would be asked in the clear"),
             "write `https://…`; `http://` is for loopback addresses only",
         )),
-        other => Err((format!("`{other}` URLs cannot be fetched"), "write `https://…`")),
+        other => Err((format!("`{other}` URLs cannot be asked"), "write `https://…`")),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::location::located;
 use super::scalars::{duration, size};
+use super::tokens::proof;
 use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
@@ -234,7 +235,6 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
 
     let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
     let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
-    let keys_node = fields.required("keys", report).inspect(|node| noted("keys", node));
     let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
     let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
     let token_types = fields.optional("token_types");
@@ -243,6 +243,7 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
     let email_domains = fields.optional("email_domains").inspect(|node| noted("email_domains", node));
     let mapping = fields.optional("attribute_mapping").inspect(|node| noted("attribute_mapping", node));
     let condition = fields.optional("attribute_condition").inspect(|node| noted("attribute_condition", node));
+    let proof = proof(&mut fields, base, &mut spans, report);
     fields.finish(report);
 
     let strings = |node: &Node, report: &mut Report| -> Vec<String> {
@@ -250,13 +251,12 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
     };
     let issuer = issuer.and_then(|node| node.string(report));
     let audiences = audiences.map(|node| strings(node, report));
-    let keys = keys_node.and_then(|node| keys(node, base, &mut spans, report));
     let algorithms = algorithms_node.map(|node| algorithms(node, report));
     let settings = IssuerSettings {
         name: name.to_owned(),
         issuer: issuer?.to_owned(),
         audiences: audiences?,
-        keys: keys?,
+        proof: proof?,
         algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
         clock_skew: skew
             .and_then(|node| duration(node, report))
@@ -290,7 +290,7 @@ fn attribute_mapping(node: &Node, report: &mut Report) -> Vec<(MappedAttribute, 
     mapping
 }
 
-fn keys(
+pub(super) fn keys(
     node: &Node,
     base: &Path,
     spans: &mut Vec<(&'static str, Span)>,
@@ -452,7 +452,7 @@ fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     address
 }
 
-fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
+pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
     let text = node.string(report)?;
     let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     if chosen.is_none() {

@@ -53,8 +53,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "audit", "clock", "config", "event", "gate", "http", "metrics", "policy", "reason", "respond",
-            "snapshot", "upstream",
+            "audit", "authn", "clock", "config", "event", "gate", "http", "metrics", "policy", "reason",
+            "respond", "snapshot", "upstream",
         ],
     ),
     ("listener", &["config", "http", "proxy", "reason", "respond"]),

@@ -28,6 +28,7 @@ mod headers;
 mod keepalive;
 mod layering;
 mod observe;
+mod opaque;
 mod origin;
 mod paths;
 mod readme;

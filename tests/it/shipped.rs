@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::Config;
 use opgate::diagnostic::Report;
@@ -34,9 +35,27 @@ fn the_shipped_files_load_without_a_word() {
     }
 }
 
-/// Commented-out keys whose value is an example, as the file says of each.
-const EXAMPLES: [&str; 6] =
-    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "subject_pool", "workers"];
+/// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of another.
+const EXAMPLES: [&str; 18] = [
+    "attribute_condition",
+    "attribute_mapping",
+    "audiences",
+    "authentication",
+    "ca",
+    "client_id",
+    "client_secret_file",
+    "email_domains",
+    "introspection",
+    "issuer",
+    "partner",
+    "prefix",
+    "remember",
+    "remember_briefly",
+    "subject_pool",
+    "timeout",
+    "url",
+    "workers",
+];
 
 /// The annotated file with its commented-out settings in force: the keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
@@ -96,22 +115,34 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
     let (mut keys, text) = uncommented(&text, |key| EXAMPLES.contains(&key));
     keys.sort();
+    keys.dedup();
     assert_eq!(keys, EXAMPLES);
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("config")).unwrap();
     std::fs::create_dir(directory.path().join("policies")).unwrap();
     let path = directory.path().join("config/opgate.yaml");
     std::fs::write(&path, text).unwrap();
-    assert_eq!(load(&path).workers, 2);
+    let config = load(&path);
+    assert_eq!(config.workers, 2);
+    // Its times are those that it need not say.
+    let Proof::Endpoint(endpoint) = &config.issuers[1].settings.proof else { panic!("it is asked") };
+    let default = TokenEndpoint::new(&*endpoint.url, endpoint.dialect.clone());
+    assert_eq!(
+        (endpoint.timeout, endpoint.remember, endpoint.remember_briefly),
+        (default.timeout, default.remember, default.remember_briefly)
+    );
 }
 
 #[test]
 fn the_annotated_file_has_every_key() {
-    let source = std::fs::read_to_string(root().join("src/config/check.rs")).unwrap();
+    let source = ["src/config/check.rs", "src/config/tokens.rs"]
+        .map(|name| std::fs::read_to_string(root().join(name)).unwrap())
+        .concat();
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
-    let asked =
-        Regex::new(r#"(?:required|optional)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#)
-            .unwrap();
+    let asked = Regex::new(
+        r#"(?:required|optional|time)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#,
+    )
+    .unwrap();
     let keys: Vec<&str> = asked
         .captures_iter(&source)
         .filter_map(|found| found.get(1).or(found.get(2)))
