@@ -128,8 +128,9 @@ async fn ask(
         )
     })?;
     let extent = if body.all { Extent::All } else { Extent::Relevant };
-    let question = question(body)?;
+    let mut question = question(body)?;
     let live = admin.proxy.live();
+    question.look_up(&live.snapshot.authn).await;
     // A resource with very many bindings keeps a thread busy for a while.
     let explained = tokio::task::spawn_blocking(move || {
         explain(question, &live.snapshot, extent).map(|found| found.json())

@@ -78,7 +78,7 @@ pub struct Args {
 
 /// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where it cannot be asked about.
 pub fn run(args: &Args) -> ExitCode {
-    let question = match args.question() {
+    let mut question = match args.question() {
         Ok(question) => question,
         Err(problem) => return problem.print(args.output),
     };
@@ -93,9 +93,9 @@ pub fn run(args: &Args) -> ExitCode {
         return ExitCode::from(INVALID);
     };
     if args.token.is_some()
-        && let Err(error) = fetch_keys(&snapshot)
+        && let Err(error) = ask_issuers(&mut question, &snapshot)
     {
-        complain(&format!("opgate: cannot fetch keys: {error}\n"));
+        complain(&format!("opgate: cannot ask the issuers: {error}\n"));
         return ExitCode::from(FAILED);
     }
     let extent = if args.all { Extent::All } else { Extent::Relevant };
@@ -231,9 +231,13 @@ fn claims(path: &Path) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Fetches the keys that are behind a URL. What cannot be fetched shows in the answer.
-fn fetch_keys(snapshot: &Snapshot) -> std::io::Result<()> {
+/// Fetches the keys that are behind a URL, and has the issuer of an opaque token asked. What cannot be had shows in the
+/// answer.
+fn ask_issuers(question: &mut Question, snapshot: &Snapshot) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(snapshot.authn.load_keys());
+    runtime.block_on(async {
+        snapshot.authn.load_keys().await;
+        question.look_up(&snapshot.authn).await;
+    });
     Ok(())
 }
