@@ -25,10 +25,9 @@ fn told(explanation: &Explanation) -> Vec<(&str, usize, &str, bool, String, bool
     bindings
         .flat_map(|attached| attached.told.iter().map(|binding| (&*attached.resource, binding)))
         .map(|(resource, binding)| {
-            let matched = binding
-                .matched
-                .iter()
-                .map(|matched| [&[matched.member.clone()], matched.through.as_slice()].concat().join(" < "));
+            let matched = binding.matched.iter().map(|matched| {
+                [std::slice::from_ref(&matched.member), &matched.through].concat().join(" < ")
+            });
             (
                 resource,
                 binding.place.line,
