@@ -334,10 +334,6 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::TokenInvalid, detail)
 }
 
-fn unknown_issuer(claimed: &str) -> Denial {
-    invalid(format!("no issuer `{}` is configured", shown(claimed)))
-}
-
 /// A stranger's text as a detail may quote it: no control characters, and not much of it.
 fn shown(text: &str) -> String {
     const LONGEST: usize = 80;

@@ -15,6 +15,7 @@ mod files;
 mod iam;
 mod method;
 mod named;
+mod near;
 mod resolve;
 mod router;
 mod service;
@@ -42,6 +43,8 @@ pub struct Catalog {
     unexposed: Vec<Unexposed>,
     resources: Vec<Box<[Segment]>>,
     router: Router,
+    /// Those that lead to an exposed method, as written.
+    open: Vec<Arc<Route>>,
 }
 
 /// How the operator's config exposes a service.
@@ -96,6 +99,8 @@ impl Catalog {
             }
         }
         catalog.router = Router::build(&routes, report);
+        let open = routes.into_iter().map(|(route, _)| route);
+        catalog.open = open.filter(|route| matches!(route.target, Target::Open { .. })).collect();
         (report.count(Severity::Error) == errors_before).then_some(catalog)
     }
 

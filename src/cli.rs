@@ -6,11 +6,13 @@
 pub mod check;
 pub mod demo;
 pub mod diff;
+pub mod explain;
 pub mod run;
 pub mod test;
 pub mod token;
 mod tree;
 pub mod version;
+pub mod who_can;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ use crate::diagnostic::{Report, Severity};
 
 /// Invalid input.
 pub const INVALID: u8 = 3;
+/// The call is denied.
+pub const DENIED: u8 = 2;
 /// Something failed.
 pub const FAILED: u8 = 1;
 
@@ -42,6 +46,10 @@ enum Command {
     Check(check::Args),
     /// Run the decision tests of a policy tree
     Test(test::Args),
+    /// Explain why a call is allowed or denied, and what would turn the answer
+    Explain(explain::Args),
+    /// List who holds a permission on a resource, and by what
+    WhoCan(who_can::Args),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::Args),
     /// Mint a token for development from a local key
@@ -89,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::WhoCan(args) => who_can::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Token(args) => token::run(args),
         Command::Demo(args) => demo::run(args),

@@ -56,6 +56,7 @@ pub mod snapshot;
 
 // What asks the gate without being a request.
 pub mod question;
+pub mod explain;
 
 pub mod cli;
 pub mod demo;

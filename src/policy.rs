@@ -22,6 +22,7 @@ use crate::diagnostic::{Place, Report, Severity};
 
 pub mod allow;
 pub mod attributes;
+mod background;
 mod boundary;
 mod compile;
 mod condition;
@@ -41,20 +42,19 @@ pub mod role;
 mod rules;
 mod tags;
 mod tree;
+pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
-pub use self::boundary::OutOfBounds;
-pub use self::condition::Outcome;
+pub use self::boundary::{Applies, OutOfBounds};
+pub use self::condition::{Outcome, Read};
 pub use self::decide::Subject;
-pub use self::explain::{
-    ExplainedBinding, ExplainedBoundary, ExplainedCondition, ExplainedDenyRule, Explanation, Membership,
-};
 pub use self::permit::{Grant, Permit};
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 pub use self::resource::ResourceName;
 pub use self::rules::{RuleKind, WrittenRule};
 
 use self::allow::{AllowPolicy, Context};
+use self::background::Background;
 use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::deny::DenyPolicy;
@@ -69,6 +69,7 @@ use self::tags::Tags;
 pub struct Policy {
     index: Index,
     boundaries: Boundaries,
+    background: Background,
     tags: Tags,
     counts: Counts,
 }
@@ -108,7 +109,8 @@ impl Policy {
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
         let compiled = Self::compile(context, policies, denials, boundaries);
-        let policy = Self { tags, ..compiled };
+        let background = Background::of(context, known_permissions);
+        let policy = Self { tags, background, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 

@@ -8,6 +8,8 @@
 //! Whoever asks may say who calls: such a caller is assumed, nobody has proved to be them. So nothing on the way of a
 //! request comes by here, and no answer is acted on. A test asserts it.
 
+pub mod written;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use ::http::HeaderName;
 use ::http::header::HeaderValue;
 use serde_json::{Map, Value};
 
-use crate::authn::{Caller, Scopes};
+use crate::authn::{Authenticator, Caller, Scopes};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::gate::{self, Trail};
 use crate::http::{Headers, Request};
@@ -62,7 +64,11 @@ pub enum Who {
 
 /// A credential. It is never printed.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct Token {
+    text: String,
+    /// What its issuer says of it, where that had to be asked.
+    answered: Option<Result<Arc<Caller>, Denial>>,
+}
 
 /// What is called.
 #[derive(Clone, Debug)]
@@ -124,7 +130,15 @@ pub struct Answer {
 }
 
 impl Question {
-    /// Puts it to the gate.
+    /// Has the issuer of an opaque token asked about it, as a request with it would; nothing is asked about others.
+    pub async fn look_up(&mut self, authn: &Authenticator) {
+        if let Who::Token(token) = &mut self.who {
+            let authorization = token.authorization();
+            token.answered = authn.look_up(&[authorization.as_bytes()], self.time, |_| {}).await;
+        }
+    }
+
+    /// Puts it to the gate. What is asked about a token that is opaque has to be looked up before.
     ///
     /// # Errors
     /// Where it does not say clearly enough what is called, or by whom.
@@ -153,7 +167,10 @@ impl Question {
     fn judge(&self, request: &Request, snapshot: &Snapshot, trail: &mut Trail) -> Result<Permit, Denial> {
         match &self.who {
             // It is in the request, as a client would send it.
-            Who::Token(_) => gate::judge(request, snapshot, self.time, trail),
+            Who::Token(token) => match &token.answered {
+                Some(answer) => gate::judge_answered(request, answer.clone(), snapshot, self.time, trail),
+                None => gate::judge(request, snapshot, self.time, trail),
+            },
             _ => gate::judge_as(request, |method| self.caller(method, snapshot), snapshot, self.time, trail),
         }
     }
@@ -175,7 +192,10 @@ impl Question {
                 let scopes = if keep { caller.scopes.clone() } else { scopes() };
                 Ok(Some(Arc::new(Caller { scopes, ..caller })))
             }
-            Who::Token(token) => snapshot.authn.authenticate(&[token.authorization().as_bytes()], self.time),
+            Who::Token(token) => match &token.answered {
+                Some(answer) => answer.clone().map(Some),
+                None => snapshot.authn.authenticate(&[token.authorization().as_bytes()], self.time),
+            },
         }
     }
 
@@ -276,11 +296,11 @@ impl Answer {
 impl Token {
     /// A token; blanks around it are the file's.
     pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
+        Self { text: text.trim().to_owned(), answered: None }
     }
 
     fn authorization(&self) -> String {
-        format!("Bearer {}", self.0)
+        format!("Bearer {}", self.text)
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) struct PrincipalCondition {
 
 /// Whether a binding is for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Applies {
+pub enum Applies {
     /// They are in its set, and its condition holds.
     Yes,
     /// They are not.

@@ -46,6 +46,15 @@ pub enum Outcome {
     Unknown(String),
 }
 
+/// An attribute that a condition reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// How conditions write it.
+    pub name: &'static str,
+    /// The value, as conditions write it; `None` where it is not known.
+    pub value: Option<String>,
+}
+
 /// What a condition is asked about.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -163,22 +172,6 @@ impl Condition {
         Some(Self { expression: text.into(), title: title.map(Arc::from), program })
     }
 
-    /// The attributes that it reads, and their values where they are known. Claims are not written out.
-    pub(super) fn read_from(&self, asked: Asked<'_>) -> Vec<(&'static str, Option<String>)> {
-        let read = self.program.variables().filter_map(|slot| Some((slot, Variable::ALL.get(slot)?)));
-        read.map(|(slot, variable)| {
-            let value = asked.variable(slot).ok().map(|value| match value {
-                Value::String(text) => format!("'{text}'"),
-                Value::Timestamp(_) => jiff::Timestamp::try_from(asked.attributes.time)
-                    .map_or_else(|_| "a time that cannot be written".to_owned(), |time| time.to_string()),
-                Value::Map(map) => format!("{} claims", map.entries().len()),
-                other => format!("a value of type {}", other.kind()),
-            });
-            (variable.name(), value)
-        })
-        .collect()
-    }
-
     /// How it comes out.
     pub(super) fn outcome(&self, asked: Asked<'_>, budget: &mut Budget) -> Outcome {
         match self.program.evaluate(&asked, budget) {
@@ -186,6 +179,43 @@ impl Condition {
             Ok(Value::Bool(false)) => Outcome::Fails,
             Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
             Err(failure) => Outcome::Unknown(failure.to_string()),
+        }
+    }
+}
+
+impl Condition {
+    /// What it reads, with the values that it sees.
+    pub(super) fn reads(&self, asked: Asked<'_>) -> Vec<Read> {
+        let read = |variable: &Variable| Read { name: variable.name(), value: asked.shown(*variable, self) };
+        self.program.variables().filter_map(|slot| Variable::ALL.get(slot)).map(read).collect()
+    }
+}
+
+impl Asked<'_> {
+    /// The value of an attribute for people who look why a condition came out as it did.
+    fn shown(&self, variable: Variable, condition: &Condition) -> Option<String> {
+        let attributes = self.attributes;
+        let quoted = |text: &str| format!("{text:?}");
+        match variable {
+            Variable::ResourceName => Some(quoted(self.resource.as_str())),
+            Variable::ResourceService => attributes.service.map(quoted),
+            Variable::ResourceType => attributes.resource_type.map(quoted),
+            Variable::RequestTime => {
+                let time = jiff::Timestamp::try_from(attributes.time).ok()?;
+                Some(format!("timestamp(\"{time}\")"))
+            }
+            Variable::RequestPath => attributes.path.map(quoted),
+            Variable::RequestHost => attributes.host.map(quoted),
+            Variable::RequestMethod => attributes.method.map(quoted),
+            Variable::RequestPrincipal => self.principal.map(|principal| quoted(principal.as_str())),
+            // Those that it may ask for: what else a token says concerns nobody.
+            Variable::RequestClaims => attributes.claims.map(|claims| {
+                let named = claims.iter().filter(|(name, _)| condition.expression.contains(name.as_str()));
+                let named = named.map(|(name, value)| format!("{name:?}: {value}"));
+                format!("{{{}}}", named.collect::<Vec<_>>().join(", "))
+            }),
+            Variable::OriginIp => attributes.origin.map(|ip| quoted(&ip.to_string())),
+            Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! decided by (a principal set whose members are not known here, a group without an entry) is an error at load, and a
 //! condition that has no value for a request denies it.
 
+use std::fmt;
 use std::path::Path;
 
 use super::allow::{Context, warn_of_unreachable};
@@ -16,6 +17,9 @@ use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node, Spelling};
 use crate::principal::Principal;
+
+const USER: &str = "principal://goog/subject/";
+const SERVICE_ACCOUNT: &str = "principal://iam.googleapis.com/projects/-/serviceAccounts/";
 
 /// A deny policy of one resource.
 #[derive(Debug)]
@@ -179,9 +183,7 @@ pub(super) fn principal(
     context: Context<'_>,
     report: &mut Report,
 ) -> Option<String> {
-    const USER: &str = "principal://goog/subject/";
     const GROUP: &str = "principalSet://goog/group/";
-    const SERVICE_ACCOUNT: &str = "principal://iam.googleapis.com/projects/-/serviceAccounts/";
     let canonical = |parsed: Result<Principal, _>, report: &mut Report| match parsed {
         Ok(principal) => Some(principal.as_str().to_owned()),
         Err(error) => {
@@ -267,6 +269,42 @@ impl Permissions {
     /// Whether a permission (`cloudaicompanion.operations.cancel`) is one of them.
     pub fn contain(&self, permission: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(permission))
+    }
+
+    /// Each as written, and whether a permission is one of those that it stands for.
+    pub(super) fn matching(&self, permission: &str) -> Vec<(String, bool)> {
+        self.0.iter().map(|pattern| (pattern.to_string(), pattern.matches(permission))).collect()
+    }
+}
+
+/// A caller as IAM v2 spells them.
+pub fn principal_as_written(principal: &Principal) -> String {
+    let text = principal.as_str();
+    match text.split_once(':') {
+        Some(("user", email)) => format!("{USER}{email}"),
+        Some(("serviceAccount", email)) => format!("{SERVICE_ACCOUNT}{email}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A permission as IAM v2 spells it: `cloudaicompanion.googleapis.com/operations.cancel`.
+pub fn qualified(permission: &str) -> String {
+    match permission.split_once('.') {
+        Some((service, rest)) => format!("{}/{rest}", host_of(service)),
+        None => permission.to_owned(),
+    }
+}
+
+/// The host that stands for the service of permissions; that of the resource manager is not its own.
+fn host_of(service: &str) -> String {
+    let service = if service == "resourcemanager" { "cloudresourcemanager" } else { service };
+    format!("{service}.googleapis.com")
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |part: &Option<Box<str>>| part.as_deref().unwrap_or("*").to_owned();
+        write!(formatter, "{}/{}.{}", host_of(&self.service), part(&self.resource), part(&self.verb))
     }
 }
 

@@ -1,272 +1,310 @@
-//! A decision with everything that was weighed: each boundary, deny rule and binding on the chain, and what of it
-//! matched. For people who ask why; requests are decided by [`Policy::decide`] alone, and so is the verdict here.
+//! Why a decision is as it is: every boundary, deny rule and binding on the resource's chain, and what of each was met.
 //!
-//! The parts are tested one by one, also those that the decision never came to, each condition with a full budget.
+//! A plain tree of facts; how it reads is [`crate::explain`]'s business. The verdict is the engine's
+//! ([`Explanation::decided`] is what [`Policy::decide`] says), and the parts are told by the primitives that it is made
+//! of. Unlike a decision, an explanation walks everything that is attached to the chain.
 
-use std::collections::BTreeMap;
+mod binding;
+mod denial;
+mod remedy;
+
 use std::sync::Arc;
 
+pub use self::binding::ExplainedBinding;
+pub use self::denial::ExplainedRule;
+pub use self::remedy::{Remedy, Step};
 use super::Policy;
 use super::attributes::Attributes;
 use super::boundary::Applies;
-use super::condition::Outcome;
+use super::condition::{self, Read};
 use super::decide::{Inquiry, Subject};
-use super::index::{Bound, Denial, MemberId, ResourceId, common};
+use super::index::{ConditionId, FileId, Index, MemberId};
+use super::permit::asked_of;
 use super::refusal::{Granted, Refusal, Tested};
 use super::resource::ResourceName;
+use crate::authn::Caller;
+use crate::catalog::{Call, PermissionRule};
 use crate::diagnostic::Place;
 
-/// A decision and what it was made from.
-#[derive(Debug)]
+/// A decision with everything that was looked at.
+#[derive(Clone, Debug)]
 pub struct Explanation {
-    /// What [`Policy::decide`] says.
-    pub decision: Result<Granted, Refusal>,
-    /// Every boundary, in the order of the files; none for a caller without a credential.
-    pub boundaries: Vec<ExplainedBoundary>,
-    /// Every deny rule on the chain, nearest resource first.
-    pub deny_rules: Vec<ExplainedDenyRule>,
-    /// The bindings on the chain that are for the caller or hold the permission, nearest resource first.
-    pub bindings: Vec<ExplainedBinding>,
-    /// How many other bindings there are on the chain.
-    pub unrelated: usize,
-    /// The resources on the chain that have a policy or a place in the hierarchy, nearest first.
+    /// How the caller is named.
+    pub subject: String,
+    /// The permission that is asked for.
+    pub permission: String,
+    /// The resource that it is asked for on.
+    pub resource: String,
+    /// What the engine says.
+    pub decided: Result<Granted, Refusal>,
+    /// The resource and everything that it lies in, nearest first.
     pub chain: Vec<Arc<str>>,
-    /// The roles that are bound somewhere and hold the permission.
-    pub holding_roles: Vec<Arc<str>>,
+    /// Every binding of a principal access boundary policy.
+    pub boundaries: Vec<ExplainedBoundary>,
+    /// The deny rules on the chain.
+    pub rules: Vec<Attached<ExplainedRule>>,
+    /// The bindings on the chain.
+    pub bindings: Vec<Attached<ExplainedBinding>>,
+    /// What would turn the answer: each step is needed.
+    pub steps: Vec<Step>,
 }
 
-/// Whether a part is for the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Membership {
-    /// It is.
-    Matched,
-    /// It is not.
-    NotMatched,
-    /// It cannot be told, for this reason.
-    Unknown(String),
+/// How much of a policy an explanation tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// What is for the caller, and some of what is for the permission; the rest is counted.
+    #[default]
+    Relevant,
+    /// Everything on the chain.
+    All,
 }
 
-/// A boundary policy's binding.
+/// What is attached to one resource of the chain.
+#[derive(Clone, Debug)]
+pub struct Attached<Of> {
+    /// The resource.
+    pub resource: Arc<str>,
+    /// What matters most comes first.
+    pub told: Vec<Of>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+/// A binding of a principal access boundary policy.
 #[derive(Clone, Debug)]
 pub struct ExplainedBoundary {
-    /// The name of the policy binding.
+    /// The name of the binding.
     pub name: Arc<str>,
-    /// Where it is written.
-    pub place: Place,
-    /// The principal set that is bound.
+    /// Whom the policy is bound to.
     pub principal_set: String,
-    /// The condition on who is bound, as written.
+    /// The condition on who is bound.
     pub condition: Option<Arc<str>>,
-    /// Whether the caller is bound.
-    pub membership: Membership,
-    /// The name of the boundary policy.
+    /// Whether it is for the caller.
+    pub applies: Applies,
+    /// The name of the policy.
     pub policy: Arc<str>,
-    /// Where that is written.
+    /// Where the policy is written.
     pub policy_place: Place,
-    /// What it lists.
+    /// What the policy lists.
     pub resources: Vec<String>,
-    /// Which of it the resource lies in.
+    /// The listed resource that the one in question lies in.
     pub contained_in: Option<String>,
+    /// Where the binding is written.
+    pub place: Place,
 }
 
-/// A condition, how it came out, and what it was given.
-#[derive(Clone, Debug)]
-pub struct ExplainedCondition {
+/// A member that is the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// The member, in canonical spelling.
+    pub member: Arc<str>,
+    /// The groups between the caller and the member, nearest to the caller first.
+    pub through: Vec<Arc<str>>,
+}
+
+/// A condition, how it came out, and what it saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weighed {
     /// How it came out.
     pub tested: Tested,
-    /// The attributes that it reads, and their values where they are known.
-    pub read: Vec<(&'static str, Option<String>)>,
-}
-
-/// A deny rule.
-#[derive(Clone, Debug)]
-pub struct ExplainedDenyRule {
-    /// The resource that it is attached to.
-    pub resource: Arc<str>,
-    /// Where it is written.
-    pub place: Place,
-    /// Whether the permission is among those that it denies.
-    pub permission_denied: bool,
-    /// Whether the permission is among those that it excepts.
-    pub permission_excepted: bool,
-    /// Whom it denies, and whether that is the caller.
-    pub denied: Vec<(Arc<str>, bool)>,
-    /// Whom it excepts, and whether that is the caller.
-    pub excepted: Vec<(Arc<str>, bool)>,
-    /// Its condition.
-    pub condition: Option<ExplainedCondition>,
-    /// Whether it denies the call.
-    pub denies: bool,
-}
-
-/// A binding, as it is written.
-#[derive(Clone, Debug)]
-pub struct ExplainedBinding {
-    /// The resource that it is attached to.
-    pub resource: Arc<str>,
-    /// Where it is written.
-    pub place: Place,
-    /// The role.
-    pub role: Arc<str>,
-    /// Whether the role holds the permission.
-    pub role_holds: bool,
-    /// Whom it is bound to, and whether that is the caller. Members that match nobody are left out.
-    pub members: Vec<(Arc<str>, bool)>,
-    /// Its condition.
-    pub condition: Option<ExplainedCondition>,
-    /// Whether it grants the call.
-    pub grants: bool,
-}
-
-impl ExplainedBinding {
-    /// Whether it is bound to the caller.
-    pub fn is_for_caller(&self) -> bool {
-        self.members.iter().any(|(_, matched)| *matched)
-    }
-}
-
-impl ExplainedDenyRule {
-    /// Whether it denies the caller, as far as names go.
-    pub fn is_for_caller(&self) -> bool {
-        let matches = |principals: &[(Arc<str>, bool)]| principals.iter().any(|(_, matched)| *matched);
-        matches(&self.denied) && !matches(&self.excepted)
-    }
-
-    /// Whether it is for the permission.
-    pub fn is_for_permission(&self) -> bool {
-        self.permission_denied && !self.permission_excepted
-    }
+    /// What it reads.
+    pub reads: Vec<Read>,
 }
 
 impl Policy {
-    /// Decides, and tells everything that speaks for or against it.
+    /// Explains whether a subject holds a permission on a resource.
     pub fn explain(
         &self,
         subject: Subject<'_>,
         permission: &str,
         resource: ResourceName<'_>,
         attributes: &Attributes<'_>,
+        extent: Extent,
     ) -> Explanation {
-        let decision = self.decide(subject, permission, resource, attributes);
+        let ask = || Inquiry::new(self, subject, permission, resource, attributes);
+        let mut inquiry = ask().recording();
+        let decided = inquiry.decide(subject);
         let index = self.index();
-        let mut inquiry = Inquiry::new(self, subject, permission, resource, attributes);
-        let members: Vec<MemberId> = inquiry.identity.members(self).collect();
-        let chain: Vec<ResourceId> = index.chain(resource).collect();
-        let mut deny_rules = Vec::new();
-        let mut bindings = Vec::new();
-        let mut unrelated = 0;
-        for resource in &chain {
-            let rules = index.forbidden(*resource);
-            deny_rules.extend(rules.map(|rule| inquiry.explain_denial(*resource, rule, &members)));
-            for binding in inquiry.written(*resource) {
-                match inquiry.explain_binding(*resource, binding, &members) {
-                    Some(explained) => bindings.push(explained),
-                    None => unrelated += 1,
-                }
-            }
-        }
-        Explanation {
-            decision,
-            boundaries: inquiry.explain_boundaries(subject),
-            deny_rules,
+        let mut examiner = Examiner {
+            policy: self,
+            subject,
+            identity: inquiry.identity.members(self).collect(),
+            extent,
+            record: inquiry.into_record(),
+            decisive: decisive(&decided).and_then(|place| index.written(place)),
+            inquiry: ask(),
+        };
+        let attached: Vec<_> = index.chain(resource).collect();
+        let rules = attached.iter().filter_map(|resource| examiner.rules(*resource)).collect();
+        let bindings = attached.iter().filter_map(|resource| examiner.bindings(*resource)).collect();
+        let mut explanation = Explanation {
+            subject: subject.name().to_owned(),
+            permission: permission.to_owned(),
+            resource: resource.as_str().to_owned(),
+            decided,
+            chain: chain(index, resource),
+            boundaries: self.examined_boundaries(subject, resource),
+            rules,
             bindings,
-            unrelated,
-            chain: chain.into_iter().map(|id| index.resource_name(id)).collect(),
-            holding_roles: index.holders(permission).iter().map(|role| index.role_name(*role)).collect(),
-        }
+            steps: Vec::new(),
+        };
+        explanation.steps = remedy::steps(self, subject, &explanation);
+        explanation
+    }
+
+    /// Explains the decision about a call; `None` where its method asks for no permission.
+    pub fn explain_call(
+        &self,
+        call: &Call,
+        caller: Option<&Caller>,
+        attributes: Attributes<'_>,
+        extent: Extent,
+    ) -> Option<Explanation> {
+        let PermissionRule::Required(permission) = &call.method.permission else { return None };
+        let (subject, resource, attributes) = asked_of(call, caller, attributes);
+        Some(self.explain(subject, permission, resource, &attributes, extent))
+    }
+
+    fn examined_boundaries(
+        &self,
+        subject: Subject<'_>,
+        resource: ResourceName<'_>,
+    ) -> Vec<ExplainedBoundary> {
+        // They are the first that a decision asks, with the whole budget.
+        let examined = self.boundaries.examine(subject, resource, &mut condition::budget());
+        examined
+            .into_iter()
+            .map(|examined| {
+                let binding = examined.binding;
+                ExplainedBoundary {
+                    name: binding.name.clone(),
+                    principal_set: binding.set.text().to_owned(),
+                    condition: binding.condition.as_ref().map(|condition| condition.expression.clone()),
+                    applies: examined.applies,
+                    policy: binding.policy.name.clone(),
+                    policy_place: binding.policy.place.clone(),
+                    resources: binding.policy.resources.iter().map(|(name, _)| name.clone()).collect(),
+                    contained_in: examined.contained_in.map(str::to_owned),
+                    place: binding.place.clone(),
+                }
+            })
+            .collect()
     }
 }
 
-/// The rows of one binding: it has a role and a condition, and as many members as rows.
-type Written = (Bound, Vec<MemberId>);
+/// Every name of the chain, known to policies or not.
+fn chain(index: &Index, resource: ResourceName<'_>) -> Vec<Arc<str>> {
+    let own: Vec<Arc<str>> = resource.chain().map(Arc::from).collect();
+    let known: Vec<Arc<str>> = index.chain(resource).map(|id| index.resource_name(id)).collect();
+    let above = known.into_iter().filter(|name| !own.contains(name)).collect::<Vec<_>>();
+    own.into_iter().chain(above).collect()
+}
 
-impl Inquiry<'_> {
-    fn explain_boundaries(&mut self, subject: Subject<'_>) -> Vec<ExplainedBoundary> {
-        self.renew();
-        let examined = self.examine_boundaries(subject);
-        let explain = |one: super::boundary::Examined<'_>| ExplainedBoundary {
-            name: one.binding.name.clone(),
-            place: one.binding.place.clone(),
-            principal_set: one.binding.set.text().to_owned(),
-            condition: one.binding.condition.as_ref().map(|condition| condition.expression.clone()),
-            membership: match one.applies {
-                Applies::Yes => Membership::Matched,
-                Applies::No => Membership::NotMatched,
-                Applies::Unknown(why) => Membership::Unknown(why),
-            },
-            policy: one.binding.policy.name.clone(),
-            policy_place: one.binding.policy.place.clone(),
-            resources: one.binding.policy.resources.iter().map(|(name, _)| name.clone()).collect(),
-            contained_in: one.contained_in.map(str::to_owned),
+impl Explanation {
+    /// The bindings that grant, nearest first.
+    pub fn granting(&self) -> impl Iterator<Item = (&Arc<str>, &ExplainedBinding)> {
+        let all = self.bindings.iter();
+        all.flat_map(|attached| attached.told.iter().map(|binding| (&attached.resource, binding)))
+            .filter(|(_, binding)| binding.grants())
+    }
+
+    /// The deny rules that deny, nearest first.
+    pub fn denying(&self) -> impl Iterator<Item = (&Arc<str>, &ExplainedRule)> {
+        let all = self.rules.iter();
+        all.flat_map(|attached| attached.told.iter().map(|rule| (&attached.resource, rule)))
+            .filter(|(_, rule)| rule.denies())
+    }
+
+    /// Whether the resource is outside the caller's boundaries.
+    pub fn is_out_of_bounds(&self) -> bool {
+        matches!(self.decided, Err(Refusal::OutOfBounds(_)))
+    }
+}
+
+/// Looks at what is attached to the chain, for one question.
+struct Examiner<'e> {
+    policy: &'e Policy,
+    subject: Subject<'e>,
+    /// Everything that the subject is called.
+    identity: Vec<MemberId>,
+    extent: Extent,
+    /// How conditions came out when the decision was made: where the budget ran out then, it has run out.
+    record: Vec<(ConditionId, Tested)>,
+    /// Where the rule is written that decided, or came nearest: it is told in any case.
+    decisive: Option<(FileId, u32)>,
+    /// For what the decision did not come to.
+    inquiry: Inquiry<'e>,
+}
+
+fn decisive(decided: &Result<Granted, Refusal>) -> Option<&Place> {
+    match decided {
+        Ok(granted) => Some(&granted.place),
+        Err(Refusal::Denied(denied)) => Some(&denied.place),
+        Err(Refusal::Unmet(unmet)) => Some(&unmet.binding.place),
+        Err(Refusal::Lacking { nearest, .. }) => Some(&nearest.place),
+        Err(Refusal::OutOfBounds(_) | Refusal::Nameless) => None,
+    }
+}
+
+impl Examiner<'_> {
+    fn weigh(&mut self, id: ConditionId) -> Weighed {
+        let recorded = self.record.iter().find(|(recorded, _)| *recorded == id);
+        let tested = match recorded {
+            Some((_, tested)) => tested.clone(),
+            None => {
+                self.inquiry.renew();
+                self.inquiry.test(id)
+            }
         };
-        examined.into_iter().map(explain).collect()
+        Weighed { tested, reads: self.inquiry.reads(id) }
     }
 
-    fn explain_denial(
-        &mut self,
-        resource: ResourceId,
-        rule: &Denial,
-        members: &[MemberId],
-    ) -> ExplainedDenyRule {
-        let index = self.policy.index();
-        let named = |ids: &[MemberId]| {
-            ids.iter().map(|id| (index.member_name(*id), members.contains(id))).collect::<Vec<_>>()
-        };
-        let denied = named(&rule.denied);
-        let condition = rule.condition.map(|id| self.explain_condition(id));
-        let names_caller = denied.iter().any(|(_, matched)| *matched);
-        let holds = condition.as_ref().is_none_or(|condition| condition.tested.outcome != Outcome::Fails);
-        ExplainedDenyRule {
-            resource: index.resource_name(resource),
-            place: index.place(rule.file, rule.line),
-            permission_denied: rule.permissions.contain(self.permission),
-            permission_excepted: rule.exceptions.contain(self.permission),
-            excepted: named(&rule.excepted),
-            denies: names_caller && self.speaks_of(rule) && holds,
-            denied,
-            condition,
+    /// Those of `members` that the subject is, in the order in which a decision asks for them.
+    fn matched(&self, members: impl Fn(MemberId) -> bool) -> Vec<Matched> {
+        let matching = self.identity.iter().filter(|member| members(**member));
+        let mut matched: Vec<Matched> = Vec::new();
+        for member in matching {
+            let name = self.policy.index().member_name(*member);
+            if matched.iter().all(|other| other.member != name) {
+                matched.push(Matched { through: self.way_to(&name), member: name });
+            }
         }
+        matched
     }
 
-    /// The bindings of a resource as they are written, in the order of files and lines.
-    fn written(&self, resource: ResourceId) -> Vec<Written> {
-        let mut written: BTreeMap<_, Written> = BTreeMap::new();
-        for (member, bound) in self.policy.index().attached(resource) {
-            let key = (bound.file, bound.line, bound.role, bound.condition);
-            written.entry(key).or_insert_with(|| (*bound, Vec::new())).1.push(member);
+    fn way_to(&self, member: &str) -> Vec<Arc<str>> {
+        let principal = self.subject.principal.map(|principal| principal.as_str());
+        let names = principal.into_iter().chain(self.subject.sets.iter().map(|set| &**set));
+        let mut names = names.filter(|name| *name != member);
+        if self.subject.sets.iter().any(|set| &**set == member) {
+            return Vec::new();
         }
-        written.into_values().collect()
+        names.find_map(|name| self.policy.background.way(name, member)).unwrap_or_default()
     }
+}
 
-    /// `None` where a binding neither holds the permission nor is for the caller.
-    fn explain_binding(
-        &mut self,
-        resource: ResourceId,
-        (bound, ids): Written,
-        members: &[MemberId],
-    ) -> Option<ExplainedBinding> {
-        let index = self.policy.index();
-        let role_holds = common(&[bound], index.holders(self.permission)).next().is_some();
-        let is_for_caller = ids.iter().any(|id| members.contains(id));
-        if !role_holds && !is_for_caller {
-            return None;
-        }
-        let condition = bound.condition.map(|id| self.explain_condition(id));
-        let holds = condition.as_ref().is_none_or(|condition| condition.tested.outcome == Outcome::Holds);
-        Some(ExplainedBinding {
-            resource: index.resource_name(resource),
-            place: index.place(bound.file, bound.line),
-            role: index.role_name(bound.role),
-            role_holds,
-            members: ids.iter().map(|id| (index.member_name(*id), members.contains(id))).collect(),
-            condition,
-            grants: role_holds && is_for_caller && holds,
-        })
+/// The order in which things are told, and how many of them: those for the caller and the permission first.
+fn rank(for_caller: bool, for_permission: bool) -> u8 {
+    match (for_caller, for_permission) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
     }
+}
 
-    fn explain_condition(&mut self, id: super::index::ConditionId) -> ExplainedCondition {
-        self.renew();
-        ExplainedCondition { tested: self.test(id), read: self.read_by(id) }
+/// Of what is for the caller, at most so many are told.
+const MOST_FOR_CALLER: usize = 200;
+/// Of what is for the permission and other callers.
+const MOST_FOR_OTHERS: usize = 10;
+
+/// How many of a rank are told.
+fn most(rank: u8, extent: Extent) -> usize {
+    match (extent, rank) {
+        (Extent::All, _) => usize::MAX,
+        (Extent::Relevant, 0 | 1) => MOST_FOR_CALLER,
+        (Extent::Relevant, 2) => MOST_FOR_OTHERS,
+        (Extent::Relevant, _) => 0,
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use super::Policy;
 use super::attributes::Attributes;
 use super::decide::Subject;
-use super::explain::Explanation;
 use super::refusal::Granted;
 use super::resource::ResourceName;
 use crate::authn::Caller;
@@ -78,9 +77,8 @@ impl Policy {
         let grant = match &call.method.permission {
             PermissionRule::None => Grant::NoPermissionAsked,
             PermissionRule::Required(permission) => {
-                let subject = subject(caller);
-                let resource = ResourceName::new(call.resource());
-                let attributes = attributes.of_call(call, caller.map(|caller| &**caller));
+                let (subject, resource, attributes) =
+                    asked_of(call, caller.map(|caller| &**caller), attributes);
                 match self.decide(subject, permission, resource, &attributes) {
                     Ok(granted) => Grant::Binding(granted),
                     Err(refusal) => {
@@ -107,23 +105,17 @@ impl Policy {
     }
 }
 
-impl Policy {
-    /// Everything that speaks for or against the permission that a call asks for; `None` where it asks for none.
-    pub fn explain_call(
-        &self,
-        call: &Call,
-        caller: Option<&Arc<Caller>>,
-        attributes: Attributes<'_>,
-    ) -> Option<Explanation> {
-        let PermissionRule::Required(permission) = &call.method.permission else { return None };
-        let attributes = attributes.of_call(call, caller.map(|caller| &**caller));
-        Some(self.explain(subject(caller), permission, ResourceName::new(call.resource()), &attributes))
-    }
-}
-
-/// The caller as policy sees them.
-fn subject(caller: Option<&Arc<Caller>>) -> Subject<'_> {
-    caller.map_or(Subject::anonymous(), |caller| Subject::of(&caller.principal).with_sets(&caller.sets))
+/// Who asks for what on which resource, and what conditions may ask, of a call.
+pub(super) fn asked_of<'c>(
+    call: &'c Call,
+    caller: Option<&'c Caller>,
+    attributes: Attributes<'c>,
+) -> (Subject<'c>, ResourceName<'c>, Attributes<'c>) {
+    let subject = match caller {
+        Some(caller) => Subject::of(&caller.principal).with_sets(&caller.sets),
+        None => Subject::anonymous(),
+    };
+    (subject, ResourceName::new(call.resource()), attributes.of_call(call, caller))
 }
 
 /// The wording and fields that cloudaicompanion.googleapis.com answers with; AIP-211 for why it does not tell whether

@@ -126,6 +126,18 @@ impl Granted {
     }
 }
 
+impl Tested {
+    /// Whether a binding with this condition grants: only where it is true.
+    pub fn lets_grant(&self) -> bool {
+        self.outcome == Outcome::Holds
+    }
+
+    /// Whether a deny rule with this condition denies: unless it is false. What cannot be evaluated denies.
+    pub fn lets_deny(&self) -> bool {
+        self.outcome != Outcome::Fails
+    }
+}
+
 impl fmt::Display for Tested {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.title {

@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod diff;
 mod run;
 mod test;
@@ -136,6 +137,8 @@ fn every_command_has_its_help() {
             &["run", "--help"],
             &["check", "--help"],
             &["test", "--help"],
+            &["explain", "--help"],
+            &["who-can", "--help"],
             &["diff", "--help"],
             &["token", "--help"],
             &["demo", "--help"],

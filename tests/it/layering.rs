@@ -33,7 +33,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
     // Asks the gate what it would say; requests never come by there (only_questions_assume_a_caller).
-    ("question", &["authn", "catalog", "gate", "http", "policy", "principal", "reason", "snapshot"]),
+    (
+        "question",
+        &["authn", "catalog", "document", "gate", "http", "policy", "principal", "reason", "snapshot"],
+    ),
+    (
+        "explain",
+        &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
+    ),
     ("upstream", &["http", "policy", "reason", "config"]),
     ("respond", &["reason"]),
     // What is told of a request.
@@ -51,7 +58,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("listener", &["config", "http", "proxy", "reason", "respond"]),
-    ("admin", &["clock", "proxy"]),
+    ("admin", &["clock", "explain", "policy", "proxy", "question"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
     ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "upstream"]),
 ];

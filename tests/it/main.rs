@@ -19,6 +19,7 @@ mod curl;
 mod demo;
 mod desync;
 mod drain;
+mod explain;
 mod frames;
 mod framing;
 mod gate;

@@ -419,3 +419,22 @@ async fn a_reload_asks_about_no_token_again_and_reads_the_secret_again() {
     assert_eq!(judged(&gate, "good").await, allowed());
     assert_eq!(partner.count(), count);
 }
+
+#[tokio::test]
+async fn who_asks_why_about_an_opaque_token_has_its_issuer_asked() {
+    let partner = Partner::start().await;
+    let asked = partner.introspection(json!({}));
+    let gate = asked.gate();
+    let why = async |token: &str| {
+        let request = json!({ "method": "POST", "path": CANCEL, "host": COMPANION });
+        gate.explain(&json!({ "token": token, "request": request })).await.json().unwrap()
+    };
+    let good = why("good-explained").await;
+    assert_eq!(
+        (&good["overallAccessState"], &good["opgate"]["principal"]),
+        (&json!("CAN_ACCESS"), &json!(format!("user:{ANA}")))
+    );
+    assert_eq!(why("revoked-explained").await["overallAccessState"], "CANNOT_ACCESS");
+    assert_eq!(partner.count(), 2);
+    assert!(!gate.log().contains("-explained"), "{}", gate.log());
+}

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Fields, Node, Spelling, Value, nearest};
 use crate::principal::Principal;
+use crate::question::written;
 use crate::reason::Reason;
 
 /// A test.
@@ -296,39 +297,23 @@ fn request_line(node: &Node, report: &mut Report) -> Option<(http::Method, Optio
             .help("write `POST /v1/projects/…`");
         return None;
     };
-    let Some(method) = known_method(method) else {
-        let diagnostic = report.error(&node.span, format!("`{method}` is no HTTP method"));
-        match nearest(&method.to_ascii_uppercase(), HTTP_METHODS.into_iter()) {
-            Some(known) => diagnostic.help(format!("did you mean `{known}`?")),
-            None => diagnostic.help(format!("choose from {}", HTTP_METHODS.join(", "))),
-        };
-        return None;
-    };
-    let url = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://"));
-    let (host, target) = match url {
-        None => (None, *target),
-        Some(url) => {
-            let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
-            (Some(host.to_ascii_lowercase()), if path.is_empty() { "/" } else { path })
+    let method = match written::http_method(method) {
+        Ok(method) => method,
+        Err(unreadable) => {
+            report.error(&node.span, unreadable.message).help(unreadable.help);
+            return None;
         }
     };
+    let (host, target) = written::split_url(target);
     Some((method, host, target.to_owned()))
-}
-
-const HTTP_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-
-fn known_method(text: &str) -> Option<http::Method> {
-    HTTP_METHODS.contains(&text).then(|| text.parse().ok()).flatten()
 }
 
 fn time(node: &Node, report: &mut Report) -> Option<SystemTime> {
     let text = node.string(report)?;
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => Some(time.into()),
-        Err(error) => {
-            report
-                .error(&node.span, format!("`{text}` is no time: {error}"))
-                .help("write it as RFC 3339 does: `2026-03-01T12:00:00Z`");
+    match written::time(text) {
+        Ok(time) => Some(time),
+        Err(unreadable) => {
+            report.error(&node.span, unreadable.message).help(unreadable.help);
             None
         }
     }
@@ -340,12 +325,10 @@ fn origin(node: &Node, report: &mut Report) -> Option<IpAddr> {
     fields.finish(report);
     let node = ip?;
     let text = node.string(report)?;
-    match text.parse() {
+    match written::address(text) {
         Ok(ip) => Some(ip),
-        Err(_) => {
-            report
-                .error(&node.span, format!("`{text}` is no IP address"))
-                .help("write one address, without a port or a prefix length: `192.0.2.7`");
+        Err(unreadable) => {
+            report.error(&node.span, unreadable.message).help(unreadable.help);
             None
         }
     }

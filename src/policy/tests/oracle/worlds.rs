@@ -287,7 +287,8 @@ impl World {
         let boundaries = Boundaries::read(&boundaries, &hierarchy, &mut report);
         assert!(!report.is_fatal(), "{}", report.render(false));
         let compiled = Policy::compile(context, policies.into_iter(), denials, boundaries);
-        Policy { tags, ..compiled }
+        let background = Background::of(context, &[]);
+        Policy { tags, background, ..compiled }
     }
 
     fn tags_text(&self) -> String {
