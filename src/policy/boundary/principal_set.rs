@@ -92,14 +92,16 @@ enum Home {
 
 fn home(principal: &Principal) -> Home {
     let text = principal.as_str();
-    if text.starts_with("user:") || text.contains("://iam.googleapis.com/locations/global/workforcePools/") {
-        return Home::SomeOrganization;
-    }
-    if let Some(rest) = text.strip_prefix("principal://iam.googleapis.com/projects/") {
-        return match rest.split_once('/') {
-            Some((project, _)) => Home::Project(format!("projects/{project}")),
-            None => Home::Unknown,
+    // Of a federated identity the pool alone: what comes behind it its bearer may have chosen.
+    if let Some(pool) = principal.pool() {
+        return match pool.split('/').collect::<Vec<_>>().as_slice() {
+            [_, "projects", project, ..] => Home::Project(format!("projects/{project}")),
+            [_, "locations", "global", "workforcePools", _] => Home::SomeOrganization,
+            _ => Home::Unknown,
         };
+    }
+    if text.starts_with("user:") {
+        return Home::SomeOrganization;
     }
     let Some((local, domain)) = principal.email().and_then(|email| email.split_once('@')) else {
         return Home::Unknown;

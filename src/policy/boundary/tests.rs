@@ -149,6 +149,41 @@ fn a_condition_that_has_no_value_binds() {
     }
 }
 
+/// A subject is what a token says, and its bearer may have a say in that.
+#[test]
+fn a_subject_that_looks_like_a_pool_is_bound_like_any_other() {
+    let root = "//cloudresourcemanager.googleapis.com";
+    let of_workloads = "condition: {expression: \"principal.type == 'iam.googleapis.com/WorkloadPoolIdentity'\"}\n";
+    let (by_home, _) = tree(&binding(&format!("{root}/projects/123"), ""));
+    let (by_type, _) = tree(&binding(&format!("//{WORKLOADS}"), of_workloads));
+    for subject in ["job", "x://iam.googleapis.com/locations/global/workforcePools/", "x/workforcePools/y"] {
+        let job = Principal::subject(WORKLOADS, subject);
+        assert!(decided(&by_home, &job, "projects/stray").is_err(), "{subject}");
+        assert!(decided(&by_type, &job, "projects/stray").is_err(), "{subject}");
+    }
+}
+
+/// google/iam/v3/policy_binding_resources.proto, `PolicyBinding.condition`.
+#[test]
+fn principals_are_of_the_types_that_iam_names() {
+    let principals = [
+        ("WorkspaceIdentity", Principal::user("ana@example.com").unwrap()),
+        ("ServiceAccount", Principal::service_account("ci@lab.iam.gserviceaccount.com").unwrap()),
+        ("WorkforcePoolIdentity", Principal::subject(POOL, "ana")),
+        ("WorkloadPoolIdentity", Principal::subject(WORKLOADS, "job")),
+    ];
+    for (name, _) in &principals {
+        let condition =
+            format!("condition: {{expression: \"principal.type == 'iam.googleapis.com/{name}'\"}}\n");
+        let (policy, report) =
+            tree(&binding("//cloudresourcemanager.googleapis.com/organizations/7", &condition));
+        assert_eq!(report, "");
+        for (of, principal) in &principals {
+            assert_eq!(decided(&policy, principal, "projects/stray").is_err(), of == name, "{of} {name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_the_next_step() {
     let (policy, report) = load(&[
