@@ -163,6 +163,26 @@ fn a_subject_that_looks_like_a_pool_is_bound_like_any_other() {
     }
 }
 
+#[test]
+fn an_account_of_a_project_that_belongs_to_a_domain_is_of_that_project() {
+    let (policy, _) = tree(&binding("//cloudresourcemanager.googleapis.com/projects/example.com:lab", ""));
+    for email in ["ci@lab.example.com.iam.gserviceaccount.com", "lab.example.com@appspot.gserviceaccount.com"] {
+        let account = Principal::service_account(email).unwrap();
+        assert!(decided(&policy, &account, "projects/stray").is_err(), "{email}");
+    }
+}
+
+/// Callers have the number of the pool's project in their names, and a set may have its id.
+#[test]
+fn a_pool_named_by_the_id_of_its_project_may_be_the_one_with_a_number() {
+    let by_id = WORKLOADS.replace("123", "lab");
+    let (policy, report) = tree(&binding(&format!("//{by_id}"), ""));
+    assert_eq!(report, "");
+    let detail = decided(&policy, &Principal::subject(WORKLOADS, "job"), "projects/stray").unwrap_err();
+    assert!(detail.contains("whether `projects/123` is `projects/lab` is not known here"), "{detail}");
+    assert!(decided(&policy, &Principal::subject(&WORKLOADS.replace("ci", "cd"), "x"), "projects/stray").is_ok());
+}
+
 /// google/iam/v3/policy_binding_resources.proto, `PolicyBinding.condition`.
 #[test]
 fn principals_are_of_the_types_that_iam_names() {
