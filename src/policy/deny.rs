@@ -197,21 +197,40 @@ pub(super) fn principal(
     if text == "principalSet://goog/public:all" {
         return Some(ALL_USERS.to_owned());
     }
-    if text.starts_with("deleted:") {
+    if let Some(deleted) = text.strip_prefix("deleted:")
+        && is_deleted(deleted, [USER, GROUP, SERVICE_ACCOUNT])
+    {
         return None;
     }
-    if let Some(email) = text.strip_prefix(USER) {
-        return canonical(Principal::user(email), report);
-    }
-    if let Some(email) = text.strip_prefix(SERVICE_ACCOUNT) {
-        return canonical(Principal::service_account(email), report);
+    let emails =
+        [USER, SERVICE_ACCOUNT].into_iter().find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)));
+    if let Some((prefix, email)) = emails {
+        let written = if prefix == USER { Principal::user(email) } else { Principal::service_account(email) };
+        let written = canonical(written, report)?;
+        // Whoever has this email is called something else: the rule would pass over them.
+        if Principal::from_email(email).is_ok_and(|caller| caller.as_str() != written) {
+            let (what, prefix) = match prefix {
+                USER => ("an email under `gserviceaccount.com` is a service account", SERVICE_ACCOUNT),
+                _ => ("the email of a service account ends in `gserviceaccount.com`", USER),
+            };
+            report
+                .error(span, format!("`{text}` matches nobody: {what}"))
+                .help(format!("write `{prefix}{email}`"));
+            return None;
+        }
+        return Some(written);
     }
     if let Some(email) = text.strip_prefix(GROUP) {
         let group = canonical(Principal::group(email), report)?;
-        if !context.groups.contains(&group) {
-            report
-                .error(span, format!("`{group}` has no entry in groups.yaml: nobody would be in it here"))
-                .help("list its members in groups.yaml");
+        if let Some(missing) = context.groups.missing_within(&group) {
+            let message = if missing == group {
+                format!("`{group}` has no entry in groups.yaml: nobody would be in it here")
+            } else {
+                format!(
+                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: nobody would be in it here"
+                )
+            };
+            report.error(span, message).help("list its members in groups.yaml");
         }
         return Some(group);
     }
@@ -237,6 +256,19 @@ pub(super) fn principal(
         )),
     };
     None
+}
+
+/// Whether what stands behind `deleted:` names one identity or group that once was: what is spelled otherwise may have
+/// been meant for somebody who is.
+fn is_deleted(text: &str, kinds: [&str; 3]) -> bool {
+    if let Some((email, uid)) = text.split_once("?uid=") {
+        let email = kinds.iter().find_map(|kind| email.strip_prefix(kind));
+        let is_number = !uid.is_empty() && uid.bytes().all(|byte| byte.is_ascii_digit());
+        return is_number && email.is_some_and(|email| Principal::user(email).is_ok());
+    }
+    // Federated identities have no uid.
+    text.starts_with("principal://iam.googleapis.com/")
+        && matches!(Member::parse(text), Ok(Member::Identity(_)))
 }
 
 fn read_permissions(node: &Node, report: &mut Report) -> Permissions {
