@@ -62,6 +62,10 @@ impl Path {
             segments.push(Segment { start, end, decoded: decode_segment(text)? });
             start += piece.len() + 1;
         }
+        if verb.is_some() {
+            // No verb holds a `%`. What it encodes is refused like anywhere else, and not answered with 404.
+            decode_segment(raw.get(last_slash + 1..).unwrap_or_default())?;
+        }
         let mut path = Self { raw: raw.into(), decoded: None, segments, verb };
         if raw.contains('%') {
             path.decoded = Some(path.decode().into());
@@ -298,6 +302,15 @@ mod tests {
         assert_eq!(refused("/v1//x"), "the path has an empty segment");
         assert_eq!(refused("/v1/x\u{0}"), "the path holds `\\x00`, which may not stand in a path");
         assert_eq!(refused("/v1/x%2Fy"), "the path holds an encoded `/`");
+    }
+
+    /// Found by fuzzing: everything behind the last colon was passed over.
+    #[test]
+    fn what_a_verb_encodes_is_refused_as_in_a_segment() {
+        assert_eq!(refused("/v1/o:%00"), "the path holds an encoded control character");
+        assert_eq!(refused("/v1/o:x%2Fy"), "the path holds an encoded `/`");
+        assert_eq!(refused("/v1/o:x%"), "the path has a `%` that two hex digits do not follow");
+        assert_eq!(refused("/v1/o:%FF"), "the path decodes to something that is not UTF-8");
     }
 
     #[test]
