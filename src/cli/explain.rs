@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::tree::{ExposureArgs, load_tree};
-use super::{DENIED, FAILED, INVALID, Output, complain, print, print_report};
+use super::tree::{TreeArgs, refuse};
+use super::{DENIED, FAILED, INVALID, Output, complain, print};
 use crate::clock;
 use crate::diagnostic::Report;
 use crate::explain::explain;
@@ -22,13 +22,9 @@ use crate::snapshot::Snapshot;
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("tree").required(true).multiple(true).args(["config", "policies"]))]
 pub struct Args {
     #[command(flatten)]
-    exposure: ExposureArgs,
-    /// The policies directory; the configuration's by default
-    #[arg(long, value_name = "DIR")]
-    policies: Option<PathBuf>,
+    tree: TreeArgs,
 
     /// Who calls, like `user:ana@example.com`; an anonymous caller where nobody is named
     #[arg(long, value_name = "PRINCIPAL", value_parser = written::principal, conflicts_with_all = ["claims", "token"])]
@@ -84,14 +80,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let mut report = Report::new();
     let snapshot = args.load(&question, &mut report).filter(|_| !report.is_fatal());
-    let Some(snapshot) = snapshot else {
-        if args.output == Output::Json {
-            print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
-        } else {
-            print_report(&report);
-        }
-        return ExitCode::from(INVALID);
-    };
+    let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
     if args.token.is_some()
         && let Err(error) = ask_issuers(&mut question, &snapshot)
     {
@@ -189,17 +178,9 @@ impl Args {
 
     /// The tree, with issuers where they are needed.
     fn load(&self, question: &Question, report: &mut Report) -> Option<Snapshot> {
-        let config = self.exposure.load(self.policies.as_deref(), report);
-        if self.exposure.config.is_some() && config.is_none() {
-            return None;
-        }
-        let named = config.as_ref().map(|config| config.policy_directory.clone());
-        let directory = self.policies.clone().or(named)?;
-        match (&config, &question.who) {
-            (Some(config), Who::Claims(_) | Who::Token(_)) => {
-                Snapshot::load(config, clock::now(), None, report)
-            }
-            _ => load_tree(&directory, config.as_ref(), report),
+        match question.who {
+            Who::Claims(_) | Who::Token(_) => self.tree.load_with_issuers(clock::now(), report),
+            Who::Principal { .. } | Who::Anonymous => self.tree.load(report),
         }
     }
 }

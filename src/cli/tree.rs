@@ -4,7 +4,12 @@
 //! without a configuration, every service with both of its files is exposed on its own name.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
 
+use serde_json::json;
+
+use super::{INVALID, Output, print, print_report};
 use crate::catalog::ExposureSettings;
 use crate::config::{Config, Origin, Override};
 use crate::diagnostic::Report;
@@ -20,6 +25,48 @@ pub(super) struct ExposureArgs {
     /// Put a value in place of the configuration's; can be repeated
     #[arg(long = "set", value_name = "PATH=VALUE", requires = "config")]
     overrides: Vec<Override>,
+}
+
+/// Which policy tree a question is about: the configuration's, or one by itself.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("tree").required(true).multiple(true).args(["config", "policies"]))]
+pub(super) struct TreeArgs {
+    #[command(flatten)]
+    exposure: ExposureArgs,
+    /// The policies directory; the configuration's by default
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+}
+
+impl TreeArgs {
+    /// The tree; nobody is authenticated by it. What is wrong is in the report.
+    pub(super) fn load(&self, report: &mut Report) -> Option<Snapshot> {
+        let config = self.config(report)?;
+        let named = config.as_ref().map(|config| config.policy_directory.clone());
+        load_tree(&self.policies.clone().or(named)?, config.as_ref(), report)
+    }
+
+    /// The tree with the issuers that the configuration believes.
+    pub(super) fn load_with_issuers(&self, now: SystemTime, report: &mut Report) -> Option<Snapshot> {
+        Snapshot::load(&self.config(report)??, now, None, report)
+    }
+
+    /// The configuration, where one was given. `None` where it cannot be used.
+    fn config(&self, report: &mut Report) -> Option<Option<Config>> {
+        let config = self.exposure.load(self.policies.as_deref(), report);
+        (self.exposure.config.is_none() || config.is_some()).then_some(config)
+    }
+}
+
+/// Tells of a tree that cannot be asked.
+pub(super) fn refuse(report: &Report, output: Output) -> ExitCode {
+    match output {
+        Output::Text => print_report(report),
+        Output::Json => {
+            print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
+        }
+    }
+    ExitCode::from(INVALID)
 }
 
 impl ExposureArgs {

@@ -1,7 +1,6 @@
 //! `opgate who-can PERMISSION on RESOURCE`: everybody who holds a permission, and by what.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,8 +8,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::explain::Problem;
-use super::tree::{ExposureArgs, load_tree};
-use super::{INVALID, Output, counted, print, print_report};
+use super::tree::{TreeArgs, refuse};
+use super::{Output, counted, print};
 use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
 use crate::diagnostic::Report;
@@ -23,7 +22,6 @@ use crate::snapshot::Snapshot;
 
 /// Arguments of `opgate who-can`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("tree").required(true).multiple(true).args(["config", "policies"]))]
 pub struct Args {
     /// The permission, like `cloudaicompanion.operations.cancel`
     permission: String,
@@ -33,10 +31,7 @@ pub struct Args {
     /// The resource: `projects/…`
     resource: String,
     #[command(flatten)]
-    exposure: ExposureArgs,
-    /// The policies directory; the configuration's by default
-    #[arg(long, value_name = "DIR")]
-    policies: Option<PathBuf>,
+    tree: TreeArgs,
     /// When, like `2026-03-01T12:00:00Z`; now by default
     #[arg(long, value_name = "TIME", value_parser = written::time)]
     time: Option<SystemTime>,
@@ -51,15 +46,8 @@ pub struct Args {
 /// Lists them. Exits 0, and 3 where it cannot be asked.
 pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
-    let snapshot = load(args, &mut report).filter(|_| !report.is_fatal());
-    let Some(snapshot) = snapshot else {
-        if args.output == Output::Json {
-            print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
-        } else {
-            print_report(&report);
-        }
-        return ExitCode::from(INVALID);
-    };
+    let snapshot = args.tree.load(&mut report).filter(|_| !report.is_fatal());
+    let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
     if let Err(problem) = check(args, &snapshot) {
         return problem.print(args.output);
     }
@@ -76,15 +64,6 @@ pub fn run(args: &Args) -> ExitCode {
         Output::Json => print(&format!("{:#}\n", in_json(args, &holders))),
     }
     ExitCode::SUCCESS
-}
-
-fn load(args: &Args, report: &mut Report) -> Option<Snapshot> {
-    let config = args.exposure.load(args.policies.as_deref(), report);
-    if args.exposure.config.is_some() && config.is_none() {
-        return None;
-    }
-    let named = config.as_ref().map(|config| config.policy_directory.clone());
-    load_tree(&args.policies.clone().or(named)?, config.as_ref(), report)
 }
 
 /// A slip of the pen must not pass for a permission that nobody holds.
