@@ -34,6 +34,7 @@ mod paths;
 mod readme;
 mod recorder;
 mod reload;
+mod roles;
 mod shipped;
 mod smoke;
 mod tokens;
