@@ -8,6 +8,7 @@ mod check;
 mod location;
 mod overrides;
 mod scalars;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
+pub use self::tls::ListenerTls;
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -57,12 +59,14 @@ pub struct Issuer {
 }
 
 /// A socket that clients connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Whether HTTP/2 with prior knowledge is spoken beside HTTP/1.1.
+    /// Whether HTTP/2 is spoken beside HTTP/1.1: agreed on by ALPN, or with prior knowledge where there is no TLS.
     pub http2: bool,
+    /// What TLS is spoken with; `None` for none.
+    pub tls: Option<ListenerTls>,
 }
 
 /// The protocol spoken to an upstream.
@@ -100,6 +104,8 @@ pub struct Limits {
     pub head: HeadLimits,
     /// From the first byte of a head to its last.
     pub head_timeout: Duration,
+    /// For a TLS handshake, from the connection to its end.
+    pub handshake_timeout: Duration,
     /// Of request bodies.
     pub body: BodyLimits,
     /// For a body to arrive in full.
@@ -115,6 +121,7 @@ impl Default for Limits {
         Self {
             head: HeadLimits::default(),
             head_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             body: BodyLimits::default(),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),

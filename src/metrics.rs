@@ -35,6 +35,8 @@ pub struct Metrics {
     pub upstream_errors: IntCounterVec,
     /// `opgate_connections{listener}`.
     pub connections: IntGaugeVec,
+    /// `opgate_refused_connections_total{reason}`.
+    pub refused_connections: IntCounterVec,
     /// `opgate_audit_dropped_total`.
     pub audit_dropped: IntCounter,
     policy_info: IntGaugeVec,
@@ -129,6 +131,11 @@ impl Metrics {
                 &["upstream", "kind"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
+            refused_connections: counters(
+                "opgate_refused_connections_total",
+                "Connections that ended before a request: no TLS handshake, by what went wrong.",
+                &["reason"],
+            )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,
             policy_info: gauges("opgate_policy_info", "The policy tree in force; always 1.", &["revision"])?,
             policy_bindings: {

@@ -21,13 +21,14 @@ use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::audit::Audit;
 use crate::clock;
-use crate::config::{Config, Origin, Telemetry};
+use crate::config::{Config, ListenerTls, Origin, Telemetry};
 use crate::diagnostic::Report;
 use crate::listener::Door;
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
 use crate::snapshot::Snapshot;
+use crate::tls;
 use crate::upstream::Upstreams;
 
 /// Arguments of `opgate run`.
@@ -42,6 +43,7 @@ pub struct Args {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: &Args) -> ExitCode {
+    tls::choose_cryptography();
     let mut report = Report::new();
     let origin = args.config.origin();
     let config = origin.load(&mut report);
@@ -101,14 +103,15 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     let (shut_down, shutdown) = watch::channel(false);
     let admin_listener = bind(config.admin).await?;
     let admin_address = admin_listener.local_addr()?;
-    let reloader = Reloader::new(origin, &config, proxy.clone());
+    let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
+    let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
     let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
 
     // Sockets first: a port that is taken is told before keys are waited for.
     let mut listeners = Vec::new();
-    for listener in &config.listeners {
-        listeners.push((listener, bind(listener.address).await?));
+    for (listener, tls) in config.listeners.iter().zip(tls) {
+        listeners.push((listener, tls, bind(listener.address).await?));
     }
     authn.load_keys().await;
     let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
@@ -116,11 +119,11 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut addresses = Vec::new();
     let mut doors = tokio::task::JoinSet::new();
-    for (settings, listener) in listeners {
+    for (settings, tls, listener) in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
         addresses.push(address.to_string());
-        let door = Door::new(address, settings.http2, config.limits, app.clone(), proxy.clone());
+        let door = Door::new(address, settings.http2, tls, config.limits, app.clone(), proxy.clone());
         doors.spawn(door.serve(listener, shutdown.clone()));
     }
     tracing::info!(address = %admin_address, "admin listening");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::location::located;
 use super::scalars::{duration, size};
-use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
+use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream, tls};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
@@ -17,7 +17,7 @@ use crate::http::body::MAX_HELD_BODY;
 pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Config> {
     let mut fields = root.fields("the configuration", Spelling::Exact, report)?;
 
-    let listeners = fields.required("listeners", report).map(|node| listeners(node, report));
+    let listeners = fields.required("listeners", report).map(|node| listeners(node, base, report));
     let admin = fields.optional("admin").and_then(|node| admin(node, report));
     let upstreams =
         fields.required("upstreams", report).map(|node| upstreams(node, report)).unwrap_or_default();
@@ -49,7 +49,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     })
 }
 
-fn listeners(node: &Node, report: &mut Report) -> Vec<Listener> {
+fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Listener> {
     let items = node.list(report).unwrap_or_default();
     if items.is_empty() {
         report.error(&node.span, "there is no listener").help("add one: `- address: 127.0.0.1:8080`");
@@ -58,8 +58,11 @@ fn listeners(node: &Node, report: &mut Report) -> Vec<Listener> {
         let mut fields = item.fields("a listener", Spelling::Exact, report)?;
         let address = fields.required("address", report).and_then(|node| socket_address(node, report));
         let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
+        let tls = fields.optional("tls").map(|node| tls::listener(node, base, http2, report));
         fields.finish(report);
-        Some(Listener { address: address?, http2 })
+        // Without the TLS that is written there is no listener.
+        let tls = tls.map_or(Some(None), |tls| tls.map(Some))?;
+        Some(Listener { address: address?, http2, tls })
     };
     items.iter().filter_map(listener).collect()
 }
@@ -373,6 +376,7 @@ fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
         report,
     );
     set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
+    set(&mut fields, "handshake_timeout", &mut limits.handshake_timeout, duration, report);
     set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
     set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
     set(&mut fields, "body_timeout", &mut limits.body_timeout, duration, report);
@@ -452,7 +456,7 @@ fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     address
 }
 
-fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
+pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
     let text = node.string(report)?;
     let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     if chosen.is_none() {

@@ -15,7 +15,7 @@ use opgate::demo::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub use opgate::demo::wire::Answer;
@@ -399,8 +399,12 @@ pub struct Http2 {
 
 impl Http2 {
     pub async fn connect(address: SocketAddr) -> Self {
-        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (client, connection) = h2::client::handshake(tcp).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// Over a connection on which nothing of HTTP has been said yet.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
         Self { client, driver: tokio::spawn(connection) }
     }
 

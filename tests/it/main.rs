@@ -11,6 +11,7 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod authority;
 mod bodies;
 mod cli;
 mod connection;
@@ -33,5 +34,6 @@ mod recorder;
 mod reload;
 mod shipped;
 mod smoke;
+mod tls;
 mod tokens;
 mod upstream;

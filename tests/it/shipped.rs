@@ -8,6 +8,7 @@ use opgate::diagnostic::Report;
 use opgate::snapshot::Snapshot;
 use regex::Regex;
 
+use crate::authority::Authority;
 use crate::harness::{self, COMPANION, DATAPROC, Gate, Req, TRANSLATION, reason, root, token_with};
 
 const SHIPPED: [&str; 2] = ["config/opgate.yaml", "config/demo.yaml"];
@@ -35,8 +36,8 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each.
-const EXAMPLES: [&str; 6] =
-    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "subject_pool", "workers"];
+const EXAMPLES: [&str; 7] =
+    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "subject_pool", "tls", "workers"];
 
 /// The annotated file with its commented-out settings in force: the keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
@@ -66,7 +67,11 @@ fn what_is_commented_out_is_the_default() {
     std::fs::write(&written, text).unwrap();
 
     let (default, written) = (load(&path), load(&written));
-    assert_eq!(written.listeners, default.listeners);
+    assert_eq!(written.listeners.len(), default.listeners.len());
+    for (written, default) in written.listeners.iter().zip(&default.listeners) {
+        assert_eq!((written.address, written.http2), (default.address, default.http2));
+        assert!(written.tls.is_none() && default.tls.is_none());
+    }
     assert_eq!(written.admin, default.admin);
     assert_eq!(written.limits, default.limits);
     assert_eq!(written.audit, default.audit);
@@ -102,12 +107,20 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     std::fs::create_dir(directory.path().join("policies")).unwrap();
     let path = directory.path().join("config/opgate.yaml");
     std::fs::write(&path, text).unwrap();
-    assert_eq!(load(&path).workers, 2);
+    let authority = Authority::new();
+    std::fs::write(directory.path().join("config/clients-ca.pem"), authority.pem()).unwrap();
+    std::fs::write(directory.path().join("config/backends-ca.pem"), authority.pem()).unwrap();
+    authority.issue(&["a.test"]).write(&directory.path().join("config"), "server");
+    authority.issue_to(&["spiffe://a.test/gate"]).write(&directory.path().join("config"), "gate");
+    let config = load(&path);
+    assert_eq!(config.workers, 2);
+    assert!(config.listeners[0].tls.is_some());
 }
 
 #[test]
 fn the_annotated_file_has_every_key() {
-    let source = std::fs::read_to_string(root().join("src/config/check.rs")).unwrap();
+    let sources = ["src/config/check.rs", "src/config/tls.rs"].map(|name| root().join(name));
+    let source = sources.map(|path| std::fs::read_to_string(path).unwrap()).concat();
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
     let asked =
         Regex::new(r#"(?:required|optional)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#)
