@@ -5,8 +5,8 @@
 //! about resources or policy (DESIGN, section 5, "Order").
 //!
 //! ```text
-//! judge     Request ─► route ─► authenticate ─► admit        what requests go through
-//! judge_as  Request ─► route ──────────────────► admit        as if the caller had been authenticated
+//! judge     Request ─► directed ─► route ─► authenticate ─► admit    what requests go through
+//! judge_as  Request ──────────────► route ──────────────────► admit    as if the caller had been authenticated
 //! admit     Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
@@ -34,13 +34,14 @@ pub struct Trail {
 /// Decides a request against a snapshot, at a time.
 ///
 /// # Errors
-/// The first stage that refuses, in the order route, authenticate, scope, IAM.
+/// The first stage that refuses, in the order of TLS, route, authenticate, scope, IAM.
 pub fn judge(
     request: &Request,
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
+    request.directed()?;
     let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
     let caller = authenticate(request, snapshot, &call.method, now)?;
     admit(call, caller, attributes(request, now), snapshot, trail)

@@ -1,9 +1,11 @@
-//! What TLS has established about the connection that a request came over.
+//! What TLS has established about the connection that a request came over, and which hosts it may address there.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::{Host, Request};
 use crate::principal::Principal;
+use crate::reason::{Denial, Reason};
 
 /// The DNS names of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,37 @@ pub struct ClientCertificate {
     pub scopes: Option<Arc<[String]>>,
     /// When it ends.
     pub until: SystemTime,
+}
+
+impl Channel {
+    /// Whether a request for `host` may come this way. A client may use one connection for all names of the
+    /// certificate that it was shown (RFC 9113, section 9.1.1); one that asked for no name is taken at its word.
+    fn leads_to(&self, host: &Host) -> bool {
+        self.server_name.as_deref().is_none_or(|name| name == host.as_str())
+            || self.names.cover(host.as_str())
+    }
+}
+
+impl Request {
+    /// Whether it addresses a host of the connection that it came over.
+    ///
+    /// # Errors
+    /// 421 (RFC 9110, section 15.5.20): whoever looked at the connection's TLS saw it go elsewhere.
+    pub fn directed(&self) -> Result<(), Denial> {
+        match &self.channel {
+            Some(channel) if !channel.leads_to(&self.host) => {
+                let name = channel.server_name.as_deref().unwrap_or_default();
+                Err(Denial::new(
+                    Reason::Misdirected,
+                    format!(
+                        "the connection is to `{name}`, whose certificate is none for `{}`",
+                        self.host.as_str()
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

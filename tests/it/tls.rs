@@ -318,3 +318,47 @@ async fn shown(secured: &Secured) -> Vec<u8> {
 fn hang_up(gate: &Gate) {
     assert!(Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap().success());
 }
+
+/// A connection may be used for every name of its certificate, and for no other's.
+#[tokio::test]
+async fn a_request_for_another_certificates_host_is_misdirected() {
+    let names: &[&[&str]] = &[&[COMPANION, "*.companion.localhost", "127.0.0.1"], &[DATAPROC]];
+    let served = json!([COMPANION, "eu.companion.localhost", "elsewhere.localhost", "127.0.0.1"]);
+    let hosts = format!("services.cloudaicompanion.hosts={served}");
+    let secured = Secured::start_with(names, json!({}), &[&hosts]);
+    let to = |host: &str| Req { host: host.to_owned(), ..cancel() };
+    let mut http1 = secured.http1(&secured.client(), COMPANION).await;
+    let mut http2 = secured.http2(COMPANION).await;
+    let cases = [
+        (COMPANION, 200),
+        ("CLOUDAICOMPANION.localhost", 200),
+        ("eu.companion.localhost", 200),
+        (DATAPROC, 421),
+        ("elsewhere.localhost", 421),
+        ("127.0.0.1", 421),
+        (COMPANION, 200),
+    ];
+    for (host, status) in cases {
+        http1.send(to(host).to_http1()).await;
+        let over1 = http1.answer().await.unwrap();
+        let (response, _) = http2.start(&to(host), true).await;
+        let over2 = http2.finish(response).await;
+        for answer in [over1, over2] {
+            assert_eq!(answer.status, status, "{host}");
+            if status == 421 {
+                assert_eq!(reason(&answer), "REQUEST_MISDIRECTED");
+            }
+        }
+    }
+    assert_eq!(secured.gate.backend.requests().len(), 8);
+    let line = &secured.gate.audit(14)[6];
+    let detail = line["protoPayload"]["metadata"]["detail"].as_str().unwrap();
+    assert_eq!(
+        detail,
+        format!("the connection is to `{COMPANION}`, whose certificate is none for `{DATAPROC}`")
+    );
+    // Who asks for no name is taken at its word.
+    let mut unnamed = secured.http1(&secured.client(), "127.0.0.1").await;
+    unnamed.send(to("elsewhere.localhost").to_http1()).await;
+    assert_eq!(unnamed.status().await, Some(200));
+}
