@@ -32,7 +32,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
@@ -65,6 +65,33 @@ pub struct Caller {
     pub expires: SystemTime,
     /// Everything that the token says, for conditions.
     pub claims: Map<String, Value>,
+}
+
+impl Caller {
+    /// The holder of a TLS client certificate, who sends no other credential: a subject of the listener's identity
+    /// pool, with the scopes that the listener's settings give. `thumbprint` is `x5t#S256`, which conditions see as a
+    /// token's confirmation (RFC 8705, section 3.1).
+    pub fn of_certificate(
+        principal: Principal,
+        subject: &str,
+        thumbprint: &str,
+        scopes: Scopes,
+        until: SystemTime,
+    ) -> Self {
+        let mut claims = Map::new();
+        claims.insert("sub".to_owned(), subject.into());
+        claims.insert("cnf".to_owned(), json!({ "x5t#S256": thumbprint }));
+        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        Self {
+            issuer: "client certificate".into(),
+            subject: Some(subject.to_owned()),
+            principal,
+            sets,
+            scopes,
+            expires: until,
+            claims,
+        }
+    }
 }
 
 /// Judges the credentials of requests.

@@ -119,7 +119,33 @@ fn authenticate(
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    snapshot.authn.authenticate(&authorization, now).map_err(|denial| about(method, denial))
+    match snapshot.authn.authenticate(&authorization, now) {
+        Ok(None) => by_certificate(request, now),
+        authenticated => authenticated,
+    }
+    .map_err(|denial| about(method, denial))
+}
+
+/// The holder of the connection's client certificate, where the listener takes that for a credential.
+fn by_certificate(request: &Request, now: SystemTime) -> Result<Option<Arc<Caller>>, Denial> {
+    let Some(client) = request.channel.as_ref().and_then(|channel| channel.client.as_ref()) else {
+        return Ok(None);
+    };
+    let (Some(scopes), Some(principal), Some(uri)) = (&client.scopes, &client.principal, &client.uri) else {
+        return Ok(None);
+    };
+    // The connection may have been made long ago.
+    if now > client.until {
+        return Err(Denial::new(Reason::TokenExpired, "the client's certificate has expired"));
+    }
+    let scopes = scopes.iter().map(String::as_str).collect();
+    Ok(Some(Arc::new(Caller::of_certificate(
+        principal.clone(),
+        uri,
+        &client.thumbprint,
+        scopes,
+        client.until,
+    ))))
 }
 
 /// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).

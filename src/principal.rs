@@ -65,6 +65,12 @@ impl Principal {
         Self(format!("principal://{pool}/subject/{subject}").into())
     }
 
+    /// The identity pool of a federated identity.
+    pub fn pool(&self) -> Option<&str> {
+        let (pool, _) = self.0.strip_prefix("principal://")?.split_once("/subject/")?;
+        Some(pool)
+    }
+
     /// The identifier as a policy writes it.
     pub fn as_str(&self) -> &str {
         &self.0

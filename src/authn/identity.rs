@@ -202,7 +202,7 @@ impl Identity {
 }
 
 /// Everybody of a pool.
-fn everybody(pool: &str) -> Arc<str> {
+pub(super) fn everybody(pool: &str) -> Arc<str> {
     format!("principalSet://{pool}/*").into()
 }
 

@@ -37,7 +37,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("upstream", &["http", "policy", "reason", "config"]),
     ("respond", &["reason"]),
     // What is told of a request.
-    ("event", &["http", "catalog", "policy", "gate", "reason", "metrics", "audit"]),
+    ("event", &["http", "catalog", "policy", "gate", "principal", "reason", "metrics", "audit"]),
     ("metrics", &["authn", "catalog", "snapshot"]),
     ("audit", &["config", "diagnostic"]),
     // The settings of stages are the stages' own types.

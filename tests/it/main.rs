@@ -14,6 +14,7 @@
 mod authority;
 mod bodies;
 mod cli;
+mod client_certificates;
 mod connection;
 mod curl;
 mod demo;
