@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
-pub use self::tls::ListenerTls;
+pub use self::tls::{ListenerTls, UpstreamTls};
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -76,6 +76,8 @@ pub enum Protocol {
     H1,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
+    /// HTTP/2 over TLS, agreed on by ALPN.
+    H2,
 }
 
 /// A backend: equal endpoints, taken in turn.
@@ -87,6 +89,8 @@ pub struct Upstream {
     pub endpoints: Vec<SocketAddr>,
     /// What is spoken.
     pub protocol: Protocol,
+    /// What TLS is spoken with; `None` for none.
+    pub tls: Option<UpstreamTls>,
     /// For a connection to be established.
     pub connect_timeout: Duration,
     /// Between two reads of an answer, the first included.

@@ -127,7 +127,7 @@ impl Metrics {
             )?,
             upstream_errors: counters(
                 "opgate_upstream_errors_total",
-                "Attempts that an upstream failed, by kind: connect, timeout, invalid.",
+                "Attempts that an upstream failed, by kind: connect, tls, timeout, invalid.",
                 &["upstream", "kind"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,

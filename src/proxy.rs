@@ -25,7 +25,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
-use self::failure::{denial_of, is_timeout, unreadable};
+use self::failure::{denial_of, is_timeout, is_tls, unreadable};
 use self::http2::request_of_http2;
 use crate::audit::Audit;
 use crate::config::Limits;
@@ -374,7 +374,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.count_failure("connect");
+        exchange.count_failure(if is_tls(error.etype()) { "tls" } else { "connect" });
         let retry = exchange.failed.is_none()
             && exchange.permit.as_ref().is_some_and(|permit| exchange.live.upstreams.has_alternative(permit));
         if retry {

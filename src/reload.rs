@@ -180,6 +180,8 @@ fn roots(origin: &Origin, config: &Config) -> Vec<PathBuf> {
     let mut roots = vec![origin.path.clone(), config.policy_directory.clone()];
     roots
         .extend(config.listeners.iter().flat_map(|listener| &listener.tls).flat_map(|tls| tls.files.clone()));
+    roots
+        .extend(config.upstreams.iter().flat_map(|upstream| &upstream.tls).flat_map(|tls| tls.files.clone()));
     for issuer in &config.issuers {
         match &issuer.settings.keys {
             KeySource::File(path) | KeySource::Url { ca: Some(path), .. } => roots.push(path.clone()),

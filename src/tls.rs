@@ -5,6 +5,7 @@
 //! aws-lc; nothing here turns a check off.
 
 mod certificate;
+mod client;
 mod pem;
 mod server;
 
@@ -15,6 +16,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 pub use self::certificate::Certificate;
+pub use self::client::{ClientTls, is_server_name};
 pub use self::pem::{Identity, authorities};
 pub use self::server::{ClientRule, ServerTls};
 

@@ -20,7 +20,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let listeners = fields.required("listeners", report).map(|node| listeners(node, base, report));
     let admin = fields.optional("admin").and_then(|node| admin(node, report));
     let upstreams =
-        fields.required("upstreams", report).map(|node| upstreams(node, report)).unwrap_or_default();
+        fields.required("upstreams", report).map(|node| upstreams(node, base, report)).unwrap_or_default();
     let services = fields
         .required("services", report)
         .map(|node| services(node, &upstreams, report))
@@ -74,17 +74,26 @@ fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     address
 }
 
-fn upstreams(node: &Node, report: &mut Report) -> Vec<Upstream> {
+fn upstreams(node: &Node, base: &Path, report: &mut Report) -> Vec<Upstream> {
     let entries = node.entries(report).unwrap_or_default();
-    entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, report)).collect()
+    entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, base, report)).collect()
 }
 
-fn upstream(name: &str, node: &Node, report: &mut Report) -> Option<Upstream> {
+fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option<Upstream> {
     let mut fields = node.fields("an upstream", Spelling::Exact, report)?;
-    let endpoints =
-        fields.required("endpoints", report).map(|node| endpoints(node, report)).unwrap_or_default();
-    let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c)];
-    let protocol = fields.optional("protocol").and_then(|node| choice(node, &protocols, report));
+    let endpoints_node = fields.required("endpoints", report);
+    let endpoints = endpoints_node.map(|node| endpoints(node, report)).unwrap_or_default();
+    let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c), ("h2", Protocol::H2)];
+    let protocol_node = fields.optional("protocol");
+    let protocol = protocol_node.and_then(|node| choice(node, &protocols, report)).unwrap_or(Protocol::H1);
+    let tls_node = fields.optional("tls");
+    let tls = tls_node.map(|node| tls::upstream(node, endpoints_node, base, report));
+    // Without the TLS that is written, nothing is sent anywhere.
+    let (tls, endpoints) = match tls {
+        Some(None) => (None, Vec::new()),
+        tls => (tls.flatten(), endpoints),
+    };
+    tls::fits(protocol, protocol_node, tls_node.is_some(), report);
     let mut timeouts = Timeouts::default();
     if let Some(node) = fields.optional("timeouts")
         && let Some(mut fields) = node.fields("`timeouts`", Spelling::Exact, report)
@@ -99,7 +108,8 @@ fn upstream(name: &str, node: &Node, report: &mut Report) -> Option<Upstream> {
     Some(Upstream {
         name: name.to_owned(),
         endpoints,
-        protocol: protocol.unwrap_or(Protocol::H1),
+        protocol,
+        tls,
         connect_timeout: timeouts.connect,
         response_timeout: timeouts.response,
         idle_timeout: timeouts.idle,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Listener;
 use super::check::choice;
 use super::location::located;
+use super::{Listener, Protocol};
 use crate::clock;
 use crate::diagnostic::Report;
 use crate::document::{Fields, Node, Spelling};
-use crate::tls::{Authority, ClientRule, Flaw, Identity, ServerTls, authorities};
+use crate::tls::{Authority, ClientRule, ClientTls, Flaw, Identity, ServerTls, authorities};
 
 /// What a listener speaks TLS with, and the files that it was made of.
 #[derive(Clone, Debug)]
@@ -28,6 +28,15 @@ impl ListenerTls {
     pub fn swappable(listener: &Listener) -> Option<Arc<ArcSwap<ServerTls>>> {
         listener.tls.as_ref().map(|tls| Arc::new(ArcSwap::new(tls.server.clone())))
     }
+}
+
+/// What TLS is spoken with to an upstream, and the files that it was made of.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// Ready to connect.
+    pub client: ClientTls,
+    /// The files, to be looked at for changes.
+    pub files: Vec<PathBuf>,
 }
 
 /// Reads the `tls` of a listener.
@@ -166,6 +175,82 @@ fn pool(node: &Node, report: &mut Report) -> Option<String> {
             .help("write `iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL`");
     }
     Some(pool.to_owned())
+}
+
+/// Reads the `tls` of an upstream with these endpoints.
+pub(super) fn upstream(
+    node: &Node,
+    endpoints: Option<&Node>,
+    base: &Path,
+    report: &mut Report,
+) -> Option<UpstreamTls> {
+    let mut fields = node.fields("`tls`", Spelling::Exact, report)?;
+    let mut files = Vec::new();
+    let ca = fields.optional("ca").map(|node| trusted(node, base, &mut files, report));
+    let pair = (fields.optional("cert"), fields.optional("key"));
+    let identity = match pair {
+        (None, None) => Some(None),
+        (Some(alone), None) | (None, Some(alone)) => {
+            report
+                .error(&alone.span, "`cert` and `key` go together")
+                .help("a certificate is shown to the upstream with its key, or none is");
+            None
+        }
+        (chain, key) => identity(chain, key, base, &mut files, report).map(Some),
+    };
+    let name = match fields.optional("sni") {
+        Some(node) => node.string(report).map(|name| (name, node)),
+        None => endpoints.and_then(|endpoints| common_host(endpoints, node, report)),
+    };
+    fields.finish(report);
+    let (name, written) = name?;
+    if !is_server_name(name) {
+        report
+            .error(&written.span, format!("`{name}` is no name that a certificate can be verified for"))
+            .help("write `sni: backend.example.com`, the name in the upstream's certificate");
+        return None;
+    }
+    let authorities = ca.map_or(Some(None), |ca| ca.map(Some))?;
+    Some(UpstreamTls { client: ClientTls::new(name, authorities, identity?), files })
+}
+
+/// The host of all endpoints, which their certificates are for where nothing else is said.
+fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Option<(&'n str, &'n Node)> {
+    let mut hosts = endpoints.list(report)?.iter().filter_map(|item| match &item.value {
+        crate::document::Value::String(text) => Some((text.rsplit_once(':')?.0, item)),
+        _ => None,
+    });
+    let first = hosts.next()?;
+    if hosts.any(|(host, _)| host != first.0) {
+        report
+            .error(&tls.span, "the endpoints have different hosts")
+            .help("say which name their certificates bear: `sni: backend.example.com`");
+        return None;
+    }
+    Some((first.0.trim_start_matches('[').trim_end_matches(']'), first.1))
+}
+
+/// A DNS name or an address. Pingora verifies a name with an underscore as if it had a dash there: another name.
+fn is_server_name(name: &str) -> bool {
+    !name.contains('_') && !name.ends_with('.') && crate::tls::is_server_name(name)
+}
+
+/// HTTP/2 is spoken in one way over TLS and in another without.
+pub(super) fn fits(protocol: Protocol, written: Option<&Node>, tls: bool, report: &mut Report) {
+    let Some(node) = written else { return };
+    match (protocol, tls) {
+        (Protocol::H2, false) => {
+            report
+                .error(&node.span, "`h2` is HTTP/2 over TLS, and the upstream has no `tls`")
+                .help("add `tls: {}`, or write `h2c` for HTTP/2 without TLS");
+        }
+        (Protocol::H2c, true) => {
+            report
+                .error(&node.span, "`h2c` is HTTP/2 without TLS, and the upstream has `tls`")
+                .help("write `h2`");
+        }
+        _ => {}
+    }
 }
 
 fn trusted(

@@ -12,8 +12,11 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::TLS12;
-use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 
 /// A CA.
 pub struct Authority {
@@ -36,6 +39,12 @@ impl Authority {
 
     pub fn pem(&self) -> String {
         self.issuer.pem()
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
+        roots
     }
 
     /// A good certificate for DNS names and addresses.
@@ -63,7 +72,7 @@ impl Authority {
 
     /// A client that trusts this CA alone.
     pub fn client(&self) -> Client {
-        Client { trusted: self.pem(), identity: None, alpn: Vec::new(), versions: ALL_VERSIONS.to_vec() }
+        Client { trusted: self.roots(), identity: None, alpn: Vec::new(), versions: ALL_VERSIONS.to_vec() }
     }
 }
 
@@ -92,10 +101,31 @@ impl Leaf {
     }
 }
 
+impl Leaf {
+    /// A server that presents it, speaks these protocols, and lets in clients of one CA alone where one is named.
+    pub fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> ServerConfig {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(authority.roots()), provider)
+                    .build()
+                    .unwrap(),
+            ),
+        };
+        let mut config = builder.with_single_cert(self.certificates(), self.private_key()).unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+}
+
 /// How a client speaks TLS.
 #[derive(Clone)]
 pub struct Client {
-    trusted: String,
+    trusted: RootCertStore,
     identity: Option<(String, String)>,
     alpn: Vec<Vec<u8>>,
     versions: Vec<&'static SupportedProtocolVersion>,
@@ -121,12 +151,10 @@ impl Client {
     }
 
     fn config(&self) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.trusted.as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&self.versions)
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(self.trusted.clone());
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {

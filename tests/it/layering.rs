@@ -34,7 +34,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document"]),
     ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
-    ("upstream", &["http", "policy", "reason", "config"]),
+    ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
     ("event", &["http", "catalog", "policy", "gate", "principal", "reason", "metrics", "audit"]),

@@ -38,3 +38,4 @@ mod smoke;
 mod tls;
 mod tokens;
 mod upstream;
+mod upstream_tls;

@@ -36,8 +36,16 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each.
-const EXAMPLES: [&str; 7] =
-    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "subject_pool", "tls", "workers"];
+const EXAMPLES: [&str; 8] = [
+    "attribute_condition",
+    "attribute_mapping",
+    "ca",
+    "email_domains",
+    "subject_pool",
+    "tls",
+    "tls",
+    "workers",
+];
 
 /// The annotated file with its commented-out settings in force: the keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
@@ -114,13 +122,14 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     authority.issue_to(&["spiffe://a.test/gate"]).write(&directory.path().join("config"), "gate");
     let config = load(&path);
     assert_eq!(config.workers, 2);
-    assert!(config.listeners[0].tls.is_some());
+    assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
 }
 
 #[test]
 fn the_annotated_file_has_every_key() {
-    let sources = ["src/config/check.rs", "src/config/tls.rs"].map(|name| root().join(name));
-    let source = sources.map(|path| std::fs::read_to_string(path).unwrap()).concat();
+    let files = std::fs::read_dir(root().join("src/config")).unwrap().map(|entry| entry.unwrap().path());
+    let source: String =
+        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
     let asked =
         Regex::new(r#"(?:required|optional)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#)

@@ -102,3 +102,34 @@ fn settings_that_say_nothing_are_refused() {
         .1
     );
 }
+
+fn calling(upstream: &str) -> String {
+    load(&format!("listeners: [{{address: \"127.0.0.1:0\"}}]\nupstreams:\n  ops: {{{upstream}}}\n")).1
+}
+
+#[test]
+fn an_upstream_is_verified_for_the_host_of_its_endpoints_or_for_a_name() {
+    for upstream in [
+        "endpoints: [\"localhost:1\", \"localhost:2\"], tls: {}, protocol: h2",
+        "endpoints: [\"127.0.0.1:1\"], tls: {ca: ca.pem, cert: good.pem, key: good-key.pem}",
+        "endpoints: [\"[::1]:1\"], tls: {}",
+        "endpoints: [\"127.0.0.1:1\", \"localhost:1\"], tls: {sni: a.test}",
+    ] {
+        assert_eq!(calling(upstream), "", "{upstream}");
+    }
+}
+
+#[test]
+fn an_upstream_that_could_not_be_verified_is_refused() {
+    let said: Vec<String> = [
+        "endpoints: [\"127.0.0.1:1\", \"localhost:1\"], tls: {}",
+        "endpoints: [\"127.0.0.1:1\"], tls: {sni: \"\"}",
+        "endpoints: [\"127.0.0.1:1\"], tls: {sni: a_b.c.test}",
+        "endpoints: [\"127.0.0.1:1\"], tls: {ca: empty.pem, cert: good.pem, verify: false}",
+        "endpoints: [\"127.0.0.1:1\"], tls: {}, protocol: h2c",
+        "endpoints: [\"127.0.0.1:1\"], protocol: h2",
+    ]
+    .map(calling)
+    .into();
+    insta::assert_snapshot!(said.join("\n"));
+}
