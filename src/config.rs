@@ -5,6 +5,7 @@
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod check;
+mod limits;
 mod location;
 mod overrides;
 mod scalars;
@@ -116,6 +117,12 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Between two requests of a connection.
     pub idle_timeout: Duration,
+    /// Of clients, at one time.
+    pub connections: usize,
+    /// From one address, at one time.
+    pub connections_per_address: usize,
+    /// After which a connection takes no more requests.
+    pub connection_lifetime: Duration,
     /// From SIGTERM until connections are cut.
     pub grace_period: Duration,
 }
@@ -129,6 +136,9 @@ impl Default for Limits {
             body: BodyLimits::default(),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            connections: 10_000,
+            connections_per_address: 1_000,
+            connection_lifetime: Duration::from_secs(3600),
             grace_period: Duration::from_secs(30),
         }
     }

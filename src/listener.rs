@@ -6,6 +6,7 @@
 //! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 connections go to Pingora's own server, whose requests are judged in
 //! [`crate::proxy`].
 
+mod admission;
 mod connection;
 mod handshake;
 mod transport;
@@ -25,6 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::admission::Seat;
+pub use self::admission::{Admission, affordable, open_files};
 use self::connection::Connection;
 use self::handshake::shake_hands;
 use self::transport::Transport;
@@ -47,6 +50,7 @@ pub struct Door {
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
     limits: Limits,
+    admission: Admission,
     proxy: Arc<HttpProxy<Proxy>>,
     gate: Proxy,
 }
@@ -58,10 +62,11 @@ impl Door {
         http2: bool,
         tls: Option<Arc<ArcSwap<ServerTls>>>,
         limits: Limits,
+        admission: Admission,
         proxy: Arc<HttpProxy<Proxy>>,
         gate: Proxy,
     ) -> Self {
-        Self { name: address.to_string(), http2, tls, limits, proxy, gate }
+        Self { name: address.to_string(), http2, tls, limits, admission, proxy, gate }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -71,9 +76,13 @@ impl Door {
         while !*shutdown.borrow() {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        connections.spawn(door.clone().connection(stream, peer, shutdown.clone()));
-                    }
+                    Ok((stream, peer)) => match door.admission.admit(peer.ip()) {
+                        Ok(seat) => {
+                            connections.spawn(door.clone().connection(stream, peer, seat, shutdown.clone()));
+                        }
+                        // Closed with this: nothing is said to it, nothing kept of it.
+                        Err(full) => door.count_refused(full.label()),
+                    },
                     Err(error) => {
                         tracing::error!(%error, listener = door.name, "a connection could not be accepted");
                         // Out of file descriptors, most likely: let some close.
@@ -99,6 +108,7 @@ impl Door {
         self: Arc<Self>,
         tcp: tokio::net::TcpStream,
         peer: SocketAddr,
+        _seat: Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let _open = Open::count(self.gate.metrics().connections.with_label_values(&[self.name.as_str()]));
@@ -113,6 +123,10 @@ impl Door {
             },
         };
         self.speak(transport, peer, shutdown).await;
+    }
+
+    fn count_refused(&self, reason: &str) {
+        self.gate.metrics().refused_connections.with_label_values(&[reason]).inc();
     }
 
     /// The connection with TLS, or `None` where there is nothing more to say on it.
@@ -135,7 +149,7 @@ impl Door {
         match shake_hands(tcp, &tls, deadline).await {
             Ok(transport) => Some(transport),
             Err((failure, error)) => {
-                self.gate.metrics().refused_connections.with_label_values(&[failure.label()]).inc();
+                self.count_refused(failure.label());
                 // Scanners and strangers: nothing that an operator can do about each.
                 tracing::debug!(%peer, listener = self.name, ?failure, error, "no TLS handshake");
                 None
@@ -181,12 +195,20 @@ impl Door {
     }
 
     async fn speak_http2(&self, transport: Transport, mut shutdown: watch::Receiver<bool>) {
-        if *shutdown.borrow() {
-            // Pingora waits for the change: one that was seen while the preface came is to be seen again.
-            shutdown.mark_changed();
-        }
+        // Pingora drains a connection (GOAWAY) when the process ends, or when it is told so: here, at the end of the
+        // connection's time too.
+        let (retire, retired) = watch::channel(false);
         // Pingora reads the preface again, and serves the streams: its accept loop for them is not public.
-        self.proxy.process_new(Box::new(transport), &shutdown).await;
+        let served = self.proxy.process_new(Box::new(transport), &retired);
+        let mut served = std::pin::pin!(served);
+        tokio::select! {
+            _ = &mut served => return,
+            () = turned(&mut shutdown) => {}
+            () = tokio::time::sleep(self.limits.connection_lifetime) => {}
+        }
+        // Nobody listens any more where it has ended meanwhile.
+        let _ = retire.send(true);
+        served.await;
     }
 
     async fn speak_http1(
@@ -198,6 +220,7 @@ impl Door {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut deadline = Some(first_deadline);
+        let opened = Instant::now();
         let mut draining = false;
         loop {
             let read = tokio::select! {
@@ -241,7 +264,8 @@ impl Door {
             } else {
                 connection.allow(None);
             }
-            let exchange = self.gate.begin(arrival, request, connection.allowance());
+            let mut exchange = self.gate.begin(arrival, request, connection.allowance());
+            exchange.is_last = opened.elapsed() >= self.limits.connection_lifetime;
             let is_http10 = exchange.is_http10();
             let mut session = ServerSession::new_http1(Box::new(connection));
             session.set_pipelined_prefix(shown);

@@ -133,7 +133,7 @@ impl Metrics {
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
             refused_connections: counters(
                 "opgate_refused_connections_total",
-                "Connections that ended before a request: no TLS handshake, by what went wrong.",
+                "Connections that were closed before a request: one too many, or without a TLS handshake.",
                 &["reason"],
             )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,

@@ -239,12 +239,15 @@ impl ProxyHttp for Proxy {
     /// The door hands over what it has parsed; every HTTP/1 request comes this way.
     fn on_connection_reuse(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         exchange: &mut Exchange,
         handed_over: Box<dyn Any + Send + Sync>,
     ) {
         if let Ok(begun) = handed_over.downcast::<Exchange>() {
             *exchange = *begun;
+            if exchange.is_last {
+                session.set_keepalive(None);
+            }
         }
     }
 

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::location::located;
-use super::scalars::{duration, size};
-use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream, tls};
+use super::scalars::{count, duration};
+use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
-use crate::http::body::MAX_HELD_BODY;
 
 /// Checks the whole file. Paths in it are relative to `base`, the file's own folder.
 pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Config> {
@@ -28,11 +27,11 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let issuers =
         fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
     let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
-    let limits = fields.optional("limits").and_then(|node| limits(node, report)).unwrap_or_default();
+    let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
-    let workers = fields.optional("workers").and_then(|node| count(node, report));
+    let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     fields.finish(report);
 
     Some(Config {
@@ -370,51 +369,6 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
     path
 }
 
-fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
-    let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
-    let mut limits = Limits::default();
-    let bytes = |node: &Node, report: &mut Report| {
-        let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
-        at_most(bytes, 1 << 20, node, report)
-    };
-    set(&mut fields, "head_bytes", &mut limits.head.bytes, bytes, report);
-    set(
-        &mut fields,
-        "head_fields",
-        &mut limits.head.fields,
-        |node, report| at_most(count(node, report), 256, node, report),
-        report,
-    );
-    set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
-    set(&mut fields, "handshake_timeout", &mut limits.handshake_timeout, duration, report);
-    set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
-    set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
-    set(&mut fields, "body_timeout", &mut limits.body_timeout, duration, report);
-    set(&mut fields, "idle_timeout", &mut limits.idle_timeout, duration, report);
-    set(&mut fields, "grace_period", &mut limits.grace_period, duration, report);
-    fields.finish(report);
-    Some(limits)
-}
-
-/// Refuses what is beyond Pingora's own bounds: it would answer such heads by itself.
-fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
-    if value.is_some_and(|value| value > most) {
-        report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));
-    }
-    value
-}
-
-/// A size that a body may have that is held whole before it is sent.
-fn held_size(node: &Node, report: &mut Report) -> Option<u64> {
-    let bytes = size(node, report)?;
-    if bytes > MAX_HELD_BODY {
-        report
-            .error(&node.span, "a body of more than 64KiB cannot be judged whole")
-            .help("use `body: stream` for methods that take larger ones");
-    }
-    Some(bytes)
-}
-
 fn audit(node: &Node, base: &Path, report: &mut Report) -> Option<AuditOutput> {
     let mut fields = node.fields("`audit`", Spelling::Exact, report)?;
     let output = fields.required_string("output", report).map(|text| match text {
@@ -446,15 +400,6 @@ fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
     Some(telemetry)
 }
 
-fn count(node: &Node, report: &mut Report) -> Option<usize> {
-    let value = node.integer(report)?;
-    let value = usize::try_from(value).ok().filter(|value| (1..=4096).contains(value));
-    if value.is_none() {
-        report.error(&node.span, "expected a number from 1 to 4096").help("leave it out for the default");
-    }
-    value
-}
-
 fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     let text = node.string(report)?;
     let address = text.parse().ok();
@@ -477,7 +422,7 @@ pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut R
 }
 
 /// Reads a field that has a default.
-fn set<T>(
+pub(super) fn set<T>(
     fields: &mut Fields<'_>,
     name: &'static str,
     target: &mut T,

@@ -27,6 +27,7 @@ mod harness;
 mod headers;
 mod keepalive;
 mod layering;
+mod limits;
 mod observe;
 mod origin;
 mod paths;
