@@ -37,7 +37,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
@@ -82,6 +82,33 @@ impl Caller {
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
         let sets = principal.pool().map(identity::everybody).into_iter().collect();
         Self { issuer: "assumed".into(), subject: None, principal, sets, scopes, expires: now, claims: None }
+    }
+}
+
+impl Caller {
+    /// The holder of a TLS client certificate, who sends no other credential: a subject of the listener's identity
+    /// pool, with the scopes that the listener's settings give. `thumbprint` is `x5t#S256`, which conditions see as a
+    /// token's confirmation (RFC 8705, section 3.1).
+    pub fn of_certificate(
+        principal: Principal,
+        subject: &str,
+        thumbprint: &str,
+        scopes: Scopes,
+        until: SystemTime,
+    ) -> Self {
+        let mut claims = Map::new();
+        claims.insert("sub".to_owned(), subject.into());
+        claims.insert("cnf".to_owned(), json!({ "x5t#S256": thumbprint }));
+        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        Self {
+            issuer: "client certificate".into(),
+            subject: Some(subject.to_owned()),
+            principal,
+            sets,
+            scopes,
+            expires: until,
+            claims: Some(claims),
+        }
     }
 }
 

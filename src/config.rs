@@ -5,9 +5,11 @@
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod check;
+mod limits;
 mod location;
 mod overrides;
 mod scalars;
+mod tls;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
+pub use self::tls::{ListenerTls, UpstreamTls};
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -58,12 +61,14 @@ pub struct Issuer {
 }
 
 /// A socket that clients connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Whether HTTP/2 with prior knowledge is spoken beside HTTP/1.1.
+    /// Whether HTTP/2 is spoken beside HTTP/1.1: agreed on by ALPN, or with prior knowledge where there is no TLS.
     pub http2: bool,
+    /// What TLS is spoken with; `None` for none.
+    pub tls: Option<ListenerTls>,
 }
 
 /// The protocol spoken to an upstream.
@@ -73,6 +78,8 @@ pub enum Protocol {
     H1,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
+    /// HTTP/2 over TLS, agreed on by ALPN.
+    H2,
 }
 
 /// A backend: equal endpoints, taken in turn.
@@ -84,6 +91,8 @@ pub struct Upstream {
     pub endpoints: Vec<SocketAddr>,
     /// What is spoken.
     pub protocol: Protocol,
+    /// What TLS is spoken with; `None` for none.
+    pub tls: Option<UpstreamTls>,
     /// For a connection to be established.
     pub connect_timeout: Duration,
     /// Between two reads of an answer, the first included.
@@ -101,12 +110,20 @@ pub struct Limits {
     pub head: HeadLimits,
     /// From the first byte of a head to its last.
     pub head_timeout: Duration,
+    /// For a TLS handshake, from the connection to its end.
+    pub handshake_timeout: Duration,
     /// Of request bodies.
     pub body: BodyLimits,
     /// For a body to arrive in full.
     pub body_timeout: Duration,
     /// Between two requests of a connection.
     pub idle_timeout: Duration,
+    /// Of clients, at one time.
+    pub connections: usize,
+    /// From one address, at one time.
+    pub connections_per_address: usize,
+    /// After which a connection takes no more requests.
+    pub connection_lifetime: Duration,
     /// From SIGTERM until connections are cut.
     pub grace_period: Duration,
 }
@@ -116,9 +133,13 @@ impl Default for Limits {
         Self {
             head: HeadLimits::default(),
             head_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             body: BodyLimits::default(),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            connections: 10_000,
+            connections_per_address: 1_000,
+            connection_lifetime: Duration::from_secs(3600),
             grace_period: Duration::from_secs(30),
         }
     }

@@ -6,14 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use crate::audit::{
-    AuditLog, AuthenticationInfo, AuthorizationInfo, DecidingRule, Decision, HttpRequest, LogEntry,
-    RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, DecidingRule, Decision, HttpRequest,
+    LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::catalog::PermissionRule;
 use crate::gate::Trail;
 use crate::http::{Request, Version};
 use crate::metrics::{ALLOWED, MethodInstruments, Metrics};
 use crate::policy::{Grant, Permit};
+use crate::principal::Principal;
 use crate::reason::Denial;
 
 /// Everything that is told of a request once it is over.
@@ -116,6 +117,7 @@ impl Event<'_> {
                     policy_revision: self.revision,
                     rule: self.rule(),
                     detail: self.denial.map(Denial::detail),
+                    client_certificate: self.client_certificate(),
                     upstream: self.upstream.map(|(name, endpoint, duration)| UpstreamCall {
                         name,
                         endpoint,
@@ -153,6 +155,15 @@ impl Event<'_> {
                 granted: self.trail.granted,
             }]),
         }
+    }
+
+    fn client_certificate(&self) -> Option<ClientCertificate<'_>> {
+        let client = self.request?.channel.as_ref()?.client.as_ref()?;
+        Some(ClientCertificate {
+            thumbprint: &client.thumbprint,
+            uri: client.uri.as_deref(),
+            principal: client.principal.as_ref().map(Principal::as_str),
+        })
     }
 
     fn user_agent(&self) -> Option<&str> {

@@ -5,7 +5,7 @@
 //! about resources or policy (DESIGN, section 5, "Order").
 //!
 //! ```text
-//! judge           Request ─► route ─► authenticate ─► admit   what requests go through
+//! judge           Request ─► directed ─► route ─► authenticate ─► admit   what requests go through
 //! judge_answered  Request ─► route ─► the answer ───► admit   once an issuer was asked about the token
 //! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
 //! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
@@ -57,13 +57,14 @@ pub enum Stage {
 /// Decides a request against a snapshot, at a time.
 ///
 /// # Errors
-/// The first stage that refuses, in the order route, authenticate, scope, IAM.
+/// The first stage that refuses, in the order of TLS, route, authenticate, scope, IAM.
 pub fn judge(
     request: &Request,
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
+    request.directed()?;
     judge_as(request, |_| authenticate(request, snapshot, now), snapshot, now, trail)
 }
 
@@ -178,7 +179,32 @@ fn authenticate(
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    snapshot.authn.authenticate(&authorization, now)
+    match snapshot.authn.authenticate(&authorization, now) {
+        Ok(None) => by_certificate(request, now),
+        authenticated => authenticated,
+    }
+}
+
+/// The holder of the connection's client certificate, where the listener takes that for a credential.
+fn by_certificate(request: &Request, now: SystemTime) -> Result<Option<Arc<Caller>>, Denial> {
+    let Some(client) = request.channel.as_ref().and_then(|channel| channel.client.as_ref()) else {
+        return Ok(None);
+    };
+    let (Some(scopes), Some(principal), Some(uri)) = (&client.scopes, &client.principal, &client.uri) else {
+        return Ok(None);
+    };
+    // The connection may have been made long ago.
+    if now > client.until {
+        return Err(Denial::new(Reason::TokenExpired, "the client's certificate has expired"));
+    }
+    let scopes = scopes.iter().map(String::as_str).collect();
+    Ok(Some(Arc::new(Caller::of_certificate(
+        principal.clone(),
+        uri,
+        &client.thumbprint,
+        scopes,
+        client.until,
+    ))))
 }
 
 /// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).

@@ -5,6 +5,7 @@
 //! never copied from the wire. Pure: no I/O, no clock, no pingora.
 
 pub mod body;
+mod channel;
 pub mod head;
 pub mod headers;
 pub mod path;
@@ -14,6 +15,7 @@ mod version;
 
 use std::borrow::Cow;
 
+pub use self::channel::{Channel, ClientCertificate, ServerNames};
 pub use self::headers::Headers;
 pub use self::path::Path;
 pub use self::query::Query;

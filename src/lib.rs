@@ -53,6 +53,7 @@ pub mod reason;
 pub mod reload;
 pub mod signing;
 pub mod snapshot;
+pub mod tls;
 
 // What asks the gate without being a request.
 pub mod question;

@@ -3,20 +3,22 @@
 //! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
 //! (DESIGN, section 8). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
 //! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
-//! [`Request`] it was parsed into. HTTP/2 connections go to Pingora's own server, whose requests are judged in
-//! [`crate::proxy`].
+//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 connections
+//! go to Pingora's own server, whose requests are judged in [`crate::proxy`].
 
+mod admission;
 mod connection;
+mod handshake;
+mod transport;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::{Buf, BytesMut};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
 use prometheus::IntGauge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,13 +26,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::admission::Seat;
+pub use self::admission::{Admission, affordable, open_files};
 use self::connection::Connection;
+use self::handshake::shake_hands;
+use self::transport::Transport;
 use crate::config::Limits;
 use crate::http::head::{Head, find_end};
 use crate::http::{Framing, Request};
 use crate::proxy::{Arrival, LINGER, LINGER_BYTES, Proxy};
 use crate::reason::{Denial, Reason};
 use crate::respond;
+use crate::tls::ServerTls;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -40,7 +47,10 @@ pub struct Door {
     /// The address, for metrics.
     name: String,
     http2: bool,
+    /// Read anew for each handshake: a reload swaps it.
+    tls: Option<Arc<ArcSwap<ServerTls>>>,
     limits: Limits,
+    admission: Admission,
     proxy: Arc<HttpProxy<Proxy>>,
     gate: Proxy,
 }
@@ -50,11 +60,13 @@ impl Door {
     pub fn new(
         address: SocketAddr,
         http2: bool,
+        tls: Option<Arc<ArcSwap<ServerTls>>>,
         limits: Limits,
+        admission: Admission,
         proxy: Arc<HttpProxy<Proxy>>,
         gate: Proxy,
     ) -> Self {
-        Self { name: address.to_string(), http2, limits, proxy, gate }
+        Self { name: address.to_string(), http2, tls, limits, admission, proxy, gate }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -64,9 +76,13 @@ impl Door {
         while !*shutdown.borrow() {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        connections.spawn(door.clone().connection(stream, peer, shutdown.clone()));
-                    }
+                    Ok((stream, peer)) => match door.admission.admit(peer.ip()) {
+                        Ok(seat) => {
+                            connections.spawn(door.clone().connection(stream, peer, seat, shutdown.clone()));
+                        }
+                        // Closed with this: nothing is said to it, nothing kept of it.
+                        Err(full) => door.count_refused(full.label()),
+                    },
                     Err(error) => {
                         tracing::error!(%error, listener = door.name, "a connection could not be accepted");
                         // Out of file descriptors, most likely: let some close.
@@ -92,36 +108,71 @@ impl Door {
         self: Arc<Self>,
         tcp: tokio::net::TcpStream,
         peer: SocketAddr,
-        shutdown: watch::Receiver<bool>,
+        _seat: Seat,
+        mut shutdown: watch::Receiver<bool>,
     ) {
         let _open = Open::count(self.gate.metrics().connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let digest = {
-            use std::os::fd::AsRawFd;
-            SocketDigest::from_raw_fd(tcp.as_raw_fd())
+        let transport = match &self.tls {
+            None => Transport::plain(tcp),
+            Some(tls) => match self.secure(tcp, peer, tls, &mut shutdown).await {
+                Some(transport) => transport,
+                None => return,
+            },
         };
-        let mut tcp = TcpStream::from(tcp);
-        tcp.set_socket_digest(digest);
-        self.speak(tcp, peer, shutdown).await;
+        self.speak(transport, peer, shutdown).await;
     }
 
-    async fn speak(&self, mut tcp: TcpStream, peer: SocketAddr, mut shutdown: watch::Receiver<bool>) {
+    fn count_refused(&self, reason: &str) {
+        self.gate.metrics().refused_connections.with_label_values(&[reason]).inc();
+    }
+
+    /// The connection with TLS, or `None` where there is nothing more to say on it.
+    async fn secure(
+        &self,
+        tcp: tokio::net::TcpStream,
+        peer: SocketAddr,
+        tls: &ArcSwap<ServerTls>,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Option<Transport> {
+        let deadline = Instant::now() + self.limits.handshake_timeout;
+        tokio::select! {
+            biased;
+            // A client that says nothing at all runs out of time below.
+            _ = tokio::time::timeout_at(deadline.into(), tcp.readable()) => {}
+            // As in `speak_http1`: a connection on which nothing was said yet may end.
+            () = turned(shutdown) => return None,
+        }
+        let tls = tls.load_full();
+        match shake_hands(tcp, &tls, deadline).await {
+            Ok(transport) => Some(transport),
+            Err((failure, error)) => {
+                self.count_refused(failure.label());
+                // Scanners and strangers: nothing that an operator can do about each.
+                tracing::debug!(%peer, listener = self.name, ?failure, error, "no TLS handshake");
+                None
+            }
+        }
+    }
+
+    async fn speak(&self, mut transport: Transport, peer: SocketAddr, mut shutdown: watch::Receiver<bool>) {
         let mut buffer = BytesMut::with_capacity(4096);
         let deadline = Instant::now() + self.limits.head_timeout;
-        if self.http2 {
+        let agreed = transport.agreed_http2();
+        if agreed.unwrap_or(self.http2) {
             let mut draining = false;
             let preface = loop {
                 tokio::select! {
                     biased;
-                    read = tokio::time::timeout_at(deadline.into(), read_preface(&mut tcp, &mut buffer)) => {
+                    read = tokio::time::timeout_at(deadline.into(), read_preface(&mut transport, &mut buffer)) => {
                         break read;
                     }
                     () = turned(&mut shutdown), if !draining => {
                         // A connection on which nothing was said yet may end, as in `speak_http1`.
                         if buffer.is_empty() {
-                            return;
+                            return transport.close().await;
                         }
                         draining = true;
                     }
@@ -129,25 +180,35 @@ impl Door {
             };
             match preface {
                 Ok(Ok(true)) => {
-                    tcp.rewind(&buffer);
-                    return self.speak_http2(Box::new(tcp), shutdown).await;
+                    transport.rewind(buffer);
+                    return self.speak_http2(transport, shutdown).await;
                 }
+                // Who has agreed on HTTP/2 and speaks something else is not listened to.
+                _ if agreed.is_some() => return transport.close().await,
                 Ok(Ok(false)) => {}
                 Ok(Err(_)) => return,
                 // The first head's deadline is the same one: reading it will say so.
                 Err(_) => {}
             }
         }
-        self.speak_http1(Connection::new(tcp), buffer, deadline, peer, shutdown).await;
+        self.speak_http1(Connection::new(transport), buffer, deadline, peer, shutdown).await;
     }
 
-    async fn speak_http2(&self, stream: Stream, mut shutdown: watch::Receiver<bool>) {
-        if *shutdown.borrow() {
-            // Pingora waits for the change: one that was seen while the preface came is to be seen again.
-            shutdown.mark_changed();
-        }
+    async fn speak_http2(&self, transport: Transport, mut shutdown: watch::Receiver<bool>) {
+        // Pingora drains a connection (GOAWAY) when the process ends, or when it is told so: here, at the end of the
+        // connection's time too.
+        let (retire, retired) = watch::channel(false);
         // Pingora reads the preface again, and serves the streams: its accept loop for them is not public.
-        self.proxy.process_new(stream, &shutdown).await;
+        let served = self.proxy.process_new(Box::new(transport), &retired);
+        let mut served = std::pin::pin!(served);
+        tokio::select! {
+            _ = &mut served => return,
+            () = turned(&mut shutdown) => {}
+            () = tokio::time::sleep(self.limits.connection_lifetime) => {}
+        }
+        // Nobody listens any more where it has ended meanwhile.
+        let _ = retire.send(true);
+        served.await;
     }
 
     async fn speak_http1(
@@ -159,6 +220,7 @@ impl Door {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut deadline = Some(first_deadline);
+        let opened = Instant::now();
         let mut draining = false;
         loop {
             let read = tokio::select! {
@@ -167,7 +229,7 @@ impl Door {
                 () = turned(&mut shutdown), if !draining => {
                     // An idle connection holds no request and may end; one that has begun is still read.
                     if buffer.is_empty() {
-                        return;
+                        return connection.close().await;
                     }
                     draining = true;
                     continue;
@@ -175,14 +237,14 @@ impl Door {
             };
             let (arrival, end) = match read {
                 HeadRead::Complete(end) => (Arrival::now(), end),
-                HeadRead::Closed => return,
+                HeadRead::Closed => return connection.close().await,
                 HeadRead::Refused(denial) => return self.refuse(connection, &denial, peer).await,
             };
             let head = buffer.get(..end).unwrap_or_default();
             let request =
                 Head::parse(head, self.limits.head).and_then(|head| Request::from_head(head, Some(peer)));
             let request = match request {
-                Ok(request) => request,
+                Ok(request) => Request { channel: connection.channel().cloned(), ..request },
                 Err(denial) => return self.refuse(connection, &denial, peer).await,
             };
             // Pingora parses the same bytes again, and reads the body after them: no more than that.
@@ -202,7 +264,8 @@ impl Door {
             } else {
                 connection.allow(None);
             }
-            let exchange = self.gate.begin(arrival, request, connection.allowance());
+            let mut exchange = self.gate.begin(arrival, request, connection.allowance());
+            exchange.is_last = opened.elapsed() >= self.limits.connection_lifetime;
             let is_http10 = exchange.is_http10();
             let mut session = ServerSession::new_http1(Box::new(connection));
             session.set_pipelined_prefix(shown);
@@ -325,7 +388,7 @@ enum HeadRead {
 }
 
 /// Reads as much as it takes to tell whether the connection begins with the HTTP/2 preface.
-async fn read_preface(tcp: &mut TcpStream, buffer: &mut BytesMut) -> std::io::Result<bool> {
+async fn read_preface(transport: &mut Transport, buffer: &mut BytesMut) -> std::io::Result<bool> {
     loop {
         let seen = buffer.len().min(HTTP2_PREFACE.len());
         if buffer.get(..seen) != HTTP2_PREFACE.get(..seen) {
@@ -334,7 +397,7 @@ async fn read_preface(tcp: &mut TcpStream, buffer: &mut BytesMut) -> std::io::Re
         if seen == HTTP2_PREFACE.len() {
             return Ok(true);
         }
-        if tcp.read_buf(buffer).await? == 0 {
+        if transport.read_buf(buffer).await? == 0 {
             return if buffer.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(false) };
         }
     }

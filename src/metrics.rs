@@ -35,6 +35,8 @@ pub struct Metrics {
     pub upstream_errors: IntCounterVec,
     /// `opgate_connections{listener}`.
     pub connections: IntGaugeVec,
+    /// `opgate_refused_connections_total{reason}`.
+    pub refused_connections: IntCounterVec,
     /// `opgate_audit_dropped_total`.
     pub audit_dropped: IntCounter,
     policy_info: IntGaugeVec,
@@ -127,10 +129,15 @@ impl Metrics {
             )?,
             upstream_errors: counters(
                 "opgate_upstream_errors_total",
-                "Attempts that an upstream failed, by kind: connect, timeout, invalid.",
+                "Attempts that an upstream failed, by kind: connect, tls, timeout, invalid.",
                 &["upstream", "kind"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
+            refused_connections: counters(
+                "opgate_refused_connections_total",
+                "Connections that were closed before a request: one too many, or without a TLS handshake.",
+                &["reason"],
+            )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,
             policy_info: gauges("opgate_policy_info", "The policy tree in force; always 1.", &["revision"])?,
             policy_bindings: {

@@ -103,6 +103,12 @@ impl Principal {
         Self(format!("principal://{pool}/subject/{subject}").into())
     }
 
+    /// The identity pool of a federated identity.
+    pub fn pool(&self) -> Option<&str> {
+        let (pool, _) = self.0.strip_prefix("principal://")?.split_once("/subject/")?;
+        Some(pool)
+    }
+
     /// The identifier as a policy writes it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -112,11 +118,6 @@ impl Principal {
     pub fn domain(&self) -> Option<&str> {
         let email = self.0.strip_prefix("user:").or_else(|| self.0.strip_prefix("serviceAccount:"))?;
         Some(domain_of(email))
-    }
-
-    /// The identity pool, for federated identities.
-    pub fn pool(&self) -> Option<&str> {
-        self.0.strip_prefix("principal://")?.split_once("/subject/").map(|(pool, _)| pool)
     }
 
     /// The email, for users and service accounts.

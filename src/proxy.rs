@@ -26,7 +26,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
-use self::failure::{denial_of, is_timeout, unreadable};
+use self::failure::{denial_of, is_timeout, is_tls, unreadable};
 use self::http2::request_of_http2;
 use crate::audit::Audit;
 use crate::config::Limits;
@@ -239,12 +239,15 @@ impl ProxyHttp for Proxy {
     /// The door hands over what it has parsed; every HTTP/1 request comes this way.
     fn on_connection_reuse(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         exchange: &mut Exchange,
         handed_over: Box<dyn Any + Send + Sync>,
     ) {
         if let Ok(begun) = handed_over.downcast::<Exchange>() {
             *exchange = *begun;
+            if exchange.is_last {
+                session.set_keepalive(None);
+            }
         }
     }
 
@@ -374,7 +377,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.count_failure("connect");
+        exchange.count_failure(if is_tls(error.etype()) { "tls" } else { "connect" });
         let retry = exchange.failed.is_none()
             && exchange.permit.as_ref().is_some_and(|permit| exchange.live.upstreams.has_alternative(permit));
         if retry {

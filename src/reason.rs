@@ -97,6 +97,8 @@ reasons! {
     HeadTimeout = 408 "DEADLINE_EXCEEDED" "REQUEST_HEAD_TIMEOUT" OPGATE None "Request head did not arrive in time.";
     /// The head has too many bytes or fields.
     HeadTooLarge = 431 "INVALID_ARGUMENT" "REQUEST_HEAD_TOO_LARGE" OPGATE None "Request header fields are too large.";
+    /// The connection's TLS was set up for another host.
+    Misdirected = 421 "INVALID_ARGUMENT" "REQUEST_MISDIRECTED" OPGATE None "Request is for a host that this connection does not lead to.";
     /// No exposed method has this path.
     MethodNotFound = 404 "NOT_FOUND" "METHOD_NOT_FOUND" OPGATE None "Method not found.";
     /// The path exists under another HTTP method.

@@ -9,11 +9,12 @@
 //! files are swapped by renaming a symlink two folders up, and those on a network file system do not arrive reliably.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::config::{Config, Origin};
 use crate::diagnostic::{Report, Severity};
 use crate::proxy::{Live, Proxy};
 use crate::snapshot::Snapshot;
+use crate::tls::ServerTls;
 use crate::upstream::Upstreams;
 
 /// From one look at the files to the next. A change is loaded once two looks agree about it, so that a tree that is
@@ -35,6 +37,8 @@ pub struct Reloader {
     origin: Origin,
     /// The files and trees that the snapshot in force was made of.
     roots: Vec<PathBuf>,
+    /// The listeners that were opened, and what each speaks TLS with.
+    doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
     proxy: Proxy,
     refresh: JoinHandle<()>,
     last_failure: Arc<ArcSwapOption<String>>,
@@ -44,10 +48,16 @@ pub struct Reloader {
 
 impl Reloader {
     /// A reloader for a gate that serves by the configuration of `origin`. Starts to keep the keys fresh.
-    pub fn new(origin: Origin, config: &Config, proxy: Proxy) -> Self {
+    pub fn new(
+        origin: Origin,
+        config: &Config,
+        tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
+        proxy: Proxy,
+    ) -> Self {
         let refresh = keep_fresh(&proxy.live().snapshot.authn);
         let roots = roots(&origin, config);
-        Self { origin, roots, proxy, refresh, last_failure: Arc::default(), retired: Vec::new() }
+        let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
+        Self { origin, roots, doors, proxy, refresh, last_failure: Arc::default(), retired: Vec::new() }
     }
 
     /// Why the last reload was refused, while the files are still those.
@@ -113,6 +123,7 @@ impl Reloader {
                 let refresh = keep_fresh(&snapshot.authn);
                 std::mem::replace(&mut self.refresh, refresh).abort();
                 let old = self.proxy.swap(Live::new(snapshot, upstreams, self.proxy.metrics()));
+                self.present(&config);
                 self.last_failure.store(None);
                 tracing::info!(cause, from = old.snapshot.revision, to = revision, "policy reloaded");
                 self.retired.push(old);
@@ -121,6 +132,21 @@ impl Reloader {
                 self.proxy.metrics().policy_refused();
                 tracing::error!(cause, "the files are not loaded, the old ones stay in force:\n{why}");
                 self.last_failure.store(Some(Arc::new(why)));
+            }
+        }
+    }
+
+    /// Lets the next handshakes be done with the certificates of `config`. The listeners themselves take a restart.
+    fn present(&self, config: &Config) {
+        let opened = self.doors.iter().map(|(address, tls)| (*address, tls.is_some()));
+        let wanted = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
+        if !opened.eq(wanted) {
+            tracing::warn!("the listeners are others than those that are open: that takes a restart");
+            return;
+        }
+        for ((_, tls), listener) in self.doors.iter().zip(&config.listeners) {
+            if let (Some(tls), Some(new)) = (tls, &listener.tls) {
+                tls.store(new.server.clone());
             }
         }
     }
@@ -152,6 +178,10 @@ fn build(origin: &Origin, previous: &Authenticator) -> Result<(Config, Snapshot,
 
 fn roots(origin: &Origin, config: &Config) -> Vec<PathBuf> {
     let mut roots = vec![origin.path.clone(), config.policy_directory.clone()];
+    roots
+        .extend(config.listeners.iter().flat_map(|listener| &listener.tls).flat_map(|tls| tls.files.clone()));
+    roots
+        .extend(config.upstreams.iter().flat_map(|upstream| &upstream.tls).flat_map(|tls| tls.files.clone()));
     for issuer in &config.issuers {
         roots.extend(issuer.settings.files().into_iter().map(Path::to_owned));
     }

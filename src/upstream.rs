@@ -7,15 +7,18 @@ pub mod rewrite;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use pingora::lb::LoadBalancer;
 use pingora::lb::selection::RoundRobin;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 
 use crate::config::{Protocol, Upstream};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
+use crate::tls::{Authority, ClientTls};
 
 /// Every upstream by name.
 pub struct Upstreams {
@@ -24,7 +27,17 @@ pub struct Upstreams {
 
 struct Pool {
     settings: Upstream,
+    secured: Option<Secured>,
     endpoints: LoadBalancer<RoundRobin>,
+}
+
+/// TLS in Pingora's types, made once.
+#[derive(Clone)]
+struct Secured {
+    server_name: String,
+    authorities: Option<Arc<[WrappedX509]>>,
+    identity: Option<Arc<CertKey>>,
+    fingerprint: u64,
 }
 
 /// An endpoint that was chosen for a request.
@@ -48,8 +61,9 @@ impl Upstreams {
     pub fn new(settings: &[Upstream]) -> std::io::Result<Self> {
         let mut by_name = HashMap::new();
         for upstream in settings {
+            let secured = upstream.tls.as_ref().map(|tls| Secured::new(&tls.client));
             let endpoints = LoadBalancer::try_from_iter(upstream.endpoints.iter().copied())?;
-            by_name.insert(upstream.name.clone(), Pool { settings: upstream.clone(), endpoints });
+            by_name.insert(upstream.name.clone(), Pool { settings: upstream.clone(), secured, endpoints });
         }
         Ok(Self { by_name })
     }
@@ -71,7 +85,7 @@ impl Upstreams {
             })
             .and_then(|backend| address_of(&backend.addr))
             .ok_or_else(|| unavailable(format!("upstream `{name}` has no endpoint to try")))?;
-        Ok(Endpoint { upstream: name.clone(), address: chosen, peer: peer(&pool.settings, chosen) })
+        Ok(Endpoint { upstream: name.clone(), address: chosen, peer: peer(pool, chosen) })
     }
 
     /// Whether an upstream has another endpoint to try when one fails.
@@ -89,8 +103,35 @@ impl Endpoint {
     }
 }
 
-fn peer(settings: &Upstream, address: SocketAddr) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
+impl Secured {
+    fn new(tls: &ClientTls) -> Self {
+        // Pingora parses what was parsed when it was loaded, with the same library.
+        let parsed = |der: &Authority| WrappedX509::new(der.to_vec(), parse_x509);
+        let authorities =
+            tls.authorities.as_ref().map(|authorities| authorities.iter().map(parsed).collect());
+        let identity = tls.identity.as_ref().map(|identity| {
+            let chain = identity.chain().iter().map(|certificate| certificate.to_vec()).collect();
+            Arc::new(CertKey::new(chain, identity.key().to_vec()))
+        });
+        Self { server_name: tls.server_name.clone(), authorities, identity, fingerprint: tls.fingerprint }
+    }
+}
+
+fn peer(pool: &Pool, address: SocketAddr) -> HttpPeer {
+    let Pool { settings, secured, .. } = pool;
+    let mut peer = match secured {
+        None => HttpPeer::new(address, false, String::new()),
+        Some(secured) => {
+            // Pingora verifies what it has a name for, and its defaults do: never without one.
+            let mut peer = HttpPeer::new(address, true, secured.server_name.clone());
+            peer.options.ca = secured.authorities.clone();
+            peer.client_cert_key = secured.identity.clone();
+            // The CAs are no part of what Pingora keeps connections apart by, nor is more of our certificate than its
+            // number.
+            peer.group_key = secured.fingerprint;
+            peer
+        }
+    };
     peer.options.connection_timeout = Some(settings.connect_timeout);
     peer.options.total_connection_timeout = Some(settings.connect_timeout);
     peer.options.read_timeout = Some(settings.response_timeout);
@@ -98,7 +139,7 @@ fn peer(settings: &Upstream, address: SocketAddr) -> HttpPeer {
     peer.options.idle_timeout = Some(settings.idle_timeout);
     match settings.protocol {
         Protocol::H1 => peer.options.set_http_version(1, 1),
-        Protocol::H2c => peer.options.set_http_version(2, 2),
+        Protocol::H2c | Protocol::H2 => peer.options.set_http_version(2, 2),
     }
     peer
 }

@@ -130,6 +130,9 @@ pub struct Decision<'e> {
     /// The reason in full. Not told to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'e str>,
+    /// The certificate that the client showed over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate<'e>>,
     /// The backend that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamCall<'e>>,
@@ -157,6 +160,20 @@ impl<'e> DecidingRule<'e> {
     pub fn at(place: &'e Place) -> Self {
         Self { role: None, member: None, resource: None, place }
     }
+}
+
+/// A client's certificate, verified; whether its holder is also the caller, `authenticationInfo` says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificate<'e> {
+    /// SHA-256 over it, in base64url.
+    pub thumbprint: &'e str,
+    /// The URI that it names its holder by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<&'e str>,
+    /// The holder in IAM's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<&'e str>,
 }
 
 /// The call of a backend.

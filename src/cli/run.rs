@@ -21,13 +21,14 @@ use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::audit::Audit;
 use crate::clock;
-use crate::config::{Config, Origin, Telemetry};
+use crate::config::{Config, Limits, ListenerTls, Origin, Telemetry};
 use crate::diagnostic::Report;
-use crate::listener::Door;
+use crate::listener::{Admission, Door, affordable, open_files};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
 use crate::snapshot::Snapshot;
+use crate::tls;
 use crate::upstream::Upstreams;
 
 /// Arguments of `opgate run`.
@@ -42,6 +43,7 @@ pub struct Args {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: &Args) -> ExitCode {
+    tls::choose_cryptography();
     let mut report = Report::new();
     let origin = args.config.origin();
     let config = origin.load(&mut report);
@@ -101,26 +103,29 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     let (shut_down, shutdown) = watch::channel(false);
     let admin_listener = bind(config.admin).await?;
     let admin_address = admin_listener.local_addr()?;
-    let reloader = Reloader::new(origin, &config, proxy.clone());
+    let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
+    let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
     let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
 
     // Sockets first: a port that is taken is told before keys are waited for.
     let mut listeners = Vec::new();
-    for listener in &config.listeners {
-        listeners.push((listener, bind(listener.address).await?));
+    for (listener, tls) in config.listeners.iter().zip(tls) {
+        listeners.push((listener, tls, bind(listener.address).await?));
     }
     authn.load_keys().await;
     let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
+    let admission = Admission::new(&within_open_files(config.limits));
     let mut addresses = Vec::new();
     let mut doors = tokio::task::JoinSet::new();
-    for (settings, listener) in listeners {
+    for (settings, tls, listener) in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
         addresses.push(address.to_string());
-        let door = Door::new(address, settings.http2, config.limits, app.clone(), proxy.clone());
+        let (app, gate) = (app.clone(), proxy.clone());
+        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
         doors.spawn(door.serve(listener, shutdown.clone()));
     }
     tracing::info!(address = %admin_address, "admin listening");
@@ -161,9 +166,27 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     app.server_options = Some(options);
     let mut http2 = default_h2_options();
     http2.max_header_list_size(u32::try_from(config.limits.head.bytes).unwrap_or(u32::MAX));
+    // What is held for one connection, and for how many streams that nobody wants any more (rapid reset, MadeYouReset),
+    // before the connection ends.
+    http2.max_concurrent_streams(100);
+    http2.max_send_buffer_size(64 * 1024);
+    http2.max_concurrent_reset_streams(20);
+    http2.max_pending_accept_reset_streams(20);
+    http2.max_local_error_reset_streams(Some(100));
     app.h2_options = Some(http2);
     app.handle_init_modules();
     app
+}
+
+/// The limits, with as many connections as the process has files for.
+fn within_open_files(limits: Limits) -> Limits {
+    let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| open_files(&text));
+    let connections = files.map_or(limits.connections, |files| affordable(limits.connections, files));
+    if connections < limits.connections {
+        let (wanted, files) = (limits.connections, files.unwrap_or_default());
+        tracing::warn!(wanted, connections, files, "fewer connections than `limits` says: raise `ulimit -n`");
+    }
+    Limits { connections, ..limits }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

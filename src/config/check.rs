@@ -5,23 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::location::located;
-use super::scalars::{duration, size};
+use super::scalars::{count, duration};
 use super::tokens::proof;
-use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
+use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
-use crate::http::body::MAX_HELD_BODY;
 
 /// Checks the whole file. Paths in it are relative to `base`, the file's own folder.
 pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Config> {
     let mut fields = root.fields("the configuration", Spelling::Exact, report)?;
 
-    let listeners = fields.required("listeners", report).map(|node| listeners(node, report));
+    let listeners = fields.required("listeners", report).map(|node| listeners(node, base, report));
     let admin = fields.optional("admin").and_then(|node| admin(node, report));
     let upstreams =
-        fields.required("upstreams", report).map(|node| upstreams(node, report)).unwrap_or_default();
+        fields.required("upstreams", report).map(|node| upstreams(node, base, report)).unwrap_or_default();
     let services = fields
         .required("services", report)
         .map(|node| services(node, &upstreams, report))
@@ -29,11 +28,11 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let issuers =
         fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
     let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
-    let limits = fields.optional("limits").and_then(|node| limits(node, report)).unwrap_or_default();
+    let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
-    let workers = fields.optional("workers").and_then(|node| count(node, report));
+    let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     fields.finish(report);
 
     Some(Config {
@@ -50,7 +49,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     })
 }
 
-fn listeners(node: &Node, report: &mut Report) -> Vec<Listener> {
+fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Listener> {
     let items = node.list(report).unwrap_or_default();
     if items.is_empty() {
         report.error(&node.span, "there is no listener").help("add one: `- address: 127.0.0.1:8080`");
@@ -59,8 +58,11 @@ fn listeners(node: &Node, report: &mut Report) -> Vec<Listener> {
         let mut fields = item.fields("a listener", Spelling::Exact, report)?;
         let address = fields.required("address", report).and_then(|node| socket_address(node, report));
         let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
+        let tls = fields.optional("tls").map(|node| tls::listener(node, base, http2, report));
         fields.finish(report);
-        Some(Listener { address: address?, http2 })
+        // Without the TLS that is written there is no listener.
+        let tls = tls.map_or(Some(None), |tls| tls.map(Some))?;
+        Some(Listener { address: address?, http2, tls })
     };
     items.iter().filter_map(listener).collect()
 }
@@ -72,17 +74,26 @@ fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     address
 }
 
-fn upstreams(node: &Node, report: &mut Report) -> Vec<Upstream> {
+fn upstreams(node: &Node, base: &Path, report: &mut Report) -> Vec<Upstream> {
     let entries = node.entries(report).unwrap_or_default();
-    entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, report)).collect()
+    entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, base, report)).collect()
 }
 
-fn upstream(name: &str, node: &Node, report: &mut Report) -> Option<Upstream> {
+fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option<Upstream> {
     let mut fields = node.fields("an upstream", Spelling::Exact, report)?;
-    let endpoints =
-        fields.required("endpoints", report).map(|node| endpoints(node, report)).unwrap_or_default();
-    let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c)];
-    let protocol = fields.optional("protocol").and_then(|node| choice(node, &protocols, report));
+    let endpoints_node = fields.required("endpoints", report);
+    let endpoints = endpoints_node.map(|node| endpoints(node, report)).unwrap_or_default();
+    let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c), ("h2", Protocol::H2)];
+    let protocol_node = fields.optional("protocol");
+    let protocol = protocol_node.and_then(|node| choice(node, &protocols, report)).unwrap_or(Protocol::H1);
+    let tls_node = fields.optional("tls");
+    let tls = tls_node.map(|node| tls::upstream(node, endpoints_node, base, report));
+    // Without the TLS that is written, nothing is sent anywhere.
+    let (tls, endpoints) = match tls {
+        Some(None) => (None, Vec::new()),
+        tls => (tls.flatten(), endpoints),
+    };
+    tls::fits(protocol, protocol_node, tls_node.is_some(), report);
     let mut timeouts = Timeouts::default();
     if let Some(node) = fields.optional("timeouts")
         && let Some(mut fields) = node.fields("`timeouts`", Spelling::Exact, report)
@@ -97,7 +108,8 @@ fn upstream(name: &str, node: &Node, report: &mut Report) -> Option<Upstream> {
     Some(Upstream {
         name: name.to_owned(),
         endpoints,
-        protocol: protocol.unwrap_or(Protocol::H1),
+        protocol,
+        tls,
         connect_timeout: timeouts.connect,
         response_timeout: timeouts.response,
         idle_timeout: timeouts.idle,
@@ -357,50 +369,6 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
     path
 }
 
-fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
-    let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
-    let mut limits = Limits::default();
-    let bytes = |node: &Node, report: &mut Report| {
-        let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
-        at_most(bytes, 1 << 20, node, report)
-    };
-    set(&mut fields, "head_bytes", &mut limits.head.bytes, bytes, report);
-    set(
-        &mut fields,
-        "head_fields",
-        &mut limits.head.fields,
-        |node, report| at_most(count(node, report), 256, node, report),
-        report,
-    );
-    set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
-    set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
-    set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
-    set(&mut fields, "body_timeout", &mut limits.body_timeout, duration, report);
-    set(&mut fields, "idle_timeout", &mut limits.idle_timeout, duration, report);
-    set(&mut fields, "grace_period", &mut limits.grace_period, duration, report);
-    fields.finish(report);
-    Some(limits)
-}
-
-/// Refuses what is beyond Pingora's own bounds: it would answer such heads by itself.
-fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
-    if value.is_some_and(|value| value > most) {
-        report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));
-    }
-    value
-}
-
-/// A size that a body may have that is held whole before it is sent.
-fn held_size(node: &Node, report: &mut Report) -> Option<u64> {
-    let bytes = size(node, report)?;
-    if bytes > MAX_HELD_BODY {
-        report
-            .error(&node.span, "a body of more than 64KiB cannot be judged whole")
-            .help("use `body: stream` for methods that take larger ones");
-    }
-    Some(bytes)
-}
-
 fn audit(node: &Node, base: &Path, report: &mut Report) -> Option<AuditOutput> {
     let mut fields = node.fields("`audit`", Spelling::Exact, report)?;
     let output = fields.required_string("output", report).map(|text| match text {
@@ -432,15 +400,6 @@ fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
     Some(telemetry)
 }
 
-fn count(node: &Node, report: &mut Report) -> Option<usize> {
-    let value = node.integer(report)?;
-    let value = usize::try_from(value).ok().filter(|value| (1..=4096).contains(value));
-    if value.is_none() {
-        report.error(&node.span, "expected a number from 1 to 4096").help("leave it out for the default");
-    }
-    value
-}
-
 fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     let text = node.string(report)?;
     let address = text.parse().ok();
@@ -463,7 +422,7 @@ pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut R
 }
 
 /// Reads a field that has a default.
-fn set<T>(
+pub(super) fn set<T>(
     fields: &mut Fields<'_>,
     name: &'static str,
     target: &mut T,

@@ -1,4 +1,4 @@
-//! Durations and sizes: numbers that carry their unit.
+//! Numbers: durations and sizes, which carry their unit, and counts.
 
 use std::time::Duration;
 
@@ -17,6 +17,18 @@ pub(super) fn duration(node: &Node, report: &mut Report) -> Option<Duration> {
 /// `512B`, `16KiB`, `1MiB`; more than zero.
 pub(super) fn size(node: &Node, report: &mut Report) -> Option<u64> {
     quantity(node, "a size", SIZES, "16KiB", report)
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn count(node: &Node, most: usize, report: &mut Report) -> Option<usize> {
+    let value = node.integer(report)?;
+    let value = usize::try_from(value).ok().filter(|value| (1..=most).contains(value));
+    if value.is_none() {
+        report
+            .error(&node.span, format!("expected a number from 1 to {most}"))
+            .help("leave it out for the default");
+    }
+    value
 }
 
 /// [`duration`] outside of files, for the command line.

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::{HeaderValue, Method};
 
+use super::channel::Channel;
 use super::head::Head;
 use super::headers::Headers;
 use super::malformed;
@@ -51,6 +53,8 @@ pub struct Request {
     pub framing: Framing,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
+    /// What TLS says of the connection; `None` where there is none.
+    pub channel: Option<Arc<Channel>>,
 }
 
 impl Request {
@@ -137,7 +141,7 @@ impl Request {
             return Err(malformed("the header `expect` asks for something else than `100-continue`"));
         }
         headers.settle()?;
-        Ok(Self { version, method, host, authority, path, query, headers, framing, peer })
+        Ok(Self { version, method, host, authority, path, query, headers, framing, peer, channel: None })
     }
 
     /// Path and query as they were sent and will be sent.

@@ -12,14 +12,16 @@ use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::transport::Transport;
+use crate::http::Channel;
 use crate::proxy::Allowance;
 
 /// Most bytes that are kept for the next head. Beyond it, nothing more is read.
@@ -28,7 +30,7 @@ const MOST_KEPT: usize = 64 * 1024;
 /// A connection and how much of it the request under way may still read.
 #[derive(Debug)]
 pub(super) struct Connection {
-    inner: TcpStream,
+    inner: Transport,
     allowance: Allowance,
     kept: BytesMut,
     ended: bool,
@@ -36,7 +38,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection from which nothing has been read yet.
-    pub(super) fn new(inner: TcpStream) -> Self {
+    pub(super) fn new(inner: Transport) -> Self {
         Self { inner, allowance: Allowance::unlimited(), kept: BytesMut::new(), ended: false }
     }
 
@@ -51,6 +53,16 @@ impl Connection {
             return Ok(0);
         }
         self.inner.read_buf(buffer).await
+    }
+
+    /// What TLS says of it.
+    pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
+        self.inner.channel()
+    }
+
+    /// Ends it where no answer does.
+    pub(super) async fn close(&mut self) {
+        self.inner.close().await;
     }
 
     /// Lets the next reads give `bytes` more, or any number where it is `None`.
@@ -142,7 +154,15 @@ impl UniqueID for Connection {
     }
 }
 
-impl Ssl for Connection {}
+impl Ssl for Connection {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
 
 impl Peek for Connection {}
 

@@ -60,6 +60,8 @@ pub struct Exchange {
     pub(super) denial: Option<Denial>,
     /// The endpoint that could not be connected to.
     pub(super) failed: Option<SocketAddr>,
+    /// Whether the connection ends with the answer.
+    pub is_last: bool,
     asked: Option<(String, SocketAddr, Instant)>,
     allowance: Option<Allowance>,
     recorded: bool,
@@ -80,6 +82,7 @@ impl Exchange {
             pass_until: None,
             denial: None,
             failed: None,
+            is_last: false,
             asked: None,
             allowance: None,
             recorded: false,

@@ -25,6 +25,11 @@ pub(super) fn is_timeout(kind: &ErrorType) -> bool {
     matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
 }
 
+/// No connection for want of trust, or of a common language.
+pub(super) fn is_tls(kind: &ErrorType) -> bool {
+    matches!(kind, ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert)
+}
+
 fn is_connect(kind: &ErrorType) -> bool {
     matches!(
         kind,

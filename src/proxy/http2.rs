@@ -3,12 +3,14 @@
 //! The h2 library has refused by itself what it calls malformed (RFC 9113, section 8.1.1), and `http::Uri` has cut off
 //! a fragment: what arrives here is what is judged and sent.
 
+use std::sync::Arc;
+
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use pingora::proxy::Session;
 
 use crate::config::Limits;
-use crate::http::{Headers, Request};
+use crate::http::{Channel, Headers, Request};
 use crate::reason::{Denial, Reason};
 
 /// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
@@ -33,7 +35,20 @@ pub(super) fn request_of_http2(session: &Session, limits: Limits) -> Result<Requ
     let authority = header.uri.authority().map(|authority| authority.as_str());
     let target = header.uri.path_and_query().map_or("", |target| target.as_str());
     let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
-    Request::from_http2(header.method.clone(), authority, target, headers, peer)
+    let request = Request::from_http2(header.method.clone(), authority, target, headers, peer)?;
+    Ok(Request { channel: channel(session)?, ..request })
+}
+
+/// What the door has put where Pingora hands it on to each request of the connection.
+fn channel(session: &Session) -> Result<Option<Arc<Channel>>, Denial> {
+    let Some(digest) = session.digest().filter(|digest| digest.ssl_digest.is_some()) else {
+        return Ok(None);
+    };
+    let handed_on = digest.proxy_digest.as_ref().and_then(|digest| digest.user_data.as_ref());
+    match handed_on.and_then(|data| data.downcast_ref::<Arc<Channel>>()) {
+        Some(channel) => Ok(Some(channel.clone())),
+        None => Err(Denial::new(Reason::Internal, "nobody knows what TLS has established")),
+    }
 }
 
 /// HTTP/2 may send a cookie in crumbs; a field of another version takes them whole (RFC 9113, section 8.2.3).

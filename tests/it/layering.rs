@@ -24,9 +24,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cel", &[]),
     // A denial names the rule that decided, as a place.
     ("reason", &["diagnostic"]),
+    // Certificates say names, and who a client is.
+    ("tls", &["http", "principal"]),
     // The stages, each built on those before it. Bodies are judged by the rule of the call: `http::body` alone looks
     // ahead (CATALOG_IN_HTTP).
-    ("http", &["reason", "json", "catalog"]),
+    ("http", &["reason", "json", "catalog", "principal"]),
     ("catalog", &["http", "reason", "diagnostic", "document"]),
     ("authn", &["reason", "principal", "json", "cel"]),
     ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document"]),
@@ -41,14 +43,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "explain",
         &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
     ),
-    ("upstream", &["http", "policy", "reason", "config"]),
+    ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
-    ("event", &["http", "catalog", "policy", "gate", "reason", "metrics", "audit"]),
+    ("event", &["http", "catalog", "policy", "gate", "principal", "reason", "metrics", "audit"]),
     ("metrics", &["authn", "catalog", "snapshot"]),
     ("audit", &["config", "diagnostic"]),
     // The settings of stages are the stages' own types.
-    ("config", &["http", "catalog", "authn", "diagnostic", "document"]),
+    ("config", &["http", "catalog", "authn", "tls", "clock", "diagnostic", "document"]),
     // The adapter, and what stands around it.
     (
         "proxy",
@@ -57,10 +59,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "respond", "snapshot", "upstream",
         ],
     ),
-    ("listener", &["config", "http", "proxy", "reason", "respond"]),
+    ("listener", &["config", "http", "proxy", "reason", "respond", "tls"]),
     ("admin", &["clock", "explain", "policy", "proxy", "question"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
-    ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "upstream"]),
+    ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "tls", "upstream"]),
 ];
 
 /// Modules at the edge: they start the others.

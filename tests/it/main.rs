@@ -11,9 +11,11 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod authority;
 mod bodies;
 mod cel;
 mod cli;
+mod client_certificates;
 mod connection;
 mod curl;
 mod demo;
@@ -27,6 +29,7 @@ mod harness;
 mod headers;
 mod keepalive;
 mod layering;
+mod limits;
 mod observe;
 mod opaque;
 mod origin;
@@ -37,5 +40,7 @@ mod reload;
 mod roles;
 mod shipped;
 mod smoke;
+mod tls;
 mod tokens;
 mod upstream;
+mod upstream_tls;

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 /// A plain answer of an operation that was cancelled.
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
@@ -40,6 +43,15 @@ struct Seen {
 impl Origin {
     /// Plays `script` on every connection.
     pub async fn start(script: &'static [Step]) -> Self {
+        Self::start_over(None, script).await
+    }
+
+    /// The same over TLS, or with no more than a handshake that fails.
+    pub async fn start_tls(tls: ServerConfig, script: &'static [Step]) -> Self {
+        Self::start_over(Some(TlsAcceptor::from(Arc::new(tls))), script).await
+    }
+
+    async fn start_over(tls: Option<TlsAcceptor>, script: &'static [Step]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
@@ -48,7 +60,19 @@ impl Origin {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(play(stream, script, shared.clone()));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => play(stream, script, shared).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                                answer_http2(stream, shared).await;
+                            }
+                            Ok(stream) => play(stream, script, shared).await,
+                            Err(_) => {}
+                        },
+                    }
+                });
             }
         });
         Self { address, seen, task }
@@ -75,7 +99,18 @@ pub async fn refusing() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-async fn play(mut stream: TcpStream, script: &'static [Step], seen: Arc<Seen>) {
+/// Answers every request on an HTTP/2 connection, whatever the script says.
+async fn answer_http2(stream: TlsStream<TcpStream>, seen: Arc<Seen>) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        seen.heads.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+        let response = http::Response::builder().header("content-type", "application/json").body(()).unwrap();
+        let mut body = respond.send_response(response, false).unwrap();
+        body.send_data(bytes::Bytes::from_static(b"{}"), true).unwrap();
+    }
+}
+
+async fn play<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &'static [Step], seen: Arc<Seen>) {
     let mut unread = Vec::new();
     let mut body = 0;
     loop {
@@ -109,7 +144,7 @@ async fn play(mut stream: TcpStream, script: &'static [Step], seen: Arc<Seen>) {
     }
 }
 
-async fn read_head(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, unread: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = unread.drain(..at + 4).collect();
@@ -121,7 +156,7 @@ async fn read_head(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Strin
     }
 }
 
-async fn read_more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> bool {
+async fn read_more<S: AsyncRead + Unpin>(stream: &mut S, unread: &mut Vec<u8>) -> bool {
     stream.read_buf(unread).await.is_ok_and(|length| length > 0)
 }
 

@@ -9,6 +9,7 @@ use opgate::diagnostic::Report;
 use opgate::snapshot::Snapshot;
 use regex::Regex;
 
+use crate::authority::Authority;
 use crate::harness::{self, COMPANION, DATAPROC, Gate, Req, TRANSLATION, reason, root, token_with};
 
 const SHIPPED: [&str; 2] = ["config/opgate.yaml", "config/demo.yaml"];
@@ -36,7 +37,7 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of another.
-const EXAMPLES: [&str; 18] = [
+const EXAMPLES: [&str; 19] = [
     "attribute_condition",
     "attribute_mapping",
     "audiences",
@@ -53,6 +54,7 @@ const EXAMPLES: [&str; 18] = [
     "remember_briefly",
     "subject_pool",
     "timeout",
+    "tls",
     "url",
     "workers",
 ];
@@ -85,7 +87,11 @@ fn what_is_commented_out_is_the_default() {
     std::fs::write(&written, text).unwrap();
 
     let (default, written) = (load(&path), load(&written));
-    assert_eq!(written.listeners, default.listeners);
+    assert_eq!(written.listeners.len(), default.listeners.len());
+    for (written, default) in written.listeners.iter().zip(&default.listeners) {
+        assert_eq!((written.address, written.http2), (default.address, default.http2));
+        assert!(written.tls.is_none() && default.tls.is_none());
+    }
     assert_eq!(written.admin, default.admin);
     assert_eq!(written.limits, default.limits);
     assert_eq!(written.audit, default.audit);
@@ -122,8 +128,14 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     std::fs::create_dir(directory.path().join("policies")).unwrap();
     let path = directory.path().join("config/opgate.yaml");
     std::fs::write(&path, text).unwrap();
+    let authority = Authority::new();
+    std::fs::write(directory.path().join("config/clients-ca.pem"), authority.pem()).unwrap();
+    std::fs::write(directory.path().join("config/backends-ca.pem"), authority.pem()).unwrap();
+    authority.issue(&["a.test"]).write(&directory.path().join("config"), "server");
+    authority.issue_to(&["spiffe://a.test/gate"]).write(&directory.path().join("config"), "gate");
     let config = load(&path);
     assert_eq!(config.workers, 2);
+    assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
     // Its times are those that it need not say.
     let Proof::Endpoint(endpoint) = &config.issuers[1].settings.proof else { panic!("it is asked") };
     let default = TokenEndpoint::new(&*endpoint.url, endpoint.dialect.clone());
@@ -135,9 +147,9 @@ fn what_is_commented_out_as_an_example_is_accepted() {
 
 #[test]
 fn the_annotated_file_has_every_key() {
-    let source = ["src/config/check.rs", "src/config/tokens.rs"]
-        .map(|name| std::fs::read_to_string(root().join(name)).unwrap())
-        .concat();
+    let files = std::fs::read_dir(root().join("src/config")).unwrap().map(|entry| entry.unwrap().path());
+    let source: String =
+        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
     let asked = Regex::new(
         r#"(?:required|optional|time)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#,

@@ -180,6 +180,7 @@ impl Payload {
             Reason::CredentialsMissing => Recorded::WithoutCredential,
             Reason::MethodNotFound | Reason::HttpMethodNotAllowed => Recorded::WithoutMethod,
             Reason::RequestMalformed
+            | Reason::Misdirected
             | Reason::HeadTimeout
             | Reason::HeadTooLarge
             | Reason::TokenInvalid

@@ -1,0 +1,273 @@
+//! The `tls` of listeners and upstreams: files are read and checked here, so that all that is wrong with them is told
+//! with the rest of the configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::check::choice;
+use super::location::located;
+use super::{Listener, Protocol};
+use crate::clock;
+use crate::diagnostic::Report;
+use crate::document::{Fields, Node, Spelling};
+use crate::tls::{Authority, ClientRule, ClientTls, Flaw, Identity, ServerTls, authorities};
+
+/// What a listener speaks TLS with, and the files that it was made of.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    /// Ready to serve.
+    pub server: Arc<ServerTls>,
+    /// The files, to be looked at for changes.
+    pub files: Vec<PathBuf>,
+}
+
+impl ListenerTls {
+    /// What a listener's door reads for each handshake, and a reload swaps.
+    pub fn swappable(listener: &Listener) -> Option<Arc<ArcSwap<ServerTls>>> {
+        listener.tls.as_ref().map(|tls| Arc::new(ArcSwap::new(tls.server.clone())))
+    }
+}
+
+/// What TLS is spoken with to an upstream, and the files that it was made of.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// Ready to connect.
+    pub client: ClientTls,
+    /// The files, to be looked at for changes.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the `tls` of a listener.
+pub(super) fn listener(node: &Node, base: &Path, http2: bool, report: &mut Report) -> Option<ListenerTls> {
+    let mut fields = node.fields("`tls`", Spelling::Exact, report)?;
+    let mut files = Vec::new();
+    let identities =
+        fields.required("certificates", report).map(|node| identities(node, base, &mut files, report));
+    let clients = clients(&mut fields, base, &mut files, report);
+    fields.finish(report);
+    let server = ServerTls::new(&identities??, clients?, http2);
+    let server = server.map_err(|flaw| tell(&flaw, node, report)).ok()?;
+    Some(ListenerTls { server: Arc::new(server), files })
+}
+
+/// The certificates with their keys; `None` where one of them cannot be used.
+fn identities(
+    node: &Node,
+    base: &Path,
+    files: &mut Vec<PathBuf>,
+    report: &mut Report,
+) -> Option<Vec<Identity>> {
+    let items = node.list(report)?;
+    if items.is_empty() {
+        report
+            .error(&node.span, "there is no certificate to present")
+            .help("add one: `- {cert: server.pem, key: server-key.pem}`");
+        return None;
+    }
+    let mut identities = Vec::new();
+    for item in items {
+        if let Some(mut fields) = item.fields("a certificate", Spelling::Exact, report) {
+            let pair = (fields.required("cert", report), fields.required("key", report));
+            fields.finish(report);
+            identities.extend(identity(pair.0, pair.1, base, files, report));
+        }
+    }
+    (identities.len() == items.len()).then_some(identities)
+}
+
+/// A chain and its key. Once it has expired it is still used: a reload that refused it would keep an older one.
+fn identity(
+    chain: Option<&Node>,
+    key: Option<&Node>,
+    base: &Path,
+    files: &mut Vec<PathBuf>,
+    report: &mut Report,
+) -> Option<Identity> {
+    let (chain, key) = (chain?, key?);
+    let chain_path = located(base, chain.string(report)?);
+    let key_path = located(base, key.string(report)?);
+    let loaded = Identity::load(&chain_path, &key_path);
+    files.extend([chain_path, key_path]);
+    match loaded {
+        Ok(identity) => {
+            if let Some(untimely) = identity.untimely(clock::now()) {
+                report
+                    .warning(&chain.span, format!("the certificate {untimely}"))
+                    .help("it is presented all the same; who verifies it will refuse it");
+            }
+            Some(identity)
+        }
+        Err((of_chain, of_key)) => {
+            for (flaw, node) in [(of_chain, chain), (of_key, key)] {
+                if let Some(flaw) = flaw {
+                    tell(&flaw, node, report);
+                }
+            }
+            None
+        }
+    }
+}
+
+/// What is asked of clients: `Some(None)` for nothing, `None` where that cannot be told.
+fn clients(
+    fields: &mut Fields<'_>,
+    base: &Path,
+    files: &mut Vec<PathBuf>,
+    report: &mut Report,
+) -> Option<Option<ClientRule>> {
+    let Some(ca) = fields.optional("client_ca") else {
+        let dependent = ["client_certificates", "client_pool", "client_identity", "client_scopes"];
+        let mut alone = false;
+        for name in dependent {
+            if let Some(node) = fields.optional(name) {
+                alone = true;
+                report
+                    .error(&node.span, format!("`{name}` says nothing without `client_ca`"))
+                    .help("name the CAs that clients' certificates may come from");
+            }
+        }
+        return (!alone).then_some(None);
+    };
+    let authorities = trusted(ca, base, files, report);
+    let modes = [("required", true), ("optional", false)];
+    let required =
+        fields.required("client_certificates", report).and_then(|node| choice(node, &modes, report));
+    let pool = fields.optional("client_pool").map(|node| pool(node, report));
+    let identity = fields.optional("client_identity");
+    let identities = [("principal", true), ("audit", false)];
+    let is_caller = identity.and_then(|node| choice(node, &identities, report)).unwrap_or(false);
+    let scopes = fields.optional("client_scopes");
+    match (identity, scopes) {
+        (Some(identity), None) if is_caller => {
+            report
+                .error(&identity.span, "a certificate that makes a caller needs `client_scopes`")
+                .help("list the OAuth scopes that it stands for: a token would name its own");
+        }
+        (_, Some(scopes)) if !is_caller => {
+            report
+                .error(&scopes.span, "`client_scopes` says nothing without `client_identity: principal`")
+                .help("only a certificate that makes a caller has scopes");
+        }
+        _ => {}
+    }
+    if let Some(identity) = identity.filter(|_| is_caller && pool.is_none()) {
+        report
+            .error(&identity.span, "a certificate that makes a caller needs `client_pool`")
+            .help("name the identity pool that its holders are subjects of");
+    }
+    let scopes = scopes
+        .map(|node| node.strings(report).into_iter().map(|(text, _)| text.to_owned()).collect::<Vec<_>>());
+    Some(Some(ClientRule {
+        authorities: authorities?,
+        required: required?,
+        pool: pool.flatten(),
+        scopes: scopes.filter(|_| is_caller).map(Into::into),
+    }))
+}
+
+fn pool(node: &Node, report: &mut Report) -> Option<String> {
+    let pool = node.string(report)?;
+    if !pool.starts_with("iam.googleapis.com/") || pool.ends_with('/') {
+        report
+            .error(&node.span, format!("`{pool}` is not the name of an identity pool"))
+            .help("write `iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL`");
+    }
+    Some(pool.to_owned())
+}
+
+/// Reads the `tls` of an upstream with these endpoints.
+pub(super) fn upstream(
+    node: &Node,
+    endpoints: Option<&Node>,
+    base: &Path,
+    report: &mut Report,
+) -> Option<UpstreamTls> {
+    let mut fields = node.fields("`tls`", Spelling::Exact, report)?;
+    let mut files = Vec::new();
+    let ca = fields.optional("ca").map(|node| trusted(node, base, &mut files, report));
+    let pair = (fields.optional("cert"), fields.optional("key"));
+    let identity = match pair {
+        (None, None) => Some(None),
+        (Some(alone), None) | (None, Some(alone)) => {
+            report
+                .error(&alone.span, "`cert` and `key` go together")
+                .help("a certificate is shown to the upstream with its key, or none is");
+            None
+        }
+        (chain, key) => identity(chain, key, base, &mut files, report).map(Some),
+    };
+    let name = match fields.optional("sni") {
+        Some(node) => node.string(report).map(|name| (name, node)),
+        None => endpoints.and_then(|endpoints| common_host(endpoints, node, report)),
+    };
+    fields.finish(report);
+    let (name, written) = name?;
+    if !is_server_name(name) {
+        report
+            .error(&written.span, format!("`{name}` is no name that a certificate can be verified for"))
+            .help("write `sni: backend.example.com`, the name in the upstream's certificate");
+        return None;
+    }
+    let authorities = ca.map_or(Some(None), |ca| ca.map(Some))?;
+    Some(UpstreamTls { client: ClientTls::new(name, authorities, identity?), files })
+}
+
+/// The host of all endpoints, which their certificates are for where nothing else is said.
+fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Option<(&'n str, &'n Node)> {
+    let mut hosts = endpoints.list(report)?.iter().filter_map(|item| match &item.value {
+        crate::document::Value::String(text) => Some((text.rsplit_once(':')?.0, item)),
+        _ => None,
+    });
+    let first = hosts.next()?;
+    if hosts.any(|(host, _)| host != first.0) {
+        report
+            .error(&tls.span, "the endpoints have different hosts")
+            .help("say which name their certificates bear: `sni: backend.example.com`");
+        return None;
+    }
+    Some((first.0.trim_start_matches('[').trim_end_matches(']'), first.1))
+}
+
+/// A DNS name or an address. Pingora verifies a name with an underscore as if it had a dash there: another name.
+fn is_server_name(name: &str) -> bool {
+    !name.contains('_') && !name.ends_with('.') && crate::tls::is_server_name(name)
+}
+
+/// HTTP/2 is spoken in one way over TLS and in another without.
+pub(super) fn fits(protocol: Protocol, written: Option<&Node>, tls: bool, report: &mut Report) {
+    let Some(node) = written else { return };
+    match (protocol, tls) {
+        (Protocol::H2, false) => {
+            report
+                .error(&node.span, "`h2` is HTTP/2 over TLS, and the upstream has no `tls`")
+                .help("add `tls: {}`, or write `h2c` for HTTP/2 without TLS");
+        }
+        (Protocol::H2c, true) => {
+            report
+                .error(&node.span, "`h2c` is HTTP/2 without TLS, and the upstream has `tls`")
+                .help("write `h2`");
+        }
+        _ => {}
+    }
+}
+
+fn trusted(
+    node: &Node,
+    base: &Path,
+    files: &mut Vec<PathBuf>,
+    report: &mut Report,
+) -> Option<Vec<Authority>> {
+    let path = located(base, node.string(report)?);
+    let read = authorities(&path);
+    files.push(path);
+    read.map_err(|flaw| tell(&flaw, node, report)).ok()
+}
+
+fn tell(flaw: &Flaw, node: &Node, report: &mut Report) {
+    report.error(&node.span, flaw.message.clone()).help(flaw.help);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! What TLS has established about the connection that a request came over, and which hosts it may address there.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{Host, Request};
+use crate::principal::Principal;
+use crate::reason::{Denial, Reason};
+
+/// The DNS names of a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerNames(Vec<String>);
+
+impl ServerNames {
+    /// Names as a certificate has them. What is no name, or a wildcard elsewhere than in its whole first label, covers
+    /// nothing.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let is_plain = |name: &str| {
+            let rest = name.strip_prefix("*.").unwrap_or(name);
+            !rest.is_empty()
+                && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        };
+        Self(names.into_iter().filter(|name| is_plain(name)).map(str::to_ascii_lowercase).collect())
+    }
+
+    /// Whether the certificate is one for `host`, in lower case (RFC 6125, section 6.4: a wildcard stands for one label).
+    pub fn cover(&self, host: &str) -> bool {
+        let parent = host.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, parent)| parent);
+        self.0.iter().any(|name| name == host || (parent.is_some() && name.strip_prefix("*.") == parent))
+    }
+}
+
+/// A TLS connection to a client.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// The host that the client asked TLS for, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// What the certificate is good for that the client was shown.
+    pub names: Arc<ServerNames>,
+    /// The client's own certificate, verified.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client's certificate, which comes from a CA that the listener trusts, and whose key the client has.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// SHA-256 over it, in base64url: `x5t#S256` of RFC 8705.
+    pub thumbprint: String,
+    /// The one URI that it names its holder by.
+    pub uri: Option<String>,
+    /// The holder as a subject of the listener's pool.
+    pub principal: Option<Principal>,
+    /// What the holder may do who sends no other credential; `None` where the certificate makes nobody a caller.
+    pub scopes: Option<Arc<[String]>>,
+    /// When it ends.
+    pub until: SystemTime,
+}
+
+impl Channel {
+    /// Whether a request for `host` may come this way. A client may use one connection for all names of the
+    /// certificate that it was shown (RFC 9113, section 9.1.1); one that asked for no name is taken at its word.
+    fn leads_to(&self, host: &Host) -> bool {
+        self.server_name.as_deref().is_none_or(|name| name == host.as_str())
+            || self.names.cover(host.as_str())
+    }
+}
+
+impl Request {
+    /// Whether it addresses a host of the connection that it came over.
+    ///
+    /// # Errors
+    /// 421 (RFC 9110, section 15.5.20): whoever looked at the connection's TLS saw it go elsewhere.
+    pub fn directed(&self) -> Result<(), Denial> {
+        match &self.channel {
+            Some(channel) if !channel.leads_to(&self.host) => {
+                let name = channel.server_name.as_deref().unwrap_or_default();
+                Err(Denial::new(
+                    Reason::Misdirected,
+                    format!(
+                        "the connection is to `{name}`, whose certificate is none for `{}`",
+                        self.host.as_str()
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_label() {
+        let names = ServerNames::new(["API.example.com", "*.apps.example.com"]);
+        for host in ["api.example.com", "a.apps.example.com"] {
+            assert!(names.cover(host), "{host}");
+        }
+        for host in
+            ["example.com", "apps.example.com", "a.b.apps.example.com", ".apps.example.com", "com", "", "*"]
+        {
+            assert!(!names.cover(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_covers_nothing() {
+        let names = ServerNames::new([
+            "*",
+            "*.",
+            "",
+            "a.example.com\0.evil.test",
+            "a*.example.com",
+            "*.*.test",
+            "é.test",
+        ]);
+        assert_eq!(names, ServerNames::default());
+    }
+}

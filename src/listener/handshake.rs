@@ -1,0 +1,70 @@
+//! TLS before anything else is said: a handshake in time, or no connection.
+
+use std::io;
+use std::time::Instant;
+
+use tokio_rustls::rustls::Error;
+
+use super::transport::Transport;
+use crate::tls::ServerTls;
+
+/// Why a connection ended with its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It took too long.
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// What came is not TLS.
+    NotTls,
+    /// No version, cipher or protocol that both speak.
+    Incompatible,
+    /// The client's certificate is missing, or does not hold.
+    ClientCertificate,
+    /// The client would not have ours.
+    Refused,
+    /// Anything else.
+    Other,
+}
+
+impl Failure {
+    /// The `reason` of `opgate_refused_connections_total`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Timeout => "tls_timeout",
+            Self::Closed => "tls_closed",
+            Self::NotTls => "not_tls",
+            Self::Incompatible => "tls_incompatible",
+            Self::ClientCertificate => "tls_client_certificate",
+            Self::Refused => "tls_refused_by_client",
+            Self::Other => "tls_other",
+        }
+    }
+
+    fn of(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            None => Self::Closed,
+            Some(Error::InvalidMessage(_)) => Self::NotTls,
+            Some(Error::PeerIncompatible(_) | Error::NoApplicationProtocol) => Self::Incompatible,
+            Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => Self::ClientCertificate,
+            Some(Error::AlertReceived(_)) => Self::Refused,
+            Some(_) => Self::Other,
+        }
+    }
+}
+
+/// Does the handshake, or says why there was none, with the words for the log.
+pub(super) async fn shake_hands(
+    tcp: tokio::net::TcpStream,
+    tls: &ServerTls,
+    deadline: Instant,
+) -> Result<Transport, (Failure, String)> {
+    match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
+        Ok(Ok(stream)) => {
+            let channel = tls.channel(stream.get_ref().1);
+            Ok(Transport::tls(stream, channel))
+        }
+        Ok(Err(error)) => Err((Failure::of(&error), error.to_string())),
+        Err(_) => Err((Failure::Timeout, "it did not end in time".to_owned())),
+    }
+}

@@ -1,0 +1,62 @@
+//! What a certificate says of its holder and for how long.
+
+use std::time::{Duration, SystemTime};
+
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::http::ServerNames;
+
+/// What is read from an X.509 certificate beside what rustls checks.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// The DNS names of its subject alternative names.
+    pub names: ServerNames,
+    /// The URIs of its subject alternative names: a SPIFFE ID, where it has one.
+    pub uris: Vec<String>,
+    /// When it begins to hold.
+    pub from: SystemTime,
+    /// When it ends.
+    pub until: SystemTime,
+}
+
+impl Certificate {
+    /// Reads a certificate in DER; `None` where it is none.
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let mut names = Vec::new();
+        let mut uris = Vec::new();
+        if let Some(alternatives) = certificate.subject_alternative_name().ok()? {
+            for name in &alternatives.value.general_names {
+                match name {
+                    GeneralName::DNSName(name) => names.push(*name),
+                    GeneralName::URI(uri) => uris.push((*uri).to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        Some(Self {
+            names: ServerNames::new(names),
+            uris,
+            from: instant(certificate.validity.not_before.timestamp()),
+            until: instant(certificate.validity.not_after.timestamp()),
+        })
+    }
+
+    /// The one URI that names the holder. With two of them nobody could say who it is (SPIFFE X.509-SVID, section 2);
+    /// what is not plain ASCII could be read as something else.
+    pub fn uri(&self) -> Option<&str> {
+        match self.uris.as_slice() {
+            [uri] if !uri.is_empty() && uri.bytes().all(|byte| byte.is_ascii_graphic()) => Some(uri),
+            _ => None,
+        }
+    }
+}
+
+fn instant(seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let epoch = SystemTime::UNIX_EPOCH;
+    if seconds < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) }.unwrap_or(epoch)
+}

@@ -1,0 +1,50 @@
+//! The client's side: what an upstream must prove, and what is shown to it.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::{Authority, Identity};
+
+/// How an upstream is spoken to over TLS. Its certificate is always verified, for one name.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// The name that is asked for and verified.
+    pub server_name: String,
+    /// The only CAs that the certificate may come from; `None` for the system's.
+    pub authorities: Option<Vec<Authority>>,
+    /// What is shown to an upstream that asks.
+    pub identity: Option<Identity>,
+    /// Tells apart what differs in any of these: a connection that was made under one is none for the other.
+    pub fingerprint: u64,
+}
+
+impl ClientTls {
+    /// TLS to upstreams that prove to be `server_name`, which [`is_server_name`].
+    pub fn new(server_name: &str, authorities: Option<Vec<Authority>>, identity: Option<Identity>) -> Self {
+        let fingerprint = fingerprint(server_name, authorities.as_deref(), identity.as_ref());
+        Self { server_name: server_name.to_owned(), authorities, identity, fingerprint }
+    }
+}
+
+/// Whether a certificate can be verified for this name.
+pub fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
+
+fn fingerprint(name: &str, authorities: Option<&[Authority]>, identity: Option<&Identity>) -> u64 {
+    let mut context = Context::new(&SHA256);
+    let mut add = |bytes: &[u8]| {
+        context.update(&bytes.len().to_be_bytes());
+        context.update(bytes);
+    };
+    add(name.as_bytes());
+    add(&[u8::from(authorities.is_some())]);
+    authorities.unwrap_or_default().iter().for_each(|authority| add(authority));
+    add(&[u8::from(identity.is_some())]);
+    if let Some(identity) = identity {
+        identity.chain().iter().for_each(|certificate| add(certificate));
+        // The key fits the certificate: nothing of it is needed here.
+    }
+    let digest = context.finish();
+    digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

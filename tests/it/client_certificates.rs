@@ -1,0 +1,169 @@
+//! Clients that show a certificate: who gets in, who they are, and where that is written down.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::authority::{Authority, Client, expired};
+use crate::connection::Connection;
+use crate::harness::{
+    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, now, reason, root, token,
+};
+
+const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+const POOL: &str = "iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/mesh";
+const CI: &str = "spiffe://prod.example/ns/ci/sa/deploy";
+
+fn cancel() -> Req {
+    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))
+}
+
+/// A gate that asks clients for certificates of one CA, under policies in which [`CI`] is on call as ana is.
+struct Mutual {
+    gate: Gate,
+    server: Authority,
+    clients: Authority,
+    _files: tempfile::TempDir,
+}
+
+impl Mutual {
+    fn start(mode: &str, more: Value) -> Self {
+        let (server, clients) = (Authority::new(), Authority::new());
+        let files = tempfile::tempdir().unwrap();
+        let (cert, key) = server.issue(&[COMPANION]).write(files.path(), "server");
+        let ca = files.path().join("clients-ca.pem");
+        std::fs::write(&ca, clients.pem()).unwrap();
+        let mut tls = more;
+        tls["certificates"] = json!([{ "cert": cert, "key": key }]);
+        tls["client_ca"] = json!(ca);
+        tls["client_certificates"] = json!(mode);
+        tls["client_pool"] = json!(POOL);
+        let policies = files.path().join("policies");
+        copy(&root().join("policies"), &policies);
+        let groups = std::fs::read_to_string(policies.join("groups.yaml")).unwrap();
+        let ana = "user:ana@example.com";
+        assert!(groups.contains(ana));
+        let on_call = format!("{ana}\n- principal://{POOL}/subject/{CI}");
+        std::fs::write(policies.join("groups.yaml"), groups.replacen(ana, &on_call, 1)).unwrap();
+        let set = vec![format!("listeners.0.tls={tls}"), format!("policy.directory={}", policies.display())];
+        let gate = Gate::start_with(Setup { set, ..Setup::default() });
+        Self { gate, server, clients, _files: files }
+    }
+
+    fn holder(&self, uris: &[&str]) -> Client {
+        self.server.client().showing(&self.clients.issue_to(uris))
+    }
+
+    /// The answer over HTTP/1 and over HTTP/2, which must be one. `None` where there is no connection.
+    async fn ask(&self, client: &Client, request: &Req) -> Option<(u16, String)> {
+        let connect = async |client: Client| client.connect(self.gate.address, COMPANION).await;
+        let mut connection = Connection::over(connect(client.clone().tls12()).await.ok()?);
+        connection.send(request.to_http1()).await;
+        let over1 = connection.answer().await?;
+        let mut client = Http2::over(connect(client.clone().offering(&["h2"])).await.unwrap()).await;
+        let (response, _) = client.start(request, true).await;
+        let over2 = client.finish(response).await;
+        assert_eq!((over1.status, reason(&over1)), (over2.status, reason(&over2)));
+        Some((over1.status, reason(&over1)))
+    }
+}
+
+#[tokio::test]
+async fn where_a_certificate_is_required_nobody_gets_in_without_a_good_one() {
+    let mutual = Mutual::start("required", json!({}));
+    let ana = cancel().bearer(&token("ana@example.com"));
+    let foreign = Authority::new().issue_to(&[CI]);
+    let stale = mutual.clients.issue_with(&[], expired);
+    // As the holder of the server's own certificate would be: another CA's, though one that the gate knows.
+    let server = mutual.server.issue(&[COMPANION]);
+    let client = mutual.server.client();
+    for refused in [
+        client.clone(),
+        client.clone().showing(&foreign),
+        client.clone().showing(&stale),
+        client.showing(&server),
+    ] {
+        assert_eq!(mutual.ask(&refused, &ana).await, None);
+    }
+    assert_eq!(mutual.gate.backend.requests().len(), 0);
+    let refused = "opgate_refused_connections_total{reason=\"tls_client_certificate\"} 4\n";
+    assert!(mutual.gate.metrics().await.contains(refused), "{}", mutual.gate.metrics().await);
+
+    let holder = mutual.holder(&[CI]);
+    assert_eq!(mutual.ask(&holder, &ana).await, Some((200, String::new())));
+    // It opens the connection, and nothing else.
+    assert_eq!(mutual.ask(&holder, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
+    for line in mutual.gate.audit(4) {
+        let shown = &line["protoPayload"]["metadata"]["clientCertificate"];
+        assert_eq!(shown["uri"], CI);
+        assert_eq!(shown["principal"], format!("principal://{POOL}/subject/{CI}"));
+        assert_eq!(shown["thumbprint"].as_str().unwrap().len(), 43);
+        let who = &line["protoPayload"]["authenticationInfo"]["principalEmail"];
+        assert!(*who == "ana@example.com" || who.is_null(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_certificate_is_optional_a_bad_one_is_still_refused() {
+    let mutual = Mutual::start("optional", json!({}));
+    let ana = cancel().bearer(&token("ana@example.com"));
+    let client = mutual.server.client();
+    assert_eq!(mutual.ask(&client, &ana).await, Some((200, String::new())));
+    assert_eq!(mutual.ask(&client.showing(&Authority::new().issue_to(&[CI])), &ana).await, None);
+    assert!(mutual.gate.audit(2)[0]["protoPayload"]["metadata"]["clientCertificate"].is_null());
+}
+
+#[tokio::test]
+async fn a_certificate_may_make_its_holder_the_caller() {
+    let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
+    let mutual = Mutual::start("optional", caller);
+    let ci = mutual.holder(&[CI]);
+    assert_eq!(mutual.ask(&ci, &cancel()).await, Some((200, String::new())));
+    for line in mutual.gate.audit(2) {
+        let who = &line["protoPayload"]["authenticationInfo"]["principalSubject"];
+        assert_eq!(*who, format!("principal://{POOL}/subject/{CI}"));
+    }
+    // A token that is sent is what counts, good or bad.
+    let bob = cancel().bearer(&token("bob@example.com"));
+    assert_eq!(mutual.ask(&ci, &bob).await, Some((403, "IAM_PERMISSION_DENIED".to_owned())));
+    assert_eq!(mutual.ask(&ci, &cancel().bearer("x")).await.unwrap().0, 401);
+    // Another holder is somebody else; one who cannot be told, and one without a certificate, are nobody.
+    let other = mutual.holder(&["spiffe://prod.example/ns/web"]);
+    assert_eq!(mutual.ask(&other, &cancel()).await, Some((403, "IAM_PERMISSION_DENIED".to_owned())));
+    for nobody in [mutual.holder(&[]), mutual.holder(&[CI, CI]), mutual.server.client()] {
+        assert_eq!(mutual.ask(&nobody, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_has_the_scopes_that_the_listener_gives_it() {
+    let narrow = json!({ "client_identity": "principal", "client_scopes": [CLOUD_TRANSLATION] });
+    let mutual = Mutual::start("required", narrow);
+    let refused = Some((403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT".to_owned()));
+    assert_eq!(mutual.ask(&mutual.holder(&[CI]), &cancel()).await, refused);
+}
+
+/// The connection outlives the certificate that it was opened with.
+#[tokio::test]
+async fn a_certificate_that_ends_makes_nobody_a_caller_any_more() {
+    let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
+    let mutual = Mutual::start("required", caller);
+    let brief = mutual.clients.issue_with(&[], |params| {
+        params.subject_alt_names.push(rcgen::SanType::URI(CI.try_into().unwrap()));
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now() + 3);
+    });
+    let client = mutual.server.client().showing(&brief);
+    let mut connection = Connection::over(client.connect(mutual.gate.address, COMPANION).await.unwrap());
+    let mut statuses = Vec::new();
+    loop {
+        connection.send(cancel().to_http1()).await;
+        let answer = connection.answer().await.unwrap();
+        statuses.push(answer.status);
+        if answer.status != 200 {
+            assert_eq!((answer.status, reason(&answer).as_str()), (401, "ACCESS_TOKEN_EXPIRED"));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(statuses.len() > 1, "it was good at first");
+}

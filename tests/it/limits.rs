@@ -1,0 +1,138 @@
+//! More connections than there may be, and connections that last longer: who is turned away, and who does not notice.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::connection::Connection;
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, token};
+
+const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+
+fn cancel() -> Req {
+    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
+}
+
+fn limited(limits: &[&str]) -> Gate {
+    let set = limits.iter().map(|limit| format!("limits.{limit}")).collect();
+    Gate::start_with(Setup { set, ..Setup::default() })
+}
+
+/// A connection from another address of this machine.
+async fn from(address: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// Whether the gate lets this connection be: it answers a request on it.
+async fn is_served(stream: TcpStream) -> Option<Connection> {
+    let mut connection = Connection::over(stream);
+    // Whoever is turned away may be so before it has said anything.
+    let _ = connection.try_send(cancel().to_http1()).await;
+    match connection.status().await {
+        Some(status) => {
+            assert_eq!(status, 200);
+            Some(connection)
+        }
+        None => None,
+    }
+}
+
+async fn metric(gate: &Gate, name: &str) -> u64 {
+    let metrics = gate.metrics().await;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+async fn refused(gate: &Gate, reason: &str) -> u64 {
+    metric(gate, &format!("opgate_refused_connections_total{{reason=\"{reason}\"}} ")).await
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_place() {
+    let gate = limited(&["connections_per_address=3"]);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(is_served(from("127.0.0.2", gate.address).await).await.unwrap());
+    }
+    for count in 1..=3 {
+        assert!(is_served(from("127.0.0.2", gate.address).await).await.is_none());
+        assert_eq!(refused(&gate, "connections_per_address").await, count);
+        // Others do not notice.
+        assert!(is_served(from("127.0.0.3", gate.address).await).await.is_some());
+    }
+    // Those who are in stay in, and a place that is given back is taken again.
+    for connection in &mut held {
+        connection.send(cancel().to_http1()).await;
+        assert_eq!(connection.status().await, Some(200));
+    }
+    held.pop();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_served(from("127.0.0.2", gate.address).await).await.is_none() {
+        assert!(Instant::now() < deadline, "the place is given back");
+    }
+}
+
+#[tokio::test]
+async fn a_full_house_turns_everybody_away_and_tells_the_operator() {
+    let gate = limited(&["connections=20"]);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(is_served(TcpStream::connect(gate.address).await.unwrap()).await.unwrap());
+    }
+    let audited = gate.audit(20).len();
+    for number in 0..300 {
+        let mut stream = from(&format!("127.0.0.{}", 2 + number % 200), gate.address).await;
+        let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
+        assert!(matches!(end, Ok(Ok(0) | Err(_))), "closed, and nothing said: {end:?}");
+        if number % 50 == 0 {
+            assert_eq!(gate.admin("/livez").await.status, 200);
+            assert_eq!(gate.admin("/readyz").await.status, 200);
+        }
+    }
+    assert_eq!(refused(&gate, "connections").await, 300);
+    assert_eq!(metric(&gate, &format!("opgate_connections{{listener=\"{}\"}} ", gate.address)).await, 20);
+    assert_eq!(gate.audit(20).len(), audited, "no request, no audit line");
+    for connection in &mut held {
+        connection.send(cancel().to_http1()).await;
+        assert_eq!(connection.status().await, Some(200));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_answer_after_its_time() {
+    let gate = limited(&["connection_lifetime=300ms"]);
+    let mut connection = Connection::open(gate.address).await;
+    let mut answers = 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        assert!(Instant::now() < deadline, "{answers} answers");
+        connection.send(cancel().to_http1()).await;
+        let answer = connection.answer().await.unwrap();
+        assert_eq!(answer.status, 200);
+        answers += 1;
+        if answer.header("connection") == Some("close") {
+            break;
+        }
+    }
+    assert!(answers > 1);
+    assert_eq!(connection.rest().await, b"");
+}
+
+/// What is under way at that time is answered; the client is told not to begin more.
+#[tokio::test]
+async fn an_http2_connection_is_drained_after_its_time() {
+    let gate = limited(&["connection_lifetime=300ms"]);
+    let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
+    let wait = b"{\"timeout\":\"1s\"}".to_vec();
+    let mut client = gate.http2_client().await;
+    let (response, mut stream) = client.start(&slow.body(Body::Chunked(wait.clone())), false).await;
+    stream.send_data(wait.into(), true).unwrap();
+    assert_eq!(client.finish(response).await.status, 200);
+    client.closed().await.unwrap();
+    // Another one is served.
+    assert_eq!(gate.http2(&cancel()).await.status, 200);
+}
