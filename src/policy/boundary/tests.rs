@@ -153,7 +153,8 @@ fn a_condition_that_has_no_value_binds() {
 #[test]
 fn a_subject_that_looks_like_a_pool_is_bound_like_any_other() {
     let root = "//cloudresourcemanager.googleapis.com";
-    let of_workloads = "condition: {expression: \"principal.type == 'iam.googleapis.com/WorkloadPoolIdentity'\"}\n";
+    let of_workloads =
+        "condition: {expression: \"principal.type == 'iam.googleapis.com/WorkloadPoolIdentity'\"}\n";
     let (by_home, _) = tree(&binding(&format!("{root}/projects/123"), ""));
     let (by_type, _) = tree(&binding(&format!("//{WORKLOADS}"), of_workloads));
     for subject in ["job", "x://iam.googleapis.com/locations/global/workforcePools/", "x/workforcePools/y"] {
@@ -161,6 +162,29 @@ fn a_subject_that_looks_like_a_pool_is_bound_like_any_other() {
         assert!(decided(&by_home, &job, "projects/stray").is_err(), "{subject}");
         assert!(decided(&by_type, &job, "projects/stray").is_err(), "{subject}");
     }
+}
+
+#[test]
+fn an_account_of_a_project_that_belongs_to_a_domain_is_of_that_project() {
+    let (policy, _) = tree(&binding("//cloudresourcemanager.googleapis.com/projects/example.com:lab", ""));
+    for email in ["ci@lab.example.com.iam.gserviceaccount.com", "lab.example.com@appspot.gserviceaccount.com"]
+    {
+        let account = Principal::service_account(email).unwrap();
+        assert!(decided(&policy, &account, "projects/stray").is_err(), "{email}");
+    }
+}
+
+/// Callers have the number of the pool's project in their names, and a set may have its id.
+#[test]
+fn a_pool_named_by_the_id_of_its_project_may_be_the_one_with_a_number() {
+    let by_id = WORKLOADS.replace("123", "lab");
+    let (policy, report) = tree(&binding(&format!("//{by_id}"), ""));
+    assert_eq!(report, "");
+    let detail = decided(&policy, &Principal::subject(WORKLOADS, "job"), "projects/stray").unwrap_err();
+    assert!(detail.contains("whether `projects/123` is `projects/lab` is not known here"), "{detail}");
+    assert!(
+        decided(&policy, &Principal::subject(&WORKLOADS.replace("ci", "cd"), "x"), "projects/stray").is_ok()
+    );
 }
 
 /// google/iam/v3/policy_binding_resources.proto, `PolicyBinding.condition`.
