@@ -198,18 +198,35 @@ pub(super) fn principal(
     if text.starts_with("deleted:") {
         return None;
     }
-    if let Some(email) = text.strip_prefix(USER) {
-        return canonical(Principal::user(email), report);
-    }
-    if let Some(email) = text.strip_prefix(SERVICE_ACCOUNT) {
-        return canonical(Principal::service_account(email), report);
+    let emails =
+        [USER, SERVICE_ACCOUNT].into_iter().find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)));
+    if let Some((prefix, email)) = emails {
+        let written = if prefix == USER { Principal::user(email) } else { Principal::service_account(email) };
+        let written = canonical(written, report)?;
+        // Whoever has this email is called something else: the rule would pass over them.
+        if Principal::from_email(email).is_ok_and(|caller| caller.as_str() != written) {
+            let (what, prefix) = match prefix {
+                USER => ("an email under `gserviceaccount.com` is a service account", SERVICE_ACCOUNT),
+                _ => ("the email of a service account ends in `gserviceaccount.com`", USER),
+            };
+            report
+                .error(span, format!("`{text}` matches nobody: {what}"))
+                .help(format!("write `{prefix}{email}`"));
+            return None;
+        }
+        return Some(written);
     }
     if let Some(email) = text.strip_prefix(GROUP) {
         let group = canonical(Principal::group(email), report)?;
-        if !context.groups.contains(&group) {
-            report
-                .error(span, format!("`{group}` has no entry in groups.yaml: nobody would be in it here"))
-                .help("list its members in groups.yaml");
+        if let Some(missing) = context.groups.missing_within(&group) {
+            let message = if missing == group {
+                format!("`{group}` has no entry in groups.yaml: nobody would be in it here")
+            } else {
+                format!(
+                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: nobody would be in it here"
+                )
+            };
+            report.error(span, message).help("list its members in groups.yaml");
         }
         return Some(group);
     }
