@@ -139,7 +139,7 @@ pub fn admit(
 /// What conditions may ask of the request.
 pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
     Attributes {
-        path: Some(request.path.as_str()),
+        path: Some(request.path.decoded()),
         host: Some(request.host.as_str()),
         method: Some(request.method.as_str()),
         origin: request.peer.map(|peer| peer.ip()),

@@ -18,7 +18,7 @@ use crate::catalog::Call;
 pub struct Attributes<'r> {
     /// `request.time`.
     pub time: SystemTime,
-    /// `request.path`, as it was judged and is sent.
+    /// `request.path`, decoded: what it says however it was encoded.
     pub path: Option<&'r str>,
     /// `request.host`, in lower case, without port.
     pub host: Option<&'r str>,

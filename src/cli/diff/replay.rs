@@ -168,7 +168,7 @@ impl Tree {
 
     fn admit(&self, line: &Line, call: Arc<Call>, caller: Option<Arc<Caller>>) -> Replay {
         let attributes = Attributes {
-            path: line.path.as_ref().map(Path::as_str),
+            path: line.path.as_ref().map(Path::decoded),
             host: line.host.as_deref(),
             method: line.http_method.as_ref().map(http::Method::as_str),
             origin: line.ip,
