@@ -268,7 +268,10 @@ impl<'v> Activation<'v> for Asked<'v> {
             Variable::RequestMethod => text(attributes.method),
             Variable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
             Variable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
-            Variable::OriginIp => attributes.origin.map(|ip| Value::from(ip.to_string())).ok_or_else(unknown),
+            // On a socket of IPv6 that serves both, a client of IPv4 is `::ffff:192.0.2.7`.
+            Variable::OriginIp => {
+                attributes.origin.map(|ip| Value::from(ip.to_canonical().to_string())).ok_or_else(unknown)
+            }
             Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
         };
         if let Some(attribute) = variable.told_by_the_request() {

@@ -37,6 +37,14 @@ fn outcome(expression: &str, attributes: &Attributes<'_>) -> Outcome {
     }
 }
 
+/// As a client of IPv4 is seen on a socket of IPv6 that serves both.
+#[test]
+fn an_address_has_one_spelling_whatever_socket_it_came_by() {
+    let attributes =
+        Attributes { origin: Some("::ffff:192.0.2.7".parse().unwrap()), ..Attributes::at(monday()) };
+    assert_eq!(outcome("origin.ip == '192.0.2.7'", &attributes), Outcome::Holds);
+}
+
 #[test]
 fn every_attribute_can_be_asked() {
     let claims = json!({"groups": ["oncall"], "level": 3, "email": "ana@example.com"});
