@@ -96,7 +96,7 @@ fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<A
     }
 }
 
-/// Hashes paths and contents of a tree, in order, so that equal trees have equal revisions wherever they lie.
+/// Hashes paths and contents of what is loaded of a tree, in order, so that equal trees have equal revisions wherever they lie.
 fn revision(directory: &Path) -> Result<String, (PathBuf, std::io::Error)> {
     let mut files = Vec::new();
     collect(directory, &mut files)?;
@@ -117,7 +117,12 @@ fn revision(directory: &Path) -> Result<String, (PathBuf, std::io::Error)> {
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
     let failed = |error| (directory.to_owned(), error);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+        let entry = entry.map_err(failed)?;
+        // What is not loaded names nothing: with it, no two mounts of one ConfigMap would have the same revision.
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
         if path.is_dir() {
             collect(&path, files)?;
         } else {
@@ -143,5 +148,20 @@ mod tests {
         assert_ne!(first, second);
         std::fs::rename(directory.path().join("a"), directory.path().join("b")).unwrap();
         assert_ne!(revision(directory.path()).unwrap(), second);
+    }
+
+    /// As Kubernetes mounts a volume: the files lie in a directory that is named for the time.
+    #[test]
+    fn one_config_map_has_one_revision_wherever_it_is_mounted() {
+        let mount = |at: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path();
+            std::fs::create_dir(root.join(at)).unwrap();
+            std::fs::write(root.join(at).join("a.yaml"), "1").unwrap();
+            std::os::unix::fs::symlink(at, root.join("..data")).unwrap();
+            std::os::unix::fs::symlink("..data/a.yaml", root.join("a.yaml")).unwrap();
+            revision(root).unwrap()
+        };
+        assert_eq!(mount("..2026_11_24_03_00_00.1"), mount("..2026_11_24_03_00_07.2"));
     }
 }
