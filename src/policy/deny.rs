@@ -195,7 +195,9 @@ pub(super) fn principal(
     if text == "principalSet://goog/public:all" {
         return Some(ALL_USERS.to_owned());
     }
-    if text.starts_with("deleted:") {
+    if let Some(deleted) = text.strip_prefix("deleted:")
+        && is_deleted(deleted, [USER, GROUP, SERVICE_ACCOUNT])
+    {
         return None;
     }
     let emails =
@@ -252,6 +254,19 @@ pub(super) fn principal(
         )),
     };
     None
+}
+
+/// Whether what stands behind `deleted:` names one identity or group that once was: what is spelled otherwise may have
+/// been meant for somebody who is.
+fn is_deleted(text: &str, kinds: [&str; 3]) -> bool {
+    if let Some((email, uid)) = text.split_once("?uid=") {
+        let email = kinds.iter().find_map(|kind| email.strip_prefix(kind));
+        let is_number = !uid.is_empty() && uid.bytes().all(|byte| byte.is_ascii_digit());
+        return is_number && email.is_some_and(|email| Principal::user(email).is_ok());
+    }
+    // Federated identities have no uid.
+    text.starts_with("principal://iam.googleapis.com/")
+        && matches!(Member::parse(text), Ok(Member::Identity(_)))
 }
 
 fn read_permissions(node: &Node, report: &mut Report) -> Permissions {
