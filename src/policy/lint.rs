@@ -9,7 +9,7 @@
 //!                            ├─► role      bound, and asked for
 //!                            ├─► group     referred to
 //!                            ├─► binding   grants something, to somebody, and not too much
-//!                            ├─► reach     on a resource that some call is about
+//!                            ├─► reach     on a resource that some call is about, below what denies
 //!                            ├─► shadow    changes something that another binding does not
 //!                            └─► denial    denies something, to somebody
 //! ```
@@ -60,6 +60,7 @@ pub fn lint(directory: &Path, catalog: &Catalog, now: SystemTime, report: &mut R
     binding::public(&tree, &exposed, &mut findings);
     binding::broad(&tree, &exposed, &mut findings);
     reach::beyond(&tree, catalog, &mut findings);
+    reach::adrift(&tree, &mut findings);
     shadow::shadowed(&tree, &mut findings);
     denial::fruitless(&tree, &exposed, &mut findings);
     findings.finish();

@@ -316,3 +316,20 @@ fn policies_that_no_call_reaches() {
         ("deny/folders/1/freeze.yaml", denial),
     ]));
 }
+
+#[test]
+fn projects_that_no_deny_policy_above_reaches_are_told_of() {
+    let allow = "bindings:\n- {role: roles/reader, members: ['user:a@x.com']}\n";
+    let below = "bindings:\n- {role: roles/reader, members: ['user:b@x.com']}\n";
+    let deny = "rules:\n- denyRule:\n    deniedPrincipals: ['principal://goog/subject/a@x.com']\n    \
+                deniedPermissions: [demo.googleapis.com/jobs.get]\n";
+    let allows = [
+        ("allow/projects/p.yaml", allow),
+        ("allow/projects/stray.yaml", allow),
+        ("allow/projects/stray/jobs/j.yaml", below),
+    ];
+    // Nothing above denies anything: nobody misses it.
+    assert_eq!(told(&allows), "");
+    let denied: Vec<_> = allows.into_iter().chain([("deny/organizations/9/freeze.yaml", deny)]).collect();
+    insta::assert_snapshot!(told(&denied));
+}
