@@ -308,6 +308,18 @@ fn a_missing_directory_is_told_and_denies() {
 
 #[cfg(unix)]
 #[test]
+fn a_link_that_leads_nowhere_is_not_taken_for_an_absent_file() {
+    for name in ["allow", "deny", "boundaries", "roles", "hierarchy.yaml", "groups.yaml", "tags.yaml"] {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("gone", directory.path().join(name)).unwrap();
+        let mut report = Report::new();
+        Policy::load(directory.path(), &[], &mut report);
+        assert!(report.render(false).contains("the link leads nowhere"), "{name}: {}", report.render(false));
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_link_to_a_parent_ends() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir_all(directory.path().join("allow/projects")).unwrap();

@@ -130,6 +130,11 @@ fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>>
 
 fn exists(path: &Path, report: &mut Report) -> bool {
     match path.try_exists() {
+        // Not as good as absent: the rules that were meant to be there would not be applied.
+        Ok(false) if path.is_symlink() => {
+            report.file_error(path, "the link leads nowhere").help("remove it, or put back what it leads to");
+            false
+        }
         Ok(exists) => exists,
         Err(error) => {
             report
