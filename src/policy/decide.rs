@@ -246,11 +246,14 @@ impl<'i> Identity<'i> {
         // `domain:` stands for the users of a Workspace domain; a service account belongs to a project.
         let is_user = principal.as_str().starts_with("user:");
         let domain = principal.domain().filter(|_| is_user).and_then(|domain| index.domain(domain));
+        // Users and service accounts; federated identities are not among them
+        // (<https://cloud.google.com/iam/docs/principals-overview#all-authenticated-users>).
+        let authenticated = principal.email().and_then(|_| index.all_authenticated_users());
         Self {
             principal: member,
             groups: member.map(|member| index.groups_of(member)).unwrap_or_default(),
             sets: subject.sets,
-            rest: [domain, index.all_authenticated_users(), index.all_users()],
+            rest: [domain, authenticated, index.all_users()],
         }
     }
 

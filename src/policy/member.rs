@@ -11,7 +11,7 @@ use crate::principal::{NotAnEmail, Principal};
 
 /// The identifier of everybody, with or without a credential.
 pub const ALL_USERS: &str = "allUsers";
-/// The identifier of everybody with a valid credential.
+/// The identifier of every user and service account with a valid credential.
 pub const ALL_AUTHENTICATED_USERS: &str = "allAuthenticatedUsers";
 
 /// A member of a binding.
@@ -19,7 +19,7 @@ pub const ALL_AUTHENTICATED_USERS: &str = "allAuthenticatedUsers";
 pub enum Member {
     /// Everybody.
     AllUsers,
-    /// Everybody with a valid credential.
+    /// Every user and service account with a valid credential; not federated identities.
     AllAuthenticatedUsers,
     /// One identity: `user:`, `serviceAccount:` or `principal://`, in canonical spelling.
     Identity(Box<str>),

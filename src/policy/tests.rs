@@ -197,6 +197,19 @@ fn a_domain_stands_for_its_users_exactly() {
     assert!(!may(&policy, "ci@demo.iam.gserviceaccount.com", "cancel", OPERATION));
 }
 
+/// <https://cloud.google.com/iam/docs/principals-overview#all-authenticated-users>: a policy that Google exported grants
+/// no more here than there.
+#[test]
+fn all_authenticated_users_are_not_the_federated() {
+    let policy = loaded(&[("allow/projects/demo.yaml", &grants("roles/canceller", "allAuthenticatedUsers"))]);
+    let may = |principal: &Principal| {
+        decide(&policy, Subject::of(principal), "demo.operations.cancel", OPERATION).is_ok()
+    };
+    assert!(may(&Principal::user("ana@example.com").unwrap()));
+    assert!(may(&Principal::service_account("ci@demo.iam.gserviceaccount.com").unwrap()));
+    assert!(!may(&Principal::subject("iam.googleapis.com/locations/global/workforcePools/staff", "ana")));
+}
+
 #[test]
 fn only_all_users_speaks_for_the_anonymous() {
     let anonymous = |member: &str| {

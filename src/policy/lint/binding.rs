@@ -74,7 +74,7 @@ pub(super) fn conditions(tree: &Tree, findings: &mut Findings<'_>) {
 pub(super) fn public(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
     let everybody = [
         (tree.all_users(), "everybody, with a credential or without,"),
-        (tree.all_authenticated_users(), "everybody with a credential of any of the issuers"),
+        (tree.all_authenticated_users(), "every user and service account of any of the issuers"),
     ];
     if everybody.iter().all(|(id, _)| id.is_none()) {
         return;

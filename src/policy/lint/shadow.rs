@@ -130,7 +130,13 @@ impl Shadows<'_> {
     /// The nearest holding that makes a member of a binding change nothing.
     fn over(&self, binding: &WrittenBinding, member: &WrittenMember, here: Position) -> Option<Shadow> {
         let id = member.id.filter(|_| member.is_somebody)?;
-        let everybody = [self.tree.all_users(), self.tree.all_authenticated_users()];
+        // Users and service accounts are among `allAuthenticatedUsers`; federated identities are not, and who is in a group
+        // may be one.
+        let name = self.tree.member_name(id);
+        let is_account = ["user:", "serviceAccount:", "domain:"].iter().any(|kind| name.starts_with(kind));
+        let authenticated = self.tree.all_authenticated_users();
+        let authenticated = authenticated.filter(|authenticated| is_account || *authenticated == id);
+        let everybody = [self.tree.all_users(), authenticated];
         // `allUsers` is more than `allAuthenticatedUsers`, and nothing is more than `allUsers`.
         let public = match everybody.iter().position(|public| *public == Some(id)) {
             Some(at) => everybody.get(..at),

@@ -121,7 +121,10 @@ impl World {
         let mut identities = BTreeSet::from(["allUsers"]);
         let Some(caller) = caller else { return identities };
         let caller = *MEMBERS.iter().find(|member| **member == caller).unwrap();
-        identities.extend(["allAuthenticatedUsers", caller]);
+        identities.insert(caller);
+        if !caller.starts_with("principal:") {
+            identities.insert("allAuthenticatedUsers");
+        }
         if caller == USER {
             identities.insert("domain:x.com");
         }
