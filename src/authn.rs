@@ -8,11 +8,14 @@
 //!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
-//! ([`Authenticator::run_refresh`]); a request reads the set in memory and waits for nothing.
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory. The one that names a key which is not there may
+//! wait for the next ([`Authenticator::await_key`]).
 
 mod algorithm;
+mod asking;
 mod bearer;
 mod claims;
+mod discovery;
 mod fetch;
 mod held;
 mod identity;
@@ -22,6 +25,7 @@ mod jwks;
 mod jws;
 mod jwt;
 mod refresh;
+mod schedule;
 mod scopes;
 mod settings;
 mod verified;
@@ -38,11 +42,14 @@ use tokio::task::JoinSet;
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
 pub use self::scopes::Scopes;
-pub use self::settings::{IdentityRule, IssuerSettings, KeySource, MappedAttribute, SettingsError};
+pub use self::settings::{
+    IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, RemoteKeys, SettingsError,
+    WellKnown,
+};
 pub use self::verified::TokenCacheStatus;
 
-use self::held::Fetched;
 use self::issuer::{Admitted, Issuer};
+use self::jwks::KeySet;
 use self::jwt::Unverified;
 use self::verified::{Remembered, VerifiedTokens};
 use crate::principal::Principal;
@@ -125,12 +132,7 @@ impl Authenticator {
             return Ok(Some(caller));
         }
         let token = Unverified::parse(text)?;
-        let claimed = token.claimed_issuer()?;
-        let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
-        let Some((number, issuer)) = found else {
-            let detail = format!("no issuer `{}` is configured", shown(claimed));
-            return Err(Denial::new(Reason::TokenInvalid, detail));
-        };
+        let (number, issuer) = self.issuer_of(&token)?;
         let Admitted { caller, keys, from, until } = issuer.admit(token, now)?;
         let caller = Arc::new(caller);
         self.verified
@@ -138,9 +140,26 @@ impl Authenticator {
         Ok(Some(caller))
     }
 
-    fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<Fetched>> {
+    /// Waits, a second at the most, for the key set that the key of a token may be in: for requests that
+    /// [`Authenticator::authenticate`] refused with [`Reason::KeyPending`], which are then judged again.
+    pub async fn await_key(&self, authorization: &[&[u8]]) {
+        // Whatever is wrong with the credential is for the judgement to say.
+        let Ok(Some(text)) = bearer::token(authorization) else { return };
+        let Ok(token) = Unverified::parse(text) else { return };
+        if let Ok((_, issuer)) = self.issuer_of(&token) {
+            issuer.await_key(&token).await;
+        }
+    }
+
+    fn issuer_of(&self, token: &Unverified<'_>) -> Result<(usize, &Issuer), Denial> {
+        let claimed = token.claimed_issuer()?;
+        let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
+        found.ok_or_else(|| invalid(format!("no issuer `{}` is configured", shown(claimed))))
+    }
+
+    fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<KeySet>> {
         let held = self.issuers.get(issuer)?.held().current(now)?;
-        held.clone()
+        held.as_ref().map(|fetched| Arc::clone(&fetched.keys))
     }
 
     /// How often a token was known, for metrics.
@@ -164,15 +183,18 @@ impl Authenticator {
         self.issuers.iter().map(|issuer| issuer.held().status(now)).collect()
     }
 
-    /// Fetches the key sets that are behind a URL and not there yet, all at once. Takes at most the ten seconds of
-    /// one fetch. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
+    /// Fetches the key sets that are with a server and not there yet, all at once. Takes at most the ten seconds of
+    /// one fetch, twice that where the keys are to be discovered. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
     /// tries again.
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
             if let Some(remote) = issuer.remote().filter(|_| !refresh::has_keys(issuer.held())) {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
-                fetches.spawn(async move { refresh::refresh(&held, &remote.fetch).await });
+                fetches.spawn(async move {
+                    let known = Arc::clone(&held);
+                    refresh::refresh(&held, &remote, move |_| !refresh::has_keys(&known)).await;
+                });
             }
         }
         while let Some(ended) = fetches.join_next().await {
@@ -189,7 +211,7 @@ impl Authenticator {
         for issuer in &self.issuers {
             if let Some(remote) = issuer.remote() {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
-                tasks.spawn(async move { refresh::keep_fresh(&held, &remote.fetch, remote.pace).await });
+                tasks.spawn(async move { refresh::keep_fresh(&held, &remote).await });
             }
         }
         let watch = async {

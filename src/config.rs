@@ -5,6 +5,7 @@
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod check;
+mod keys;
 mod location;
 mod overrides;
 mod scalars;

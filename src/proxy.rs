@@ -8,6 +8,7 @@ mod allowance;
 mod exchange;
 mod failure;
 mod http2;
+mod judgement;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -30,7 +31,7 @@ use self::http2::request_of_http2;
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
-use crate::gate::{self, Trail};
+use crate::gate::Trail;
 use crate::http::Request;
 use crate::http::body::{self, Intake};
 use crate::metrics::{MethodInstruments, Metrics};
@@ -142,10 +143,7 @@ impl Proxy {
         let Exchange { request: Some(request), live, arrival, trail, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
-        let judging = Instant::now();
-        let judged = gate::judge(request, &live.snapshot, arrival.time, trail);
-        self.0.metrics.judge_duration.observe(judging.elapsed().as_secs_f64());
-        let permit = judged?;
+        let permit = self.judge(request, live, arrival.time, trail).await?;
 
         let taking = Instant::now();
         let body = self.take_body(session, request, &permit).await;

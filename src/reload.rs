@@ -154,8 +154,8 @@ fn roots(origin: &Origin, config: &Config) -> Vec<PathBuf> {
     let mut roots = vec![origin.path.clone(), config.policy_directory.clone()];
     for issuer in &config.issuers {
         match &issuer.settings.keys {
-            KeySource::File(path) | KeySource::Url { ca: Some(path), .. } => roots.push(path.clone()),
-            KeySource::Url { ca: None, .. } => {}
+            KeySource::File(path) => roots.push(path.clone()),
+            KeySource::Remote(keys) => roots.extend(keys.ca.clone()),
         }
     }
     roots

@@ -1,14 +1,14 @@
 //! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
 
+mod keys;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
-
+pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
+pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
 use super::algorithm::Algorithm;
 
 /// An issuer whose tokens are accepted.
@@ -31,24 +31,6 @@ pub struct IssuerSettings {
     pub token_types: Vec<String>,
     /// How its claims become a principal.
     pub identity: IdentityRule,
-}
-
-/// Where an issuer's JWK Set is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// In a file, read when the settings are loaded.
-    File(PathBuf),
-    /// Behind a URL, fetched at start and again in the background.
-    Url {
-        /// `https://…`; `http://` for a loopback address only.
-        url: String,
-        /// From one fetch to the next.
-        refresh: Duration,
-        /// How long the last good set is used while fetches fail.
-        max_stale: Duration,
-        /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
-        ca: Option<PathBuf>,
-    },
 }
 
 /// How claims become a principal.
@@ -113,7 +95,7 @@ impl fmt::Display for MappedAttribute {
 pub struct SettingsError {
     /// The issuer's place in the list, from 0.
     pub index: usize,
-    /// The field of [`IssuerSettings`], or of [`KeySource`] or [`IdentityRule`] below it.
+    /// The field of [`IssuerSettings`], or of [`RemoteKeys`] or [`IdentityRule`] below it.
     pub field: &'static str,
     /// What is wrong.
     pub message: String,
@@ -145,23 +127,6 @@ impl IssuerSettings {
     }
 }
 
-impl KeySource {
-    /// From one fetch to the next, where nothing else is said.
-    pub const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
-    /// How long keys outlive their issuer's silence, where nothing else is said.
-    pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-
-    /// A URL with the default times and the system's CAs.
-    pub fn url(url: impl Into<String>) -> Self {
-        Self::Url {
-            url: url.into(),
-            refresh: Self::DEFAULT_REFRESH,
-            max_stale: Self::DEFAULT_MAX_STALE,
-            ca: None,
-        }
-    }
-}
-
 impl fmt::Display for SettingsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
@@ -172,9 +137,6 @@ impl std::error::Error for SettingsError {}
 
 /// A larger skew would make a dead token live on.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
-/// More often is a burden on the issuer.
-const MIN_REFRESH: Duration = Duration::from_secs(30);
-
 /// Everything that is wrong with the settings, apart from what only reading their files shows.
 pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
@@ -220,50 +182,12 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
         check_identity(&issuer.identity, &mut error);
-        if let KeySource::Url { url, refresh, max_stale, .. } = &issuer.keys {
-            if let Err((message, help)) = parse_url(url) {
-                error("url", message, help);
-            }
-            if *refresh < MIN_REFRESH {
-                let message = format!("keys would be fetched every {refresh:?}");
-                error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
-            }
-            if max_stale <= refresh {
-                let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
-                error("max_stale", message, "make it longer than `refresh`");
-            }
+        if let KeySource::Remote(keys) = &issuer.keys {
+            keys::check(keys, &issuer.issuer, &mut error);
         }
     }
     errors
 }
-
-/// The URL of a key set: one that nobody on the way can answer for.
-pub(super) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
-    let url =
-        Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "the URL of a key set holds a password".to_owned();
-        return Err((message, "leave it out: key sets are public, and URLs are logged"));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        "http" => Err((
-            format!("`{text}` would fetch keys in the clear"),
-            "write `https://…`; `http://` is for loopback addresses only",
-        )),
-        other => Err((format!("`{other}` URLs cannot be fetched"), "write `https://…`")),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests;
 
 fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, String, &'static str)) {
     if let Some(pool) = &rule.subject_pool
@@ -300,3 +224,6 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::keys::keys;
 use super::location::located;
 use super::scalars::{duration, size};
 use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
-use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
+use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
@@ -290,39 +291,6 @@ fn attribute_mapping(node: &Node, report: &mut Report) -> Vec<(MappedAttribute, 
     mapping
 }
 
-fn keys(
-    node: &Node,
-    base: &Path,
-    spans: &mut Vec<(&'static str, Span)>,
-    report: &mut Report,
-) -> Option<KeySource> {
-    let mut fields = node.fields("`keys`", Spelling::Exact, report)?;
-    let mut text = |fields: &mut Fields<'_>, name, report: &mut Report| {
-        let node = fields.optional(name)?;
-        spans.push((name, node.span.clone()));
-        node.string(report).map(str::to_owned)
-    };
-    let file = text(&mut fields, "file", report);
-    let url = text(&mut fields, "url", report);
-    let ca = text(&mut fields, "ca", report).map(|path| located(base, &path));
-    let mut refresh = KeySource::DEFAULT_REFRESH;
-    let mut max_stale = KeySource::DEFAULT_MAX_STALE;
-    set(&mut fields, "refresh", &mut refresh, duration, report);
-    set(&mut fields, "max_stale", &mut max_stale, duration, report);
-    let span = fields.span().clone();
-    fields.finish(report);
-    match (file, url) {
-        (Some(file), None) => Some(KeySource::File(located(base, &file))),
-        (None, Some(url)) => Some(KeySource::Url { url, refresh, max_stale, ca }),
-        (None, None) | (Some(_), Some(_)) => {
-            report
-                .error(&span, "`keys` needs either `file` or `url`")
-                .help("a file holds the keys themselves; a URL is fetched again as `refresh` says");
-            None
-        }
-    }
-}
-
 fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
     let mut algorithms = Vec::new();
     let items = node.strings(report);
@@ -452,7 +420,7 @@ fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     address
 }
 
-fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
+pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
     let text = node.string(report)?;
     let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     if chosen.is_none() {
@@ -463,7 +431,7 @@ fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], report: &mut Report) -> O
 }
 
 /// Reads a field that has a default.
-fn set<T>(
+pub(super) fn set<T>(
     fields: &mut Fields<'_>,
     name: &'static str,
     target: &mut T,

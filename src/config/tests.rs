@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::authn::{KeyLocation, KeySource, WellKnown};
 
 /// A configuration that holds, as the base of those that do not.
 const GOOD: &str = "\
@@ -72,6 +73,32 @@ telemetry: {log: \"=,\", format: xml}
 polcy: {directory: .}
 "
     ));
+}
+
+#[test]
+fn keys_are_in_one_place() {
+    let with = |keys: &str| rendered(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys));
+    insta::assert_snapshot!(
+        [
+            "{discovery: openid, url: https://login.example.com/jwks.json}",
+            "{discovery: google, jwks_hosts: [keys.example.com]}",
+            "{url: https://login.example.com/jwks.json, jwks_hosts: [keys.example.com], cool_down: 10}",
+            "{refresh: 10m}",
+        ]
+        .map(with)
+        .join("\n")
+    );
+}
+
+#[test]
+fn keys_can_be_discovered() {
+    let keys = "{discovery: oauth, jwks_hosts: [keys.example.com], cool_down: 5s}";
+    let (config, report) = load(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys), &[]);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    let KeySource::Remote(keys) = &config.unwrap().issuers[0].settings.keys else { panic!("keys of a file") };
+    let hosts = vec!["keys.example.com".to_owned()];
+    assert_eq!(keys.location, KeyLocation::Discovery { document: WellKnown::OAuth, hosts });
+    assert_eq!(keys.cool_down.as_secs(), 5);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::*;
 use crate::authn::Authenticator;
@@ -35,12 +36,12 @@ fn every_mistake_is_told() {
         name: String::new(),
         issuer: String::new(),
         audiences: vec![String::new()],
-        keys: KeySource::Url {
-            url: "http://issuer.example/jwks".to_owned(),
+        keys: KeySource::Remote(RemoteKeys {
             refresh: Duration::from_secs(1),
             max_stale: Duration::ZERO,
-            ca: None,
-        },
+            cool_down: Duration::from_millis(999),
+            ..RemoteKeys::at(KeyLocation::Url("http://issuer.example/jwks".to_owned()))
+        }),
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
@@ -91,8 +92,8 @@ fn files_that_cannot_be_used_are_told_of_at_load() {
     };
     let file = |name: &str, path: PathBuf| IssuerSettings { keys: KeySource::File(path), ..good(name) };
     let mut with_ca = good("ca");
-    if let KeySource::Url { ca, .. } = &mut with_ca.keys {
-        *ca = Some(path("ca.pem", "no certificate"));
+    if let KeySource::Remote(keys) = &mut with_ca.keys {
+        keys.ca = Some(path("ca.pem", "no certificate"));
     }
     let settings = vec![
         file("missing", folder.path().join("missing.json")),
@@ -112,4 +113,30 @@ fn files_that_cannot_be_used_are_told_of_at_load() {
 fn a_bad_url_is_told_of_once() {
     let settings = IssuerSettings { keys: KeySource::url("http://issuer.example/jwks"), ..good("one") };
     assert_eq!(Authenticator::load(vec![settings], std::time::UNIX_EPOCH).unwrap_err().len(), 1);
+}
+
+/// Discovery starts from `iss`, and where the keys may lie is a list of hosts.
+#[test]
+fn what_discovery_needs_is_told() {
+    let discovering = |issuer: &str, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        let location = KeyLocation::Discovery { document: WellKnown::OpenId, hosts };
+        IssuerSettings::new("one", issuer, "aud", KeySource::Remote(RemoteKeys::at(location)))
+    };
+    let fields = |settings: IssuerSettings| {
+        check(&[settings]).iter().map(|error| error.field).collect::<Vec<_>>().join(" ")
+    };
+    for issuer in ["https://login.example.com", "https://login.example.com/a/", "http://127.0.0.1:8080"] {
+        assert_eq!(fields(discovering(issuer, &["keys.example.com", "a.example.com:8443", "[::1]:1"])), "");
+    }
+    for issuer in ["accounts.google.com", "http://login.example.com", "https://login.example.com?a", "urn:x"]
+    {
+        assert_eq!(fields(discovering(issuer, &[])), "discovery", "{issuer}");
+        let unusable = Authenticator::load(vec![discovering(issuer, &[])], std::time::UNIX_EPOCH);
+        assert_eq!(unusable.unwrap_err().len(), 1);
+    }
+    for host in ["https://keys.example.com", "keys.example.com/", "*", "*.example.com", "a@b.example.com", ""]
+    {
+        assert_eq!(fields(discovering("https://login.example.com", &[host])), "jwks_hosts", "{host}");
+    }
 }
