@@ -71,7 +71,7 @@ pub(super) struct Flight<'a> {
 }
 
 impl Asking {
-    /// An issuer that is to be asked at once.
+    /// An issuer that has not been asked.
     pub(super) fn new(pace: Pace) -> Self {
         Self {
             schedule: Mutex::new(Schedule::new(pace, Instant::now())),

@@ -64,9 +64,9 @@ impl Pace {
 }
 
 impl Schedule {
-    /// Due at once.
+    /// Due as after a failure: a gate that starts asks by itself, and this is for what it does not reach then.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, due: now, failures: 0, wished: false, cool: now }
+        Self { pace, due: now + pace.first_retry, failures: 0, wished: false, cool: now }
     }
 
     /// When the next fetch begins, if nothing else happens.

@@ -111,8 +111,8 @@ async fn places_are_counted_and_given_back() {
 #[tokio::test]
 async fn a_needless_fetch_is_not_begun() {
     let asking = asking();
-    assert!(asking.is_due());
-    fetch(&asking).await;
-    assert!(!asking.is_due());
+    let first = fetch(&asking).await;
     assert!(asking.begin(Asking::is_due).await.is_none());
+    assert!(!asking.lacks(Named::Kid("a"), first, at(100)));
+    assert_eq!(asking.begin(Asking::is_due).await.unwrap().number, first + 1);
 }
