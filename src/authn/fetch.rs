@@ -157,7 +157,7 @@ impl FetchError {
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Transport(error) if error.is_timeout() => "timeout",
-            Self::Transport(error) if is_tls(error) => "tls",
+            Self::Transport(error) if error.is_connect() && is_tls(error) => "tls",
             Self::Transport(error) if error.is_connect() => "connect",
             Self::Transport(_) => "broken",
             Self::Status(_) => "status",
@@ -186,16 +186,12 @@ fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     fresh_for.map(|fresh_for| fresh_for.saturating_sub(Duration::from_secs(age.unwrap_or(0))))
 }
 
-/// Whether TLS is what failed: rustls hands its errors on as I/O errors of this kind.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+/// Whether TLS is what failed: rustls hands its errors on as I/O errors of this kind, which others wrap in their own.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
+        || io.and_then(io::Error::get_ref).is_some_and(|wrapped| is_tls(wrapped))
+        || error.source().is_some_and(is_tls)
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {

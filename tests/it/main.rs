@@ -24,6 +24,7 @@ mod gate;
 mod harness;
 mod headers;
 mod keepalive;
+mod keysets;
 mod layering;
 mod observe;
 mod origin;
