@@ -27,6 +27,7 @@ mod keepalive;
 mod keysets;
 mod layering;
 mod observe;
+mod openid;
 mod origin;
 mod paths;
 mod readme;
