@@ -27,6 +27,7 @@ mod jwt;
 mod refresh;
 mod schedule;
 mod scopes;
+mod self_signed;
 mod settings;
 mod verified;
 

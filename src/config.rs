@@ -9,6 +9,7 @@ mod keys;
 mod location;
 mod overrides;
 mod scalars;
+mod service_accounts;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -118,15 +118,35 @@ fn authenticate(
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    snapshot.authn.authenticate(&authorization, now).map_err(|denial| about(method, denial))
+    let caller = snapshot.authn.authenticate(&authorization, now).map_err(|denial| about(method, denial))?;
+    match caller.as_ref().and_then(|caller| caller.scopes.audience()) {
+        Some(audience) if !is_audience_of(audience, method) => {
+            let detail = format!("the token is for `{}`", audience.escape_debug());
+            Err(about(method, Denial::new(Reason::TokenInvalid, detail)))
+        }
+        _ => Ok(caller),
+    }
 }
 
-/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).
+/// Whether a token that names a service instead of scopes (AIP-4111) is for this method: `https://SERVICE/`, or
+/// `https://SERVICE/API` (google/api/auth.proto, `audiences`).
+fn is_audience_of(audience: &str, method: &Method) -> bool {
+    let api = method.name.rsplit_once('.').map_or("", |(api, _)| api);
+    let named = audience
+        .strip_prefix("https://")
+        .and_then(|rest| rest.strip_prefix(&*method.service.name))
+        .and_then(|rest| rest.strip_prefix('/'));
+    named.is_some_and(|named| named.is_empty() || named == api)
+}
+
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`), and so does an audience in their
+/// place.
 fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
     let Some(caller) = caller else {
         return Ok(());
     };
-    if method.allow_without_credential || caller.scopes.any_of(&method.scopes) {
+    let instead = caller.scopes.audience().is_some_and(|audience| is_audience_of(audience, method));
+    if method.allow_without_credential || instead || caller.scopes.any_of(&method.scopes) {
         return Ok(());
     }
     let held: Vec<&str> = caller.scopes.iter().collect();

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
 use super::algorithm::Algorithm;
+use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct IssuerSettings {
     pub token_types: Vec<String>,
     /// How its claims become a principal.
     pub identity: IdentityRule,
+    /// A service account that signs for itself (AIP-4111): `issuer` is its email, its tokens name a service instead of
+    /// `audiences`, and `identity` says nothing.
+    pub self_signed: bool,
 }
 
 /// How claims become a principal.
@@ -123,6 +127,17 @@ impl IssuerSettings {
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
             identity: IdentityRule::default(),
+            self_signed: false,
+        }
+    }
+
+    /// A service account that signs for itself. `{email}` in the address of its keys stands for it.
+    pub fn service_account(name: &str, email: &str, keys: &KeySource) -> Self {
+        Self {
+            audiences: Vec::new(),
+            algorithms: vec![Algorithm::Rs256],
+            self_signed: true,
+            ..Self::new(format!("{name}/{email}"), email, "", keys.of_account(email))
         }
     }
 }
@@ -165,7 +180,9 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             let message = format!("two issuers have the `iss` `{}`", issuer.issuer);
             error("issuer", message, "merge them: `audiences` and `algorithms` are lists");
         }
-        if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        if issuer.self_signed {
+            check_account(&issuer.issuer, &mut error);
+        } else if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
             let message = "`audiences` is empty or holds an empty string".to_owned();
             error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
         }
@@ -177,7 +194,7 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             let message = format!("a clock skew of {:?} is more than {MAX_CLOCK_SKEW:?}", issuer.clock_skew);
             error("clock_skew", message, "synchronise the clocks: the skew prolongs every token");
         }
-        if several && asserting(&issuer) && issuer.identity.email_domains.is_none() {
+        if several && asserting(&issuer) && !issuer.self_signed && issuer.identity.email_domains.is_none() {
             let message = "with several issuers, each must say whose emails it may assert".to_owned();
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
@@ -187,6 +204,18 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
         }
     }
     errors
+}
+
+/// The email is part of an address that keys are fetched from.
+fn check_account(email: &str, error: &mut impl FnMut(&'static str, String, &'static str)) {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'@');
+    let canonical = Principal::from_email(email).is_ok_and(|principal| {
+        principal.as_str().strip_prefix("serviceAccount:") == Some(email) && email.bytes().all(plain)
+    });
+    if !canonical {
+        let message = format!("`{email}` is not the email of a service account");
+        error("service_accounts", message, "write `NAME@PROJECT.iam.gserviceaccount.com`, in lower case");
+    }
 }
 
 fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, String, &'static str)) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::keys::keys;
 use super::location::located;
 use super::scalars::{duration, size};
+use super::service_accounts::service_accounts;
 use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
@@ -225,12 +226,26 @@ fn issuers(node: &Node, base: &Path, report: &mut Report) -> Vec<Issuer> {
     if entries.is_empty() {
         report.error(&node.span, "no issuer is trusted").help("without one, no token can be accepted");
     }
-    entries.into_iter().filter_map(|(name, key, node)| issuer(name, key, node, base, report)).collect()
+    let mut issuers = Vec::new();
+    for (name, key, node) in entries {
+        let Some(fields) = node.fields("an issuer", Spelling::Exact, report) else { continue };
+        if fields.key("service_accounts").is_some() {
+            issuers.extend(service_accounts(name, key, fields, base, report));
+        } else {
+            issuers.extend(issuer(name, key, fields, base, report));
+        }
+    }
+    issuers
 }
 
-fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report) -> Option<Issuer> {
+fn issuer(
+    name: &str,
+    key: &Node,
+    mut fields: Fields<'_>,
+    base: &Path,
+    report: &mut Report,
+) -> Option<Issuer> {
     let mut spans: Vec<(&'static str, Span)> = vec![("name", key.span.clone())];
-    let mut fields = node.fields("an issuer", Spelling::Exact, report)?;
     let mut noted = |field: &'static str, node: &Node| spans.push((field, node.span.clone()));
 
     let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
@@ -270,6 +285,7 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
             attribute_mapping: mapping.map(|node| attribute_mapping(node, report)).unwrap_or_default(),
             attribute_condition: condition.and_then(|node| node.string(report)).map(str::to_owned),
         },
+        self_signed: false,
     };
     Some(Issuer { settings, spans })
 }

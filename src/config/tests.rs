@@ -91,6 +91,25 @@ fn keys_are_in_one_place() {
 }
 
 #[test]
+fn service_accounts_have_keys_of_their_own() {
+    let with = |keys: &str| {
+        let issuer =
+            format!("  robots:\n    service_accounts: [ci@demo.iam.gserviceaccount.com]\n    {keys}\n");
+        rendered(&GOOD.replace("policy:", &format!("{issuer}policy:")))
+    };
+    assert_eq!(with("keys: {url: \"https://keys.example.com/{email}\"}"), "");
+    insta::assert_snapshot!(
+        [
+            "keys: {url: https://keys.example.com/}",
+            "keys: {discovery: openid}",
+            "keys: {file: \"{email}.json\"}\n    audiences: [https://api.example.com]",
+        ]
+        .map(with)
+        .join("\n")
+    );
+}
+
+#[test]
 fn keys_can_be_discovered() {
     let keys = "{discovery: oauth, jwks_hosts: [keys.example.com], cool_down: 5s}";
     let (config, report) = load(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys), &[]);

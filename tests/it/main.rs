@@ -33,6 +33,7 @@ mod paths;
 mod readme;
 mod recorder;
 mod reload;
+mod service_accounts;
 mod shipped;
 mod smoke;
 mod tokens;

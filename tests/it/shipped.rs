@@ -35,8 +35,8 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each.
-const EXAMPLES: [&str; 6] =
-    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "subject_pool", "workers"];
+const EXAMPLES: [&str; 7] =
+    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "robots", "subject_pool", "workers"];
 
 /// The annotated file with its commented-out settings in force: the keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
@@ -107,8 +107,10 @@ fn what_is_commented_out_as_an_example_is_accepted() {
 
 #[test]
 fn the_annotated_file_has_every_key() {
-    let sources = ["src/config/check.rs", "src/config/keys.rs"];
-    let source: String = sources.map(|source| std::fs::read_to_string(root().join(source)).unwrap()).concat();
+    let sources = ["check", "keys", "service_accounts"];
+    let source: String = sources
+        .map(|source| std::fs::read_to_string(root().join(format!("src/config/{source}.rs"))).unwrap())
+        .concat();
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
     let asked =
         Regex::new(r#"(?:required|optional)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#)

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+/// What stands for a service account in the address of its keys.
+const EMAIL: &str = "{email}";
+
 /// Where an issuer's JWK Set is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
@@ -58,6 +61,29 @@ impl KeySource {
     /// A URL with the default times and the system's CAs.
     pub fn url(url: impl Into<String>) -> Self {
         Self::Remote(RemoteKeys::at(KeyLocation::Url(url.into())))
+    }
+
+    /// Whether the address has a place for the email of a service account.
+    pub fn is_template(&self) -> bool {
+        match self {
+            Self::File(path) => path.to_string_lossy().contains(EMAIL),
+            Self::Remote(RemoteKeys { location: KeyLocation::Url(url), .. }) => url.contains(EMAIL),
+            Self::Remote(_) => false,
+        }
+    }
+
+    /// The same for one service account.
+    pub(super) fn of_account(&self, email: &str) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.to_string_lossy().replace(EMAIL, email).into()),
+            Self::Remote(keys) => {
+                let mut keys = keys.clone();
+                if let KeyLocation::Url(url) = &mut keys.location {
+                    *url = url.replace(EMAIL, email);
+                }
+                Self::Remote(keys)
+            }
+        }
     }
 }
 

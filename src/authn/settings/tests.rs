@@ -46,6 +46,7 @@ fn every_mistake_is_told() {
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
         identity: IdentityRule { subject_pool: Some("staff".to_owned()), ..IdentityRule::default() },
+        self_signed: false,
     };
     let mut text = String::new();
     for error in check(&[good("one"), bad, good("one")]) {
@@ -138,5 +139,31 @@ fn what_discovery_needs_is_told() {
     for host in ["https://keys.example.com", "keys.example.com/", "*", "*.example.com", "a@b.example.com", ""]
     {
         assert_eq!(fields(discovering("https://login.example.com", &[host])), "jwks_hosts", "{host}");
+    }
+}
+
+#[test]
+fn a_service_account_is_its_own_issuer_at_its_own_address() {
+    let keys = KeySource::url("https://keys.example.com/{email}/jwk");
+    let account = |email: &str| IssuerSettings::service_account("robots", email, &keys);
+    let ci = account("ci@demo.iam.gserviceaccount.com");
+    assert_eq!(ci.name, "robots/ci@demo.iam.gserviceaccount.com");
+    assert_eq!(ci.keys, KeySource::url("https://keys.example.com/ci@demo.iam.gserviceaccount.com/jwk"));
+    // Whoever else is believed must not be able to speak for it.
+    let told =
+        |settings: &[IssuerSettings]| check(settings).iter().map(|error| error.index).collect::<Vec<_>>();
+    assert_eq!(told(&[ci.clone(), account("cd@demo.iam.gserviceaccount.com")]), [0; 0]);
+    assert_eq!(told(&[ci, good("one")]), [1]);
+    for email in [
+        "ana@example.com",
+        "ci@gserviceaccount.com.evil.example",
+        "CI@demo.iam.gserviceaccount.com",
+        "../ci@demo.iam.gserviceaccount.com",
+        "ci?x@demo.iam.gserviceaccount.com",
+        "ci%2F@demo.iam.gserviceaccount.com",
+        "",
+    ] {
+        let errors = check(&[account(email)]);
+        assert!(errors.iter().any(|error| error.field == "service_accounts"), "{email}");
     }
 }
