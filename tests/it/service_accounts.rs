@@ -9,7 +9,7 @@ const CI: &str = "ci@demo.iam.gserviceaccount.com";
 const CD: &str = "cd@demo.iam.gserviceaccount.com";
 const COMPANION_SERVICE: &str = "https://cloudaicompanion.googleapis.com/";
 const COMPANION_CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-const DATAPROC_CANCEL: &str = "/v1/projects/demo/regions/us-central1/operations/train-1:cancel";
+const DATAPROC_CANCEL: &str = "/v1/projects/demo/regions/us-central1/operations/job-1:cancel";
 
 fn own_token(key: &SigningKey, account: &str, purpose: Value) -> String {
     let mut claims = json!({ "iss": account, "sub": account, "iat": now(), "exp": now() + 3600 });
