@@ -229,7 +229,7 @@ impl Scene {
     /// Ends the load and counts. Good tokens must pass at the end.
     pub async fn ends(mut self) -> Row {
         self.recovers().await;
-        self.goes_on(500).await;
+        self.goes_on(1000).await;
         self.over.store(true, Ordering::SeqCst);
         for client in self.clients.drain(..) {
             client.await.unwrap();
