@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak lint check clean cmake
+.PHONY: demo test oracle soak fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
@@ -16,6 +16,17 @@ oracle: cmake        ## a million decisions of random policies, by the engine an
 
 soak: cmake          ## a minute of requests under reloads every 100 ms
 	OPGATE_SOAK=60 $(CARGO) test --locked --test it -- --nocapture a_reload_every_100_ms
+
+FUZZ_SECONDS ?= 600
+fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@for target in head path template token jwks cel document; do \
+	  echo "== $$target"; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
+	done
+
+bench: cmake         ## what is promised in figures, measured: decisions, the whole gate, loading a million grants
+	$(CARGO) bench --quiet --locked --bench bench -- $(BENCH_ARGS)
 
 lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check

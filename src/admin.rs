@@ -1,14 +1,16 @@
 //! What the operator and Prometheus ask, on an address of its own.
 
+mod explain;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -56,6 +58,7 @@ impl Admin {
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
+            .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
             .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
             .with_state(self);
         tokio::spawn(async move {

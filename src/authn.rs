@@ -6,10 +6,13 @@
 //!                                         Caller ◄─ principal, scopes ◄─ typ, times, audience ◄─ claims
 //! ```
 //!
+//! A token that is no JWT goes another way to the same claims: its issuer is asked (`opaque`).
+//!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
-//! ([`Authenticator::run_refresh`]); a request reads the set in memory. The one that names a key which is not there may
-//! wait for the next ([`Authenticator::await_key`]).
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait: one
+//! that names a key which is not there, for the next set ([`Authenticator::await_key`]), and an opaque one that nothing
+//! is known of, for its issuer's word ([`Authenticator::look_up`]).
 
 mod algorithm;
 mod asking;
@@ -24,9 +27,11 @@ mod jwk;
 mod jwks;
 mod jws;
 mod jwt;
+mod opaque;
 mod refresh;
 mod schedule;
 mod scopes;
+mod secret;
 mod self_signed;
 mod settings;
 mod verified;
@@ -42,9 +47,11 @@ use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
+pub use self::opaque::settings::{ClientAuthentication, Dialect, TokenEndpoint};
+pub use self::opaque::{Lookup, LookupOutcome};
 pub use self::scopes::Scopes;
 pub use self::settings::{
-    IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, RemoteKeys, SettingsError,
+    IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, Proof, RemoteKeys, SettingsError,
     WellKnown,
 };
 pub use self::verified::TokenCacheStatus;
@@ -52,6 +59,7 @@ pub use self::verified::TokenCacheStatus;
 use self::issuer::{Admitted, Issuer};
 use self::jwks::KeySet;
 use self::jwt::Unverified;
+use self::opaque::OpaqueIssuer;
 use self::verified::{Remembered, VerifiedTokens};
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
@@ -71,13 +79,26 @@ pub struct Caller {
     pub scopes: Scopes,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
-    /// Everything that the token says, for conditions.
-    pub claims: Map<String, Value>,
+    /// Everything that the token says, for conditions; `None` where there is none, and the caller is assumed for a
+    /// question about policy.
+    pub claims: Option<Map<String, Value>>,
+}
+
+impl Caller {
+    /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
+    /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
+    pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
+        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        Self { issuer: "assumed".into(), subject: None, principal, sets, scopes, expires: now, claims: None }
+    }
 }
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
+    /// Those that sign.
     issuers: Vec<Issuer>,
+    /// Those that are asked.
+    opaque: Vec<OpaqueIssuer>,
     verified: VerifiedTokens,
 }
 
@@ -88,22 +109,41 @@ impl Authenticator {
     /// Everything that is wrong with any of them.
     pub fn load(settings: Vec<IssuerSettings>, now: SystemTime) -> Result<Self, Vec<SettingsError>> {
         let mut errors = settings::check(&settings);
-        let mut issuers = Vec::new();
+        let (mut issuers, mut opaque) = (Vec::new(), Vec::new());
         for (index, settings) in settings.into_iter().enumerate() {
-            match Issuer::load(index, settings, now) {
-                Ok(issuer) => issuers.push(issuer),
-                // A URL that `check` has told of already is not told of twice.
-                Err(found) => {
-                    let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
-                    errors.extend(new);
+            let loaded = match settings.proof.clone() {
+                Proof::Signature(keys) => {
+                    Issuer::load(index, settings, &keys, now).map(|issuer| issuers.push(issuer))
                 }
-            }
+                Proof::Endpoint(endpoint) => {
+                    OpaqueIssuer::load(index, settings, endpoint).map(|issuer| opaque.push(issuer))
+                }
+            };
+            // A URL that `check` has told of already is not told of twice.
+            let found = loaded.err().unwrap_or_default();
+            let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
+            errors.extend(new);
         }
         errors.sort_by_key(|error| error.index);
-        if errors.is_empty() { Ok(Self { issuers, verified: VerifiedTokens::new() }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { issuers, opaque, verified: VerifiedTokens::new() })
+        } else {
+            Err(errors)
+        }
     }
 
-    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts.
+    /// Believes no issuer: every credential is refused.
+    pub fn believing_nobody() -> Self {
+        Self { issuers: Vec::new(), opaque: Vec::new(), verified: VerifiedTokens::new() }
+    }
+
+    /// Whether no issuer is believed.
+    pub fn believes_nobody(&self) -> bool {
+        self.issuers.is_empty() && self.opaque.is_empty()
+    }
+
+    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, and what
+    /// issuers have said of opaque tokens.
     pub fn take_over(&mut self, previous: &Self) {
         self.verified = VerifiedTokens::succeeding(&previous.verified);
         for issuer in &mut self.issuers {
@@ -113,12 +153,20 @@ impl Authenticator {
                 issuer.take_over(previous);
             }
         }
+        for issuer in &mut self.opaque {
+            if let Some(previous) =
+                previous.opaque.iter().find(|previous| previous.issuer() == issuer.issuer())
+            {
+                issuer.take_over(previous);
+            }
+        }
     }
 
     /// The caller behind a request's credential, or `None` where it sent none.
     ///
     /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
-    /// verified before is not verified again while its key set and its times hold.
+    /// verified before is not verified again while its key set and its times hold. An opaque token is judged by what is
+    /// known of it: of one that is not, nothing is decided ([`Reason::NotReady`]) before [`Authenticator::look_up`].
     ///
     /// # Errors
     /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
@@ -129,6 +177,9 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<Option<Arc<Caller>>, Denial> {
         let Some(text) = bearer::token(authorization)? else { return Ok(None) };
+        if let Some(issuer) = self.opaque_issuer(text) {
+            return self.recall(issuer, text, now).map(Some);
+        }
         if let Some(caller) = self.verified.recall(text, now, |issuer| self.keys_in_use(issuer, now)) {
             return Ok(Some(caller));
         }
@@ -155,7 +206,65 @@ impl Authenticator {
     fn issuer_of(&self, token: &Unverified<'_>) -> Result<(usize, &Issuer), Denial> {
         let claimed = token.claimed_issuer()?;
         let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
-        found.ok_or_else(|| invalid(format!("no issuer `{}` is configured", shown(claimed))))
+        found.ok_or_else(|| self.unknown_issuer(claimed))
+    }
+
+    /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
+    /// policy ([`crate::gate::judge_as`]). It proves nothing, and no request gets here.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], but for signature and type.
+    pub fn assume(&self, claims: Map<String, Value>, now: SystemTime) -> Result<Caller, Denial> {
+        let Some(Value::String(claimed)) = claims.get("iss") else {
+            return Err(invalid("the claims have no `iss`, or it is not a string"));
+        };
+        match self.issuers.iter().find(|issuer| issuer.issuer() == claimed) {
+            Some(issuer) => issuer.assume(claims, now),
+            None => Err(self.unknown_issuer(claimed)),
+        }
+    }
+
+    /// Asks the issuer of an opaque token about it, unless that is known by now; requests that ask about one token at the
+    /// same time ask once. `None` where the credential is no token that anybody is asked about: then
+    /// [`Authenticator::authenticate`] has said all that there is to say. `observe` is told of a lookup that this call
+    /// makes.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`]; [`Reason::NotReady`] where the issuer does not say anything.
+    pub async fn look_up(
+        &self,
+        authorization: &[&[u8]],
+        now: SystemTime,
+        observe: impl FnOnce(&Lookup<'_>) + Send + 'static,
+    ) -> Option<Result<Arc<Caller>, Denial>> {
+        let text = bearer::token(authorization).ok()??;
+        Some(self.opaque_issuer(text)?.look_up(text, now, observe).await)
+    }
+
+    /// The issuer that may be shown a token: none, if it is a JWT.
+    fn opaque_issuer(&self, token: &str) -> Option<&OpaqueIssuer> {
+        if self.opaque.is_empty() || jws::is_jose(token) {
+            return None;
+        }
+        self.opaque.iter().find(|issuer| issuer.may_have_made(token))
+    }
+
+    fn recall(&self, issuer: &OpaqueIssuer, token: &str, now: SystemTime) -> Result<Arc<Caller>, Denial> {
+        let known = issuer.recall(token, now);
+        self.verified.count(matches!(known, Some(Ok(_))));
+        known.unwrap_or_else(|| {
+            let detail = format!("issuer `{}` has not been asked about the token", issuer.name());
+            Err(Denial::new(Reason::NotReady, detail))
+        })
+    }
+
+    fn unknown_issuer(&self, claimed: &str) -> Denial {
+        match self.opaque.iter().find(|issuer| issuer.issuer() == claimed) {
+            Some(issuer) => {
+                invalid(format!("issuer `{}` is asked about opaque tokens; this is a JWT", issuer.name()))
+            }
+            None => invalid(format!("no issuer `{}` is configured", shown(claimed))),
+        }
     }
 
     fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<KeySet>> {
@@ -232,9 +341,16 @@ impl Authenticator {
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self.issuers.iter().map(Issuer::issuer);
+        let opaque = self.opaque.iter().map(OpaqueIssuer::issuer);
+        let issuers = self.issuers.iter().map(Issuer::issuer).chain(opaque);
         formatter.debug_struct("Authenticator").field("issuers", &issuers.collect::<Vec<_>>()).finish()
     }
+}
+
+/// Reads a key set and forgets it: the way in for `fuzz/`, and in no build of the product.
+#[cfg(fuzzing)]
+pub fn read_key_set(document: &[u8]) {
+    let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);
 }
 
 /// A token that breaks a rule. The detail says which; the client reads the same in each case.

@@ -14,6 +14,8 @@
 mod files;
 mod iam;
 mod method;
+mod named;
+mod near;
 mod resolve;
 mod router;
 mod service;
@@ -24,11 +26,12 @@ use std::sync::Arc;
 
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
+pub use self::named::NotCallable;
 use self::resolve::Definition;
 pub use self::router::{Route, Router, Target, WrittenRoute};
 pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
 pub use self::template::{Segment, Template, TemplateError, Variable};
-use crate::diagnostic::{Place, Report, Severity, Span};
+use crate::diagnostic::{Place, Report, Severity, Source, Span};
 use crate::document;
 use crate::http::Path as RequestPath;
 use crate::reason::Denial;
@@ -38,7 +41,10 @@ use crate::reason::Denial;
 pub struct Catalog {
     methods: Vec<Arc<Method>>,
     unexposed: Vec<Unexposed>,
+    resources: Vec<Box<[Segment]>>,
     router: Router,
+    /// Those that lead to an exposed method, as written.
+    open: Vec<Arc<Route>>,
 }
 
 /// How the operator's config exposes a service.
@@ -93,6 +99,8 @@ impl Catalog {
             }
         }
         catalog.router = Router::build(&routes, report);
+        let open = routes.into_iter().map(|(route, _)| route);
+        catalog.open = open.filter(|route| matches!(route.target, Target::Open { .. })).collect();
         (report.count(Severity::Error) == errors_before).then_some(catalog)
     }
 
@@ -135,6 +143,12 @@ impl Catalog {
             });
             self.methods.push(method.clone());
             for (binding, body) in &rpc.bindings {
+                if rpc.permission != PermissionRule::None
+                    && let Some(shape) = binding.template.shape_of(&rpc.resource_field)
+                    && !self.resources.iter().any(|known| **known == *shape)
+                {
+                    self.resources.push(shape.into());
+                }
                 let body_field = match &binding.body {
                     HttpBody::Field(field) => Some(field.clone()),
                     HttpBody::None | HttpBody::Whole => None,
@@ -163,6 +177,11 @@ impl Catalog {
         self.methods.iter().filter_map(asked).collect()
     }
 
+    /// The shapes of the names of resources on which exposed methods ask for a permission, each once.
+    pub fn resources(&self) -> impl Iterator<Item = &[Segment]> {
+        self.resources.iter().map(|shape| &**shape)
+    }
+
     /// The methods of exposed services that no iam rule exposes.
     pub fn unexposed(&self) -> &[Unexposed] {
         &self.unexposed
@@ -183,6 +202,21 @@ impl Catalog {
 }
 
 impl ExposureSettings {
+    /// Every service of a directory that has both of its files, each on its own name: what can be exposed without an
+    /// operator who says so. Nothing goes upstream that way.
+    pub fn all(directory: &Path, report: &mut Report) -> Vec<Self> {
+        let ids = files::service_ids(directory, report).unwrap_or_default();
+        let whole = ids.into_iter().filter(|id| files::has_iam_file(directory, id));
+        let exposed = |id: String| Self {
+            span: Span { source: Source::new(directory.join(&id), ""), range: 0..0 },
+            id,
+            hosts: None,
+            upstream: String::new(),
+            forwarding: Forwarding::default(),
+        };
+        whole.map(exposed).collect()
+    }
+
     /// The hosts in lower case; those that no request can name are reported.
     fn hosts_of(&self, service: &str, report: &mut Report) -> Vec<String> {
         let Some(hosts) = &self.hosts else { return vec![service.to_owned()] };

@@ -5,9 +5,14 @@
 
 pub mod check;
 pub mod demo;
+pub mod diff;
+pub mod explain;
 pub mod run;
+pub mod test;
 pub mod token;
+mod tree;
 pub mod version;
+pub mod who_can;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -20,6 +25,8 @@ use crate::diagnostic::{Report, Severity};
 
 /// Invalid input.
 pub const INVALID: u8 = 3;
+/// The call is denied.
+pub const DENIED: u8 = 2;
 /// Something failed.
 pub const FAILED: u8 = 1;
 
@@ -37,6 +44,14 @@ enum Command {
     Run(run::Args),
     /// Load everything a configuration names and report every mistake
     Check(check::Args),
+    /// Run the decision tests of a policy tree
+    Test(test::Args),
+    /// Explain why a call is allowed or denied, and what would turn the answer
+    Explain(explain::Args),
+    /// List who holds a permission on a resource, and by what
+    WhoCan(who_can::Args),
+    /// Replay an audit log on another policy tree and show what changes
+    Diff(diff::Args),
     /// Mint a token for development from a local key
     Token(token::Args),
     /// Show the gate at work in front of a backend that runs operations
@@ -81,6 +96,10 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::WhoCan(args) => who_can::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Token(args) => token::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),
@@ -115,7 +134,11 @@ pub(crate) fn print_report(report: &Report) {
 
 fn summary(report: &Report) -> String {
     let counted = |severity, one: &str| counted(report.count(severity), one);
-    format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"))
+    let summary = format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"));
+    match report.count(Severity::Note) {
+        0 => summary,
+        _ => format!("{summary}, {}", counted(Severity::Note, "note")),
+    }
 }
 
 /// `1 rule`, `2 rules`.

@@ -10,6 +10,7 @@ mod location;
 mod overrides;
 mod scalars;
 mod service_accounts;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
 /// A file as it was read, kept while it is loaded so that diagnostics can quote it.
@@ -212,21 +212,12 @@ impl Diagnostic {
         };
         let title = level.primary_title(self.message.as_str());
         let mut group = match (&self.span, &self.file) {
-            (Some(span), _) => {
-                let path = span.source.path.display().to_string();
-                let snippet = Snippet::source(span.source.text.as_str())
-                    .path(path)
-                    .annotation(AnnotationKind::Primary.span(span.clamped()));
-                title.element(snippet)
-            }
+            (Some(span), _) => title.element(span.snippet()),
             (None, Some(file)) => title.element(annotate_snippets::Origin::path(file.display().to_string())),
             (None, None) => Group::with_title(title),
         };
         if let Some((span, label)) = &self.related {
-            let snippet = Snippet::source(span.source.text.as_str())
-                .path(span.source.path.display().to_string())
-                .annotation(AnnotationKind::Primary.span(span.clamped()));
-            group = group.element(Level::NOTE.message(label.as_str())).element(snippet);
+            group = group.element(Level::NOTE.message(label.as_str())).element(span.snippet());
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
@@ -240,6 +231,7 @@ impl Diagnostic {
                 "file": span.source.path.display().to_string(),
                 "line": span.source.line(span.range.start),
                 "column": span.source.column(span.range.start),
+                "endColumn": span.source.column(span.clamped().end),
             })
         };
         let mut object = serde_json::json!({
@@ -275,6 +267,18 @@ impl Diagnostic {
 }
 
 impl Span {
+    /// The line with the range underlined. The renderer gets no more than that line: it reads all that it gets, and a
+    /// file may hold a million bindings.
+    fn snippet(&self) -> Snippet<'_, Annotation<'_>> {
+        let (text, range) = (self.source.text.as_str(), self.clamped());
+        let start = text.get(..range.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        Snippet::source(line)
+            .line_start(self.source.line(start))
+            .path(self.source.path.display().to_string())
+            .annotation(AnnotationKind::Primary.span(range.start - start..range.end - start))
+    }
+
     /// The range cut down to one line: a value that spans a block underlines its first line.
     fn clamped(&self) -> Range<usize> {
         let text = self.source.text.as_str();

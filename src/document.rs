@@ -7,6 +7,7 @@
 //! kind, and goes on.
 
 mod fields;
+mod plain;
 
 use std::fmt;
 use std::path::Path;
@@ -73,6 +74,11 @@ pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
 
 /// Parses one document, YAML or JSON. What goes wrong is in the report.
 pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
+    plain::read(source).or_else(|| parse_any(source, report))
+}
+
+/// Parses any document, plain or not.
+fn parse_any(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Spanned<Tree>>(&source.text, options()) {
         Ok(tree) => Some(tree.into_node(source)),
         Err(error) => {

@@ -70,7 +70,7 @@ impl Event<'_> {
         let call = self.trail.call.as_deref();
         let method = self.request.map(|request| request.method.as_str());
         let time = timestamp(self.time);
-        let ip: Option<IpAddr> = self.peer.map(|peer| peer.ip());
+        let ip: Option<IpAddr> = self.peer.map(|peer| peer.ip().to_canonical());
         LogEntry {
             timestamp: time.clone(),
             severity: if self.denial.is_some() { "WARNING" } else { "INFO" },

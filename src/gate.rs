@@ -5,18 +5,21 @@
 //! about resources or policy (DESIGN, section 5, "Order").
 //!
 //! ```text
-//! judge     Request ─► route ─► authenticate ─► admit        what requests go through
-//! judge_as  Request ─► route ──────────────────► admit        as if the caller had been authenticated
-//! admit     Call, Caller ─► scope ─► IAM ─► Permit
+//! judge           Request ─► route ─► authenticate ─► admit   what requests go through
+//! judge_answered  Request ─► route ─► the answer ───► admit   once an issuer was asked about the token
+//! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
+//! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
+//! admit           Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::authn::Caller;
 use crate::catalog::{Call, Method};
 use crate::http::{Request, query};
-use crate::policy::{Attributes, Permit};
+use crate::policy::{Attributes, Consulted, Permit};
 use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 
@@ -29,6 +32,26 @@ pub struct Trail {
     pub caller: Option<Arc<Caller>>,
     /// Whether policy granted the permission, even if a later stage refused.
     pub granted: bool,
+    /// What conditions asked of the request.
+    pub consulted: Consulted,
+    /// The stage that was reached: the one that refused, where one did.
+    pub stage: Stage,
+}
+
+/// The stages, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Which method is called.
+    #[default]
+    Route,
+    /// Who calls it.
+    Authenticate,
+    /// What the token may be used for.
+    Scope,
+    /// Whether policy grants the permission.
+    Policy,
+    /// Whether the method does anything here.
+    Implementation,
 }
 
 /// Decides a request against a snapshot, at a time.
@@ -41,24 +64,54 @@ pub fn judge(
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
-    let caller = authenticate(request, snapshot, &call.method, now)?;
-    admit(call, caller, attributes(request, now), snapshot, trail)
+    judge_as(request, |_| authenticate(request, snapshot, now), snapshot, now, trail)
 }
 
-/// Decides a request as if its credential had proved it to come from `caller`, for questions about a policy.
+/// Decides a request whose credential is an opaque token, by what its issuer has answered about it.
 ///
 /// # Errors
-/// As [`judge`], but for the credential, which is not looked at.
-pub fn judge_as(
+/// As [`judge`].
+pub fn judge_answered(
     request: &Request,
-    caller: Option<Arc<Caller>>,
+    answer: Result<Arc<Caller>, Denial>,
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    let call = trail.call.insert(Arc::new(route(request, snapshot)?)).clone();
-    admit(call, caller, attributes(request, now), snapshot, trail)
+    judge_as(request, |_| answer.map(Some), snapshot, now, trail)
+}
+
+/// Decides a request that comes from whomever `identify` names once it is known which method is called. With
+/// [`judge`] that is who the credential proves; a question about policy may say whom it likes.
+///
+/// # Errors
+/// As [`judge`]; what `identify` refuses is refused.
+pub fn judge_as(
+    request: &Request,
+    identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    let call = Arc::new(route(request, snapshot)?);
+    call_as(call, identify, attributes(request, now), snapshot, trail)
+}
+
+/// Decides a call by whomever `identify` names.
+///
+/// # Errors
+/// The first stage that refuses, in the order authenticate, scope, IAM.
+pub fn call_as(
+    call: Arc<Call>,
+    identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
+    attributes: Attributes<'_>,
+    snapshot: &Snapshot,
+    trail: &mut Trail,
+) -> Result<Permit, Denial> {
+    trail.stage = Stage::Authenticate;
+    trail.call = Some(call.clone());
+    let caller = identify(&call.method).map_err(|denial| about(&call.method, denial))?;
+    admit(call, caller, attributes, snapshot, trail)
 }
 
 /// Decides a call, once it is known who makes it: scope, then IAM.
@@ -75,12 +128,20 @@ pub fn admit(
     let call = &*trail.call.insert(call);
     trail.caller = caller;
     let caller = trail.caller.as_ref();
+    trail.stage = Stage::Authenticate;
     if caller.is_none() && !call.method.allow_without_credential {
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
+    trail.stage = Stage::Scope;
     require_scope(caller.map(|caller| &**caller), &call.method)?;
-    let permit = snapshot.policy.authorize(call, caller, attributes)?;
+    trail.stage = Stage::Policy;
+    let consulted = Cell::default();
+    let authorized =
+        snapshot.policy.authorize(call, caller, Attributes { consulted: Some(&consulted), ..attributes });
+    trail.consulted = consulted.get();
+    let permit = authorized?;
     trail.granted = true;
+    trail.stage = Stage::Implementation;
     if call.method.unimplemented {
         return Err(Denial::new(
             Reason::Unimplemented,
@@ -91,9 +152,9 @@ pub fn admit(
 }
 
 /// What conditions may ask of the request.
-fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
+pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
     Attributes {
-        path: Some(request.path.as_str()),
+        path: Some(request.path.decoded()),
         host: Some(request.host.as_str()),
         method: Some(request.method.as_str()),
         origin: request.peer.map(|peer| peer.ip()),
@@ -114,18 +175,31 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
 fn authenticate(
     request: &Request,
     snapshot: &Snapshot,
-    method: &Method,
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    let caller = snapshot.authn.authenticate(&authorization, now).map_err(|denial| about(method, denial))?;
-    match caller.as_ref().and_then(|caller| caller.scopes.audience()) {
-        Some(audience) if !is_audience_of(audience, method) => {
-            let detail = format!("the token is for `{}`", audience.escape_debug());
-            Err(about(method, Denial::new(Reason::TokenInvalid, detail)))
+    snapshot.authn.authenticate(&authorization, now)
+}
+
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience in
+/// their place is for that service alone, whether or not the method asks for a scope.
+fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
+    let Some(caller) = caller else {
+        return Ok(());
+    };
+    if let Some(audience) = caller.scopes.audience() {
+        if is_audience_of(audience, method) {
+            return Ok(());
         }
-        _ => Ok(caller),
+        let detail = format!("the token is for `{}`", audience.escape_debug());
+        return Err(about(method, Denial::new(Reason::TokenInvalid, detail)));
     }
+    if method.allow_without_credential || caller.scopes.any_of(&method.scopes) {
+        return Ok(());
+    }
+    let held: Vec<&str> = caller.scopes.iter().collect();
+    let detail = format!("the token's scopes are `{}`", held.join(" "));
+    Err(about(method, Denial::new(Reason::ScopeInsufficient, detail).scopes(method.scopes.join(" "))))
 }
 
 /// Whether a token that names a service instead of scopes (AIP-4111) is for this method: `https://SERVICE/`, or
@@ -137,21 +211,6 @@ fn is_audience_of(audience: &str, method: &Method) -> bool {
         .and_then(|rest| rest.strip_prefix(&*method.service.name))
         .and_then(|rest| rest.strip_prefix('/'));
     named.is_some_and(|named| named.is_empty() || named == api)
-}
-
-/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`), and so does an audience in their
-/// place.
-fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
-    let Some(caller) = caller else {
-        return Ok(());
-    };
-    let instead = caller.scopes.audience().is_some_and(|audience| is_audience_of(audience, method));
-    if method.allow_without_credential || instead || caller.scopes.any_of(&method.scopes) {
-        return Ok(());
-    }
-    let held: Vec<&str> = caller.scopes.iter().collect();
-    let detail = format!("the token's scopes are `{}`", held.join(" "));
-    Err(about(method, Denial::new(Reason::ScopeInsufficient, detail).scopes(method.scopes.join(" "))))
 }
 
 /// The metadata that google/api/error_reason.proto gives denials of credentials and scopes.

@@ -54,5 +54,9 @@ pub mod reload;
 pub mod signing;
 pub mod snapshot;
 
+// What asks the gate without being a request.
+pub mod question;
+pub mod explain;
+
 pub mod cli;
 pub mod demo;

@@ -9,7 +9,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::authn::{KeySetStatus, TokenCacheStatus};
+use crate::authn::{KeySetStatus, Lookup, TokenCacheStatus};
 use crate::catalog::Method;
 use crate::snapshot::Snapshot;
 
@@ -44,6 +44,8 @@ pub struct Metrics {
     token_cache_hits: IntCounter,
     token_cache_misses: IntCounter,
     token_cache_evictions: IntCounter,
+    token_lookups: IntCounterVec,
+    token_lookup_duration: HistogramVec,
     jwks_keys: IntGaugeVec,
     jwks_last_success: GaugeVec,
     jwks_age: GaugeVec,
@@ -162,6 +164,17 @@ impl Metrics {
                 "opgate_token_cache_evictions_total",
                 "Verified tokens that made room for others.",
             )?,
+            token_lookups: counters(
+                "opgate_token_lookups_total",
+                "Questions about opaque tokens, by outcome: active, inactive, refused, failed, unasked.",
+                &["issuer", "outcome"],
+            )?,
+            token_lookup_duration: histograms(
+                "opgate_token_lookup_duration_seconds",
+                "Time that an issuer took to answer about an opaque token.",
+                &["issuer"],
+                vec![1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0],
+            )?,
             jwks_keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
             jwks_last_success: instants(
                 "opgate_jwks_last_success_timestamp_seconds",
@@ -196,6 +209,15 @@ impl Metrics {
         let (service, name) = method
             .map_or((UNROUTED, UNROUTED), |method| (method.service.name.as_str(), method.name.as_str()));
         self.requests.with_label_values(&[service, name, status.to_string().as_str(), reason]).inc();
+    }
+
+    /// Counts a lookup of an opaque token.
+    pub fn token_looked_up(&self, lookup: &Lookup<'_>) {
+        self.token_lookups.with_label_values(&[lookup.issuer, lookup.outcome.as_str()]).inc();
+        if let Some(duration) = lookup.duration {
+            let durations = self.token_lookup_duration.with_label_values(&[lookup.issuer]);
+            durations.observe(duration.as_secs_f64());
+        }
     }
 
     /// Says which policy is in force.

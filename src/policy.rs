@@ -4,6 +4,7 @@
 //! roles/          role        ┐
 //! hierarchy.yaml  hierarchy   ├─► allow, deny ─► compile ─► index ┐
 //! groups.yaml     groups      ┘   (with their conditions)         ├─► Policy ─► decide ─► authorize ─► Permit
+//! tags.yaml       tags ───────────────────────────────────────────┤
 //! boundaries/     boundary ───────────────────────────────────────┘
 //! ```
 //!
@@ -15,37 +16,45 @@
 //!
 //! Pure but for [`Policy::load`], which reads the files: no clock, no network.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Place, Report, Severity};
 
 pub mod allow;
 pub mod attributes;
+mod background;
 mod boundary;
 mod compile;
 mod condition;
 pub mod decide;
 pub mod deny;
+pub mod explain;
 pub mod groups;
 pub mod hierarchy;
 mod index;
+pub mod lint;
 pub mod member;
 mod names;
 pub mod permit;
 pub mod refusal;
 pub mod resource;
 pub mod role;
+mod rules;
+mod tags;
 mod tree;
+pub mod who_can;
 
-pub use self::attributes::Attributes;
-pub use self::boundary::OutOfBounds;
-pub use self::condition::Outcome;
+pub use self::attributes::{Attribute, Attributes, Consulted};
+pub use self::boundary::{Applies, OutOfBounds};
+pub use self::condition::{Outcome, Read};
 pub use self::decide::Subject;
 pub use self::permit::{Grant, Permit};
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 pub use self::resource::ResourceName;
+pub use self::rules::{RuleKind, WrittenRule};
 
 use self::allow::{AllowPolicy, Context};
+use self::background::Background;
 use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::deny::DenyPolicy;
@@ -53,12 +62,15 @@ use self::groups::Groups;
 use self::hierarchy::Hierarchy;
 use self::index::Index;
 use self::role::Roles;
+use self::tags::Tags;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
 pub struct Policy {
     index: Index,
     boundaries: Boundaries,
+    background: Background,
+    tags: Tags,
     counts: Counts,
 }
 
@@ -90,13 +102,21 @@ impl Policy {
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
-        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups };
+        let tags = Tags::load(directory, &hierarchy, report);
+        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags };
         let boundaries = Boundaries::load(directory, &hierarchy, report);
         let files = allow::files(directory, report);
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
-        let policy = Self::compile(context, policies, denials, boundaries);
+        let compiled = Self::compile(context, policies, denials, boundaries);
+        let background = Background::of(context, known_permissions);
+        let policy = Self { tags, background, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
+    }
+
+    /// The files with decision tests of a policies directory, sorted by path.
+    pub fn test_files(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
+        tree::files(directory, "tests", report).into_iter().map(|file| file.path).collect()
     }
 
     /// The policy that grants nothing to anybody.
@@ -133,7 +153,7 @@ impl Policy {
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        Self { index, boundaries, counts }
+        Self { index, boundaries, counts, ..Self::default() }
     }
 
     fn index(&self) -> &Index {

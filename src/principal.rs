@@ -22,7 +22,45 @@ pub struct Principal(Arc<str>);
 )]
 pub struct NotAnEmail;
 
+/// Why a text is no principal that a caller can be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAPrincipal {
+    /// It is of no kind that callers are.
+    #[error("a caller is a `user:`, a `serviceAccount:` or a `principal://`")]
+    UnknownKind,
+    /// What stands behind the kind is no email.
+    #[error(transparent)]
+    NotAnEmail(#[from] NotAnEmail),
+    /// The email makes its bearer somebody else.
+    #[error("with that email, a caller is `{0}`")]
+    OtherKind(Principal),
+    /// The pool or the subject is missing.
+    #[error("it has to name a pool and, behind `/subject/`, a subject")]
+    NoSubject,
+}
+
 impl Principal {
+    /// Reads the identifier of somebody who can call: as authentication writes it, and policies.
+    ///
+    /// # Errors
+    /// A text that authentication gives nobody as their name.
+    pub fn parse(text: &str) -> Result<Self, NotAPrincipal> {
+        if let Some(rest) = text.strip_prefix("principal://") {
+            let plain = |part: &str| part.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            return match rest.split_once("/subject/") {
+                Some((pool, subject)) if !pool.is_empty() && !subject.is_empty() && plain(rest) => {
+                    Ok(Self::subject(pool, subject))
+                }
+                _ => Err(NotAPrincipal::NoSubject),
+            };
+        }
+        let email = text.strip_prefix("user:").or_else(|| text.strip_prefix("serviceAccount:"));
+        let principal = Self::from_email(email.ok_or(NotAPrincipal::UnknownKind)?)?;
+        let same_kind = principal.as_str().split_once(':').map(|(kind, _)| kind)
+            == text.split_once(':').map(|(kind, _)| kind);
+        if same_kind { Ok(principal) } else { Err(NotAPrincipal::OtherKind(principal)) }
+    }
+
     /// The principal of an email address: a service account under `gserviceaccount.com`, else a user.
     ///
     /// # Errors
@@ -76,6 +114,11 @@ impl Principal {
         Some(domain_of(email))
     }
 
+    /// The identity pool, for federated identities.
+    pub fn pool(&self) -> Option<&str> {
+        self.0.strip_prefix("principal://")?.split_once("/subject/").map(|(pool, _)| pool)
+    }
+
     /// The email, for users and service accounts.
     pub fn email(&self) -> Option<&str> {
         self.0.strip_prefix("user:").or_else(|| self.0.strip_prefix("serviceAccount:"))
@@ -117,6 +160,40 @@ mod tests {
         assert_eq!(ci.as_str(), "serviceAccount:ci@demo.iam.gserviceaccount.com");
         let fake = Principal::from_email("ci@evilgserviceaccount.com").unwrap();
         assert_eq!(fake.as_str(), "user:ci@evilgserviceaccount.com");
+    }
+
+    #[test]
+    fn what_authentication_writes_is_read_back() {
+        let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
+        for principal in [
+            Principal::from_email("Ana@Example.COM").unwrap(),
+            Principal::from_email("ci@demo.iam.gserviceaccount.com").unwrap(),
+            Principal::subject(pool, "ana/with a slash"),
+        ] {
+            assert_eq!(Principal::parse(principal.as_str()), Ok(principal));
+        }
+        assert_eq!(Principal::subject(pool, "a/subject/b").pool(), Some(pool));
+        assert_eq!(Principal::user("ana@example.com").unwrap().pool(), None);
+    }
+
+    #[test]
+    fn what_no_caller_is_called_is_no_principal() {
+        let ci = Principal::service_account("ci@demo.iam.gserviceaccount.com").unwrap();
+        let cases = [
+            ("ana@example.com", NotAPrincipal::UnknownKind),
+            ("group:oncall@example.com", NotAPrincipal::UnknownKind),
+            ("allUsers", NotAPrincipal::UnknownKind),
+            ("user:ana", NotAPrincipal::NotAnEmail(NotAnEmail)),
+            ("user:ci@demo.iam.gserviceaccount.com", NotAPrincipal::OtherKind(ci)),
+            ("principal://iam.googleapis.com/subject/", NotAPrincipal::NoSubject),
+            ("principal:///subject/x", NotAPrincipal::NoSubject),
+            ("principal://iam.googleapis.com/x", NotAPrincipal::NoSubject),
+        ];
+        for (text, error) in cases {
+            assert_eq!(Principal::parse(text), Err(error), "{text}");
+        }
+        let someone = Principal::user("x@example.com").unwrap();
+        assert_eq!(Principal::parse("serviceAccount:x@example.com"), Err(NotAPrincipal::OtherKind(someone)));
     }
 
     #[test]

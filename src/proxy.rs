@@ -219,7 +219,9 @@ impl Proxy {
         if !is_head {
             session.write_response_body(Some(answer.body), true).await?;
         }
-        if unread && !session.is_http2() {
+        // A client that is cut off while it sends may never read its answer: not over HTTP/1 (RFC 9112, section 9.6), and
+        // some not over HTTP/2, where the stream would be reset.
+        if unread {
             drain(session).await;
         }
         Ok(())

@@ -107,7 +107,8 @@ reasons! {
     TokenInvalid = 401 "UNAUTHENTICATED" "JWT_TOKEN_INVALID" GOOGLE InvalidToken INVALID;
     /// The token was good once.
     TokenExpired = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_EXPIRED" GOOGLE InvalidToken INVALID;
-    /// A token of a kind that is no access token here: an ID token, an unknown `typ`, an opaque string.
+    /// A token of a kind that is no access token here: an ID token, an unknown `typ`, an opaque token that nobody is asked
+    /// about.
     TokenTypeUnsupported = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_TYPE_UNSUPPORTED" GOOGLE InvalidToken INVALID;
     /// An authorization scheme other than Bearer.
     CredentialTypeUnsupported = 401 "UNAUTHENTICATED" "CREDENTIAL_TYPE_UNSUPPORTED" GOOGLE Realm INVALID;
@@ -119,7 +120,7 @@ reasons! {
     PermissionDenied = 403 "PERMISSION_DENIED" "IAM_PERMISSION_DENIED" IAM None "Permission denied.";
     /// The method is declared, authorized, and not implemented behind this gate.
     Unimplemented = 501 "UNIMPLEMENTED" "METHOD_UNIMPLEMENTED" OPGATE None "Method is not implemented.";
-    /// Nothing can be decided yet: keys or policy are not loaded.
+    /// Nothing can be decided yet: keys are not loaded, or an issuer does not say what an opaque token is.
     NotReady = 503 "UNAVAILABLE" "GATE_NOT_READY" OPGATE None "The service is currently unavailable.";
     /// The token names a key that its issuer may have made since it was last asked: whether it is good cannot be told yet.
     KeyPending = 503 "UNAVAILABLE" "SIGNING_KEY_PENDING" OPGATE None "The service is currently unavailable.";

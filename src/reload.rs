@@ -9,7 +9,7 @@
 //! files are swapped by renaming a symlink two folders up, and those on a network file system do not arrive reliably.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::authn::{Authenticator, KeySource};
+use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Origin};
 use crate::diagnostic::{Report, Severity};
@@ -153,10 +153,7 @@ fn build(origin: &Origin, previous: &Authenticator) -> Result<(Config, Snapshot,
 fn roots(origin: &Origin, config: &Config) -> Vec<PathBuf> {
     let mut roots = vec![origin.path.clone(), config.policy_directory.clone()];
     for issuer in &config.issuers {
-        match &issuer.settings.keys {
-            KeySource::File(path) => roots.push(path.clone()),
-            KeySource::Remote(keys) => roots.extend(keys.ca.clone()),
-        }
+        roots.extend(issuer.settings.files().into_iter().map(Path::to_owned));
     }
     roots
 }

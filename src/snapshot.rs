@@ -10,10 +10,13 @@ use std::time::SystemTime;
 use aws_lc_rs::digest;
 
 use crate::authn::Authenticator;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ExposureSettings};
 use crate::config::Config;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
+
+/// How often a tree is read before it is said to change all the time.
+const ATTEMPTS: usize = 5;
 
 /// Catalogue, authentication and policy that belong together.
 #[derive(Debug)]
@@ -37,27 +40,34 @@ impl Snapshot {
         previous: Option<&Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let directory = &config.policy_directory;
         let mut authn = load_authn(config, now, report);
         if let (Some(authn), Some(previous)) = (&mut authn, previous) {
             authn.take_over(previous);
         }
-        if report.is_fatal() && !directory.is_dir() {
+        if report.is_fatal() && !config.policy_directory.is_dir() {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;
         }
-        let catalog = Catalog::load(&directory.join("services"), &config.services, report);
-        let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
-        let policy = Policy::load(directory, &permissions, report);
-        let revision = match revision(directory) {
-            Ok(revision) => revision,
-            Err((path, error)) => {
-                report
-                    .file_error(&path, format!("cannot read it: {error}"))
-                    .help("the policy tree may hold only what the user that opgate runs as can read");
-                return None;
-            }
-        };
+        Self::with_tree(&config.policy_directory, &config.services, authn, report)
+    }
+
+    /// Loads a policy tree by itself, for questions about it. No issuer is believed: it authenticates nobody.
+    pub fn of_tree(directory: &Path, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
+        Self::with_tree(directory, services, Some(Authenticator::believing_nobody()), report)
+    }
+
+    fn with_tree(
+        directory: &Path,
+        services: &[ExposureSettings],
+        authn: Option<Authenticator>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let (catalog, policy, revision) = read_whole(directory, report, |report| {
+            let catalog = Catalog::load(&directory.join("services"), services, report);
+            let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
+            let policy = Policy::load(directory, &permissions, report);
+            (catalog, policy)
+        })?;
         if report.is_fatal() {
             return None;
         }
@@ -83,7 +93,40 @@ fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<A
     }
 }
 
-/// Hashes paths and contents of a tree, in order, so that equal trees have equal revisions wherever they lie.
+/// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy that
+/// nobody wrote, of some old files and some new ones; such a reading is thrown away, with what it found.
+fn read_whole<C, P>(
+    directory: &Path,
+    report: &mut Report,
+    read: impl Fn(&mut Report) -> (C, P),
+) -> Option<(C, P, String)> {
+    for _ in 0..ATTEMPTS {
+        let before = revision(directory);
+        let mut found = Report::new();
+        let (catalog, policy) = read(&mut found);
+        match (before, revision(directory)) {
+            (Ok(before), Ok(after)) if before != after => {}
+            (Ok(_), Ok(revision)) => {
+                report.absorb(found);
+                return Some((catalog, policy, revision));
+            }
+            (Err((path, error)), _) | (_, Err((path, error))) => {
+                report.absorb(found);
+                report
+                    .file_error(&path, format!("cannot read it: {error}"))
+                    .help("the policy tree may hold only what the user that opgate runs as can read");
+                return None;
+            }
+        }
+    }
+    report
+        .file_error(directory, "the files changed each time that they were read")
+        .help("write a tree whole, beside the old one, and put it in place in one step");
+    None
+}
+
+/// Hashes paths and contents of what is loaded of a tree, in order, so that equal trees have equal revisions wherever
+/// they lie.
 fn revision(directory: &Path) -> Result<String, (PathBuf, std::io::Error)> {
     let mut files = Vec::new();
     collect(directory, &mut files)?;
@@ -104,7 +147,12 @@ fn revision(directory: &Path) -> Result<String, (PathBuf, std::io::Error)> {
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
     let failed = |error| (directory.to_owned(), error);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+        let entry = entry.map_err(failed)?;
+        // What is not loaded names nothing: with it, no two mounts of one ConfigMap would have the same revision.
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
         if path.is_dir() {
             collect(&path, files)?;
         } else {
@@ -119,6 +167,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tree_that_changes_while_it_is_read_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a");
+        std::fs::write(&file, "old").unwrap();
+        let readings = std::cell::Cell::new(0);
+        let mut report = Report::new();
+        let read = |report: &mut Report| {
+            readings.set(readings.get() + 1);
+            let text = std::fs::read_to_string(&file).unwrap();
+            if readings.get() == 1 {
+                report.file_error(&file, "half a file");
+                std::fs::write(&file, "new").unwrap();
+            }
+            (text, ())
+        };
+        let (text, (), name) = read_whole(directory.path(), &mut report, read).unwrap();
+        assert_eq!((text.as_str(), readings.get()), ("new", 2));
+        assert_eq!(name, revision(directory.path()).unwrap());
+        assert!(report.diagnostics().is_empty(), "what was found in a tree that never was is not told");
+    }
+
+    #[test]
+    fn a_tree_that_never_holds_still_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let readings = std::cell::Cell::new(0);
+        let mut report = Report::new();
+        let read = |_: &mut Report| {
+            readings.set(readings.get() + 1);
+            std::fs::write(directory.path().join("a"), readings.get().to_string()).unwrap();
+            ((), ())
+        };
+        assert!(read_whole(directory.path(), &mut report, read).is_none());
+        assert!(report.is_fatal());
+    }
+
+    #[test]
     fn a_revision_names_the_content() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a"), "1").unwrap();
@@ -130,5 +214,20 @@ mod tests {
         assert_ne!(first, second);
         std::fs::rename(directory.path().join("a"), directory.path().join("b")).unwrap();
         assert_ne!(revision(directory.path()).unwrap(), second);
+    }
+
+    /// As Kubernetes mounts a volume: the files lie in a directory that is named for the time.
+    #[test]
+    fn one_config_map_has_one_revision_wherever_it_is_mounted() {
+        let mount = |at: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path();
+            std::fs::create_dir(root.join(at)).unwrap();
+            std::fs::write(root.join(at).join("a.yaml"), "1").unwrap();
+            std::os::unix::fs::symlink(at, root.join("..data")).unwrap();
+            std::os::unix::fs::symlink("..data/a.yaml", root.join("a.yaml")).unwrap();
+            revision(root).unwrap()
+        };
+        assert_eq!(mount("..2026_11_24_03_00_00.1"), mount("..2026_11_24_03_00_07.2"));
     }
 }

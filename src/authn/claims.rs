@@ -1,7 +1,9 @@
 //! What the claims of a verified token say: when it is good, for whom, who the caller is and what they may ask for.
 //!
-//! Each rule takes [`Verified`], so none of them can be asked about a token that anybody could have written.
+//! [`accept`] takes [`Verified`], and [`accept_answer`] what an issuer answered: what anybody could have written makes
+//! nobody a caller. [`assume`] is for questions about policy, and no request gets there.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
@@ -10,7 +12,7 @@ use super::identity::{Identified, Identity};
 use super::jwt::Verified;
 use super::scopes::Scopes;
 use super::settings::IssuerSettings;
-use super::{invalid, shown};
+use super::{Caller, invalid, shown};
 use crate::reason::{Denial, Reason};
 
 /// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
@@ -28,6 +30,21 @@ pub(super) struct Accepted {
     pub(super) expires: SystemTime,
 }
 
+impl Accepted {
+    /// The caller that it makes, with what the issuer `issuer` says of them.
+    pub(super) fn caller(self, issuer: &Arc<str>, claims: Map<String, Value>) -> Caller {
+        Caller {
+            issuer: Arc::clone(issuer),
+            subject: self.subject,
+            principal: self.identified.principal,
+            sets: self.identified.sets,
+            scopes: self.scopes,
+            expires: self.expires,
+            claims: Some(claims),
+        }
+    }
+}
+
 /// Applies every rule of an issuer.
 ///
 /// # Errors
@@ -38,9 +55,47 @@ pub(super) fn accept(
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    let claims = token.claims();
     check_type(token, &settings.token_types)?;
-    let (begins, expires) = check_times(claims, settings.clock_skew, now)?;
+    judge(token.claims(), settings, identity, now, None)
+}
+
+/// Applies every rule to what an issuer said of an opaque token that it calls active. `end` is when the token is taken
+/// to end where the answer has no `exp`; without it, such an answer is refused.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no member tells in that way.
+pub(super) fn accept_answer(
+    answer: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+    end: Option<SystemTime>,
+) -> Result<Accepted, Denial> {
+    judge(answer, settings, identity, now, end)
+}
+
+/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no claim tells.
+pub(super) fn assume(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    judge(claims, settings, identity, now, None)
+}
+
+fn judge(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+    end: Option<SystemTime>,
+) -> Result<Accepted, Denial> {
+    check_kind(claims)?;
+    let (begins, expires) = check_times(claims, settings.clock_skew, now, end)?;
     check_audience(claims, &settings.audiences)?;
     let subject = text(claims, "sub")?;
     let identified = identity.of(claims)?;
@@ -48,8 +103,7 @@ pub(super) fn accept(
     Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, begins, expires })
 }
 
-/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1), and an
-/// ID token is for the client that asked for it, not for an API.
+/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
 pub(super) fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
     let unsupported = |detail: String| Err(Denial::new(Reason::TokenTypeUnsupported, detail));
     let media_type = |typ: &str| match typ.split_once('/') {
@@ -71,23 +125,38 @@ pub(super) fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<()
             }
         }
     }
-    match ID_TOKEN_CLAIMS.into_iter().find(|claim| token.claims().contains_key(*claim)) {
-        Some(claim) => unsupported(format!("`{claim}` makes it an ID token")),
+    Ok(())
+}
+
+/// An ID token is for the client that asked for it, not for an API.
+pub(super) fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
+    match ID_TOKEN_CLAIMS.into_iter().find(|claim| claims.contains_key(*claim)) {
+        Some(claim) => {
+            let detail = format!("`{claim}` makes it an ID token");
+            Err(Denial::new(Reason::TokenTypeUnsupported, detail))
+        }
         None => Ok(()),
     }
 }
 
-/// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns when it begins
-/// and ends, without skew.
+/// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns when it begins and ends, without skew; `end` stands in for a
+/// missing `exp`.
 pub(super) fn check_times(
     claims: &Map<String, Value>,
     skew: Duration,
     now: SystemTime,
+    end: Option<SystemTime>,
 ) -> Result<(SystemTime, SystemTime), Denial> {
-    let now = now
-        .duration_since(UNIX_EPOCH)
-        .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))?;
-    let expires = time(claims, "exp")?.ok_or_else(|| invalid("the token has no `exp`"))?;
+    let since_epoch = |time: SystemTime| {
+        time.duration_since(UNIX_EPOCH)
+            .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))
+    };
+    let now = since_epoch(now)?;
+    let expires = match (time(claims, "exp")?, end) {
+        (Some(expires), _) => expires,
+        (None, Some(end)) => since_epoch(end)?,
+        (None, None) => return Err(invalid("the token has no `exp`")),
+    };
     let not_before = time(claims, "nbf")?;
     let issued = time(claims, "iat")?;
     if let Some(not_before) = not_before

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
 
 use super::discovery::{Discovery, DiscoveryError};
 use super::jwks::MAX_DOCUMENT;
@@ -86,20 +86,7 @@ impl Fetch {
         connect: Duration,
         total: Duration,
     ) -> Result<Self, ClientError> {
-        let secure = address.first().scheme() == "https";
-        let builder = Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(connect)
-            .timeout(total)
-            .https_only(secure)
-            .no_proxy()
-            .user_agent(concat!("opgate/", env!("CARGO_PKG_VERSION")));
-        let builder = match ca {
-            Some(path) => builder.tls_certs_only(certificates(path)?),
-            // Plain http to this machine needs no CA, and must not fail on a machine that has none.
-            None if !secure => builder.tls_certs_only([]),
-            None => builder,
-        };
+        let builder = builder(address.first(), ca)?.connect_timeout(connect).timeout(total);
         Ok(Self { client: builder.build().map_err(ClientError::Tls)?, address })
     }
 
@@ -194,6 +181,26 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
         || error.source().is_some_and(is_tls)
 }
 
+/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The timeouts are
+/// the caller's to set.
+///
+/// # Errors
+/// Where `ca` cannot be used.
+pub(super) fn builder(url: &Url, ca: Option<&Path>) -> Result<ClientBuilder, ClientError> {
+    let secure = url.scheme() == "https";
+    let builder = Client::builder()
+        .redirect(Policy::none())
+        .https_only(secure)
+        .no_proxy()
+        .user_agent(concat!("opgate/", env!("CARGO_PKG_VERSION")));
+    Ok(match ca {
+        Some(path) => builder.tls_certs_only(certificates(path)?),
+        // Plain http to this machine needs no CA, and must not fail on a machine that has none.
+        None if !secure => builder.tls_certs_only([]),
+        None => builder,
+    })
+}
+
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
     let shown = path.display().to_string();
     let pem = fs::read(path).map_err(|error| ClientError::Unreadable { path: shown.clone(), error })?;
@@ -204,7 +211,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
 }
 
 /// An error with its causes: reqwest's own text stops at "error sending request".
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -202,7 +202,7 @@ impl Identity {
 }
 
 /// Everybody of a pool.
-fn everybody(pool: &str) -> Arc<str> {
+pub(super) fn everybody(pool: &str) -> Arc<str> {
     format!("principalSet://{pool}/*").into()
 }
 
@@ -222,7 +222,7 @@ fn told(fault: crate::cel::Fault, text: &str) -> (String, String) {
 }
 
 /// A name that can stand in a principal identifier and means itself there. `what` it is the name of.
-fn checked<'n>(what: impl fmt::Display, name: &'n str) -> Result<&'n str, Denial> {
+fn checked(what: impl fmt::Display, name: &str) -> Result<&str, Denial> {
     let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
         return Err(invalid(format!(

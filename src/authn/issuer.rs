@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Map, Value};
+
 use super::Caller;
 use super::asking::Asking;
 use super::discovery::Discovery;
@@ -21,6 +23,9 @@ use super::settings::{
 };
 use super::{claims, invalid, self_signed, shown};
 use crate::reason::{Denial, Reason};
+
+/// How long assumed claims are good for where they do not say.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An issuer, ready to judge tokens as soon as it has keys.
 pub(super) struct Issuer {
@@ -42,13 +47,14 @@ pub(super) struct Admitted {
 }
 
 impl Issuer {
-    /// Reads what the settings name: the key file, or the CA file of the URL.
+    /// An issuer of JWTs, whose keys are at `keys`. Reads what that names: the key file, or the CA file of the URL.
     ///
     /// # Errors
     /// A file that cannot be read or used.
     pub(super) fn load(
         index: usize,
         settings: IssuerSettings,
+        keys: &KeySource,
         now: SystemTime,
     ) -> Result<Self, Vec<SettingsError>> {
         let error = |field, message: String, help: &'static str| {
@@ -57,19 +63,8 @@ impl Issuer {
         let held = |max_stale: Option<Duration>| {
             HeldKeys::new(settings.name.clone(), settings.algorithms.clone(), max_stale)
         };
-        let identity = Identity::compile(&settings.identity).map_err(|unusable| {
-            let wrong = |(attribute, message, help): Unusable| SettingsError {
-                index,
-                field: if attribute.is_some() { "attribute_mapping" } else { "attribute_condition" },
-                message: match attribute {
-                    Some(attribute) => format!("`{attribute}`: {message}"),
-                    None => message,
-                },
-                help: help.into(),
-            };
-            unusable.into_iter().map(wrong).collect::<Vec<_>>()
-        })?;
-        let (held, remote) = match &settings.keys {
+        let identity = identity(index, &settings)?;
+        let (held, remote) = match keys {
             KeySource::File(path) => {
                 let held = held(None);
                 let document = read(path).map_err(|cause| {
@@ -120,7 +115,7 @@ impl Issuer {
     pub(super) fn take_over(&mut self, previous: &Self) {
         let same = self.settings.name == previous.settings.name
             && self.settings.issuer == previous.settings.issuer
-            && self.settings.keys == previous.settings.keys
+            && self.settings.proof == previous.settings.proof
             && self.settings.algorithms == previous.settings.algorithms;
         if let (true, Some(remote), Some(known)) = (same, &mut self.remote, &previous.remote) {
             self.held = Arc::clone(&previous.held);
@@ -160,20 +155,11 @@ impl Issuer {
             claims::accept(&verified, &self.settings, &self.identity, now)?
         };
         let skew = self.settings.clock_skew;
-        let caller = Caller {
-            issuer: Arc::clone(&self.name),
-            subject: accepted.subject,
-            principal: accepted.identified.principal,
-            sets: accepted.identified.sets,
-            scopes: accepted.scopes,
-            expires: accepted.expires,
-            claims: verified.into_claims(),
-        };
         Ok(Admitted {
-            caller,
             keys: Arc::clone(&fetched.keys),
             from: accepted.begins.checked_sub(skew).unwrap_or(SystemTime::UNIX_EPOCH),
             until: accepted.expires.checked_add(skew).unwrap_or(accepted.expires),
+            caller: accepted.caller(&self.name, verified.into_claims()),
         })
     }
 
@@ -211,6 +197,31 @@ impl Issuer {
             })
     }
 
+    /// Whoever these claims would make the caller, had this issuer signed them. What every good token says and nobody
+    /// cares to write down is filled in: an audience, an end, that the email is verified.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub(super) fn assume(&self, mut claims: Map<String, Value>, now: SystemTime) -> Result<Caller, Denial> {
+        let mut fill = |claim: &str, value: Value| {
+            claims.entry(claim.to_owned()).or_insert(value);
+        };
+        let begins = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        fill("exp", (begins + ASSUMED_LIFETIME).as_secs().into());
+        let accepted = if self.settings.self_signed {
+            fill("iat", begins.as_secs().into());
+            fill("sub", self.issuer().into());
+            self_signed::assume(&claims, &self.settings, now)?
+        } else {
+            fill("aud", self.settings.audiences.as_slice().into());
+            if claims.contains_key("email") {
+                claims.entry("email_verified").or_insert(true.into());
+            }
+            claims::assume(&claims, &self.settings, &self.identity, now)?
+        };
+        Ok(accepted.caller(&self.name, claims))
+    }
+
     fn no_key(&self, no_key: NoKey, token: &Unverified<'_>) -> Denial {
         let kid = shown(token.kid().unwrap_or_default());
         let algorithm = token.algorithm();
@@ -236,6 +247,25 @@ fn address(keys: &RemoteKeys, issuer: &str) -> Result<Address, (&'static str, St
             Ok(Address::Discovery(Discovery::new(issuer, base, *document, hosts)))
         }
     }
+}
+
+/// The issuer's rule for identities, compiled.
+///
+/// # Errors
+/// Every expression that does not compile.
+pub(super) fn identity(index: usize, settings: &IssuerSettings) -> Result<Identity, Vec<SettingsError>> {
+    Identity::compile(&settings.identity).map_err(|unusable| {
+        let wrong = |(attribute, message, help): Unusable| SettingsError {
+            index,
+            field: if attribute.is_some() { "attribute_mapping" } else { "attribute_condition" },
+            message: match attribute {
+                Some(attribute) => format!("`{attribute}`: {message}"),
+                None => message,
+            },
+            help: help.into(),
+        };
+        unusable.into_iter().map(wrong).collect::<Vec<_>>()
+    })
 }
 
 /// Reads one byte more than a key set may have, so that what is too large is told from what is not.

@@ -4,15 +4,17 @@
 //! The header's `jwk`, `jku`, `x5c`, `x5u` and `x5t` are never read. RFC 7515 lets a reader ignore them, and a key,
 //! or a place to find one, that the token itself brings proves nothing.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::{Engine, alphabet};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::jwk::Key;
-use super::shown;
+use super::{invalid, shown};
 use crate::json;
 use crate::reason::{Denial, Reason};
 
@@ -88,6 +90,23 @@ impl<'a> Jws<'a> {
     }
 }
 
+/// Whether a token shows itself to be a JOSE object, signed or encrypted: its first part is a JSON object in base64.
+///
+/// Read as generously as the most careless reader would (either alphabet, padded or not, bits left over): what is none
+/// may be shown to the issuer of opaque tokens, and nobody else's token may.
+pub(super) fn is_jose(token: &str) -> bool {
+    const GENEROUS: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::URL_SAFE,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let Some((header, _)) = token.split_once('.') else { return false };
+    let header = header.replace('+', "-").replace('/', "_");
+    let header = GENEROUS.decode(header).unwrap_or_default();
+    serde_json::from_slice::<HashMap<String, IgnoredAny>>(&header).is_ok()
+}
+
 /// Cuts a token at its dots, before anything is decoded: a JWE has five parts, an opaque token often one.
 fn segments(token: &str) -> Result<(&str, &str, &str), Denial> {
     let mut parts = token.split('.');
@@ -125,10 +144,6 @@ fn text<'m>(header: &'m Map<String, Value>, member: &str) -> Result<Option<&'m s
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(format!("the header's `{member}` is not a string"))),
     }
-}
-
-fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::TokenInvalid, detail)
 }
 
 #[cfg(test)]

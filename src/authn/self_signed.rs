@@ -6,9 +6,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::claims::{Accepted, check_times, check_type, scopes, text};
+use super::claims::{Accepted, check_kind, check_times, check_type, scopes, text};
 use super::identity::Identified;
 use super::jwt::Verified;
 use super::scopes::Scopes;
@@ -29,10 +29,30 @@ pub(super) fn accept(
     settings: &IssuerSettings,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    let claims = token.claims();
-    let account = settings.issuer.as_str();
     check_type(token, &settings.token_types)?;
-    let (begins, expires) = check_times(claims, settings.clock_skew, now)?;
+    judge(token.claims(), settings, now)
+}
+
+/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no claim tells.
+pub(super) fn assume(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    judge(claims, settings, now)
+}
+
+fn judge(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    let account = settings.issuer.as_str();
+    check_kind(claims)?;
+    let (begins, expires) = check_times(claims, settings.clock_skew, now, None)?;
     let issued = claims.get("iat").and_then(Value::as_u64);
     let issued = issued.ok_or_else(|| invalid("a service account's own token needs `iat`"))?;
     if expires > UNIX_EPOCH + Duration::from_secs(issued) + MAX_LIFETIME {

@@ -5,11 +5,13 @@ mod keys;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
 use super::algorithm::Algorithm;
+use super::opaque::settings::{self as opaque, TokenEndpoint};
 use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.
@@ -21,8 +23,8 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// A token needs one of these in `aud`; at least one.
     pub audiences: Vec<String>,
-    /// Where its keys are.
-    pub keys: KeySource,
+    /// What shows that a token is its.
+    pub proof: Proof,
     /// The algorithms it may sign with; at least one.
     pub algorithms: Vec<Algorithm>,
     /// How far its clock may be from ours.
@@ -35,6 +37,15 @@ pub struct IssuerSettings {
     /// A service account that signs for itself (AIP-4111): `issuer` is its email, its tokens name a service instead of
     /// `audiences`, and `identity` says nothing.
     pub self_signed: bool,
+}
+
+/// What shows that a token is an issuer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its signature: the tokens are JWTs.
+    Signature(KeySource),
+    /// The issuer's word: the tokens are opaque, and it is asked about each.
+    Endpoint(TokenEndpoint),
 }
 
 /// How claims become a principal.
@@ -111,7 +122,7 @@ impl IssuerSettings {
     /// How far an issuer's clock may be off that does not say.
     pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-    /// An issuer with the defaults in everything that has one.
+    /// An issuer of JWTs with the defaults in everything that has one.
     pub fn new(
         name: impl Into<String>,
         issuer: impl Into<String>,
@@ -122,7 +133,7 @@ impl IssuerSettings {
             name: name.into(),
             issuer: issuer.into(),
             audiences: vec![audience.into()],
-            keys,
+            proof: Proof::Signature(keys),
             algorithms: Algorithm::DEFAULT.to_vec(),
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
@@ -138,6 +149,15 @@ impl IssuerSettings {
             algorithms: vec![Algorithm::Rs256],
             self_signed: true,
             ..Self::new(format!("{name}/{email}"), email, "", keys.of_account(email))
+        }
+    }
+
+    /// The files that [`super::Authenticator::load`] reads for it.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.proof {
+            Proof::Signature(KeySource::File(path)) => vec![path],
+            Proof::Signature(KeySource::Remote(keys)) => keys.ca.as_deref().into_iter().collect(),
+            Proof::Endpoint(endpoint) => endpoint.files(),
         }
     }
 }
@@ -199,10 +219,13 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
         check_identity(&issuer.identity, &mut error);
-        if let KeySource::Remote(keys) = &issuer.keys {
-            keys::check(keys, &issuer.issuer, &mut error);
+        match &issuer.proof {
+            Proof::Signature(KeySource::File(_)) => {}
+            Proof::Signature(KeySource::Remote(keys)) => keys::check(keys, &issuer.issuer, &mut error),
+            Proof::Endpoint(endpoint) => opaque::check(endpoint, &mut error),
         }
     }
+    opaque::check_prefixes(settings, &mut errors);
     errors
 }
 

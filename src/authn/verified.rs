@@ -95,9 +95,14 @@ impl VerifiedTokens {
                 && now < known.until
                 && in_use(known.issuer).is_some_and(|keys| Arc::ptr_eq(&keys, &known.keys))
         });
-        let counter = if known.is_some() { &self.counts.hits } else { &self.counts.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
+        self.count(known.is_some());
         known.map(|known| known.caller)
+    }
+
+    /// Counts a token that was known, or was not.
+    pub(super) fn count(&self, known: bool) {
+        let counter = if known { &self.counts.hits } else { &self.counts.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Remembers a token that was accepted.

@@ -78,13 +78,15 @@ pub(super) fn service_ids(directory: &Path, report: &mut Report) -> Option<Vec<S
     Some(ids)
 }
 
+/// Whether a service has an iam file.
+pub(super) fn has_iam_file(directory: &Path, id: &str) -> bool {
+    candidates(directory, &format!("{id}.iam")).next().is_some()
+}
+
 /// The file of this name, whatever its ending; two of them contradict each other. Whether it can be read shows when it
 /// is.
 fn only_file(directory: &Path, stem: &str, report: &mut Report) -> Option<PathBuf> {
-    let mut found = ENDINGS
-        .iter()
-        .map(|ending| directory.join(format!("{stem}.{ending}")))
-        .filter(|path| path.symlink_metadata().is_ok());
+    let mut found = candidates(directory, stem);
     let first = found.next()?;
     if let Some(second) = found.next() {
         report
@@ -92,6 +94,11 @@ fn only_file(directory: &Path, stem: &str, report: &mut Report) -> Option<PathBu
             .help("keep one of the two");
     }
     Some(first)
+}
+
+fn candidates(directory: &Path, stem: &str) -> impl Iterator<Item = PathBuf> {
+    let paths = ENDINGS.iter().map(move |ending| directory.join(format!("{stem}.{ending}")));
+    paths.filter(|path| path.symlink_metadata().is_ok())
 }
 
 fn quoted(names: &[String]) -> String {

@@ -136,6 +136,17 @@ impl Router {
     }
 }
 
+/// What stands in the way of a request that leads nowhere.
+impl Router {
+    /// The full name of the RPC that the request would call, were it exposed.
+    pub fn closed(&self, host: &str, http_method: &::http::Method, path: &Path) -> Option<&str> {
+        let trie = self.hosts.get(host).or(self.any.as_ref())?.trie(path)?;
+        let mut closed = Vec::new();
+        let open = trie.call(http_method, path, &mut closed);
+        closed.first().filter(|_| open.is_none()).map(|route| route.rpc())
+    }
+}
+
 /// The routes of a host without repetitions. What would be ambiguous is reported, once for all hosts.
 fn distinct<'r>(
     host: &str,

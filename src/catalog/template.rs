@@ -77,6 +77,12 @@ impl Template {
         &self.segments
     }
 
+    /// What a variable stands for: the shape of its values.
+    pub fn shape_of(&self, field: &str) -> Option<&[Segment]> {
+        let variable = self.variables.iter().find(|variable| &*variable.field == field)?;
+        self.segments.get(variable.range.clone())
+    }
+
     /// The variables, in the order written.
     pub fn variables(&self) -> &[Variable] {
         &self.variables

@@ -12,11 +12,12 @@ use super::syntax::{Expression, Macro, MacroKind, Operator, Syntax};
 use super::value::Value;
 
 mod call;
+mod literal;
 mod name;
 mod operator;
 
 /// What constants may cost that are worked out at load; what costs more is worked out at the evaluation, and counted.
-const FOLDING: u64 = 100_000;
+const FOLDING: u64 = 500_000;
 
 /// A checked expression.
 #[derive(Debug)]

@@ -147,8 +147,8 @@ fn same(left: &[u8], right: &[u8], budget: &mut Budget) -> Result<bool, Failure>
 fn numbers(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     match (left, right) {
         (Value::Double(left), Value::Double(right)) => left.partial_cmp(right),
-        (Value::Double(left), right) => double_and_integer(*left, integer(right)?),
-        (left, Value::Double(right)) => double_and_integer(*right, integer(left)?).map(Ordering::reverse),
+        (Value::Double(left), right) => double_and_integer(*left, right),
+        (left, Value::Double(right)) => double_and_integer(*right, left).map(Ordering::reverse),
         (left, right) => Some(integer(left)?.cmp(&integer(right)?)),
     }
 }
@@ -161,16 +161,21 @@ fn integer(value: &Value<'_>) -> Option<i128> {
     }
 }
 
-/// Exact: rounding 2^53 + 1 to a double would make it equal to its neighbour.
-fn double_and_integer(double: f64, integer: i128) -> Option<Ordering> {
+/// As Google's implementations have it, and the conformance cases want: within the range of its type, the integer is
+/// rounded to a double; outside, no rounding makes the two equal.
+fn double_and_integer(double: f64, integer: &Value<'_>) -> Option<Ordering> {
+    let (least, most, rounded) = match integer {
+        Value::Int(value) => (-TWO_TO_63, TWO_TO_63, *value as f64),
+        Value::Uint(value) => (0.0, TWO_TO_64, *value as f64),
+        _ => return None,
+    };
     if double.is_nan() {
         None
-    } else if double >= TWO_TO_64 {
-        Some(Ordering::Greater)
-    } else if double < -TWO_TO_63 {
+    } else if double < least {
         Some(Ordering::Less)
+    } else if double > most {
+        Some(Ordering::Greater)
     } else {
-        let whole = (double.trunc() as i128).cmp(&integer);
-        Some(whole.then_with(|| double.fract().partial_cmp(&0.0).unwrap_or(Ordering::Equal)))
+        double.partial_cmp(&rounded)
     }
 }

@@ -11,6 +11,9 @@ use super::value::{Kind, Value};
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
+/// What reading or printing a number or a time costs beside its text.
+const TEXT_COST: usize = 16;
+
 /// Longer than any number or time as text: nothing longer is looked at.
 const MAX_TEXT: usize = 400;
 
@@ -29,7 +32,7 @@ pub(super) fn to<'v>(kind: Kind, value: &Value<'v>, budget: &mut Budget) -> Resu
             }));
         }
         (kind, Value::String(text)) => {
-            budget.charge(text.len())?;
+            budget.charge(TEXT_COST + text.len())?;
             if text.len() > MAX_TEXT { None } else { parse(kind, text) }
         }
         (Kind::Int, Value::Uint(value)) => i64::try_from(*value).ok().map(Value::Int),
@@ -47,7 +50,11 @@ pub(super) fn to<'v>(kind: Kind, value: &Value<'v>, budget: &mut Budget) -> Resu
         (Kind::Timestamp, Value::Int(seconds)) => Timestamp::from_unix(*seconds, 0).map(Value::Timestamp),
         _ => None,
     };
-    converted.ok_or_else(|| Failure::Error(Cow::Owned(format!("this {} is no {kind}", value.kind()))))
+    converted.ok_or_else(|| {
+        // Without the `google.protobuf.` of times.
+        let wanted = kind.name().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        Failure::Error(Cow::Owned(format!("this {} is no {wanted}", value.kind())))
+    })
 }
 
 fn parse<'v>(kind: Kind, text: &str) -> Option<Value<'v>> {
@@ -88,7 +95,7 @@ fn to_string<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Fa
             return Err(Failure::Error(Cow::Owned(message)));
         }
     };
-    budget.charge(text.len())?;
+    budget.charge(TEXT_COST + text.len())?;
     Ok(Value::String(Cow::Owned(text)))
 }
 

@@ -17,6 +17,9 @@ use super::value::{Key, Map, Value};
 
 mod repeat;
 
+/// What it costs to find a zone's offset at a time.
+const OFFSET_COST: usize = 16;
+
 /// What a host's function costs beside its arguments.
 const HOST_COST: usize = 16;
 
@@ -48,7 +51,12 @@ impl<'v> Evaluation<'v, '_> {
         self.budget.charge(1)?;
         match node {
             Node::Constant(value) => Ok(value.borrowed()),
-            Node::Variable(slot) => self.activation.variable(*slot),
+            Node::Variable(slot) => {
+                let value = self.activation.variable(*slot)?;
+                // Claims are made into a map each time that they are asked for.
+                self.budget.charge(value.built())?;
+                Ok(value)
+            }
             Node::Local(index) => {
                 let local = self.locals.get(*index).ok_or(Failure::text("no such variable"))?;
                 local.copy(self.budget)
@@ -68,7 +76,10 @@ impl<'v> Evaluation<'v, '_> {
                 _ => Err(Failure::text("`matches` takes a string")),
             },
             Node::PartIn { part, time, zone } => match self.value(time)? {
-                Value::Timestamp(time) => Ok(Value::Int(calendar::part_of_time(*part, time, zone))),
+                Value::Timestamp(time) => self
+                    .budget
+                    .charge(OFFSET_COST)
+                    .map(|()| Value::Int(calendar::part_of_time(*part, time, zone))),
                 _ => Err(Failure::text("only timestamps are told in a zone")),
             },
             Node::Select { operand, field } => self.select(operand, field),

@@ -33,3 +33,50 @@ impl<'v> From<String> for Value<'v> {
         Self::String(Cow::Owned(text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Activation, Budget, Environment, Failure, Program, Type};
+    use super::*;
+
+    struct Claims(json::Value);
+
+    impl<'v> Activation<'v> for &'v Claims {
+        fn variable(&self, _: usize) -> Result<Value<'v>, Failure> {
+            Ok(Value::from(&self.0))
+        }
+
+        fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+            Err(Failure::Error("there is none".into()))
+        }
+    }
+
+    fn evaluate(text: &str, claims: &Claims, budget: &mut Budget) -> Result<bool, Failure> {
+        let environment = Environment::new().variable("claims", Type::map(Type::String, Type::Dyn));
+        let program = Program::compile(text, &environment, &Type::Bool).unwrap();
+        match program.evaluate(&claims, budget)? {
+            Value::Bool(value) => Ok(value),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_json_is_a_value() {
+        let claims = Claims(
+            json!({"n": null, "t": true, "i": 3, "d": 0.5, "s": "x", "l": [1, "a"], "m": {"k": {"j": 1}}}),
+        );
+        let text = "claims.n == null && claims.t && claims.i == 3 && claims.d < 1.0 && claims.s == 'x' && \
+                    'a' in claims.l && 1 in claims.l && claims.m.k.j == 1 && !has(claims.x) && size(claims) == 7";
+        assert_eq!(evaluate(text, &claims, &mut Budget::new(100_000)), Ok(true));
+    }
+
+    #[test]
+    fn a_large_map_is_paid_for_each_time_it_is_asked_for() {
+        let claims = Claims(json!({"groups": vec!["x"; 500]}));
+        let text = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10].all(n, size(claims.groups) == 500)";
+        assert_eq!(evaluate(text, &claims, &mut Budget::new(400_000)), Ok(true));
+        assert_eq!(evaluate(text, &claims, &mut Budget::new(100_000)), Err(Failure::Budget));
+    }
+}

@@ -20,8 +20,8 @@ enum Escaped {
     Octet(u8),
 }
 
-const ESCAPES: &str = r#"the escapes are \\ \" \' \` \? \a \b \f \n \r \t \v \xHH \uHHHH \UHHHHHHHH and \OOO; \
-r'…' reads backslashes as they are"#;
+const ESCAPES: &str =
+    r#"known are \\ \" \' \` \? \a \b \f \n \r \t \v \xHH \uHHHH \UHHHHHHHH \OOO; r'…' takes all as it is"#;
 
 impl Opening {
     /// The opening of a literal, where the text starts with one.

@@ -4,33 +4,20 @@ use std::ops::Range;
 
 use super::fault::Fault;
 use super::lexer::{Lexer, Token, TokenKind};
-use super::syntax::{Expression, Field, Macro, MacroKind, Operator, Syntax};
+use super::syntax::{Expression, Operator, Syntax};
 use super::value::Value;
 
 /// Levels of brackets, and of the tree. Recursion over a tree of this height stays far below the stack of a thread.
-pub(super) const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 48;
 
-const RESERVED: &[&str] = &[
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-const KEYWORDS: &[&str] = &["true", "false", "null", "in"];
-const MACROS: &[&str] = &["all", "exists", "exists_one", "existsOne", "filter", "map"];
+/// Levels of operators, the weakest first. All are read from the left.
+const OR: u8 = 1;
+const AND: u8 = 2;
+const RELATION: u8 = 3;
+const SUM: u8 = 4;
+const PRODUCT: u8 = 5;
+
+mod member;
 
 /// The tree, and how many `&&`, `||` and `!` it holds.
 pub(super) fn parse(text: &str) -> Result<(Expression, usize), Fault> {
@@ -59,9 +46,9 @@ impl Parser<'_> {
         if self.depth > MAX_DEPTH {
             return Err(too_deep(self.current.range.clone()));
         }
-        let condition = self.chain("||")?;
+        let condition = self.operation(OR)?;
         let expression = if self.take("?")? {
-            let first = self.chain("||")?;
+            let first = self.operation(OR)?;
             self.expect(":", "the other value of `?`")?;
             let second = self.expression()?;
             let range = condition.range.start..second.range.end;
@@ -73,54 +60,60 @@ impl Parser<'_> {
         Ok(expression)
     }
 
-    /// Terms joined by `||`, or by `&&`.
-    fn chain(&mut self, symbol: &'static str) -> Result<Expression, Fault> {
-        let or = symbol == "||";
-        let first = if or { self.chain("&&")? } else { self.binary(0)? };
-        if !self.at(symbol) {
-            return Ok(first);
-        }
-        let start = first.range.start;
-        let mut terms = vec![first];
-        while self.take(symbol)? {
-            self.logic_operators += 1;
-            terms.push(if or { self.chain("&&")? } else { self.binary(0)? });
-        }
-        node(start..self.before, if or { Syntax::Any(terms) } else { Syntax::All(terms) })
-    }
-
-    /// Relations (0), sums (1), products (2): all are read from the left.
-    fn binary(&mut self, level: u8) -> Result<Expression, Fault> {
-        let mut left = if level == 2 { self.unary()? } else { self.binary(level + 1)? };
-        while let Some(operator) = self.operator(level) {
+    /// Operators of at least a level, by precedence climbing: one frame for all levels keeps the stack low.
+    fn operation(&mut self, least: u8) -> Result<Expression, Fault> {
+        let mut left = self.unary()?;
+        while let Some((level, operator)) = self.operator() {
+            if level < least {
+                break;
+            }
+            let Some(operator) = operator else {
+                left = self.terms(left, level)?;
+                continue;
+            };
             self.advance()?;
-            let right = if level == 2 { self.unary()? } else { self.binary(level + 1)? };
+            let right = self.operation(level + 1)?;
             let range = left.range.start..right.range.end;
             left = node(range, Syntax::Binary { operator, sides: Box::new([left, right]) })?;
         }
         Ok(left)
     }
 
-    fn operator(&self, level: u8) -> Option<Operator> {
-        let operator = match &self.current.kind {
-            TokenKind::Word(word) if word == "in" => (0, Operator::In),
+    /// The terms that follow the first, joined by `||` or by `&&`.
+    fn terms(&mut self, first: Expression, level: u8) -> Result<Expression, Fault> {
+        let symbol = if level == OR { "||" } else { "&&" };
+        let start = first.range.start;
+        let mut terms = vec![first];
+        while self.take(symbol)? {
+            self.logic_operators += 1;
+            terms.push(self.operation(level + 1)?);
+        }
+        node(start..self.before, if level == OR { Syntax::Any(terms) } else { Syntax::All(terms) })
+    }
+
+    /// The operator that comes next, with its level; none of the tree's own for `||` and `&&`.
+    fn operator(&self) -> Option<(u8, Option<Operator>)> {
+        let (level, operator) = match &self.current.kind {
+            TokenKind::Word(word) if word == "in" => (RELATION, Operator::In),
             TokenKind::Symbol(symbol) => match *symbol {
-                "==" => (0, Operator::Equal),
-                "!=" => (0, Operator::NotEqual),
-                "<" => (0, Operator::Less),
-                "<=" => (0, Operator::LessOrEqual),
-                ">" => (0, Operator::Greater),
-                ">=" => (0, Operator::GreaterOrEqual),
-                "+" => (1, Operator::Add),
-                "-" => (1, Operator::Subtract),
-                "*" => (2, Operator::Multiply),
-                "/" => (2, Operator::Divide),
-                "%" => (2, Operator::Modulo),
+                "||" => return Some((OR, None)),
+                "&&" => return Some((AND, None)),
+                "==" => (RELATION, Operator::Equal),
+                "!=" => (RELATION, Operator::NotEqual),
+                "<" => (RELATION, Operator::Less),
+                "<=" => (RELATION, Operator::LessOrEqual),
+                ">" => (RELATION, Operator::Greater),
+                ">=" => (RELATION, Operator::GreaterOrEqual),
+                "+" => (SUM, Operator::Add),
+                "-" => (SUM, Operator::Subtract),
+                "*" => (PRODUCT, Operator::Multiply),
+                "/" => (PRODUCT, Operator::Divide),
+                "%" => (PRODUCT, Operator::Modulo),
                 _ => return None,
             },
             _ => return None,
         };
-        (operator.0 == level).then_some(operator.1)
+        Some((level, Some(operator)))
     }
 
     /// `!` and `-` do not mix without brackets: so CEL's grammar has it.
@@ -161,189 +154,6 @@ impl Parser<'_> {
         Ok(expression)
     }
 
-    fn member(&mut self) -> Result<Expression, Fault> {
-        let primary = self.primary()?;
-        self.postfix(primary)
-    }
-
-    /// Fields, calls and indexes after a value.
-    fn postfix(&mut self, mut operand: Expression) -> Result<Expression, Fault> {
-        loop {
-            let start = operand.range.start;
-            if self.take(".")? {
-                let field = self.field()?;
-                operand = if !field.quoted && self.at("(") {
-                    let arguments = self.arguments()?;
-                    self.call(Some(operand), field.name, field.range, arguments)?
-                } else {
-                    let operand = Box::new(operand);
-                    node(start..self.before, Syntax::Select { operand, field })?
-                };
-            } else if self.take("[")? {
-                let index = self.expression()?;
-                self.expect("]", "the end of the index")?;
-                let sides = Box::new([operand, index]);
-                operand = node(start..self.before, Syntax::Binary { operator: Operator::Index, sides })?;
-            } else if self.at("{") && operand.dotted().is_some() {
-                let help = "compare fields one by one; lists are `[…]` and maps are `{key: value}`";
-                return Err(Fault::new(operand.range, "messages are not supported", help));
-            } else {
-                return Ok(operand);
-            }
-        }
-    }
-
-    fn field(&mut self) -> Result<Field, Fault> {
-        let range = self.current.range.clone();
-        let (name, quoted) = match &self.current.kind {
-            TokenKind::Word(word) if !KEYWORDS.contains(&word.as_str()) => (word.clone(), false),
-            TokenKind::Quoted(name) => (name.clone(), true),
-            _ => return Err(self.unexpected("the name of a field or function")),
-        };
-        self.advance()?;
-        Ok(Field { name, range, quoted })
-    }
-
-    fn primary(&mut self) -> Result<Expression, Fault> {
-        let token = self.current.clone();
-        let range = token.range.clone();
-        let literal = match token.kind {
-            TokenKind::Int(magnitude) => {
-                Value::Int(i64::try_from(magnitude).map_err(|_| too_large(range.clone()))?)
-            }
-            TokenKind::Uint(value) => Value::Uint(value),
-            TokenKind::Double(value) => Value::Double(value),
-            TokenKind::String(text) => Value::String(text.into()),
-            TokenKind::Bytes(bytes) => Value::Bytes(bytes.into()),
-            TokenKind::Word(word) => match word.as_str() {
-                "true" => Value::Bool(true),
-                "false" => Value::Bool(false),
-                "null" => Value::Null,
-                _ => return self.name(false),
-            },
-            TokenKind::Symbol("(") => {
-                self.advance()?;
-                let mut inner = self.expression()?;
-                self.expect(")", "the closing bracket")?;
-                // The brackets belong to it where it is underlined.
-                inner.range = range.start..self.before;
-                return Ok(inner);
-            }
-            TokenKind::Symbol("[") => {
-                let values = self.list("[", "]")?;
-                return node(range.start..self.before, Syntax::List(values));
-            }
-            TokenKind::Symbol("{") => return self.map(),
-            TokenKind::Symbol(".") => {
-                self.advance()?;
-                return self.name(true);
-            }
-            TokenKind::Quoted(_) | TokenKind::Symbol(_) | TokenKind::End => {
-                return Err(self.unexpected("a value"));
-            }
-        };
-        self.advance()?;
-        node(range, Syntax::Literal(literal))
-    }
-
-    /// A name, or a call of a function by its name.
-    fn name(&mut self, absolute: bool) -> Result<Expression, Fault> {
-        let range = self.current.range.clone();
-        let start = if absolute { self.before.saturating_sub(1) } else { range.start };
-        let name = match &self.current.kind {
-            TokenKind::Word(word) if RESERVED.contains(&word.as_str()) => {
-                let help = "CEL keeps this word for itself: the names of attributes are never reserved words";
-                return Err(Fault::new(range, format!("`{word}` is a reserved word"), help));
-            }
-            TokenKind::Word(word) if !KEYWORDS.contains(&word.as_str()) => word.clone(),
-            _ => return Err(self.unexpected("a value")),
-        };
-        self.advance()?;
-        if self.at("(") {
-            let arguments = self.arguments()?;
-            return self.call(None, name, range, arguments);
-        }
-        node(start..range.end, Syntax::Name { name, absolute })
-    }
-
-    fn arguments(&mut self) -> Result<Vec<Expression>, Fault> {
-        self.expect("(", "the arguments")?;
-        let mut arguments = Vec::new();
-        while !self.take(")")? {
-            if !arguments.is_empty() {
-                self.expect(",", "`,` or `)` after an argument")?;
-            }
-            arguments.push(self.expression()?);
-        }
-        Ok(arguments)
-    }
-
-    fn list(&mut self, opening: &'static str, closing: &'static str) -> Result<Vec<Expression>, Fault> {
-        self.expect(opening, "a list")?;
-        let mut values = Vec::new();
-        while !self.take(closing)? {
-            values.push(self.expression()?);
-            if !self.take(",")? && !self.at(closing) {
-                return Err(self.unexpected("`,` or the end of the list"));
-            }
-        }
-        Ok(values)
-    }
-
-    fn map(&mut self) -> Result<Expression, Fault> {
-        let start = self.current.range.start;
-        self.advance()?;
-        let mut entries = Vec::new();
-        while !self.take("}")? {
-            let key = self.expression()?;
-            self.expect(":", "`:` between key and value")?;
-            entries.push((key, self.expression()?));
-            if !self.take(",")? && !self.at("}") {
-                return Err(self.unexpected("`,` or the end of the map"));
-            }
-        }
-        node(start..self.before, Syntax::Map(entries))
-    }
-
-    /// A call, unless it is a macro.
-    fn call(
-        &mut self,
-        target: Option<Expression>,
-        function: String,
-        name: Range<usize>,
-        mut arguments: Vec<Expression>,
-    ) -> Result<Expression, Fault> {
-        let Some(over) = target else {
-            let range = name.start..self.before;
-            if function == "has" {
-                return has(range, arguments);
-            }
-            return node(range, Syntax::Call { target: None, function, name, arguments });
-        };
-        let range = over.range.start..self.before;
-        let Some(kind) = MacroKind::of(&function, arguments.len()) else {
-            if MACROS.contains(&function.as_str()) {
-                let help = format!("write `list.{function}(item, …)`, with an expression of `item`");
-                return Err(Fault::new(name, format!("`{function}` takes a name and an expression"), help));
-            }
-            let target = Some(Box::new(over));
-            return node(range, Syntax::Call { target, function, name, arguments });
-        };
-        let body = arguments.pop();
-        let filter = if arguments.len() == 2 { arguments.pop() } else { None };
-        match (arguments.pop(), body) {
-            (Some(Expression { kind: Syntax::Name { name: variable, absolute: false }, .. }), Some(body)) => {
-                node(range, Syntax::Macro(Box::new(Macro { kind, over, variable, filter, body })))
-            }
-            (first, _) => {
-                let place = first.map_or(name, |first| first.range);
-                let message =
-                    format!("the first argument of `{function}` is the name for a value of the list");
-                Err(Fault::new(place, message, format!("write `list.{function}(item, …)`, with any name")))
-            }
-        }
-    }
-
     fn at(&self, symbol: &'static str) -> bool {
         self.current.kind == TokenKind::Symbol(symbol)
     }
@@ -382,19 +192,11 @@ impl Parser<'_> {
             TokenKind::Word(word) if word.eq_ignore_ascii_case("and") => "and is written `&&`",
             TokenKind::Word(word) if word.eq_ignore_ascii_case("or") => "or is written `||`",
             TokenKind::Word(word) if word.eq_ignore_ascii_case("not") => "not is written `!`",
+            TokenKind::Symbol(")" | "]" | "}") => "there is a bracket too many, or one is missing before it",
             TokenKind::Quoted(_) => "only fields may stand in backticks; strings stand in quotes",
             _ => "look for a missing operator, quote or bracket before it",
         };
         Fault::new(range, format!("expected {wanted}, found {found}"), help)
-    }
-}
-
-/// `has(a.b)`: whether the field is there.
-fn has(range: Range<usize>, mut arguments: Vec<Expression>) -> Result<Expression, Fault> {
-    let only = if arguments.len() == 1 { arguments.pop() } else { None };
-    match only.map(|argument| argument.kind) {
-        Some(Syntax::Select { operand, field }) => node(range, Syntax::Has { operand, field }),
-        _ => Err(Fault::new(range, "`has` asks for one field", "write `has(map.field)`")),
     }
 }
 

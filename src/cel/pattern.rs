@@ -12,11 +12,12 @@ use super::fault::Failure;
 
 /// Sizes that a compiled pattern may have, and what each byte of the text costs then: a search may take as many steps
 /// per byte as the pattern has states.
-const TIERS: &[(usize, usize)] = &[(1 << 13, 1), (1 << 15, 4), (1 << 17, 16), (1 << 19, 64)];
+const TIERS: &[(usize, usize)] = &[(1 << 12, 1), (1 << 14, 4), (1 << 16, 16), (1 << 18, 64)];
 
 /// A pattern that is only known at the evaluation has to be small: it is compiled each time, at this price.
-const LATE_TIER: (usize, usize) = (1 << 16, 8);
+const LATE_TIER: (usize, usize) = (1 << 14, 4);
 const LATE_LENGTH: usize = 1 << 10;
+const LATE_COST: usize = 1 << 16;
 
 /// The longest pattern of a literal.
 const MAX_LENGTH: usize = 1 << 13;
@@ -52,7 +53,7 @@ impl Pattern {
     /// A pattern that comes out of the evaluation.
     pub(super) fn compile_late(pattern: &str, budget: &mut Budget) -> Result<Self, Failure> {
         let (size, weight) = LATE_TIER;
-        budget.charge(size)?;
+        budget.charge(LATE_COST)?;
         let refused =
             |reason: String| Failure::Error(Cow::Owned(format!("the pattern cannot be used: {reason}")));
         if pattern.len() > LATE_LENGTH {
@@ -167,9 +168,12 @@ fn escape(text: &str, in_class: bool, translated: &mut String) -> Result<usize, 
         't' => "\\t",
         'v' => "\\x0B",
         'x' | 'p' | 'P' => {
+            // The braces of `\x{fc}` and `\p{Greek}` are no repetition.
+            let braced = text.get(1..).is_some_and(|rest| rest.starts_with('{'));
+            let length = if braced { text.find('}').map_or(1, |end| end + 1) } else { 1 };
             translated.push('\\');
-            translated.push(first);
-            return Ok(1);
+            translated.push_str(text.get(..length).unwrap_or_default());
+            return Ok(length);
         }
         // RE2 takes the escape of any punctuation as the character; the crate has meanings of its own for some (`\<`).
         other if other.is_ascii_punctuation() => {

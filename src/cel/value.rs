@@ -80,6 +80,16 @@ impl<'v> Value<'v> {
         }
     }
 
+    /// Bytes that a list or a map takes with everything in it; 0 for what is no list and no map.
+    pub(super) fn built(&self) -> usize {
+        let held = |value: &Self| size_of::<Self>() + value.built();
+        match self {
+            Self::List(list) => list.values().iter().map(held).sum(),
+            Self::Map(map) => map.entries().iter().map(|(_, value)| size_of::<Key<'_>>() + held(value)).sum(),
+            _ => 0,
+        }
+    }
+
     /// A copy, paid for: strings that were made in the evaluation are copied with it.
     pub(super) fn copy(&self, budget: &mut Budget) -> Result<Self, Failure> {
         let bytes = match self {

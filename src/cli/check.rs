@@ -1,15 +1,16 @@
-//! `opgate check`: loads everything and says everything that is wrong.
+//! `opgate check`: loads everything, and says everything that is wrong or may not be meant.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{ConfigArgs, INVALID, Output, counted, print, print_report};
+use super::{ConfigArgs, FAILED, INVALID, Output, counted, print, print_report};
 use crate::catalog;
 use crate::clock;
 use crate::config::Override;
-use crate::diagnostic::Report;
+use crate::diagnostic::{Report, Severity};
+use crate::policy;
 use crate::snapshot::Snapshot;
 
 /// Arguments of `opgate check`.
@@ -24,12 +25,15 @@ pub struct Args {
     /// Check one service file (google.api.Service) alone
     #[arg(long, value_name = "FILE", conflicts_with = "overrides")]
     service: Option<PathBuf>,
+    /// Exit 1 where there is a warning; notes are fine
+    #[arg(long)]
+    deny_warnings: bool,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
 
-/// Checks, prints, and exits 0 or 3.
+/// Checks, prints, and exits 0 or 3; 1 where warnings are denied and there is one.
 pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
     let found = match (&args.service, &args.config) {
@@ -58,7 +62,11 @@ pub fn run(args: &Args) -> ExitCode {
             }
         }
     }
-    if valid { ExitCode::SUCCESS } else { ExitCode::from(INVALID) }
+    match valid {
+        false => ExitCode::from(INVALID),
+        true if args.deny_warnings && report.count(Severity::Warning) > 0 => ExitCode::from(FAILED),
+        true => ExitCode::SUCCESS,
+    }
 }
 
 /// What a check found, when it found nothing wrong.
@@ -90,21 +98,14 @@ fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
 fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.origin().load(report)?;
     // A policy tree that is read with a broken config still has mistakes worth reporting.
-    let snapshot = Snapshot::load(&config, clock::now(), None, report)?;
-    let unexposed: Vec<String> = snapshot
-        .catalog
-        .unexposed()
-        .iter()
-        .map(|method| {
-            format!("note: {} of {} is not exposed ({})\n", method.method, method.service, method.place)
-        })
-        .collect();
+    let now = clock::now();
+    let snapshot = Snapshot::load(&config, now, None, report)?;
+    policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);
     let methods = snapshot.catalog.methods();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
     Some(Found {
         text: format!(
-            "{}{} is valid: {} of {} exposed, {}, policy revision {}\n",
-            unexposed.concat(),
+            "{} is valid: {} of {} exposed, {}, policy revision {}\n",
             args.config.display(),
             counted(methods.len(), "method"),
             services.join(", "),

@@ -4,10 +4,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keys::keys;
 use super::location::located;
 use super::scalars::{duration, size};
 use super::service_accounts::service_accounts;
+use super::tokens::proof;
 use super::{AuditOutput, Config, Issuer, Limits, Listener, Protocol, Telemetry, Upstream};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
@@ -250,7 +250,6 @@ fn issuer(
 
     let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
     let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
-    let keys_node = fields.required("keys", report).inspect(|node| noted("keys", node));
     let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
     let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
     let token_types = fields.optional("token_types");
@@ -259,6 +258,7 @@ fn issuer(
     let email_domains = fields.optional("email_domains").inspect(|node| noted("email_domains", node));
     let mapping = fields.optional("attribute_mapping").inspect(|node| noted("attribute_mapping", node));
     let condition = fields.optional("attribute_condition").inspect(|node| noted("attribute_condition", node));
+    let proof = proof(&mut fields, base, &mut spans, report);
     fields.finish(report);
 
     let strings = |node: &Node, report: &mut Report| -> Vec<String> {
@@ -266,13 +266,12 @@ fn issuer(
     };
     let issuer = issuer.and_then(|node| node.string(report));
     let audiences = audiences.map(|node| strings(node, report));
-    let keys = keys_node.and_then(|node| keys(node, base, &mut spans, report));
     let algorithms = algorithms_node.map(|node| algorithms(node, report));
     let settings = IssuerSettings {
         name: name.to_owned(),
         issuer: issuer?.to_owned(),
         audiences: audiences?,
-        keys: keys?,
+        proof: proof?,
         algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
         clock_skew: skew
             .and_then(|node| duration(node, report))

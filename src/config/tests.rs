@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::authn::{KeyLocation, KeySource, WellKnown};
+use crate::authn::{Dialect, KeyLocation, KeySource, Proof, TokenEndpoint, WellKnown};
 
 /// A configuration that holds, as the base of those that do not.
 const GOOD: &str = "\
@@ -114,7 +114,8 @@ fn keys_can_be_discovered() {
     let keys = "{discovery: oauth, jwks_hosts: [keys.example.com], cool_down: 5s}";
     let (config, report) = load(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys), &[]);
     assert!(!report.is_fatal(), "{}", report.render(false));
-    let KeySource::Remote(keys) = &config.unwrap().issuers[0].settings.keys else { panic!("keys of a file") };
+    let proof = config.unwrap().issuers.remove(0).settings.proof;
+    let Proof::Signature(KeySource::Remote(keys)) = proof else { panic!("its keys are not fetched") };
     let hosts = vec!["keys.example.com".to_owned()];
     assert_eq!(keys.location, KeyLocation::Discovery { document: WellKnown::OAuth, hosts });
     assert_eq!(keys.cool_down.as_secs(), 5);
@@ -173,4 +174,58 @@ fn an_override_that_leads_nowhere_is_refused() {
     assert!("admin.address".parse::<Override>().is_err());
     assert!("a..b=c".parse::<Override>().is_err());
     assert!(Config::load(Path::new("/nonexistent.yaml"), &[], &mut Report::new()).is_none());
+}
+
+/// The base with other lines in place of the issuer's keys.
+fn with_proof(lines: &str) -> String {
+    GOOD.replace("    keys: {url: https://login.example.com/jwks.json}\n", lines)
+}
+
+fn endpoint(lines: &str) -> TokenEndpoint {
+    let (config, report) = load(&with_proof(lines), &[]);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    match config.unwrap().issuers.remove(0).settings.proof {
+        Proof::Endpoint(endpoint) => endpoint,
+        Proof::Signature(_) => panic!("it has keys"),
+    }
+}
+
+#[test]
+fn an_issuer_can_be_asked_in_several_ways() {
+    let introspection = "    introspection: {url: https://login.example.com/introspect, client_id: gate, ";
+    let authentication = |rest: &str| match endpoint(&format!("{introspection}{rest}}}\n")).dialect {
+        Dialect::Introspection { client_id, authentication } => {
+            assert_eq!(client_id, "gate");
+            format!("{authentication:?}")
+        }
+        Dialect::TokenInfo => panic!("it is introspection"),
+    };
+    assert!(authentication("client_secret_file: s").starts_with("Basic("));
+    assert!(authentication("client_secret_file: s, authentication: basic").starts_with("Basic("));
+    assert!(authentication("client_secret_file: s, authentication: post").starts_with("Post("));
+    assert!(authentication("client_certificate: c, client_key: k").starts_with("Certificate {"));
+    let url = "https://oauth2.googleapis.com/tokeninfo";
+    let described = endpoint(&format!("    tokeninfo: {{url: {url}}}\n"));
+    assert_eq!(described, TokenEndpoint::new(url, Dialect::TokenInfo));
+    let described = endpoint(&format!(
+        "    tokeninfo: {{url: {url}, prefix: ya29., timeout: 1s, remember: 2s, remember_briefly: 3s}}\n"
+    ));
+    assert_eq!(described.prefix, "ya29.");
+    assert_eq!(
+        [described.timeout, described.remember, described.remember_briefly].map(|time| time.as_secs()),
+        [1, 2, 3]
+    );
+}
+
+#[test]
+fn every_mistake_about_an_issuer_that_is_asked_is_reported() {
+    let mistakes = [
+        "",
+        "    keys: {file: a.json}\n    tokeninfo: {url: https://login.example.com/tokeninfo}\n",
+        "    introspection: {client_secret_file: s, client_certificate: c, urll: x}\n",
+        "    introspection: {url: https://a.example, client_id: c, client_secret_file: s, authentication: jwt}\n    algorithms: [RS256]\n",
+        "    introspection: {url: https://a.example, client_id: c, client_certificate: c, client_key: k, authentication: basic}\n",
+        "    tokeninfo: {client_id: c, timeout: 5}\n    token_types: [JWT]\n",
+    ];
+    insta::assert_snapshot!(mistakes.map(|lines| rendered(&with_proof(lines))).concat());
 }

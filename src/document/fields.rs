@@ -30,8 +30,14 @@ impl<'n> Fields<'n> {
         spelling: Spelling,
         report: &mut Report,
     ) -> Option<Self> {
-        let mut entries: Vec<(&str, &Node, &Node, bool)> = Vec::new();
-        for (key, key_node, value) in node.entries(report)? {
+        let Value::Map(written) = &node.value else {
+            node.wrong_kind("a mapping", report);
+            return None;
+        };
+        // Not `Node::entries`: a second list for each of a million bindings.
+        let mut entries: Vec<(&str, &Node, &Node, bool)> = Vec::with_capacity(written.len());
+        for (key_node, value) in written {
+            let Some(key) = key_node.string(report) else { continue };
             // Proto JSON lets one field be written in two ways; both in one mapping is one field given twice.
             if let Some((_, first, ..)) = entries.iter().find(|(other, ..)| spelling.same(other, key)) {
                 report

@@ -13,6 +13,8 @@ use crate::reason::Denial;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     raw: Box<str>,
+    /// See [`Path::decoded`], where it differs from the raw text.
+    decoded: Option<Box<str>>,
     segments: Vec<Segment>,
     /// Where the `:verb` begins within `raw`, at the colon.
     verb: Option<usize>,
@@ -60,12 +62,42 @@ impl Path {
             segments.push(Segment { start, end, decoded: decode_segment(text)? });
             start += piece.len() + 1;
         }
-        Ok(Self { raw: raw.into(), segments, verb })
+        if verb.is_some() {
+            // No verb holds a `%`. What it encodes is refused like anywhere else, and not answered with 404.
+            decode_segment(raw.get(last_slash + 1..).unwrap_or_default())?;
+        }
+        let mut path = Self { raw: raw.into(), decoded: None, segments, verb };
+        if raw.contains('%') {
+            path.decoded = Some(path.decode().into());
+        }
+        Ok(path)
     }
 
     /// The path as it was sent and will be sent.
     pub fn as_str(&self) -> &str {
         &self.raw
+    }
+
+    /// The path decoded: the same text for all the ways to encode what it says, so that no rule is dodged by one of them.
+    /// A colon stays encoded where it would be read as that of a verb.
+    pub fn decoded(&self) -> &str {
+        self.decoded.as_deref().unwrap_or(&self.raw)
+    }
+
+    fn decode(&self) -> String {
+        let last = self.segments.len().saturating_sub(1);
+        let mut decoded = String::with_capacity(self.raw.len());
+        for index in 0..self.segments.len() {
+            decoded.push('/');
+            let segment = self.segment(index).unwrap_or_default();
+            if index == last && self.verb.is_none() {
+                decoded.push_str(&segment.replace(':', "%3A"));
+            } else {
+                decoded.push_str(segment);
+            }
+        }
+        decoded.push_str(self.verb.and_then(|colon| self.raw.get(colon..)).unwrap_or_default());
+        decoded
     }
 
     /// How many segments there are; at least one.
@@ -272,6 +304,24 @@ mod tests {
         assert_eq!(refused("/v1/x%2Fy"), "the path holds an encoded `/`");
     }
 
+    /// Found by fuzzing: everything behind the last colon was passed over.
+    #[test]
+    fn what_a_verb_encodes_is_refused_as_in_a_segment() {
+        assert_eq!(refused("/v1/o:%00"), "the path holds an encoded control character");
+        assert_eq!(refused("/v1/o:x%2Fy"), "the path holds an encoded `/`");
+        assert_eq!(refused("/v1/o:x%"), "the path has a `%` that two hex digits do not follow");
+        assert_eq!(refused("/v1/o:%FF"), "the path decodes to something that is not UTF-8");
+    }
+
+    #[test]
+    fn a_path_decodes_to_one_text_however_it_is_encoded() {
+        let decoded = |raw: &str| Path::parse(raw).unwrap().decoded().to_owned();
+        let plain = "/v1/projects/secret/operations/a:b:cancel";
+        assert_eq!(decoded(plain), plain);
+        assert_eq!(decoded("/%761/projects/%73ecret/operations/a%3ab:cancel"), plain);
+        assert_eq!(decoded("/v1/operations/o%3acancel"), "/v1/operations/o%3Acancel");
+    }
+
     #[test]
     fn utf8_is_decoded_once() {
         let path = Path::parse("/v1/documents/%E2%82%AC").unwrap();
@@ -284,6 +334,36 @@ mod tests {
             if let Ok(path) = Path::parse(&raw) {
                 prop_assert_eq!(path.as_str(), raw);
             }
+        }
+
+        #[test]
+        fn what_a_path_says_and_what_it_decodes_to_are_one(
+            segments in prop::collection::vec("[a-c:]{1,3}", 1..4),
+            encoded in prop::collection::vec(any::<bool>(), 16),
+            verb in prop::option::of("[a-c]{1,2}"),
+        ) {
+            // The same segments and verb, with other characters encoded.
+            let write = |flip: bool| {
+                let mut choices = encoded.iter().cycle();
+                let mut raw = String::new();
+                for (index, segment) in segments.iter().enumerate() {
+                    raw.push('/');
+                    let is_last = index + 1 == segments.len();
+                    for character in segment.chars() {
+                        let must = character == ':' && is_last && verb.is_none();
+                        if must || *choices.next().unwrap() != flip {
+                            raw.push_str(&format!("%{:02x}", u32::from(character)));
+                        } else {
+                            raw.push(character);
+                        }
+                    }
+                }
+                raw.extend(verb.iter().flat_map(|verb| [":", verb]));
+                raw
+            };
+            let (one, other) = (Path::parse(&write(false)).unwrap(), Path::parse(&write(true)).unwrap());
+            prop_assert_eq!(one.decoded(), other.decoded());
+            prop_assert_eq!(one.verb(), verb.as_deref());
         }
 
         #[test]

@@ -9,8 +9,9 @@ use super::condition::Condition;
 use super::groups::Groups;
 use super::hierarchy::Hierarchy;
 use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
-use super::resource::ResourceName;
+use super::resource::{ROOTS, ResourceName};
 use super::role::{self, Roles};
+use super::tags::Tags;
 use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Source, Span};
 use crate::document::{self, Fields, Node, Spelling, nearest};
@@ -24,6 +25,8 @@ pub struct Context<'c> {
     pub hierarchy: &'c Hierarchy,
     /// Who is in which group.
     pub groups: &'c Groups,
+    /// Which resource has which tags.
+    pub(super) tags: &'c Tags,
 }
 
 /// The allow policy of one resource.
@@ -49,9 +52,6 @@ pub struct Binding {
     /// The 1-based line on which the binding begins.
     pub line: usize,
 }
-
-/// Collections at the top of the resource tree, for a hint when one is misspelt.
-const ROOTS: [&str; 3] = ["projects", "folders", "organizations"];
 
 /// The files below `allow/`, each the only one of its resource.
 pub(super) fn files(directory: &Path, report: &mut Report) -> Vec<TreeFile> {
@@ -133,7 +133,9 @@ impl Reader<'_> {
         // A condition that is left empty was meant to say something: `Some(None)` grants nothing.
         let condition = fields.key("condition").map(|key| {
             self.check_conditional(&key.span, role.as_deref(), members.as_deref(), report);
-            fields.required("condition", report).and_then(|node| Condition::read(node, report))
+            fields
+                .required("condition", report)
+                .and_then(|node| Condition::read(node, self.context.tags, report))
         });
         fields.finish(report);
         let (role, members) = (role?, members?);

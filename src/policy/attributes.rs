@@ -4,6 +4,7 @@
 //! An attribute that is not known makes what asks for it impossible to evaluate: such a condition never grants, and
 //! a deny rule with such a condition denies.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -17,7 +18,7 @@ use crate::catalog::Call;
 pub struct Attributes<'r> {
     /// `request.time`.
     pub time: SystemTime,
-    /// `request.path`, as it was judged and is sent.
+    /// `request.path`, decoded: what it says however it was encoded.
     pub path: Option<&'r str>,
     /// `request.host`, in lower case, without port.
     pub host: Option<&'r str>,
@@ -31,6 +32,33 @@ pub struct Attributes<'r> {
     pub resource_type: Option<&'r str>,
     /// `request.auth.claims`: the verified token's.
     pub claims: Option<&'r Map<String, Value>>,
+    /// Where it is noted which attributes conditions ask for.
+    pub consulted: Option<&'r Cell<Consulted>>,
+}
+
+/// An attribute that tells of one request, rather than of the method, the resource or the caller's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// `request.time`.
+    Time,
+    /// `request.path`.
+    Path,
+    /// `request.host`.
+    Host,
+    /// `request.method`.
+    Method,
+    /// `request.auth.claims`.
+    Claims,
+    /// `origin.ip`.
+    Origin,
+}
+
+/// Which attributes conditions asked for while a call was decided. Somebody who asks about a call that they have not
+/// before them (a test, a log) has to know whether the answer hangs on what they left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consulted {
+    asked: u8,
+    missing: u8,
 }
 
 impl<'r> Attributes<'r> {
@@ -45,6 +73,7 @@ impl<'r> Attributes<'r> {
             service: None,
             resource_type: None,
             claims: None,
+            consulted: None,
         }
     }
 
@@ -53,8 +82,51 @@ impl<'r> Attributes<'r> {
         Self {
             service: Some(&call.method.service.name),
             resource_type: call.method.resource_type.as_deref(),
-            claims: caller.map(|caller| &caller.claims),
+            claims: caller.and_then(|caller| caller.claims.as_ref()),
             ..self
         }
+    }
+
+    /// Notes that a condition asked for an attribute, and whether it is known.
+    pub(super) fn note(&self, attribute: Attribute, known: bool) {
+        if let Some(cell) = self.consulted {
+            let Consulted { asked, missing } = cell.get();
+            let bit = attribute.bit();
+            let missing = if known { missing } else { missing | bit };
+            cell.set(Consulted { asked: asked | bit, missing });
+        }
+    }
+}
+
+impl Attribute {
+    /// Every one, in the order in which they are told.
+    pub const ALL: [Self; 6] = [Self::Time, Self::Path, Self::Host, Self::Method, Self::Claims, Self::Origin];
+
+    /// How conditions write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Time => "request.time",
+            Self::Path => "request.path",
+            Self::Host => "request.host",
+            Self::Method => "request.method",
+            Self::Claims => "request.auth.claims",
+            Self::Origin => "origin.ip",
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl Consulted {
+    /// Whether a condition asked for it.
+    pub fn asked_for(self, attribute: Attribute) -> bool {
+        self.asked & attribute.bit() != 0
+    }
+
+    /// What conditions asked for and was not known.
+    pub fn missing(self) -> impl Iterator<Item = Attribute> {
+        Attribute::ALL.into_iter().filter(move |attribute| self.missing & attribute.bit() != 0)
     }
 }

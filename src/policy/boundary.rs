@@ -60,7 +60,7 @@ pub(super) struct PrincipalCondition {
 
 /// Whether a binding is for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Applies {
+pub enum Applies {
     /// They are in its set, and its condition holds.
     Yes,
     /// They are not.
@@ -108,6 +108,11 @@ impl Boundaries {
             return Ok(());
         }
         within_bounds(&self.examine(subject, resource, budget))
+    }
+
+    /// Where every binding is written, in the order of their files.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.bindings.iter().map(|binding| &binding.place)
     }
 
     /// What every binding says, in the order of their files.
@@ -199,9 +204,8 @@ struct Who<'p>(&'p Principal);
 
 impl<'v> Activation<'v> for Who<'v> {
     fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
-        let text = self.0.as_str();
         let (name, value) = match slot {
-            0 => (TYPE, kind(text)),
+            0 => (TYPE, kind(self.0)),
             // Only identities with an email have a subject.
             _ => (SUBJECT, self.0.email()),
         };
@@ -213,15 +217,19 @@ impl<'v> Activation<'v> for Who<'v> {
     }
 }
 
-fn kind(principal: &str) -> Option<&'static str> {
-    let (kind, rest) = principal.split_once(':')?;
-    match kind {
+/// google/iam/v3/policy_binding_resources.proto, `PolicyBinding.condition`.
+fn kind(principal: &Principal) -> Option<&'static str> {
+    if let Some(pool) = principal.pool() {
+        // The pool alone tells: what comes behind it its bearer may have chosen.
+        return match pool.split('/').rev().nth(1) {
+            Some("workforcePools") => Some("iam.googleapis.com/WorkforcePoolIdentity"),
+            Some("workloadIdentityPools") => Some("iam.googleapis.com/WorkloadPoolIdentity"),
+            _ => None,
+        };
+    }
+    match principal.as_str().split_once(':')?.0 {
         "user" => Some("iam.googleapis.com/WorkspaceIdentity"),
         "serviceAccount" => Some("iam.googleapis.com/ServiceAccount"),
-        "principal" if rest.contains("/workforcePools/") => Some("iam.googleapis.com/WorkforcePoolIdentity"),
-        "principal" if rest.contains("/workloadIdentityPools/") => {
-            Some("iam.googleapis.com/WorkloadIdentityPoolIdentity")
-        }
         _ => None,
     }
 }

@@ -1,7 +1,9 @@
 //! From policies as written to the index that decides ([`super::index`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::allow::{AllowPolicy, Context};
 use super::condition::Condition;
@@ -114,7 +116,7 @@ impl Compiler {
 
 /// Where the rows of each key begin and how many they are. Rows of one key stand together.
 fn ranges<K: Copy + Eq + std::hash::Hash>(rows: &[Row], key: impl Fn(&Row) -> K) -> HashMap<K, (u32, u32)> {
-    let mut ranges = HashMap::new();
+    let mut ranges = HashMap::default();
     let mut start = 0;
     for same in rows.chunk_by(|left, right| key(left) == key(right)) {
         #[expect(

@@ -4,9 +4,13 @@
 //! Compiled and type-checked at load, so that a slip of the pen is told of before it denies or grants. At run time a
 //! condition holds, does not hold, or cannot be evaluated; the last never grants, and a deny rule denies by it.
 
+mod foresight;
+
 use std::sync::{Arc, LazyLock};
 
-use super::attributes::Attributes;
+use super::attributes::{Attribute, Attributes};
+use super::resource::ResourceName;
+use super::tags::{TagSpelling, Tags};
 use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
@@ -18,6 +22,8 @@ const MAX_LOGIC_OPERATORS: usize = 12;
 /// Units of work that the conditions of one decision may take together; see [`Budget`]. Conditions that people write
 /// take some tens each.
 const DECISION_BUDGET: u64 = 100_000;
+
+pub(super) use self::foresight::{Foresight, TagAsked};
 
 /// A condition, ready to be asked.
 #[derive(Debug)]
@@ -40,11 +46,21 @@ pub enum Outcome {
     Unknown(String),
 }
 
+/// An attribute that a condition reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// How conditions write it.
+    pub name: &'static str,
+    /// The value, as conditions write it; `None` where it is not known.
+    pub value: Option<String>,
+}
+
 /// What a condition is asked about.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) principal: Option<&'a Principal>,
-    pub(super) resource: &'a str,
+    pub(super) resource: ResourceName<'a>,
+    pub(super) tags: &'a Tags,
     pub(super) attributes: &'a Attributes<'a>,
 }
 
@@ -89,16 +105,37 @@ variables! {
     DestinationPort = "destination.port" Type::Int;
 }
 
+impl Variable {
+    fn told_by_the_request(self) -> Option<Attribute> {
+        match self {
+            Self::RequestTime => Some(Attribute::Time),
+            Self::RequestPath => Some(Attribute::Path),
+            Self::RequestHost => Some(Attribute::Host),
+            Self::RequestMethod => Some(Attribute::Method),
+            Self::RequestClaims => Some(Attribute::Claims),
+            Self::OriginIp => Some(Attribute::Origin),
+            Self::ResourceName
+            | Self::ResourceService
+            | Self::ResourceType
+            | Self::RequestPrincipal
+            | Self::AccessLevels
+            | Self::DestinationIp
+            | Self::DestinationPort => None,
+        }
+    }
+}
+
 /// Attributes that Identity-Aware Proxy has and opgate has not: conditions on them load and are never true.
 const NEVER_KNOWN: [Variable; 3] =
     [Variable::AccessLevels, Variable::DestinationIp, Variable::DestinationPort];
 
-/// Functions on attributes, in the order of their slots: those of tags come first.
-const TAG_FUNCTIONS: [(&str, usize); 4] = [
-    ("resource.hasTagKey", 1),
-    ("resource.hasTagKeyId", 1),
-    ("resource.matchTag", 2),
-    ("resource.matchTagId", 2),
+/// Functions on attributes, in the order of their slots: those of tags come first. With how they name a tag, and how
+/// many arguments they take.
+const TAG_FUNCTIONS: [(&str, TagSpelling, usize); 4] = [
+    ("resource.hasTagKey", TagSpelling::Named, 1),
+    ("resource.hasTagKeyId", TagSpelling::Identified, 1),
+    ("resource.matchTag", TagSpelling::Named, 2),
+    ("resource.matchTagId", TagSpelling::Identified, 2),
 ];
 
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
@@ -106,7 +143,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     let environment = variables.fold(Environment::new().with_iam_extensions(), |environment, variable| {
         environment.variable(variable.name(), variable.of())
     });
-    let environment = TAG_FUNCTIONS.iter().fold(environment, |environment, (name, parameters)| {
+    let environment = TAG_FUNCTIONS.iter().fold(environment, |environment, (name, _, parameters)| {
         environment.function(name, &vec![Type::String; *parameters], Type::Bool)
     });
     environment.function("api.getAttribute", &[Type::String, Type::Dyn], Type::Dyn)
@@ -114,7 +151,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
 
 impl Condition {
     /// Reads a google.type.Expr.
-    pub(super) fn read(node: &Node, report: &mut Report) -> Option<Self> {
+    pub(super) fn read(node: &Node, tags: &Tags, report: &mut Report) -> Option<Self> {
         let (text, span, title) = read_expression(node, report)?;
         let program = compile(text, &ENVIRONMENT, span, MAX_LOGIC_OPERATORS, report)?;
         let unknown = NEVER_KNOWN
@@ -124,6 +161,13 @@ impl Condition {
             report
                 .warning(span, format!("`{}` is never known here", variable.name()))
                 .help("a condition that needs it never grants, and a deny rule that needs it always denies");
+        }
+        for (function, spelling, _) in program.functions().filter_map(|slot| TAG_FUNCTIONS.get(slot)) {
+            if !tags.are_known(*spelling) {
+                report
+                    .warning(span, format!("what `{function}` asks is never known here: {}", spelling.lack()))
+                    .help(spelling.remedy());
+            }
         }
         Some(Self { expression: text.into(), title: title.map(Arc::from), program })
     }
@@ -135,6 +179,43 @@ impl Condition {
             Ok(Value::Bool(false)) => Outcome::Fails,
             Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
             Err(failure) => Outcome::Unknown(failure.to_string()),
+        }
+    }
+}
+
+impl Condition {
+    /// What it reads, with the values that it sees.
+    pub(super) fn reads(&self, asked: Asked<'_>) -> Vec<Read> {
+        let read = |variable: &Variable| Read { name: variable.name(), value: asked.shown(*variable, self) };
+        self.program.variables().filter_map(|slot| Variable::ALL.get(slot)).map(read).collect()
+    }
+}
+
+impl Asked<'_> {
+    /// The value of an attribute for people who look why a condition came out as it did.
+    fn shown(&self, variable: Variable, condition: &Condition) -> Option<String> {
+        let attributes = self.attributes;
+        let quoted = |text: &str| format!("{text:?}");
+        match variable {
+            Variable::ResourceName => Some(quoted(self.resource.as_str())),
+            Variable::ResourceService => attributes.service.map(quoted),
+            Variable::ResourceType => attributes.resource_type.map(quoted),
+            Variable::RequestTime => {
+                let time = jiff::Timestamp::try_from(attributes.time).ok()?;
+                Some(format!("timestamp(\"{time}\")"))
+            }
+            Variable::RequestPath => attributes.path.map(quoted),
+            Variable::RequestHost => attributes.host.map(quoted),
+            Variable::RequestMethod => attributes.method.map(quoted),
+            Variable::RequestPrincipal => self.principal.map(|principal| quoted(principal.as_str())),
+            // Those that it may ask for: what else a token says concerns nobody.
+            Variable::RequestClaims => attributes.claims.map(|claims| {
+                let named = claims.iter().filter(|(name, _)| condition.expression.contains(name.as_str()));
+                let named = named.map(|(name, value)| format!("{name:?}: {value}"));
+                format!("{{{}}}", named.collect::<Vec<_>>().join(", "))
+            }),
+            Variable::OriginIp => attributes.origin.map(|ip| quoted(&ip.to_string())),
+            Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => None,
         }
     }
 }
@@ -205,8 +286,8 @@ impl<'v> Activation<'v> for Asked<'v> {
         let unknown = || Failure::Unknown { name: variable.name().into() };
         let attributes = self.attributes;
         let text = |value: Option<&'v str>| value.map(Value::from).ok_or_else(unknown);
-        match variable {
-            Variable::ResourceName => Ok(Value::from(self.resource)),
+        let value = match variable {
+            Variable::ResourceName => Ok(Value::from(self.resource.as_str())),
             Variable::ResourceService => text(attributes.service),
             Variable::ResourceType => text(attributes.resource_type),
             Variable::RequestTime => {
@@ -217,14 +298,32 @@ impl<'v> Activation<'v> for Asked<'v> {
             Variable::RequestMethod => text(attributes.method),
             Variable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
             Variable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
-            Variable::OriginIp => attributes.origin.map(|ip| Value::from(ip.to_string())).ok_or_else(unknown),
+            // On a socket of IPv6 that serves both, a client of IPv4 is `::ffff:192.0.2.7`.
+            Variable::OriginIp => {
+                attributes.origin.map(|ip| Value::from(ip.to_canonical().to_string())).ok_or_else(unknown)
+            }
             Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
+        };
+        if let Some(attribute) = variable.told_by_the_request() {
+            // Who sends no credential has no claims: that is known.
+            let nobody = attribute == Attribute::Claims && self.principal.is_none();
+            attributes.note(attribute, value.is_ok() || nobody);
         }
+        value
     }
 
     fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
         match TAG_FUNCTIONS.get(slot) {
-            Some((name, _)) => Err(Failure::Unknown { name: (*name).into() }),
+            Some((name, spelling, _)) if !self.tags.are_known(*spelling) => {
+                Err(Failure::Unknown { name: (*name).into() })
+            }
+            Some(_) => match arguments {
+                [Value::String(key)] => Ok(Value::Bool(self.tags.value(self.resource, key).is_some())),
+                [Value::String(key), Value::String(value)] => {
+                    Ok(Value::Bool(self.tags.value(self.resource, key) == Some(value)))
+                }
+                _ => Err(Failure::Error("a tag is asked for by strings".into())),
+            },
             // `api.getAttribute(key, default)`: no API behind the gate sets any, and then it is the default.
             None => arguments.get(1).cloned().ok_or_else(|| Failure::Error("no default was given".into())),
         }

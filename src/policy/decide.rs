@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Policy;
 use super::attributes::Attributes;
 use super::boundary::OutOfBounds;
-use super::condition::{self, Asked, Outcome};
+use super::condition::{self, Asked, Outcome, Read};
 use super::index::{self, Bound, ConditionId, Denial, MemberId, ResourceId};
 use super::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 use super::resource::ResourceName;
@@ -55,6 +55,8 @@ pub(super) struct Inquiry<'q> {
     pub(super) resource: ResourceName<'q>,
     asked: Asked<'q>,
     budget: Budget,
+    /// Where it is kept how conditions came out, for an explanation.
+    record: Option<Vec<(ConditionId, Tested)>>,
 }
 
 impl Policy {
@@ -69,12 +71,7 @@ impl Policy {
         resource: ResourceName<'_>,
         attributes: &Attributes<'_>,
     ) -> Result<Granted, Refusal> {
-        let mut inquiry = Inquiry::new(self, subject, permission, resource, attributes);
-        inquiry.keep_within_bounds(subject).map_err(|out| Refusal::OutOfBounds(Box::new(out)))?;
-        if let Some(denied) = inquiry.denied() {
-            return Err(Refusal::Denied(Box::new(denied)));
-        }
-        inquiry.granted()
+        Inquiry::new(self, subject, permission, resource, attributes).decide(subject)
     }
 }
 
@@ -86,9 +83,33 @@ impl<'q> Inquiry<'q> {
         resource: ResourceName<'q>,
         attributes: &'q Attributes<'q>,
     ) -> Self {
-        let asked = Asked { principal: subject.principal, resource: resource.as_str(), attributes };
+        let asked = Asked { principal: subject.principal, resource, tags: &policy.tags, attributes };
         let identity = Identity::resolve(policy, subject);
-        Self { policy, identity, permission, resource, asked, budget: condition::budget() }
+        Self { policy, identity, permission, resource, asked, budget: condition::budget(), record: None }
+    }
+
+    /// Keeps how conditions come out.
+    pub(super) fn recording(self) -> Self {
+        Self { record: Some(Vec::new()), ..self }
+    }
+
+    /// How conditions came out since it records.
+    pub(super) fn into_record(self) -> Vec<(ConditionId, Tested)> {
+        self.record.unwrap_or_default()
+    }
+
+    /// Begins again with all that conditions may spend.
+    pub(super) fn renew(&mut self) {
+        self.budget = condition::budget();
+    }
+
+    /// [`Policy::decide`].
+    pub(super) fn decide(&mut self, subject: Subject<'_>) -> Result<Granted, Refusal> {
+        self.keep_within_bounds(subject).map_err(|out| Refusal::OutOfBounds(Box::new(out)))?;
+        if let Some(denied) = self.denied() {
+            return Err(Refusal::Denied(Box::new(denied)));
+        }
+        self.granted()
     }
 
     /// Principal access boundaries: what lies outside of them nobody can grant.
@@ -109,8 +130,7 @@ impl<'q> Inquiry<'q> {
                         continue;
                     }
                     let tested = rule.condition.map(|id| self.test(id));
-                    // What cannot be evaluated denies.
-                    if tested.as_ref().is_none_or(|tested| tested.outcome != Outcome::Fails) {
+                    if tested.as_ref().is_none_or(Tested::lets_deny) {
                         return Some(Denied {
                             member: index.member_name(member),
                             resource: index.resource_name(resource),
@@ -148,7 +168,7 @@ impl<'q> Inquiry<'q> {
                         return Ok(self.binding(resource, member, *candidate));
                     };
                     let tested = self.test(id);
-                    if tested.outcome == Outcome::Holds {
+                    if tested.lets_grant() {
                         return Ok(self.binding(resource, member, *candidate));
                     }
                     unmet.get_or_insert((resource, member, *candidate, tested));
@@ -170,7 +190,7 @@ impl<'q> Inquiry<'q> {
 
     /// How a condition comes out for this question.
     pub(super) fn test(&mut self, id: ConditionId) -> Tested {
-        match self.policy.index().condition(id) {
+        let tested = match self.policy.index().condition(id) {
             Some(condition) => Tested {
                 expression: condition.expression.clone(),
                 title: condition.title.clone(),
@@ -181,7 +201,16 @@ impl<'q> Inquiry<'q> {
                 title: None,
                 outcome: Outcome::Unknown("the condition went missing".to_owned()),
             },
+        };
+        if let Some(record) = &mut self.record {
+            record.push((id, tested.clone()));
         }
+        tested
+    }
+
+    /// What a condition reads, with the values that it sees.
+    pub(super) fn reads(&self, id: ConditionId) -> Vec<Read> {
+        self.policy.index().condition(id).map(|condition| condition.reads(self.asked)).unwrap_or_default()
     }
 
     fn binding(&self, resource: ResourceId, member: MemberId, bound: Bound) -> Granted {
@@ -209,7 +238,9 @@ impl<'i> Identity<'i> {
     fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
         let index = policy.index();
         let Some(principal) = subject.principal else {
-            return Self { principal: None, groups: &[], sets: &[], rest: [None, None, index.all_users()] };
+            // Who has no name is in no set, either; `who_can` asks about whoever is in one.
+            let rest = [None, None, index.all_users()];
+            return Self { principal: None, groups: &[], sets: subject.sets, rest };
         };
         let member = index.member(principal.as_str());
         // `domain:` stands for the users of a Workspace domain; a service account belongs to a project.

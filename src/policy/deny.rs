@@ -6,6 +6,7 @@
 //! decided by (a principal set whose members are not known here, a group without an entry) is an error at load, and a
 //! condition that has no value for a request denies it.
 
+use std::fmt;
 use std::path::Path;
 
 use super::allow::{Context, warn_of_unreachable};
@@ -16,6 +17,9 @@ use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node, Spelling};
 use crate::principal::Principal;
+
+const USER: &str = "principal://goog/subject/";
+const SERVICE_ACCOUNT: &str = "principal://iam.googleapis.com/projects/-/serviceAccounts/";
 
 /// A deny policy of one resource.
 #[derive(Debug)]
@@ -50,8 +54,9 @@ pub struct DenyRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions(Vec<Pattern>);
 
+/// One of [`Permissions`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern {
+pub(super) struct Pattern {
     /// `cloudaicompanion`, of `cloudaicompanion.googleapis.com/operations.cancel`.
     service: Box<str>,
     resource: Option<Box<str>>,
@@ -123,7 +128,8 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
     let excepted = fields.optional("exception_principals");
     let permissions = fields.required("denied_permissions", report);
     let excepted_permissions = fields.optional("exception_permissions");
-    let condition = fields.optional("denial_condition").map(|node| Condition::read(node, report));
+    let condition =
+        fields.optional("denial_condition").map(|node| Condition::read(node, context.tags, report));
     fields.finish(report);
     let rule = DenyRule {
         denied_principals: principals(denied?, context, report),
@@ -171,10 +177,13 @@ fn exceptions(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
 
 /// A principal in the spelling of IAM v2 (<https://cloud.google.com/iam/docs/principal-identifiers#v2>), as the
 /// canonical identifier that callers are compared with; `None` for a deleted one, which is nobody.
-fn principal(text: &str, span: &Span, context: Context<'_>, report: &mut Report) -> Option<String> {
-    const USER: &str = "principal://goog/subject/";
+pub(super) fn principal(
+    text: &str,
+    span: &Span,
+    context: Context<'_>,
+    report: &mut Report,
+) -> Option<String> {
     const GROUP: &str = "principalSet://goog/group/";
-    const SERVICE_ACCOUNT: &str = "principal://iam.googleapis.com/projects/-/serviceAccounts/";
     let canonical = |parsed: Result<Principal, _>, report: &mut Report| match parsed {
         Ok(principal) => Some(principal.as_str().to_owned()),
         Err(error) => {
@@ -188,21 +197,40 @@ fn principal(text: &str, span: &Span, context: Context<'_>, report: &mut Report)
     if text == "principalSet://goog/public:all" {
         return Some(ALL_USERS.to_owned());
     }
-    if text.starts_with("deleted:") {
+    if let Some(deleted) = text.strip_prefix("deleted:")
+        && is_deleted(deleted, [USER, GROUP, SERVICE_ACCOUNT])
+    {
         return None;
     }
-    if let Some(email) = text.strip_prefix(USER) {
-        return canonical(Principal::user(email), report);
-    }
-    if let Some(email) = text.strip_prefix(SERVICE_ACCOUNT) {
-        return canonical(Principal::service_account(email), report);
+    let emails =
+        [USER, SERVICE_ACCOUNT].into_iter().find_map(|prefix| Some((prefix, text.strip_prefix(prefix)?)));
+    if let Some((prefix, email)) = emails {
+        let written = if prefix == USER { Principal::user(email) } else { Principal::service_account(email) };
+        let written = canonical(written, report)?;
+        // Whoever has this email is called something else: the rule would pass over them.
+        if Principal::from_email(email).is_ok_and(|caller| caller.as_str() != written) {
+            let (what, prefix) = match prefix {
+                USER => ("an email under `gserviceaccount.com` is a service account", SERVICE_ACCOUNT),
+                _ => ("the email of a service account ends in `gserviceaccount.com`", USER),
+            };
+            report
+                .error(span, format!("`{text}` matches nobody: {what}"))
+                .help(format!("write `{prefix}{email}`"));
+            return None;
+        }
+        return Some(written);
     }
     if let Some(email) = text.strip_prefix(GROUP) {
         let group = canonical(Principal::group(email), report)?;
-        if !context.groups.contains(&group) {
-            report
-                .error(span, format!("`{group}` has no entry in groups.yaml: nobody would be in it here"))
-                .help("list its members in groups.yaml");
+        if let Some(missing) = context.groups.missing_within(&group) {
+            let message = if missing == group {
+                format!("`{group}` has no entry in groups.yaml: nobody would be in it here")
+            } else {
+                format!(
+                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: nobody would be in it here"
+                )
+            };
+            report.error(span, message).help("list its members in groups.yaml");
         }
         return Some(group);
     }
@@ -228,6 +256,19 @@ fn principal(text: &str, span: &Span, context: Context<'_>, report: &mut Report)
         )),
     };
     None
+}
+
+/// Whether what stands behind `deleted:` names one identity or group that once was: what is spelled otherwise may have
+/// been meant for somebody who is.
+fn is_deleted(text: &str, kinds: [&str; 3]) -> bool {
+    if let Some((email, uid)) = text.split_once("?uid=") {
+        let email = kinds.iter().find_map(|kind| email.strip_prefix(kind));
+        let is_number = !uid.is_empty() && uid.bytes().all(|byte| byte.is_ascii_digit());
+        return is_number && email.is_some_and(|email| Principal::user(email).is_ok());
+    }
+    // Federated identities have no uid.
+    text.starts_with("principal://iam.googleapis.com/")
+        && matches!(Member::parse(text), Ok(Member::Identity(_)))
 }
 
 fn read_permissions(node: &Node, report: &mut Report) -> Permissions {
@@ -261,12 +302,48 @@ impl Permissions {
     pub fn contain(&self, permission: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(permission))
     }
+
+    /// Each as written, and whether a permission is one of those that it stands for.
+    pub(super) fn matching(&self, permission: &str) -> Vec<(String, bool)> {
+        self.0.iter().map(|pattern| (pattern.to_string(), pattern.matches(permission))).collect()
+    }
+}
+
+/// A caller as IAM v2 spells them.
+pub fn principal_as_written(principal: &Principal) -> String {
+    let text = principal.as_str();
+    match text.split_once(':') {
+        Some(("user", email)) => format!("{USER}{email}"),
+        Some(("serviceAccount", email)) => format!("{SERVICE_ACCOUNT}{email}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A permission as IAM v2 spells it: `cloudaicompanion.googleapis.com/operations.cancel`.
+pub fn qualified(permission: &str) -> String {
+    match permission.split_once('.') {
+        Some((service, rest)) => format!("{}/{rest}", host_of(service)),
+        None => permission.to_owned(),
+    }
+}
+
+/// The host that stands for the service of permissions; that of the resource manager is not its own.
+fn host_of(service: &str) -> String {
+    let service = if service == "resourcemanager" { "cloudresourcemanager" } else { service };
+    format!("{service}.googleapis.com")
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |part: &Option<Box<str>>| part.as_deref().unwrap_or("*").to_owned();
+        write!(formatter, "{}/{}.{}", host_of(&self.service), part(&self.resource), part(&self.verb))
+    }
 }
 
 impl Pattern {
     /// `FQDN/resource.verb`. The service of a permission is the FQDN without `.googleapis.com`; that of the resource
     /// manager is the exception (<https://cloud.google.com/iam/docs/deny-permissions-support>).
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, rest) = text.split_once('/')?;
         let service = match host.strip_suffix(".googleapis.com")? {
             "cloudresourcemanager" => "resourcemanager",
@@ -286,7 +363,8 @@ impl Pattern {
         Some(Self { service: service.into(), resource: part(resource)?, verb: part(verb)? })
     }
 
-    fn matches(&self, permission: &str) -> bool {
+    /// Whether a permission is meant.
+    pub(super) fn matches(&self, permission: &str) -> bool {
         let Some((service, rest)) = permission.split_once('.') else { return false };
         let Some((resource, verb)) = rest.split_once('.') else { return false };
         let fits =

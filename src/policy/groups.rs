@@ -88,6 +88,24 @@ impl Groups {
         self.by_name.iter().map(|(name, group)| (name.as_str(), group.members.as_slice()))
     }
 
+    /// Where a group's entry begins.
+    pub(super) fn span(&self, name: &str) -> Option<&Span> {
+        self.by_name.get(name).map(|group| &group.span)
+    }
+
+    /// A group without an entry: the one of this name, or the first within it.
+    pub(super) fn missing_within<'n>(&'n self, name: &'n str) -> Option<&'n str> {
+        let mut seen = BTreeSet::from([name]);
+        let mut pending = vec![name];
+        while let Some(name) = pending.pop() {
+            let Some(group) = self.by_name.get(name) else { return Some(name) };
+            let nested =
+                group.members.iter().map(String::as_str).filter(|member| member.starts_with("group:"));
+            pending.extend(nested.filter(|member| seen.insert(member)));
+        }
+        None
+    }
+
     /// A group that is named somewhere and has no entry is empty, which is seldom meant.
     pub(super) fn warn_of_missing(&self, name: &str, span: &Span, report: &mut Report) {
         if self.contains(name) {

@@ -13,8 +13,9 @@
 //! Names are numbers here, and places are a file's number and a line, so that a binding costs tens of bytes beside
 //! its names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::condition::Condition;
 use super::deny::Permissions;
@@ -38,6 +39,7 @@ pub(super) type ResourceId = Id<Resource>;
 pub(super) type MemberId = Id<Principal>;
 pub(super) type RoleId = Id<Role>;
 pub(super) type ConditionId = Id<When>;
+pub(super) type FileId = Id<File>;
 
 /// A role bound to a member on a resource, without the member and the resource. Ordered by role, without condition
 /// first: what needs nothing evaluated is tried first.
@@ -45,7 +47,7 @@ pub(super) type ConditionId = Id<When>;
 pub(super) struct Bound {
     pub(super) role: RoleId,
     pub(super) condition: Option<ConditionId>,
-    pub(super) file: Id<File>,
+    pub(super) file: FileId,
     pub(super) line: u32,
 }
 
@@ -59,7 +61,7 @@ pub(super) struct Denial {
     /// Sorted.
     pub(super) excepted: Box<[MemberId]>,
     pub(super) condition: Option<ConditionId>,
-    pub(super) file: Id<File>,
+    pub(super) file: FileId,
     pub(super) line: u32,
 }
 
@@ -195,8 +197,13 @@ impl Index {
         self.roles.text(id).cloned().unwrap_or_default()
     }
 
-    pub(super) fn place(&self, file: Id<File>, line: u32) -> Place {
+    pub(super) fn place(&self, file: FileId, line: u32) -> Place {
         Place { file: self.files.text(file).cloned().unwrap_or_default(), line: line as usize }
+    }
+
+    /// A place in the numbers of this index.
+    pub(super) fn written(&self, place: &Place) -> Option<(FileId, u32)> {
+        Some((self.files.find(&place.file)?, u32::try_from(place.line).ok()?))
     }
 
     pub(super) fn resource_count(&self) -> usize {

@@ -1,9 +1,10 @@
 //! Names as small numbers: the compiled policy compares and stores these.
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 /// The number of a name. `Of` keeps the numbers of resources, members, roles, conditions and files apart. Counted from
 /// one, so that `Option<Id>` is no larger.
@@ -19,7 +20,7 @@ pub(super) struct Names<Of> {
 
 impl<Of> Default for Names<Of> {
     fn default() -> Self {
-        Self { ids: HashMap::new(), texts: Vec::new() }
+        Self { ids: HashMap::default(), texts: Vec::new() }
     }
 }
 
@@ -44,6 +45,11 @@ impl<Of: Copy> Names<Of> {
     /// The name.
     pub(super) fn text(&self, id: Id<Of>) -> Option<&Arc<str>> {
         self.texts.get(id.index())
+    }
+
+    /// Every name with its number, in the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id<Of>, &Arc<str>)> {
+        self.texts.iter().enumerate().map(|(at, text)| (Id::after(at), text))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -77,12 +77,8 @@ impl Policy {
         let grant = match &call.method.permission {
             PermissionRule::None => Grant::NoPermissionAsked,
             PermissionRule::Required(permission) => {
-                let subject = match caller {
-                    Some(caller) => Subject::of(&caller.principal).with_sets(&caller.sets),
-                    None => Subject::anonymous(),
-                };
-                let resource = ResourceName::new(call.resource());
-                let attributes = attributes.of_call(call, caller.map(|caller| &**caller));
+                let (subject, resource, attributes) =
+                    asked_of(call, caller.map(|caller| &**caller), attributes);
                 match self.decide(subject, permission, resource, &attributes) {
                     Ok(granted) => Grant::Binding(granted),
                     Err(refusal) => {
@@ -107,6 +103,19 @@ impl Policy {
             _proof: (),
         })
     }
+}
+
+/// Who asks for what on which resource, and what conditions may ask, of a call.
+pub(super) fn asked_of<'c>(
+    call: &'c Call,
+    caller: Option<&'c Caller>,
+    attributes: Attributes<'c>,
+) -> (Subject<'c>, ResourceName<'c>, Attributes<'c>) {
+    let subject = match caller {
+        Some(caller) => Subject::of(&caller.principal).with_sets(&caller.sets),
+        None => Subject::anonymous(),
+    };
+    (subject, ResourceName::new(call.resource()), attributes.of_call(call, caller))
 }
 
 /// The wording and fields that cloudaicompanion.googleapis.com answers with; AIP-211 for why it does not tell whether

@@ -121,8 +121,20 @@ impl Refusal {
 
 impl Granted {
     /// `roles/viewer` as `group:x` on `projects/demo` (policies/allow/projects/demo.yaml:7).
-    fn described(&self) -> String {
+    pub fn described(&self) -> String {
         format!("`{}` as `{}` on `{}` ({})", self.role, self.member, self.resource, self.place)
+    }
+}
+
+impl Tested {
+    /// Whether a binding with this condition grants: only where it is true.
+    pub fn lets_grant(&self) -> bool {
+        self.outcome == Outcome::Holds
+    }
+
+    /// Whether a deny rule with this condition denies: unless it is false. What cannot be evaluated denies.
+    pub fn lets_deny(&self) -> bool {
+        self.outcome != Outcome::Fails
     }
 }
 

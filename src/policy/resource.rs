@@ -6,6 +6,9 @@
 
 use std::iter;
 
+/// Collections at the top of the resource tree, for a hint when one is misspelt.
+pub(super) const ROOTS: [&str; 3] = ["projects", "folders", "organizations"];
+
 /// A relative resource name, taken literally: no wildcard, no normalisation, case matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceName<'a>(&'a str);

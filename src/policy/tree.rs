@@ -13,8 +13,17 @@ use crate::diagnostic::Report;
 use crate::document::nearest;
 
 /// What may stand at the top of a policies directory, beside `README*`.
-const TOP: [&str; 8] =
-    ["services", "roles", "allow", "deny", "boundaries", "hierarchy.yaml", "groups.yaml", "tests"];
+const TOP: [&str; 9] = [
+    "services",
+    "roles",
+    "allow",
+    "deny",
+    "boundaries",
+    "hierarchy.yaml",
+    "groups.yaml",
+    "tags.yaml",
+    "tests",
+];
 
 /// Deeper than any resource name that a service has; a symbolic link to a parent directory would never end.
 const MAX_DEPTH: usize = 64;

@@ -1,16 +1,19 @@
-//! The decision with what it may wait for. [`gate::judge`] does no I/O; where it cannot tell yet, it is asked again.
+//! The decision with what it may wait for. [`gate::judge`] does no I/O; where it cannot tell yet, an issuer is asked: for
+//! its keys, or for its word about a token.
 
 use std::time::{Instant, SystemTime};
 
 use super::{Live, Proxy};
+use crate::authn::Lookup;
 use crate::gate::{self, Trail};
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 impl Proxy {
-    /// Decides a request. One whose token names a key that its issuer may have made a moment ago waits for the fetch that
-    /// will tell; no other waits for anything.
+    /// Decides a request. Two kinds wait, and no other: one whose token names a key that its issuer may have made a moment
+    /// ago, for the fetch that will tell; and one whose opaque token nobody has asked about lately, for its issuer's
+    /// answer. Either is then judged again, once.
     pub(super) async fn judge(
         &self,
         request: &Request,
@@ -18,26 +21,30 @@ impl Proxy {
         now: SystemTime,
         trail: &mut Trail,
     ) -> Result<Permit, Denial> {
-        match self.judge_at_once(request, live, now, trail) {
-            Err(denial) if denial.reason() == Reason::KeyPending => {
+        let judging = Instant::now();
+        let mut judged = gate::judge(request, &live.snapshot, now, trail);
+        let mut spent = judging.elapsed();
+        match judged.as_ref().map_err(Denial::reason) {
+            Err(Reason::KeyPending) => {
                 let authorization: Vec<&[u8]> = request.authorization().collect();
                 live.snapshot.authn.await_key(&authorization).await;
-                self.judge_at_once(request, live, now, trail)
+                let judging = Instant::now();
+                judged = gate::judge(request, &live.snapshot, now, trail);
+                spent += judging.elapsed();
             }
-            judged => judged,
+            Err(Reason::NotReady) => {
+                let authorization: Vec<&[u8]> = request.authorization().collect();
+                let metrics = self.metrics().clone();
+                let observe = move |lookup: &Lookup<'_>| metrics.token_looked_up(lookup);
+                if let Some(answer) = live.snapshot.authn.look_up(&authorization, now, observe).await {
+                    let judging = Instant::now();
+                    judged = gate::judge_answered(request, answer, &live.snapshot, now, trail);
+                    spent += judging.elapsed();
+                }
+            }
+            _ => {}
         }
-    }
-
-    fn judge_at_once(
-        &self,
-        request: &Request,
-        live: &Live,
-        now: SystemTime,
-        trail: &mut Trail,
-    ) -> Result<Permit, Denial> {
-        let judging = Instant::now();
-        let judged = gate::judge(request, &live.snapshot, now, trail);
-        self.0.metrics.judge_duration.observe(judging.elapsed().as_secs_f64());
+        self.metrics().judge_duration.observe(spent.as_secs_f64());
         judged
     }
 }

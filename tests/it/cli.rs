@@ -5,7 +5,10 @@
 
 mod check;
 mod demo;
+mod explain;
+mod diff;
 mod run;
+mod test;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -133,6 +136,10 @@ fn every_command_has_its_help() {
         &[
             &["run", "--help"],
             &["check", "--help"],
+            &["test", "--help"],
+            &["explain", "--help"],
+            &["who-can", "--help"],
+            &["diff", "--help"],
             &["token", "--help"],
             &["demo", "--help"],
             &["version", "--help"],

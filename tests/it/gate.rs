@@ -4,8 +4,10 @@
 //! the backend must have seen of it what it is meant to see: of a refused request, nothing.
 
 mod allowed;
+mod conditions;
 mod credentials;
 mod permissions;
 mod requests;
 mod row;
 mod seed;
+mod tags;

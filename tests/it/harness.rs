@@ -263,6 +263,24 @@ impl Gate {
         wire::fetch(self.admin, path).await.unwrap()
     }
 
+    /// Asks the admin port why.
+    pub async fn explain(&self, question: &Value) -> Answer {
+        self.admin_post("/explain", "application/json", question.to_string().as_bytes()).await
+    }
+
+    /// Sends a body to the admin port.
+    pub async fn admin_post(&self, path: &str, media_type: &str, body: &[u8]) -> Answer {
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            self.admin,
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        wire::exchange(self.admin, &request).await.unwrap()
+    }
+
     /// Sends exact bytes over HTTP/1.1 and gives back every byte that comes until the gate closes.
     pub async fn raw_to_the_end(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         let talk = async {

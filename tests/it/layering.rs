@@ -32,6 +32,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document"]),
     ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
+    // Asks the gate what it would say; requests never come by there (only_questions_assume_a_caller).
+    (
+        "question",
+        &["authn", "catalog", "document", "gate", "http", "policy", "principal", "reason", "snapshot"],
+    ),
+    (
+        "explain",
+        &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
+    ),
     ("upstream", &["http", "policy", "reason", "config"]),
     ("respond", &["reason"]),
     // What is told of a request.
@@ -44,12 +53,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "audit", "clock", "config", "event", "gate", "http", "metrics", "policy", "reason", "respond",
-            "snapshot", "upstream",
+            "audit", "authn", "clock", "config", "event", "gate", "http", "metrics", "policy", "reason",
+            "respond", "snapshot", "upstream",
         ],
     ),
     ("listener", &["config", "http", "proxy", "reason", "respond"]),
-    ("admin", &["clock", "proxy"]),
+    ("admin", &["clock", "explain", "policy", "proxy", "question"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
     ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "upstream"]),
 ];
@@ -61,8 +70,19 @@ const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
 const CATALOG_IN_HTTP: &str = "src/http/body.rs";
 
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
-const PURE: &[&str] =
-    &["http", "catalog", "policy", "gate", "cel", "reason", "principal", "json", "document", "diagnostic"];
+const PURE: &[&str] = &[
+    "http",
+    "catalog",
+    "policy",
+    "gate",
+    "question",
+    "cel",
+    "reason",
+    "principal",
+    "json",
+    "document",
+    "diagnostic",
+];
 
 const IMPURE: &[&str] =
     &["pingora", "tokio", "reqwest", "axum", "SystemTime::now", "Instant::now", "clock::now"];
@@ -204,6 +224,19 @@ fn what_decides_is_pure() {
         }
     }
     nothing(found, "Decisions do no I/O and read no clock: take the value as an argument (src/gate.rs).");
+}
+
+/// Whoever is only said to call is nobody on the way of a request: what makes a caller without a proof is named where
+/// questions are put, and where it is defined.
+#[test]
+fn only_questions_assume_a_caller() {
+    let assuming = Regex::new(r"\bCaller::assumed\b|\.assume\(|\bjudge_as\b|\bcall_as\b").unwrap();
+    let files: BTreeSet<String> = product()
+        .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
+        .map(|file| file.name)
+        .collect();
+    let expected = ["src/authn.rs", "src/gate.rs", "src/question.rs"];
+    assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -12,12 +12,14 @@
 )]
 
 mod bodies;
+mod cel;
 mod cli;
 mod connection;
 mod curl;
 mod demo;
 mod desync;
 mod drain;
+mod explain;
 mod frames;
 mod framing;
 mod gate;
@@ -27,12 +29,14 @@ mod keepalive;
 mod keysets;
 mod layering;
 mod observe;
+mod opaque;
 mod openid;
 mod origin;
 mod paths;
 mod readme;
 mod recorder;
 mod reload;
+mod roles;
 mod service_accounts;
 mod shipped;
 mod smoke;

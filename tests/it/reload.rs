@@ -41,7 +41,10 @@ impl Tree {
         let path = self.path(relative);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{relative} has no {from:?}");
-        std::fs::write(&path, text.replace(from, to)).unwrap();
+        // In one step: the gate may look at any moment, and a file that is half written is another policy.
+        let next = self.path("next");
+        std::fs::write(&next, text.replace(from, to)).unwrap();
+        std::fs::rename(next, path).unwrap();
     }
 
     async fn readyz(&self) -> Value {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::Config;
 use opgate::diagnostic::Report;
@@ -34,9 +35,28 @@ fn the_shipped_files_load_without_a_word() {
     }
 }
 
-/// Commented-out keys whose value is an example, as the file says of each.
-const EXAMPLES: [&str; 7] =
-    ["attribute_condition", "attribute_mapping", "ca", "email_domains", "robots", "subject_pool", "workers"];
+/// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
+const EXAMPLES: [&str; 19] = [
+    "attribute_condition",
+    "attribute_mapping",
+    "audiences",
+    "authentication",
+    "ca",
+    "client_id",
+    "client_secret_file",
+    "email_domains",
+    "introspection",
+    "issuer",
+    "partner",
+    "prefix",
+    "remember",
+    "remember_briefly",
+    "robots",
+    "subject_pool",
+    "timeout",
+    "url",
+    "workers",
+];
 
 /// The annotated file with its commented-out settings in force: the keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
@@ -96,25 +116,36 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
     let (mut keys, text) = uncommented(&text, |key| EXAMPLES.contains(&key));
     keys.sort();
+    keys.dedup();
     assert_eq!(keys, EXAMPLES);
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("config")).unwrap();
     std::fs::create_dir(directory.path().join("policies")).unwrap();
     let path = directory.path().join("config/opgate.yaml");
     std::fs::write(&path, text).unwrap();
-    assert_eq!(load(&path).workers, 2);
+    let config = load(&path);
+    assert_eq!(config.workers, 2);
+    // Its times are those that it need not say.
+    let partner = config.issuers.iter().find(|issuer| issuer.settings.name == "partner").unwrap();
+    let Proof::Endpoint(endpoint) = &partner.settings.proof else { panic!("it is asked") };
+    let default = TokenEndpoint::new(&*endpoint.url, endpoint.dialect.clone());
+    assert_eq!(
+        (endpoint.timeout, endpoint.remember, endpoint.remember_briefly),
+        (default.timeout, default.remember, default.remember_briefly)
+    );
 }
 
 #[test]
 fn the_annotated_file_has_every_key() {
-    let sources = ["check", "keys", "service_accounts"];
+    let sources = ["check", "keys", "service_accounts", "tokens"];
     let source: String = sources
         .map(|source| std::fs::read_to_string(root().join(format!("src/config/{source}.rs"))).unwrap())
         .concat();
     let text = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
-    let asked =
-        Regex::new(r#"(?:required|optional)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#)
-            .unwrap();
+    let asked = Regex::new(
+        r#"(?:required|optional|time)(?:_string)?\(\s*"([a-z0-9_]+)"|&mut fields,\s*"([a-z0-9_]+)""#,
+    )
+    .unwrap();
     let keys: Vec<&str> = asked
         .captures_iter(&source)
         .filter_map(|found| found.get(1).or(found.get(2)))
@@ -207,4 +238,20 @@ async fn the_shipped_policies_grant_what_they_say() {
         }
     }
     assert_eq!(granted, GRANTED);
+}
+
+/// The tree's own tests pass, wherever it is served, and every binding decides one of them.
+#[test]
+fn the_shipped_tests_exercise_every_rule() {
+    for arguments in
+        [["policies"].as_slice(), &["--config", "config/opgate.yaml"], &["--config", "config/demo.yaml"]]
+    {
+        let run = harness::opgate().args(["test", "--output", "json"]).args(arguments).output().unwrap();
+        let results: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert!(run.status.success(), "{results:#}");
+        let coverage = &results["coverage"];
+        assert_eq!(coverage["neverExercised"], serde_json::json!([]), "{arguments:?}");
+        assert!(coverage["bindings"]["total"].as_u64().unwrap() >= 4, "{coverage:#}");
+        assert_eq!(results["diagnostics"], serde_json::json!([]), "{arguments:?}");
+    }
 }

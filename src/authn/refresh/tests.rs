@@ -17,7 +17,9 @@ use super::*;
 use crate::authn::fetch::Address;
 use crate::authn::schedule::Pace;
 use crate::authn::tests::mint::{P256, RSA, Signer, key_set};
-use crate::authn::{Algorithm, Authenticator, IssuerSettings, KeyLocation, KeySource, RemoteKeys, WellKnown};
+use crate::authn::{
+    Algorithm, Authenticator, IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, WellKnown,
+};
 use crate::reason::Reason;
 
 mod unknown_keys;
@@ -345,7 +347,7 @@ async fn keys_are_discovered_from_the_issuers_metadata() {
     let mut settings = settings("one", &server);
     settings.issuer = base.clone();
     let location = KeyLocation::Discovery { document: WellKnown::OpenId, hosts: Vec::new() };
-    settings.keys = KeySource::Remote(RemoteKeys::at(location));
+    settings.proof = Proof::Signature(KeySource::Remote(RemoteKeys::at(location)));
     let gate = Authenticator::load(vec![settings], wall_clock()).unwrap();
     for (metadata, reason) in [
         (json!({"issuer": base, "jwks_uri": server.url}), None),

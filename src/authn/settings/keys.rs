@@ -153,22 +153,22 @@ pub(super) fn check(
     }
 }
 
-/// The URL of a key set: one that nobody on the way can answer for.
+/// The URL of keys, or of an issuer that is asked: one that nobody on the way can answer for.
 pub(in crate::authn) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     let url =
         Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        let message = "the URL of a key set holds a password".to_owned();
-        return Err((message, "leave it out: key sets are public, and URLs are logged"));
+        let message = "the URL holds a user or a password".to_owned();
+        return Err((message, "leave it out: URLs are logged"));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
         "http" => Err((
-            format!("`{text}` would fetch keys in the clear"),
+            format!("`{text}` would be asked in the clear"),
             "write `https://…`; `http://` is for loopback addresses only",
         )),
-        other => Err((format!("`{other}` URLs cannot be fetched"), "write `https://…`")),
+        other => Err((format!("`{other}` URLs cannot be asked"), "write `https://…`")),
     }
 }
 

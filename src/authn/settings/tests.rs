@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, ClientAuthentication, Dialect};
 
 fn good(name: &str) -> IssuerSettings {
     IssuerSettings::new(name, format!("https://{name}"), "aud", KeySource::url("https://issuer.example/jwks"))
@@ -36,23 +36,19 @@ fn every_mistake_is_told() {
         name: String::new(),
         issuer: String::new(),
         audiences: vec![String::new()],
-        keys: KeySource::Remote(RemoteKeys {
+        proof: Proof::Signature(KeySource::Remote(RemoteKeys {
             refresh: Duration::from_secs(1),
             max_stale: Duration::ZERO,
             cool_down: Duration::from_millis(999),
             ..RemoteKeys::at(KeyLocation::Url("http://issuer.example/jwks".to_owned()))
-        }),
+        })),
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
         identity: IdentityRule { subject_pool: Some("staff".to_owned()), ..IdentityRule::default() },
         self_signed: false,
     };
-    let mut text = String::new();
-    for error in check(&[good("one"), bad, good("one")]) {
-        writeln!(text, "{} {}: {}\n  help: {}", error.index, error.field, error.message, error.help).unwrap();
-    }
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(told(&check(&[good("one"), bad, good("one")])));
 }
 
 #[test]
@@ -91,9 +87,12 @@ fn files_that_cannot_be_used_are_told_of_at_load() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let file = |name: &str, path: PathBuf| IssuerSettings { keys: KeySource::File(path), ..good(name) };
+    let file = |name: &str, path: PathBuf| IssuerSettings {
+        proof: Proof::Signature(KeySource::File(path)),
+        ..good(name)
+    };
     let mut with_ca = good("ca");
-    if let KeySource::Remote(keys) = &mut with_ca.keys {
+    if let Proof::Signature(KeySource::Remote(keys)) = &mut with_ca.proof {
         keys.ca = Some(path("ca.pem", "no certificate"));
     }
     let settings = vec![
@@ -112,7 +111,10 @@ fn files_that_cannot_be_used_are_told_of_at_load() {
 
 #[test]
 fn a_bad_url_is_told_of_once() {
-    let settings = IssuerSettings { keys: KeySource::url("http://issuer.example/jwks"), ..good("one") };
+    let settings = IssuerSettings {
+        proof: Proof::Signature(KeySource::url("http://issuer.example/jwks")),
+        ..good("one")
+    };
     assert_eq!(Authenticator::load(vec![settings], std::time::UNIX_EPOCH).unwrap_err().len(), 1);
 }
 
@@ -148,7 +150,8 @@ fn a_service_account_is_its_own_issuer_at_its_own_address() {
     let account = |email: &str| IssuerSettings::service_account("robots", email, &keys);
     let ci = account("ci@demo.iam.gserviceaccount.com");
     assert_eq!(ci.name, "robots/ci@demo.iam.gserviceaccount.com");
-    assert_eq!(ci.keys, KeySource::url("https://keys.example.com/ci@demo.iam.gserviceaccount.com/jwk"));
+    let at = KeySource::url("https://keys.example.com/ci@demo.iam.gserviceaccount.com/jwk");
+    assert_eq!(ci.proof, Proof::Signature(at));
     // Whoever else is believed must not be able to speak for it.
     let told =
         |settings: &[IssuerSettings]| check(settings).iter().map(|error| error.index).collect::<Vec<_>>();
@@ -166,4 +169,86 @@ fn a_service_account_is_its_own_issuer_at_its_own_address() {
         let errors = check(&[account(email)]);
         assert!(errors.iter().any(|error| error.field == "service_accounts"), "{email}");
     }
+}
+
+fn asked(name: &str, prefix: &str) -> IssuerSettings {
+    let mut endpoint = TokenEndpoint::new("https://issuer.example/tokeninfo", Dialect::TokenInfo);
+    endpoint.prefix = prefix.to_owned();
+    let mut settings = IssuerSettings { proof: Proof::Endpoint(endpoint), ..good(name) };
+    settings.identity.email_domains = Some(vec!["example.com".to_owned()]);
+    settings
+}
+
+fn told(errors: &[SettingsError]) -> String {
+    let mut text = String::new();
+    for error in errors {
+        writeln!(text, "{} {}: {}\n  help: {}", error.index, error.field, error.message, error.help).unwrap();
+    }
+    text
+}
+
+#[test]
+fn of_several_issuers_that_are_asked_prefixes_tell_whose_a_token_is() {
+    for accepted in
+        [&[asked("one", "")][..], &[asked("one", "one_")], &[asked("one", "a_"), asked("two", "b_")]]
+    {
+        assert_eq!(check(accepted), []);
+    }
+    let none = [asked("one", ""), asked("two", ""), asked("three", "three_")];
+    let overlapping = [asked("one", "ya29."), asked("two", "ya29"), asked("three", "ya29.")];
+    insta::assert_snapshot!(told(&check(&none)) + "\n" + &told(&check(&overlapping)));
+}
+
+#[test]
+fn every_mistake_about_an_endpoint_is_told() {
+    let mut endpoint = TokenEndpoint::new(
+        "http://issuer.example/introspect",
+        Dialect::Introspection {
+            client_id: String::new(),
+            authentication: ClientAuthentication::Basic("secret".into()),
+        },
+    );
+    endpoint.prefix = "a b".to_owned();
+    endpoint.timeout = Duration::from_secs(31);
+    endpoint.remember = Duration::from_secs(3601);
+    endpoint.remember_briefly = Duration::from_secs(61);
+    insta::assert_snapshot!(told(&check(&[IssuerSettings {
+        proof: Proof::Endpoint(endpoint),
+        ..good("one")
+    }])));
+}
+
+#[test]
+fn every_file_of_an_endpoint_that_cannot_be_used_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let missing = directory.path().join("missing");
+    let (text, empty) = (path("text", "no certificate"), path("empty", "\n"));
+    let certificate = |certificate: &Path, key: &Path| ClientAuthentication::Certificate {
+        certificate: certificate.into(),
+        key: key.into(),
+    };
+    let authentications = [
+        ClientAuthentication::Basic(missing.clone()),
+        ClientAuthentication::Post(empty.clone()),
+        certificate(&missing, &text),
+        certificate(&text, &missing),
+        certificate(&text, &text),
+    ];
+    let issuers = authentications.into_iter().enumerate().map(|(number, authentication)| {
+        let dialect = Dialect::Introspection { client_id: "gate".to_owned(), authentication };
+        let mut endpoint = TokenEndpoint::new("http://127.0.0.1:1/introspect", dialect);
+        endpoint.prefix = format!("{number}_");
+        let name = format!("{number}");
+        let mut settings = IssuerSettings { proof: Proof::Endpoint(endpoint), ..good(&name) };
+        settings.identity.email_domains = Some(vec!["example.com".to_owned()]);
+        settings
+    });
+    let errors = Authenticator::load(issuers.collect(), std::time::UNIX_EPOCH).unwrap_err();
+    let text = told(&errors).replace(&*directory.path().to_string_lossy(), "config");
+    insta::assert_snapshot!(text);
 }

@@ -79,3 +79,24 @@ fn what_breaks_a_rule_is_refused() {
     refused_for(&gate, &token(&json!({"nonce": "n"})), Reason::TokenTypeUnsupported, "ID token");
     refused_for(&gate, &token(&json!({"iat": NOW - 3700, "exp": NOW - 100})), Reason::TokenExpired, "");
 }
+
+/// What such a token always says need not be written down for a question; what it is for has to be.
+#[test]
+fn claims_are_assumed_by_its_own_rules() {
+    let gate = accounts();
+    let assumed = |claims: Value| {
+        let Value::Object(claims) = claims else { panic!("{claims}") };
+        gate.assume(claims, now())
+    };
+    let audience = "https://api.example.com/";
+    let caller = assumed(json!({"iss": CI, "aud": audience})).unwrap();
+    assert_eq!(caller.principal.to_string(), format!("serviceAccount:{CI}"));
+    assert_eq!(caller.scopes.audience(), Some(audience));
+    for claims in [
+        json!({"iss": CI}),
+        json!({"iss": CI, "aud": audience, "scope": "read"}),
+        json!({"iss": CI, "aud": audience, "sub": CD}),
+    ] {
+        assert_eq!(assumed(claims).unwrap_err().reason(), Reason::TokenInvalid);
+    }
+}

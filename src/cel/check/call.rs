@@ -4,14 +4,10 @@ use std::ops::Range;
 
 use super::name::{is_below, listed, nearest};
 use super::{Checker, Typed};
-use crate::cel::calendar::Zone;
 use crate::cel::environment::Type;
-use crate::cel::function::{self, Form, Function, OVERLOADS, Overload};
+use crate::cel::function::{Form, OVERLOADS, Overload};
 use crate::cel::node::Node;
-use crate::cel::pattern::Pattern;
-use crate::cel::strings;
 use crate::cel::syntax::Expression;
-use crate::cel::value::{Kind, Value};
 
 impl Checker<'_> {
     pub(super) fn call(
@@ -33,8 +29,11 @@ impl Checker<'_> {
             if self.environment.functions.iter().any(|known| known.name == *dotted) {
                 return self.host(range, dotted, arguments);
             }
+            // `resource.startsWith('…')` is a mistake in the name of the attribute, and told as one.
+            let is_method = self.overloads().any(|overload| overload.name == function);
             let namespace = |target: &Expression| {
-                self.is_unknown(target)
+                !is_method
+                    && self.is_unknown(target)
                     && target.dotted().is_some_and(|(parts, _)| self.is_namespace(&parts.join(".")))
             };
             if target.is_some_and(namespace) {
@@ -65,13 +64,16 @@ impl Checker<'_> {
                 self.standard(&places, overload.function, typed, of)
             }
             None => {
-                let types: Vec<String> = typed.iter().map(|argument| argument.of.to_string()).collect();
-                let message = match (target, types.split_first()) {
-                    (Some(_), Some((receiver, []))) => format!("{receiver} has no `{function}()`"),
-                    (Some(_), Some((receiver, rest))) => {
-                        format!("{receiver} has no `{function}` with ({})", rest.join(", "))
+                let of_receiver = |overload: &&Overload| {
+                    let receiver = overload.parameters.first().zip(typed.first());
+                    receiver.is_some_and(|(shape, argument)| argument.of.fits(&shape.to_type()))
+                };
+                let message = match (target, typed.split_first()) {
+                    (Some(_), Some((receiver, _))) if !named.iter().any(of_receiver) => {
+                        format!("{} has no `{function}`", receiver.of.with_article())
                     }
-                    _ => format!("`{function}` does not take ({})", types.join(", ")),
+                    (Some(_), Some((_, rest))) => format!("`{function}` does not take ({})", types(rest)),
+                    _ => format!("`{function}` does not take ({})", types(&typed)),
                 };
                 let known: Vec<String> = named.iter().map(|overload| signature(overload)).collect();
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -94,81 +96,16 @@ impl Checker<'_> {
                     .all(|(parameter, argument)| argument.of.fits(parameter))
         });
         let Some((slot, known)) = fitting else {
-            let types: Vec<String> = typed.iter().map(|argument| argument.of.to_string()).collect();
             let known: Vec<String> =
                 declared.map(|(_, known)| format!("{name}({})", joined(&known.parameters))).collect();
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let message = format!("`{name}` does not take ({})", types.join(", "));
+            let message = format!("`{name}` does not take ({})", types(&typed));
             return self.fault(range, message, format!("there is {}", listed(&known)));
         };
         self.functions.insert(slot);
         let arguments = typed.into_iter().map(|argument| argument.node).collect();
         let parameters = known.parameters.clone().into();
         Typed::new(Node::Host { slot, arguments, parameters }, known.result.clone())
-    }
-
-    /// A function of CEL or IAM. What is wrong with a literal is told now: it would be wrong each time.
-    fn standard(
-        &mut self,
-        places: &[&Expression],
-        function: Function,
-        arguments: Vec<Typed>,
-        of: Type,
-    ) -> Typed {
-        let constants = super::constants(&arguments);
-        if let Some(constants) = &constants
-            && function != Function::Matches
-            && let Ok(value) = function::apply(function, constants, &mut self.folding)
-        {
-            return Typed::new(Node::Constant(value), of);
-        }
-        let last = arguments.last().and_then(Typed::constant).and_then(text);
-        let place = places.last().map(|place| place.range.clone()).unwrap_or_default();
-        let mut nodes: Vec<Node> = Vec::with_capacity(arguments.len());
-        let told = match (function, last) {
-            (Function::Matches, Some(pattern)) => match Pattern::compile(pattern) {
-                Ok(pattern) => {
-                    let text =
-                        arguments.into_iter().next().map_or(Node::Constant(Value::Null), |text| text.node);
-                    return Typed::new(
-                        Node::Matches { text: Box::new(text), pattern: Box::new(pattern) },
-                        of,
-                    );
-                }
-                Err(reason) => Some((format!("the pattern cannot be used: {reason}"), "patterns are RE2's")),
-            },
-            (Function::Part(part), Some(zone)) => match Zone::parse(zone) {
-                Some(zone) => {
-                    let time =
-                        arguments.into_iter().next().map_or(Node::Constant(Value::Null), |time| time.node);
-                    return Typed::new(Node::PartIn { part, time: Box::new(time), zone: Box::new(zone) }, of);
-                }
-                None => Some((
-                    format!("`{zone}` is no time zone"),
-                    "write a name such as `Europe/Berlin`, or `+01:00`",
-                )),
-            },
-            (Function::To(Kind::Timestamp), Some(text)) if constants.is_some() => Some((
-                format!("`{text}` is no time"),
-                "times are written as `2030-01-31T09:30:00Z`, or with an offset for `Z`: `+01:00`",
-            )),
-            (Function::To(Kind::Duration), Some(text)) if constants.is_some() => {
-                Some((format!("`{text}` is no duration"), "durations are written as `3600s` or `1h30m`"))
-            }
-            (Function::Date, Some(text)) if constants.is_some() => {
-                Some((format!("`{text}` is no date"), "dates are written as `2030-01-31`"))
-            }
-            (Function::Extract, Some(template)) if strings::template_parts(template).is_none() => Some((
-                format!("`{template}` is no template of `extract`"),
-                "a template has one name in braces: `projects/{project}/`",
-            )),
-            _ => None,
-        };
-        if let Some((message, help)) = told {
-            return self.fault(&place, message, help);
-        }
-        nodes.extend(arguments.into_iter().map(|argument| argument.node));
-        Typed::new(Node::Call { function, arguments: nodes.into() }, of)
     }
 
     fn unknown_function(&mut self, range: &Range<usize>, name: &str, arguments: &[Expression]) -> Typed {
@@ -222,13 +159,6 @@ impl Checker<'_> {
     }
 }
 
-fn text<'t>(value: &'t Value<'static>) -> Option<&'t str> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
-    }
-}
-
 /// `string.startsWith(string)`
 fn signature(overload: &Overload) -> String {
     let types: Vec<Type> = overload.parameters.iter().map(|shape| shape.to_type()).collect();
@@ -240,4 +170,8 @@ fn signature(overload: &Overload) -> String {
 
 fn joined(types: &[Type]) -> String {
     types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn types(arguments: &[Typed]) -> String {
+    arguments.iter().map(|argument| argument.of.to_string()).collect::<Vec<_>>().join(", ")
 }

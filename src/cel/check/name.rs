@@ -104,7 +104,7 @@ impl Checker<'_> {
         };
         let near = nearest(&name, self.known_names()).map(ToOwned::to_owned);
         let help = if !below.is_empty() {
-            format!("write the whole name: {}", listed(&below))
+            format!("write the whole name; below it there is {}", listed(&below))
         } else if let Some(near) = near {
             format!("did you mean `{near}`?")
         } else if self.environment.variables.is_empty() {

@@ -1,6 +1,8 @@
 //! The principal sets that a boundary can be bound to
 //! (<https://cloud.google.com/iam/docs/principal-access-boundary-policies#principal-sets>), and who is in them.
 
+use std::borrow::Cow;
+
 use super::Applies;
 use crate::policy::hierarchy::Hierarchy;
 use crate::principal::Principal;
@@ -14,7 +16,7 @@ pub(in crate::policy) struct PrincipalSet {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Everybody of a workforce or workload identity pool: what their identifiers begin with.
+    /// Everybody of a workforce or workload identity pool.
     Pool(String),
     /// The users of a Workspace domain, by a number that says nothing of the domain.
     Workspace,
@@ -58,9 +60,8 @@ impl PrincipalSet {
     /// Whether a principal is in the set, as far as can be told.
     pub(super) fn contains(&self, principal: &Principal, hierarchy: &Hierarchy) -> Applies {
         let text = principal.as_str();
-        let known = |within: bool| if within { Applies::Yes } else { Applies::No };
         match &self.kind {
-            Kind::Pool(prefix) => known(text.starts_with(prefix)),
+            Kind::Pool(pool) => is_pool(pool, principal),
             Kind::Workspace if text.starts_with("user:") => {
                 Applies::Unknown("the Workspace domain of a user is not known here".to_owned())
             }
@@ -79,7 +80,24 @@ impl PrincipalSet {
 }
 
 fn pool_of(name: &str) -> Kind {
-    Kind::Pool(format!("principal://iam.googleapis.com/{name}/subject/"))
+    Kind::Pool(name.to_owned())
+}
+
+fn is_pool(pool: &str, principal: &Principal) -> Applies {
+    let Some(own) = principal.pool().and_then(|pool| pool.strip_prefix("iam.googleapis.com/")) else {
+        return Applies::No;
+    };
+    if own == pool {
+        return Applies::Yes;
+    }
+    let parts = |name: &str| {
+        let (project, rest) = name.strip_prefix("projects/")?.split_once('/')?;
+        Some((format!("projects/{project}"), rest.to_owned()))
+    };
+    match (parts(own), parts(pool)) {
+        (Some((project, own)), Some((other, rest))) if own == rest => is_project(&project, &other),
+        _ => Applies::No,
+    }
 }
 
 /// Where a principal is at home.
@@ -92,14 +110,16 @@ enum Home {
 
 fn home(principal: &Principal) -> Home {
     let text = principal.as_str();
-    if text.starts_with("user:") || text.contains("://iam.googleapis.com/locations/global/workforcePools/") {
-        return Home::SomeOrganization;
-    }
-    if let Some(rest) = text.strip_prefix("principal://iam.googleapis.com/projects/") {
-        return match rest.split_once('/') {
-            Some((project, _)) => Home::Project(format!("projects/{project}")),
-            None => Home::Unknown,
+    // Of a federated identity the pool alone: what comes behind it its bearer may have chosen.
+    if let Some(pool) = principal.pool() {
+        return match pool.split('/').collect::<Vec<_>>().as_slice() {
+            [_, "projects", project, ..] => Home::Project(format!("projects/{project}")),
+            [_, "locations", "global", "workforcePools", _] => Home::SomeOrganization,
+            _ => Home::Unknown,
         };
+    }
+    if text.starts_with("user:") {
+        return Home::SomeOrganization;
     }
     let Some((local, domain)) = principal.email().and_then(|email| email.split_once('@')) else {
         return Home::Unknown;
@@ -113,7 +133,16 @@ fn home(principal: &Principal) -> Home {
             domain.strip_suffix(".iam.gserviceaccount.com").filter(|project| !project.starts_with("gcp-sa-"))
         }
     };
-    project.map_or(Home::Unknown, |project| Home::Project(format!("projects/{project}")))
+    project.map_or(Home::Unknown, |project| Home::Project(format!("projects/{}", project_id(project))))
+}
+
+/// The id of a project that an account's email names: `lab.example.com` is `example.com:lab`, from the days when ids
+/// belonged to domains.
+fn project_id(name: &str) -> Cow<'_, str> {
+    match name.split_once('.') {
+        Some((id, domain)) => Cow::Owned(format!("{domain}:{id}")),
+        None => Cow::Borrowed(name),
+    }
 }
 
 fn lies_in(project: &str, container: &str, hierarchy: &Hierarchy) -> Applies {
@@ -121,16 +150,22 @@ fn lies_in(project: &str, container: &str, hierarchy: &Hierarchy) -> Applies {
         return Applies::Yes;
     }
     if container.starts_with("projects/") {
-        // One project has an id and a number, and which belong together is not known here.
-        return if is_number(project) == is_number(container) {
-            Applies::No
-        } else {
-            Applies::Unknown(format!("whether `{project}` is `{container}` is not known here"))
-        };
+        return is_project(project, container);
     }
     match hierarchy.ancestors(project).last() {
         Some(top) if top.starts_with("organizations/") => Applies::No,
         _ => Applies::Unknown(format!("hierarchy.yaml does not say in which organization `{project}` lies")),
+    }
+}
+
+/// Whether two names are of one project: it has an id and a number, and which belong together is not known here.
+fn is_project(project: &str, other: &str) -> Applies {
+    if project == other {
+        Applies::Yes
+    } else if is_number(project) == is_number(other) {
+        Applies::No
+    } else {
+        Applies::Unknown(format!("whether `{project}` is `{other}` is not known here"))
     }
 }
 

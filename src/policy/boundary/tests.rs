@@ -149,6 +149,65 @@ fn a_condition_that_has_no_value_binds() {
     }
 }
 
+/// A subject is what a token says, and its bearer may have a say in that.
+#[test]
+fn a_subject_that_looks_like_a_pool_is_bound_like_any_other() {
+    let root = "//cloudresourcemanager.googleapis.com";
+    let of_workloads =
+        "condition: {expression: \"principal.type == 'iam.googleapis.com/WorkloadPoolIdentity'\"}\n";
+    let (by_home, _) = tree(&binding(&format!("{root}/projects/123"), ""));
+    let (by_type, _) = tree(&binding(&format!("//{WORKLOADS}"), of_workloads));
+    for subject in ["job", "x://iam.googleapis.com/locations/global/workforcePools/", "x/workforcePools/y"] {
+        let job = Principal::subject(WORKLOADS, subject);
+        assert!(decided(&by_home, &job, "projects/stray").is_err(), "{subject}");
+        assert!(decided(&by_type, &job, "projects/stray").is_err(), "{subject}");
+    }
+}
+
+#[test]
+fn an_account_of_a_project_that_belongs_to_a_domain_is_of_that_project() {
+    let (policy, _) = tree(&binding("//cloudresourcemanager.googleapis.com/projects/example.com:lab", ""));
+    for email in ["ci@lab.example.com.iam.gserviceaccount.com", "lab.example.com@appspot.gserviceaccount.com"]
+    {
+        let account = Principal::service_account(email).unwrap();
+        assert!(decided(&policy, &account, "projects/stray").is_err(), "{email}");
+    }
+}
+
+/// Callers have the number of the pool's project in their names, and a set may have its id.
+#[test]
+fn a_pool_named_by_the_id_of_its_project_may_be_the_one_with_a_number() {
+    let by_id = WORKLOADS.replace("123", "lab");
+    let (policy, report) = tree(&binding(&format!("//{by_id}"), ""));
+    assert_eq!(report, "");
+    let detail = decided(&policy, &Principal::subject(WORKLOADS, "job"), "projects/stray").unwrap_err();
+    assert!(detail.contains("whether `projects/123` is `projects/lab` is not known here"), "{detail}");
+    assert!(
+        decided(&policy, &Principal::subject(&WORKLOADS.replace("ci", "cd"), "x"), "projects/stray").is_ok()
+    );
+}
+
+/// google/iam/v3/policy_binding_resources.proto, `PolicyBinding.condition`.
+#[test]
+fn principals_are_of_the_types_that_iam_names() {
+    let principals = [
+        ("WorkspaceIdentity", Principal::user("ana@example.com").unwrap()),
+        ("ServiceAccount", Principal::service_account("ci@lab.iam.gserviceaccount.com").unwrap()),
+        ("WorkforcePoolIdentity", Principal::subject(POOL, "ana")),
+        ("WorkloadPoolIdentity", Principal::subject(WORKLOADS, "job")),
+    ];
+    for (name, _) in &principals {
+        let condition =
+            format!("condition: {{expression: \"principal.type == 'iam.googleapis.com/{name}'\"}}\n");
+        let (policy, report) =
+            tree(&binding("//cloudresourcemanager.googleapis.com/organizations/7", &condition));
+        assert_eq!(report, "");
+        for (of, principal) in &principals {
+            assert_eq!(decided(&policy, principal, "projects/stray").is_err(), of == name, "{of} {name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_the_next_step() {
     let (policy, report) = load(&[

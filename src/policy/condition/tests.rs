@@ -37,6 +37,14 @@ fn outcome(expression: &str, attributes: &Attributes<'_>) -> Outcome {
     }
 }
 
+/// As a client of IPv4 is seen on a socket of IPv6 that serves both.
+#[test]
+fn an_address_has_one_spelling_whatever_socket_it_came_by() {
+    let attributes =
+        Attributes { origin: Some("::ffff:192.0.2.7".parse().unwrap()), ..Attributes::at(monday()) };
+    assert_eq!(outcome("origin.ip == '192.0.2.7'", &attributes), Outcome::Holds);
+}
+
 #[test]
 fn every_attribute_can_be_asked() {
     let claims = json!({"groups": ["oncall"], "level": 3, "email": "ana@example.com"});
@@ -93,7 +101,12 @@ fn what_is_not_known_never_grants() {
             let span = Span { source: crate::diagnostic::Source::new("c", ""), range: 0..0 };
             let program = compile(&expression, &ENVIRONMENT, &span, 12, &mut report).unwrap();
             let condition = Condition { expression: "".into(), title: None, program };
-            let asked = Asked { principal: None, resource: OPERATION, attributes: &nothing };
+            let asked = Asked {
+                principal: None,
+                resource: ResourceName::new(OPERATION),
+                tags: &Tags::default(),
+                attributes: &nothing,
+            };
             let outcome = condition.outcome(asked, &mut budget());
             assert!(matches!(outcome, Outcome::Unknown(_)), "{expression}: {outcome:?}");
         }
@@ -161,4 +174,32 @@ fn all_conditions_of_a_decision_share_one_budget() {
     };
     let Outcome::Unknown(why) = unmet.tested.outcome else { panic!("{:?}", unmet.tested) };
     assert!(why.contains("more work than is allowed"), "{why}");
+}
+
+/// What conditions asked for in one decision, and what of it was not known.
+fn consulted(expression: &str, attributes: &Attributes<'_>) -> (Vec<Attribute>, Vec<Attribute>) {
+    let cell = std::cell::Cell::default();
+    let attributes = Attributes { consulted: Some(&cell), ..*attributes };
+    let _ = ask(&tree(expression), &attributes);
+    let consulted = cell.get();
+    let asked = Attribute::ALL.into_iter().filter(|attribute| consulted.asked_for(*attribute));
+    (asked.collect(), consulted.missing().collect())
+}
+
+#[test]
+fn what_a_condition_asks_for_is_noted_and_nothing_else() {
+    use Attribute::{Claims, Host, Method, Origin, Path, Time};
+    let attributes = Attributes { host: Some("demo.googleapis.com"), ..Attributes::at(monday()) };
+    let cases: [(&str, &[Attribute], &[Attribute]); 6] = [
+        ("resource.name.startsWith('projects/')", &[], &[]),
+        ("request.time.getHours() == 9", &[Time], &[]),
+        ("request.host == 'demo.googleapis.com'", &[Host], &[]),
+        // What is not looked at is not asked for.
+        ("request.host == 'x' && request.auth.claims.level == 1", &[Host], &[]),
+        ("request.path == '/' || request.method == 'GET'", &[Path, Method], &[Path, Method]),
+        ("origin.ip == '192.0.2.7' && has(request.auth.claims.x)", &[Claims, Origin], &[Claims, Origin]),
+    ];
+    for (expression, asked, missing) in cases {
+        assert_eq!(consulted(expression, &attributes), (asked.to_vec(), missing.to_vec()), "{expression}");
+    }
 }

@@ -43,6 +43,58 @@ fn a_denial_beats_every_binding() {
     assert_eq!(policy.counts().deny_rules, 1);
 }
 
+/// A rule that names nobody would be passed over.
+#[test]
+fn a_principal_whom_no_caller_can_be_is_an_error() {
+    let (policy, report) = tree(&freeze(
+        "'principal://goog/subject/ci@demo.iam.gserviceaccount.com', \
+         'principal://iam.googleapis.com/projects/-/serviceAccounts/ana@example.com'",
+        "",
+    ));
+    insta::assert_snapshot!(report);
+    assert!(!may(&policy, "ci@demo.iam.gserviceaccount.com", "cancel"));
+}
+
+/// Nobody would be denied by it.
+#[test]
+fn what_is_no_deleted_principal_is_an_error() {
+    for text in [
+        "deleted:principalSet://goog/public:all",
+        "deleted:principal://goog/subject/ana@example.com",
+        "deleted:user:ana@example.com?uid=1",
+        "deleted:principal://goog/subject/ana?uid=1",
+        "deleted:",
+    ] {
+        let (_, report) = tree(&freeze(&format!("'{text}'"), ""));
+        assert!(report.contains("is no principal that a deny rule can be decided by"), "{text}: {report}");
+    }
+    for text in [
+        "deleted:principalSet://goog/group/oncall@example.com?uid=1",
+        "deleted:principal://iam.googleapis.com/projects/-/serviceAccounts/ci@demo.iam.gserviceaccount.com?uid=1",
+        "deleted:principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/ana",
+    ] {
+        let (_, report) = tree(&freeze(&format!("'{text}'"), ""));
+        assert_eq!(report, "", "{text}");
+    }
+}
+
+/// Who is in it would not be denied.
+#[test]
+fn a_group_without_an_entry_within_a_denied_one_is_an_error() {
+    let (policy, report) = load(&[
+        CANCELLER,
+        (
+            "groups.yaml",
+            "staff@example.com: ['group:oncall@example.com']\n\
+             oncall@example.com: ['user:ana@example.com', 'group:vendors@example.com']\n",
+        ),
+        ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
+        ("deny/projects/demo/freeze.yaml", &freeze("'principalSet://goog/group/staff@example.com'", "")),
+    ]);
+    insta::assert_snapshot!(report);
+    assert!(!may(&policy, "vic@example.com", "cancel"));
+}
+
 #[test]
 fn everybody_means_the_anonymous_too() {
     let (policy, _) = tree(&freeze("'principalSet://goog/public:all'", ""));

@@ -1,6 +1,7 @@
 //! The naive evaluator, written straight from DESIGN, section 5, "IAM", over the model the trees are printed from.
 //! It shares no code with the engine: where the two disagree, one of them does not say what the design says.
 
+mod explained;
 mod worlds;
 
 use std::cell::Cell;
@@ -24,7 +25,7 @@ impl World {
         let covers = |patterns: &[usize]| patterns.iter().any(|at| PATTERNS[*at].1.contains(&permission));
         let value = |condition: Option<usize>| match condition {
             None => Some(true),
-            Some(at) => CONDITIONS[at].1(caller, resource),
+            Some(at) => CONDITIONS[at].1(self, caller, resource),
         };
         let denied = self.denials.iter().any(|rule| {
             chain.contains(&ATTACHED[rule.attached].to_owned())
@@ -92,6 +93,12 @@ impl World {
             None if set.contains("workforcePools") => Some(caller == WORKER),
             None => (!caller.starts_with("user:")).then_some(false),
         }
+    }
+
+    /// The tag `9/env` of a resource; nothing where no tag is known.
+    pub(super) fn environment(&self, resource: &str) -> Option<Option<&'static str>> {
+        let own = |name: &String| self.tags.iter().find(|(at, _)| ATTACHED[*at] == name);
+        (!self.tags.is_empty()).then(|| self.chain(resource).iter().find_map(own).map(|(_, value)| *value))
     }
 
     fn chain(&self, resource: &str) -> Vec<String> {

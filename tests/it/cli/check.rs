@@ -54,7 +54,7 @@ fn a_good_tree_passes_with_a_summary() {
 }
 
 #[test]
-fn a_method_that_is_not_exposed_is_listed() {
+fn a_method_that_is_not_exposed_is_told() {
     let rule = "- selector: google.longrunning.Operations.DeleteOperation\n  permission: cloudaicompanion.operations.delete\n";
     let workspace = Workspace::new().edit(COMPANION_IAM, rule, "");
     let outcome = workspace.check(&[]);
@@ -74,6 +74,76 @@ fn a_warning_does_not_fail_a_check() {
         "projects/other: organizations/7\nprojects/nowhere: organizations/7",
     );
     insta::assert_snapshot!(workspace.check(&[]).text());
+}
+
+/// One finding of most kinds: src/policy/lint/tests.rs has them all.
+fn doubtful() -> Workspace {
+    Workspace::new()
+        .edit(COMPANION_IAM, "- selector: google.longrunning.Operations.DeleteOperation\n  permission: cloudaicompanion.operations.delete\n", "")
+        .write("policies/tags.yaml", "folders/42: {123456789012/env: prod}\n")
+        .write("policies/roles/spare.yaml", "name: roles/spare\nincludedPermissions: [dataproc.operations.get]\n")
+        .write(
+            "policies/allow/projects/demo/locations/us-central1.yaml",
+            "version: 3\nbindings:\n- role: organizations/7/roles/operationsViewer\n  members: ['user:bob@example.com']\n\
+             - role: organizations/7/roles/operationsCanceller\n  members: ['allUsers']\n\
+             - role: organizations/7/roles/operationsAdmin\n  members: ['user:bob@example.com']\n  condition:\n    \
+             expression: request.time < timestamp('2020-01-01T00:00:00Z')\n",
+        )
+        .write(
+            "policies/deny/folders/42/freeze.yaml",
+            "rules:\n- denyRule:\n    deniedPrincipals: ['principalSet://goog/public:all']\n    deniedPermissions: \
+             ['dataproc.googleapis.com/operations.delete']\n    denialCondition:\n      expression: \
+             resource.matchTag('123456789012/env', 'production')\n",
+        )
+}
+
+#[test]
+fn what_may_not_be_meant_is_told_and_is_no_failure() {
+    let workspace = doubtful();
+    let outcome = workspace.check(&[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+    insta::assert_snapshot!(outcome.text());
+}
+
+#[test]
+fn warnings_can_be_denied_and_notes_cannot() {
+    let outcome = doubtful().check(&["--deny-warnings"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.text());
+    assert!(outcome.stdout.contains("is valid"), "{}", outcome.text());
+    let spare = Workspace::new().write(
+        "policies/roles/spare.yaml",
+        "name: roles/spare\nincludedPermissions: [dataproc.operations.get]\n",
+    );
+    let outcome = spare.check(&["--deny-warnings"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+    assert!(outcome.stderr.ends_with("0 errors, 0 warnings, 1 note\n"), "{}", outcome.text());
+    let outcome =
+        Workspace::new().edit(DEMO, "members:\n  - group", "member:\n  - group").check(&["--deny-warnings"]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.text());
+}
+
+#[test]
+fn what_may_not_be_meant_is_told_to_programs() {
+    let outcome = doubtful().check(&["--output", "json"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let result: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(result["valid"], true);
+    let diagnostics = result["diagnostics"].as_array().unwrap();
+    for diagnostic in diagnostics {
+        assert!(diagnostic["place"]["line"].is_u64() && diagnostic["help"].is_string(), "{diagnostic}");
+    }
+    insta::assert_snapshot!(serde_json::to_string_pretty(&diagnostics[0]).unwrap());
+}
+
+/// Tags are part of the tree: a mistake there is told like any other, and a rule on tags decides by them.
+#[test]
+fn tags_with_mistakes() {
+    let workspace = Workspace::new().write(
+        "policies/tags.yaml",
+        "projects/demo: {env: prod}\nprojects/demo/locations: {123456789012/env: prod}\n\
+         folders/42: {123456789012/env: tagValues/1}\n",
+    );
+    insta::assert_snapshot!(workspace.refused(&[]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who may call which of the five methods, as `policies/` says.
 
-use super::row::Refusal;
+use super::row::{Refusal, explained};
 use super::seed::{ANA, BOB, COMPANION_SEED, DATAPROC_SEED, ERIN, SEEDS, STRANGER, Seed, TRANSLATION_SEED};
 use crate::harness::{Answer, Body, Gate, Req, token};
 
@@ -48,6 +48,12 @@ async fn each_method_is_called_by_whom_the_policy_names_and_by_nobody_else() {
                     };
                     if let Err(what) = outcome {
                         failures.push(format!("{email}, {verb} at {}, {version}: {what}", seed.host));
+                    }
+                }
+                if !may {
+                    let refusal = Refusal::permission(seed, permission, &resource);
+                    if let Err(what) = explained(&gate, &request, &refusal).await.unwrap() {
+                        failures.push(format!("{email}, {verb} at {}, explained: {what}", seed.host));
                     }
                 }
             }

@@ -197,6 +197,7 @@ fn fixed_headers(answer: &Answer) -> BTreeMap<String, Vec<String>> {
 /// Sends every row over both versions. All that went wrong is told at once, by row.
 pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
     let mut failures = Vec::new();
+    let mut asked = 0;
     for Row { name, request, refusal } in rows {
         for version in ["HTTP/1.1", "HTTP/2"] {
             gate.backend.clear();
@@ -212,7 +213,67 @@ pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
                 failures.push(format!("{name}, {version}: the backend saw {seen:?}"));
             }
         }
+        match explained(gate, request, refusal).await {
+            Some(Err(what)) => failures.push(format!("{name}, explained: {what}")),
+            Some(Ok(())) => asked += 1,
+            None => {}
+        }
     }
-    eprintln!("{table}: {} rows over two versions, {} failures", rows.len(), failures.len());
+    eprintln!(
+        "{table}: {} rows over two versions, {asked} explained, {} failures",
+        rows.len(),
+        failures.len()
+    );
+    assert!(asked * 4 > rows.len() * 3, "{table}: only {asked} of {} rows were explained", rows.len());
     assert!(failures.is_empty(), "{table}\n\n{}", failures.join("\n\n"));
+}
+
+/// Asks the running gate why it refuses a request: what explains it names the same reason, and the rule or its absence.
+/// `None` where the question cannot be put: no token is `Basic`, nor two.
+pub async fn explained(gate: &Gate, request: &Req, refusal: &Refusal) -> Option<Result<(), String>> {
+    let mut question = json!({
+        "request": { "method": request.method, "path": request.target, "host": request.host },
+    });
+    match request.headers.iter().filter(|(name, _)| name == "authorization").collect::<Vec<_>>().as_slice() {
+        [] => {}
+        [(_, value)] => {
+            let token = value.strip_prefix("Bearer ").filter(|token| !token.starts_with(' '))?;
+            question["token"] = token.into();
+        }
+        _ => return None,
+    }
+    let answer = gate.explain(&question).await;
+    if answer.status != 200 {
+        return Some(Err(format!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body))));
+    }
+    Some(compare_explanation(&answer.json().unwrap(), refusal))
+}
+
+fn compare_explanation(json: &Value, refusal: &Refusal) -> Result<(), String> {
+    let gate = &json["opgate"];
+    let because = gate["because"].as_str().unwrap();
+    // A body is looked at once the call is allowed.
+    if refusal.reason == "REQUEST_BODY_REFUSED" {
+        return if json["overallAccessState"] == "CAN_ACCESS" { Ok(()) } else { Err(because.to_owned()) };
+    }
+    if (gate["reason"].as_str(), gate["httpStatus"].as_u64())
+        != (Some(refusal.reason), Some(refusal.status.into()))
+    {
+        return Err(format!("{} {}: {because}", gate["reason"], gate["httpStatus"]));
+    }
+    let refusing = gate["stages"].as_array().unwrap().iter().filter(|stage| stage["state"] == "REFUSED");
+    if refusing.count() != 1 || json["overallAccessState"] != "CANNOT_ACCESS" {
+        return Err(format!("the stages are {:#}", gate["stages"]));
+    }
+    if gate["changes"].as_array().unwrap().is_empty() {
+        return Err("nothing would change it".to_owned());
+    }
+    if refusal.reason != "IAM_PERMISSION_DENIED" {
+        return Ok(());
+    }
+    // No deny rule is shipped: it is the absence of a binding, and the nearest one that there is.
+    let place = regex::Regex::new(r"\(\S+\.yaml:\d+\)$").unwrap();
+    let told = because.contains("no binding on `")
+        && (because.ends_with("none names them") || place.is_match(because));
+    if told { Ok(()) } else { Err(because.to_owned()) }
 }

@@ -75,25 +75,31 @@ pub(super) const PATTERNS: [(&str, &[&str]); 7] = [
     ("demo.googleapis.com/operation.*", &[]),
 ];
 /// What a condition comes to for a caller and a resource; nothing where it has no value.
-type Meaning = fn(Option<&str>, &str) -> Option<bool>;
+type Meaning = fn(&World, Option<&str>, &str) -> Option<bool>;
 /// What conditions write, and what it means. The time is the beginning of 1970, no path is known.
-pub(super) const CONDITIONS: [(&str, Meaning); 9] = [
-    ("true", |_, _| Some(true)),
-    ("false", |_, _| Some(false)),
-    ("request.path == '/x'", |_, _| None),
-    ("request.path == '/x' || resource.name != ''", |_, _| Some(true)),
-    ("size(resource.name) / (size(resource.name) - 10) > 0", |_, resource| match resource.len() {
+pub(super) const CONDITIONS: [(&str, Meaning); 11] = [
+    ("true", |_, _, _| Some(true)),
+    ("false", |_, _, _| Some(false)),
+    ("request.path == '/x'", |_, _, _| None),
+    ("request.path == '/x' || resource.name != ''", |_, _, _| Some(true)),
+    ("size(resource.name) / (size(resource.name) - 10) > 0", |_, _, resource| match resource.len() {
         10 => None,
         length => Some(length > 10),
     }),
-    ("resource.name.startsWith('projects/a/')", |_, resource| Some(resource.starts_with("projects/a/"))),
-    ("request.time < timestamp('1970-01-01T00:00:01Z') && resource.name.endsWith('/o')", |_, resource| {
+    ("resource.name.startsWith('projects/a/')", |_, _, resource| Some(resource.starts_with("projects/a/"))),
+    ("request.time < timestamp('1970-01-01T00:00:01Z') && resource.name.endsWith('/o')", |_, _, resource| {
         Some(resource.ends_with("/o"))
     }),
-    ("request.auth.principal.extract('{kind}:') in ['user', 'group']", |caller, _| {
+    ("request.auth.principal.extract('{kind}:') in ['user', 'group']", |_, caller, _| {
         Some(caller?.starts_with("user:"))
     }),
-    ("!resource.matchTag('9/env', 'prod')", |_, _| None),
+    ("!resource.matchTag('9/env', 'prod')", |world, _, resource| {
+        Some(world.environment(resource)? != Some("prod"))
+    }),
+    ("resource.hasTagKey('9/env') || request.path == '/x'", |world, _, resource| {
+        world.environment(resource)?.map(|_| true)
+    }),
+    ("resource.matchTagId('tagKeys/1', 'tagValues/2')", |_, _, _| None),
 ];
 /// Principal sets, as IAM v3 spells them.
 pub(super) const SETS: [&str; 6] = [
@@ -157,6 +163,8 @@ pub(super) struct World {
     pub(super) bindings: Vec<Granting>,
     pub(super) denials: Vec<Denial>,
     pub(super) boundaries: Vec<Boundary>,
+    /// Of some of [`ATTACHED`], the value of `9/env`: there is no file where there are none.
+    pub(super) tags: Vec<(usize, &'static str)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -183,14 +191,19 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
         (0..SETS.len(), prop::collection::vec(0..BOUNDS.len(), 1..3), maybe(PRINCIPAL_CONDITIONS.len()))
             .prop_map(|(set, resources, condition)| Boundary { set, resources, condition });
     let boundaries = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(boundary, 1..4)];
-    (prop::collection::vec(role, 4), parents, any::<[u8; 3]>(), bindings, denials, boundaries).prop_map(
-        |(roles, (a, b, one, two), groups, bindings, denials, boundaries)| World {
+    let tags =
+        prop::collection::btree_map(0..ATTACHED.len(), prop::sample::select(vec!["prod", "dev"]), 0..4);
+    let tags = tags.prop_map(|tags| tags.into_iter().collect());
+    let rules = (bindings, denials, boundaries, tags);
+    (prop::collection::vec(role, 4), parents, any::<[u8; 3]>(), rules).prop_map(
+        |(roles, (a, b, one, two), groups, (bindings, denials, boundaries, tags))| World {
             roles,
             parents: [a, b, one, two],
             groups: [groups[0] & 0b110_1111, groups[1] & 0b100_1111, groups[2] & 0b000_1111],
             bindings,
             denials,
             boundaries,
+            tags,
         },
     )
 }
@@ -247,6 +260,7 @@ impl World {
         let roles: Vec<Node> = self.roles.iter().enumerate().map(role_text).map(&mut parse).collect();
         let hierarchy = parse(self.hierarchy_text());
         let groups = parse(self.groups_text());
+        let tags = (!self.tags.is_empty()).then(|| parse(self.tags_text()));
         let policies: Vec<(&str, Node)> =
             self.allow_texts().into_iter().map(|(resource, text)| (resource, parse(text))).collect();
         let denials: Vec<(&str, Node)> =
@@ -260,7 +274,8 @@ impl World {
         }
         let hierarchy = Hierarchy::read(&hierarchy, &mut report);
         let groups = Groups::read(&groups, &mut report);
-        let context = Context { roles: &defined, hierarchy: &hierarchy, groups: &groups };
+        let tags = tags.map(|node| Tags::read(&node, &hierarchy, &mut report)).unwrap_or_default();
+        let context = Context { roles: &defined, hierarchy: &hierarchy, groups: &groups, tags: &tags };
         let policies: Vec<_> = policies
             .iter()
             .map(|(resource, node)| AllowPolicy::read(resource, node, context, &mut report).unwrap())
@@ -271,7 +286,14 @@ impl World {
             .collect();
         let boundaries = Boundaries::read(&boundaries, &hierarchy, &mut report);
         assert!(!report.is_fatal(), "{}", report.render(false));
-        Policy::compile(context, policies.into_iter(), denials, boundaries)
+        let compiled = Policy::compile(context, policies.into_iter(), denials, boundaries);
+        let background = Background::of(context, &[]);
+        Policy { tags, background, ..compiled }
+    }
+
+    fn tags_text(&self) -> String {
+        let line = |(at, value): &(usize, &str)| format!("{}: {{9/env: {value}}}\n", ATTACHED[*at]);
+        self.tags.iter().map(line).collect()
     }
 
     fn hierarchy_text(&self) -> String {

@@ -1,0 +1,92 @@
+//! The whole gate, from a parsed request to the permit, with the shipped policies: on a token that is known, and on tokens
+//! that come for the first time.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloc_counter::count_alloc;
+use opgate::config::Config;
+use opgate::diagnostic::Report;
+use opgate::gate::{self, Trail};
+use opgate::http::Request;
+use opgate::http::head::{Head, HeadLimits};
+use opgate::signing::{Algorithm, SigningKey};
+use opgate::snapshot::Snapshot;
+use serde_json::json;
+
+use crate::measure::{nanoseconds, nanoseconds_of_each};
+use crate::table::Row;
+
+/// Tokens that come for the first time.
+const FRESH: usize = 500;
+
+/// Judges a cancel that Ana may make, with each kind of key.
+pub fn run() {
+    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+        let now = opgate::clock::now();
+        let key = SigningKey::generate(algorithm, Some("bench")).unwrap();
+        let snapshot = snapshot(&key, now);
+        let size = snapshot.policy.counts().bindings;
+        let name = |case: &str| format!("judge, {case}, {algorithm}");
+
+        let fresh = (0..FRESH).map(|number| request(&key, &format!("fresh-{number}"), now)).collect();
+        let mut allocations = 0;
+        let took = nanoseconds_of_each(fresh, |request| {
+            allocations = judge(&request, &snapshot, now);
+        });
+        let allocations = Some(allocations);
+        Row { name: name("new token"), size, nanoseconds: took, allocations, ..Row::default() }.print();
+
+        let known = request(&key, "known", now);
+        judge(&known, &snapshot, now);
+        let allocations = Some(judge(&known, &snapshot, now));
+        let took = nanoseconds(|| {
+            judge(black_box(&known), &snapshot, now);
+        });
+        Row { name: name("known token"), size, nanoseconds: took, allocations, ..Row::default() }.print();
+    }
+}
+
+/// Allocations that judging made.
+fn judge(request: &Request, snapshot: &Snapshot, now: SystemTime) -> usize {
+    let mut trail = Trail::default();
+    let ((allocations, reallocations, _), permit) =
+        count_alloc(|| gate::judge(request, snapshot, now, &mut trail));
+    if let Err(denial) = black_box(permit) {
+        panic!("{denial:?}");
+    }
+    allocations + reallocations
+}
+
+fn snapshot(key: &SigningKey, now: SystemTime) -> Snapshot {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys.jwks.json");
+    std::fs::write(&keys, key.jwks().to_string()).unwrap();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo.yaml");
+    let setting = format!("issuers.demo.keys={}", json!({ "file": keys })).parse().unwrap();
+    let mut report = Report::new();
+    let snapshot = Config::load(&config, &[setting], &mut report)
+        .and_then(|config| Snapshot::load(&config, now, None, &mut report));
+    snapshot.unwrap_or_else(|| panic!("{}", report.render(false)))
+}
+
+fn request(key: &SigningKey, id: &str, now: SystemTime) -> Request {
+    let second = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({
+        "iss": "https://issuer.demo.localhost", "aud": "https://opgate.demo.localhost",
+        "sub": "ana", "email": "ana@example.com", "email_verified": true, "jti": id,
+        "scope": "https://www.googleapis.com/auth/cloud-platform", "iat": second, "exp": second + 3600,
+    });
+    let head = format!(
+        "POST /v1/projects/demo/locations/us-central1/operations/op-1:cancel HTTP/1.1\r\n\
+         host: cloudaicompanion.googleapis.com\r\n\
+         authorization: Bearer {}\r\n\
+         user-agent: google-api-nodejs-client/9.15.1\r\n\
+         content-type: application/json\r\n\
+         content-length: 2\r\n\r\n",
+        key.sign(&claims).unwrap(),
+    );
+    let head = Head::parse(head.as_bytes(), HeadLimits::default()).unwrap();
+    Request::from_head(head, None).unwrap()
+}

@@ -1,0 +1,77 @@
+//! Loading: how long it takes, what a grant costs once loaded, and what loading takes at its peak.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use opgate::diagnostic::Report;
+use opgate::policy::Policy;
+
+use crate::ALLOCATOR;
+use crate::table::Row;
+use crate::tree::{self, Format, Shape};
+
+const GRANTS: usize = 1_000_000;
+/// Promised: fewer bytes for each grant.
+const MOST_BYTES: f64 = 400.0;
+
+/// Loads a million grants in every shape; what breaks a promise.
+pub fn run() -> Vec<String> {
+    let mut broken = Vec::new();
+    for format in Format::ALL {
+        for shape in Shape::ALL {
+            let tree = tree::write(shape, format, GRANTS);
+            let row = Row {
+                name: format!("load, {}, {}", format.extension(), shape.name()),
+                size: GRANTS,
+                ..in_a_process_of_its_own(tree.path())
+            };
+            row.print();
+            if row.bytes.is_none_or(|bytes| bytes > MOST_BYTES) {
+                broken.push(format!("{}: more than {MOST_BYTES} bytes for each grant", row.name));
+            }
+        }
+    }
+    broken
+}
+
+/// The policy of a tree that has no mistake.
+pub fn load(tree: &Path) -> Policy {
+    let mut report = Report::new();
+    let policy = Policy::load(tree, &[], &mut report);
+    assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+    policy
+}
+
+/// A peak is one of the whole process, so each tree is loaded by another.
+fn in_a_process_of_its_own(tree: &Path) -> Row {
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program).arg("load-tree").arg(tree).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: [usize; 4] = serde_json::from_slice(&output.stdout).unwrap();
+    let [nanoseconds, on_cpu, bytes, peak] = figures;
+    Row {
+        nanoseconds: nanoseconds as f64 / GRANTS as f64,
+        on_cpu: (on_cpu > 0).then(|| on_cpu as f64 / GRANTS as f64),
+        bytes: Some(bytes as f64 / GRANTS as f64),
+        peak: Some(peak),
+        ..Row::default()
+    }
+}
+
+/// The other process: prints nanoseconds, those of them on a processor, bytes, and bytes at the peak.
+pub fn load_tree(tree: &Path) {
+    let before = ALLOCATOR.allocated();
+    let (start, on_cpu) = (Instant::now(), nanoseconds_on_cpu());
+    let policy = load(tree);
+    let (took, on_cpu) = (start.elapsed().as_nanos(), nanoseconds_on_cpu() - on_cpu);
+    let bytes = ALLOCATOR.allocated() - before;
+    println!("[{took}, {on_cpu}, {bytes}, {}]", ALLOCATOR.max_allocated() - before);
+    drop(policy);
+}
+
+/// How long this thread has run, where the kernel tells: waiting for a processor that others use is not loading.
+fn nanoseconds_on_cpu() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
+}

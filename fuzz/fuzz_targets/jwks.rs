@@ -1,0 +1,8 @@
+//! Key sets, as a server that has been taken over might send them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    opgate::authn::read_key_set(bytes);
+});

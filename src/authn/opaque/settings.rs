@@ -1,0 +1,171 @@
+//! What the operator says of an endpoint that tells what opaque tokens are.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::authn::settings::{IssuerSettings, Proof, SettingsError, parse_url};
+
+/// An endpoint of an issuer, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenEndpoint {
+    /// `https://…`; `http://` for a loopback address only.
+    pub url: String,
+    /// What is spoken there.
+    pub dialect: Dialect,
+    /// How the issuer's opaque tokens begin, where several issuers are asked. Others are never shown to this one. Empty:
+    /// anyhow.
+    pub prefix: String,
+    /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
+    pub ca: Option<PathBuf>,
+    /// From the question to the last byte of the answer.
+    pub timeout: Duration,
+    /// How long the word that a token is good is taken for it, if the token does not end before.
+    pub remember: Duration,
+    /// The same for a token that is not good, and for one of which the issuer does not say when it ends.
+    pub remember_briefly: Duration,
+}
+
+/// What is spoken at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OAuth 2.0 Token Introspection (RFC 7662).
+    Introspection {
+        /// The gate's name at the issuer.
+        client_id: String,
+        /// How it proves that.
+        authentication: ClientAuthentication,
+    },
+    /// Google's: <https://oauth2.googleapis.com/tokeninfo>.
+    TokenInfo,
+}
+
+/// How a client proves who it is. Secrets are in files: settings hold none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuthentication {
+    /// The secret of this file, in an `Authorization` header (RFC 6749, section 2.3.1).
+    Basic(PathBuf),
+    /// The secret of this file, in the form.
+    Post(PathBuf),
+    /// A certificate, presented when the connection is made (RFC 8705).
+    Certificate {
+        /// PEM file of the certificate and what is between it and its CA.
+        certificate: PathBuf,
+        /// PEM file of its private key.
+        key: PathBuf,
+    },
+}
+
+impl TokenEndpoint {
+    /// Until an answer has come, where nothing else is said.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// How long good news is believed, where nothing else is said.
+    pub const DEFAULT_REMEMBER: Duration = Duration::from_secs(300);
+    /// How long other news is believed, where nothing else is said.
+    pub const DEFAULT_REMEMBER_BRIEFLY: Duration = Duration::from_secs(10);
+
+    /// An endpoint with the defaults in everything that has one.
+    pub fn new(url: impl Into<String>, dialect: Dialect) -> Self {
+        Self {
+            url: url.into(),
+            dialect,
+            prefix: String::new(),
+            ca: None,
+            timeout: Self::DEFAULT_TIMEOUT,
+            remember: Self::DEFAULT_REMEMBER,
+            remember_briefly: Self::DEFAULT_REMEMBER_BRIEFLY,
+        }
+    }
+
+    /// The files that its settings name.
+    pub(in crate::authn) fn files(&self) -> Vec<&Path> {
+        let mut files: Vec<&Path> = self.ca.as_deref().into_iter().collect();
+        if let Dialect::Introspection { authentication, .. } = &self.dialect {
+            match authentication {
+                ClientAuthentication::Basic(secret) | ClientAuthentication::Post(secret) => {
+                    files.push(secret)
+                }
+                ClientAuthentication::Certificate { certificate, key } => files.extend([&**certificate, key]),
+            }
+        }
+        files
+    }
+}
+
+/// Clients do not wait longer, and every wait holds one of the lookups that may be under way.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+/// A token that is revoked works that long.
+const MAX_REMEMBER: Duration = Duration::from_secs(3600);
+/// A token that is asked about too early is refused that long.
+const MAX_REMEMBER_BRIEFLY: Duration = Duration::from_secs(60);
+
+/// Tells what is wrong with an endpoint's settings, apart from what only reading their files shows.
+pub(in crate::authn) fn check(
+    endpoint: &TokenEndpoint,
+    error: &mut impl FnMut(&'static str, String, &'static str),
+) {
+    if let Err((message, help)) = parse_url(&endpoint.url) {
+        error("url", message, help);
+    }
+    if let Dialect::Introspection { client_id, .. } = &endpoint.dialect
+        && (client_id.is_empty() || !client_id.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+    {
+        let message = "`client_id` is empty or not printable ASCII".to_owned();
+        error("client_id", message, "the name that the issuer knows the gate by (RFC 6749, section 2.2)");
+    }
+    if !endpoint.prefix.bytes().all(is_of_token) {
+        let message = format!("no token begins with `{}`", endpoint.prefix.escape_debug());
+        error("prefix", message, "tokens consist of letters, digits and `-._~+/`");
+    }
+    let times = [
+        ("timeout", endpoint.timeout, MAX_TIMEOUT, "clients do not wait so long for their answer"),
+        ("remember", endpoint.remember, MAX_REMEMBER, "a token that is revoked goes on working for so long"),
+        (
+            "remember_briefly",
+            endpoint.remember_briefly,
+            MAX_REMEMBER_BRIEFLY,
+            "a token that is asked about too early is refused for so long",
+        ),
+    ];
+    for (field, time, most, help) in times {
+        if time > most {
+            error(field, format!("`{field}` is {time:?}, more than {most:?}"), help);
+        }
+    }
+}
+
+/// A character of a token (RFC 6750, section 2.1).
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+}
+
+/// No token may be shown to an issuer that did not make it: of several that are asked, the prefix tells whose it is.
+pub(in crate::authn) fn check_prefixes(settings: &[IssuerSettings], errors: &mut Vec<SettingsError>) {
+    let asked: Vec<(usize, &str, &str)> = settings
+        .iter()
+        .enumerate()
+        .filter_map(|(index, issuer)| match &issuer.proof {
+            Proof::Endpoint(endpoint) => Some((index, issuer.name.as_str(), endpoint.prefix.as_str())),
+            Proof::Signature(_) => None,
+        })
+        .collect();
+    let mut error = |index, message, help: Cow<'static, str>| {
+        errors.push(SettingsError { index, field: "prefix", message, help });
+    };
+    for (place, (index, name, prefix)) in asked.iter().enumerate() {
+        if prefix.is_empty() {
+            if asked.len() > 1 {
+                let message = format!("which opaque tokens are those of `{name}` cannot be told");
+                error(*index, message, "of several issuers that are asked, each needs a `prefix`".into());
+            }
+            continue;
+        }
+        let earlier = asked.iter().take(place).filter(|(_, _, other)| !other.is_empty());
+        for (_, other, others) in
+            earlier.filter(|(_, _, other)| prefix.starts_with(other) || other.starts_with(prefix))
+        {
+            let message = format!("a token that begins with `{prefix}` may be one of `{other}`: `{others}`");
+            error(*index, message, "no prefix may begin with another".into());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `opgate diff`: what a change of policies would have meant for the requests of an audit log.
+//!
+//! ```text
+//! audit line ─► line ─┬─► replay on OLD_DIR (the gate decides) ─┐
+//!                     └─► replay on NEW_DIR (the gate decides) ─┴─► changes ─► text, JSON
+//! ```
+//!
+//! The log is streamed. An answer that hangs on what the log does not have is never taken for one: such requests are
+//! counted apart, with what is missing.
+
+mod changes;
+mod line;
+mod render;
+mod replay;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use self::changes::Changes;
+use self::line::Line;
+use self::replay::Tree;
+use super::tree::{ExposureArgs, load_tree};
+use super::{FAILED, INVALID, Output, print, print_report};
+use crate::diagnostic::Report;
+
+/// The longest line that is read; the gate's own are some kilobytes.
+const LONGEST: usize = 1 << 20;
+
+/// Lines that are no audit lines and are told one by one.
+const TOLD: u64 = 20;
+
+/// Arguments of `opgate diff`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policies directory that the log was written under
+    #[arg(value_name = "OLD_DIR")]
+    old: PathBuf,
+    /// The policies directory to compare with
+    #[arg(value_name = "NEW_DIR")]
+    new: PathBuf,
+    /// The audit log, one JSON object per line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    requests: PathBuf,
+    #[command(flatten)]
+    exposure: ExposureArgs,
+    /// Pass over lines that are no audit lines; without it, one of them makes the log invalid
+    #[arg(long)]
+    lenient: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// A comparison that came to its end.
+#[derive(Debug)]
+struct Compared {
+    old: PathBuf,
+    old_revision: String,
+    new: PathBuf,
+    new_revision: String,
+    changes: Changes,
+    /// Lines that are no audit lines.
+    passed_over: u64,
+}
+
+/// Compares and prints. Exits 0 where no answer changed, 1 where one did, 3 where they could not be compared.
+pub fn run(args: &Args) -> ExitCode {
+    let mut report = Report::new();
+    let compared = compare(args, &mut report).filter(|_| !report.is_fatal());
+    if args.output == Output::Text && !report.diagnostics().is_empty() {
+        print_report(&report);
+    }
+    let Some(compared) = compared else {
+        if args.output == Output::Json {
+            print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
+        }
+        return ExitCode::from(INVALID);
+    };
+    match args.output {
+        Output::Text => print(&render::text(&compared)),
+        Output::Json => print(&format!("{:#}\n", render::json(&compared, &report))),
+    }
+    let changed = compared.changes.gained + compared.changes.revoked > 0;
+    if changed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+}
+
+fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
+    let config = args.exposure.load(Some(&args.old), report);
+    if args.exposure.config.is_some() && config.is_none() {
+        return None;
+    }
+    let mut tree = |directory: &Path| {
+        let snapshot = load_tree(directory, config.as_ref(), report);
+        snapshot.map(|snapshot| Tree::new(snapshot, config.is_some()))
+    };
+    // Both, so that every mistake in either is told in one run.
+    let (old, new) = (tree(&args.old), tree(&args.new));
+    let (old, new) = (old?, new?);
+    if report.is_fatal() {
+        return None;
+    }
+    let mut log = Log::open(&args.requests, args.lenient, report)?;
+    let mut changes = Changes::default();
+    while let Some((number, line)) = log.next(report) {
+        changes.compare(&line, number, &old, &new);
+    }
+    log.finish(changes.requests(), report);
+    Some(Compared {
+        old: args.old.clone(),
+        old_revision: old.snapshot.revision,
+        new: args.new.clone(),
+        new_revision: new.snapshot.revision,
+        changes,
+        passed_over: log.passed_over,
+    })
+}
+
+/// The audit log while it is read.
+struct Log {
+    path: PathBuf,
+    reader: Box<dyn BufRead>,
+    lenient: bool,
+    number: u64,
+    passed_over: u64,
+}
+
+impl Log {
+    fn open(path: &Path, lenient: bool, report: &mut Report) -> Option<Self> {
+        let (path, reader): (_, Box<dyn BufRead>) = if path == Path::new("-") {
+            (Path::new("standard input"), Box::new(io::stdin().lock()))
+        } else {
+            match File::open(path) {
+                Ok(file) => (path, Box::new(BufReader::new(file))),
+                Err(error) => {
+                    report
+                        .file_error(path, format!("cannot read the file: {error}"))
+                        .help("name a file that `audit.output` wrote, or `-` for standard input");
+                    return None;
+                }
+            }
+        };
+        Some(Self { path: path.to_owned(), reader, lenient, number: 0, passed_over: 0 })
+    }
+
+    /// The next audit line, with its number. What is none is passed over; whether that is right is said at the end.
+    fn next(&mut self, report: &mut Report) -> Option<(u64, Line)> {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            self.number += 1;
+            let mut limited = self.reader.by_ref().take(LONGEST as u64 + 1);
+            match limited.read_until(b'\n', &mut bytes) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => {
+                    report
+                        .file_error(&self.path, format!("cannot read line {}: {error}", self.number))
+                        .help("read the log from a file that nobody writes to");
+                    return None;
+                }
+            }
+            if bytes.len() > LONGEST {
+                report
+                    .file_error(&self.path, format!("line {} is longer than 1 MiB", self.number))
+                    .help("no audit line is: look what this file holds");
+                return None;
+            }
+            if bytes.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match Line::parse(&bytes) {
+                Ok(line) => return Some((self.number, line)),
+                Err(error) => {
+                    self.passed_over += 1;
+                    if !self.lenient && self.passed_over <= TOLD {
+                        report
+                            .file_error(&self.path, format!("line {} is no audit line: {error}", self.number))
+                            .help("`--lenient` passes over such lines, and says how many there were");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What has to be said once all lines were read.
+    fn finish(&self, requests: u64, report: &mut Report) {
+        if !self.lenient && self.passed_over > TOLD {
+            let more = self.passed_over - TOLD;
+            report
+                .file_error(&self.path, format!("{more} more lines are no audit lines"))
+                .help("`--lenient` passes over them all");
+        }
+        // A comparison of nothing must not look like one in which nothing changed.
+        if requests == 0 && !report.is_fatal() {
+            report
+                .file_error(&self.path, "there is no request in the log")
+                .help("name a log with audit lines: what `audit.output` of the configuration wrote");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `opgate explain`: why a call is allowed or denied, and what would turn the answer.
+
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use super::tree::{TreeArgs, refuse};
+use super::{DENIED, FAILED, INVALID, Output, complain, print};
+use crate::clock;
+use crate::diagnostic::Report;
+use crate::explain::explain;
+use crate::policy::explain::Extent;
+use crate::principal::Principal;
+use crate::question::written::{self, Unreadable};
+use crate::question::{Mistake, Question, Token, What, Who};
+use crate::snapshot::Snapshot;
+
+/// Arguments of `opgate explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    tree: TreeArgs,
+
+    /// Who calls, like `user:ana@example.com`; an anonymous caller where nobody is named
+    #[arg(long, value_name = "PRINCIPAL", value_parser = written::principal, conflicts_with_all = ["claims", "token"])]
+    principal: Option<Principal>,
+    /// A group or `principalSet://` that their credential would vouch for; can be repeated
+    #[arg(long = "group", value_name = "GROUP", value_parser = written::set, requires = "principal")]
+    groups: Vec<Arc<str>>,
+    /// A JSON file with the claims that an issuer would sign for them
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with = "token")]
+    claims: Option<PathBuf>,
+    /// A file with their token, which is verified; `-` reads standard input
+    #[arg(long, value_name = "FILE", requires = "config")]
+    token: Option<PathBuf>,
+    /// A scope of their token; can be repeated. Without one, they have those that the method asks for
+    #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "token")]
+    scopes: Vec<String>,
+
+    /// The HTTP method of a request, with its TARGET
+    #[arg(value_name = "HTTP_METHOD", requires = "target", required_unless_present = "method")]
+    http_method: Option<String>,
+    /// What is requested: a path like `/v1/projects/…:cancel`, or a whole URL
+    target: Option<String>,
+    /// What is called, by the full name of its RPC, instead of a request
+    #[arg(long, value_name = "RPC", requires = "resource", conflicts_with = "http_method")]
+    method: Option<String>,
+    /// What it is called on: `projects/…`
+    #[arg(long, value_name = "NAME", requires = "method")]
+    resource: Option<String>,
+    /// The host that is asked, where several have the path or the method
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+
+    /// When, like `2026-03-01T12:00:00Z`; now by default
+    #[arg(long, value_name = "TIME", value_parser = written::time)]
+    time: Option<SystemTime>,
+    /// The address that the call comes from
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+
+    /// Tell every rule on the chain, not only those that bear on the answer
+    #[arg(long)]
+    all: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where it cannot be asked about.
+pub fn run(args: &Args) -> ExitCode {
+    let mut question = match args.question() {
+        Ok(question) => question,
+        Err(problem) => return problem.print(args.output),
+    };
+    let mut report = Report::new();
+    let snapshot = args.load(&question, &mut report).filter(|_| !report.is_fatal());
+    let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
+    if args.token.is_some()
+        && let Err(error) = ask_issuers(&mut question, &snapshot)
+    {
+        complain(&format!("opgate: cannot ask the issuers: {error}\n"));
+        return ExitCode::from(FAILED);
+    }
+    let extent = if args.all { Extent::All } else { Extent::Relevant };
+    match explain(question, &snapshot, extent) {
+        Ok(explained) => {
+            match args.output {
+                Output::Text => print(&explained.text()),
+                Output::Json => print(&format!("{:#}\n", explained.json())),
+            }
+            if explained.is_allowed() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) }
+        }
+        Err(mistake) => Problem::from(mistake).print(args.output),
+    }
+}
+
+/// What keeps a question from being asked.
+pub(super) struct Problem {
+    message: String,
+    help: String,
+}
+
+impl Problem {
+    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+
+    pub(super) fn print(&self, output: Output) -> ExitCode {
+        let Self { message, help } = self;
+        match output {
+            Output::Text => complain(&format!("error: {message}\n  = help: {help}\n")),
+            Output::Json => {
+                let error = json!({ "message": message, "help": help });
+                print(&format!("{:#}\n", json!({ "valid": false, "error": error })));
+            }
+        }
+        ExitCode::from(INVALID)
+    }
+}
+
+impl From<Unreadable> for Problem {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::new(unreadable.message, unreadable.help)
+    }
+}
+
+impl From<Mistake> for Problem {
+    fn from(mistake: Mistake) -> Self {
+        Self::new(mistake.to_string(), mistake.help(|host| format!("`--host {host}`")))
+    }
+}
+
+impl Args {
+    fn question(&self) -> Result<Question, Problem> {
+        Ok(Question {
+            who: self.who()?,
+            scopes: (!self.scopes.is_empty()).then(|| self.scopes.clone()),
+            what: self.what()?,
+            time: self.time.unwrap_or_else(clock::now),
+            origin: self.ip,
+        })
+    }
+
+    fn who(&self) -> Result<Who, Problem> {
+        if let Some(path) = &self.token {
+            return Ok(Who::Token(Token::new(&read(path)?)));
+        }
+        if let Some(path) = &self.claims {
+            return Ok(Who::Claims(claims(path)?));
+        }
+        Ok(match &self.principal {
+            Some(principal) => Who::Principal { principal: principal.clone(), sets: self.groups.clone() },
+            None => Who::Anonymous,
+        })
+    }
+
+    fn what(&self) -> Result<What, Problem> {
+        let host = self.host.as_deref();
+        match (&self.http_method, &self.target, &self.method, &self.resource) {
+            (Some(method), Some(target), ..) => Ok(written::request(method, target, host)?),
+            (_, _, Some(method), Some(resource)) => Ok(What::Method {
+                method: method.clone(),
+                resource: resource.clone(),
+                host: host.map(str::to_ascii_lowercase),
+            }),
+            _ => Err(Problem::new(
+                "the question does not say what is called",
+                "write `POST /v1/…`, or `--method RPC --resource NAME`",
+            )),
+        }
+    }
+
+    /// The tree, with issuers where they are needed.
+    fn load(&self, question: &Question, report: &mut Report) -> Option<Snapshot> {
+        match question.who {
+            Who::Claims(_) | Who::Token(_) => self.tree.load_with_issuers(clock::now(), report),
+            Who::Principal { .. } | Who::Anonymous => self.tree.load(report),
+        }
+    }
+}
+
+/// A file's text; `-` is standard input. No more than a token or claims can have.
+fn read(path: &Path) -> Result<String, Problem> {
+    const MOST: u64 = 64 * 1024;
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(MOST).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text))
+    };
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Problem::new(
+            format!("cannot read {}: {error}", path.display()),
+            "name a file of at most 64 KiB, or `-` for standard input",
+        )),
+    }
+}
+
+fn claims(path: &Path) -> Result<Map<String, Value>, Problem> {
+    let help = "write a JSON object, as the payload of a token: `{\"iss\": …, \"email\": …}`";
+    match serde_json::from_str(&read(path)?) {
+        Ok(Value::Object(claims)) => Ok(claims),
+        Ok(_) => Err(Problem::new(format!("{} is no JSON object", path.display()), help)),
+        Err(error) => Err(Problem::new(format!("{} is no JSON: {error}", path.display()), help)),
+    }
+}
+
+/// Fetches the keys that are behind a URL, and has the issuer of an opaque token asked. What cannot be had shows in the
+/// answer.
+fn ask_issuers(question: &mut Question, snapshot: &Snapshot) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        snapshot.authn.load_keys().await;
+        question.look_up(&snapshot.authn).await;
+    });
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! `opgate test`: the decision tests that policy authors keep beside their policies.
+//!
+//! ```text
+//! policies/tests/**.yaml ─► case ─► answer (the gate's) ─► outcome ─► text, JSON, JUnit
+//!                                                             └─────► coverage: rules that decided nothing
+//! ```
+
+mod answer;
+mod case;
+mod coverage;
+mod json;
+mod junit;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+
+use self::answer::Answer;
+use self::case::Case;
+use self::coverage::Coverage;
+use super::tree::{ExposureArgs, load_tree};
+use super::{FAILED, INVALID, Output, complain, print, print_report};
+use crate::clock;
+use crate::config::Config;
+use crate::diagnostic::Report;
+use crate::policy::Policy;
+use crate::snapshot::Snapshot;
+
+/// Arguments of `opgate test`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policies directory, whose `tests/` are run; the configuration's by default
+    #[arg(value_name = "DIR", required_unless_present = "config")]
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    exposure: ExposureArgs,
+    /// Run only the tests whose file or name contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// List the tests that pass, too
+    #[arg(long)]
+    verbose: bool,
+    /// Write a JUnit report to this file as well
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// A test that was run.
+#[derive(Debug)]
+struct Outcome {
+    case: Case,
+    answer: Answer,
+    passed: bool,
+    duration: Duration,
+}
+
+/// What came of all of them.
+#[derive(Debug)]
+struct Results {
+    directory: PathBuf,
+    outcomes: Vec<Outcome>,
+    /// `None` where a filter left tests out: what they exercise is not known.
+    coverage: Option<Coverage>,
+    duration: Duration,
+}
+
+impl Results {
+    fn passed(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.passed).count()
+    }
+
+    fn failed(&self) -> usize {
+        self.outcomes.len() - self.passed()
+    }
+}
+
+/// Runs the tests and prints. Exits 0 where all pass, 1 where one fails, 3 where they could not be run.
+pub fn run(args: &Args) -> ExitCode {
+    let mut report = Report::new();
+    let results = test(args, clock::now(), &mut report).filter(|_| !report.is_fatal());
+    if args.output == Output::Text && !report.diagnostics().is_empty() {
+        print_report(&report);
+    }
+    let Some(results) = results else {
+        if args.output == Output::Json {
+            print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
+        }
+        return ExitCode::from(INVALID);
+    };
+    match args.output {
+        Output::Text => print(&text::render(&results, args.verbose)),
+        Output::Json => print(&format!("{:#}\n", json::render(&results, &report))),
+    }
+    if let Some(path) = &args.junit
+        && let Err(error) = std::fs::write(path, junit::render(&results))
+    {
+        complain(&format!("opgate: cannot write {}: {error}\n", path.display()));
+        return ExitCode::from(FAILED);
+    }
+    if results.failed() > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+}
+
+/// Loads, asks and compares. `None` where nothing can be run; what is wrong is in the report.
+fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
+    let begun = Instant::now();
+    let config = args.exposure.load(args.directory.as_deref(), report);
+    let named = config.as_ref().map(|config| config.policy_directory.clone());
+    // Where only the configuration names it and cannot be read, there is nothing to look at.
+    let directory = args.directory.clone().or(named)?;
+    if args.exposure.config.is_some() && config.is_none() {
+        return None;
+    }
+    let cases = read(&directory, args.filter.as_deref(), report);
+    let snapshot = load(&directory, config.as_ref(), &cases, now, report)?;
+    let rules = snapshot.policy.rules();
+    let files = answer::rule_files(&rules, &snapshot.catalog, &directory);
+    let mut outcomes = Vec::new();
+    for case in cases {
+        // Both, so that every mistake is told in one run.
+        let rule = answer::check_rule(&case, &files, report);
+        let outcome = outcome(case, &snapshot, &directory, now, report);
+        outcomes.extend(rule.and(outcome));
+    }
+    let coverage = args.filter.is_none().then(|| {
+        let exercised = outcomes.iter().filter_map(|outcome| outcome.answer.rule.as_ref());
+        Coverage::of(&rules, exercised)
+    });
+    Some(Results { directory, outcomes, coverage, duration: begun.elapsed() })
+}
+
+/// The selected tests of a policies directory.
+fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case> {
+    if !directory.is_dir() {
+        // Told when the tree is loaded.
+        return Vec::new();
+    }
+    let errors_before = report.diagnostics().len();
+    let files = Policy::test_files(directory, report);
+    let all: Vec<Case> = files.iter().flat_map(|file| case::read(file, report)).collect();
+    let folder = directory.join("tests");
+    if all.is_empty() && report.diagnostics().len() == errors_before {
+        // A run that tests nothing must not look like one in which everything is right.
+        report
+            .file_error(&folder, "there is no test")
+            .help("write one: `- {name: …, principal: …, call: POST /v1/…, expect: allowed}`");
+    }
+    let Some(filter) = filter else { return all };
+    let any = !all.is_empty();
+    let selected: Vec<Case> = all.into_iter().filter(|case| is_selected(case, filter)).collect();
+    if selected.is_empty() && any {
+        report
+            .file_error(&folder, format!("no test has `{filter}` in its name or file"))
+            .help("`--verbose` without `--filter` lists the names");
+    }
+    selected
+}
+
+fn is_selected(case: &Case, filter: &str) -> bool {
+    case.name.contains(filter) || case.span.source.path.to_string_lossy().contains(filter)
+}
+
+/// The tree, and the issuers where a test needs one to make a caller of claims.
+fn load(
+    directory: &Path,
+    config: Option<&Config>,
+    cases: &[Case],
+    now: SystemTime,
+    report: &mut Report,
+) -> Option<Snapshot> {
+    match config {
+        Some(config) if directory.is_dir() && cases.iter().any(Case::has_claims) => {
+            Snapshot::load(config, now, None, report)
+        }
+        _ => load_tree(directory, config, report),
+    }
+}
+
+fn outcome(
+    case: Case,
+    snapshot: &Snapshot,
+    directory: &Path,
+    now: SystemTime,
+    report: &mut Report,
+) -> Option<Outcome> {
+    let begun = Instant::now();
+    let answer = answer::ask(&case, snapshot, now, report)?;
+    answer.warn(&case, report);
+    let passed = answer.is_expected(&case, directory);
+    Some(Outcome { case, answer, passed, duration: begun.elapsed() })
+}

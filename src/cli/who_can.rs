@@ -1,0 +1,197 @@
+//! `opgate who-can PERMISSION on RESOURCE`: everybody who holds a permission, and by what.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::explain::Problem;
+use super::tree::{TreeArgs, refuse};
+use super::{Output, counted, print};
+use crate::catalog::{Catalog, Exposure, PermissionRule};
+use crate::clock;
+use crate::diagnostic::Report;
+use crate::document::nearest;
+use crate::explain::Page;
+use crate::policy::who_can::{GrantedThrough, Holder};
+use crate::policy::{Attributes, Refusal, ResourceName};
+use crate::question::written;
+use crate::snapshot::Snapshot;
+
+/// Arguments of `opgate who-can`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The permission, like `cloudaicompanion.operations.cancel`
+    permission: String,
+    /// The word `on`
+    #[arg(value_name = "on", value_parser = ["on"], hide_possible_values = true)]
+    _on: String,
+    /// The resource: `projects/…`
+    resource: String,
+    #[command(flatten)]
+    tree: TreeArgs,
+    /// When, like `2026-03-01T12:00:00Z`; now by default
+    #[arg(long, value_name = "TIME", value_parser = written::time)]
+    time: Option<SystemTime>,
+    /// The address that they call from
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Lists them. Exits 0, and 3 where it cannot be asked.
+pub fn run(args: &Args) -> ExitCode {
+    let mut report = Report::new();
+    let snapshot = args.tree.load(&mut report).filter(|_| !report.is_fatal());
+    let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
+    if let Err(problem) = check(args, &snapshot) {
+        return problem.print(args.output);
+    }
+    let service = only_service(&args.permission, &snapshot.catalog);
+    let attributes = Attributes {
+        origin: args.ip,
+        service: service.map(|service| service.name.as_str()),
+        ..Attributes::at(args.time.unwrap_or_else(clock::now))
+    };
+    let resource = ResourceName::new(&args.resource);
+    let holders = snapshot.policy.who_can(&args.permission, resource, &attributes);
+    match args.output {
+        Output::Text => print(&text(args, &holders)),
+        Output::Json => print(&format!("{:#}\n", in_json(args, &holders))),
+    }
+    ExitCode::SUCCESS
+}
+
+/// A slip of the pen must not pass for a permission that nobody holds.
+fn check(args: &Args, snapshot: &Snapshot) -> Result<(), Problem> {
+    let asked = snapshot.catalog.permissions();
+    let asked = asked.iter().map(|(permission, _)| permission.as_str());
+    let known: Vec<&str> = snapshot.policy.permissions().chain(asked).collect();
+    if !known.contains(&args.permission.as_str()) {
+        let help = match nearest(&args.permission, known.into_iter()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "write it as roles do: `cloudaicompanion.operations.cancel`".to_owned(),
+        };
+        let message = format!("no role that is bound holds `{}`, and no method asks for it", args.permission);
+        return Err(Problem::new(message, help));
+    }
+    if args.resource.split('/').any(str::is_empty) {
+        let message = format!("`{}` is no relative name of a resource", args.resource);
+        return Err(Problem::new(message, "write it without the service: `projects/demo/locations/…`"));
+    }
+    Ok(())
+}
+
+/// The service whose methods ask for the permission, where there is one such: conditions may ask for it.
+fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Exposure>> {
+    let asking = catalog.methods().iter().filter(
+        |method| matches!(&method.permission, PermissionRule::Required(asked) if asked == permission),
+    );
+    let mut services = asking.map(|method| &method.service);
+    let first = services.next()?;
+    services.all(|service| service.name == first.name).then_some(first)
+}
+
+/// What is to be told of a holder in a word.
+fn state(holder: &Holder) -> &'static str {
+    match &holder.decided {
+        Ok(_) => "CAN",
+        Err(Refusal::Unmet(_)) => "CONDITIONAL",
+        Err(Refusal::Denied(_)) => "DENIED",
+        Err(Refusal::OutOfBounds(_)) => "OUT_OF_BOUNDS",
+        Err(Refusal::Lacking { .. } | Refusal::Nameless) => "CANNOT",
+    }
+}
+
+fn text(args: &Args, holders: &[Holder]) -> String {
+    let (can, cannot): (Vec<&Holder>, Vec<&Holder>) =
+        holders.iter().partition(|holder| holder.decided.is_ok());
+    let count = match can.len() {
+        0 => "nobody".to_owned(),
+        count => counted(count, "principal"),
+    };
+    let mut page = Page::default();
+    page.put("", &format!("{count} can {} on {}", args.permission, args.resource));
+    for holder in can {
+        page.blank();
+        page.put("", &format!("{}{}", holder.name, of_set(holder)));
+        grants(&mut page, holder);
+    }
+    if !cannot.is_empty() {
+        page.blank();
+        let are = if cannot.len() == 1 { "1 is".to_owned() } else { format!("{} are", cannot.len()) };
+        page.put("", &format!("{are} granted it and cannot, as asked:"));
+    }
+    for holder in cannot {
+        page.blank();
+        page.put("", &format!("{}{}: {}", holder.name, of_set(holder), why(holder)));
+        grants(&mut page, holder);
+    }
+    page.into_text()
+}
+
+fn grants(page: &mut Page, holder: &Holder) {
+    for GrantedThrough { role, member, through, resource, condition, place } in &holder.grants {
+        page.put("  ", &format!("{role} on {resource} ({place})"));
+        if !through.is_empty() {
+            page.put("    ", &format!("as {member} through {}", through.join(", ")));
+        } else if *member != holder.name {
+            page.put("    ", &format!("as {member}"));
+        }
+        if let Some((expression, title)) = condition {
+            let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
+            page.put("    ", &format!("if `{expression}`{title}"));
+        }
+    }
+}
+
+fn of_set(holder: &Holder) -> &'static str {
+    if holder.is_set { " (all in it, but whom a rule denies by name)" } else { "" }
+}
+
+fn why(holder: &Holder) -> String {
+    match &holder.decided {
+        Err(Refusal::Denied(denied)) => match &denied.condition {
+            None => format!("denied by {}, as {}", denied.place, denied.member),
+            Some(tested) => format!("denied by {}, as {}: {tested}", denied.place, denied.member),
+        },
+        Err(Refusal::OutOfBounds(out)) => format!("out of bounds: {out}"),
+        Err(Refusal::Unmet(unmet)) => unmet.tested.to_string(),
+        Err(Refusal::Lacking { .. } | Refusal::Nameless) | Ok(_) => "not granted".to_owned(),
+    }
+}
+
+fn in_json(args: &Args, holders: &[Holder]) -> Value {
+    let holders = holders.iter().map(|holder| {
+        let rule = match &holder.decided {
+            Ok(granted) => Some(&granted.place),
+            Err(refusal) => refusal.rule(),
+        };
+        json!({
+            "principal": holder.name,
+            "isSet": holder.is_set,
+            "state": state(holder),
+            "because": holder.decided.as_ref().err().map(|_| why(holder)),
+            "rule": rule,
+            "grants": holder.grants.iter().map(|grant| json!({
+                "role": grant.role,
+                "member": grant.member,
+                "through": grant.through,
+                "resource": grant.resource,
+                "condition": grant.condition.as_ref().map(|(expression, title)| json!({
+                    "expression": expression, "title": title,
+                })),
+                "rule": grant.place,
+            })).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "permission": args.permission,
+        "resource": args.resource,
+        "principals": holders.collect::<Vec<_>>(),
+    })
+}

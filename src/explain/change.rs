@@ -1,0 +1,205 @@
+//! What would turn the answer, in sentences: what policy has to change, and what the request has.
+
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, PermissionRule};
+use crate::diagnostic::Place;
+use crate::document::nearest;
+use crate::gate::Stage;
+use crate::http::Path;
+use crate::policy::Outcome;
+use crate::policy::explain::{Explanation, Remedy, Weighed};
+use crate::question::Answer;
+use crate::reason::{Denial, Reason};
+
+/// A change that, with one of every other step, turns the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which kind of change, for programs.
+    pub kind: &'static str,
+    /// In a sentence.
+    pub text: String,
+    /// What is to be changed.
+    pub place: Option<Place>,
+}
+
+impl Change {
+    fn new(kind: &'static str, text: impl Into<String>, place: Option<&Place>) -> Self {
+        Self { kind, text: text.into(), place: place.cloned() }
+    }
+}
+
+/// What would turn the answer: of each step, one alternative is needed.
+pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalog) -> Vec<Vec<Change>> {
+    let mut steps = Vec::new();
+    if let Err(denial) = &answer.decided {
+        match answer.trail.stage {
+            Stage::Route => steps.push(route(answer, denial, catalog)),
+            Stage::Authenticate => steps.push(vec![authenticate(denial)]),
+            Stage::Scope => steps.push(vec![scope(answer, denial)]),
+            // What policy refuses, policy says below.
+            Stage::Policy => steps.extend(sign_in(answer)),
+            Stage::Implementation => {
+                let place = answer.trail.call.as_ref().map(|call| &call.method.place);
+                let text = "take `unimplemented: true` out of the rule, once a backend implements the method";
+                steps.push(vec![Change::new("IMPLEMENT_METHOD", text, place)]);
+            }
+        }
+    }
+    // Once the gate refuses for another reason, what policy allows need not be turned.
+    let of_policy = policy.filter(|policy| answer.decided.is_ok() || policy.decided.is_err());
+    for step in of_policy.iter().flat_map(|policy| &policy.steps) {
+        steps.push(step.alternatives.iter().map(|remedy| change(remedy, answer)).collect());
+    }
+    steps.retain(|alternatives| !alternatives.is_empty());
+    steps
+}
+
+fn route(answer: &Answer, denial: &Denial, catalog: &Catalog) -> Vec<Change> {
+    let Some(request) = &answer.request else {
+        return vec![Change::new("CORRECT_REQUEST", "send a request that can be read in one way only", None)];
+    };
+    let (host, path) = (request.host.as_str(), &request.path);
+    let mut changes = Vec::new();
+    if let Some(closed) = catalog.closed(host, &request.method, path) {
+        let text = format!("expose `{}`: add an iam rule for it beside its http rule", closed.method);
+        changes.push(Change::new("EXPOSE_METHOD", text, Some(&closed.place)));
+    }
+    match denial.reason() {
+        Reason::HttpMethodNotAllowed => {
+            let methods = denial.allowed_methods().unwrap_or_default();
+            changes.push(Change::new("USE_HTTP_METHOD", format!("send it with {methods}"), None));
+        }
+        Reason::QueryParameterRefused => {
+            changes.push(Change::new("CORRECT_REQUEST", "leave the query parameter out", None));
+        }
+        _ if !changes.is_empty() => {}
+        _ => changes.extend(elsewhere(host, path, catalog)),
+    }
+    changes
+}
+
+/// Another host or path, where this one leads nowhere.
+fn elsewhere(host: &str, path: &Path, catalog: &Catalog) -> Vec<Change> {
+    let hosts = catalog.hosts();
+    if !hosts.iter().any(|known| *known == host || *known == "*") {
+        let text = match nearest(host, hosts.iter().copied()) {
+            Some(meant) => format!("ask another host: did you mean `{meant}`?"),
+            None => format!("ask another host: {}", hosts.join(", ")),
+        };
+        return vec![Change::new("USE_HOST", text, None)];
+    }
+    let near = catalog.nearest_routes(host, path);
+    near.into_iter()
+        .map(|route| {
+            let method = route.http_method.as_ref().map_or("any method", |method| method.as_str());
+            Change::new("USE_PATH", format!("ask for another path: `{method} {}`", route.template), None)
+        })
+        .collect()
+}
+
+fn authenticate(denial: &Denial) -> Change {
+    match denial.reason() {
+        Reason::CredentialsMissing => {
+            Change::new("SEND_CREDENTIAL", "send a credential: `Authorization: Bearer TOKEN`", None)
+        }
+        Reason::NotReady | Reason::KeyPending => {
+            Change::new("WAIT_FOR_KEYS", "wait until the issuer's keys are there", None)
+        }
+        Reason::TokenExpired => Change::new("RENEW_TOKEN", "send a token that has not expired", None),
+        _ => Change::new(
+            "SEND_OTHER_TOKEN",
+            "send another token: what is wrong with this one is told above",
+            None,
+        ),
+    }
+}
+
+fn scope(answer: &Answer, denial: &Denial) -> Change {
+    // A token that names another service cannot ask for a scope beside.
+    if denial.reason() != Reason::ScopeInsufficient {
+        return authenticate(denial);
+    }
+    let scopes = answer.trail.call.as_ref().map(|call| call.method.scopes.join(", ")).unwrap_or_default();
+    Change::new("REQUEST_SCOPE", format!("send a token with one of these scopes: {scopes}"), None)
+}
+
+/// An anonymous caller may be somebody once they have signed in.
+fn sign_in(answer: &Answer) -> Option<Vec<Change>> {
+    answer.trail.caller.is_none().then(|| {
+        let text = "send a credential: bindings other than of `allUsers` are for who has one";
+        vec![Change::new("SEND_CREDENTIAL", text, None)]
+    })
+}
+
+fn change(remedy: &Remedy, answer: &Answer) -> Change {
+    match remedy {
+        Remedy::ListInBoundary { policy, place, resource } => Change::new(
+            "LIST_IN_BOUNDARY",
+            format!("list `{resource}`, or what it lies in, in the boundary policy `{policy}`"),
+            Some(place),
+        ),
+        Remedy::ExceptPrincipal { rule, principal } => Change::new(
+            "EXCEPT_PRINCIPAL",
+            format!("add `{principal}` to the rule's `exceptionPrincipals`"),
+            Some(rule),
+        ),
+        Remedy::ExceptPermission { rule, permission } => Change::new(
+            "EXCEPT_PERMISSION",
+            format!("add `{permission}` to the rule's `exceptionPermissions`, for everybody"),
+            Some(rule),
+        ),
+        Remedy::UnsetCondition { rule, condition } => Change::new(
+            "UNSET_CONDITION",
+            format!("ask when the rule's condition is false{}", seen(condition)),
+            Some(rule),
+        ),
+        Remedy::MeetCondition { binding, condition } => Change::new(
+            "MEET_CONDITION",
+            format!("ask when the binding's condition is true{}", seen(condition)),
+            Some(binding),
+        ),
+        Remedy::AddPermission { role, place, binding } => Change::new(
+            "ADD_PERMISSION",
+            format!(
+                "add `{}` to the role `{role}`, which the caller holds ({binding}), and so for all who hold it",
+                permission(answer)
+            ),
+            place.as_ref(),
+        ),
+        Remedy::Bind { roles, more, members, on } => {
+            let quoted = |texts: &[Arc<str>]| {
+                texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or ")
+            };
+            let more = if *more == 0 { String::new() } else { format!(" (or one of {more} more)") };
+            let on: Vec<String> =
+                on.iter().map(|(resource, file)| format!("`{resource}` ({file})")).collect();
+            Change::new(
+                "BIND_ROLE",
+                format!("bind {}{more} to {} on {}", quoted(roles), quoted(members), on.join(" or ")),
+                None,
+            )
+        }
+        Remedy::Unbind { binding, role, member, resource } => Change::new(
+            "UNBIND_ROLE",
+            format!("take `{role}` on `{resource}` from `{member}`"),
+            Some(binding),
+        ),
+    }
+}
+
+/// What a condition came to, and why.
+fn seen(condition: &Weighed) -> String {
+    let expression = &condition.tested.expression;
+    match &condition.tested.outcome {
+        Outcome::Unknown(why) => format!(" (now it cannot be evaluated: {why}): `{expression}`"),
+        Outcome::Holds | Outcome::Fails => format!(": `{expression}`"),
+    }
+}
+
+fn permission(answer: &Answer) -> String {
+    match answer.trail.call.as_ref().map(|call| &call.method.permission) {
+        Some(PermissionRule::Required(permission)) => permission.clone(),
+        Some(PermissionRule::None) | None => "the permission".to_owned(),
+    }
+}

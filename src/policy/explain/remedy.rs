@@ -1,0 +1,229 @@
+//! What would have to change for the answer to be the other one: the shortest list, and only what is certain to do.
+
+use std::sync::Arc;
+
+use super::{ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Weighed};
+use crate::diagnostic::Place;
+use crate::policy::boundary::Applies;
+use crate::policy::decide::Subject;
+use crate::policy::resource::ResourceName;
+use crate::policy::{Policy, deny, role};
+
+/// One thing that is needed: any one of the alternatives does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What would do.
+    pub alternatives: Vec<Remedy>,
+}
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// List the resource, or something that it lies in, in a boundary policy.
+    ListInBoundary {
+        /// The name of the policy.
+        policy: Arc<str>,
+        /// Where it is written.
+        place: Place,
+        /// What to list.
+        resource: String,
+    },
+    /// Except the caller in a deny rule.
+    ExceptPrincipal {
+        /// Where the rule is written.
+        rule: Place,
+        /// As the rule would write it.
+        principal: String,
+    },
+    /// Except the permission in a deny rule.
+    ExceptPermission {
+        /// Where the rule is written.
+        rule: Place,
+        /// As the rule would write it.
+        permission: String,
+    },
+    /// Ask when the condition of a deny rule is false, or change it.
+    UnsetCondition {
+        /// Where the rule is written.
+        rule: Place,
+        /// The condition.
+        condition: Weighed,
+    },
+    /// Ask when the condition of a binding holds, or change it.
+    MeetCondition {
+        /// Where the binding is written.
+        binding: Place,
+        /// The condition.
+        condition: Weighed,
+    },
+    /// Add the permission to a role that the caller holds already.
+    AddPermission {
+        /// The role.
+        role: Arc<str>,
+        /// Where it is defined.
+        place: Option<Place>,
+        /// Where it is bound to the caller.
+        binding: Place,
+    },
+    /// Bind a role that holds the permission.
+    Bind {
+        /// Roles that hold it; the first of them, if they are many.
+        roles: Vec<Arc<str>>,
+        /// How many more hold it.
+        more: usize,
+        /// Whom to: the caller, or a group that they are in.
+        members: Vec<Arc<str>>,
+        /// On what, with the file of its allow policy.
+        on: Vec<(Arc<str>, String)>,
+    },
+    /// Take a binding away, or the caller out of it.
+    Unbind {
+        /// Where it is written.
+        binding: Place,
+        /// Its role.
+        role: Arc<str>,
+        /// As whom the caller holds it.
+        member: Arc<str>,
+        /// Where it is attached.
+        resource: Arc<str>,
+    },
+}
+
+/// Most roles that are proposed.
+const MOST_ROLES: usize = 5;
+/// Most of anything else that is proposed.
+const MOST: usize = 3;
+
+/// What would turn the answer: each step is needed.
+pub(super) fn steps(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Vec<Step> {
+    if explanation.decided.is_ok() {
+        return explanation.granting().map(|(resource, binding)| unbind(resource, binding)).collect();
+    }
+    let mut steps = Vec::new();
+    if explanation.is_out_of_bounds() {
+        steps.extend(boundary_steps(explanation));
+    }
+    steps.extend(explanation.denying().map(|(_, rule)| exempt(rule, subject, &explanation.permission)));
+    if explanation.granting().next().is_none() {
+        steps.push(grant(policy, subject, explanation));
+    }
+    steps
+}
+
+fn unbind(resource: &Arc<str>, binding: &ExplainedBinding) -> Step {
+    let remedy = |member: &Arc<str>| Remedy::Unbind {
+        binding: binding.place.clone(),
+        role: binding.role.clone(),
+        member: member.clone(),
+        resource: resource.clone(),
+    };
+    Step {
+        alternatives: binding.matched.first().map(|matched| remedy(&matched.member)).into_iter().collect(),
+    }
+}
+
+/// Of the boundaries that are certain to apply, one has to list the resource; where none is, each that may.
+fn boundary_steps(explanation: &Explanation) -> Vec<Step> {
+    let resource = ResourceName::new(&explanation.resource).root().to_owned();
+    let remedy = |boundary: &ExplainedBoundary| Remedy::ListInBoundary {
+        policy: boundary.policy.clone(),
+        place: boundary.policy_place.clone(),
+        resource: resource.clone(),
+    };
+    let all = explanation.boundaries.iter();
+    let certain: Vec<Remedy> = all.clone().filter(|one| one.applies == Applies::Yes).map(remedy).collect();
+    if !certain.is_empty() {
+        return vec![Step { alternatives: certain }];
+    }
+    let doubtful = all.filter(|one| one.applies != Applies::No && one.contained_in.is_none());
+    doubtful.map(|boundary| Step { alternatives: vec![remedy(boundary)] }).collect()
+}
+
+fn exempt(rule: &ExplainedRule, subject: Subject<'_>, permission: &str) -> Step {
+    let place = &rule.place;
+    let condition = rule
+        .condition
+        .iter()
+        .map(|condition| Remedy::UnsetCondition { rule: place.clone(), condition: condition.clone() });
+    let principal = subject.principal.map(|principal| Remedy::ExceptPrincipal {
+        rule: place.clone(),
+        principal: deny::principal_as_written(principal),
+    });
+    let permission =
+        Remedy::ExceptPermission { rule: place.clone(), permission: deny::qualified(permission) };
+    Step { alternatives: condition.chain(principal).chain([permission]).collect() }
+}
+
+fn grant(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Step {
+    let bindings = || explanation.bindings.iter().flat_map(|attached| &attached.told);
+    let mut alternatives: Vec<Remedy> = Vec::new();
+    for binding in bindings().filter(|binding| binding.would_grant()).take(MOST) {
+        if let Some(condition) = &binding.condition {
+            alternatives
+                .push(Remedy::MeetCondition { binding: binding.place.clone(), condition: condition.clone() });
+        }
+    }
+    let held = bindings().filter(|binding| {
+        !binding.holds && !binding.dormant && !binding.matched.is_empty() && binding.is_in_force()
+    });
+    let mut roles: Vec<&Arc<str>> = Vec::new();
+    for binding in held {
+        if roles.len() < MOST && !roles.contains(&&binding.role) {
+            roles.push(&binding.role);
+            alternatives.push(Remedy::AddPermission {
+                role: binding.role.clone(),
+                place: binding.role_place.clone(),
+                binding: binding.place.clone(),
+            });
+        }
+    }
+    alternatives.extend(bind(policy, subject, explanation));
+    Step { alternatives }
+}
+
+/// Binding a role that holds the permission, where one is defined that can be bound here.
+fn bind(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Option<Remedy> {
+    let index = policy.index();
+    let bound = index.holders(&explanation.permission).iter().map(|role| index.role_name(*role));
+    let mut roles: Vec<Arc<str>> = bound.collect();
+    roles.extend(policy.background.holding(&explanation.permission).iter().cloned());
+    roles.sort_unstable();
+    roles.dedup();
+    let in_chain = |name: &str| explanation.chain.iter().any(|link| &**link == name);
+    roles.retain(|name| role::owner(name).is_none_or(in_chain));
+    if roles.is_empty() {
+        return None;
+    }
+    let more = roles.len().saturating_sub(MOST_ROLES);
+    roles.truncate(MOST_ROLES);
+    Some(Remedy::Bind { roles, more, members: members(policy, subject), on: places(policy, explanation) })
+}
+
+fn members(policy: &Policy, subject: Subject<'_>) -> Vec<Arc<str>> {
+    let Some(principal) = subject.principal else { return vec![crate::policy::member::ALL_USERS.into()] };
+    let own: Arc<str> = principal.as_str().into();
+    let groups = policy.background.naming(principal.as_str()).iter().cloned();
+    std::iter::once(own).chain(groups).take(MOST).collect()
+}
+
+/// The project, folder or organization, and what else on the chain has a policy already.
+fn places(policy: &Policy, explanation: &Explanation) -> Vec<(Arc<str>, String)> {
+    let index = policy.index();
+    let root = ResourceName::new(&explanation.resource).root();
+    let mut places: Vec<(Arc<str>, String)> = Vec::new();
+    for name in &explanation.chain {
+        let file = index
+            .resources
+            .find(name)
+            .and_then(|id| index.attached(id).next())
+            .and_then(|(_, bound)| index.files.text(bound.file))
+            .map(|file| file.to_string());
+        match file {
+            Some(file) => places.push((name.clone(), file)),
+            None if &**name == root => places.push((name.clone(), format!("allow/{name}.yaml"))),
+            None => {}
+        }
+    }
+    places.truncate(MOST);
+    places
+}

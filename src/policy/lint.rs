@@ -1,0 +1,143 @@
+//! What a valid policy tree says that its author may not mean: `opgate check` tells, nothing else does.
+//!
+//! A mistake is an error and found when the tree is loaded ([`super::Policy::load`]). What is looked for here is
+//! well-formed and does nothing, or does more than it seems to. It costs a second reading of the tree, since the
+//! compiled policy no longer knows where each member was written; a gate that starts or reloads does not pay for it.
+//!
+//! ```text
+//! allow/, deny/, … ──► Tree ─┬─► method    exposed, and who can call it
+//!                            ├─► role      bound, and asked for
+//!                            ├─► group     referred to
+//!                            ├─► binding   grants something, to somebody, and not too much
+//!                            ├─► reach     on a resource that some call is about, below what denies
+//!                            ├─► shadow    changes something that another binding does not
+//!                            └─► denial    denies something, to somebody
+//! ```
+//!
+//! Notes are worth knowing, warnings probably a mistake.
+
+mod binding;
+mod denial;
+mod exposed;
+mod group;
+mod membership;
+mod method;
+mod reach;
+mod role;
+mod shadow;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use self::exposed::Exposed;
+use self::tree::Tree;
+use crate::catalog::Catalog;
+use crate::diagnostic::{Diagnostic, Report, Severity, Span};
+
+/// Most findings of one kind that are told one by one: who has more of them than that mends the cause, or does not mind.
+const MOST_OF_A_KIND: usize = 20;
+
+/// Looks for what the author of a tree may not mean. The tree has to be one that loads without an error.
+pub fn lint(directory: &Path, catalog: &Catalog, now: SystemTime, report: &mut Report) {
+    // What the first reading had to say is told already.
+    let mut again = Report::new();
+    let tree = Tree::read(directory, now, &mut again);
+    if again.is_fatal() {
+        report.absorb(again);
+        return;
+    }
+    let exposed = Exposed::of(catalog);
+    let mut findings = Findings { report, of_a_kind: BTreeMap::new() };
+    method::closed(catalog, &mut findings);
+    method::out_of_reach(&tree, &exposed, &mut findings);
+    role::unbound(&tree, &mut findings);
+    role::unasked(&tree, &exposed, &mut findings);
+    group::unnamed(&tree, &mut findings);
+    binding::fruitless(&tree, &mut findings);
+    binding::conditions(&tree, &mut findings);
+    binding::public(&tree, &exposed, &mut findings);
+    binding::broad(&tree, &exposed, &mut findings);
+    reach::beyond(&tree, catalog, &mut findings);
+    reach::adrift(&tree, &mut findings);
+    shadow::shadowed(&tree, &mut findings);
+    denial::fruitless(&tree, &exposed, &mut findings);
+    findings.finish();
+}
+
+/// The report, with a limit to findings of one kind.
+struct Findings<'r> {
+    report: &'r mut Report,
+    of_a_kind: BTreeMap<&'static str, Kind>,
+}
+
+#[derive(Default)]
+struct Kind {
+    count: usize,
+    /// The first finding that was not told.
+    untold: Option<Span>,
+}
+
+impl Findings<'_> {
+    fn note(
+        &mut self,
+        kind: &'static str,
+        span: &Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<&mut Diagnostic> {
+        self.find(Severity::Note, kind, span, message.into(), help.into())
+    }
+
+    fn warning(
+        &mut self,
+        kind: &'static str,
+        span: &Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<&mut Diagnostic> {
+        self.find(Severity::Warning, kind, span, message.into(), help.into())
+    }
+
+    /// Adds a finding; `None` where there are too many of its kind. `kind` names them in the plural.
+    fn find(
+        &mut self,
+        severity: Severity,
+        kind: &'static str,
+        span: &Span,
+        message: String,
+        help: String,
+    ) -> Option<&mut Diagnostic> {
+        let of_a_kind = self.of_a_kind.entry(kind).or_default();
+        of_a_kind.count += 1;
+        if of_a_kind.count > MOST_OF_A_KIND {
+            of_a_kind.untold.get_or_insert_with(|| span.clone());
+            return None;
+        }
+        let diagnostic = match severity {
+            Severity::Warning => self.report.warning(span, message),
+            _ => self.report.note(span, message),
+        };
+        Some(diagnostic.help(help))
+    }
+
+    /// Says how much was not told.
+    fn finish(self) {
+        for (kind, Kind { count, untold }) in self.of_a_kind {
+            let Some(span) = untold else { continue };
+            let more = count - MOST_OF_A_KIND;
+            self.report
+                .note(&span, format!("{more} more {kind} are not listed, of which this is the first"))
+                .help(format!("mend the {MOST_OF_A_KIND} above and check again"));
+        }
+    }
+}
+
+/// `user:a@x.com`, or `user:a@x.com` and 3 more.
+fn and_more(first: &str, more: usize) -> String {
+    if more == 0 { format!("`{first}`") } else { format!("`{first}` and {more} more") }
+}
+
+#[cfg(test)]
+mod tests;

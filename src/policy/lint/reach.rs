@@ -1,0 +1,81 @@
+//! Policies on resources on which no call asks for a permission, and resources that deny policies do not reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Findings;
+use super::tree::Tree;
+use crate::catalog::{Catalog, Segment};
+use crate::diagnostic::Span;
+use crate::policy::index::ResourceId;
+use crate::policy::resource::ResourceName;
+
+/// Policies on a resource such that no exposed method can name it, or anything below it.
+pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>) {
+    let mut attached: BTreeMap<ResourceId, &Span> = BTreeMap::new();
+    let bindings = tree.bindings.iter().map(|binding| (binding.resource, &binding.role_span));
+    let denials = tree.denials.iter().map(|denial| (denial.resource, &denial.principals_span));
+    for (resource, span) in bindings.chain(denials) {
+        attached.entry(resource).or_insert(span);
+    }
+    for (resource, span) in attached {
+        let name = tree.resource_name(resource);
+        // What lies in a folder or an organization hierarchy.yaml says, and loading warns where nothing does.
+        let is_container = ["folders/", "organizations/"].iter().any(|root| name.starts_with(root));
+        if is_container || catalog.resources().any(|shape| is_below(shape, &name)) {
+            continue;
+        }
+        findings.warning(
+            "policies that no call reaches",
+            span,
+            format!(
+                "no exposed method asks for a permission on `{name}` or below it: this policy is never asked"
+            ),
+            "compare the name with the paths of the http rules (services/*.yaml), or remove the file",
+        );
+    }
+}
+
+/// Projects and folders with bindings of which hierarchy.yaml does not tell the organization, where a folder or an
+/// organization has a deny policy: it may be meant for them, and does not speak for them.
+pub(super) fn adrift(tree: &Tree, findings: &mut Findings<'_>) {
+    let is_container = |name: &str| name.starts_with("folders/") || name.starts_with("organizations/");
+    let denials = tree.denials.iter().map(|denial| tree.resource_name(denial.resource));
+    let denying: BTreeSet<_> = denials.filter(|name| is_container(name)).collect();
+    let mut seen = BTreeSet::new();
+    for binding in &tree.bindings {
+        let name = tree.resource_name(binding.resource);
+        let root = ResourceName::new(&name).root();
+        let above: Vec<&str> = tree.hierarchy.ancestors(root).collect();
+        let top = above.last().copied().unwrap_or(root);
+        let has_parents = root.starts_with("projects/") || root.starts_with("folders/");
+        if !has_parents || top.starts_with("organizations/") || !seen.insert(root.to_owned()) {
+            continue;
+        }
+        let Some(silent) = denying.iter().find(|name| ***name != *root && !above.contains(&&***name)) else {
+            continue;
+        };
+        findings.warning(
+            "resources that no organization holds",
+            &binding.role_span,
+            format!(
+                "hierarchy.yaml does not say in which organization `{root}` lies: the deny policies on `{silent}` do \
+                 not speak for it"
+            ),
+            format!("add a line to hierarchy.yaml that says what it lies in: `{top}: organizations/…`"),
+        );
+    }
+}
+
+/// Whether some name of this shape is the other name, or lies below it.
+fn is_below(shape: &[Segment], name: &str) -> bool {
+    let mut shape = shape.iter();
+    for segment in name.split('/') {
+        match shape.next() {
+            Some(Segment::Literal(literal)) if **literal == *segment => {}
+            Some(Segment::Single) => {}
+            Some(Segment::Rest) => return true,
+            Some(Segment::Literal(_)) | None => return false,
+        }
+    }
+    true
+}

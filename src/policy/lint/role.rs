@@ -1,0 +1,46 @@
+//! Roles that do nothing.
+
+use super::Findings;
+use super::exposed::Exposed;
+use super::tree::Tree;
+
+/// Roles that no binding names.
+pub(super) fn unbound(tree: &Tree, findings: &mut Findings<'_>) {
+    for role in tree.roles.iter() {
+        if tree.role_names.find(&role.name).is_none() {
+            findings.note(
+                "roles that nobody holds",
+                &role.span,
+                format!("no binding names the role `{}`", role.name),
+                "delete the file, or bind the role in a policy below `allow/`",
+            );
+        }
+    }
+}
+
+/// Roles that are bound and hold no permission that any exposed method asks for.
+pub(super) fn unasked(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
+    for role in tree.roles.iter() {
+        let is_bound = tree.role_names.find(&role.name).is_some();
+        // That a role is disabled or deleted is told where it is bound.
+        if !is_bound || role.is_dormant() || exposed.held(role).next().is_some() {
+            continue;
+        }
+        let name = &role.name;
+        let (message, help) = match role.permissions().len() {
+            0 => (
+                format!("the role `{name}` has no permission"),
+                "list its permissions as `includedPermissions`",
+            ),
+            1 => (
+                format!("no exposed method asks for the one permission of `{name}`"),
+                "expose a method that does (services/*.iam.yaml), or remove the role and its bindings",
+            ),
+            count => (
+                format!("no exposed method asks for any of the {count} permissions of `{name}`"),
+                "expose a method that does (services/*.iam.yaml), or remove the role and its bindings",
+            ),
+        };
+        findings.note("roles that open nothing", &role.span, message, help);
+    }
+}

@@ -1,0 +1,150 @@
+//! Who holds a permission on a resource: every principal that some binding on the chain names, by itself or in a group.
+//!
+//! Whoever is named is put to [`Policy::decide`]: deny rules and boundaries have their say.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::Policy;
+use super::attributes::Attributes;
+use super::decide::Subject;
+use super::index::{Bound, MemberId, ResourceId};
+use super::refusal::{Granted, Refusal};
+use super::resource::ResourceName;
+use crate::diagnostic::Place;
+use crate::principal::Principal;
+
+/// Somebody whom a binding gives a role that holds the permission.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// An identity, or a set of them whose members no file lists.
+    pub name: Arc<str>,
+    /// Whether it is a set: some of its members may be denied what others are not.
+    pub is_set: bool,
+    /// What the engine says to them, as asked.
+    pub decided: Result<Granted, Refusal>,
+    /// What gives it to them, nearest resource first.
+    pub grants: Vec<GrantedThrough>,
+}
+
+/// A binding that gives somebody a role that holds the permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedThrough {
+    /// The role.
+    pub role: Arc<str>,
+    /// The member that they are.
+    pub member: Arc<str>,
+    /// The groups between them and the member, nearest to them first.
+    pub through: Vec<Arc<str>>,
+    /// The resource that the binding is attached to.
+    pub resource: Arc<str>,
+    /// Its condition: expression and title.
+    pub condition: Option<(Arc<str>, Option<Arc<str>>)>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// What the names of identities begin with.
+const IDENTITIES: [&str; 3] = ["user:", "serviceAccount:", "principal://"];
+
+impl Policy {
+    /// Everybody whom a binding on the chain gives a role that holds the permission: identities, then sets, by name.
+    pub fn who_can(
+        &self,
+        permission: &str,
+        resource: ResourceName<'_>,
+        attributes: &Attributes<'_>,
+    ) -> Vec<Holder> {
+        let index = self.index();
+        let holders = index.holders(permission);
+        let members_of = self.background.members();
+        let mut found: BTreeMap<(bool, Arc<str>), Vec<GrantedThrough>> = BTreeMap::new();
+        for attached in index.chain(resource) {
+            for (member, bound) in index.attached(attached) {
+                if holders.binary_search(&bound.role).is_err() {
+                    continue;
+                }
+                let granted = self.granted_through(attached, member, bound);
+                for (name, through) in inside(&index.member_name(member), &members_of) {
+                    let is_set = Principal::parse(&name).is_err();
+                    if is_set && IDENTITIES.iter().any(|kind| name.starts_with(kind)) {
+                        // Nobody has this name (Member::doubt).
+                        continue;
+                    }
+                    let key = (is_set, name);
+                    found.entry(key).or_default().push(GrantedThrough { through, ..granted.clone() });
+                }
+            }
+        }
+        found
+            .into_iter()
+            .map(|((is_set, name), grants)| {
+                let decided = self.decide_by_name(&name, permission, resource, attributes);
+                Holder { name, is_set, decided, grants }
+            })
+            .collect()
+    }
+
+    fn decide_by_name(
+        &self,
+        name: &Arc<str>,
+        permission: &str,
+        resource: ResourceName<'_>,
+        attributes: &Attributes<'_>,
+    ) -> Result<Granted, Refusal> {
+        match Principal::parse(name) {
+            Ok(principal) => self.decide(Subject::of(&principal), permission, resource, attributes),
+            Err(_) => {
+                let subject = Subject::anonymous().with_sets(std::slice::from_ref(name));
+                self.decide(subject, permission, resource, attributes)
+            }
+        }
+    }
+
+    fn granted_through(&self, resource: ResourceId, member: MemberId, bound: &Bound) -> GrantedThrough {
+        let index = self.index();
+        let condition = bound.condition.and_then(|id| index.condition(id));
+        GrantedThrough {
+            role: index.role_name(bound.role),
+            member: index.member_name(member),
+            through: Vec::new(),
+            resource: index.resource_name(resource),
+            condition: condition.map(|condition| (condition.expression.clone(), condition.title.clone())),
+            place: index.place(bound.file, bound.line),
+        }
+    }
+
+    /// Every permission that a bound role holds or an exposed method asks for.
+    pub fn permissions(&self) -> impl Iterator<Item = &str> {
+        let bound = self.index().holders.keys().map(|permission| &**permission);
+        bound.chain(self.background.permissions())
+    }
+}
+
+/// A member, or for a group with members everybody in it, each with the groups between, nearest to them first.
+fn inside(
+    member: &Arc<str>,
+    members_of: &BTreeMap<Arc<str>, Vec<Arc<str>>>,
+) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+    let mut found = Vec::new();
+    let mut reached: BTreeSet<Arc<str>> = BTreeSet::from([member.clone()]);
+    let mut pending = VecDeque::from([(member.clone(), Vec::new())]);
+    while let Some((name, through)) = pending.pop_front() {
+        let Some(members) = members_of.get(&name) else {
+            found.push((name, through));
+            continue;
+        };
+        let is_bound_itself = name == *member;
+        for inner in members {
+            if reached.insert(inner.clone()) {
+                let own = (!is_bound_itself).then(|| name.clone());
+                let through = own.into_iter().chain(through.iter().cloned()).collect();
+                pending.push_back((inner.clone(), through));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

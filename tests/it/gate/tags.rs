@@ -1,0 +1,39 @@
+//! Deny rules on tags: what `policies/tags.yaml` says of a resource decides, nearest first.
+
+use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token};
+
+const FREEZE: &str = "rules:\n\
+    - denyRule:\n\
+    \x20   deniedPrincipals: ['principalSet://goog/public:all']\n\
+    \x20   deniedPermissions: ['cloudaicompanion.googleapis.com/operations.cancel']\n\
+    \x20   denialCondition:\n\
+    \x20     expression: resource.matchTag('123456789012/env', 'prod')\n";
+const TAGS: &str = "folders/42: {123456789012/env: prod}\n\
+    projects/demo/locations/europe-west1: {123456789012/env: dev}\n";
+
+#[tokio::test]
+async fn a_deny_rule_holds_where_the_tag_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().join("policies");
+    copy(&root().join("policies"), &policies);
+    std::fs::create_dir_all(policies.join("deny/organizations/7")).unwrap();
+    std::fs::write(policies.join("deny/organizations/7/freeze.yaml"), FREEZE).unwrap();
+    std::fs::write(policies.join("tags.yaml"), TAGS).unwrap();
+    let set = vec![format!("policy.directory={}", policies.display())];
+    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    for (who, project, location, allowed) in [
+        // Tagged by its folder; tagged otherwise itself; not tagged.
+        ("ana@example.com", "demo", "us-central1", false),
+        ("ana@example.com", "demo", "europe-west1", true),
+        ("erin@example.com", "other", "us-central1", true),
+    ] {
+        let target = format!("/v1/projects/{project}/locations/{location}/operations/o1:cancel");
+        let seen = gate.backend.requests().len();
+        let answer = gate.http1(&Req::new("POST", COMPANION, &target).bearer(&token(who))).await;
+        let reached = gate.backend.requests().len() - seen;
+        assert_eq!(reached, usize::from(allowed), "{target}: {}", answer.status);
+        if !allowed {
+            assert_eq!(reason(&answer), "IAM_PERMISSION_DENIED", "{target}");
+        }
+    }
+}
