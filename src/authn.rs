@@ -10,12 +10,15 @@
 //!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
-//! ([`Authenticator::run_refresh`]); a request reads the set in memory and waits for nothing. Only an
-//! opaque token that nothing is known of makes its request wait ([`Authenticator::look_up`]).
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait: one
+//! that names a key which is not there, for the next set ([`Authenticator::await_key`]), and an opaque one that nothing
+//! is known of, for its issuer's word ([`Authenticator::look_up`]).
 
 mod algorithm;
+mod asking;
 mod bearer;
 mod claims;
+mod discovery;
 mod fetch;
 mod held;
 mod identity;
@@ -26,8 +29,10 @@ mod jws;
 mod jwt;
 mod opaque;
 mod refresh;
+mod schedule;
 mod scopes;
 mod secret;
+mod self_signed;
 mod settings;
 mod verified;
 
@@ -45,11 +50,14 @@ pub use self::held::KeySetStatus;
 pub use self::opaque::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 pub use self::opaque::{Lookup, LookupOutcome};
 pub use self::scopes::Scopes;
-pub use self::settings::{IdentityRule, IssuerSettings, KeySource, MappedAttribute, Proof, SettingsError};
+pub use self::settings::{
+    IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, Proof, RemoteKeys, SettingsError,
+    WellKnown,
+};
 pub use self::verified::TokenCacheStatus;
 
-use self::held::Fetched;
 use self::issuer::{Admitted, Issuer};
+use self::jwks::KeySet;
 use self::jwt::Unverified;
 use self::opaque::OpaqueIssuer;
 use self::verified::{Remembered, VerifiedTokens};
@@ -203,16 +211,29 @@ impl Authenticator {
             return Ok(Some(caller));
         }
         let token = Unverified::parse(text)?;
-        let claimed = token.claimed_issuer()?;
-        let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
-        let Some((number, issuer)) = found else {
-            return Err(self.unknown_issuer(claimed));
-        };
+        let (number, issuer) = self.issuer_of(&token)?;
         let Admitted { caller, keys, from, until } = issuer.admit(token, now)?;
         let caller = Arc::new(caller);
         self.verified
             .remember(text, Remembered { issuer: number, keys, caller: caller.clone(), from, until });
         Ok(Some(caller))
+    }
+
+    /// Waits, a second at the most, for the key set that the key of a token may be in: for requests that
+    /// [`Authenticator::authenticate`] refused with [`Reason::KeyPending`], which are then judged again.
+    pub async fn await_key(&self, authorization: &[&[u8]]) {
+        // Whatever is wrong with the credential is for the judgement to say.
+        let Ok(Some(text)) = bearer::token(authorization) else { return };
+        let Ok(token) = Unverified::parse(text) else { return };
+        if let Ok((_, issuer)) = self.issuer_of(&token) {
+            issuer.await_key(&token).await;
+        }
+    }
+
+    fn issuer_of(&self, token: &Unverified<'_>) -> Result<(usize, &Issuer), Denial> {
+        let claimed = token.claimed_issuer()?;
+        let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
+        found.ok_or_else(|| self.unknown_issuer(claimed))
     }
 
     /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
@@ -273,9 +294,9 @@ impl Authenticator {
         }
     }
 
-    fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<Fetched>> {
+    fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<KeySet>> {
         let held = self.issuers.get(issuer)?.held().current(now)?;
-        held.clone()
+        held.as_ref().map(|fetched| Arc::clone(&fetched.keys))
     }
 
     /// How often a token was known, for metrics.
@@ -299,15 +320,18 @@ impl Authenticator {
         self.issuers.iter().map(|issuer| issuer.held().status(now)).collect()
     }
 
-    /// Fetches the key sets that are behind a URL and not there yet, all at once. Takes at most the ten seconds of
-    /// one fetch. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
+    /// Fetches the key sets that are with a server and not there yet, all at once. Takes at most the ten seconds of
+    /// one fetch, twice that where the keys are to be discovered. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
     /// tries again.
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
             if let Some(remote) = issuer.remote().filter(|_| !refresh::has_keys(issuer.held())) {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
-                fetches.spawn(async move { refresh::refresh(&held, &remote.fetch).await });
+                fetches.spawn(async move {
+                    let known = Arc::clone(&held);
+                    refresh::refresh(&held, &remote, move |_| !refresh::has_keys(&known)).await;
+                });
             }
         }
         while let Some(ended) = fetches.join_next().await {
@@ -324,7 +348,7 @@ impl Authenticator {
         for issuer in &self.issuers {
             if let Some(remote) = issuer.remote() {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
-                tasks.spawn(async move { refresh::keep_fresh(&held, &remote.fetch, remote.pace).await });
+                tasks.spawn(async move { refresh::keep_fresh(&held, &remote).await });
             }
         }
         let watch = async {

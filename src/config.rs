@@ -5,10 +5,12 @@
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod check;
+mod keys;
 mod limits;
 mod location;
 mod overrides;
 mod scalars;
+mod service_accounts;
 mod tls;
 mod tokens;
 

@@ -207,17 +207,36 @@ fn by_certificate(request: &Request, now: SystemTime) -> Result<Option<Arc<Calle
     ))))
 }
 
-/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`).
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience in
+/// their place is for that service alone, whether or not the method asks for a scope.
 fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
     let Some(caller) = caller else {
         return Ok(());
     };
+    if let Some(audience) = caller.scopes.audience() {
+        if is_audience_of(audience, method) {
+            return Ok(());
+        }
+        let detail = format!("the token is for `{}`", audience.escape_debug());
+        return Err(about(method, Denial::new(Reason::TokenInvalid, detail)));
+    }
     if method.allow_without_credential || caller.scopes.any_of(&method.scopes) {
         return Ok(());
     }
     let held: Vec<&str> = caller.scopes.iter().collect();
     let detail = format!("the token's scopes are `{}`", held.join(" "));
     Err(about(method, Denial::new(Reason::ScopeInsufficient, detail).scopes(method.scopes.join(" "))))
+}
+
+/// Whether a token that names a service instead of scopes (AIP-4111) is for this method: `https://SERVICE/`, or
+/// `https://SERVICE/API` (google/api/auth.proto, `audiences`).
+fn is_audience_of(audience: &str, method: &Method) -> bool {
+    let api = method.name.rsplit_once('.').map_or("", |(api, _)| api);
+    let named = audience
+        .strip_prefix("https://")
+        .and_then(|rest| rest.strip_prefix(&*method.service.name))
+        .and_then(|rest| rest.strip_prefix('/'));
+    named.is_some_and(|named| named.is_empty() || named == api)
 }
 
 /// The metadata that google/api/error_reason.proto gives denials of credentials and scopes.

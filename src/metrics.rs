@@ -50,6 +50,7 @@ pub struct Metrics {
     token_lookup_duration: HistogramVec,
     jwks_keys: IntGaugeVec,
     jwks_last_success: GaugeVec,
+    jwks_age: GaugeVec,
     jwks_refreshes: IntCounterVec,
 }
 
@@ -187,9 +188,10 @@ impl Metrics {
                 "When an issuer's keys were last loaded.",
                 &["issuer"],
             )?,
+            jwks_age: instants("opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
             jwks_refreshes: counters(
                 "opgate_jwks_refreshes_total",
-                "Attempts to load an issuer's keys, by outcome.",
+                "Attempts to load an issuer's keys, by outcome: success, or the cause of the failure.",
                 &["issuer", "outcome"],
             )?,
             registry,
@@ -256,10 +258,9 @@ impl Metrics {
             let issuer = status.issuer.as_str();
             self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
             self.jwks_last_success.with_label_values(&[issuer]).set(status.last_success.map_or(0.0, seconds));
-            let outcomes = [("success", status.refreshes_succeeded), ("failure", status.refreshes_failed)];
-            for (outcome, count) in outcomes {
-                let counter = self.jwks_refreshes.with_label_values(&[issuer, outcome]);
-                raise(&counter, count);
+            self.jwks_age.with_label_values(&[issuer]).set(status.age.map_or(0.0, |age| age.as_secs_f64()));
+            for (outcome, count) in &status.refreshes {
+                raise(&self.jwks_refreshes.with_label_values(&[issuer, outcome]), *count);
             }
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())

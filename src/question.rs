@@ -130,11 +130,17 @@ pub struct Answer {
 }
 
 impl Question {
-    /// Has the issuer of an opaque token asked about it, as a request with it would; nothing is asked about others.
+    /// Waits for what a request with the same token would wait for: what the issuer of an opaque one says of it, or the
+    /// key of another.
     pub async fn look_up(&mut self, authn: &Authenticator) {
         if let Who::Token(token) = &mut self.who {
             let authorization = token.authorization();
-            token.answered = authn.look_up(&[authorization.as_bytes()], self.time, |_| {}).await;
+            let authorization = [authorization.as_bytes()];
+            token.answered = authn.look_up(&authorization, self.time, |_| {}).await;
+            let judged = authn.authenticate(&authorization, self.time);
+            if judged.is_err_and(|denial| denial.reason() == Reason::KeyPending) {
+                authn.await_key(&authorization).await;
+            }
         }
     }
 
@@ -186,8 +192,10 @@ impl Question {
                 Ok(Some(Arc::new(caller)))
             }
             Who::Claims(claims) => {
-                let says_scopes = claims.contains_key("scope") || claims.contains_key("scp");
                 let caller = snapshot.authn.assume(claims.clone(), self.time)?;
+                let says_scopes = claims.contains_key("scope")
+                    || claims.contains_key("scp")
+                    || caller.scopes.audience().is_some();
                 let keep = self.scopes.is_none() && says_scopes;
                 let scopes = if keep { caller.scopes.clone() } else { scopes() };
                 Ok(Some(Arc::new(Caller { scopes, ..caller })))

@@ -124,6 +124,8 @@ reasons! {
     Unimplemented = 501 "UNIMPLEMENTED" "METHOD_UNIMPLEMENTED" OPGATE None "Method is not implemented.";
     /// Nothing can be decided yet: keys are not loaded, or an issuer does not say what an opaque token is.
     NotReady = 503 "UNAVAILABLE" "GATE_NOT_READY" OPGATE None "The service is currently unavailable.";
+    /// The token names a key that its issuer may have made since it was last asked: whether it is good cannot be told yet.
+    KeyPending = 503 "UNAVAILABLE" "SIGNING_KEY_PENDING" OPGATE None "The service is currently unavailable.";
     /// No backend could be reached.
     UpstreamUnavailable = 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
     /// The backend did not answer in time.

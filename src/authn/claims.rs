@@ -104,7 +104,7 @@ fn judge(
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
-fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
+pub(super) fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
     let unsupported = |detail: String| Err(Denial::new(Reason::TokenTypeUnsupported, detail));
     let media_type = |typ: &str| match typ.split_once('/') {
         Some((tree, subtype)) if tree.eq_ignore_ascii_case("application") => subtype.to_ascii_lowercase(),
@@ -129,7 +129,7 @@ fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
 }
 
 /// An ID token is for the client that asked for it, not for an API.
-fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
+pub(super) fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
     match ID_TOKEN_CLAIMS.into_iter().find(|claim| claims.contains_key(*claim)) {
         Some(claim) => {
             let detail = format!("`{claim}` makes it an ID token");
@@ -141,7 +141,7 @@ fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
 
 /// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns when it begins and ends, without skew; `end` stands in for a
 /// missing `exp`.
-fn check_times(
+pub(super) fn check_times(
     claims: &Map<String, Value>,
     skew: Duration,
     now: SystemTime,
@@ -206,7 +206,7 @@ fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), De
 
 /// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Azure and
 /// Okta write: the same, or an array. A token may have both; it holds the scopes of both.
-fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
+pub(super) fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
     let mut scopes = Scopes::default();
     if let Some(list) = text(claims, "scope")? {
         scopes.add_list(list);

@@ -1,19 +1,26 @@
 //! The keys of one issuer as they are held: read by every request without a lock, replaced whole in the background.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwapOption, Guard};
-use tokio::sync::Notify;
+use aws_lc_rs::digest;
 
 use super::algorithm::Algorithm;
 use super::jwks::{KeySet, KeySetError};
+use super::refresh::SUCCESS;
+use super::shown;
 
 /// A key set and when it came.
 pub(super) struct Fetched {
-    pub(super) keys: KeySet,
+    /// The same as before where the document is: tokens that it verified stay verified.
+    pub(super) keys: Arc<KeySet>,
+    /// The number of the fetch that brought it; 0 from a file.
+    pub(super) fetch: u64,
     at: SystemTime,
+    /// SHA-256 of the document.
+    digest: Vec<u8>,
 }
 
 /// What an issuer's keys are at this moment, for metrics and `/readyz`.
@@ -25,10 +32,10 @@ pub struct KeySetStatus {
     pub keys: usize,
     /// When the set was read or fetched (`opgate_jwks_last_success_timestamp_seconds`).
     pub last_success: Option<SystemTime>,
-    /// Fetches that brought a usable set (`opgate_jwks_refreshes_total`).
-    pub refreshes_succeeded: u64,
-    /// Fetches that did not.
-    pub refreshes_failed: u64,
+    /// How old it is (`opgate_jwks_age_seconds`).
+    pub age: Option<Duration>,
+    /// Fetches by what came of them: `success`, or the cause (`opgate_jwks_refreshes_total`).
+    pub refreshes: BTreeMap<&'static str, u64>,
     /// Why the last fetch failed, until one succeeds.
     pub last_error: Option<String>,
     /// Keys that the set holds and that are not used, with the reason.
@@ -43,11 +50,7 @@ pub(super) struct HeldKeys {
     max_stale: Option<Duration>,
     current: ArcSwapOption<Fetched>,
     last_error: ArcSwapOption<String>,
-    succeeded: AtomicU64,
-    failed: AtomicU64,
-    /// Whether a request named a key that the set lacks, and nobody has looked since.
-    wanted: AtomicBool,
-    wanting: Notify,
+    outcomes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl HeldKeys {
@@ -59,10 +62,8 @@ impl HeldKeys {
             max_stale,
             current: ArcSwapOption::empty(),
             last_error: ArcSwapOption::empty(),
-            succeeded: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            wanted: AtomicBool::new(false),
-            wanting: Notify::new(),
+            // A series that begins at zero shows its first increase.
+            outcomes: Mutex::new(BTreeMap::from([(SUCCESS, 0)])),
         }
     }
 
@@ -79,6 +80,11 @@ impl HeldKeys {
         usable.then_some(held)
     }
 
+    /// The last set that came, however old.
+    pub(super) fn latest(&self) -> Option<Arc<Fetched>> {
+        self.current.load_full()
+    }
+
     fn is_stale(&self, fetched: &Fetched, now: SystemTime) -> bool {
         self.max_stale.is_some_and(|max_stale| fetched.age(now) >= max_stale)
     }
@@ -88,54 +94,45 @@ impl HeldKeys {
         self.current.load().as_ref().map(|fetched| fetched.age(now))
     }
 
-    /// Takes a document as the new set, unless no key of it can be used: then the old set stays.
+    /// Takes the document of a fetch as the new set, unless no key of it can be used: then the old set stays.
     ///
     /// # Errors
     /// Why the document is not taken.
-    pub(super) fn replace(&self, document: &[u8], now: SystemTime) -> Result<(), KeySetError> {
-        let keys = KeySet::parse(document, &self.algorithms)?;
-        let known = self.current.load();
-        let told = known.as_ref().is_some_and(|known| known.keys.problems() == keys.problems());
-        for problem in keys.problems().iter().filter(|_| !told) {
-            tracing::warn!(issuer = self.issuer, "{problem}");
-        }
-        self.current.store(Some(Arc::new(Fetched { keys, at: now })));
+    pub(super) fn replace(&self, document: &[u8], fetch: u64, now: SystemTime) -> Result<(), KeySetError> {
+        let digest = digest::digest(&digest::SHA256, document).as_ref().to_vec();
+        let known = self.current.load_full();
+        let keys = match &known {
+            Some(known) if known.digest == digest => known.keys.clone(),
+            _ => Arc::new(self.parse(document, known.as_deref())?),
+        };
+        self.current.store(Some(Arc::new(Fetched { keys, fetch, at: now, digest })));
         Ok(())
     }
 
-    /// Counts a fetch that brought a set.
-    pub(super) fn succeeded(&self) {
-        self.succeeded.fetch_add(1, Ordering::Relaxed);
-        self.last_error.store(None);
-    }
-
-    /// Counts a fetch that did not, and keeps why.
-    pub(super) fn failed(&self, error: String) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        self.last_error.store(Some(Arc::new(error)));
-    }
-
-    /// Asks for a fetch. On the request path: a load of one atomic, in a flood as well.
-    pub(super) fn want(&self) {
-        if !self.wanted.load(Ordering::Relaxed) && !self.wanted.swap(true, Ordering::Relaxed) {
-            self.wanting.notify_one();
+    /// Reads a set, and tells the operator what it changes.
+    fn parse(&self, document: &[u8], known: Option<&Fetched>) -> Result<KeySet, KeySetError> {
+        let keys = KeySet::parse(document, &self.algorithms)?;
+        let issuer = self.issuer.as_str();
+        if known.is_none_or(|known| known.keys.problems() != keys.problems()) {
+            keys.problems().iter().for_each(|problem| tracing::warn!(issuer, "{problem}"));
         }
-    }
-
-    /// Waits until a fetch is asked for.
-    pub(super) async fn wanted(&self) {
-        // A wake-up may be left over from a wish that a scheduled fetch has attended to since.
-        loop {
-            self.wanting.notified().await;
-            if self.wanted.load(Ordering::Relaxed) {
-                return;
+        if let Some(known) = known {
+            let (before, after) = (known.keys.kids(), keys.kids());
+            let listed = |kids: &BTreeSet<&str>, others: &BTreeSet<&str>| {
+                kids.difference(others).map(|kid| shown(kid)).collect::<Vec<_>>().join(", ")
+            };
+            let (added, removed) = (listed(&after, &before), listed(&before, &after));
+            if !(added.is_empty() && removed.is_empty()) {
+                tracing::info!(issuer, added, removed, "the issuer has changed its keys");
             }
         }
+        Ok(keys)
     }
 
-    /// Notes that a fetch begins, which answers every wish so far.
-    pub(super) fn attend(&self) {
-        self.wanted.store(false, Ordering::Relaxed);
+    /// Counts a fetch, and keeps why it failed until one does not.
+    pub(super) fn count(&self, outcome: &'static str, error: Option<String>) {
+        *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
+        self.last_error.store(error.map(Arc::new));
     }
 
     /// Why the issuer's tokens cannot be judged at this moment, or `None` where they can.
@@ -161,8 +158,8 @@ impl HeldKeys {
             issuer: self.issuer.clone(),
             keys: usable.map_or(0, |fetched| fetched.keys.len()),
             last_success: held.as_ref().map(|fetched| fetched.at),
-            refreshes_succeeded: self.succeeded.load(Ordering::Relaxed),
-            refreshes_failed: self.failed.load(Ordering::Relaxed),
+            age: held.as_ref().map(|fetched| fetched.age(now)),
+            refreshes: self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             last_error: self.last_error.load().as_deref().cloned(),
             problems: held.as_ref().map_or_else(Vec::new, |fetched| fetched.keys.problems().to_vec()),
         }

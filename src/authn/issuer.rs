@@ -9,14 +9,19 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::Caller;
-use super::fetch::{ClientError, Fetch};
+use super::asking::Asking;
+use super::discovery::Discovery;
+use super::fetch::{Address, ClientError, Fetch};
 use super::held::{Fetched, HeldKeys};
 use super::identity::{Identity, Unusable};
-use super::jwks::{MAX_DOCUMENT, NoKey};
+use super::jwks::{KeySet, MAX_DOCUMENT, NoKey};
 use super::jwt::Unverified;
-use super::refresh::Pace;
-use super::settings::{IssuerSettings, KeySource, SettingsError, parse_url};
-use super::{claims, shown};
+use super::refresh::Remote;
+use super::schedule::Pace;
+use super::settings::{
+    IssuerSettings, KeyLocation, KeySource, RemoteKeys, SettingsError, parse_issuer, parse_url,
+};
+use super::{claims, invalid, self_signed, shown};
 use crate::reason::{Denial, Reason};
 
 /// How long assumed claims are good for where they do not say.
@@ -31,18 +36,11 @@ pub(super) struct Issuer {
     remote: Option<Remote>,
 }
 
-/// How the keys behind a URL are fetched.
-#[derive(Clone)]
-pub(super) struct Remote {
-    pub(super) fetch: Fetch,
-    pub(super) pace: Pace,
-}
-
 /// A token that was accepted, and for how long it would be again.
 pub(super) struct Admitted {
     pub(super) caller: Caller,
     /// The key set that verified it.
-    pub(super) keys: Arc<Fetched>,
+    pub(super) keys: Arc<KeySet>,
     /// From when and until when its own times hold, clock skew included.
     pub(super) from: SystemTime,
     pub(super) until: SystemTime,
@@ -73,22 +71,24 @@ impl Issuer {
                     let message = format!("cannot read the key set `{}`: {cause}", path.display());
                     error("file", message, "the file must hold a JWK Set: `{\"keys\": […]}`")
                 })?;
-                held.replace(&document, now).map_err(|cause| {
+                held.replace(&document, 0, now).map_err(|cause| {
                     let message = format!("cannot use the key set `{}`: {cause}", path.display());
                     error("file", message, "it needs a public signature key that `algorithms` allows")
                 })?;
                 (held, None)
             }
-            KeySource::Url { url, refresh, max_stale, ca } => {
-                let url = parse_url(url).map_err(|(message, help)| error("url", message, help))?;
-                let fetch = Fetch::new(url, ca.as_deref()).map_err(|cause| {
+            KeySource::Remote(keys) => {
+                let address = address(keys, &settings.issuer)
+                    .map_err(|(field, message, help)| error(field, message, help))?;
+                let fetch = Fetch::new(address, keys.ca.as_deref()).map_err(|cause| {
                     let help = match cause {
                         ClientError::Tls(_) => "install the system's CA certificates, or name a `ca` file",
                         _ => "name a PEM file with the CA of the server's certificate",
                     };
                     error("ca", cause.to_string(), help)
                 })?;
-                (held(Some(*max_stale)), Some(Remote { fetch, pace: Pace::every(*refresh) }))
+                let asking = Arc::new(Asking::new(Pace::of(keys)));
+                (held(Some(keys.max_stale)), Some(Remote { fetch, asking }))
             }
         };
         let name = settings.name.as_str().into();
@@ -117,8 +117,9 @@ impl Issuer {
             && self.settings.issuer == previous.settings.issuer
             && self.settings.proof == previous.settings.proof
             && self.settings.algorithms == previous.settings.algorithms;
-        if same && self.remote.is_some() {
+        if let (true, Some(remote), Some(known)) = (same, &mut self.remote, &previous.remote) {
             self.held = Arc::clone(&previous.held);
+            remote.asking = Arc::clone(&known.asking);
         }
     }
 
@@ -126,7 +127,8 @@ impl Issuer {
     /// reason to answer it differently.
     ///
     /// # Errors
-    /// The first rule that is broken; [`Reason::NotReady`] while there are no keys.
+    /// The first rule that is broken; [`Reason::NotReady`] while there are no keys, [`Reason::KeyPending`] while the
+    /// issuer may have one that it did not have when it was last asked.
     pub(super) fn admit(&self, token: Unverified<'_>, now: SystemTime) -> Result<Admitted, Denial> {
         let algorithm = token.algorithm();
         if !self.settings.algorithms.contains(&algorithm) {
@@ -139,20 +141,60 @@ impl Issuer {
             return Err(Denial::new(Reason::NotReady, detail));
         };
         let key = fetched.keys.select(token.kid(), algorithm).map_err(|no_key| {
-            if matches!(no_key, NoKey::UnknownKid | NoKey::Ambiguous(0)) {
-                self.held.want();
-            }
-            self.no_key(no_key, &token)
+            let missing = matches!(no_key, NoKey::UnknownKid | NoKey::Ambiguous(0));
+            self.unless_pending(missing, &token, fetched, now, self.no_key(no_key, &token))
         })?;
-        let verified = token.verify(key)?;
-        let accepted = claims::accept(&verified, &self.settings, &self.identity, now)?;
+        let verified = token.verify(key).map_err(|token| {
+            // A `kid` says which key it was; without one, it may be one that the issuer has made since.
+            let missing = token.kid().is_none();
+            self.unless_pending(missing, &token, fetched, now, invalid("the signature is not the key's"))
+        })?;
+        let accepted = if self.settings.self_signed {
+            self_signed::accept(&verified, &self.settings, now)?
+        } else {
+            claims::accept(&verified, &self.settings, &self.identity, now)?
+        };
         let skew = self.settings.clock_skew;
         Ok(Admitted {
-            keys: Arc::clone(fetched),
+            keys: Arc::clone(&fetched.keys),
             from: accepted.begins.checked_sub(skew).unwrap_or(SystemTime::UNIX_EPOCH),
             until: accepted.expires.checked_add(skew).unwrap_or(accepted.expires),
             caller: accepted.caller(&self.name, verified.into_claims()),
         })
+    }
+
+    /// The refusal of a token that no key of a set verifies. Where its key may be `missing` there and be with the issuer by
+    /// now, that is found out first.
+    fn unless_pending(
+        &self,
+        missing: bool,
+        token: &Unverified<'_>,
+        fetched: &Fetched,
+        now: SystemTime,
+        denial: Denial,
+    ) -> Denial {
+        match &self.remote {
+            Some(remote) if missing && !remote.asking.lacks(token.named_key(), fetched.fetch, now) => {
+                let detail = format!("{}; the issuer is being asked for its keys again", denial.detail());
+                Denial::new(Reason::KeyPending, detail)
+            }
+            _ => denial,
+        }
+    }
+
+    /// Waits, a moment at the most, for the key set that a token's key may be in.
+    pub(super) async fn await_key(&self, token: &Unverified<'_>) {
+        if let Some(remote) = &self.remote {
+            remote.asking.answer(token.named_key(), || self.has_key(token)).await;
+        }
+    }
+
+    /// Whether the set in use, however old, has a key of the name that the token gives.
+    fn has_key(&self, token: &Unverified<'_>) -> bool {
+        token.kid().is_some()
+            && self.held.latest().is_some_and(|fetched| {
+                !matches!(fetched.keys.select(token.kid(), token.algorithm()), Err(NoKey::UnknownKid))
+            })
     }
 
     /// Whoever these claims would make the caller, had this issuer signed them. What every good token says and nobody
@@ -164,13 +206,19 @@ impl Issuer {
         let mut fill = |claim: &str, value: Value| {
             claims.entry(claim.to_owned()).or_insert(value);
         };
-        fill("aud", self.settings.audiences.as_slice().into());
-        let ends = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + ASSUMED_LIFETIME;
-        fill("exp", ends.as_secs().into());
-        if claims.contains_key("email") {
-            claims.entry("email_verified").or_insert(true.into());
-        }
-        let accepted = claims::assume(&claims, &self.settings, &self.identity, now)?;
+        let begins = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        fill("exp", (begins + ASSUMED_LIFETIME).as_secs().into());
+        let accepted = if self.settings.self_signed {
+            fill("iat", begins.as_secs().into());
+            fill("sub", self.issuer().into());
+            self_signed::assume(&claims, &self.settings, now)?
+        } else {
+            fill("aud", self.settings.audiences.as_slice().into());
+            if claims.contains_key("email") {
+                claims.entry("email_verified").or_insert(true.into());
+            }
+            claims::assume(&claims, &self.settings, &self.identity, now)?
+        };
         Ok(accepted.caller(&self.name, claims))
     }
 
@@ -186,6 +234,18 @@ impl Issuer {
             }
         };
         Denial::new(Reason::TokenInvalid, detail)
+    }
+}
+
+/// The address of a key set, or the field that is wrong.
+fn address(keys: &RemoteKeys, issuer: &str) -> Result<Address, (&'static str, String, &'static str)> {
+    let of = |field| move |(message, help)| (field, message, help);
+    match &keys.location {
+        KeyLocation::Url(url) => Ok(Address::Url(parse_url(url).map_err(of("url"))?)),
+        KeyLocation::Discovery { document, hosts } => {
+            let base = parse_issuer(issuer).map_err(of("discovery"))?;
+            Ok(Address::Discovery(Discovery::new(issuer, base, *document, hosts)))
+        }
     }
 }
 

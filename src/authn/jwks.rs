@@ -1,6 +1,6 @@
 //! A JWK Set (RFC 7517, section 5): the keys of one issuer that may check signatures, and what was left out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -10,6 +10,9 @@ use crate::json;
 
 /// Larger documents are refused, whether fetched or read from a file. Bytes.
 pub(super) const MAX_DOCUMENT: usize = 1024 * 1024;
+
+/// More keys than any issuer has: a key without a `kid` is looked for among all.
+const MAX_KEYS: usize = 256;
 
 /// The usable keys of a JWK Set; at least one.
 pub(super) struct KeySet {
@@ -26,6 +29,8 @@ pub(super) enum KeySetError {
     Syntax(#[from] serde_json::Error),
     #[error("the key set has no `keys` array")]
     NoKeys,
+    #[error("the key set has {0} keys, more than {MAX_KEYS}")]
+    TooMany(usize),
     #[error("no key of the set can be used{}", listed(.0))]
     NoneUsable(Vec<String>),
 }
@@ -52,6 +57,9 @@ impl KeySet {
         }
         let set = json::parse_object(document)?;
         let Some(Value::Array(jwks)) = set.get("keys") else { return Err(KeySetError::NoKeys) };
+        if jwks.len() > MAX_KEYS {
+            return Err(KeySetError::TooMany(jwks.len()));
+        }
         let mut keys = Vec::new();
         let mut problems = Vec::new();
         for (index, jwk) in jwks.iter().enumerate() {
@@ -95,6 +103,11 @@ impl KeySet {
     /// How many keys can be used.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// What tokens call them. A key without a `kid` has no name.
+    pub(super) fn kids(&self) -> BTreeSet<&str> {
+        self.keys.iter().filter_map(Key::kid).collect()
     }
 
     /// What was left out and why, for the operator.

@@ -74,6 +74,11 @@ impl<'a> Jws<'a> {
         self.kid.as_deref()
     }
 
+    /// The signature, decoded.
+    pub(super) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// The header's `typ`.
     pub(super) fn token_type(&self) -> Option<&str> {
         self.token_type.as_deref()

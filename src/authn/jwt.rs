@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
+use super::asking::Named;
 use super::jwk::Key;
 use super::jws::Jws;
 use crate::reason::{Denial, Reason};
@@ -55,15 +56,23 @@ impl<'a> Unverified<'a> {
         self.jws.kid()
     }
 
+    /// What the token says of the key that signed it.
+    pub(super) fn named_key(&self) -> Named<'_> {
+        match self.jws.kid() {
+            Some(kid) => Named::Kid(kid),
+            None => Named::Signature(self.jws.signature()),
+        }
+    }
+
     /// Checks the signature.
     ///
     /// # Errors
-    /// Where `key` did not make it.
-    pub(super) fn verify(self, key: &Key) -> Result<Verified<'a>, Denial> {
+    /// The token as it was, where `key` did not make it.
+    pub(super) fn verify(self, key: &Key) -> Result<Verified<'a>, Box<Self>> {
         if self.jws.is_signed_by(key) {
             Ok(Verified { jws: self.jws, claims: self.claims })
         } else {
-            Err(Denial::new(Reason::TokenInvalid, "the signature is not the key's"))
+            Err(Box::new(self))
         }
     }
 }

@@ -1,33 +1,27 @@
 //! Keeping one issuer's keys fresh, off the request path.
 //!
-//! ```text
-//!            ┌── interval elapsed ──────────────────────┐
-//!   waiting ─┤                                          ├─► fetch ─► good: replace, wait for the interval
-//!            └── unknown key, cool-down elapsed ────────┘        └─► bad: keep the old set, wait for the back-off
-//! ```
+//! Each issuer has a task of its own: one that is slow or down holds up no other. When it is asked is [`Schedule`]'s to
+//! say.
 //!
-//! Each issuer has a task of its own: one that is slow or down holds up no other.
+//! [`Schedule`]: super::schedule::Schedule
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::rand;
-
+use super::asking::{Asking, Flight};
 use super::fetch::{Fetch, FetchError};
 use super::held::HeldKeys;
 use super::jwks::KeySetError;
 
-/// How often an issuer is asked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// From a good fetch to the next.
-    pub(super) interval: Duration,
-    /// From any fetch to one that an unknown key asks for: a flood of invented keys drives one fetch per cool-down.
-    pub(super) cool_down: Duration,
-    /// From the first failure to the next try; doubles with each further failure.
-    pub(super) first_retry: Duration,
-    /// Where the doubling ends.
-    pub(super) last_retry: Duration,
+/// What a fetch was good for, for metrics: this, or the word of the error.
+pub(super) const SUCCESS: &str = "success";
+
+/// How the keys of one issuer are fetched.
+#[derive(Clone)]
+pub(super) struct Remote {
+    pub(super) fetch: Fetch,
+    pub(super) asking: Arc<Asking>,
 }
 
 /// Why a refresh left the old set in place.
@@ -39,20 +33,13 @@ enum RefreshError {
     KeySet(#[from] KeySetError),
 }
 
-impl Pace {
-    pub(super) fn every(interval: Duration) -> Self {
-        Self {
-            interval,
-            cool_down: Duration::from_secs(30),
-            first_retry: Duration::from_secs(1),
-            last_retry: interval.min(Duration::from_secs(60)),
+impl RefreshError {
+    /// The word for it in metrics.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.outcome(),
+            Self::KeySet(_) => "content",
         }
-    }
-
-    /// The wait after so many failures in a row, before jitter.
-    fn retry(self, failures: u32) -> Duration {
-        let doubled = 2u32.checked_pow(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first_retry.saturating_mul(doubled).min(self.last_retry)
     }
 }
 
@@ -61,69 +48,74 @@ pub(super) fn has_keys(held: &HeldKeys) -> bool {
     held.current(wall_clock()).is_some()
 }
 
-/// Fetches once; the outcome is logged and counted. Returns whether there is a new set.
-pub(super) async fn refresh(held: &HeldKeys, fetch: &Fetch) -> bool {
-    held.attend();
-    match fetch_and_replace(held, fetch).await {
-        Ok(()) => {
-            held.succeeded();
-            tracing::debug!(issuer = held.issuer(), url = fetch.url(), "keys refreshed");
-            true
+/// Fetches once where that is `needed` when its turn comes.
+///
+/// In a task of its own: a reload that ends the task which asks for it does not take the answer away from the requests
+/// that wait for it.
+pub(super) async fn refresh(
+    held: &Arc<HeldKeys>,
+    remote: &Remote,
+    needed: impl Fn(&Asking) -> bool + Send + 'static,
+) {
+    let (held, remote) = (Arc::clone(held), remote.clone());
+    let fetched = tokio::spawn(async move {
+        if let Some(mut flight) = remote.asking.begin(needed).await {
+            fetch_once(&held, &remote.fetch, &mut flight).await;
+        }
+    });
+    if let Err(error) = fetched.await {
+        tracing::error!("the fetch of a key set broke off: {error}");
+    }
+}
+
+/// The outcome is logged and counted.
+async fn fetch_once(held: &HeldKeys, fetch: &Fetch, flight: &mut Flight<'_>) {
+    match fetch_and_replace(held, fetch, flight.number).await {
+        Ok(fresh_for) => {
+            let failures = flight.succeed(fresh_for);
+            held.count(SUCCESS, None);
+            if failures > 0 {
+                tracing::info!(
+                    issuer = held.issuer(),
+                    url = fetch.url(),
+                    failures,
+                    "keys can be fetched again"
+                );
+            } else {
+                tracing::debug!(issuer = held.issuer(), url = fetch.url(), "keys fetched");
+            }
         }
         Err(error) => {
             let age = held.age(wall_clock()).map(|age| age.as_secs());
+            let cause = error.outcome();
             tracing::warn!(
                 issuer = held.issuer(),
                 url = fetch.url(),
+                cause,
                 keys_age_seconds = age,
                 "cannot refresh keys: {error}"
             );
-            held.failed(error.to_string());
-            false
+            held.count(cause, Some(error.to_string()));
         }
     }
 }
 
-async fn fetch_and_replace(held: &HeldKeys, fetch: &Fetch) -> Result<(), RefreshError> {
-    let document = fetch.document().await?;
-    held.replace(&document, wall_clock())?;
-    Ok(())
+async fn fetch_and_replace(
+    held: &HeldKeys,
+    fetch: &Fetch,
+    number: u64,
+) -> Result<Option<Duration>, RefreshError> {
+    let answer = fetch.key_set().await?;
+    held.replace(&answer.document, number, wall_clock())?;
+    Ok(answer.fresh_for)
 }
 
 /// Refreshes for ever.
-pub(super) async fn keep_fresh(held: &HeldKeys, fetch: &Fetch, pace: Pace) -> Infallible {
-    let mut failures: u32 = 0;
-    // A set taken over from before a reload keeps its age: reloads do not put the next fetch off.
-    let mut due = match held.age(wall_clock()) {
-        Some(age) => jittered(pace.interval).saturating_sub(age),
-        None => jittered(pace.first_retry),
-    };
+pub(super) async fn keep_fresh(held: &Arc<HeldKeys>, remote: &Remote) -> Infallible {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(due) => {}
-            () = unknown_key(held, pace.cool_down) => {}
-        }
-        if refresh(held, fetch).await {
-            failures = 0;
-            due = jittered(pace.interval);
-        } else {
-            failures = failures.saturating_add(1);
-            due = jittered(pace.retry(failures));
-        }
+        remote.asking.due().await;
+        refresh(held, remote, Asking::is_due).await;
     }
-}
-
-async fn unknown_key(held: &HeldKeys, cool_down: Duration) {
-    tokio::time::sleep(cool_down).await;
-    held.wanted().await;
-}
-
-/// Nine tenths to all of a wait, so that many gates do not ask one issuer in the same second.
-fn jittered(wait: Duration) -> Duration {
-    let mut byte = [0];
-    // Without random bytes the wait is merely not spread.
-    let share = rand::fill(&mut byte).map_or(0, |()| u32::from(u8::from_be_bytes(byte)));
-    wait.saturating_sub(wait / 10 * share / 255)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the age of a key set is measured from when it came")]

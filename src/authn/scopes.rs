@@ -5,23 +5,39 @@ use serde::Serialize;
 /// The scopes that a caller holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Scopes(Vec<String>);
+pub struct Scopes {
+    listed: Vec<String>,
+    /// The service that the token names instead.
+    #[serde(skip)]
+    audience: Option<String>,
+}
 
 impl Scopes {
     /// Whether the caller holds at least one of `accepted` (google/api/auth.proto: any of the canonical scopes
     /// suffices). Scopes are compared byte for byte (RFC 6749, section 3.3).
     pub fn any_of(&self, accepted: &[String]) -> bool {
-        accepted.iter().any(|scope| self.0.contains(scope))
+        accepted.iter().any(|scope| self.listed.contains(scope))
+    }
+
+    /// No scopes: the token holds for all methods of the service that it names (AIP-4111).
+    pub(super) fn in_audience(audience: &str) -> Self {
+        Self { listed: Vec::new(), audience: Some(audience.to_owned()) }
+    }
+
+    /// The audience that stands in place of scopes: `https://SERVICE/`, or with the name of one of its APIs behind it
+    /// (google/api/auth.proto, `audiences`). Any text that its sender liked; compare it.
+    pub fn audience(&self) -> Option<&str> {
+        self.audience.as_deref()
     }
 
     /// The scopes, in the token's order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.listed.iter().map(String::as_str)
     }
 
     /// Whether the caller holds none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty()
     }
 
     /// Adds the scopes of a space-separated list. Other white space separates nothing: it stays part of a scope,
@@ -34,15 +50,15 @@ impl Scopes {
 
     /// Adds one scope, once.
     pub(super) fn add(&mut self, scope: &str) {
-        if !self.0.iter().any(|held| held == scope) {
-            self.0.push(scope.to_owned());
+        if !self.listed.iter().any(|held| held == scope) {
+            self.listed.push(scope.to_owned());
         }
     }
 }
 
 impl<S: Into<String>> FromIterator<S> for Scopes {
     fn from_iter<I: IntoIterator<Item = S>>(scopes: I) -> Self {
-        Self(scopes.into_iter().map(Into::into).collect())
+        Self { listed: scopes.into_iter().map(Into::into).collect(), audience: None }
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
 
+mod keys;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Url;
-
+pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
+pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
 use super::algorithm::Algorithm;
 use super::opaque::settings::{self as opaque, TokenEndpoint};
+use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub struct IssuerSettings {
     pub token_types: Vec<String>,
     /// How its claims become a principal.
     pub identity: IdentityRule,
+    /// A service account that signs for itself (AIP-4111): `issuer` is its email, its tokens name a service instead of
+    /// `audiences`, and `identity` says nothing.
+    pub self_signed: bool,
 }
 
 /// What shows that a token is an issuer's.
@@ -41,24 +46,6 @@ pub enum Proof {
     Signature(KeySource),
     /// The issuer's word: the tokens are opaque, and it is asked about each.
     Endpoint(TokenEndpoint),
-}
-
-/// Where an issuer's JWK Set is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// In a file, read when the settings are loaded.
-    File(PathBuf),
-    /// Behind a URL, fetched at start and again in the background.
-    Url {
-        /// `https://…`; `http://` for a loopback address only.
-        url: String,
-        /// From one fetch to the next.
-        refresh: Duration,
-        /// How long the last good set is used while fetches fail.
-        max_stale: Duration,
-        /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
-        ca: Option<PathBuf>,
-    },
 }
 
 /// How claims become a principal.
@@ -123,7 +110,7 @@ impl fmt::Display for MappedAttribute {
 pub struct SettingsError {
     /// The issuer's place in the list, from 0.
     pub index: usize,
-    /// The field of [`IssuerSettings`], or of [`KeySource`] or [`IdentityRule`] below it.
+    /// The field of [`IssuerSettings`], or of [`RemoteKeys`] or [`IdentityRule`] below it.
     pub field: &'static str,
     /// What is wrong.
     pub message: String,
@@ -151,32 +138,26 @@ impl IssuerSettings {
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
             identity: IdentityRule::default(),
+            self_signed: false,
+        }
+    }
+
+    /// A service account that signs for itself. `{email}` in the address of its keys stands for it.
+    pub fn service_account(name: &str, email: &str, keys: &KeySource) -> Self {
+        Self {
+            audiences: Vec::new(),
+            algorithms: vec![Algorithm::Rs256],
+            self_signed: true,
+            ..Self::new(format!("{name}/{email}"), email, "", keys.of_account(email))
         }
     }
 
     /// The files that [`super::Authenticator::load`] reads for it.
     pub fn files(&self) -> Vec<&Path> {
         match &self.proof {
-            Proof::Signature(KeySource::File(path) | KeySource::Url { ca: Some(path), .. }) => vec![path],
-            Proof::Signature(KeySource::Url { ca: None, .. }) => Vec::new(),
+            Proof::Signature(KeySource::File(path)) => vec![path],
+            Proof::Signature(KeySource::Remote(keys)) => keys.ca.as_deref().into_iter().collect(),
             Proof::Endpoint(endpoint) => endpoint.files(),
-        }
-    }
-}
-
-impl KeySource {
-    /// From one fetch to the next, where nothing else is said.
-    pub const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
-    /// How long keys outlive their issuer's silence, where nothing else is said.
-    pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-
-    /// A URL with the default times and the system's CAs.
-    pub fn url(url: impl Into<String>) -> Self {
-        Self::Url {
-            url: url.into(),
-            refresh: Self::DEFAULT_REFRESH,
-            max_stale: Self::DEFAULT_MAX_STALE,
-            ca: None,
         }
     }
 }
@@ -191,9 +172,6 @@ impl std::error::Error for SettingsError {}
 
 /// A larger skew would make a dead token live on.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
-/// More often is a burden on the issuer.
-const MIN_REFRESH: Duration = Duration::from_secs(30);
-
 /// Everything that is wrong with the settings, apart from what only reading their files shows.
 pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
@@ -222,7 +200,9 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             let message = format!("two issuers have the `iss` `{}`", issuer.issuer);
             error("issuer", message, "merge them: `audiences` and `algorithms` are lists");
         }
-        if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        if issuer.self_signed {
+            check_account(&issuer.issuer, &mut error);
+        } else if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
             let message = "`audiences` is empty or holds an empty string".to_owned();
             error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
         }
@@ -234,26 +214,14 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             let message = format!("a clock skew of {:?} is more than {MAX_CLOCK_SKEW:?}", issuer.clock_skew);
             error("clock_skew", message, "synchronise the clocks: the skew prolongs every token");
         }
-        if several && asserting(&issuer) && issuer.identity.email_domains.is_none() {
+        if several && asserting(&issuer) && !issuer.self_signed && issuer.identity.email_domains.is_none() {
             let message = "with several issuers, each must say whose emails it may assert".to_owned();
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
         check_identity(&issuer.identity, &mut error);
         match &issuer.proof {
             Proof::Signature(KeySource::File(_)) => {}
-            Proof::Signature(KeySource::Url { url, refresh, max_stale, .. }) => {
-                if let Err((message, help)) = parse_url(url) {
-                    error("url", message, help);
-                }
-                if *refresh < MIN_REFRESH {
-                    let message = format!("keys would be fetched every {refresh:?}");
-                    error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
-                }
-                if max_stale <= refresh {
-                    let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
-                    error("max_stale", message, "make it longer than `refresh`");
-                }
-            }
+            Proof::Signature(KeySource::Remote(keys)) => keys::check(keys, &issuer.issuer, &mut error),
             Proof::Endpoint(endpoint) => opaque::check(endpoint, &mut error),
         }
     }
@@ -261,33 +229,17 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     errors
 }
 
-/// The URL of keys, or of an issuer that is asked: one that nobody on the way can answer for.
-pub(super) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
-    let url =
-        Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "the URL holds a user or a password".to_owned();
-        return Err((message, "leave it out: URLs are logged"));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        "http" => Err((
-            format!("`{text}` would be asked in the clear"),
-            "write `https://…`; `http://` is for loopback addresses only",
-        )),
-        other => Err((format!("`{other}` URLs cannot be asked"), "write `https://…`")),
+/// The email is part of an address that keys are fetched from.
+fn check_account(email: &str, error: &mut impl FnMut(&'static str, String, &'static str)) {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'@');
+    let canonical = Principal::from_email(email).is_ok_and(|principal| {
+        principal.as_str().strip_prefix("serviceAccount:") == Some(email) && email.bytes().all(plain)
+    });
+    if !canonical {
+        let message = format!("`{email}` is not the email of a service account");
+        error("service_accounts", message, "write `NAME@PROJECT.iam.gserviceaccount.com`, in lower case");
     }
 }
-
-fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests;
 
 fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, String, &'static str)) {
     if let Some(pool) = &rule.subject_pool
@@ -324,3 +276,6 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod claims;
 mod forged;
 pub(super) mod mint;
 mod remembered;
+mod self_signed;
 
 use mint::{ED25519, P256, P384, RSA, base64, key_set};
 

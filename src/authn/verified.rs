@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use super::Caller;
-use super::held::Fetched;
+use super::jwks::KeySet;
 
 /// Most bytes that the cache holds, roughly: some 4,700 ordinary tokens.
 const CAPACITY: u64 = 16 << 20;
@@ -32,7 +32,7 @@ pub(super) struct Remembered {
     /// The place of its issuer.
     pub(super) issuer: usize,
     /// The key set that verified it.
-    pub(super) keys: Arc<Fetched>,
+    pub(super) keys: Arc<KeySet>,
     /// Who it speaks for.
     pub(super) caller: Arc<Caller>,
     /// It is good from here …
@@ -88,7 +88,7 @@ impl VerifiedTokens {
         &self,
         token: &str,
         now: SystemTime,
-        in_use: impl Fn(usize) -> Option<Arc<Fetched>>,
+        in_use: impl Fn(usize) -> Option<Arc<KeySet>>,
     ) -> Option<Arc<Caller>> {
         let known = self.entries.get(token).filter(|known| {
             known.from <= now

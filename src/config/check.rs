@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::location::located;
 use super::scalars::{count, duration};
+use super::service_accounts::service_accounts;
 use super::tokens::proof;
 use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls};
-use crate::authn::{Algorithm, IdentityRule, IssuerSettings, KeySource, MappedAttribute};
+use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
@@ -237,12 +238,26 @@ fn issuers(node: &Node, base: &Path, report: &mut Report) -> Vec<Issuer> {
     if entries.is_empty() {
         report.error(&node.span, "no issuer is trusted").help("without one, no token can be accepted");
     }
-    entries.into_iter().filter_map(|(name, key, node)| issuer(name, key, node, base, report)).collect()
+    let mut issuers = Vec::new();
+    for (name, key, node) in entries {
+        let Some(fields) = node.fields("an issuer", Spelling::Exact, report) else { continue };
+        if fields.key("service_accounts").is_some() {
+            issuers.extend(service_accounts(name, key, fields, base, report));
+        } else {
+            issuers.extend(issuer(name, key, fields, base, report));
+        }
+    }
+    issuers
 }
 
-fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report) -> Option<Issuer> {
+fn issuer(
+    name: &str,
+    key: &Node,
+    mut fields: Fields<'_>,
+    base: &Path,
+    report: &mut Report,
+) -> Option<Issuer> {
     let mut spans: Vec<(&'static str, Span)> = vec![("name", key.span.clone())];
-    let mut fields = node.fields("an issuer", Spelling::Exact, report)?;
     let mut noted = |field: &'static str, node: &Node| spans.push((field, node.span.clone()));
 
     let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
@@ -281,6 +296,7 @@ fn issuer(name: &str, key: &Node, node: &Node, base: &Path, report: &mut Report)
             attribute_mapping: mapping.map(|node| attribute_mapping(node, report)).unwrap_or_default(),
             attribute_condition: condition.and_then(|node| node.string(report)).map(str::to_owned),
         },
+        self_signed: false,
     };
     Some(Issuer { settings, spans })
 }
@@ -300,39 +316,6 @@ fn attribute_mapping(node: &Node, report: &mut Report) -> Vec<(MappedAttribute, 
         }
     }
     mapping
-}
-
-pub(super) fn keys(
-    node: &Node,
-    base: &Path,
-    spans: &mut Vec<(&'static str, Span)>,
-    report: &mut Report,
-) -> Option<KeySource> {
-    let mut fields = node.fields("`keys`", Spelling::Exact, report)?;
-    let mut text = |fields: &mut Fields<'_>, name, report: &mut Report| {
-        let node = fields.optional(name)?;
-        spans.push((name, node.span.clone()));
-        node.string(report).map(str::to_owned)
-    };
-    let file = text(&mut fields, "file", report);
-    let url = text(&mut fields, "url", report);
-    let ca = text(&mut fields, "ca", report).map(|path| located(base, &path));
-    let mut refresh = KeySource::DEFAULT_REFRESH;
-    let mut max_stale = KeySource::DEFAULT_MAX_STALE;
-    set(&mut fields, "refresh", &mut refresh, duration, report);
-    set(&mut fields, "max_stale", &mut max_stale, duration, report);
-    let span = fields.span().clone();
-    fields.finish(report);
-    match (file, url) {
-        (Some(file), None) => Some(KeySource::File(located(base, &file))),
-        (None, Some(url)) => Some(KeySource::Url { url, refresh, max_stale, ca }),
-        (None, None) | (Some(_), Some(_)) => {
-            report
-                .error(&span, "`keys` needs either `file` or `url`")
-                .help("a file holds the keys themselves; a URL is fetched again as `refresh` says");
-            None
-        }
-    }
 }
 
 fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::authn::{Dialect, Proof, TokenEndpoint};
+use crate::authn::{Dialect, KeyLocation, KeySource, Proof, TokenEndpoint, WellKnown};
 
 /// A configuration that holds, as the base of those that do not.
 const GOOD: &str = "\
@@ -73,6 +73,52 @@ telemetry: {log: \"=,\", format: xml}
 polcy: {directory: .}
 "
     ));
+}
+
+#[test]
+fn keys_are_in_one_place() {
+    let with = |keys: &str| rendered(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys));
+    insta::assert_snapshot!(
+        [
+            "{discovery: openid, url: https://login.example.com/jwks.json}",
+            "{discovery: google, jwks_hosts: [keys.example.com]}",
+            "{url: https://login.example.com/jwks.json, jwks_hosts: [keys.example.com], cool_down: 10}",
+            "{refresh: 10m}",
+        ]
+        .map(with)
+        .join("\n")
+    );
+}
+
+#[test]
+fn service_accounts_have_keys_of_their_own() {
+    let with = |keys: &str| {
+        let issuer =
+            format!("  robots:\n    service_accounts: [ci@demo.iam.gserviceaccount.com]\n    {keys}\n");
+        rendered(&GOOD.replace("policy:", &format!("{issuer}policy:")))
+    };
+    assert_eq!(with("keys: {url: \"https://keys.example.com/{email}\"}"), "");
+    insta::assert_snapshot!(
+        [
+            "keys: {url: https://keys.example.com/}",
+            "keys: {discovery: openid}",
+            "keys: {file: \"{email}.json\"}\n    audiences: [https://api.example.com]",
+        ]
+        .map(with)
+        .join("\n")
+    );
+}
+
+#[test]
+fn keys_can_be_discovered() {
+    let keys = "{discovery: oauth, jwks_hosts: [keys.example.com], cool_down: 5s}";
+    let (config, report) = load(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys), &[]);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    let proof = config.unwrap().issuers.remove(0).settings.proof;
+    let Proof::Signature(KeySource::Remote(keys)) = proof else { panic!("its keys are not fetched") };
+    let hosts = vec!["keys.example.com".to_owned()];
+    assert_eq!(keys.location, KeyLocation::Discovery { document: WellKnown::OAuth, hosts });
+    assert_eq!(keys.cool_down.as_secs(), 5);
 }
 
 #[test]

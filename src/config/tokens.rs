@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::check::{choice, keys};
+use super::check::choice;
+use super::keys::keys;
 use super::location::located;
 use super::scalars::duration;
 use crate::authn::{ClientAuthentication, Dialect, Proof, TokenEndpoint};

@@ -36,7 +36,7 @@ pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalo
         match answer.trail.stage {
             Stage::Route => steps.push(route(answer, denial, catalog)),
             Stage::Authenticate => steps.push(vec![authenticate(denial)]),
-            Stage::Scope => steps.push(vec![scope(answer)]),
+            Stage::Scope => steps.push(vec![scope(answer, denial)]),
             // What policy refuses, policy says below.
             Stage::Policy => steps.extend(sign_in(answer)),
             Stage::Implementation => {
@@ -103,7 +103,9 @@ fn authenticate(denial: &Denial) -> Change {
         Reason::CredentialsMissing => {
             Change::new("SEND_CREDENTIAL", "send a credential: `Authorization: Bearer TOKEN`", None)
         }
-        Reason::NotReady => Change::new("WAIT_FOR_KEYS", "wait until the issuer's keys are there", None),
+        Reason::NotReady | Reason::KeyPending => {
+            Change::new("WAIT_FOR_KEYS", "wait until the issuer's keys are there", None)
+        }
         Reason::TokenExpired => Change::new("RENEW_TOKEN", "send a token that has not expired", None),
         _ => Change::new(
             "SEND_OTHER_TOKEN",
@@ -113,7 +115,11 @@ fn authenticate(denial: &Denial) -> Change {
     }
 }
 
-fn scope(answer: &Answer) -> Change {
+fn scope(answer: &Answer, denial: &Denial) -> Change {
+    // A token that names another service cannot ask for a scope beside.
+    if denial.reason() != Reason::ScopeInsufficient {
+        return authenticate(denial);
+    }
     let scopes = answer.trail.call.as_ref().map(|call| call.method.scopes.join(", ")).unwrap_or_default();
     Change::new("REQUEST_SCOPE", format!("send a token with one of these scopes: {scopes}"), None)
 }

@@ -131,7 +131,9 @@ impl Teller<'_> {
             (None, Some(caller), Some(call)) => {
                 let scopes = caller.scopes.iter().collect::<Vec<_>>().join(" ");
                 let said = self.question.scopes.is_some() || matches!(self.question.who, Who::Token(_));
-                if call.method.allow_without_credential {
+                if let Some(audience) = caller.scopes.audience() {
+                    format!("none, and `{audience}` in their place")
+                } else if call.method.allow_without_credential {
                     "the method asks for no scope".to_owned()
                 } else if said || scopes != call.method.scopes.join(" ") {
                     scopes

@@ -1,4 +1,5 @@
-//! Where the gate's decision meets the one thing that a request may have to wait for: an issuer's word about a token.
+//! The decision with what it may wait for. [`gate::judge`] does no I/O; where it cannot tell yet, an issuer is asked: for
+//! its keys, or for its word about a token.
 
 use std::time::{Instant, SystemTime};
 
@@ -10,8 +11,9 @@ use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 impl Proxy {
-    /// Judges a request. Where nothing can be decided because nobody has asked lately what its token is, its issuer is
-    /// asked, and the request is judged by the answer.
+    /// Decides a request. Two kinds wait, and no other: one whose token names a key that its issuer may have made a moment
+    /// ago, for the fetch that will tell; and one whose opaque token nobody has asked about lately, for its issuer's
+    /// answer. Either is then judged again, once.
     pub(super) async fn judge(
         &self,
         request: &Request,
@@ -22,15 +24,25 @@ impl Proxy {
         let judging = Instant::now();
         let mut judged = gate::judge(request, &live.snapshot, now, trail);
         let mut spent = judging.elapsed();
-        if judged.as_ref().is_err_and(|denial| denial.reason() == Reason::NotReady) {
-            let authorization: Vec<&[u8]> = request.authorization().collect();
-            let metrics = self.metrics().clone();
-            let observe = move |lookup: &Lookup<'_>| metrics.token_looked_up(lookup);
-            if let Some(answer) = live.snapshot.authn.look_up(&authorization, now, observe).await {
+        match judged.as_ref().map_err(Denial::reason) {
+            Err(Reason::KeyPending) => {
+                let authorization: Vec<&[u8]> = request.authorization().collect();
+                live.snapshot.authn.await_key(&authorization).await;
                 let judging = Instant::now();
-                judged = gate::judge_answered(request, answer, &live.snapshot, now, trail);
+                judged = gate::judge(request, &live.snapshot, now, trail);
                 spent += judging.elapsed();
             }
+            Err(Reason::NotReady) => {
+                let authorization: Vec<&[u8]> = request.authorization().collect();
+                let metrics = self.metrics().clone();
+                let observe = move |lookup: &Lookup<'_>| metrics.token_looked_up(lookup);
+                if let Some(answer) = live.snapshot.authn.look_up(&authorization, now, observe).await {
+                    let judging = Instant::now();
+                    judged = gate::judge_answered(request, answer, &live.snapshot, now, trail);
+                    spent += judging.elapsed();
+                }
+            }
+            _ => {}
         }
         self.metrics().judge_duration.observe(spent.as_secs_f64());
         judged

@@ -36,8 +36,8 @@ fn the_shipped_files_load_without_a_word() {
     }
 }
 
-/// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of another.
-const EXAMPLES: [&str; 19] = [
+/// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
+const EXAMPLES: [&str; 20] = [
     "attribute_condition",
     "attribute_mapping",
     "audiences",
@@ -52,6 +52,7 @@ const EXAMPLES: [&str; 19] = [
     "prefix",
     "remember",
     "remember_briefly",
+    "robots",
     "subject_pool",
     "timeout",
     "tls",
@@ -137,7 +138,8 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     assert_eq!(config.workers, 2);
     assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
     // Its times are those that it need not say.
-    let Proof::Endpoint(endpoint) = &config.issuers[1].settings.proof else { panic!("it is asked") };
+    let partner = config.issuers.iter().find(|issuer| issuer.settings.name == "partner").unwrap();
+    let Proof::Endpoint(endpoint) = &partner.settings.proof else { panic!("it is asked") };
     let default = TokenEndpoint::new(&*endpoint.url, endpoint.dialect.clone());
     assert_eq!(
         (endpoint.timeout, endpoint.remember, endpoint.remember_briefly),

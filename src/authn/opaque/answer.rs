@@ -32,7 +32,7 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) enum Word {
     /// It is good, and this is whose.
-    Good(Good),
+    Good(Box<Good>),
     /// The issuer says that it is not.
     Inactive(Denial),
     /// The issuer says that it is, and a rule of ours says that it is not for this gate.
@@ -70,7 +70,7 @@ impl Rules {
             },
             Dialect::TokenInfo => self.described(members, now),
         };
-        judged.map_or_else(Word::Refused, Word::Good)
+        judged.map_or_else(Word::Refused, |good| Word::Good(Box::new(good)))
     }
 
     /// RFC 7662, section 2.2.

@@ -115,6 +115,7 @@ fn settings(url: &str, dialect: Dialect) -> IssuerSettings {
         clock_skew: Duration::from_secs(30),
         token_types: Vec::new(),
         identity: IdentityRule::default(),
+        self_signed: false,
     }
 }
 

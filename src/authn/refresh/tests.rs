@@ -14,9 +14,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::authn::tests::mint::{P256, RSA, key_set};
-use crate::authn::{Algorithm, Authenticator, IssuerSettings, KeySource};
+use crate::authn::fetch::Address;
+use crate::authn::schedule::Pace;
+use crate::authn::tests::mint::{P256, RSA, Signer, key_set};
+use crate::authn::{
+    Algorithm, Authenticator, IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, WellKnown,
+};
 use crate::reason::Reason;
+
+mod unknown_keys;
 
 #[derive(Clone)]
 enum Answer {
@@ -31,6 +37,7 @@ struct Server {
     url: String,
     answer: Arc<Mutex<Answer>>,
     hits: Arc<AtomicUsize>,
+    metadata: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -47,14 +54,20 @@ impl Server {
                 Answer::Status(status) => (status, good()).into_response(),
                 Answer::Redirect => (StatusCode::FOUND, [(LOCATION, "/elsewhere")]).into_response(),
                 Answer::Late => {
-                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    tokio::time::sleep(Duration::from_secs(2)).await;
                     good().into_response()
                 }
             }
         };
-        let router = Router::new().route("/jwks", get(jwks)).route("/elsewhere", get(|| async { good() }));
+        let metadata = Arc::new(Mutex::new(String::new()));
+        let told = Arc::clone(&metadata);
+        let metadata_now = move || async move { told.lock().unwrap().clone() };
+        let router = Router::new()
+            .route("/jwks", get(jwks))
+            .route("/elsewhere", get(|| async { good() }))
+            .route("/.well-known/openid-configuration", get(metadata_now));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, answer, hits }
+        Self { url, answer, hits, metadata }
     }
 
     fn answer(&self, answer: Answer) {
@@ -65,14 +78,29 @@ impl Server {
         self.hits.load(Ordering::SeqCst)
     }
 
-    fn fetch(&self) -> Fetch {
-        fetch(&self.url)
+    fn remote(&self) -> Remote {
+        remote(&self.url)
     }
+}
+
+fn remote(url: &str) -> Remote {
+    Remote { fetch: fetch(url), asking: Arc::new(Asking::new(quick())) }
 }
 
 fn fetch(url: &str) -> Fetch {
     let (connect, total) = (Duration::from_secs(1), Duration::from_millis(500));
-    Fetch::with_timeouts(url.parse().unwrap(), None, connect, total).unwrap()
+    Fetch::with_timeouts(Address::Url(url.parse().unwrap()), None, connect, total).unwrap()
+}
+
+/// Fetches, due or not. Returns whether there is a new set.
+async fn fetched(held: &Arc<HeldKeys>, remote: &Remote) -> bool {
+    let before = count(held, SUCCESS);
+    refresh(held, remote, |_| true).await;
+    count(held, SUCCESS) > before
+}
+
+fn count(held: &HeldKeys, outcome: &str) -> u64 {
+    held.status(wall_clock()).refreshes.get(outcome).copied().unwrap_or_default()
 }
 
 fn good() -> Vec<u8> {
@@ -83,8 +111,9 @@ fn rotated() -> Vec<u8> {
     key_set(&[RSA.jwk("rsa"), P256.jwk("new")])
 }
 
-fn held() -> HeldKeys {
-    HeldKeys::new("example".to_owned(), Algorithm::DEFAULT.to_vec(), Some(Duration::from_secs(3600)))
+fn held() -> Arc<HeldKeys> {
+    let max_stale = Some(Duration::from_secs(3600));
+    Arc::new(HeldKeys::new("example".to_owned(), Algorithm::DEFAULT.to_vec(), max_stale))
 }
 
 fn quick() -> Pace {
@@ -133,10 +162,10 @@ async fn raw(head: &'static str, chunk: Vec<u8>, times: usize) -> String {
 async fn a_good_answer_becomes_the_key_set() {
     let server = Server::start(Answer::Document(good())).await;
     let held = held();
-    assert!(refresh(&held, &server.fetch()).await);
+    assert!(fetched(&held, &server.remote()).await);
     assert!(has(&held, "rsa", Algorithm::Rs256));
     let status = held.status(wall_clock());
-    assert_eq!((status.keys, status.refreshes_succeeded, status.refreshes_failed), (1, 1, 0));
+    assert_eq!((status.keys, status.refreshes), (1, [(SUCCESS, 1)].into()));
     assert_eq!(status.last_error, None);
     assert!(status.last_success.unwrap() <= wall_clock());
     assert_eq!(held.unreadiness(wall_clock()), None);
@@ -146,35 +175,43 @@ async fn a_good_answer_becomes_the_key_set() {
 async fn old_keys_survive_every_bad_answer() {
     let mut private = P256.jwk("new");
     private["d"] = json!("AQAB");
+    let crowd: Vec<_> = (0..257).map(|number| P256.jwk(&number.to_string())).collect();
     let bad = [
         (
             Answer::Status(StatusCode::INTERNAL_SERVER_ERROR),
+            "status",
             "the answer is 500 Internal Server Error, not 200",
         ),
-        (Answer::Status(StatusCode::NO_CONTENT), "the answer is 204 No Content, not 200"),
-        (Answer::Redirect, "the answer is 302 Found, not 200"),
-        (Answer::Document(vec![b' '; 1024 * 1024 + 1]), "the answer is larger than 1048576 bytes"),
-        (Answer::Document(b"<html>".to_vec()), "the key set is not a JSON object: expected value"),
-        (Answer::Document(Vec::new()), "the key set is not a JSON object: EOF"),
-        (Answer::Document(key_set(&[])), "no key of the set can be used"),
-        (Answer::Document(key_set(&[private])), "key `new` has the secret member `d`"),
-        (Answer::Late, "operation timed out"),
+        (Answer::Status(StatusCode::NO_CONTENT), "status", "the answer is 204 No Content, not 200"),
+        (Answer::Redirect, "status", "the answer is 302 Found, not 200"),
+        (
+            Answer::Document(vec![b' '; 1024 * 1024 + 1]),
+            "too_large",
+            "the answer is larger than 1048576 bytes",
+        ),
+        (Answer::Document(b"<html>".to_vec()), "content", "the key set is not a JSON object: expected value"),
+        (Answer::Document(Vec::new()), "content", "the key set is not a JSON object: EOF"),
+        (Answer::Document(key_set(&[])), "content", "no key of the set can be used"),
+        (Answer::Document(key_set(&[private])), "content", "key `new` has the secret member `d`"),
+        (Answer::Document(key_set(&crowd)), "content", "the key set has 257 keys, more than 256"),
+        (Answer::Late, "timeout", "operation timed out"),
     ];
     let server = Server::start(Answer::Document(good())).await;
     let held = held();
-    assert!(refresh(&held, &server.fetch()).await);
+    assert!(fetched(&held, &server.remote()).await);
     let since = held.status(wall_clock()).last_success;
-    for (failures, (answer, error)) in bad.into_iter().enumerate() {
+    for (answer, outcome, error) in bad {
         server.answer(answer);
-        assert!(!refresh(&held, &server.fetch()).await, "{error}");
+        let failures = count(&held, outcome);
+        assert!(!fetched(&held, &server.remote()).await, "{error}");
         assert!(has(&held, "rsa", Algorithm::Rs256), "{error}");
         let status = held.status(wall_clock());
         let told = status.last_error.unwrap();
         assert!(told.contains(error), "`{told}` does not say `{error}`");
-        assert_eq!((status.refreshes_failed, status.last_success), (failures as u64 + 1, since));
+        assert_eq!((count(&held, outcome), status.last_success), (failures + 1, since));
     }
     server.answer(Answer::Document(rotated()));
-    assert!(refresh(&held, &server.fetch()).await);
+    assert!(fetched(&held, &server.remote()).await);
     assert!(has(&held, "new", Algorithm::Es256));
     assert_eq!(held.status(wall_clock()).last_error, None);
 }
@@ -182,14 +219,14 @@ async fn old_keys_survive_every_bad_answer() {
 #[tokio::test]
 async fn a_body_without_an_end_is_cut_off_at_the_bound() {
     let url = raw("HTTP/1.1 200 OK\r\n\r\n", vec![b' '; 64 * 1024], usize::MAX).await;
-    assert!(matches!(fetch(&url).document().await, Err(FetchError::TooLarge)));
+    assert!(matches!(fetch(&url).key_set().await, Err(FetchError::TooLarge)));
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_is_given_up() {
     let url = raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", b"{\"keys\":[".to_vec(), 1).await;
     let start = Instant::now();
-    assert!(matches!(fetch(&url).document().await, Err(FetchError::Transport(_))));
+    assert!(matches!(fetch(&url).key_set().await, Err(FetchError::Transport(_))));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
@@ -199,7 +236,8 @@ async fn nobody_there_is_an_error_that_says_so() {
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     drop(listener);
     let held = held();
-    assert!(!refresh(&held, &fetch(&url)).await);
+    assert!(!fetched(&held, &remote(&url)).await);
+    assert_eq!(count(&held, "connect"), 1);
     let unready = held.unreadiness(wall_clock()).unwrap();
     assert!(unready.starts_with("no keys yet: ") && unready.contains("refused"), "{unready}");
 }
@@ -208,7 +246,7 @@ async fn nobody_there_is_an_error_that_says_so() {
 async fn keys_end_with_max_stale_though_nobody_refreshes_them() {
     let server = Server::start(Answer::Document(good())).await;
     let held = held();
-    assert!(refresh(&held, &server.fetch()).await);
+    assert!(fetched(&held, &server.remote()).await);
     let fetched = held.status(wall_clock()).last_success.unwrap();
     let (before, after) = (fetched + Duration::from_secs(3599), fetched + Duration::from_secs(3600));
     assert!(held.current(before).is_some());
@@ -222,9 +260,9 @@ async fn keys_end_with_max_stale_though_nobody_refreshes_them() {
 #[tokio::test]
 async fn failures_are_retried_until_one_fetch_is_good() {
     let server = Server::start(Answer::Status(StatusCode::SERVICE_UNAVAILABLE)).await;
-    let held = Arc::new(held());
-    let (kept, fetch) = (Arc::clone(&held), server.fetch());
-    let task = tokio::spawn(async move { keep_fresh(&kept, &fetch, quick()).await });
+    let held = held();
+    let (kept, remote) = (Arc::clone(&held), server.remote());
+    let task = tokio::spawn(async move { keep_fresh(&kept, &remote).await });
     until("it was tried four times", || server.hits() >= 4).await;
     assert!(held.current(wall_clock()).is_none());
     server.answer(Answer::Document(good()));
@@ -232,59 +270,25 @@ async fn failures_are_retried_until_one_fetch_is_good() {
     task.abort();
 }
 
-#[tokio::test]
-async fn a_flood_of_unknown_keys_drives_one_fetch_per_cool_down() {
-    let server = Server::start(Answer::Document(good())).await;
-    let held = Arc::new(held());
-    assert!(refresh(&held, &server.fetch()).await);
-    let (kept, fetch) = (Arc::clone(&held), server.fetch());
-    let task = tokio::spawn(async move { keep_fresh(&kept, &fetch, quick()).await });
-    let start = Instant::now();
-    until("three fetches were asked for", || {
-        for _ in 0..1000 {
-            held.want();
-        }
-        server.hits() == 1 + 3
-    })
-    .await;
-    assert!(start.elapsed() >= 3 * quick().cool_down, "three fetches in {:?}", start.elapsed());
-    task.abort();
-}
-
-#[tokio::test]
-async fn a_wish_that_a_fetch_has_answered_drives_no_second_one() {
-    let server = Server::start(Answer::Document(good())).await;
-    let held = held();
-    held.want();
-    assert!(refresh(&held, &server.fetch()).await);
-    let left_over = tokio::time::timeout(Duration::from_millis(50), held.wanted()).await;
-    assert!(left_over.is_err());
-    held.want();
-    assert!(tokio::time::timeout(Duration::from_secs(5), held.wanted()).await.is_ok());
-}
-
-#[test]
-fn the_wait_doubles_up_to_a_bound_and_is_spread() {
-    let pace = Pace::every(Duration::from_secs(600));
-    let waits: Vec<_> = [1, 2, 3, 6, 7, 40, u32::MAX].map(|failures| pace.retry(failures).as_secs()).to_vec();
-    assert_eq!(waits, [1, 2, 4, 32, 60, 60, 60]);
-    for _ in 0..1000 {
-        let wait = jittered(Duration::from_secs(100));
-        assert!((Duration::from_secs(90)..=Duration::from_secs(100)).contains(&wait), "{wait:?}");
-    }
-}
-
 fn settings(name: &str, server: &Server) -> IssuerSettings {
     IssuerSettings::new(name, format!("https://{name}.example"), "aud", KeySource::url(&server.url))
 }
 
-fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
+fn token(name: &str, header: serde_json::Value) -> String {
+    token_of(&RSA, name, header)
+}
+
+fn token_of(signer: &Signer, name: &str, header: serde_json::Value) -> String {
     let now = wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({
         "iss": format!("https://{name}.example"), "aud": "aud", "exp": now + 60,
         "email": "ana@example.com", "email_verified": true,
     });
-    let token = RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &claims);
+    signer.token(&header, &claims)
+}
+
+fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
+    let token = token(name, json!({"alg": "RS256", "kid": "rsa"}));
     gate.authenticate(&[format!("Bearer {token}").as_bytes()], wall_clock())
         .map(|caller| caller.unwrap().principal.to_string())
         .map_err(|denial| denial.reason())
@@ -337,13 +341,37 @@ async fn a_reload_takes_over_the_keys_of_what_did_not_change() {
 }
 
 #[tokio::test]
-async fn a_token_with_an_unknown_kid_asks_for_a_fetch() {
-    let server = Server::start(Answer::Document(key_set(&[P256.jwk("old")]))).await;
-    let gate = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
-    gate.load_keys().await;
-    let held = Arc::clone(gate.issuers[0].held());
-    let quiet = tokio::time::timeout(Duration::from_millis(50), held.wanted()).await;
-    assert!(quiet.is_err());
-    assert_eq!(ask(&gate, "one"), Err(Reason::TokenInvalid));
-    assert!(tokio::time::timeout(Duration::from_secs(5), held.wanted()).await.is_ok());
+async fn keys_are_discovered_from_the_issuers_metadata() {
+    let server = Server::start(Answer::Document(good())).await;
+    let base = server.url.strip_suffix("/jwks").unwrap().to_owned();
+    let mut settings = settings("one", &server);
+    settings.issuer = base.clone();
+    let location = KeyLocation::Discovery { document: WellKnown::OpenId, hosts: Vec::new() };
+    settings.proof = Proof::Signature(KeySource::Remote(RemoteKeys::at(location)));
+    let gate = Authenticator::load(vec![settings], wall_clock()).unwrap();
+    for (metadata, reason) in [
+        (json!({"issuer": base, "jwks_uri": server.url}), None),
+        (json!({"issuer": format!("{base}/"), "jwks_uri": server.url}), Some("is not the configured one")),
+        (
+            json!({"issuer": base, "jwks_uri": "http://127.0.0.1:1/jwks"}),
+            Some("neither the issuer's own origin"),
+        ),
+        (json!({"issuer": base, "jwks_uri": "http://192.0.2.1/jwks"}), Some("in the clear")),
+        (json!({"issuer": base}), Some("no `jwks_uri`")),
+    ] {
+        *server.metadata.lock().unwrap() = metadata.to_string();
+        let (held, remote) = (gate.issuers[0].held(), gate.issuers[0].remote().unwrap());
+        let (hits, failures) = (server.hits(), count(held, "discovery"));
+        assert_eq!(fetched(held, remote).await, reason.is_none());
+        let status = held.status(wall_clock());
+        match reason {
+            None => assert_eq!((status.last_error, server.hits()), (None, hits + 1)),
+            Some(reason) => {
+                let told = status.last_error.unwrap();
+                assert!(told.contains(reason), "`{told}` does not say `{reason}`");
+                assert_eq!((server.hits(), count(held, "discovery")), (hits, failures + 1));
+                assert_eq!(status.keys, 1);
+            }
+        }
+    }
 }

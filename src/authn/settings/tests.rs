@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::*;
 use crate::authn::{Authenticator, ClientAuthentication, Dialect};
@@ -35,16 +36,17 @@ fn every_mistake_is_told() {
         name: String::new(),
         issuer: String::new(),
         audiences: vec![String::new()],
-        proof: Proof::Signature(KeySource::Url {
-            url: "http://issuer.example/jwks".to_owned(),
+        proof: Proof::Signature(KeySource::Remote(RemoteKeys {
             refresh: Duration::from_secs(1),
             max_stale: Duration::ZERO,
-            ca: None,
-        }),
+            cool_down: Duration::from_millis(999),
+            ..RemoteKeys::at(KeyLocation::Url("http://issuer.example/jwks".to_owned()))
+        })),
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
         identity: IdentityRule { subject_pool: Some("staff".to_owned()), ..IdentityRule::default() },
+        self_signed: false,
     };
     insta::assert_snapshot!(told(&check(&[good("one"), bad, good("one")])));
 }
@@ -90,8 +92,8 @@ fn files_that_cannot_be_used_are_told_of_at_load() {
         ..good(name)
     };
     let mut with_ca = good("ca");
-    if let Proof::Signature(KeySource::Url { ca, .. }) = &mut with_ca.proof {
-        *ca = Some(path("ca.pem", "no certificate"));
+    if let Proof::Signature(KeySource::Remote(keys)) = &mut with_ca.proof {
+        keys.ca = Some(path("ca.pem", "no certificate"));
     }
     let settings = vec![
         file("missing", folder.path().join("missing.json")),
@@ -114,6 +116,59 @@ fn a_bad_url_is_told_of_once() {
         ..good("one")
     };
     assert_eq!(Authenticator::load(vec![settings], std::time::UNIX_EPOCH).unwrap_err().len(), 1);
+}
+
+/// Discovery starts from `iss`, and where the keys may lie is a list of hosts.
+#[test]
+fn what_discovery_needs_is_told() {
+    let discovering = |issuer: &str, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        let location = KeyLocation::Discovery { document: WellKnown::OpenId, hosts };
+        IssuerSettings::new("one", issuer, "aud", KeySource::Remote(RemoteKeys::at(location)))
+    };
+    let fields = |settings: IssuerSettings| {
+        check(&[settings]).iter().map(|error| error.field).collect::<Vec<_>>().join(" ")
+    };
+    for issuer in ["https://login.example.com", "https://login.example.com/a/", "http://127.0.0.1:8080"] {
+        assert_eq!(fields(discovering(issuer, &["keys.example.com", "a.example.com:8443", "[::1]:1"])), "");
+    }
+    for issuer in ["accounts.google.com", "http://login.example.com", "https://login.example.com?a", "urn:x"]
+    {
+        assert_eq!(fields(discovering(issuer, &[])), "discovery", "{issuer}");
+        let unusable = Authenticator::load(vec![discovering(issuer, &[])], std::time::UNIX_EPOCH);
+        assert_eq!(unusable.unwrap_err().len(), 1);
+    }
+    for host in ["https://keys.example.com", "keys.example.com/", "*", "*.example.com", "a@b.example.com", ""]
+    {
+        assert_eq!(fields(discovering("https://login.example.com", &[host])), "jwks_hosts", "{host}");
+    }
+}
+
+#[test]
+fn a_service_account_is_its_own_issuer_at_its_own_address() {
+    let keys = KeySource::url("https://keys.example.com/{email}/jwk");
+    let account = |email: &str| IssuerSettings::service_account("robots", email, &keys);
+    let ci = account("ci@demo.iam.gserviceaccount.com");
+    assert_eq!(ci.name, "robots/ci@demo.iam.gserviceaccount.com");
+    let at = KeySource::url("https://keys.example.com/ci@demo.iam.gserviceaccount.com/jwk");
+    assert_eq!(ci.proof, Proof::Signature(at));
+    // Whoever else is believed must not be able to speak for it.
+    let told =
+        |settings: &[IssuerSettings]| check(settings).iter().map(|error| error.index).collect::<Vec<_>>();
+    assert_eq!(told(&[ci.clone(), account("cd@demo.iam.gserviceaccount.com")]), [0; 0]);
+    assert_eq!(told(&[ci, good("one")]), [1]);
+    for email in [
+        "ana@example.com",
+        "ci@gserviceaccount.com.evil.example",
+        "CI@demo.iam.gserviceaccount.com",
+        "../ci@demo.iam.gserviceaccount.com",
+        "ci?x@demo.iam.gserviceaccount.com",
+        "ci%2F@demo.iam.gserviceaccount.com",
+        "",
+    ] {
+        let errors = check(&[account(email)]);
+        assert!(errors.iter().any(|error| error.field == "service_accounts"), "{email}");
+    }
 }
 
 fn asked(name: &str, prefix: &str) -> IssuerSettings {

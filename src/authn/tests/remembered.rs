@@ -58,13 +58,17 @@ fn a_known_token_ends_with_the_key_set_that_verified_it() {
     let token = token(&json!({}));
     admitted(&gate, &token);
     let held = gate.issuers[0].held();
-    // The same keys again: verified anew, once.
-    held.replace(&key_set(&keys()), now()).unwrap();
+    // The same document again: the keys are the ones that verified it.
+    held.replace(&key_set(&keys()), 1, now()).unwrap();
+    admitted(&gate, &token);
+    assert_eq!(counts(&gate), (1, 1));
+    // Another document with its key: verified anew, once.
+    held.replace(&key_set(&keys()[..2]), 2, now()).unwrap();
     admitted(&gate, &token);
     admitted(&gate, &token);
-    assert_eq!(counts(&gate), (1, 2));
+    assert_eq!(counts(&gate), (2, 2));
     // Its key is withdrawn.
-    held.replace(&key_set(&[P256.jwk("p256")]), now()).unwrap();
+    held.replace(&key_set(&[P256.jwk("p256")]), 3, now()).unwrap();
     refused_for(&gate, &token, Reason::TokenInvalid, "no key");
 }
 

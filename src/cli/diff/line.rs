@@ -191,6 +191,7 @@ impl Payload {
             // The query is not in the log, and what it may not name depends on the method.
             Reason::QueryParameterRefused
             | Reason::NotReady
+            | Reason::KeyPending
             | Reason::UpstreamUnavailable
             | Reason::UpstreamTimeout
             | Reason::UpstreamInvalid

@@ -30,6 +30,7 @@ fn rules(dialect: Dialect, identity: IdentityRule) -> Rules {
         clock_skew: Duration::from_secs(30),
         token_types: Vec::new(),
         identity,
+        self_signed: false,
     };
     let identity = issuer::identity(0, &settings).unwrap();
     Rules { name: "example".into(), settings, identity }

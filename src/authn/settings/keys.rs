@@ -1,0 +1,202 @@
+//! Where an issuer's keys are, and how often somebody looks.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// What stands for a service account in the address of its keys.
+const EMAIL: &str = "{email}";
+
+/// Where an issuer's JWK Set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file, read when the settings are loaded.
+    File(PathBuf),
+    /// With a server, fetched at start and again in the background.
+    Remote(RemoteKeys),
+}
+
+/// A JWK Set that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteKeys {
+    /// Which address is asked.
+    pub location: KeyLocation,
+    /// From one fetch to the next, at the most: the answer's `Cache-Control` can shorten it.
+    pub refresh: Duration,
+    /// How long the last good set is used while fetches fail.
+    pub max_stale: Duration,
+    /// From one fetch for the sake of an unknown key to the next.
+    pub cool_down: Duration,
+    /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
+    pub ca: Option<PathBuf>,
+}
+
+/// The address of a JWK Set. It comes from the operator, or from a document of the issuer that the operator named;
+/// nothing that a token says has part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyLocation {
+    /// `https://…`; `http://` for a loopback address only.
+    Url(String),
+    /// `jwks_uri` of the issuer's metadata.
+    Discovery {
+        /// Where the metadata is.
+        document: WellKnown,
+        /// Hosts (`HOST` or `HOST:PORT`) that `jwks_uri` may lead to beside the issuer's own.
+        hosts: Vec<String>,
+    },
+}
+
+/// The two standards for an issuer's metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WellKnown {
+    /// `ISSUER/.well-known/openid-configuration` (OpenID Connect Discovery, section 4).
+    OpenId,
+    /// `https://HOST/.well-known/oauth-authorization-server/PATH` (RFC 8414, section 3).
+    OAuth,
+}
+
+impl KeySource {
+    /// A URL with the default times and the system's CAs.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::Remote(RemoteKeys::at(KeyLocation::Url(url.into())))
+    }
+
+    /// Whether the address has a place for the email of a service account.
+    pub fn is_template(&self) -> bool {
+        match self {
+            Self::File(path) => path.to_string_lossy().contains(EMAIL),
+            Self::Remote(RemoteKeys { location: KeyLocation::Url(url), .. }) => url.contains(EMAIL),
+            Self::Remote(_) => false,
+        }
+    }
+
+    /// The same for one service account.
+    pub(super) fn of_account(&self, email: &str) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.to_string_lossy().replace(EMAIL, email).into()),
+            Self::Remote(keys) => {
+                let mut keys = keys.clone();
+                if let KeyLocation::Url(url) = &mut keys.location {
+                    *url = url.replace(EMAIL, email);
+                }
+                Self::Remote(keys)
+            }
+        }
+    }
+}
+
+impl RemoteKeys {
+    /// From one fetch to the next, where nothing else is said.
+    pub const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
+    /// How long keys outlive their issuer's silence, where nothing else is said.
+    pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+    /// From one fetch for an unknown key to the next, where nothing else is said.
+    pub const DEFAULT_COOL_DOWN: Duration = Duration::from_secs(10);
+    /// Fetching more often, on schedule, is a burden on the issuer, whatever its `Cache-Control` says.
+    pub const MIN_REFRESH: Duration = Duration::from_secs(30);
+    /// Nobody may have an issuer asked more often than that by inventing keys.
+    pub const MIN_COOL_DOWN: Duration = Duration::from_secs(1);
+
+    /// Keys at an address, with the default times and the system's CAs.
+    pub fn at(location: KeyLocation) -> Self {
+        Self {
+            location,
+            refresh: Self::DEFAULT_REFRESH,
+            max_stale: Self::DEFAULT_MAX_STALE,
+            cool_down: Self::DEFAULT_COOL_DOWN,
+            ca: None,
+        }
+    }
+}
+
+/// What is wrong with the settings of remote keys; `issuer` is the `iss` that discovery starts from.
+pub(super) fn check(
+    keys: &RemoteKeys,
+    issuer: &str,
+    error: &mut impl FnMut(&'static str, String, &'static str),
+) {
+    match &keys.location {
+        KeyLocation::Url(url) => {
+            if let Err((message, help)) = parse_url(url) {
+                error("url", message, help);
+            }
+        }
+        KeyLocation::Discovery { hosts, .. } => {
+            if let Err((message, help)) = parse_issuer(issuer) {
+                error("discovery", message, help);
+            }
+            for host in hosts {
+                let named = Url::parse(&format!("https://{host}/")).ok();
+                let whole = named.is_some_and(|url| origin(&url) == format!("https://{}", with_port(host)));
+                // A pattern would be one that is never matched.
+                if !whole || host.contains('*') {
+                    let message = format!("`{host}` is no host");
+                    error("jwks_hosts", message, "write `keys.example.com` or `keys.example.com:8443`");
+                }
+            }
+        }
+    }
+    let RemoteKeys { refresh, max_stale, cool_down, .. } = keys;
+    if *refresh < RemoteKeys::MIN_REFRESH {
+        let message = format!("keys would be fetched every {refresh:?}");
+        error("refresh", message, "30 s or more: an unknown key is fetched for at once anyway");
+    }
+    if max_stale <= refresh {
+        let message = format!("keys would be dropped after {max_stale:?}, before the next fetch");
+        error("max_stale", message, "make it longer than `refresh`");
+    }
+    if *cool_down < RemoteKeys::MIN_COOL_DOWN {
+        let message = format!("invented keys could have the issuer asked every {cool_down:?}");
+        error("cool_down", message, "make it 1 s or more");
+    }
+}
+
+/// The URL of keys, or of an issuer that is asked: one that nobody on the way can answer for.
+pub(in crate::authn) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
+    let url =
+        Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = "the URL holds a user or a password".to_owned();
+        return Err((message, "leave it out: URLs are logged"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err((
+            format!("`{text}` would be asked in the clear"),
+            "write `https://…`; `http://` is for loopback addresses only",
+        )),
+        other => Err((format!("`{other}` URLs cannot be asked"), "write `https://…`")),
+    }
+}
+
+/// An `iss` that metadata can be found by (RFC 8414, section 2: no query and no fragment).
+pub(in crate::authn) fn parse_issuer(issuer: &str) -> Result<Url, (String, &'static str)> {
+    let help =
+        "discovery needs an `issuer` like `https://login.example.com`; otherwise name the keys by `url`";
+    let url = parse_url(issuer).map_err(|(message, _)| (message, help))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err((format!("`{issuer}` has a query or a fragment"), help));
+    }
+    Ok(url)
+}
+
+/// Scheme, host and port, the port always written.
+pub(in crate::authn) fn origin(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+/// `host` with the port of https where it names none.
+pub(in crate::authn) fn with_port(host: &str) -> String {
+    let port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if port { host.to_owned() } else { format!("{host}:443") }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

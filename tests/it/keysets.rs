@@ -1,0 +1,53 @@
+//! What can happen to an issuer's keys, under load: in every scene, no bad token passes and no good one is called bad.
+//!
+//! A good token may be answered 503 while the gate cannot tell (its key is new and the issuer does not answer): clients try
+//! again. 401 they believe. `--nocapture` prints the table.
+
+mod scenarios;
+mod scene;
+mod server;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use scene::Row;
+
+type Scenario = Pin<Box<dyn Future<Output = Row> + Send>>;
+
+/// Gates that run at a time: each has its clients.
+const AT_A_TIME: usize = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_key_sets_no_decision_is_wrong_and_no_good_token_is_called_bad() {
+    let places = Arc::new(Semaphore::new(AT_A_TIME));
+    let mut running = JoinSet::new();
+    for scenario in scenarios::all() {
+        let places = places.clone();
+        running.spawn(async move {
+            let _place = places.acquire().await.unwrap();
+            scenario.await
+        });
+    }
+    let mut rows = running.join_all().await;
+    rows.sort_by_key(|row| row.name);
+    println!(
+        "{:<58} {:>8} {:>6} {:>9} {:>5} {:>8} {:>6}",
+        "", "requests", "wrong", "false 401", "503", "fetches", "bound"
+    );
+    for Row { name, requests, wrong, false_401, unavailable, fetches, bound } in &rows {
+        println!(
+            "{name:<58} {requests:>8} {wrong:>6} {false_401:>9} {unavailable:>5} {fetches:>8} {bound:>6}"
+        );
+    }
+    assert!(rows.len() >= 20);
+    for row in &rows {
+        assert_eq!((row.wrong, row.false_401), (0, 0), "{}", row.name);
+        assert!(row.requests > 20, "{row:?}");
+        assert!(row.fetches <= row.bound, "{row:?}");
+        // Where the issuer answers, nobody is told to come back.
+        assert!(row.unavailable == 0 || !row.name.starts_with("seamless: "), "{row:?}");
+    }
+}

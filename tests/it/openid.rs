@@ -1,0 +1,157 @@
+//! A real OpenID provider as the issuer: discovery, its tokens, and the rotation of its keys.
+//!
+//! `tests/openid` holds the provider, pinned by its lockfile; npm installs it below the target directory, once.
+
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use opgate::demo::wire;
+use opgate::signing::{Algorithm, SigningKey};
+use serde_json::json;
+
+use crate::harness::{COMPANION, Gate, Req, Setup, claims, reason, root};
+
+struct Provider {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    issuer: String,
+}
+
+/// The folder with the provider and all that it needs, or `None` (with a word about it) where there is no npm.
+fn installed() -> Option<PathBuf> {
+    let npm = Command::new("npm").arg("--version").output();
+    if npm.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "npm is not installed, and CI is to run the OpenID provider"
+        );
+        eprintln!("the test with an OpenID provider is skipped: npm is not installed");
+        return None;
+    }
+    let (from, to) = (root().join("tests/openid"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("openid"));
+    std::fs::create_dir_all(&to).unwrap();
+    let locked = std::fs::read(from.join("package-lock.json")).unwrap();
+    let stamp = to.join("installed-lock.json");
+    for name in ["package.json", "package-lock.json", "provider.mjs"] {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    if std::fs::read(&stamp).ok().as_ref() != Some(&locked) {
+        let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+        let output = Command::new("npm").args(install).current_dir(&to).output().unwrap();
+        assert!(output.status.success(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::write(stamp, locked).unwrap();
+    }
+    Some(to)
+}
+
+impl Provider {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new("node")
+            .arg("provider.mjs")
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut provider = Self { child, input, output, issuer: String::new() };
+        provider.issuer = provider.line("listening ");
+        provider
+    }
+
+    /// The rest of the next line that begins like this; the library has things to say in between.
+    fn line(&mut self, beginning: &str) -> String {
+        loop {
+            let line = self.output.next().expect("the provider has ended").unwrap();
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    fn tell(&mut self, command: &str) {
+        writeln!(self.input, "{command}").unwrap();
+        self.line("done");
+    }
+
+    /// A token for itself, as a service gets one (RFC 6749, section 4.4).
+    async fn token(&self) -> String {
+        let authority = self.issuer.strip_prefix("http://").unwrap();
+        let form =
+            "grant_type=client_credentials&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform";
+        let request = format!(
+            "POST /token HTTP/1.1\r\nhost: {authority}\r\nauthorization: Basic dGVzdHM6dGVzdHM=\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{form}",
+            form.len()
+        );
+        let answer = wire::exchange(authority.parse().unwrap(), request.as_bytes()).await.unwrap();
+        let json = answer.json().unwrap();
+        json["access_token"].as_str().unwrap_or_else(|| panic!("no token: {json}")).to_owned()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn told(gate: &Gate, token: &str) -> (u16, String) {
+    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+    let answer = gate.http1(&Req::new("POST", COMPANION, target).bearer(token)).await;
+    (answer.status, reason(&answer))
+}
+
+/// The same, once the gate can tell.
+async fn judged(gate: &Gate, token: &str) -> (u16, String) {
+    loop {
+        let told = told(gate, token).await;
+        if told.0 != 503 {
+            return told;
+        }
+    }
+}
+
+fn allowed() -> (u16, String) {
+    (200, String::new())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_openid_provider_is_discovered_and_rotates_its_keys() {
+    let Some(folder) = installed() else { return };
+    let mut provider = Provider::start(&folder);
+    let issuer = provider.issuer.clone();
+    let keys = json!({ "discovery": "openid", "refresh": "30s", "cool_down": "1s" });
+    let gate = Gate::start_with(Setup {
+        set: vec![format!("issuers.demo.issuer={issuer}"), format!("issuers.demo.keys={keys}")],
+        ..Setup::default()
+    });
+    let first = provider.token().await;
+    assert_eq!(told(&gate, &first).await, allowed(), "{}", gate.log());
+
+    // Signed with a key that the gate has never seen: the one request waits, and none is refused.
+    provider.tell("publish");
+    provider.tell("use");
+    let second = provider.token().await;
+    assert_eq!(told(&gate, &second).await, allowed(), "{}", gate.log());
+    assert_eq!(told(&gate, &first).await, allowed());
+    assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 2\n"));
+
+    provider.tell("withdraw");
+    let stranger = SigningKey::generate(Algorithm::Es256, Some("invented")).unwrap();
+    let mut claims = claims("ana@example.com", &[]);
+    claims["iss"] = json!(issuer);
+    // The provider has no such key, which the gate has from the fetch that tells it of the withdrawal.
+    let invented = stranger.sign(&claims).unwrap();
+    assert_eq!(judged(&gate, &invented).await, (401, "JWT_TOKEN_INVALID".to_owned()));
+    assert_eq!(judged(&gate, &first).await, (401, "JWT_TOKEN_INVALID".to_owned()));
+    assert_eq!(told(&gate, &second).await, allowed());
+    assert_eq!(gate.backend.requests().len(), 4);
+    let log = gate.log();
+    assert!(log.contains("the issuer has changed its keys"), "{log}");
+}
