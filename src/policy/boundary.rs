@@ -191,12 +191,7 @@ static ENVIRONMENT: LazyLock<Environment> =
 
 impl PrincipalCondition {
     fn outcome(&self, principal: &Principal, budget: &mut Budget) -> Outcome {
-        match self.program.evaluate(&Who(principal), budget) {
-            Ok(Value::Bool(true)) => Outcome::Holds,
-            Ok(Value::Bool(false)) => Outcome::Fails,
-            Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
-            Err(failure) => Outcome::Unknown(failure.to_string()),
-        }
+        Outcome::of(self.program.evaluate(&Who(principal), budget))
     }
 }
 

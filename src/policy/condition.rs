@@ -174,11 +174,18 @@ impl Condition {
 
     /// How it comes out.
     pub(super) fn outcome(&self, asked: Asked<'_>, budget: &mut Budget) -> Outcome {
-        match self.program.evaluate(&asked, budget) {
-            Ok(Value::Bool(true)) => Outcome::Holds,
-            Ok(Value::Bool(false)) => Outcome::Fails,
-            Ok(_) => Outcome::Unknown("its value is not a boolean".to_owned()),
-            Err(failure) => Outcome::Unknown(failure.to_string()),
+        Outcome::of(self.program.evaluate(&asked, budget))
+    }
+}
+
+impl Outcome {
+    /// What the evaluation of a condition comes to. Whatever is no boolean is no answer.
+    pub(super) fn of(evaluated: Result<Value<'_>, Failure>) -> Self {
+        match evaluated {
+            Ok(Value::Bool(true)) => Self::Holds,
+            Ok(Value::Bool(false)) => Self::Fails,
+            Ok(_) => Self::Unknown("its value is not a boolean".to_owned()),
+            Err(failure) => Self::Unknown(failure.to_string()),
         }
     }
 }
