@@ -9,8 +9,8 @@ use alloc_counter::count_alloc;
 use opgate::config::Config;
 use opgate::diagnostic::Report;
 use opgate::gate::{self, Trail};
-use opgate::http::Request;
 use opgate::http::head::{Head, HeadLimits};
+use opgate::http::{Request, TrustedProxies};
 use opgate::signing::{Algorithm, SigningKey};
 use opgate::snapshot::Snapshot;
 use serde_json::json;
@@ -88,5 +88,5 @@ fn request(key: &SigningKey, id: &str, now: SystemTime) -> Request {
         key.sign(&claims).unwrap(),
     );
     let head = Head::parse(head.as_bytes(), HeadLimits::default()).unwrap();
-    Request::from_head(head, None).unwrap()
+    Request::from_head(head, None, &TrustedProxies::default()).unwrap()
 }

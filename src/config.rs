@@ -13,6 +13,7 @@ mod scalars;
 mod service_accounts;
 mod tls;
 mod tokens;
+mod trusted_proxies;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
 use crate::document;
+use crate::http::TrustedProxies;
 use crate::http::body::BodyLimits;
 use crate::http::head::HeadLimits;
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub policy_directory: PathBuf,
     /// Bounds in bytes and time.
     pub limits: Limits,
+    /// The proxies in front whose word about their clients counts.
+    pub trusted_proxies: TrustedProxies,
     /// Where audit lines go.
     pub audit: AuditOutput,
     /// What the operator's log says and how.

@@ -71,7 +71,10 @@ impl Event<'_> {
         let call = self.trail.call.as_deref();
         let method = self.request.map(|request| request.method.as_str());
         let time = timestamp(self.time);
-        let ip: Option<IpAddr> = self.peer.map(|peer| peer.ip().to_canonical());
+        let ip: Option<IpAddr> = match self.request {
+            Some(request) => request.origin.address,
+            None => self.peer.map(|peer| peer.ip().to_canonical()),
+        };
         LogEntry {
             timestamp: time.clone(),
             severity: if self.denial.is_some() { "WARNING" } else { "INFO" },

@@ -158,7 +158,7 @@ pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
         path: Some(request.path.decoded()),
         host: Some(request.host.as_str()),
         method: Some(request.method.as_str()),
-        origin: request.peer.map(|peer| peer.ip()),
+        origin: request.origin.address,
         ..Attributes::at(now)
     }
 }

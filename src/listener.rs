@@ -241,8 +241,8 @@ impl Door {
                 HeadRead::Refused(denial) => return self.refuse(connection, &denial, peer).await,
             };
             let head = buffer.get(..end).unwrap_or_default();
-            let request =
-                Head::parse(head, self.limits.head).and_then(|head| Request::from_head(head, Some(peer)));
+            let request = Head::parse(head, self.limits.head)
+                .and_then(|head| Request::from_head(head, Some(peer), self.gate.proxies()));
             let request = match request {
                 Ok(request) => Request { channel: connection.channel().cloned(), ..request },
                 Err(denial) => return self.refuse(connection, &denial, peer).await,

@@ -32,8 +32,8 @@ use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
 use crate::gate::Trail;
-use crate::http::Request;
 use crate::http::body::{self, Intake};
+use crate::http::{Request, TrustedProxies};
 use crate::metrics::{MethodInstruments, Metrics};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
@@ -67,6 +67,7 @@ pub struct Proxy(Arc<Inner>);
 struct Inner {
     live: ArcSwap<Live>,
     limits: Limits,
+    proxies: TrustedProxies,
     audit: Audit,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
@@ -79,9 +80,20 @@ pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 impl Proxy {
     /// A proxy that decides and forwards by `live`.
-    pub fn new(live: Live, limits: Limits, audit: Audit, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        live: Live,
+        limits: Limits,
+        proxies: TrustedProxies,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let live = ArcSwap::from_pointee(live);
-        Self(Arc::new(Inner { live, limits, audit, metrics, draining: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { live, limits, proxies, audit, metrics, draining: AtomicBool::new(false) }))
+    }
+
+    /// The proxies in front whose word about their clients counts.
+    pub fn proxies(&self) -> &TrustedProxies {
+        &self.0.proxies
     }
 
     /// The instruments.
@@ -138,7 +150,7 @@ impl Proxy {
     /// Judges the request and takes in its body, or says why not.
     async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
         if exchange.request.is_none() {
-            exchange.request = Some(request_of_http2(session, self.0.limits)?);
+            exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
         }
         let Exchange { request: Some(request), live, arrival, trail, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use crate::authn::{Authenticator, Caller, Scopes};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::gate::{self, Trail};
-use crate::http::{Headers, Request};
+use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
@@ -224,7 +224,14 @@ impl Question {
                 headers.push(HeaderName::from_static("authorization"), value);
             }
             let peer = self.origin.map(|ip| SocketAddr::new(ip, 0));
-            Request::from_http2(http_method.clone(), Some(host), target, headers, peer)
+            Request::from_http2(
+                http_method.clone(),
+                Some(host),
+                target,
+                headers,
+                peer,
+                &TrustedProxies::default(),
+            )
         };
         match host {
             Some(host) => Ok(on(host)),

@@ -57,6 +57,8 @@ pub struct Forwarding {
     pub principal: bool,
     /// `x-request-id`: the id that the audit line and an error carry.
     pub request_id: bool,
+    /// `x-forwarded-for` and `x-forwarded-proto`: the client's address and scheme, as far as they are known.
+    pub origin: bool,
 }
 
 /// The IAM side of a method.

@@ -98,7 +98,7 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     // Before anything is waited for: a gate that waits for its issuer can be stopped.
     let stop = StopSignals::listen()?;
     let live = Live::new(snapshot, upstreams, &metrics);
-    let proxy = Proxy::new(live, config.limits, audit, metrics);
+    let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     let admin_listener = bind(config.admin).await?;

@@ -8,6 +8,7 @@ use super::location::located;
 use super::scalars::{count, duration};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
+use super::trusted_proxies::trusted_proxies;
 use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
@@ -30,6 +31,8 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
         fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
     let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
     let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
+    let trusted_proxies =
+        fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default();
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
@@ -44,6 +47,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
         issuers,
         policy_directory: policy_directory?,
         limits,
+        trusted_proxies,
         audit,
         telemetry,
         workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
@@ -221,10 +225,11 @@ fn forwarding(node: &Node, report: &mut Report) -> Forwarding {
             "authorization" => forwarding.authorization = true,
             "principal" => forwarding.principal = true,
             "request_id" => forwarding.request_id = true,
+            "origin" => forwarding.origin = true,
             _ => {
                 report
                     .error(&item.span, format!("`{text}` is nothing that can be forwarded"))
-                    .help("choose from `authorization`, `principal` and `request_id`");
+                    .help("choose from `authorization`, `principal`, `request_id` and `origin`");
             }
         }
     }

@@ -70,6 +70,7 @@ issuers:
     algorithms: [HS256, none]
 limits: {head_bytes: 32K, head_fields: 0}
 telemetry: {log: \"=,\", format: xml}
+trusted_proxies: {addresses: [0.0.0.0/0, 10.0.0.1/8, proxy.example.com], header: via}
 polcy: {directory: .}
 "
     ));

@@ -11,6 +11,7 @@ use super::head::Head;
 use super::headers::Headers;
 use super::malformed;
 use super::path::Path;
+use super::proxies::{Origin, Scheme, TrustedProxies};
 use super::query::Query;
 use super::version::Version;
 use crate::reason::Denial;
@@ -53,6 +54,8 @@ pub struct Request {
     pub framing: Framing,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
+    /// Where it began: at the other end of the connection, or where a trusted proxy there says.
+    pub origin: Origin,
     /// What TLS says of the connection; `None` where there is none.
     pub channel: Option<Arc<Channel>>,
 }
@@ -62,7 +65,7 @@ impl Request {
     ///
     /// # Errors
     /// 400 for every class of DESIGN, section 5, "Requests".
-    pub fn from_head(head: Head, peer: Option<SocketAddr>) -> Result<Self, Denial> {
+    pub fn from_head(head: Head, peer: Option<SocketAddr>, proxies: &TrustedProxies) -> Result<Self, Denial> {
         let Head { method, target, version, headers } = head;
         let host_field = match headers.one("host")? {
             Some(value) => value.clone(),
@@ -79,7 +82,9 @@ impl Request {
                 origin_form
             }
         };
-        Self::assemble(version, method, host_field, origin_form, headers, framing, peer)
+        let origin = proxies.origin(peer, &headers)?;
+        let request = Self::assemble(version, method, host_field, origin_form, headers, framing)?;
+        Ok(Self { peer, origin, ..request })
     }
 
     /// Judges an HTTP/2 head (RFC 9113, section 8.3). `authority` is the `:authority` pseudo-header.
@@ -92,6 +97,7 @@ impl Request {
         path_and_query: &str,
         headers: Headers,
         peer: Option<SocketAddr>,
+        proxies: &TrustedProxies,
     ) -> Result<Self, Denial> {
         if let Some((name, _)) = headers.iter().find(|(name, _)| is_connection_specific(name.as_str())) {
             return Err(malformed(format!("the header `{name}` may not be sent over HTTP/2")));
@@ -115,7 +121,9 @@ impl Request {
             }
         };
         let framing = Framing::Stream(content_length(&headers)?);
-        Self::assemble(Version::Http2, method, authority, path_and_query, headers, framing, peer)
+        let origin = proxies.origin(peer, &headers)?;
+        let request = Self::assemble(Version::Http2, method, authority, path_and_query, headers, framing)?;
+        Ok(Self { peer, origin, ..request })
     }
 
     fn assemble(
@@ -125,7 +133,6 @@ impl Request {
         origin_form: &str,
         mut headers: Headers,
         framing: Framing,
-        peer: Option<SocketAddr>,
     ) -> Result<Self, Denial> {
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(malformed(format!("the method {method} is not spoken here")));
@@ -141,7 +148,19 @@ impl Request {
             return Err(malformed("the header `expect` asks for something else than `100-continue`"));
         }
         headers.settle()?;
-        Ok(Self { version, method, host, authority, path, query, headers, framing, peer, channel: None })
+        Ok(Self {
+            version,
+            method,
+            host,
+            authority,
+            path,
+            query,
+            headers,
+            framing,
+            peer: None,
+            origin: Origin::default(),
+            channel: None,
+        })
     }
 
     /// Path and query as they were sent and will be sent.
@@ -150,6 +169,12 @@ impl Request {
             None => Cow::Borrowed(self.path.as_str()),
             Some(query) => Cow::Owned(format!("{}?{query}", self.path.as_str())),
         }
+    }
+
+    /// The scheme that the client used: what a trusted proxy says, else what this connection is.
+    pub fn scheme(&self) -> Scheme {
+        let ours = if self.channel.is_some() { Scheme::Https } else { Scheme::Http };
+        self.origin.scheme.unwrap_or(ours)
     }
 
     /// Every value of `Authorization`.
@@ -272,7 +297,11 @@ mod tests {
     use crate::reason::Reason;
 
     fn http1(text: &str) -> Result<Request, Denial> {
-        Request::from_head(Head::parse(text.as_bytes(), HeadLimits::default())?, None)
+        Request::from_head(
+            Head::parse(text.as_bytes(), HeadLimits::default())?,
+            None,
+            &TrustedProxies::default(),
+        )
     }
 
     fn detail(text: &str) -> String {
@@ -287,7 +316,7 @@ mod tests {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        Request::from_http2(Method::POST, authority, path, headers, None)
+        Request::from_http2(Method::POST, authority, path, headers, None, &TrustedProxies::default())
     }
 
     #[test]

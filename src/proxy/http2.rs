@@ -10,11 +10,15 @@ use http::{HeaderMap, HeaderValue};
 use pingora::proxy::Session;
 
 use crate::config::Limits;
-use crate::http::{Channel, Headers, Request};
+use crate::http::{Channel, Headers, Request, TrustedProxies};
 use crate::reason::{Denial, Reason};
 
 /// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
-pub(super) fn request_of_http2(session: &Session, limits: Limits) -> Result<Request, Denial> {
+pub(super) fn request_of_http2(
+    session: &Session,
+    limits: Limits,
+    proxies: &TrustedProxies,
+) -> Result<Request, Denial> {
     if !session.is_http2() {
         return Err(Denial::new(Reason::Internal, "an HTTP/1 request came past the door"));
     }
@@ -35,7 +39,7 @@ pub(super) fn request_of_http2(session: &Session, limits: Limits) -> Result<Requ
     let authority = header.uri.authority().map(|authority| authority.as_str());
     let target = header.uri.path_and_query().map_or("", |target| target.as_str());
     let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
-    let request = Request::from_http2(header.method.clone(), authority, target, headers, peer)?;
+    let request = Request::from_http2(header.method.clone(), authority, target, headers, peer, proxies)?;
     Ok(Request { channel: channel(session)?, ..request })
 }
 

@@ -54,6 +54,15 @@ pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_
     {
         fields.push((HeaderName::from_static("x-request-id"), value));
     }
+    if forwarding.origin {
+        if let Some(address) = request.origin.address
+            && let Ok(value) = HeaderValue::from_str(&address.to_string())
+        {
+            fields.push((HeaderName::from_static("x-forwarded-for"), value));
+        }
+        let scheme = HeaderValue::from_static(request.scheme().as_str());
+        fields.push((HeaderName::from_static("x-forwarded-proto"), scheme));
+    }
     fields
 }
 

@@ -22,6 +22,7 @@ mod demo;
 mod desync;
 mod drain;
 mod explain;
+mod forwarded;
 mod frames;
 mod framing;
 mod gate;

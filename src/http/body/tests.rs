@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::super::head::{Head, HeadLimits};
+use super::super::proxies::TrustedProxies;
 use super::*;
 use crate::catalog::{Exposure, Method, PermissionRule};
 use crate::diagnostic::Place;
@@ -33,7 +34,12 @@ fn call(body: BodyRule) -> Call {
 
 fn request(fields: &str) -> Request {
     let text = format!("POST /v1/x:cancel HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-    Request::from_head(Head::parse(text.as_bytes(), HeadLimits::default()).unwrap(), None).unwrap()
+    Request::from_head(
+        Head::parse(text.as_bytes(), HeadLimits::default()).unwrap(),
+        None,
+        &TrustedProxies::default(),
+    )
+    .unwrap()
 }
 
 fn settled(rule: BodyRule, body: &str) -> Result<String, Reason> {

@@ -1,0 +1,339 @@
+//! The proxies in front of the gate, and what they say of the client behind them.
+//!
+//! `X-Forwarded-For` and `Forwarded` say whatever who sends them likes. They are read only where the other end of the
+//! connection is a configured proxy, and only as far as configured proxies have written them: from the right, past the
+//! addresses of such proxies, to the first that is none. That is the client; what stands left of it, the client has
+//! written itself. Everywhere else these fields end here unread, like all that claims to know who asks.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderValue;
+use ipnet::IpNet;
+
+use super::headers::Headers;
+use super::malformed;
+use crate::reason::Denial;
+
+/// Whose word about the client counts, and where they say it. The default trusts nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Where their connections come from.
+    pub networks: Vec<IpNet>,
+    /// The one field that all of them write. What a client puts into another passes them by.
+    pub field: HopField,
+}
+
+/// The field that proxies append the address of their client to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HopField {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto` for the scheme.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239), with its `for` and `proto`.
+    Forwarded,
+}
+
+/// Where a request began, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address, of IPv4 in its own form; `None` where nobody knows, or a proxy would not say.
+    pub address: Option<IpAddr>,
+    /// What the client spoke to the first proxy, where that says.
+    pub scheme: Option<Scheme>,
+}
+
+/// The scheme of a request's URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// One entry: whom a proxy had a request from.
+struct Hop {
+    /// `None` for `unknown` and for names that hide it (RFC 7239, sections 6.2 and 6.3).
+    address: Option<IpAddr>,
+    scheme: Option<Scheme>,
+}
+
+impl TrustedProxies {
+    /// Where a request over a connection from `peer` began.
+    ///
+    /// # Errors
+    /// 400 for what a trusted proxy cannot have meant.
+    pub fn origin(&self, peer: Option<SocketAddr>, headers: &Headers) -> Result<Origin, Denial> {
+        let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else {
+            return Ok(Origin::default());
+        };
+        if !self.trust(peer) {
+            return Ok(Origin { address: Some(peer), scheme: None });
+        }
+        match self.field {
+            HopField::XForwardedFor => {
+                let scheme = headers.one("x-forwarded-proto")?.map(scheme).transpose()?;
+                let values: Vec<&str> = headers.all("x-forwarded-for").map(text).collect::<Result<_, _>>()?;
+                let entries = values.iter().rev().flat_map(|value| value.rsplit(','));
+                let hops = entries.map(|entry| Ok(Hop { address: node(trim(entry))?, scheme }));
+                self.nearest_stranger(Hop { address: Some(peer), scheme }, hops)
+            }
+            HopField::Forwarded => {
+                let mut hops = Vec::new();
+                for value in headers.all("forwarded") {
+                    elements(text(value)?, &mut hops)?;
+                }
+                let hops = hops.into_iter().rev().map(Ok);
+                self.nearest_stranger(Hop { address: Some(peer), scheme: None }, hops)
+            }
+        }
+    }
+
+    /// The first hop, from this end, that is no trusted proxy; the last one where all are.
+    fn nearest_stranger(
+        &self,
+        mut nearest: Hop,
+        hops: impl Iterator<Item = Result<Hop, Denial>>,
+    ) -> Result<Origin, Denial> {
+        for hop in hops {
+            nearest = hop?;
+            if !nearest.address.is_some_and(|address| self.trust(address)) {
+                break;
+            }
+        }
+        Ok(Origin { address: nearest.address, scheme: nearest.scheme })
+    }
+
+    fn trust(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl Scheme {
+    /// As a URI has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, Denial> {
+        [Self::Http, Self::Https]
+            .into_iter()
+            .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+            .ok_or_else(|| malformed("a proxy names a scheme that is neither http nor https"))
+    }
+}
+
+fn scheme(value: &HeaderValue) -> Result<Scheme, Denial> {
+    Scheme::parse(trim(text(value)?))
+}
+
+fn text(value: &HeaderValue) -> Result<&str, Denial> {
+    value.to_str().map_err(|_| malformed("what a proxy says of its client is not ASCII"))
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// `192.0.2.1`, `2001:db8::1`, either with a port, IPv6 then in brackets (RFC 7239, section 6).
+fn node(text: &str) -> Result<Option<IpAddr>, Denial> {
+    if text.eq_ignore_ascii_case("unknown") || text.starts_with('_') {
+        return Ok(None);
+    }
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().ok();
+    let address = text
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| bracketed().map(IpAddr::V6));
+    match address {
+        Some(address) => Ok(Some(address.to_canonical())),
+        None => Err(malformed("a proxy names its client by something that is no address")),
+    }
+}
+
+/// Adds the elements of a `Forwarded` value, left to right (RFC 7239, section 4).
+///
+/// Read whole and to the letter: what a client has begun and not ended (a quoted string, say) must not swallow what a
+/// proxy has put behind it.
+fn elements(value: &str, hops: &mut Vec<Hop>) -> Result<(), Denial> {
+    let broken = || malformed("the header `forwarded` is not what RFC 7239 says");
+    let mut rest = value;
+    loop {
+        let mut hop = Hop { address: None, scheme: None };
+        let mut seen: Vec<String> = Vec::new();
+        loop {
+            let (name, after) = rest.split_once('=').ok_or_else(broken)?;
+            let name = trim(name).to_ascii_lowercase();
+            if name.is_empty() || !name.bytes().all(is_token_byte) || seen.contains(&name) {
+                return Err(broken());
+            }
+            let (written, after) = pair_value(after).ok_or_else(broken)?;
+            match name.as_str() {
+                "for" => hop.address = node(&written)?,
+                "proto" => hop.scheme = Some(Scheme::parse(&written)?),
+                _ => {}
+            }
+            seen.push(name);
+            rest = after.trim_start_matches([' ', '\t']);
+            match rest.strip_prefix(';') {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+        hops.push(hop);
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None if rest.is_empty() => return Ok(()),
+            None => return Err(broken()),
+        }
+    }
+}
+
+/// A token or a quoted string, and what comes behind it.
+fn pair_value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.bytes().position(|byte| !is_token_byte(byte)).unwrap_or(text.len());
+        return (end > 0).then_some((text.get(..end)?.to_owned(), text.get(end..)?));
+    };
+    let mut value = String::new();
+    let mut letters = quoted.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return Some((value, quoted.get(at + 1..)?)),
+            '\\' => value.push(letters.next()?.1),
+            letter => value.push(letter),
+        }
+    }
+    None
+}
+
+/// `tchar` (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    const PROXY: &str = "10.0.0.1:4000";
+
+    fn origin(field: HopField, peer: &str, fields: &[(&str, &str)]) -> Result<Origin, Denial> {
+        let networks = ["10.0.0.0/8", "2001:db8:1::/48"].map(|network| network.parse().unwrap()).to_vec();
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        TrustedProxies { networks, field }.origin(Some(peer.parse().unwrap()), &headers)
+    }
+
+    fn of_list(values: &[&str]) -> Option<IpAddr> {
+        let fields: Vec<_> = values.iter().map(|value| ("x-forwarded-for", *value)).collect();
+        origin(HopField::XForwardedFor, PROXY, &fields).unwrap().address
+    }
+
+    fn of_forwarded(values: &[&str]) -> Result<Origin, Denial> {
+        let fields: Vec<_> = values.iter().map(|value| ("forwarded", *value)).collect();
+        origin(HopField::Forwarded, PROXY, &fields)
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_stranger_is_not_listened_to() {
+        let fields = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=192.0.2.1"),
+        ];
+        for field in [HopField::XForwardedFor, HopField::Forwarded] {
+            let found = origin(field, "203.0.113.9:1", &fields).unwrap();
+            assert_eq!(found, Origin { address: ip("203.0.113.9"), scheme: None });
+        }
+        let nobody = TrustedProxies::default().origin(Some(PROXY.parse().unwrap()), &Headers::default());
+        assert_eq!(nobody.unwrap().address, ip("10.0.0.1"));
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_hop_that_is_no_proxy() {
+        assert_eq!(of_list(&["192.0.2.1"]), ip("192.0.2.1"));
+        assert_eq!(of_list(&["127.0.0.1, 192.0.2.1"]), ip("192.0.2.1"), "the client wrote the rest");
+        assert_eq!(of_list(&["1.1.1.1, 192.0.2.1, 10.3.0.1 ,10.0.0.2"]), ip("192.0.2.1"));
+        assert_eq!(of_list(&["garbage, 192.0.2.1"]), ip("192.0.2.1"), "what the client wrote is not read");
+        assert_eq!(of_list(&["1.1.1.1", "192.0.2.1", "10.0.0.2"]), ip("192.0.2.1"), "lines are one list");
+        assert_eq!(of_list(&["10.9.9.9, 10.0.0.2"]), ip("10.9.9.9"), "all of them are proxies");
+        assert_eq!(of_list(&[]), ip("10.0.0.1"), "the proxy itself asks");
+    }
+
+    #[test]
+    fn addresses_are_read_in_every_spelling_of_theirs() {
+        for (written, meant) in [
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(of_list(&[written]), ip(meant), "{written}");
+        }
+        assert_eq!(of_list(&["192.0.2.1, unknown"]), None, "nobody knows, and nothing is guessed");
+        let mapped =
+            origin(HopField::XForwardedFor, "[::ffff:10.0.0.1]:1", &[("x-forwarded-for", "192.0.2.1")]);
+        assert_eq!(mapped.unwrap().address, ip("192.0.2.1"));
+    }
+
+    #[test]
+    fn what_a_proxy_cannot_have_meant_is_refused() {
+        for value in ["", "192.0.2.1,", "192.0.2", "host.example", "[192.0.2.1]", "192.0.2.1 10.0.0.2", "é"]
+        {
+            let fields = [("x-forwarded-for", value)];
+            assert!(origin(HopField::XForwardedFor, PROXY, &fields).is_err(), "{value:?}");
+        }
+        for value in ["gopher", "https, http", ""] {
+            let fields = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", value)];
+            assert!(origin(HopField::XForwardedFor, PROXY, &fields).is_err(), "{value:?}");
+        }
+        let twice = [("x-forwarded-proto", "https"), ("x-forwarded-proto", "https")];
+        assert!(origin(HopField::XForwardedFor, PROXY, &twice).is_err());
+    }
+
+    #[test]
+    fn forwarded_is_read_by_rfc_7239() {
+        for (value, address, scheme) in [
+            ("for=192.0.2.1", ip("192.0.2.1"), None),
+            ("For=\"[2001:db8::1]:80\";PROTO=https;by=_gate", ip("2001:db8::1"), Some(Scheme::Https)),
+            ("for=1.1.1.1, for=192.0.2.1;proto=http, for=10.0.0.2", ip("192.0.2.1"), Some(Scheme::Http)),
+            ("for=_hidden, for=10.0.0.2", None, None),
+            ("for=unknown", None, None),
+            ("proto=https", None, Some(Scheme::Https)),
+            ("for=\"1.1.1.1\" , for=192.0.2.1;host=\"a, b\"", ip("192.0.2.1"), None),
+        ] {
+            assert_eq!(of_forwarded(&[value]).unwrap(), Origin { address, scheme }, "{value}");
+        }
+    }
+
+    /// A client that opens a quote must not hide what its proxy adds.
+    #[test]
+    fn a_client_cannot_swallow_what_its_proxy_adds() {
+        for begun in
+            ["for=\"x", "for=\"x\\", "for=1.1.1.1;x=\"", "for", "for=", "for=1.1.1.1;", ";", "for=a b"]
+        {
+            for added in ["for=192.0.2.1", "for=\"[2001:db8::1]:4711\"", "for=\"[2001:db8::1]\";proto=https"]
+            {
+                let joined = of_forwarded(&[&format!("{begun}, {added}")]);
+                assert!(joined.is_err(), "{begun}, {added}");
+            }
+        }
+        for value in ["for=1.1.1.1;for=2.2.2.2", "for=1.1.1.1,", "", "f(=1.1.1.1", "for=\"1.1.1.1\"x"] {
+            assert!(of_forwarded(&[value]).is_err(), "{value:?}");
+        }
+    }
+}
