@@ -72,6 +72,7 @@ impl Request {
             None => return Err(malformed("the header `host` is missing")),
         };
         let framing = frame_http1(version, &headers)?;
+        refuse_content(&method, framing)?;
         let origin_form = match split_absolute_form(&target)? {
             None => target.as_str(),
             Some((authority, origin_form)) => {
@@ -121,6 +122,7 @@ impl Request {
             }
         };
         let framing = Framing::Stream(content_length(&headers)?);
+        refuse_content(&method, framing)?;
         let origin = proxies.origin(peer, &headers)?;
         let request = Self::assemble(Version::Http2, method, authority, path_and_query, headers, framing)?;
         Ok(Self { peer, origin, ..request })
@@ -249,6 +251,20 @@ fn frame_http1(version: Version, headers: &Headers) -> Result<Framing, Denial> {
     Ok(Framing::Chunked)
 }
 
+/// RFC 9110, section 9.3.1: content in a GET has no meaning, and is how a request is hidden from servers that do not look
+/// for any. What is announced is refused here, and what comes unannounced by the body rule.
+fn refuse_content(method: &Method, framing: Framing) -> Result<(), Denial> {
+    let announced = match framing {
+        Framing::Chunked => true,
+        Framing::Length(length) | Framing::Stream(Some(length)) => length > 0,
+        Framing::None | Framing::Stream(None) => false,
+    };
+    if announced && (method == Method::GET || method == Method::HEAD) {
+        return Err(malformed(format!("a {method} request announces a body")));
+    }
+    Ok(())
+}
+
 /// `1*DIGIT`, once (RFC 9110, section 8.6): no sign, no list, no space.
 fn content_length(headers: &Headers) -> Result<Option<u64>, Denial> {
     let Some(value) = headers.one("content-length")? else {
@@ -359,6 +375,18 @@ mod tests {
             assert_eq!(http1(&text).unwrap_err().reason(), Reason::RequestMalformed, "{fields}");
         }
         assert!(http1("POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_get_announces_no_body() {
+        for method in ["GET", "HEAD"] {
+            for field in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+                let text = format!("{method} /x HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+                assert_eq!(detail(&text), format!("a {method} request announces a body"));
+            }
+            let text = format!("{method} /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+            assert!(http1(&text).is_ok());
+        }
     }
 
     #[test]
