@@ -34,6 +34,7 @@ mod layering;
 mod limits;
 mod observe;
 mod opaque;
+mod open_gate;
 mod openid;
 mod origin;
 mod paths;

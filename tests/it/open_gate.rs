@@ -1,6 +1,7 @@
 //! A gate that lets everybody call everything, in front of a backend that keeps bytes.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -17,12 +18,12 @@ type: google.api.Service
 name: anything.example.com
 http:
   rules:
-  - selector: example.Anything.Get
-    get: '/{path=**}'
+  - selector: example.Anything.Do
+    custom: {kind: '*', path: '/{path=**}'}
+    body: '*'
     additional_bindings:
-    - get: '/{path=**}:cancel'
-    - post: '/{path=**}'
-    - post: '/{path=**}:cancel'
+    - custom: {kind: '*', path: '/{path=**}:cancel'}
+      body: '*'
 authentication:
   rules:
   - selector: '*'
@@ -31,9 +32,10 @@ authentication:
 const RULES: &str = "
 service: anything.example.com
 rules:
-- selector: example.Anything.Get
+- selector: example.Anything.Do
   permission: none
   resource: path
+  body: stream
 ";
 
 pub struct OpenGate {
@@ -63,8 +65,8 @@ impl OpenGate {
 
         let backend = Recorder::start();
         let exposed = json!({
-            "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations" },
-            "anything": { "hosts": [ANYTHING, "localhost"], "upstream": "operations" },
+            "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations", "forward": ["request_id"] },
+            "anything": { "hosts": [ANYTHING, "localhost"], "upstream": "operations", "forward": ["request_id"] },
         });
         let gate = Gate::start_with(Setup {
             endpoints: Some(vec![backend.address()]),
@@ -79,6 +81,29 @@ impl OpenGate {
         let end = format!(" HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let bytes = [method.as_bytes(), b" ", target, end.as_bytes()].concat();
         opgate::demo::wire::exchange(self.gate.address, &bytes).await.ok().map(|answer| answer.status)
+    }
+
+    /// Every request that reached the backend is one that the audit log calls allowed, and each allowed one reached it
+    /// once. Says how many there were.
+    pub fn assert_what_arrived_was_allowed(&self) -> usize {
+        let mut arrived = self.backend.request_ids();
+        arrived.sort();
+        let allowed = || -> Vec<String> {
+            let lines = self.gate.audit(0);
+            let allowed =
+                lines.iter().filter(|line| line["protoPayload"]["metadata"]["decision"] == "ALLOWED");
+            let mut ids: Vec<String> =
+                allowed.map(|line| line["insertId"].as_str().unwrap().to_owned()).collect();
+            ids.sort();
+            ids
+        };
+        // The log is written in the background.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while allowed().len() < arrived.len() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(arrived, allowed());
+        arrived.len()
     }
 
     /// What comes over HTTP/2.

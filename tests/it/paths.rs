@@ -3,14 +3,13 @@
 //! The vectors are sent to a gate that lets everybody call everything, so that the path alone decides. The named
 //! tests are the ways in which other proxies were led past their own decision.
 
-mod tree;
 mod vectors;
 
 use serde_json::json;
 
-use self::tree::{ANYTHING, OpenGate};
 use crate::frames::{self, Outcome};
 use crate::harness::{COMPANION, DATAPROC, Gate, Req, Setup, reason, token};
+use crate::open_gate::{ANYTHING, OpenGate};
 use crate::recorder::{Recorder, request_line};
 
 const ANA: &str = "ana@example.com";

@@ -2,27 +2,35 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Answers every request with `{}`. Its threads end with the process.
 pub struct Recorder {
     address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    heads: Mutex<Vec<String>>,
+    request_ids: Mutex<Vec<String>>,
+    bytes: AtomicUsize,
 }
 
 impl Recorder {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let heads = Arc::<Mutex<Vec<String>>>::default();
-        let log = heads.clone();
+        let seen = Arc::<Seen>::default();
+        let log = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let log = log.clone();
                 std::thread::spawn(move || serve(stream, &log));
             }
         });
-        Self { address, heads }
+        Self { address, seen }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -31,25 +39,84 @@ impl Recorder {
 
     /// The heads since the last call, without their final empty line.
     pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.heads.lock().unwrap())
+        std::mem::take(&mut *self.seen.heads.lock().unwrap())
+    }
+
+    /// What `X-Request-Id` said in every request so far, taken or not.
+    pub fn request_ids(&self) -> Vec<String> {
+        self.seen.request_ids.lock().unwrap().clone()
+    }
+
+    /// How many bytes have come so far, of requests or of anything else.
+    pub fn bytes(&self) -> usize {
+        self.seen.bytes.load(Ordering::SeqCst)
     }
 }
 
-/// Requests without a body, one after another, until the other side closes.
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
+/// Requests, one after another, until the other side closes.
+fn serve(mut stream: TcpStream, seen: &Seen) {
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
-    while let Ok(length @ 1..) = stream.read(&mut piece) {
-        bytes.extend_from_slice(&piece[..length]);
-        while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+    loop {
+        while let Some(end) = find(&bytes, b"\r\n\r\n") {
             let head: Vec<u8> = bytes.drain(..end + 4).take(end).collect();
-            log.lock().unwrap().push(String::from_utf8(head).unwrap());
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-            if stream.write_all(answer).is_err() {
+            // Values may hold any byte.
+            let head: String = head.into_iter().map(char::from).collect();
+            if !read_body(&mut stream, &head, &mut bytes, seen) {
+                return;
+            }
+            seen.request_ids
+                .lock()
+                .unwrap()
+                .extend(field(&head, "x-request-id").iter().map(ToString::to_string));
+            let body = if head.starts_with("HEAD ") { "" } else { "{}" };
+            seen.heads.lock().unwrap().push(head);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{body}"
+            );
+            if stream.write_all(answer.as_bytes()).is_err() {
                 return;
             }
         }
+        if !read_more(&mut stream, &mut bytes, seen) {
+            return;
+        }
     }
+}
+
+/// Reads a body as the gate frames it, and keeps nothing of it.
+fn read_body(stream: &mut TcpStream, head: &str, bytes: &mut Vec<u8>, seen: &Seen) -> bool {
+    let end = if field(head, "transfer-encoding") == ["chunked"] {
+        const LAST: &[u8] = b"0\r\n\r\n";
+        loop {
+            match find(bytes, LAST) {
+                Some(at) => break at + LAST.len(),
+                None if read_more(stream, bytes, seen) => {}
+                None => return false,
+            }
+        }
+    } else {
+        let length = field(head, "content-length").first().map_or(0, |length| length.parse().unwrap());
+        while bytes.len() < length {
+            if !read_more(stream, bytes, seen) {
+                return false;
+            }
+        }
+        length
+    };
+    bytes.drain(..end);
+    true
+}
+
+fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>, seen: &Seen) -> bool {
+    let mut piece = [0; 4096];
+    let length = stream.read(&mut piece).unwrap_or(0);
+    seen.bytes.fetch_add(length, Ordering::SeqCst);
+    bytes.extend_from_slice(&piece[..length]);
+    length > 0
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
 }
 
 /// The request line of a head.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::tree::{ANYTHING, OpenGate};
 use crate::frames::Outcome;
 use crate::harness::{COMPANION, corpora};
+use crate::open_gate::{ANYTHING, OpenGate};
 use crate::recorder::request_line;
 
 /// How vectors ended.
@@ -55,7 +55,7 @@ impl Tally {
         passed
     }
 
-    fn tell(self, name: &str) {
+    fn tell(self, name: &str, open: &OpenGate) {
         let Self { refused, unchanged, without_fragment, failures } = self;
         let good = refused + unchanged + without_fragment;
         eprintln!(
@@ -64,6 +64,8 @@ impl Tally {
             good + failures.len()
         );
         assert!(failures.is_empty(), "{}", failures.join("\n"));
+        let arrived = open.assert_what_arrived_was_allowed();
+        eprintln!("{name}: {arrived} requests at the backend, each of them allowed in the audit log");
         assert!(refused > 0 && unchanged > 0, "the vectors of {name} show only one side");
     }
 }
@@ -84,7 +86,7 @@ async fn transcoder_vectors_arrive_as_sent_or_not_at_all() {
         }
         tally.send(&open, method, ANYTHING, path).await;
     }
-    tally.tell("path_vectors.tsv");
+    tally.tell("path_vectors.tsv", &open);
 }
 
 #[tokio::test]
@@ -100,7 +102,7 @@ async fn normaliser_vectors_arrive_as_sent_or_not_at_all() {
         tally.send(&open, "POST", COMPANION, path).await;
     }
     eprintln!("envoy_path_vectors.json: {} inputs", inputs.len());
-    tally.tell("envoy_path_vectors.json");
+    tally.tell("envoy_path_vectors.json", &open);
 }
 
 /// Every input: a text, or the first of a pair of input and result.
