@@ -90,6 +90,21 @@ fn every_command_works() {
     assert!(commands >= 14, "{commands}");
 }
 
+/// `[`name`](file)` is a link to a test.
+#[test]
+fn every_test_that_is_named_is_there() {
+    let link = Regex::new(r"\[`([a-z0-9_]+)`\]\(([^)]+\.rs)\)").unwrap();
+    let text = readme();
+    let links: Vec<_> = link.captures_iter(&text).collect();
+    for found in &links {
+        let file = std::fs::read_to_string(root().join(&found[2])).unwrap();
+        let test =
+            Regex::new(&format!(r"#\[(tokio::)?test[^\n]*\][\s\S]{{0,80}}?fn {}\(\)", &found[1])).unwrap();
+        assert!(test.is_match(&file), "{} has no test `{}`", &found[2], &found[1]);
+    }
+    assert!(links.len() > 60, "{}", links.len());
+}
+
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
     let output = Outcome::of(Workspace::new().command(&["demo", "--once"])).stdout;

@@ -11,16 +11,23 @@ const FREEZE: &str = "rules:\n\
 const TAGS: &str = "folders/42: {123456789012/env: prod}\n\
     projects/demo/locations/europe-west1: {123456789012/env: dev}\n";
 
-#[tokio::test]
-async fn a_deny_rule_holds_where_the_tag_is() {
+/// A gate whose organization is frozen where the tag says so.
+fn frozen(tags: Option<&str>) -> (Gate, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let policies = directory.path().join("policies");
     copy(&root().join("policies"), &policies);
     std::fs::create_dir_all(policies.join("deny/organizations/7")).unwrap();
     std::fs::write(policies.join("deny/organizations/7/freeze.yaml"), FREEZE).unwrap();
-    std::fs::write(policies.join("tags.yaml"), TAGS).unwrap();
+    if let Some(tags) = tags {
+        std::fs::write(policies.join("tags.yaml"), tags).unwrap();
+    }
     let set = vec![format!("policy.directory={}", policies.display())];
-    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    (Gate::start_with(Setup { set, ..Setup::default() }), directory)
+}
+
+#[tokio::test]
+async fn a_deny_rule_holds_where_the_tag_is() {
+    let (gate, _policies) = frozen(Some(TAGS));
     for (who, project, location, allowed) in [
         // Tagged by its folder; tagged otherwise itself; not tagged.
         ("ana@example.com", "demo", "us-central1", false),
@@ -36,4 +43,18 @@ async fn a_deny_rule_holds_where_the_tag_is() {
             assert_eq!(reason(&answer), "IAM_PERMISSION_DENIED", "{target}");
         }
     }
+}
+
+/// Without the file no tag is known, and the condition has no value: then the rule applies, as at Google.
+#[tokio::test]
+async fn a_deny_rule_that_cannot_be_evaluated_denies() {
+    let (gate, _policies) = frozen(None);
+    for (who, project) in [("ana@example.com", "demo"), ("erin@example.com", "other")] {
+        let target = format!("/v1/projects/{project}/locations/europe-west1/operations/o1:cancel");
+        let answer = gate.http1(&Req::new("POST", COMPANION, &target).bearer(&token(who))).await;
+        assert_eq!((answer.status, reason(&answer).as_str()), (403, "IAM_PERMISSION_DENIED"), "{target}");
+    }
+    assert!(gate.backend.requests().is_empty());
+    let rule = &gate.audit(2)[0]["protoPayload"]["metadata"]["rule"]["place"];
+    assert!(rule.as_str().unwrap().contains("freeze.yaml"), "{rule}");
 }
