@@ -32,7 +32,7 @@ lint: cmake          ## format, clippy, docs, the shipped configuration
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	@if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	 else echo "cargo-deny is not installed: licences and bans are not checked"; fi
 
 check: cmake         ## load the shipped configuration and policies
