@@ -12,7 +12,6 @@ use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -23,7 +22,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::{Config, Limits, ListenerTls, Origin, Telemetry};
 use crate::diagnostic::Report;
-use crate::listener::{Admission, Door, affordable, open_files};
+use crate::listener::{Admission, Door, Listening, affordable, open_files};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
@@ -101,12 +100,12 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
-    let admin_listener = bind(config.admin).await?;
-    let admin_address = admin_listener.local_addr()?;
+    let admin_listening = Arc::new(bind(config.admin).await?);
+    let admin_address = admin_listening.bound();
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
-    let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
+    let admin_task = tokio::spawn(admin.clone().serve(admin_listening, shutdown.clone()));
 
     // Sockets first: a port that is taken is told before keys are waited for.
     let mut listeners = Vec::new();
@@ -121,12 +120,12 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     let mut addresses = Vec::new();
     let mut doors = tokio::task::JoinSet::new();
     for (settings, tls, listener) in listeners {
-        let address = listener.local_addr()?;
+        let address = listener.bound();
         tracing::info!(%address, "listening");
         addresses.push(address.to_string());
         let (app, gate) = (app.clone(), proxy.clone());
         let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
-        doors.spawn(door.serve(listener, shutdown.clone()));
+        doors.spawn(door.serve(Arc::new(listener), shutdown.clone()));
     }
     tracing::info!(address = %admin_address, "admin listening");
     let announced = async {
@@ -189,8 +188,8 @@ fn within_open_files(limits: Limits) -> Limits {
     Limits { connections, ..limits }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|source| Failure::Listen { address, source })
+async fn bind(address: SocketAddr) -> Result<Listening, Failure> {
+    Listening::bind(address).await.map_err(|source| Failure::Listen { address, source })
 }
 
 async fn wait_until_ready(admin: &Admin) {
