@@ -1,0 +1,138 @@
+//! The new process: takes the sockets that it is to listen on, and says when it does.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use tokio::net::UnixStream;
+use tokio::time::timeout_at;
+
+use super::Failure;
+use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_own, receive, say};
+use crate::config::Upgrade;
+use crate::listener::Listening;
+
+/// From one look for an offer to the next. Neither process has to be started or asked first.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The process that serves until this one does.
+#[derive(Debug)]
+pub struct Predecessor {
+    stream: UnixStream,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Predecessor {
+    /// Waits until the running process offers its sockets, and takes those that are `wanted`: the same purpose, and an
+    /// address that is written the same, or is the one that the socket is bound to. In their place is what was taken.
+    ///
+    /// # Errors
+    /// Where nobody offered in time, or not this process's own user, or in another version of the protocol.
+    pub async fn find(
+        upgrade: &Upgrade,
+        wanted: &[(Purpose, SocketAddr)],
+    ) -> Result<(Self, Vec<Option<Listening>>), Failure> {
+        let deadline = Instant::now() + upgrade.timeout;
+        let stream = connect(upgrade, deadline).await?;
+        let mut predecessor = Self { stream, timeout: upgrade.timeout, deadline };
+        let taken = timeout_at(deadline.into(), predecessor.take(wanted)).await;
+        let taken = taken.unwrap_or(Err(Failure::TooLate(upgrade.timeout)))?;
+        Ok((predecessor, taken))
+    }
+
+    /// Until when this process has to be ready.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What is said where it is not.
+    pub fn too_late(&self) -> Failure {
+        Failure::TooLate(self.timeout)
+    }
+
+    /// Tells the running process that this one accepts on all its sockets. It lets go of them then, or says why not.
+    ///
+    /// # Errors
+    /// Where it goes on serving: this process has to stop.
+    pub async fn relieve(mut self) -> Result<(), Failure> {
+        let relieved = async {
+            say(&mut self.stream, &FromNew::Ready).await?;
+            match hear(&mut self.stream).await? {
+                FromRunning::Yours => Ok(()),
+                FromRunning::Refused(why) => Err(Failure::Refused(why)),
+                FromRunning::Offer(_) => Err(Failure::Nonsense("it offers twice".to_owned())),
+            }
+        };
+        // The running process has a deadline of its own: this bounds one that hangs.
+        let deadline = self.deadline + self.timeout;
+        timeout_at(deadline.into(), relieved).await.unwrap_or(Err(Failure::TooLate(self.timeout)))
+    }
+
+    /// Tells the running process why this one ends.
+    pub async fn give_up(mut self, why: &str) {
+        // It sees the end of the connection where it does not hear this.
+        let _ = say(&mut self.stream, &FromNew::Failed(why.to_owned())).await;
+    }
+
+    async fn take(&mut self, wanted: &[(Purpose, SocketAddr)]) -> Result<Vec<Option<Listening>>, Failure> {
+        greet(&mut self.stream).await?;
+        let mut offered: Vec<Option<Offered>> = match hear(&mut self.stream).await? {
+            FromRunning::Offer(offered) => offered.into_iter().map(Some).collect(),
+            FromRunning::Refused(why) => return Err(Failure::Refused(why)),
+            FromRunning::Yours => {
+                return Err(Failure::Nonsense("it lets go before it has offered".to_owned()));
+            }
+        };
+        let mut chosen = Vec::new();
+        for (purpose, address) in wanted {
+            let fits = |offered: &Offered| {
+                offered.purpose == *purpose && (offered.written == *address || offered.bound == *address)
+            };
+            let position = offered.iter().position(|offered| offered.as_ref().is_some_and(fits));
+            // Each once.
+            chosen.push(position.and_then(|position| Some((position, offered.get_mut(position)?.take()?))));
+        }
+        let positions = chosen.iter().flatten().map(|(position, _)| *position).collect();
+        say(&mut self.stream, &FromNew::Take(positions)).await?;
+        let mut taken = Vec::new();
+        for (choice, (_, written)) in chosen.into_iter().zip(wanted) {
+            taken.push(match choice {
+                None => None,
+                Some((_, offered)) => Some(self.receive(offered.bound, *written).await?),
+            });
+        }
+        Ok(taken)
+    }
+
+    async fn receive(&self, bound: SocketAddr, written: SocketAddr) -> Result<Listening, Failure> {
+        let socket = TcpListener::from(receive(&self.stream).await?);
+        let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
+        if !listens || socket.local_addr().ok() != Some(bound) {
+            return Err(Failure::WrongSocket(bound));
+        }
+        Listening::inherited(socket, written).map_err(|_| Failure::WrongSocket(bound))
+    }
+}
+
+async fn connect(upgrade: &Upgrade, deadline: Instant) -> Result<UnixStream, Failure> {
+    let path = &upgrade.socket;
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => {
+                return match is_own(&stream)? {
+                    Ok(()) => Ok(stream),
+                    Err((theirs, ours)) => Err(Failure::Stranger { path: path.clone(), theirs, ours }),
+                };
+            }
+            // Not asked yet; or what a process that was killed has left behind.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(source) => return Err(Failure::Ask { path: path.clone(), source }),
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::NobodyOffered { path: path.clone(), timeout: upgrade.timeout });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
