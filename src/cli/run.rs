@@ -1,28 +1,34 @@
 //! `opgate run`: the gate, from files to open doors and to the last answered request.
 
+mod ending;
+mod opening;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+use self::ending::Signals;
+use self::opening::Sockets;
 use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::audit::Audit;
+use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Limits, ListenerTls, Origin, Telemetry};
 use crate::diagnostic::Report;
-use crate::listener::{Admission, Door, Listening, affordable, open_files};
+use crate::handover::{self, Predecessor};
+use crate::listener::{Admission, Door, affordable, open_files};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
@@ -38,21 +44,28 @@ pub struct Args {
     /// Write the bound addresses here, as JSON, once requests are served: for port 0
     #[arg(long, value_name = "FILE")]
     addresses_file: Option<PathBuf>,
+    /// Take the listeners over from the running process, which SIGQUIT asks to hand them over; it drains once this one
+    /// serves. Needs `upgrade.socket`
+    #[arg(long)]
+    upgrade: bool,
+    /// Write the process's id here while it serves
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until another process does.
 pub fn run(args: &Args) -> ExitCode {
     tls::choose_cryptography();
-    let mut report = Report::new();
     let origin = args.config.origin();
-    let config = origin.load(&mut report);
-    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
-    if !report.diagnostics().is_empty() {
-        print_report(&report);
-    }
-    let (Some(config), Some(snapshot), false) = (config, snapshot, report.is_fatal()) else {
+    let Some((config, snapshot)) = load(&origin) else {
         return ExitCode::from(INVALID);
     };
+    if args.upgrade && config.upgrade.is_none() {
+        complain(
+            "opgate: `--upgrade` needs `upgrade.socket` in the configuration: the same as the running process has\n",
+        );
+        return ExitCode::from(INVALID);
+    }
     start_log(&config.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
@@ -60,7 +73,7 @@ pub fn run(args: &Args) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args, origin, config, snapshot)),
+        Ok(runtime) => runtime.block_on(start(args, origin, config, snapshot)),
         Err(error) => Err(error.into()),
     };
     match served {
@@ -70,6 +83,17 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Everything that the configuration names, or nothing and every mistake on standard error.
+fn load(origin: &Origin) -> Option<(Config, Snapshot)> {
+    let mut report = Report::new();
+    let config = origin.load(&mut report);
+    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
+    if !report.diagnostics().is_empty() {
+        print_report(&report);
+    }
+    Some((config?, snapshot?)).filter(|_| !report.is_fatal())
 }
 
 /// Why the gate could not start or go on.
@@ -83,11 +107,48 @@ enum Failure {
     Audit { output: String, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
     AddressesFile { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {path}: {source}", path = path.display())]
+    PidFile { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("{0}")]
+    Handover(#[from] handover::Failure),
+    #[error(
+        "the configuration was changed while the running process was waited for, and does not hold any more"
+    )]
+    Changed,
+    #[error("not ready in time: {0}")]
+    Unready(String),
+    #[error("stopped before it was ready")]
+    Stopped,
 }
 
-async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
+/// Serves, where the process is to take over from another one: once that one offers, and if it lets go.
+async fn start(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
+    let Some(upgrade) = config.upgrade.as_ref().filter(|_| args.upgrade) else {
+        return serve(args, origin, config, snapshot, &mut None).await;
+    };
+    tracing::info!(socket = %upgrade.socket.display(), "waiting for the running process to offer its listeners");
+    let mut predecessor = Some(Predecessor::find(upgrade).await?);
+    // That may have taken a while: what counts is what the files say now.
+    let served = match load(&origin) {
+        Some((config, snapshot)) => serve(args, origin, config, snapshot, &mut predecessor).await,
+        None => Err(Failure::Changed),
+    };
+    if let (Err(error), Some(predecessor)) = (&served, predecessor) {
+        predecessor.give_up(&error.to_string()).await;
+    }
+    served
+}
+
+/// Serves until the process is to end, then drains. `predecessor` is left there if this ends before that one lets go.
+async fn serve(
+    args: &Args,
+    origin: Origin,
+    config: Config,
+    snapshot: Snapshot,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -95,52 +156,71 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
     // Before anything is waited for: a gate that waits for its issuer can be stopped.
-    let stop = StopSignals::listen()?;
+    let mut signals = Signals::listen()?;
     let live = Live::new(snapshot, upstreams, &metrics);
     let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
-    let admin_listening = Arc::new(bind(config.admin).await?);
-    let admin_address = admin_listening.bound();
+    // Sockets first: a port that is taken is told before keys are waited for.
+    let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
-    let admin_task = tokio::spawn(admin.clone().serve(admin_listening, shutdown.clone()));
-
-    // Sockets first: a port that is taken is told before keys are waited for.
-    let mut listeners = Vec::new();
-    for (listener, tls) in config.listeners.iter().zip(tls) {
-        listeners.push((listener, tls, bind(listener.address).await?));
-    }
-    authn.load_keys().await;
+    let serve_admin = || tokio::spawn(admin.clone().serve(sockets.admin.clone(), shutdown.clone()));
+    let admin_task = match predecessor {
+        None => {
+            let task = serve_admin();
+            authn.load_keys().await;
+            task
+        }
+        // It serves, and answers there, until this one is ready to.
+        Some(predecessor) => {
+            tokio::select! {
+                ready = ready_to_take_over(&admin, &authn, predecessor.deadline()) => ready?,
+                () = signals.stop.received() => return Err(Failure::Stopped),
+            }
+            serve_admin()
+        }
+    };
     let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let admission = Admission::new(&within_open_files(config.limits));
     let mut addresses = Vec::new();
     let mut doors = tokio::task::JoinSet::new();
-    for (settings, tls, listener) in listeners {
-        let address = listener.bound();
+    for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
+        let address = listening.bound();
         tracing::info!(%address, "listening");
         addresses.push(address.to_string());
         let (app, gate) = (app.clone(), proxy.clone());
         let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
-        doors.spawn(door.serve(Arc::new(listener), shutdown.clone()));
+        doors.spawn(door.serve(listening.clone(), shutdown.clone()));
     }
+    let admin_address = sockets.admin.bound();
     tracing::info!(address = %admin_address, "admin listening");
-    let announced = async {
-        if let Some(path) = &args.addresses_file {
-            wait_until_ready(&admin).await;
-            let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
-            announce(path, &content)
-                .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
-        }
-        std::future::pending().await
+    let relieved = match predecessor.take() {
+        Some(predecessor) => predecessor.relieve().await,
+        None => Ok(()),
     };
-    tokio::select! {
-        () = stop.received() => {}
-        failed = announced => return failed,
-    }
+    let announced = async {
+        let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
+        let failed = announce(args, &admin, &content).await.err();
+        if failed.is_none() {
+            std::future::pending::<()>().await;
+        }
+        failed
+    };
+    let sockets = sockets.into_purposes();
+    let failed = match relieved {
+        // The other one goes on serving: nothing is lost by this one's end.
+        Err(failure) => Some(failure.into()),
+        Ok(()) => tokio::select! {
+            () = signals.until_end(config.upgrade.as_ref(), &sockets) => None,
+            failed = announced => failed,
+        },
+    };
+    // The doors close their own once they have let in who waits.
+    drop(sockets);
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
     proxy.drain();
@@ -150,7 +230,20 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();
-    Ok(())
+    if let Some(path) = &args.pid_file {
+        withdraw(path);
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Loads keys until the gate can serve in another one's place.
+async fn ready_to_take_over(admin: &Admin, authn: &Authenticator, deadline: Instant) -> Result<(), Failure> {
+    let ready = async {
+        authn.load_keys().await;
+        wait_until_ready(admin).await;
+    };
+    let in_time = tokio::time::timeout_at(deadline.into(), ready).await;
+    in_time.map_err(|_| Failure::Unready(admin.unready().join("; ")))
 }
 
 /// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
@@ -188,40 +281,41 @@ fn within_open_files(limits: Limits) -> Limits {
     Limits { connections, ..limits }
 }
 
-async fn bind(address: SocketAddr) -> Result<Listening, Failure> {
-    Listening::bind(address).await.map_err(|source| Failure::Listen { address, source })
-}
-
 async fn wait_until_ready(admin: &Admin) {
     while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+/// Tells who this process is and, once requests are served, where.
+async fn announce(args: &Args, admin: &Admin, addresses: &serde_json::Value) -> Result<(), Failure> {
+    if let Some(path) = &args.pid_file {
+        replace(path, &format!("{}\n", std::process::id()))
+            .map_err(|source| Failure::PidFile { path: path.clone(), source })?;
+    }
+    if let Some(path) = &args.addresses_file {
+        wait_until_ready(admin).await;
+        replace(path, &addresses.to_string())
+            .map_err(|source| Failure::AddressesFile { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
 /// Written beside and renamed: a reader sees the whole file or none.
-fn announce(path: &Path, content: &serde_json::Value) -> std::io::Result<()> {
+fn replace(path: &Path, content: &str) -> std::io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    std::fs::write(&partial, content.to_string())?;
+    std::fs::write(&partial, content)?;
     std::fs::rename(&partial, path)
 }
 
-/// SIGTERM and SIGINT.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn received(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+/// Removes the process's id, where no other process has put its own.
+fn withdraw(path: &Path) {
+    let own = std::process::id().to_string();
+    if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == own)
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::warn!(%error, path = %path.display(), "the process's id could not be removed");
     }
 }
 

@@ -19,7 +19,8 @@ const MOST_BYTES: usize = 107 - ".4194304".len();
 pub struct Upgrade {
     /// The Unix socket that the running process offers its sockets on, once it is asked to.
     pub socket: PathBuf,
-    /// From the start of the new process, and from SIGQUIT to the running one, until the new one is ready.
+    /// How long a new process waits for the running one's offer, and then has to be ready; and how long the running one
+    /// waits for both.
     pub timeout: Duration,
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -83,11 +84,11 @@ pub(super) async fn greet(stream: &mut UnixStream) -> Result<(), Failure> {
     }
 }
 
-/// Whether the process at the other end runs as the same user.
-pub(super) fn is_own(stream: &UnixStream) -> io::Result<Result<(), (u32, u32)>> {
+/// Makes sure that the process at the other end runs as the same user.
+pub(super) fn is_no_stranger(stream: &UnixStream, path: &Path) -> Result<(), Failure> {
     let theirs = stream.peer_cred()?.uid();
     let ours = rustix::process::geteuid().as_raw();
-    Ok(if theirs == ours { Ok(()) } else { Err((theirs, ours)) })
+    if theirs == ours { Ok(()) } else { Err(Failure::Stranger { path: path.to_owned(), theirs, ours }) }
 }
 
 pub(super) async fn say(stream: &mut UnixStream, message: &impl Serialize) -> io::Result<()> {

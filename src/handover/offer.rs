@@ -10,7 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout_at;
 
 use super::Failure;
-use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_own, pass, say};
+use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
 use crate::config::Upgrade;
 use crate::listener::Listening;
 
@@ -122,14 +122,12 @@ impl Place {
     /// The next process that runs as the same user. Others are not answered, and do not end the offer.
     async fn somebody(&self) -> Result<UnixStream, Failure> {
         loop {
-            let (stream, _) = self.listener.accept().await?;
-            match is_own(&stream)? {
+            let accepted = self.listener.accept().await;
+            let (stream, _) =
+                accepted.map_err(|source| Failure::Offer { path: self.path.clone(), source })?;
+            match is_no_stranger(&stream, &self.path) {
                 Ok(()) => return Ok(stream),
-                Err((theirs, ours)) => {
-                    let path = self.path.clone();
-                    let stranger = Failure::Stranger { path, theirs, ours };
-                    tracing::warn!("the listeners are not handed to everybody: {stranger}");
-                }
+                Err(error) => tracing::warn!(%error, "the listeners are not handed to everybody"),
             }
         }
     }

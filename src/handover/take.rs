@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout_at;
 
 use super::Failure;
-use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_own, receive, say};
+use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, receive, say};
 use crate::config::Upgrade;
 use crate::listener::Listening;
 
@@ -19,26 +19,66 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Predecessor {
     stream: UnixStream,
+    offered: Vec<Option<Offered>>,
     timeout: Duration,
     deadline: Instant,
 }
 
 impl Predecessor {
-    /// Waits until the running process offers its sockets, and takes those that are `wanted`: the same purpose, and an
-    /// address that is written the same, or is the one that the socket is bound to. In their place is what was taken.
+    /// Waits until the running process offers its sockets.
     ///
     /// # Errors
-    /// Where nobody offered in time, or not this process's own user, or in another version of the protocol.
-    pub async fn find(
-        upgrade: &Upgrade,
-        wanted: &[(Purpose, SocketAddr)],
-    ) -> Result<(Self, Vec<Option<Listening>>), Failure> {
+    /// Where nobody does in time, or not this process's own user, or in another version of the protocol.
+    pub async fn find(upgrade: &Upgrade) -> Result<Self, Failure> {
+        let mut stream = connect(upgrade).await?;
         let deadline = Instant::now() + upgrade.timeout;
-        let stream = connect(upgrade, deadline).await?;
-        let mut predecessor = Self { stream, timeout: upgrade.timeout, deadline };
-        let taken = timeout_at(deadline.into(), predecessor.take(wanted)).await;
-        let taken = taken.unwrap_or(Err(Failure::TooLate(upgrade.timeout)))?;
-        Ok((predecessor, taken))
+        let heard = async {
+            greet(&mut stream).await?;
+            match hear(&mut stream).await? {
+                FromRunning::Offer(offered) => Ok(offered.into_iter().map(Some).collect()),
+                FromRunning::Refused(why) => Err(Failure::Refused(why)),
+                FromRunning::Yours => Err(Failure::Nonsense("it lets go before it has offered".to_owned())),
+            }
+        };
+        let heard = timeout_at(deadline.into(), heard).await;
+        let offered = heard.unwrap_or(Err(Failure::TooLate(upgrade.timeout)))?;
+        Ok(Self { stream, offered, timeout: upgrade.timeout, deadline })
+    }
+
+    /// Takes those sockets that are `wanted`: for the same purpose, and of an address that is written the same or that the
+    /// socket is bound to. Nothing where there is none.
+    ///
+    /// # Errors
+    /// Where the running process does not hand over what it has offered.
+    pub async fn take(
+        &mut self,
+        wanted: &[(Purpose, SocketAddr)],
+    ) -> Result<Vec<Option<Listening>>, Failure> {
+        let mut chosen = Vec::new();
+        for (purpose, address) in wanted {
+            let fits = |offered: &Offered| {
+                offered.purpose == *purpose && (offered.written == *address || offered.bound == *address)
+            };
+            let position = self.offered.iter().position(|offered| offered.as_ref().is_some_and(fits));
+            // Each once.
+            chosen.push(
+                position.and_then(|position| Some((position, self.offered.get_mut(position)?.take()?))),
+            );
+        }
+        let received = async {
+            let positions = chosen.iter().flatten().map(|(position, _)| *position).collect();
+            say(&mut self.stream, &FromNew::Take(positions)).await?;
+            let mut taken = Vec::new();
+            for (choice, (_, written)) in chosen.iter().zip(wanted) {
+                taken.push(match choice {
+                    None => None,
+                    Some((_, offered)) => Some(listening(&self.stream, offered.bound, *written).await?),
+                });
+            }
+            Ok(taken)
+        };
+        let received = timeout_at(self.deadline.into(), received).await;
+        received.unwrap_or(Err(Failure::TooLate(self.timeout)))
     }
 
     /// Until when this process has to be ready.
@@ -74,56 +114,30 @@ impl Predecessor {
         // It sees the end of the connection where it does not hear this.
         let _ = say(&mut self.stream, &FromNew::Failed(why.to_owned())).await;
     }
-
-    async fn take(&mut self, wanted: &[(Purpose, SocketAddr)]) -> Result<Vec<Option<Listening>>, Failure> {
-        greet(&mut self.stream).await?;
-        let mut offered: Vec<Option<Offered>> = match hear(&mut self.stream).await? {
-            FromRunning::Offer(offered) => offered.into_iter().map(Some).collect(),
-            FromRunning::Refused(why) => return Err(Failure::Refused(why)),
-            FromRunning::Yours => {
-                return Err(Failure::Nonsense("it lets go before it has offered".to_owned()));
-            }
-        };
-        let mut chosen = Vec::new();
-        for (purpose, address) in wanted {
-            let fits = |offered: &Offered| {
-                offered.purpose == *purpose && (offered.written == *address || offered.bound == *address)
-            };
-            let position = offered.iter().position(|offered| offered.as_ref().is_some_and(fits));
-            // Each once.
-            chosen.push(position.and_then(|position| Some((position, offered.get_mut(position)?.take()?))));
-        }
-        let positions = chosen.iter().flatten().map(|(position, _)| *position).collect();
-        say(&mut self.stream, &FromNew::Take(positions)).await?;
-        let mut taken = Vec::new();
-        for (choice, (_, written)) in chosen.into_iter().zip(wanted) {
-            taken.push(match choice {
-                None => None,
-                Some((_, offered)) => Some(self.receive(offered.bound, *written).await?),
-            });
-        }
-        Ok(taken)
-    }
-
-    async fn receive(&self, bound: SocketAddr, written: SocketAddr) -> Result<Listening, Failure> {
-        let socket = TcpListener::from(receive(&self.stream).await?);
-        let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
-        if !listens || socket.local_addr().ok() != Some(bound) {
-            return Err(Failure::WrongSocket(bound));
-        }
-        Listening::inherited(socket, written).map_err(|_| Failure::WrongSocket(bound))
-    }
 }
 
-async fn connect(upgrade: &Upgrade, deadline: Instant) -> Result<UnixStream, Failure> {
+/// The socket that comes next, which has to be the one that was spoken of.
+async fn listening(
+    stream: &UnixStream,
+    bound: SocketAddr,
+    written: SocketAddr,
+) -> Result<Listening, Failure> {
+    let socket = TcpListener::from(receive(stream).await?);
+    let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
+    if !listens || socket.local_addr().ok() != Some(bound) {
+        return Err(Failure::WrongSocket(bound));
+    }
+    Listening::inherited(socket, written).map_err(|_| Failure::WrongSocket(bound))
+}
+
+async fn connect(upgrade: &Upgrade) -> Result<UnixStream, Failure> {
     let path = &upgrade.socket;
+    let deadline = Instant::now() + upgrade.timeout;
     loop {
         match UnixStream::connect(path).await {
             Ok(stream) => {
-                return match is_own(&stream)? {
-                    Ok(()) => Ok(stream),
-                    Err((theirs, ours)) => Err(Failure::Stranger { path: path.clone(), theirs, ours }),
-                };
+                is_no_stranger(&stream, path)?;
+                return Ok(stream);
             }
             // Not asked yet; or what a process that was killed has left behind.
             Err(error)
