@@ -47,5 +47,6 @@ mod shipped;
 mod smoke;
 mod tls;
 mod tokens;
+mod upgrade;
 mod upstream;
 mod upstream_tls;
