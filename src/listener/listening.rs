@@ -8,8 +8,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+
+/// How many clients may wait to be accepted: as many as come while a process is busy elsewhere. More are dropped by the
+/// kernel, and try again after a second.
+const QUEUE: u32 = 1024;
 
 /// A socket that is listened on. It is closed with the last one who holds it.
 #[derive(Debug)]
@@ -25,8 +29,12 @@ impl Listening {
     ///
     /// # Errors
     /// Where the address cannot be listened on.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Self::new(TcpListener::bind(address).await?, address)
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Not for two at a time: for a restart while old connections linger in TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Self::new(socket.listen(QUEUE)?, address)
     }
 
     /// A socket that listens already, for the address `written` in the configuration.
@@ -107,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_connected_and_was_not_accepted_yet_is_not_reset() {
-        let listening = Listening::bind(ANY).await.unwrap();
+        let listening = Listening::bind(ANY).unwrap();
         let mut clients: Vec<_> =
             (0..20).map(|_| std::net::TcpStream::connect(listening.bound()).unwrap()).collect();
         for client in &mut clients {
@@ -130,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_in_a_socket_that_was_passed_on_is_the_successors() {
-        let listening = Listening::bind(ANY).await.unwrap();
+        let listening = Listening::bind(ANY).unwrap();
         let socket = StdListener::from(listening.as_fd().try_clone_to_owned().unwrap());
         let successor = Listening::inherited(socket, ANY).unwrap();
         let _client = std::net::TcpStream::connect(listening.bound()).unwrap();

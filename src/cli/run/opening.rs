@@ -28,18 +28,15 @@ impl Sockets {
             None => Vec::new(),
         }
         .into_iter();
-        let mut open = async |address: SocketAddr| match taken.next().flatten() {
+        let mut open = |address: SocketAddr| match taken.next().flatten() {
             Some(listening) => Ok(Arc::new(listening)),
-            None => match Listening::bind(address).await {
-                Ok(listening) => Ok(Arc::new(listening)),
-                Err(source) => Err(Failure::Listen { address, source }),
-            },
+            None => {
+                Listening::bind(address).map(Arc::new).map_err(|source| Failure::Listen { address, source })
+            }
         };
-        let admin = open(config.admin).await?;
-        let mut listeners = Vec::new();
-        for listener in &config.listeners {
-            listeners.push(open(listener.address).await?);
-        }
+        let admin = open(config.admin)?;
+        let listeners =
+            config.listeners.iter().map(|listener| open(listener.address)).collect::<Result<_, _>>()?;
         Ok(Self { admin, listeners })
     }
 
