@@ -26,6 +26,7 @@ mod forwarded;
 mod frames;
 mod framing;
 mod gate;
+mod handover;
 mod harness;
 mod headers;
 mod keepalive;
