@@ -13,8 +13,8 @@
 //!    │ ───────────── those sockets ─────────────────► │ loads keys, becomes ready
 //!    │ serves all along                               │ accepts
 //!    │ ◄──────────── ready ────────────────────────── │
-//!    │ ───────────── yours ─────────────────────────► │ serves
-//!    │ drains and ends
+//!    │ ───────────── yours ─────────────────────────► │ serves, and says who it is (`--pid-file`)
+//!    │ drains and ends                       hangs up │
 //! ```
 //!
 //! Until it has said `yours`, the running process has given nothing away: where the new one fails, or is not ready in
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use self::message::{PROTOCOL, Purpose};
 pub use self::offer::offer;
-pub use self::take::Predecessor;
+pub use self::take::{Predecessor, Relieved};
 
 /// Why nothing was handed over.
 #[derive(Debug, thiserror::Error)]

@@ -106,9 +106,7 @@ enum Failure {
     #[error("cannot open the audit log ({output}): {source}")]
     Audit { output: String, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
-    AddressesFile { path: PathBuf, source: std::io::Error },
-    #[error("cannot write {path}: {source}", path = path.display())]
-    PidFile { path: PathBuf, source: std::io::Error },
+    Write { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("{0}")]
@@ -198,26 +196,38 @@ async fn serve(
     }
     let admin_address = sockets.admin.bound();
     tracing::info!(address = %admin_address, "admin listening");
-    let relieved = match predecessor.take() {
-        Some(predecessor) => predecessor.relieve().await,
-        None => Ok(()),
+    let served = match predecessor.take() {
+        Some(predecessor) => predecessor.relieve().await.map(Some).map_err(Failure::from),
+        None => Ok(None),
     };
+    let took_over = matches!(served, Ok(Some(_)));
+    // Whom it has let go of must not stop for a file: nobody else serves.
+    let or_serve_on = |told: Result<(), Failure>| match told {
+        Err(error) if took_over => {
+            tracing::error!(%error, "serving on");
+            Ok(())
+        }
+        told => told,
+    };
+    // The running process ends after this, and whoever watches it looks for the new one then.
+    let served = served.and_then(|relieved| {
+        let written = args.pid_file.as_deref().map_or(Ok(()), write_pid);
+        drop(relieved);
+        or_serve_on(written)
+    });
     let announced = async {
         let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
-        let failed = announce(args, &admin, &content).await.err();
-        if failed.is_none() {
-            std::future::pending::<()>().await;
-        }
-        failed
+        or_serve_on(announce(args, &admin, &content).await)?;
+        std::future::pending().await
     };
     let sockets = sockets.into_purposes();
-    let failed = match relieved {
-        // The other one goes on serving: nothing is lost by this one's end.
-        Err(failure) => Some(failure.into()),
+    let served = match served {
         Ok(()) => tokio::select! {
-            () = signals.until_end(config.upgrade.as_ref(), &sockets) => None,
+            () = signals.until_end(config.upgrade.as_ref(), &sockets) => Ok(()),
             failed = announced => failed,
         },
+        // Where there is a running process, it goes on: nothing is lost by this one's end.
+        failed => failed,
     };
     // The doors close their own once they have let in who waits.
     drop(sockets);
@@ -233,7 +243,7 @@ async fn serve(
     if let Some(path) = &args.pid_file {
         withdraw(path);
     }
-    failed.map_or(Ok(()), Err)
+    served
 }
 
 /// Loads keys until the gate can serve in another one's place.
@@ -287,16 +297,18 @@ async fn wait_until_ready(admin: &Admin) {
     }
 }
 
-/// Tells who this process is and, once requests are served, where.
+/// Says who this process is.
+fn write_pid(path: &Path) -> Result<(), Failure> {
+    replace(path, &format!("{}\n", std::process::id()))
+        .map_err(|source| Failure::Write { path: path.to_owned(), source })
+}
+
+/// Says where requests are served, once they are.
 async fn announce(args: &Args, admin: &Admin, addresses: &serde_json::Value) -> Result<(), Failure> {
-    if let Some(path) = &args.pid_file {
-        replace(path, &format!("{}\n", std::process::id()))
-            .map_err(|source| Failure::PidFile { path: path.clone(), source })?;
-    }
     if let Some(path) = &args.addresses_file {
         wait_until_ready(admin).await;
         replace(path, &addresses.to_string())
-            .map_err(|source| Failure::AddressesFile { path: path.clone(), source })?;
+            .map_err(|source| Failure::Write { path: path.clone(), source })?;
     }
     Ok(())
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout_at;
 
@@ -13,6 +14,9 @@ use super::Failure;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
 use crate::config::Upgrade;
 use crate::listener::Listening;
+
+/// How long a process that serves may take to write a file.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// Offers `sockets` to a new process until one has them and is ready. What it has taken is passed on then: nothing else
 /// has changed for whoever goes on serving after an error.
@@ -37,6 +41,9 @@ pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> 
             drop(place);
             say(&mut stream, &FromRunning::Yours).await?;
             taken.iter().for_each(|socket| socket.pass_on());
+            // Whoever watches this process looks for the other one when it ends: not before that one can be found. It
+            // serves, whether it hangs up or not.
+            let _ = tokio::time::timeout(LAST_WORD, stream.read_u8()).await;
             Ok(())
         }
         Err(failure) => {
@@ -142,7 +149,7 @@ impl Place {
                 Ok::<_, Failure>(say(&mut stream, &FromRunning::Refused(why)).await?)
             };
             // A second for two lines: who does not listen is not told.
-            if let Ok(Err(error)) = tokio::time::timeout(std::time::Duration::from_secs(1), told).await {
+            if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), told).await {
                 tracing::debug!(%error, "a second new process could not be turned away");
             }
         }

@@ -91,11 +91,12 @@ impl Predecessor {
         Failure::TooLate(self.timeout)
     }
 
-    /// Tells the running process that this one accepts on all its sockets. It lets go of them then, or says why not.
+    /// Tells the running process that this one accepts on all its sockets. It lets go of them then, or says why not. It
+    /// does not end before the value is dropped.
     ///
     /// # Errors
     /// Where it goes on serving: this process has to stop.
-    pub async fn relieve(mut self) -> Result<(), Failure> {
+    pub async fn relieve(mut self) -> Result<Relieved, Failure> {
         let relieved = async {
             say(&mut self.stream, &FromNew::Ready).await?;
             match hear(&mut self.stream).await? {
@@ -106,7 +107,8 @@ impl Predecessor {
         };
         // The running process has a deadline of its own: this bounds one that hangs.
         let deadline = self.deadline + self.timeout;
-        timeout_at(deadline.into(), relieved).await.unwrap_or(Err(Failure::TooLate(self.timeout)))
+        timeout_at(deadline.into(), relieved).await.unwrap_or(Err(Failure::TooLate(self.timeout)))?;
+        Ok(Relieved { _stream: self.stream })
     }
 
     /// Tells the running process why this one ends.
@@ -114,6 +116,12 @@ impl Predecessor {
         // It sees the end of the connection where it does not hear this.
         let _ = say(&mut self.stream, &FromNew::Failed(why.to_owned())).await;
     }
+}
+
+/// A process that has let go, and looks whether its successor still has something to do before it ends.
+#[derive(Debug)]
+pub struct Relieved {
+    _stream: UnixStream,
 }
 
 /// The socket that comes next, which has to be the one that was spoken of.

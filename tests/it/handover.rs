@@ -17,8 +17,8 @@ use self::backend::serve_backend;
 use self::books::{Books, Retries};
 use self::generations::Generations;
 
-/// Connections of HTTP/1.1, every second of which is idle for a moment between two requests.
-const HTTP1_CONNECTIONS: u64 = 8;
+/// Clients of HTTP/1.1: every second is idle for a moment between two requests, every fourth has a connection for each.
+const HTTP1_CLIENTS: u64 = 8;
 /// Connections of HTTP/2, and streams at a time on each.
 const HTTP2_CONNECTIONS: u64 = 4;
 const STREAMS: usize = 6;
@@ -38,9 +38,12 @@ async fn no_request_is_lost_or_doubled_over_reloads_upgrades_and_drains() {
     let address = generations.address();
 
     let mut clients = tokio::task::JoinSet::new();
-    for number in 0..HTTP1_CONNECTIONS {
-        let pause = Duration::from_millis(number % 2 * (number + 1));
-        clients.spawn(http1::client(books.clone(), address, pause));
+    for number in 0..HTTP1_CLIENTS {
+        let habit = http1::Habit {
+            pause: Duration::from_millis(number % 2 * (number + 1)),
+            keeps_alive: number % 4 != 3,
+        };
+        clients.spawn(http1::client(books.clone(), address, habit));
     }
     for _ in 0..HTTP2_CONNECTIONS {
         clients.spawn(http2::client(books.clone(), address, STREAMS));

@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that keeps its connection for as long as it may.
+//! A client of HTTP/1.1 that keeps its connection for as long as it may, or has a new one each time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,13 +14,22 @@ use crate::harness::{COMPANION, token};
 /// has lost nothing.
 const IN_USE: Duration = Duration::from_millis(500);
 
+/// How a client uses its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Habit {
+    /// From an answer to the next request.
+    pub pause: Duration,
+    /// Otherwise, each connection is for one request.
+    pub keeps_alive: bool,
+}
+
 /// Sends requests until there are none left.
-pub async fn client(books: Arc<Books>, address: SocketAddr, pause: Duration) {
+pub async fn client(books: Arc<Books>, address: SocketAddr, habit: Habit) {
     let bearer = token("ana@example.com");
     let mut kept: Option<(TcpStream, Instant)> = None;
     while books.take() {
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+        if !habit.pause.is_zero() {
+            tokio::time::sleep(habit.pause).await;
         }
         loop {
             let reused = kept.take().filter(|(stream, _)| is_open(stream));
@@ -30,8 +39,10 @@ pub async fn client(books: Arc<Books>, address: SocketAddr, pause: Duration) {
                 None => TcpStream::connect(address).await.expect("no connection is refused"),
             };
             let number = books.begin();
+            let connection = if habit.keeps_alive { "keep-alive" } else { "close" };
             let request = format!(
-                "POST {} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization: Bearer {bearer}\r\nContent-Length: 0\r\n\r\n",
+                "POST {} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization: Bearer {bearer}\r\n\
+                 Connection: {connection}\r\nContent-Length: 0\r\n\r\n",
                 target(number)
             );
             let idle = used.map(|used| used.elapsed());
