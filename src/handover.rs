@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Until it has said `yours`, the running process has given nothing away: where the new one fails, or is not ready in
-//! time, it goes on as if nothing had been asked, and its log says why. Whoever does not hear `yours` drains and ends.
+//! time, it goes on as if nothing had been asked, and its log says why. A new process that is told no drains and ends; one
+//! whose predecessor has ended without a word goes on.
 
 mod message;
 mod offer;

@@ -1,23 +1,26 @@
 //! `opgate run`: the gate, from files to open doors and to the last answered request.
 
+mod announcing;
 mod ending;
 mod opening;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
-use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
+use self::announcing::Announcement;
 use self::ending::Signals;
 use self::opening::Sockets;
 use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
@@ -33,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
 use crate::snapshot::Snapshot;
-use crate::tls;
+use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 
 /// Arguments of `opgate run`.
@@ -183,19 +186,8 @@ async fn serve(
     let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
-    let admission = Admission::new(&within_open_files(config.limits));
-    let mut addresses = Vec::new();
-    let mut doors = tokio::task::JoinSet::new();
-    for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
-        let address = listening.bound();
-        tracing::info!(%address, "listening");
-        addresses.push(address.to_string());
-        let (app, gate) = (app.clone(), proxy.clone());
-        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
-        doors.spawn(door.serve(listening.clone(), shutdown.clone()));
-    }
-    let admin_address = sockets.admin.bound();
-    tracing::info!(address = %admin_address, "admin listening");
+    let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
+    let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
     let served = match predecessor.take() {
         Some(predecessor) => predecessor.relieve().await.map(Some).map_err(Failure::from),
         None => Ok(None),
@@ -211,13 +203,12 @@ async fn serve(
     };
     // The running process ends after this, and whoever watches it looks for the new one then.
     let served = served.and_then(|relieved| {
-        let written = args.pid_file.as_deref().map_or(Ok(()), write_pid);
+        let told = announcement.pid();
         drop(relieved);
-        or_serve_on(written)
+        or_serve_on(told)
     });
     let announced = async {
-        let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
-        or_serve_on(announce(args, &admin, &content).await)?;
+        or_serve_on(announcement.addresses(&admin).await)?;
         std::future::pending().await
     };
     let sockets = sockets.into_purposes();
@@ -240,10 +231,30 @@ async fn serve(
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();
-    if let Some(path) = &args.pid_file {
-        withdraw(path);
-    }
+    announcement.withdraw();
     served
+}
+
+/// Lets clients in, each listener by a door of its own.
+fn open_doors(
+    config: &Config,
+    sockets: &Sockets,
+    tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
+    app: &Arc<HttpProxy<Proxy>>,
+    proxy: &Proxy,
+    shutdown: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let admission = Admission::new(&within_open_files(config.limits));
+    let mut doors = JoinSet::new();
+    for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
+        let address = listening.bound();
+        tracing::info!(%address, "listening");
+        let (app, gate) = (app.clone(), proxy.clone());
+        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
+        doors.spawn(door.serve(listening.clone(), shutdown.clone()));
+    }
+    tracing::info!(address = %sockets.admin.bound(), "admin listening");
+    doors
 }
 
 /// Loads keys until the gate can serve in another one's place.
@@ -294,40 +305,6 @@ fn within_open_files(limits: Limits) -> Limits {
 async fn wait_until_ready(admin: &Admin) {
     while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Says who this process is.
-fn write_pid(path: &Path) -> Result<(), Failure> {
-    replace(path, &format!("{}\n", std::process::id()))
-        .map_err(|source| Failure::Write { path: path.to_owned(), source })
-}
-
-/// Says where requests are served, once they are.
-async fn announce(args: &Args, admin: &Admin, addresses: &serde_json::Value) -> Result<(), Failure> {
-    if let Some(path) = &args.addresses_file {
-        wait_until_ready(admin).await;
-        replace(path, &addresses.to_string())
-            .map_err(|source| Failure::Write { path: path.clone(), source })?;
-    }
-    Ok(())
-}
-
-/// Written beside and renamed: a reader sees the whole file or none.
-fn replace(path: &Path, content: &str) -> std::io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, content)?;
-    std::fs::rename(&partial, path)
-}
-
-/// Removes the process's id, where no other process has put its own.
-fn withdraw(path: &Path) {
-    let own = std::process::id().to_string();
-    if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == own)
-        && let Err(error) = std::fs::remove_file(path)
-    {
-        tracing::warn!(%error, path = %path.display(), "the process's id could not be removed");
     }
 }
 

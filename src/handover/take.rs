@@ -91,8 +91,8 @@ impl Predecessor {
         Failure::TooLate(self.timeout)
     }
 
-    /// Tells the running process that this one accepts on all its sockets. It lets go of them then, or says why not. It
-    /// does not end before the value is dropped.
+    /// Tells the running process that this one accepts on all its sockets. It lets go of them then, or says why not; one
+    /// that has ended meanwhile has let go. It does not end before the value is dropped.
     ///
     /// # Errors
     /// Where it goes on serving: this process has to stop.
@@ -107,7 +107,15 @@ impl Predecessor {
         };
         // The running process has a deadline of its own: this bounds one that hangs.
         let deadline = self.deadline + self.timeout;
-        timeout_at(deadline.into(), relieved).await.unwrap_or(Err(Failure::TooLate(self.timeout)))?;
+        match timeout_at(deadline.into(), relieved).await {
+            Ok(Ok(())) => {}
+            // It was killed, or told to stop: if this one stopped too, nobody would be left.
+            Ok(Err(Failure::Broken { source })) => {
+                tracing::warn!(%source, "the running process ended without a word: serving in its place");
+            }
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) => return Err(Failure::TooLate(self.timeout)),
+        }
         Ok(Relieved { _stream: self.stream })
     }
 

@@ -3,16 +3,20 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use opgate::config::Upgrade;
 use opgate::demo::wire;
+use opgate::handover::{self, Purpose};
+use opgate::listener::Listening;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Process, Req, Setup, signal, token};
+use crate::harness::{COMPANION, Gate, Process, Req, Setup, key, signal, token};
 
 fn cancel() -> Req {
     let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
@@ -195,6 +199,41 @@ async fn a_new_process_that_stays_unready_is_not_waited_for_forever() {
     old.ask();
     old.logged("the new process was not ready within 3s").await;
     old.serves().await;
+}
+
+/// If it stopped as well, nobody would be left.
+#[tokio::test]
+async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = Arc::new(Listening::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let keys = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upgrade = Upgrade { socket: directory.path().join("upgrade.sock"), timeout: Duration::from_secs(60) };
+    let settings = [
+        format!("upgrade.socket={}", upgrade.socket.display()),
+        format!("listeners.0.address={}", socket.bound()),
+        "admin.address=127.0.0.1:0".to_owned(),
+        format!("issuers.demo.keys={}", json!({ "url": format!("http://{}/", keys.local_addr().unwrap()) })),
+    ];
+    let mut new = Process::start("new", directory.path(), &settings, &["--upgrade"]);
+    // It asks for its keys once it has its socket.
+    let sockets = [(Purpose::Listener, socket.clone())];
+    let mut asking = tokio::select! {
+        asking = keys.accept() => asking.unwrap().0,
+        never = handover::offer(&upgrade, &sockets) => panic!("{never:?}"),
+    };
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        asking.read_buf(&mut request).await.unwrap();
+    }
+    let key_set = key().jwks().to_string();
+    let length = key_set.len();
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    asking.write_all((answer + &key_set).as_bytes()).await.unwrap();
+    assert_eq!(new.serving().await.0, [socket.bound()]);
+    new.logged("ended without a word: serving in its place").await;
+    let anonymous = wire::exchange(socket.bound(), &Req::new("POST", COMPANION, "/v1/x").to_http1()).await;
+    assert_eq!(anonymous.unwrap().status, 404);
 }
 
 #[tokio::test]
