@@ -83,19 +83,29 @@ impl Listening {
     /// The connections that wait, where nobody else will accept them.
     pub(super) fn waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
         let mut waiting = Vec::new();
-        if *self.passed_on.borrow() {
-            return waiting;
-        }
-        // The kernel is asked, not tokio: it may not have told tokio yet.
-        let accepted = self.socket.as_fd().try_clone_to_owned().map(StdListener::from);
-        let Ok(socket) = accepted else {
-            return waiting;
-        };
-        while let Ok((stream, peer)) = socket.accept() {
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            waiting.extend(stream.map(|stream| (stream, peer)));
+        if !*self.passed_on.borrow()
+            && let Err(error) = self.accept_waiting(&mut waiting)
+        {
+            tracing::error!(%error, listener = %self.bound, "connections that waited could not be accepted");
         }
         waiting
+    }
+
+    /// Asks the kernel, not tokio, which it may not have told yet.
+    fn accept_waiting(&self, waiting: &mut Vec<(TcpStream, SocketAddr)>) -> io::Result<()> {
+        let socket = StdListener::from(self.socket.as_fd().try_clone_to_owned()?);
+        loop {
+            match socket.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    waiting.push((TcpStream::from_std(stream)?, peer));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // That one is gone; the others are not.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
