@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak fuzz bench lint check clean cmake
+.PHONY: demo test oracle soak handover fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
@@ -16,6 +16,12 @@ oracle: cmake        ## a million decisions of random policies, by the engine an
 
 soak: cmake          ## a minute of requests under reloads every 100 ms
 	OPGATE_SOAK=60 $(CARGO) test --locked --test it -- --nocapture a_reload_every_100_ms
+
+HANDOVER_REQUESTS ?= 1000000
+HANDOVER_EVENTS ?= 100
+handover: cmake      ## a million requests over a hundred reloads, upgrades and drains: none lost, none forwarded twice
+	OPGATE_HANDOVER_REQUESTS=$(HANDOVER_REQUESTS) OPGATE_HANDOVER_EVENTS=$(HANDOVER_EVENTS) \
+	  $(CARGO) test --locked --profile soak --test it -- --nocapture no_request_is_lost_or_doubled
 
 FUZZ_SECONDS ?= 600
 fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS

@@ -2,8 +2,10 @@
 
 mod explain;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
@@ -12,10 +14,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::listener::Listening;
 use crate::proxy::Proxy;
 
 /// What the endpoints look at.
@@ -44,13 +47,13 @@ impl Admin {
         reasons
     }
 
-    /// Serves until `shutdown` turns true.
+    /// Serves until the process ends, or another one does so on the same socket. Unready once `shutdown` turns true.
     ///
     /// # Errors
     /// Where the socket fails.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listening: Arc<Listening>,
         mut shutdown: watch::Receiver<bool>,
     ) -> std::io::Result<()> {
         let draining = self.draining.clone();
@@ -67,7 +70,33 @@ impl Admin {
             draining.store(true, Ordering::Release);
         });
         // Answers until the process ends: a drain is when one wants to look.
-        axum::serve(listener, routes).await
+        let passed_on = listening.clone();
+        let until_passed_on = async move { passed_on.passed_on().await };
+        axum::serve(Accepting(listening), routes).with_graceful_shutdown(until_passed_on).await
+    }
+}
+
+/// A listening socket as axum takes it.
+struct Accepting(Arc<Listening>);
+
+impl axum::serve::Listener for Accepting {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::error!(%error, "a connection to the admin address could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(self.0.bound())
     }
 }
 

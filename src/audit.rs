@@ -55,7 +55,7 @@ impl Audit {
     /// Queues an entry. Never blocks.
     pub fn record(&self, entry: &LogEntry<'_>) {
         match serde_json::to_string(entry) {
-            Ok(line) => self.write(line),
+            Ok(line) => self.write(line + "\n"),
             Err(error) => {
                 self.dropped.inc();
                 tracing::error!(%error, "an audit entry could not be written as JSON");
@@ -89,9 +89,11 @@ fn write_lines(lines: &Receiver<String>, mut sink: BufWriter<Box<dyn Write + Sen
         let mut written = false;
         let ended = loop {
             match lines.try_recv() {
+                // A line and its end are one piece: the buffer never parts them, and another process that appends to
+                // the file (an upgrade) cannot come between.
                 Ok(line) => {
                     written = true;
-                    if let Err(error) = sink.write_all(line.as_bytes()).and_then(|()| sink.write_all(b"\n")) {
+                    if let Err(error) = sink.write_all(line.as_bytes()) {
                         dropped.inc();
                         tracing::error!(%error, "an audit line could not be written");
                     }
@@ -127,10 +129,31 @@ mod tests {
         let dropped = IntCounter::new("dropped", "for the test").unwrap();
         let audit = Audit::open(&AuditOutput::File(path.clone()), dropped.clone()).unwrap();
         for number in 0..1000 {
-            audit.write(format!("{{\"number\":{number}}}"));
+            audit.write(format!("{{\"number\":{number}}}\n"));
         }
         drop(audit);
         assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1000);
+        assert_eq!(dropped.get(), 0);
+    }
+
+    /// As while one process takes over from another.
+    #[test]
+    fn two_that_append_to_one_file_tear_no_line_of_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let dropped = IntCounter::new("dropped", "for the test").unwrap();
+        let output = AuditOutput::File(path.clone());
+        // Longer than what is buffered, and many, so that both write at the same time.
+        let lines = ["a", "b"].map(|letter| letter.repeat(9000));
+        let writers = lines.each_ref().map(|line| (line, Audit::open(&output, dropped.clone()).unwrap()));
+        for _ in 0..3000 {
+            for (line, audit) in &writers {
+                audit.write(format!("{line}\n"));
+            }
+        }
+        drop(writers);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().filter(|line| lines.iter().any(|whole| whole == line)).count(), 6000);
         assert_eq!(dropped.get(), 0);
     }
 

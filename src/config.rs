@@ -14,6 +14,7 @@ mod service_accounts;
 mod tls;
 mod tokens;
 mod trusted_proxies;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
 pub use self::tls::{ListenerTls, UpstreamTls};
+pub use self::upgrade::Upgrade;
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -53,6 +55,8 @@ pub struct Config {
     pub audit: AuditOutput,
     /// What the operator's log says and how.
     pub telemetry: Telemetry,
+    /// How the next process takes over; `None` where it cannot.
+    pub upgrade: Option<Upgrade>,
     /// Threads that serve requests.
     pub workers: usize,
 }

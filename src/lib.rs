@@ -47,6 +47,7 @@ pub mod clock;
 pub mod config;
 pub mod diagnostic;
 pub mod document;
+pub mod handover;
 pub mod json;
 pub mod principal;
 pub mod reason;

@@ -9,6 +9,7 @@
 mod admission;
 mod connection;
 mod handshake;
+mod listening;
 mod transport;
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use prometheus::IntGauge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -30,6 +31,7 @@ use self::admission::Seat;
 pub use self::admission::{Admission, affordable, open_files};
 use self::connection::Connection;
 use self::handshake::shake_hands;
+pub use self::listening::Listening;
 use self::transport::Transport;
 use crate::config::Limits;
 use crate::http::head::{Head, find_end};
@@ -41,6 +43,12 @@ use crate::tls::ServerTls;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a connection stays open without a request once the process is ending, from its last answer or from its
+/// beginning. A client that is about to send on it cannot know that it is closing, and may not send a cancel again
+/// when it fails (RFC 9112, section 9.5): one that is in use gets the time to be told, by `Connection: close`. Who has been
+/// silent for longer is as likely to send in this moment as in any other.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A listening socket and what serves its connections.
 pub struct Door {
@@ -70,19 +78,13 @@ impl Door {
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
-    pub async fn serve(self, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+    pub async fn serve(self, listening: Arc<Listening>, mut shutdown: watch::Receiver<bool>) {
         let door = Arc::new(self);
         let mut connections = JoinSet::new();
         while !*shutdown.borrow() {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match door.admission.admit(peer.ip()) {
-                        Ok(seat) => {
-                            connections.spawn(door.clone().connection(stream, peer, seat, shutdown.clone()));
-                        }
-                        // Closed with this: nothing is said to it, nothing kept of it.
-                        Err(full) => door.count_refused(full.label()),
-                    },
+                accepted = listening.accept() => match accepted {
+                    Ok((stream, peer)) => door.let_in(stream, peer, &shutdown, &mut connections),
                     Err(error) => {
                         tracing::error!(%error, listener = door.name, "a connection could not be accepted");
                         // Out of file descriptors, most likely: let some close.
@@ -97,32 +99,53 @@ impl Door {
                 _ = shutdown.changed() => {}
             }
         }
-        drop(listener);
+        for (stream, peer) in listening.waiting() {
+            door.let_in(stream, peer, &shutdown, &mut connections);
+        }
+        drop(listening);
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(door.limits.grace_period, drained).await.is_err() {
             tracing::warn!(listener = door.name, "connections were still open when the grace period ended");
         }
     }
 
+    /// Serves a connection, if there may be one more.
+    fn let_in(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: &watch::Receiver<bool>,
+        connections: &mut JoinSet<()>,
+    ) {
+        match self.admission.admit(peer.ip()) {
+            Ok(seat) => {
+                connections.spawn(self.clone().connection(stream, peer, seat, shutdown.clone()));
+            }
+            // Closed with this: nothing is said to it, nothing kept of it.
+            Err(full) => self.count_refused(full.label()),
+        }
+    }
+
     async fn connection(
         self: Arc<Self>,
-        tcp: tokio::net::TcpStream,
+        tcp: TcpStream,
         peer: SocketAddr,
         _seat: Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
+        let opened = Instant::now();
         let _open = Open::count(self.gate.metrics().connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let transport = match &self.tls {
             None => Transport::plain(tcp),
-            Some(tls) => match self.secure(tcp, peer, tls, &mut shutdown).await {
+            Some(tls) => match self.secure(tcp, peer, tls, opened, &mut shutdown).await {
                 Some(transport) => transport,
                 None => return,
             },
         };
-        self.speak(transport, peer, shutdown).await;
+        self.speak(transport, peer, opened, shutdown).await;
     }
 
     fn count_refused(&self, reason: &str) {
@@ -132,9 +155,10 @@ impl Door {
     /// The connection with TLS, or `None` where there is nothing more to say on it.
     async fn secure(
         &self,
-        tcp: tokio::net::TcpStream,
+        tcp: TcpStream,
         peer: SocketAddr,
         tls: &ArcSwap<ServerTls>,
+        opened: Instant,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Option<Transport> {
         let deadline = Instant::now() + self.limits.handshake_timeout;
@@ -143,7 +167,7 @@ impl Door {
             // A client that says nothing at all runs out of time below.
             _ = tokio::time::timeout_at(deadline.into(), tcp.readable()) => {}
             // As in `speak_http1`: a connection on which nothing was said yet may end.
-            () = turned(shutdown) => return None,
+            () = last_call(shutdown, opened) => return None,
         }
         let tls = tls.load_full();
         match shake_hands(tcp, &tls, deadline).await {
@@ -157,7 +181,13 @@ impl Door {
         }
     }
 
-    async fn speak(&self, mut transport: Transport, peer: SocketAddr, mut shutdown: watch::Receiver<bool>) {
+    async fn speak(
+        &self,
+        mut transport: Transport,
+        peer: SocketAddr,
+        opened: Instant,
+        mut shutdown: watch::Receiver<bool>,
+    ) {
         let mut buffer = BytesMut::with_capacity(4096);
         let deadline = Instant::now() + self.limits.head_timeout;
         let agreed = transport.agreed_http2();
@@ -169,7 +199,7 @@ impl Door {
                     read = tokio::time::timeout_at(deadline.into(), read_preface(&mut transport, &mut buffer)) => {
                         break read;
                     }
-                    () = turned(&mut shutdown), if !draining => {
+                    () = last_call(&mut shutdown, opened), if !draining => {
                         // A connection on which nothing was said yet may end, as in `speak_http1`.
                         if buffer.is_empty() {
                             return transport.close().await;
@@ -191,7 +221,7 @@ impl Door {
                 Err(_) => {}
             }
         }
-        self.speak_http1(Connection::new(transport), buffer, deadline, peer, shutdown).await;
+        self.speak_http1(Connection::new(transport), buffer, opened, deadline, peer, shutdown).await;
     }
 
     async fn speak_http2(&self, transport: Transport, mut shutdown: watch::Receiver<bool>) {
@@ -215,18 +245,19 @@ impl Door {
         &self,
         mut connection: Connection,
         mut buffer: BytesMut,
+        opened: Instant,
         first_deadline: Instant,
         peer: SocketAddr,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut deadline = Some(first_deadline);
-        let opened = Instant::now();
+        let mut used = opened;
         let mut draining = false;
         loop {
             let read = tokio::select! {
                 biased;
                 read = self.read_head(&mut connection, &mut buffer, &mut deadline) => read,
-                () = turned(&mut shutdown), if !draining => {
+                () = last_call(&mut shutdown, used), if !draining => {
                     // An idle connection holds no request and may end; one that has begun is still read.
                     if buffer.is_empty() {
                         return connection.close().await;
@@ -279,10 +310,12 @@ impl Door {
                 return;
             };
             let (stream, _) = reusable.consume();
+            // Also where the process began to end with this answer half written: it has not said so then.
             match stream.into_any().downcast::<Connection>() {
-                Ok(returned) if !*shutdown.borrow() => connection = *returned,
-                _ => return,
+                Ok(returned) => connection = *returned,
+                Err(_) => return,
             }
+            used = Instant::now();
             deadline = None;
         }
     }
@@ -406,4 +439,10 @@ async fn read_preface(transport: &mut Transport, buffer: &mut BytesMut) -> std::
 async fn turned(shutdown: &mut watch::Receiver<bool>) {
     // An error means that nobody can ask for a shutdown any more: the process is ending.
     let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
+}
+
+/// Turns once the process is ending and nothing was said on a connection since `used` for long enough.
+async fn last_call(shutdown: &mut watch::Receiver<bool>, used: Instant) {
+    turned(shutdown).await;
+    tokio::time::sleep_until((used + LAST_CALL).into()).await;
 }

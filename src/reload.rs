@@ -141,7 +141,9 @@ impl Reloader {
         let opened = self.doors.iter().map(|(address, tls)| (*address, tls.is_some()));
         let wanted = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
         if !opened.eq(wanted) {
-            tracing::warn!("the listeners are others than those that are open: that takes a restart");
+            tracing::warn!(
+                "the listeners are others than those that are open: that takes an upgrade or a restart"
+            );
             return;
         }
         for ((_, tls), listener) in self.doors.iter().zip(&config.listeners) {

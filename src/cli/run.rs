@@ -1,34 +1,42 @@
 //! `opgate run`: the gate, from files to open doors and to the last answered request.
 
+mod announcing;
+mod ending;
+mod opening;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
-use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
+use self::announcing::Announcement;
+use self::ending::Signals;
+use self::opening::Sockets;
 use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::audit::Audit;
+use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Limits, ListenerTls, Origin, Telemetry};
 use crate::diagnostic::Report;
+use crate::handover::{self, Predecessor};
 use crate::listener::{Admission, Door, affordable, open_files};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
 use crate::snapshot::Snapshot;
-use crate::tls;
+use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 
 /// Arguments of `opgate run`.
@@ -39,21 +47,28 @@ pub struct Args {
     /// Write the bound addresses here, as JSON, once requests are served: for port 0
     #[arg(long, value_name = "FILE")]
     addresses_file: Option<PathBuf>,
+    /// Take the listeners over from the running process, which SIGQUIT asks to hand them over; it drains once this one
+    /// serves. Needs `upgrade.socket`
+    #[arg(long)]
+    upgrade: bool,
+    /// Write the process's id here while it serves
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until another process does.
 pub fn run(args: &Args) -> ExitCode {
     tls::choose_cryptography();
-    let mut report = Report::new();
     let origin = args.config.origin();
-    let config = origin.load(&mut report);
-    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
-    if !report.diagnostics().is_empty() {
-        print_report(&report);
-    }
-    let (Some(config), Some(snapshot), false) = (config, snapshot, report.is_fatal()) else {
+    let Some((config, snapshot)) = load(&origin) else {
         return ExitCode::from(INVALID);
     };
+    if args.upgrade && config.upgrade.is_none() {
+        complain(
+            "opgate: `--upgrade` needs `upgrade.socket` in the configuration: the same as the running process has\n",
+        );
+        return ExitCode::from(INVALID);
+    }
     start_log(&config.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
@@ -61,7 +76,7 @@ pub fn run(args: &Args) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args, origin, config, snapshot)),
+        Ok(runtime) => runtime.block_on(start(args, origin, config, snapshot)),
         Err(error) => Err(error.into()),
     };
     match served {
@@ -71,6 +86,17 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Everything that the configuration names, or nothing and every mistake on standard error.
+fn load(origin: &Origin) -> Option<(Config, Snapshot)> {
+    let mut report = Report::new();
+    let config = origin.load(&mut report);
+    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
+    if !report.diagnostics().is_empty() {
+        print_report(&report);
+    }
+    Some((config?, snapshot?)).filter(|_| !report.is_fatal())
 }
 
 /// Why the gate could not start or go on.
@@ -83,12 +109,47 @@ enum Failure {
     #[error("cannot open the audit log ({output}): {source}")]
     Audit { output: String, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
-    AddressesFile { path: PathBuf, source: std::io::Error },
+    Write { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("{0}")]
+    Handover(#[from] handover::Failure),
+    #[error(
+        "the configuration was changed while the running process was waited for, and does not hold any more"
+    )]
+    Changed,
+    #[error("not ready in time: {0}")]
+    Unready(String),
+    #[error("stopped before it was ready")]
+    Stopped,
 }
 
-async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
+/// Serves, where the process is to take over from another one: once that one offers, and if it lets go.
+async fn start(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
+    let Some(upgrade) = config.upgrade.as_ref().filter(|_| args.upgrade) else {
+        return serve(args, origin, config, snapshot, &mut None).await;
+    };
+    tracing::info!(socket = %upgrade.socket.display(), "waiting for the running process to offer its listeners");
+    let mut predecessor = Some(Predecessor::find(upgrade).await?);
+    // That may have taken a while: what counts is what the files say now.
+    let served = match load(&origin) {
+        Some((config, snapshot)) => serve(args, origin, config, snapshot, &mut predecessor).await,
+        None => Err(Failure::Changed),
+    };
+    if let (Err(error), Some(predecessor)) = (&served, predecessor) {
+        predecessor.give_up(&error.to_string()).await;
+    }
+    served
+}
+
+/// Serves until the process is to end, then drains. `predecessor` is left there if this ends before that one lets go.
+async fn serve(
+    args: &Args,
+    origin: Origin,
+    config: Config,
+    snapshot: Snapshot,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -96,52 +157,71 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
     // Before anything is waited for: a gate that waits for its issuer can be stopped.
-    let stop = StopSignals::listen()?;
+    let mut signals = Signals::listen()?;
     let live = Live::new(snapshot, upstreams, &metrics);
     let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
-    let admin_listener = bind(config.admin).await?;
-    let admin_address = admin_listener.local_addr()?;
+    // Sockets first: a port that is taken is told before keys are waited for.
+    let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
-    let admin_task = tokio::spawn(admin.clone().serve(admin_listener, shutdown.clone()));
-
-    // Sockets first: a port that is taken is told before keys are waited for.
-    let mut listeners = Vec::new();
-    for (listener, tls) in config.listeners.iter().zip(tls) {
-        listeners.push((listener, tls, bind(listener.address).await?));
-    }
-    authn.load_keys().await;
+    let serve_admin = || tokio::spawn(admin.clone().serve(sockets.admin.clone(), shutdown.clone()));
+    let admin_task = match predecessor {
+        None => {
+            let task = serve_admin();
+            authn.load_keys().await;
+            task
+        }
+        // It serves, and answers there, until this one is ready to.
+        Some(predecessor) => {
+            tokio::select! {
+                ready = ready_to_take_over(&admin, &authn, predecessor.deadline()) => ready?,
+                () = signals.stop.received() => return Err(Failure::Stopped),
+            }
+            serve_admin()
+        }
+    };
     let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
-    let admission = Admission::new(&within_open_files(config.limits));
-    let mut addresses = Vec::new();
-    let mut doors = tokio::task::JoinSet::new();
-    for (settings, tls, listener) in listeners {
-        let address = listener.local_addr()?;
-        tracing::info!(%address, "listening");
-        addresses.push(address.to_string());
-        let (app, gate) = (app.clone(), proxy.clone());
-        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
-        doors.spawn(door.serve(listener, shutdown.clone()));
-    }
-    tracing::info!(address = %admin_address, "admin listening");
-    let announced = async {
-        if let Some(path) = &args.addresses_file {
-            wait_until_ready(&admin).await;
-            let content = json!({ "listeners": addresses, "admin": admin_address.to_string() });
-            announce(path, &content)
-                .map_err(|source| Failure::AddressesFile { path: path.to_owned(), source })?;
+    let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
+    let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
+    let served = match predecessor.take() {
+        Some(predecessor) => predecessor.relieve().await.map(Some).map_err(Failure::from),
+        None => Ok(None),
+    };
+    let took_over = matches!(served, Ok(Some(_)));
+    // Whom it has let go of must not stop for a file: nobody else serves.
+    let or_serve_on = |told: Result<(), Failure>| match told {
+        Err(error) if took_over => {
+            tracing::error!(%error, "serving on");
+            Ok(())
         }
+        told => told,
+    };
+    // The running process ends after this, and whoever watches it looks for the new one then.
+    let served = served.and_then(|relieved| {
+        let told = announcement.pid();
+        drop(relieved);
+        or_serve_on(told)
+    });
+    let announced = async {
+        or_serve_on(announcement.addresses(&admin).await)?;
         std::future::pending().await
     };
-    tokio::select! {
-        () = stop.received() => {}
-        failed = announced => return failed,
-    }
+    let sockets = sockets.into_purposes();
+    let served = match served {
+        Ok(()) => tokio::select! {
+            () = signals.until_end(config.upgrade.as_ref(), &sockets) => Ok(()),
+            failed = announced => failed,
+        },
+        // Where there is a running process, it goes on: nothing is lost by this one's end.
+        failed => failed,
+    };
+    // The doors close their own once they have let in who waits.
+    drop(sockets);
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
     proxy.drain();
@@ -151,7 +231,40 @@ async fn serve(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();
-    Ok(())
+    announcement.withdraw();
+    served
+}
+
+/// Lets clients in, each listener by a door of its own.
+fn open_doors(
+    config: &Config,
+    sockets: &Sockets,
+    tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
+    app: &Arc<HttpProxy<Proxy>>,
+    proxy: &Proxy,
+    shutdown: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let admission = Admission::new(&within_open_files(config.limits));
+    let mut doors = JoinSet::new();
+    for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
+        let address = listening.bound();
+        tracing::info!(%address, "listening");
+        let (app, gate) = (app.clone(), proxy.clone());
+        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
+        doors.spawn(door.serve(listening.clone(), shutdown.clone()));
+    }
+    tracing::info!(address = %sockets.admin.bound(), "admin listening");
+    doors
+}
+
+/// Loads keys until the gate can serve in another one's place.
+async fn ready_to_take_over(admin: &Admin, authn: &Authenticator, deadline: Instant) -> Result<(), Failure> {
+    let ready = async {
+        authn.load_keys().await;
+        wait_until_ready(admin).await;
+    };
+    let in_time = tokio::time::timeout_at(deadline.into(), ready).await;
+    in_time.map_err(|_| Failure::Unready(admin.unready().join("; ")))
 }
 
 /// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
@@ -189,40 +302,9 @@ fn within_open_files(limits: Limits) -> Limits {
     Limits { connections, ..limits }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|source| Failure::Listen { address, source })
-}
-
 async fn wait_until_ready(admin: &Admin) {
     while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Written beside and renamed: a reader sees the whole file or none.
-fn announce(path: &Path, content: &serde_json::Value) -> std::io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, content.to_string())?;
-    std::fs::rename(&partial, path)
-}
-
-/// SIGTERM and SIGINT.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn received(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::scalars::{count, duration};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
 use super::trusted_proxies::trusted_proxies;
-use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls};
+use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls, upgrade};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
@@ -36,6 +36,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
+    let upgrade = fields.optional("upgrade").and_then(|node| upgrade::upgrade(node, base, report));
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     fields.finish(report);
 
@@ -50,6 +51,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
         trusted_proxies,
         audit,
         telemetry,
+        upgrade,
         workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     })
 }

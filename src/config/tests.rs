@@ -230,3 +230,21 @@ fn every_mistake_about_an_issuer_that_is_asked_is_reported() {
     ];
     insta::assert_snapshot!(mistakes.map(|lines| rendered(&with_proof(lines))).concat());
 }
+
+#[test]
+fn the_upgrade_socket_has_a_place() {
+    let with = |upgrade: &str| rendered(&format!("{GOOD}upgrade: {upgrade}\n"));
+    assert_eq!(with("{socket: upgrade.sock, timeout: 5s}"), "");
+    let long = format!("{{socket: /tmp/{}}}", "x".repeat(100));
+    insta::assert_snapshot!(
+        [
+            "{timeout: 60}",
+            "{socket: no/such/upgrade.sock}",
+            "{socket: .}",
+            &long,
+            "{socket: upgrade.sock, mode: 0600}",
+        ]
+        .map(with)
+        .join("\n")
+    );
+}

@@ -77,6 +77,11 @@ impl Workspace {
 
     /// A line of shell in this directory, with the program under test as `opgate`.
     pub fn shell(&self, line: &str) -> Outcome {
+        Outcome::of(self.shell_command(line))
+    }
+
+    /// The same, not yet started.
+    pub fn shell_command(&self, line: &str) -> Command {
         let programs = Path::new(env!("CARGO_BIN_EXE_opgate")).parent().unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
@@ -84,7 +89,7 @@ impl Workspace {
             command.env_remove(name);
         }
         command.env("PATH", path).current_dir(self.directory.path()).args(["-c", line]);
-        Outcome::of(command)
+        command
     }
 
     pub fn opgate(&self, arguments: &[&str]) -> Outcome {

@@ -88,6 +88,11 @@ impl Connection {
 
     /// The type of the next HTTP/2 frame; `None` where the connection ends first.
     pub async fn frame_kind(&mut self) -> Option<u8> {
+        self.frame().await.map(|(kind, _)| kind)
+    }
+
+    /// Type and payload of the next HTTP/2 frame; `None` where the connection ends first.
+    pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let frame = async {
             while self.unread.len() < 9 {
                 if !self.read_more().await {
@@ -96,8 +101,7 @@ impl Connection {
             }
             let header = self.take(9).await;
             let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-            self.take(length as usize).await;
-            Some(header[3])
+            Some((header[3], self.take(length as usize).await))
         };
         tokio::time::timeout(TIMEOUT, frame).await.expect("a frame or an end in time")
     }

@@ -3,13 +3,14 @@
 //! The default grace period is 30 s, and the harness waits 15 s for an end: a gate that sits its grace period out
 //! fails every test here.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, token};
+use crate::frames;
+use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, signal, token};
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
@@ -174,4 +175,115 @@ async fn the_grace_period_ends_what_does_not_end_itself() {
     assert_eq!(connection.rest().await, b"", "cut off without an answer");
     assert!(client.try_finish(stream).await.is_err());
     assert!(gate.log().contains("still open when the grace period ended"));
+}
+
+/// A client cannot know that a connection is closing while it sends its next request on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_uses_a_connection_is_told_before_it_ends() {
+    let mut gate = Gate::start();
+    let refused = Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"));
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let (address, request, status) = if number % 2 == 0 {
+            (gate.address, cancel(), 200)
+        } else {
+            (gate.address, refused.clone(), 401)
+        };
+        clients.spawn(async move {
+            let mut connection = Connection::open(address).await;
+            let bytes = request.to_http1();
+            let mut answered = 0;
+            loop {
+                let idle_since = Instant::now();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                let sent = connection.try_send(&bytes).await;
+                let idle = idle_since.elapsed();
+                let answer = if sent { connection.answer().await } else { None };
+                // A client that did not get to run for that long is not one that uses its connection.
+                let Some(answer) = answer else {
+                    assert!(idle > Duration::from_millis(500), "no answer after {idle:?}");
+                    return answered;
+                };
+                assert_eq!(answer.status, status);
+                answered += 1;
+                if answer.header("connection") == Some("close") {
+                    assert_eq!(connection.rest().await, b"");
+                    return answered;
+                }
+            }
+        });
+    }
+    backend_has_seen(&gate, 100).await;
+    gate.ask_to_end();
+    let answered: usize = clients.join_all().await.into_iter().sum();
+    assert!(gate.ended().await.success());
+    assert_eq!(gate.audit(answered).len(), answered);
+}
+
+/// The kernel has completed their handshakes: they have been let in, though nobody has looked.
+#[tokio::test]
+async fn who_waits_in_the_listener_is_answered() {
+    let mut gate = Gate::start();
+    signal(gate.pid(), "STOP");
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        let mut connection = Connection::open(gate.address).await;
+        connection.send(cancel().to_http1()).await;
+        waiting.push(connection);
+    }
+    gate.ask_to_end();
+    signal(gate.pid(), "CONT");
+    for connection in &mut waiting {
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(connection.rest().await, b"");
+    }
+    assert!(gate.ended().await.success());
+    assert_eq!(statuses(&gate.audit(200)), [200; 200]);
+}
+
+/// The first GOAWAY only announces the second, which says where the line is (RFC 9113, section 6.8).
+#[tokio::test]
+async fn a_stream_between_the_two_goaways_is_served() {
+    let (headers, ping, goaway) = (1, 6, 7);
+    let mut gate = Gate::start();
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    // The acknowledgement of the settings: the connection is up.
+    while connection.frame().await.unwrap() != (4, vec![]) {}
+    gate.ask_to_end();
+    let next = async |connection: &mut Connection, wanted: u8| {
+        loop {
+            let (kind, payload) = connection.frame().await.expect("more frames");
+            if kind == wanted {
+                return payload;
+            }
+        }
+    };
+    assert_eq!(next(&mut connection, goaway).await[..4], [0x7f, 0xff, 0xff, 0xff]);
+    let opaque = next(&mut connection, ping).await;
+    let bearer = format!("Bearer {}", token("ana@example.com"));
+    let path = format!("{TRAIN}:cancel");
+    let request = frames::headers(
+        1,
+        &[
+            (":method", b"POST"),
+            (":scheme", b"http"),
+            (":authority", COMPANION.as_bytes()),
+            (":path", path.as_bytes()),
+            ("authorization", bearer.as_bytes()),
+        ],
+    );
+    connection.send(request).await;
+    connection.send([&[0, 0, 8, ping, 1, 0, 0, 0, 0], &opaque[..]].concat()).await;
+    let mut rest = Vec::new();
+    while let Some(frame) = connection.frame().await {
+        rest.push(frame);
+    }
+    let last = |kind| rest.iter().rfind(|(found, _)| *found == kind).map(|(_, payload)| &payload[..]);
+    // 200 is entry 8 of the static table.
+    assert_eq!(last(headers).unwrap()[0], 0x88);
+    assert_eq!(last(goaway).unwrap()[..4], [0, 0, 0, 1]);
+    assert!(gate.ended().await.success());
+    assert_eq!(statuses(&gate.audit(1)), [200]);
 }

@@ -21,6 +21,18 @@ pub enum Outcome {
 
 /// Sends a head without a body, pseudo-headers as given, over a connection of its own.
 pub async fn ask(address: SocketAddr, fields: &[(&str, &[u8])]) -> Outcome {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    bytes.extend_from_slice(&headers(1, fields));
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        answer(&mut stream).await
+    };
+    tokio::time::timeout(Duration::from_secs(10), exchange).await.expect("an answer in time")
+}
+
+/// A HEADERS frame that is all of a request.
+pub fn headers(stream: u32, fields: &[(&str, &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         // A literal that is never indexed, with a new name (RFC 7541, section 6.2.3).
@@ -28,16 +40,11 @@ pub async fn ask(address: SocketAddr, fields: &[(&str, &[u8])]) -> Outcome {
         text(name.as_bytes(), &mut block);
         text(value, &mut block);
     }
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    bytes.extend_from_slice(&u32::try_from(block.len()).unwrap().to_be_bytes()[1..]);
-    bytes.extend_from_slice(&[HEADERS, END_STREAM_AND_HEADERS, 0, 0, 0, 1]);
-    bytes.extend_from_slice(&block);
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&bytes).await.unwrap();
-        answer(&mut stream).await
-    };
-    tokio::time::timeout(Duration::from_secs(10), exchange).await.expect("an answer in time")
+    let mut frame = u32::try_from(block.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend_from_slice(&[HEADERS, END_STREAM_AND_HEADERS]);
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(&block);
+    frame
 }
 
 async fn answer(stream: &mut TcpStream) -> Outcome {

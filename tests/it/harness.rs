@@ -3,6 +3,7 @@
 //! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
 
 mod http2;
+mod process;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub use self::http2::Http2;
+pub use self::process::{Process, signal};
 
 pub use opgate::demo::wire::Answer;
 
@@ -51,6 +53,7 @@ pub struct Setup {
 pub struct Gate {
     child: Child,
     directory: TempDir,
+    settings: Vec<String>,
     pub address: SocketAddr,
     pub admin: SocketAddr,
     /// The backend behind it; unused where `Setup::endpoints` names others.
@@ -158,13 +161,14 @@ impl Gate {
         );
         set.extend(setup.unready.then(|| "telemetry.format=json".to_owned()));
         set.extend(setup.set);
-        for setting in set {
-            command.args(["--set", &setting]);
+        for setting in &set {
+            command.args(["--set", setting]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut gate = Self {
             child,
             directory,
+            settings: set,
             address: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
             backend,
@@ -201,6 +205,16 @@ impl Gate {
             assert!(ended.is_none() && Instant::now() < deadline, "the gate did not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Another gate of the same configuration, with more settings, that is to take over from this one.
+    pub fn successor(&self, name: &str, more: &[String]) -> Process {
+        Process::start(name, self.directory.path(), &[&self.settings, more].concat(), &["--upgrade"])
+    }
+
+    /// A file of this gate's own.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// The process, for signals.

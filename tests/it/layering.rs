@@ -60,7 +60,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("listener", &["config", "http", "proxy", "reason", "respond", "tls"]),
-    ("admin", &["clock", "explain", "policy", "proxy", "question"]),
+    // What one process passes on to the next.
+    ("handover", &["config", "listener"]),
+    ("admin", &["clock", "explain", "listener", "policy", "proxy", "question"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
     ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "tls", "upstream"]),
 ];

@@ -1,10 +1,14 @@
 //! README.md is a test: its commands run, its examples decide as it says, its tables are those of the code.
 
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use opgate::reason::Reason;
 use regex::Regex;
 
 use crate::cli::{Outcome, Workspace};
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, reason, root, signal, token};
 
 fn readme() -> String {
     std::fs::read_to_string(root().join("README.md")).unwrap()
@@ -69,7 +73,7 @@ fn every_command_works() {
     let workspace = with_examples();
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
     let mut commands = 0;
-    for block in blocks().iter().filter(|block| block.info.starts_with("sh")) {
+    for block in blocks().iter().filter(|block| ["sh", "sh denied"].contains(&&*block.info)) {
         let code = if block.info == "sh denied" { 2 } else { 0 };
         for line in block.text.lines() {
             commands += 1;
@@ -103,6 +107,59 @@ fn every_test_that_is_named_is_there() {
         assert!(test.is_match(&file), "{} has no test `{}`", &found[2], &found[1]);
     }
     assert!(links.len() > 60, "{}", links.len());
+}
+
+/// Ends the process that the file names.
+struct EndOf(PathBuf);
+
+impl EndOf {
+    fn pid(&self) -> Option<u32> {
+        std::fs::read_to_string(&self.0).ok()?.trim_end().parse().ok()
+    }
+}
+
+impl Drop for EndOf {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid() {
+            signal(pid, "TERM");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_two_commands_of_an_upgrade_hand_over() {
+    let workspace = Workspace::new().write("keys.jwks.json", &key().jwks().to_string());
+    let block = blocks().into_iter().find(|block| block.info == "sh upgrade").unwrap();
+    assert_eq!(block.text.lines().count(), 2);
+    let start = |line: &str| {
+        let mut command = workspace.shell_command(line);
+        command
+            .env("OPGATE__LISTENERS__0__ADDRESS", "127.0.0.1:0")
+            .env("OPGATE__ADMIN__ADDRESS", "127.0.0.1:0")
+            .env("OPGATE__ISSUERS__STAFF__KEYS", "{file: ../keys.jwks.json}")
+            .env("OPGATE__UPGRADE__SOCKET", "upgrade.sock")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let serving = EndOf(workspace.path("opgate.pid"));
+    let until = async |found: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !found() {
+            assert!(Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut old = start("exec opgate run --config config/opgate.yaml --pid-file opgate.pid");
+    until(&|| serving.pid() == Some(old.id())).await;
+    assert!(start(&block.text).wait().unwrap().success());
+    assert!(old.wait().unwrap().success());
+    // It is there before the old process ends, and goes with the new one.
+    let new = serving.pid().unwrap();
+    assert_ne!(new, old.id());
+    signal(new, "TERM");
+    until(&|| serving.pid().is_none()).await;
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The files that come with opgate: they load, their comments are true, and they grant what they say.
 
 use std::path::Path;
+use std::time::Duration;
 
 use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
@@ -37,7 +38,7 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
-const EXAMPLES: [&str; 20] = [
+const EXAMPLES: [&str; 21] = [
     "attribute_condition",
     "attribute_mapping",
     "audiences",
@@ -56,6 +57,7 @@ const EXAMPLES: [&str; 20] = [
     "subject_pool",
     "timeout",
     "tls",
+    "upgrade",
     "url",
     "workers",
 ];
@@ -136,6 +138,7 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     authority.issue_to(&["spiffe://a.test/gate"]).write(&directory.path().join("config"), "gate");
     let config = load(&path);
     assert_eq!(config.workers, 2);
+    assert_eq!(config.upgrade.unwrap().timeout, Duration::from_secs(60));
     assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
     // Its times are those that it need not say.
     let partner = config.issuers.iter().find(|issuer| issuer.settings.name == "partner").unwrap();

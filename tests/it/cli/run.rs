@@ -44,3 +44,11 @@ fn a_configuration_that_is_not_there_is_named() {
     assert_errors_are_of_use(&outcome.stderr);
     insta::assert_snapshot!(outcome.text());
 }
+
+#[test]
+fn an_upgrade_needs_a_place_to_meet() {
+    let run = [&["run", "--config", "config/demo.yaml", "--upgrade"], &FREE[..]];
+    let outcome = Workspace::new().opgate(&run.concat());
+    assert_eq!(outcome.code, Some(3), "{}", outcome.text());
+    insta::assert_snapshot!(outcome.text());
+}

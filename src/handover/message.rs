@@ -1,0 +1,146 @@
+//! What the two processes say: lines of JSON, and sockets.
+//!
+//! Sockets come with one byte each. A line is read byte by byte, so that no read takes the byte that a socket belongs to.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::UnixStream;
+
+use super::Failure;
+
+/// The version of what is said here. What changes its meaning changes the number.
+pub const PROTOCOL: u32 = 1;
+
+/// Longer than any list of listeners.
+const MAX_LINE: usize = 256 * 1024;
+
+/// What each side begins with. Any version can read any other's.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Greeting {
+    pub(super) handover: u32,
+    #[serde(rename = "opgate")]
+    pub(super) version: String,
+}
+
+/// What the running process says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FromRunning {
+    Offer(Vec<Offered>),
+    /// The new one serves from here on.
+    Yours,
+    Refused(String),
+}
+
+/// What the new process says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FromNew {
+    /// Positions in the offer.
+    Take(Vec<usize>),
+    /// It accepts on all its listeners.
+    Ready,
+    Failed(String),
+}
+
+/// A socket that can be taken.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Offered {
+    pub(super) purpose: Purpose,
+    pub(super) written: SocketAddr,
+    pub(super) bound: SocketAddr,
+}
+
+/// Who connects to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Clients.
+    Listener,
+    /// The operator.
+    Admin,
+}
+
+/// Says which version this is, hears which the other is, and goes on only where they can understand each other.
+pub(super) async fn greet(stream: &mut UnixStream) -> Result<(), Failure> {
+    let ours = Greeting { handover: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
+    say(stream, &ours).await?;
+    let theirs: Greeting = hear(stream).await?;
+    if theirs.handover == PROTOCOL {
+        Ok(())
+    } else {
+        Err(Failure::Version { version: theirs.version, protocol: theirs.handover })
+    }
+}
+
+/// Makes sure that the process at the other end runs as the same user.
+pub(super) fn is_no_stranger(stream: &UnixStream, path: &Path) -> Result<(), Failure> {
+    let theirs = stream.peer_cred()?.uid();
+    let ours = rustix::process::geteuid().as_raw();
+    if theirs == ours { Ok(()) } else { Err(Failure::Stranger { path: path.to_owned(), theirs, ours }) }
+}
+
+pub(super) async fn say(stream: &mut UnixStream, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+pub(super) async fn hear<T: DeserializeOwned>(stream: &mut UnixStream) -> Result<T, Failure> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => break,
+            _ if line.len() == MAX_LINE => return Err(Failure::Nonsense("a line without an end".to_owned())),
+            byte => line.push(byte),
+        }
+    }
+    serde_json::from_slice(&line).map_err(|error| Failure::Nonsense(error.to_string()))
+}
+
+pub(super) async fn pass(stream: &UnixStream, socket: &impl AsFd) -> io::Result<()> {
+    stream
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let sockets = [socket.as_fd()];
+            if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            sendmsg(stream, &[IoSlice::new(b".")], &mut control, SendFlags::NOSIGNAL)?;
+            Ok(())
+        })
+        .await
+}
+
+pub(super) async fn receive(stream: &UnixStream) -> Result<OwnedFd, Failure> {
+    let received = stream
+        .async_io(Interest::READABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut byte = [0];
+            let received =
+                recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            if received.bytes == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let sockets = control.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
+                _ => None,
+            });
+            Ok(sockets)
+        })
+        .await?;
+    received.ok_or_else(|| Failure::Nonsense("a socket was announced and none came".to_owned()))
+}

@@ -1,0 +1,165 @@
+//! The running process: offers its sockets, and lets go of them once somebody else accepts.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout_at;
+
+use super::Failure;
+use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
+use crate::config::Upgrade;
+use crate::listener::Listening;
+
+/// How long a process that serves may take to write a file.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// Offers `sockets` to a new process until one has them and is ready. What it has taken is passed on then: nothing else
+/// has changed for whoever goes on serving after an error.
+///
+/// # Errors
+/// Where no process came, or none that was ready in time.
+pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> Result<(), Failure> {
+    let deadline = Instant::now() + upgrade.timeout;
+    let place = Place::make(&upgrade.socket)?;
+    let came = timeout_at(deadline.into(), place.somebody()).await;
+    let mut stream =
+        came.map_err(|_| Failure::NobodyCame { path: upgrade.socket.clone(), timeout: upgrade.timeout })??;
+    let handed_over = tokio::select! {
+        taken = timeout_at(deadline.into(), hand_over(&mut stream, sockets)) => {
+            taken.unwrap_or(Err(Failure::TooLate(upgrade.timeout)))
+        }
+        never = place.turn_others_away() => never,
+    };
+    match handed_over {
+        Ok(taken) => {
+            // First: it is the other one's to make from here on.
+            drop(place);
+            say(&mut stream, &FromRunning::Yours).await?;
+            taken.iter().for_each(|socket| socket.pass_on());
+            // Whoever watches this process looks for the other one when it ends: not before that one can be found. It
+            // serves, whether it hangs up or not.
+            let _ = tokio::time::timeout(LAST_WORD, stream.read_u8()).await;
+            Ok(())
+        }
+        Err(failure) => {
+            // Nobody may be there to hear it.
+            let _ = say(&mut stream, &FromRunning::Refused(failure.to_string())).await;
+            Err(failure)
+        }
+    }
+}
+
+/// Gives the new process what it takes and waits until it is ready.
+async fn hand_over(
+    stream: &mut UnixStream,
+    sockets: &[(Purpose, Arc<Listening>)],
+) -> Result<Vec<Arc<Listening>>, Failure> {
+    greet(stream).await?;
+    let offered = sockets.iter().map(|(purpose, socket)| Offered {
+        purpose: *purpose,
+        written: socket.written(),
+        bound: socket.bound(),
+    });
+    say(stream, &FromRunning::Offer(offered.collect())).await?;
+    let positions = match hear(stream).await? {
+        FromNew::Take(positions) => positions,
+        FromNew::Failed(why) => return Err(Failure::Refused(why)),
+        FromNew::Ready => return Err(Failure::Nonsense("it is ready before it has begun".to_owned())),
+    };
+    let mut taken = Vec::new();
+    for position in positions {
+        let (_, socket) = sockets
+            .get(position)
+            .ok_or_else(|| Failure::Nonsense(format!("it takes socket {position} of {}", sockets.len())))?;
+        pass(stream, socket).await?;
+        taken.push(socket.clone());
+    }
+    tracing::info!(sockets = taken.len(), "a new process has the listeners; serving until it is ready");
+    match hear(stream).await? {
+        FromNew::Ready => Ok(taken),
+        FromNew::Failed(why) => Err(Failure::Refused(why)),
+        FromNew::Take(_) => Err(Failure::Nonsense("it takes sockets twice".to_owned())),
+    }
+}
+
+/// The socket in the file system; gone with the value.
+struct Place {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Place {
+    /// Makes the socket beside its path and renames it there: nobody else can connect before its mode says so, and what
+    /// a process that was killed has left behind is replaced in one step.
+    fn make(path: &Path) -> Result<Self, Failure> {
+        let failed = |source| Failure::Offer { path: path.to_owned(), source };
+        match std::fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(Failure::NoSocket { path: path.to_owned() });
+            }
+            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+                return Err(Failure::Taken { path: path.to_owned() });
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", std::process::id()));
+        let beside = PathBuf::from(beside);
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&beside).map_err(failed)?;
+        let placed = std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))
+            .and_then(|()| std::fs::rename(&beside, path));
+        if let Err(error) = placed {
+            // Whether it can be taken away or not, what failed is the other thing.
+            let _ = std::fs::remove_file(&beside);
+            return Err(failed(error));
+        }
+        Ok(Self { path: path.to_owned(), listener })
+    }
+
+    /// The next process that runs as the same user. Others are not answered, and do not end the offer.
+    async fn somebody(&self) -> Result<UnixStream, Failure> {
+        loop {
+            let accepted = self.listener.accept().await;
+            let (stream, _) =
+                accepted.map_err(|source| Failure::Offer { path: self.path.clone(), source })?;
+            match is_no_stranger(&stream, &self.path) {
+                Ok(()) => return Ok(stream),
+                Err(error) => tracing::warn!(%error, "the listeners are not handed to everybody"),
+            }
+        }
+    }
+
+    /// Tells whoever else comes that there is a process already. Ends only where the socket fails.
+    async fn turn_others_away<T>(&self) -> Result<T, Failure> {
+        loop {
+            let mut stream = self.somebody().await?;
+            let told = async {
+                greet(&mut stream).await?;
+                let why = "another new process is taking over".to_owned();
+                Ok::<_, Failure>(say(&mut stream, &FromRunning::Refused(why)).await?)
+            };
+            // A second for two lines: who does not listen is not told.
+            if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), told).await {
+                tracing::debug!(%error, "a second new process could not be turned away");
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "the upgrade socket could not be removed");
+        }
+    }
+}
