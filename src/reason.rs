@@ -99,6 +99,8 @@ reasons! {
     HeadTooLarge = 431 "INVALID_ARGUMENT" "REQUEST_HEAD_TOO_LARGE" OPGATE None "Request header fields are too large.";
     /// The connection's TLS was set up for another host.
     Misdirected = 421 "INVALID_ARGUMENT" "REQUEST_MISDIRECTED" OPGATE None "Request is for a host that this connection does not lead to.";
+    /// The request target has too many bytes.
+    TargetTooLong = 414 "INVALID_ARGUMENT" "REQUEST_TARGET_TOO_LONG" OPGATE None "Request target is too long.";
     /// No exposed method has this path.
     MethodNotFound = 404 "NOT_FOUND" "METHOD_NOT_FOUND" OPGATE None "Method not found.";
     /// The path exists under another HTTP method.
@@ -134,6 +136,10 @@ reasons! {
     UpstreamInvalid = 502 "UNAVAILABLE" "UPSTREAM_INVALID" OPGATE None "The service sent an invalid response.";
     /// The client went away before it had its answer.
     ClientClosed = 499 "CANCELLED" "CLIENT_CLOSED_REQUEST" OPGATE None "The client closed the request.";
+    /// The client did not take its answer in time.
+    AnswerNotTaken = 499 "CANCELLED" "RESPONSE_NOT_TAKEN" OPGATE None "The client did not take the response in time.";
+    /// The connection has as many requests under way as it may have.
+    TooManyStreams = 429 "RESOURCE_EXHAUSTED" "STREAM_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
     /// The gate ended the request: its grace period was over, or it failed.
     CutOff = 503 "UNAVAILABLE" "REQUEST_CUT_OFF" OPGATE None "The service is currently unavailable.";
     /// A fault of our own: refused, since what cannot be decided is denied.
@@ -149,6 +155,7 @@ impl Entry {
             "DEADLINE_EXCEEDED" => 4,
             "NOT_FOUND" => 5,
             "PERMISSION_DENIED" => 7,
+            "RESOURCE_EXHAUSTED" => 8,
             "UNIMPLEMENTED" => 12,
             "INTERNAL" => 13,
             "UNAVAILABLE" => 14,

@@ -156,10 +156,13 @@ impl Drop for Exchange {
         if self.recorded || self.request.is_none() {
             return;
         }
-        if self.denial.is_none() {
-            self.denial =
-                Some(Denial::new(Reason::CutOff, "the connection was cut before the request had its answer"));
-        }
+        let is_late = self.pass_until.is_some_and(|until| Instant::now() >= until);
+        self.denial.get_or_insert_with(|| {
+            if is_late {
+                return Denial::new(Reason::BodyTimeout, "the body did not end in time");
+            }
+            Denial::new(Reason::CutOff, "the connection was cut before the request had its answer")
+        });
         self.record(None, 0);
     }
 }

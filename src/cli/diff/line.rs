@@ -183,6 +183,8 @@ impl Payload {
             | Reason::Misdirected
             | Reason::HeadTimeout
             | Reason::HeadTooLarge
+            | Reason::TargetTooLong
+            | Reason::TooManyStreams
             | Reason::TokenInvalid
             | Reason::TokenExpired
             | Reason::TokenTypeUnsupported
@@ -196,6 +198,7 @@ impl Payload {
             | Reason::UpstreamTimeout
             | Reason::UpstreamInvalid
             | Reason::ClientClosed
+            | Reason::AnswerNotTaken
             | Reason::CutOff
             | Reason::Internal => Recorded::Inconclusive,
         })
