@@ -50,7 +50,8 @@ pub(super) fn request_of_http2(
 /// arrives here; over TLS, it can only be `https`.
 fn judge_scheme(scheme: Option<&str>, over_tls: bool) -> Result<(), Denial> {
     match scheme {
-        Some("https") => Ok(()),
+        // The library shows it only beside `:authority`, and refuses a request without it.
+        None | Some("https") => Ok(()),
         Some("http") if !over_tls => Ok(()),
         _ => Err(Denial::new(Reason::RequestMalformed, "`:scheme` is not what the connection speaks").told()),
     }

@@ -62,7 +62,7 @@ impl Secured {
         let client = self.client().offering(&["h2", "http/1.1"]);
         let stream = client.connect(self.gate.address, name).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        Http2::over(stream).await
+        Http2::over_tls(stream).await
     }
 
     async fn refused(&self, reason: &str) -> u64 {

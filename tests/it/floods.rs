@@ -1,0 +1,153 @@
+//! HTTP/2 floods against the real gate: frame scripts that cost their sender little and a server much.
+//!
+//! While each of them runs, others are served as if nothing happened, `/livez` answers and memory stays bounded.
+//! `OPGATE_FLOOD` multiplies the frames that each connection sends.
+
+mod bystander;
+mod scripts;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use self::bystander::{Bystander, Large, resident_kib};
+use self::scripts::{Script, scripts};
+use crate::frames::{GOAWAY, next};
+use crate::harness::{Gate, Setup};
+
+/// Connections of each flood.
+const CONNECTIONS: usize = 4;
+/// How much more a gate may hold after a flood than before, in KiB: a debug build's buffers of all connections.
+const GROWTH_KIB: u64 = 48 * 1024;
+
+/// How a connection of a flood ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The gate said so, with this error code.
+    GoAway(u32),
+    /// The gate closed or reset the connection.
+    Closed,
+    /// The script was sent to its end, and the connection was still open.
+    Survived,
+}
+
+struct Flooded {
+    frames: u64,
+    ends: Vec<End>,
+}
+
+/// Sends a script over one connection, reading what comes meanwhile.
+async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    let reader = tokio::spawn(async move {
+        let mut end = End::Closed;
+        while let Some((kind, payload)) = next(&mut reading).await {
+            if kind == GOAWAY {
+                end = End::GoAway(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            }
+        }
+        end
+    });
+    let mut frames = 1;
+    let flood = async {
+        writing.write_all(&script.opening).await?;
+        for unit in 0..units {
+            writing.write_all(&(script.unit)(unit)).await?;
+            frames += script.frames;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // A gate that has ended the connection does not read any more.
+    let sent = flood.await;
+    let waiting = if sent.is_ok() { script.patience } else { Duration::from_secs(10) };
+    let end = tokio::time::timeout(waiting, reader).await.map_or(End::Survived, Result::unwrap);
+    (frames, end)
+}
+
+async fn flood(address: SocketAddr, script: &Script, units: u32) -> Flooded {
+    let connections = (0..CONNECTIONS).map(|_| send(address, script, units));
+    let ended = futures_join(connections).await;
+    Flooded {
+        frames: ended.iter().map(|(frames, _)| frames).sum(),
+        ends: ended.into_iter().map(|(_, end)| end).collect(),
+    }
+}
+
+/// All of them at one time, in this task.
+async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
+                *output = Some(ready);
+            }
+        }
+        if running.iter().all(|(_, output)| output.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    running.into_iter().map(|(_, output)| output.unwrap()).collect()
+}
+
+fn multiplier() -> u32 {
+    std::env::var("OPGATE_FLOOD").map_or(1, |text| text.parse().unwrap())
+}
+
+async fn cut(gate: &Gate) -> Vec<String> {
+    let metrics = gate.metrics().await;
+    metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("opgate_cut_connections_total{reason="))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_notices_a_flood() {
+    let large = Large::start();
+    let set = vec!["limits={write_timeout: 2s, body_timeout: 5s}".to_owned()];
+    let endpoints = Some(vec![large.address()]);
+    let gate = Gate::start_with(Setup { set, endpoints, ..Setup::default() });
+    let bystander = Bystander::start(&gate);
+    // What a gate holds once it has begun to serve.
+    bystander.has_asked(20).await;
+    let (mut table, mut wrong) = (String::new(), Vec::new());
+    for script in scripts() {
+        let before = resident_kib(gate.pid());
+        let asked = bystander.counts();
+        let flooding = flood(gate.address, &script, script.units * multiplier());
+        let watching = async {
+            loop {
+                assert_eq!(gate.admin("/livez").await.status, 200, "{}", script.name);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let flooded = tokio::select! {
+            flooded = flooding => flooded,
+            () = watching => unreachable!(),
+        };
+        bystander.has_asked(asked.asked + 20).await;
+        let after = resident_kib(gate.pid());
+        let counts = bystander.counts();
+        let (ok, all) = (counts.answered - asked.answered, counts.asked - asked.asked);
+        table.push_str(&format!(
+            "{:<34} {:>8} frames  {:<44} bystander {ok}/{all}  RSS {before} -> {after} KiB\n",
+            script.name,
+            flooded.frames,
+            format!("{:?}", flooded.ends),
+        ));
+        if !flooded.ends.iter().all(|end| script.ends.contains(end)) || after >= before + GROWTH_KIB {
+            wrong.push(script.name);
+        }
+    }
+    let counts = bystander.stop().await;
+    eprintln!("{table}\ncut: {:?}", cut(&gate).await);
+    assert!(wrong.is_empty(), "{wrong:?}\n{table}");
+    assert_eq!(counts.answered, counts.asked, "the bystander's requests\n{table}");
+}
