@@ -5,11 +5,11 @@
 //! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
 
 mod allowance;
-mod deadline;
 mod exchange;
 mod failure;
 mod http2;
 mod judgement;
+mod stream;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -26,10 +26,10 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 pub use self::allowance::Allowance;
-pub use self::deadline::in_body_time;
 pub use self::exchange::{Arrival, Exchange};
 use self::failure::{denial_of, is_timeout, is_tls, unreadable};
 use self::http2::request_of_http2;
+pub use self::stream::{NotTaken, serve_stream};
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
@@ -167,7 +167,7 @@ impl Proxy {
             exchange.body_ended();
         } else {
             exchange.pass_until = Some(Instant::now() + self.0.limits.body_timeout);
-            deadline::set(exchange.pass_until);
+            stream::set_deadline(exchange.pass_until);
         }
         exchange.permit = Some(permit);
         Ok(())
@@ -346,7 +346,7 @@ impl ProxyHttp for Proxy {
                     if end_of_stream {
                         exchange.body_ended();
                         exchange.pass_until = None;
-                        deadline::set(None);
+                        stream::set_deadline(None);
                     }
                     return Ok(());
                 };

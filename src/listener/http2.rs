@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::lookout::{Flood, Ledger, Lookout};
 use super::transport::Transport;
 use super::{Door, HTTP2_PREFACE, turned};
-use crate::proxy::{Arrival, LINGER, Proxy, in_body_time};
+use crate::proxy::{Arrival, LINGER, NotTaken, Proxy, serve_stream};
 use crate::reason::{Denial, Reason};
 
 /// What a connection comes to next.
@@ -76,7 +76,8 @@ impl Door {
                 next = next(&mut connection, &digest, &mut books) => {
                     match next {
                         Next::Request(session) => {
-                            requests.spawn(self.request(*session, shutdown.clone()));
+                            let not_taken = books.ledger.not_taken().clone();
+                            requests.spawn(self.request(*session, not_taken, shutdown.clone()));
                         }
                         Next::Rejected => {}
                         Next::Ended(denial) => break denial,
@@ -108,6 +109,7 @@ impl Door {
     fn request(
         &self,
         session: HttpSession,
+        not_taken: NotTaken,
         shutdown: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
         let app = self.proxy.clone();
@@ -115,7 +117,7 @@ impl Door {
         // For each piece of the answer: a client may open no window for it, on a socket with room.
         session.set_write_timeout(Some(self.limits.write_timeout));
         async move {
-            in_body_time(async {
+            serve_stream(not_taken, async {
                 app.process_new_http(session, &shutdown).await;
             })
             .await;

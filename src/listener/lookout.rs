@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::frames::{CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, RST_STREAM};
+use crate::proxy::NotTaken;
 
 /// Frames that serve no request: how many there may be ahead of any that does, how many more a second, and how many for
 /// each answer and each piece of one. A client acknowledges what it gets (WINDOW_UPDATE, PING), so pieces earn.
@@ -64,6 +65,7 @@ pub(super) struct Ledger {
     is_blocked: AtomicBool,
     has_gone_away: AtomicBool,
     flood: OnceLock<Flood>,
+    not_taken: NotTaken,
 }
 
 impl Ledger {
@@ -90,6 +92,11 @@ impl Ledger {
     /// Whether the client was told that nothing more will be served.
     pub(super) fn has_gone_away(&self) -> bool {
         self.has_gone_away.load(Ordering::Relaxed)
+    }
+
+    /// What its requests are to know of its end.
+    pub(super) fn not_taken(&self) -> &NotTaken {
+        &self.not_taken
     }
 
     /// Why the connection is to be cut.
@@ -158,6 +165,11 @@ impl Lookout {
     pub(super) fn went(&mut self, bytes: &[u8]) {
         let Self { outbound, account, .. } = self;
         outbound.read(bytes, |frame| account.went(frame));
+    }
+
+    /// The client takes nothing: the connection is over.
+    pub(super) fn not_taken(&self) {
+        self.account.ledger.not_taken.tell();
     }
 
     /// Whether there is room to write.

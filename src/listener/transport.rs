@@ -106,9 +106,12 @@ impl Transport {
         self.lookout = Some(Box::new(lookout));
     }
 
-    fn tell_whether_blocked(&self) {
-        if let Some(lookout) = &self.lookout {
-            lookout.blocked(self.pace.is_waiting());
+    /// Lets an HTTP/2 connection's owner know what became of a write.
+    fn look_out<T>(&self, outcome: &Poll<io::Result<T>>) {
+        let Some(lookout) = &self.lookout else { return };
+        lookout.blocked(self.pace.is_waiting());
+        if matches!(outcome, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            lookout.not_taken();
         }
     }
 
@@ -225,7 +228,7 @@ impl AsyncWrite for Transport {
             }
         }
         let written = pace.judge(context, written);
-        self.tell_whether_blocked();
+        self.look_out(&written);
         written
     }
 
@@ -233,7 +236,7 @@ impl AsyncWrite for Transport {
         let Self { wire, pace, .. } = &mut *self;
         let flushed = wire.poll_flush(context);
         let flushed = pace.judge(context, flushed);
-        self.tell_whether_blocked();
+        self.look_out(&flushed);
         flushed
     }
 

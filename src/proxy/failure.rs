@@ -2,6 +2,7 @@
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::stream;
 use crate::reason::{Denial, Reason};
 
 /// What a failure while forwarding is called.
@@ -25,11 +26,11 @@ pub(super) fn denial_of(error: &Error) -> Denial {
 
 /// What the door says of a client that does not take what it is sent.
 fn is_not_taken(error: &Error) -> bool {
+    if stream::is_not_taken() {
+        return true;
+    }
     let Some(cause) = &error.cause else { return false };
-    let io = match cause.downcast_ref::<h2::Error>() {
-        Some(error) => error.get_io(),
-        None => cause.downcast_ref::<std::io::Error>(),
-    };
+    let io = cause.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 

@@ -13,6 +13,7 @@
 
 mod authority;
 mod bodies;
+mod bystander;
 mod cel;
 mod cli;
 mod client_certificates;
@@ -47,6 +48,7 @@ mod reload;
 mod roles;
 mod service_accounts;
 mod shipped;
+mod slow;
 mod smoke;
 mod tls;
 mod tokens;

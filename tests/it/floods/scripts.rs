@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::End;
-use super::bystander::TRAIN;
+use crate::bystander::TRAIN;
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, block, frame, opening, text,
 };
 use crate::harness::{COMPANION, token};
 
+const PROTOCOL_ERROR: u32 = 1;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -23,8 +24,12 @@ pub struct Script {
     /// Frames of a unit, and how many units there are.
     pub frames: u64,
     pub units: u32,
+    /// After each unit.
+    pub pause: Duration,
     /// How long to wait for an end once all has been sent.
     pub patience: Duration,
+    /// How much more the gate may hold after it, in KiB.
+    pub growth_kib: u64,
     /// The ends that are as they should be.
     pub ends: &'static [End],
 }
@@ -44,10 +49,15 @@ fn script(
         unit: Box::new(unit),
         frames,
         units,
+        pause: Duration::ZERO,
         patience: Duration::from_secs(10),
+        growth_kib: 32 * 1024,
         ends: NOTICED,
     }
 }
+
+/// The end of what is no flood yet: it breaks a rule of the connection itself (RFC 9113, section 5.4.1).
+const BROKEN: &[End] = &[End::GoAway(PROTOCOL_ERROR), End::Closed];
 
 /// The number of a unit's own stream.
 fn stream(unit: u32) -> u32 {
@@ -86,6 +96,7 @@ pub fn scripts() -> Vec<Script> {
     };
     let whole = heads(END_HEADERS | END_STREAM, &open);
     let begun = heads(END_HEADERS, &open);
+    let begun_first = heads(END_HEADERS, &open);
     let begun_again = heads(END_HEADERS, &open);
     let begun_with_length = heads(END_HEADERS, &sized);
     let ended = heads(END_HEADERS | END_STREAM, &open);
@@ -97,23 +108,40 @@ pub fn scripts() -> Vec<Script> {
         script("rapid reset", plain(), (2, 5000), move |unit| {
             [whole(unit), reset(stream(unit), CANCEL)].concat()
         }),
-        script("MadeYouReset: an increment of 0", plain(), (2, 5000), move |unit| {
-            [begun(unit), frame(WINDOW_UPDATE, 0, stream(unit), &[0; 4])].concat()
-        }),
+        // As requests come, so that the library has handed each on before it is reset.
+        Script {
+            pause: Duration::from_millis(1),
+            ..script("rapid reset, one by one", plain(), (1, 2000), move |unit| match unit % 2 {
+                0 => begun(unit / 2),
+                _ => reset(stream(unit / 2), CANCEL),
+            })
+        },
+        Script {
+            ends: BROKEN,
+            ..script("MadeYouReset: an increment of 0", plain(), (2, 5000), move |unit| {
+                [begun_first(unit), frame(WINDOW_UPDATE, 0, stream(unit), &[0; 4])].concat()
+            })
+        },
         script("MadeYouReset: a window too large", plain(), (2, 5000), move |unit| {
             [begun_again(unit), frame(WINDOW_UPDATE, 0, stream(unit), &[0x7f, 0xff, 0xff, 0xff])].concat()
         }),
-        script("MadeYouReset: DATA after the end", plain(), (2, 5000), move |unit| {
-            [ended(unit), frame(DATA, END_STREAM, stream(unit), b"{}")].concat()
-        }),
+        Script {
+            ends: BROKEN,
+            ..script("MadeYouReset: DATA after the end", plain(), (2, 5000), move |unit| {
+                [ended(unit), frame(DATA, END_STREAM, stream(unit), b"{}")].concat()
+            })
+        },
         script("MadeYouReset: a wrong length", plain(), (2, 5000), move |unit| {
             [begun_with_length(unit), frame(DATA, END_STREAM, stream(unit), b"x")].concat()
         }),
         script("CONTINUATION", unended, (1, 20_000), |_| frame(CONTINUATION, 0, 1, &[0; 1])),
         script("empty DATA", with_body, (1, 20_000), |_| frame(DATA, 0, 1, &[])),
-        script("trailers", many_trailers, (1, 20_000), |_| {
-            frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x", b"y")]))
-        }),
+        Script {
+            ends: BROKEN,
+            ..script("trailers", many_trailers, (1, 20_000), |_| {
+                frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x", b"y")]))
+            })
+        },
         script("SETTINGS", plain(), (1, 20_000), |unit| {
             frame(SETTINGS, 0, 0, &[&[0, 3][..], &unit.to_be_bytes()].concat())
         }),
@@ -161,7 +189,9 @@ fn zero_window() -> Script {
     Script {
         // The streams are cut, one by one; the connection is one on which nothing is wrong.
         ends: &[End::Survived],
-        patience: Duration::from_secs(4),
+        patience: Duration::from_secs(8),
+        // Of each answer, Pingora holds up to six pieces of 64 KiB.
+        growth_kib: 4 * 100 * 6 * 64,
         ..script("zero window", opening, (1, 500), |unit| {
             frame(WINDOW_UPDATE, 0, stream(unit % 100), &[0, 0, 0, 5])
         })

@@ -86,7 +86,8 @@ async fn ask(address: SocketAddr, shared: Arc<Shared>) {
 pub struct Large(SocketAddr);
 
 impl Large {
-    const BYTES: usize = 16 << 20;
+    /// Of an answer to a GET.
+    pub const BYTES: usize = 16 << 20;
 
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
