@@ -126,6 +126,8 @@ pub struct Limits {
     pub body: BodyLimits,
     /// In which a client has to take a part of what it is sent.
     pub write_timeout: Duration,
+    /// Requests under way at one time, of all connections.
+    pub requests: usize,
     /// Requests under way at one time, of one HTTP/2 connection.
     pub http2_streams: usize,
     /// Streams of one HTTP/2 connection that may be reset ahead of any that is answered.
@@ -152,6 +154,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             body: BodyLimits::default(),
             write_timeout: Duration::from_secs(10),
+            requests: 10_000,
             http2_streams: 100,
             http2_resets: 100,
             body_timeout: Duration::from_secs(30),

@@ -40,6 +40,8 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
     set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
     set(&mut fields, "write_timeout", &mut limits.write_timeout, duration, report);
+    let requests = |node: &Node, report: &mut Report| count(node, 1_000_000, report);
+    set(&mut fields, "requests", &mut limits.requests, requests, report);
     let streams = |node: &Node, report: &mut Report| count(node, 10_000, report);
     set(&mut fields, "http2_streams", &mut limits.http2_streams, streams, report);
     set(&mut fields, "http2_resets", &mut limits.http2_resets, streams, report);

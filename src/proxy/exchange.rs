@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -69,6 +70,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn new(proxy: Proxy) -> Self {
+        proxy.0.under_way.fetch_add(1, Ordering::Relaxed);
         Self {
             live: proxy.live(),
             proxy,
@@ -153,6 +155,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.proxy.0.under_way.fetch_sub(1, Ordering::Relaxed);
         if self.recorded || self.request.is_none() {
             return;
         }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::authority::Authority;
 use crate::bystander::Large;
 use crate::connection::Connection;
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, block, frame,
-    next, opening,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, RST_STREAM, WINDOW_UPDATE,
+    ask_over, block, frame, next, opening,
 };
 use crate::harness::{Gate, Setup};
 
@@ -59,6 +59,10 @@ struct Slow {
 
 impl Slow {
     fn start(limits: &str, more: &[String]) -> Self {
+        Self::in_front_of(Large::start().address(), limits, more)
+    }
+
+    fn in_front_of(backend: SocketAddr, limits: &str, more: &[String]) -> Self {
         let tree = tempfile::tempdir().unwrap();
         crate::harness::copy(&crate::harness::root().join("policies"), tree.path());
         let services = tree.path().join("services");
@@ -74,7 +78,7 @@ impl Slow {
             format!("limits={limits}"),
         ];
         set.extend_from_slice(more);
-        let endpoints = Some(vec![Large::start().address()]);
+        let endpoints = Some(vec![backend]);
         Self { gate: Gate::start_with(Setup { endpoints, set, ..Setup::default() }), _tree: tree }
     }
 
@@ -244,6 +248,29 @@ async fn a_body_that_is_passed_on_and_stops_ends_in_time() {
     tokio::time::timeout(Duration::from_secs(10), reader).await.expect("both are reset").unwrap();
     writer.abort();
     trickle.abort();
+}
+
+/// Nobody has judged them.
+#[tokio::test]
+async fn trailers_of_a_body_that_is_passed_on_end_at_the_gate() {
+    let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = Slow::in_front_of(backend.local_addr().unwrap(), "{}", &[]);
+    let received = tokio::spawn(async move {
+        let (mut stream, _) = backend.accept().await.unwrap();
+        let mut received = Vec::new();
+        while !received.ends_with(b"\r\n0\r\n\r\n") {
+            assert!(stream.read_buf(&mut received).await.unwrap() > 0, "the end of the body");
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(received).unwrap()
+    });
+    let mut frames = frame(HEADERS, END_HEADERS, 1, &head("POST"));
+    frames.extend(frame(DATA, 0, 1, b"x"));
+    frames.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x-trailer", b"v")])));
+    let stream = TcpStream::connect(slow.gate.address).await.unwrap();
+    assert_eq!(ask_over(stream, &frames).await, Outcome::Status(200));
+    let received = tokio::time::timeout(Duration::from_secs(10), received).await.unwrap().unwrap();
+    assert!(received.ends_with("\r\n1\r\nx\r\n0\r\n\r\n") && !received.contains("x-trailer"), "{received}");
 }
 
 #[tokio::test]

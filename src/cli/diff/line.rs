@@ -193,6 +193,7 @@ impl Payload {
             // The query is not in the log, and what it may not name depends on the method.
             Reason::QueryParameterRefused
             | Reason::NotReady
+            | Reason::Overloaded
             | Reason::KeyPending
             | Reason::UpstreamUnavailable
             | Reason::UpstreamTimeout
