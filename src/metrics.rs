@@ -143,7 +143,7 @@ impl Metrics {
             )?,
             cut_connections: counters(
                 "opgate_cut_connections_total",
-                "HTTP/2 connections that were cut for what they cost: resets, idle_frames, head_timeout.",
+                "HTTP/2 connections that were cut for what they cost: resets, idle_frames, head_timeout, write_timeout.",
                 &["reason"],
             )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,

@@ -16,6 +16,8 @@ pub(super) const CONTINUATION: u8 = 9;
 const HEADER: usize = 9;
 /// The most that is looked at: GOAWAY's last stream and code follow its header.
 const MOST: usize = HEADER + 8;
+/// The first bit of a stream's number is reserved.
+const WITHOUT_RESERVED: u32 = 0x7fff_ffff;
 
 /// A frame's header, and the code that RST_STREAM and GOAWAY end with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,28 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    fn of(header: &[u8; HEADER]) -> Self {
+        let [a, b, c, kind, flags, stream @ ..] = *header;
+        Self {
+            kind,
+            length: u32::from_be_bytes([0, a, b, c]),
+            stream: u32::from_be_bytes(stream) & WITHOUT_RESERVED,
+            code: 0,
+            last_stream: 0,
+            flags,
+        }
+    }
+
+    /// How many bytes of its payload are looked at.
+    fn says(&self) -> usize {
+        let most = match self.kind {
+            RST_STREAM => 4,
+            GOAWAY => 8,
+            _ => 0,
+        };
+        most.min(self.length as usize)
+    }
+
     /// Of DATA and HEADERS: the sender has said all that it will on this stream.
     pub(super) fn ends_stream(&self) -> bool {
         matches!(self.kind, DATA | HEADERS) && self.flags & 0x1 != 0
@@ -79,6 +103,17 @@ impl Frames {
                 bytes = bytes.get(skipped..).unwrap_or_default();
                 continue;
             }
+            // Nearly always, the header is there in one piece and says it all.
+            if self.known == 0
+                && let Some((header, rest)) = bytes.split_first_chunk()
+            {
+                let frame = Frame::of(header);
+                if frame.says() == 0 {
+                    (self.left, self.kind, bytes) = (frame.length as usize, frame.kind, rest);
+                    tell(&frame);
+                    continue;
+                }
+            }
             let wanted = self.wanted();
             let taken = (wanted - self.known).min(bytes.len());
             let (head, rest) = bytes.split_at(taken);
@@ -100,35 +135,18 @@ impl Frames {
 
     /// How many bytes it takes to tell of the frame that has begun.
     fn wanted(&self) -> usize {
-        if self.known < HEADER {
-            return HEADER;
-        }
-        let frame = self.frame();
-        let said = match frame.kind {
-            RST_STREAM => 4,
-            GOAWAY => 8,
-            _ => 0,
-        };
-        HEADER + said.min(frame.length as usize)
+        if self.known < HEADER { HEADER } else { HEADER + self.frame().says() }
     }
 
     fn frame(&self) -> Frame {
-        let [a, b, c, kind, flags, s0, s1, s2, s3, p0, p1, p2, p3, q0, q1, q2, q3] = self.begun;
+        let [a, b, c, d, e, f, g, h, i, p0, p1, p2, p3, q0, q1, q2, q3] = self.begun;
+        let frame = Frame::of(&[a, b, c, d, e, f, g, h, i]);
         let first = u32::from_be_bytes([p0, p1, p2, p3]);
         let second = u32::from_be_bytes([q0, q1, q2, q3]);
-        let (last_stream, code) = match kind {
-            RST_STREAM => (0, first),
-            GOAWAY => (first & 0x7fff_ffff, second),
-            _ => (0, 0),
-        };
-        Frame {
-            kind,
-            flags,
-            length: u32::from_be_bytes([0, a, b, c]),
-            // The first bit is reserved.
-            stream: u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff,
-            code,
-            last_stream,
+        match frame.kind {
+            RST_STREAM => Frame { code: first, ..frame },
+            GOAWAY => Frame { last_stream: first & WITHOUT_RESERVED, code: second, ..frame },
+            _ => frame,
         }
     }
 }

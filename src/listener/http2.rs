@@ -76,11 +76,20 @@ impl Door {
                 next = next(&mut connection, &digest, &mut books) => {
                     match next {
                         Next::Request(session) => {
+                            // A client that never pauses would have them pile up.
+                            while let Some(ended) = requests.try_join_next() {
+                                self.note(ended);
+                            }
                             let not_taken = books.ledger.not_taken().clone();
                             requests.spawn(self.request(*session, not_taken, shutdown.clone()));
                         }
                         Next::Rejected => {}
-                        Next::Ended(denial) => break denial,
+                        Next::Ended(denial) => {
+                            if denial.reason() == Reason::AnswerNotTaken {
+                                self.count_cut("write_timeout");
+                            }
+                            break denial;
+                        }
                         Next::Flood(flood) => break self.cut(&mut connection, flood, peer).await,
                     }
                     continue;
@@ -126,10 +135,14 @@ impl Door {
 
     async fn cut(&self, connection: &mut Connection, flood: Flood, peer: SocketAddr) -> Denial {
         let reason = flood.label();
-        self.gate.metrics().cut_connections.with_label_values(&[reason]).inc();
+        self.count_cut(reason);
         tracing::debug!(%peer, listener = self.name, reason, "an HTTP/2 connection is cut");
         say_goodbye(connection, Code::ENHANCE_YOUR_CALM).await;
         Denial::new(Reason::CutOff, format!("the connection was cut: {reason}"))
+    }
+
+    fn count_cut(&self, reason: &str) {
+        self.gate.metrics().cut_connections.with_label_values(&[reason]).inc();
     }
 
     fn note(&self, ended: Result<(), JoinError>) {
@@ -164,6 +177,9 @@ async fn next(connection: &mut Connection, digest: &Arc<Digest>, books: &mut Boo
                 Next::Rejected
             }
             Poll::Ready(Ok(None)) => Next::Ended(Denial::new(Reason::ClientClosed, "the client left")),
+            Poll::Ready(Err(error)) if books.ledger.not_taken().is_told() => {
+                Next::Ended(Denial::new(Reason::AnswerNotTaken, error.to_string()))
+            }
             Poll::Ready(Err(error)) => {
                 let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
                 let broke_rule = cause.is_some_and(h2::Error::is_library);

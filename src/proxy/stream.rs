@@ -23,6 +23,11 @@ impl NotTaken {
     pub fn tell(&self) {
         self.0.store(true, Ordering::Release);
     }
+
+    /// Whether it did.
+    pub fn is_told(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 struct Surroundings {
@@ -67,5 +72,5 @@ pub(super) fn set_deadline(until: Option<std::time::Instant>) {
 
 /// Whether this task's connection ended because nothing was taken from it.
 pub(super) fn is_not_taken() -> bool {
-    SURROUNDINGS.try_with(|surroundings| surroundings.not_taken.0.load(Ordering::Acquire)).unwrap_or_default()
+    SURROUNDINGS.try_with(|surroundings| surroundings.not_taken.is_told()).unwrap_or_default()
 }

@@ -167,3 +167,21 @@ async fn one_request_too_many_is_told_so_at_once() {
     assert_eq!(third.status().await, Some(200));
     assert_eq!(gate.http1(&cancel()).await.status, 200);
 }
+
+/// Over HTTP/2, with a word: a client that sends a request just then knows that it was not served.
+#[tokio::test]
+async fn an_idle_connection_ends_after_its_time() {
+    let gate = limited(&["idle_timeout=500ms"]);
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(cancel().to_http1()).await;
+    assert_eq!(connection.status().await, Some(200));
+    let mut client = gate.http2_client().await;
+    // What is under way is not idle.
+    let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
+    let wait = b"{\"timeout\":\"1.5s\"}".to_vec();
+    let (response, mut stream) = client.start(&slow.body(Body::Length(wait.clone())), false).await;
+    stream.send_data(wait.into(), true).unwrap();
+    assert_eq!(client.finish(response).await.status, 200);
+    assert_eq!(connection.rest().await, b"");
+    client.closed().await.expect("GOAWAY says NO_ERROR");
+}

@@ -171,6 +171,8 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
     });
     let took = slow.until_told("RESPONSE_NOT_TAKEN", 4).await;
     eprintln!("four answers that nobody took are cut after {took:?}");
+    let metrics = slow.gate.metrics().await;
+    assert!(metrics.contains("opgate_cut_connections_total{reason=\"write_timeout\"} 1"), "{metrics}");
     drop(drop_by_drop);
     clients.shutdown().await;
 }
