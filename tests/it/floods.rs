@@ -6,14 +6,16 @@
 mod scripts;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use self::scripts::{Script, scripts};
 use crate::bystander::{Bystander, Large, resident_kib};
-use crate::frames::{GOAWAY, next};
+use crate::frames::{GOAWAY, PREFACE, next};
 use crate::harness::{Gate, Setup};
 
 /// Connections of each flood.
@@ -48,12 +50,13 @@ async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
         }
         end
     });
-    let mut frames = 1;
+    let mut frames = frames_in(&script.opening[PREFACE.len()..]);
     let flood = async {
         writing.write_all(&script.opening).await?;
         for unit in 0..units {
-            writing.write_all(&(script.unit)(unit)).await?;
-            frames += script.frames;
+            let unit = (script.unit)(unit);
+            writing.write_all(&unit).await?;
+            frames += frames_in(&unit);
             if !script.pause.is_zero() {
                 tokio::time::sleep(script.pause).await;
             }
@@ -67,32 +70,27 @@ async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
     (frames, end)
 }
 
-async fn flood(address: SocketAddr, script: &Script, units: u32) -> Flooded {
-    let connections = (0..CONNECTIONS).map(|_| send(address, script, units));
-    let ended = futures_join(connections).await;
+fn frames_in(mut bytes: &[u8]) -> u64 {
+    let mut frames = 0;
+    while !bytes.is_empty() {
+        let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
+        bytes = &bytes[9 + length as usize..];
+        frames += 1;
+    }
+    frames
+}
+
+async fn flood(address: SocketAddr, script: &Arc<Script>, units: u32) -> Flooded {
+    let mut connections = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let script = script.clone();
+        connections.spawn(async move { send(address, &script, units).await });
+    }
+    let ended = connections.join_all().await;
     Flooded {
         frames: ended.iter().map(|(frames, _)| frames).sum(),
         ends: ended.into_iter().map(|(_, end)| end).collect(),
     }
-}
-
-/// All of them at one time, in this task.
-async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
-            if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
-                *output = Some(ready);
-            }
-        }
-        if running.iter().all(|(_, output)| output.is_some()) {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    running.into_iter().map(|(_, output)| output.unwrap()).collect()
 }
 
 fn multiplier() -> u32 {
@@ -136,7 +134,7 @@ async fn nobody_else_notices_a_flood() {
     // What a gate holds once it has begun to serve.
     bystander.has_asked(20).await;
     let (mut table, mut wrong) = (String::new(), Vec::new());
-    for script in scripts() {
+    for script in scripts().into_iter().map(Arc::new) {
         let before = resident_kib(gate.pid());
         let asked = bystander.counts();
         let flooding = flood(gate.address, &script, script.units * multiplier());
