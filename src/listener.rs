@@ -7,6 +7,7 @@
 //! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
 
 mod admission;
+mod alarm;
 mod connection;
 mod frames;
 mod handshake;

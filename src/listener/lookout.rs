@@ -5,14 +5,14 @@
 //! it a request. So work that serves nothing is counted here against work that does, and a connection that has used up
 //! its credit is ended. And the library refuses malformed requests by itself, unseen by anybody: here they are seen.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::frames::{CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, RST_STREAM};
 use crate::proxy::NotTaken;
 
@@ -113,7 +113,7 @@ pub(super) struct Lookout {
     account: Account,
     head_timeout: Duration,
     /// Runs while a frame or a block of fields is incomplete.
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     is_late_at: Option<Instant>,
 }
 
@@ -125,7 +125,7 @@ impl Lookout {
             outbound: Frames::default(),
             account: Account::new(ledger, resets),
             head_timeout,
-            alarm: None,
+            alarm: Alarm::default(),
             is_late_at: None,
         }
     }
@@ -150,11 +150,7 @@ impl Lookout {
             return;
         }
         let until = *self.is_late_at.get_or_insert_with(|| Instant::now() + self.head_timeout);
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if alarm.deadline() != until {
-            alarm.as_mut().reset(until);
-        }
-        if let Poll::Ready(()) = alarm.as_mut().poll(context) {
+        if self.alarm.poll(context, until).is_ready() {
             self.account.cut(Flood::SlowHead);
             // The owner looks when it is polled.
             context.waker().wake_by_ref();

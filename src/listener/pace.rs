@@ -5,18 +5,19 @@
 //! something to take.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-/// The least that has to be taken, on average. The kernel tells of every 16 KiB, so twice as much is always seen.
+use super::alarm::Alarm;
+
+/// The least that has to be taken, on average. The kernel tells of every 32 KiB, so four times as much is always seen.
 const LEAST_PER_SECOND: u64 = 1024;
 
 /// Most bytes that the kernel holds unsent for one connection. It is told that more can be written at half of it: a
 /// client that takes some of a larger buffer would be seen as one that takes nothing.
-pub(super) const UNSENT_BYTES: u32 = 32 * 1024;
+pub(super) const UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Measures one connection, while there is no room for what it is to be sent.
 #[derive(Debug)]
@@ -27,13 +28,13 @@ pub(super) struct Pace {
     taken: u64,
     /// There is none now.
     since: Option<Instant>,
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Pace {
     /// Judged whenever a client has been waited for this long.
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: None }
+        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Alarm::default() }
     }
 
     /// Whether there is no room.
@@ -64,13 +65,7 @@ impl Pace {
             Poll::Pending => loop {
                 let since = *self.since.get_or_insert_with(Instant::now);
                 let until = since + self.window.saturating_sub(self.waited);
-                let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-                if alarm.deadline() != until {
-                    alarm.as_mut().reset(until);
-                }
-                if alarm.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
+                ready!(self.alarm.poll(context, until));
                 self.waited += since.elapsed();
                 self.since = None;
                 if let Err(error) = self.is_over() {
@@ -152,9 +147,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_no_slow_client() {
         let mut pace = Pace::new(WINDOW);
-        // 2 KiB a second, for an hour, as the kernel tells of them.
+        // 4 KiB a second, for an hour, as the kernel tells of them.
         for _ in 0..450 {
-            take(&mut pace, Duration::from_secs(8), 16 * 1024).await.unwrap();
+            take(&mut pace, Duration::from_secs(8), 32 * 1024).await.unwrap();
         }
     }
 
