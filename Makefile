@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak handover fuzz bench lint check clean cmake
+.PHONY: demo test oracle soak handover slow fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
@@ -22,6 +22,10 @@ HANDOVER_EVENTS ?= 100
 handover: cmake      ## a million requests over a hundred reloads, upgrades and drains: none lost, none forwarded twice
 	OPGATE_HANDOVER_REQUESTS=$(HANDOVER_REQUESTS) OPGATE_HANDOVER_EVENTS=$(HANDOVER_EVENTS) \
 	  $(CARGO) test --locked --profile soak --test it -- --nocapture no_request_is_lost_or_doubled
+
+slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and one that is not to notice
+	@command -v slowhttptest >/dev/null || ./.ci/install-slowhttptest
+	OPGATE_SLOW=1000 $(CARGO) test --locked --test it -- --nocapture a_thousand_slow_clients
 
 FUZZ_SECONDS ?= 600
 fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS

@@ -124,6 +124,14 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Of request bodies.
     pub body: BodyLimits,
+    /// In which a client has to take a part of what it is sent.
+    pub write_timeout: Duration,
+    /// Requests under way at one time, of all connections.
+    pub requests: usize,
+    /// Requests under way at one time, of one HTTP/2 connection.
+    pub http2_streams: usize,
+    /// Streams of one HTTP/2 connection that may be reset ahead of any that is answered.
+    pub http2_resets: usize,
     /// For a body to arrive in full.
     pub body_timeout: Duration,
     /// Between two requests of a connection.
@@ -145,6 +153,10 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             body: BodyLimits::default(),
+            write_timeout: Duration::from_secs(10),
+            requests: 10_000,
+            http2_streams: 100,
+            http2_resets: 100,
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             connections: 10_000,

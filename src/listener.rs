@@ -3,13 +3,18 @@
 //! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
 //! (DESIGN, section 8). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
 //! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
-//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 connections
-//! go to Pingora's own server, whose requests are judged in [`crate::proxy`].
+//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
+//! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
 
 mod admission;
+mod alarm;
 mod connection;
+mod frames;
 mod handshake;
+mod http2;
 mod listening;
+mod lookout;
+mod pace;
 mod transport;
 
 use std::net::SocketAddr;
@@ -18,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::{Buf, BytesMut};
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use prometheus::IntGauge;
@@ -32,7 +37,7 @@ pub use self::admission::{Admission, affordable, open_files};
 use self::connection::Connection;
 use self::handshake::shake_hands;
 pub use self::listening::Listening;
-use self::transport::Transport;
+use self::transport::{Transport, bound_unsent};
 use crate::config::Limits;
 use crate::http::head::{Head, find_end};
 use crate::http::{Framing, Request};
@@ -138,8 +143,11 @@ impl Door {
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        if let Err(error) = bound_unsent(&tcp) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+        }
         let transport = match &self.tls {
-            None => Transport::plain(tcp),
+            None => Transport::plain(tcp, self.limits.write_timeout),
             Some(tls) => match self.secure(tcp, peer, tls, opened, &mut shutdown).await {
                 Some(transport) => transport,
                 None => return,
@@ -170,7 +178,7 @@ impl Door {
             () = last_call(shutdown, opened) => return None,
         }
         let tls = tls.load_full();
-        match shake_hands(tcp, &tls, deadline).await {
+        match shake_hands(tcp, &tls, deadline, self.limits.write_timeout).await {
             Ok(transport) => Some(transport),
             Err((failure, error)) => {
                 self.count_refused(failure.label());
@@ -211,7 +219,7 @@ impl Door {
             match preface {
                 Ok(Ok(true)) => {
                     transport.rewind(buffer);
-                    return self.speak_http2(transport, shutdown).await;
+                    return self.speak_http2(transport, peer, shutdown).await;
                 }
                 // Who has agreed on HTTP/2 and speaks something else is not listened to.
                 _ if agreed.is_some() => return transport.close().await,
@@ -222,23 +230,6 @@ impl Door {
             }
         }
         self.speak_http1(Connection::new(transport), buffer, opened, deadline, peer, shutdown).await;
-    }
-
-    async fn speak_http2(&self, transport: Transport, mut shutdown: watch::Receiver<bool>) {
-        // Pingora drains a connection (GOAWAY) when the process ends, or when it is told so: here, at the end of the
-        // connection's time too.
-        let (retire, retired) = watch::channel(false);
-        // Pingora reads the preface again, and serves the streams: its accept loop for them is not public.
-        let served = self.proxy.process_new(Box::new(transport), &retired);
-        let mut served = std::pin::pin!(served);
-        tokio::select! {
-            _ = &mut served => return,
-            () = turned(&mut shutdown) => {}
-            () = tokio::time::sleep(self.limits.connection_lifetime) => {}
-        }
-        // Nobody listens any more where it has ended meanwhile.
-        let _ = retire.send(true);
-        served.await;
     }
 
     async fn speak_http1(
@@ -301,7 +292,6 @@ impl Door {
             let mut session = ServerSession::new_http1(Box::new(connection));
             session.set_pipelined_prefix(shown);
             session.set_read_timeout(Some(self.limits.body_timeout));
-            session.set_write_timeout(Some(self.limits.body_timeout));
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
             // RFC 9110, section 15.2: not to a client that does not know them.
             session.set_ignore_info_resp(is_http10);

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// `opgate_refused_connections_total{reason}`.
     pub refused_connections: IntCounterVec,
+    /// `opgate_cut_connections_total{reason}`.
+    pub cut_connections: IntCounterVec,
     /// `opgate_audit_dropped_total`.
     pub audit_dropped: IntCounter,
     policy_info: IntGaugeVec,
@@ -137,6 +139,11 @@ impl Metrics {
             refused_connections: counters(
                 "opgate_refused_connections_total",
                 "Connections that were closed before a request: one too many, or without a TLS handshake.",
+                &["reason"],
+            )?,
+            cut_connections: counters(
+                "opgate_cut_connections_total",
+                "HTTP/2 connections that were cut for what they cost: resets, idle_frames, head_timeout, write_timeout.",
                 &["reason"],
             )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,

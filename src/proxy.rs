@@ -9,11 +9,12 @@ mod exchange;
 mod failure;
 mod http2;
 mod judgement;
+mod stream;
 
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,7 @@ pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
 use self::failure::{denial_of, is_timeout, is_tls, unreadable};
 use self::http2::request_of_http2;
+pub use self::stream::{NotTaken, serve_stream};
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
@@ -71,6 +73,7 @@ struct Inner {
     audit: Audit,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
+    under_way: AtomicUsize,
 }
 
 /// How much and how long a refused HTTP/1 client's remaining bytes are read, so that a reset does not overtake the
@@ -88,7 +91,15 @@ impl Proxy {
         metrics: Arc<Metrics>,
     ) -> Self {
         let live = ArcSwap::from_pointee(live);
-        Self(Arc::new(Inner { live, limits, proxies, audit, metrics, draining: AtomicBool::new(false) }))
+        Self(Arc::new(Inner {
+            live,
+            limits,
+            proxies,
+            audit,
+            metrics,
+            draining: AtomicBool::new(false),
+            under_way: AtomicUsize::new(0),
+        }))
     }
 
     /// The proxies in front whose word about their clients counts.
@@ -149,6 +160,9 @@ impl Proxy {
 
     /// Judges the request and takes in its body, or says why not.
     async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
+        if self.0.under_way.load(Ordering::Relaxed) > self.0.limits.requests {
+            return Err(Denial::new(Reason::Overloaded, "as many requests are under way as there may be"));
+        }
         if exchange.request.is_none() {
             exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
         }
@@ -165,6 +179,7 @@ impl Proxy {
             exchange.body_ended();
         } else {
             exchange.pass_until = Some(Instant::now() + self.0.limits.body_timeout);
+            stream::set_deadline(exchange.pass_until);
         }
         exchange.permit = Some(permit);
         Ok(())
@@ -342,6 +357,8 @@ impl ProxyHttp for Proxy {
                 } else {
                     if end_of_stream {
                         exchange.body_ended();
+                        exchange.pass_until = None;
+                        stream::set_deadline(None);
                     }
                     return Ok(());
                 };

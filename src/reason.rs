@@ -97,6 +97,8 @@ reasons! {
     HeadTimeout = 408 "DEADLINE_EXCEEDED" "REQUEST_HEAD_TIMEOUT" OPGATE None "Request head did not arrive in time.";
     /// The head has too many bytes or fields.
     HeadTooLarge = 431 "INVALID_ARGUMENT" "REQUEST_HEAD_TOO_LARGE" OPGATE None "Request header fields are too large.";
+    /// The request target has too many bytes.
+    TargetTooLong = 414 "INVALID_ARGUMENT" "REQUEST_TARGET_TOO_LONG" OPGATE None "Request target is too long.";
     /// The connection's TLS was set up for another host.
     Misdirected = 421 "INVALID_ARGUMENT" "REQUEST_MISDIRECTED" OPGATE None "Request is for a host that this connection does not lead to.";
     /// No exposed method has this path.
@@ -126,6 +128,10 @@ reasons! {
     NotReady = 503 "UNAVAILABLE" "GATE_NOT_READY" OPGATE None "The service is currently unavailable.";
     /// The token names a key that its issuer may have made since it was last asked: whether it is good cannot be told yet.
     KeyPending = 503 "UNAVAILABLE" "SIGNING_KEY_PENDING" OPGATE None "The service is currently unavailable.";
+    /// The connection has as many requests under way as it may have.
+    TooManyStreams = 429 "RESOURCE_EXHAUSTED" "STREAM_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
+    /// The gate has as many requests under way as it may have.
+    Overloaded = 503 "UNAVAILABLE" "GATE_OVERLOADED" OPGATE None "The service is currently unavailable.";
     /// No backend could be reached.
     UpstreamUnavailable = 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
     /// The backend did not answer in time.
@@ -134,6 +140,8 @@ reasons! {
     UpstreamInvalid = 502 "UNAVAILABLE" "UPSTREAM_INVALID" OPGATE None "The service sent an invalid response.";
     /// The client went away before it had its answer.
     ClientClosed = 499 "CANCELLED" "CLIENT_CLOSED_REQUEST" OPGATE None "The client closed the request.";
+    /// The client did not take its answer in time.
+    AnswerNotTaken = 499 "CANCELLED" "RESPONSE_NOT_TAKEN" OPGATE None "The client did not take the response in time.";
     /// The gate ended the request: its grace period was over, or it failed.
     CutOff = 503 "UNAVAILABLE" "REQUEST_CUT_OFF" OPGATE None "The service is currently unavailable.";
     /// A fault of our own: refused, since what cannot be decided is denied.
@@ -149,6 +157,7 @@ impl Entry {
             "DEADLINE_EXCEEDED" => 4,
             "NOT_FOUND" => 5,
             "PERMISSION_DENIED" => 7,
+            "RESOURCE_EXHAUSTED" => 8,
             "UNIMPLEMENTED" => 12,
             "INTERNAL" => 13,
             "UNAVAILABLE" => 14,

@@ -272,16 +272,14 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
     let mut options = HttpServerOptions::default();
     options.h2c = true;
-    options.h2_idle_timeout = Some(config.limits.idle_timeout);
     // Not to proxy it: to have it refused, counted and audited like everything else.
     options.allow_connect_method_proxying = true;
     let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
     app.server_options = Some(options);
     let mut http2 = default_h2_options();
     http2.max_header_list_size(u32::try_from(config.limits.head.bytes).unwrap_or(u32::MAX));
-    // What is held for one connection, and for how many streams that nobody wants any more (rapid reset, MadeYouReset),
-    // before the connection ends.
-    http2.max_concurrent_streams(100);
+    // What is held for one connection, and for how many streams that nobody wants any more, before the connection ends.
+    http2.max_concurrent_streams(u32::try_from(config.limits.http2_streams).unwrap_or(u32::MAX));
     http2.max_send_buffer_size(64 * 1024);
     http2.max_concurrent_reset_streams(20);
     http2.max_pending_accept_reset_streams(20);

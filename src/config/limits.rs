@@ -6,6 +6,8 @@ use super::scalars::{count, duration, size};
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
 use crate::http::body::MAX_HELD_BODY;
+use crate::http::path::MAX_PATH_BYTES;
+use crate::http::query::MAX_QUERY_BYTES;
 
 /// Reads `limits`.
 pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
@@ -23,10 +25,26 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
         |node, report| at_most(count(node, 4096, report), 256, node, report),
         report,
     );
+    set(
+        &mut fields,
+        "target_bytes",
+        &mut limits.head.target,
+        |node, report| {
+            let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
+            at_most(bytes, MAX_PATH_BYTES + MAX_QUERY_BYTES, node, report)
+        },
+        report,
+    );
     set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
     set(&mut fields, "handshake_timeout", &mut limits.handshake_timeout, duration, report);
     set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
     set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
+    set(&mut fields, "write_timeout", &mut limits.write_timeout, duration, report);
+    let requests = |node: &Node, report: &mut Report| count(node, 1_000_000, report);
+    set(&mut fields, "requests", &mut limits.requests, requests, report);
+    let streams = |node: &Node, report: &mut Report| count(node, 10_000, report);
+    set(&mut fields, "http2_streams", &mut limits.http2_streams, streams, report);
+    set(&mut fields, "http2_resets", &mut limits.http2_resets, streams, report);
     set(&mut fields, "body_timeout", &mut limits.body_timeout, duration, report);
     set(&mut fields, "idle_timeout", &mut limits.idle_timeout, duration, report);
     let connections = |node: &Node, report: &mut Report| count(node, 1_000_000, report);

@@ -77,6 +77,25 @@ polcy: {directory: .}
 }
 
 #[test]
+fn limits_are_above_zero_and_within_what_can_be_kept() {
+    let with = |limits: &str| rendered(&format!("{GOOD}limits: {limits}\n"));
+    assert_eq!(
+        with("{target_bytes: 4KiB, write_timeout: 5s, requests: 1, http2_streams: 10000, http2_resets: 1}"),
+        ""
+    );
+    insta::assert_snapshot!(
+        [
+            "{target_bytes: 1MiB}",
+            "{write_timeout: 10}",
+            "{requests: 0}",
+            "{http2_streams: many, http2_resets: 0}"
+        ]
+        .map(with)
+        .join("\n")
+    );
+}
+
+#[test]
 fn keys_are_in_one_place() {
     let with = |keys: &str| rendered(&GOOD.replace("{url: https://login.example.com/jwks.json}", keys));
     insta::assert_snapshot!(

@@ -32,11 +32,13 @@ pub struct HeadLimits {
     pub bytes: usize,
     /// Most header fields.
     pub fields: usize,
+    /// Most bytes of the request target.
+    pub target: usize,
 }
 
 impl Default for HeadLimits {
     fn default() -> Self {
-        Self { bytes: 32 * 1024, fields: 100 }
+        Self { bytes: 32 * 1024, fields: 100, target: 8 * 1024 }
     }
 }
 
@@ -63,6 +65,7 @@ impl Head {
         let mut lines = Lines(Some(text));
         let request_line = lines.next().transpose()?.unwrap_or_default();
         let (method, target, version) = parse_request_line(request_line)?;
+        limits.check_target(&target)?;
 
         let mut headers = Headers::with_capacity(16);
         for line in lines {
@@ -155,9 +158,22 @@ fn trim_ows(mut value: &[u8]) -> &[u8] {
 impl HeadLimits {
     /// The denial of a head beyond these limits.
     pub fn exceeded(self) -> Denial {
-        let Self { bytes, fields } = self;
+        let Self { bytes, fields, .. } = self;
         Denial::new(Reason::HeadTooLarge, format!("the head has more than {bytes} bytes or {fields} fields"))
             .told()
+    }
+
+    /// Refuses a request target beyond these limits.
+    ///
+    /// # Errors
+    /// 414.
+    pub fn check_target(self, target: &str) -> Result<(), Denial> {
+        if target.len() <= self.target {
+            return Ok(());
+        }
+        let most = self.target;
+        Err(Denial::new(Reason::TargetTooLong, format!("the request target has more than {most} bytes"))
+            .told())
     }
 }
 
@@ -216,7 +232,7 @@ mod tests {
 
     #[test]
     fn limits_are_exact() {
-        let limits = HeadLimits { bytes: 40, fields: 2 };
+        let limits = HeadLimits { bytes: 40, fields: 2, ..HeadLimits::default() };
         let head = |text: &str| Head::parse(text.as_bytes(), limits);
         assert!(head("GET / HTTP/1.1\r\na: 1\r\nb: 2\r\n\r\n").is_ok());
         assert_eq!(

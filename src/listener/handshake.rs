@@ -1,7 +1,7 @@
 //! TLS before anything else is said: a handshake in time, or no connection.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_rustls::rustls::Error;
 
@@ -58,11 +58,12 @@ pub(super) async fn shake_hands(
     tcp: tokio::net::TcpStream,
     tls: &ServerTls,
     deadline: Instant,
+    write_timeout: Duration,
 ) -> Result<Transport, (Failure, String)> {
     match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
         Ok(Ok(stream)) => {
             let channel = tls.channel(stream.get_ref().1);
-            Ok(Transport::tls(stream, channel))
+            Ok(Transport::tls(stream, channel, write_timeout))
         }
         Ok(Err(error)) => Err((Failure::of(&error), error.to_string())),
         Err(_) => Err((Failure::Timeout, "it did not end in time".to_owned())),

@@ -4,9 +4,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use pingora::http::ResponseHeader;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -18,6 +19,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use super::lookout::Lookout;
+use super::pace::{Pace, UNSENT_BYTES};
 use crate::http::Channel;
 use crate::proxy::LINGER;
 
@@ -29,6 +32,8 @@ const RECORD_BYTES: usize = 4096;
 pub(super) struct Transport {
     ahead: BytesMut,
     wire: Wire,
+    pace: Pace,
+    lookout: Option<Box<Lookout>>,
 }
 
 #[derive(Debug)]
@@ -47,15 +52,20 @@ struct Secured {
 }
 
 impl Transport {
-    pub(super) fn plain(tcp: tokio::net::TcpStream) -> Self {
+    /// A connection without TLS, whose client takes what it is sent within `write_timeout`.
+    pub(super) fn plain(tcp: tokio::net::TcpStream, write_timeout: Duration) -> Self {
         let digest = socket_digest(&tcp);
         let mut tcp = TcpStream::from(tcp);
         tcp.set_socket_digest(digest);
-        Self { ahead: BytesMut::new(), wire: Wire::Plain(Box::new(tcp)) }
+        Self::over(Wire::Plain(Box::new(tcp)), write_timeout)
     }
 
     /// A connection whose handshake is over.
-    pub(super) fn tls(stream: TlsStream<tokio::net::TcpStream>, channel: Channel) -> Self {
+    pub(super) fn tls(
+        stream: TlsStream<tokio::net::TcpStream>,
+        channel: Channel,
+        write_timeout: Duration,
+    ) -> Self {
         use std::os::fd::AsRawFd;
 
         let (tcp, connection) = stream.get_ref();
@@ -63,7 +73,11 @@ impl Transport {
         let http2 = connection.alpn_protocol() == Some(b"h2");
         let stream = BufWriter::with_capacity(RECORD_BYTES, stream);
         let secured = Secured { stream, id, socket, channel: Arc::new(channel), http2 };
-        Self { ahead: BytesMut::new(), wire: Wire::Tls(Box::new(secured)) }
+        Self::over(Wire::Tls(Box::new(secured)), write_timeout)
+    }
+
+    fn over(wire: Wire, write_timeout: Duration) -> Self {
+        Self { ahead: BytesMut::new(), wire, pace: Pace::new(write_timeout), lookout: None }
     }
 
     /// What TLS has established.
@@ -87,6 +101,20 @@ impl Transport {
         self.ahead = read;
     }
 
+    /// From here on, the connection speaks HTTP/2, and this watches it.
+    pub(super) fn watch(&mut self, lookout: Lookout) {
+        self.lookout = Some(Box::new(lookout));
+    }
+
+    /// Lets an HTTP/2 connection's owner know what became of a write.
+    fn look_out<T>(&self, outcome: &Poll<io::Result<T>>) {
+        let Some(lookout) = &self.lookout else { return };
+        lookout.blocked(self.pace.is_waiting());
+        if matches!(outcome, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            lookout.not_taken();
+        }
+    }
+
     /// Tells the client that this was all: over TLS, an end without a word could be anybody's.
     pub(super) async fn close(&mut self) {
         // Whether it hears it in time or not, the connection is over.
@@ -100,55 +128,89 @@ fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
     SocketDigest::from_raw_fd(tcp.as_raw_fd())
 }
 
-impl AsyncRead for Transport {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let length = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead.split_to(length));
-            if !self.ahead.has_remaining() {
-                self.ahead = BytesMut::new();
-            }
-            return Poll::Ready(Ok(()));
-        }
-        match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Wire::Tls(secured) => match ready!(Pin::new(&mut secured.stream).poll_read(context, buffer)) {
+/// Does not let the kernel hold more for a client than it will soon take.
+pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    Ok(())
+}
+
+impl Wire {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(secured) => match ready!(Pin::new(&mut secured.stream).poll_read(context, buffer)) {
                 // Many clients end a connection without saying so in TLS. Requests say themselves where they end.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
                 read => Poll::Ready(read),
             },
         }
     }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (self, slices) {
+            (Self::Plain(tcp), [bytes]) => Pin::new(tcp).poll_write(context, bytes),
+            (Self::Plain(tcp), slices) => Pin::new(tcp).poll_write_vectored(context, slices),
+            (Self::Tls(secured), [bytes]) => Pin::new(&mut secured.stream).poll_write(context, bytes),
+            (Self::Tls(secured), slices) => {
+                Pin::new(&mut secured.stream).poll_write_vectored(context, slices)
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(secured) => Pin::new(&mut secured.stream).poll_flush(context),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { ahead, wire, lookout, .. } = &mut *self;
+        if lookout.as_ref().is_some_and(|lookout| lookout.is_over()) {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = if ahead.is_empty() {
+            wire.poll_read(context, buffer)
+        } else {
+            let length = ahead.len().min(buffer.remaining());
+            buffer.put_slice(&ahead.split_to(length));
+            if ahead.is_empty() {
+                *ahead = BytesMut::new();
+            }
+            Poll::Ready(Ok(()))
+        };
+        if let Some(lookout) = lookout {
+            match &read {
+                Poll::Ready(Ok(())) => {
+                    lookout.came(buffer.filled().get(before..).unwrap_or_default());
+                    if lookout.is_over() {
+                        // Nobody reads these any more; the connection's owner ends it.
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => lookout.waits(context),
+            }
+        }
+        read
+    }
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_shutdown(context),
-        }
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -156,9 +218,32 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let Self { wire, pace, lookout, .. } = &mut *self;
+        let written = wire.poll_write(context, slices);
+        if let (Some(lookout), Poll::Ready(Ok(written))) = (lookout, &written) {
+            let mut left = *written;
+            for slice in slices {
+                lookout.went(slice.get(..left.min(slice.len())).unwrap_or_default());
+                left = left.saturating_sub(slice.len());
+            }
+        }
+        let written = pace.judge(context, written);
+        self.look_out(&written);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { wire, pace, .. } = &mut *self;
+        let flushed = wire.poll_flush(context);
+        let flushed = pace.judge(context, flushed);
+        self.look_out(&flushed);
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
-            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_write_vectored(context, slices),
+            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_shutdown(context),
         }
     }
 

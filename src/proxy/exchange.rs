@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -69,6 +70,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn new(proxy: Proxy) -> Self {
+        proxy.0.under_way.fetch_add(1, Ordering::Relaxed);
         Self {
             live: proxy.live(),
             proxy,
@@ -153,13 +155,17 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.proxy.0.under_way.fetch_sub(1, Ordering::Relaxed);
         if self.recorded || self.request.is_none() {
             return;
         }
-        if self.denial.is_none() {
-            self.denial =
-                Some(Denial::new(Reason::CutOff, "the connection was cut before the request had its answer"));
-        }
+        let is_late = self.pass_until.is_some_and(|until| Instant::now() >= until);
+        self.denial.get_or_insert_with(|| {
+            if is_late {
+                return Denial::new(Reason::BodyTimeout, "the body did not end in time");
+            }
+            Denial::new(Reason::CutOff, "the connection was cut before the request had its answer")
+        });
         self.record(None, 0);
     }
 }

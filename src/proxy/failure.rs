@@ -2,6 +2,7 @@
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::stream;
 use crate::reason::{Denial, Reason};
 
 /// What a failure while forwarding is called.
@@ -12,6 +13,8 @@ pub(super) fn denial_of(error: &Error) -> Denial {
             ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::Custom(_),
         ) => Reason::RequestMalformed,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Reason::AnswerNotTaken,
+        (ErrorSource::Downstream, _) if is_not_taken(error) => Reason::AnswerNotTaken,
         (ErrorSource::Downstream, _) => Reason::ClientClosed,
         (ErrorSource::Upstream, kind) if is_connect(kind) => Reason::UpstreamUnavailable,
         (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
@@ -19,6 +22,16 @@ pub(super) fn denial_of(error: &Error) -> Denial {
         (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
     };
     Denial::new(reason, error.to_string())
+}
+
+/// What the door says of a client that does not take what it is sent.
+fn is_not_taken(error: &Error) -> bool {
+    if stream::is_not_taken() {
+        return true;
+    }
+    let Some(cause) = &error.cause else { return false };
+    let io = cause.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 pub(super) fn is_timeout(kind: &ErrorType) -> bool {

@@ -38,9 +38,23 @@ pub(super) fn request_of_http2(
     }
     let authority = header.uri.authority().map(|authority| authority.as_str());
     let target = header.uri.path_and_query().map_or("", |target| target.as_str());
+    limits.head.check_target(target)?;
+    let channel = channel(session)?;
+    judge_scheme(header.uri.scheme_str(), channel.is_some())?;
     let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
     let request = Request::from_http2(header.method.clone(), authority, target, headers, peer, proxies)?;
-    Ok(Request { channel: channel(session)?, ..request })
+    Ok(Request { channel, ..request })
+}
+
+/// `:scheme` (RFC 9113, section 8.3.1) says what the client speaks. Behind a balancer that ends TLS, that is not what
+/// arrives here; over TLS, it can only be `https`.
+fn judge_scheme(scheme: Option<&str>, over_tls: bool) -> Result<(), Denial> {
+    match scheme {
+        // The library shows it only beside `:authority`, and refuses a request without it.
+        None | Some("https") => Ok(()),
+        Some("http") if !over_tls => Ok(()),
+        _ => Err(Denial::new(Reason::RequestMalformed, "`:scheme` is not what the connection speaks").told()),
+    }
 }
 
 /// What the door has put where Pingora hands it on to each request of the connection.

@@ -60,7 +60,7 @@ impl Mutual {
         let mut connection = Connection::over(connect(client.clone().tls12()).await.ok()?);
         connection.send(request.to_http1()).await;
         let over1 = connection.answer().await?;
-        let mut client = Http2::over(connect(client.clone().offering(&["h2"])).await.unwrap()).await;
+        let mut client = Http2::over_tls(connect(client.clone().offering(&["h2"])).await.unwrap()).await;
         let (response, _) = client.start(request, true).await;
         let over2 = client.finish(response).await;
         assert_eq!((over1.status, reason(&over1)), (over2.status, reason(&over2)));

@@ -3,13 +3,23 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const GOAWAY: u8 = 7;
-const END_STREAM_AND_HEADERS: u8 = 0x5;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
+
+pub const END_STREAM: u8 = 0x1;
+pub const END_HEADERS: u8 = 0x4;
+
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,55 +29,80 @@ pub enum Outcome {
     Broken,
 }
 
+/// A frame (RFC 9113, section 4.1).
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Preface and settings: identifiers and values.
+pub fn opening(settings: &[(u16, u32)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (identifier, value) in settings {
+        payload.extend_from_slice(&identifier.to_be_bytes());
+        payload.extend_from_slice(&value.to_be_bytes());
+    }
+    [PREFACE, &frame(SETTINGS, 0, 0, &payload)].concat()
+}
+
+/// A block of fields, each a literal that is never indexed, with a new name (RFC 7541, section 6.2.3).
+pub fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0x10);
+        text(name.as_bytes(), &mut block);
+        text(value, &mut block);
+    }
+    block
+}
+
+/// A HEADERS frame that is all of a request.
+pub fn headers(stream: u32, fields: &[(&str, &[u8])]) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(fields))
+}
+
 /// Sends a head without a body, pseudo-headers as given, over a connection of its own.
 pub async fn ask(address: SocketAddr, fields: &[(&str, &[u8])]) -> Outcome {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    bytes.extend_from_slice(&headers(1, fields));
+    let stream = TcpStream::connect(address).await.unwrap();
+    ask_over(stream, &headers(1, fields)).await
+}
+
+/// Sends frames over a connection on which nothing has been said, and waits for an answer to one request.
+pub async fn ask_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, frames: &[u8]) -> Outcome {
     let exchange = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&bytes).await.unwrap();
+        stream.write_all(&[&opening(&[]), frames].concat()).await.unwrap();
+        stream.flush().await.unwrap();
         answer(&mut stream).await
     };
     tokio::time::timeout(Duration::from_secs(10), exchange).await.expect("an answer in time")
 }
 
-/// A HEADERS frame that is all of a request.
-pub fn headers(stream: u32, fields: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        // A literal that is never indexed, with a new name (RFC 7541, section 6.2.3).
-        block.push(0x10);
-        text(name.as_bytes(), &mut block);
-        text(value, &mut block);
-    }
-    let mut frame = u32::try_from(block.len()).unwrap().to_be_bytes()[1..].to_vec();
-    frame.extend_from_slice(&[HEADERS, END_STREAM_AND_HEADERS]);
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(&block);
-    frame
-}
-
-async fn answer(stream: &mut TcpStream) -> Outcome {
-    loop {
-        let mut head = [0; 9];
-        if stream.read_exact(&mut head).await.is_err() {
-            return Outcome::Broken;
-        }
-        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let mut payload = vec![0; length];
-        if stream.read_exact(&mut payload).await.is_err() {
-            return Outcome::Broken;
-        }
-        match head[3] {
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Outcome {
+    while let Some((kind, payload)) = next(stream).await {
+        match kind {
             HEADERS => return Outcome::Status(status(&payload)),
             RST_STREAM | GOAWAY => return Outcome::Broken,
             _ => {}
         }
     }
+    Outcome::Broken
+}
+
+/// The next frame's type and payload; `None` at the end of the connection.
+pub async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some((head[3], payload))
 }
 
 /// A string without Huffman code, shorter than 16 KiB (RFC 7541, section 5).
-fn text(bytes: &[u8], block: &mut Vec<u8>) {
+pub fn text(bytes: &[u8], block: &mut Vec<u8>) {
     match u8::try_from(bytes.len()) {
         Ok(length @ 0..=126) => block.push(length),
         _ => {

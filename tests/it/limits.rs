@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, token};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
@@ -135,4 +135,53 @@ async fn an_http2_connection_is_drained_after_its_time() {
     client.closed().await.unwrap();
     // Another one is served.
     assert_eq!(gate.http2(&cancel()).await.status, 200);
+}
+
+/// Over connections of both versions together.
+#[tokio::test]
+async fn one_request_too_many_is_told_so_at_once() {
+    let gate = limited(&["requests=3"]);
+    let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
+    let wait = b"{\"timeout\":\"2s\"}".to_vec();
+    let slow = slow.body(Body::Length(wait.clone()));
+    let mut client = gate.http2_client().await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let (response, mut stream) = client.start(&slow, false).await;
+        stream.send_data(wait.clone().into(), true).unwrap();
+        waiting.push(response);
+    }
+    let mut third = Connection::open(gate.address).await;
+    third.send(slow.to_http1()).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while gate.backend.requests().len() < 3 {
+        assert!(Instant::now() < deadline, "three are under way");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+        assert_eq!((answer.status, reason(&answer).as_str()), (503, "GATE_OVERLOADED"));
+    }
+    for response in waiting {
+        assert_eq!(client.finish(response).await.status, 200);
+    }
+    assert_eq!(third.status().await, Some(200));
+    assert_eq!(gate.http1(&cancel()).await.status, 200);
+}
+
+/// Over HTTP/2, with a word: a client that sends a request just then knows that it was not served.
+#[tokio::test]
+async fn an_idle_connection_ends_after_its_time() {
+    let gate = limited(&["idle_timeout=500ms"]);
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(cancel().to_http1()).await;
+    assert_eq!(connection.status().await, Some(200));
+    let mut client = gate.http2_client().await;
+    // What is under way is not idle.
+    let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
+    let wait = b"{\"timeout\":\"1.5s\"}".to_vec();
+    let (response, mut stream) = client.start(&slow.body(Body::Length(wait.clone())), false).await;
+    stream.send_data(wait.into(), true).unwrap();
+    assert_eq!(client.finish(response).await.status, 200);
+    assert_eq!(connection.rest().await, b"");
+    client.closed().await.expect("GOAWAY says NO_ERROR");
 }

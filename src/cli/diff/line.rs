@@ -183,6 +183,8 @@ impl Payload {
             | Reason::Misdirected
             | Reason::HeadTimeout
             | Reason::HeadTooLarge
+            | Reason::TargetTooLong
+            | Reason::TooManyStreams
             | Reason::TokenInvalid
             | Reason::TokenExpired
             | Reason::TokenTypeUnsupported
@@ -191,11 +193,13 @@ impl Payload {
             // The query is not in the log, and what it may not name depends on the method.
             Reason::QueryParameterRefused
             | Reason::NotReady
+            | Reason::Overloaded
             | Reason::KeyPending
             | Reason::UpstreamUnavailable
             | Reason::UpstreamTimeout
             | Reason::UpstreamInvalid
             | Reason::ClientClosed
+            | Reason::AnswerNotTaken
             | Reason::CutOff
             | Reason::Internal => Recorded::Inconclusive,
         })

@@ -11,19 +11,27 @@ use super::{Answer, Body, Req};
 
 /// An HTTP/2 connection, on the `h2` crate: no library tidies requests up.
 pub struct Http2 {
+    scheme: &'static str,
     client: h2::client::SendRequest<Bytes>,
     driver: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Http2 {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap()).await
+        Self::with_scheme("http", TcpStream::connect(address).await.unwrap()).await
     }
 
-    /// Over a connection on which nothing of HTTP has been said yet.
-    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    /// Over TLS on which nothing of HTTP has been said yet.
+    pub async fn over_tls(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        Self::with_scheme("https", stream).await
+    }
+
+    async fn with_scheme(
+        scheme: &'static str,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Self {
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        Self { client, driver: tokio::spawn(connection) }
+        Self { scheme, client, driver: tokio::spawn(connection) }
     }
 
     /// Sends a request's head; its body is the caller's to send.
@@ -34,7 +42,7 @@ impl Http2 {
     ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
         let uri = match request.method.as_str() {
             "CONNECT" => request.host.clone(),
-            _ => format!("http://{}{}", request.host, request.target),
+            _ => format!("{}://{}{}", self.scheme, request.host, request.target),
         };
         let mut head =
             http::Request::builder().version(http::Version::HTTP_2).method(request.method.as_str()).uri(uri);
