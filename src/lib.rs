@@ -47,7 +47,6 @@ pub mod clock;
 pub mod config;
 pub mod diagnostic;
 pub mod document;
-pub mod handover;
 pub mod json;
 pub mod principal;
 pub mod reason;
@@ -55,6 +54,9 @@ pub mod reload;
 pub mod signing;
 pub mod snapshot;
 pub mod tls;
+
+// How one process follows another.
+pub mod handover;
 
 // What asks the gate without being a request.
 pub mod question;

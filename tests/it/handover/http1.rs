@@ -28,11 +28,12 @@ pub async fn client(books: Arc<Books>, address: SocketAddr, habit: Habit) {
     let bearer = token("ana@example.com");
     let mut kept: Option<(TcpStream, Instant)> = None;
     while books.take() {
-        if !habit.pause.is_zero() {
-            tokio::time::sleep(habit.pause).await;
-        }
         loop {
             let reused = kept.take().filter(|(stream, _)| is_open(stream));
+            // What the client has just seen is not what the gate sees when the request arrives: as if it had a long way.
+            if !habit.pause.is_zero() {
+                tokio::time::sleep(habit.pause).await;
+            }
             let used = reused.as_ref().map(|(_, used)| *used);
             let mut stream = match reused {
                 Some((stream, _)) => stream,
