@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::identity::{Identified, Identity};
 use super::jwt::Verified;
+use super::possession::confirmation::{self, Confirmation};
 use super::scopes::Scopes;
 use super::settings::IssuerSettings;
 use super::{Caller, invalid, shown};
@@ -25,6 +26,7 @@ pub(super) struct Accepted {
     pub(super) subject: Option<String>,
     pub(super) identified: Identified,
     pub(super) scopes: Scopes,
+    pub(super) confirmation: Option<Confirmation>,
     /// The later of `nbf` and `iat`; the epoch where there is neither.
     pub(super) begins: SystemTime,
     pub(super) expires: SystemTime,
@@ -39,6 +41,7 @@ impl Accepted {
             principal: self.identified.principal,
             sets: self.identified.sets,
             scopes: self.scopes,
+            confirmation: self.confirmation,
             expires: self.expires,
             claims: Some(claims),
         }
@@ -100,7 +103,8 @@ fn judge(
     let subject = text(claims, "sub")?;
     let identified = identity.of(claims)?;
     let scopes = scopes(claims)?;
-    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, begins, expires })
+    let confirmation = confirmation::of(claims, &settings.possession)?;
+    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, confirmation, begins, expires })
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
@@ -179,7 +183,7 @@ pub(super) fn check_times(
 
 /// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
 /// about when a token ends. Non-negative integers up to the year 9999 it is.
-fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
+pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
     match claims.get(claim) {
         None => Ok(None),
         Some(value) => match value.as_u64() {

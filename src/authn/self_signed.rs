@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::claims::{Accepted, check_kind, check_times, check_type, scopes, text};
 use super::identity::Identified;
 use super::jwt::Verified;
+use super::possession::confirmation;
 use super::scopes::Scopes;
 use super::settings::IssuerSettings;
 use super::{invalid, shown};
@@ -76,5 +77,6 @@ fn judge(
     let principal =
         Principal::service_account(account).map_err(|error| invalid(format!("`{account}`: {error}")))?;
     let identified = Identified { principal, sets: Vec::new() };
-    Ok(Accepted { subject: Some(account.to_owned()), identified, scopes, begins, expires })
+    let confirmation = confirmation::of(claims, &settings.possession)?;
+    Ok(Accepted { subject: Some(account.to_owned()), identified, scopes, confirmation, begins, expires })
 }
