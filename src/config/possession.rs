@@ -26,9 +26,9 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
     fields.finish(report);
 
     let required = tokens.and_then(|node| choice(node, &[("optional", false), ("required", true)], report));
-    let kinds = kinds.map(|node| -> Vec<Kind> {
-        let items = node.list(report).unwrap_or_default();
-        items.iter().filter_map(|item| choice(item, &KINDS, report)).collect()
+    let kinds: Option<Vec<Kind>> = kinds.and_then(|node| {
+        let items = node.list(report)?;
+        Some(items.iter().filter_map(|item| choice(item, &KINDS, report)).collect())
     });
     let taken = |kind| kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
     let rule = DpopRule {
@@ -38,10 +38,12 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
             .unwrap_or_default(),
     };
     if !taken(Kind::Dpop) {
-        for node in [nonces, scheme].into_iter().flatten() {
-            report
-                .error(&node.span, "it is about DPoP proofs, and none are taken")
-                .help("leave it out, or name `dpop` among `kinds`");
+        for (name, node) in [("nonces", nonces), ("client_scheme", scheme)] {
+            if let Some(node) = node {
+                report
+                    .error(&node.span, format!("`{name}` is about DPoP proofs, and none are taken"))
+                    .help("leave it out, or name `dpop` among `kinds`");
+            }
         }
     }
     PossessionRule {

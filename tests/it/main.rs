@@ -39,6 +39,7 @@ mod open_gate;
 mod openid;
 mod origin;
 mod paths;
+mod possession;
 mod readme;
 mod recorder;
 mod reload;
