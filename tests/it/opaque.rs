@@ -1,5 +1,7 @@
 //! Opaque tokens through the whole gate, with an issuer behind real HTTP that answers as it is told to.
 
+mod mtls;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
