@@ -193,7 +193,7 @@ fn evidence(request: &Request) -> Evidence<'_> {
         proofs: request.proofs().collect(),
         certificate: client.map(|client| (client.thumbprint.as_str(), client.until)),
         method: request.method.as_str(),
-        over_tls: request.channel.is_some(),
+        scheme: request.scheme().as_str(),
         authority: request.authority.as_bytes(),
         path: request.path.as_str(),
     }

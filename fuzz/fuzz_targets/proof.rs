@@ -58,7 +58,7 @@ fuzz_target!(|input: &[u8]| {
         proofs: vec![&proof],
         certificate: None,
         method: "POST",
-        over_tls: true,
+        scheme: "https",
         authority: b"api.example.com",
         path: "/v1/projects/p/operations/o:cancel",
     };

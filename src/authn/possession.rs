@@ -44,8 +44,8 @@ pub struct Evidence<'r> {
     pub certificate: Option<(&'r str, SystemTime)>,
     /// The HTTP method.
     pub method: &'r str,
-    /// Whether it came over TLS.
-    pub over_tls: bool,
+    /// What the client spoke: `http` or `https`.
+    pub scheme: &'r str,
     /// Host and port as they were sent.
     pub authority: &'r [u8],
     /// The path as it was sent.

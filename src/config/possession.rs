@@ -22,7 +22,6 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
     let tokens = fields.optional("tokens");
     let kinds = fields.optional("kinds");
     let nonces = fields.optional("nonces");
-    let scheme = fields.optional("client_scheme");
     fields.finish(report);
 
     let required = tokens.and_then(|node| choice(node, &[("optional", false), ("required", true)], report));
@@ -31,20 +30,11 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
         Some(items.iter().filter_map(|item| choice(item, &KINDS, report)).collect())
     });
     let taken = |kind| kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
-    let rule = DpopRule {
-        nonces: nonces.and_then(|node| node.boolean(report)).unwrap_or_default(),
-        tls_ends_before: scheme
-            .and_then(|node| choice(node, &[("http", false), ("https", true)], report))
-            .unwrap_or_default(),
-    };
-    if !taken(Kind::Dpop) {
-        for (name, node) in [("nonces", nonces), ("client_scheme", scheme)] {
-            if let Some(node) = node {
-                report
-                    .error(&node.span, format!("`{name}` is about DPoP proofs, and none are taken"))
-                    .help("leave it out, or name `dpop` among `kinds`");
-            }
-        }
+    let rule = DpopRule { nonces: nonces.and_then(|node| node.boolean(report)).unwrap_or_default() };
+    if let Some(node) = nonces.filter(|_| !taken(Kind::Dpop)) {
+        report
+            .error(&node.span, "`nonces` is about DPoP proofs, and none are taken")
+            .help("leave it out, or name `dpop` among `kinds`");
     }
     PossessionRule {
         required: required.unwrap_or_default(),

@@ -313,15 +313,28 @@ async fn an_issuer_may_require_that_its_tokens_are_bound() {
     assert!(details[2..].iter().all(|detail| detail.contains("no kind of proof")), "{details:?}");
 }
 
-/// The scheme is what the client signs: that of the listener, or what the operator says where TLS ends before the gate.
+/// The scheme is what the client signs: that of the listener, or of whom the operator trusts to end TLS before the gate.
 #[tokio::test]
 async fn a_client_signs_the_scheme_that_it_calls() {
     let holder = Holder::new();
     let proven = |scheme| holder.cancel().header("dpop", &holder.proof(&url(scheme), json!({})));
     let wrong = || refused("DPOP_PROOF_INVALID");
-    let behind = gate_with(json!({ "client_scheme": "https" }));
-    assert_eq!(send(&behind, || proven("https")).await, [allowed(), allowed()]);
-    assert_eq!(send(&behind, || proven("http")).await, [wrong(), wrong()]);
+    let behind = |more: &str| {
+        let proxies = format!("trusted_proxies={{addresses: [127.0.0.1], header: x-forwarded-for{more}}}");
+        Gate::start_with(Setup { set: vec![proxies], ..Setup::default() })
+    };
+    let gate = behind(", client_scheme: https");
+    assert_eq!(send(&gate, || proven("https")).await, [allowed(), allowed()]);
+    assert_eq!(send(&gate, || proven("http")).await, [wrong(), wrong()]);
+    let gate = behind("");
+    for (scheme, expected) in [("https", allowed()), ("http", wrong())] {
+        let forwarded = || proven(scheme).header("x-forwarded-proto", "https");
+        assert_eq!(send(&gate, forwarded).await, [expected.clone(), expected]);
+    }
+    // Nobody else's word counts.
+    let stranger = Gate::start();
+    let forwarded = || proven("https").header("x-forwarded-proto", "https");
+    assert_eq!(send(&stranger, forwarded).await, [wrong(), wrong()]);
 
     let authority = Authority::new();
     let files = tempfile::tempdir().unwrap();

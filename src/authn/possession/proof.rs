@@ -84,7 +84,7 @@ pub(super) fn check(
         return wrong("is not signed by its key");
     }
     let claims = jws.payload()?;
-    check_target(&claims, key, evidence)?;
+    check_target(&claims, evidence)?;
     let hash = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes()));
     if required(&claims, "ath")? != hash {
         return wrong("is for another token (`ath`)");
@@ -99,12 +99,12 @@ pub(super) fn check(
 }
 
 /// `htm` and `htu`.
-fn check_target(claims: &Map<String, Value>, key: &BoundKey, evidence: &Evidence<'_>) -> Result<(), Flaw> {
+fn check_target(claims: &Map<String, Value>, evidence: &Evidence<'_>) -> Result<(), Flaw> {
     let method = required(claims, "htm")?;
     if method != evidence.method {
         return wrong(format!("is for the method `{}` (`htm`)", shown(method)));
     }
-    let scheme = if evidence.over_tls || key.rule.tls_ends_before { "https" } else { "http" };
+    let scheme = evidence.scheme;
     let authority = std::str::from_utf8(evidence.authority).unwrap_or_default();
     let url = required(claims, "htu")?;
     if !is_target(url, scheme, authority, evidence.path) {

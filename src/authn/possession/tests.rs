@@ -53,7 +53,7 @@ fn evidence<'r>(proofs: &[&'r str]) -> Evidence<'r> {
         proofs: proofs.iter().map(|proof| proof.as_bytes()).collect(),
         certificate: None,
         method: "POST",
-        over_tls: true,
+        scheme: "https",
         authority: AUTHORITY.as_bytes(),
         path: PATH,
     }

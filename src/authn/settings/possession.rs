@@ -16,8 +16,6 @@ pub struct PossessionRule {
 pub struct DpopRule {
     /// Whether a proof needs a nonce that the gate has given out.
     pub nonces: bool,
-    /// Whether clients say `https` also where no TLS gets here: a server in front ends it.
-    pub tls_ends_before: bool,
 }
 
 impl Default for PossessionRule {

@@ -292,7 +292,7 @@ fn a_proof_is_for_one_request() {
         Evidence { authority: b"other.example.com", ..evidence(&[&good]) },
         Evidence { authority: b"api.example.com:8443", ..evidence(&[&good]) },
         Evidence { authority: b"\xff", ..evidence(&[&good]) },
-        Evidence { over_tls: false, ..evidence(&[&good]) },
+        Evidence { scheme: "http", ..evidence(&[&good]) },
     ];
     for evidence in &elsewhere {
         refused(send(&gate, ("DPoP", &token), evidence, NOW), Reason::ProofInvalid, "is for");
@@ -343,25 +343,28 @@ fn ids_are_of_one_key() {
 }
 
 #[test]
-fn behind_a_server_that_ends_tls_clients_sign_https() {
-    let behind = DpopRule { tls_ends_before: true, ..DpopRule::default() };
-    let token = token(&json!({"jkt": thumbprint_of(&P256)}));
-    for (rule, scheme, holds) in [
-        (DpopRule::default(), "http", true),
-        (DpopRule::default(), "https", false),
-        (behind, "http", false),
-        (behind, "https", true),
+fn a_client_signs_the_scheme_and_the_port_that_it_calls() {
+    let (gate, token) = bound();
+    for (signed, scheme, authority, holds) in [
+        ("http://api.example.com:8080", "http", "api.example.com:8080", true),
+        ("https://api.example.com:8080", "http", "api.example.com:8080", false),
+        ("http://api.example.com:8080", "https", "api.example.com:8080", false),
+        ("http://api.example.com", "http", "api.example.com:80", true),
+        ("http://api.example.com", "http", "api.example.com:443", false),
     ] {
-        let gate = gate(PossessionRule { dpop: Some(rule), ..PossessionRule::default() });
-        let proof = proof(&P256, &token, &json!({"htu": format!("{scheme}://api.example.com:8080{PATH}")}));
-        let plain = Evidence { over_tls: false, authority: b"api.example.com:8080", ..evidence(&[&proof]) };
-        assert_eq!(send(&gate, ("DPoP", &token), &plain, NOW).is_ok(), holds, "{rule:?} {scheme}");
+        let proof = proof(&P256, &token, &json!({"htu": format!("{signed}{PATH}")}));
+        let plain = Evidence { scheme, authority: authority.as_bytes(), ..evidence(&[&proof]) };
+        assert_eq!(
+            send(&gate, ("DPoP", &token), &plain, NOW).is_ok(),
+            holds,
+            "{signed} {scheme} {authority}"
+        );
     }
 }
 
 #[test]
 fn a_nonce_is_asked_for_and_lives_for_two_steps() {
-    let nonces = DpopRule { nonces: true, ..DpopRule::default() };
+    let nonces = DpopRule { nonces: true };
     let rule = PossessionRule { dpop: Some(nonces), ..PossessionRule::default() };
     let gate = gate(rule);
     let token = token(&json!({"jkt": thumbprint_of(&P256)}));
