@@ -12,6 +12,7 @@ use crate::signing::{self, SigningKey};
 mod claims;
 mod forged;
 pub(super) mod mint;
+mod poisoned;
 mod remembered;
 mod self_signed;
 
