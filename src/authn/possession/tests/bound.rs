@@ -71,6 +71,7 @@ fn the_scheme_and_the_token_have_to_agree() {
 fn a_confirmation_that_is_not_understood_is_refused() {
     let gate = gate(PossessionRule::default());
     let jkt = thumbprint_of(&P256);
+    let shorter: String = jkt.chars().skip(1).collect();
     for (cnf, detail) in [
         (json!({}), "not an object with a member"),
         (json!([]), "not an object"),
@@ -87,8 +88,8 @@ fn a_confirmation_that_is_not_understood_is_refused() {
         (json!({"jkt": [jkt]}), "no SHA-256"),
         (json!({"jkt": ""}), "no SHA-256"),
         (json!({"jkt": format!("{jkt}=")}), "no SHA-256"),
-        (json!({"jkt": &jkt[1..]}), "no SHA-256"),
-        (json!({"jkt": format!("{}/", &jkt[1..])}), "no SHA-256"),
+        (json!({"jkt": shorter}), "no SHA-256"),
+        (json!({"jkt": format!("{shorter}/")}), "no SHA-256"),
         // Bits that no byte has: another spelling of the same hash.
         (json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4J"}), "no SHA-256"),
         (json!({"x5t#S256": 7}), "`cnf.x5t#S256` is no SHA-256"),
