@@ -3,6 +3,8 @@
 //! It lets one person play issuer, client and operator on one machine: `--new-key` makes the key and, beside it, the
 //! key set that an issuer in `opgate.yaml` can name. The token stands alone on standard output, for `$(opgate token …)`.
 
+mod dpop;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -51,18 +53,29 @@ pub struct Args {
     /// Another claim, or another value for one of the above; can be repeated
     #[arg(long = "claim", value_name = "NAME=JSON", value_parser = claim)]
     claims: Vec<(String, Value)>,
+    #[command(flatten)]
+    dpop: dpop::Binding,
 }
 
 /// Mints the token and prints it. Exits 3 where the key cannot be had.
 pub fn run(args: Args) -> ExitCode {
     let mut report = Report::new();
-    let Some(key) = signing_key(&args, &mut report) else {
+    let (Some(key), Some(holder)) = (signing_key(&args, &mut report), args.dpop.holder(&mut report)) else {
         print_report(&report);
         return ExitCode::from(INVALID);
     };
-    match key.sign(&args.claims(clock::now())) {
-        Ok(token) => {
-            print(&format!("{token}\n"));
+    let now = clock::now();
+    let mut claims = args.claims(now);
+    if let Some(holder) = &holder {
+        claims["cnf"] = holder.confirmation();
+    }
+    let presented = key.sign(&claims).and_then(|token| match &holder {
+        Some(holder) => holder.present(&token, now),
+        None => Ok(format!("{token}\n")),
+    });
+    match presented {
+        Ok(text) => {
+            print(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -104,18 +117,23 @@ fn signing_key(args: &Args, report: &mut Report) -> Option<SigningKey> {
     if args.new_key {
         return new_key(&args.key, args.algorithm.unwrap_or_default(), report);
     }
-    let pem = match std::fs::read_to_string(&args.key) {
+    read_key(&args.key, args.algorithm, report)
+}
+
+/// Reads a private key. What is wrong is in the report.
+fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> Option<SigningKey> {
+    let pem = match std::fs::read_to_string(path) {
         Ok(pem) => pem,
         Err(error) => {
             let missing = error.kind() == io::ErrorKind::NotFound;
-            let diagnostic = report.file_error(&args.key, format!("cannot read the key: {error}"));
+            let diagnostic = report.file_error(path, format!("cannot read the key: {error}"));
             if missing {
-                diagnostic.help("`--new-key` makes it");
+                diagnostic.help("`--key FILE --new-key` makes it");
             }
             return None;
         }
     };
-    let key = SigningKey::from_pkcs8_pem(&pem).and_then(|key| match args.algorithm {
+    let key = SigningKey::from_pkcs8_pem(&pem).and_then(|key| match algorithm {
         Some(algorithm) => key.with_algorithm(algorithm),
         None => Ok(key),
     });
@@ -126,7 +144,7 @@ fn signing_key(args: &Args, report: &mut Report) -> Option<SigningKey> {
                 SigningError::WrongAlgorithm { .. } => "leave out `--algorithm`, or use another key",
                 _ => "`openssl pkcs8 -topk8 -nocrypt` turns other forms into PKCS#8",
             };
-            report.file_error(&args.key, format!("cannot use the key: {error}")).help(help);
+            report.file_error(path, format!("cannot use the key: {error}")).help(help);
             None
         }
     }
