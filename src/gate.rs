@@ -135,7 +135,11 @@ pub fn admit(
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
     trail.stage = Stage::Scope;
-    require_scope(caller.map(|caller| &**caller), &call.method)?;
+    require_scope(caller.map(|caller| &**caller), &call.method).map_err(|denial| {
+        // A client that proves possession is challenged for another token in the same scheme.
+        let proven = caller.and_then(|caller| caller.confirmation.as_ref()?.key.as_ref());
+        if proven.is_some() { denial.over_dpop() } else { denial }
+    })?;
     trail.stage = Stage::Policy;
     let consulted = Cell::default();
     let authorized =

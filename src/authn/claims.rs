@@ -12,7 +12,7 @@ use super::identity::{Identified, Identity};
 use super::jwt::Verified;
 use super::possession::confirmation::{self, Confirmation};
 use super::scopes::Scopes;
-use super::settings::IssuerSettings;
+use super::settings::{IssuerSettings, PossessionRule};
 use super::{Caller, invalid, shown};
 use crate::reason::{Denial, Reason};
 
@@ -59,7 +59,7 @@ pub(super) fn accept(
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
     check_type(token, &settings.token_types)?;
-    judge(token.claims(), settings, identity, now, None)
+    judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
 
 /// Applies every rule to what an issuer said of an opaque token that it calls active. `end` is when the token is taken
@@ -74,25 +74,26 @@ pub(super) fn accept_answer(
     now: SystemTime,
     end: Option<SystemTime>,
 ) -> Result<Accepted, Denial> {
-    judge(answer, settings, identity, now, end)
+    judge(answer, settings, &settings.possession, identity, now, end)
 }
 
 /// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
 ///
 /// # Errors
-/// As [`accept`], but for the token's type, which no claim tells.
+/// As [`accept`], but for the token's type, which no claim tells, and for a key that it would have to be bound to.
 pub(super) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    judge(claims, settings, identity, now, None)
+    judge(claims, settings, &settings.possession.of_assumed(), identity, now, None)
 }
 
 fn judge(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
+    possession: &PossessionRule,
     identity: &Identity,
     now: SystemTime,
     end: Option<SystemTime>,
@@ -103,7 +104,7 @@ fn judge(
     let subject = text(claims, "sub")?;
     let identified = identity.of(claims)?;
     let scopes = scopes(claims)?;
-    let confirmation = confirmation::of(claims, &settings.possession)?;
+    let confirmation = confirmation::of(claims, possession)?;
     Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, confirmation, begins, expires })
 }
 

@@ -294,6 +294,21 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
 }
 
 #[tokio::test]
+async fn a_client_that_proves_possession_is_told_of_missing_scopes_in_its_own_scheme() {
+    let gate = Gate::start();
+    let key = Holder::new_key();
+    let token = token_with(ANA, json!({ "cnf": { "jkt": key.kid() }, "scope": "openid" }));
+    let holder = Holder::with_key(key, token);
+    let proven = holder.proven();
+    let answer = gate.http1(&proven).await;
+    assert_eq!(told(&answer), (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT".to_owned()));
+    let challenge = &values(&answer.headers, "www-authenticate")[0];
+    assert!(challenge.starts_with("DPoP realm=") && challenge.contains("insufficient_scope"), "{challenge}");
+    // The proof is used up all the same.
+    assert_eq!(told(&gate.http1(&proven).await), refused("DPOP_PROOF_INVALID"));
+}
+
+#[tokio::test]
 async fn an_issuer_may_require_that_its_tokens_are_bound() {
     let gate = gate_with(json!({ "tokens": "required", "kinds": ["dpop"] }));
     let holder = Holder::new();

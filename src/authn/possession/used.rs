@@ -31,7 +31,7 @@ struct Shard {
     ids: HashSet<Id>,
     /// The same by the second in which they end.
     ends: BTreeMap<u64, Vec<Id>>,
-    /// Everything that ends by then is forgotten.
+    /// What ends by then may be forgotten.
     forgotten: u64,
 }
 
@@ -86,11 +86,12 @@ impl Shard {
 
     fn forget(&mut self, now: u64) {
         while let Some(entry) = self.ends.first_entry().filter(|entry| *entry.key() <= now) {
-            for id in entry.remove() {
+            let (end, ids) = entry.remove_entry();
+            for id in ids {
                 self.ids.remove(&id);
             }
+            self.forgotten = self.forgotten.max(end);
         }
-        self.forgotten = self.forgotten.max(now);
     }
 }
 
@@ -124,6 +125,16 @@ mod tests {
             assert_eq!(used.enter(7, 160, now), Err(Refused::TooLate), "{now}");
             assert_eq!(used.enter(7, 300, now), Err(Refused::Used), "{now}");
         }
+    }
+
+    /// What was never there cannot have been forgotten: nobody waits for the clock to come by again.
+    #[test]
+    fn a_clock_that_was_an_hour_ahead_for_a_moment_shuts_nobody_out() {
+        let used = UsedProofs::new();
+        used.enter(7, 160, 100).unwrap();
+        used.enter(7 + SHARDS as Id, 3_860, 3_800).unwrap();
+        assert_eq!(used.enter(7, 160, 101), Err(Refused::TooLate));
+        assert_eq!(used.enter(7 + 2 * SHARDS as Id, 161, 101), Ok(()));
     }
 
     #[test]

@@ -23,3 +23,10 @@ impl Default for PossessionRule {
         Self { required: false, mtls: true, dpop: Some(DpopRule::default()) }
     }
 }
+
+impl PossessionRule {
+    /// The same for claims that are only assumed: what every good token would say of its key, nobody cares to write down.
+    pub(in crate::authn) fn of_assumed(self) -> Self {
+        Self { required: false, ..self }
+    }
+}

@@ -134,6 +134,22 @@ fn a_rule_takes_the_kinds_that_it_names_and_no_others() {
     }
 }
 
+/// Who asks about policy need not know what the tokens are bound to.
+#[test]
+fn of_assumed_claims_no_key_is_required() {
+    let gate = gate(PossessionRule { required: true, ..PossessionRule::default() });
+    let claims = |cnf: Value| {
+        let mut claims = json!({"iss": "https://issuer.example", "email": "ana@example.com"});
+        if !cnf.is_null() {
+            claims["cnf"] = cnf;
+        }
+        gate.assume(claims.as_object().unwrap().clone(), at(NOW))
+    };
+    assert!(claims(Value::Null).unwrap().confirmation.is_none());
+    assert!(claims(json!({"jkt": thumbprint_of(&P256)})).unwrap().confirmation.is_some());
+    refused(claims(json!({"kid": "k"})).map(Arc::new), Reason::TokenInvalid, "not understood");
+}
+
 /// A refusal in the scheme that the client speaks, whatever it is for.
 #[test]
 fn a_dpop_client_is_answered_as_one() {
