@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use self::dpop::Holder;
 use super::{FAILED, INVALID, complain, print, print_report};
 use crate::clock;
 use crate::config::parse_duration;
@@ -65,11 +66,7 @@ pub fn run(args: Args) -> ExitCode {
         return ExitCode::from(INVALID);
     };
     let now = clock::now();
-    let mut claims = args.claims(now);
-    if let Some(holder) = &holder {
-        claims["cnf"] = holder.confirmation();
-    }
-    let presented = key.sign(&claims).and_then(|token| match &holder {
+    let presented = key.sign(&args.claims(holder.as_ref(), now)).and_then(|token| match &holder {
         Some(holder) => holder.present(&token, now),
         None => Ok(format!("{token}\n")),
     });
@@ -87,7 +84,7 @@ pub fn run(args: Args) -> ExitCode {
 
 impl Args {
     /// The claims of RFC 9068, section 2.2, then the user's own.
-    fn claims(&self, now: SystemTime) -> Value {
+    fn claims(&self, holder: Option<&Holder>, now: SystemTime) -> Value {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = Map::new();
         let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
@@ -104,6 +101,9 @@ impl Args {
         }
         if !self.scopes.is_empty() {
             claim("scope", json!(self.scopes.join(" ")));
+        }
+        if let Some(holder) = holder {
+            claim("cnf", holder.confirmation());
         }
         for (name, value) in &self.claims {
             claim(name, value.clone());
