@@ -346,6 +346,11 @@ impl Authenticator {
         held.as_ref().map(|fetched| Arc::clone(&fetched.keys))
     }
 
+    /// The nonce that the next proof of a caller's is to have, where the issuer asks for any.
+    pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
+        self.possession.next_nonce(caller, now)
+    }
+
     /// How many proofs of possession are remembered, for metrics.
     pub fn proofs_remembered(&self) -> usize {
         self.possession.remembered()

@@ -130,6 +130,14 @@ impl Possession {
         Ok(caller)
     }
 
+    /// The nonce for the next proof of a caller who needs one: told with each answer, it saves a refusal (RFC 9449,
+    /// section 8.2).
+    pub(super) fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
+        let key = caller.confirmation.as_ref()?.key.as_ref().filter(|key| key.rule.nonces);
+        let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        key.and(self.key.as_ref()).map(|secret| newest_nonce(secret, now))
+    }
+
     /// RFC 9449, section 4.3.
     fn check_proof(
         &self,
@@ -196,8 +204,11 @@ fn check_nonce(secret: &hmac::Key, nonce: Option<&str>, now: u64) -> Result<(), 
         None => "the DPoP proof has no nonce",
         Some(_) => "the DPoP proof's nonce is not one of this process's, or has ended",
     };
-    let newest = URL_SAFE_NO_PAD.encode(hmac::sign(secret, &nonce_of(step)));
-    Err(Denial::new(Reason::ProofNonceMissing, why).proof_nonce(newest))
+    Err(Denial::new(Reason::ProofNonceMissing, why).proof_nonce(newest_nonce(secret, now)))
+}
+
+fn newest_nonce(secret: &hmac::Key, now: u64) -> String {
+    URL_SAFE_NO_PAD.encode(hmac::sign(secret, &nonce_of(now / NONCE_STEP.as_secs())))
 }
 
 fn nonce_of(step: u64) -> Vec<u8> {

@@ -281,11 +281,27 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
         let with = |nonce: &str| {
             holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "nonce": nonce })))
         };
+        let answer = send(&with(nonce)).await;
+        assert_eq!(told(&answer), allowed());
+        // Each answer has the newest one, so that no other refusal is needed to get it.
+        let [next] = &values(&answer.headers, "dpop-nonce")[..] else { panic!("{:?}", answer.headers) };
+        assert_eq!(told(&send(&with(next)).await), allowed());
+        // It is no answer's alone.
         assert_eq!(told(&send(&with(nonce)).await), allowed());
-        // It is no answer's alone: as long as it is good, it saves the round trip.
-        assert_eq!(told(&send(&with(nonce)).await), allowed());
+        let other = with(next).header("x-other", "1");
+        let elsewhere = Req { target: CANCEL.replace("cancel", "destroy"), ..other };
+        assert!(!send(&elsewhere).await.headers.contains_key("dpop-nonce"), "nobody is known to ask");
         assert_eq!(told(&send(&with("invented")).await), refused("DPOP_NONCE_REQUIRED"));
     }
+    // Also an answer that is a refusal, once it is known who asks.
+    let key = Holder::new_key();
+    let bob = token_with("bob@example.com", json!({ "cnf": { "jkt": key.kid() } }));
+    let bob = Holder::with_key(key, bob);
+    let nonce = values(&gate.http1(&bob.proven()).await.headers, "dpop-nonce").remove(0);
+    let proof = bob.proof(&url("http"), json!({ "nonce": nonce }));
+    let answer = gate.http1(&bob.cancel().header("dpop", &proof)).await;
+    assert_eq!(told(&answer), (403, "IAM_PERMISSION_DENIED".to_owned()));
+    assert_eq!(values(&answer.headers, "dpop-nonce").len(), 1);
     // Of what is wrong with a proof otherwise, no nonce tells.
     let wrong = holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "htm": "GET" })));
     let answer = gate.http1(&wrong).await;

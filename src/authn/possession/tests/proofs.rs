@@ -381,7 +381,10 @@ fn a_nonce_is_asked_for_and_lives_for_two_steps() {
         "{challenge}"
     );
     for seconds in [start, start + 59, start + 60, start + 119] {
-        send_with(json!(nonce), seconds).unwrap();
+        let caller = send_with(json!(nonce), seconds).unwrap();
+        let next = gate.next_nonce(&caller, at(seconds)).unwrap();
+        assert_eq!(next == nonce, seconds < start + 60);
+        send_with(json!(next), seconds + 60).unwrap();
     }
     for (nonce, seconds) in [
         (nonce.clone(), start + 120),
@@ -395,6 +398,9 @@ fn a_nonce_is_asked_for_and_lives_for_two_steps() {
         let denial = refused(send_with(json!(nonce), seconds), Reason::ProofNonceMissing, "nonce");
         assert!(denial.nonce_for_proofs().is_some());
     }
+    // Whoever needs none is given none.
+    let free = send(&gate, ("Bearer", &super::token(&Value::Null)), &evidence(&[]), start).unwrap();
+    assert_eq!(gate.next_nonce(&free, at(start)), None);
     // A good nonce makes nothing else good, and what is wrong otherwise has no nonce to offer.
     let wrong = proof(&P256, &token, &json!({"nonce": nonce, "htm": "GET"}));
     let denial =
