@@ -50,7 +50,7 @@ impl Holder {
     }
 
     /// A cancel with a proof that is good once.
-    fn proven(&self) -> Req {
+    pub fn proven(&self) -> Req {
         self.cancel().header("dpop", &self.proof(&url("http"), json!({})))
     }
 }
