@@ -116,11 +116,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let live = admin.proxy.live();
-    match admin
-        .proxy
-        .metrics()
-        .render(&live.snapshot.authn.key_sets(clock::now()), live.snapshot.authn.token_cache())
-    {
+    match admin.proxy.metrics().render(&live.snapshot.authn, clock::now()) {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }

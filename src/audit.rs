@@ -13,8 +13,8 @@ use std::time::Duration;
 use prometheus::IntCounter;
 
 pub use self::entry::{
-    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, DecidingRule, Decision, HttpRequest,
-    LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, Confirmation, DecidingRule, Decision,
+    HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::config::AuditOutput;
 

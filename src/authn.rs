@@ -1,9 +1,9 @@
 //! Who asks: from the `Authorization` header to a [`Caller`], or the reason there is none.
 //!
 //! ```text
-//! Authorization ─► bearer ─► jws ─► jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► jwt::Verified
+//! Authorization ─► credential ─► jws ─► jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► jwt::Verified
 //!                                                                                                    │
-//!                                         Caller ◄─ principal, scopes ◄─ typ, times, audience ◄─ claims
+//!               Caller ◄─ proof of possession ◄─ principal, scopes, binding ◄─ typ, times, audience ◄─ claims
 //! ```
 //!
 //! A token that is no JWT goes another way to the same claims: its issuer is asked (`opaque`).
@@ -16,8 +16,8 @@
 
 mod algorithm;
 mod asking;
-mod bearer;
 mod claims;
+mod credential;
 mod discovery;
 mod fetch;
 mod held;
@@ -28,6 +28,7 @@ mod jwks;
 mod jws;
 mod jwt;
 mod opaque;
+mod possession;
 mod refresh;
 mod schedule;
 mod scopes;
@@ -49,17 +50,21 @@ pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::held::KeySetStatus;
 pub use self::opaque::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 pub use self::opaque::{Lookup, LookupOutcome};
+pub use self::possession::confirmation::{BoundKey, Confirmation};
+pub use self::possession::{Evidence, Vouched};
 pub use self::scopes::Scopes;
 pub use self::settings::{
-    IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, Proof, RemoteKeys, SettingsError,
-    WellKnown,
+    DpopRule, IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, PossessionRule, Proof,
+    RemoteKeys, SettingsError, WellKnown,
 };
 pub use self::verified::TokenCacheStatus;
 
+use self::credential::Credential;
 use self::issuer::{Admitted, Issuer};
 use self::jwks::KeySet;
 use self::jwt::Unverified;
 use self::opaque::OpaqueIssuer;
+use self::possession::Possession;
 use self::verified::{Remembered, VerifiedTokens};
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
@@ -77,6 +82,8 @@ pub struct Caller {
     pub sets: Vec<Arc<str>>,
     /// What the token may be used for.
     pub scopes: Scopes,
+    /// What the sender of the token has to have.
+    pub confirmation: Option<Confirmation>,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
     /// Everything that the token says, for conditions; `None` where there is none, and the caller is assumed for a
@@ -89,7 +96,16 @@ impl Caller {
     /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
         let sets = principal.pool().map(identity::everybody).into_iter().collect();
-        Self { issuer: "assumed".into(), subject: None, principal, sets, scopes, expires: now, claims: None }
+        Self {
+            issuer: "assumed".into(),
+            subject: None,
+            principal,
+            sets,
+            scopes,
+            confirmation: None,
+            expires: now,
+            claims: None,
+        }
     }
 }
 
@@ -114,6 +130,8 @@ impl Caller {
             principal,
             sets,
             scopes,
+            // There is no token that could be somebody else's.
+            confirmation: None,
             expires: until,
             claims: Some(claims),
         }
@@ -127,6 +145,7 @@ pub struct Authenticator {
     /// Those that are asked.
     opaque: Vec<OpaqueIssuer>,
     verified: VerifiedTokens,
+    possession: Arc<Possession>,
 }
 
 impl Authenticator {
@@ -152,16 +171,17 @@ impl Authenticator {
             errors.extend(new);
         }
         errors.sort_by_key(|error| error.index);
-        if errors.is_empty() {
-            Ok(Self { issuers, opaque, verified: VerifiedTokens::new() })
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Self { issuers, opaque, ..Self::believing_nobody() }) } else { Err(errors) }
     }
 
     /// Believes no issuer: every credential is refused.
     pub fn believing_nobody() -> Self {
-        Self { issuers: Vec::new(), opaque: Vec::new(), verified: VerifiedTokens::new() }
+        Self {
+            issuers: Vec::new(),
+            opaque: Vec::new(),
+            verified: VerifiedTokens::new(),
+            possession: Arc::new(Possession::new()),
+        }
     }
 
     /// Whether no issuer is believed.
@@ -169,9 +189,10 @@ impl Authenticator {
         self.issuers.is_empty() && self.opaque.is_empty()
     }
 
-    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, and what
-    /// issuers have said of opaque tokens.
+    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, what
+    /// issuers have said of opaque tokens, and which proofs were used.
     pub fn take_over(&mut self, previous: &Self) {
+        self.possession = Arc::clone(&previous.possession);
         self.verified = VerifiedTokens::succeeding(&previous.verified);
         for issuer in &mut self.issuers {
             if let Some(previous) =
@@ -189,7 +210,8 @@ impl Authenticator {
         }
     }
 
-    /// The caller behind a request's credential, or `None` where it sent none.
+    /// Whom a request's credential speaks for, or `None` where it sent none. Whether it is the sender's to use,
+    /// [`Authenticator::confirm`] says.
     ///
     /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
     /// verified before is not verified again while its key set and its times hold. An opaque token is judged by what is
@@ -198,17 +220,38 @@ impl Authenticator {
     /// # Errors
     /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
     /// client reads the same text in each case.
-    pub fn authenticate(
+    pub fn authenticate<'t>(
         &self,
-        authorization: &[&[u8]],
+        authorization: &[&'t [u8]],
         now: SystemTime,
-    ) -> Result<Option<Arc<Caller>>, Denial> {
-        let Some(text) = bearer::token(authorization)? else { return Ok(None) };
+    ) -> Result<Option<Vouched<'t>>, Denial> {
+        let Some(credential) = Credential::of(authorization)? else { return Ok(None) };
+        match self.caller_of(credential.token, now) {
+            Ok(caller) => Ok(Some(Vouched { caller, credential })),
+            Err(denial) => Err(credential.scheme.answer(denial)),
+        }
+    }
+
+    /// The caller, if the sender of the token has what the token is bound to. Each request is asked, whether or not its
+    /// token was known.
+    ///
+    /// # Errors
+    /// Where the sender may not use the token, or has not shown it in a way that holds.
+    pub fn confirm(
+        &self,
+        vouched: Vouched<'_>,
+        evidence: &Evidence<'_>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, Denial> {
+        self.possession.confirm(vouched, evidence, now)
+    }
+
+    fn caller_of(&self, text: &str, now: SystemTime) -> Result<Arc<Caller>, Denial> {
         if let Some(issuer) = self.opaque_issuer(text) {
-            return self.recall(issuer, text, now).map(Some);
+            return self.recall(issuer, text, now);
         }
         if let Some(caller) = self.verified.recall(text, now, |issuer| self.keys_in_use(issuer, now)) {
-            return Ok(Some(caller));
+            return Ok(caller);
         }
         let token = Unverified::parse(text)?;
         let (number, issuer) = self.issuer_of(&token)?;
@@ -216,15 +259,15 @@ impl Authenticator {
         let caller = Arc::new(caller);
         self.verified
             .remember(text, Remembered { issuer: number, keys, caller: caller.clone(), from, until });
-        Ok(Some(caller))
+        Ok(caller)
     }
 
     /// Waits, a second at the most, for the key set that the key of a token may be in: for requests that
     /// [`Authenticator::authenticate`] refused with [`Reason::KeyPending`], which are then judged again.
     pub async fn await_key(&self, authorization: &[&[u8]]) {
         // Whatever is wrong with the credential is for the judgement to say.
-        let Ok(Some(text)) = bearer::token(authorization) else { return };
-        let Ok(token) = Unverified::parse(text) else { return };
+        let Ok(Some(credential)) = Credential::of(authorization) else { return };
+        let Ok(token) = Unverified::parse(credential.token) else { return };
         if let Ok((_, issuer)) = self.issuer_of(&token) {
             issuer.await_key(&token).await;
         }
@@ -258,14 +301,18 @@ impl Authenticator {
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`]; [`Reason::NotReady`] where the issuer does not say anything.
-    pub async fn look_up(
+    pub async fn look_up<'t>(
         &self,
-        authorization: &[&[u8]],
+        authorization: &[&'t [u8]],
         now: SystemTime,
         observe: impl FnOnce(&Lookup<'_>) + Send + 'static,
-    ) -> Option<Result<Arc<Caller>, Denial>> {
-        let text = bearer::token(authorization).ok()??;
-        Some(self.opaque_issuer(text)?.look_up(text, now, observe).await)
+    ) -> Option<Result<Vouched<'t>, Denial>> {
+        let credential = Credential::of(authorization).ok()??;
+        let issuer = self.opaque_issuer(credential.token)?;
+        Some(match issuer.look_up(credential.token, now, observe).await {
+            Ok(caller) => Ok(Vouched { caller, credential }),
+            Err(denial) => Err(credential.scheme.answer(denial)),
+        })
     }
 
     /// The issuer that may be shown a token: none, if it is a JWT.
@@ -297,6 +344,16 @@ impl Authenticator {
     fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<KeySet>> {
         let held = self.issuers.get(issuer)?.held().current(now)?;
         held.as_ref().map(|fetched| Arc::clone(&fetched.keys))
+    }
+
+    /// The nonce that the next proof of a caller's is to have, where the issuer asks for any.
+    pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
+        self.possession.next_nonce(caller, now)
+    }
+
+    /// How many proofs of possession are remembered, for metrics.
+    pub fn proofs_remembered(&self) -> usize {
+        self.possession.remembered()
     }
 
     /// How often a token was known, for metrics.

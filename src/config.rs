@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod location;
 mod overrides;
+mod possession;
 mod scalars;
 mod service_accounts;
 mod tls;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use crate::audit::{
-    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, DecidingRule, Decision, HttpRequest,
-    LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, Confirmation, DecidingRule, Decision,
+    HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::catalog::PermissionRule;
 use crate::gate::Trail;
@@ -121,6 +121,7 @@ impl Event<'_> {
                     rule: self.rule(),
                     detail: self.denial.map(Denial::detail),
                     client_certificate: self.client_certificate(),
+                    confirmation: self.confirmation(),
                     upstream: self.upstream.map(|(name, endpoint, duration)| UpstreamCall {
                         name,
                         endpoint,
@@ -166,6 +167,14 @@ impl Event<'_> {
             thumbprint: &client.thumbprint,
             uri: client.uri.as_deref(),
             principal: client.principal.as_ref().map(Principal::as_str),
+        })
+    }
+
+    fn confirmation(&self) -> Option<Confirmation<'_>> {
+        let confirmation = self.trail.caller.as_ref()?.confirmation.as_ref()?;
+        Some(Confirmation {
+            certificate: confirmation.certificate.as_deref(),
+            key: confirmation.key.as_ref().map(|key| &*key.thumbprint),
         })
     }
 

@@ -5,8 +5,8 @@
 //! about resources or policy (DESIGN, section 5, "Order").
 //!
 //! ```text
-//! judge           Request ─► directed ─► route ─► authenticate ─► admit   what requests go through
-//! judge_answered  Request ─► route ─► the answer ───► admit   once an issuer was asked about the token
+//! judge           Request ─► directed ─► route ─► authenticate ─► confirm ─► admit   what requests go through
+//! judge_answered  Request ─► route ─► the answer ─► confirm ─► admit   once an issuer was asked about the token
 //! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
 //! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
 //! admit           Call, Caller ─► scope ─► IAM ─► Permit
@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::authn::Caller;
+use crate::authn::{Caller, Evidence, Vouched};
 use crate::catalog::{Call, Method};
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Consulted, Permit};
@@ -74,12 +74,13 @@ pub fn judge(
 /// As [`judge`].
 pub fn judge_answered(
     request: &Request,
-    answer: Result<Arc<Caller>, Denial>,
+    answer: Result<Vouched<'_>, Denial>,
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    judge_as(request, |_| answer.map(Some), snapshot, now, trail)
+    let confirmed = |vouched| snapshot.authn.confirm(vouched, &evidence(request), now);
+    judge_as(request, |_| answer.and_then(confirmed).map(Some), snapshot, now, trail)
 }
 
 /// Decides a request that comes from whomever `identify` names once it is known which method is called. With
@@ -134,7 +135,11 @@ pub fn admit(
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
     trail.stage = Stage::Scope;
-    require_scope(caller.map(|caller| &**caller), &call.method)?;
+    require_scope(caller.map(|caller| &**caller), &call.method).map_err(|denial| {
+        // A client that proves possession is challenged for another token in the same scheme.
+        let proven = caller.and_then(|caller| caller.confirmation.as_ref()?.key.as_ref());
+        if proven.is_some() { denial.over_dpop() } else { denial }
+    })?;
     trail.stage = Stage::Policy;
     let consulted = Cell::default();
     let authorized =
@@ -179,9 +184,22 @@ fn authenticate(
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
-    match snapshot.authn.authenticate(&authorization, now) {
-        Ok(None) => by_certificate(request, now),
-        authenticated => authenticated,
+    match snapshot.authn.authenticate(&authorization, now)? {
+        None => by_certificate(request, now),
+        Some(vouched) => snapshot.authn.confirm(vouched, &evidence(request), now).map(Some),
+    }
+}
+
+/// What the request shows of whoever sends it.
+fn evidence(request: &Request) -> Evidence<'_> {
+    let client = request.channel.as_ref().and_then(|channel| channel.client.as_ref());
+    Evidence {
+        proofs: request.proofs().collect(),
+        certificate: client.map(|client| (client.thumbprint.as_str(), client.until)),
+        method: request.method.as_str(),
+        scheme: request.scheme().as_str(),
+        authority: request.authority.as_bytes(),
+        path: request.path.as_str(),
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::authn::{KeySetStatus, Lookup, TokenCacheStatus};
+use crate::authn::{Authenticator, Lookup, TokenCacheStatus};
 use crate::catalog::Method;
 use crate::snapshot::Snapshot;
 
@@ -48,6 +48,7 @@ pub struct Metrics {
     token_cache_hits: IntCounter,
     token_cache_misses: IntCounter,
     token_cache_evictions: IntCounter,
+    proofs: IntGauge,
     token_lookups: IntCounterVec,
     token_lookup_duration: HistogramVec,
     jwks_keys: IntGaugeVec,
@@ -178,6 +179,14 @@ impl Metrics {
                 "opgate_token_cache_evictions_total",
                 "Verified tokens that made room for others.",
             )?,
+            proofs: {
+                let gauge = IntGauge::new(
+                    "opgate_dpop_proofs",
+                    "Proofs that are remembered, so that none is taken twice.",
+                )?;
+                registry.register(Box::new(gauge.clone()))?;
+                gauge
+            },
             token_lookups: counters(
                 "opgate_token_lookups_total",
                 "Questions about opaque tokens, by outcome: active, inactive, refused, failed, unasked.",
@@ -248,20 +257,17 @@ impl Metrics {
         self.policy_reload_successful.set(0);
     }
 
-    /// The text that Prometheus reads. Key sets are asked for their state now.
+    /// The text that Prometheus reads. Key sets, known tokens and used proofs are asked for their state now.
     ///
     /// # Errors
     /// Where an instrument cannot be encoded: a fault of ours.
-    pub fn render(
-        &self,
-        key_sets: &[KeySetStatus],
-        token_cache: TokenCacheStatus,
-    ) -> Result<String, prometheus::Error> {
-        let TokenCacheStatus { hits, misses, evictions } = token_cache;
+    pub fn render(&self, authn: &Authenticator, now: SystemTime) -> Result<String, prometheus::Error> {
+        let TokenCacheStatus { hits, misses, evictions } = authn.token_cache();
         raise(&self.token_cache_hits, hits);
         raise(&self.token_cache_misses, misses);
         raise(&self.token_cache_evictions, evictions);
-        for status in key_sets {
+        self.proofs.set(i64::try_from(authn.proofs_remembered()).unwrap_or(i64::MAX));
+        for status in authn.key_sets(now) {
             let issuer = status.issuer.as_str();
             self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
             self.jwks_last_success.with_label_values(&[issuer]).set(status.last_success.map_or(0.0, seconds));

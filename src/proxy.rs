@@ -236,6 +236,9 @@ impl Proxy {
         for (name, value) in answer.headers {
             header.append_header(name, value)?;
         }
+        if let Some(nonce) = exchange.next_nonce() {
+            header.insert_header("dpop-nonce", nonce)?;
+        }
         let is_head = session.req_header().method == ::http::Method::HEAD;
         // An unread body would be taken for the next request: the connection ends with this answer.
         let unread = !session.is_body_done();
@@ -389,9 +392,12 @@ impl ProxyHttp for Proxy {
     async fn response_filter(
         &self,
         session: &mut Session,
-        _response: &mut ResponseHeader,
-        _exchange: &mut Exchange,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
     ) -> Result<()> {
+        if let Some(nonce) = exchange.next_nonce() {
+            response.insert_header("dpop-nonce", nonce)?;
+        }
         if self.0.draining.load(Ordering::Acquire) {
             session.set_keepalive(None);
         }

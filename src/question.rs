@@ -15,11 +15,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::http::HeaderName;
-use ::http::header::HeaderValue;
 use serde_json::{Map, Value};
 
-use crate::authn::{Authenticator, Caller, Scopes};
+use crate::authn::{Authenticator, Caller, Scopes, Vouched};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::gate::{self, Trail};
 use crate::http::{Headers, Request, TrustedProxies};
@@ -136,7 +134,8 @@ impl Question {
         if let Who::Token(token) = &mut self.who {
             let authorization = token.authorization();
             let authorization = [authorization.as_bytes()];
-            token.answered = authn.look_up(&authorization, self.time, |_| {}).await;
+            let answered = authn.look_up(&authorization, self.time, |_| {}).await;
+            token.answered = answered.map(|answer| answer.map(Vouched::unconfirmed));
             let judged = authn.authenticate(&authorization, self.time);
             if judged.is_err_and(|denial| denial.reason() == Reason::KeyPending) {
                 authn.await_key(&authorization).await;
@@ -157,7 +156,11 @@ impl Question {
             What::Request { http_method, target, host } => {
                 match self.request(http_method, target, host.as_deref(), &snapshot.catalog)? {
                     Err(denial) => (Err(denial), None),
-                    Ok(request) => (self.judge(&request, snapshot, &mut trail), Some(request)),
+                    Ok(request) => {
+                        let identify = |method: &Method| self.caller(method, snapshot);
+                        let decided = gate::judge_as(&request, identify, snapshot, self.time, &mut trail);
+                        (decided, Some(request))
+                    }
                 }
             }
             What::Method { method, resource, host } => {
@@ -170,18 +173,8 @@ impl Question {
         Ok(Answer { decided, trail, request, time: self.time, origin: self.origin })
     }
 
-    fn judge(&self, request: &Request, snapshot: &Snapshot, trail: &mut Trail) -> Result<Permit, Denial> {
-        match &self.who {
-            // It is in the request, as a client would send it.
-            Who::Token(token) => match &token.answered {
-                Some(answer) => gate::judge_answered(request, answer.clone(), snapshot, self.time, trail),
-                None => gate::judge(request, snapshot, self.time, trail),
-            },
-            _ => gate::judge_as(request, |method| self.caller(method, snapshot), snapshot, self.time, trail),
-        }
-    }
-
-    /// The caller of a method: assumed, unless there is a token.
+    /// The caller of a method: assumed, unless there is a token. Of one that is bound to a key it is assumed that its
+    /// sender has the key.
     fn caller(&self, method: &Method, snapshot: &Snapshot) -> Result<Option<Arc<Caller>>, Denial> {
         let scopes = || self.scopes.as_ref().unwrap_or(&method.scopes).iter().cloned().collect::<Scopes>();
         match &self.who {
@@ -202,7 +195,11 @@ impl Question {
             }
             Who::Token(token) => match &token.answered {
                 Some(answer) => answer.clone().map(Some),
-                None => snapshot.authn.authenticate(&[token.authorization().as_bytes()], self.time),
+                None => {
+                    let authorization = token.authorization();
+                    let vouched = snapshot.authn.authenticate(&[authorization.as_bytes()], self.time)?;
+                    Ok(vouched.map(Vouched::unconfirmed))
+                }
             },
         }
     }
@@ -216,19 +213,12 @@ impl Question {
         catalog: &Catalog,
     ) -> Result<Result<Request, Denial>, Mistake> {
         let on = |host: &str| {
-            let mut headers = Headers::default();
-            if let Who::Token(token) = &self.who {
-                let mut value = HeaderValue::from_str(&token.authorization())
-                    .map_err(|_| Denial::new(Reason::TokenInvalid, "the token is no value of a header"))?;
-                value.set_sensitive(true);
-                headers.push(HeaderName::from_static("authorization"), value);
-            }
             let peer = self.origin.map(|ip| SocketAddr::new(ip, 0));
             Request::from_http2(
                 http_method.clone(),
                 Some(host),
                 target,
-                headers,
+                Headers::default(),
                 peer,
                 &TrustedProxies::default(),
             )

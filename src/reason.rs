@@ -17,7 +17,14 @@ pub enum Challenge {
     InvalidToken,
     /// `error="insufficient_scope"` and the scopes that would do.
     InsufficientScope,
+    /// `error="invalid_dpop_proof"` (RFC 9449, section 7.1).
+    InvalidProof,
+    /// `error="use_dpop_nonce"` (RFC 9449, section 9).
+    UseNonce,
 }
+
+/// What a proof may be signed with, as a challenge for one says.
+pub const PROOF_ALGORITHMS: &str = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA";
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +121,11 @@ reasons! {
     /// A token of a kind that is no access token here: an ID token, an unknown `typ`, an opaque token that nobody is asked
     /// about.
     TokenTypeUnsupported = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_TYPE_UNSUPPORTED" GOOGLE InvalidToken INVALID;
-    /// An authorization scheme other than Bearer.
+    /// The token is bound to a key, and the proof that came with it does not hold.
+    ProofInvalid = 401 "UNAUTHENTICATED" "DPOP_PROOF_INVALID" OPGATE InvalidProof INVALID;
+    /// A proof with the nonce of this answer would do.
+    ProofNonceMissing = 401 "UNAUTHENTICATED" "DPOP_NONCE_REQUIRED" OPGATE UseNonce INVALID;
+    /// An authorization scheme other than Bearer and DPoP.
     CredentialTypeUnsupported = 401 "UNAUTHENTICATED" "CREDENTIAL_TYPE_UNSUPPORTED" GOOGLE Realm INVALID;
     /// More than one credential.
     CredentialsOverloaded = 400 "INVALID_ARGUMENT" "OVERLOADED_CREDENTIALS" GOOGLE None "Request has more than one authentication credential.";
@@ -124,7 +135,8 @@ reasons! {
     PermissionDenied = 403 "PERMISSION_DENIED" "IAM_PERMISSION_DENIED" IAM None "Permission denied.";
     /// The method is declared, authorized, and not implemented behind this gate.
     Unimplemented = 501 "UNIMPLEMENTED" "METHOD_UNIMPLEMENTED" OPGATE None "Method is not implemented.";
-    /// Nothing can be decided yet: keys are not loaded, or an issuer does not say what an opaque token is.
+    /// Nothing can be decided yet: keys are not loaded, an issuer does not say what an opaque token is, or no more proofs
+    /// of possession can be remembered.
     NotReady = 503 "UNAVAILABLE" "GATE_NOT_READY" OPGATE None "The service is currently unavailable.";
     /// The token names a key that its issuer may have made since it was last asked: whether it is good cannot be told yet.
     KeyPending = 503 "UNAVAILABLE" "SIGNING_KEY_PENDING" OPGATE None "The service is currently unavailable.";
@@ -180,6 +192,8 @@ struct Inner {
     domain: Option<String>,
     allow: Option<String>,
     scopes: Option<String>,
+    over_dpop: bool,
+    proof_nonce: Option<String>,
     rule: Option<crate::diagnostic::Place>,
 }
 
@@ -194,6 +208,8 @@ impl Denial {
             domain: None,
             allow: None,
             scopes: None,
+            over_dpop: false,
+            proof_nonce: None,
             rule: None,
         }))
     }
@@ -231,6 +247,18 @@ impl Denial {
     /// The scopes of the challenge (RFC 6750, section 3), space-separated.
     pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
         self.0.scopes = Some(scopes.into());
+        self
+    }
+
+    /// Makes the challenge one for the scheme `DPoP` (RFC 9449, section 7.1).
+    pub fn over_dpop(mut self) -> Self {
+        self.0.over_dpop = true;
+        self
+    }
+
+    /// The nonce that the next proof is to have (RFC 9449, section 9).
+    pub fn proof_nonce(mut self, nonce: impl Into<String>) -> Self {
+        self.0.proof_nonce = Some(nonce.into());
         self
     }
 
@@ -275,16 +303,30 @@ impl Denial {
 
     /// The `WWW-Authenticate` header's value, or `None` where the reason has no challenge.
     pub fn challenge(&self) -> Option<String> {
-        const REALM: &str = "Bearer realm=\"https://accounts.google.com/\"";
-        match self.0.reason.entry().challenge {
-            Challenge::None => None,
-            Challenge::Realm => Some(REALM.to_owned()),
-            Challenge::InvalidToken => Some(format!("{REALM}, error=\"invalid_token\"")),
+        const REALM: &str = "realm=\"https://accounts.google.com/\"";
+        let challenge = self.0.reason.entry().challenge;
+        let error = match challenge {
+            Challenge::None => return None,
+            Challenge::Realm => String::new(),
+            Challenge::InvalidToken => ", error=\"invalid_token\"".to_owned(),
+            Challenge::InvalidProof => ", error=\"invalid_dpop_proof\"".to_owned(),
+            Challenge::UseNonce => ", error=\"use_dpop_nonce\"".to_owned(),
             Challenge::InsufficientScope => {
                 let scopes = self.0.scopes.as_deref().unwrap_or_default();
-                Some(format!("{REALM}, error=\"insufficient_scope\", scope=\"{scopes}\""))
+                format!(", error=\"insufficient_scope\", scope=\"{scopes}\"")
             }
-        }
+        };
+        let of_proof = matches!(challenge, Challenge::InvalidProof | Challenge::UseNonce);
+        Some(if self.0.over_dpop || of_proof {
+            format!("DPoP {REALM}{error}, algs=\"{PROOF_ALGORITHMS}\"")
+        } else {
+            format!("Bearer {REALM}{error}")
+        })
+    }
+
+    /// The `DPoP-Nonce` header's value.
+    pub fn nonce_for_proofs(&self) -> Option<&str> {
+        self.0.proof_nonce.as_deref()
     }
 
     /// The rule that decided, where one did.

@@ -56,6 +56,7 @@ pub fn answer(denial: &Denial, request_id: &str) -> Answer {
     ];
     let optional = [
         (header::WWW_AUTHENTICATE, denial.challenge()),
+        (HeaderName::from_static("dpop-nonce"), denial.nonce_for_proofs().map(str::to_owned)),
         (header::ALLOW, denial.allowed_methods().map(str::to_owned)),
         (HeaderName::from_static("x-request-id"), Some(request_id.to_owned())),
     ];

@@ -133,6 +133,9 @@ pub struct Decision<'e> {
     /// The certificate that the client showed over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate<'e>>,
+    /// What the token is bound to, which the client has shown that it has: as the token's `cnf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation<'e>>,
     /// The backend that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamCall<'e>>,
@@ -174,6 +177,17 @@ pub struct ClientCertificate<'e> {
     /// The holder in IAM's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'e str>,
+}
+
+/// The key of a token (RFC 7800, section 3.1).
+#[derive(Debug, Serialize)]
+pub struct Confirmation<'e> {
+    /// SHA-256 over the client's certificate (RFC 8705, section 3.1).
+    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<&'e str>,
+    /// SHA-256 over the key of the client's proof (RFC 9449, section 6.1).
+    #[serde(rename = "jkt", skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'e str>,
 }
 
 /// The call of a backend.

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use super::identity::{Identified, Identity};
 use super::jwt::Verified;
+use super::possession::confirmation::{self, Confirmation};
 use super::scopes::Scopes;
-use super::settings::IssuerSettings;
+use super::settings::{IssuerSettings, PossessionRule};
 use super::{Caller, invalid, shown};
 use crate::reason::{Denial, Reason};
 
@@ -25,6 +26,7 @@ pub(super) struct Accepted {
     pub(super) subject: Option<String>,
     pub(super) identified: Identified,
     pub(super) scopes: Scopes,
+    pub(super) confirmation: Option<Confirmation>,
     /// The later of `nbf` and `iat`; the epoch where there is neither.
     pub(super) begins: SystemTime,
     pub(super) expires: SystemTime,
@@ -39,6 +41,7 @@ impl Accepted {
             principal: self.identified.principal,
             sets: self.identified.sets,
             scopes: self.scopes,
+            confirmation: self.confirmation,
             expires: self.expires,
             claims: Some(claims),
         }
@@ -56,7 +59,7 @@ pub(super) fn accept(
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
     check_type(token, &settings.token_types)?;
-    judge(token.claims(), settings, identity, now, None)
+    judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
 
 /// Applies every rule to what an issuer said of an opaque token that it calls active. `end` is when the token is taken
@@ -71,25 +74,26 @@ pub(super) fn accept_answer(
     now: SystemTime,
     end: Option<SystemTime>,
 ) -> Result<Accepted, Denial> {
-    judge(answer, settings, identity, now, end)
+    judge(answer, settings, &settings.possession, identity, now, end)
 }
 
 /// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
 ///
 /// # Errors
-/// As [`accept`], but for the token's type, which no claim tells.
+/// As [`accept`], but for the token's type, which no claim tells, and for a key that it would have to be bound to.
 pub(super) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    judge(claims, settings, identity, now, None)
+    judge(claims, settings, &settings.possession.of_assumed(), identity, now, None)
 }
 
 fn judge(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
+    possession: &PossessionRule,
     identity: &Identity,
     now: SystemTime,
     end: Option<SystemTime>,
@@ -100,7 +104,8 @@ fn judge(
     let subject = text(claims, "sub")?;
     let identified = identity.of(claims)?;
     let scopes = scopes(claims)?;
-    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, begins, expires })
+    let confirmation = confirmation::of(claims, possession)?;
+    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, confirmation, begins, expires })
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
@@ -179,7 +184,7 @@ pub(super) fn check_times(
 
 /// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
 /// about when a token ends. Non-negative integers up to the year 9999 it is.
-fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
+pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
     match claims.get(claim) {
         None => Ok(None),
         Some(value) => match value.as_u64() {

@@ -1,8 +1,8 @@
 //! A JSON Web Signature in compact form (RFC 7515, section 7.1): what must hold of its bytes and its header before
 //! a key is asked about it.
 //!
-//! The header's `jwk`, `jku`, `x5c`, `x5u` and `x5t` are never read. RFC 7515 lets a reader ignore them, and a key,
-//! or a place to find one, that the token itself brings proves nothing.
+//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` is in one kind of text alone ([`Jws::with_key`]).
+//! RFC 7515 lets a reader ignore them, and a key, or a place to find one, that the token itself brings proves nothing.
 
 use std::collections::HashMap;
 
@@ -40,6 +40,24 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// [`Reason::TokenTypeUnsupported`] for what is no JWS, [`Reason::TokenInvalid`] for one that breaks a rule.
     pub(super) fn parse(token: &'a str) -> Result<Self, Denial> {
+        Self::read(token).map(|(jws, _)| jws)
+    }
+
+    /// The same for a proof of possession, which brings the key that it proves the possession of. It is trusted with
+    /// nothing else.
+    ///
+    /// # Errors
+    /// As [`Jws::parse`], and where the header's `jwk` is missing or not an object.
+    pub(super) fn with_key(proof: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
+        let (jws, mut header) = Self::read(proof)?;
+        match header.remove("jwk") {
+            Some(Value::Object(jwk)) => Ok((jws, jwk)),
+            Some(_) => Err(invalid("the header's `jwk` is not an object")),
+            None => Err(invalid("the header has no `jwk`")),
+        }
+    }
+
+    fn read(token: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
         let (header, payload, signature) = segments(token)?;
         let header = object(header, "header")?;
         if let Some(member) = REFUSED_MEMBERS.into_iter().find(|member| header.contains_key(*member)) {
@@ -53,7 +71,7 @@ impl<'a> Jws<'a> {
         let token_type = text(&header, "typ")?.map(str::to_owned);
         let signed = token.as_bytes().get(..header_and_payload(token, signature)).unwrap_or_default();
         let signature = decode(signature, "signature")?;
-        Ok(Self { signed, payload, signature, algorithm, kid, token_type })
+        Ok((Self { signed, payload, signature, algorithm, kid, token_type }, header))
     }
 
     /// The payload, which must be a JSON object.

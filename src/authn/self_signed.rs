@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use super::claims::{Accepted, check_kind, check_times, check_type, scopes, text};
 use super::identity::Identified;
 use super::jwt::Verified;
+use super::possession::confirmation;
 use super::scopes::Scopes;
-use super::settings::IssuerSettings;
+use super::settings::{IssuerSettings, PossessionRule};
 use super::{invalid, shown};
 use crate::principal::Principal;
 use crate::reason::Denial;
@@ -30,7 +31,7 @@ pub(super) fn accept(
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
     check_type(token, &settings.token_types)?;
-    judge(token.claims(), settings, now)
+    judge(token.claims(), settings, &settings.possession, now)
 }
 
 /// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
@@ -42,12 +43,13 @@ pub(super) fn assume(
     settings: &IssuerSettings,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
-    judge(claims, settings, now)
+    judge(claims, settings, &settings.possession.of_assumed(), now)
 }
 
 fn judge(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
+    possession: &PossessionRule,
     now: SystemTime,
 ) -> Result<Accepted, Denial> {
     let account = settings.issuer.as_str();
@@ -76,5 +78,6 @@ fn judge(
     let principal =
         Principal::service_account(account).map_err(|error| invalid(format!("`{account}`: {error}")))?;
     let identified = Identified { principal, sets: Vec::new() };
-    Ok(Accepted { subject: Some(account.to_owned()), identified, scopes, begins, expires })
+    let confirmation = confirmation::of(claims, possession)?;
+    Ok(Accepted { subject: Some(account.to_owned()), identified, scopes, confirmation, begins, expires })
 }

@@ -1,6 +1,7 @@
 //! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
 
 mod keys;
+mod possession;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
+pub use self::possession::{DpopRule, PossessionRule};
 use super::algorithm::Algorithm;
 use super::opaque::settings::{self as opaque, TokenEndpoint};
 use crate::principal::Principal;
@@ -34,6 +36,8 @@ pub struct IssuerSettings {
     pub token_types: Vec<String>,
     /// How its claims become a principal.
     pub identity: IdentityRule,
+    /// What its tokens are bound to.
+    pub possession: PossessionRule,
     /// A service account that signs for itself (AIP-4111): `issuer` is its email, its tokens name a service instead of
     /// `audiences`, and `identity` says nothing.
     pub self_signed: bool,
@@ -138,6 +142,7 @@ impl IssuerSettings {
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
             identity: IdentityRule::default(),
+            possession: PossessionRule::default(),
             self_signed: false,
         }
     }
@@ -217,6 +222,11 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
         if several && asserting(&issuer) && !issuer.self_signed && issuer.identity.email_domains.is_none() {
             let message = "with several issuers, each must say whose emails it may assert".to_owned();
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
+        }
+        let PossessionRule { mtls, dpop, .. } = issuer.possession;
+        if !mtls && dpop.is_none() {
+            let message = "no kind of proof is taken".to_owned();
+            error("proof_of_possession", message, "name `mtls`, `dpop` or both: a bound token needs one");
         }
         check_identity(&issuer.identity, &mut error);
         match &issuer.proof {

@@ -12,6 +12,7 @@ use crate::signing::{self, SigningKey};
 mod claims;
 mod forged;
 pub(super) mod mint;
+mod poisoned;
 mod remembered;
 mod self_signed;
 
@@ -66,7 +67,16 @@ fn claims_with(changes: &Value) -> Value {
 }
 
 fn ask(gate: &Authenticator, token: &str) -> Result<Option<Arc<Caller>>, Denial> {
-    gate.authenticate(&[format!("Bearer {token}").as_bytes()], now())
+    vouched(gate, &[format!("Bearer {token}").as_bytes()], now())
+}
+
+/// Whom a credential speaks for, whoever sends it.
+fn vouched(
+    gate: &Authenticator,
+    authorization: &[&[u8]],
+    now: SystemTime,
+) -> Result<Option<Arc<Caller>>, Denial> {
+    Ok(gate.authenticate(authorization, now)?.map(Vouched::unconfirmed))
 }
 
 fn admitted(gate: &Authenticator, token: &str) -> Arc<Caller> {
@@ -130,6 +140,7 @@ fn a_caller_is_what_the_claims_say() {
             principal: Principal::user("ana@example.com").unwrap(),
             sets: Vec::new(),
             scopes: ["read", "write"].into_iter().collect(),
+            confirmation: None,
             expires: UNIX_EPOCH + Duration::from_secs(NOW + 3600),
             claims: serde_json::from_value(honest()).unwrap(),
         }
@@ -138,7 +149,7 @@ fn a_caller_is_what_the_claims_say() {
 
 #[test]
 fn no_credential_is_no_caller_and_two_are_refused() {
-    assert_eq!(GATE.authenticate(&[], now()).unwrap(), None);
+    assert_eq!(vouched(&GATE, &[], now()).unwrap(), None);
     let value = format!("Bearer {}", RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &honest()));
     let twice = GATE.authenticate(&[value.as_bytes(), value.as_bytes()], now()).unwrap_err();
     assert_eq!(twice.reason(), Reason::CredentialsOverloaded);

@@ -3,6 +3,8 @@
 //! It lets one person play issuer, client and operator on one machine: `--new-key` makes the key and, beside it, the
 //! key set that an issuer in `opgate.yaml` can name. The token stands alone on standard output, for `$(opgate token …)`.
 
+mod dpop;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use self::dpop::Holder;
 use super::{FAILED, INVALID, complain, print, print_report};
 use crate::clock;
 use crate::config::parse_duration;
@@ -51,18 +54,25 @@ pub struct Args {
     /// Another claim, or another value for one of the above; can be repeated
     #[arg(long = "claim", value_name = "NAME=JSON", value_parser = claim)]
     claims: Vec<(String, Value)>,
+    #[command(flatten)]
+    dpop: dpop::Binding,
 }
 
 /// Mints the token and prints it. Exits 3 where the key cannot be had.
 pub fn run(args: Args) -> ExitCode {
     let mut report = Report::new();
-    let Some(key) = signing_key(&args, &mut report) else {
+    let (Some(key), Some(holder)) = (signing_key(&args, &mut report), args.dpop.holder(&mut report)) else {
         print_report(&report);
         return ExitCode::from(INVALID);
     };
-    match key.sign(&args.claims(clock::now())) {
-        Ok(token) => {
-            print(&format!("{token}\n"));
+    let now = clock::now();
+    let presented = key.sign(&args.claims(holder.as_ref(), now)).and_then(|token| match &holder {
+        Some(holder) => holder.present(&token, now),
+        None => Ok(format!("{token}\n")),
+    });
+    match presented {
+        Ok(text) => {
+            print(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -74,7 +84,7 @@ pub fn run(args: Args) -> ExitCode {
 
 impl Args {
     /// The claims of RFC 9068, section 2.2, then the user's own.
-    fn claims(&self, now: SystemTime) -> Value {
+    fn claims(&self, holder: Option<&Holder>, now: SystemTime) -> Value {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = Map::new();
         let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
@@ -92,6 +102,9 @@ impl Args {
         if !self.scopes.is_empty() {
             claim("scope", json!(self.scopes.join(" ")));
         }
+        if let Some(holder) = holder {
+            claim("cnf", holder.confirmation());
+        }
         for (name, value) in &self.claims {
             claim(name, value.clone());
         }
@@ -104,18 +117,23 @@ fn signing_key(args: &Args, report: &mut Report) -> Option<SigningKey> {
     if args.new_key {
         return new_key(&args.key, args.algorithm.unwrap_or_default(), report);
     }
-    let pem = match std::fs::read_to_string(&args.key) {
+    read_key(&args.key, args.algorithm, report)
+}
+
+/// Reads a private key. What is wrong is in the report.
+fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> Option<SigningKey> {
+    let pem = match std::fs::read_to_string(path) {
         Ok(pem) => pem,
         Err(error) => {
             let missing = error.kind() == io::ErrorKind::NotFound;
-            let diagnostic = report.file_error(&args.key, format!("cannot read the key: {error}"));
+            let diagnostic = report.file_error(path, format!("cannot read the key: {error}"));
             if missing {
-                diagnostic.help("`--new-key` makes it");
+                diagnostic.help("`--key FILE --new-key` makes it");
             }
             return None;
         }
     };
-    let key = SigningKey::from_pkcs8_pem(&pem).and_then(|key| match args.algorithm {
+    let key = SigningKey::from_pkcs8_pem(&pem).and_then(|key| match algorithm {
         Some(algorithm) => key.with_algorithm(algorithm),
         None => Ok(key),
     });
@@ -126,7 +144,7 @@ fn signing_key(args: &Args, report: &mut Report) -> Option<SigningKey> {
                 SigningError::WrongAlgorithm { .. } => "leave out `--algorithm`, or use another key",
                 _ => "`openssl pkcs8 -topk8 -nocrypt` turns other forms into PKCS#8",
             };
-            report.file_error(&args.key, format!("cannot use the key: {error}")).help(help);
+            report.file_error(path, format!("cannot use the key: {error}")).help(help);
             None
         }
     }

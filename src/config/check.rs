@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::location::located;
+use super::possession::possession;
 use super::scalars::{count, duration};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
@@ -277,6 +278,7 @@ fn issuer(
     let email_domains = fields.optional("email_domains").inspect(|node| noted("email_domains", node));
     let mapping = fields.optional("attribute_mapping").inspect(|node| noted("attribute_mapping", node));
     let condition = fields.optional("attribute_condition").inspect(|node| noted("attribute_condition", node));
+    let bound = fields.optional("proof_of_possession").inspect(|node| noted("proof_of_possession", node));
     let proof = proof(&mut fields, base, &mut spans, report);
     fields.finish(report);
 
@@ -303,6 +305,7 @@ fn issuer(
             attribute_mapping: mapping.map(|node| attribute_mapping(node, report)).unwrap_or_default(),
             attribute_condition: condition.and_then(|node| node.string(report)).map(str::to_owned),
         },
+        possession: bound.map(|node| possession(node, report)).unwrap_or_default(),
         self_signed: false,
     };
     Some(Issuer { settings, spans })

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::authn::{Dialect, KeyLocation, KeySource, Proof, TokenEndpoint, WellKnown};
+use crate::authn::{
+    Dialect, DpopRule, KeyLocation, KeySource, PossessionRule, Proof, TokenEndpoint, WellKnown,
+};
 
 /// A configuration that holds, as the base of those that do not.
 const GOOD: &str = "\
@@ -235,6 +237,43 @@ fn an_issuer_can_be_asked_in_several_ways() {
         [described.timeout, described.remember, described.remember_briefly].map(|time| time.as_secs()),
         [1, 2, 3]
     );
+}
+
+/// The base with an issuer's `proof_of_possession`.
+fn with_possession(value: &str) -> String {
+    GOOD.replace("policy:", &format!("    proof_of_possession: {value}\npolicy:"))
+}
+
+#[test]
+fn an_issuer_says_what_its_tokens_are_bound_to() {
+    let rule = |value: &str| {
+        let (config, report) = load(&with_possession(value), &[]);
+        assert!(!report.is_fatal(), "{}", report.render(false));
+        config.unwrap().issuers.remove(0).settings.possession
+    };
+    let default = PossessionRule::default();
+    assert_eq!(default, PossessionRule { required: false, mtls: true, dpop: Some(DpopRule::default()) });
+    for (value, expected) in [
+        ("{}", default),
+        ("{tokens: optional, kinds: [mtls, dpop], nonces: false}", default),
+        ("{tokens: required}", PossessionRule { required: true, ..default }),
+        ("{kinds: [mtls]}", PossessionRule { dpop: None, ..default }),
+        ("{kinds: [dpop]}", PossessionRule { mtls: false, ..default }),
+        ("{nonces: true}", PossessionRule { dpop: Some(DpopRule { nonces: true }), ..default }),
+    ] {
+        assert_eq!(rule(value), expected, "{value}");
+    }
+}
+
+#[test]
+fn every_mistake_about_proof_of_possession_is_reported() {
+    let mistakes = [
+        "required",
+        "{tokens: always, kinds: [mTLS, dpop], nonces: maybe, scheme: https}",
+        "{kinds: [mtls], nonces: true}",
+        "{kinds: mtls}",
+    ];
+    insta::assert_snapshot!(mistakes.map(|value| rendered(&with_possession(value))).concat());
 }
 
 #[test]

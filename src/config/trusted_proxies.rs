@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::check::{choice, set};
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
-use crate::http::{HopField, TrustedProxies};
+use crate::http::{HopField, Scheme, TrustedProxies};
 
 /// Reads `trusted_proxies`.
 pub(super) fn trusted_proxies(node: &Node, report: &mut Report) -> TrustedProxies {
@@ -19,6 +19,9 @@ pub(super) fn trusted_proxies(node: &Node, report: &mut Report) -> TrustedProxie
     let written = [("x-forwarded-for", HopField::XForwardedFor), ("forwarded", HopField::Forwarded)];
     let field = |node: &Node, report: &mut Report| choice(node, &written, report);
     set(&mut fields, "header", &mut proxies.field, field, report);
+    let schemes = [("http", Some(Scheme::Http)), ("https", Some(Scheme::Https))];
+    let scheme = |node: &Node, report: &mut Report| choice(node, &schemes, report);
+    set(&mut fields, "client_scheme", &mut proxies.scheme, scheme, report);
     fields.finish(report);
     proxies
 }

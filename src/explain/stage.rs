@@ -107,7 +107,11 @@ impl Teller<'_> {
                     if sets.is_empty() { String::new() } else { format!(", also {}", sets.join(", ")) };
                 match self.question.who {
                     Who::Token(_) => {
-                        format!("{}{sets}, by issuer `{}`", caller.principal, caller.issuer)
+                        let bound = match &caller.confirmation {
+                            Some(bound) => format!("; the token is good only with {bound}"),
+                            None => String::new(),
+                        };
+                        format!("{}{sets}, by issuer `{}`{bound}", caller.principal, caller.issuer)
                     }
                     Who::Claims(_) => format!(
                         "assumed: {}{sets}, as issuer `{}` would vouch for these claims",

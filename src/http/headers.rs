@@ -65,6 +65,7 @@ const SINGULAR: &[&str] = &[
     "content-encoding",
     "content-length",
     "content-type",
+    "dpop",
     "expect",
     "host",
     "range",
@@ -79,6 +80,7 @@ const NOT_NOMINABLE: &[&str] = &[
     "content-length",
     "content-type",
     "cookie",
+    "dpop",
     "expect",
     "host",
     "traceparent",
@@ -284,9 +286,15 @@ mod tests {
 
     #[test]
     fn a_nomination_cannot_remove_what_is_judged_or_set() {
-        for name in
-            ["authorization", "Host", "content-length", "x-opgate-principal", "X-Forwarded-For", "cookie"]
-        {
+        for name in [
+            "authorization",
+            "Host",
+            "content-length",
+            "x-opgate-principal",
+            "X-Forwarded-For",
+            "cookie",
+            "DPoP",
+        ] {
             let denial = settle(&[("connection", name)]).unwrap_err();
             assert_eq!(denial.reason(), Reason::RequestMalformed, "{name}");
         }
@@ -303,6 +311,8 @@ mod tests {
             "-host",
             "content.length",
             "x-forwarded-for-",
+            "dpop_",
+            "_dpop",
         ] {
             assert!(settle(&[(name, "1")]).is_err(), "{name}");
         }

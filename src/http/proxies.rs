@@ -21,6 +21,8 @@ pub struct TrustedProxies {
     pub networks: Vec<IpNet>,
     /// The one field that all of them write. What a client puts into another passes them by.
     pub field: HopField,
+    /// What clients speak to them, where the field does not say.
+    pub scheme: Option<Scheme>,
 }
 
 /// The field that proxies append the address of their client to.
@@ -101,7 +103,7 @@ impl TrustedProxies {
                 break;
             }
         }
-        Ok(Origin { address: nearest.address, scheme: nearest.scheme })
+        Ok(Origin { address: nearest.address, scheme: nearest.scheme.or(self.scheme) })
     }
 
     fn trust(&self, address: IpAddr) -> bool {
@@ -230,7 +232,7 @@ mod tests {
         for (name, value) in fields {
             headers.push(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        TrustedProxies { networks, field }.origin(Some(peer.parse().unwrap()), &headers)
+        TrustedProxies { networks, field, scheme: None }.origin(Some(peer.parse().unwrap()), &headers)
     }
 
     fn of_list(values: &[&str]) -> Option<IpAddr> {
@@ -271,6 +273,26 @@ mod tests {
         assert_eq!(of_list(&["1.1.1.1", "192.0.2.1", "10.0.0.2"]), ip("192.0.2.1"), "lines are one list");
         assert_eq!(of_list(&["10.9.9.9, 10.0.0.2"]), ip("10.9.9.9"), "all of them are proxies");
         assert_eq!(of_list(&[]), ip("10.0.0.1"), "the proxy itself asks");
+    }
+
+    #[test]
+    fn a_proxy_that_says_no_scheme_is_spoken_to_as_the_operator_says() {
+        let proxies = TrustedProxies {
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+            scheme: Some(Scheme::Https),
+            ..TrustedProxies::default()
+        };
+        let scheme = |peer: &str, fields: &[(&str, &str)]| {
+            let mut headers = Headers::default();
+            for (name, value) in fields {
+                headers.push(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+            }
+            proxies.origin(Some(peer.parse().unwrap()), &headers).unwrap().scheme
+        };
+        assert_eq!(scheme(PROXY, &[]), Some(Scheme::Https));
+        assert_eq!(scheme(PROXY, &[("x-forwarded-for", "192.0.2.1")]), Some(Scheme::Https));
+        assert_eq!(scheme(PROXY, &[("x-forwarded-proto", "http")]), Some(Scheme::Http));
+        assert_eq!(scheme("203.0.113.9:1", &[("x-forwarded-proto", "https")]), None);
     }
 
     #[test]

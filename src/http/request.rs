@@ -48,7 +48,7 @@ pub struct Request {
     pub path: Path,
     /// The query.
     pub query: Query,
-    /// The fields that a client may send and that go on; `Authorization` is among them.
+    /// The fields that a client may send; `Authorization` is among them, and `DPoP`, which ends here.
     pub headers: Headers,
     /// How the body is delimited.
     pub framing: Framing,
@@ -182,6 +182,11 @@ impl Request {
     /// Every value of `Authorization`.
     pub fn authorization(&self) -> impl Iterator<Item = &[u8]> {
         self.headers.all("authorization").map(HeaderValue::as_bytes)
+    }
+
+    /// Every value of `DPoP`.
+    pub fn proofs(&self) -> impl Iterator<Item = &[u8]> {
+        self.headers.all("dpop").map(HeaderValue::as_bytes)
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body.

@@ -105,6 +105,12 @@ impl Exchange {
         self.request.as_ref().is_some_and(|request| request.version == Version::Http10)
     }
 
+    /// What the client's next proof of possession is to hold, where it is to hold anything.
+    pub(super) fn next_nonce(&self) -> Option<String> {
+        let bound = self.trail.caller.as_deref().filter(|caller| caller.confirmation.is_some())?;
+        self.live.snapshot.authn.next_nonce(bound, clock::now())
+    }
+
     /// The body has been read to its end: what the client sends from here on is not this request's.
     pub(super) fn body_ended(&self) {
         if let Some(allowance) = &self.allowance {

@@ -30,6 +30,8 @@ pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_
             // Written anew below, or answered here.
             "host" | "content-length" | "transfer-encoding" | "expect" => false,
             "authorization" => forwarding.authorization,
+            // It was for this request to the gate, and is used.
+            "dpop" => false,
             // An empty body has no type, and no coding.
             "content-type" | "content-encoding" => body != OutgoingBody::Held(0),
             _ => true,

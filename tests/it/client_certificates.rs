@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::authority::{Authority, Client, expired};
+use crate::authority::{Authority, Client, Leaf, expired};
 use crate::connection::Connection;
 use crate::harness::{
     CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, now, reason, root, token,
+    token_with,
 };
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
@@ -133,6 +136,52 @@ async fn a_certificate_may_make_its_holder_the_caller() {
     for nobody in [mutual.holder(&[]), mutual.holder(&[CI, CI]), mutual.server.client()] {
         assert_eq!(mutual.ask(&nobody, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
     }
+}
+
+/// Of a certificate, as tokens name it (RFC 8705, section 3.1).
+fn thumbprint(leaf: &Leaf) -> String {
+    let certificate = &leaf.certificates()[0];
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+    URL_SAFE_NO_PAD.encode(hash)
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alone() {
+    // Whoever has a certificate could be a caller by it: a token that is sent is what counts.
+    let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
+    let mutual = Mutual::start("optional", caller);
+    let (own, others) = (mutual.clients.issue_to(&[CI]), mutual.clients.issue_to(&[CI]));
+    let bound = |leaf: &Leaf| {
+        let cnf = json!({ "cnf": { "x5t#S256": thumbprint(leaf) } });
+        cancel().bearer(&token_with("ana@example.com", cnf))
+    };
+    let client = mutual.server.client();
+    let (holder, other) = (client.clone().showing(&own), client.clone().showing(&others));
+    let refused = Some((401, "JWT_TOKEN_INVALID".to_owned()));
+    // Twice: that the token is known changes nothing.
+    for _ in 0..2 {
+        assert_eq!(mutual.ask(&holder, &bound(&own)).await, Some((200, String::new())));
+        assert_eq!(mutual.ask(&other, &bound(&own)).await, refused);
+        assert_eq!(mutual.ask(&client, &bound(&own)).await, refused);
+        assert_eq!(mutual.ask(&holder, &bound(&others)).await, refused);
+    }
+    assert_eq!(mutual.gate.backend.requests().len(), 4);
+    let lines = mutual.gate.audit(16);
+    let told =
+        |reason: &str| lines.iter().filter(|line| told_of(line)["reason"] == reason).collect::<Vec<_>>();
+    for line in told("ALLOWED") {
+        assert_eq!(told_of(line)["confirmation"], json!({ "x5t#S256": thumbprint(&own) }), "{line}");
+        assert_eq!(line["protoPayload"]["authenticationInfo"]["principalEmail"], "ana@example.com");
+    }
+    for line in told("JWT_TOKEN_INVALID") {
+        assert!(told_of(line)["detail"].as_str().unwrap().contains("certificate"), "{line}");
+        assert!(told_of(line)["confirmation"].is_null(), "{line}");
+    }
+}
+
+/// What an audit line says of the decision.
+fn told_of(line: &Value) -> &Value {
+    &line["protoPayload"]["metadata"]
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ mod open_gate;
 mod openid;
 mod origin;
 mod paths;
+mod possession;
 mod readme;
 mod recorder;
 mod reload;

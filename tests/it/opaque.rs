@@ -1,5 +1,7 @@
 //! Opaque tokens through the whole gate, with an issuer behind real HTTP that answers as it is told to.
 
+mod mtls;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +18,7 @@ use tokio::net::TcpListener;
 use crate::harness::{
     CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, foreign_key, now, reason, token, token_with,
 };
+use crate::possession::Holder;
 
 const ANA: &str = "ana@example.com";
 const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
@@ -126,6 +129,10 @@ fn answered(name: &str) -> Response {
     match name.split('-').next().unwrap() {
         "good" | "slow" => with(json!({})),
         "bob" => with(json!({ "email": "bob@example.com" })),
+        "bound" => {
+            let thumbprint = name.strip_prefix("bound-").unwrap();
+            with(json!({ "token_type": "DPoP", "cnf": { "jkt": thumbprint } }))
+        }
         "expired" => with(json!({ "exp": now() - 60 })),
         "early" => with(json!({ "nbf": now() + 60 })),
         "audience" => with(json!({ "aud": "other" })),
@@ -231,6 +238,26 @@ async fn an_introspected_token_is_as_good_as_its_issuer_says() {
     }
     assert!(metrics.contains("opgate_token_lookup_duration_seconds_count{issuer=\"partner\"} 17\n"));
     assert!(!metrics.contains("opgate_jwks_keys{issuer=\"partner\"}"));
+}
+
+#[tokio::test]
+async fn a_token_that_its_issuer_calls_bound_is_held_to_its_key() {
+    let partner = Partner::start().await;
+    let asked = partner.introspection(json!({}));
+    let gate = asked.gate();
+    let key = Holder::new_key();
+    let token = format!("bound-{}", key.kid());
+    let holder = Holder::with_key(key, token);
+    // The first request has the issuer asked, and its proof is used once for all that.
+    for _ in 0..2 {
+        let request = holder.proven();
+        let answers = [gate.http1(&request).await, gate.http2(&request).await];
+        let told = answers.map(|answer| (answer.status, reason(&answer)));
+        assert_eq!(told, [allowed(), answer(401, "DPOP_PROOF_INVALID")], "{}", gate.log());
+        assert_eq!(judged(&gate, &holder.token).await, answer(401, "JWT_TOKEN_INVALID"));
+    }
+    assert_eq!(partner.count(), 1);
+    assert_eq!(gate.backend.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -1,16 +1,23 @@
-//! A real OpenID provider as the issuer: discovery, its tokens, and the rotation of its keys.
+//! A real OpenID provider as the issuer: discovery, its tokens, and the rotation of its keys; what it says of opaque tokens
+//! and the keys that it binds tokens to are in `openid/`.
 //!
 //! `tests/openid` holds the provider, pinned by its lockfile; npm installs it below the target directory, once.
+
+mod bound;
+mod introspected;
 
 use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use opgate::demo::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, claims, reason, root};
+use crate::harness::{AUDIENCE, Answer, COMPANION, Gate, Req, Setup, claims, reason, root};
 
 struct Provider {
     child: Child,
@@ -19,15 +26,21 @@ struct Provider {
     issuer: String,
 }
 
-/// The folder with the provider and all that it needs, or `None` (with a word about it) where there is no npm.
-fn installed() -> Option<PathBuf> {
+/// The folder with the provider and all that it needs, or `None` (with a word about it) where there is no npm. Tests that
+/// come at the same time wait for one installation.
+fn installed() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOLDER.get_or_init(install).as_deref()
+}
+
+fn install() -> Option<PathBuf> {
     let npm = Command::new("npm").arg("--version").output();
     if npm.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         assert!(
             std::env::var_os("CI").is_none(),
             "npm is not installed, and CI is to run the OpenID provider"
         );
-        eprintln!("the test with an OpenID provider is skipped: npm is not installed");
+        eprintln!("the tests with an OpenID provider are skipped: npm is not installed");
         return None;
     }
     let (from, to) = (root().join("tests/openid"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("openid"));
@@ -78,20 +91,55 @@ impl Provider {
         self.line("done");
     }
 
-    /// A token for itself, as a service gets one (RFC 6749, section 4.4).
+    /// A token for the client `tests` itself, as a service gets one (RFC 6749, section 4.4).
     async fn token(&self) -> String {
-        let authority = self.issuer.strip_prefix("http://").unwrap();
-        let form =
-            "grant_type=client_credentials&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform";
-        let request = format!(
-            "POST /token HTTP/1.1\r\nhost: {authority}\r\nauthorization: Basic dGVzdHM6dGVzdHM=\r\n\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{form}",
-            form.len()
-        );
-        let answer = wire::exchange(authority.parse().unwrap(), request.as_bytes()).await.unwrap();
+        self.token_with("tests", "", &[]).await
+    }
+
+    /// The same for another client, with more in the form and in the head.
+    async fn token_with(&self, client: &str, form: &str, head: &[(&str, &str)]) -> String {
+        let scope = "https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform";
+        let form = format!("grant_type=client_credentials&scope={scope}{form}");
+        let answer = self.post("/token", client, &form, head).await;
         let json = answer.json().unwrap();
         json["access_token"].as_str().unwrap_or_else(|| panic!("no token: {json}")).to_owned()
     }
+
+    /// Sends a form as a client, whose secret is its name.
+    async fn post(&self, path: &str, client: &str, form: &str, head: &[(&str, &str)]) -> Answer {
+        let authority = self.issuer.strip_prefix("http://").unwrap();
+        let basic = STANDARD.encode(format!("{client}:{client}"));
+        let head: String = head.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {authority}\r\nauthorization: Basic {basic}\r\n{head}\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{form}",
+            form.len()
+        );
+        wire::exchange(authority.parse().unwrap(), request.as_bytes()).await.unwrap()
+    }
+
+    /// An issuer of opaque tokens, as a gate's configuration names it: the provider, asked.
+    fn asked(&self, secret: &Path) -> Vec<String> {
+        let introspection = json!({
+            "url": format!("{}/token/introspection", self.issuer), "client_id": "gate",
+            "client_secret_file": secret, "remember": "1s", "remember_briefly": "1s",
+        });
+        let issuer = json!({
+            "issuer": self.issuer, "audiences": [AUDIENCE], "email_domains": ["example.com"],
+            "introspection": introspection,
+        });
+        vec![format!("issuers.provider={issuer}"), "issuers.demo.email_domains=[example.com]".to_owned()]
+    }
+}
+
+/// What makes a token opaque, in the form that asks for it.
+const OPAQUE: &str = "&resource=https%3A%2F%2Fopgate.demo.localhost%2Fopaque";
+
+/// The secret of the provider's client `gate`.
+fn secret() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "gate").unwrap();
+    file
 }
 
 impl Drop for Provider {
@@ -101,10 +149,18 @@ impl Drop for Provider {
     }
 }
 
+const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+
+fn cancel() -> Req {
+    Req::new("POST", COMPANION, CANCEL)
+}
+
 async fn told(gate: &Gate, token: &str) -> (u16, String) {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    let answer = gate.http1(&Req::new("POST", COMPANION, target).bearer(token)).await;
-    (answer.status, reason(&answer))
+    told_of(&gate.http1(&cancel().bearer(token)).await)
+}
+
+fn told_of(answer: &Answer) -> (u16, String) {
+    (answer.status, reason(answer))
 }
 
 /// The same, once the gate can tell.
@@ -124,7 +180,7 @@ fn allowed() -> (u16, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_openid_provider_is_discovered_and_rotates_its_keys() {
     let Some(folder) = installed() else { return };
-    let mut provider = Provider::start(&folder);
+    let mut provider = Provider::start(folder);
     let issuer = provider.issuer.clone();
     let keys = json!({ "discovery": "openid", "refresh": "30s", "cool_down": "1s" });
     let gate = Gate::start_with(Setup {

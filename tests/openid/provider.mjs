@@ -11,6 +11,8 @@ import { createInterface } from 'node:readline';
 import Provider from 'oidc-provider';
 
 const audience = 'https://opgate.demo.localhost';
+// The same audience by another name: tokens for it are opaque, and the provider is asked about them.
+const opaque = 'https://opgate.demo.localhost/opaque';
 const scope = 'https://www.googleapis.com/auth/cloud-platform';
 
 let made = 0;
@@ -20,30 +22,46 @@ function newKey() {
   return { ...privateKey.export({ format: 'jwk' }), kid: `key-${made}`, use: 'sig', alg: 'RS256' };
 }
 
+function client(client_id, more = {}) {
+  return {
+    client_id,
+    client_secret: client_id,
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+    scope,
+    ...more,
+  };
+}
+
 function provider(issuer, keys) {
   return new Provider(issuer, {
     jwks: { keys },
     clients: [
-      {
-        client_id: 'tests',
-        client_secret: 'tests',
-        grant_types: ['client_credentials'],
-        redirect_uris: [],
-        response_types: [],
-        scope,
-      },
+      client('tests'),
+      client('certified', { tls_client_certificate_bound_access_tokens: true }),
+      client('gate'),
     ],
     scopes: [scope],
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      dPoP: { enabled: true },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        // As a server tells that has ended the client's TLS.
+        getCertificate: (ctx) => ctx.get('client-certificate') || undefined,
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => audience,
-        getResourceServerInfo: () => ({
+        getResourceServerInfo: (ctx, resource) => ({
           scope,
           audience,
-          accessTokenFormat: 'jwt',
+          accessTokenFormat: resource === opaque ? 'opaque' : 'jwt',
           accessTokenTTL: 300,
           jwt: { sign: { alg: 'RS256' } },
         }),

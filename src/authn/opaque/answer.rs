@@ -80,17 +80,19 @@ impl Rules {
         now: SystemTime,
         unstated: SystemTime,
     ) -> Result<Good, Denial> {
-        // A refresh token is active as well, and a token that is bound to a key is not the bearer's (RFC 9449, section
-        // 6.2; RFC 8705, section 3.2): which key the client has cannot be seen here.
-        if let Some(kind) = text(&members, "token_type")?
-            && !kind.eq_ignore_ascii_case("Bearer")
-        {
-            return Err(invalid(format!("the token's `token_type` is `{}`", shown(kind))));
+        // A refresh token is active as well. One that is bound to a key says to which (RFC 9449, section 6.2).
+        let bound = match text(&members, "token_type")? {
+            None => false,
+            Some(kind) if kind.eq_ignore_ascii_case("Bearer") => false,
+            Some(kind) if kind.eq_ignore_ascii_case("DPoP") => true,
+            Some(kind) => return Err(invalid(format!("the token's `token_type` is `{}`", shown(kind)))),
+        };
+        let good = self.accept(members, now, Some(unstated))?;
+        let key = good.caller.confirmation.as_ref().and_then(|confirmation| confirmation.key.as_ref());
+        if bound && key.is_none() {
+            return Err(invalid("the token's `token_type` is `DPoP`, and no key is named (`cnf.jkt`)"));
         }
-        if members.contains_key("cnf") {
-            return Err(invalid("the token is bound to a key (`cnf`)"));
-        }
-        self.accept(members, now, Some(unstated))
+        Ok(good)
     }
 
     /// <https://cloud.google.com/docs/authentication/token-types#access-tokens>

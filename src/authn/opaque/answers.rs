@@ -159,6 +159,7 @@ mod tests {
             principal: Principal::user("ana@example.com").unwrap(),
             sets: Vec::new(),
             scopes: Scopes::default(),
+            confirmation: None,
             expires: at(3600),
             claims: Some(Map::new()),
         })

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::settings::{ClientAuthentication, Dialect};
 use super::*;
-use crate::authn::{Algorithm, Authenticator, IdentityRule, Proof};
+use crate::authn::{Algorithm, Authenticator, IdentityRule, PossessionRule, Proof, Vouched};
 
 mod bounds;
 
@@ -115,6 +115,7 @@ fn settings(url: &str, dialect: Dialect) -> IssuerSettings {
         clock_skew: Duration::from_secs(30),
         token_types: Vec::new(),
         identity: IdentityRule::default(),
+        possession: PossessionRule::default(),
         self_signed: false,
     }
 }
@@ -142,7 +143,7 @@ async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, 
     let value = format!("Bearer {token}");
     match gate.authenticate(&[value.as_bytes()], now) {
         Err(denial) if denial.reason() == Reason::NotReady => {}
-        judged => return (judged.map(Option::unwrap), None),
+        judged => return (judged.map(|vouched| vouched.unwrap().unconfirmed()), None),
     }
     let outcome = Arc::new(Mutex::new(None));
     let told = outcome.clone();
@@ -151,7 +152,7 @@ async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, 
         assert_eq!(lookup.duration.is_some(), lookup.outcome != LookupOutcome::Unasked);
         *told.lock().unwrap() = Some(lookup.outcome.as_str());
     };
-    let judged = gate.look_up(&[value.as_bytes()], now, observe).await.unwrap();
+    let judged = gate.look_up(&[value.as_bytes()], now, observe).await.unwrap().map(Vouched::unconfirmed);
     let outcome = *outcome.lock().unwrap();
     (judged, outcome)
 }

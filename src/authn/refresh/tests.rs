@@ -290,7 +290,7 @@ fn token_of(signer: &Signer, name: &str, header: serde_json::Value) -> String {
 fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
     let token = token(name, json!({"alg": "RS256", "kid": "rsa"}));
     gate.authenticate(&[format!("Bearer {token}").as_bytes()], wall_clock())
-        .map(|caller| caller.unwrap().principal.to_string())
+        .map(|vouched| vouched.unwrap().unconfirmed().principal.to_string())
         .map_err(|denial| denial.reason())
 }
 

@@ -46,6 +46,7 @@ fn every_mistake_is_told() {
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
         identity: IdentityRule { subject_pool: Some("staff".to_owned()), ..IdentityRule::default() },
+        possession: PossessionRule { required: true, mtls: false, dpop: None },
         self_signed: false,
     };
     insta::assert_snapshot!(told(&check(&[good("one"), bad, good("one")])));

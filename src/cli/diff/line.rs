@@ -188,6 +188,8 @@ impl Payload {
             | Reason::TokenInvalid
             | Reason::TokenExpired
             | Reason::TokenTypeUnsupported
+            | Reason::ProofInvalid
+            | Reason::ProofNonceMissing
             | Reason::CredentialTypeUnsupported
             | Reason::CredentialsOverloaded => Recorded::Regardless,
             // The query is not in the log, and what it may not name depends on the method.

@@ -35,7 +35,7 @@ fn the_claims_are_those_asked_for() {
             "jti=\"1\"",
         ],
     );
-    let claims = args.claims(UNIX_EPOCH + Duration::from_secs(1000));
+    let claims = args.claims(None, UNIX_EPOCH + Duration::from_secs(1000));
     insta::assert_snapshot!(format!("{claims:#}"));
 }
 

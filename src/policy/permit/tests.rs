@@ -42,6 +42,7 @@ fn caller(email: &str) -> Option<Arc<Caller>> {
         principal: Principal::from_email(email).unwrap(),
         sets: Vec::new(),
         scopes: Default::default(),
+        confirmation: None,
         expires: NOW,
         claims: Default::default(),
     }))

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Workspace;
 use super::check::assert_errors_are_of_use;
+use crate::harness::{AUDIENCE, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, reason};
 
 const WHO: [&str; 6] = [
     "--issuer",
@@ -41,6 +42,36 @@ fn a_new_key_and_a_token_that_it_signs() {
 
     let again = token(&workspace, &["--key", "key.pem", "--expires-in", "90s", "--claim", "groups=[\"x\"]"]);
     assert_eq!(again.code, Some(0), "{}", again.text());
+}
+
+/// A developer without an issuer and without a client library: both headers go to curl as they are printed.
+#[tokio::test]
+async fn a_bound_token_and_its_proof_open_the_gate_once() {
+    let workspace = Workspace::new();
+    for key in ["issuer.pem", "client.pem"] {
+        assert_eq!(token(&workspace, &["--key", key, "--new-key"]).code, Some(0));
+    }
+    let jwks = std::fs::read_to_string(workspace.path("issuer.pem.jwks.json")).unwrap();
+    let setup = Setup { jwks: Some(serde_json::from_str(&jwks).unwrap()), ..Setup::default() };
+    let gate = Gate::start_with(setup);
+    let path = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+    let request = format!("POST http://{COMPANION}{path}");
+    let mint = |more: &[&str]| {
+        let key = ["token", "--key", "issuer.pem", "--dpop-key", "client.pem", "--scope", CLOUD_PLATFORM];
+        let who = ["--issuer", ISSUER, "--audience", AUDIENCE, "--email", "ana@example.com"];
+        workspace.opgate(&[&key[..], &who[..], more].concat())
+    };
+    let printed = mint(&["--dpop-proof", &request]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{}", printed.text());
+    let bound = printed.stdout.lines().map(|line| line.split_once(": ").unwrap());
+    let bound =
+        bound.fold(Req::new("POST", COMPANION, path), |request, (name, value)| request.header(name, value));
+    assert_eq!(gate.http1(&bound).await.status, 200, "{}", gate.log());
+    assert_eq!(reason(&gate.http1(&bound).await), "DPOP_PROOF_INVALID");
+    // The token alone is nobody's.
+    let alone = mint(&[]).stdout.trim_end().to_owned();
+    let alone = Req::new("POST", COMPANION, path).bearer(&alone);
+    assert_eq!(reason(&gate.http1(&alone).await), "JWT_TOKEN_INVALID");
 }
 
 #[test]
@@ -88,6 +119,8 @@ fn arguments_that_mean_nothing_are_refused() {
         with(&["--claim", "groups"]),
         with(&["--claim", "groups=x"]),
         with(&["--algorithm", "HS256"]),
+        with(&["--dpop-proof", "POST https://api.example.com/"]),
+        with(&["--dpop-key", "client.pem", "--dpop-proof", "https://api.example.com/"]),
     ];
     let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
     insta::assert_snapshot!(super::told(&workspace, &commands));

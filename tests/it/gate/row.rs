@@ -72,6 +72,14 @@ impl Refusal {
         Self { challenge: Some(format!("{REALM}, error=\"invalid_token\"")), ..refusal }
     }
 
+    /// The same to a client that is to prove that it has a key.
+    pub fn over_dpop(seed: &Seed, reason: &'static str) -> Self {
+        let realm = REALM.replacen("Bearer", "DPoP", 1);
+        let algorithms = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA";
+        let challenge = format!("{realm}, error=\"invalid_token\", algs=\"{algorithms}\"");
+        Self { challenge: Some(challenge), ..Self::invalid(seed, reason) }
+    }
+
     /// 401 to a cancel with another scheme.
     pub fn scheme(seed: &Seed) -> Self {
         Self { challenge: Some(REALM.to_owned()), ..Self::invalid(seed, "CREDENTIAL_TYPE_UNSUPPORTED") }

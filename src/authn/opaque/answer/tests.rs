@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::*;
 use crate::authn::opaque::settings::{ClientAuthentication, TokenEndpoint};
-use crate::authn::settings::{IdentityRule, Proof};
+use crate::authn::settings::{IdentityRule, PossessionRule, Proof};
 use crate::authn::{Algorithm, issuer};
 use crate::reason::Reason;
 
+/// Of some key or certificate.
+const THUMBPRINT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 const NOW: u64 = 1_800_000_000;
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
 
@@ -30,6 +32,7 @@ fn rules(dialect: Dialect, identity: IdentityRule) -> Rules {
         clock_skew: Duration::from_secs(30),
         token_types: Vec::new(),
         identity,
+        possession: PossessionRule::default(),
         self_signed: false,
     };
     let identity = issuer::identity(0, &settings).unwrap();
@@ -120,10 +123,12 @@ fn every_rule_for_claims_is_one_for_answers() {
         (json!({"exp": -1}), TokenInvalid, "`exp` is not a whole number"),
         (json!({"nbf": NOW + 31}), TokenInvalid, "`nbf` is"),
         (json!({"iat": NOW + 31}), TokenInvalid, "`iat` is"),
-        (json!({"token_type": "DPoP"}), TokenInvalid, "`token_type` is `DPoP`"),
+        (json!({"token_type": "DPoP"}), TokenInvalid, "no key is named"),
+        (json!({"token_type": "DPoP", "cnf": {"x5t#S256": THUMBPRINT}}), TokenInvalid, "no key is named"),
         (json!({"token_type": "refresh_token"}), TokenInvalid, "`token_type`"),
         (json!({"token_type": ["Bearer"]}), TokenInvalid, "`token_type` is not a string"),
-        (json!({"cnf": {"x5t#S256": "x"}}), TokenInvalid, "bound to a key"),
+        (json!({"cnf": {"x5t#S256": "x"}}), TokenInvalid, "is no SHA-256"),
+        (json!({"cnf": {"jwk": {}}}), TokenInvalid, "is not understood"),
         (json!({"nonce": "x"}), TokenTypeUnsupported, "an ID token"),
         (json!({"scope": ["read"]}), TokenInvalid, "`scope` is not a string"),
         (json!({"email_verified": "true"}), TokenInvalid, "not verified"),
@@ -141,6 +146,19 @@ fn every_rule_for_claims_is_one_for_answers() {
         json!({"exp": NOW - 29}),
     ] {
         good(introspected(&changes));
+    }
+}
+
+#[test]
+fn a_bound_token_says_to_what() {
+    for (members, certificate, key) in [
+        (json!({"cnf": {"x5t#S256": THUMBPRINT}}), Some(THUMBPRINT), None),
+        (json!({"cnf": {"jkt": THUMBPRINT}, "token_type": "DPoP"}), None, Some(THUMBPRINT)),
+        (json!({"cnf": {"jkt": THUMBPRINT}, "token_type": null}), None, Some(THUMBPRINT)),
+    ] {
+        let confirmation = good(introspected(&members)).confirmation.unwrap();
+        assert_eq!(confirmation.certificate.as_deref(), certificate);
+        assert_eq!(confirmation.key.as_ref().map(|key| &*key.thumbprint), key);
     }
 }
 

@@ -1,0 +1,188 @@
+//! The credential of a request: a token and the scheme that it is sent under, once. `Bearer` (RFC 6750, section 2.1) is for
+//! whoever has the token, `DPoP` (RFC 9449, section 7.1) for whoever has a key beside it.
+//!
+//! A credential that two readers could find in different places, or cut out differently, is refused rather than
+//! searched for: a second field, another scheme, a second space, a byte that no token has.
+
+use crate::reason::{Denial, Reason};
+
+/// Longer tokens are refused before anything of them is decoded. Bytes.
+pub(super) const MAX_TOKEN: usize = 16 * 1024;
+
+/// How a token is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// By itself.
+    Bearer,
+    /// With a proof in another header field.
+    Dpop,
+}
+
+/// A token as it was sent. It is never printed.
+#[derive(Clone, Copy)]
+pub(super) struct Credential<'a> {
+    pub(super) scheme: Scheme,
+    pub(super) token: &'a str,
+}
+
+impl<'a> Credential<'a> {
+    /// Reads the `Authorization` fields; `None` where there is none.
+    ///
+    /// # Errors
+    /// More than one field, another scheme, or what is no `b64token`.
+    pub(super) fn of(authorization: &[&'a [u8]]) -> Result<Option<Self>, Denial> {
+        let value = match authorization {
+            [] => return Ok(None),
+            [value] => *value,
+            _ => {
+                let detail = format!("{} Authorization header fields", authorization.len());
+                return Err(Denial::new(Reason::CredentialsOverloaded, detail));
+            }
+        };
+        let (scheme, token) = match value.iter().position(|byte| *byte == b' ') {
+            Some(space) => {
+                (value.get(..space).unwrap_or_default(), value.get(space + 1..).unwrap_or_default())
+            }
+            None => (value, &[][..]),
+        };
+        let scheme = if scheme.eq_ignore_ascii_case(b"Bearer") {
+            Scheme::Bearer
+        } else if scheme.eq_ignore_ascii_case(b"DPoP") {
+            Scheme::Dpop
+        } else {
+            let detail = "the authorization scheme is neither Bearer nor DPoP";
+            return Err(Denial::new(Reason::CredentialTypeUnsupported, detail));
+        };
+        if token.len() > MAX_TOKEN {
+            let detail = format!("the token has {} bytes, more than {MAX_TOKEN}", token.len());
+            return Err(scheme.answer(Denial::new(Reason::TokenInvalid, detail)));
+        }
+        match std::str::from_utf8(token) {
+            Ok(token) if is_b64token(token) => Ok(Some(Self { scheme, token })),
+            _ => Err(scheme.answer(Denial::new(
+                Reason::TokenInvalid,
+                "what follows the scheme and one space is not a b64token (RFC 6750, section 2.1)",
+            ))),
+        }
+    }
+}
+
+impl Scheme {
+    /// A refusal that challenges in the scheme that the client speaks.
+    pub(super) fn answer(self, denial: Denial) -> Denial {
+        match self {
+            Self::Bearer => denial,
+            Self::Dpop => denial.over_dpop(),
+        }
+    }
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && body.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token<'a>(authorization: &[&'a [u8]]) -> Result<Option<&'a str>, Denial> {
+        Ok(Credential::of(authorization)?.map(|credential| credential.token))
+    }
+
+    fn reason(authorization: &[&[u8]]) -> Reason {
+        token(authorization).unwrap_err().reason()
+    }
+
+    #[test]
+    fn no_field_is_no_credential() {
+        assert_eq!(token(&[]).unwrap(), None);
+    }
+
+    #[test]
+    fn the_scheme_is_compared_without_case() {
+        for (name, scheme) in [
+            ("Bearer", Scheme::Bearer),
+            ("bearer", Scheme::Bearer),
+            ("BEARER", Scheme::Bearer),
+            ("bEARER", Scheme::Bearer),
+            ("DPoP", Scheme::Dpop),
+            ("dpop", Scheme::Dpop),
+        ] {
+            let value = format!("{name} a.b-c_d~e+f/g==");
+            let credential = Credential::of(&[value.as_bytes()]).unwrap().unwrap();
+            assert_eq!((credential.scheme, credential.token), (scheme, "a.b-c_d~e+f/g=="));
+        }
+    }
+
+    #[test]
+    fn two_authorization_fields_are_refused_even_when_equal() {
+        assert_eq!(reason(&[b"Bearer a", b"Bearer a"]), Reason::CredentialsOverloaded);
+        assert_eq!(reason(&[b"", b"Bearer a"]), Reason::CredentialsOverloaded);
+    }
+
+    #[test]
+    fn other_schemes_are_refused() {
+        for value in [
+            "Basic dTpw",
+            "Bearerx a",
+            "xBearer a",
+            "DPoPx a",
+            "xDPoP a",
+            "Bearer,DPoP a",
+            "",
+            " Bearer a",
+            "Bearer\ta",
+            "Bearer,a",
+        ] {
+            assert_eq!(reason(&[value.as_bytes()]), Reason::CredentialTypeUnsupported, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_b64token_is_refused() {
+        let values: [&[u8]; 15] = [
+            b"DPoP",
+            b"DPoP  a",
+            b"DPoP a b",
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer  a",
+            b"Bearer a ",
+            b"Bearer a b",
+            b"Bearer a,Bearer b",
+            b"Bearer \"a\"",
+            b"Bearer =",
+            b"Bearer a=b",
+            b"Bearer a\0",
+            b"Bearer \xff",
+            "Bearer a\u{e9}".as_bytes(),
+        ];
+        for value in values {
+            assert_eq!(reason(&[value]), Reason::TokenInvalid, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_bound_is_exact() {
+        let at = format!("Bearer {}", "a".repeat(MAX_TOKEN));
+        assert!(token(&[at.as_bytes()]).is_ok());
+        let above = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
+        assert_eq!(reason(&[above.as_bytes()]), Reason::TokenInvalid);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_is_the_value_after_the_scheme(value in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(Some(token)) = token(&[&value]) {
+                prop_assert!(value.ends_with(token.as_bytes()) && value[value.len() - token.len() - 1] == b' ');
+            }
+        }
+    }
+}

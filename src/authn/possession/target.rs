@@ -1,0 +1,109 @@
+//! Whether a URL is that of a request, as a proof's `htu` has to be.
+//!
+//! Both are brought into one form first (RFC 9449, section 4.3; RFC 3986, sections 6.2.2 and 6.2.3): case of scheme and
+//! host, the port that goes without saying, needless percent-encoding. Dot segments are not resolved: no request that gets
+//! here has any, and what differs is refused.
+
+/// Whether `url`, without its query and fragment, is that of a request to `path` of `authority`.
+pub(super) fn is_target(url: &str, scheme: &str, authority: &str, path: &str) -> bool {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((named_scheme, rest)) = url.split_once("://") else { return false };
+    let (named_authority, named_path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, "/"),
+    };
+    named_scheme.eq_ignore_ascii_case(scheme)
+        && plain_authority(named_authority, scheme) == plain_authority(authority, scheme)
+        && plain_path(named_path).is_some_and(|named| Some(named) == plain_path(path))
+}
+
+fn plain_authority(authority: &str, scheme: &str) -> String {
+    let authority = authority.to_ascii_lowercase();
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    let host = authority.strip_suffix(default).or_else(|| authority.strip_suffix(':'));
+    host.unwrap_or(&authority).to_owned()
+}
+
+/// Unreserved characters as they are and all other encoded bytes in capitals; `None` where a `%` encodes nothing.
+fn plain_path(path: &str) -> Option<String> {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path.chars();
+    while let Some(character) = rest.next() {
+        if character != '%' {
+            plain.push(character);
+            continue;
+        }
+        let (high, low) = (rest.next()?, rest.next()?);
+        let octet = u8::try_from(high.to_digit(16)? * 16 + low.to_digit(16)?).ok()?;
+        if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~') {
+            plain.push(char::from(octet));
+        } else {
+            plain.extend(['%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]);
+        }
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_target_has_several_spellings() {
+        for url in [
+            "https://api.example.com/v1/a:cancel",
+            "HTTPS://API.Example.COM/v1/a:cancel",
+            "https://api.example.com:443/v1/a:cancel",
+            "https://api.example.com:/v1/a:cancel",
+            "https://api.example.com/v1/a:cancel?x=y",
+            "https://api.example.com/v1/a:cancel#x?y",
+            "https://api.example.com/%76%31/a:cancel",
+        ] {
+            for authority in ["api.example.com", "API.example.com:443"] {
+                assert!(is_target(url, "https", authority, "/v1/a:cancel"), "{url} {authority}");
+            }
+        }
+        assert!(is_target("https://h/%c3%a9%2f", "https", "h", "/%C3%A9%2F"));
+        assert!(is_target("http://h:80", "http", "h", "/"));
+        assert!(is_target("http://[::1]:8080/x", "http", "[::1]:8080", "/x"));
+    }
+
+    #[test]
+    fn another_target_is_another_target() {
+        for url in [
+            "",
+            "/v1/a:cancel",
+            "//api.example.com/v1/a:cancel",
+            "api.example.com/v1/a:cancel",
+            "http://api.example.com/v1/a:cancel",
+            "https:/api.example.com/v1/a:cancel",
+            "https://api.example.com",
+            "https://api.example.com/",
+            "https://api.example.com/v1/a",
+            "https://api.example.com/v1/A:cancel",
+            "https://api.example.com/v1/a%3Acancel",
+            "https://api.example.com/v1/a:cancel/",
+            "https://api.example.com//v1/a:cancel",
+            "https://api.example.com/v1/./a:cancel",
+            "https://api.example.com/v1/b/../a:cancel",
+            "https://api.example.com/v1/%2e/a:cancel",
+            "https://api.example.com/v1%2Fa:cancel",
+            "https://api.example.com/v1/a:cancel%",
+            "https://api.example.com/v1/a:cancel%2",
+            "https://api.example.com:8443/v1/a:cancel",
+            "https://api.example.com:80/v1/a:cancel",
+            "https://api.example.com./v1/a:cancel",
+            "https://ana@api.example.com/v1/a:cancel",
+            "https://api.example.com@evil.example/v1/a:cancel",
+            "https://api.example.com.evil.example/v1/a:cancel",
+            "https://evil.example/https://api.example.com/v1/a:cancel",
+            "https://api.example.com\\v1/a:cancel",
+            " https://api.example.com/v1/a:cancel",
+            "https://api.example.com /v1/a:cancel",
+        ] {
+            assert!(!is_target(url, "https", "api.example.com", "/v1/a:cancel"), "{url}");
+        }
+        assert!(!is_target("http://h:443/x", "http", "h", "/x"));
+        assert!(!is_target("https://h/%C3%A9", "https", "h", "/\u{e9}"));
+    }
+}
