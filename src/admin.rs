@@ -116,11 +116,9 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let live = admin.proxy.live();
-    match admin
-        .proxy
-        .metrics()
-        .render(&live.snapshot.authn.key_sets(clock::now()), live.snapshot.authn.token_cache())
-    {
+    let authn = &live.snapshot.authn;
+    let key_sets = authn.key_sets(clock::now());
+    match admin.proxy.metrics().render(&key_sets, authn.token_cache(), &live.upstreams().status()) {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
