@@ -424,7 +424,10 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let denial = exchange.denial.take().unwrap_or_else(|| denial_of(error));
         let mut error_code = 0;
-        if denial.reason() != Reason::ClientClosed && session.response_written().is_none() {
+        // An interim answer (1xx) is none yet.
+        let is_answered =
+            session.response_written().is_some_and(|written| !written.status.is_informational());
+        if denial.reason() != Reason::ClientClosed && !is_answered {
             session.set_keepalive(None);
             match self.refuse(session, exchange, &denial).await {
                 Ok(()) => error_code = denial.reason().entry().status,

@@ -315,10 +315,8 @@ fn every_mistake_about_an_upstream_is_reported() {
 
 #[test]
 fn an_endpoint_that_is_written_twice_is_one() {
-    let text = GOOD.replace(
-        "[\"127.0.0.1:9000\"]",
-        "[\"127.0.0.1:9000\", \"127.0.0.1:9001\", \"127.0.0.1:9000\"]",
-    );
+    let text =
+        GOOD.replace("[\"127.0.0.1:9000\"]", "[\"127.0.0.1:9000\", \"127.0.0.1:9001\", \"127.0.0.1:9000\"]");
     let (config, _) = load(&text, &[]);
     let ports: Vec<_> =
         config.unwrap().upstreams[0].endpoints.iter().map(std::net::SocketAddr::port).collect();

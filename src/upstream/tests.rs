@@ -1,8 +1,11 @@
 use super::*;
 use crate::config::{Outliers, Protocol, Timeouts, UpstreamLimits};
 
-const OUTLIERS: Outliers =
-    Outliers { failures: 2, ejection: Duration::from_secs(3600), longest_ejection: Duration::from_secs(3600) };
+const OUTLIERS: Outliers = Outliers {
+    failures: 2,
+    ejection: Duration::from_secs(3600),
+    longest_ejection: Duration::from_secs(3600),
+};
 
 fn settings(ports: &[u16]) -> Upstream {
     Upstream {

@@ -23,6 +23,7 @@ mod demo;
 mod desync;
 mod drain;
 mod explain;
+mod faults;
 mod floods;
 mod forwarded;
 mod frames;
