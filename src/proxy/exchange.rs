@@ -56,6 +56,8 @@ pub struct Exchange {
     pub(super) body: Option<Bytes>,
     /// Whether the judged body has been handed to this attempt's upstream.
     pub(super) body_sent: bool,
+    /// Whether the client has sent all of its body.
+    body_is_whole: bool,
     /// Whether the head has left and the body, be it empty, has begun to follow.
     pub(super) body_begun: bool,
     /// Whether this attempt's upstream speaks HTTP/2.
@@ -92,6 +94,7 @@ impl Exchange {
             permit: None,
             body: None,
             body_sent: false,
+            body_is_whole: false,
             body_begun: false,
             over_http2: false,
             passed: 0,
@@ -125,7 +128,8 @@ impl Exchange {
     }
 
     /// The body has been read to its end: what the client sends from here on is not this request's.
-    pub(super) fn body_ended(&self) {
+    pub(super) fn body_ended(&mut self) {
+        self.body_is_whole = true;
         if let Some(allowance) = &self.allowance {
             allowance.end();
         }
@@ -155,7 +159,9 @@ impl Exchange {
         if let Some((attempt, _)) = &self.attempt {
             let labels = [attempt.upstream(), fault.label()];
             self.proxy.metrics().upstream_errors.with_label_values(&labels).inc();
-            if fault.is_held_against_the_endpoint() {
+            // A backend may wait for the rest of a body before it says anything.
+            let is_the_clients = fault == Fault::Timeout && !self.body_is_whole;
+            if fault.is_held_against_the_endpoint() && !is_the_clients {
                 attempt.failed();
             }
         }

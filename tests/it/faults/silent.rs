@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::row::{self, Outcome, Row, Seen, ask, cancel, get, impatient, try_rows};
 use crate::harness::{Gate, Setup};
 use crate::origin::Step::{Body, Close, Drip, Hang, Head, Reset, Say};
-use crate::origin::refusing;
+use crate::origin::{Origin, Step, refusing};
 
 const INVALID: Outcome = Outcome::error(502, "UPSTREAM_INVALID", 1);
 const TIMEOUT: Outcome = Outcome::error(504, "UPSTREAM_TIMEOUT", 1);
@@ -36,7 +36,7 @@ async fn a_backend_that_does_not_answer() {
 #[tokio::test]
 async fn a_backend_that_ends_a_connection_before_it_reads() {
     for (fault, script) in [("resets at accept", &[Reset] as &[_]), ("closes at accept", &[Close])] {
-        let origin = crate::origin::Origin::start(script).await;
+        let origin = Origin::start(script).await;
         let endpoints = Some(vec![origin.address]);
         let gate = Gate::start_with(Setup { endpoints, set: impatient("3s"), ..Setup::default() });
         for version in [1, 2] {
@@ -55,6 +55,30 @@ async fn a_backend_that_ends_a_connection_before_it_reads() {
         assert_eq!(origin.connections(), 2, "{fault}: there is no other, and no connection was kept");
         assert_eq!(origin.requests().len(), 0);
     }
+}
+
+/// Whether the request had left by the time of the reset is chance. Either it had, and that is the end of it, or it had not,
+/// and another endpoint gets it, once.
+#[tokio::test]
+async fn what_has_not_left_goes_elsewhere_and_what_may_have_does_not() {
+    const WELL: &[Step] = &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), Close];
+    let resetting = Origin::start(&[Reset]).await;
+    let well = Origin::start(WELL).await;
+    let endpoints = Some(vec![resetting.address, well.address]);
+    let gate = Gate::start_with(Setup { endpoints, set: impatient("3s"), ..Setup::default() });
+    let mut elsewhere = 0;
+    for _ in 0..20 {
+        let (before, resets) = (well.requests().len(), resetting.connections());
+        let answer = ask(&gate, &cancel(), 1).await;
+        let (asked, resets) = (well.requests().len() - before, resetting.connections() - resets);
+        match answer.status {
+            200 => assert!(asked == 1 && resets <= 1, "{asked} {resets}"),
+            502 => assert_eq!((asked, resets), (0, 1)),
+            other => panic!("{other}: {}", answer.text),
+        }
+        elsewhere += usize::from(answer.status == 200 && resets == 1);
+    }
+    eprintln!("{elsewhere} of 20 requests went elsewhere after a reset");
 }
 
 /// No SYN is answered: the backlog is full. Both endpoints are tried, each for its time.

@@ -12,6 +12,10 @@ use crate::origin::{OK, Origin};
 
 /// The shipped policies, with a `:wait` that takes any bytes.
 fn streaming(origin: &Origin) -> (TempDir, Gate) {
+    streaming_to(std::slice::from_ref(origin), "outliers={failures: 1000}")
+}
+
+fn streaming_to(origins: &[Origin], setting: &str) -> (TempDir, Gate) {
     let directory = tempfile::tempdir().unwrap();
     copy(&root().join("policies"), directory.path());
     let path = directory.path().join("services/cloudaicompanion.iam.yaml");
@@ -21,7 +25,9 @@ fn streaming(origin: &Origin) -> (TempDir, Gate) {
     std::fs::write(&path, text.replace(rule, &format!("{rule}  body: stream\n"))).unwrap();
     let mut set = impatient("10s");
     set.push(format!("policy.directory={}", directory.path().display()));
-    let gate = Gate::start_with(Setup { endpoints: Some(vec![origin.address]), set, ..Setup::default() });
+    set.push(format!("upstreams.operations.{setting}"));
+    let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
+    let gate = Gate::start_with(Setup { endpoints, set, ..Setup::default() });
     (directory, gate)
 }
 
@@ -74,6 +80,26 @@ async fn a_slow_upload_is_not_the_backends_fault() {
     assert_eq!(answer.status, 200, "{}", reason(&answer));
     assert_eq!(origin.requests().len(), 1);
     assert!(!gate.metrics().await.contains("opgate_upstream_errors_total{"));
+}
+
+/// Nor is one that takes longer than the gate waits for an answer: other clients keep the endpoint.
+#[tokio::test]
+async fn an_upload_that_stalls_ejects_nobody() {
+    let origins = [Origin::start(&[Head, Body, Say(OK)]).await, Origin::start(&[Head, Body, Say(OK)]).await];
+    let (_policies, gate) =
+        streaming_to(&origins, "outliers={failures: 1, ejection: 1h, longest_ejection: 1h}");
+    for _ in 0..2 {
+        let mut connection = Connection::open(gate.address).await;
+        connection.send(upload()).await;
+        assert_eq!(connection.answer().await.unwrap().status, 504);
+    }
+    let metrics = gate.metrics().await;
+    for origin in &origins {
+        assert_eq!(origin.requests().len(), 1);
+        let told =
+            format!("opgate_upstream_healthy{{endpoint=\"{}\",upstream=\"operations\"}} 1\n", origin.address);
+        assert!(metrics.contains(&told), "{metrics}");
+    }
 }
 
 /// A client that goes away in the middle leaves a request that the backend cannot take for whole.
