@@ -3,8 +3,8 @@
 //! [`Upstreams::choose`] and [`rewrite::outgoing`] both ask for a permit, which only policy can make: code that would
 //! forward a request without a decision does not compile.
 //!
-//! Endpoints are taken in turn. One is left out while its health check fails ([`check`]) and for a while after it failed
-//! several requests in a row ([`standing`]). Checks may take out all: then there is no backend, which is 503. Ejection never
+//! Endpoints are taken in turn. One is left out while its health check fails (`check`) and for a while after it failed
+//! several requests in a row (`standing`). Checks may take out all: then there is no backend, which is 503. Ejection never
 //! does: an outlier is worse than the others, and where there are no others, leaving it out would turn a request that may
 //! fail into one that must. So when every endpoint is ejected, they are asked in turn as if none was.
 

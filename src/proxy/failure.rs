@@ -26,13 +26,12 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Of an attempt that got as far as a connection. `reused` says that it was not a new one.
-    pub(super) fn of(error: &Error, reused: bool) -> Self {
-        if is_refused(error) {
-            return Self::Refused;
-        }
+    /// Of an attempt that got as far as a connection: to an answer, be it interim, or not; on one that is `reused` or new.
+    pub(super) fn of(error: &Error, is_answered: bool, reused: bool) -> Self {
         match error.etype() {
             kind if is_timeout(kind) => Self::Timeout,
+            _ if is_answered => Self::Invalid,
+            _ if is_refused(error) => Self::Refused,
             ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError if reused => {
                 Self::Stale
             }

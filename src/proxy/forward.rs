@@ -117,15 +117,14 @@ impl Exchange {
             return;
         }
         let was_cut = self.deadline.as_ref().is_some_and(Deadline::has_passed);
-        let fault = if was_cut { Fault::Timeout } else { Fault::of(error, reused) };
+        let is_answered = session.response_written().is_some();
+        let is_unsent = !is_answered && self.is_unsent(error);
+        let fault = if was_cut { Fault::Timeout } else { Fault::of(error, is_answered, reused) };
         self.count_failure(fault);
-        let is_unsent = self.is_unsent(error);
         error.retry.decide_reuse(reused);
         let may_repeat = is_unsent || self.changes_nothing() && error.retry();
-        let can_repeat = self.is_first_attempt()
-            && !was_cut
-            && session.response_written().is_none()
-            && !session.as_ref().retry_buffer_truncated();
+        let can_repeat =
+            self.is_first_attempt() && !was_cut && !is_answered && !session.as_ref().retry_buffer_truncated();
         // The same endpoint again, only where the fault was not its: it declined, or it had closed an idle connection.
         let elsewhere = self.has_alternative();
         let retry =

@@ -59,14 +59,17 @@ impl Deadline {
     /// none of ours.
     pub fn on(digest: &Digest, until: Instant) -> Option<Self> {
         let handed_on = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
-        let line = handed_on.downcast_ref::<Arc<Line>>()?.clone();
+        Some(Self::begin(handed_on.downcast_ref::<Arc<Line>>()?.clone(), until))
+    }
+
+    fn begin(line: Arc<Line>, until: Instant) -> Self {
         let at = line.nanoseconds(until);
         // Sequentially consistent, like `look`: one of the two sees what the other has written.
         line.deadline.store(at, Ordering::SeqCst);
         if at < line.wakes.load(Ordering::SeqCst) {
             line.call.notify_one();
         }
-        Some(Self { line, at })
+        Self { line, at }
     }
 
     /// Whether the connection was cut for it.
@@ -165,5 +168,66 @@ impl L4Connect for Lines {
         let response = ResponseHeader::build(200, Some(0))?;
         stream.set_proxy_digest(ProxyDigest::new(Box::new(response), Some(Box::new(line))));
         Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (ours.unwrap(), theirs.unwrap().0)
+    }
+
+    async fn end_of(stream: &mut TcpStream) -> usize {
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 8])).await;
+        read.expect("the end in time").unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_has_had_its_time_is_cut_on_both_sides() {
+        let (mut ours, mut theirs) = pair().await;
+        let line = Line::open(&ours).unwrap();
+        // The watch sleeps by now, for longer than that.
+        tokio::task::yield_now().await;
+        let deadline = Deadline::begin(line, Instant::now() + Duration::from_millis(50));
+        assert!(!deadline.has_passed());
+        assert_eq!((end_of(&mut ours).await, end_of(&mut theirs).await), (0, 0));
+        assert!(deadline.has_passed());
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_is_over_is_not() {
+        let (mut ours, theirs) = pair().await;
+        let line = Line::open(&ours).unwrap();
+        let soon = || Instant::now() + Duration::from_millis(20);
+        drop(Deadline::begin(line.clone(), soon()));
+        // The next one begins before the first is known to be over.
+        let first = Deadline::begin(line.clone(), soon());
+        let second = Deadline::begin(line.clone(), Instant::now() + Duration::from_secs(3600));
+        drop(first);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!second.has_passed());
+        assert_eq!(line.deadline.load(Ordering::Acquire), second.at);
+        // Nothing has come, not even an end.
+        assert_eq!(ours.try_read(&mut [0; 8]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        drop(theirs);
+        assert_eq!(end_of(&mut ours).await, 0);
+    }
+
+    /// The watch holds the connection no longer than the connection lives.
+    #[tokio::test]
+    async fn a_connection_that_is_dropped_is_closed() {
+        let (ours, mut theirs) = pair().await;
+        let line = Line::open(&ours).unwrap();
+        tokio::task::yield_now().await;
+        drop((ours, line));
+        assert_eq!(end_of(&mut theirs).await, 0);
     }
 }

@@ -225,6 +225,7 @@ async fn an_h2c_answer_that_is_cut() {
     const LATE: Outcome = Outcome::truncated("UPSTREAM_TIMEOUT");
     let rows = vec![
         ("resets the stream", [begun(None), reset(2)].concat(), Then::Hang, CUT),
+        ("refuses the stream that it has begun", [begun(None), reset(7)].concat(), Then::Hang, CUT),
         ("closes", begun(None), Then::Close, CUT),
         (
             "less than its length",
