@@ -75,8 +75,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Judges the head of an answer, interim ones included.
-    pub(super) fn judge_answer(&mut self, response: &ResponseHeader) -> Result<()> {
+    /// Judges the head of an answer, interim ones included, and takes out what ends here.
+    pub(super) fn judge_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
         let status = response.status.as_u16();
         let judged = answer::judge(status, response.version, &response.headers);
         let judged = judged.and_then(|()| {
@@ -87,7 +87,11 @@ impl Exchange {
                 Ok(())
             }
         });
-        judged.map_err(|why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_up())
+        judged.map_err(|why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_up())?;
+        for name in answer::hop_by_hop(&response.headers) {
+            response.remove_header(&name);
+        }
+        Ok(())
     }
 
     /// An answer without a length ends with its connection; one that was cut is not at its end.

@@ -1,10 +1,11 @@
 //! The head of a backend's answer, judged before a client sees it.
 //!
 //! Pingora has read the message: two lengths, a bad chunk or a line that is no field never come this far. What is left is
-//! what it lets pass: heads without end, and framing that a client may read in another way than the gate.
+//! what it lets pass: heads without end, framing that a client may read in another way than the gate, and fields that speak
+//! of the connection to the backend.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, Version};
 
 /// Bytes of names and values, at the most.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -12,6 +13,10 @@ pub const MAX_BYTES: usize = 64 * 1024;
 pub const MAX_FIELDS: usize = 200;
 /// Interim answers (1xx) before an answer, at the most.
 pub const MAX_INTERIM: usize = 16;
+
+/// Fields of one connection (RFC 9110, section 7.6.1). Pingora writes `Transfer-Encoding` anew.
+const HOP_BY_HOP: [&str; 6] =
+    ["connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "upgrade"];
 
 /// What is wrong with an answer's head, or nothing.
 ///
@@ -49,9 +54,27 @@ pub fn judge(status: u16, version: Version, headers: &HeaderMap) -> Result<(), &
     Ok(())
 }
 
+/// The fields of an answer that end at the gate: those of one connection, and those that `Connection` names so. Framing
+/// does not depend on what a field says of it.
+pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = HOP_BY_HOP
+        .iter()
+        .filter(|name| headers.contains_key(**name))
+        .map(|name| HeaderName::from_static(name))
+        .collect();
+    let nominated = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING);
+    names.extend(nominated);
+    names
+}
+
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 
@@ -95,6 +118,21 @@ mod tests {
         let mut twice = headers(&[("transfer-encoding", "chunked")]);
         twice.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         assert!(judge(200, Version::HTTP_11, &twice).is_err());
+    }
+
+    #[test]
+    fn what_speaks_of_the_connection_ends_here() {
+        let mut answer = headers(&[
+            ("connection", "close, X-Hop"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "2"),
+            ("x-own", "a"),
+        ]);
+        answer.append(CONNECTION, HeaderValue::from_static("content-length,,x y"));
+        let mut names: Vec<_> = hop_by_hop(&answer).iter().map(ToString::to_string).collect();
+        names.sort();
+        assert_eq!(names, ["close", "connection", "keep-alive", "x-hop"]);
+        assert!(hop_by_hop(&headers(&[("content-length", "2"), ("date", "x")])).is_empty());
     }
 
     #[test]

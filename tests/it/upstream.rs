@@ -203,6 +203,27 @@ async fn what_the_backend_answers_is_left_alone() {
     }
 }
 
+/// What a backend says of its connection is not for those who have another one (RFC 9110, section 7.6.1).
+#[tokio::test]
+async fn hop_by_hop_fields_of_an_answer_end_at_the_gate() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: a\r\n\
+        Proxy-Connection: close\r\nUpgrade: h2c\r\nX-Own: b\r\nContent-Length: 2\r\n\r\n{}";
+    let origin = Origin::start(&[Head, Body, Say(ANSWER), Close]).await;
+    let gate = in_front_of(vec![origin.address]);
+    let mut connection = Connection::open(gate.address).await;
+    for _ in 0..2 {
+        connection.send(cancel().to_http1()).await;
+        let answer = connection.answer().await.expect("the client's connection is another one");
+        for answer in [answer, gate.http2(&cancel()).await] {
+            for name in ["keep-alive", "x-hop", "proxy-connection", "upgrade"] {
+                assert_eq!(answer.header(name), None, "{name}");
+            }
+            assert!(answer.header("connection").is_none_or(|value| value == "keep-alive"), "{answer:?}");
+            assert_eq!((answer.status, answer.header("x-own")), (200, Some("b")));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_before_the_body_was_read_is_an_answer() {
     let wait = Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
