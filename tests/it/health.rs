@@ -240,13 +240,14 @@ async fn after_its_time_one_request_decides() {
     }
     // The trial fails: one request, and no other until twice the time is over.
     let ejected = Instant::now();
+    let mut tried = ejected;
     while broken.requests().len() < 3 {
         assert!(ejected.elapsed() < Duration::from_secs(20));
+        tried = Instant::now();
         gate.http1(&cancel()).await;
     }
     assert_eq!(healthy(&gate, "operations", broken.address).await, Some(false));
     // From here on it is well. The next trial shows it, and it is asked in turn again.
-    let tried = Instant::now();
     while healthy(&gate, "operations", broken.address).await == Some(false) {
         assert!(tried.elapsed() < Duration::from_secs(20));
         broken.play_next(Some(WELL));
@@ -254,9 +255,9 @@ async fn after_its_time_one_request_decides() {
     }
     assert!(tried.elapsed() >= Duration::from_millis(500), "it was left out for longer than the first time");
     assert_eq!(broken.requests().len(), 4, "one trial");
-    broken.play_next(Some(WELL));
     let before = broken.requests().len();
     for _ in 0..4 {
+        broken.play_next(Some(WELL));
         assert_eq!(gate.http1(&cancel()).await.status, 200);
     }
     assert_eq!(broken.requests().len(), before + 2);

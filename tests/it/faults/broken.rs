@@ -1,6 +1,6 @@
 //! Answers that are no HTTP, or that two readers could read differently. None of their bytes reaches a client.
 
-use super::row::{Outcome, Row, try_rows};
+use super::row::{Outcome, Row, patient, try_rows};
 use crate::origin::Step::{self, Body, Close, Hang, Head, Say};
 
 const INVALID: Outcome = Outcome::error(502, "UPSTREAM_INVALID", 1);
@@ -43,7 +43,7 @@ fn played(text: &'static str) -> &'static [Step] {
 #[tokio::test]
 async fn an_answer_that_is_no_http() {
     let rows: Vec<Row> = ROWS.iter().map(|(fault, text)| (*fault, played(text), INVALID)).collect();
-    try_rows("no HTTP", &rows).await;
+    try_rows("no HTTP", &rows, patient()).await;
 }
 
 #[tokio::test]
@@ -71,5 +71,5 @@ async fn an_answer_whose_head_has_no_measure() {
         ("17 interim answers", played(flood(17)), INVALID),
         ("10,000 interim answers", played(endless), INVALID),
     ];
-    try_rows("no measure", &rows).await;
+    try_rows("no measure", &rows, patient()).await;
 }

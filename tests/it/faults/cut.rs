@@ -1,6 +1,6 @@
 //! Answers that have begun and have no end. Their head is with the client: that the rest is missing must show.
 
-use super::row::{Outcome, Row, try_rows};
+use super::row::{Outcome, Row, impatient, patient, try_rows};
 use crate::origin::Step::{Body, Close, Drip, Hang, Head, Reset, Say};
 
 const INVALID: Outcome = Outcome::truncated("UPSTREAM_INVALID");
@@ -30,7 +30,7 @@ async fn an_answer_that_is_cut_off() {
         ("negative chunk size", &[Head, Body, Say(CHUNKED), Say("-1\r\na"), Hang], INVALID),
         ("chunk without its end", &[Head, Body, Say(CHUNKED), Say("1\r\naXX1\r\n"), Hang], INVALID),
     ];
-    try_rows("cut off", ROWS).await;
+    try_rows("cut off", ROWS, patient()).await;
 }
 
 #[tokio::test]
@@ -44,5 +44,5 @@ async fn an_answer_that_stalls_or_drips() {
         ("to the end, stalls", &[Head, Body, Say(TO_THE_END), Hang], TIMEOUT),
         ("to the end, drips", &[Head, Body, Say(TO_THE_END), Drip(SLOW), Hang], TIMEOUT),
     ];
-    try_rows("stalls and drips", ROWS).await;
+    try_rows("stalls and drips", ROWS, impatient("2s")).await;
 }

@@ -270,7 +270,7 @@ async fn try_rows(title: &str, rows: Vec<(&'static str, Vec<u8>, Then, Outcome)>
     let backends = [Backend::start().await, Backend::start().await];
     let gate = Gate::start_with(Setup {
         endpoints: Some(backends.iter().map(|backend| backend.address).collect()),
-        set: impatient("1500ms"),
+        set: impatient("2s"),
         upstream_protocol: Some("h2c"),
         ..Setup::default()
     });
@@ -321,7 +321,7 @@ async fn a_window_that_stays_shut_holds_nothing_up() {
     let backend = Backend::start().await;
     let gate = Gate::start_with(Setup {
         endpoints: Some(vec![backend.address]),
-        set: impatient("1500ms"),
+        set: impatient("2s"),
         upstream_protocol: Some("h2c"),
         ..Setup::default()
     });

@@ -1,6 +1,6 @@
 //! Answers that are odd, and answers all the same. What they leave on a connection is never another client's.
 
-use super::row::{Outcome, Row, try_rows};
+use super::row::{Outcome, Row, patient, try_rows};
 use crate::origin::Step::{Body, Close, Hang, Head, Say};
 
 /// What is left behind: an answer that nobody asked for.
@@ -59,7 +59,7 @@ async fn what_is_odd_and_no_fault() {
             WHOLE,
         ),
     ];
-    try_rows("odd", ROWS).await;
+    try_rows("odd", ROWS, patient()).await;
 }
 
 /// Each is kept open by its backend: that the next request comes on a new connection is the gate's doing.
@@ -112,5 +112,5 @@ async fn what_comes_after_an_answer_is_nobodys() {
             Outcome::whole(200),
         ),
     ];
-    try_rows("left behind", ROWS).await;
+    try_rows("left behind", ROWS, patient()).await;
 }

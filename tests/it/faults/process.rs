@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::row::{Seen, ask, cancel, impatient};
+use super::row::{Seen, ask, cancel, patient};
 use crate::harness::{Gate, Setup};
 use crate::origin::Origin;
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
@@ -15,8 +15,7 @@ fn process(behind: &Origin) -> Gate {
 }
 
 fn in_front_of(backend: &Gate) -> Gate {
-    let mut set = impatient("60s");
-    set.push("upstreams.operations.timeouts={connect: 1s, response: 30s, total: 60s}".to_owned());
+    let mut set = patient();
     set.push("services.cloudaicompanion.forward=[authorization]".to_owned());
     Gate::start_with(Setup { endpoints: Some(vec![backend.address]), set, ..Setup::default() })
 }

@@ -68,19 +68,29 @@ pub fn get() -> Req {
     Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
 }
 
-/// Times that tell a cut from a stall, and no ejection: each row stands by itself.
+/// Times that tell a cut from a stall.
 pub fn impatient(total: &str) -> Vec<String> {
+    times(&format!("{{connect: 1s, response: 1s, total: {total}}}"))
+}
+
+/// Times that no row of this kind comes near.
+pub fn patient() -> Vec<String> {
+    times("{connect: 5s, response: 10s, total: 20s}")
+}
+
+/// And no ejection: each row stands by itself.
+fn times(timeouts: &str) -> Vec<String> {
     vec![
-        format!("upstreams.operations.timeouts={{connect: 1s, response: 500ms, total: {total}}}"),
+        format!("upstreams.operations.timeouts={timeouts}"),
         "upstreams.operations.outliers={failures: 1000}".to_owned(),
     ]
 }
 
 /// Tries the rows one after another, each in four ways.
-pub async fn try_rows(title: &str, rows: &[Row]) {
+pub async fn try_rows(title: &str, rows: &[Row], set: Vec<String>) {
     let origins = [Origin::start(WELL).await, Origin::start(WELL).await];
     let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
-    let gate = Gate::start_with(Setup { endpoints, set: impatient("1500ms"), ..Setup::default() });
+    let gate = Gate::start_with(Setup { endpoints, set, ..Setup::default() });
     let asked = || origins.iter().map(|origin| origin.requests().len()).sum::<usize>();
     let connections = || origins.iter().map(Origin::connections).sum::<usize>();
     let mut lines = 0;

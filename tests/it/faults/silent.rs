@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::row::{self, Outcome, Row, Seen, ask, cancel, get, impatient, try_rows};
+use super::row::{self, Outcome, Row, Seen, ask, cancel, get, impatient, patient, try_rows};
 use crate::harness::{Gate, Setup};
 use crate::origin::Step::{Body, Close, Drip, Hang, Head, Reset, Say};
 use crate::origin::{Origin, Step, refusing};
@@ -13,23 +13,38 @@ const TIMEOUT: Outcome = Outcome::error(504, "UPSTREAM_TIMEOUT", 1);
 const SLOW_HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Padding: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-const ROWS: &[Row] = &[
-    ("closes after the head", &[Head, Close], INVALID),
-    ("closes after the request", &[Head, Body, Close], INVALID),
-    ("resets after the head", &[Head, Reset], INVALID),
-    ("resets after the request", &[Head, Body, Reset], INVALID),
-    ("says nothing", &[Head, Body, Hang], TIMEOUT),
-    ("closes within the head", &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-"), Close], INVALID),
-    ("resets within the head", &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-"), Reset], INVALID),
-    ("stalls within the status line", &[Head, Body, Say("HTTP/1."), Hang], TIMEOUT),
-    ("stalls within the head", &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-"), Hang], TIMEOUT),
-    ("drips its head", &[Head, Body, Drip(SLOW_HEAD), Hang], TIMEOUT),
-    ("stalls after an interim answer", &[Head, Body, Say("HTTP/1.1 103 Early Hints\r\n\r\n"), Hang], TIMEOUT),
-];
+#[tokio::test]
+async fn a_backend_that_breaks_off() {
+    const ROWS: &[Row] = &[
+        ("closes after the head", &[Head, Close], INVALID),
+        ("closes after the request", &[Head, Body, Close], INVALID),
+        ("resets after the head", &[Head, Reset], INVALID),
+        ("resets after the request", &[Head, Body, Reset], INVALID),
+        ("closes within the head", &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-"), Close], INVALID),
+        ("resets within the head", &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-"), Reset], INVALID),
+        (
+            "closes after an interim answer",
+            &[Head, Body, Say("HTTP/1.1 103 Early Hints\r\n\r\n"), Close],
+            INVALID,
+        ),
+    ];
+    try_rows("breaks off", ROWS, patient()).await;
+}
 
 #[tokio::test]
-async fn a_backend_that_does_not_answer() {
-    try_rows("no answer", ROWS).await;
+async fn a_backend_that_says_nothing_or_little() {
+    const ROWS: &[Row] = &[
+        ("says nothing", &[Head, Body, Hang], TIMEOUT),
+        ("stalls within the status line", &[Head, Body, Say("HTTP/1."), Hang], TIMEOUT),
+        ("stalls within the head", &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-"), Hang], TIMEOUT),
+        ("drips its head", &[Head, Body, Drip(SLOW_HEAD), Hang], TIMEOUT),
+        (
+            "stalls after an interim answer",
+            &[Head, Body, Say("HTTP/1.1 103 Early Hints\r\n\r\n"), Hang],
+            TIMEOUT,
+        ),
+    ];
+    try_rows("says nothing", ROWS, impatient("2s")).await;
 }
 
 /// A backend that resets what it accepts: the request may have left the gate by then, or not.
@@ -38,7 +53,7 @@ async fn a_backend_that_ends_a_connection_before_it_reads() {
     for (fault, script) in [("resets at accept", &[Reset] as &[_]), ("closes at accept", &[Close])] {
         let origin = Origin::start(script).await;
         let endpoints = Some(vec![origin.address]);
-        let gate = Gate::start_with(Setup { endpoints, set: impatient("3s"), ..Setup::default() });
+        let gate = Gate::start_with(Setup { endpoints, set: patient(), ..Setup::default() });
         for version in [1, 2] {
             let answer = ask(&gate, &cancel(), version).await;
             assert_eq!(answer.seen, Seen::Error, "{fault}: {}", answer.text);
@@ -65,7 +80,7 @@ async fn what_has_not_left_goes_elsewhere_and_what_may_have_does_not() {
     let resetting = Origin::start(&[Reset]).await;
     let well = Origin::start(WELL).await;
     let endpoints = Some(vec![resetting.address, well.address]);
-    let gate = Gate::start_with(Setup { endpoints, set: impatient("3s"), ..Setup::default() });
+    let gate = Gate::start_with(Setup { endpoints, set: patient(), ..Setup::default() });
     let mut elsewhere = 0;
     for _ in 0..20 {
         let (before, resets) = (well.requests().len(), resetting.connections());

@@ -4,18 +4,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::row::{TRAIN, cancel, impatient};
+use super::row::{TRAIN, cancel, impatient, patient};
 use crate::connection::Connection;
 use crate::harness::{COMPANION, Gate, Setup, copy, reason, root, token};
 use crate::origin::Step::{self, Body, Head, Say};
 use crate::origin::{OK, Origin};
 
 /// The shipped policies, with a `:wait` that takes any bytes.
-fn streaming(origin: &Origin) -> (TempDir, Gate) {
-    streaming_to(std::slice::from_ref(origin), "outliers={failures: 1000}")
-}
-
-fn streaming_to(origins: &[Origin], setting: &str) -> (TempDir, Gate) {
+fn streaming(origins: &[&Origin], mut set: Vec<String>) -> (TempDir, Gate) {
     let directory = tempfile::tempdir().unwrap();
     copy(&root().join("policies"), directory.path());
     let path = directory.path().join("services/cloudaicompanion.iam.yaml");
@@ -23,9 +19,7 @@ fn streaming_to(origins: &[Origin], setting: &str) -> (TempDir, Gate) {
     let rule = "- selector: google.longrunning.Operations.WaitOperation\n";
     assert!(text.contains(rule), "{text}");
     std::fs::write(&path, text.replace(rule, &format!("{rule}  body: stream\n"))).unwrap();
-    let mut set = impatient("10s");
     set.push(format!("policy.directory={}", directory.path().display()));
-    set.push(format!("upstreams.operations.{setting}"));
     let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
     let gate = Gate::start_with(Setup { endpoints, set, ..Setup::default() });
     (directory, gate)
@@ -46,7 +40,7 @@ async fn an_answer_before_the_body_is_an_answer() {
     let early: &[Step] = &[Head, Say(OK), Body];
     for goes_on in [true, false] {
         let origin = Origin::start(early).await;
-        let (_policies, gate) = streaming(&origin);
+        let (_policies, gate) = streaming(&[&origin], patient());
         let mut connection = Connection::open(gate.address).await;
         connection.send(upload()).await;
         let answer = connection.answer().await.unwrap();
@@ -69,7 +63,7 @@ async fn an_answer_before_the_body_is_an_answer() {
 #[tokio::test]
 async fn a_slow_upload_is_not_the_backends_fault() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;
-    let (_policies, gate) = streaming(&origin);
+    let (_policies, gate) = streaming(&[&origin], patient());
     let mut connection = Connection::open(gate.address).await;
     connection.send(upload()).await;
     for _ in 0..10 {
@@ -86,8 +80,9 @@ async fn a_slow_upload_is_not_the_backends_fault() {
 #[tokio::test]
 async fn an_upload_that_stalls_ejects_nobody() {
     let origins = [Origin::start(&[Head, Body, Say(OK)]).await, Origin::start(&[Head, Body, Say(OK)]).await];
-    let (_policies, gate) =
-        streaming_to(&origins, "outliers={failures: 1, ejection: 1h, longest_ejection: 1h}");
+    let mut set = impatient("10s");
+    set.push("upstreams.operations.outliers={failures: 1, ejection: 1h, longest_ejection: 1h}".to_owned());
+    let (_policies, gate) = streaming(&origins.each_ref(), set);
     for _ in 0..2 {
         let mut connection = Connection::open(gate.address).await;
         connection.send(upload()).await;
@@ -106,7 +101,7 @@ async fn an_upload_that_stalls_ejects_nobody() {
 #[tokio::test]
 async fn half_an_upload_is_never_whole() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;
-    let (_policies, gate) = streaming(&origin);
+    let (_policies, gate) = streaming(&[&origin], patient());
     let mut connection = Connection::open(gate.address).await;
     connection.send(upload()).await;
     connection.send([b'a'; 500]).await;
