@@ -57,11 +57,8 @@ pub fn judge(status: u16, version: Version, headers: &HeaderMap) -> Result<(), &
 /// The fields of an answer that end at the gate: those of one connection, and those that `Connection` names so. Framing
 /// does not depend on what a field says of it.
 pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
-    let mut names: Vec<HeaderName> = HOP_BY_HOP
-        .iter()
-        .filter(|name| headers.contains_key(**name))
-        .map(|name| HeaderName::from_static(name))
-        .collect();
+    let mut names: Vec<HeaderName> =
+        headers.keys().filter(|name| HOP_BY_HOP.contains(&name.as_str())).cloned().collect();
     let nominated = headers
         .get_all(CONNECTION)
         .iter()
