@@ -116,7 +116,8 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let live = admin.proxy.live();
-    match admin.proxy.metrics().render(&live.snapshot.authn, clock::now()) {
+    let endpoints = live.upstreams().status();
+    match admin.proxy.metrics().render(&live.snapshot.authn, &endpoints, clock::now()) {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }

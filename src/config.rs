@@ -16,6 +16,7 @@ mod tls;
 mod tokens;
 mod trusted_proxies;
 mod upgrade;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
 pub use self::tls::{ListenerTls, UpstreamTls};
 pub use self::upgrade::Upgrade;
+pub use self::upstreams::{HealthCheck, Outliers, Timeouts, Upstream, UpstreamLimits};
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -91,27 +93,6 @@ pub enum Protocol {
     H2c,
     /// HTTP/2 over TLS, agreed on by ALPN.
     H2,
-}
-
-/// A backend: equal endpoints, taken in turn.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Its name in the file.
-    pub name: String,
-    /// Resolved addresses.
-    pub endpoints: Vec<SocketAddr>,
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// What TLS is spoken with; `None` for none.
-    pub tls: Option<UpstreamTls>,
-    /// For a connection to be established.
-    pub connect_timeout: Duration,
-    /// Between two reads of an answer, the first included.
-    pub response_timeout: Duration,
-    /// How long an unused connection is kept.
-    pub idle_timeout: Duration,
-    /// Where it is written.
-    pub span: Span,
 }
 
 /// Bounds on what a client may take.

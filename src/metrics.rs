@@ -2,6 +2,7 @@
 //!
 //! What a request touches is resolved once per snapshot ([`MethodInstruments`]); the rest looks its child up.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use prometheus::{
@@ -12,6 +13,7 @@ use prometheus::{
 use crate::authn::{Authenticator, Lookup, TokenCacheStatus};
 use crate::catalog::Method;
 use crate::snapshot::Snapshot;
+use crate::upstream::EndpointStatus;
 
 /// Label values of a request that calls no known method.
 const UNROUTED: &str = "";
@@ -22,6 +24,7 @@ pub const ALLOWED: &str = "ALLOWED";
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    scraping: Mutex<()>,
     /// `opgate_requests_total{service,method,code,reason}`.
     pub requests: IntCounterVec,
     request_duration: HistogramVec,
@@ -33,6 +36,9 @@ pub struct Metrics {
     pub upstream_duration: HistogramVec,
     /// `opgate_upstream_errors_total{upstream,kind}`.
     pub upstream_errors: IntCounterVec,
+    /// `opgate_upstream_refused_total{upstream}`.
+    pub upstream_refused: IntCounterVec,
+    upstream_healthy: IntGaugeVec,
     /// `opgate_connections{listener}`.
     pub connections: IntGaugeVec,
     /// `opgate_refused_connections_total{reason}`.
@@ -133,8 +139,18 @@ impl Metrics {
             )?,
             upstream_errors: counters(
                 "opgate_upstream_errors_total",
-                "Attempts that an upstream failed, by kind: connect, tls, timeout, invalid.",
+                "Attempts that an upstream failed, by kind: connect, tls, timeout, invalid, stale, refused.",
                 &["upstream", "kind"],
+            )?,
+            upstream_refused: counters(
+                "opgate_upstream_refused_total",
+                "Requests that found an upstream full, and none of its places free in time.",
+                &["upstream"],
+            )?,
+            upstream_healthy: gauges(
+                "opgate_upstream_healthy",
+                "Whether an endpoint is asked in turn: its checks do not fail, and it is not ejected.",
+                &["upstream", "endpoint"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
             refused_connections: counters(
@@ -210,6 +226,7 @@ impl Metrics {
                 "Attempts to load an issuer's keys, by outcome: success, or the cause of the failure.",
                 &["issuer", "outcome"],
             )?,
+            scraping: Mutex::default(),
             registry,
         };
         Ok(metrics)
@@ -257,11 +274,24 @@ impl Metrics {
         self.policy_reload_successful.set(0);
     }
 
-    /// The text that Prometheus reads. Key sets, known tokens and used proofs are asked for their state now.
+    /// The text that Prometheus reads. Key sets, known tokens, used proofs and endpoints are asked for their state now.
     ///
     /// # Errors
     /// Where an instrument cannot be encoded: a fault of ours.
-    pub fn render(&self, authn: &Authenticator, now: SystemTime) -> Result<String, prometheus::Error> {
+    pub fn render(
+        &self,
+        authn: &Authenticator,
+        endpoints: &[EndpointStatus],
+        now: SystemTime,
+    ) -> Result<String, prometheus::Error> {
+        // One scrape at a time: an endpoint that is gone is gone from the gauges, and those that stay are always there.
+        let _scraping = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
+        self.upstream_healthy.reset();
+        for endpoint in endpoints {
+            let address = endpoint.address.to_string();
+            let gauge = self.upstream_healthy.with_label_values(&[&*endpoint.upstream, address.as_str()]);
+            gauge.set(i64::from(endpoint.is_healthy));
+        }
         let TokenCacheStatus { hits, misses, evictions } = authn.token_cache();
         raise(&self.token_cache_hits, hits);
         raise(&self.token_cache_misses, misses);

@@ -7,12 +7,14 @@
 mod allowance;
 mod exchange;
 mod failure;
+mod forward;
 mod http2;
 mod judgement;
 mod stream;
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,13 +23,14 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorType, Result};
 
 pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
-use self::failure::{denial_of, is_timeout, is_tls, unreadable};
+use self::failure::{denial_of, unreadable};
 use self::http2::request_of_http2;
 pub use self::stream::{NotTaken, serve_stream};
 use crate::audit::Audit;
@@ -42,7 +45,6 @@ use crate::reason::{Denial, Reason};
 use crate::respond;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
-use crate::upstream::rewrite::{OutgoingBody, outgoing};
 
 /// What requests are decided from, and the instruments that belong to it: swapped together.
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl Live {
     pub fn new(snapshot: Snapshot, upstreams: Upstreams, metrics: &Metrics) -> Self {
         let instruments = metrics.instruments(&snapshot);
         Self { snapshot, upstreams, instruments }
+    }
+
+    /// The upstreams that its services name.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
     }
 }
 
@@ -296,46 +303,29 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        let permit = exchange.permit.as_ref().ok_or_else(no_permit)?;
-        match exchange.live.upstreams.choose(permit, exchange.failed) {
-            Ok(endpoint) => {
-                exchange.ask(&endpoint);
-                Ok(Box::new(endpoint.into_peer()))
-            }
-            Err(denial) => {
-                exchange.denial.get_or_insert(denial);
-                Err(Error::explain(ErrorType::ConnectNoRoute, "no endpoint").into_up())
-            }
-        }
+        exchange.choose().await.map(Box::new)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _descriptor: RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.connected(digest);
+        Ok(())
     }
 
     async fn upstream_request_filter(
         &self,
         _session: &mut Session,
-        outgoing_header: &mut RequestHeader,
+        outgoing: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.body_sent = false;
-        exchange.passed = 0;
-        let (Some(permit), Some(request)) = (&exchange.permit, &exchange.request) else {
-            return Err(no_permit());
-        };
-        let body =
-            exchange.body.as_ref().map_or(OutgoingBody::Passed, |bytes| OutgoingBody::Held(bytes.len()));
-        let names: Vec<_> = outgoing_header.headers.keys().cloned().collect();
-        for name in names {
-            outgoing_header.remove_header(&name);
-        }
-        outgoing_header.set_method(request.method.clone());
-        outgoing_header.set_raw_path(request.target().as_bytes())?;
-        let over_http2 = outgoing_header.version == ::http::Version::HTTP_2;
-        for (name, value) in outgoing(request, permit, body, &exchange.arrival.request_id) {
-            // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
-            if !(over_http2 && name == ::http::header::TRANSFER_ENCODING) {
-                outgoing_header.append_header(name, value)?;
-            }
-        }
-        Ok(())
+        exchange.rewrite(outgoing)
     }
 
     async fn request_body_filter(
@@ -345,6 +335,7 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.body_begun = true;
         match &exchange.body {
             // What was judged is what is sent, once, whatever Pingora's buffer holds.
             Some(judged) => {
@@ -373,20 +364,24 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// What no request of ours can have asked for is not an answer.
     async fn upstream_response_filter(
         &self,
         _session: &mut Session,
         response: &mut ResponseHeader,
-        _exchange: &mut Exchange,
+        exchange: &mut Exchange,
     ) -> Result<()> {
-        match response.status.as_u16() {
-            101 => {
-                Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switched protocols").into_up())
-            }
-            100..=599 => Ok(()),
-            _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream's status is none").into_up()),
-        }
+        exchange.judge_answer(response)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _chunk: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        exchange.judge_answer_body()?;
+        Ok(None)
     }
 
     async fn response_filter(
@@ -404,7 +399,6 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// No byte has gone out yet: another endpoint may be asked, once.
     fn fail_to_connect(
         &self,
         _session: &mut Session,
@@ -412,17 +406,10 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.count_failure(if is_tls(error.etype()) { "tls" } else { "connect" });
-        let retry = exchange.failed.is_none()
-            && exchange.permit.as_ref().is_some_and(|permit| exchange.live.upstreams.has_alternative(permit));
-        if retry {
-            exchange.failed = exchange.endpoint();
-        }
-        error.set_retry(retry);
+        exchange.failed_to_connect(&mut error);
         error
     }
 
-    /// Something may have reached the backend: only what changes nothing is sent again, and never a cancel.
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
@@ -431,19 +418,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        if *error.esource() == ErrorSource::Upstream {
-            let kind = if is_timeout(error.etype()) { "timeout" } else { "invalid" };
-            exchange.count_failure(kind);
-        }
-        let safe = exchange
-            .request
-            .as_ref()
-            .is_some_and(|request| matches!(request.method, ::http::Method::GET | ::http::Method::HEAD));
-        if safe && !session.as_ref().retry_buffer_truncated() {
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
-        }
+        exchange.failed_on_connection(&mut error, session, reused);
         error
     }
 
@@ -455,7 +430,10 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let denial = exchange.denial.take().unwrap_or_else(|| denial_of(error));
         let mut error_code = 0;
-        if denial.reason() != Reason::ClientClosed && session.response_written().is_none() {
+        // An interim answer (1xx) is none yet.
+        let is_answered =
+            session.response_written().is_some_and(|written| !written.status.is_informational());
+        if denial.reason() != Reason::ClientClosed && !is_answered {
             session.set_keepalive(None);
             match self.refuse(session, exchange, &denial).await {
                 Ok(()) => error_code = denial.reason().entry().status,
@@ -475,14 +453,12 @@ impl ProxyHttp for Proxy {
         if exchange.denial.is_none() {
             exchange.denial = error.map(denial_of);
         }
+        if exchange.denial.is_none() {
+            exchange.note_success();
+        }
         let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
         exchange.record(peer, session.response_written().map_or(0, |response| response.status.as_u16()));
     }
-}
-
-/// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
-fn no_permit() -> Box<Error> {
-    Error::explain(ErrorType::InternalError, "no permit").into_in()
 }
 
 /// Reads on for a moment after the answer, so that a reset for unread bytes does not overtake it.

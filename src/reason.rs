@@ -144,8 +144,10 @@ reasons! {
     TooManyStreams = 429 "RESOURCE_EXHAUSTED" "STREAM_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
     /// The gate has as many requests under way as it may have.
     Overloaded = 503 "UNAVAILABLE" "GATE_OVERLOADED" OPGATE None "The service is currently unavailable.";
-    /// No backend could be reached.
+    /// No backend has the request: none could be reached, or it said that it has not begun.
     UpstreamUnavailable = 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
+    /// As much is asked of the backend as may be.
+    UpstreamOverloaded = 503 "UNAVAILABLE" "UPSTREAM_OVERLOADED" OPGATE None "The service is currently unavailable.";
     /// The backend did not answer in time.
     UpstreamTimeout = 504 "DEADLINE_EXCEEDED" "UPSTREAM_TIMEOUT" OPGATE None "Deadline expired before operation could complete.";
     /// The backend answered something that is not HTTP, or broke off.

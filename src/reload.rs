@@ -26,7 +26,7 @@ use crate::diagnostic::{Report, Severity};
 use crate::proxy::{Live, Proxy};
 use crate::snapshot::Snapshot;
 use crate::tls::ServerTls;
-use crate::upstream::Upstreams;
+use crate::upstream::{Checks, Upstreams};
 
 /// From one look at the files to the next. A change is loaded once two looks agree about it, so that a tree that is
 /// still being written is not read.
@@ -41,13 +41,15 @@ pub struct Reloader {
     doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
     proxy: Proxy,
     refresh: JoinHandle<()>,
+    checks: Checks,
     last_failure: Arc<ArcSwapOption<String>>,
     /// Snapshots that requests may still hold.
     retired: Vec<Arc<Live>>,
 }
 
 impl Reloader {
-    /// A reloader for a gate that serves by the configuration of `origin`. Starts to keep the keys fresh.
+    /// A reloader for a gate that serves by the configuration of `origin`. Starts to keep the keys fresh and
+    /// to check the endpoints.
     pub fn new(
         origin: Origin,
         config: &Config,
@@ -55,9 +57,19 @@ impl Reloader {
         proxy: Proxy,
     ) -> Self {
         let refresh = keep_fresh(&proxy.live().snapshot.authn);
+        let checks = proxy.live().upstreams().check();
         let roots = roots(&origin, config);
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
-        Self { origin, roots, doors, proxy, refresh, last_failure: Arc::default(), retired: Vec::new() }
+        Self {
+            origin,
+            roots,
+            doors,
+            proxy,
+            refresh,
+            checks,
+            last_failure: Arc::default(),
+            retired: Vec::new(),
+        }
     }
 
     /// Why the last reload was refused, while the files are still those.
@@ -111,8 +123,7 @@ impl Reloader {
     async fn reload(&mut self, cause: &str) {
         let origin = self.origin.clone();
         let previous = self.proxy.live();
-        let previous_authn = previous.snapshot.authn.clone();
-        let built = tokio::task::spawn_blocking(move || build(&origin, &previous_authn)).await;
+        let built = tokio::task::spawn_blocking(move || build(&origin, &previous)).await;
         let built = built.unwrap_or_else(|error| Err(format!("the reload broke off: {error}")));
         match built {
             Ok((config, snapshot, upstreams)) => {
@@ -123,6 +134,8 @@ impl Reloader {
                 let refresh = keep_fresh(&snapshot.authn);
                 std::mem::replace(&mut self.refresh, refresh).abort();
                 let old = self.proxy.swap(Live::new(snapshot, upstreams, self.proxy.metrics()));
+                // Those of the old set end with this.
+                self.checks = self.proxy.live().upstreams().check();
                 self.present(&config);
                 self.last_failure.store(None);
                 tracing::info!(cause, from = old.snapshot.revision, to = revision, "policy reloaded");
@@ -164,14 +177,15 @@ impl Reloader {
 }
 
 /// What [`Config`] and [`Snapshot`] make of the files now, or every mistake as text.
-fn build(origin: &Origin, previous: &Authenticator) -> Result<(Config, Snapshot, Upstreams), String> {
+fn build(origin: &Origin, previous: &Live) -> Result<(Config, Snapshot, Upstreams), String> {
     let mut report = Report::new();
     let config = origin.load(&mut report);
+    let authn = &previous.snapshot.authn;
     let snapshot =
-        config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), Some(previous), &mut report));
+        config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), Some(authn), &mut report));
     match (config, snapshot) {
         (Some(config), Some(snapshot)) if !report.is_fatal() => {
-            let upstreams = Upstreams::new(&config.upstreams).map_err(|error| error.to_string())?;
+            let upstreams = Upstreams::new(&config.upstreams, Some(previous.upstreams()));
             Ok((config, snapshot, upstreams))
         }
         _ => Err(format!("{}{} errors", report.render(false), report.count(Severity::Error))),

@@ -2,23 +2,39 @@
 //!
 //! [`Upstreams::choose`] and [`rewrite::outgoing`] both ask for a permit, which only policy can make: code that would
 //! forward a request without a decision does not compile.
+//!
+//! Endpoints are taken in turn. One is left out while its health check fails (`check`) and for a while after it failed
+//! several requests in a row (`standing`). Checks may take out all: then there is no backend, which is 503. Ejection never
+//! does: an outlier is worse than the others, and where there are no others, leaving it out would turn a request that may
+//! fail into one that must. So when every endpoint is ejected, they are asked in turn as if none was.
 
+pub mod answer;
+mod capacity;
+mod check;
+mod endpoint;
+mod line;
+mod peer;
 pub mod rewrite;
+mod standing;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use pingora::lb::LoadBalancer;
-use pingora::lb::selection::RoundRobin;
-use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-
-use crate::config::{Protocol, Upstream};
+use self::capacity::{Capacity, Full};
+use self::endpoint::Endpoint;
+use self::peer::Secured;
+use self::standing::Standing;
+use crate::config::{HealthCheck, Upstream};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
-use crate::tls::{Authority, ClientTls};
+
+pub use self::capacity::Place;
+pub use self::check::Checks;
+pub use self::endpoint::Attempt;
+pub use self::line::Deadline;
 
 /// Every upstream by name.
 pub struct Upstreams {
@@ -26,122 +42,147 @@ pub struct Upstreams {
 }
 
 struct Pool {
-    settings: Upstream,
-    secured: Option<Secured>,
-    endpoints: LoadBalancer<RoundRobin>,
+    endpoints: Vec<Arc<Endpoint>>,
+    /// Whose turn is next.
+    turn: AtomicUsize,
+    capacity: Arc<Capacity>,
+    health_check: Option<HealthCheck>,
+    total: Duration,
 }
 
-/// TLS in Pingora's types, made once.
-#[derive(Clone)]
-struct Secured {
-    server_name: String,
-    authorities: Option<Arc<[WrappedX509]>>,
-    identity: Option<Arc<CertKey>>,
-    fingerprint: u64,
-}
-
-/// An endpoint that was chosen for a request.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
+/// What is told of an endpoint.
+#[derive(Debug)]
+pub struct EndpointStatus {
     /// The upstream's name.
-    pub upstream: String,
-    /// The address.
+    pub upstream: Arc<str>,
+    /// The endpoint's address.
     pub address: SocketAddr,
-    peer: HttpPeer,
+    /// Whether it is asked in turn: its checks do not fail, and it is not ejected.
+    pub is_healthy: bool,
 }
-
-/// How many endpoints one choice looks at.
-const MAX_LOOKS: usize = 256;
 
 impl Upstreams {
-    /// Builds the pools.
+    /// Builds the pools. What `previous` knows of endpoints that stay is taken over, and so are the places of an upstream
+    /// whose limits stay: requests under way count on.
+    pub fn new(settings: &[Upstream], previous: Option<&Self>) -> Self {
+        let pool = |upstream: &Upstream| {
+            let previous = previous.and_then(|previous| previous.by_name.get(&upstream.name));
+            (upstream.name.clone(), Pool::new(upstream, previous))
+        };
+        Self { by_name: settings.iter().map(pool).collect() }
+    }
+
+    /// Takes a place at the upstream that the call goes to, if need be once one is free. Says until when the exchange may
+    /// go on; `None` for as long as it likes.
     ///
     /// # Errors
-    /// Where Pingora cannot use an address.
-    pub fn new(settings: &[Upstream]) -> std::io::Result<Self> {
-        let mut by_name = HashMap::new();
-        for upstream in settings {
-            let secured = upstream.tls.as_ref().map(|tls| Secured::new(&tls.client));
-            let endpoints = LoadBalancer::try_from_iter(upstream.endpoints.iter().copied())?;
-            by_name.insert(upstream.name.clone(), Pool { settings: upstream.clone(), secured, endpoints });
+    /// 503 where too many wait already, or none becomes free in time.
+    pub async fn take_place(&self, permit: &Permit) -> Result<(Place, Option<Instant>), Denial> {
+        let pool = self.pool(permit)?;
+        match pool.capacity.take().await {
+            Ok(place) => Ok((place, Instant::now().checked_add(pool.total))),
+            Err(full) => {
+                let (name, limits) = (name(permit), &pool.capacity.limits);
+                let detail = match full {
+                    Full::TooManyPending => {
+                        format!("upstream `{name}` is full, and {} requests wait already", limits.pending)
+                    }
+                    Full::WaitedInVain => {
+                        format!("upstream `{name}` was full for {:?}", limits.pending_timeout)
+                    }
+                };
+                Err(Denial::new(Reason::UpstreamOverloaded, detail))
+            }
         }
-        Ok(Self { by_name })
     }
 
     /// Takes the next endpoint in turn, other than the one that has failed already.
     ///
     /// # Errors
     /// 503 where there is none (left).
-    pub fn choose(&self, permit: &Permit, failed: Option<SocketAddr>) -> Result<Endpoint, Denial> {
-        let name = &permit.call().method.service.upstream;
-        let unavailable = |detail: String| Denial::new(Reason::UpstreamUnavailable, detail);
-        let pool =
-            self.by_name.get(name).ok_or_else(|| unavailable(format!("there is no upstream `{name}`")))?;
-        let address_of = |address: &PingoraAddr| address.as_inet().copied();
-        let chosen = pool
-            .endpoints
-            .select_with(b"", MAX_LOOKS, |backend, healthy| {
-                healthy && (failed.is_none() || address_of(&backend.addr) != failed)
+    pub fn choose(&self, permit: &Permit, failed: Option<SocketAddr>) -> Result<Attempt, Denial> {
+        self.pool(permit)?
+            .next(failed)
+            .ok_or_else(|| unavailable(format!("upstream `{}` has no endpoint to try", name(permit))))
+    }
+
+    /// Whether an upstream has another endpoint to try when this one fails.
+    pub fn has_alternative(&self, permit: &Permit, failed: SocketAddr) -> bool {
+        self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
+    }
+
+    /// How each endpoint stands, for the metrics.
+    pub fn status(&self) -> Vec<EndpointStatus> {
+        let status = |endpoint: &Arc<Endpoint>| EndpointStatus {
+            upstream: endpoint.upstream.clone(),
+            address: endpoint.address,
+            is_healthy: endpoint.passes_checks() && !endpoint.standing.is_ejected(),
+        };
+        self.pools().flat_map(|pool| pool.endpoints.iter().map(status)).collect()
+    }
+
+    fn pool(&self, permit: &Permit) -> Result<&Pool, Denial> {
+        let name = name(permit);
+        self.by_name.get(name).ok_or_else(|| unavailable(format!("there is no upstream `{name}`")))
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.by_name.values()
+    }
+}
+
+fn name(permit: &Permit) -> &str {
+    &permit.call().method.service.upstream
+}
+
+fn unavailable(detail: String) -> Denial {
+    Denial::new(Reason::UpstreamUnavailable, detail)
+}
+
+impl Pool {
+    fn new(settings: &Upstream, previous: Option<&Self>) -> Self {
+        let secured = settings.tls.as_ref().map(|tls| Secured::new(&tls.client));
+        let name: Arc<str> = settings.name.as_str().into();
+        let endpoint = |address: &SocketAddr| {
+            let known =
+                previous.and_then(|pool| pool.endpoints.iter().find(|known| known.address == *address));
+            let standing = known.map(|known| known.standing.clone());
+            Arc::new(Endpoint {
+                upstream: name.clone(),
+                address: *address,
+                authority: secured
+                    .as_ref()
+                    .map_or_else(|| address.to_string(), |secured| secured.server_name().to_owned()),
+                outliers: settings.outliers,
+                is_checked: settings.health_check.is_some(),
+                standing: standing.unwrap_or_else(|| Arc::new(Standing::new(Instant::now()))),
+                peer: peer::peer(settings, secured.as_ref(), *address),
             })
-            .and_then(|backend| address_of(&backend.addr))
-            .ok_or_else(|| unavailable(format!("upstream `{name}` has no endpoint to try")))?;
-        Ok(Endpoint { upstream: name.clone(), address: chosen, peer: peer(pool, chosen) })
-    }
-
-    /// Whether an upstream has another endpoint to try when one fails.
-    pub fn has_alternative(&self, permit: &Permit) -> bool {
-        self.by_name
-            .get(&permit.call().method.service.upstream)
-            .is_some_and(|pool| pool.settings.endpoints.len() > 1)
-    }
-}
-
-impl Endpoint {
-    /// What Pingora connects to.
-    pub fn into_peer(self) -> HttpPeer {
-        self.peer
-    }
-}
-
-impl Secured {
-    fn new(tls: &ClientTls) -> Self {
-        // Pingora parses what was parsed when it was loaded, with the same library.
-        let parsed = |der: &Authority| WrappedX509::new(der.to_vec(), parse_x509);
-        let authorities =
-            tls.authorities.as_ref().map(|authorities| authorities.iter().map(parsed).collect());
-        let identity = tls.identity.as_ref().map(|identity| {
-            let chain = identity.chain().iter().map(|certificate| certificate.to_vec()).collect();
-            Arc::new(CertKey::new(chain, identity.key().to_vec()))
-        });
-        Self { server_name: tls.server_name.clone(), authorities, identity, fingerprint: tls.fingerprint }
-    }
-}
-
-fn peer(pool: &Pool, address: SocketAddr) -> HttpPeer {
-    let Pool { settings, secured, .. } = pool;
-    let mut peer = match secured {
-        None => HttpPeer::new(address, false, String::new()),
-        Some(secured) => {
-            // Pingora verifies what it has a name for, and its defaults do: never without one.
-            let mut peer = HttpPeer::new(address, true, secured.server_name.clone());
-            peer.options.ca = secured.authorities.clone();
-            peer.client_cert_key = secured.identity.clone();
-            // The CAs are no part of what Pingora keeps connections apart by, nor is more of our certificate than its
-            // number.
-            peer.group_key = secured.fingerprint;
-            peer
+        };
+        let capacity = previous.map(|pool| &pool.capacity).filter(|known| known.limits == settings.limits);
+        Self {
+            endpoints: settings.endpoints.iter().map(endpoint).collect(),
+            turn: AtomicUsize::new(0),
+            capacity: capacity.cloned().unwrap_or_else(|| Arc::new(Capacity::new(settings.limits))),
+            health_check: settings.health_check.clone(),
+            total: settings.timeouts.total,
         }
-    };
-    peer.options.connection_timeout = Some(settings.connect_timeout);
-    peer.options.total_connection_timeout = Some(settings.connect_timeout);
-    peer.options.read_timeout = Some(settings.response_timeout);
-    peer.options.write_timeout = Some(settings.response_timeout);
-    peer.options.idle_timeout = Some(settings.idle_timeout);
-    match settings.protocol {
-        Protocol::H1 => peer.options.set_http_version(1, 1),
-        Protocol::H2c | Protocol::H2 => peer.options.set_http_version(2, 2),
     }
-    peer
+
+    fn next(&self, failed: Option<SocketAddr>) -> Option<Attempt> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.candidates(turn, failed)
+            .find_map(Endpoint::visit)
+            .or_else(|| self.candidates(turn, failed).next().map(Endpoint::visit_anyway))
+    }
+
+    /// Endpoints that checks let pass, from the one whose turn it is.
+    fn candidates(&self, turn: usize, failed: Option<SocketAddr>) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let count = self.endpoints.len();
+        (0..count)
+            .filter_map(move |step| self.endpoints.get(turn.wrapping_add(step) % count))
+            .filter(move |endpoint| Some(endpoint.address) != failed && endpoint.passes_checks())
+    }
 }
 
 impl std::fmt::Debug for Upstreams {
@@ -149,3 +190,6 @@ impl std::fmt::Debug for Upstreams {
         formatter.debug_set().entries(self.by_name.keys()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

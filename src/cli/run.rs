@@ -153,7 +153,7 @@ async fn serve(
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
-    let upstreams = Upstreams::new(&config.upstreams)?;
+    let upstreams = Upstreams::new(&config.upstreams, None);
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
     // Before anything is waited for: a gate that waits for its issuer can be stopped.

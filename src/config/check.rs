@@ -1,8 +1,7 @@
 //! From the file's tree to a [`Config`]: every key looked at, every mistake reported.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::location::located;
 use super::possession::possession;
@@ -10,7 +9,8 @@ use super::scalars::{count, duration};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
 use super::trusted_proxies::trusted_proxies;
-use super::{AuditOutput, Config, Issuer, Listener, Protocol, Telemetry, Upstream, limits, tls, upgrade};
+use super::upstreams::upstreams;
+use super::{AuditOutput, Config, Issuer, Listener, Telemetry, Upstream, limits, tls, upgrade};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
@@ -80,82 +80,6 @@ fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     let address = fields.required("address", report).and_then(|node| socket_address(node, report));
     fields.finish(report);
     address
-}
-
-fn upstreams(node: &Node, base: &Path, report: &mut Report) -> Vec<Upstream> {
-    let entries = node.entries(report).unwrap_or_default();
-    entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, base, report)).collect()
-}
-
-fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option<Upstream> {
-    let mut fields = node.fields("an upstream", Spelling::Exact, report)?;
-    let endpoints_node = fields.required("endpoints", report);
-    let endpoints = endpoints_node.map(|node| endpoints(node, report)).unwrap_or_default();
-    let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c), ("h2", Protocol::H2)];
-    let protocol_node = fields.optional("protocol");
-    let protocol = protocol_node.and_then(|node| choice(node, &protocols, report)).unwrap_or(Protocol::H1);
-    let tls_node = fields.optional("tls");
-    let tls = tls_node.map(|node| tls::upstream(node, endpoints_node, base, report));
-    // Without the TLS that is written, nothing is sent anywhere.
-    let (tls, endpoints) = match tls {
-        Some(None) => (None, Vec::new()),
-        tls => (tls.flatten(), endpoints),
-    };
-    tls::fits(protocol, protocol_node, tls_node.is_some(), report);
-    let mut timeouts = Timeouts::default();
-    if let Some(node) = fields.optional("timeouts")
-        && let Some(mut fields) = node.fields("`timeouts`", Spelling::Exact, report)
-    {
-        set(&mut fields, "connect", &mut timeouts.connect, duration, report);
-        set(&mut fields, "response", &mut timeouts.response, duration, report);
-        set(&mut fields, "idle", &mut timeouts.idle, duration, report);
-        fields.finish(report);
-    }
-    let span = fields.span().clone();
-    fields.finish(report);
-    Some(Upstream {
-        name: name.to_owned(),
-        endpoints,
-        protocol,
-        tls,
-        connect_timeout: timeouts.connect,
-        response_timeout: timeouts.response,
-        idle_timeout: timeouts.idle,
-        span,
-    })
-}
-
-struct Timeouts {
-    connect: Duration,
-    response: Duration,
-    idle: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self { connect: seconds(2), response: seconds(60), idle: seconds(60) }
-    }
-}
-
-fn endpoints(node: &Node, report: &mut Report) -> Vec<SocketAddr> {
-    let items = node.strings(report);
-    if items.is_empty() {
-        report.error(&node.span, "the upstream has no endpoint").help("list at least one `host:port`");
-    }
-    let mut addresses = Vec::new();
-    for (text, item) in items {
-        match text.to_socket_addrs() {
-            Ok(resolved) => addresses.extend(resolved),
-            Err(error) => {
-                report
-                    .error(&item.span, format!("`{text}` is no reachable address: {error}"))
-                    .help("write `host:port`; names are looked up once, at start");
-            }
-        }
-    }
-    addresses.dedup();
-    addresses
 }
 
 fn services(node: &Node, upstreams: &[Upstream], report: &mut Report) -> Vec<ExposureSettings> {

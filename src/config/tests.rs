@@ -306,3 +306,58 @@ fn the_upgrade_socket_has_a_place() {
         .join("\n")
     );
 }
+
+/// The base with more said of its upstream.
+fn with_upstream(settings: &str) -> String {
+    GOOD.replace("[\"127.0.0.1:9000\"]}", &format!("[\"127.0.0.1:9000\"], {settings}}}"))
+}
+
+#[test]
+fn an_upstream_says_when_it_is_left_alone() {
+    let text = with_upstream(
+        "timeouts: {total: 2m}, limits: {requests: 5, pending: 6, pending_timeout: 7s}, \
+         outliers: {failures: 8, ejection: 9s, longest_ejection: 10s}, \
+         health_check: {path: /healthz?full, interval: 1s, timeout: 2s, unhealthy_after: 3, healthy_after: 4}",
+    );
+    let (config, report) = load(&text, &[]);
+    assert!(!report.is_fatal(), "{}", report.render(false));
+    let upstream = &config.unwrap().upstreams[0];
+    let seconds = Duration::from_secs;
+    assert_eq!(upstream.timeouts, Timeouts { total: seconds(120), ..Timeouts::default() });
+    assert_eq!(upstream.limits, UpstreamLimits { requests: 5, pending: 6, pending_timeout: seconds(7) });
+    let outliers = Outliers { failures: 8, ejection: seconds(9), longest_ejection: seconds(10) };
+    assert_eq!(upstream.outliers, outliers);
+    let check = HealthCheck {
+        path: Some("/healthz?full".to_owned()),
+        interval: seconds(1),
+        timeout: seconds(2),
+        unhealthy_after: 3,
+        healthy_after: 4,
+    };
+    assert_eq!(upstream.health_check, Some(check));
+    let (config, _) = load(&with_upstream("health_check: {}"), &[]);
+    assert_eq!(config.unwrap().upstreams[0].health_check, Some(HealthCheck::default()));
+}
+
+#[test]
+fn every_mistake_about_an_upstream_is_reported() {
+    let mistakes = [
+        "timeouts: {response: 1h}",
+        "timeouts: {response: 2s, total: 1s}",
+        "limits: {requests: 0, pending: many, pending_time: 1s}",
+        "outliers: {failures: -1, ejection: 1m, longest_ejection: 10s}",
+        "health_check: {path: healthz, interval: 5, unhealthy: 3}",
+        "health_check: yes",
+    ];
+    insta::assert_snapshot!(mistakes.map(|settings| rendered(&with_upstream(settings))).join("\n"));
+}
+
+#[test]
+fn an_endpoint_that_is_written_twice_is_one() {
+    let text =
+        GOOD.replace("[\"127.0.0.1:9000\"]", "[\"127.0.0.1:9000\", \"127.0.0.1:9001\", \"127.0.0.1:9000\"]");
+    let (config, _) = load(&text, &[]);
+    let ports: Vec<_> =
+        config.unwrap().upstreams[0].endpoints.iter().map(std::net::SocketAddr::port).collect();
+    assert_eq!(ports, [9000, 9001]);
+}

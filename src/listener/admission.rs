@@ -99,10 +99,11 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many of `wanted` connections a process can hold that may open `files`: each may need another to a backend, and
-/// once there are none left, nobody is answered, on the admin port neither.
+/// How many of `wanted` connections a process can hold that may open `files`: each may need another to a backend, which is
+/// two files (that connections can be cut takes one). Once there are none left, nobody is answered, on the admin port
+/// neither.
 pub fn affordable(wanted: usize, files: usize) -> usize {
-    wanted.min(files.saturating_sub(OTHER_FILES) / 2).max(1)
+    wanted.min(files.saturating_sub(OTHER_FILES) / 3).max(1)
 }
 
 /// How many files the process may open, as Linux tells in `/proc/self/limits`.
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn connections_are_no_more_than_files_allow() {
-        assert_eq!(affordable(10_000, 1024), 480);
+        assert_eq!(affordable(10_000, 1024), 320);
         assert_eq!(affordable(10_000, 1 << 20), 10_000);
         assert_eq!(affordable(10_000, 10), 1);
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\

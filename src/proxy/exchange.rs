@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use super::failure::Fault;
 use super::{Allowance, Live, Proxy};
 use crate::clock;
 use crate::event::Event;
@@ -18,7 +19,7 @@ use crate::gate::Trail;
 use crate::http::{Request, Version};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
-use crate::upstream::Endpoint;
+use crate::upstream::{Attempt, Deadline, Place};
 
 /// When a request came and what it is called.
 #[derive(Clone, Debug)]
@@ -55,15 +56,28 @@ pub struct Exchange {
     pub(super) body: Option<Bytes>,
     /// Whether the judged body has been handed to this attempt's upstream.
     pub(super) body_sent: bool,
+    /// Whether the client has sent all of its body.
+    body_is_whole: bool,
+    /// Whether the head has left and the body, be it empty, has begun to follow.
+    pub(super) body_begun: bool,
+    /// Whether this attempt's upstream speaks HTTP/2.
+    pub(super) over_http2: bool,
     /// Bytes passed on so far, and until when they may come.
     pub(super) passed: u64,
     pub(super) pass_until: Option<Instant>,
     pub(super) denial: Option<Denial>,
-    /// The endpoint that could not be connected to.
+    /// The endpoint that is not asked again.
     pub(super) failed: Option<SocketAddr>,
+    /// The place at the upstream, until when the exchange there may go on, and what sees to that.
+    pub(super) place: Option<Place>,
+    pub(super) until: Option<Instant>,
+    pub(super) deadline: Option<Deadline>,
+    /// Interim answers so far.
+    pub(super) interim: usize,
     /// Whether the connection ends with the answer.
     pub is_last: bool,
-    asked: Option<(String, SocketAddr, Instant)>,
+    attempt: Option<(Attempt, Instant)>,
+    attempts: usize,
     allowance: Option<Allowance>,
     recorded: bool,
 }
@@ -80,12 +94,20 @@ impl Exchange {
             permit: None,
             body: None,
             body_sent: false,
+            body_is_whole: false,
+            body_begun: false,
+            over_http2: false,
             passed: 0,
             pass_until: None,
             denial: None,
             failed: None,
+            place: None,
+            until: None,
+            deadline: None,
+            interim: 0,
             is_last: false,
-            asked: None,
+            attempt: None,
+            attempts: 0,
             allowance: None,
             recorded: false,
         }
@@ -112,29 +134,56 @@ impl Exchange {
     }
 
     /// The body has been read to its end: what the client sends from here on is not this request's.
-    pub(super) fn body_ended(&self) {
+    pub(super) fn body_ended(&mut self) {
+        self.body_is_whole = true;
         if let Some(allowance) = &self.allowance {
             allowance.end();
         }
     }
 
-    pub(super) fn ask(&mut self, endpoint: &Endpoint) {
-        self.asked = Some((endpoint.upstream.clone(), endpoint.address, Instant::now()));
+    pub(super) fn begin_attempt(&mut self, attempt: Attempt) {
+        self.attempt = Some((attempt, Instant::now()));
+        self.attempts += 1;
+    }
+
+    pub(super) fn is_first_attempt(&self) -> bool {
+        self.attempts == 1
     }
 
     pub(super) fn endpoint(&self) -> Option<SocketAddr> {
-        self.asked.as_ref().map(|(_, address, _)| *address)
+        self.attempt.as_ref().map(|(attempt, _)| attempt.address())
     }
 
-    pub(super) fn count_failure(&self, kind: &str) {
-        if let Some((upstream, ..)) = &self.asked {
-            self.proxy.metrics().upstream_errors.with_label_values(&[upstream.as_str(), kind]).inc();
+    /// The answer came, whatever it says.
+    pub(super) fn note_success(&self) {
+        if let Some((attempt, _)) = &self.attempt {
+            attempt.succeeded();
+        }
+    }
+
+    pub(super) fn count_failure(&self, fault: Fault) {
+        if let Some((attempt, _)) = &self.attempt {
+            let labels = [attempt.upstream(), fault.label()];
+            self.proxy.metrics().upstream_errors.with_label_values(&labels).inc();
+            // A backend may wait for the rest of a body before it says anything.
+            let is_the_clients = fault == Fault::Timeout && !self.body_is_whole;
+            if fault.is_held_against_the_endpoint() && !is_the_clients {
+                attempt.failed();
+            }
+        }
+    }
+
+    pub(super) fn count_overload(&self) {
+        if let Some(permit) = &self.permit {
+            let upstream = permit.call().method.service.upstream.as_str();
+            self.proxy.metrics().upstream_refused.with_label_values(&[upstream]).inc();
         }
     }
 
     /// Upstream, endpoint and time since it was asked.
     fn asked(&self) -> Option<(&str, SocketAddr, Duration)> {
-        self.asked.as_ref().map(|(upstream, address, since)| (upstream.as_str(), *address, since.elapsed()))
+        let (attempt, since) = self.attempt.as_ref()?;
+        Some((attempt.upstream(), attempt.address(), since.elapsed()))
     }
 
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing.

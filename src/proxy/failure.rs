@@ -1,9 +1,75 @@
 //! What went wrong while forwarding, in the words of the reason table: ours, theirs or the client's.
+//!
+//! The status tells a client what it may do next. 503 says that no backend has the request: it may be sent again. 502
+//! and 504 say that one may have it, and nobody knows what became of it there.
 
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::stream;
 use crate::reason::{Denial, Reason};
+
+/// How an attempt at an upstream failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No connection.
+    Connect,
+    /// A connection, but no trust, or no common language.
+    Tls,
+    /// Not in time.
+    Timeout,
+    /// Something that is no HTTP, or an end before the end.
+    Invalid,
+    /// A connection that was kept from an earlier request, and that the backend closed just as it was used again.
+    Stale,
+    /// The backend said over HTTP/2 that it has not begun with the request, and will not.
+    Refused,
+}
+
+impl Fault {
+    /// Of an attempt that got as far as a connection: to an answer, be it interim, or not; on one that is `reused` or new.
+    pub(super) fn of(error: &Error, is_answered: bool, reused: bool) -> Self {
+        match error.etype() {
+            kind if is_timeout(kind) => Self::Timeout,
+            _ if is_answered => Self::Invalid,
+            _ if is_refused(error) => Self::Refused,
+            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError if reused => {
+                Self::Stale
+            }
+            _ => Self::Invalid,
+        }
+    }
+
+    /// Of an attempt that did not.
+    pub(super) fn of_connect(error: &Error) -> Self {
+        if is_tls(error.etype()) { Self::Tls } else { Self::Connect }
+    }
+
+    /// The `kind` of `opgate_upstream_errors_total`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Invalid => "invalid",
+            Self::Stale => "stale",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether it speaks against the endpoint. A server may close a connection that is idle, and may refuse a stream.
+    pub(super) fn is_held_against_the_endpoint(self) -> bool {
+        !matches!(self, Self::Stale | Self::Refused)
+    }
+}
+
+/// Whether the backend has said that it did nothing with the request: its stream was refused, or is beyond the last one of
+/// a GOAWAY (RFC 9113, sections 8.7 and 6.8).
+pub(super) fn is_refused(error: &Error) -> bool {
+    error.root_cause().downcast_ref::<h2::Error>().is_some_and(|error| {
+        error.is_remote()
+            && (error.is_go_away() || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
 
 /// What a failure while forwarding is called.
 pub(super) fn denial_of(error: &Error) -> Denial {
@@ -16,7 +82,6 @@ pub(super) fn denial_of(error: &Error) -> Denial {
         (ErrorSource::Downstream, ErrorType::WriteTimedout) => Reason::AnswerNotTaken,
         (ErrorSource::Downstream, _) if is_not_taken(error) => Reason::AnswerNotTaken,
         (ErrorSource::Downstream, _) => Reason::ClientClosed,
-        (ErrorSource::Upstream, kind) if is_connect(kind) => Reason::UpstreamUnavailable,
         (ErrorSource::Upstream, kind) if is_timeout(kind) => Reason::UpstreamTimeout,
         (ErrorSource::Upstream, _) => Reason::UpstreamInvalid,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
@@ -38,25 +103,8 @@ pub(super) fn is_timeout(kind: &ErrorType) -> bool {
     matches!(kind, ErrorType::ReadTimedout | ErrorType::WriteTimedout)
 }
 
-/// No connection for want of trust, or of a common language.
-pub(super) fn is_tls(kind: &ErrorType) -> bool {
+fn is_tls(kind: &ErrorType) -> bool {
     matches!(kind, ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert)
-}
-
-fn is_connect(kind: &ErrorType) -> bool {
-    matches!(
-        kind,
-        ErrorType::ConnectTimedout
-            | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::HandshakeError
-            | ErrorType::TLSHandshakeFailure
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::InvalidCert
-            | ErrorType::SocketError
-            | ErrorType::BindError
-    )
 }
 
 pub(super) fn unreadable(error: &Error) -> Denial {

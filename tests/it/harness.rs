@@ -39,6 +39,8 @@ pub const TRANSLATION: &str = "translation.localhost";
 pub struct Setup {
     /// `--set` arguments, after the harness's own.
     pub set: Vec<String>,
+    /// Instead of `config/demo.yaml`.
+    pub config: Option<PathBuf>,
     /// The key set's JSON; the harness's own key by default.
     pub jwks: Option<Value>,
     /// The upstream's endpoints instead of the backend.
@@ -148,7 +150,8 @@ impl Gate {
         let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
 
         let mut command = opgate();
-        command.args(["run", "--config", "config/demo.yaml", "--addresses-file"]).arg(&addresses);
+        let config = setup.config.unwrap_or_else(|| PathBuf::from("config/demo.yaml"));
+        command.args(["run", "--config"]).arg(config).arg("--addresses-file").arg(&addresses);
         let mut set = vec![
             "listeners.0.address=127.0.0.1:0".to_owned(),
             "admin.address=127.0.0.1:0".to_owned(),

@@ -47,7 +47,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("respond", &["reason"]),
     // What is told of a request.
     ("event", &["http", "catalog", "policy", "gate", "principal", "reason", "metrics", "audit"]),
-    ("metrics", &["authn", "catalog", "snapshot"]),
+    ("metrics", &["authn", "catalog", "snapshot", "upstream"]),
     ("audit", &["config", "diagnostic"]),
     // The settings of stages are the stages' own types.
     ("config", &["http", "catalog", "authn", "tls", "clock", "diagnostic", "document"]),

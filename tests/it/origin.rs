@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,8 +23,12 @@ pub enum Step {
     Body,
     /// Writes these bytes.
     Say(&'static str),
+    /// Writes these bytes, one every 50 ms.
+    Drip(&'static str),
     /// Ends the connection.
     Close,
+    /// Ends it with a reset, which takes unsent and unread bytes along.
+    Reset,
     /// Does nothing until the other end closes.
     Hang,
 }
@@ -36,6 +41,8 @@ pub struct Origin {
 
 #[derive(Default)]
 struct Seen {
+    /// What the next connection plays instead of the script.
+    next: Mutex<Option<&'static [Step]>>,
     connections: AtomicUsize,
     heads: Mutex<Vec<String>>,
 }
@@ -60,6 +67,7 @@ impl Origin {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 shared.connections.fetch_add(1, Ordering::SeqCst);
+                let script = shared.next.lock().unwrap().take().unwrap_or(script);
                 let (shared, tls) = (shared.clone(), tls.clone());
                 tokio::spawn(async move {
                     match tls {
@@ -76,6 +84,11 @@ impl Origin {
             }
         });
         Self { address, seen, task }
+    }
+
+    /// Has the next connection play something else, or takes that back.
+    pub fn play_next(&self, script: Option<&'static [Step]>) {
+        *self.seen.next.lock().unwrap() = script;
     }
 
     /// The heads of the requests that reached it.
@@ -110,7 +123,24 @@ async fn answer_http2(stream: TlsStream<TcpStream>, seen: Arc<Seen>) {
     }
 }
 
-async fn play<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &'static [Step], seen: Arc<Seen>) {
+/// A connection that can be reset.
+trait Wire: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+async fn play<S: Wire>(mut stream: S, script: &'static [Step], seen: Arc<Seen>) {
     let mut unread = Vec::new();
     let mut body = 0;
     loop {
@@ -131,7 +161,19 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &'static
                     whole
                 }
                 Step::Say(text) => stream.write_all(text.as_bytes()).await.is_ok(),
+                Step::Drip(text) => {
+                    let mut goes_on = true;
+                    for byte in text.bytes() {
+                        goes_on = goes_on && stream.write_all(&[byte]).await.is_ok();
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    goes_on
+                }
                 Step::Close => false,
+                Step::Reset => {
+                    stream.tcp().set_zero_linger().unwrap();
+                    false
+                }
                 Step::Hang => {
                     while read_more(&mut stream, &mut unread).await {}
                     false

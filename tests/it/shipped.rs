@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
-use opgate::config::Config;
+use opgate::config::{Config, HealthCheck};
 use opgate::diagnostic::Report;
 use opgate::snapshot::Snapshot;
 use regex::Regex;
@@ -38,7 +38,7 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
-const EXAMPLES: [&str; 21] = [
+const EXAMPLES: [&str; 22] = [
     "attribute_condition",
     "attribute_mapping",
     "audiences",
@@ -47,6 +47,7 @@ const EXAMPLES: [&str; 21] = [
     "client_id",
     "client_secret_file",
     "email_domains",
+    "health_check",
     "introspection",
     "issuer",
     "partner",
@@ -102,9 +103,10 @@ fn what_is_commented_out_is_the_default() {
     assert_eq!(written.upstreams.len(), default.upstreams.len());
     for (written, default) in written.upstreams.iter().zip(&default.upstreams) {
         assert_eq!(written.protocol, default.protocol);
-        assert_eq!(written.connect_timeout, default.connect_timeout);
-        assert_eq!(written.response_timeout, default.response_timeout);
-        assert_eq!(written.idle_timeout, default.idle_timeout);
+        assert_eq!(written.timeouts, default.timeouts);
+        assert_eq!(written.limits, default.limits);
+        assert_eq!(written.outliers, default.outliers);
+        assert!(written.health_check.is_none() && default.health_check.is_none());
     }
     for (written, default) in written.issuers.iter().zip(&default.issuers) {
         assert_eq!(format!("{:?}", written.settings), format!("{:?}", default.settings));
@@ -140,6 +142,9 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     assert_eq!(config.workers, 2);
     assert_eq!(config.upgrade.unwrap().timeout, Duration::from_secs(60));
     assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
+    // It shows what need not be said.
+    let check = config.upstreams[0].health_check.clone().unwrap();
+    assert_eq!(HealthCheck { path: None, ..check }, HealthCheck::default());
     // Its times are those that it need not say.
     let partner = config.issuers.iter().find(|issuer| issuer.settings.name == "partner").unwrap();
     let Proof::Endpoint(endpoint) = &partner.settings.proof else { panic!("it is asked") };

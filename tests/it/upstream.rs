@@ -203,6 +203,27 @@ async fn what_the_backend_answers_is_left_alone() {
     }
 }
 
+/// What a backend says of its connection is not for those who have another one (RFC 9110, section 7.6.1).
+#[tokio::test]
+async fn hop_by_hop_fields_of_an_answer_end_at_the_gate() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: a\r\n\
+        Proxy-Connection: close\r\nUpgrade: h2c\r\nX-Own: b\r\nContent-Length: 2\r\n\r\n{}";
+    let origin = Origin::start(&[Head, Body, Say(ANSWER), Close]).await;
+    let gate = in_front_of(vec![origin.address]);
+    let mut connection = Connection::open(gate.address).await;
+    for _ in 0..2 {
+        connection.send(cancel().to_http1()).await;
+        let answer = connection.answer().await.expect("the client's connection is another one");
+        for answer in [answer, gate.http2(&cancel()).await] {
+            for name in ["keep-alive", "x-hop", "proxy-connection", "upgrade"] {
+                assert_eq!(answer.header(name), None, "{name}");
+            }
+            assert!(answer.header("connection").is_none_or(|value| value == "keep-alive"), "{answer:?}");
+            assert_eq!((answer.status, answer.header("x-own")), (200, Some("b")));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_before_the_body_was_read_is_an_answer() {
     let wait = Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
@@ -265,6 +286,7 @@ async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     let answer = gate.http1(&cancel()).await;
     assert_eq!((answer.status, reason(&answer).as_str()), (502, "UPSTREAM_INVALID"));
     assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second was sent once");
+    assert_eq!(errors(&gate, "stale").await, 1);
 
     // What changes nothing may be.
     let origin = Origin::start(&[Head, Body, Say(OK), Head, Body, Close]).await;
@@ -357,7 +379,6 @@ async fn over_http2_too_a_cancel_is_sent_once() {
         (Fate::Answer(200), 200, ""),
         (Fate::Answer(404), 404, ""),
         (Fate::Reset(h2::Reason::INTERNAL_ERROR), 502, "UPSTREAM_INVALID"),
-        (Fate::Reset(h2::Reason::REFUSED_STREAM), 502, "UPSTREAM_INVALID"),
         (Fate::Reset(h2::Reason::HTTP_1_1_REQUIRED), 502, "UPSTREAM_INVALID"),
         (Fate::GoAway, 502, "UPSTREAM_INVALID"),
         (Fate::Silence, 504, "UPSTREAM_TIMEOUT"),
@@ -370,6 +391,28 @@ async fn over_http2_too_a_cancel_is_sent_once() {
         let sent = [of_first, of_second].map(|seen| seen.load(std::sync::atomic::Ordering::SeqCst));
         assert_eq!(sent.iter().sum::<usize>(), 1, "{fate:?}");
     }
+}
+
+/// RFC 9113, section 8.7: nothing has been done with it, so it may be sent again, once, to whoever is next.
+#[tokio::test]
+async fn what_a_backend_refuses_before_it_begins_is_sent_once_more() {
+    let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
+    let (answering, answered) = h2c_origin(Fate::Answer(200)).await;
+    let count = |seen: &std::sync::atomic::AtomicUsize| seen.load(std::sync::atomic::Ordering::SeqCst);
+    let gate = speaking_h2c(vec![refusing, answering]);
+    for sent in 1..=4 {
+        assert_eq!(gate.http1(&cancel()).await.status, 200);
+        assert_eq!(count(&answered), sent);
+    }
+    assert!(count(&refused) > 0, "the one that refuses was asked first at least once");
+    assert_eq!(errors(&gate, "refused").await, count(&refused) as u64);
+
+    // Where there is no other, it is asked again itself; and then the client may.
+    let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
+    let gate = speaking_h2c(vec![refusing]);
+    let answer = gate.http1(&cancel()).await;
+    assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_UNAVAILABLE"));
+    assert_eq!(count(&refused), 2);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::authority::{Authority, expired};
 use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
-use crate::origin::Step::{Body, Head, Say};
+use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step};
 
 const BACKEND: &str = "backend.test";
@@ -152,5 +152,52 @@ async fn a_ca_that_is_not_trusted_any_more_is_not_spoken_to() {
     while gate.http1(&cancel()).await.status != 503 {
         assert!(Instant::now() < deadline, "{}", gate.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Time runs out beneath TLS too, and an answer without a length is not at its end then.
+#[tokio::test]
+async fn a_backend_that_drips_is_cut_off() {
+    const SLOW: &str =
+        "HTTP/1.1 200 OK\r\nX-Padding: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let backends = Backends::new();
+    let leaf = backends.authority.issue(&[BACKEND]);
+    let origin = Origin::start_tls(leaf.server(&[], None), &[Head, Body, Drip(SLOW), Hang]).await;
+    let tls = json!({ "ca": backends.ca(), "sni": BACKEND });
+    let set = vec![
+        format!("upstreams.operations.tls={tls}"),
+        "upstreams.operations.timeouts={response: 1s, total: 1s}".to_owned(),
+    ];
+    let gate = Gate::start_with(Setup { set, endpoints: Some(vec![origin.address]), ..Setup::default() });
+    let since = Instant::now();
+    let answer = gate.http1(&cancel()).await;
+    assert_eq!((answer.status, reason(&answer).as_str()), (504, "UPSTREAM_TIMEOUT"));
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    assert_eq!(origin.requests().len(), 1);
+}
+
+/// Checks are made over the upstream's TLS, verified like everything else.
+#[tokio::test]
+async fn a_check_verifies_the_certificate() {
+    let backends = Backends::new();
+    let leaf = backends.authority.issue(&[BACKEND]);
+    for (name, is_healthy) in [(BACKEND, true), ("other.test", false)] {
+        let origin = Origin::start_tls(leaf.server(&[], None), SCRIPT).await;
+        let tls = json!({ "ca": backends.ca(), "sni": name });
+        let set = vec![
+            format!("upstreams.operations.tls={tls}"),
+            "upstreams.operations.health_check={path: /healthz, interval: 50ms, unhealthy_after: 2}"
+                .to_owned(),
+        ];
+        let gate = Gate::start_with(Setup { set, endpoints: Some(vec![origin.address]), ..Setup::default() });
+        let told =
+            format!("opgate_upstream_healthy{{endpoint=\"{}\",upstream=\"operations\"}} ", origin.address);
+        let expected = format!("{told}{}\n", u8::from(is_healthy));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !gate.metrics().await.contains(&expected) || is_healthy && origin.requests().len() < 5 {
+            assert!(Instant::now() < deadline, "{name}: {}", gate.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(gate.http1(&cancel()).await.status, if is_healthy { 200 } else { 503 }, "{name}");
     }
 }

@@ -198,6 +198,7 @@ impl Payload {
             | Reason::Overloaded
             | Reason::KeyPending
             | Reason::UpstreamUnavailable
+            | Reason::UpstreamOverloaded
             | Reason::UpstreamTimeout
             | Reason::UpstreamInvalid
             | Reason::ClientClosed

@@ -1,0 +1,119 @@
+//! How much is asked of an upstream at one time. What is beyond it waits a little, or is refused at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::UpstreamLimits;
+
+/// The places of an upstream.
+#[derive(Debug)]
+pub(super) struct Capacity {
+    pub(super) limits: UpstreamLimits,
+    free: Arc<Semaphore>,
+    pending: AtomicUsize,
+}
+
+/// A place: one exchange's, from the choice of an endpoint to its end. Given back with the value.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// As many wait already as may.
+    TooManyPending,
+    /// None became free in time.
+    WaitedInVain,
+}
+
+impl Capacity {
+    /// All places free.
+    pub(super) fn new(limits: UpstreamLimits) -> Self {
+        Self { limits, free: Arc::new(Semaphore::new(limits.requests)), pending: AtomicUsize::new(0) }
+    }
+
+    /// Takes a place: at once where one is free, else the next, in the order of those that wait.
+    pub(super) async fn take(&self) -> Result<Place, Full> {
+        if let Ok(permit) = self.free.clone().try_acquire_owned() {
+            return Ok(Place(permit));
+        }
+        let waiting = Waiting::begin(&self.pending);
+        if waiting.before >= self.limits.pending {
+            return Err(Full::TooManyPending);
+        }
+        match tokio::time::timeout(self.limits.pending_timeout, self.free.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Place(permit)),
+            // Nobody closes the semaphore.
+            Ok(Err(_)) | Err(_) => Err(Full::WaitedInVain),
+        }
+    }
+}
+
+/// One that waits, however it ends: with a place, without, or because its client is gone.
+struct Waiting<'c> {
+    pending: &'c AtomicUsize,
+    before: usize,
+}
+
+impl<'c> Waiting<'c> {
+    fn begin(pending: &'c AtomicUsize) -> Self {
+        Self { pending, before: pending.fetch_add(1, Ordering::AcqRel) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn capacity(requests: usize, pending: usize, wait: Duration) -> Arc<Capacity> {
+        Arc::new(Capacity::new(UpstreamLimits { requests, pending, pending_timeout: wait }))
+    }
+
+    #[tokio::test]
+    async fn a_place_is_given_back() {
+        let capacity = capacity(2, 1, Duration::from_millis(1));
+        let first = capacity.take().await.unwrap();
+        let _second = capacity.take().await.unwrap();
+        assert_eq!(capacity.take().await.unwrap_err(), Full::WaitedInVain);
+        drop(first);
+        capacity.take().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_next_and_who_would_wait_too_many_is_refused() {
+        let capacity = capacity(1, 1, Duration::from_secs(60));
+        let held = capacity.take().await.unwrap();
+        let waiting = tokio::spawn({
+            let capacity = capacity.clone();
+            async move { capacity.take().await }
+        });
+        while capacity.pending.load(Ordering::Acquire) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(capacity.take().await.unwrap_err(), Full::TooManyPending);
+        drop(held);
+        waiting.await.unwrap().unwrap();
+        assert_eq!(capacity.pending.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_makes_room() {
+        let capacity = capacity(1, 1, Duration::from_secs(60));
+        let _held = capacity.take().await.unwrap();
+        for _ in 0..3 {
+            let waiting = capacity.take();
+            assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
+        }
+        assert_eq!(capacity.pending.load(Ordering::Acquire), 0);
+    }
+}

@@ -1,0 +1,95 @@
+//! One endpoint, and one attempt at it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora::upstreams::peer::HttpPeer;
+
+use super::standing::{Standing, Turn};
+use crate::config::Outliers;
+
+/// A backend's address, and all that it takes to ask there.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// The upstream's name.
+    pub(super) upstream: Arc<str>,
+    pub(super) address: SocketAddr,
+    /// The `Host` of checks: the name in the certificate, or else the address.
+    pub(super) authority: String,
+    pub(super) outliers: Outliers,
+    /// Whether checks are made: what they said before is void where they are not.
+    pub(super) is_checked: bool,
+    /// Taken over by the endpoint of the same upstream and address of the next configuration.
+    pub(super) standing: Arc<Standing>,
+    pub(super) peer: HttpPeer,
+}
+
+impl Endpoint {
+    pub(super) fn peer(&self) -> &HttpPeer {
+        &self.peer
+    }
+
+    /// Whether checks, where there are any, let it be asked.
+    pub(super) fn passes_checks(&self) -> bool {
+        !self.is_checked || self.standing.passes_checks()
+    }
+
+    /// An attempt at it, if it is its turn.
+    pub(super) fn visit(self: &Arc<Self>) -> Option<Attempt> {
+        let turn = self.standing.turn(Instant::now)?;
+        Some(Attempt { endpoint: self.clone(), turn })
+    }
+
+    /// An attempt at it although it is ejected.
+    pub(super) fn visit_anyway(self: &Arc<Self>) -> Attempt {
+        Attempt { endpoint: self.clone(), turn: Turn::Ordinary }
+    }
+}
+
+/// One attempt at an endpoint. How it went, it is told: a trial of which nothing is said is made again.
+#[derive(Debug)]
+pub struct Attempt {
+    endpoint: Arc<Endpoint>,
+    turn: Turn,
+}
+
+impl Attempt {
+    /// The upstream's name.
+    pub fn upstream(&self) -> &str {
+        &self.endpoint.upstream
+    }
+
+    /// The endpoint's address.
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address
+    }
+
+    /// What Pingora connects to.
+    pub fn peer(&self) -> HttpPeer {
+        self.endpoint.peer.clone()
+    }
+
+    /// It was answered.
+    pub fn succeeded(&self) {
+        self.endpoint.standing.succeeded();
+    }
+
+    /// It failed, and the endpoint is to blame. Says for how long that one is left out now.
+    pub fn failed(&self) -> Option<Duration> {
+        let ejected = self.endpoint.standing.failed(self.turn, &self.endpoint.outliers, Instant::now());
+        if let Some(length) = ejected {
+            let (upstream, address) = (self.upstream(), self.address());
+            tracing::warn!(upstream, %address, ?length, "the endpoint keeps failing and is ejected");
+        }
+        ejected
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.turn == Turn::Trial {
+            self.endpoint.standing.let_go();
+        }
+    }
+}

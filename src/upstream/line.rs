@@ -1,0 +1,233 @@
+//! Connections to backends that can be cut.
+//!
+//! Pingora's read timeout begins anew with each read: a backend that drips a byte now and then holds a request as long as
+//! it likes, and within a response's head no filter of ours runs. So connections are opened here, and each is watched:
+//! when the exchange on it has had its time, the socket is shut down, and Pingora reads the end. It works because one
+//! connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
+
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora::connectors::L4Connect;
+use pingora::http::ResponseHeader;
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{Digest, GetProxyDigest};
+use pingora::{Error, ErrorType, OrErr, Result};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// How long a watch sleeps while nothing is asked of its connection.
+const DOZE: Duration = Duration::from_secs(60);
+
+/// Opens connections that can be cut.
+#[derive(Debug)]
+pub(super) struct Lines;
+
+/// One connection, from the side that cuts it.
+#[derive(Debug)]
+struct Line {
+    /// The same socket again: Pingora has the other.
+    socket: std::net::TcpStream,
+    epoch: Instant,
+    /// Nanoseconds after `epoch` at which the exchange under way is cut; 0 for none.
+    deadline: AtomicU64,
+    /// The deadline that was not kept; 0 for none.
+    cut: AtomicU64,
+    /// When the watch wakes up by itself.
+    wakes: AtomicU64,
+    /// Wakes it sooner.
+    call: Arc<Notify>,
+    watch: OnceLock<AbortHandle>,
+}
+
+/// The time that one exchange has on a connection. Over with the value.
+#[derive(Debug)]
+pub struct Deadline {
+    line: Arc<Line>,
+    at: u64,
+}
+
+impl Deadline {
+    /// Lets the exchange that begins on the connection of `digest` go on until `until`. `None` where the connection is
+    /// none of ours.
+    pub fn on(digest: &Digest, until: Instant) -> Option<Self> {
+        let handed_on = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
+        Some(Self::begin(handed_on.downcast_ref::<Arc<Line>>()?.clone(), until))
+    }
+
+    fn begin(line: Arc<Line>, until: Instant) -> Self {
+        let at = line.nanoseconds(until);
+        // Sequentially consistent, like `look`: one of the two sees what the other has written.
+        line.deadline.store(at, Ordering::SeqCst);
+        if at < line.wakes.load(Ordering::SeqCst) {
+            line.call.notify_one();
+        }
+        Self { line, at }
+    }
+
+    /// Whether the connection was cut for it.
+    pub fn has_passed(&self) -> bool {
+        self.line.cut.load(Ordering::Acquire) == self.at
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        // The connection may carry the next exchange already, whose deadline stays.
+        let _ = self.line.deadline.compare_exchange(self.at, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+impl Line {
+    fn open(tcp: &TcpStream) -> std::io::Result<Arc<Self>> {
+        let call = Arc::new(Notify::new());
+        let line = Arc::new(Self {
+            socket: tcp.as_fd().try_clone_to_owned()?.into(),
+            epoch: Instant::now(),
+            deadline: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            wakes: AtomicU64::new(0),
+            call: call.clone(),
+            watch: OnceLock::new(),
+        });
+        let watch = tokio::spawn(watch(Arc::downgrade(&line), call));
+        line.watch.get_or_init(|| watch.abort_handle());
+        Ok(line)
+    }
+
+    fn nanoseconds(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Cuts the connection if its time is over. Says when to look again, or that there is nothing left to look at.
+    fn look(&self, now: Instant) -> Option<Instant> {
+        let wake = now + DOZE;
+        self.wakes.store(self.nanoseconds(wake), Ordering::SeqCst);
+        let deadline = self.deadline.load(Ordering::SeqCst);
+        if deadline == 0 {
+            return Some(wake);
+        }
+        if deadline > self.nanoseconds(now) {
+            self.wakes.store(deadline, Ordering::SeqCst);
+            return Some(self.epoch.checked_add(Duration::from_nanos(deadline)).unwrap_or(wake).min(wake));
+        }
+        // Unless the exchange ends in this moment.
+        if self.deadline.compare_exchange(deadline, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return Some(now);
+        }
+        self.cut.store(deadline, Ordering::Release);
+        // An error means that the connection has ended already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        None
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.get() {
+            watch.abort();
+        }
+    }
+}
+
+/// Watches a connection until it is cut or dropped. It is held by nobody here while this sleeps.
+async fn watch(line: Weak<Line>, call: Arc<Notify>) {
+    while let Some(wake) = line.upgrade().and_then(|line| line.look(Instant::now())) {
+        tokio::select! {
+            () = tokio::time::sleep_until(wake.into()) => {}
+            () = call.notified() => {}
+        }
+    }
+}
+
+#[async_trait]
+impl L4Connect for Lines {
+    async fn connect(&self, address: &PingoraAddr) -> Result<Stream> {
+        let failed = |kind, error| Error::because(kind, format!("cannot connect to {address}"), error);
+        let Some(inet) = address.as_inet() else {
+            return Error::e_explain(ErrorType::ConnectNoRoute, "endpoints have IP addresses");
+        };
+        let tcp = TcpStream::connect(inet).await.map_err(|error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+                std::io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+                _ => ErrorType::ConnectError,
+            };
+            failed(kind, error)
+        })?;
+        let line = Line::open(&tcp).or_err(ErrorType::SocketError, "cannot watch a connection")?;
+        let mut stream = Stream::from(tcp);
+        // Pingora hands this on to each exchange on the connection; it is no proxy's.
+        let response = ResponseHeader::build(200, Some(0))?;
+        stream.set_proxy_digest(ProxyDigest::new(Box::new(response), Some(Box::new(line))));
+        Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (ours.unwrap(), theirs.unwrap().0)
+    }
+
+    async fn end_of(stream: &mut TcpStream) -> usize {
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 8])).await;
+        read.expect("the end in time").unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_has_had_its_time_is_cut_on_both_sides() {
+        let (mut ours, mut theirs) = pair().await;
+        let line = Line::open(&ours).unwrap();
+        // The watch sleeps by now, for longer than that.
+        tokio::task::yield_now().await;
+        let deadline = Deadline::begin(line, Instant::now() + Duration::from_millis(50));
+        assert!(!deadline.has_passed());
+        assert_eq!((end_of(&mut ours).await, end_of(&mut theirs).await), (0, 0));
+        assert!(deadline.has_passed());
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_is_over_is_not() {
+        let (mut ours, theirs) = pair().await;
+        let line = Line::open(&ours).unwrap();
+        let soon = || Instant::now() + Duration::from_millis(20);
+        drop(Deadline::begin(line.clone(), soon()));
+        // The next one begins before the first is known to be over.
+        let first = Deadline::begin(line.clone(), soon());
+        let second = Deadline::begin(line.clone(), Instant::now() + Duration::from_secs(3600));
+        drop(first);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!second.has_passed());
+        assert_eq!(line.deadline.load(Ordering::Acquire), second.at);
+        // Nothing has come, not even an end.
+        assert_eq!(ours.try_read(&mut [0; 8]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        drop(theirs);
+        assert_eq!(end_of(&mut ours).await, 0);
+    }
+
+    /// The watch holds the connection no longer than the connection lives.
+    #[tokio::test]
+    async fn a_connection_that_is_dropped_is_closed() {
+        let (ours, mut theirs) = pair().await;
+        let line = Line::open(&ours).unwrap();
+        tokio::task::yield_now().await;
+        drop((ours, line));
+        assert_eq!(end_of(&mut theirs).await, 0);
+    }
+}

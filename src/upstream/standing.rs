@@ -1,0 +1,218 @@
+//! Whether an endpoint is asked: what its checks and its own failures say of it.
+//!
+//! Checks take an endpoint out and bring it back. Beside them, requests tell: an endpoint that fails several in a row is
+//! ejected for a while, and then one request decides.
+//!
+//! ```text
+//!              failures in a row               its time is over
+//! in turn ──────────────────────────► ejected ──────────────────► trial: one request
+//!    ▲                                   ▲                          │
+//!    │                                   └── fails: twice as long ──┤
+//!    └────────────────────────────────────────────── succeeds ──────┘
+//! ```
+//!
+//! Everything here is atomics: an endpoint that is well costs a request two loads.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::Outliers;
+
+/// What is known of one endpoint. Outlives reloads.
+#[derive(Debug)]
+pub(super) struct Standing {
+    passes_checks: AtomicBool,
+    /// In a row.
+    failures: AtomicU32,
+    /// In a row: what the length of the next one follows from.
+    ejections: AtomicU32,
+    /// Milliseconds after `epoch`; 0 where it is not ejected.
+    ejected_until: AtomicU64,
+    /// Whether a request is trying it.
+    on_trial: AtomicBool,
+    epoch: Instant,
+}
+
+/// How an endpoint may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Like any other.
+    Ordinary,
+    /// To see whether it is well again.
+    Trial,
+}
+
+impl Standing {
+    /// An endpoint of which nothing bad is known.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            passes_checks: AtomicBool::new(true),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            on_trial: AtomicBool::new(false),
+            epoch: now,
+        }
+    }
+
+    /// What the last checks came to. Before the first, that it is well.
+    pub(super) fn passes_checks(&self) -> bool {
+        self.passes_checks.load(Ordering::Acquire)
+    }
+
+    /// Notes what checks have come to.
+    pub(super) fn checked(&self, passes: bool) {
+        self.passes_checks.store(passes, Ordering::Release);
+    }
+
+    /// Whether it is ejected, be its time over or not.
+    pub(super) fn is_ejected(&self) -> bool {
+        self.ejected_until.load(Ordering::Acquire) != 0
+    }
+
+    /// Its turn, if it has one. A trial is one request's alone, until that succeeds, fails or lets go of it.
+    pub(super) fn turn(&self, now: impl FnOnce() -> Instant) -> Option<Turn> {
+        let until = self.ejected_until.load(Ordering::Acquire);
+        if until == 0 {
+            return Some(Turn::Ordinary);
+        }
+        let is_over = self.milliseconds(now()) >= until;
+        (is_over && !self.on_trial.swap(true, Ordering::AcqRel)).then_some(Turn::Trial)
+    }
+
+    /// A request had its answer: whatever was held against the endpoint is over.
+    pub(super) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        if self.is_ejected() || self.ejections.load(Ordering::Relaxed) != 0 {
+            self.ejections.store(0, Ordering::Relaxed);
+            self.ejected_until.store(0, Ordering::Release);
+        }
+    }
+
+    /// A request failed. Says for how long the endpoint is ejected for it.
+    pub(super) fn failed(&self, turn: Turn, outliers: &Outliers, now: Instant) -> Option<Duration> {
+        let until = self.ejected_until.load(Ordering::Acquire);
+        let ejects = match turn {
+            Turn::Trial => true,
+            // What began before the ejection, or for want of anybody else, is no news.
+            Turn::Ordinary if until != 0 => false,
+            Turn::Ordinary => {
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed) as usize + 1;
+                failures >= outliers.failures
+            }
+        };
+        if !ejects {
+            return None;
+        }
+        let doublings = self.ejections.load(Ordering::Relaxed).min(20);
+        let length = outliers.ejection.saturating_mul(1 << doublings).min(outliers.longest_ejection);
+        let end = self.milliseconds(now).saturating_add(milliseconds(length)).max(1);
+        // Of several that fail at one time, one ejects.
+        self.ejected_until.compare_exchange(until, end, Ordering::AcqRel, Ordering::Acquire).ok()?;
+        self.ejections.fetch_add(1, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+        Some(length)
+    }
+
+    /// The trial is over, however it went: the next one may begin when its time comes.
+    pub(super) fn let_go(&self) {
+        self.on_trial.store(false, Ordering::Release);
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        milliseconds(now.saturating_duration_since(self.epoch))
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTLIERS: Outliers = Outliers {
+        failures: 3,
+        ejection: Duration::from_secs(10),
+        longest_ejection: Duration::from_secs(35),
+    };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn ejected(start: Instant) -> Standing {
+        let standing = Standing::new(start);
+        for _ in 0..2 {
+            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), None);
+            assert_eq!(standing.turn(|| start), Some(Turn::Ordinary));
+        }
+        assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), Some(seconds(10)));
+        standing
+    }
+
+    #[test]
+    fn failures_in_a_row_eject_and_others_do_not() {
+        let start = Instant::now();
+        let standing = Standing::new(start);
+        for _ in 0..10 {
+            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), None);
+            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), None);
+            standing.succeeded();
+        }
+        assert!(!standing.is_ejected());
+        let standing = ejected(start);
+        assert!(standing.is_ejected());
+        assert_eq!(standing.turn(|| start + seconds(9)), None);
+    }
+
+    #[test]
+    fn after_its_time_one_request_tries_it() {
+        let start = Instant::now();
+        let standing = ejected(start);
+        let later = start + seconds(11);
+        assert_eq!(standing.turn(|| later), Some(Turn::Trial));
+        assert_eq!(standing.turn(|| later), None, "one at a time");
+        standing.let_go();
+        assert_eq!(standing.turn(|| later), Some(Turn::Trial), "a trial that told nothing is made again");
+        standing.succeeded();
+        standing.let_go();
+        assert_eq!(standing.turn(|| later), Some(Turn::Ordinary));
+        assert_eq!(standing.turn(|| later), Some(Turn::Ordinary));
+    }
+
+    #[test]
+    fn an_ejection_grows_within_its_bound_and_a_success_ends_that() {
+        let start = Instant::now();
+        let standing = ejected(start);
+        let mut now = start;
+        for length in [20, 35, 35] {
+            now += seconds(36);
+            assert_eq!(standing.turn(|| now), Some(Turn::Trial));
+            assert_eq!(standing.failed(Turn::Trial, &OUTLIERS, now), Some(seconds(length)));
+            standing.let_go();
+            assert_eq!(standing.turn(|| now + seconds(length - 1)), None);
+        }
+        now += seconds(36);
+        assert_eq!(standing.turn(|| now), Some(Turn::Trial));
+        standing.succeeded();
+        standing.let_go();
+        for _ in 0..2 {
+            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, now), None);
+        }
+        assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, now), Some(seconds(10)), "as the first time");
+    }
+
+    #[test]
+    fn what_began_before_an_ejection_does_not_prolong_it() {
+        let start = Instant::now();
+        let standing = ejected(start);
+        for _ in 0..10 {
+            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start + seconds(5)), None);
+        }
+        assert_eq!(standing.turn(|| start + seconds(10)), Some(Turn::Trial));
+    }
+}

@@ -1,0 +1,129 @@
+use super::*;
+use crate::config::{Outliers, Protocol, Timeouts, UpstreamLimits};
+
+const OUTLIERS: Outliers = Outliers {
+    failures: 2,
+    ejection: Duration::from_secs(3600),
+    longest_ejection: Duration::from_secs(3600),
+};
+
+fn settings(ports: &[u16]) -> Upstream {
+    Upstream {
+        name: "operations".to_owned(),
+        endpoints: ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect(),
+        protocol: Protocol::H1,
+        tls: None,
+        timeouts: Timeouts::default(),
+        health_check: None,
+        outliers: OUTLIERS,
+        limits: UpstreamLimits::default(),
+    }
+}
+
+fn pool(ports: &[u16]) -> Pool {
+    Pool::new(&settings(ports), None)
+}
+
+fn ports(pool: &Pool, count: usize) -> Vec<u16> {
+    (0..count).map(|_| pool.next(None).unwrap().address().port()).collect()
+}
+
+fn eject(pool: &Pool, port: u16) {
+    let endpoint = pool.endpoints.iter().find(|endpoint| endpoint.address.port() == port).unwrap();
+    for _ in 0..OUTLIERS.failures {
+        endpoint.visit_anyway().failed();
+    }
+    assert!(endpoint.standing.is_ejected());
+}
+
+#[test]
+fn endpoints_are_taken_in_turn() {
+    assert_eq!(ports(&pool(&[1, 2, 3]), 6), [1, 2, 3, 1, 2, 3]);
+    assert!(pool(&[]).next(None).is_none());
+}
+
+#[test]
+fn the_one_that_failed_is_not_asked_again() {
+    let pool = pool(&[1, 2]);
+    let failed = Some(([127, 0, 0, 1], 1).into());
+    for _ in 0..4 {
+        assert_eq!(pool.next(failed).unwrap().address().port(), 2);
+    }
+    assert!(Pool::new(&settings(&[1]), None).next(failed).is_none());
+}
+
+#[test]
+fn an_ejected_endpoint_is_left_out_and_the_last_one_is_not() {
+    let pool = pool(&[1, 2]);
+    eject(&pool, 1);
+    assert_eq!(ports(&pool, 3), [2, 2, 2]);
+    eject(&pool, 2);
+    assert_eq!(ports(&pool, 4).iter().filter(|port| **port == 1).count(), 2, "in turn, as if none was");
+}
+
+#[test]
+fn checks_may_take_all_endpoints_out() {
+    let mut settings = settings(&[1, 2]);
+    settings.health_check = Some(HealthCheck::default());
+    let pool = Pool::new(&settings, None);
+    pool.endpoints[0].standing.checked(false);
+    assert_eq!(ports(&pool, 2), [2, 2]);
+    pool.endpoints[1].standing.checked(false);
+    assert!(pool.next(None).is_none());
+    pool.endpoints[1].standing.checked(true);
+    assert_eq!(ports(&pool, 2), [2, 2]);
+}
+
+/// An endpoint that is ejected is the last one where checks have taken out the others.
+#[test]
+fn an_ejected_endpoint_is_asked_before_one_that_fails_its_checks() {
+    let mut settings = settings(&[1, 2]);
+    settings.health_check = Some(HealthCheck::default());
+    let pool = Pool::new(&settings, None);
+    pool.endpoints[0].standing.checked(false);
+    eject(&pool, 2);
+    assert_eq!(ports(&pool, 3), [2, 2, 2]);
+}
+
+#[test]
+fn what_is_known_of_an_endpoint_outlives_a_reload() {
+    let before = Upstreams::new(&[settings(&[1, 2])], None);
+    eject(&before.by_name["operations"], 1);
+    let after = Upstreams::new(&[settings(&[3, 1])], Some(&before));
+    let healthy = |upstreams: &Upstreams| {
+        upstreams.status().iter().map(|status| (status.address.port(), status.is_healthy)).collect::<Vec<_>>()
+    };
+    assert_eq!(healthy(&before), [(1, false), (2, true)]);
+    assert_eq!(healthy(&after), [(3, true), (1, false)]);
+    let mut renamed = settings(&[1]);
+    renamed.name = "others".to_owned();
+    assert_eq!(healthy(&Upstreams::new(&[renamed], Some(&before))), [(1, true)]);
+}
+
+#[test]
+fn without_checks_what_they_said_is_void() {
+    let mut checked = settings(&[1]);
+    checked.health_check = Some(HealthCheck::default());
+    let before = Upstreams::new(&[checked.clone()], None);
+    before.by_name["operations"].endpoints[0].standing.checked(false);
+    assert!(before.by_name["operations"].next(None).is_none());
+    let after = Upstreams::new(&[settings(&[1])], Some(&before));
+    assert!(after.by_name["operations"].next(None).is_some());
+    let again = Upstreams::new(&[checked], Some(&before));
+    assert!(again.by_name["operations"].next(None).is_none());
+}
+
+#[tokio::test]
+async fn requests_under_way_count_on_after_a_reload() {
+    let mut small = settings(&[1]);
+    small.limits = UpstreamLimits { requests: 1, pending: 1, pending_timeout: Duration::from_millis(1) };
+    let before = Upstreams::new(&[small.clone()], None);
+    let place = before.by_name["operations"].capacity.take().await.unwrap();
+    let after = Upstreams::new(&[small.clone()], Some(&before));
+    assert!(after.by_name["operations"].capacity.take().await.is_err());
+    drop(place);
+    let _place = after.by_name["operations"].capacity.take().await.unwrap();
+    small.limits.requests = 2;
+    let larger = Upstreams::new(&[small], Some(&after));
+    larger.by_name["operations"].capacity.take().await.unwrap();
+}

@@ -1,0 +1,72 @@
+//! A backend that is killed: a process of its own, with the sockets that it leaves to the kernel.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::row::{Seen, ask, cancel, patient};
+use crate::harness::{Gate, Setup};
+use crate::origin::Origin;
+use crate::origin::Step::{Body, Drip, Hang, Head, Say};
+
+/// The backend is another gate, which has to judge the request too; what is behind it only holds it there.
+fn process(behind: &Origin) -> Gate {
+    let set = vec!["upstreams.operations.timeouts={response: 60s}".to_owned()];
+    Gate::start_with(Setup { endpoints: Some(vec![behind.address]), set, ..Setup::default() })
+}
+
+fn in_front_of(backend: &Gate) -> Gate {
+    let mut set = patient();
+    set.push("services.cloudaicompanion.forward=[authorization]".to_owned());
+    Gate::start_with(Setup { endpoints: Some(vec![backend.address]), set, ..Setup::default() })
+}
+
+fn kill(gate: &Gate) {
+    let killed = Command::new("kill").args(["-KILL", &gate.pid().to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+#[tokio::test]
+async fn a_backend_that_is_killed_while_it_has_the_request() {
+    for version in [1, 2] {
+        let behind = Origin::start(&[Head, Body, Hang]).await;
+        let backend = process(&behind);
+        let gate = in_front_of(&backend);
+        let request = cancel();
+        let (answer, ()) = tokio::join!(ask(&gate, &request, version), async {
+            while behind.requests().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            kill(&backend);
+        });
+        assert_eq!((answer.status, answer.seen), (502, Seen::Error), "{}", answer.text);
+        let line = gate.audit(1).remove(0);
+        assert_eq!(line["protoPayload"]["metadata"]["reason"], "UPSTREAM_INVALID");
+        assert_eq!(behind.requests().len(), 1, "sent once");
+        // Nobody listens any more: that is another answer, and an invitation to try again.
+        let answer = ask(&gate, &cancel(), version).await;
+        assert_eq!((answer.status, answer.seen), (503, Seen::Error), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_is_killed_while_it_answers() {
+    const BEGUN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
+    const MORE: &str =
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for version in [1, 2] {
+        let behind = Origin::start(&[Head, Body, Say(BEGUN), Drip(MORE), Hang]).await;
+        let backend = process(&behind);
+        let gate = in_front_of(&backend);
+        let request = cancel();
+        let (answer, ()) = tokio::join!(ask(&gate, &request, version), async {
+            while behind.requests().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            kill(&backend);
+        });
+        assert_eq!((answer.status, answer.seen), (200, Seen::Truncated), "{}", answer.text);
+        let line = gate.audit(1).remove(0);
+        assert_eq!(line["protoPayload"]["metadata"]["reason"], "UPSTREAM_INVALID");
+    }
+}

@@ -1,0 +1,117 @@
+//! Bodies that are passed on as they come, and backends that do not wait for them.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::row::{TRAIN, cancel, impatient, patient};
+use crate::connection::Connection;
+use crate::harness::{COMPANION, Gate, Setup, copy, reason, root, token};
+use crate::origin::Step::{self, Body, Head, Say};
+use crate::origin::{OK, Origin};
+
+/// The shipped policies, with a `:wait` that takes any bytes.
+fn streaming(origins: &[&Origin], mut set: Vec<String>) -> (TempDir, Gate) {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&root().join("policies"), directory.path());
+    let path = directory.path().join("services/cloudaicompanion.iam.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rule = "- selector: google.longrunning.Operations.WaitOperation\n";
+    assert!(text.contains(rule), "{text}");
+    std::fs::write(&path, text.replace(rule, &format!("{rule}  body: stream\n"))).unwrap();
+    set.push(format!("policy.directory={}", directory.path().display()));
+    let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
+    let gate = Gate::start_with(Setup { endpoints, set, ..Setup::default() });
+    (directory, gate)
+}
+
+/// The head of an upload of 1,000 bytes.
+fn upload() -> String {
+    format!(
+        "POST {TRAIN}:wait HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n",
+        token("ana@example.com")
+    )
+}
+
+/// The backend has its answer ready before the client has sent anything. What is left of the body stays a body, and where it
+/// never comes, the connection that waits for it is not used again.
+#[tokio::test]
+async fn an_answer_before_the_body_is_an_answer() {
+    let early: &[Step] = &[Head, Say(OK), Body];
+    for goes_on in [true, false] {
+        let origin = Origin::start(early).await;
+        let (_policies, gate) = streaming(&[&origin], patient());
+        let mut connection = Connection::open(gate.address).await;
+        connection.send(upload()).await;
+        let answer = connection.answer().await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
+        if goes_on {
+            // No request, there or here, whatever it looks like.
+            let poison = "POST /v1/x:cancel HTTP/1.1\r\n\r\n".repeat(40);
+            connection.send(&poison[..1000]).await;
+        }
+        drop(connection);
+        gate.audit(1);
+        assert_eq!(gate.http1(&cancel()).await.status, 200);
+        assert_eq!(origin.requests().len(), 2, "{:?}", origin.requests());
+        assert!(origin.requests().iter().all(|head| head.starts_with("POST /v1/projects/")));
+        assert!(goes_on || origin.connections() == 2);
+    }
+}
+
+/// A client that takes its time, within `limits.body_timeout`, is no fault of the backend's.
+#[tokio::test]
+async fn a_slow_upload_is_not_the_backends_fault() {
+    let origin = Origin::start(&[Head, Body, Say(OK)]).await;
+    let (_policies, gate) = streaming(&[&origin], patient());
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(upload()).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        connection.send([b'a'; 100]).await;
+    }
+    let answer = connection.answer().await.unwrap();
+    assert_eq!(answer.status, 200, "{}", reason(&answer));
+    assert_eq!(origin.requests().len(), 1);
+    assert!(!gate.metrics().await.contains("opgate_upstream_errors_total{"));
+}
+
+/// Nor is one that takes longer than the gate waits for an answer: other clients keep the endpoint.
+#[tokio::test]
+async fn an_upload_that_stalls_ejects_nobody() {
+    let origins = [Origin::start(&[Head, Body, Say(OK)]).await, Origin::start(&[Head, Body, Say(OK)]).await];
+    let mut set = impatient("10s");
+    set.push("upstreams.operations.outliers={failures: 1, ejection: 1h, longest_ejection: 1h}".to_owned());
+    let (_policies, gate) = streaming(&origins.each_ref(), set);
+    for _ in 0..2 {
+        let mut connection = Connection::open(gate.address).await;
+        connection.send(upload()).await;
+        assert_eq!(connection.answer().await.unwrap().status, 504);
+    }
+    let metrics = gate.metrics().await;
+    for origin in &origins {
+        assert_eq!(origin.requests().len(), 1);
+        let told =
+            format!("opgate_upstream_healthy{{endpoint=\"{}\",upstream=\"operations\"}} 1\n", origin.address);
+        assert!(metrics.contains(&told), "{metrics}");
+    }
+}
+
+/// A client that goes away in the middle leaves a request that the backend cannot take for whole.
+#[tokio::test]
+async fn half_an_upload_is_never_whole() {
+    let origin = Origin::start(&[Head, Body, Say(OK)]).await;
+    let (_policies, gate) = streaming(&[&origin], patient());
+    let mut connection = Connection::open(gate.address).await;
+    connection.send(upload()).await;
+    connection.send([b'a'; 500]).await;
+    while origin.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(connection);
+    let line = gate.audit(1).remove(0);
+    assert_ne!(line["protoPayload"]["metadata"]["reason"], "ALLOWED", "{line}");
+    assert_eq!(gate.http1(&cancel()).await.status, 200);
+    assert_eq!((origin.requests().len(), origin.connections()), (2, 2));
+    assert!(!gate.metrics().await.contains("opgate_upstream_errors_total{"), "nor is that");
+}
