@@ -243,9 +243,7 @@ impl Proxy {
         for (name, value) in answer.headers {
             header.append_header(name, value)?;
         }
-        if let Some(nonce) = exchange.next_nonce() {
-            header.insert_header("dpop-nonce", nonce)?;
-        }
+        exchange.tell_nonce(&mut header)?;
         let is_head = session.req_header().method == ::http::Method::HEAD;
         // An unread body would be taken for the next request: the connection ends with this answer.
         let unread = !session.is_body_done();
@@ -390,9 +388,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let Some(nonce) = exchange.next_nonce() {
-            response.insert_header("dpop-nonce", nonce)?;
-        }
+        exchange.tell_nonce(response)?;
         if self.0.draining.load(Ordering::Acquire) {
             session.set_keepalive(None);
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use pingora::http::ResponseHeader;
 
 use super::failure::Fault;
 use super::{Allowance, Live, Proxy};
@@ -127,10 +128,13 @@ impl Exchange {
         self.request.as_ref().is_some_and(|request| request.version == Version::Http10)
     }
 
-    /// What the client's next proof of possession is to hold, where it is to hold anything.
-    pub(super) fn next_nonce(&self) -> Option<String> {
-        let bound = self.trail.caller.as_deref().filter(|caller| caller.confirmation.is_some())?;
-        self.live.snapshot.authn.next_nonce(bound, clock::now())
+    /// Tells the client what its next proof of possession is to hold, where it is to hold anything.
+    pub(super) fn tell_nonce(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
+        let bound = self.trail.caller.as_deref().filter(|caller| caller.confirmation.is_some());
+        match bound.and_then(|caller| self.live.snapshot.authn.next_nonce(caller, clock::now())) {
+            Some(nonce) => response.insert_header("dpop-nonce", nonce),
+            None => Ok(()),
+        }
     }
 
     /// The body has been read to its end: what the client sends from here on is not this request's.
