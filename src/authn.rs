@@ -378,8 +378,8 @@ impl Authenticator {
     }
 
     /// Fetches the key sets that are with a server and not there yet, all at once. Takes at most the ten seconds of
-    /// one fetch, twice that where the keys are to be discovered. A failure is logged and shows in [`Authenticator::readiness`]; [`Authenticator::run_refresh`]
-    /// tries again.
+    /// one fetch, twice that where the keys are to be discovered. A failure is logged and shows in
+    /// [`Authenticator::readiness`]; [`Authenticator::run_refresh`] tries again.
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {

@@ -63,7 +63,10 @@ pub(super) async fn refresh(
             fetch_once(&held, &remote.fetch, &mut flight).await;
         }
     });
-    if let Err(error) = fetched.await {
+    // Cancelled, with everything else, where the process ends: nothing to tell.
+    if let Err(error) = fetched.await
+        && !error.is_cancelled()
+    {
         tracing::error!("the fetch of a key set broke off: {error}");
     }
 }
