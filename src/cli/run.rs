@@ -150,6 +150,8 @@ async fn serve(
     snapshot: Snapshot,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), Failure> {
+    let written = config.limits;
+    let config = Config { limits: within_open_files(written), ..config };
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -187,6 +189,7 @@ async fn serve(
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
+    tell_of_files(written, config.limits);
     let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
     let served = match predecessor.take() {
         Some(predecessor) => predecessor.relieve().await.map(Some).map_err(Failure::from),
@@ -244,7 +247,7 @@ fn open_doors(
     proxy: &Proxy,
     shutdown: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
-    let admission = Admission::new(&within_open_files(config.limits));
+    let admission = Admission::new(&config.limits);
     let mut doors = JoinSet::new();
     for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
         let address = listening.bound();
@@ -289,15 +292,24 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     app
 }
 
-/// The limits, with as many connections as the process has files for.
+/// The limits, with as many connections, and requests under way, as the process has files for.
 fn within_open_files(limits: Limits) -> Limits {
     let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| open_files(&text));
-    let connections = files.map_or(limits.connections, |files| affordable(limits.connections, files));
-    if connections < limits.connections {
-        let (wanted, files) = (limits.connections, files.unwrap_or_default());
-        tracing::warn!(wanted, connections, files, "fewer connections than `limits` says: raise `ulimit -n`");
+    let Some(files) = files else { return limits };
+    let connections = affordable(limits.connections, files);
+    let requests = affordable(limits.requests, files);
+    Limits { connections, requests, ..limits }
+}
+
+/// Tells the operator where there are fewer than they wrote.
+fn tell_of_files(written: Limits, held: Limits) {
+    let rows = [
+        ("connections", written.connections, held.connections),
+        ("requests", written.requests, held.requests),
+    ];
+    for (limit, wanted, held) in rows.into_iter().filter(|(_, wanted, held)| held < wanted) {
+        tracing::warn!(limit, wanted, held, "fewer than `limits` says, for want of files: raise `ulimit -n`");
     }
-    Limits { connections, ..limits }
 }
 
 async fn wait_until_ready(admin: &Admin) {

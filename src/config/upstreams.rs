@@ -108,7 +108,9 @@ pub struct UpstreamLimits {
 
 impl Default for UpstreamLimits {
     fn default() -> Self {
-        Self { requests: 1_000, pending: 1_000, pending_timeout: Duration::from_secs(1) }
+        // As many as the gate takes at all: what slow clients hold at one upstream is then no bound for the others. Who
+        // knows what a backend bears writes less.
+        Self { requests: 10_000, pending: 1_000, pending_timeout: Duration::from_secs(1) }
     }
 }
 

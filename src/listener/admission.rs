@@ -99,9 +99,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many of `wanted` connections a process can hold that may open `files`: each may need another to a backend, which is
-/// two files (that connections can be cut takes one). Once there are none left, nobody is answered, on the admin port
-/// neither.
+/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`: a request takes a
+/// connection to a backend, which is two files (that connections can be cut takes one). Once there are none left, nobody is
+/// answered, on the admin port neither.
 pub fn affordable(wanted: usize, files: usize) -> usize {
     wanted.min(files.saturating_sub(OTHER_FILES) / 3).max(1)
 }
