@@ -139,7 +139,7 @@ impl Metrics {
             )?,
             upstream_errors: counters(
                 "opgate_upstream_errors_total",
-                "Attempts that an upstream failed, by kind: connect, tls, timeout, invalid, stale, refused.",
+                "Attempts that an upstream failed, by kind: connect, tls, timeout, invalid, stale, refused, local.",
                 &["upstream", "kind"],
             )?,
             upstream_refused: counters(

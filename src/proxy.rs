@@ -375,10 +375,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _chunk: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        exchange.judge_answer_body()?;
+        exchange.judge_answer_body(end_of_stream)?;
         Ok(None)
     }
 

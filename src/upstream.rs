@@ -147,6 +147,11 @@ impl Pool {
             let known =
                 previous.and_then(|pool| pool.endpoints.iter().find(|known| known.address == *address));
             let standing = known.map(|known| known.standing.clone());
+            let standing = standing.unwrap_or_else(|| Arc::new(Standing::new(Instant::now())));
+            if settings.health_check.is_none() {
+                // Whoever turns checks on again hears of new ones, not of the last before.
+                standing.checked(true);
+            }
             Arc::new(Endpoint {
                 upstream: name.clone(),
                 address: *address,
@@ -155,7 +160,7 @@ impl Pool {
                     .map_or_else(|| address.to_string(), |secured| secured.server_name().to_owned()),
                 outliers: settings.outliers,
                 is_checked: settings.health_check.is_some(),
-                standing: standing.unwrap_or_else(|| Arc::new(Standing::new(Instant::now()))),
+                standing,
                 peer: peer::peer(settings, secured.as_ref(), *address),
             })
         };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
-use super::failure::Fault;
+use super::failure::{Cut, Fault};
 use super::{Allowance, Live, Proxy};
 use crate::clock;
 use crate::event::Event;
@@ -57,8 +57,8 @@ pub struct Exchange {
     pub(super) body: Option<Bytes>,
     /// Whether the judged body has been handed to this attempt's upstream.
     pub(super) body_sent: bool,
-    /// Whether the client has sent all of its body.
-    body_is_whole: bool,
+    /// When the client had sent all of its body.
+    body_whole: Option<Instant>,
     /// Whether the head has left and the body, be it empty, has begun to follow.
     pub(super) body_begun: bool,
     /// Whether this attempt's upstream speaks HTTP/2.
@@ -95,7 +95,7 @@ impl Exchange {
             permit: None,
             body: None,
             body_sent: false,
-            body_is_whole: false,
+            body_whole: None,
             body_begun: false,
             over_http2: false,
             passed: 0,
@@ -139,7 +139,7 @@ impl Exchange {
 
     /// The body has been read to its end: what the client sends from here on is not this request's.
     pub(super) fn body_ended(&mut self) {
-        self.body_is_whole = true;
+        self.body_whole.get_or_insert_with(Instant::now);
         if let Some(allowance) = &self.allowance {
             allowance.end();
         }
@@ -165,13 +165,28 @@ impl Exchange {
         }
     }
 
-    pub(super) fn count_failure(&self, fault: Fault) {
+    /// The answer has begun, whatever it says.
+    pub(super) fn note_answer(&mut self) {
+        if let Some((attempt, _)) = &mut self.attempt {
+            attempt.answered();
+        }
+    }
+
+    /// Counts it. An endpoint is left out for what it does, never for what a client can make of an exchange.
+    pub(super) fn count_failure(&self, fault: Fault, cut: Cut) {
         if let Some((attempt, _)) = &self.attempt {
             let labels = [attempt.upstream(), fault.label()];
             self.proxy.metrics().upstream_errors.with_label_values(&labels).inc();
-            // A backend may wait for the rest of a body before it says anything.
-            let is_the_clients = fault == Fault::Timeout && !self.body_is_whole;
-            if fault.is_held_against_the_endpoint() && !is_the_clients {
+            let may_be_the_clients = match (cut, self.body_whole) {
+                // How fast an answer is read is up to the client.
+                (Cut::WithinTheAnswer, _) => true,
+                // A backend may wait for the rest of a body before it says anything, and may lose patience.
+                (_, None) => matches!(fault, Fault::Timeout | Fault::Invalid),
+                // It had less time than it may take.
+                (Cut::BeforeIt, Some(whole)) => whole.elapsed() < attempt.patience(),
+                (Cut::No, Some(_)) => false,
+            };
+            if fault.is_held_against_the_endpoint() && !may_be_the_clients {
                 attempt.failed();
             }
         }

@@ -23,6 +23,16 @@ pub(super) enum Fault {
     Stale,
     /// The backend said over HTTP/2 that it has not begun with the request, and will not.
     Refused,
+    /// This machine has no files or ports left: nobody was asked.
+    Local,
+}
+
+/// Whether the time for the whole exchange ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    No,
+    BeforeIt,
+    WithinTheAnswer,
 }
 
 impl Fault {
@@ -41,7 +51,13 @@ impl Fault {
 
     /// Of an attempt that did not.
     pub(super) fn of_connect(error: &Error) -> Self {
-        if is_tls(error.etype()) { Self::Tls } else { Self::Connect }
+        if is_tls(error.etype()) {
+            Self::Tls
+        } else if is_local(error) {
+            Self::Local
+        } else {
+            Self::Connect
+        }
     }
 
     /// The `kind` of `opgate_upstream_errors_total`.
@@ -53,12 +69,13 @@ impl Fault {
             Self::Invalid => "invalid",
             Self::Stale => "stale",
             Self::Refused => "refused",
+            Self::Local => "local",
         }
     }
 
     /// Whether it speaks against the endpoint. A server may close a connection that is idle, and may refuse a stream.
     pub(super) fn is_held_against_the_endpoint(self) -> bool {
-        !matches!(self, Self::Stale | Self::Refused)
+        !matches!(self, Self::Stale | Self::Refused | Self::Local)
     }
 }
 
@@ -69,6 +86,13 @@ pub(super) fn is_refused(error: &Error) -> bool {
         error.is_remote()
             && (error.is_go_away() || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
     })
+}
+
+/// Whether a connection could not even be tried: no file (EMFILE, ENFILE), no memory for it (ENOBUFS) or no port
+/// (EADDRNOTAVAIL), as Linux numbers them.
+fn is_local(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.and_then(std::io::Error::raw_os_error).is_some_and(|number| matches!(number, 23 | 24 | 99 | 105))
 }
 
 /// What a failure while forwarding is called.

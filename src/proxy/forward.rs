@@ -12,7 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::Exchange;
-use super::failure::{Fault, is_refused};
+use super::failure::{Cut, Fault, is_refused};
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
 use crate::upstream::{Deadline, answer};
@@ -91,20 +91,27 @@ impl Exchange {
         for name in answer::hop_by_hop(&response.headers) {
             response.remove_header(&name);
         }
+        if status >= 200 {
+            self.note_answer();
+        }
         Ok(())
     }
 
     /// An answer without a length ends with its connection; one that was cut is not at its end.
-    pub(super) fn judge_answer_body(&self) -> Result<()> {
+    pub(super) fn judge_answer_body(&mut self, ends: bool) -> Result<()> {
         if self.deadline.as_ref().is_some_and(Deadline::has_passed) {
             return Err(Error::explain(ErrorType::ReadTimedout, "the answer was cut").into_up());
+        }
+        if ends {
+            // The connection may serve the next one before the books of this one are closed.
+            self.deadline = None;
         }
         Ok(())
     }
 
     /// No byte has gone out yet: another endpoint may be asked, once.
     pub(super) fn failed_to_connect(&mut self, error: &mut Error) {
-        self.count_failure(Fault::of_connect(error));
+        self.count_failure(Fault::of_connect(error), Cut::No);
         let retry = self.is_first_attempt() && self.has_alternative();
         if retry {
             self.failed = self.endpoint();
@@ -124,7 +131,12 @@ impl Exchange {
         let is_answered = session.response_written().is_some();
         let is_unsent = !is_answered && self.is_unsent(error);
         let fault = if was_cut { Fault::Timeout } else { Fault::of(error, is_answered, reused) };
-        self.count_failure(fault);
+        let cut = match (was_cut, is_answered) {
+            (false, _) => Cut::No,
+            (true, false) => Cut::BeforeIt,
+            (true, true) => Cut::WithinTheAnswer,
+        };
+        self.count_failure(fault, cut);
         error.retry.decide_reuse(reused);
         let may_repeat = is_unsent || self.changes_nothing() && error.retry();
         let can_repeat =

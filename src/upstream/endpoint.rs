@@ -70,9 +70,22 @@ impl Attempt {
         self.endpoint.peer.clone()
     }
 
-    /// It was answered.
+    /// It was answered, to the end.
     pub fn succeeded(&self) {
         self.endpoint.standing.succeeded();
+    }
+
+    /// The answer has begun. A trial is over with that: how long the rest takes may be the client's doing.
+    pub fn answered(&mut self) {
+        if std::mem::replace(&mut self.turn, Turn::Ordinary) == Turn::Trial {
+            self.endpoint.standing.succeeded();
+            self.endpoint.standing.let_go();
+        }
+    }
+
+    /// How long the endpoint may say nothing.
+    pub fn patience(&self) -> Duration {
+        self.endpoint.peer.options.read_timeout.unwrap_or_default()
     }
 
     /// It failed, and the endpoint is to blame. Says for how long that one is left out now.

@@ -95,7 +95,8 @@ impl Standing {
     pub(super) fn failed(&self, turn: Turn, outliers: &Outliers, now: Instant) -> Option<Duration> {
         let until = self.ejected_until.load(Ordering::Acquire);
         let ejects = match turn {
-            Turn::Trial => true,
+            // Unless a request that began before has succeeded meanwhile.
+            Turn::Trial => until != 0,
             // What began before the ejection, or for want of anybody else, is no news.
             Turn::Ordinary if until != 0 => false,
             Turn::Ordinary => {
@@ -204,6 +205,18 @@ mod tests {
             assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, now), None);
         }
         assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, now), Some(seconds(10)), "as the first time");
+    }
+
+    #[test]
+    fn a_trial_that_fails_after_another_request_has_succeeded_ejects_nobody() {
+        let start = Instant::now();
+        let standing = ejected(start);
+        let now = start + seconds(11);
+        assert_eq!(standing.turn(|| now), Some(Turn::Trial));
+        standing.succeeded();
+        assert_eq!(standing.failed(Turn::Trial, &OUTLIERS, now), None);
+        standing.let_go();
+        assert_eq!(standing.turn(|| now), Some(Turn::Ordinary));
     }
 
     #[test]

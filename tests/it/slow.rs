@@ -305,3 +305,34 @@ async fn a_block_of_fields_that_does_not_end_is_late() {
     let metrics = slow.gate.metrics().await;
     assert!(metrics.contains("opgate_cut_connections_total{reason=\"head_timeout\"} 2"), "{metrics}");
 }
+
+/// How fast an answer is read is up to the client: that it is not over in time takes no backend out.
+#[tokio::test]
+async fn a_client_that_reads_slowly_ejects_nobody() {
+    let set = [
+        "upstreams.operations.timeouts={response: 1s, total: 2s}".to_owned(),
+        "upstreams.operations.outliers={failures: 2}".to_owned(),
+    ];
+    let slow = Slow::start("{write_timeout: 10s}", &set);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut stream = narrow(slow.gate.address).await;
+        clients.spawn(async move {
+            stream.write_all(format!("GET /v1/x HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
+            let began = Instant::now();
+            let (mut piece, mut taken) = (vec![0; 16 * 1024], 0);
+            while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                taken += length;
+                if began.elapsed() < Duration::from_secs(3) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            assert!(taken < Large::BYTES, "cut");
+        });
+    }
+    clients.join_all().await;
+    slow.until_told("UPSTREAM_TIMEOUT", 4).await;
+    let metrics = slow.gate.metrics().await;
+    let healthy = metrics.lines().find(|line| line.starts_with("opgate_upstream_healthy{")).unwrap();
+    assert!(healthy.ends_with(" 1"), "{healthy}");
+}
