@@ -148,8 +148,8 @@ impl Pool {
                 previous.and_then(|pool| pool.endpoints.iter().find(|known| known.address == *address));
             let standing = known.map(|known| known.standing.clone());
             let standing = standing.unwrap_or_else(|| Arc::new(Standing::new(Instant::now())));
-            if settings.health_check.is_none() {
-                // Whoever turns checks on again hears of new ones, not of the last before.
+            if previous.is_some_and(|pool| pool.health_check.is_none()) {
+                // Checks that are turned on again say something new: what the last ones said is void.
                 standing.checked(true);
             }
             Arc::new(Endpoint {

@@ -109,8 +109,10 @@ fn without_checks_what_they_said_is_void() {
     assert!(before.by_name["operations"].next(None).is_none());
     let after = Upstreams::new(&[settings(&[1])], Some(&before));
     assert!(after.by_name["operations"].next(None).is_some());
-    let again = Upstreams::new(&[checked], Some(&before));
-    assert!(again.by_name["operations"].next(None).is_none());
+    let on = Upstreams::new(&[checked.clone()], Some(&before));
+    assert!(on.by_name["operations"].next(None).is_none());
+    let on_again = Upstreams::new(&[checked], Some(&after));
+    assert!(on_again.by_name["operations"].next(None).is_some());
 }
 
 #[tokio::test]
