@@ -167,9 +167,6 @@ impl Proxy {
 
     /// Judges the request and takes in its body, or says why not.
     async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
-        if self.0.under_way.load(Ordering::Relaxed) > self.0.limits.requests {
-            return Err(Denial::new(Reason::Overloaded, "as many requests are under way as there may be"));
-        }
         if exchange.request.is_none() {
             exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
         }
@@ -177,6 +174,13 @@ impl Proxy {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
         let permit = self.judge(request, live, arrival.time, trail).await?;
+        // Only now: whoever may call nothing takes nobody's place.
+        if !exchange.take_place(self.0.limits.requests) {
+            return Err(Denial::new(Reason::Overloaded, "as many requests are under way as there may be"));
+        }
+        let Exchange { request: Some(request), .. } = exchange else {
+            return Err(Denial::new(Reason::Internal, "the request went missing"));
+        };
 
         let taking = Instant::now();
         let body = self.take_body(session, request, &permit).await;
@@ -252,7 +256,13 @@ impl Proxy {
         }
         session.write_response_header(Box::new(header), is_head).await?;
         if !is_head {
-            session.write_response_body(Some(answer.body), true).await?;
+            // A refusal fits into every buffer that there is. Over HTTP/2 a client may leave no window for it, and be held
+            // for nothing.
+            let written = session.write_response_body(Some(answer.body), true);
+            match tokio::time::timeout(LINGER, written).await {
+                Ok(written) => written?,
+                Err(_) => return Error::e_explain(ErrorType::WriteTimedout, "nobody takes the refusal"),
+            }
         }
         // A client that is cut off while it sends may never read its answer: not over HTTP/1 (RFC 9112, section 9.6), and
         // some not over HTTP/2, where the stream would be reset.
@@ -388,6 +398,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.begun = response.status.as_u16();
         exchange.tell_nonce(response)?;
         if self.0.draining.load(Ordering::Acquire) {
             session.set_keepalive(None);

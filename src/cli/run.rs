@@ -286,7 +286,7 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     http2.max_send_buffer_size(64 * 1024);
     http2.max_concurrent_reset_streams(20);
     http2.max_pending_accept_reset_streams(20);
-    http2.max_local_error_reset_streams(Some(100));
+    http2.max_local_error_reset_streams(Some(1000));
     app.h2_options = Some(http2);
     app.handle_init_modules();
     app

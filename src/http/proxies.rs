@@ -35,6 +35,9 @@ pub enum HopField {
     Forwarded,
 }
 
+/// Most parameters of one element of `Forwarded`.
+const MOST_PARAMETERS: usize = 16;
+
 /// Where a request began, as far as that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -170,6 +173,10 @@ fn elements(value: &str, hops: &mut Vec<Hop>) -> Result<(), Denial> {
         loop {
             let (name, after) = rest.split_once('=').ok_or_else(broken)?;
             let name = trim(name).to_ascii_lowercase();
+            // RFC 7239 has four. A client writes into this too, and each is compared with all.
+            if seen.len() == MOST_PARAMETERS {
+                return Err(broken());
+            }
             if name.is_empty() || !name.bytes().all(is_token_byte) || seen.contains(&name) {
                 return Err(broken());
             }
@@ -354,6 +361,9 @@ mod tests {
                 assert!(joined.is_err(), "{begun}, {added}");
             }
         }
+        let many: Vec<String> = (0..17).map(|number| format!("p{number}=1")).collect();
+        assert!(of_forwarded(&[&many.join(";")]).is_err());
+        assert!(of_forwarded(&[&many[1..].join(";")]).is_ok());
         for value in ["for=1.1.1.1;for=2.2.2.2", "for=1.1.1.1,", "", "f(=1.1.1.1", "for=\"1.1.1.1\"x"] {
             assert!(of_forwarded(&[value]).is_err(), "{value:?}");
         }

@@ -61,7 +61,10 @@ pub(super) async fn shake_hands(
     write_timeout: Duration,
 ) -> Result<Transport, (Failure, String)> {
     match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
-        Ok(Ok(stream)) => {
+        Ok(Ok(mut stream)) => {
+            // What TLS holds back counts as taken only once all of it is: no more than one record (RFC 8446, section 5.1),
+            // so that a client that takes some is seen to.
+            stream.get_mut().1.set_buffer_limit(Some(16 * 1024));
             let channel = tls.channel(stream.get_ref().1);
             Ok(Transport::tls(stream, channel, write_timeout))
         }

@@ -94,7 +94,8 @@ impl Listening {
     /// Asks the kernel, not tokio, which it may not have told yet.
     fn accept_waiting(&self, waiting: &mut Vec<(TcpStream, SocketAddr)>) -> io::Result<()> {
         let socket = StdListener::from(self.socket.as_fd().try_clone_to_owned()?);
-        loop {
+        // As many as can have waited: who comes without a pause does not hold the end.
+        for _ in 0..QUEUE {
             match socket.accept() {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
@@ -106,6 +107,7 @@ impl Listening {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 

@@ -75,6 +75,10 @@ pub struct Exchange {
     pub(super) deadline: Option<Deadline>,
     /// Interim answers so far.
     pub(super) interim: usize,
+    /// The status of the answer that has begun; 0 before.
+    pub(super) begun: u16,
+    /// Whether it counts as under way.
+    counts: bool,
     /// Whether the connection ends with the answer.
     pub is_last: bool,
     attempt: Option<(Attempt, Instant)>,
@@ -85,7 +89,6 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn new(proxy: Proxy) -> Self {
-        proxy.0.under_way.fetch_add(1, Ordering::Relaxed);
         Self {
             live: proxy.live(),
             proxy,
@@ -106,6 +109,8 @@ impl Exchange {
             until: None,
             deadline: None,
             interim: 0,
+            begun: 0,
+            counts: false,
             is_last: false,
             attempt: None,
             attempts: 0,
@@ -121,6 +126,15 @@ impl Exchange {
         exchange.request = Some(request);
         exchange.allowance = Some(allowance);
         exchange
+    }
+
+    /// Counts the request as under way, unless there are `most` already.
+    pub(super) fn take_place(&mut self, most: usize) -> bool {
+        let under_way = &self.proxy.0.under_way;
+        let taken = under_way
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1));
+        self.counts = taken.is_ok();
+        self.counts
     }
 
     /// Whether the client speaks HTTP/1.0.
@@ -229,7 +243,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.proxy.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        if self.counts {
+            self.proxy.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.recorded || self.request.is_none() {
             return;
         }
@@ -240,6 +256,6 @@ impl Drop for Exchange {
             }
             Denial::new(Reason::CutOff, "the connection was cut before the request had its answer")
         });
-        self.record(None, 0);
+        self.record(None, self.begun);
     }
 }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::connection::Connection;
+use crate::frames::{END_HEADERS, END_STREAM, HEADERS, block, frame, next, opening};
 use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
@@ -166,6 +167,48 @@ async fn one_request_too_many_is_told_so_at_once() {
     }
     assert_eq!(third.status().await, Some(200));
     assert_eq!(gate.http1(&cancel()).await.status, 200);
+}
+
+/// Strangers open no window for their refusals, and send bodies that do not end: neither takes a place, and none is held for
+/// long.
+#[tokio::test]
+async fn who_may_call_nothing_takes_nobodys_place() {
+    let gate = limited(&["requests=2"]);
+    let head = |end| {
+        let fields = block(&[
+            (":method", b"POST"),
+            (":scheme", b"http"),
+            (":authority", COMPANION.as_bytes()),
+            (":path", format!("{TRAIN}:cancel").as_bytes()),
+        ]);
+        move |stream| frame(HEADERS, END_HEADERS | end, stream, &fields)
+    };
+    let (whole, endless) = (head(END_STREAM), head(0));
+    let mut stranger = TcpStream::connect(gate.address).await.unwrap();
+    let mut said = opening(&[(4, 0)]);
+    for stream in (1..40).step_by(4) {
+        said.extend(whole(stream));
+        said.extend(endless(stream + 2));
+    }
+    stranger.write_all(&said).await.unwrap();
+    // All twenty are being refused: each has its answer's head, and none its body.
+    let mut heads = 0;
+    while heads < 20 {
+        heads += usize::from(matches!(next(&mut stranger).await, Some((HEADERS, _))));
+    }
+    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+        assert_eq!(answer.status, 200, "{}", reason(&answer));
+    }
+    let refused = || async {
+        let metrics = gate.metrics().await;
+        let missing = |line: &&str| line.contains("reason=\"CREDENTIALS_MISSING\"");
+        metrics.lines().find(missing).map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    };
+    let deadline = Instant::now() + Duration::from_secs(8);
+    while refused().await < 20 {
+        assert!(Instant::now() < deadline, "refusals that nobody takes are held");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Over HTTP/2, with a word: a client that sends a request just then knows that it was not served.
