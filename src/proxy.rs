@@ -170,17 +170,15 @@ impl Proxy {
         if exchange.request.is_none() {
             exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
         }
-        let Exchange { request: Some(request), live, arrival, trail, .. } = exchange else {
+        let Exchange { request: Some(request), live, arrival, trail, counts, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
         let permit = self.judge(request, live, arrival.time, trail).await?;
         // Only now: whoever may call nothing takes nobody's place.
-        if !exchange.take_place(self.0.limits.requests) {
+        *counts = self.take_place();
+        if !*counts {
             return Err(Denial::new(Reason::Overloaded, "as many requests are under way as there may be"));
         }
-        let Exchange { request: Some(request), .. } = exchange else {
-            return Err(Denial::new(Reason::Internal, "the request went missing"));
-        };
 
         let taking = Instant::now();
         let body = self.take_body(session, request, &permit).await;
@@ -194,6 +192,15 @@ impl Proxy {
         }
         exchange.permit = Some(permit);
         Ok(())
+    }
+
+    /// Counts a request as under way, unless there are as many as there may be.
+    fn take_place(&self) -> bool {
+        let most = self.0.limits.requests;
+        let under_way = &self.0.under_way;
+        under_way
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1))
+            .is_ok()
     }
 
     /// Applies the method's body rule. `Some` holds the bytes to send; `None` passes the body on as it comes.

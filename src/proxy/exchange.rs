@@ -78,7 +78,7 @@ pub struct Exchange {
     /// The status of the answer that has begun; 0 before.
     pub(super) begun: u16,
     /// Whether it counts as under way.
-    counts: bool,
+    pub(super) counts: bool,
     /// Whether the connection ends with the answer.
     pub is_last: bool,
     attempt: Option<(Attempt, Instant)>,
@@ -126,15 +126,6 @@ impl Exchange {
         exchange.request = Some(request);
         exchange.allowance = Some(allowance);
         exchange
-    }
-
-    /// Counts the request as under way, unless there are `most` already.
-    pub(super) fn take_place(&mut self, most: usize) -> bool {
-        let under_way = &self.proxy.0.under_way;
-        let taken = under_way
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1));
-        self.counts = taken.is_ok();
-        self.counts
     }
 
     /// Whether the client speaks HTTP/1.0.

@@ -10,16 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::row::{self, Outcome, Seen, ask, cancel, get, impatient};
+use crate::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame,
+};
 use crate::harness::{Body, COMPANION, Gate, Req, Setup, token};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 /// The gate's first stream on a connection, and every request of these tests is the first.
 const STREAM: u32 = 1;
 /// `:status: 200` of the static table (RFC 7541, appendix A).
@@ -112,14 +107,6 @@ async fn serve(mut stream: TcpStream, mut fault: Option<Fault>, asked: Arc<Atomi
             }
         }
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
-    bytes.extend_from_slice(&stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
 }
 
 fn goaway(last: u32, code: u32) -> Vec<u8> {
