@@ -3,6 +3,8 @@
 //! All of them are checked here, once, when a key set is loaded: what a token's header says later selects among
 //! keys, it never changes what a key may do.
 
+mod modulus;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RsaPublicKeyComponents, VerificationAlgorithm,
@@ -159,6 +161,9 @@ fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
         Some(value) if value >= MIN_RSA_EXPONENT && value % 2 == 1 => {}
         Some(value) => return Err(refused(format!("has the public exponent {value}"))),
         None => return Err(refused("has a public exponent beyond 64 bits")),
+    }
+    if let Some(why) = modulus::weakness(&modulus) {
+        return Err(refused(why));
     }
     RsaPublicKeyComponents { n: modulus.as_slice(), e: exponent.as_slice() }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)

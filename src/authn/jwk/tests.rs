@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::modulus::tests::ROCA_MODULUS;
 use super::*;
 use crate::authn::tests::mint::{ED25519, P256, P384, RSA, base64};
 
@@ -53,6 +54,12 @@ fn a_key_takes_the_algorithms_of_its_type_only() {
     assert_eq!(fitting(&P384.jwk("k")), ["ES384"]);
     assert_eq!(fitting(&ED25519.jwk("k")), ["EdDSA"]);
     assert_eq!(fitting(&with(RSA.jwk("k"), "alg", json!("PS256"))), ["PS256"]);
+}
+
+/// Wycheproof, json_web_key, tcId 7: such a key signed tokens that were taken.
+#[test]
+fn a_key_of_a_library_whose_keys_can_be_factored_is_refused() {
+    refused_for(&json!({"kty": "RSA", "n": ROCA_MODULUS, "e": "AQAB"}), "CVE-2017-15361");
 }
 
 #[test]
