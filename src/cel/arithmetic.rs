@@ -116,7 +116,7 @@ fn timestamp<'v>(total: i128) -> Result<Value<'v>, Failure> {
 fn duration<'v>(total: i128) -> Result<Value<'v>, Failure> {
     Duration::from_nanoseconds(total)
         .map(Value::Duration)
-        .ok_or(Failure::text("the duration is longer than 10,000 years"))
+        .ok_or(Failure::text("the duration is longer than 292 years"))
 }
 
 fn mismatch(operator: Operator) -> Failure {

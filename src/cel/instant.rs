@@ -12,13 +12,10 @@ pub struct Timestamp {
     nanoseconds: u32,
 }
 
-/// A stretch of time, up to 10,000 years either way.
+/// A stretch of time in nanoseconds, up to some 292 years either way: what the `google.protobuf.Duration` of CEL's own
+/// evaluators ends at, beyond which they report an error (cel-spec, "Timestamps and durations": `duration_range`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Duration {
-    /// Rounded down, so that the nanoseconds are never negative and the derived order is the order of time.
-    seconds: i64,
-    nanoseconds: u32,
-}
+pub struct Duration(i64);
 
 impl Timestamp {
     const FIRST: i64 = -62_135_596_800;
@@ -66,17 +63,14 @@ impl TryFrom<SystemTime> for Timestamp {
 pub struct OutOfRange;
 
 impl Duration {
-    const LIMIT: i128 = 315_576_000_000 * SECOND;
-
-    /// So many nanoseconds, or `None` beyond 10,000 years.
+    /// So many nanoseconds, or `None` beyond 64 bits.
     pub fn from_nanoseconds(nanoseconds: i128) -> Option<Self> {
-        let (seconds, rest) = split(nanoseconds)?;
-        (-Self::LIMIT..=Self::LIMIT).contains(&nanoseconds).then_some(Self { seconds, nanoseconds: rest })
+        i64::try_from(nanoseconds).ok().map(Self)
     }
 
     /// The whole of it in nanoseconds.
     pub fn total(self) -> i128 {
-        i128::from(self.seconds) * SECOND + i128::from(self.nanoseconds)
+        i128::from(self.0)
     }
 }
 

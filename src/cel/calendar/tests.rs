@@ -79,7 +79,15 @@ fn durations_are_read_with_their_units() {
     assert_eq!(seconds(".5s"), Some(0.5));
     assert_eq!(seconds("1.s"), Some(1.0));
     assert_eq!(seconds("0"), Some(0.0));
-    assert_eq!(seconds("315576000000s"), Some(315_576_000_000.0));
+    // 64 bits of nanoseconds, to the last one.
+    assert_eq!(
+        parse_duration("9223372036.854775807s").map(|duration| duration.total()),
+        Some(i64::MAX.into())
+    );
+    assert_eq!(
+        parse_duration("-9223372036.854775808s").map(|duration| duration.total()),
+        Some(i64::MIN.into())
+    );
     for bad in [
         "",
         "-",
@@ -91,7 +99,9 @@ fn durations_are_read_with_their_units() {
         "1s ",
         "--1s",
         "1s-1s",
-        "315576000001s",
+        "9223372036.854775808s",
+        "-9223372036.854775809s",
+        "2562048h",
         "1e3s",
         "9999999999999999999s",
     ] {

@@ -167,6 +167,19 @@ fn times() {
             "timestamp('9999-12-31T23:59:59.999999999Z') + duration('1ns')",
             "failure: the time is outside the years 1 to 9999",
         ),
+        (
+            "timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z')",
+            "failure: the duration is longer than 292 years",
+        ),
+        ("timestamp('2262-04-11T23:47:16.854775807Z') - timestamp(0)", "9223372036.854775807s"),
+        (
+            "timestamp('2262-04-11T23:47:16.854775808Z') - timestamp(0)",
+            "failure: the duration is longer than 292 years",
+        ),
+        (
+            "duration('9223372036s') + duration('9223372036s')",
+            "failure: the duration is longer than 292 years",
+        ),
         ("timestamp('9999-12-31T23:59:59Z').getFullYear('+01:00')", "10000"),
         ("timestamp('9999-12-31T23:59:59Z').getHours('Europe/Berlin')", "0"),
         ("timestamp('0001-01-01T00:00:00Z').getFullYear('-01:00')", "0"),
