@@ -9,9 +9,14 @@
 //! templates of one shape, and those are refused at load.
 //!
 //! Methods that are not exposed are in the tries too. Where `GET /v1/{name=*}` is exposed and `GET /v1/status` is not,
-//! the backend takes `/v1/status` for the second: to let it pass as a call of the first would run a method that nobody
-//! allowed. So what a service keeps closed shadows what it exposes, by the same order.
+//! the backend takes `/v1/status` for the second: to let it pass as a call of the first would run a method that no rule
+//! allows. So what is kept closed shadows what is exposed, by the same order, wherever both share a host and an upstream.
+//!
+//! A backend may read a path in another way: decode it before it routes, ignore the case of letters, look for the verb
+//! behind a colon that was encoded. The route of the path as it was sent decides what is judged; a request that any such
+//! reading leads to another route of the same upstream is refused ([`HostRoutes::refuse_other_readings`]).
 
+mod overlap;
 mod trie;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -22,6 +27,7 @@ use super::method::{BodyRule, Call, Exposure, Method};
 use super::template::Template;
 use crate::diagnostic::{Report, Span};
 use crate::http::Path;
+use crate::http::path::{Reading, normalize_literal};
 use crate::reason::{Denial, Reason};
 
 /// One binding of a method.
@@ -70,7 +76,11 @@ pub struct Router {
 #[derive(Debug, Default)]
 struct HostRoutes {
     without_verb: Trie,
+    /// By the normalized verb.
     with_verb: HashMap<Box<str>, Trie>,
+    /// Whether some literal or verb is not its own normalized form: then a path that is may still match it in another
+    /// reading.
+    has_odd_literals: bool,
 }
 
 impl Router {
@@ -79,6 +89,7 @@ impl Router {
         let names: BTreeSet<&str> =
             routes.iter().flat_map(|(route, _)| &route.service.hosts).map(String::as_str).collect();
         let mut reported = HashSet::new();
+        let mut overlaps = HashSet::new();
         let mut router = Self::default();
         for name in names {
             let on_host: Vec<(usize, &WrittenRoute)> = routes
@@ -87,7 +98,9 @@ impl Router {
                 .filter(|(_, (route, _))| route.service.hosts.iter().any(|host| host == name || host == "*"))
                 .collect();
             let mut host_routes = HostRoutes::default();
-            for (route, _) in distinct(name, &on_host, &mut reported, report) {
+            let kept = distinct(name, &on_host, &mut reported, report);
+            overlap::check(name, &kept, &mut overlaps, report);
+            for (route, _) in kept {
                 host_routes.insert(route);
             }
             match name {
@@ -112,7 +125,8 @@ impl Router {
                 format!("no service is exposed on the host `{}`", host.escape_debug()),
             ));
         };
-        let Some(trie) = host_routes.trie(path) else {
+        let reading = path.reading();
+        let Some(trie) = host_routes.trie(&reading) else {
             let verb = path.verb().unwrap_or_default();
             return Err(Denial::new(
                 Reason::MethodNotFound,
@@ -120,17 +134,20 @@ impl Router {
             ));
         };
         let mut closed = Vec::new();
-        if let Some(call) = trie.call(http_method, path, &mut closed) {
-            return Ok(call);
+        if let Some(route) = trie.route(http_method, path, &reading, &mut closed) {
+            host_routes.refuse_other_readings(route, http_method, path, &reading)?;
+            return route.call(http_method, path).ok_or_else(|| {
+                Denial::new(Reason::Internal, "a route that is not exposed was taken for one that is")
+            });
         }
-        let allowed = trie.http_methods(path).into_iter().collect::<Vec<_>>().join(", ");
+        let allowed = host_routes.allowed(trie, path, &reading);
         if !allowed.is_empty() {
             let detail = format!("this path is exposed with {allowed}");
             return Err(Denial::new(Reason::HttpMethodNotAllowed, detail).allow(allowed));
         }
-        let detail = match closed.first().map(|route| &route.target) {
-            Some(Target::Closed { rpc }) => format!("no iam rule exposes `{rpc}`"),
-            _ => "no exposed method on this host has this path".to_owned(),
+        let detail = match closed.first() {
+            Some(route) => format!("no iam rule exposes `{}`", route.rpc()),
+            None => "no exposed method on this host has this path".to_owned(),
         };
         Err(Denial::new(Reason::MethodNotFound, detail))
     }
@@ -140,9 +157,10 @@ impl Router {
 impl Router {
     /// The full name of the RPC that the request would call, were it exposed.
     pub fn closed(&self, host: &str, http_method: &::http::Method, path: &Path) -> Option<&str> {
-        let trie = self.hosts.get(host).or(self.any.as_ref())?.trie(path)?;
+        let reading = path.reading();
+        let trie = self.hosts.get(host).or(self.any.as_ref())?.trie(&reading)?;
         let mut closed = Vec::new();
-        let open = trie.call(http_method, path, &mut closed);
+        let open = trie.route(http_method, path, &reading, &mut closed);
         closed.first().filter(|_| open.is_none()).map(|route| route.rpc())
     }
 }
@@ -158,7 +176,8 @@ fn distinct<'r>(
     let mut kept = Vec::new();
     for (index, entry) in routes {
         let (route, span) = *entry;
-        let earlier = same_shape.entry((route.http_method.as_ref(), route.template.shape())).or_default();
+        let shape = (route.http_method.as_ref(), route.template.normal_shape());
+        let earlier = same_shape.entry(shape).or_default();
         if earlier.iter().any(|(_, (other, _))| other.reads_like(route)) {
             continue;
         }
@@ -179,7 +198,16 @@ fn report_rivals(
     (first, first_span): (&Route, &Span),
     report: &mut Report,
 ) {
-    let (message, help) = if !Arc::ptr_eq(&route.service, &first.service) {
+    let (message, help) = if route.template.shape() != first.template.shape() {
+        (
+            format!(
+                "the paths of {} and {} differ only in the case of letters or in what is encoded",
+                route.long_name(),
+                first.long_name()
+            ),
+            "a backend that ignores the difference runs one for the other: change one of the two paths, or delete it",
+        )
+    } else if !Arc::ptr_eq(&route.service, &first.service) {
         (
             format!("{} and {} match the same requests on `{host}`", route.long_name(), first.long_name()),
             "expose the services on different hosts, or delete the iam rule of one of the two",
@@ -224,32 +252,109 @@ impl Route {
         Arc::ptr_eq(&self.service, &other.service) && same_target && self.template == other.template
     }
 
-    /// Whether two routes of one shape cannot stand side by side: both lead somewhere, or one is what the other's own
+    /// Whether two routes of one shape cannot stand side by side: both lead somewhere, or one is what the other's
     /// backend might run instead.
     fn is_rival(&self, other: &Self) -> bool {
-        match (&self.target, &other.target) {
-            (Target::Open { .. }, Target::Open { .. }) => true,
-            (Target::Closed { .. }, Target::Closed { .. }) => false,
-            _ => Arc::ptr_eq(&self.service, &other.service),
+        let is_spelled_alike = || self.template.shape() == other.template.shape();
+        match (self.is_open(), other.is_open()) {
+            (true, true) => self.service.upstream == other.service.upstream || is_spelled_alike(),
+            (false, false) => false,
+            (true, false) => other.hides(self),
+            (false, true) => self.hides(other),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.target, Target::Open { .. })
+    }
+
+    /// Whether a closed route stands in the way of an open one that matches the same request on the same host: the
+    /// backend would run the closed method.
+    fn hides(&self, open: &Self) -> bool {
+        self.service.upstream == open.service.upstream && !self.runs_the_same(open)
+    }
+
+    /// Whether a backend that takes one for the other does the same. Several services may bring one RPC on one path, as
+    /// those with long-running operations do; of that one, the service that exposes it decides.
+    fn runs_the_same(&self, other: &Self) -> bool {
+        self.rpc() == other.rpc() && self.template == other.template
+    }
+
+    /// The call that a request makes which takes this route; `None` where it leads to no exposed method.
+    fn call(&self, http_method: &::http::Method, path: &Path) -> Option<Call> {
+        match &self.target {
+            Target::Closed { .. } => None,
+            Target::Open { method, body, body_field } => Some(Call {
+                method: method.clone(),
+                bindings: self.template.capture(path),
+                body: body.on(http_method),
+                body_field: body_field.clone(),
+            }),
         }
     }
 }
 
 impl HostRoutes {
     fn insert(&mut self, route: &Arc<Route>) {
+        self.has_odd_literals |= !route.template.is_normal();
         let trie = match route.template.verb() {
             None => &mut self.without_verb,
-            Some(verb) => self.with_verb.entry(verb.into()).or_default(),
+            Some(verb) => self.with_verb.entry(normalize_literal(verb)).or_default(),
         };
         trie.insert(route);
     }
 
-    fn trie(&self, path: &Path) -> Option<&Trie> {
-        match path.verb() {
+    fn trie(&self, reading: &Reading<'_>) -> Option<&Trie> {
+        match reading.verb() {
             None => Some(&self.without_verb),
             Some(verb) => self.with_verb.get(verb),
         }
     }
+
+    /// Refuses a request that takes `route` as it was sent and another route of the same upstream in another reading.
+    ///
+    /// # Errors
+    /// 400: the path is a call of two methods.
+    fn refuse_other_readings(
+        &self,
+        route: &Arc<Route>,
+        http_method: &::http::Method,
+        path: &Path,
+        reading: &Reading<'_>,
+    ) -> Result<(), Denial> {
+        let upstream = &*route.service.upstream;
+        let taken = |reading: &Reading<'_>| self.trie(reading)?.taken(http_method, reading, upstream);
+        let is_other = |taken: &&Arc<Route>| !Arc::ptr_eq(taken, route) && !taken.runs_the_same(route);
+        // As it was sent, the search has found this route already.
+        let folded = (self.has_odd_literals || !path.is_normal()).then(|| taken(reading)).flatten();
+        let elsewhere = || path.other_readings().iter().find_map(|reading| taken(reading).filter(is_other));
+        match folded.filter(is_other).or_else(elsewhere) {
+            None => Ok(()),
+            Some(other) => Err(two_methods(route, other)),
+        }
+    }
+
+    /// The HTTP methods with which a path can be called, for the `Allow` field.
+    fn allowed(&self, trie: &Trie, path: &Path, reading: &Reading<'_>) -> String {
+        let is_allowed = |name: &&str| {
+            let Ok(http_method) = name.parse() else { return false };
+            let route = trie.route(&http_method, path, reading, &mut Vec::new());
+            route.is_some_and(|route| self.refuse_other_readings(route, &http_method, path, reading).is_ok())
+        };
+        let allowed: Vec<&str> = trie.http_methods(path, reading).into_iter().filter(is_allowed).collect();
+        allowed.join(", ")
+    }
+}
+
+/// The denial of a path that two readers take for calls of two methods. The client is told what to change and not which
+/// method it is: that one may be closed.
+fn two_methods(route: &Route, other: &Route) -> Denial {
+    let (sent, read) = (route.long_name(), other.long_name());
+    let detail = format!("the path is a call of {sent} as it was sent, and one of {read} in another reading");
+    Denial::new(Reason::RequestMalformed, detail).message(
+        "the path can be read as a call of another method by a server that decodes it first, ignores the case of letters \
+         or takes a suffix for a format",
+    )
 }
 
 #[cfg(test)]

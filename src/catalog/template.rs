@@ -22,6 +22,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::http::Path;
+use crate::http::path::normalize_literal;
 
 /// A parsed template. Its [`fmt::Display`] form parses to the same template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,33 @@ impl Template {
     /// exactly the same paths.
     pub fn shape(&self) -> String {
         Self { variables: Vec::new(), ..self.clone() }.to_string()
+    }
+
+    /// Whether every literal and the verb are what [`normalize_literal`] makes of them.
+    pub fn is_normal(&self) -> bool {
+        let mut texts = self.segments.iter().filter_map(Segment::literal).chain(self.verb());
+        texts.all(|text| *normalize_literal(text) == *text)
+    }
+
+    /// Whether the literals and the verb stand in a path as they are written here. The path is one that this template
+    /// matches in some reading, so that it has enough segments.
+    pub fn is_spelled_as(&self, path: &Path) -> bool {
+        path.verb() == self.verb()
+            && self.segments.iter().enumerate().all(|(index, segment)| match segment {
+                Segment::Literal(text) => path.raw_segment(self.index_in(path, index)) == Some(text),
+                Segment::Single | Segment::Rest => true,
+            })
+    }
+
+    /// [`Template::shape`] as a backend compares it that decodes literals and ignores the case of letters.
+    pub fn normal_shape(&self) -> String {
+        let normal = |segment: &Segment| match segment {
+            Segment::Literal(text) => Segment::Literal(normalize_literal(text)),
+            other => other.clone(),
+        };
+        let segments = self.segments.iter().map(normal).collect();
+        let verb = self.verb().map(normalize_literal);
+        Self { segments, variables: Vec::new(), verb }.to_string()
     }
 
     /// What the variables capture from a path that this template matches, decoded once.

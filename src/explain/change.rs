@@ -73,6 +73,12 @@ fn route(answer: &Answer, denial: &Denial, catalog: &Catalog) -> Vec<Change> {
         Reason::QueryParameterRefused => {
             changes.push(Change::new("CORRECT_REQUEST", "leave the query parameter out", None));
         }
+        // The request itself could be parsed: its path is a call of two methods.
+        Reason::RequestMalformed => {
+            let text =
+                "spell the path as its http rule does, and give the resource a name that no http rule has";
+            changes.push(Change::new("CORRECT_REQUEST", text, None));
+        }
         _ if !changes.is_empty() => {}
         _ => changes.extend(elsewhere(host, path, catalog)),
     }

@@ -4,12 +4,17 @@
 //! how they merge slashes, resolve dots, cut parameters at `;`, turn `\` into `/` or decode twice must not be able to
 //! disagree about a path that passes here, so every such path is refused (RFC 3986, sections 3.3 and 6.2).
 
+mod reading;
+
 use std::borrow::Cow;
 
+use self::reading::normalize;
+pub(crate) use self::reading::{Reading, normalize_literal};
 use super::malformed;
 use crate::reason::Denial;
 
-/// A path that can be read in one way only.
+/// A path that can be read in one way only, as far as its own text goes. Which method it calls may still depend on the
+/// reader: see [`Path::other_readings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     raw: Box<str>,
@@ -27,6 +32,8 @@ struct Segment {
     end: usize,
     /// The decoded text, where it differs from the raw one.
     decoded: Option<Box<str>>,
+    /// See [`normalize`]; where it differs from the raw text.
+    normalized: Option<Box<str>>,
 }
 
 /// Longest path that is read, in bytes.
@@ -59,7 +66,10 @@ impl Path {
         for piece in rest.split('/') {
             let end = (start + piece.len()).min(names_end);
             let text = raw.get(start..end).unwrap_or_default();
-            segments.push(Segment { start, end, decoded: decode_segment(text)? });
+            let decoded = decode_segment(text)?;
+            let normalized = normalize(decoded.as_deref().unwrap_or(text));
+            let normalized = (normalized != text).then(|| normalized.into());
+            segments.push(Segment { start, end, decoded, normalized });
             start += piece.len() + 1;
         }
         if verb.is_some() {

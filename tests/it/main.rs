@@ -47,6 +47,7 @@ mod overload;
 mod paths;
 mod possession;
 mod readme;
+mod readings;
 mod recorder;
 mod reload;
 mod roles;

@@ -1,3 +1,5 @@
+mod readings;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -10,11 +12,16 @@ const OPERATION: &str = "/v1/{name=projects/*/locations/*/operations/*}";
 /// The bindings of one method, in the form `GET /v1/{name}`. `ANY` stands for any HTTP method, and `CLOSED` before it
 /// makes it a binding of a method of the same service that is not exposed.
 fn bind(index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Span)> {
+    bind_to("backend", index, hosts, bindings)
+}
+
+/// As [`bind`], for a service that goes to this upstream.
+fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> Vec<(Arc<Route>, Span)> {
     let service = Arc::new(Exposure {
         id: format!("service{index}"),
         name: format!("service{index}.example.com"),
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-        upstream: "backend".into(),
+        upstream: upstream.into(),
         forwarding: crate::catalog::Forwarding::default(),
         error_domain: "iam.googleapis.com".into(),
     });
@@ -61,7 +68,7 @@ fn router(bindings: &[&str]) -> Router {
         bindings.iter().enumerate().flat_map(|(index, binding)| bind(index, &["h"], &[binding])).collect();
     let mut report = Report::new();
     let router = Router::build(&routes, &mut report);
-    assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+    assert!(!report.is_fatal(), "{}", report.render(false));
     router
 }
 
@@ -225,7 +232,7 @@ fn one_method_bound_twice_to_one_shape_must_read_it_alike() {
 fn an_open_and_a_closed_route_of_one_shape_are_refused_within_a_service() {
     insta::assert_snapshot!(conflicts(&bind(0, &["h"], &["CLOSED GET /v1/{parent}", "GET /v1/{name}"])));
     let mut apart = bind(0, &["h"], &["CLOSED GET /v1/{parent}"]);
-    apart.extend(bind(1, &["h"], &["GET /v1/{name}"]));
+    apart.extend(bind_to("other", 1, &["h"], &["GET /v1/{name}"]));
     assert_eq!(conflicts(&apart), "");
 }
 
@@ -243,8 +250,8 @@ fn what_a_service_keeps_closed_shadows_what_it_exposes() {
     assert_eq!(ask(&alone, "GET", "/v1/status").unwrap_err().allowed_methods(), Some("POST"));
     assert_eq!(ask(&alone, "PUT", "/v1/status").unwrap_err().allowed_methods(), Some("POST"));
 
-    // Another service's backend does not know the closed method.
-    routes.extend(bind(1, &["h"], &["GET /v1/*", "GET /v1/a/**"]));
+    // Another backend does not know the closed method.
+    routes.extend(bind_to("other", 1, &["h"], &["GET /v1/*", "GET /v1/a/**"]));
     let shared = Router::build(&routes, &mut report);
     assert_eq!(winner(&shared, "GET", "/v1/status"), Some(1));
     assert_eq!(winner(&shared, "GET", "/v1/a/b"), Some(1));
@@ -262,9 +269,7 @@ fn what_precedence_decides_is_no_conflict() {
         ("GET /v1/*", "ANY /v1/*"),
         ("GET /v1/*", "GET /v1/*:do"),
     ] {
-        let mut routes = bind(0, &["h"], &[left]);
-        routes.extend(bind(1, &["h"], &[right]));
-        assert_eq!(conflicts(&routes), "");
+        assert_eq!(conflicts(&bind(0, &["h"], &[left, right])), "");
     }
 }
 

@@ -1,14 +1,17 @@
 //! The trie over path segments, and the search in it.
 //!
+//! Literals are kept normalized, so that one search finds what a template matches in the reading of a backend that decodes
+//! and folds letters; [`Template::is_spelled_as`] then tells which of it the path matches as it was sent.
+//!
 //! The search keeps its own stack and visits a node at most once, whatever the path: a node is at one depth only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Route, Target};
-use crate::catalog::method::Call;
+use super::Route;
 use crate::catalog::template::Segment;
 use crate::http::Path;
+use crate::http::path::{Reading, normalize_literal};
 
 /// The routes of one host and verb, by path segment.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ struct Node {
     rests: Vec<(Vec<Box<str>>, Routes)>,
 }
 
-/// The routes of one shape. At most one per HTTP method is open, and none of its own service's is closed.
+/// The routes of one normalized shape.
 type Routes = Vec<Arc<Route>>;
 
 /// A step of the search that is still to be taken.
@@ -49,10 +52,10 @@ impl Trie {
             let next = self.nodes.len();
             let node = &mut self.nodes[at];
             at = match segment {
-                Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(next),
+                Segment::Literal(text) => *node.literals.entry(normalize_literal(text)).or_insert(next),
                 Segment::Single => *node.single.get_or_insert(next),
                 Segment::Rest => {
-                    let tail = segments.filter_map(Segment::literal).map(Box::from).collect();
+                    let tail = segments.filter_map(Segment::literal).map(normalize_literal).collect();
                     node.insert_rest(tail, route);
                     return;
                 }
@@ -64,39 +67,44 @@ impl Trie {
         self.nodes[at].ends.push(route.clone());
     }
 
-    /// The call that a request makes, or `None`. What stood in its way is added to `closed`.
-    pub(super) fn call<'t>(
+    /// The route of the call that a request makes, or `None`. What stood in its way is added to `closed`.
+    pub(super) fn route<'t>(
         &'t self,
         http_method: &::http::Method,
         path: &Path,
-        closed: &mut Vec<&'t Route>,
-    ) -> Option<Call> {
-        self.search(path, |routes| {
-            // At one shape, the named method comes before any.
-            let named = routes.iter().filter(|route| route.http_method.as_ref() == Some(http_method));
-            let any = routes.iter().filter(|route| route.http_method.is_none());
-            for route in named.chain(any) {
-                match &route.target {
-                    Target::Closed { .. } => closed.push(route),
-                    Target::Open { method, body, body_field } => {
-                        if closed.iter().any(|shadow| Arc::ptr_eq(&shadow.service, &route.service)) {
-                            continue;
-                        }
-                        return Some(Call {
-                            method: method.clone(),
-                            bindings: route.template.capture(path),
-                            body: body.on(http_method),
-                            body_field: body_field.clone(),
-                        });
-                    }
+        reading: &Reading<'_>,
+        closed: &mut Vec<&'t Arc<Route>>,
+    ) -> Option<&'t Arc<Route>> {
+        self.search(reading, |routes| {
+            for route in matching(routes, http_method).filter(|route| route.template.is_spelled_as(path)) {
+                if !route.is_open() {
+                    closed.push(route);
+                } else if !closed.iter().any(|shadow| shadow.hides(route)) {
+                    return Some(route);
                 }
             }
             None
         })
     }
 
-    /// Offers every shape that matches the path to `choose`, the most specific first, until it takes one.
-    fn search<'t, T>(&'t self, path: &Path, mut choose: impl FnMut(&'t Routes) -> Option<T>) -> Option<T> {
+    /// The route that the backend of `upstream` takes, where this is how it reads the path.
+    pub(super) fn taken(
+        &self,
+        http_method: &::http::Method,
+        reading: &Reading<'_>,
+        upstream: &str,
+    ) -> Option<&Arc<Route>> {
+        self.search(reading, |routes| {
+            matching(routes, http_method).find(|route| route.service.upstream == upstream)
+        })
+    }
+
+    /// Offers every shape that matches the reading to `choose`, the most specific first, until it takes one.
+    fn search<'t, T>(
+        &'t self,
+        reading: &Reading<'_>,
+        mut choose: impl FnMut(&'t Routes) -> Option<T>,
+    ) -> Option<T> {
         let mut steps = Vec::with_capacity(8);
         steps.push(Step::Enter(0, 0));
         while let Some(step) = steps.pop() {
@@ -105,7 +113,7 @@ impl Trie {
                     let rests = self.nodes.get(at).map(|node| node.rests.as_slice()).unwrap_or_default();
                     rests
                         .iter()
-                        .filter(|(tail, _)| ends_with(path, depth, tail))
+                        .filter(|(tail, _)| ends_with(reading, depth, tail))
                         .find_map(|(_, routes)| choose(routes))
                 }
                 Step::Enter(at, depth) => {
@@ -114,7 +122,7 @@ impl Trie {
                     if !node.rests.is_empty() {
                         steps.push(Step::Rest(at, depth));
                     }
-                    match path.raw_segment(depth) {
+                    match reading.segment(depth) {
                         None => choose(&node.ends),
                         Some(segment) => {
                             steps.extend(node.single.map(|next| Step::Enter(next, depth + 1)));
@@ -132,19 +140,22 @@ impl Trie {
         None
     }
 
-    /// The HTTP methods with which a path can be called, sorted.
-    pub(super) fn http_methods(&self, path: &Path) -> BTreeSet<&str> {
-        let mut known = Vec::new();
-        self.search(path, |routes| {
-            known.extend(routes.iter().filter_map(|route| route.http_method.as_ref()));
+    /// The HTTP methods that some route of a path names, sorted.
+    pub(super) fn http_methods(&self, path: &Path, reading: &Reading<'_>) -> BTreeSet<&str> {
+        let mut known = BTreeSet::new();
+        self.search(reading, |routes| {
+            let spelled = routes.iter().filter(|route| route.template.is_spelled_as(path));
+            known.extend(spelled.filter_map(|route| route.http_method.as_ref()).map(::http::Method::as_str));
             None::<()>
         });
         known
-            .into_iter()
-            .filter(|http_method| self.call(http_method, path, &mut Vec::new()).is_some())
-            .map(::http::Method::as_str)
-            .collect()
     }
+}
+
+/// The routes of one shape that a request with this HTTP method matches: those that name it come before any.
+fn matching<'t>(routes: &'t Routes, http_method: &::http::Method) -> impl Iterator<Item = &'t Arc<Route>> {
+    let named = routes.iter().filter(|route| route.http_method.as_ref() == Some(http_method));
+    named.chain(routes.iter().filter(|route| route.http_method.is_none()))
 }
 
 impl Default for Trie {
@@ -166,9 +177,9 @@ impl Node {
 }
 
 /// Whether the path ends with these literals, none of them before segment `depth`.
-fn ends_with(path: &Path, depth: usize, tail: &[Box<str>]) -> bool {
-    let Some(start) = path.len().checked_sub(tail.len()).filter(|start| *start >= depth) else {
+fn ends_with(reading: &Reading<'_>, depth: usize, tail: &[Box<str>]) -> bool {
+    let Some(start) = reading.len().checked_sub(tail.len()).filter(|start| *start >= depth) else {
         return false;
     };
-    tail.iter().enumerate().all(|(index, literal)| path.raw_segment(start + index) == Some(literal))
+    tail.iter().enumerate().all(|(index, literal)| reading.segment(start + index) == Some(literal))
 }

@@ -1,0 +1,126 @@
+//! The readings of a path: which segments and which verb a backend may see that reads it in another way than it was sent.
+//!
+//! A gate that compares the path as it was sent, in front of a backend that decodes it first, judges one method and lets
+//! another run. The router asks here what else the path may say.
+
+use std::borrow::Cow;
+
+use super::{Path, decode_segment};
+use crate::http::fold;
+
+/// One way in which a backend may read a path: its segments normalized, and the verb that this reader finds.
+#[derive(Debug)]
+pub struct Reading<'p> {
+    path: &'p Path,
+    /// The last segment, where this reader ends it elsewhere than at the raw verb.
+    last: Option<Box<str>>,
+    /// The normalized verb.
+    verb: Option<Cow<'p, str>>,
+}
+
+impl Path {
+    /// Whether every reader that splits the path where it is split here sees the same segments and verb: nothing in it
+    /// is encoded, and no letter changes when letters are folded.
+    pub fn is_normal(&self) -> bool {
+        self.segments.iter().all(|segment| segment.normalized.is_none())
+            && self.verb().is_none_or(|verb| matches!(normalize(verb), Cow::Borrowed(same) if same == verb))
+    }
+
+    /// The reading of a backend that splits the path as it was sent, and compares it decoded and without regard to the
+    /// case of letters.
+    pub fn reading(&self) -> Reading<'_> {
+        let verb = self.verb().map(|verb| match decode_segment(verb) {
+            Ok(Some(decoded)) => Cow::Owned(normalize(&decoded).into_owned()),
+            // A verb that cannot be decoded was refused when the path was parsed.
+            Ok(None) | Err(_) => normalize(verb),
+        });
+        Reading { path: self, last: None, verb }
+    }
+
+    /// The readings of backends that split the path elsewhere than it was split here. There are none for almost every
+    /// path.
+    ///
+    /// grpc-gateway decodes a path first and takes the verb behind the last colon of the decoded text. Rails and older
+    /// Spring take `.json` behind the last segment as a format that the route does not name.
+    pub fn other_readings(&self) -> Vec<Reading<'_>> {
+        let mut readings = Vec::new();
+        // A raw verb is what every reader finds that knows verbs: `a%3Ab:c` has the verb `c` before and after decoding.
+        let Some(last) = self.len().checked_sub(1).filter(|_| self.verb.is_none()) else { return readings };
+        let whole = self.normalized_segment(last).unwrap_or_default();
+        let mut read = |text: &str, is_other: bool| {
+            if let Some((name, verb)) = text.rsplit_once(':') {
+                let (last, verb) = (Some(name.trim().into()), Some(Cow::Owned(verb.trim().to_owned())));
+                readings.push(Reading { path: self, last, verb });
+            }
+            if is_other {
+                readings.push(Reading { path: self, last: Some(text.into()), verb: None });
+            }
+        };
+        read(whole, false);
+        if let Some(name) = without_format(whole) {
+            read(name, true);
+        }
+        readings
+    }
+
+    /// A segment as the readers compare it that decode and fold letters.
+    fn normalized_segment(&self, index: usize) -> Option<&str> {
+        let segment = self.segments.get(index)?;
+        match &segment.normalized {
+            Some(normalized) => Some(normalized),
+            None => self.raw.get(segment.start..segment.end),
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// How many segments there are.
+    pub fn len(&self) -> usize {
+        self.path.len()
+    }
+
+    /// Never: a path has at least one segment. For clippy's sake beside [`Reading::len`].
+    pub fn is_empty(&self) -> bool {
+        self.path.is_empty()
+    }
+
+    /// A segment, normalized.
+    pub fn segment(&self, index: usize) -> Option<&str> {
+        match &self.last {
+            Some(last) if index + 1 == self.path.len() => Some(last),
+            _ => self.path.normalized_segment(index),
+        }
+    }
+
+    /// The verb, normalized.
+    pub fn verb(&self) -> Option<&str> {
+        self.verb.as_deref()
+    }
+}
+
+/// The text by which a decoded segment or verb is compared with a literal in the readings of [`Path::other_readings`]: letters
+/// folded, and without the blanks around it, which some routers cut.
+pub(crate) fn normalize(text: &str) -> Cow<'_, str> {
+    match fold(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// A literal of a template, as [`Reading::segment`] shows the segments that it may match.
+pub(crate) fn normalize_literal(text: &str) -> Box<str> {
+    match decode_segment(text) {
+        Ok(Some(decoded)) => normalize(&decoded).into(),
+        // A literal that no path can have was refused when the template was parsed.
+        Ok(None) | Err(_) => normalize(text).into(),
+    }
+}
+
+/// The segment without what may be a format behind it: `.json`, and a dot alone, which file systems of Windows cut.
+fn without_format(segment: &str) -> Option<&str> {
+    const MOST: usize = 8;
+    let (name, format) = segment.rsplit_once('.')?;
+    let is_format = format.len() <= MOST && format.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_format && !name.is_empty()).then_some(name)
+}
