@@ -13,7 +13,7 @@
 //! allows. So what is kept closed shadows what is exposed, by the same order, wherever both share a host and an upstream.
 //!
 //! A backend may read a path in another way: decode it before it routes, ignore the case of letters, look for the verb
-//! behind a colon that was encoded. The route of the path as it was sent decides what is judged; a request that any such
+//! behind a colon that was encoded, run for HEAD what it has for GET. The route of the path as it was sent decides what is judged; a request that any such
 //! reading leads to another route of the same upstream is refused ([`HostRoutes::refuse_other_readings`]).
 
 mod overlap;
@@ -325,8 +325,9 @@ impl HostRoutes {
         let upstream = &*route.service.upstream;
         let taken = |reading: &Reading<'_>| self.trie(reading)?.taken(http_method, reading, upstream);
         let is_other = |taken: &&Arc<Route>| !Arc::ptr_eq(taken, route) && !taken.runs_the_same(route);
-        // As it was sent, the search has found this route already.
-        let folded = (self.has_odd_literals || !path.is_normal()).then(|| taken(reading)).flatten();
+        // Otherwise the search has taken this very reading already.
+        let is_read_anew = self.has_odd_literals || !path.is_normal() || *http_method == ::http::Method::HEAD;
+        let folded = is_read_anew.then(|| taken(reading)).flatten();
         let elsewhere = || path.other_readings().iter().find_map(|reading| taken(reading).filter(is_other));
         match folded.filter(is_other).or_else(elsewhere) {
             None => Ok(()),
@@ -350,10 +351,11 @@ impl HostRoutes {
 /// method it is: that one may be closed.
 fn two_methods(route: &Route, other: &Route) -> Denial {
     let (sent, read) = (route.long_name(), other.long_name());
-    let detail = format!("the path is a call of {sent} as it was sent, and one of {read} in another reading");
+    let detail =
+        format!("the request is a call of {sent} as it was sent, and one of {read} in another reading");
     Denial::new(Reason::RequestMalformed, detail).message(
-        "the path can be read as a call of another method by a server that decodes it first, ignores the case of letters \
-         or takes a suffix for a format",
+        "the request can be read as a call of another method by a server that decodes the path first, ignores the case of \
+         letters, takes a suffix for a format or HEAD for GET",
     )
 }
 

@@ -87,7 +87,8 @@ impl Trie {
         })
     }
 
-    /// The route that the backend of `upstream` takes, where this is how it reads the path.
+    /// The route that the backend of `upstream` takes, where this is how it reads the path. For a HEAD, many servers run
+    /// what they have for GET (RFC 9110, section 9.3.2).
     pub(super) fn taken(
         &self,
         http_method: &::http::Method,
@@ -95,7 +96,12 @@ impl Trie {
         upstream: &str,
     ) -> Option<&Arc<Route>> {
         self.search(reading, |routes| {
-            matching(routes, http_method).find(|route| route.service.upstream == upstream)
+            let with = |wanted: Option<&::http::Method>| {
+                let is_it = |route: &&Arc<Route>| route.http_method.as_ref() == wanted;
+                routes.iter().filter(|route| route.service.upstream == upstream).find(is_it)
+            };
+            let as_get = || with(Some(&::http::Method::GET)).filter(|_| *http_method == ::http::Method::HEAD);
+            with(Some(http_method)).or_else(as_get).or_else(|| with(None))
         })
     }
 

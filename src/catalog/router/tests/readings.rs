@@ -69,6 +69,18 @@ fn a_path_that_some_backend_takes_for_another_methods_is_refused() {
 }
 
 #[test]
+fn a_head_that_some_backend_takes_for_a_get_of_another_method_is_refused() {
+    let router =
+        router(&["ANY /v1/*", "GET /v1/root", "CLOSED GET /v1/audit", "HEAD /v1/plain", "GET /v1/plain"]);
+    for path in ["/v1/root", "/v1/audit", "/v1/Root"] {
+        assert_eq!(outcome(&router, "HEAD", path), Err(Reason::RequestMalformed), "{path}");
+    }
+    assert_eq!(outcome(&router, "HEAD", "/v1/x"), Ok(0));
+    assert_eq!(outcome(&router, "HEAD", "/v1/plain"), Ok(3));
+    assert_eq!(outcome(&router, "PUT", "/v1/root"), Ok(0));
+}
+
+#[test]
 fn the_refusal_names_both_methods_to_the_operator_alone() {
     let router = router(THINGS);
     let denial = ask(&router, "GET", "/v1/projects/p/things/AUDIT").unwrap_err();
