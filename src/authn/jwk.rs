@@ -4,6 +4,7 @@
 //! keys, it never changes what a key may do.
 
 mod modulus;
+mod small_order;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
@@ -191,6 +192,11 @@ fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
     let x = octets(jwk, "x")?;
     if x.len() != 32 {
         return Err(refused("has an `x` that is not 32 bytes long"));
+    }
+    if small_order::is_small_order(&x) {
+        return Err(refused(
+            "is an Ed25519 point of small order, which verifies what its holder never signed",
+        ));
     }
     ParsedPublicKey::new(&ED25519, &x)
         .map_err(|error| refused(format!("is no Ed25519 public key ({error})")))?;

@@ -1,5 +1,7 @@
 use serde_json::json;
 
+use aws_lc_rs::signature::ED25519 as ED25519_ALGORITHM;
+
 use super::modulus::tests::ROCA_MODULUS;
 use super::*;
 use crate::authn::tests::mint::{ED25519, P256, P384, RSA, base64};
@@ -60,6 +62,35 @@ fn a_key_takes_the_algorithms_of_its_type_only() {
 #[test]
 fn a_key_of_a_library_whose_keys_can_be_factored_is_refused() {
     refused_for(&json!({"kty": "RSA", "n": ROCA_MODULUS, "e": "AQAB"}), "CVE-2017-15361");
+}
+
+/// With such a key, `R` = the identity and `S` = 0 is a signature of any message, or of every eighth.
+#[test]
+fn an_ed25519_key_of_small_order_is_refused() {
+    let identity = [&[1][..], &[0; 31]].concat();
+    let order_2 = [&[0xec][..], &[0xff; 30], &[0x7f]].concat();
+    let mut points = vec![identity.clone(), order_2, vec![0; 32]];
+    points.push([&[0xed][..], &[0xff; 30], &[0x7f]].concat());
+    for order_8 in [
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    ] {
+        let octet = |at: usize| u8::from_str_radix(&order_8[at..at + 2], 16).unwrap();
+        points.push((0..64).step_by(2).map(octet).collect());
+    }
+    let signature = [identity, vec![0; 32]].concat();
+    let mut forged = 0;
+    for point in points {
+        for sign in [0, 0x80] {
+            let mut point = point.clone();
+            *point.last_mut().unwrap() |= sign;
+            refused_for(&json!({"kty": "OKP", "crv": "Ed25519", "x": base64(&point)}), "small order");
+            // What the refusal prevents.
+            let key = aws_lc_rs::signature::UnparsedPublicKey::new(&ED25519_ALGORITHM, &point);
+            forged += (0..64_u8).filter(|message| key.verify(&[*message], &signature).is_ok()).count();
+        }
+    }
+    assert!(forged > 0, "the library refuses them by itself");
 }
 
 #[test]
