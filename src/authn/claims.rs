@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::identity::{Identified, Identity};
 use super::jwt::Verified;
 use super::possession::confirmation::{self, Confirmation};
-use super::scopes::Scopes;
+use super::scopes::{Scopes, split_list};
 use super::settings::{IssuerSettings, PossessionRule};
 use super::{Caller, invalid, shown};
 use crate::reason::{Denial, Reason};
@@ -212,22 +212,17 @@ fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), De
 /// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Azure and
 /// Okta write: the same, or an array. A token may have both; it holds the scopes of both.
 pub(super) fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
-    let mut scopes = Scopes::default();
-    if let Some(list) = text(claims, "scope")? {
-        scopes.add_list(list);
-    }
-    match claims.get("scp") {
-        None => {}
-        Some(Value::String(list)) => scopes.add_list(list),
+    let scope = text(claims, "scope")?.map(split_list).into_iter().flatten();
+    let read = match claims.get("scp") {
+        None => Scopes::of_token(scope),
+        Some(Value::String(list)) => Scopes::of_token(scope.chain(split_list(list))),
         Some(value) => {
             let list =
                 strings(value).ok_or_else(|| invalid("`scp` is neither a string nor an array of strings"))?;
-            for scope in list {
-                scopes.add(scope);
-            }
+            Scopes::of_token(scope.chain(list))
         }
-    }
-    Ok(scopes)
+    };
+    read.map_err(|error| invalid(error.to_string()))
 }
 
 pub(super) fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, Denial> {
