@@ -2,6 +2,7 @@
 
 mod announcing;
 mod ending;
+mod files;
 mod opening;
 
 use std::io::IsTerminal;
@@ -28,10 +29,10 @@ use crate::admin::Admin;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::clock;
-use crate::config::{Config, Limits, ListenerTls, Origin, Telemetry};
+use crate::config::{Config, ListenerTls, Origin, Telemetry};
 use crate::diagnostic::Report;
 use crate::handover::{self, Predecessor};
-use crate::listener::{Admission, Door, affordable, open_files};
+use crate::listener::{Admission, Door};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
@@ -151,7 +152,7 @@ async fn serve(
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), Failure> {
     let written = config.limits;
-    let config = Config { limits: within_open_files(written), ..config };
+    let config = Config { limits: files::within_open_files(written), ..config };
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -189,7 +190,7 @@ async fn serve(
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
-    tell_of_files(written, config.limits);
+    files::tell(written, config.limits);
     let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
     let served = match predecessor.take() {
         Some(predecessor) => predecessor.relieve().await.map(Some).map_err(Failure::from),
@@ -290,26 +291,6 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     app.h2_options = Some(http2);
     app.handle_init_modules();
     app
-}
-
-/// The limits, with as many connections, and requests under way, as the process has files for.
-fn within_open_files(limits: Limits) -> Limits {
-    let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| open_files(&text));
-    let Some(files) = files else { return limits };
-    let connections = affordable(limits.connections, files);
-    let requests = affordable(limits.requests, files);
-    Limits { connections, requests, ..limits }
-}
-
-/// Tells the operator where there are fewer than they wrote.
-fn tell_of_files(written: Limits, held: Limits) {
-    let rows = [
-        ("connections", written.connections, held.connections),
-        ("requests", written.requests, held.requests),
-    ];
-    for (limit, wanted, held) in rows.into_iter().filter(|(_, wanted, held)| held < wanted) {
-        tracing::warn!(limit, wanted, held, "fewer than `limits` says, for want of files: raise `ulimit -n`");
-    }
 }
 
 async fn wait_until_ready(admin: &Admin) {

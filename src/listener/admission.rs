@@ -106,12 +106,6 @@ pub fn affordable(wanted: usize, files: usize) -> usize {
     wanted.min(files.saturating_sub(OTHER_FILES) / 3).max(1)
 }
 
-/// How many files the process may open, as Linux tells in `/proc/self/limits`.
-pub fn open_files(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,14 +158,5 @@ mod tests {
         assert_eq!(affordable(10_000, 1024), 320);
         assert_eq!(affordable(10_000, 1 << 20), 10_000);
         assert_eq!(affordable(10_000, 10), 1);
-        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                      Max processes             31440                31440                processes \n\
-                      Max open files            1024                 524288               files     \n";
-        assert_eq!(open_files(limits), Some(1024));
-        assert_eq!(
-            open_files("Max open files            unlimited            unlimited            files"),
-            None
-        );
-        assert_eq!(open_files(""), None);
     }
 }

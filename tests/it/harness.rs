@@ -49,6 +49,8 @@ pub struct Setup {
     pub upstream_protocol: Option<&'static str>,
     /// Does not wait until the gate is ready, and has it log JSON lines: its addresses are read from there.
     pub unready: bool,
+    /// The soft limit of open files that it is started with.
+    pub soft_open_files: Option<u32>,
 }
 
 /// A running gate. Ends with the value.
@@ -83,7 +85,17 @@ pub fn copy(from: &Path, to: &Path) {
 
 /// The program under test.
 pub fn opgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_opgate"));
+    under_test(Command::new(env!("CARGO_BIN_EXE_opgate")))
+}
+
+/// The program under test, with a soft limit of open files below the hard one.
+fn opgate_with_files(soft: u32) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -S -n {soft} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_opgate")]);
+    under_test(shell)
+}
+
+fn under_test(mut command: Command) -> Command {
     command.current_dir(root());
     // What the developer's shell overrides is not under test.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPGATE_")) {
@@ -149,7 +161,7 @@ impl Gate {
         let endpoints = setup.endpoints.unwrap_or_else(|| vec![backend.address()]);
         let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
 
-        let mut command = opgate();
+        let mut command = setup.soft_open_files.map_or_else(opgate, opgate_with_files);
         let config = setup.config.unwrap_or_else(|| PathBuf::from("config/demo.yaml"));
         command.args(["run", "--config"]).arg(config).arg("--addresses-file").arg(&addresses);
         let mut set = vec![

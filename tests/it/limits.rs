@@ -103,6 +103,17 @@ async fn a_full_house_turns_everybody_away_and_tells_the_operator() {
     }
 }
 
+/// With 1,024 files, 320 connections were served, whatever the hard limit.
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let gate = Gate::start_with(Setup { soft_open_files: Some(256), ..Setup::default() });
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gate.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = [3, 4].map(|column| line.split_whitespace().nth(column).unwrap());
+    assert_eq!(soft, hard, "{line}");
+    assert_ne!(soft, "256");
+}
+
 #[tokio::test]
 async fn a_connection_ends_with_the_answer_after_its_time() {
     let gate = limited(&["connection_lifetime=300ms"]);
