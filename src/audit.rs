@@ -1,34 +1,86 @@
 //! Where audit lines are written: by a thread of its own, so that a slow disk does not slow requests.
 //!
-//! The queue is bounded. A line that finds it full, or that cannot be written, is counted
-//! (`opgate_audit_dropped_total`): a gap in the log is never silent.
+//! The queue is bounded, in lines and in bytes. A line that finds it full, or that cannot be written, is counted
+//! (`opgate_audit_dropped_total`): a gap in the log is never silent. A log that nothing reads does not hold the process
+//! when it ends.
 
 mod entry;
+mod writer;
 
-use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
 pub use self::entry::{
-    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, Confirmation, DecidingRule, Decision,
-    HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
+    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
+use self::writer::{Sink, Writer};
 use crate::config::AuditOutput;
 
 /// Lines that wait to be written.
 const QUEUE: usize = 16 * 1024;
-/// The longest a line waits before it is written.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Bytes of lines that wait to be written: what a log that stalls can cost.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// At the end, how long a writer that makes no progress is waited for.
+const STALLED: Duration = Duration::from_secs(1);
+/// At the end, how long one that makes some is.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// The log. Dropping it writes what is queued.
+/// The log. Dropping it writes what is queued, as far as something takes it.
 #[derive(Debug)]
 pub struct Audit {
     queue: Option<SyncSender<String>>,
+    backlog: Backlog,
     dropped: IntCounter,
-    writer: Option<JoinHandle<()>>,
+    /// Closed once the writer has ended. Behind a lock that only the end takes, so that the log can be shared.
+    ended: Mutex<Receiver<()>>,
+}
+
+/// What waits to be written, and when something last was.
+#[derive(Clone, Debug)]
+struct Backlog(Arc<BacklogInner>);
+
+#[derive(Debug)]
+struct BacklogInner {
+    bytes: AtomicUsize,
+    epoch: Instant,
+    /// Milliseconds after `epoch`.
+    progress: AtomicU64,
+}
+
+impl Backlog {
+    fn new() -> Self {
+        Self(Arc::new(BacklogInner {
+            bytes: AtomicUsize::new(0),
+            epoch: Instant::now(),
+            progress: AtomicU64::new(0),
+        }))
+    }
+
+    /// Counts a line, unless there would be too many bytes.
+    fn add(&self, bytes: usize) -> bool {
+        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= QUEUE_BYTES);
+        self.0.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
+    }
+
+    fn take(&self, bytes: usize) {
+        self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    fn progressed(&self) {
+        let since = u64::try_from(self.0.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.progress.store(since, Ordering::Release);
+    }
+
+    fn last_progress(&self) -> Instant {
+        let since = Duration::from_millis(self.0.progress.load(Ordering::Acquire));
+        self.0.epoch.checked_add(since).unwrap_or(self.0.epoch)
+    }
 }
 
 impl Audit {
@@ -37,19 +89,34 @@ impl Audit {
     /// # Errors
     /// Where the file cannot be opened or the thread cannot be started.
     pub fn open(output: &AuditOutput, dropped: IntCounter) -> io::Result<Self> {
-        let sink: Box<dyn Write + Send> = match output {
-            AuditOutput::Stdout => Box::new(io::stdout()),
-            AuditOutput::Stderr => Box::new(io::stderr()),
-            AuditOutput::File(path) => {
-                Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?)
-            }
-        };
+        Self::start(
+            match output {
+                AuditOutput::Stdout => Sink::Stream(Box::new(io::stdout())),
+                AuditOutput::Stderr => Sink::Stream(Box::new(io::stderr())),
+                AuditOutput::File(path) => Sink::file(path)?,
+            },
+            dropped,
+        )
+    }
+
+    fn start(sink: Sink, dropped: IntCounter) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
-        let counter = dropped.clone();
-        let writer = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || write_lines(&lines, BufWriter::new(sink), &counter))?;
-        Ok(Self { queue: Some(queue), dropped, writer: Some(writer) })
+        let (end, ended) = channel();
+        let backlog = Backlog::new();
+        let writer = Writer {
+            sink,
+            lines,
+            backlog: backlog.clone(),
+            dropped: dropped.clone(),
+            is_torn: false,
+            complained: None,
+        };
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
+            // Closed with the thread, also where it panics.
+            let _end = end;
+            writer.run();
+        })?;
+        Ok(Self { queue: Some(queue), backlog, dropped, ended: Mutex::new(ended) })
     }
 
     /// Queues an entry. Never blocks.
@@ -64,9 +131,29 @@ impl Audit {
     }
 
     fn write(&self, line: String) {
-        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok());
-        if !queued {
+        let bytes = line.len();
+        if !self.backlog.add(bytes) {
+            return self.dropped.inc();
+        }
+        if !self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok()) {
+            self.backlog.take(bytes);
             self.dropped.inc();
+        }
+    }
+
+    /// Waits until the writer has ended, for as long as it makes progress. Says whether it has.
+    fn wait(&self) -> bool {
+        let Ok(ended) = self.ended.lock() else { return false };
+        let began = Instant::now();
+        loop {
+            match ended.recv_timeout(Duration::from_millis(50)) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let since_progress = self.backlog.last_progress().max(began).elapsed();
+            if since_progress > STALLED || began.elapsed() > LAST_LINES {
+                return false;
+            }
         }
     }
 }
@@ -74,98 +161,12 @@ impl Audit {
 impl Drop for Audit {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the audit writer panicked");
+        if !self.wait() {
+            let bytes = self.backlog.0.bytes.load(Ordering::Acquire);
+            tracing::error!(bytes, "nothing takes the audit log: what is queued is lost");
         }
-    }
-}
-
-/// Writes what has come since the last look, then looks away: a thread that waited for each line would be woken for
-/// each, and that would cost a request more than its line.
-fn write_lines(lines: &Receiver<String>, mut sink: BufWriter<Box<dyn Write + Send>>, dropped: &IntCounter) {
-    loop {
-        let mut written = false;
-        let ended = loop {
-            match lines.try_recv() {
-                // A line and its end are one piece: the buffer never parts them, and another process that appends to
-                // the file (an upgrade) cannot come between.
-                Ok(line) => {
-                    written = true;
-                    if let Err(error) = sink.write_all(line.as_bytes()) {
-                        dropped.inc();
-                        tracing::error!(%error, "an audit line could not be written");
-                    }
-                }
-                Err(TryRecvError::Empty) => break false,
-                Err(TryRecvError::Disconnected) => break true,
-            }
-        };
-        if written {
-            flush(&mut sink);
-        }
-        if ended {
-            return;
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-fn flush(sink: &mut BufWriter<Box<dyn Write + Send>>) {
-    if let Err(error) = sink.flush() {
-        tracing::error!(%error, "audit lines could not be flushed");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_queued_line_is_written_before_the_log_is_gone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("audit.jsonl");
-        let dropped = IntCounter::new("dropped", "for the test").unwrap();
-        let audit = Audit::open(&AuditOutput::File(path.clone()), dropped.clone()).unwrap();
-        for number in 0..1000 {
-            audit.write(format!("{{\"number\":{number}}}\n"));
-        }
-        drop(audit);
-        assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1000);
-        assert_eq!(dropped.get(), 0);
-    }
-
-    /// As while one process takes over from another.
-    #[test]
-    fn two_that_append_to_one_file_tear_no_line_of_each_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("audit.jsonl");
-        let dropped = IntCounter::new("dropped", "for the test").unwrap();
-        let output = AuditOutput::File(path.clone());
-        // Longer than what is buffered, and many, so that both write at the same time.
-        let lines = ["a", "b"].map(|letter| letter.repeat(9000));
-        let writers = lines.each_ref().map(|line| (line, Audit::open(&output, dropped.clone()).unwrap()));
-        for _ in 0..3000 {
-            for (line, audit) in &writers {
-                audit.write(format!("{line}\n"));
-            }
-        }
-        drop(writers);
-        let text = std::fs::read_to_string(path).unwrap();
-        assert_eq!(text.lines().filter(|line| lines.iter().any(|whole| whole == line)).count(), 6000);
-        assert_eq!(dropped.get(), 0);
-    }
-
-    #[test]
-    fn a_full_disk_is_counted() {
-        let dropped = IntCounter::new("dropped", "for the test").unwrap();
-        let full = AuditOutput::File("/dev/full".into());
-        let audit = Audit::open(&full, dropped.clone()).unwrap();
-        for _ in 0..2000 {
-            audit.write("x".repeat(100));
-        }
-        drop(audit);
-        assert!(dropped.get() > 0);
-    }
-}
+mod tests;

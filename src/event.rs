@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use crate::audit::{
-    AuditLog, AuthenticationInfo, AuthorizationInfo, ClientCertificate, Confirmation, DecidingRule, Decision,
-    HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
+    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::catalog::PermissionRule;
 use crate::gate::Trail;
@@ -89,7 +89,7 @@ impl Event<'_> {
                 type_url: "type.googleapis.com/google.cloud.audit.AuditLog",
                 status: self.denial.map_or_else(Status::default, |denial| Status {
                     code: Some(denial.reason().entry().code_number()),
-                    message: Some(denial.public_message()),
+                    message: Some(Bounded::long(denial.public_message())),
                 }),
                 authentication_info: self.trail.caller.as_deref().map_or_else(
                     AuthenticationInfo::default,
@@ -100,17 +100,17 @@ impl Event<'_> {
                 ),
                 service_name: call.map(|call| call.method.service.name.as_str()),
                 method_name: call.map(|call| call.method.name.as_str()),
-                resource_name: call.map(|call| call.resource()),
+                resource_name: call.map(|call| Bounded::long(call.resource())),
                 authorization_info: self.authorization_info(),
                 request_metadata: RequestMetadata {
                     caller_ip: ip,
-                    caller_supplied_user_agent: self.user_agent(),
+                    caller_supplied_user_agent: self.user_agent().map(Bounded::short),
                     request_attributes: RequestAttributes {
                         id: self.request_id,
                         time,
                         method,
                         host: self.request.map(|request| request.host.as_str()),
-                        path: self.request.map(|request| request.path.as_str()),
+                        path: self.request.map(|request| Bounded::long(request.path.as_str())),
                         protocol: self.request.map(|request| protocol(request.version)),
                     },
                 },
@@ -119,7 +119,7 @@ impl Event<'_> {
                     reason: self.reason(),
                     policy_revision: self.revision,
                     rule: self.rule(),
-                    detail: self.denial.map(Denial::detail),
+                    detail: self.denial.map(|denial| Bounded::long(denial.detail())),
                     client_certificate: self.client_certificate(),
                     confirmation: self.confirmation(),
                     upstream: self.upstream.map(|(name, endpoint, duration)| UpstreamCall {
@@ -154,7 +154,7 @@ impl Event<'_> {
         match &call.method.permission {
             PermissionRule::None => None,
             PermissionRule::Required(permission) => Some([AuthorizationInfo {
-                resource: call.resource(),
+                resource: Bounded::long(call.resource()),
                 permission,
                 granted: self.trail.granted,
             }]),

@@ -10,6 +10,43 @@ use serde::{Serialize, Serializer};
 
 use crate::diagnostic::Place;
 
+/// Text that a client has chosen, told up to a bound: a header field that HTTP/2 compresses to one byte would otherwise be
+/// written out again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounded<'e> {
+    text: &'e str,
+    most: usize,
+}
+
+impl<'e> Bounded<'e> {
+    /// Bytes of a path, a resource name or a reason in full.
+    const LONG: usize = 1024;
+    /// Bytes of a `User-Agent`.
+    const SHORT: usize = 256;
+
+    /// A path, a resource name, a reason.
+    pub fn long(text: &'e str) -> Self {
+        Self { text, most: Self::LONG }
+    }
+
+    /// A `User-Agent`.
+    pub fn short(text: &'e str) -> Self {
+        Self { text, most: Self::SHORT }
+    }
+}
+
+impl Serialize for Bounded<'_> {
+    /// The text, or its beginning and how much was left away.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.text.len() <= self.most {
+            return serializer.serialize_str(self.text);
+        }
+        let end = self.text.floor_char_boundary(self.most);
+        let (told, rest) = self.text.split_at_checked(end).unwrap_or_default();
+        serializer.collect_str(&format_args!("{told}…[{} bytes more]", rest.len()))
+    }
+}
+
 /// google.logging.v2.LogEntry.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +86,7 @@ pub struct AuditLog<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method_name: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource_name: Option<&'e str>,
+    pub resource_name: Option<Bounded<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_info: Option<[AuthorizationInfo<'e>; 1]>,
     pub request_metadata: RequestMetadata<'e>,
@@ -63,7 +100,7 @@ pub struct Status<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<&'e str>,
+    pub message: Option<Bounded<'e>>,
 }
 
 /// google.cloud.audit.AuthenticationInfo: empty where nobody was authenticated.
@@ -81,7 +118,7 @@ pub struct AuthenticationInfo<'e> {
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "Google documents its fields")]
 pub struct AuthorizationInfo<'e> {
-    pub resource: &'e str,
+    pub resource: Bounded<'e>,
     pub permission: &'e str,
     pub granted: bool,
 }
@@ -94,7 +131,7 @@ pub struct RequestMetadata<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller_supplied_user_agent: Option<&'e str>,
+    pub caller_supplied_user_agent: Option<Bounded<'e>>,
     pub request_attributes: RequestAttributes<'e>,
 }
 
@@ -109,7 +146,7 @@ pub struct RequestAttributes<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<&'e str>,
+    pub path: Option<Bounded<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<&'static str>,
 }
@@ -129,7 +166,7 @@ pub struct Decision<'e> {
     pub rule: Option<DecidingRule<'e>>,
     /// The reason in full. Not told to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<&'e str>,
+    pub detail: Option<Bounded<'e>>,
     /// The certificate that the client showed over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate<'e>>,

@@ -1,0 +1,167 @@
+//! The thread that writes audit lines, and the file that it writes to.
+//!
+//! It looks for lines now and then instead of waiting for each: a thread that is woken for every line costs a request
+//! more than its line. What is written is whole lines in one write, so that another process that appends to the file (an
+//! upgrade) cannot come between. A write that fails may leave half a line behind; the next one then begins a line anew.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use prometheus::IntCounter;
+
+use super::Backlog;
+
+/// The longest a line waits before it is written.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Lines are written together up to this many bytes.
+const BATCH_BYTES: usize = 64 * 1024;
+/// How often a log that cannot be written is complained of.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// The owner reads and writes, the group reads: the log names callers and what they do.
+const MODE: u32 = 0o640;
+
+/// Where lines go.
+pub(super) enum Sink {
+    /// A stream that is open for as long as the process lives.
+    Stream(Box<dyn Write + Send>),
+    /// A file that may be renamed under the writer's hands (logrotate).
+    File { path: PathBuf, file: File },
+}
+
+impl Sink {
+    /// Opens a file to append to.
+    pub(super) fn file(path: &Path) -> io::Result<Self> {
+        Ok(Self::File { path: path.to_owned(), file: open(path)? })
+    }
+
+    /// Opens the file again where its path names another one by now, or none.
+    fn follow(&mut self) -> io::Result<()> {
+        let Self::File { path, file } = self else { return Ok(()) };
+        let ours = file.metadata()?;
+        if !ours.is_file() {
+            return Ok(());
+        }
+        let is_same = std::fs::metadata(&*path)
+            .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+        if !is_same {
+            *file = open(path)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(stream) => stream.write(bytes),
+            Self::File { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.flush(),
+            Self::File { file, .. } => file.flush(),
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(MODE).open(path)
+}
+
+/// Writes lines until their queue is closed and empty.
+pub(super) struct Writer {
+    pub(super) sink: Sink,
+    pub(super) lines: Receiver<String>,
+    pub(super) backlog: Backlog,
+    pub(super) dropped: IntCounter,
+    /// Whether the last write has left half a line.
+    pub(super) is_torn: bool,
+    pub(super) complained: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_BYTES);
+        loop {
+            let ended = self.collect(&mut batch);
+            if !batch.is_empty() {
+                self.write(&batch);
+                batch.clear();
+            } else if ended {
+                return;
+            } else {
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+
+    /// Takes lines off the queue, up to a batch. Says whether there will be no more.
+    fn collect(&self, batch: &mut Vec<u8>) -> bool {
+        while batch.len() < BATCH_BYTES {
+            match self.lines.try_recv() {
+                Ok(line) => batch.extend_from_slice(line.as_bytes()),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
+            }
+        }
+        false
+    }
+
+    fn write(&mut self, batch: &[u8]) {
+        if let Err(error) = self.sink.follow() {
+            // Lines still go to the file that is open.
+            self.complain(&error, "the audit log could not be opened again");
+        }
+        let (written, failure) = self.write_all(batch);
+        let left = batch.get(written..).unwrap_or_default();
+        self.backlog.take(batch.len());
+        if let Some(error) = failure {
+            let lost = left.iter().filter(|byte| **byte == b'\n').count();
+            self.dropped.inc_by(lost as u64);
+            self.complain(&error, "audit lines could not be written");
+        }
+    }
+
+    /// How many bytes were written, and why not all. Of a line that was begun, the rest is left away.
+    fn write_all(&mut self, batch: &[u8]) -> (usize, Option<io::Error>) {
+        if self.is_torn {
+            match self.sink.write(b"\n") {
+                Ok(1..) => self.is_torn = false,
+                Ok(0) => return (0, Some(io::ErrorKind::WriteZero.into())),
+                Err(error) => return (0, Some(error)),
+            }
+        }
+        let mut written = 0;
+        let failure = loop {
+            let left = batch.get(written..).unwrap_or_default();
+            if left.is_empty() {
+                break self.sink.flush().err();
+            }
+            match self.sink.write(left) {
+                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
+                Ok(more) => {
+                    written += more;
+                    self.backlog.progressed();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Some(error),
+            }
+        };
+        let whole = batch.get(..written).unwrap_or_default();
+        self.is_torn = whole.last().is_some_and(|byte| *byte != b'\n');
+        (written, failure)
+    }
+
+    /// Tells the operator, now and then: a line of their log for each line that is lost would fill the other disk.
+    fn complain(&mut self, error: &io::Error, message: &str) {
+        if self.complained.is_some_and(|last| last.elapsed() < COMPLAIN_EVERY) {
+            return;
+        }
+        self.complained = Some(Instant::now());
+        tracing::error!(%error, dropped = self.dropped.get(), "{message}");
+    }
+}
