@@ -53,7 +53,7 @@ pub struct Exposure {
 pub struct Forwarding {
     /// The client's `Authorization`.
     pub authorization: bool,
-    /// `x-opgate-principal`: the verified principal.
+    /// `x-opgate-principal`: the verified principal, percent-encoded.
     pub principal: bool,
     /// `x-request-id`: the id that the audit line and an error carry.
     pub request_id: bool,

@@ -9,7 +9,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 
 use super::Exchange;
 use super::failure::{Cut, Fault, is_refused};
@@ -66,7 +66,10 @@ impl Exchange {
         header.set_method(request.method.clone());
         header.set_raw_path(request.target().as_bytes())?;
         self.over_http2 = header.version == ::http::Version::HTTP_2;
-        for (name, value) in outgoing(request, permit, body, &self.arrival.request_id) {
+        let fields = outgoing(request, permit, body, &self.arrival.request_id);
+        let fields =
+            fields.map_err(|error| internal(format!("the backend cannot be told who asks: {error}")))?;
+        for (name, value) in fields {
             // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
             if !(self.over_http2 && name == ::http::header::TRANSFER_ENCODING) {
                 header.append_header(name, value)?;
@@ -181,5 +184,9 @@ impl Exchange {
 
 /// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
 fn no_permit() -> Box<Error> {
-    Error::explain(ErrorType::InternalError, "no permit").into_in()
+    internal("no permit")
+}
+
+fn internal(why: impl Into<ImmutStr>) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, why).into_in()
 }

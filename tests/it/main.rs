@@ -46,6 +46,7 @@ mod origin;
 mod overload;
 mod paths;
 mod possession;
+mod principal;
 mod readme;
 mod recorder;
 mod reload;
