@@ -136,6 +136,15 @@ impl Router {
     }
 }
 
+impl Router {
+    /// What takes the path on any host, open or closed, with whatever HTTP method: each method by its full name and its
+    /// service's, sorted.
+    pub fn at(&self, path: &Path) -> BTreeSet<String> {
+        let tries = self.hosts.values().chain(&self.any).filter_map(|routes| routes.trie(path));
+        tries.flat_map(|trie| trie.at(path)).map(|route| route.long_name()).collect()
+    }
+}
+
 /// What stands in the way of a request that leads nowhere.
 impl Router {
     /// The full name of the RPC that the request would call, were it exposed.

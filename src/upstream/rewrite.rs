@@ -39,7 +39,8 @@ const IN_PRINCIPAL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'@');
 
-/// The fields that go upstream with an allowed request.
+/// The fields that go upstream with an allowed request. `assertion` is the gate's signed word about the caller, where
+/// the service is to have it.
 ///
 /// # Errors
 /// Where something that the backend is to be told cannot be written in a field: a fault of ours. Nothing is left out.
@@ -48,9 +49,10 @@ pub fn outgoing(
     permit: &Permit,
     body: OutgoingBody,
     request_id: &str,
+    assertion: Option<HeaderValue>,
 ) -> Result<Fields, InvalidHeaderValue> {
     let forwarding = permit.call().method.service.forwarding;
-    let mut fields: Fields = Vec::with_capacity(request.headers.len() + 4);
+    let mut fields: Fields = Vec::with_capacity(request.headers.len() + 5);
     fields.push((header::HOST, request.authority.clone()));
     for (name, value) in request.headers.iter() {
         let kept = match name.as_str() {
@@ -76,6 +78,10 @@ pub fn outgoing(
         && let Some(caller) = permit.caller()
     {
         fields.push((HeaderName::from_static("x-opgate-principal"), encoded(caller.principal.as_str())?));
+    }
+    if let Some(mut assertion) = assertion {
+        assertion.set_sensitive(true);
+        fields.push((HeaderName::from_static("x-opgate-jwt-assertion"), assertion));
     }
     if forwarding.request_id {
         fields.push((HeaderName::from_static("x-request-id"), HeaderValue::from_str(request_id)?));

@@ -132,6 +132,16 @@ impl Trie {
         None
     }
 
+    /// Every route that takes the path, with whatever HTTP method it does.
+    pub(super) fn at(&self, path: &Path) -> Vec<&Arc<Route>> {
+        let mut found = Vec::new();
+        self.search(path, |routes| {
+            found.extend(routes);
+            None::<()>
+        });
+        found
+    }
+
     /// The HTTP methods with which a path can be called, sorted.
     pub(super) fn http_methods(&self, path: &Path) -> BTreeSet<&str> {
         let mut known = Vec::new();
