@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use crate::assertion;
 use crate::clock;
 use crate::listener::Listening;
 use crate::proxy::Proxy;
@@ -61,6 +62,7 @@ impl Admin {
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
+            .route("/jwks", get(jwks))
             .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
             .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
             .with_state(self);
@@ -112,6 +114,15 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     });
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+/// The keys that verify assertions, where there are any.
+async fn jwks(State(admin): State<Admin>) -> Response {
+    let live = admin.proxy.live();
+    let Some(assertions) = live.assertions() else { return StatusCode::NOT_FOUND.into_response() };
+    let headers =
+        [(header::CONTENT_TYPE, assertion::MEDIA_TYPE), (header::CACHE_CONTROL, assertion::CACHE_CONTROL)];
+    (headers, assertions.jwks()).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -21,6 +21,7 @@ mod router;
 mod service;
 mod template;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -185,6 +186,11 @@ impl Catalog {
     /// The methods of exposed services that no iam rule exposes.
     pub fn unexposed(&self) -> &[Unexposed] {
         &self.unexposed
+    }
+
+    /// The methods, exposed or not, that a path belongs to on some host: see [`Router::at`].
+    pub fn at(&self, path: &RequestPath) -> BTreeSet<String> {
+        self.router.at(path)
     }
 
     /// Finds the method that a request calls. `host` is in lower case, without port.

@@ -4,6 +4,7 @@
 //! (`OPGATE__UPSTREAMS__OPS__ENDPOINTS__0=…`), file. Overrides replace nodes of the parsed file before it is checked, so
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
+mod assertion;
 mod check;
 mod keys;
 mod limits;
@@ -27,6 +28,7 @@ pub(crate) use self::scalars::parse_duration;
 pub use self::tls::{ListenerTls, UpstreamTls};
 pub use self::upgrade::Upgrade;
 pub use self::upstreams::{HealthCheck, Outliers, Timeouts, Upstream, UpstreamLimits};
+use crate::assertion::AssertionSettings;
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
@@ -48,6 +50,8 @@ pub struct Config {
     pub services: Vec<ExposureSettings>,
     /// Whose tokens are believed.
     pub issuers: Vec<Issuer>,
+    /// How the gate signs what it tells backends of the caller; `None` where it does not.
+    pub assertion: Option<AssertionSettings>,
     /// The root of the policy tree.
     pub policy_directory: PathBuf,
     /// Bounds in bytes and time.

@@ -12,7 +12,7 @@ use crate::audit::{
 use crate::catalog::PermissionRule;
 use crate::gate::Trail;
 use crate::http::{Request, Version};
-use crate::metrics::{ALLOWED, MethodInstruments, Metrics};
+use crate::metrics::{ALLOWED, KEYS_PUBLISHED, MethodInstruments, Metrics};
 use crate::policy::{Grant, Permit};
 use crate::principal::Principal;
 use crate::reason::Denial;
@@ -40,6 +40,8 @@ pub struct Event<'e> {
     pub denial: Option<&'e Denial>,
     /// The status that was sent; 0 where the client was gone.
     pub status: u16,
+    /// Whether the gate answered with its own public keys: nothing was decided.
+    pub is_published: bool,
     /// The endpoint that was asked, and for how long.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }
@@ -47,7 +49,16 @@ pub struct Event<'e> {
 impl Event<'_> {
     /// The `reason` label: why it was refused, or that it was not.
     fn reason(&self) -> &'static str {
-        self.denial.map_or(ALLOWED, |denial| denial.reason().entry().name)
+        let otherwise = if self.is_published { KEYS_PUBLISHED } else { ALLOWED };
+        self.denial.map_or(otherwise, |denial| denial.reason().entry().name)
+    }
+
+    fn decision(&self) -> &'static str {
+        match (self.permit, self.is_published) {
+            (Some(_), _) => "ALLOWED",
+            (None, true) => "ANSWERED",
+            (None, false) => "DENIED",
+        }
     }
 
     /// Counts it.
@@ -115,7 +126,7 @@ impl Event<'_> {
                     },
                 },
                 metadata: Decision {
-                    decision: if self.permit.is_some() { "ALLOWED" } else { "DENIED" },
+                    decision: self.decision(),
                     reason: self.reason(),
                     policy_revision: self.revision,
                     rule: self.rule(),

@@ -16,7 +16,7 @@
 //!    ▼
 //! Body      http::body         the method's body rule, before the first byte goes upstream
 //!    ▼
-//! upstream                     takes &Permit; rebuilds the outgoing request from Request
+//! upstream  (assertion)        takes &Permit; rebuilds the outgoing request from Request
 //!
 //! any stage: Err(Denial) ──► respond ──► the one place that writes an error
 //! every request ───────────► event ────► audit line + metrics, from one record
@@ -34,6 +34,7 @@ pub mod catalog;
 pub mod authn;
 pub mod policy;
 pub mod gate;
+pub mod assertion;
 pub mod upstream;
 pub mod respond;
 pub mod event;

@@ -19,6 +19,8 @@ use crate::upstream::EndpointStatus;
 const UNROUTED: &str = "";
 /// The `reason` of a request that was allowed.
 pub const ALLOWED: &str = "ALLOWED";
+/// The reason of a request that the gate answered with the keys that verify its assertions.
+pub const KEYS_PUBLISHED: &str = "KEYS_PUBLISHED";
 
 /// Every instrument and the registry that holds them.
 #[derive(Debug)]

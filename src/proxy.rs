@@ -5,6 +5,7 @@
 //! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
 
 mod allowance;
+mod answering;
 mod exchange;
 mod failure;
 mod forward;
@@ -33,6 +34,7 @@ pub use self::exchange::{Arrival, Exchange};
 use self::failure::{denial_of, unreadable};
 use self::http2::request_of_http2;
 pub use self::stream::{NotTaken, serve_stream};
+use crate::assertion::Assertions;
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
@@ -42,7 +44,6 @@ use crate::http::{Request, TrustedProxies};
 use crate::metrics::{MethodInstruments, Metrics};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
-use crate::respond;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
 
@@ -52,19 +53,30 @@ pub struct Live {
     /// The snapshot in force.
     pub snapshot: Snapshot,
     upstreams: Upstreams,
+    assertions: Option<Arc<Assertions>>,
     instruments: Vec<MethodInstruments>,
 }
 
 impl Live {
-    /// A snapshot with the upstreams that its services name, and its instruments.
-    pub fn new(snapshot: Snapshot, upstreams: Upstreams, metrics: &Metrics) -> Self {
+    /// A snapshot with the upstreams that its services name, what signs for them, and its instruments.
+    pub fn new(
+        snapshot: Snapshot,
+        upstreams: Upstreams,
+        assertions: Option<Arc<Assertions>>,
+        metrics: &Metrics,
+    ) -> Self {
         let instruments = metrics.instruments(&snapshot);
-        Self { snapshot, upstreams, instruments }
+        Self { snapshot, upstreams, assertions, instruments }
     }
 
     /// The upstreams that its services name.
     pub fn upstreams(&self) -> &Upstreams {
         &self.upstreams
+    }
+
+    /// What signs for them.
+    pub fn assertions(&self) -> Option<&Arc<Assertions>> {
+        self.assertions.as_ref()
     }
 }
 
@@ -155,6 +167,7 @@ impl Proxy {
                 permit: None,
                 denial: Some(denial),
                 status,
+                is_published: false,
                 upstream: None,
             },
         );
@@ -165,10 +178,13 @@ impl Proxy {
         self.0.audit.record(&event.log_entry());
     }
 
-    /// Judges the request and takes in its body, or says why not.
-    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
+    /// Judges the request and takes in its body, or says why not. `true` where the gate has the answer itself.
+    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool, Denial> {
         if exchange.request.is_none() {
             exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
+        }
+        if exchange.asks_for_keys()? {
+            return Ok(true);
         }
         let Exchange { request: Some(request), live, arrival, trail, counts, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
@@ -191,7 +207,7 @@ impl Proxy {
             stream::set_deadline(exchange.pass_until);
         }
         exchange.permit = Some(permit);
-        Ok(())
+        Ok(false)
     }
 
     /// Counts a request as under way, unless there are as many as there may be.
@@ -246,38 +262,6 @@ impl Proxy {
         session.set_keepalive(keepalive);
         body::settle(&collected, call).map(Some)
     }
-
-    /// Writes the answer to a refused request.
-    async fn refuse(&self, session: &mut Session, exchange: &Exchange, denial: &Denial) -> Result<()> {
-        let answer = respond::answer(denial, &exchange.arrival.request_id);
-        let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
-        for (name, value) in answer.headers {
-            header.append_header(name, value)?;
-        }
-        exchange.tell_nonce(&mut header)?;
-        let is_head = session.req_header().method == ::http::Method::HEAD;
-        // An unread body would be taken for the next request: the connection ends with this answer.
-        let unread = !session.is_body_done();
-        if (unread || self.0.draining.load(Ordering::Acquire)) && !session.is_http2() {
-            session.set_keepalive(None);
-        }
-        session.write_response_header(Box::new(header), is_head).await?;
-        if !is_head {
-            // A refusal fits into every buffer that there is. Over HTTP/2 a client may leave no window for it, and be held
-            // for nothing.
-            let written = session.write_response_body(Some(answer.body), true);
-            match tokio::time::timeout(LINGER, written).await {
-                Ok(written) => written?,
-                Err(_) => return Error::e_explain(ErrorType::WriteTimedout, "nobody takes the refusal"),
-            }
-        }
-        // A client that is cut off while it sends may never read its answer: not over HTTP/1 (RFC 9112, section 9.6), and
-        // some not over HTTP/2, where the stream would be reset.
-        if unread {
-            drain(session).await;
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -305,7 +289,11 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         match self.admit(session, exchange).await {
-            Ok(()) => Ok(false),
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                self.publish_keys(session, exchange).await;
+                Ok(true)
+            }
             Err(denial) => {
                 let sent = self.refuse(session, exchange, &denial).await;
                 exchange.denial = Some(denial);
@@ -473,19 +461,4 @@ impl ProxyHttp for Proxy {
         let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
         exchange.record(peer, session.response_written().map_or(0, |response| response.status.as_u16()));
     }
-}
-
-/// Reads on for a moment after the answer, so that a reset for unread bytes does not overtake it.
-async fn drain(session: &mut Session) {
-    let read = async {
-        let mut seen = 0;
-        while let Ok(Some(chunk)) = session.read_request_body().await {
-            seen += chunk.len();
-            if seen > LINGER_BYTES {
-                break;
-            }
-        }
-    };
-    // Whether the client stops in time or not, the connection is over.
-    let _ = tokio::time::timeout(LINGER, read).await;
 }

@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::assertion::Assertions;
 use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Origin};
@@ -126,14 +127,15 @@ impl Reloader {
         let built = tokio::task::spawn_blocking(move || build(&origin, &previous)).await;
         let built = built.unwrap_or_else(|error| Err(format!("the reload broke off: {error}")));
         match built {
-            Ok((config, snapshot, upstreams)) => {
+            Ok(Built { config, snapshot, upstreams, assertions }) => {
                 snapshot.authn.load_keys().await;
                 let revision = snapshot.revision.clone();
                 self.roots = roots(&self.origin, &config);
                 self.proxy.metrics().policy_loaded(&snapshot, clock::now());
                 let refresh = keep_fresh(&snapshot.authn);
                 std::mem::replace(&mut self.refresh, refresh).abort();
-                let old = self.proxy.swap(Live::new(snapshot, upstreams, self.proxy.metrics()));
+                let live = Live::new(snapshot, upstreams, assertions, self.proxy.metrics());
+                let old = self.proxy.swap(live);
                 // Those of the old set end with this.
                 self.checks = self.proxy.live().upstreams().check();
                 self.present(&config);
@@ -176,8 +178,16 @@ impl Reloader {
     }
 }
 
+/// What the files make now.
+struct Built {
+    config: Config,
+    snapshot: Snapshot,
+    upstreams: Upstreams,
+    assertions: Option<Arc<Assertions>>,
+}
+
 /// What [`Config`] and [`Snapshot`] make of the files now, or every mistake as text.
-fn build(origin: &Origin, previous: &Live) -> Result<(Config, Snapshot, Upstreams), String> {
+fn build(origin: &Origin, previous: &Live) -> Result<Built, String> {
     let mut report = Report::new();
     let config = origin.load(&mut report);
     let authn = &previous.snapshot.authn;
@@ -186,7 +196,10 @@ fn build(origin: &Origin, previous: &Live) -> Result<(Config, Snapshot, Upstream
     match (config, snapshot) {
         (Some(config), Some(snapshot)) if !report.is_fatal() => {
             let upstreams = Upstreams::new(&config.upstreams, Some(previous.upstreams()));
-            Ok((config, snapshot, upstreams))
+            let assertions = config.assertion.as_ref();
+            let assertions = assertions.map(|settings| Assertions::new(settings, previous.assertions()));
+            let assertions = assertions.transpose().map_err(|error| format!("`assertion`: {error}"))?;
+            Ok(Built { config, snapshot, upstreams, assertions })
         }
         _ => Err(format!("{}{} errors", report.render(false), report.count(Severity::Error))),
     }
@@ -198,6 +211,7 @@ fn roots(origin: &Origin, config: &Config) -> Vec<PathBuf> {
         .extend(config.listeners.iter().flat_map(|listener| &listener.tls).flat_map(|tls| tls.files.clone()));
     roots
         .extend(config.upstreams.iter().flat_map(|upstream| &upstream.tls).flat_map(|tls| tls.files.clone()));
+    roots.extend(config.assertion.iter().flat_map(|assertion| assertion.files.clone()));
     for issuer in &config.issuers {
         roots.extend(issuer.settings.files().into_iter().map(Path::to_owned));
     }

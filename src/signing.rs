@@ -1,9 +1,11 @@
-//! Keys that sign tokens: for `opgate token`, for the demo's issuer, and for tests that need tokens no honest issuer
-//! would mint.
+//! Keys that sign tokens: for what the gate tells backends of the caller (assertion/), for `opgate token`, for the
+//! demo's issuer, and for tests that need tokens no honest issuer would mint.
 //!
-//! The gate itself only ever verifies (authn/); nothing here runs in `opgate run`. Keys are kept in the container
-//! that openssl writes, PKCS#8 in PEM (RFC 5958, RFC 7468), tokens are JWS compact serializations (RFC 7515), and
-//! public keys are published as JWK (RFC 7517, RFC 7518, RFC 8037).
+//! Clients' tokens are verified elsewhere (authn/), with other keys. Keys are kept in the container that openssl writes,
+//! PKCS#8 in PEM (RFC 5958, RFC 7468), tokens are JWS compact serializations (RFC 7515), and public keys are published
+//! as JWK (RFC 7517, RFC 7518, RFC 8037).
+
+mod private_jwk;
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +58,9 @@ pub enum SigningError {
     /// The block holds something other than a key that we can sign with.
     #[error("not a private key of a supported kind: P-256, Ed25519, or RSA of 2048 to 8192 bits")]
     UnsupportedKey,
+    /// The text is not a JWK that we can sign with.
+    #[error("not a private JWK that can sign: {0}")]
+    NotJwk(&'static str),
     /// The key cannot sign with the algorithm that was asked for.
     #[error("the key cannot sign with {wanted}: it is a key for {has}")]
     WrongAlgorithm {

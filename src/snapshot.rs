@@ -48,7 +48,16 @@ impl Snapshot {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;
         }
-        Self::with_tree(&config.policy_directory, &config.services, authn, report)
+        let snapshot = Self::with_tree(&config.policy_directory, &config.services, authn, report)?;
+        let published = config.assertion.as_ref().and_then(|assertion| assertion.jwks_path.as_ref());
+        if let Some((path, span)) = published {
+            for method in snapshot.catalog.at(path) {
+                report
+                    .error(span, format!("`{}` is also a path of {method}", path.as_str()))
+                    .help("the gate answers there itself, on every host: choose a path that no service has");
+            }
+        }
+        (!report.is_fatal()).then_some(snapshot)
     }
 
     /// Loads a policy tree by itself, for questions about it. No issuer is believed: it authenticates nobody.

@@ -155,7 +155,7 @@ pub struct RequestAttributes<'e> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision<'e> {
-    /// `ALLOWED` or `DENIED`.
+    /// `ALLOWED` or `DENIED`; `ANSWERED` where the gate gave its public keys, and nothing was decided.
     pub decision: &'static str,
     /// The reason, as metrics and the client's ErrorInfo have it; `ALLOWED` where there was none to refuse.
     pub reason: &'static str,

@@ -53,8 +53,10 @@ pub struct Exposure {
 pub struct Forwarding {
     /// The client's `Authorization`.
     pub authorization: bool,
-    /// `x-opgate-principal`: the verified principal.
+    /// `x-opgate-principal`: the verified principal, percent-encoded.
     pub principal: bool,
+    /// `x-opgate-jwt-assertion`: who asks, signed by the gate.
+    pub assertion: bool,
     /// `x-request-id`: the id that the audit line and an error carry.
     pub request_id: bool,
     /// `x-forwarded-for` and `x-forwarded-proto`: the client's address and scheme, as far as they are known.

@@ -153,6 +153,20 @@ impl Router {
     }
 }
 
+impl Router {
+    /// What takes the path on any host and in any reading, open or closed, with whatever HTTP method: each method by its
+    /// full name and its service's, sorted.
+    pub fn at(&self, path: &Path) -> BTreeSet<String> {
+        let mut readings = path.other_readings();
+        readings.push(path.reading());
+        let hosts = || self.hosts.values().chain(&self.any);
+        let found = readings.iter().flat_map(|reading| {
+            hosts().filter_map(|routes| routes.trie(reading)).flat_map(|trie| trie.at(reading))
+        });
+        found.map(|route| route.long_name()).collect()
+    }
+}
+
 /// What stands in the way of a request that leads nowhere.
 impl Router {
     /// The full name of the RPC that the request would call, were it exposed.

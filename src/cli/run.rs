@@ -26,6 +26,7 @@ use self::ending::Signals;
 use self::opening::Sockets;
 use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
+use crate::assertion::Assertions;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::clock;
@@ -36,6 +37,7 @@ use crate::listener::{Admission, Door};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::Reloader;
+use crate::signing::SigningError;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
@@ -113,6 +115,8 @@ enum Failure {
     Write { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("no key can be made to sign assertions with: {0}")]
+    Assertion(#[from] SigningError),
     #[error("{0}")]
     Handover(#[from] handover::Failure),
     #[error(
@@ -161,7 +165,8 @@ async fn serve(
     let authn = snapshot.authn.clone();
     // Before anything is waited for: a gate that waits for its issuer can be stopped.
     let mut signals = Signals::listen()?;
-    let live = Live::new(snapshot, upstreams, &metrics);
+    let assertions = config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
+    let live = Live::new(snapshot, upstreams, assertions, &metrics);
     let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::assertion::assertion;
 use super::location::located;
 use super::possession::possession;
 use super::scalars::{count, duration};
@@ -24,12 +25,15 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let admin = fields.optional("admin").and_then(|node| admin(node, report));
     let upstreams =
         fields.required("upstreams", report).map(|node| upstreams(node, base, report)).unwrap_or_default();
+    let asserted = fields.optional("assertion");
     let services = fields
         .required("services", report)
-        .map(|node| services(node, &upstreams, report))
+        .map(|node| services(node, &upstreams, asserted.is_some(), report))
         .unwrap_or_default();
     let issuers =
         fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
+    let trusted = issuers.iter().map(|issuer| issuer.settings.issuer.as_str());
+    let assertion = asserted.and_then(|node| assertion(node, base, trusted, report));
     let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
     let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
     let trusted_proxies =
@@ -47,6 +51,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
         upstreams,
         services,
         issuers,
+        assertion,
         policy_directory: policy_directory?,
         limits,
         trusted_proxies,
@@ -82,7 +87,12 @@ fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     address
 }
 
-fn services(node: &Node, upstreams: &[Upstream], report: &mut Report) -> Vec<ExposureSettings> {
+fn services(
+    node: &Node,
+    upstreams: &[Upstream],
+    asserting: bool,
+    report: &mut Report,
+) -> Vec<ExposureSettings> {
     let entries = node.entries(report).unwrap_or_default();
     if entries.is_empty() {
         report
@@ -108,7 +118,8 @@ fn services(node: &Node, upstreams: &[Upstream], report: &mut Report) -> Vec<Exp
             }
             Some(name.to_owned())
         });
-        let forwarding = fields.optional("forward").map(|node| forwarding(node, report)).unwrap_or_default();
+        let forwarding =
+            fields.optional("forward").map(|node| forwarding(node, asserting, report)).unwrap_or_default();
         fields.finish(report);
         if let Some(upstream) = upstream {
             services.push(ExposureSettings {
@@ -145,18 +156,24 @@ fn hosts(node: &Node, report: &mut Report) -> Vec<String> {
     hosts
 }
 
-fn forwarding(node: &Node, report: &mut Report) -> Forwarding {
+fn forwarding(node: &Node, asserting: bool, report: &mut Report) -> Forwarding {
     let mut forwarding = Forwarding::default();
     for (text, item) in node.strings(report) {
         match text {
             "authorization" => forwarding.authorization = true,
             "principal" => forwarding.principal = true,
+            "assertion" if asserting => forwarding.assertion = true,
+            "assertion" => {
+                report
+                    .error(&item.span, "nothing says how assertions are signed")
+                    .help("add `assertion: {issuer: 'https://gate.example.com', keys: [FILE]}` to the configuration");
+            }
             "request_id" => forwarding.request_id = true,
             "origin" => forwarding.origin = true,
             _ => {
                 report
                     .error(&item.span, format!("`{text}` is nothing that can be forwarded"))
-                    .help("choose from `authorization`, `principal`, `request_id` and `origin`");
+                    .help("choose from `authorization`, `principal`, `assertion`, `request_id` and `origin`");
             }
         }
     }

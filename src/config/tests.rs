@@ -361,3 +361,32 @@ fn an_endpoint_that_is_written_twice_is_one() {
         config.unwrap().upstreams[0].endpoints.iter().map(std::net::SocketAddr::port).collect();
     assert_eq!(ports, [9000, 9001]);
 }
+
+#[test]
+fn every_mistake_about_assertions_is_reported() {
+    let mut told = String::new();
+    for assertion in [
+        "{}",
+        "{issuer: 'http://gate.example.com', lifetime: 5s, jwks_path: jwks.json, key: a.pem}",
+        "{issuer: 'https://gate.example.com/?a=b', lifetime: 11m, jwks_path: '/a/../jwks.json', keys: []}",
+        "{issuer: 'https://ana@gate.example.com', jwks_path: '/jwks%2Ejson', keys: [gone.pem, sub/]}",
+        "{issuer: 'https://', jwks_path: /}",
+        "{issuer: 'https://login.example.com', jwks_path: '/jwks:get', keys: none.pem}",
+    ] {
+        told.push_str(&format!("# {assertion}\n{}", rendered(&format!("{GOOD}assertion: {assertion}\n"))));
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn an_assertion_needs_something_that_signs_it() {
+    let asking = GOOD.replace("{upstream: ops}", "{upstream: ops, forward: [assertion]}");
+    insta::assert_snapshot!(rendered(&asking));
+    let (config, report) = load(&format!("{asking}assertion: {{issuer: 'https://gate.example.com'}}\n"), &[]);
+    assert!(report.diagnostics().is_empty(), "{}", report.render(false));
+    let config = config.unwrap();
+    assert!(config.services[0].forwarding.assertion && !config.services[0].forwarding.principal);
+    let assertion = config.assertion.unwrap();
+    assert_eq!(assertion.lifetime.as_secs(), 60);
+    assert!(assertion.keys.is_empty() && assertion.jwks_path.is_none());
+}

@@ -77,6 +77,8 @@ pub struct Exchange {
     pub(super) interim: usize,
     /// The status of the answer that has begun; 0 before.
     pub(super) begun: u16,
+    /// Whether it was answered with the keys that verify assertions.
+    pub(super) is_published: bool,
     /// Whether it counts as under way.
     pub(super) counts: bool,
     /// Whether the connection ends with the answer.
@@ -110,6 +112,7 @@ impl Exchange {
             deadline: None,
             interim: 0,
             begun: 0,
+            is_published: false,
             counts: false,
             is_last: false,
             attempt: None,
@@ -226,6 +229,7 @@ impl Exchange {
             permit: self.permit.as_ref(),
             denial: self.denial.as_ref(),
             status,
+            is_published: self.is_published,
             upstream: self.asked(),
         };
         self.proxy.record(&self.live, &event);

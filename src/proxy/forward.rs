@@ -5,14 +5,17 @@
 //! HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may not: whether the backend closed
 //! before it read the request or after, nothing on the wire tells.
 
+use http::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 
 use super::Exchange;
 use super::failure::{Cut, Fault, is_refused};
+use crate::clock;
+use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
 use crate::upstream::{Deadline, answer};
@@ -66,13 +69,27 @@ impl Exchange {
         header.set_method(request.method.clone());
         header.set_raw_path(request.target().as_bytes())?;
         self.over_http2 = header.version == ::http::Version::HTTP_2;
-        for (name, value) in outgoing(request, permit, body, &self.arrival.request_id) {
+        let assertion = self.assertion(permit)?;
+        let fields = outgoing(request, permit, body, &self.arrival.request_id, assertion);
+        let fields =
+            fields.map_err(|error| internal(format!("the backend cannot be told who asks: {error}")))?;
+        for (name, value) in fields {
             // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
             if !(self.over_http2 && name == ::http::header::TRANSFER_ENCODING) {
                 header.append_header(name, value)?;
             }
         }
         Ok(())
+    }
+
+    /// The gate's signed word about the caller, where the service is to have it and there is one. The clock is read here:
+    /// the body may have taken its time since the decision.
+    fn assertion(&self, permit: &Permit) -> Result<Option<HeaderValue>> {
+        let service = &permit.call().method.service;
+        let (true, Some(caller)) = (service.forwarding.assertion, permit.caller()) else { return Ok(None) };
+        let assertions = self.live.assertions().ok_or_else(|| internal("nothing signs assertions"))?;
+        let signed = assertions.about(caller, &service.name, clock::now());
+        signed.map(Some).map_err(|error| internal(format!("an assertion cannot be signed: {error}")))
     }
 
     /// Judges the head of an answer, interim ones included, and takes out what ends here.
@@ -181,5 +198,9 @@ impl Exchange {
 
 /// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
 fn no_permit() -> Box<Error> {
-    Error::explain(ErrorType::InternalError, "no permit").into_in()
+    internal("no permit")
+}
+
+fn internal(why: impl Into<ImmutStr>) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, why).into_in()
 }

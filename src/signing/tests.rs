@@ -95,3 +95,60 @@ fn what_is_no_key_is_refused() {
         assert_eq!(SigningKey::from_pkcs8_pem(text).unwrap_err(), error, "{text:?}");
     }
 }
+
+/// RFC 7515, appendix A.3, and RFC 8037, appendix A.1: private keys as JWK.
+const PRIVATE_JWKS: [(&str, Algorithm); 2] = [
+    (
+        r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#,
+        Algorithm::Es256,
+    ),
+    (
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}"#,
+        Algorithm::EdDsa,
+    ),
+];
+
+#[test]
+fn a_private_jwk_signs_what_its_public_half_verifies() {
+    for (text, algorithm) in PRIVATE_JWKS {
+        let key = SigningKey::from_private_jwk(text).unwrap();
+        assert_eq!(key.algorithm(), algorithm);
+        let written: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(key.public_jwk()["x"], written["x"]);
+        assert!(verifies(&key, &key.sign(&claims()).unwrap()));
+        assert_eq!(key.kid(), thumbprint(&key.pair), "without a `kid`, its thumbprint names it");
+        let named = text
+            .replacen('{', r#"{"kid":"k1","alg":"ALG","use":"sig","#, 1)
+            .replace("ALG", algorithm.as_str());
+        assert_eq!(SigningKey::from_private_jwk(&named).unwrap().kid(), "k1");
+    }
+    let thumbprint = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+    assert_eq!(SigningKey::from_private_jwk(PRIVATE_JWKS[1].0).unwrap().kid(), thumbprint);
+}
+
+#[test]
+fn a_jwk_that_cannot_sign_or_contradicts_itself_is_refused() {
+    for (text, _) in PRIVATE_JWKS {
+        let other = SigningKey::generate(Algorithm::Es256, None).unwrap().public_jwk();
+        let refused = |change: &dyn Fn(&mut Map<String, Value>)| {
+            let mut jwk: Map<String, Value> = serde_json::from_str(text).unwrap();
+            change(&mut jwk);
+            let error = SigningKey::from_private_jwk(&Value::Object(jwk).to_string()).unwrap_err();
+            assert!(matches!(error, SigningError::NotJwk(_)), "{error}");
+        };
+        refused(&|jwk| drop(jwk.remove("d")));
+        refused(&|jwk| drop(jwk.remove("x")));
+        refused(&|jwk| drop(jwk.remove("kty")));
+        refused(&|jwk| drop(jwk.insert("x".into(), other["x"].clone())));
+        refused(&|jwk| drop(jwk.insert("d".into(), "AAAA".into())));
+        refused(&|jwk| drop(jwk.insert("crv".into(), "P-384".into())));
+        refused(&|jwk| drop(jwk.insert("alg".into(), "RS256".into())));
+        refused(&|jwk| drop(jwk.insert("use".into(), "enc".into())));
+        refused(&|jwk| drop(jwk.insert("keys".into(), json!([]))));
+    }
+    for text in ["", "[]", "{", "null", "{}"] {
+        assert!(SigningKey::from_private_jwk(text).is_err(), "{text:?}");
+    }
+}

@@ -1,9 +1,12 @@
 //! The outgoing request, rebuilt from the judged one.
 //!
 //! Nothing is copied from the wire: the method, the target and the fields are those of [`Request`], whose parts a
-//! client may send. Framing is written for the body that was judged. What opgate adds, it adds last.
+//! client may send. Framing is written for the body that was judged. What opgate adds, it adds last, and never in part:
+//! a backend that is not told of an authenticated caller would take the call for anonymous.
 
+use http::header::InvalidHeaderValue;
 use http::{HeaderName, HeaderValue, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::http::{Framing, Request};
 use crate::policy::Permit;
@@ -20,10 +23,36 @@ pub enum OutgoingBody {
     Passed,
 }
 
-/// The fields that go upstream with an allowed request.
-pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_id: &str) -> Fields {
+/// The bytes of a principal that are percent-encoded (RFC 3986, section 2.1) in `X-Opgate-Principal`: all but the
+/// unreserved ones (section 2.3) and `:`, `/` and `@`.
+///
+/// `,` and `;` begin another element or parameter of a list (RFC 9110, section 5.6), blanks and quotes end a word, `+`
+/// is a blank to a reader of forms, `?` and `#` cut a URI, and `%` would let two principals decode to one text. What is
+/// left needs no quoting anywhere, so an ordinary principal reads as policies write it; every other one decodes to
+/// itself, and a reader that does not decode it has a text that is no other principal.
+const IN_PRINCIPAL: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'@');
+
+/// The fields that go upstream with an allowed request. `assertion` is the gate's signed word about the caller, where
+/// the service is to have it.
+///
+/// # Errors
+/// Where something that the backend is to be told cannot be written in a field: a fault of ours. Nothing is left out.
+pub fn outgoing(
+    request: &Request,
+    permit: &Permit,
+    body: OutgoingBody,
+    request_id: &str,
+    assertion: Option<HeaderValue>,
+) -> Result<Fields, InvalidHeaderValue> {
     let forwarding = permit.call().method.service.forwarding;
-    let mut fields: Fields = Vec::with_capacity(request.headers.len() + 4);
+    let mut fields: Fields = Vec::with_capacity(request.headers.len() + 5);
     fields.push((header::HOST, request.authority.clone()));
     for (name, value) in request.headers.iter() {
         let kept = match name.as_str() {
@@ -47,25 +76,31 @@ pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_
     frame(request, body, &mut fields);
     if forwarding.principal
         && let Some(caller) = permit.caller()
-        && let Ok(value) = HeaderValue::from_str(caller.principal.as_str())
     {
-        fields.push((HeaderName::from_static("x-opgate-principal"), value));
+        fields.push((HeaderName::from_static("x-opgate-principal"), encoded(caller.principal.as_str())?));
     }
-    if forwarding.request_id
-        && let Ok(value) = HeaderValue::from_str(request_id)
-    {
-        fields.push((HeaderName::from_static("x-request-id"), value));
+    if let Some(mut assertion) = assertion {
+        assertion.set_sensitive(true);
+        fields.push((HeaderName::from_static("x-opgate-jwt-assertion"), assertion));
+    }
+    if forwarding.request_id {
+        fields.push((HeaderName::from_static("x-request-id"), HeaderValue::from_str(request_id)?));
     }
     if forwarding.origin {
-        if let Some(address) = request.origin.address
-            && let Ok(value) = HeaderValue::from_str(&address.to_string())
-        {
-            fields.push((HeaderName::from_static("x-forwarded-for"), value));
+        if let Some(address) = request.origin.address {
+            let address = HeaderValue::from_str(&address.to_string())?;
+            fields.push((HeaderName::from_static("x-forwarded-for"), address));
         }
         let scheme = HeaderValue::from_static(request.scheme().as_str());
         fields.push((HeaderName::from_static("x-forwarded-proto"), scheme));
     }
-    fields
+    Ok(fields)
+}
+
+/// A principal as one value that decodes to it.
+fn encoded(principal: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let text: std::borrow::Cow<'_, str> = utf8_percent_encode(principal, IN_PRINCIPAL).into();
+    HeaderValue::from_str(&text)
 }
 
 /// Whether a value proves who somebody is. Marked as sensitive, it is printed nowhere (Pingora's debug log prints whole
@@ -88,5 +123,54 @@ fn frame(request: &Request, body: OutgoingBody, fields: &mut Fields) {
             fields.push((header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")));
         }
         (OutgoingBody::Passed, Framing::None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decoded(value: &HeaderValue) -> String {
+        percent_encoding::percent_decode(value.as_bytes()).decode_utf8().unwrap().into_owned()
+    }
+
+    #[test]
+    fn an_ordinary_principal_is_not_encoded() {
+        for principal in [
+            "user:ana.b-c_d~e@example.com",
+            "serviceAccount:ci@demo.iam.gserviceaccount.com",
+            "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/spiffe://a/b",
+        ] {
+            assert_eq!(encoded(principal).unwrap(), principal);
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_as_something_else_is_encoded() {
+        for (principal, value) in [
+            ("user:a+b@example.com", "user:a%2Bb@example.com"),
+            ("x, user:root@example.com", "x%2C%20user:root@example.com"),
+            ("x%2C", "x%252C"),
+            ("\u{0}\t\r\n\u{7f}", "%00%09%0D%0A%7F"),
+            ("z\u{fc}", "z%C3%BC"),
+            (
+                "\"'`;=&?#()<>[]{}|\\^!*$",
+                "%22%27%60%3B%3D%26%3F%23%28%29%3C%3E%5B%5D%7B%7D%7C%5C%5E%21%2A%24",
+            ),
+        ] {
+            assert_eq!(encoded(principal).unwrap(), value);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_principal_is_one_value_that_decodes_to_it(principal in "\\PC*|[ -~]{0,40}|(?s).{0,20}") {
+            let value = encoded(&principal).unwrap();
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:/@%".contains(byte);
+            prop_assert!(value.as_bytes().iter().all(plain));
+            prop_assert_eq!(decoded(&value), principal);
+        }
     }
 }

@@ -43,6 +43,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "explain",
         &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
     ),
+    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
+    // public keys. Its settings hold the span of that path.
+    ("assertion", &["authn", "diagnostic", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
@@ -50,21 +53,39 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("metrics", &["authn", "catalog", "snapshot", "upstream"]),
     ("audit", &["config", "diagnostic"]),
     // The settings of stages are the stages' own types.
-    ("config", &["http", "catalog", "authn", "tls", "clock", "diagnostic", "document"]),
+    (
+        "config",
+        &["assertion", "http", "catalog", "authn", "tls", "clock", "diagnostic", "document", "signing"],
+    ),
     // The adapter, and what stands around it.
     (
         "proxy",
         &[
-            "audit", "authn", "clock", "config", "event", "gate", "http", "metrics", "policy", "reason",
-            "respond", "snapshot", "upstream",
+            "assertion",
+            "audit",
+            "authn",
+            "clock",
+            "config",
+            "event",
+            "gate",
+            "http",
+            "metrics",
+            "policy",
+            "reason",
+            "respond",
+            "snapshot",
+            "upstream",
         ],
     ),
     ("listener", &["config", "http", "proxy", "reason", "respond", "tls"]),
     // What one process passes on to the next.
     ("handover", &["config", "listener"]),
-    ("admin", &["clock", "explain", "listener", "policy", "proxy", "question"]),
+    ("admin", &["assertion", "clock", "explain", "listener", "policy", "proxy", "question"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
-    ("reload", &["authn", "clock", "config", "diagnostic", "proxy", "snapshot", "tls", "upstream"]),
+    (
+        "reload",
+        &["assertion", "authn", "clock", "config", "diagnostic", "proxy", "snapshot", "tls", "upstream"],
+    ),
 ];
 
 /// Modules at the edge: they start the others.

@@ -11,6 +11,7 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod assertion;
 mod audit;
 mod authority;
 mod bodies;
@@ -47,6 +48,7 @@ mod origin;
 mod overload;
 mod paths;
 mod possession;
+mod principal;
 mod readme;
 mod readings;
 mod recorder;

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use opgate::assertion::AssertionSettings;
 use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::{Config, HealthCheck};
 use opgate::diagnostic::Report;
+use opgate::signing::{Algorithm, SigningKey};
 use opgate::snapshot::Snapshot;
 use regex::Regex;
 
@@ -38,7 +40,8 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
-const EXAMPLES: [&str; 22] = [
+const EXAMPLES: [&str; 23] = [
+    "assertion",
     "attribute_condition",
     "attribute_mapping",
     "audiences",
@@ -138,8 +141,13 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     std::fs::write(directory.path().join("config/backends-ca.pem"), authority.pem()).unwrap();
     authority.issue(&["a.test"]).write(&directory.path().join("config"), "server");
     authority.issue_to(&["spiffe://a.test/gate"]).write(&directory.path().join("config"), "gate");
+    let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    let key_file = directory.path().join("config/assertion-key.pem");
+    std::fs::write(key_file, key.to_pkcs8_pem().unwrap().reveal()).unwrap();
     let config = load(&path);
     assert_eq!(config.workers, 2);
+    let assertion = config.assertion.unwrap();
+    assert_eq!((assertion.lifetime, assertion.keys.len()), (AssertionSettings::DEFAULT_LIFETIME, 1));
     assert_eq!(config.upgrade.unwrap().timeout, Duration::from_secs(60));
     assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
     // It shows what need not be said.

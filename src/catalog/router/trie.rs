@@ -146,6 +146,16 @@ impl Trie {
         None
     }
 
+    /// Every route that takes a path in this reading, with whatever HTTP method it does.
+    pub(super) fn at(&self, reading: &Reading<'_>) -> Vec<&Arc<Route>> {
+        let mut found = Vec::new();
+        self.search(reading, |routes| {
+            found.extend(routes);
+            None::<()>
+        });
+        found
+    }
+
     /// The HTTP methods that some route of a path names, sorted.
     pub(super) fn http_methods(&self, path: &Path, reading: &Reading<'_>) -> BTreeSet<&str> {
         let mut known = BTreeSet::new();

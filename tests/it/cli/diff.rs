@@ -242,6 +242,24 @@ async fn a_log_is_read_from_standard_input_too() {
     assert_eq!(text, "1 request: 0 gained, 0 revoked, 1 unchanged, 0 cannot be told\n");
 }
 
+/// The gate's own answers are in its log too. No policy has a say in them.
+#[tokio::test]
+async fn a_line_about_the_gates_own_keys_is_unchanged_by_any_policy() {
+    let line = log_of(vec![by("ana@example.com", "POST", COMPANION, CANCEL)]).await;
+    let mut line: Value = serde_json::from_str(&line).unwrap();
+    let payload = line["protoPayload"].as_object_mut().unwrap();
+    payload["authenticationInfo"] = json!({});
+    for name in ["serviceName", "methodName", "resourceName", "authorizationInfo"] {
+        payload.remove(name);
+    }
+    payload["metadata"]["decision"] = json!("ANSWERED");
+    payload["metadata"]["reason"] = json!("KEYS_PUBLISHED");
+    payload["requestMetadata"]["requestAttributes"]["path"] = json!("/.well-known/opgate/jwks.json");
+    let outcome = diff(&workspace(&format!("{line}\n")), &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+    assert_eq!(outcome.stdout, "1 request: 0 gained, 0 revoked, 1 unchanged, 0 cannot be told\n");
+}
+
 #[tokio::test]
 async fn one_line_that_is_no_audit_line_makes_the_log_invalid() {
     let good = log_of(vec![by("ana@example.com", "POST", COMPANION, CANCEL)]).await;

@@ -1,0 +1,80 @@
+//! Files of private keys: PKCS#8 in PEM (RFC 5958, RFC 7468), or a JWK (RFC 7517).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::signing::{SigningError, SigningKey};
+
+/// No key is longer.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// What is wrong with a key's file. Never says what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct KeyFlaw {
+    /// The fault, with the file's path.
+    pub message: String,
+    /// What to do about it.
+    pub help: &'static str,
+}
+
+const UNREADABLE: &str =
+    "paths are relative to the configuration file; the user that opgate runs as must be able to read it";
+const KINDS: &str = "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out FILE`, \
+    readable by the user that opgate runs as alone";
+
+/// Reads a private key.
+///
+/// # Errors
+/// Where the file cannot be read, or holds anything but one key that can sign.
+pub fn read_key(path: &Path) -> Result<SigningKey, KeyFlaw> {
+    let shown = path.display();
+    let flaw = |message: String, help| Err(KeyFlaw { message, help });
+    let text = match read(path) {
+        Ok(Some(text)) => text,
+        Ok(None) => return flaw(format!("`{shown}` is not a file of a key"), KINDS),
+        Err(error) => return flaw(format!("cannot read `{shown}`: {error}"), UNREADABLE),
+    };
+    if text.trim_start().starts_with('{') {
+        return SigningKey::from_private_jwk(&text).or_else(|error| {
+            flaw(
+                format!("the key in `{shown}` cannot be used: {error}"),
+                "one JWK with its private members, of P-256 or Ed25519; RSA keys are read from PEM",
+            )
+        });
+    }
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return flaw(
+            format!("the key in `{shown}` is encrypted"),
+            "the gate cannot ask for its passphrase: decrypt it with `openssl pkey`, readable by this user alone",
+        );
+    }
+    if text.contains("BEGIN EC PRIVATE KEY") || text.contains("BEGIN RSA PRIVATE KEY") {
+        return flaw(
+            format!("the key in `{shown}` is not written as PKCS#8"),
+            "write it anew with `openssl pkcs8 -topk8 -nodes -in FILE`: it begins with `-----BEGIN PRIVATE KEY-----` then",
+        );
+    }
+    if text.matches("-----BEGIN PRIVATE KEY-----").count() > 1 {
+        return flaw(
+            format!("`{shown}` holds more than one private key"),
+            "give each a file, the one that signs first",
+        );
+    }
+    match SigningKey::from_pkcs8_pem(&text) {
+        Ok(key) => Ok(key),
+        Err(SigningError::NotPem) => flaw(format!("`{shown}` holds no private key"), KINDS),
+        Err(error) => flaw(format!("the key in `{shown}` cannot be used: {error}"), KINDS),
+    }
+}
+
+/// The text of a file; `None` of what is none, or is not text, or too long to be a key. A pipe would wait for a writer.
+fn read(path: &Path) -> std::io::Result<Option<String>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= MAX_BYTES))
+}
