@@ -6,6 +6,7 @@
 
 pub mod body;
 mod channel;
+pub mod fold;
 pub mod head;
 pub mod headers;
 pub mod path;
@@ -17,6 +18,7 @@ mod version;
 use std::borrow::Cow;
 
 pub use self::channel::{Channel, ClientCertificate, ServerNames};
+pub use self::fold::{fold, fold_letter};
 pub use self::headers::Headers;
 pub use self::path::Path;
 pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies};
