@@ -6,6 +6,7 @@
 
 pub mod body;
 mod channel;
+pub mod field_path;
 pub mod fold;
 pub mod head;
 pub mod headers;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Place;
+use crate::http::field_path::overlap;
 
 /// A method that is exposed: everything that later stages need to know, resolved at load.
 #[derive(Debug)]
@@ -137,11 +138,7 @@ impl Call {
     /// resource than the one that was judged. `bookId`, `book_id` and `BookID` are one field here, since proto JSON
     /// reads the first two alike and some JSON libraries all three.
     pub fn binds_query_key(&self, key: &str) -> bool {
-        key.contains(char::is_alphanumeric)
-            && self
-                .bindings
-                .iter()
-                .any(|(field, _)| steps(field).zip(steps(key)).all(|(left, right)| left.eq(right)))
+        self.bindings.iter().any(|(field, _)| overlap(field, key))
     }
 
     /// The path variables that a JSON body could set once more, as the body would spell them: the steps into the
@@ -155,12 +152,4 @@ impl Call {
             Some((field, value.as_str()))
         })
     }
-}
-
-/// The steps of a field path (`a.b`, `a[b]`), each its letters and digits alone, in lower case: some servers strip
-/// blanks and `$` from a key, others fold `_` and case. A step of nothing is none.
-fn steps(path: &str) -> impl Iterator<Item = impl Iterator<Item = char>> {
-    path.split(['.', '[']).filter(|step| step.contains(char::is_alphanumeric)).map(|step| {
-        step.chars().filter(|letter| letter.is_alphanumeric()).map(|letter| letter.to_ascii_lowercase())
-    })
 }

@@ -46,6 +46,7 @@ mod origin;
 mod overload;
 mod paths;
 mod possession;
+mod readings;
 mod readme;
 mod recorder;
 mod reload;
