@@ -12,6 +12,7 @@
 )]
 
 mod authority;
+mod believed;
 mod bodies;
 mod bystander;
 mod cel;
