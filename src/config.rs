@@ -10,6 +10,7 @@ mod limits;
 mod location;
 mod overrides;
 mod possession;
+mod request_headers;
 mod scalars;
 mod service_accounts;
 mod tls;

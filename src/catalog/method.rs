@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Place;
+use crate::http::HeaderNames;
 use crate::http::field_path::overlap;
 
 /// A method that is exposed: everything that later stages need to know, resolved at load.
@@ -43,14 +44,14 @@ pub struct Exposure {
     pub hosts: Vec<String>,
     /// The upstream its calls go to.
     pub upstream: String,
-    /// What goes upstream beside the client's own fields.
+    /// What goes upstream beside the request itself.
     pub forwarding: Forwarding,
     /// ErrorInfo.domain of its IAM denials: `iam.googleapis.com` unless the iam file says otherwise.
     pub error_domain: String,
 }
 
-/// What goes upstream of who asks, where the operator says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What goes upstream beside the request itself: of who asks and of the client's own fields, as the operator says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
     /// The client's `Authorization`.
     pub authorization: bool,
@@ -60,6 +61,9 @@ pub struct Forwarding {
     pub request_id: bool,
     /// `x-forwarded-for` and `x-forwarded-proto`: the client's address and scheme, as far as they are known.
     pub origin: bool,
+    /// The client's fields that may go upstream, `None` for all that a client may send. What frames and describes a
+    /// body is not in question.
+    pub request_headers: Option<HeaderNames>,
 }
 
 /// The IAM side of a method.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::location::located;
 use super::possession::possession;
+use super::request_headers::request_headers;
 use super::scalars::{count, duration};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
@@ -108,7 +109,10 @@ fn services(node: &Node, upstreams: &[Upstream], report: &mut Report) -> Vec<Exp
             }
             Some(name.to_owned())
         });
-        let forwarding = fields.optional("forward").map(|node| forwarding(node, report)).unwrap_or_default();
+        let mut forwarding =
+            fields.optional("forward").map(|node| forwarding(node, report)).unwrap_or_default();
+        forwarding.request_headers =
+            fields.optional("request_headers").map(|node| request_headers(node, report));
         fields.finish(report);
         if let Some(upstream) = upstream {
             services.push(ExposureSettings {

@@ -22,7 +22,8 @@ pub enum OutgoingBody {
 
 /// The fields that go upstream with an allowed request.
 pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_id: &str) -> Fields {
-    let forwarding = permit.call().method.service.forwarding;
+    let forwarding = &permit.call().method.service.forwarding;
+    let listed = forwarding.request_headers.as_ref();
     let mut fields: Fields = Vec::with_capacity(request.headers.len() + 4);
     fields.push((header::HOST, request.authority.clone()));
     for (name, value) in request.headers.iter() {
@@ -34,7 +35,7 @@ pub fn outgoing(request: &Request, permit: &Permit, body: OutgoingBody, request_
             "dpop" => false,
             // A body that was judged has the type that it was judged as, below, and no coding; an empty one neither.
             "content-type" | "content-encoding" => body == OutgoingBody::Passed,
-            _ => true,
+            name => listed.is_none_or(|listed| listed.contains(name)),
         };
         if kept {
             let mut value = value.clone();

@@ -1,7 +1,7 @@
-//! Headers that a backend believes or unwraps.
+//! Headers that a backend believes or unwraps, and the list of those that may go upstream.
 
-use crate::harness::{Gate, reason, token, values};
-use crate::headers::{ANA, cancel, gates, seen};
+use crate::harness::{Body, COMPANION, Gate, Req, reason, token, values};
+use crate::headers::{ANA, CANCEL, cancel, gates, seen};
 
 /// What gateways, identity proxies, CDNs, meshes and frameworks tell a backend, and what a backend unwraps. Names are
 /// those of their documentation; of a family, some of its members.
@@ -206,6 +206,55 @@ async fn what_honest_clients_send_passes_though_its_name_is_near_a_family() {
             for name in HONEST {
                 assert_eq!(values(&headers, name), ["honest"], "{name} over {protocol}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_request_headers_are_listed_no_other_header_of_a_client_goes_upstream() {
+    let listed = "services.cloudaicompanion.request_headers=[Accept, x-acme-*, x-trace]";
+    for (protocol, gate) in gates(&[listed]) {
+        let request = cancel()
+            .bearer(&token(ANA))
+            .header("accept", "application/json")
+            .header("accept-language", "de")
+            .header("cookie", "a=1")
+            .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .header("user-agent", "test/1.0")
+            .header("x-acme", "1")
+            .header("x-acme-a", "1")
+            .header("X-Acme-B-C", "2")
+            .header("x-goog-api-key", "k")
+            .header("x-trace", "3")
+            .header("x-trace-id", "4");
+        for headers in seen(&gate, &request).await {
+            let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
+            names.sort_unstable();
+            // The host is a pseudo-header over HTTP/2.
+            names.retain(|name| *name != "host");
+            let expected = [
+                "accept",
+                "content-length",
+                "x-acme-a",
+                "x-acme-b-c",
+                "x-opgate-principal",
+                "x-request-id",
+                "x-trace",
+            ];
+            assert_eq!(names, expected, "over {protocol}");
+        }
+    }
+    // An empty list lets none pass; what frames and describes a body is HTTP's own.
+    for (protocol, gate) in gates(&["services.cloudaicompanion.request_headers=[]"]) {
+        let request = Req::new("POST", COMPANION, &CANCEL.replace(":cancel", ":wait"))
+            .bearer(&token(ANA))
+            .header("accept", "*/*")
+            .header("content-type", "application/json")
+            .body(Body::Length(br#"{"timeout":"0s"}"#.to_vec()));
+        for headers in seen(&gate, &request).await {
+            assert!(!headers.contains_key("accept"), "{protocol}");
+            assert_eq!(values(&headers, "content-type"), ["application/json"], "{protocol}");
+            assert_eq!(values(&headers, "content-length"), ["16"], "{protocol}");
         }
     }
 }

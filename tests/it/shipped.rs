@@ -38,7 +38,7 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
-const EXAMPLES: [&str; 22] = [
+const EXAMPLES: [&str; 23] = [
     "attribute_condition",
     "attribute_mapping",
     "audiences",
@@ -54,6 +54,7 @@ const EXAMPLES: [&str; 22] = [
     "prefix",
     "remember",
     "remember_briefly",
+    "request_headers",
     "robots",
     "subject_pool",
     "timeout",

@@ -136,6 +136,18 @@ fn a_stream_that_may_name_another_resource_is_told_until_it_is_accepted() {
 }
 
 #[test]
+fn request_headers_that_can_never_go_upstream() {
+    let listed =
+        "    upstream: operations\n    request_headers: [accept, X-Opgate-Principal, x-acme*, Accept]\n";
+    let workspace = Workspace::new().edit(
+        CONFIG,
+        "  cloudaicompanion:\n    upstream: operations\n",
+        &format!("  cloudaicompanion:\n{listed}"),
+    );
+    insta::assert_snapshot!(workspace.refused(&[]));
+}
+
+#[test]
 fn what_may_not_be_meant_is_told_to_programs() {
     let outcome = doubtful().check(&["--output", "json"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
