@@ -57,7 +57,7 @@ pub struct ExposureSettings {
     pub hosts: Option<Vec<String>>,
     /// The upstream its calls go to.
     pub upstream: String,
-    /// What goes upstream beside the client's own fields.
+    /// What goes upstream beside the request itself.
     pub forwarding: Forwarding,
     /// Where the config says so.
     pub span: Span,
@@ -117,7 +117,7 @@ impl Catalog {
             name: definition.name.clone(),
             hosts: settings.hosts_of(&definition.name, report),
             upstream: settings.upstream.clone(),
-            forwarding: settings.forwarding,
+            forwarding: settings.forwarding.clone(),
             error_domain: definition.error_domain.clone(),
         });
         let mut bind = |binding: &Binding, target: Target| {

@@ -11,6 +11,7 @@ mod limits;
 mod location;
 mod overrides;
 mod possession;
+mod request_headers;
 mod scalars;
 mod service_accounts;
 mod tls;

@@ -6,6 +6,7 @@
 
 pub mod body;
 mod channel;
+pub mod field_path;
 pub mod fold;
 pub mod head;
 pub mod headers;
@@ -19,7 +20,7 @@ use std::borrow::Cow;
 
 pub use self::channel::{Channel, ClientCertificate, ServerNames};
 pub use self::fold::{fold, fold_letter};
-pub use self::headers::Headers;
+pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
 pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies};
 pub use self::query::Query;

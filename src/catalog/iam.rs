@@ -32,6 +32,8 @@ pub struct IamRule {
     pub resource: Option<(String, Span)>,
     /// The body rule, where it is not left to the http rule.
     pub body: Option<(BodyRule, Span)>,
+    /// Whether the body may name another resource than the one that is judged, where that is said, and where.
+    pub body_may_name_another_resource: Option<(bool, Span)>,
     /// What conditions see as `resource.type`: `SERVICE/Type`.
     pub resource_type: Option<String>,
     /// Whether the answer is 501 once the caller is authorized.
@@ -78,6 +80,7 @@ impl IamRule {
         let permission = fields.required("permission", report);
         let resource = fields.optional("resource");
         let body = fields.optional("body");
+        let another_resource = fields.optional("body_may_name_another_resource");
         let resource_type = fields.optional("resource_type");
         let unimplemented = fields.optional("unimplemented");
         fields.finish(report);
@@ -85,6 +88,7 @@ impl IamRule {
         let permission = permission.and_then(|node| read_permission(node, report));
         let resource = resource.map(|node| Some((node.string(report)?.to_owned(), node.span.clone())));
         let body = body.map(|node| Some((read_body(node, report)?, node.span.clone())));
+        let another_resource = another_resource.map(|node| Some((node.boolean(report)?, node.span.clone())));
         let resource_type = resource_type.map(|node| read_resource_type(node, report));
         let unimplemented = unimplemented.map(|node| node.boolean(report));
         let selector_node = selector?;
@@ -95,6 +99,7 @@ impl IamRule {
             permission: permission?,
             resource: unless_wrong(resource)?,
             body: unless_wrong(body)?,
+            body_may_name_another_resource: unless_wrong(another_resource)?,
             resource_type: unless_wrong(resource_type)?,
             unimplemented: unless_wrong(unimplemented)?.unwrap_or(false),
         })

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Place;
+use crate::http::HeaderNames;
+use crate::http::field_path::overlap;
 
 /// A method that is exposed: everything that later stages need to know, resolved at load.
 #[derive(Debug)]
@@ -42,14 +44,14 @@ pub struct Exposure {
     pub hosts: Vec<String>,
     /// The upstream its calls go to.
     pub upstream: String,
-    /// What goes upstream beside the client's own fields.
+    /// What goes upstream beside the request itself.
     pub forwarding: Forwarding,
     /// ErrorInfo.domain of its IAM denials: `iam.googleapis.com` unless the iam file says otherwise.
     pub error_domain: String,
 }
 
-/// What goes upstream of who asks, where the operator says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What goes upstream beside the request itself: of who asks and of the client's own fields, as the operator says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
     /// The client's `Authorization`.
     pub authorization: bool,
@@ -61,6 +63,9 @@ pub struct Forwarding {
     pub request_id: bool,
     /// `x-forwarded-for` and `x-forwarded-proto`: the client's address and scheme, as far as they are known.
     pub origin: bool,
+    /// The client's fields that may go upstream, `None` for all that a client may send. What frames and describes a
+    /// body is not in question.
+    pub request_headers: Option<HeaderNames>,
 }
 
 /// The IAM side of a method.
@@ -139,11 +144,7 @@ impl Call {
     /// resource than the one that was judged. `bookId`, `book_id` and `BookID` are one field here, since proto JSON
     /// reads the first two alike and some JSON libraries all three.
     pub fn binds_query_key(&self, key: &str) -> bool {
-        key.contains(char::is_alphanumeric)
-            && self
-                .bindings
-                .iter()
-                .any(|(field, _)| steps(field).zip(steps(key)).all(|(left, right)| left.eq(right)))
+        self.bindings.iter().any(|(field, _)| overlap(field, key))
     }
 
     /// The path variables that a JSON body could set once more, as the body would spell them: the steps into the
@@ -157,12 +158,4 @@ impl Call {
             Some((field, value.as_str()))
         })
     }
-}
-
-/// The steps of a field path (`a.b`, `a[b]`), each its letters and digits alone, in lower case: some servers strip
-/// blanks and `$` from a key, others fold `_` and case. A step of nothing is none.
-fn steps(path: &str) -> impl Iterator<Item = impl Iterator<Item = char>> {
-    path.split(['.', '[']).filter(|step| step.contains(char::is_alphanumeric)).map(|step| {
-        step.chars().filter(|letter| letter.is_alphanumeric()).map(|letter| letter.to_ascii_lowercase())
-    })
 }

@@ -106,6 +106,9 @@ fn join(
     let resource_field = check_resource(rule, http, report);
     let credentials = check_credentials(rule, service, service_path, report);
     let bindings = with_bodies(rule, http, report);
+    if let Some(field) = &resource_field {
+        check_streams(rule, field, &bindings, report);
+    }
     let (scopes, allow_without_credential) = credentials?;
     Some(Rpc {
         name: rule.selector.clone(),
@@ -210,6 +213,46 @@ fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Bin
         .iter()
         .map(|binding| (binding.clone(), written.unwrap_or_else(|| default(&binding.body))))
         .collect()
+}
+
+/// Says where bytes that are not judged reach a transcoder that takes the resource from them rather than from the path.
+/// Where no permission is asked, no resource is judged that they could replace.
+fn check_streams(
+    rule: &IamRule,
+    resource_field: &str,
+    bindings: &[(Binding, BodyRule)],
+    report: &mut Report,
+) {
+    let is_open = |(binding, body): &&(Binding, BodyRule)| {
+        *body == BodyRule::Stream
+            && !takes_no_body(binding, *body)
+            && binding.body.field(resource_field).is_some()
+    };
+    let open = match rule.permission {
+        PermissionRule::Required(_) => bindings.iter().find(is_open),
+        PermissionRule::None => None,
+    };
+    match (open, &rule.body_may_name_another_resource) {
+        (None, Some((_, span))) => {
+            report.error(span, format!("no body of `{}` can name another resource unjudged", rule.selector)).help(
+                "delete the line: it is for `body: stream`, where a permission is asked on a field of the body",
+            );
+        }
+        (Some(_), Some((true, _))) | (None, None) => {}
+        (Some((binding, _)), Some((false, _)) | None) => {
+            let span = rule.body.as_ref().map_or(&rule.span, |(_, span)| span);
+            report
+                .warning(
+                    span,
+                    format!("a body of `{}` can name another `{resource_field}` than the path, unjudged", rule.selector),
+                )
+                .help(format!(
+                    "write `body: message`, which is judged; or, if the backend takes `{resource_field}` from the path \
+                     alone, add `body_may_name_another_resource: true`"
+                ))
+                .related(&binding.span, "a transcoder takes fields from the body of this binding");
+        }
+    }
 }
 
 fn takes_no_body(binding: &Binding, rule: BodyRule) -> bool {

@@ -62,6 +62,17 @@ pub enum HttpBody {
     Field(Arc<str>),
 }
 
+impl HttpBody {
+    /// A field of the request message as a body would spell it, or `None` where the body cannot hold it. A body where
+    /// none is due could hold anything.
+    pub fn field<'f>(&self, field: &'f str) -> Option<&'f str> {
+        match self {
+            Self::None | Self::Whole => Some(field),
+            Self::Field(outer) => field.strip_prefix(&**outer)?.strip_prefix('.'),
+        }
+    }
+}
+
 impl Service {
     /// Reads a parsed service file. Rules with mistakes are left out, and the mistakes are in the report.
     pub fn read(node: &Node, report: &mut Report) -> Option<Self> {

@@ -134,6 +134,43 @@ fn the_body_rule_follows_the_binding() {
     assert_eq!(body("DELETE", "/v1/operations/o:cancel"), BodyRule::Empty);
 }
 
+/// The body of a transcoded call wins over its path, and nothing judges one that is passed on.
+#[test]
+fn a_stream_that_could_name_another_resource_is_told_of() {
+    let streamed = |rpc: &str, more: &str| {
+        let line = format!("{rpc}\n");
+        assert_eq!(IAM.matches(&line).count(), 1, "{rpc}");
+        load_library(&IAM.replace(&line, &format!("{rpc}\n  body: stream\n{more}")))
+    };
+    let (catalog, report) = streamed("permission: library.operations.cancel", "");
+    assert!(catalog.is_some());
+    insta::assert_snapshot!(report);
+    let (catalog, report) =
+        streamed("permission: library.operations.cancel", "  body_may_name_another_resource: true\n");
+    assert!(catalog.is_some());
+    assert_eq!(report, "");
+    let refused = streamed("permission: library.operations.cancel", "  body_may_name_another_resource: no\n");
+    assert!(refused.0.is_none());
+    // The body is the book, whose name is the resource.
+    let (_, report) = streamed("resource: book.name", "");
+    assert!(
+        report.contains("warning: a body of `library.v1.Books.UpdateBook` can name another `book.name`"),
+        "{report}"
+    );
+}
+
+#[test]
+fn what_no_body_can_name_needs_no_leave() {
+    let status = "permission: none\n";
+    let (catalog, report) = load_library(&IAM.replace(status, &format!("{status}  body: stream\n")));
+    assert!(catalog.is_none(), "a GET takes no body");
+    assert!(!report.contains("warning"), "{report}");
+    let said = format!("{status}  body_may_name_another_resource: true\n");
+    let (catalog, report) = load_library(&IAM.replace(status, &said));
+    assert!(catalog.is_none());
+    insta::assert_snapshot!(report);
+}
+
 #[test]
 fn a_query_key_that_reaches_a_path_field_is_recognised() {
     let catalog = load_library(IAM).0.unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::assertion::assertion;
 use super::location::located;
 use super::possession::possession;
+use super::request_headers::request_headers;
 use super::scalars::{count, duration};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
@@ -118,8 +119,10 @@ fn services(
             }
             Some(name.to_owned())
         });
-        let forwarding =
+        let mut forwarding =
             fields.optional("forward").map(|node| forwarding(node, asserting, report)).unwrap_or_default();
+        forwarding.request_headers =
+            fields.optional("request_headers").map(|node| request_headers(node, report));
         fields.finish(report);
         if let Some(upstream) = upstream {
             services.push(ExposureSettings {

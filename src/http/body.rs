@@ -8,6 +8,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::field_path::{overlap, steps};
+use super::query::is_method_override;
 use super::request::{Framing, Request};
 use crate::catalog::{BodyRule, Call};
 use crate::reason::{Denial, Reason};
@@ -138,6 +140,12 @@ fn agree_with_path(
     if !accept(&fields) {
         return Err(not_empty());
     }
+    if let Some(key) = fields.keys().find(|key| is_method_override(key)) {
+        return Err(refused(format!(
+            "the body's `{}` would change the method that was judged",
+            key.escape_default()
+        )));
+    }
     for (field_path, value) in call.bindings_in_body() {
         match field_of(&fields, field_path) {
             Ok(None) => {}
@@ -154,33 +162,36 @@ fn agree_with_path(
 /// Why a field cannot be compared.
 struct Unreadable(&'static str);
 
-/// The value at a field path, in either spelling of proto JSON (`resource_name`, `resourceName`) at each step.
+/// The value at a field path, in every spelling that some reader takes for it: those of proto JSON (`resource_name`,
+/// `resourceName`), and those that differ in case, as Unicode has it, or in punctuation.
 fn field_of<'v>(
     fields: &'v serde_json::Map<String, Value>,
     field_path: &str,
 ) -> Result<Option<&'v Value>, Unreadable> {
-    let (step, rest) = match field_path.split_once('.') {
-        Some((step, rest)) => (step, Some(rest)),
-        None => (field_path, None),
-    };
-    let mut matching = fields.iter().filter(|(name, _)| same_field(name, step)).map(|(_, value)| value);
-    let value = match (matching.next(), matching.next()) {
-        (None, _) => return Ok(None),
-        (Some(value), None) => value,
-        (Some(_), Some(_)) => return Err(Unreadable("is given in two spellings")),
-    };
+    let rest = field_path.split_once('.').map(|(_, rest)| rest);
+    let mut found = None;
+    for (key, value) in fields {
+        // An object that inherits from this one has its fields too (ECMAScript, where objects are merged).
+        if key == "__proto__" {
+            return Err(Unreadable("may be given by `__proto__`"));
+        }
+        if !overlap(field_path, key) {
+            continue;
+        }
+        if steps(key).nth(1).is_some() {
+            return Err(Unreadable("is given by a key that some readers take apart"));
+        }
+        if found.replace(value).is_some() {
+            return Err(Unreadable("is given in two spellings"));
+        }
+    }
+    let Some(value) = found else { return Ok(None) };
     match (rest, value) {
         (None, value) => Ok(Some(value)),
         (Some(rest), Value::Object(inner)) => field_of(inner, rest),
         (Some(_), Value::Null) => Ok(None),
         (Some(_), _) => Err(Unreadable("stands in something that is not an object")),
     }
-}
-
-/// Whether two spellings name one proto field: `_` and case apart.
-fn same_field(left: &str, right: &str) -> bool {
-    let fold = |name: &str| name.replace('_', "").to_ascii_lowercase();
-    fold(left) == fold(right)
 }
 
 fn not_empty() -> Denial {

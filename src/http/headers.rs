@@ -1,7 +1,12 @@
 //! The header fields of a request, and the rules about which of them a client may send.
 
+mod families;
+mod names;
+
 use http::{HeaderName, HeaderValue};
 
+use self::families::{Family, family};
+pub use self::names::HeaderNames;
 use super::malformed;
 use crate::reason::Denial;
 
@@ -24,41 +29,6 @@ const HOP_BY_HOP: &[&str] = &[
     "transfer-encoding",
     "upgrade",
 ];
-
-/// Fields that say who asks, or over which hops, to a backend that believes them. A client's copies end here; what
-/// goes upstream under these names is set by opgate or absent. Prefixes end in `-`.
-const CLAIMED: &[&str] = &[
-    "cf-connecting-ip",
-    "forwarded",
-    "remote-user",
-    "ssl-client-",
-    "true-client-ip",
-    "via",
-    "x-amzn-oidc-",
-    "x-apigateway-api-userinfo",
-    "x-auth-request-",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-endpoint-api-userinfo",
-    "x-envoy-",
-    "x-forwarded-",
-    "x-goog-authenticated-user-",
-    "x-goog-iap-jwt-assertion",
-    "x-goog-request-params",
-    "x-ms-client-principal",
-    "x-ms-client-principal-",
-    "x-opgate-",
-    "x-original-",
-    "x-real-ip",
-    "x-remote-user",
-    "x-request-id",
-    "x-rewrite-url",
-    "x-serverless-authorization",
-    "x-ssl-client-",
-];
-
-/// Fields that replace the method, which was judged (cloud.google.com/apis/docs/system-parameters and its imitators).
-const METHOD_OVERRIDES: &[&str] = &["x-http-method", "x-http-method-override", "x-method-override"];
 
 /// Fields of which a second copy lets two readers choose differently.
 const SINGULAR: &[&str] = &[
@@ -144,42 +114,62 @@ impl Headers {
     /// # Errors
     /// 400 for method overrides, upgrades, repeated singular fields, underscore twins and forbidden nominations.
     pub fn settle(&mut self) -> Result<(), Denial> {
-        let mut nominated = Vec::new();
-        for (name, value) in &self.fields {
-            let name = name.as_str();
-            if METHOD_OVERRIDES.contains(&name) {
-                return Err(malformed(format!(
-                    "the header `{name}` would change the method that was judged"
-                )));
-            }
-            if name == "upgrade" {
-                return Err(malformed("protocol upgrades are not spoken here"));
-            }
-            if let Some(twin) = plain_twin(name)
-                && is_trusted(&twin)
-            {
-                // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`, some `Transfer--Encoding` too.
-                return Err(malformed(format!("the header `{name}` passes for `{twin}` at some servers")));
-            }
-            if name == "connection" {
-                if !nominated.is_empty() {
-                    return Err(malformed("the header `connection` is sent twice"));
-                }
-                nominated.extend(nominations(value)?);
-            }
-        }
         for name in SINGULAR {
             self.one(name)?;
         }
-        self.fields.retain(|(name, _)| {
-            let name = name.as_str();
+        let mut nominated = Vec::new();
+        for value in self.all("connection") {
+            if !nominated.is_empty() {
+                return Err(malformed("the header `connection` is sent twice"));
+            }
+            nominated.extend(nominations(value)?);
+        }
+        let mut refusal = None;
+        self.fields.retain(|(name, _)| match fate(name.as_str()) {
+            Fate::Passes => nominated.iter().all(|field| name != field.as_str()),
             // The framing itself is read after this, and dropped when the request is rebuilt.
-            name == "transfer-encoding"
-                || !(HOP_BY_HOP.contains(&name)
-                    || is_claimed(name)
-                    || nominated.iter().any(|field| field == name))
+            Fate::Dropped => name == "transfer-encoding",
+            Fate::Refused(why) => {
+                refusal.get_or_insert(why);
+                false
+            }
         });
-        Ok(())
+        match refusal {
+            None => Ok(()),
+            Some(why) => Err(malformed(why)),
+        }
+    }
+}
+
+/// What becomes of a client's field, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A client may send it.
+    Passes,
+    /// It ends here: it speaks of one connection, or tells a backend what the gate alone may tell it.
+    Dropped,
+    /// The request is refused, for this reason.
+    Refused(String),
+}
+
+/// What becomes of a client's field of this name, in lower case.
+pub fn fate(name: &str) -> Fate {
+    if name == "upgrade" {
+        return Fate::Refused("protocol upgrades are not spoken here".to_owned());
+    }
+    if let Some(twin) = plain_twin(name)
+        && is_trusted(&twin)
+    {
+        // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`, some `Transfer--Encoding` too.
+        return Fate::Refused(format!("the header `{name}` passes for `{twin}` at some servers"));
+    }
+    match family(name) {
+        Some(Family::MethodOverride) => {
+            Fate::Refused(format!("the header `{name}` would change the method that was judged"))
+        }
+        Some(Family::Told) => Fate::Dropped,
+        None if HOP_BY_HOP.contains(&name) => Fate::Dropped,
+        None => Fate::Passes,
     }
 }
 
@@ -198,23 +188,17 @@ fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
         if option.is_empty() || HeaderName::from_bytes(option.as_bytes()).is_err() {
             return Err(malformed("the header `connection` is not a list of tokens"));
         }
-        if NOT_NOMINABLE.contains(&option.as_str()) || is_claimed(&option) {
+        if option == "close" || HOP_BY_HOP.contains(&option.as_str()) {
+            continue;
+        }
+        if NOT_NOMINABLE.contains(&option.as_str()) || family(&option).is_some() {
             return Err(malformed(format!(
                 "the header `connection` names `{option}`, which is not its to remove"
             )));
         }
-        if option != "close" && !HOP_BY_HOP.contains(&option.as_str()) {
-            fields.push(option);
-        }
+        fields.push(option);
     }
     Ok(fields)
-}
-
-fn is_claimed(name: &str) -> bool {
-    CLAIMED.iter().any(|claimed| match claimed.strip_suffix('-') {
-        Some(_) => name.starts_with(claimed),
-        None => name == *claimed,
-    })
 }
 
 /// The name with every run of punctuation as one `-`, where that is another name.
@@ -233,104 +217,8 @@ fn plain_twin(name: &str) -> Option<String> {
 
 /// Whether a name is one that opgate judges by, sets or drops.
 fn is_trusted(name: &str) -> bool {
-    is_claimed(name)
-        || [HOP_BY_HOP, METHOD_OVERRIDES, SINGULAR, NOT_NOMINABLE].iter().any(|names| names.contains(&name))
+    family(name).is_some() || [HOP_BY_HOP, SINGULAR, NOT_NOMINABLE].iter().any(|names| names.contains(&name))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reason::Reason;
-
-    fn settle(fields: &[(&str, &str)]) -> Result<Headers, Denial> {
-        let mut headers = Headers::default();
-        for (name, value) in fields {
-            headers.push(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            );
-        }
-        headers.settle().map(|()| headers)
-    }
-
-    fn names(headers: &Headers) -> Vec<&str> {
-        headers.iter().map(|(name, _)| name.as_str()).collect()
-    }
-
-    #[test]
-    fn identity_headers_of_a_client_are_dropped() {
-        let headers = settle(&[
-            ("x-opgate-principal", "user:root@example.com"),
-            ("X-Forwarded-For", "127.0.0.1"),
-            ("forwarded", "for=127.0.0.1"),
-            ("x-goog-iap-jwt-assertion", "x"),
-            ("x-goog-request-params", "name=projects/victim"),
-            ("accept", "*/*"),
-        ])
-        .unwrap();
-        assert_eq!(names(&headers), ["accept"]);
-    }
-
-    #[test]
-    fn hop_by_hop_and_nominated_headers_are_dropped() {
-        let headers = settle(&[
-            ("connection", "keep-alive, X-Debug"),
-            ("keep-alive", "timeout=5"),
-            ("te", "trailers"),
-            ("x-debug", "1"),
-            ("accept", "*/*"),
-        ])
-        .unwrap();
-        assert_eq!(names(&headers), ["accept"]);
-    }
-
-    #[test]
-    fn a_nomination_cannot_remove_what_is_judged_or_set() {
-        for name in [
-            "authorization",
-            "Host",
-            "content-length",
-            "x-opgate-principal",
-            "X-Forwarded-For",
-            "cookie",
-            "DPoP",
-        ] {
-            let denial = settle(&[("connection", name)]).unwrap_err();
-            assert_eq!(denial.reason(), Reason::RequestMalformed, "{name}");
-        }
-    }
-
-    #[test]
-    fn underscore_twins_are_refused() {
-        for name in [
-            "x_opgate_principal",
-            "X_Forwarded_For",
-            "content_length",
-            "x-goog_iap-jwt-assertion",
-            "transfer--encoding",
-            "-host",
-            "content.length",
-            "x-forwarded-for-",
-            "dpop_",
-            "_dpop",
-        ] {
-            assert!(settle(&[(name, "1")]).is_err(), "{name}");
-        }
-        assert!(settle(&[("my_header", "1")]).is_ok());
-    }
-
-    #[test]
-    fn method_overrides_and_upgrades_are_refused() {
-        for name in ["X-HTTP-Method-Override", "x-http-method", "x-method-override", "upgrade"] {
-            assert!(settle(&[(name, "DELETE")]).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn singular_fields_are_refused_twice() {
-        for name in SINGULAR {
-            assert!(settle(&[(name, "a"), (name, "a")]).is_err(), "{name}");
-        }
-        assert!(settle(&[("accept", "a"), ("accept", "b")]).is_ok());
-    }
-}
+mod tests;

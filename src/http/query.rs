@@ -8,6 +8,7 @@
 use super::malformed;
 use crate::reason::{Denial, Reason};
 
+use super::field_path::{letters, steps};
 use super::path::hex_octet;
 
 /// A query that is sent on as it came.
@@ -20,9 +21,50 @@ pub struct Query {
 /// Longest query that is read, in bytes.
 pub const MAX_QUERY_BYTES: usize = 32 * 1024;
 
-/// Parameters that replace the method, the content type or the answer's type, or carry a credential past the header.
-/// Compared without regard to case and without a leading `$`.
-const REFUSED: &[&str] = &["access_token", "bearer_token", "callback", "ct", "httpmethod", "oauth_token"];
+/// Parameters that replace the method, the content type or the answer's type, or carry a credential past the header:
+/// their letters and digits, folded.
+const REFUSED: &[&str] = &[
+    "accesstoken",
+    "bearertoken",
+    "callback",
+    "ct",
+    "httpmethod",
+    "httpmethodoverride",
+    "httpverb",
+    "methodoverride",
+    "oauthtoken",
+    "overridemethod",
+    "xhttpmethod",
+    "xhttpmethodoverride",
+    "xhttpverb",
+    "xhttpverboverride",
+    "xmethod",
+    "xmethodoverride",
+];
+
+/// Parameters that do so only where more than letters stands before them (`_method` of Rails, Symfony, Laravel and Spring,
+/// `.method` of PHP, `_content_type`): without, they are names as others.
+const REFUSED_BEHIND_A_MARK: &[&str] = &["contenttype", "method"];
+
+/// The methods that Restlet's tunnel takes from a plain `method=…`, and those that WebDAV adds.
+const METHODS: &[&str] = &[
+    "connect",
+    "copy",
+    "delete",
+    "get",
+    "head",
+    "lock",
+    "mkcol",
+    "move",
+    "options",
+    "patch",
+    "post",
+    "propfind",
+    "proppatch",
+    "put",
+    "trace",
+    "unlock",
+];
 
 impl Query {
     /// Parses what follows the `?`; `None` where the target has none.
@@ -51,8 +93,7 @@ impl Query {
             if key.chars().any(char::is_control) || value.contains('\0') {
                 return Err(malformed("the query holds an encoded control character"));
             }
-            let bare = key.strip_prefix('$').unwrap_or(&key).to_ascii_lowercase();
-            if REFUSED.contains(&bare.as_str()) {
+            if changes_what_was_judged(&key, &value) {
                 return Err(refused(&key));
             }
             if !key.is_empty() {
@@ -80,6 +121,30 @@ pub fn refused(key: &str) -> Denial {
         format!("the query parameter `{}` is not accepted here", key.escape_default()),
     )
     .told()
+}
+
+/// Whether a parameter changes what was judged, in any spelling that some reader takes for one of those that do: letters
+/// folded, blanks, `$`, `_` and `-` left out, `.` and `[` either left out (PHP makes them `_`) or taken for the end.
+fn changes_what_was_judged(key: &str, value: &str) -> bool {
+    let is = |text: &str, names: &[&str]| names.iter().any(|name| letters(text).eq(name.chars()));
+    let outer = key.trim_start_matches('[').split('[').next().unwrap_or_default();
+    let first = steps(key).next().unwrap_or_default();
+    let is_marked = is_marked(key);
+    [outer, first].into_iter().any(|name| {
+        is(name, REFUSED)
+            || is_marked && is(name, REFUSED_BEHIND_A_MARK)
+            || is(name, &["method"]) && is(value, METHODS)
+    })
+}
+
+/// Whether a key is `_method` to some reader: in a form or, at Laravel, in a JSON body, too.
+pub(super) fn is_method_override(key: &str) -> bool {
+    is_marked(key) && steps(key).next().is_some_and(|step| letters(step).eq("method".chars()))
+}
+
+/// Whether something else than a letter or a digit begins a key, blanks apart.
+fn is_marked(key: &str) -> bool {
+    !key.trim_start_matches(' ').starts_with(char::is_alphanumeric)
 }
 
 /// `query` of RFC 3986, section 3.4, without `;`.
@@ -123,6 +188,27 @@ mod tests {
     }
 
     #[test]
+    fn names_that_only_resemble_a_method_override_pass() {
+        for raw in [
+            "method=flickr.photos.search",
+            "method",
+            "methods=GET",
+            "paymentMethod=put",
+            "method.name=GETTER",
+            "filter%5BhttpMethod%5D=GET",
+            "httpRequest.requestMethod=GET",
+            "contentType=text/plain",
+            "product=x",
+            "$.xgafv=2",
+            "_format=json",
+            "",
+            "=DELETE",
+        ] {
+            assert!(Query::parse(Some(raw)).is_ok(), "{raw}");
+        }
+    }
+
+    #[test]
     fn an_empty_query_is_kept() {
         // Node's client always sends the `?`.
         assert_eq!(Query::parse(Some("")).unwrap().as_str(), Some(""));
@@ -142,6 +228,25 @@ mod tests {
             "$ct=a",
             "$httpMethod=DELETE",
             "a=b&Access_Token=x",
+            "acce%C5%BF%C5%BF_to%E2%84%AAen=x",
+            "_method=DELETE",
+            "_method",
+            "_method%5B%5D=DELETE",
+            "_method%5Ba%5D=DELETE",
+            ".method=DELETE",
+            "%5B_method=DELETE",
+            "%5B_method%5D=DELETE",
+            "%5Bmethod%5D=DELETE",
+            "+_method=DELETE",
+            "method+=DELETE",
+            "method=DELETE",
+            "METHOD%5B%5D=Put",
+            "_HttpMethod=DELETE",
+            "x-http-method-override=DELETE",
+            "x_http.method+override%5B0%5D=DELETE",
+            "X-Method-Override=DELETE",
+            "$method=GET",
+            "_content_type=text/plain",
         ] {
             let denial = Query::parse(Some(raw)).unwrap_err();
             assert_eq!(denial.reason(), Reason::QueryParameterRefused, "{raw}");

@@ -17,7 +17,7 @@ pub type Fields = Vec<(HeaderName, HeaderValue)>;
 /// The body that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingBody {
-    /// This many bytes, held already.
+    /// This many bytes, judged and held: nothing, or JSON.
     Held(usize),
     /// As it comes from the client, framed as the client framed it.
     Passed,
@@ -51,7 +51,8 @@ pub fn outgoing(
     request_id: &str,
     assertion: Option<HeaderValue>,
 ) -> Result<Fields, InvalidHeaderValue> {
-    let forwarding = permit.call().method.service.forwarding;
+    let forwarding = &permit.call().method.service.forwarding;
+    let listed = forwarding.request_headers.as_ref();
     let mut fields: Fields = Vec::with_capacity(request.headers.len() + 5);
     fields.push((header::HOST, request.authority.clone()));
     for (name, value) in request.headers.iter() {
@@ -61,9 +62,9 @@ pub fn outgoing(
             "authorization" => forwarding.authorization,
             // It was for this request to the gate, and is used.
             "dpop" => false,
-            // An empty body has no type, and no coding.
-            "content-type" | "content-encoding" => body != OutgoingBody::Held(0),
-            _ => true,
+            // A body that was judged has the type that it was judged as, below, and no coding; an empty one neither.
+            "content-type" | "content-encoding" => body == OutgoingBody::Passed,
+            name => listed.is_none_or(|listed| listed.contains(name)),
         };
         if kept {
             let mut value = value.clone();
@@ -109,13 +110,19 @@ fn is_credential(name: &HeaderName) -> bool {
     matches!(name.as_str(), "authorization" | "cookie" | "x-goog-api-key")
 }
 
-/// `Content-Length` wherever the length is known; a request whose method gives a body meaning says even that it has
+/// The type of a body that was judged: another reader's guess, or the client's word, would make another message of its
+/// bytes. `Content-Length` wherever the length is known; a request whose method gives a body meaning says even that it has
 /// none (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut Fields) {
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
     match (body, request.framing) {
         (OutgoingBody::Held(0), _) if !expects_body => {}
-        (OutgoingBody::Held(length), _) => fields.push((header::CONTENT_LENGTH, HeaderValue::from(length))),
+        (OutgoingBody::Held(length), _) => {
+            if length > 0 {
+                fields.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+            }
+            fields.push((header::CONTENT_LENGTH, HeaderValue::from(length)));
+        }
         (OutgoingBody::Passed, Framing::Length(length) | Framing::Stream(Some(length))) => {
             fields.push((header::CONTENT_LENGTH, HeaderValue::from(length)));
         }

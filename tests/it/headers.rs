@@ -5,15 +5,15 @@ use serde_json::json;
 use crate::harness::{COMPANION, Gate, Req, Setup, reason, token, values};
 use crate::recorder::{Recorder, field, request_line};
 
-const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+pub const ANA: &str = "ana@example.com";
+pub const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
-fn cancel() -> Req {
+pub fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)
 }
 
 /// A gate that speaks to its backend over each version, and what a version is called.
-fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
+pub fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
     ["h1", "h2c"].map(|protocol| {
         let set = set.iter().map(|setting| (*setting).to_owned()).collect();
         let setup = Setup { set, upstream_protocol: Some(protocol), ..Setup::default() };
@@ -22,7 +22,7 @@ fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
 }
 
 /// Sends a request over both versions and gives what the backend saw of each.
-async fn seen(gate: &Gate, request: &Req) -> Vec<http::HeaderMap> {
+pub async fn seen(gate: &Gate, request: &Req) -> Vec<http::HeaderMap> {
     gate.backend.clear();
     for answer in [gate.http1(request).await, gate.http2(request).await] {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));

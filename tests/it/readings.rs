@@ -1,164 +1,242 @@
-//! Paths that one backend takes for a call of one method, and another for a call of another.
-//!
-//! Three services share a host and a backend. The caller may call `things.get` and nothing else, so that every request
-//! that arrives was judged as that one.
+//! Other readings of the method, the query and the body than the one that was judged.
 
 use std::fs;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Gate, Req, Setup, reason, token};
-use crate::recorder::{Recorder, request_line};
+use crate::harness::{Answer, Body, Gate, Req, Setup, reason, values};
 
-const HOST: &str = "things.localhost";
-const ANA: &str = "ana@example.com";
+const HOST: &str = "books.localhost";
+const BOOK: &str = "projects/mine/locations/l/operations/book";
 
-/// `(id, http rules, iam rules)`.
-const SERVICES: [(&str, &str, &str); 3] = [
-    (
-        "things",
-        "
-  - {selector: lab.Things.Get, get: '/v1/{name=projects/*/things/*}'}
-  - {selector: lab.Things.Export, get: '/v1/{name=projects/*/things/*}:exportSecrets'}
-  - {selector: lab.Things.GetRoot, get: '/v1/{name=projects/*/things/root}'}
-  - {selector: lab.Things.Audit, get: '/v1/{name=projects/*/things/audit}'}
-",
-        "
-- {selector: lab.Things.Get, permission: lab.things.get}
-- {selector: lab.Things.Export, permission: lab.things.export}
-- {selector: lab.Things.GetRoot, permission: lab.things.getRoot}
-",
-    ),
-    (
-        "blue",
-        "
-  - {selector: lab.Blue.Vault, get: '/v1/{name=projects/*/rooms/vault}'}
-  - {selector: lab.Blue.Status, get: '/v1/{name=projects/*}/status'}
-",
-        "
-- {selector: lab.Blue.Status, permission: lab.things.get}
-",
-    ),
-    (
-        "red",
-        "
-  - {selector: lab.Red.Get, get: '/v1/{name=projects/*/rooms/*}'}
-",
-        "
-- {selector: lab.Red.Get, permission: lab.things.get}
-",
-    ),
-];
+const SERVICE: &str = "
+name: books.example.com
+http:
+  rules:
+  - selector: example.Books.Mark
+    post: /v1/{resource=projects/*/locations/*/operations/*}:wait
+    body: '*'
+  - selector: example.Books.Ask
+    get: /v1/{resource=projects/*/locations/*/operations/*}
+  - selector: example.Books.Upload
+    post: /upload/{resource=projects/*/locations/*/operations/*}
+    body: '*'
+authentication:
+  rules:
+  - selector: '*'
+    allow_without_credential: true
+";
+const RULES: &str = "
+service: books.example.com
+rules:
+- {selector: example.Books.Mark, permission: none, resource: resource}
+- {selector: example.Books.Ask, permission: none, resource: resource}
+- {selector: example.Books.Upload, permission: none, resource: resource, body: stream}
+";
 
-struct Lab {
+/// A gate in front of methods whose resource is the path variable `resource`: a name that folds in more ways than `name`.
+struct Books {
     gate: Gate,
-    backend: Recorder,
     _tree: TempDir,
 }
 
-fn write(tree: &TempDir, name: &str, text: &str) {
-    let path = tree.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
-impl Lab {
-    fn start() -> Self {
+impl Books {
+    fn start(upstream_protocol: Option<&'static str>) -> Self {
         let tree = tempfile::tempdir().unwrap();
-        let mut exposed = serde_json::Map::new();
-        for (id, rules, iam) in SERVICES {
-            let scopes = "oauth: {canonical_scopes: https://www.googleapis.com/auth/cloud-platform}";
-            let service = format!(
-                "type: google.api.Service\nname: {id}.example.com\nhttp:\n  rules:{rules}authentication:\n  rules:\n  - \
-                 selector: '*'\n    {scopes}\n"
-            );
-            write(&tree, &format!("services/{id}.yaml"), &service);
-            let iam = format!("service: {id}.example.com\nrules:{iam}");
-            write(&tree, &format!("services/{id}.iam.yaml"), &iam);
-            exposed.insert(id.into(), json!({ "hosts": [HOST], "upstream": "operations" }));
-        }
-        write(&tree, "roles/reader.yaml", "name: roles/lab.reader\nincludedPermissions: [lab.things.get]\n");
-        let allow = format!("bindings:\n- {{role: roles/lab.reader, members: ['user:{ANA}']}}\n");
-        write(&tree, "allow/projects/p.yaml", &allow);
-        let backend = Recorder::start();
-        let gate = Gate::start_with(Setup {
-            endpoints: Some(vec![backend.address()]),
-            set: vec![
-                format!("policy.directory={}", tree.path().display()),
-                format!("services={}", json!(exposed)),
-            ],
-            ..Setup::default()
-        });
-        Self { gate, backend, _tree: tree }
+        let services = tree.path().join("services");
+        fs::create_dir(&services).unwrap();
+        fs::write(services.join("books.yaml"), SERVICE).unwrap();
+        fs::write(services.join("books.iam.yaml"), RULES).unwrap();
+        let exposed = json!({ "books": { "hosts": [HOST], "upstream": "operations" } });
+        let set = vec![format!("policy.directory={}", tree.path().display()), format!("services={exposed}")];
+        Self { gate: Gate::start_with(Setup { set, upstream_protocol, ..Setup::default() }), _tree: tree }
     }
 
-    /// Status and reason over both versions, which are the same, and whether the request arrived, which follows from it.
-    async fn ask(&self, path: &str) -> (u16, String) {
-        let target = format!("/v1/projects/p/{path}");
-        let request = Req::new("GET", HOST, &target).bearer(&token(ANA));
-        let answers = [self.gate.http1(&request).await, self.gate.http2(&request).await];
-        let arrived = self.backend.take();
-        let [first, second] = answers.map(|answer| (answer.status, reason(&answer)));
-        assert_eq!(first, second, "{path}");
-        assert_eq!(arrived.len(), if first.0 == 200 { 2 } else { 0 }, "{path}");
-        for head in arrived {
-            assert_eq!(request_line(&head), format!("GET {target} HTTP/1.1"));
+    async fn over_both(&self, request: &Req) -> [Answer; 2] {
+        [self.gate.http1(request).await, self.gate.http2(request).await]
+    }
+
+    async fn assert_refused(&self, request: &Req, expected: &str) {
+        for answer in self.over_both(request).await {
+            assert_eq!((answer.status, reason(&answer).as_str()), (400, expected), "{request:?}");
         }
-        first
+        assert!(self.gate.backend.requests().is_empty(), "{request:?}");
+    }
+
+    /// What the backend saw of a request that is sent over both versions. It may know nothing of what it is asked.
+    async fn seen(&self, request: &Req) -> Vec<opgate::demo::backend::ReceivedRequest> {
+        self.gate.backend.clear();
+        for answer in self.over_both(request).await {
+            assert_eq!(reason(&answer), "", "{request:?}");
+        }
+        let requests = self.gate.backend.requests();
+        assert_eq!(requests.len(), 2, "{request:?}");
+        self.gate.backend.clear();
+        requests
     }
 }
 
-fn refused(status: u16, reason: &str) -> (u16, String) {
-    (status, reason.to_owned())
+fn mark(body: &str) -> Req {
+    Req::new("POST", HOST, &format!("/v1/{BOOK}:wait")).body(Body::Length(body.as_bytes().to_vec()))
 }
 
+fn ask(query: &str) -> Req {
+    Req::new("GET", HOST, &format!("/v1/{BOOK}?{query}"))
+}
+
+/// Go's `encoding/json` folds by Unicode, and others fold in other ways: every one of them would act on another book.
 #[tokio::test]
-async fn a_literal_or_a_verb_in_another_spelling_never_dodges_its_route() {
-    let lab = Lab::start();
-    assert_eq!(lab.ask("things/x").await.0, 200);
-    for path in ["things/x:exportSecrets", "things/root"] {
-        assert_eq!(lab.ask(path).await, refused(403, "IAM_PERMISSION_DENIED"), "{path}");
-    }
-    assert_eq!(lab.ask("things/audit").await, refused(404, "METHOD_NOT_FOUND"));
-    for path in [
-        "things/x%3AexportSecrets",
-        "things/x%3aexportSecrets",
-        "things/x%3AEXPORTSECRETS",
-        "things/x%3Aexport%53ecrets",
-        "things/x%3AexportSecret%C5%BF",
-        "things/roo%74",
-        "things/%72%6F%6F%74",
-        "things/ROOT",
-        "things/Root",
-        "things/root%20",
-        "things/root.json",
-        "things/%61udit",
-        "things/AUDIT",
-        "things/audit.json",
+async fn a_key_of_the_body_that_some_reader_takes_for_the_path_variable_says_what_the_path_says() {
+    let books = Books::start(None);
+    for key in [
+        "resource",
+        "RESOURCE",
+        "re\u{17f}ource",
+        "RE\u{17f}OURCE",
+        "re\\u017fource",
+        "re_source",
+        "re-source",
+        "$resource",
+        " resource",
+        "resource.",
+        "resource[]",
+        "resource.id",
+        "resource[0]",
     ] {
-        assert_eq!(lab.ask(path).await, refused(400, "REQUEST_MALFORMED"), "{path}");
+        let body = format!(r#"{{"{key}":"projects/other/locations/l/operations/book"}}"#);
+        books.assert_refused(&mark(&body), "REQUEST_BODY_REFUSED").await;
+    }
+    let twice = format!(r#"{{"resource":"{BOOK}","re{}ource":"{BOOK}"}}"#, '\u{17f}');
+    books.assert_refused(&mark(&twice), "REQUEST_BODY_REFUSED").await;
+    books.assert_refused(&mark(r#"{"_method":"DELETE"}"#), "REQUEST_BODY_REFUSED").await;
+    let inherited = r#"{"__proto__":{"resource":"projects/other/locations/l/operations/book"}}"#;
+    books.assert_refused(&mark(inherited), "REQUEST_BODY_REFUSED").await;
+    for body in [format!(r#"{{"re{}ource":"{BOOK}"}}"#, '\u{17f}'), r#"{"resources":"x"}"#.to_owned()] {
+        for request in books.seen(&mark(&body)).await {
+            assert_eq!(request.body, body);
+        }
     }
 }
 
-/// Node's clients encode every colon of an id.
 #[tokio::test]
-async fn an_encoded_colon_in_an_id_stays_legal() {
-    let lab = Lab::start();
-    for path in ["things/x%3Ay", "things/example.com%3Ax", "things/a%3Ab%3Ac", "things/x%3Aexport"] {
-        assert_eq!(lab.ask(path).await.0, 200, "{path}");
+async fn a_key_of_the_query_that_some_reader_takes_for_the_path_variable_is_refused() {
+    let books = Books::start(None);
+    for key in
+        ["resource", "Resource", "re%C5%BFource", "RE%C5%BFOURCE", "re_source", "resource%5B%5D", "+resource"]
+    {
+        books.assert_refused(&ask(&format!("{key}=projects/other")), "QUERY_PARAMETER_REFUSED").await;
+    }
+    books.seen(&ask("resources=x&filter=resource%3Da")).await;
+}
+
+/// A reader that goes by the form of the bytes takes `&resource=…&` for a field; one that goes by the type does not.
+#[tokio::test]
+async fn what_was_judged_as_json_is_sent_as_json_whatever_its_sender_called_it() {
+    let body = r#"{"x":"&resource=projects/other&z="}"#;
+    for upstream_protocol in [None, Some("h2c")] {
+        let books = Books::start(upstream_protocol);
+        for media_type in [
+            None,
+            Some("application/json"),
+            Some("Application/JSON"),
+            Some("application/json; charset=UTF-8"),
+            Some("application/json;charset=\"utf-8\""),
+        ] {
+            let mut request = mark(body).header("content-encoding", "identity");
+            if let Some(media_type) = media_type {
+                request = request.header("content-type", media_type);
+            }
+            for seen in books.seen(&request).await {
+                assert_eq!(
+                    values(&seen.headers, "content-type"),
+                    ["application/json"],
+                    "{media_type:?} over {upstream_protocol:?}"
+                );
+                assert!(!seen.headers.contains_key("content-encoding"));
+                assert_eq!(seen.body, body);
+            }
+        }
+        for seen in books.seen(&mark("").header("content-type", "application/json")).await {
+            assert!(!seen.headers.contains_key("content-type"), "nothing has no type");
+        }
+        // Bytes that are passed on as they come keep the type that they came with, or none.
+        let upload = Req::new("POST", HOST, &format!("/upload/{BOOK}")).body(Body::Length(b"x=1".to_vec()));
+        for seen in books.seen(&upload).await {
+            assert!(!seen.headers.contains_key("content-type"));
+        }
+        for seen in books.seen(&upload.header("content-type", "text/x; charset=a")).await {
+            assert_eq!(values(&seen.headers, "content-type"), ["text/x; charset=a"]);
+        }
     }
 }
 
 #[tokio::test]
-async fn what_one_service_keeps_closed_is_closed_for_all_of_its_backend() {
-    let lab = Lab::start();
-    assert_eq!(lab.ask("rooms/x").await.0, 200);
-    assert_eq!(lab.ask("status").await.0, 200);
-    assert_eq!(lab.ask("rooms/vault").await, refused(404, "METHOD_NOT_FOUND"));
-    for path in ["rooms/Vault", "rooms/va%75lt", "rooms/vault.json"] {
-        assert_eq!(lab.ask(path).await, refused(400, "REQUEST_MALFORMED"), "{path}");
+async fn a_body_in_another_encoding_of_unicode_is_refused() {
+    let books = Books::start(None);
+    let text = r#"{"resource":"projects/other"}"#;
+    let utf16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let utf32 = |bytes: fn(u32) -> [u8; 4]| text.chars().flat_map(|letter| bytes(letter.into())).collect();
+    let bodies: [Vec<u8>; 6] = [
+        utf16(u16::to_le_bytes),
+        utf16(u16::to_be_bytes),
+        [b"\xff\xfe".to_vec(), utf16(u16::to_le_bytes)].concat(),
+        utf32(u32::to_le_bytes),
+        utf32(u32::to_be_bytes),
+        [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+    ];
+    for body in bodies {
+        let request = mark("").body(Body::Length(body));
+        books.assert_refused(&request, "REQUEST_BODY_REFUSED").await;
     }
-    let log = lab.gate.log();
-    assert!(log.contains("`lab.Blue.Vault` of `blue` is not exposed"), "{log}");
+    for media_type in ["application/json; charset=utf-7", "application/json; charset=utf-16", "text/json"] {
+        books.assert_refused(&mark("{}").header("content-type", media_type), "REQUEST_BODY_REFUSED").await;
+    }
+}
+
+#[tokio::test]
+async fn a_query_key_that_replaces_the_method_is_refused_in_every_spelling() {
+    let books = Books::start(None);
+    for query in [
+        "_method=DELETE",
+        "_METHOD=DELETE",
+        "%5fmethod=DELETE",
+        "_method%5B%5D=DELETE",
+        "_method%5B0%5D=DELETE",
+        ".method=DELETE",
+        "+_method=DELETE",
+        "__method=DELETE",
+        "$method=DELETE",
+        "_HttpMethod=DELETE",
+        "httpMethod=DELETE",
+        "$httpMethod=DELETE",
+        "http_method=DELETE",
+        "http+method=DELETE",
+        "x-http-method=DELETE",
+        "x-http-method-override=DELETE",
+        "X-HTTP-Method-Override=DELETE",
+        "x_http_method_override=DELETE",
+        "x.http.method.override=DELETE",
+        "x-method-override=DELETE",
+        "method_override=DELETE",
+        "_method_override=DELETE",
+        "method=DELETE",
+        "Method=delete",
+        "method=+delete",
+        "_content_type=text/plain",
+    ] {
+        books.assert_refused(&ask(query), "QUERY_PARAMETER_REFUSED").await;
+        books.assert_refused(&ask(&format!("a=b&{query}&c")), "QUERY_PARAMETER_REFUSED").await;
+    }
+    for query in [
+        "method=flickr.photos.search",
+        "methods=DELETE",
+        "paymentMethod=DELETE",
+        "contentType=text/plain",
+        "$.xgafv=2&$alt=json&fields=a&key=b&quotaUser=c&$userProject=d&prettyPrint=0",
+    ] {
+        for seen in books.seen(&ask(query)).await {
+            assert_eq!(seen.target, format!("/v1/{BOOK}?{query}"));
+        }
+    }
 }

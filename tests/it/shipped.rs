@@ -40,7 +40,7 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
-const EXAMPLES: [&str; 23] = [
+const EXAMPLES: [&str; 24] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -57,6 +57,7 @@ const EXAMPLES: [&str; 23] = [
     "prefix",
     "remember",
     "remember_briefly",
+    "request_headers",
     "robots",
     "subject_pool",
     "timeout",

@@ -107,6 +107,50 @@ fn a_message_agrees_with_the_path() {
     assert_eq!(settled(BodyRule::Message, "[1]"), Err(Reason::BodyRefused));
 }
 
+/// Go's `encoding/json` and others fold names by more than ASCII.
+#[test]
+fn a_key_is_compared_as_the_most_forgiving_reader_compares_it() {
+    let mut call = call(BodyRule::Message);
+    call.bindings = vec![("book_task".into(), "projects/p".into())];
+    let settle = |key: &str, value: &str| {
+        let body = serde_json::json!({ key: value }).to_string();
+        settle(&Bytes::from(body), &call).map_err(|denial| denial.reason())
+    };
+    for key in [
+        "book_task",
+        "bookTask",
+        "BOOK_TASK",
+        "boo\u{212a}_ta\u{17f}\u{212a}",
+        "book-task",
+        "$book_task ",
+        "book_task[]",
+    ] {
+        assert!(settle(key, "projects/p").is_ok(), "{key}");
+        assert_eq!(settle(key, "projects/q"), Err(Reason::BodyRefused), "{key}");
+    }
+    for key in ["book_task.id", "book_task[id]", "__proto__"] {
+        assert_eq!(settle(key, "projects/p"), Err(Reason::BodyRefused), "{key}");
+    }
+    for key in ["book_tasks", "bookTas", "", "$", "proto"] {
+        assert!(settle(key, "projects/q").is_ok(), "{key}");
+    }
+    let twice = format!("{{\"book_task\":\"projects/p\",\"boo{}Task\":\"projects/p\"}}", '\u{212a}');
+    assert_eq!(super::settle(&Bytes::from(twice), &call).unwrap_err().reason(), Reason::BodyRefused);
+}
+
+/// Laravel takes the method from a JSON body as it does from a form.
+#[test]
+fn a_message_does_not_replace_the_method() {
+    for key in ["_method", "_METHOD", "$method", " _method", "_method[]"] {
+        let body = serde_json::json!({ key: "DELETE" }).to_string();
+        assert_eq!(settled(BodyRule::Message, &body), Err(Reason::BodyRefused), "{key}");
+    }
+    for key in ["method", "httpMethod", "_methods", "payment_method"] {
+        let body = serde_json::json!({ key: "DELETE" }).to_string();
+        assert_eq!(settled(BodyRule::Message, &body), Ok(body), "{key}");
+    }
+}
+
 #[test]
 fn nested_path_fields_are_compared_too() {
     let mut call = call(BodyRule::Message);

@@ -122,6 +122,31 @@ fn warnings_can_be_denied_and_notes_cannot() {
     assert_eq!(outcome.code, Some(3), "{}", outcome.text());
 }
 
+/// A body that nothing judges can name another resource than the one that was judged: meant or not, it is said.
+#[test]
+fn a_stream_that_may_name_another_resource_is_told_until_it_is_accepted() {
+    let wait = "WaitOperation\n  permission: cloudaicompanion.operations.get\n";
+    let streamed =
+        |more: &str| Workspace::new().edit(COMPANION_IAM, wait, &format!("{wait}  body: stream\n{more}"));
+    let outcome = streamed("").check(&["--deny-warnings"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.text());
+    insta::assert_snapshot!(outcome.text());
+    let accepted = streamed("  body_may_name_another_resource: true\n").check(&["--deny-warnings"]);
+    assert_eq!((accepted.code, accepted.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn request_headers_that_can_never_go_upstream() {
+    let listed =
+        "    upstream: operations\n    request_headers: [accept, X-Opgate-Principal, x-acme*, Accept]\n";
+    let workspace = Workspace::new().edit(
+        CONFIG,
+        "  cloudaicompanion:\n    upstream: operations\n",
+        &format!("  cloudaicompanion:\n{listed}"),
+    );
+    insta::assert_snapshot!(workspace.refused(&[]));
+}
+
 #[test]
 fn what_may_not_be_meant_is_told_to_programs() {
     let outcome = doubtful().check(&["--output", "json"]);

@@ -1,0 +1,109 @@
+use super::*;
+use crate::reason::Reason;
+
+fn settle(fields: &[(&str, &str)]) -> Result<Headers, Denial> {
+    let mut headers = Headers::default();
+    for (name, value) in fields {
+        headers.push(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        );
+    }
+    headers.settle().map(|()| headers)
+}
+
+fn names(headers: &Headers) -> Vec<&str> {
+    headers.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn identity_headers_of_a_client_are_dropped() {
+    let headers = settle(&[
+        ("x-opgate-principal", "user:root@example.com"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("forwarded", "for=127.0.0.1"),
+        ("x-goog-iap-jwt-assertion", "x"),
+        ("x-goog-request-params", "name=projects/victim"),
+        ("accept", "*/*"),
+    ])
+    .unwrap();
+    assert_eq!(names(&headers), ["accept"]);
+}
+
+#[test]
+fn what_a_gateway_tells_a_backend_is_dropped_and_what_clients_send_is_not() {
+    let headers = settle(&[
+        ("Grpc-Metadata-X-Opgate-Principal", "user:root@example.com"),
+        ("Grpc-Metadata-Grpc-Metadata-X", "1"),
+        ("Proxy", "http://evil.example.com"),
+        ("X-Remote-Extra-Scopes", "all"),
+        ("X-Client-Cert", "x"),
+        ("x-client-data", "x"),
+        ("x-goog-api-client", "gl-python/3.12"),
+    ])
+    .unwrap();
+    assert_eq!(names(&headers), ["x-client-data", "x-goog-api-client"]);
+}
+
+#[test]
+fn hop_by_hop_and_nominated_headers_are_dropped() {
+    let headers = settle(&[
+        ("connection", "keep-alive, X-Debug"),
+        ("keep-alive", "timeout=5"),
+        ("te", "trailers"),
+        ("x-debug", "1"),
+        ("accept", "*/*"),
+    ])
+    .unwrap();
+    assert_eq!(names(&headers), ["accept"]);
+}
+
+#[test]
+fn a_nomination_cannot_remove_what_is_judged_or_set() {
+    for name in
+        ["authorization", "Host", "content-length", "x-opgate-principal", "X-Forwarded-For", "cookie", "DPoP"]
+    {
+        let denial = settle(&[("connection", name)]).unwrap_err();
+        assert_eq!(denial.reason(), Reason::RequestMalformed, "{name}");
+    }
+}
+
+#[test]
+fn underscore_twins_are_refused() {
+    for name in [
+        "x_opgate_principal",
+        "X_Forwarded_For",
+        "content_length",
+        "x-goog_iap-jwt-assertion",
+        "transfer--encoding",
+        "-host",
+        "content.length",
+        "x-forwarded-for-",
+        "dpop_",
+        "_dpop",
+        "oidc_claim_sub",
+        "HTTP_CLIENT_IP",
+        "SM_USER",
+        "grpc.metadata.x",
+        "x-remote--user",
+        "_method",
+    ] {
+        assert!(settle(&[(name, "1")]).is_err(), "{name}");
+    }
+    assert!(settle(&[("my_header", "1")]).is_ok());
+}
+
+#[test]
+fn method_overrides_and_upgrades_are_refused() {
+    for name in ["X-HTTP-Method-Override", "x-http-method", "x-method-override", "upgrade"] {
+        assert!(settle(&[(name, "DELETE")]).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn singular_fields_are_refused_twice() {
+    for name in SINGULAR {
+        assert!(settle(&[(name, "a"), (name, "a")]).is_err(), "{name}");
+    }
+    assert!(settle(&[("accept", "a"), ("accept", "b")]).is_ok());
+}
