@@ -6,12 +6,14 @@
 
 pub mod body;
 mod channel;
+mod field_line;
 pub mod head;
 pub mod headers;
 pub mod path;
 mod proxies;
 pub mod query;
 pub mod request;
+mod request_line;
 mod version;
 
 use std::borrow::Cow;

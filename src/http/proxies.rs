@@ -109,6 +109,11 @@ impl TrustedProxies {
         Ok(Origin { address: nearest.address, scheme: nearest.scheme.or(self.scheme) })
     }
 
+    /// Whether the other end of a connection is one of them.
+    pub fn trusts(&self, peer: SocketAddr) -> bool {
+        self.trust(peer.ip().to_canonical())
+    }
+
     fn trust(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }

@@ -38,6 +38,7 @@ mod keepalive;
 mod keysets;
 mod layering;
 mod limits;
+mod methods;
 mod observe;
 mod opaque;
 mod open_gate;
