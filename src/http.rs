@@ -6,6 +6,7 @@
 
 pub mod body;
 mod channel;
+pub mod chunked;
 mod field_line;
 pub mod head;
 pub mod headers;
@@ -31,4 +32,9 @@ use crate::reason::{Denial, Reason};
 /// sent.
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
+}
+
+/// `tchar` (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

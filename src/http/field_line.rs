@@ -1,5 +1,8 @@
 //! One field line of an HTTP/1 head, of a request or of an answer: the same rule for both.
 
+use super::head::is_field_byte;
+use super::is_token_byte;
+
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldFault {
@@ -27,26 +30,15 @@ pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), FieldFault> {
     }
     let colon = line.iter().position(|byte| *byte == b':').ok_or(FieldFault::NoColon)?;
     let (name, value) = line.split_at(colon);
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+    if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
         return Err(FieldFault::Name);
     }
     // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
     let value = trim_ows(value.strip_prefix(b":").unwrap_or(value));
-    if !value.iter().all(|byte| is_text(*byte)) {
+    if !value.iter().copied().all(is_field_byte) {
         return Err(FieldFault::Value);
     }
     Ok((name, value))
-}
-
-/// What a token is made of (RFC 9110, section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// What a field's value and a reason phrase are made of: visible characters, space and tab, and what is beyond ASCII (RFC
-/// 9110, section 5.5).
-pub(super) fn is_text(byte: u8) -> bool {
-    byte == b'\t' || byte >= b' ' && byte != 0x7f
 }
 
 /// A value without the optional white space around it.

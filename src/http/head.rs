@@ -126,6 +126,11 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
     Ok((name, value))
 }
 
+/// What may stand in a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
+pub(super) fn is_field_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
 impl HeadLimits {
     /// The denial of a head beyond these limits.
     pub fn exceeded(self) -> Denial {
