@@ -4,6 +4,8 @@
 //! anything: what could be read in two ways is refused, and what is forwarded is rebuilt from the parsed [`Request`],
 //! never copied from the wire. Pure: no I/O, no clock, no pingora.
 
+pub mod answer;
+pub mod asked;
 pub mod body;
 mod channel;
 pub mod chunked;

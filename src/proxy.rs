@@ -5,6 +5,7 @@
 //! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
 
 mod allowance;
+mod drain;
 mod exchange;
 mod failure;
 mod forward;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ::http::HeaderMap;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +31,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 pub use self::allowance::Allowance;
+use self::drain::drain;
 pub use self::exchange::{Arrival, Exchange};
 use self::failure::{denial_of, unreadable};
 use self::http2::request_of_http2;
@@ -324,13 +327,13 @@ impl ProxyHttp for Proxy {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         _descriptor: RawFd,
         digest: Option<&Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(digest);
+        exchange.connected(reused, digest);
         Ok(())
     }
 
@@ -399,6 +402,16 @@ impl ProxyHttp for Proxy {
         Ok(None)
     }
 
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        Exchange::judge_trailers(trailers);
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -430,9 +443,9 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         mut error: Box<Error>,
         exchange: &mut Exchange,
-        reused: bool,
+        _reused: bool,
     ) -> Box<Error> {
-        exchange.failed_on_connection(&mut error, session, reused);
+        exchange.failed_on_connection(&mut error, session);
         error
     }
 
@@ -473,19 +486,4 @@ impl ProxyHttp for Proxy {
         let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
         exchange.record(peer, session.response_written().map_or(0, |response| response.status.as_u16()));
     }
-}
-
-/// Reads on for a moment after the answer, so that a reset for unread bytes does not overtake it.
-async fn drain(session: &mut Session) {
-    let read = async {
-        let mut seen = 0;
-        while let Ok(Some(chunk)) = session.read_request_body().await {
-            seen += chunk.len();
-            if seen > LINGER_BYTES {
-                break;
-            }
-        }
-    };
-    // Whether the client stops in time or not, the connection is over.
-    let _ = tokio::time::timeout(LINGER, read).await;
 }
