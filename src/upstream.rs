@@ -148,7 +148,7 @@ fn unavailable(detail: String) -> Denial {
 
 impl Pool {
     fn new(settings: &Upstream, previous: Option<&Self>) -> Self {
-        let secured = settings.tls.as_ref().map(|tls| Arc::new(Secured::new(&tls.client)));
+        let secured = settings.tls.as_ref().map(|tls| Arc::new(Secured::new(&tls.client, settings.protocol)));
         let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
         let name: Arc<str> = settings.name.as_str().into();
         let endpoint = |address: &SocketAddr| {

@@ -73,14 +73,13 @@ async fn open(address: &PingoraAddr) -> Result<(TcpStream, Arc<Line>)> {
         };
         Error::because(kind, format!("cannot connect to {address}"), error)
     })?;
+    tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "cannot set TCP_NODELAY")?;
     let line = Line::open(&tcp).or_err(ErrorType::SocketError, "cannot watch a connection")?;
     Ok((tcp, line))
 }
 
 async fn secure(tcp: TcpStream, secured: &Secured) -> Result<Wire> {
     let (connector, name) = secured.connector()?;
-    // Pingora sets it later, when the handshake is over.
-    tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "cannot set TCP_NODELAY")?;
     match connector.connect(name, tcp).await {
         Ok(tls) => Ok(Wire::Secured(Box::new(tls))),
         Err(error) => {

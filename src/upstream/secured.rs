@@ -8,6 +8,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use crate::config::Protocol;
 use crate::tls::{Authority, ClientTls};
 
 /// What TLS is spoken with.
@@ -20,7 +21,8 @@ pub(super) struct Secured {
 }
 
 impl Secured {
-    pub(super) fn new(tls: &ClientTls) -> Self {
+    /// TLS under `protocol`.
+    pub(super) fn new(tls: &ClientTls, protocol: Protocol) -> Self {
         // Pingora parses what was parsed when it was loaded, with the same library.
         let parsed = |der: &Authority| WrappedX509::new(der.to_vec(), parse_x509);
         let authorities =
@@ -29,7 +31,10 @@ impl Secured {
             let chain = identity.chain().iter().map(|certificate| certificate.to_vec()).collect();
             Arc::new(CertKey::new(chain, identity.key().to_vec()))
         });
-        let ours = tls.connector(system_authorities).map_err(|flaw| flaw.message);
+        let ours = match protocol {
+            Protocol::H1 => tls.connector(system_authorities).map_err(|flaw| flaw.message),
+            Protocol::H2 | Protocol::H2c => Err("HTTP/2 is Pingora's to secure".to_owned()),
+        };
         Self { tls: tls.clone(), authorities, identity, ours }
     }
 

@@ -161,6 +161,9 @@ impl AsyncRead for Watched {
                 watched.is_offered = true;
                 return Poll::Ready(Ok(()));
             }
+            if buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
             let before = buffer.filled().len();
             if let Err(error) = ready!(Pin::new(&mut watched.connection()?.wire).poll_read(context, buffer)) {
                 return Poll::Ready(watched.ended(Some(error)));
@@ -197,10 +200,9 @@ impl AsyncWrite for Watched {
 
 impl VirtualSocket for Watched {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        let Some(connection) = &self.connection else { return Err(io::ErrorKind::NotConnected.into()) };
-        let tcp = connection.wire.tcp();
         match option {
-            VirtualSockOpt::NoDelay => tcp.set_nodelay(true),
+            // Set once, when the connection was opened: an exchange that takes a kept one asks again.
+            VirtualSockOpt::NoDelay => Ok(()),
             // The peers that are made here ask for none.
             _ => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -45,15 +45,6 @@ impl Connection {
     }
 }
 
-impl Wire {
-    pub(super) fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Secured(tls) => tls.get_ref().0,
-        }
-    }
-}
-
 impl AsyncRead for Wire {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -11,6 +11,7 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod answers;
 mod authority;
 mod bodies;
 mod bystander;

@@ -164,3 +164,34 @@ async fn an_answer_before_its_request_is_none() {
     let error = watched.read(&mut [0; 100]).await.unwrap_err();
     assert_eq!(answer_fault(&error), Some(AnswerFault::Unasked));
 }
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body_whatever_it_says() {
+    let kept = kept();
+    let (connection, mut theirs) = pair().await;
+    let mut watched = Watched::new(connection, Some(kept.clone()));
+    watched.write_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let head = ANSWER.strip_suffix(b"{}").unwrap();
+    theirs.write_all(head).await.unwrap();
+    let mut read = Vec::new();
+    watched.read_to_end(&mut read).await.unwrap();
+    assert_eq!(read, head);
+    drop(watched);
+    assert!(kept.take().is_some());
+}
+
+/// Part of a head is no answer, and no reason to send the request again.
+#[tokio::test]
+async fn an_end_within_a_head_is_a_fault_and_one_before_it_is_not() {
+    for (text, fault) in [(&b""[..], None), (b"HTTP/1.1 2", Some(AnswerFault::Cut))] {
+        let (connection, mut theirs) = pair().await;
+        let mut watched = Watched::new(connection, None);
+        watched.write_all(REQUEST).await.unwrap();
+        theirs.read_exact(&mut [0; REQUEST.len()]).await.unwrap();
+        theirs.write_all(text).await.unwrap();
+        drop(theirs);
+        let end = watched.read(&mut [0; 100]).await;
+        assert_eq!(end.as_ref().err().and_then(answer_fault), fault);
+        assert_eq!(end.is_ok(), fault.is_none());
+    }
+}
