@@ -3,9 +3,9 @@
 //! HTTP libraries repair answers as kindly as requests: they take a bare LF for a line end, unfold a folded line, drop the
 //! `Content-Length` beside a `Transfer-Encoding`. What they repair, the next reader need not, and where two of them see two
 //! ends of one answer, what one takes for its rest is the next request's answer to the other. So the bytes of an answer are
-//! followed by the letter of RFC 9112 before any library sees them, and none of what deviates gets there.
+//! followed by the letter of RFC 9112 before any library sees them, and what deviates does not get there.
 //!
-//! A connection carries one exchange at a time: an [`Answer`] begins with the first byte after the request's first, and
+//! A connection carries one exchange at a time: an [`Answer`] begins with the first byte that comes for its request, and
 //! ends where its own framing says. It can be fed in pieces of any size, and says the same of all of them.
 
 use super::chunked::{ChunkError, Chunked};
@@ -27,7 +27,7 @@ pub enum AnswerFault {
     #[error("the answer does not begin with a status line")]
     StatusLine,
     /// A status that has no meaning.
-    #[error("the backend's status is none")]
+    #[error("the backend's status is not one")]
     Status,
     /// 101: no request of ours can have asked for it.
     #[error("the backend switched protocols")]

@@ -78,7 +78,7 @@ pub fn judge(status: u16, version: Version, headers: &HeaderMap) -> Result<(), &
         // No request of ours can have asked for it.
         101 => return Err("the backend switched protocols"),
         100..=599 => {}
-        _ => return Err("the backend's status is none"),
+        _ => return Err("the backend's status is not one"),
     }
     if headers.len() > MAX_FIELDS {
         return Err("the answer has too many fields");

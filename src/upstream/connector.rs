@@ -2,7 +2,7 @@
 //!
 //! Over HTTP/1, Pingora gets no connection itself but one exchange's view of it (`watched`): so TLS is spoken here, below
 //! that view. What Pingora would do there is done as it does: TLS 1.2 and 1.3, the upstream's name verified against the
-//! CAs that were named or the system's, the gate's certificate shown to whom asks. Over HTTP/2, the h2 library reads
+//! CAs that were named or the system's, the gate's certificate shown where it is asked for. Over HTTP/2, the h2 library reads
 //! answers strictly, and Pingora has the connection whole.
 
 use std::sync::Arc;

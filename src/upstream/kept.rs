@@ -2,7 +2,7 @@
 //!
 //! Pingora keeps connections too. It takes them back by its own reading of an answer, and what it has read of one is gone
 //! when the next exchange begins; here a connection is kept only where the answer that was followed on it has ended by its
-//! own word and nothing came after it, and whoever takes it begins at a known place.
+//! own word and nothing came after it, and the exchange that takes it begins at a known place.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -58,8 +58,9 @@ impl Kept {
             (!std::mem::replace(&mut idle.is_swept, true), oldest)
         };
         drop(oldest);
-        if begins {
-            tokio::spawn(sweep(Arc::downgrade(self), self.lifetime.min(SWEEP)));
+        // A connection may be dropped with its runtime, which runs nothing more.
+        if begins && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(sweep(Arc::downgrade(self), self.lifetime.min(SWEEP)));
         }
     }
 

@@ -1,9 +1,9 @@
 //! Connections to backends that can be cut.
 //!
 //! Pingora's read timeout begins anew with each read: a backend that drips a byte now and then holds a request as long as
-//! it likes, and within a response's head no filter of ours runs. So connections are opened here, and each is watched:
-//! when the exchange on it has had its time, the socket is shut down, and Pingora reads the end. It works because one
-//! connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
+//! it likes, and within a response's head no filter of ours runs. So connections are opened here (`connector`), and each is
+//! watched: when the exchange on it has had its time, the socket is shut down, and Pingora reads the end. It works because
+//! one connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;

@@ -42,7 +42,7 @@ impl Secured {
         &self.tls.server_name
     }
 
-    /// Tells apart connections of which one is none for the other.
+    /// Tells apart connections of which one cannot stand in for the other.
     pub(super) fn fingerprint(&self) -> u64 {
         self.tls.fingerprint
     }
@@ -67,7 +67,7 @@ impl Secured {
     }
 }
 
-/// The CAs that Pingora trusts where none are named: the system's.
+/// The CAs that count where the configuration names none: the system's.
 fn system_authorities() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     pingora::tls::load_platform_certs_incl_env_into_store(&mut roots).map_err(|error| error.to_string())?;

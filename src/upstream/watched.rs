@@ -3,7 +3,7 @@
 //! It begins with the first byte of a request and ends with the last of its answer, and both are followed as they pass:
 //! bytes that another reader could take in another way end the exchange before Pingora sees them, and so does whatever
 //! comes where no answer is due. A head is given out once it is whole. After the answer nothing comes, whatever the backend
-//! sends: what follows is no part of it, and its connection serves nobody again.
+//! sends: what follows is not part of it, and its connection carries no other exchange.
 
 use std::io;
 use std::pin::Pin;

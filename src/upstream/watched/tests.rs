@@ -180,7 +180,7 @@ async fn an_answer_to_head_has_no_body_whatever_it_says() {
     assert!(kept.take().is_some());
 }
 
-/// Part of a head is no answer, and no reason to send the request again.
+/// Part of a head is not an answer, and not a reason to send the request again.
 #[tokio::test]
 async fn an_end_within_a_head_is_a_fault_and_one_before_it_is_not() {
     for (text, fault) in [(&b""[..], None), (b"HTTP/1.1 2", Some(AnswerFault::Cut))] {
