@@ -4,8 +4,12 @@
 //! anything: what could be read in two ways is refused, and what is forwarded is rebuilt from the parsed [`Request`],
 //! never copied from the wire. Pure: no I/O, no clock, no pingora.
 
+pub mod answer;
+pub mod asked;
 pub mod body;
 mod channel;
+pub mod chunked;
+mod field_line;
 pub mod field_path;
 pub mod fold;
 pub mod head;
@@ -14,6 +18,7 @@ pub mod path;
 mod proxies;
 pub mod query;
 pub mod request;
+mod request_line;
 mod version;
 
 use std::borrow::Cow;
@@ -32,4 +37,9 @@ use crate::reason::{Denial, Reason};
 /// sent.
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
+}
+
+/// `tchar` (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

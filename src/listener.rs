@@ -264,9 +264,10 @@ impl Door {
             };
             let head = buffer.get(..end).unwrap_or_default();
             let request = Head::parse(head, self.limits.head)
-                .and_then(|head| Request::from_head(head, Some(peer), self.gate.proxies()));
+                .and_then(|head| Request::from_head(head, Some(peer), self.gate.proxies()))
+                .and_then(|request| request.over(connection.channel().cloned(), self.gate.proxies()));
             let request = match request {
-                Ok(request) => Request { channel: connection.channel().cloned(), ..request },
+                Ok(request) => request,
                 Err(denial) => return self.refuse(connection, &denial, peer).await,
             };
             // Pingora parses the same bytes again, and reads the body after them: no more than that.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ::http::HeaderMap;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -312,13 +313,13 @@ impl ProxyHttp for Proxy {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         _descriptor: RawFd,
         digest: Option<&Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(digest);
+        exchange.connected(reused, digest);
         Ok(())
     }
 
@@ -387,6 +388,16 @@ impl ProxyHttp for Proxy {
         Ok(None)
     }
 
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        Exchange::judge_trailers(trailers);
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -418,9 +429,9 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         mut error: Box<Error>,
         exchange: &mut Exchange,
-        reused: bool,
+        _reused: bool,
     ) -> Box<Error> {
-        exchange.failed_on_connection(&mut error, session, reused);
+        exchange.failed_on_connection(&mut error, session);
         error
     }
 

@@ -11,11 +11,16 @@
 pub mod answer;
 mod capacity;
 mod check;
+mod connector;
 mod endpoint;
+mod kept;
 mod line;
 mod peer;
 pub mod rewrite;
+mod secured;
 mod standing;
+mod watched;
+mod wire;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,7 +30,8 @@ use std::time::{Duration, Instant};
 
 use self::capacity::{Capacity, Full};
 use self::endpoint::Endpoint;
-use self::peer::Secured;
+use self::kept::Kept;
+use self::secured::Secured;
 use self::standing::Standing;
 use crate::config::{HealthCheck, Upstream};
 use crate::policy::Permit;
@@ -34,7 +40,8 @@ use crate::reason::{Denial, Reason};
 pub use self::capacity::Place;
 pub use self::check::Checks;
 pub use self::endpoint::Attempt;
-pub use self::line::Deadline;
+pub use self::line::{Deadline, is_used};
+pub use self::watched::answer_fault;
 
 /// Every upstream by name.
 pub struct Upstreams {
@@ -141,7 +148,8 @@ fn unavailable(detail: String) -> Denial {
 
 impl Pool {
     fn new(settings: &Upstream, previous: Option<&Self>) -> Self {
-        let secured = settings.tls.as_ref().map(|tls| Secured::new(&tls.client));
+        let secured = settings.tls.as_ref().map(|tls| Arc::new(Secured::new(&tls.client, settings.protocol)));
+        let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
         let name: Arc<str> = settings.name.as_str().into();
         let endpoint = |address: &SocketAddr| {
             let known =
@@ -152,6 +160,11 @@ impl Pool {
                 // Checks that are turned on again say something new: what the last ones said is void.
                 standing.checked(true);
             }
+            let kept = known.filter(|known| {
+                known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle
+            });
+            let kept = kept.map(|known| known.kept.clone());
+            let kept = kept.unwrap_or_else(|| Arc::new(Kept::new(settings.timeouts.idle)));
             Arc::new(Endpoint {
                 upstream: name.clone(),
                 address: *address,
@@ -161,7 +174,10 @@ impl Pool {
                 outliers: settings.outliers,
                 is_checked: settings.health_check.is_some(),
                 standing,
-                peer: peer::peer(settings, secured.as_ref(), *address),
+                fingerprint,
+                peer: peer::peer(settings, secured.as_ref(), *address, Some(&kept)),
+                check_peer: peer::peer(settings, secured.as_ref(), *address, None),
+                kept,
             })
         };
         let capacity = previous.map(|pool| &pool.capacity).filter(|known| known.limits == settings.limits);

@@ -286,7 +286,11 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
     app.server_options = Some(options);
     let mut http2 = default_h2_options();
-    http2.max_header_list_size(u32::try_from(config.limits.head.bytes).unwrap_or(u32::MAX));
+    // The library counts 32 bytes for each field, and pseudo-headers for fields (RFC 9113, section 6.5.2): the limit that
+    // counts is the gate's own, which is the same for both versions.
+    let head = config.limits.head;
+    let list = head.bytes.saturating_add(head.fields.saturating_add(5).saturating_mul(64));
+    http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
     // What is held for one connection, and for how many streams that nobody wants any more, before the connection ends.
     http2.max_concurrent_streams(u32::try_from(config.limits.http2_streams).unwrap_or(u32::MAX));
     http2.max_send_buffer_size(64 * 1024);

@@ -7,9 +7,10 @@
 
 use http::{HeaderName, HeaderValue, Method};
 
+use super::field_line::FieldFault;
 use super::headers::Headers;
-use super::malformed;
 use super::version::Version;
+use super::{field_line, malformed, request_line};
 use crate::reason::{Denial, Reason};
 
 /// A request line and its fields, not yet judged as a request.
@@ -112,47 +113,30 @@ fn parse_request_line(line: &[u8]) -> Result<(Method, String, Version), Denial> 
         b"HTTP/1.0" => Version::Http10,
         _ => return Err(malformed("the request line names no version that is spoken here")),
     };
-    // RFC 9110, section 9.1: methods are case-sensitive; every one that APIs use is upper-case letters.
-    if method.is_empty() || method.len() > 32 || !method.iter().all(u8::is_ascii_uppercase) {
-        return Err(malformed("the method is not upper-case letters"));
-    }
-    let method = Method::from_bytes(method).map_err(|_| malformed("the method is not a token"))?;
-    // Graphic ASCII alone: a space, NUL, CR or TAB here is what proxies re-encode on the way out.
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
-        return Err(malformed("the request target is empty or holds a byte that is not printable ASCII"));
-    }
-    let target =
-        String::from_utf8(target.to_vec()).map_err(|_| malformed("the request target is not ASCII"))?;
+    let method = request_line::method(method)?;
+    let target = request_line::target(target)?.to_owned();
     Ok((method, target, version))
 }
 
-/// `field-name ":" OWS field-value OWS` (RFC 9112, section 5); no obs-fold, no space before the colon.
+/// A field line in the types that hold one.
 fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
-    if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
-        return Err(malformed("a header field is folded over two lines"));
-    }
-    let colon =
-        line.iter().position(|byte| *byte == b':').ok_or_else(|| malformed("a header line has no colon"))?;
-    let (name, value) = line.split_at(colon);
-    // `HeaderName` takes tokens alone: an empty name and a space before the colon fail here.
+    let (name, value) = field_line::split(line).map_err(|fault| match fault {
+        FieldFault::Value => {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            malformed(format!("the value of `{name}` holds a control character"))
+        }
+        fault => malformed(fault.to_string()),
+    })?;
     let name = HeaderName::from_bytes(name).map_err(|_| malformed("a header field's name is not a token"))?;
-    let value = value.strip_prefix(b":").unwrap_or(value);
-    // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
-    let value = trim_ows(value);
-    let is_clean = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    if !value.iter().all(is_clean) {
-        return Err(malformed(format!("the value of `{name}` holds a control character")));
-    }
     let value = HeaderValue::from_bytes(value)
         .map_err(|_| malformed(format!("the value of `{name}` holds a control character")))?;
     Ok((name, value))
 }
 
-fn trim_ows(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
+/// What may stand in a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
+pub(super) fn is_field_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 impl HeadLimits {
@@ -161,6 +145,29 @@ impl HeadLimits {
         let Self { bytes, fields, .. } = self;
         Denial::new(Reason::HeadTooLarge, format!("the head has more than {bytes} bytes or {fields} fields"))
             .told()
+    }
+
+    /// Refuses a head that came in fields and not in lines (HTTP/2), and would be beyond these limits as the lines that go
+    /// to a backend.
+    ///
+    /// # Errors
+    /// 414 and 431.
+    pub fn check(
+        self,
+        method: &Method,
+        target: &str,
+        authority: Option<&str>,
+        headers: &Headers,
+    ) -> Result<(), Denial> {
+        self.check_target(target)?;
+        let host = authority.map(|authority| ("host", authority.len()));
+        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.len()));
+        let (mut count, mut bytes) = (0, method.as_str().len() + target.len() + "  HTTP/1.1\r\n\r\n".len());
+        for (name, length) in host.into_iter().chain(fields) {
+            count += 1;
+            bytes += name.len() + length + ": \r\n".len();
+        }
+        if count > self.fields || bytes > self.bytes { Err(self.exceeded()) } else { Ok(()) }
     }
 
     /// Refuses a request target beyond these limits.
@@ -223,6 +230,8 @@ mod tests {
             "POST /x HTTP/0.9\r\n\r\n",
             "post /x HTTP/1.1\r\n\r\n",
             "PO(ST /x HTTP/1.1\r\n\r\n",
+            "CONNECT /x HTTP/1.1\r\n\r\n",
+            "TRACE /x HTTP/1.1\r\n\r\n",
             "\r\nPOST /x HTTP/1.1\r\n\r\n",
             "\r\n\r\n",
         ] {
@@ -243,6 +252,26 @@ mod tests {
             head("GET / HTTP/1.1\r\na: 12345678901234567890\r\n\r\n").unwrap_err().reason(),
             Reason::HeadTooLarge
         );
+    }
+
+    /// What fits as lines fits as fields, and what does not does not.
+    #[test]
+    fn limits_are_the_same_for_lines_and_for_fields() {
+        let text = "GET /x?y HTTP/1.1\r\nhost: a.b:80\r\nx: 1\r\ny: \r\n\r\n";
+        let head = parse(text).unwrap();
+        let mut headers = Headers::default();
+        for (name, value) in head.headers.iter().skip(1) {
+            headers.push(name.clone(), value.clone());
+        }
+        for (bytes, fields, target) in
+            [(text.len(), 3, 4), (text.len() - 1, 3, 4), (text.len(), 2, 4), (text.len(), 3, 3)]
+        {
+            let limits = HeadLimits { bytes, fields, target };
+            let as_fields = limits.check(&head.method, &head.target, Some("a.b:80"), &headers);
+            let as_lines = Head::parse(text.as_bytes(), limits).map(|_| ());
+            let reason = |outcome: Result<(), Denial>| outcome.map_err(|denial| denial.reason());
+            assert_eq!(reason(as_fields), reason(as_lines), "{limits:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod families;
 mod names;
 
+use http::header::COOKIE;
 use http::{HeaderName, HeaderValue};
 
 use self::families::{Family, family};
@@ -106,6 +107,24 @@ impl Headers {
             Some(_) => Err(malformed(format!("the header `{name}` is sent twice"))),
             None => Ok(first),
         }
+    }
+
+    /// Makes one `Cookie` of several. HTTP/2 may send a cookie in crumbs, and a field of another version takes them whole
+    /// (RFC 9113, section 8.2.3); over HTTP/1 a client sends one (RFC 6265, section 5.4), and servers differ about which of
+    /// two counts.
+    ///
+    /// # Errors
+    /// 400 where they cannot be joined.
+    pub fn join_cookies(&mut self) -> Result<(), Denial> {
+        let crumbs: Vec<&[u8]> = self.all(COOKIE.as_str()).map(HeaderValue::as_bytes).collect();
+        if crumbs.len() < 2 {
+            return Ok(());
+        }
+        let whole = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+            .map_err(|_| malformed("the header `cookie` cannot be joined"))?;
+        self.fields.retain(|(name, _)| name != COOKIE);
+        self.push(COOKIE, whole);
+        Ok(())
     }
 
     /// Refuses what no honest client sends and drops what ends here, so that later stages never see a client's copy

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::headers::Headers;
-use super::malformed;
+use super::{is_token_byte, malformed};
 use crate::reason::Denial;
 
 /// Whose word about the client counts, and where they say it. The default trusts nobody.
@@ -107,6 +107,11 @@ impl TrustedProxies {
             }
         }
         Ok(Origin { address: nearest.address, scheme: nearest.scheme.or(self.scheme) })
+    }
+
+    /// Whether the other end of a connection is one of them.
+    pub fn trusts(&self, peer: SocketAddr) -> bool {
+        self.trust(peer.ip().to_canonical())
     }
 
     fn trust(&self, address: IpAddr) -> bool {
@@ -218,11 +223,6 @@ fn pair_value(text: &str) -> Option<(String, &str)> {
         }
     }
     None
-}
-
-/// `tchar` (RFC 9110, section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

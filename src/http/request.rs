@@ -9,11 +9,11 @@ use http::{HeaderValue, Method};
 use super::channel::Channel;
 use super::head::Head;
 use super::headers::Headers;
-use super::malformed;
 use super::path::Path;
 use super::proxies::{Origin, Scheme, TrustedProxies};
 use super::query::Query;
 use super::version::Version;
+use super::{malformed, request_line};
 use crate::reason::Denial;
 
 /// How the body is delimited, judged but not yet read.
@@ -56,6 +56,8 @@ pub struct Request {
     pub peer: Option<SocketAddr>,
     /// Where it began: at the other end of the connection, or where a trusted proxy there says.
     pub origin: Origin,
+    /// The scheme that an absolute-form target or `:scheme` names. It says nothing that the connection does not.
+    pub named_scheme: Option<Scheme>,
     /// What TLS says of the connection; `None` where there is none.
     pub channel: Option<Arc<Channel>>,
 }
@@ -73,19 +75,19 @@ impl Request {
         };
         let framing = frame_http1(version, &headers)?;
         refuse_content(&method, framing)?;
-        let origin_form = match split_absolute_form(&target)? {
-            None => target.as_str(),
-            Some((authority, origin_form)) => {
+        let (named_scheme, origin_form) = match split_absolute_form(&target)? {
+            None => (None, target.as_str()),
+            Some((scheme, authority, origin_form)) => {
                 // To the byte: Pingora asks the same, and would answer by itself.
                 if authority.as_bytes() != host_field.as_bytes() {
                     return Err(malformed("the request target names another host than the header `host`"));
                 }
-                origin_form
+                (Some(scheme), origin_form)
             }
         };
         let origin = proxies.origin(peer, &headers)?;
         let request = Self::assemble(version, method, host_field, origin_form, headers, framing)?;
-        Ok(Self { peer, origin, ..request })
+        Ok(Self { peer, origin, named_scheme, ..request })
     }
 
     /// Judges an HTTP/2 head (RFC 9113, section 8.3). `authority` is the `:authority` pseudo-header.
@@ -110,6 +112,8 @@ impl Request {
         if headers.all("te").any(|value| value != "trailers") {
             return Err(malformed("the header `te` may only say `trailers` over HTTP/2"));
         }
+        let method = request_line::method(method.as_str().as_bytes())?;
+        let origin_form = request_line::target(path_and_query.as_bytes())?;
         let host_field = headers.one("host")?;
         let authority = match (authority, host_field) {
             (None, None) => return Err(malformed("the request names no host")),
@@ -124,7 +128,7 @@ impl Request {
         let framing = Framing::Stream(content_length(&headers)?);
         refuse_content(&method, framing)?;
         let origin = proxies.origin(peer, &headers)?;
-        let request = Self::assemble(Version::Http2, method, authority, path_and_query, headers, framing)?;
+        let request = Self::assemble(Version::Http2, method, authority, origin_form, headers, framing)?;
         Ok(Self { peer, origin, ..request })
     }
 
@@ -136,9 +140,6 @@ impl Request {
         mut headers: Headers,
         framing: Framing,
     ) -> Result<Self, Denial> {
-        if method == Method::CONNECT || method == Method::TRACE {
-            return Err(malformed(format!("the method {method} is not spoken here")));
-        }
         let host = Host::parse(&authority)?;
         let (path, query) = match origin_form.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -149,6 +150,7 @@ impl Request {
         if headers.all("expect").any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
             return Err(malformed("the header `expect` asks for something else than `100-continue`"));
         }
+        headers.join_cookies()?;
         headers.settle()?;
         Ok(Self {
             version,
@@ -161,8 +163,19 @@ impl Request {
             framing,
             peer: None,
             origin: Origin::default(),
+            named_scheme: None,
             channel: None,
         })
+    }
+
+    /// The request as one that came over a connection of which TLS says `channel`.
+    ///
+    /// # Errors
+    /// 400 where it names a scheme that this connection does not speak.
+    pub fn over(self, channel: Option<Arc<Channel>>, proxies: &TrustedProxies) -> Result<Self, Denial> {
+        let from_trusted_proxy = self.peer.is_some_and(|peer| proxies.trusts(peer));
+        request_line::fit_scheme(self.named_scheme, channel.is_some(), from_trusted_proxy)?;
+        Ok(Self { channel, ..self })
     }
 
     /// Path and query as they were sent and will be sent.
@@ -283,17 +296,19 @@ fn content_length(headers: &Headers) -> Result<Option<u64>, Denial> {
     text.parse().map(Some).map_err(|_| malformed("`content-length` is not a number of bytes"))
 }
 
-/// Authority and origin-form of an absolute-form target (RFC 9112, section 3.2.2), or `None` for an origin-form.
-fn split_absolute_form(target: &str) -> Result<Option<(&str, &str)>, Denial> {
+/// Scheme, authority and origin-form of an absolute-form target (RFC 9112, section 3.2.2), or `None` for an origin-form.
+fn split_absolute_form(target: &str) -> Result<Option<(Scheme, &str, &str)>, Denial> {
     if target.starts_with('/') {
         return Ok(None);
     }
-    let rest = target
-        .strip_prefix("http://")
-        .or_else(|| target.strip_prefix("https://"))
+    let http = target.strip_prefix("http://").map(|rest| (Scheme::Http, rest));
+    let https = || target.strip_prefix("https://").map(|rest| (Scheme::Https, rest));
+    let (scheme, rest) = http
+        .or_else(https)
         .ok_or_else(|| malformed("the request target is neither a path nor an http URL"))?;
     let slash = rest.find('/').ok_or_else(|| malformed("the request target has no path"))?;
-    Ok(Some(rest.split_at(slash)))
+    let (authority, origin_form) = rest.split_at(slash);
+    Ok(Some((scheme, authority, origin_form)))
 }
 
 /// RFC 9113, section 8.2.2.

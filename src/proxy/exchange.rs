@@ -63,6 +63,8 @@ pub struct Exchange {
     pub(super) body_begun: bool,
     /// Whether this attempt's upstream speaks HTTP/2.
     pub(super) over_http2: bool,
+    /// Whether this attempt's connection has carried another exchange before.
+    pub(super) reused: bool,
     /// Bytes passed on so far, and until when they may come.
     pub(super) passed: u64,
     pub(super) pass_until: Option<Instant>,
@@ -103,6 +105,7 @@ impl Exchange {
             body_whole: None,
             body_begun: false,
             over_http2: false,
+            reused: false,
             passed: 0,
             pass_until: None,
             denial: None,

@@ -7,6 +7,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::stream;
 use crate::reason::{Denial, Reason};
+use crate::upstream::answer_fault;
 
 /// How an attempt at an upstream failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ impl Fault {
             kind if is_timeout(kind) => Self::Timeout,
             _ if is_answered => Self::Invalid,
             _ if is_refused(error) => Self::Refused,
+            // Whatever came, it came on this request.
+            _ if is_bad_answer(error) => Self::Invalid,
             ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError if reused => {
                 Self::Stale
             }
@@ -86,6 +89,12 @@ pub(super) fn is_refused(error: &Error) -> bool {
         error.is_remote()
             && (error.is_go_away() || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
     })
+}
+
+/// Whether bytes came that are no answer.
+fn is_bad_answer(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.and_then(answer_fault).is_some()
 }
 
 /// Whether a connection could not even be tried: no file (EMFILE, ENFILE), no memory for it (ENOBUFS) or no port

@@ -5,7 +5,8 @@
 //! HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may not: whether the backend closed
 //! before it read the request or after, nothing on the wire tells.
 
-use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::Session;
@@ -18,7 +19,7 @@ use crate::clock;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
-use crate::upstream::{Deadline, answer};
+use crate::upstream::{Deadline, answer, is_used};
 
 impl Exchange {
     /// Takes a place at the upstream, once for all attempts, and chooses an endpoint of it.
@@ -48,8 +49,9 @@ impl Exchange {
         }
     }
 
-    /// The clock runs on the connection that was found.
-    pub(super) fn connected(&mut self, digest: Option<&Digest>) {
+    /// The clock runs on the connection that was found. Which of them are used again, Pingora knows of HTTP/2 alone.
+    pub(super) fn connected(&mut self, reused: bool, digest: Option<&Digest>) {
+        self.reused = reused || digest.is_some_and(is_used);
         self.deadline = self.until.zip(digest).and_then(|(until, digest)| Deadline::on(digest, until));
     }
 
@@ -105,13 +107,25 @@ impl Exchange {
             }
         });
         judged.map_err(|why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_up())?;
-        for name in answer::hop_by_hop(&response.headers) {
+        for name in answer::ending(&response.headers) {
             response.remove_header(&name);
+        }
+        // The same length twice is one length.
+        let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
+        if let (Some(length), Some(_)) = (lengths.next().cloned(), lengths.next()) {
+            response.insert_header(CONTENT_LENGTH, length)?;
         }
         if status >= 200 {
             self.note_answer();
         }
         Ok(())
+    }
+
+    /// Takes out of the trailers what ends here: a client may read them like the head.
+    pub(super) fn judge_trailers(trailers: &mut HeaderMap) {
+        for name in answer::ending(trailers) {
+            trailers.remove(&name);
+        }
     }
 
     /// An answer without a length ends with its connection; one that was cut is not at its end.
@@ -138,8 +152,9 @@ impl Exchange {
         error.set_retry(retry);
     }
 
-    /// There was a connection, new or `reused`. Decides whether the request is sent once more, and what it is called if not.
-    pub(super) fn failed_on_connection(&mut self, error: &mut Error, session: &Session, reused: bool) {
+    /// There was a connection. Decides whether the request is sent once more, and what it is called if not.
+    pub(super) fn failed_on_connection(&mut self, error: &mut Error, session: &Session) {
+        let reused = self.reused;
         if *error.esource() != ErrorSource::Upstream {
             error.set_retry(false);
             return;

@@ -1,9 +1,14 @@
 //! The client's side: what an upstream must prove, and what is shown to it.
 
-use aws_lc_rs::digest::{Context, SHA256};
-use tokio_rustls::rustls::pki_types::ServerName;
+use std::sync::Arc;
 
-use super::{Authority, Identity};
+use aws_lc_rs::digest::{Context, SHA256};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::{Authority, Flaw, Identity, provider, trust};
 
 /// How an upstream is spoken to over TLS. Its certificate is always verified, for one name.
 #[derive(Clone, Debug)]
@@ -23,6 +28,40 @@ impl ClientTls {
     pub fn new(server_name: &str, authorities: Option<Vec<Authority>>, identity: Option<Identity>) -> Self {
         let fingerprint = fingerprint(server_name, authorities.as_deref(), identity.as_ref());
         Self { server_name: server_name.to_owned(), authorities, identity, fingerprint }
+    }
+}
+
+impl ClientTls {
+    /// What speaks HTTP/1.1 over it, and the name that the other end has to prove. `system` gives the CAs that count where
+    /// none are named.
+    ///
+    /// # Errors
+    /// Where the library refuses what it is given.
+    pub fn connector(
+        &self,
+        system: impl FnOnce() -> Result<RootCertStore, String>,
+    ) -> Result<(TlsConnector, ServerName<'static>), Flaw> {
+        let refused = |error: String| Flaw::new(format!("TLS cannot be set up: {error}"), "use other files");
+        let name =
+            ServerName::try_from(self.server_name.clone()).map_err(|error| refused(error.to_string()))?;
+        let roots = match &self.authorities {
+            Some(authorities) => trust(authorities)?,
+            None => system().map_err(refused)?,
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refused(error.to_string()))?
+            .with_root_certificates(roots);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain().to_vec(), identity.private_key())
+                .map_err(|error| refused(error.to_string()))?,
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A session that is taken up again is not verified again: a certificate that has ended since would go on.
+        config.resumption = Resumption::disabled();
+        Ok((TlsConnector::from(Arc::new(config)), name))
     }
 }
 

@@ -56,6 +56,11 @@ impl Identity {
         self.key.secret_der()
     }
 
+    /// The same for the library that signs with it.
+    pub(super) fn private_key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
+    }
+
     /// What is wrong with the time that it is used at.
     pub fn untimely(&self, now: SystemTime) -> Option<&'static str> {
         if now > self.certificate.until {

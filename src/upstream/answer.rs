@@ -1,22 +1,73 @@
-//! The head of a backend's answer, judged before a client sees it.
+//! The head of a backend's answer, judged before a client sees it, and rid of what ends here.
 //!
-//! Pingora has read the message: two lengths, a bad chunk or a line that is no field never come this far. What is left is
-//! what it lets pass: heads without end, framing that a client may read in another way than the gate, and fields that speak
-//! of the connection to the backend.
+//! Over HTTP/1 its bytes have been followed already ([`crate::http::answer`]), over HTTP/2 the h2 library has read them.
+//! What is left is what both let pass: heads without end, framing that a client may read in another way than the gate, and
+//! fields that are not the backend's to send.
+//!
+//! An answer must not lead a client or a front around the gate, nor speak in its name. So these end here:
+//! - what speaks of the connection to the backend (RFC 9110, section 7.6.1);
+//! - what names another place for the gate's own: `Alt-Svc` (RFC 7838) and those before and beside it. A client keeps it,
+//!   and sends the next requests, credentials and all, where no gate is;
+//! - what a front takes as an order and no client ever sees: to fetch another resource in place of the answer
+//!   (`X-Accel-Redirect`, `X-Sendfile`, `X-Reproxy-Url` …), to keep it for others against `Cache-Control` (RFC 9213), to
+//!   take the gate out of service (`X-Envoy-…`);
+//! - what the gate says itself, or a proxy where the gate is the proxy: `DPoP-Nonce`, `X-Opgate-…`, `Proxy-Authenticate`;
+//! - what decides about other services on the host: keys that it is pinned to, reports of every request to it, scripts with
+//!   power over its other paths.
+//!
+//! What is about the answer or the backend's own goes on: `Location` and `Refresh` lead where a client looks before it goes;
+//! `WWW-Authenticate` is of a backend that asks for credentials of its own; `Clear-Site-Data` and
+//! `Strict-Transport-Security` take away and tighten, and the gate has no word of its own for either.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-/// Bytes of names and values, at the most.
-pub const MAX_BYTES: usize = 64 * 1024;
-/// Fields, at the most.
-pub const MAX_FIELDS: usize = 200;
-/// Interim answers (1xx) before an answer, at the most.
-pub const MAX_INTERIM: usize = 16;
+pub use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES as MAX_BYTES, MAX_INTERIM};
 
-/// Fields of one connection (RFC 9110, section 7.6.1). Pingora writes `Transfer-Encoding` anew.
-const HOP_BY_HOP: [&str; 6] =
-    ["connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "upgrade"];
+/// The fields that end here. Prefixes end in `-`. Pingora writes `Transfer-Encoding` anew.
+const ENDS_HERE: &[&str] = &[
+    // Of one connection.
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "upgrade",
+    // Another place for the gate's.
+    "alt-svc",
+    "alternate-protocol",
+    "onion-location",
+    // Orders to a front.
+    "cdn-cache-control",
+    "surrogate-control",
+    "x-accel-",
+    "x-envoy-",
+    "x-lighttpd-send-file",
+    "x-litespeed-",
+    "x-reproxy-",
+    "x-sendfile",
+    "x-sendfile-",
+    "x-sendfile2",
+    // The gate's word, and a proxy's.
+    "dpop-nonce",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "x-opgate-",
+    // About others on the host.
+    "nel",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "service-worker-allowed",
+];
+
+fn ends_here(name: &str) -> bool {
+    // RFC 9213 lets every CDN have its own: `Example-CDN-Cache-Control`.
+    name.ends_with("-cdn-cache-control")
+        || ENDS_HERE.iter().any(|ended| match ended.strip_suffix('-') {
+            Some(_) => name.starts_with(ended),
+            None => name == *ended,
+        })
+}
 
 /// What is wrong with an answer's head, or nothing.
 ///
@@ -27,7 +78,7 @@ pub fn judge(status: u16, version: Version, headers: &HeaderMap) -> Result<(), &
         // No request of ours can have asked for it.
         101 => return Err("the backend switched protocols"),
         100..=599 => {}
-        _ => return Err("the backend's status is none"),
+        _ => return Err("the backend's status is not one"),
     }
     if headers.len() > MAX_FIELDS {
         return Err("the answer has too many fields");
@@ -46,19 +97,34 @@ pub fn judge(status: u16, version: Version, headers: &HeaderMap) -> Result<(), &
             return Err("the answer has a transfer coding other than `chunked`");
         }
     }
-    // RFC 9110, section 8.6.
-    let says_length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
-    if says_length && (status == 204 || status < 200) {
-        return Err("the answer has a length where there can be no body");
+    // RFC 9110, section 8.6. The h2 library looks at one of them.
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    if let Some(length) = lengths.next() {
+        if !is_number(length) || lengths.any(|other| other != length) {
+            return Err("the answer's `content-length` is not one number");
+        }
+        if length.iter().any(|digit| *digit != b'0') && (status == 204 || status < 200) {
+            return Err("the answer has a length where there can be no body");
+        }
+    }
+    // RFC 9113, section 8.2.1: HTTP/1 readers trim such values.
+    if version == Version::HTTP_2
+        && headers.values().any(|value| value.as_bytes().trim_ascii().len() < value.len())
+    {
+        return Err("a value in the answer begins or ends with whitespace");
     }
     Ok(())
 }
 
-/// The fields of an answer that end at the gate: those of one connection, and those that `Connection` names so. Framing
-/// does not depend on what a field says of it.
-pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
+fn is_number(digits: &[u8]) -> bool {
+    (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// The fields of an answer that end at the gate: [`ENDS_HERE`], and those that `Connection` names. Framing does not depend
+/// on what a field says of it.
+pub fn ending(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> =
-        headers.keys().filter(|name| HOP_BY_HOP.contains(&name.as_str())).cloned().collect();
+        headers.keys().filter(|name| ends_here(name.as_str())).cloned().collect();
     let nominated = headers
         .get_all(CONNECTION)
         .iter()
@@ -71,8 +137,6 @@ pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -108,6 +172,10 @@ mod tests {
             (200, Version::HTTP_2, &[("transfer-encoding", "chunked")]),
             (204, Version::HTTP_11, &[("transfer-encoding", "chunked")]),
             (204, Version::HTTP_11, &[("content-length", "5")]),
+            (200, Version::HTTP_2, &[("content-length", "5, 5")]),
+            (200, Version::HTTP_2, &[("content-length", "")]),
+            (200, Version::HTTP_2, &[("x-a", " b")]),
+            (200, Version::HTTP_2, &[("x-a", "b\t")]),
             (103, Version::HTTP_11, &[("content-length", "5")]),
         ] {
             assert!(judge(status, version, &headers(fields)).is_err(), "{status} {version:?} {fields:?}");
@@ -115,6 +183,36 @@ mod tests {
         let mut twice = headers(&[("transfer-encoding", "chunked")]);
         twice.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         assert!(judge(200, Version::HTTP_11, &twice).is_err());
+        for (second, is_good) in [("2", true), ("3", false), ("02", false)] {
+            let mut twice = headers(&[("content-length", "2")]);
+            twice.append(CONTENT_LENGTH, HeaderValue::from_static(second));
+            assert_eq!(judge(200, Version::HTTP_2, &twice).is_ok(), is_good, "{second}");
+        }
+    }
+
+    #[test]
+    fn what_leads_around_the_gate_or_speaks_for_it_ends_here() {
+        let answer = headers(&[
+            ("alt-svc", "h3=\":443\""),
+            ("x-accel-redirect", "/internal"),
+            ("x-accel-buffering", "no"),
+            ("x-opgate-principal", "user:root@example.com"),
+            ("dpop-nonce", "x"),
+            ("example-cdn-cache-control", "public"),
+            ("surrogate-control", "max-age=1"),
+            ("x-envoy-immediate-health-check-fail", "true"),
+        ]);
+        assert_eq!(ending(&answer).len(), answer.len());
+        let answer = headers(&[
+            ("location", "/x"),
+            ("www-authenticate", "Bearer"),
+            ("cache-control", "private"),
+            ("x-accelerated", "y"),
+            ("x-opgateway", "y"),
+            ("nelson", "y"),
+            ("x-request-id", "1"),
+        ]);
+        assert!(ending(&answer).is_empty());
     }
 
     #[test]
@@ -126,10 +224,10 @@ mod tests {
             ("x-own", "a"),
         ]);
         answer.append(CONNECTION, HeaderValue::from_static("content-length,,x y"));
-        let mut names: Vec<_> = hop_by_hop(&answer).iter().map(ToString::to_string).collect();
+        let mut names: Vec<_> = ending(&answer).iter().map(ToString::to_string).collect();
         names.sort();
         assert_eq!(names, ["close", "connection", "keep-alive", "x-hop"]);
-        assert!(hop_by_hop(&headers(&[("content-length", "2"), ("date", "x")])).is_empty());
+        assert!(ending(&headers(&[("content-length", "2"), ("date", "x")])).is_empty());
     }
 
     #[test]

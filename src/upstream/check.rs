@@ -70,7 +70,7 @@ async fn keep_checking(endpoint: Arc<Endpoint>, check: HealthCheck, connector: A
 
 /// One check: a connection and, where there is a path, an answer of 2xx.
 async fn ask(endpoint: &Endpoint, check: &HealthCheck, connector: &Connector) -> pingora::Result<()> {
-    let peer: &HttpPeer = endpoint.peer();
+    let peer: &HttpPeer = &endpoint.check_peer;
     let (mut session, _) = connector.get_http_session(peer).await?;
     let Some(path) = &check.path else { return Ok(()) };
     let mut request = RequestHeader::build("GET", path.as_bytes(), Some(2))?;

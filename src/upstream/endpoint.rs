@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pingora::upstreams::peer::HttpPeer;
 
+use super::kept::Kept;
 use super::standing::{Standing, Turn};
 use crate::config::Outliers;
 
@@ -22,14 +23,16 @@ pub(super) struct Endpoint {
     pub(super) is_checked: bool,
     /// Taken over by the endpoint of the same upstream and address of the next configuration.
     pub(super) standing: Arc<Standing>,
+    /// Of its TLS, where it is spoken to over any.
+    pub(super) fingerprint: Option<u64>,
     pub(super) peer: HttpPeer,
+    /// The same for checks, of which each has a connection of its own.
+    pub(super) check_peer: HttpPeer,
+    /// Its connections that wait for a request. Taken over like its standing, where they would be made in the same way.
+    pub(super) kept: Arc<Kept>,
 }
 
 impl Endpoint {
-    pub(super) fn peer(&self) -> &HttpPeer {
-        &self.peer
-    }
-
     /// Whether checks, where there are any, let it be asked.
     pub(super) fn passes_checks(&self) -> bool {
         !self.is_checked || self.standing.passes_checks()

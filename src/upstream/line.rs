@@ -1,24 +1,20 @@
 //! Connections to backends that can be cut.
 //!
 //! Pingora's read timeout begins anew with each read: a backend that drips a byte now and then holds a request as long as
-//! it likes, and within a response's head no filter of ours runs. So connections are opened here, and each is watched:
-//! when the exchange on it has had its time, the socket is shut down, and Pingora reads the end. It works because one
-//! connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
+//! it likes, and within a response's head no filter of ours runs. So connections are opened here (`connector`), and each is
+//! watched: when the exchange on it has had its time, the socket is shut down, and Pingora reads the end. It works because
+//! one connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use pingora::connectors::L4Connect;
+use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{Digest, GetProxyDigest};
-use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -26,13 +22,9 @@ use tokio::task::AbortHandle;
 /// How long a watch sleeps while nothing is asked of its connection.
 const DOZE: Duration = Duration::from_secs(60);
 
-/// Opens connections that can be cut.
-#[derive(Debug)]
-pub(super) struct Lines;
-
 /// One connection, from the side that cuts it.
 #[derive(Debug)]
-struct Line {
+pub(super) struct Line {
     /// The same socket again: Pingora has the other.
     socket: std::net::TcpStream,
     epoch: Instant,
@@ -42,9 +34,17 @@ struct Line {
     cut: AtomicU64,
     /// When the watch wakes up by itself.
     wakes: AtomicU64,
+    /// Whether it has carried an exchange before this one.
+    is_used: AtomicBool,
     /// Wakes it sooner.
     call: Arc<Notify>,
     watch: OnceLock<AbortHandle>,
+}
+
+/// Whether the connection of `digest` has carried an exchange before. What Pingora says of it, it says of what it keeps
+/// itself.
+pub fn is_used(digest: &Digest) -> bool {
+    Line::of(digest).is_some_and(|line| line.is_used.load(Ordering::Relaxed))
 }
 
 /// The time that one exchange has on a connection. Over with the value.
@@ -58,8 +58,7 @@ impl Deadline {
     /// Lets the exchange that begins on the connection of `digest` go on until `until`. `None` where the connection is
     /// none of ours.
     pub fn on(digest: &Digest, until: Instant) -> Option<Self> {
-        let handed_on = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
-        Some(Self::begin(handed_on.downcast_ref::<Arc<Line>>()?.clone(), until))
+        Some(Self::begin(Line::of(digest)?.clone(), until))
     }
 
     fn begin(line: Arc<Line>, until: Instant) -> Self {
@@ -86,7 +85,7 @@ impl Drop for Deadline {
 }
 
 impl Line {
-    fn open(tcp: &TcpStream) -> std::io::Result<Arc<Self>> {
+    pub(super) fn open(tcp: &TcpStream) -> std::io::Result<Arc<Self>> {
         let call = Arc::new(Notify::new());
         let line = Arc::new(Self {
             socket: tcp.as_fd().try_clone_to_owned()?.into(),
@@ -94,12 +93,34 @@ impl Line {
             deadline: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             wakes: AtomicU64::new(0),
+            is_used: AtomicBool::new(false),
             call: call.clone(),
             watch: OnceLock::new(),
         });
         let watch = tokio::spawn(watch(Arc::downgrade(&line), call));
         line.watch.get_or_init(|| watch.abort_handle());
         Ok(line)
+    }
+
+    /// What is handed on to each exchange on the connection: Pingora has a place for what a proxy said, which is free.
+    pub(super) fn digest(self: &Arc<Self>) -> Result<ProxyDigest> {
+        let response = ResponseHeader::build(200, Some(0))?;
+        Ok(ProxyDigest::new(Box::new(response), Some(Box::new(self.clone()))))
+    }
+
+    /// The line that was handed on with a connection. `None` where the connection is none of ours.
+    fn of(digest: &Digest) -> Option<&Arc<Self>> {
+        digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    }
+
+    /// The connection carries another exchange.
+    pub(super) fn used_again(&self) {
+        self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has come that is not read yet, as the system knows it.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.socket.peek(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     fn nanoseconds(&self, instant: Instant) -> u64 {
@@ -144,30 +165,6 @@ async fn watch(line: Weak<Line>, call: Arc<Notify>) {
             () = tokio::time::sleep_until(wake.into()) => {}
             () = call.notified() => {}
         }
-    }
-}
-
-#[async_trait]
-impl L4Connect for Lines {
-    async fn connect(&self, address: &PingoraAddr) -> Result<Stream> {
-        let failed = |kind, error| Error::because(kind, format!("cannot connect to {address}"), error);
-        let Some(inet) = address.as_inet() else {
-            return Error::e_explain(ErrorType::ConnectNoRoute, "endpoints have IP addresses");
-        };
-        let tcp = TcpStream::connect(inet).await.map_err(|error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-                std::io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-                _ => ErrorType::ConnectError,
-            };
-            failed(kind, error)
-        })?;
-        let line = Line::open(&tcp).or_err(ErrorType::SocketError, "cannot watch a connection")?;
-        let mut stream = Stream::from(tcp);
-        // Pingora hands this on to each exchange on the connection; it is no proxy's.
-        let response = ResponseHeader::build(200, Some(0))?;
-        stream.set_proxy_digest(ProxyDigest::new(Box::new(response), Some(Box::new(line))));
-        Ok(stream)
     }
 }
 

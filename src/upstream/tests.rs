@@ -129,3 +129,20 @@ async fn requests_under_way_count_on_after_a_reload() {
     let larger = Upstreams::new(&[small], Some(&after));
     larger.by_name["operations"].capacity.take().await.unwrap();
 }
+
+#[test]
+fn connections_are_kept_over_a_reload_where_they_would_be_made_in_the_same_way() {
+    let before = Upstreams::new(&[settings(&[1, 2])], None);
+    let kept =
+        |upstreams: &Upstreams, index: usize| upstreams.by_name["operations"].endpoints[index].kept.clone();
+    let after = Upstreams::new(&[settings(&[3, 1])], Some(&before));
+    assert!(Arc::ptr_eq(&kept(&before, 0), &kept(&after, 1)));
+    let mut longer = settings(&[1]);
+    longer.timeouts.idle += Duration::from_secs(1);
+    assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&Upstreams::new(&[longer], Some(&before)), 0)));
+    let mut secured = settings(&[1]);
+    let client = crate::tls::ClientTls::new("backend.test", Some(Vec::new()), None);
+    secured.tls = Some(crate::config::UpstreamTls { client, files: Vec::new() });
+    let secured = Upstreams::new(&[secured], Some(&before));
+    assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&secured, 0)));
+}

@@ -11,6 +11,7 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod answers;
 mod assertion;
 mod audit;
 mod authority;
@@ -41,6 +42,7 @@ mod keepalive;
 mod keysets;
 mod layering;
 mod limits;
+mod methods;
 mod observe;
 mod opaque;
 mod open_gate;

@@ -28,6 +28,18 @@ async fn an_answer_that_is_cut_off() {
             INVALID,
         ),
         ("negative chunk size", &[Head, Body, Say(CHUNKED), Say("-1\r\na"), Hang], INVALID),
+        // Each is the same answer to Pingora, and another to the next reader.
+        ("bare LF after a chunk size", &[Head, Body, Say(CHUNKED), Say("1\na\r\n0\r\n\r\n"), Hang], INVALID),
+        ("bare LF after a chunk", &[Head, Body, Say(CHUNKED), Say("1\r\na\n0\r\n\r\n"), Hang], INVALID),
+        ("blank after a chunk size", &[Head, Body, Say(CHUNKED), Say("1 \r\na\r\n0\r\n\r\n"), Hang], INVALID),
+        ("chunk size of nothing", &[Head, Body, Say(CHUNKED), Say("\r\n\r\n"), Hang], INVALID),
+        (
+            "bare LF in an extension",
+            &[Head, Body, Say(CHUNKED), Say("1;a\nb\r\na\r\n0\r\n\r\n"), Hang],
+            INVALID,
+        ),
+        ("a trailer that is none", &[Head, Body, Say(CHUNKED), Say("0\r\nX : a\r\n\r\n"), Hang], INVALID),
+        ("bare LF at the end of the chunks", &[Head, Body, Say(CHUNKED), Say("0\r\n\n"), Hang], INVALID),
         ("chunk without its end", &[Head, Body, Say(CHUNKED), Say("1\r\naXX1\r\n"), Hang], INVALID),
     ];
     try_rows("cut off", ROWS, patient()).await;

@@ -194,6 +194,13 @@ async fn an_h2c_backend_that_does_not_answer() {
         ("status 101", head(&field(":status", "101")), Then::Hang, TIMEOUT),
         ("no HPACK", head(&[0xff, 0xff, 0xff, 0xff, 0xff]), Then::Hang, INVALID),
         ("transfer coding", ok_with(&field("transfer-encoding", "chunked")), Then::Hang, INVALID),
+        (
+            "two lengths",
+            ok_with(&[field("content-length", "2"), field("content-length", "3")].concat()),
+            Then::Hang,
+            INVALID,
+        ),
+        ("a space before a value", ok_with(&field("x-a", " b")), Then::Hang, INVALID),
         ("a field of 70 KiB", ok_with(&field("x-a", &"a".repeat(70 * 1024))), Then::Hang, INVALID),
         ("300 fields", ok_with(&many), Then::Hang, INVALID),
         (

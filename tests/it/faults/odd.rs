@@ -40,24 +40,6 @@ async fn what_is_odd_and_no_fault() {
             &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"), Close],
             WHOLE,
         ),
-        (
-            // RFC 9112, section 6.3: the coding counts, and the length goes no further.
-            "length and chunked",
-            &[
-                Head,
-                Body,
-                Say(
-                    "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-                ),
-                Close,
-            ],
-            WHOLE,
-        ),
-        (
-            "a folded field",
-            &[Head, Body, Say("HTTP/1.1 200 OK\r\nX-A: a\r\n b\r\nContent-Length: 2\r\n\r\n{}"), Close],
-            WHOLE,
-        ),
     ];
     try_rows("odd", ROWS, patient()).await;
 }

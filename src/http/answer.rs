@@ -1,0 +1,354 @@
+//! An HTTP/1 answer, followed as its bytes come.
+//!
+//! HTTP libraries repair answers as kindly as requests: they take a bare LF for a line end, unfold a folded line, drop the
+//! `Content-Length` beside a `Transfer-Encoding`. What they repair, the next reader need not, and where two of them see two
+//! ends of one answer, what one takes for its rest is the next request's answer to the other. So the bytes of an answer are
+//! followed by the letter of RFC 9112 before any library sees them, and what deviates does not get there.
+//!
+//! A connection carries one exchange at a time: an [`Answer`] begins with the first byte that comes for its request, and
+//! ends where its own framing says. It can be fed in pieces of any size, and says the same of all of them.
+
+use super::chunked::{ChunkError, Chunked};
+use super::field_line;
+pub use super::field_line::FieldFault;
+use super::head::is_field_byte;
+
+/// Bytes of a head, at the most.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Fields of a head, at the most.
+pub const MAX_FIELDS: usize = 200;
+/// Interim answers (1xx) before an answer, at the most.
+pub const MAX_INTERIM: usize = 16;
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerFault {
+    /// Anything but `HTTP/1.1 200 OK` (RFC 9112, section 4).
+    #[error("the answer does not begin with a status line")]
+    StatusLine,
+    /// A status that has no meaning.
+    #[error("the backend's status is not one")]
+    Status,
+    /// 101: no request of ours can have asked for it.
+    #[error("the backend switched protocols")]
+    Switched,
+    /// A CR or LF that is not a CRLF (RFC 9112, section 2.2).
+    #[error("the answer's head holds a CR or LF that is not a CRLF")]
+    LineEnd,
+    /// A field line that a reader would have to repair.
+    #[error("in the answer, {0}")]
+    Field(#[from] FieldFault),
+    /// Both delimitations (RFC 9112, section 6.3).
+    #[error("the answer has both `content-length` and `transfer-encoding`")]
+    TwoFramings,
+    /// A length that is not a number, or two that differ.
+    #[error("the answer's `content-length` is not one number")]
+    Length,
+    /// A coding other than `chunked`, or where there can be none.
+    #[error("the answer has a transfer coding other than `chunked`, or where there can be none")]
+    Coding,
+    /// A body where there can be none (RFC 9110, section 8.6).
+    #[error("the answer has a length where there can be no body")]
+    NoBody,
+    /// A body that is not chunked as its head says.
+    #[error("the answer is not well chunked: {0}")]
+    Chunks(#[from] ChunkError),
+    /// Beyond [`MAX_HEAD_BYTES`] or [`MAX_FIELDS`].
+    #[error("the answer's head is too large")]
+    TooLarge,
+    /// Beyond [`MAX_INTERIM`].
+    #[error("the answer does not come, only interim ones")]
+    Interim,
+    /// Bytes where no answer is due.
+    #[error("the backend answers what it has not been asked")]
+    Unasked,
+    /// The connection ended first.
+    #[error("the answer ends within its head")]
+    Cut,
+}
+
+/// A fault, and how many of the bytes last fed come before it and may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Bytes of whole heads and of the body, up to the one that is wrong.
+    pub good: usize,
+    /// What is wrong.
+    pub fault: AnswerFault,
+}
+
+/// One answer, its interim ones before it included.
+#[derive(Debug)]
+pub struct Answer {
+    state: State,
+    /// The line that has begun.
+    line: Vec<u8>,
+    head: Head,
+    interim: usize,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Head,
+    /// So many bytes are left.
+    Length(u64),
+    Chunked(Chunked),
+    /// Up to the end of the connection.
+    ToTheEnd,
+    Done,
+    Broken(AnswerFault),
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The head under way.
+#[derive(Debug, Default)]
+struct Head {
+    /// All its bytes so far.
+    bytes: usize,
+    fields: usize,
+    /// Once there is a status line.
+    status: Option<u16>,
+    is_http10: bool,
+    length: Option<u64>,
+    is_chunked: bool,
+    closes: bool,
+}
+
+impl Answer {
+    /// An answer of which nothing has come.
+    pub fn new() -> Self {
+        Self { state: State::Head, line: Vec::new(), head: Head::default(), interim: 0 }
+    }
+
+    /// Follows the answer, be it `to_head` or to a request of another method, through its next bytes. Says how many of them
+    /// are its own: all, unless it ends before.
+    ///
+    /// # Errors
+    /// Once, and ever after, where the answer could be read in two ways or in none.
+    pub fn advance(&mut self, bytes: &[u8], to_head: bool) -> Result<usize, Broken> {
+        let mut at = 0;
+        // Where the head under way begins; one that began earlier is not given out in part.
+        let mut good = 0;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            match &mut self.state {
+                State::Done => return Ok(at),
+                State::Broken(fault) => return Err(Broken { good: at, fault: *fault }),
+                State::ToTheEnd => return Ok(bytes.len()),
+                State::Chunked(body) => {
+                    let before = body.clone();
+                    match body.advance(rest) {
+                        Ok(taken) => at += taken,
+                        Err(error) => {
+                            let good = at + good_chunks(before, rest);
+                            return Err(self.broken(good, error.into()));
+                        }
+                    }
+                    if !body.is_done() {
+                        return Ok(at);
+                    }
+                    self.state = State::Done;
+                }
+                State::Length(left) => {
+                    let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    at += taken;
+                    let left = left.saturating_sub(taken as u64);
+                    self.state = if left == 0 { State::Done } else { State::Length(left) };
+                    if left > 0 {
+                        return Ok(at);
+                    }
+                }
+                State::Head => {
+                    let (taken, line_ends) =
+                        self.take_line(rest).map_err(|fault| self.broken(good, fault))?;
+                    at += taken;
+                    if !line_ends {
+                        return Ok(at);
+                    }
+                    let line = std::mem::take(&mut self.line);
+                    let ended = self.end_line(&line, to_head).map_err(|fault| self.broken(good, fault))?;
+                    self.line = line;
+                    self.line.clear();
+                    if ended {
+                        good = at;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connection has ended.
+    ///
+    /// # Errors
+    /// Where it has within a head. What is missing of a body, its reader sees.
+    pub fn end(&mut self) -> Result<(), AnswerFault> {
+        match self.state {
+            State::ToTheEnd => self.state = State::Done,
+            State::Head if self.head_bytes() > 0 || self.interim > 0 => {
+                self.state = State::Broken(AnswerFault::Cut);
+                return Err(AnswerFault::Cut);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of it is to come.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// How many of the bytes so far belong to a head that is not whole yet.
+    pub fn head_bytes(&self) -> usize {
+        if matches!(self.state, State::Head) { self.head.bytes } else { 0 }
+    }
+
+    /// Whether its connection may serve the next request: it has ended, by its own word, and nothing in it says that the
+    /// connection ends too (RFC 9112, section 9.3).
+    pub fn keeps_the_connection(&self) -> bool {
+        self.is_done() && !self.head.closes && !self.head.is_http10
+    }
+
+    fn broken(&mut self, good: usize, fault: AnswerFault) -> Broken {
+        self.state = State::Broken(fault);
+        Broken { good, fault }
+    }
+
+    /// Takes bytes up to the end of a line, and looks at each: what cannot become a line is refused before it is one.
+    fn take_line(&mut self, bytes: &[u8]) -> Result<(usize, bool), AnswerFault> {
+        let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let piece = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        let known = self.line.len();
+        self.line.extend_from_slice(piece);
+        self.head.bytes = self.head.bytes.saturating_add(piece.len());
+        if self.head.bytes > MAX_HEAD_BYTES {
+            return Err(AnswerFault::TooLarge);
+        }
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        // The last byte may be the CR of a CRLF.
+        let (line, has_cr) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
+        // The first byte that is wrong says what is wrong, however the bytes come.
+        for (at, byte) in line.iter().enumerate().skip(known.saturating_sub(1)) {
+            match (byte, self.head.status) {
+                (b'\r', _) => return Err(AnswerFault::LineEnd),
+                (_, None) if !fits_status_line(at, *byte) => return Err(AnswerFault::StatusLine),
+                (_, Some(_)) if !is_field_byte(*byte) => return Err(AnswerFault::Field(FieldFault::Value)),
+                _ => {}
+            }
+        }
+        if end.is_some() && !has_cr {
+            return Err(AnswerFault::LineEnd);
+        }
+        Ok((piece.len(), end.is_some()))
+    }
+
+    /// Reads a line with its CRLF. Says whether the head ends with it.
+    fn end_line(&mut self, line: &[u8], to_head: bool) -> Result<bool, AnswerFault> {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let Some(status) = self.head.status else {
+            let (status, is_http10) = status_line(line)?;
+            self.head.status = Some(status);
+            self.head.is_http10 = is_http10;
+            return Ok(false);
+        };
+        if !line.is_empty() {
+            self.head.field(line)?;
+            return Ok(false);
+        }
+        self.state = self.framing(status, to_head)?;
+        if status < 200 {
+            self.interim += 1;
+            if self.interim > MAX_INTERIM {
+                return Err(AnswerFault::Interim);
+            }
+            self.head = Head::default();
+        }
+        Ok(true)
+    }
+
+    /// What comes after the head (RFC 9112, section 6.3), without the repairs.
+    fn framing(&self, status: u16, to_head: bool) -> Result<State, AnswerFault> {
+        let Head { is_http10, length, is_chunked, .. } = self.head;
+        if is_chunked && length.is_some() {
+            return Err(AnswerFault::TwoFramings);
+        }
+        if is_chunked && (is_http10 || status == 204 || status < 200) {
+            return Err(AnswerFault::Coding);
+        }
+        if length.is_some_and(|length| length > 0) && (status == 204 || status < 200) {
+            return Err(AnswerFault::NoBody);
+        }
+        Ok(match (status, length) {
+            (101, _) => return Err(AnswerFault::Switched),
+            (100..=199, _) => State::Head,
+            (204 | 304, _) => State::Done,
+            _ if to_head => State::Done,
+            _ if is_chunked => State::Chunked(Chunked::new()),
+            (_, Some(0)) => State::Done,
+            (_, Some(length)) => State::Length(length),
+            (_, None) => State::ToTheEnd,
+        })
+    }
+}
+
+impl Head {
+    fn field(&mut self, line: &[u8]) -> Result<(), AnswerFault> {
+        self.fields += 1;
+        if self.fields > MAX_FIELDS {
+            return Err(AnswerFault::TooLarge);
+        }
+        let (name, value) = field_line::split(line)?;
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let length = field_line::number(value).ok_or(AnswerFault::Length)?;
+            // The same once more says nothing else (RFC 9110, section 8.6).
+            if self.length.is_some_and(|known| known != length) {
+                return Err(AnswerFault::Length);
+            }
+            self.length = Some(length);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(AnswerFault::Coding);
+            }
+            self.is_chunked = true;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            let options = value.split(|byte| *byte == b',').map(field_line::trim_ows);
+            self.closes |= options.into_iter().any(|option| option.eq_ignore_ascii_case(b"close"));
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes of a chunked body are well chunked.
+fn good_chunks(mut body: Chunked, bytes: &[u8]) -> usize {
+    bytes.chunks(1).take_while(|byte| body.advance(byte).is_ok()).count()
+}
+
+/// Whether a status line can have this byte at this place.
+fn fits_status_line(at: usize, byte: u8) -> bool {
+    match b"HTTP/1.v sss ".get(at) {
+        Some(b'v') => matches!(byte, b'0' | b'1'),
+        Some(b's') => byte.is_ascii_digit(),
+        Some(form) => byte == *form,
+        None => is_field_byte(byte),
+    }
+}
+
+/// `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112, section 4), with both spaces: a line of bytes that
+/// [`fits_status_line`] allows. Says the status, and whether the version is 1.0.
+fn status_line(line: &[u8]) -> Result<(u16, bool), AnswerFault> {
+    let digits = line.get(9..12).and_then(field_line::number).and_then(|number| u16::try_from(number).ok());
+    let (Some(status), Some(b' ')) = (digits, line.get(12)) else {
+        return Err(AnswerFault::StatusLine);
+    };
+    if !(100..=599).contains(&status) {
+        return Err(AnswerFault::Status);
+    }
+    Ok((status, line.get(7) == Some(&b'0')))
+}
+
+#[cfg(test)]
+mod tests;

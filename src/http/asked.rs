@@ -1,0 +1,150 @@
+//! A request as it goes out, followed to its end.
+//!
+//! An answer may come before its request is all out, and whether a connection is free for the next request depends on both.
+//! What is followed here, the gate has written itself: what cannot be followed is never taken for done.
+
+use super::chunked::Chunked;
+use super::field_line;
+use super::head::find_end;
+
+/// One request.
+#[derive(Debug)]
+pub struct Asked {
+    state: State,
+    /// The head, until it is whole.
+    head: Vec<u8>,
+    is_head: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    /// So many bytes of the body are left.
+    Length(u64),
+    Chunked(Chunked),
+    Done,
+    /// It has no end that can be told.
+    Unknown,
+}
+
+impl Asked {
+    /// A request of which nothing is out.
+    pub fn new() -> Self {
+        Self { state: State::Head, head: Vec::new(), is_head: false }
+    }
+
+    /// Follows it through the bytes that went out.
+    pub fn advance(&mut self, mut bytes: &[u8]) {
+        if matches!(self.state, State::Head) {
+            let known = self.head.len();
+            self.head.extend_from_slice(bytes);
+            let Some(end) = find_end(&self.head, known) else { return };
+            bytes = bytes.get(end.saturating_sub(known)..).unwrap_or_default();
+            self.head.truncate(end);
+            self.is_head = self.head.starts_with(b"HEAD ");
+            self.state = framing(&self.head);
+            self.head = Vec::new();
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Unknown) {
+            State::Length(left) => match left.checked_sub(bytes.len() as u64) {
+                Some(0) => State::Done,
+                Some(left) => State::Length(left),
+                None => State::Unknown,
+            },
+            State::Chunked(mut body) => match body.advance(bytes) {
+                Ok(length) if length == bytes.len() && body.is_done() => State::Done,
+                Ok(length) if length == bytes.len() => State::Chunked(body),
+                _ => State::Unknown,
+            },
+            State::Head | State::Done | State::Unknown => State::Unknown,
+        };
+    }
+
+    /// Whether its head is all out.
+    pub fn has_head(&self) -> bool {
+        !matches!(self.state, State::Head)
+    }
+
+    /// Whether it is all out.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// Whether its method is HEAD.
+    pub fn is_head(&self) -> bool {
+        self.is_head
+    }
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn framing(head: &[u8]) -> State {
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let fields = lines.filter_map(|line| field_line::split(line.strip_suffix(b"\r")?).ok());
+    let (mut length, mut is_chunked) = (Some(0), false);
+    for (name, value) in fields {
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            is_chunked = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            length = field_line::number(value);
+        }
+    }
+    match length {
+        _ if is_chunked => State::Chunked(Chunked::new()),
+        Some(0) => State::Done,
+        Some(length) => State::Length(length),
+        None => State::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fed whole, and byte by byte.
+    fn asked(text: &str) -> Asked {
+        let mut whole = Asked::new();
+        whole.advance(text.as_bytes());
+        let mut pieces = Asked::new();
+        text.as_bytes().chunks(1).for_each(|piece| pieces.advance(piece));
+        let told = |asked: &Asked| (asked.has_head(), asked.is_done(), asked.is_head());
+        assert_eq!(told(&whole), told(&pieces), "{text:?}");
+        whole
+    }
+
+    #[test]
+    fn a_request_is_out_when_its_last_byte_is() {
+        for (text, has_head, is_done) in [
+            ("", false, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", false, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, true),
+            ("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", true, true),
+            ("POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n", true, false),
+            ("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{", true, false),
+            ("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", true, true),
+            ("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}}", true, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nx", true, false),
+            ("POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", true, false),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", true, false),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true, true),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nx", true, false),
+        ] {
+            let asked = asked(text);
+            assert_eq!((asked.has_head(), asked.is_done()), (has_head, is_done), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_request_is_told_from_others() {
+        assert!(asked("HEAD / HTTP/1.1\r\n\r\n").is_head());
+        assert!(!asked("GET /HEAD HTTP/1.1\r\n\r\n").is_head());
+        assert!(!asked("HEADER / HTTP/1.1\r\n\r\n").is_head());
+    }
+}

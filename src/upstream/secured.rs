@@ -1,0 +1,81 @@
+//! TLS to an upstream: as Pingora wants it for HTTP/2, and as it is spoken here for HTTP/1. Made once for each upstream.
+
+use std::sync::Arc;
+
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use pingora::{Error, ErrorType, Result};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::config::Protocol;
+use crate::tls::{Authority, ClientTls};
+
+/// What TLS is spoken with.
+pub(super) struct Secured {
+    tls: ClientTls,
+    authorities: Option<Arc<[WrappedX509]>>,
+    identity: Option<Arc<CertKey>>,
+    /// What speaks it here; in words, where there can be none.
+    ours: Result<(TlsConnector, ServerName<'static>), String>,
+}
+
+impl Secured {
+    /// TLS under `protocol`.
+    pub(super) fn new(tls: &ClientTls, protocol: Protocol) -> Self {
+        // Pingora parses what was parsed when it was loaded, with the same library.
+        let parsed = |der: &Authority| WrappedX509::new(der.to_vec(), parse_x509);
+        let authorities =
+            tls.authorities.as_ref().map(|authorities| authorities.iter().map(parsed).collect());
+        let identity = tls.identity.as_ref().map(|identity| {
+            let chain = identity.chain().iter().map(|certificate| certificate.to_vec()).collect();
+            Arc::new(CertKey::new(chain, identity.key().to_vec()))
+        });
+        let ours = match protocol {
+            Protocol::H1 => tls.connector(system_authorities).map_err(|flaw| flaw.message),
+            Protocol::H2 | Protocol::H2c => Err("HTTP/2 is Pingora's to secure".to_owned()),
+        };
+        Self { tls: tls.clone(), authorities, identity, ours }
+    }
+
+    pub(super) fn server_name(&self) -> &str {
+        &self.tls.server_name
+    }
+
+    /// Tells apart connections of which one cannot stand in for the other.
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.tls.fingerprint
+    }
+
+    pub(super) fn authorities(&self) -> Option<Arc<[WrappedX509]>> {
+        self.authorities.clone()
+    }
+
+    pub(super) fn identity(&self) -> Option<Arc<CertKey>> {
+        self.identity.clone()
+    }
+
+    /// What speaks it, and the name that the other end has to prove.
+    ///
+    /// # Errors
+    /// Where what was loaded is refused: nothing is sent then.
+    pub(super) fn connector(&self) -> Result<(&TlsConnector, ServerName<'static>)> {
+        match &self.ours {
+            Ok((connector, name)) => Ok((connector, name.clone())),
+            Err(why) => Error::e_explain(ErrorType::InvalidCert, why.clone()),
+        }
+    }
+}
+
+/// The CAs that count where the configuration names none: the system's.
+fn system_authorities() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    pingora::tls::load_platform_certs_incl_env_into_store(&mut roots).map_err(|error| error.to_string())?;
+    Ok(roots)
+}
+
+impl std::fmt::Debug for Secured {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Secured").field("server_name", &self.server_name()).finish_non_exhaustive()
+    }
+}

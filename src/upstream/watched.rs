@@ -1,0 +1,223 @@
+//! One exchange's view of a connection, which is what Pingora has of it.
+//!
+//! It begins with the first byte of a request and ends with the last of its answer, and both are followed as they pass:
+//! bytes that another reader could take in another way end the exchange before Pingora sees them, and so does whatever
+//! comes where no answer is due. A head is given out once it is whole. After the answer nothing comes, whatever the backend
+//! sends: what follows is not part of it, and its connection carries no other exchange.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::kept::Kept;
+use super::wire::Connection;
+use crate::http::answer::{Answer, AnswerFault, Broken};
+use crate::http::asked::Asked;
+
+/// A connection while an exchange has it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// `None` once it is given back.
+    connection: Option<Connection>,
+    /// Where it may go when the exchange is over.
+    kept: Option<Arc<Kept>>,
+    asked: Asked,
+    answer: Answer,
+    /// The beginning of a head.
+    held: Vec<u8>,
+    /// What may be read, and how much of it has been.
+    ready: Vec<u8>,
+    given: usize,
+    /// Why no more is.
+    fault: Option<AnswerFault>,
+    /// Whether Pingora is done with the answer and looks whether more has come, as it does before it keeps a connection.
+    is_offered: bool,
+    /// Whether the connection is over: closed from here, or with more on it than the answer.
+    is_over: bool,
+}
+
+impl Watched {
+    pub(super) fn new(connection: Connection, kept: Option<Arc<Kept>>) -> Self {
+        Self {
+            connection: Some(connection),
+            kept,
+            asked: Asked::new(),
+            answer: Answer::new(),
+            held: Vec::new(),
+            ready: Vec::new(),
+            given: 0,
+            fault: None,
+            is_offered: false,
+            is_over: false,
+        }
+    }
+
+    fn connection(&mut self) -> io::Result<&mut Connection> {
+        self.connection.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Gives out what is ready. `false` where nothing is.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let rest = self.ready.get(self.given..).unwrap_or_default();
+        if rest.is_empty() {
+            return false;
+        }
+        let piece = rest.get(..buffer.remaining()).unwrap_or(rest);
+        buffer.put_slice(piece);
+        self.given += piece.len();
+        if self.given == self.ready.len() {
+            self.ready.clear();
+            self.given = 0;
+        }
+        true
+    }
+
+    /// Judges what has been read into `buffer` from `before` on, and leaves there what may be read of it.
+    fn judge(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        let (passed, used) = match self.follow(new) {
+            Ok(used) => {
+                self.is_over |= used < new.len();
+                // Of a head that is not whole, nothing.
+                let passed = (self.held.len() + used).saturating_sub(self.answer.head_bytes());
+                (passed, used)
+            }
+            Err(Broken { good, fault }) => {
+                self.fault = Some(fault);
+                self.is_over = true;
+                let passed = if good == 0 { 0 } else { self.held.len() + good };
+                (passed, good)
+            }
+        };
+        let new = new.get(..used).unwrap_or_default();
+        if self.held.is_empty() {
+            self.held.extend_from_slice(new.get(passed..).unwrap_or_default());
+            buffer.set_filled(before + passed);
+            return;
+        }
+        self.held.extend_from_slice(new);
+        let begun = self.held.split_off(passed.min(self.held.len()));
+        self.ready = std::mem::replace(&mut self.held, begun);
+        if self.fault.is_some() {
+            self.held.clear();
+        }
+        buffer.set_filled(before);
+    }
+
+    fn follow(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        if !self.asked.has_head() {
+            return Err(Broken { good: 0, fault: AnswerFault::Unasked });
+        }
+        self.answer.advance(bytes, self.asked.is_head())
+    }
+
+    /// The connection has ended, well or not.
+    fn ended(&mut self, error: Option<io::Error>) -> io::Result<()> {
+        self.is_over = true;
+        match (error, self.answer.end()) {
+            // Pingora sees what is missing of a body; of a head, it has seen nothing.
+            (None, Ok(())) => Ok(()),
+            (Some(error), Ok(())) => Err(error),
+            (_, Err(fault)) => Err(self.fails(fault)),
+        }
+    }
+
+    fn fails(&mut self, fault: AnswerFault) -> io::Error {
+        self.is_over = true;
+        self.fault = Some(fault);
+        io::Error::new(io::ErrorKind::InvalidData, fault)
+    }
+
+    /// Whether nothing speaks against another exchange on this connection.
+    fn may_be_kept(&self) -> bool {
+        self.is_offered && !self.is_over && self.asked.is_done() && self.answer.keeps_the_connection()
+    }
+}
+
+/// The fault of an answer that ended an exchange, where one did.
+pub fn answer_fault(error: &io::Error) -> Option<AnswerFault> {
+    error.get_ref().and_then(|error| error.downcast_ref()).copied()
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let watched = self.get_mut();
+        loop {
+            if watched.give(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(fault) = watched.fault {
+                return Poll::Ready(Err(watched.fails(fault)));
+            }
+            if watched.answer.is_done() {
+                watched.is_offered = true;
+                return Poll::Ready(Ok(()));
+            }
+            if buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let before = buffer.filled().len();
+            if let Err(error) = ready!(Pin::new(&mut watched.connection()?.wire).poll_read(context, buffer)) {
+                return Poll::Ready(watched.ended(Some(error)));
+            }
+            if buffer.filled().len() == before {
+                return Poll::Ready(watched.ended(None));
+            }
+            watched.judge(buffer, before);
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let watched = self.get_mut();
+        let length = ready!(Pin::new(&mut watched.connection()?.wire).poll_write(context, bytes))?;
+        watched.asked.advance(bytes.get(..length).unwrap_or_default());
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection()?.wire).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let watched = self.get_mut();
+        watched.is_over = true;
+        Pin::new(&mut watched.connection()?.wire).poll_shutdown(context)
+    }
+}
+
+impl VirtualSocket for Watched {
+    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
+        match option {
+            // Set once, when the connection was opened: an exchange that takes a kept one asks again.
+            VirtualSockOpt::NoDelay => Ok(()),
+            // The peers that are made here ask for none.
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.may_be_kept()
+            && let (Some(connection), Some(kept)) = (self.connection.take(), &self.kept)
+        {
+            kept.put(connection);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! A connection to a backend that speaks HTTP/1, with TLS or without, below everything that reads its answers.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::line::Line;
+
+/// A connection, and what cuts it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) wire: Wire,
+    pub(super) line: Arc<Line>,
+}
+
+/// TCP, or TLS over it.
+#[derive(Debug)]
+pub(super) enum Wire {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// Whether the backend has said nothing since its last answer, not even that it closes.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        // What has come a moment ago, the runtime may not know of yet.
+        !self.has_spoken() && self.line.is_quiet()
+    }
+
+    /// Whether the backend has said something since its last answer, as far as the runtime knows. What TLS has to say to
+    /// itself does not count, and is read here.
+    pub(super) fn has_spoken(&mut self) -> bool {
+        let read = poll_fn(|context| {
+            let mut space = [0; 1];
+            Pin::new(&mut self.wire).poll_read(context, &mut ReadBuf::new(&mut space))
+        });
+        let read = pin!(tokio::task::unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Secured(tls) => Pin::new(tls).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Self::Secured(tls) => Pin::new(tls).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Secured(tls) => Pin::new(tls).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Secured(tls) => Pin::new(tls).poll_shutdown(context),
+        }
+    }
+}
