@@ -7,7 +7,7 @@ mod process;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -49,6 +49,8 @@ pub struct Setup {
     pub upstream_protocol: Option<&'static str>,
     /// Does not wait until the gate is ready, and has it log JSON lines: its addresses are read from there.
     pub unready: bool,
+    /// Where its standard output goes; nowhere by default.
+    pub stdout: Option<Stdio>,
 }
 
 /// A running gate. Ends with the value.
@@ -167,7 +169,12 @@ impl Gate {
         for setting in &set {
             command.args(["--set", setting]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(setup.stdout.unwrap_or_else(Stdio::null))
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let mut gate = Self {
             child,
             directory,
@@ -218,6 +225,11 @@ impl Gate {
     /// A file of this gate's own.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Its standard output, where `Setup::stdout` is a pipe; once.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     /// The process, for signals.

@@ -12,6 +12,7 @@
 )]
 
 mod authority;
+mod backends;
 mod bodies;
 mod bystander;
 mod cel;
