@@ -17,7 +17,9 @@ const form = (request) => {
   const type = request.headers['content-type'];
   return type === undefined || type.startsWith('application/x-www-form-urlencoded');
 };
-app.use(express.raw({ type: (request) => request.method === 'PUT', limit: '1mb' }));
+// What takes any bytes (`body: stream` of the iam file) reads them as bytes, whatever type they are said to have.
+const bytes = (request) => request.method === 'PUT' || /^\/v1\/projects\/[^/]+\/hooks\//i.test(request.path);
+app.use(express.raw({ type: bytes, limit: '1mb' }));
 app.use(express.json({ strict: false }));
 app.use(express.urlencoded({ type: form, extended: true }));
 for (const name of ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override', '_method', '_HttpMethod']) {

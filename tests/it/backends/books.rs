@@ -154,7 +154,7 @@ impl Books {
         ran.map(|ran| Difference { ran, judged: None }).collect()
     }
 
-    /// Request lines that no backend's parser takes: HTTP methods that it does not know, or heads that are none.
+    /// Request lines that no backend's parser takes: HTTP methods that it does not know, or heads that are not HTTP.
     pub fn unread(&self) -> Vec<String> {
         self.pages().unread.clone()
     }

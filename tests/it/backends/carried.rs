@@ -218,7 +218,7 @@ async fn a_body_that_is_read_in_another_way_names_no_other_resource() {
     );
 }
 
-/// On a route for any HTTP method: what is no token (RFC 9110, section 9.1) never leaves the gate, over either version.
+/// On a route for any HTTP method: what is not a token (RFC 9110, section 9.1) never leaves the gate, over either version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_http_methods_are_judged_alike_over_both_versions() {
     const TOKENS: &[&str] = &[
@@ -279,6 +279,6 @@ async fn odd_http_methods_are_judged_alike_over_both_versions() {
         }
     }
     scene.books.settled(0).await;
-    assert_no_differences("what is no HTTP method", &scene.books.differences(), |_| None);
+    assert_no_differences("what is not an HTTP method", &scene.books.differences(), |_| None);
     assert_eq!(scene.books.unread(), unread, "a backend was sent a head that it cannot read");
 }

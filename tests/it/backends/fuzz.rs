@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::assert_no_differences;
 use super::books::{Books, Difference, case_of};
 use super::case::Version;
 use super::client::{Http1, Http2};
@@ -40,7 +39,7 @@ async fn whatever_is_sent_the_method_that_is_judged_is_the_method_that_runs() {
     let seed = parameter("OPGATE_BACKENDS_SEED", 20_261_127);
     let Some(scene) = Scene::start(Books::default()) else { return };
     let hosts: Arc<[String]> = scene.backends().iter().map(super::program::Backend::host).collect();
-    println!("seed {seed}, {seconds} s, {} backends", hosts.len());
+    eprintln!("seed {seed}, {seconds} s, {} backends", hosts.len());
     let began = Instant::now();
     let (sent, over) = (Arc::new(Sent::default()), Arc::new(AtomicBool::new(false)));
     let turns = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
@@ -79,7 +78,7 @@ async fn whatever_is_sent_the_method_that_is_judged_is_the_method_that_runs() {
     while began.elapsed() < Duration::from_secs(seconds) {
         let rest = Duration::from_secs(seconds).saturating_sub(began.elapsed());
         tokio::time::sleep(rest.min(Duration::from_secs(60))).await;
-        println!(
+        eprintln!(
             "{:.0} s: {} requests",
             began.elapsed().as_secs_f64(),
             sent.requests.load(Ordering::Relaxed)
@@ -101,7 +100,6 @@ async fn whatever_is_sent_the_method_that_is_judged_is_the_method_that_runs() {
     );
     let count: usize = told.counts.values().sum();
     assert_eq!(count, 0, "seed {seed}: {count} differences, by backend {:?}", told.counts);
-    assert_no_differences("fuzz", &[], |_| None);
 }
 
 /// One number in three is for HTTP/2.
@@ -128,7 +126,7 @@ impl Told {
             *count += 1;
             if *count <= TOLD {
                 let case = case.map_or("of an unknown case".to_owned(), |case| case.to_string());
-                println!("DIFFERENCE, seed {}: {difference}\n    {case}", self.seed);
+                eprintln!("DIFFERENCE, seed {}: {difference}\n    {case}", self.seed);
             }
         }
     }
@@ -138,7 +136,7 @@ fn report(scene: &Scene, sent: &Sent, elapsed: f64) {
     let requests = sent.requests.load(Ordering::Relaxed);
     let [_, _, good, _, refused, failed] =
         sent.by_class.each_ref().map(|count| count.load(Ordering::Relaxed));
-    println!(
+    eprintln!(
         "{requests} requests in {elapsed:.1} s ({:.0} a second): {good} answered 2xx, {refused} 4xx, {failed} 5xx, {} cut \
          off; {} that HTTP/2 cannot say",
         requests as f64 / elapsed,
@@ -149,7 +147,7 @@ fn report(scene: &Scene, sent: &Sent, elapsed: f64) {
     let (mut judged, mut allowed) = (0, 0);
     for backend in scene.backends() {
         let tally = tallies.get(&backend.host()).copied().unwrap_or_default();
-        println!(
+        eprintln!(
             "  {:<13} {:>8} judged, {:>8} allowed, {:>8} refused; {:>8} ran, {:>6} ran nothing, {} differences",
             backend.name,
             tally.judged,
@@ -163,6 +161,6 @@ fn report(scene: &Scene, sent: &Sent, elapsed: f64) {
         allowed += tally.allowed;
         assert!(tally.ran * 10 > tally.judged, "{}: what hardly ever runs proves nothing", backend.name);
     }
-    println!("{:.1} % of the requests were allowed", 100.0 * allowed as f64 / requests.max(1) as f64);
+    eprintln!("{:.1} % of the requests were allowed", 100.0 * allowed as f64 / requests.max(1) as f64);
     assert!(allowed * 5 > requests, "{allowed} of {requests} allowed, {judged} judged: most proves nothing");
 }

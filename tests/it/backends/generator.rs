@@ -258,7 +258,7 @@ pub fn case(seed: u64, number: u64, hosts: &[String]) -> Case {
     let project = if dice.percent(85) { "p" } else { *dice.of(&["q", "P", "%70", "p%2Fq", "pp"]) };
     let rest = *dice.of(RESTS);
     let mut path = template.replace("{p}", project).replace("{t}", &id).replace("{rest}", rest);
-    if dice.percent(55) {
+    if dice.percent(45) {
         for _ in 0..1 + dice.below(3) {
             path = mutate(&mut dice, path);
         }
@@ -268,12 +268,12 @@ pub fn case(seed: u64, number: u64, hosts: &[String]) -> Case {
     if dice.percent(12) {
         path = format!("{path}?{}", dice.of(QUERIES));
     }
-    let caller = if dice.percent(85) { Caller::All } else { Caller::Get };
+    let caller = if dice.percent(90) { Caller::All } else { Caller::Get };
     let mut case = Case::new(method, &host, &path).over(version).by(caller);
     case.number = number;
     if dice.percent(10) {
         let (name, value) = *dice.of(HEADERS);
-        // Fields of a connection are none of HTTP/2, and a wait for 100 is not what is tested.
+        // HTTP/2 has no fields of a connection, and a wait for 100 is not what is tested.
         if (version == Version::Http1 || name != "connection") && name != "expect" {
             case = case.header(name, value);
         }
