@@ -62,6 +62,9 @@ async fn every_spelling_of_the_route_table_runs_as_judged_or_not_at_all() {
         add(path.clone());
         add(path.to_uppercase().replace("/V1/PROJECTS/P/", "/v1/projects/p/"));
         add(encode_all(&path));
+        for end in ENDS {
+            add(format!("{path}{end}"));
+        }
         for (at, letter) in path.char_indices().skip(1) {
             let (before, after) = (&path[..at], &path[at + 1..]);
             let encoded = format!("%{:02X}", letter as u32);
@@ -88,6 +91,35 @@ async fn every_spelling_of_the_route_table_runs_as_judged_or_not_at_all() {
     }
     assert_agreement("spellings", &scene, &targets, 20).await;
 }
+
+/// What a path may end in, for one reader, without being another path.
+const ENDS: &[&str] = &[
+    "%3A",
+    "%3a",
+    ":",
+    "%3A%3A",
+    "/",
+    "%2F",
+    "%20",
+    "%00",
+    ";",
+    ";a=b",
+    "%3B",
+    ".",
+    "%2E",
+    "/.",
+    "/%2e",
+    "%23",
+    "%3F",
+    "%3AexportSecrets",
+    "%3AEXPORTSECRETS",
+    "%3Apurge",
+    "%3Ax",
+    ":x",
+    "/acl",
+    "/ACL",
+    "%2Facl",
+];
 
 /// Every letter and colon as `%XX`.
 fn encode_all(path: &str) -> String {
