@@ -121,7 +121,7 @@ impl Books {
     /// Waits until `requests` are in the audit log, and the backends have told of what was allowed, or tell of nothing
     /// more: what was cut off on its way they may not have seen.
     pub async fn settled(&self, requests: u64) {
-        let patience = Duration::from_secs(2);
+        let patience = Duration::from_secs(5);
         loop {
             let over = {
                 let pages = self.pages();

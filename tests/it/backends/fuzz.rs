@@ -159,6 +159,13 @@ fn report(scene: &Scene, sent: &Sent, elapsed: f64) {
         );
         judged += tally.judged;
         allowed += tally.allowed;
+        // What a backend refuses by itself before it has a line to write, or never sees the end of, is little.
+        let heard = tally.ran + tally.nowhere;
+        assert!(
+            heard * 10 > tally.allowed * 9,
+            "{}: only {heard} allowed requests were heard of",
+            backend.name
+        );
         assert!(tally.ran * 10 > tally.judged, "{}: what hardly ever runs proves nothing", backend.name);
     }
     eprintln!("{:.1} % of the requests were allowed", 100.0 * allowed as f64 / requests.max(1) as f64);
