@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak handover slow fuzz bench lint check clean cmake
+.PHONY: demo test oracle soak handover backends slow fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
@@ -22,6 +22,13 @@ HANDOVER_EVENTS ?= 100
 handover: cmake      ## a million requests over a hundred reloads, upgrades and drains: none lost, none forwarded twice
 	OPGATE_HANDOVER_REQUESTS=$(HANDOVER_REQUESTS) OPGATE_HANDOVER_EVENTS=$(HANDOVER_EVENTS) \
 	  $(CARGO) test --locked --profile soak --test it -- --nocapture no_request_is_lost_or_doubled
+
+BACKENDS_SECONDS ?= 3600
+BACKENDS_SEED ?= $(shell date +%s)
+backends: cmake      ## an hour of requests of all kinds to real backends: what runs is what was judged; or BACKENDS_SECONDS
+	@./.ci/install-backends
+	OPGATE_BACKENDS_SECONDS=$(BACKENDS_SECONDS) OPGATE_BACKENDS_SEED=$(BACKENDS_SEED) \
+	  $(CARGO) test --locked --profile soak --test it -- --nocapture the_method_that_is_judged_is_the_method_that_runs
 
 slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and one that is not to notice
 	@command -v slowhttptest >/dev/null || ./.ci/install-slowhttptest

@@ -7,7 +7,7 @@ mod process;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -51,6 +51,8 @@ pub struct Setup {
     pub unready: bool,
     /// The soft limit of open files that it is started with.
     pub soft_open_files: Option<u32>,
+    /// Where its standard output goes; nowhere by default.
+    pub stdout: Option<Stdio>,
 }
 
 /// A running gate. Ends with the value.
@@ -179,7 +181,12 @@ impl Gate {
         for setting in &set {
             command.args(["--set", setting]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(setup.stdout.unwrap_or_else(Stdio::null))
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let mut gate = Self {
             child,
             directory,
@@ -230,6 +237,11 @@ impl Gate {
     /// A file of this gate's own.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Its standard output, where `Setup::stdout` is a pipe; once.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     /// The process, for signals.

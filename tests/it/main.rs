@@ -16,6 +16,7 @@ mod assertion;
 mod audit;
 mod authority;
 mod believed;
+mod backends;
 mod bodies;
 mod bystander;
 mod cel;
