@@ -6,6 +6,7 @@
 
 pub mod body;
 mod channel;
+pub mod chunked;
 pub mod head;
 pub mod headers;
 pub mod path;
@@ -29,4 +30,9 @@ use crate::reason::{Denial, Reason};
 /// sent.
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
+}
+
+/// `tchar` (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -139,13 +139,17 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
     let value = value.strip_prefix(b":").unwrap_or(value);
     // OWS is space and tab, no other white space (RFC 9110, section 5.6.3).
     let value = trim_ows(value);
-    let is_clean = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    if !value.iter().all(is_clean) {
+    if !value.iter().copied().all(is_field_byte) {
         return Err(malformed(format!("the value of `{name}` holds a control character")));
     }
     let value = HeaderValue::from_bytes(value)
         .map_err(|_| malformed(format!("the value of `{name}` holds a control character")))?;
     Ok((name, value))
+}
+
+/// What may stand in a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
+pub(super) fn is_field_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 fn trim_ows(mut value: &[u8]) -> &[u8] {

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::headers::Headers;
-use super::malformed;
+use super::{is_token_byte, malformed};
 use crate::reason::Denial;
 
 /// Whose word about the client counts, and where they say it. The default trusts nobody.
@@ -218,11 +218,6 @@ fn pair_value(text: &str) -> Option<(String, &str)> {
         }
     }
     None
-}
-
-/// `tchar` (RFC 9110, section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -1,0 +1,356 @@
+//! The chunked transfer coding, followed as its bytes pass (RFC 9112, section 7.1).
+//!
+//! Libraries read chunks kindly: a missing size is 0, an extension is anything up to the next CRLF, a trailer is any
+//! line. One of two readers in a row that ends lines at a bare LF, or takes a size for another, sees the end of the body
+//! in another place, and what is data to one is a request to the other. So every byte is held against the grammar
+//! before a library sees it:
+//!
+//! ```text
+//! chunked-body = *chunk last-chunk trailer-section CRLF
+//! chunk        = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+//! chunk-ext    = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
+//! last-chunk   = 1*"0" [ chunk-ext ] CRLF
+//!
+//!    ┌───────────────────────────── CRLF ◄── Data ◄─┐
+//!    ▼                                              │ not 0
+//!  Size ──► ";" Name ──► "=" Value ──► ";" … ──► CRLF
+//!                                                   │ 0
+//!                     Done ◄── CRLF ◄── Trailer … ◄─┘
+//! ```
+//!
+//! It serves both directions, keeps no data and allocates nothing.
+
+use thiserror::Error;
+
+use super::head::is_field_byte;
+use super::{is_token_byte, malformed};
+use crate::reason::Denial;
+
+/// Most digits of a chunk-size, leading zeros included: what fits 64 bits. The grammar has no bound, readers have.
+pub const MAX_SIZE_DIGITS: u8 = 16;
+/// The largest chunk-size. Readers that hold sizes in signed 64 bits take a larger one for another.
+pub const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
+/// Most bytes by which extensions may be ahead of the data (RFC 9112, section 7.1.1, asks for a limit): a sender that
+/// signs or stamps each of its chunks stays below, one that sends extensions and nothing else does not. Pingora gives up
+/// on a line of 8 KiB that does not come at once.
+pub const MAX_EXTENSION_BYTES: u64 = 4 * 1024;
+/// Most bytes of the trailer section: what checksums and signatures at the end of a body need many times over.
+pub const MAX_TRAILER_BYTES: u64 = 8 * 1024;
+
+/// Fields that are not trailers: what must be known before the content is read (RFC 9110, section 6.5.1). Its sender may
+/// not send them, and a reader that merges trailers into the head would take another request than the one that was
+/// judged. Lower case.
+const NEVER_TRAILERS: &[&str] = &[
+    // Message framing and the connection.
+    "transfer-encoding",
+    "content-length",
+    "trailer",
+    "te",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "upgrade",
+    // Routing.
+    "host",
+    // Authentication, and what stands for it.
+    "authorization",
+    "proxy-authorization",
+    "www-authenticate",
+    "proxy-authenticate",
+    "cookie",
+    "set-cookie",
+    // Request modifiers.
+    "expect",
+    "max-forwards",
+    "range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+    "cache-control",
+    "pragma",
+    // Content format.
+    "content-encoding",
+    "content-type",
+    "content-range",
+];
+/// No name in [`NEVER_TRAILERS`] is longer.
+const LONGEST_NAME: usize = 19;
+
+/// Why a body is not a chunked one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ChunkError {
+    /// No digits, or something between them.
+    #[error("a chunk-size is missing, or is not hexadecimal digits alone")]
+    Size,
+    /// More digits than [`MAX_SIZE_DIGITS`], or more than [`MAX_SIZE`].
+    #[error("a chunk-size is too large")]
+    SizeTooLarge,
+    /// Something behind a size that is neither an extension nor a CRLF; blanks are neither.
+    #[error("a chunk extension is not `;name`, `;name=token` or `;name=\"text\"`")]
+    Extension,
+    /// More than [`MAX_EXTENSION_BYTES`] ahead of the data.
+    #[error("the chunk extensions are too long")]
+    ExtensionsTooLong,
+    /// A CR or an LF that is not a CRLF.
+    #[error("a line between the chunks does not end in CRLF")]
+    LineEnd,
+    /// A chunk's data is not as long as its size says.
+    #[error("a chunk's data does not end where its size says")]
+    DataEnd,
+    /// A line that is not `name: value`.
+    #[error("a trailer is not a field, `name: value`")]
+    Trailer,
+    /// One of the fields that are not trailers.
+    #[error("a trailer is a field that belongs in the head")]
+    NotATrailer,
+    /// More than [`MAX_TRAILER_BYTES`].
+    #[error("the trailers are too long")]
+    TrailersTooLong,
+}
+
+impl ChunkError {
+    /// The denial of a request with such a body. The client is told.
+    pub fn denial(self) -> Denial {
+        malformed(format!("the body is not well chunked: {self}"))
+    }
+}
+
+/// How far a chunked body has come.
+#[derive(Clone, Debug)]
+pub struct Chunked {
+    state: State,
+    /// Of the chunk under way.
+    size: u64,
+    digits: u8,
+    /// Bytes of extensions that no data has made up for yet.
+    extension_bytes: u64,
+    trailer_bytes: u64,
+    /// The name of the trailer under way, in lower case, as far as it can be one of [`NEVER_TRAILERS`].
+    name: [u8; LONGEST_NAME],
+    name_length: usize,
+    has_chunk: bool,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The first digit of a size.
+    SizeStart,
+    /// Another one, an extension or the end of the line.
+    Size,
+    /// Blanks have come after a size or an extension's value: only `;` may follow.
+    BeforeSemicolon,
+    /// `;` has come: blanks, then a name.
+    NameStart,
+    Name,
+    /// Blanks have come after a name: only `=` or `;` may follow.
+    AfterName,
+    /// `=` has come: blanks, then a value.
+    ValueStart,
+    Value,
+    Quoted,
+    /// `\` has come in a quoted value.
+    QuotedPair,
+    /// The closing quote has come.
+    QuotedEnd,
+    /// The CR of a size's line has come.
+    LineLf,
+    Data {
+        left: u64,
+    },
+    DataCr,
+    DataLf,
+    /// A trailer's name, or the CR of the end.
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    Done,
+    Broken(ChunkError),
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Chunked {
+    /// A body of which nothing has come yet.
+    pub fn new() -> Self {
+        Self {
+            state: State::SizeStart,
+            size: 0,
+            digits: 0,
+            extension_bytes: 0,
+            trailer_bytes: 0,
+            name: [0; LONGEST_NAME],
+            name_length: 0,
+            has_chunk: false,
+        }
+    }
+
+    /// Follows the body through `bytes`, which come next on the connection, and says how many of them are the body's: all,
+    /// until it ends among them. Bytes behind its end are never looked at.
+    ///
+    /// # Errors
+    /// Where the bytes are not a chunked body's. Which of them were is not said: none may be used. An error stays one.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkError> {
+        let mut rest = bytes;
+        while self.state != State::Done {
+            let Some((byte, behind)) = rest.split_first() else { break };
+            if let State::Data { left } = self.state {
+                let length = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+                rest = rest.get(length..).unwrap_or_default();
+                let left = left.saturating_sub(length as u64);
+                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                continue;
+            }
+            match self.step(*byte) {
+                Ok(state) => self.state = state,
+                Err(error) => {
+                    self.state = State::Broken(error);
+                    return Err(error);
+                }
+            }
+            rest = behind;
+        }
+        Ok(bytes.len().saturating_sub(rest.len()))
+    }
+
+    /// Whether the body has ended.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Whether the first chunk has come, data and all, or the end of a body that has none.
+    pub fn has_chunk(&self) -> bool {
+        self.has_chunk
+    }
+
+    fn step(&mut self, byte: u8) -> Result<State, ChunkError> {
+        match self.state {
+            State::SizeStart | State::Size => self.size(byte),
+            State::LineLf if byte == b'\n' => Ok(match self.size {
+                0 => State::TrailerStart,
+                left => State::Data { left },
+            }),
+            State::DataCr if byte == b'\r' => Ok(State::DataLf),
+            State::DataLf if byte == b'\n' => {
+                self.has_chunk = true;
+                self.extension_bytes = self.extension_bytes.saturating_sub(self.size);
+                (self.size, self.digits) = (0, 0);
+                Ok(State::SizeStart)
+            }
+            State::DataCr | State::DataLf => Err(ChunkError::DataEnd),
+            State::TrailerStart | State::TrailerName | State::TrailerValue => self.trailer(byte),
+            State::TrailerLf if byte == b'\n' => Ok(State::TrailerStart),
+            State::EndLf if byte == b'\n' => {
+                self.has_chunk = true;
+                Ok(State::Done)
+            }
+            State::LineLf | State::TrailerLf | State::EndLf => Err(ChunkError::LineEnd),
+            State::Broken(error) => Err(error),
+            // `advance` sees to both.
+            State::Data { .. } | State::Done => Err(ChunkError::DataEnd),
+            _ => self.extension(byte),
+        }
+    }
+
+    /// `chunk-size = 1*HEXDIG`, and what may follow it.
+    fn size(&mut self, byte: u8) -> Result<State, ChunkError> {
+        if let Some(digit) = char::from(byte).to_digit(16) {
+            if self.digits == MAX_SIZE_DIGITS {
+                return Err(ChunkError::SizeTooLarge);
+            }
+            self.digits += 1;
+            // Sixteen digits fit.
+            self.size = self.size << 4 | u64::from(digit);
+            return if self.size > MAX_SIZE { Err(ChunkError::SizeTooLarge) } else { Ok(State::Size) };
+        }
+        match byte {
+            _ if self.digits == 0 => Err(ChunkError::Size),
+            b'\r' => Ok(State::LineLf),
+            b'\n' => Err(ChunkError::LineEnd),
+            b' ' | b'\t' | b';' => self.extension(byte),
+            _ => Err(ChunkError::Size),
+        }
+    }
+
+    /// `chunk-ext`, byte by byte. A blank may stand around `;` and `=`, never before the CRLF.
+    fn extension(&mut self, byte: u8) -> Result<State, ChunkError> {
+        let is_blank = matches!(byte, b' ' | b'\t');
+        let next = match (self.state, byte) {
+            (State::Size | State::Name | State::Value | State::QuotedEnd, b'\r') => return Ok(State::LineLf),
+            (State::Size | State::Value | State::QuotedEnd | State::BeforeSemicolon, _) if is_blank => {
+                State::BeforeSemicolon
+            }
+            (State::Size | State::Value | State::QuotedEnd | State::BeforeSemicolon, b';') => {
+                State::NameStart
+            }
+            (State::NameStart, _) if is_blank => State::NameStart,
+            (State::NameStart | State::Name, _) if is_token_byte(byte) => State::Name,
+            (State::Name | State::AfterName, _) if is_blank => State::AfterName,
+            (State::Name | State::AfterName, b';') => State::NameStart,
+            (State::Name | State::AfterName, b'=') => State::ValueStart,
+            (State::ValueStart, _) if is_blank => State::ValueStart,
+            (State::ValueStart, b'"') | (State::QuotedPair, b'"' | b'\\') => State::Quoted,
+            (State::ValueStart | State::Value, _) if is_token_byte(byte) => State::Value,
+            (State::Quoted, b'"') => State::QuotedEnd,
+            (State::Quoted, b'\\') => State::QuotedPair,
+            // `qdtext` and what `\` may stand before (RFC 9110, section 5.6.4): what may stand in a field's value.
+            (State::Quoted | State::QuotedPair, _) if is_field_byte(byte) => State::Quoted,
+            (_, b'\n') => return Err(ChunkError::LineEnd),
+            _ => return Err(ChunkError::Extension),
+        };
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSION_BYTES {
+            return Err(ChunkError::ExtensionsTooLong);
+        }
+        Ok(next)
+    }
+
+    /// `trailer-section = *( field-line CRLF )` and the CRLF behind it; fields by the rules of a head's.
+    fn trailer(&mut self, byte: u8) -> Result<State, ChunkError> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > MAX_TRAILER_BYTES {
+            return Err(ChunkError::TrailersTooLong);
+        }
+        match (self.state, byte) {
+            (State::TrailerStart, b'\r') => Ok(State::EndLf),
+            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
+            (_, b'\n') => Err(ChunkError::LineEnd),
+            (State::TrailerStart, _) if is_token_byte(byte) => {
+                self.name_length = 0;
+                self.note_name(byte);
+                Ok(State::TrailerName)
+            }
+            (State::TrailerName, _) if is_token_byte(byte) => {
+                self.note_name(byte);
+                Ok(State::TrailerName)
+            }
+            (State::TrailerName, b':') if self.is_never_a_trailer() => Err(ChunkError::NotATrailer),
+            (State::TrailerName, b':') => Ok(State::TrailerValue),
+            (State::TrailerValue, _) if is_field_byte(byte) => Ok(State::TrailerValue),
+            _ => Err(ChunkError::Trailer),
+        }
+    }
+
+    fn note_name(&mut self, byte: u8) {
+        if let Some(place) = self.name.get_mut(self.name_length) {
+            *place = byte.to_ascii_lowercase();
+        }
+        self.name_length += 1;
+    }
+
+    fn is_never_a_trailer(&self) -> bool {
+        let name = self.name.get(..self.name_length);
+        name.is_some_and(|name| NEVER_TRAILERS.iter().any(|never| never.as_bytes() == name))
+    }
+}
+
+#[cfg(test)]
+mod tests;
