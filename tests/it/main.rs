@@ -15,6 +15,7 @@ mod authority;
 mod bodies;
 mod bystander;
 mod cel;
+mod chunks;
 mod cli;
 mod client_certificates;
 mod connection;
