@@ -271,7 +271,9 @@ impl Door {
             };
             // Pingora parses the same bytes again, and reads the body after them from the connection: no more than that.
             let mut shown = std::mem::take(&mut buffer);
-            connection.begin_body(request.framing, shown.split_off(end));
+            // Most often there is nothing behind it, and nothing to allocate for.
+            let behind = if shown.len() > end { shown.split_off(end) } else { BytesMut::new() };
+            connection.begin_body(request.framing, behind);
             let mut exchange = self.gate.begin(arrival, request, connection.allowance());
             exchange.is_last = opened.elapsed() >= self.limits.connection_lifetime;
             let is_http10 = exchange.is_http10();

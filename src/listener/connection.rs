@@ -54,6 +54,16 @@ struct Chunks {
     broken: Option<(ChunkError, usize)>,
 }
 
+impl Chunks {
+    /// How many of the bytes that come next are the body's. An error is said once, and kept.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.body.advance(bytes).map_err(|error| {
+            self.broken = Some((error, 0));
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })
+    }
+}
+
 impl Connection {
     /// A connection from which nothing has been read yet.
     pub(super) fn new(inner: Transport) -> Self {
@@ -70,9 +80,11 @@ impl Connection {
         });
         self.chunks =
             (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0, broken: None });
-        // What was kept has come later.
-        let later = std::mem::replace(&mut self.kept, behind);
-        self.kept.extend_from_slice(&later);
+        if !behind.is_empty() {
+            // What was kept has come later.
+            let later = std::mem::replace(&mut self.kept, behind);
+            self.kept.extend_from_slice(&later);
+        }
     }
 
     /// Whether the body under way has been read to its end, and no further.
@@ -185,7 +197,7 @@ impl Connection {
                 return self.poll_next_chunks(context, buffer);
             }
             let piece = self.kept.get(..buffer.remaining()).unwrap_or(&self.kept);
-            chunks.followed = followed(chunks, piece)?;
+            chunks.followed = chunks.follow(piece)?;
         }
         let length = chunks.followed.min(buffer.remaining());
         chunks.followed -= length;
@@ -203,7 +215,7 @@ impl Connection {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
-        let outcome = followed(chunks, read);
+        let outcome = chunks.follow(read);
         let length = outcome.as_ref().map_or(0, |length| *length);
         if outcome.is_ok() {
             // The beginning of the next request.
@@ -217,7 +229,7 @@ impl Connection {
     fn poll_first_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while let Some(chunks) = &mut self.chunks {
             let fresh = self.kept.get(chunks.followed..).unwrap_or_default();
-            chunks.followed += followed(chunks, fresh)?;
+            chunks.followed += chunks.follow(fresh)?;
             if chunks.body.has_chunk() || chunks.followed >= MOST_KEPT {
                 break;
             }
@@ -244,14 +256,6 @@ impl Connection {
             ready!(self.poll_more(context))?;
         }
     }
-}
-
-/// How many of the bytes that come next are the body's. An error is said once by this, and kept.
-fn followed(chunks: &mut Chunks, bytes: &[u8]) -> io::Result<usize> {
-    chunks.body.advance(bytes).map_err(|error| {
-        chunks.broken = Some((error, 0));
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    })
 }
 
 impl AsyncRead for Connection {

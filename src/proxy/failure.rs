@@ -100,7 +100,9 @@ fn is_local(error: &Error) -> bool {
 
 /// What a failure while forwarding is called.
 pub(super) fn denial_of(error: &Error) -> Denial {
-    if let Some(error) = bad_chunk(error) {
+    if *error.esource() == ErrorSource::Downstream
+        && let Some(error) = bad_chunk(error)
+    {
         return error.denial();
     }
     let reason = match (error.esource(), error.etype()) {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{apart, assert_not_chunked, head};
 use crate::connection::Connection;
@@ -129,6 +130,40 @@ async fn a_streamed_body_that_turns_bad_is_never_ended_towards_the_backend() {
     let mut connection = Connection::open(open.gate.address).await;
     connection.send(head(ANYTHING, "/o1") + "5\r\nhello\r\n0\r\n\r\n").await;
     assert_eq!(connection.status().await, Some(200));
+}
+
+/// An answer that has begun cannot be taken back: it is broken off.
+#[tokio::test]
+async fn a_streamed_body_that_turns_bad_within_its_answer_ends_both_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"hello\r\n") {
+            stream.read_buf(&mut bytes).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{ ").await.unwrap();
+        let _ = stream.read_to_end(&mut bytes).await;
+        bytes
+    });
+    let open = OpenGate::start_with(Setup { endpoints: Some(vec![address]), ..Setup::default() });
+    let mut stream = TcpStream::connect(open.gate.address).await.unwrap();
+    stream.write_all((head(ANYTHING, "/o1") + "5\r\nhello\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"{ ") {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "the answer begins");
+    }
+    let begun = answer.len();
+    stream.write_all(b"0\r\nX y\r\n\r\n").await.unwrap();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert_eq!(answer.len(), begun, "nothing comes after it");
+    let bytes = backend.await.unwrap();
+    assert!(bytes.ends_with(b"\r\n5\r\nhello\r\n"), "{:?}", bytes.escape_ascii().to_string());
+    let audit = open.gate.audit(1);
+    assert_eq!(audit.len(), 1);
+    assert_eq!(audit[0]["protoPayload"]["metadata"]["reason"], "REQUEST_MALFORMED");
+    assert_eq!(audit[0]["httpRequest"]["status"], 200);
 }
 
 /// How the streams of an HTTP/2 backend ended.
