@@ -39,8 +39,8 @@ use self::handshake::shake_hands;
 pub use self::listening::Listening;
 use self::transport::{Transport, bound_unsent};
 use crate::config::Limits;
+use crate::http::Request;
 use crate::http::head::{Head, find_end};
-use crate::http::{Framing, Request};
 use crate::proxy::{Arrival, LINGER, LINGER_BYTES, Proxy};
 use crate::reason::{Denial, Reason};
 use crate::respond;
@@ -270,23 +270,11 @@ impl Door {
                 Ok(request) => request,
                 Err(denial) => return self.refuse(connection, &denial, peer).await,
             };
-            // Pingora parses the same bytes again, and reads the body after them: no more than that.
+            // Pingora parses the same bytes again, and reads the body after them from the connection: no more than that.
             let mut shown = std::mem::take(&mut buffer);
-            let body = match request.framing {
-                Framing::None => Some(0),
-                Framing::Length(length) => Some(length),
-                Framing::Chunked | Framing::Stream(_) => None,
-            };
-            if let Some(length) = body {
-                let request_end =
-                    usize::try_from(length).map_or(usize::MAX, |length| end.saturating_add(length));
-                if shown.len() > request_end {
-                    buffer = shown.split_off(request_end);
-                }
-                connection.allow(Some(length.saturating_sub((shown.len() - end) as u64)));
-            } else {
-                connection.allow(None);
-            }
+            // Most often there is nothing behind it, and nothing to allocate for.
+            let behind = if shown.len() > end { shown.split_off(end) } else { BytesMut::new() };
+            connection.begin_body(request.framing, behind);
             let mut exchange = self.gate.begin(arrival, request, connection.allowance());
             exchange.is_last = opened.elapsed() >= self.limits.connection_lifetime;
             let is_http10 = exchange.is_http10();
@@ -305,6 +293,11 @@ impl Door {
             match stream.into_any().downcast::<Connection>() {
                 Ok(returned) => connection = *returned,
                 Err(_) => return,
+            }
+            // Two readers who do not agree where a body ends: what comes next is a request to one of them alone.
+            if !connection.is_between_requests() {
+                tracing::error!("a connection was handed back within a request's body");
+                return connection.close().await;
             }
             used = Instant::now();
             deadline = None;
@@ -368,7 +361,7 @@ impl Door {
         };
         self.gate.record_refused_head(&arrival, denial, peer, status);
         if AsyncWriteExt::shutdown(&mut connection).await.is_ok() {
-            connection.allow(None);
+            connection.linger();
             let mut rest = BytesMut::with_capacity(4096);
             let mut seen = 0;
             let linger = async {

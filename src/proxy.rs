@@ -10,6 +10,7 @@ mod exchange;
 mod failure;
 mod forward;
 mod http2;
+mod intake;
 mod judgement;
 mod stream;
 
@@ -32,7 +33,7 @@ use pingora::{Error, ErrorType, Result};
 
 pub use self::allowance::Allowance;
 pub use self::exchange::{Arrival, Exchange};
-use self::failure::{denial_of, unreadable};
+use self::failure::denial_of;
 use self::http2::request_of_http2;
 pub use self::stream::{NotTaken, serve_stream};
 use crate::assertion::Assertions;
@@ -40,10 +41,8 @@ use crate::audit::Audit;
 use crate::config::Limits;
 use crate::event::Event;
 use crate::gate::Trail;
-use crate::http::body::{self, Intake};
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::{MethodInstruments, Metrics};
-use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
@@ -187,7 +186,8 @@ impl Proxy {
         if exchange.asks_for_keys()? {
             return Ok(true);
         }
-        let Exchange { request: Some(request), live, arrival, trail, counts, .. } = exchange else {
+        let Exchange { request: Some(request), live, arrival, trail, counts, allowance, .. } = exchange
+        else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
         let permit = self.judge(request, live, arrival.time, trail).await?;
@@ -198,13 +198,13 @@ impl Proxy {
         }
 
         let taking = Instant::now();
-        let body = self.take_body(session, request, &permit).await;
+        let body = self.take_body(session, request, &permit, allowance.as_ref()).await;
         self.0.metrics.body_duration.observe(taking.elapsed().as_secs_f64());
         exchange.body = body?;
         if exchange.body.is_some() {
             exchange.body_ended();
         } else {
-            exchange.pass_until = Some(Instant::now() + self.0.limits.body_timeout);
+            exchange.pass_until = Some(taking + self.0.limits.body_timeout);
             stream::set_deadline(exchange.pass_until);
         }
         exchange.permit = Some(permit);
@@ -218,50 +218,6 @@ impl Proxy {
         under_way
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1))
             .is_ok()
-    }
-
-    /// Applies the method's body rule. `Some` holds the bytes to send; `None` passes the body on as it comes.
-    async fn take_body(
-        &self,
-        session: &mut Session,
-        request: &Request,
-        permit: &Permit,
-    ) -> Result<Option<Bytes>, Denial> {
-        let call = permit.call();
-        let plan = body::plan(request, call, self.0.limits.body)?;
-        if plan != Intake::Nothing && request.expects_continue() {
-            session.write_continue_response().await.map_err(|error| unreadable(&error))?;
-        }
-        let limit = match plan {
-            Intake::Nothing => return Ok(Some(Bytes::new())),
-            Intake::Pass => return Ok(None),
-            Intake::Collect { limit } => limit,
-        };
-        // Where a body that cannot be read to its end would have ended, nobody knows: unless it is, the connection
-        // ends with the answer. Pingora calls such a body done.
-        let keepalive = session.get_keepalive();
-        session.set_keepalive(None);
-        // Pingora sends a body that was read before the upstream was chosen only from this buffer.
-        session.enable_retry_buffering();
-        let collect = async {
-            let mut collected: Vec<u8> = Vec::new();
-            while let Some(chunk) = session.read_request_body().await.map_err(|error| unreadable(&error))? {
-                collected.extend_from_slice(&chunk);
-                if collected.len() as u64 > limit {
-                    return Err(body::overflow(call.body, limit));
-                }
-            }
-            Ok(Bytes::from(collected))
-        };
-        let collected = tokio::time::timeout(self.0.limits.body_timeout, collect)
-            .await
-            .map_err(|_| Denial::new(Reason::BodyTimeout, "the body did not end in time"))??;
-        if !session.is_body_done() {
-            // HTTP/2 trailers: nothing that a method's body rule speaks of, and Pingora would send the body again.
-            return Err(Denial::new(Reason::RequestMalformed, "the request has trailers").told());
-        }
-        session.set_keepalive(keepalive);
-        body::settle(&collected, call).map(Some)
     }
 }
 

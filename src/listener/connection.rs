@@ -4,6 +4,9 @@
 //! stray CRLF, the FIN of a client that has said all it wants) makes it abort the request that is under way, though a
 //! cancel may have reached its backend. So reads end at the end of the request that was judged. What comes after is
 //! kept for the next head, up to [`MOST_KEPT`]; a reset still shows.
+//!
+//! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
+//! is not one is an error here, and Pingora sees none of it.
 
 use std::io;
 use std::pin::Pin;
@@ -21,10 +24,12 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::transport::Transport;
-use crate::http::Channel;
-use crate::proxy::Allowance;
+use crate::http::chunked::{ChunkError, Chunked};
+use crate::http::{Channel, Framing};
+use crate::proxy::{Allowance, LINGER_BYTES};
 
-/// Most bytes that are kept for the next head. Beyond it, nothing more is read.
+/// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
+/// No more than Pingora takes at once, and holds for sending.
 const MOST_KEPT: usize = 64 * 1024;
 
 /// A connection and how much of it the request under way may still read.
@@ -32,14 +37,68 @@ const MOST_KEPT: usize = 64 * 1024;
 pub(super) struct Connection {
     inner: Transport,
     allowance: Allowance,
+    /// Of a body that comes in chunks.
+    chunks: Option<Chunks>,
+    /// What was read and not handed on: of the body under way, and of what comes after it.
     kept: BytesMut,
     ended: bool,
+}
+
+/// How far a chunked body has come.
+#[derive(Debug)]
+struct Chunks {
+    body: Chunked,
+    /// How many bytes at the start of what is kept have been followed already.
+    followed: usize,
+    /// Why it is not a chunked body, and how many bytes were let past since.
+    broken: Option<(ChunkError, usize)>,
+}
+
+impl Chunks {
+    /// How many of the bytes that come next are the body's. An error is said once, and kept.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.body.advance(bytes).map_err(|error| {
+            self.broken = Some((error, 0));
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })
+    }
 }
 
 impl Connection {
     /// A connection from which nothing has been read yet.
     pub(super) fn new(inner: Transport) -> Self {
-        Self { inner, allowance: Allowance::unlimited(), kept: BytesMut::new(), ended: false }
+        Self { inner, allowance: Allowance::unlimited(), chunks: None, kept: BytesMut::new(), ended: false }
+    }
+
+    /// A head has been read, and `behind` with it: the next reads give the body, and no more than that.
+    pub(super) fn begin_body(&mut self, framing: Framing, behind: BytesMut) {
+        self.allowance.release();
+        self.allowance.set(match framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked | Framing::Stream(_) => u64::MAX,
+        });
+        self.chunks =
+            (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0, broken: None });
+        if !behind.is_empty() {
+            // What was kept has come later.
+            let later = std::mem::replace(&mut self.kept, behind);
+            self.kept.extend_from_slice(&later);
+        }
+    }
+
+    /// Whether the body under way has been read to its end, and no further.
+    pub(super) fn is_between_requests(&self) -> bool {
+        match &self.chunks {
+            Some(chunks) => chunks.body.is_done() && chunks.followed == 0,
+            None => self.allowance.left() == 0,
+        }
+    }
+
+    /// There will be no more requests: lets the next reads give whatever comes.
+    pub(super) fn linger(&mut self) {
+        self.chunks = None;
+        self.allowance.set(u64::MAX);
     }
 
     /// Reads for the next head: what was kept, else what comes. 0 at the end.
@@ -65,11 +124,6 @@ impl Connection {
         self.inner.close().await;
     }
 
-    /// Lets the next reads give `bytes` more, or any number where it is `None`.
-    pub(super) fn allow(&self, bytes: Option<u64>) {
-        self.allowance.set(bytes.unwrap_or(u64::MAX));
-    }
-
     /// The allowance, for whoever learns when a body has ended.
     pub(super) fn allowance(&self) -> Allowance {
         self.allowance.clone()
@@ -78,13 +132,129 @@ impl Connection {
     /// Keeps what comes after the request. Ready only where the connection broke.
     fn poll_keep(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.ended && self.kept.len() < MOST_KEPT {
-            let mut space = [0; 4096];
-            let mut buffer = ReadBuf::new(&mut space);
-            ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
-            self.ended = buffer.filled().is_empty();
-            self.kept.extend_from_slice(buffer.filled());
+            ready!(self.poll_more(context))?;
         }
         Poll::Pending
+    }
+
+    /// Reads on, and keeps what comes.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [0; 4096];
+        let mut buffer = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
+        self.ended = buffer.filled().is_empty();
+        self.kept.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives bytes of a body whose length is known, up to `left` of them.
+    fn poll_length(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        left: u64,
+    ) -> Poll<io::Result<()>> {
+        let space = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.remaining());
+        let filled = if !self.kept.is_empty() {
+            let kept = self.kept.split_to(space.min(self.kept.len()));
+            buffer.put_slice(&kept);
+            kept.len()
+        } else if self.ended {
+            0
+        } else if space == buffer.remaining() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+            buffer.filled().len() - before
+        } else {
+            let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(space));
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut limited))?;
+            let filled = limited.filled().len();
+            buffer.advance(filled);
+            filled
+        };
+        self.allowance.take(filled);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Bodies that come in chunks.
+impl Connection {
+    /// Gives bytes of the body that [`Chunked`] has followed, and no others.
+    fn poll_chunks(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.chunks.as_ref().is_some_and(|chunks| chunks.broken.is_some()) {
+            return self.poll_past(context);
+        }
+        if self.allowance.holds() && !ready!(self.poll_first_chunk(context))? {
+            // The connection has ended first: for Pingora it ends here.
+            return Poll::Ready(Ok(()));
+        }
+        let Some(chunks) = &mut self.chunks else { return Poll::Pending };
+        if chunks.followed == 0 {
+            if chunks.body.is_done() || self.allowance.left() == 0 {
+                return self.poll_keep(context);
+            }
+            if self.kept.is_empty() {
+                return self.poll_next_chunks(context, buffer);
+            }
+            let piece = self.kept.get(..buffer.remaining()).unwrap_or(&self.kept);
+            chunks.followed = chunks.follow(piece)?;
+        }
+        let length = chunks.followed.min(buffer.remaining());
+        chunks.followed -= length;
+        buffer.put_slice(&self.kept.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads on, into Pingora's buffer. Nothing is kept.
+    fn poll_next_chunks(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(chunks) = self.chunks.as_mut().filter(|_| !self.ended) else { return Poll::Ready(Ok(())) };
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        let outcome = chunks.follow(read);
+        let length = outcome.as_ref().map_or(0, |length| *length);
+        if outcome.is_ok() {
+            // The beginning of the next request.
+            self.kept.extend_from_slice(read.get(length..).unwrap_or_default());
+        }
+        buffer.set_filled(before + length);
+        Poll::Ready(outcome.map(drop))
+    }
+
+    /// Reads on until the first chunk has come, or as much of it as is kept. `false` where it never will.
+    fn poll_first_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while let Some(chunks) = &mut self.chunks {
+            let fresh = self.kept.get(chunks.followed..).unwrap_or_default();
+            chunks.followed += chunks.follow(fresh)?;
+            if chunks.body.has_chunk() || chunks.followed >= MOST_KEPT {
+                break;
+            }
+            if self.ended {
+                return Poll::Ready(Ok(false));
+            }
+            ready!(self.poll_more(context))?;
+        }
+        self.allowance.release();
+        Poll::Ready(Ok(true))
+    }
+
+    /// Lets what comes after a broken body run past, so that a reset does not overtake the answer.
+    fn poll_past(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(Chunks { broken: Some((error, past)), .. }) = &mut self.chunks else {
+                return Poll::Pending;
+            };
+            *past += self.kept.len();
+            self.kept.clear();
+            if self.ended || *past >= LINGER_BYTES {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *error)));
+            }
+            ready!(self.poll_more(context))?;
+        }
     }
 }
 
@@ -94,20 +264,13 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let left = self.allowance.left();
-        if left == 0 {
-            return self.poll_keep(context);
+        if self.chunks.is_some() {
+            return self.poll_chunks(context, buffer);
         }
-        if left == u64::MAX {
-            return Pin::new(&mut self.inner).poll_read(context, buffer);
+        match self.allowance.left() {
+            0 => self.poll_keep(context),
+            left => self.poll_length(context, buffer, left),
         }
-        let space = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.remaining());
-        let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(space));
-        ready!(Pin::new(&mut self.inner).poll_read(context, &mut limited))?;
-        let filled = limited.filled().len();
-        buffer.advance(filled);
-        self.allowance.take(filled);
-        Poll::Ready(Ok(()))
     }
 }
 

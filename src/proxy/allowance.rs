@@ -1,38 +1,60 @@
 //! How far a request's bytes reach: told by whoever judges its framing, kept by whoever reads the connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many bytes may still be read. Shared with whoever learns that a chunked body has ended.
+/// How many bytes may still be read, and whether a first chunk is waited for. Shared with whoever learns that a body has
+/// ended, and how it is taken in.
 #[derive(Clone, Debug)]
-pub struct Allowance(Arc<AtomicU64>);
+pub struct Allowance(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    left: AtomicU64,
+    holds: AtomicBool,
+}
 
 impl Allowance {
     /// Any number.
     pub fn unlimited() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+        Self(Arc::new(Shared { left: AtomicU64::new(u64::MAX), holds: AtomicBool::new(false) }))
     }
 
     /// The request is complete: everything from here on is not its.
     pub fn end(&self) {
-        self.0.store(0, Ordering::Release);
+        self.set(0);
     }
 
     /// Lets `bytes` more be read; [`u64::MAX`] for any number.
     pub fn set(&self, bytes: u64) {
-        self.0.store(bytes, Ordering::Release);
+        self.0.left.store(bytes, Ordering::Release);
     }
 
     /// How many are left.
     pub fn left(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.left.load(Ordering::Acquire)
     }
 
     /// Counts bytes that were read.
     pub fn take(&self, bytes: usize) {
         // In one step: an end that comes in between stays an end. An error means that there was nothing to count down.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+        let _ = self.0.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
             (left != u64::MAX).then(|| left.saturating_sub(bytes as u64))
         });
+    }
+
+    /// Lets no byte of a chunked body be read before its first chunk has come, or as much of it as is kept.
+    pub fn hold(&self) {
+        self.0.holds.store(true, Ordering::Release);
+    }
+
+    /// Ends [`hold`](Self::hold).
+    pub fn release(&self) {
+        self.0.holds.store(false, Ordering::Release);
+    }
+
+    /// Whether a first chunk is waited for.
+    pub fn holds(&self) -> bool {
+        self.0.holds.load(Ordering::Acquire)
     }
 }

@@ -8,7 +8,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
-use super::{Exchange, LINGER, LINGER_BYTES, Proxy};
+use super::intake::drain;
+use super::{Exchange, LINGER, Proxy};
 use crate::assertion;
 use crate::reason::{Denial, Reason};
 use crate::respond;
@@ -100,19 +101,4 @@ impl Proxy {
         }
         Ok(())
     }
-}
-
-/// Reads on for a moment after the answer, so that a reset for unread bytes does not overtake it.
-async fn drain(session: &mut Session) {
-    let read = async {
-        let mut seen = 0;
-        while let Ok(Some(chunk)) = session.read_request_body().await {
-            seen += chunk.len();
-            if seen > LINGER_BYTES {
-                break;
-            }
-        }
-    };
-    // Whether the client stops in time or not, the connection is over.
-    let _ = tokio::time::timeout(LINGER, read).await;
 }

@@ -87,7 +87,7 @@ pub struct Exchange {
     pub is_last: bool,
     attempt: Option<(Attempt, Instant)>,
     attempts: usize,
-    allowance: Option<Allowance>,
+    pub(super) allowance: Option<Allowance>,
     recorded: bool,
 }
 

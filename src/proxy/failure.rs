@@ -3,9 +3,12 @@
 //! The status tells a client what it may do next. 503 says that no backend has the request: it may be sent again. 502
 //! and 504 say that one may have it, and nobody knows what became of it there.
 
+use std::io;
+
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::stream;
+use crate::http::chunked::ChunkError;
 use crate::reason::{Denial, Reason};
 use crate::upstream::answer_fault;
 
@@ -100,12 +103,17 @@ fn is_bad_answer(error: &Error) -> bool {
 /// Whether a connection could not even be tried: no file (EMFILE, ENFILE), no memory for it (ENOBUFS) or no port
 /// (EADDRNOTAVAIL), as Linux numbers them.
 fn is_local(error: &Error) -> bool {
-    let io = error.root_cause().downcast_ref::<std::io::Error>();
-    io.and_then(std::io::Error::raw_os_error).is_some_and(|number| matches!(number, 23 | 24 | 99 | 105))
+    let io = error.root_cause().downcast_ref::<io::Error>();
+    io.and_then(io::Error::raw_os_error).is_some_and(|number| matches!(number, 23 | 24 | 99 | 105))
 }
 
 /// What a failure while forwarding is called.
 pub(super) fn denial_of(error: &Error) -> Denial {
+    if *error.esource() == ErrorSource::Downstream
+        && let Some(error) = bad_chunk(error)
+    {
+        return error.denial();
+    }
     let reason = match (error.esource(), error.etype()) {
         (
             ErrorSource::Downstream,
@@ -128,8 +136,8 @@ fn is_not_taken(error: &Error) -> bool {
         return true;
     }
     let Some(cause) = &error.cause else { return false };
-    let io = cause.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    let io = cause.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 pub(super) fn is_timeout(kind: &ErrorType) -> bool {
@@ -140,7 +148,17 @@ fn is_tls(kind: &ErrorType) -> bool {
     matches!(kind, ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert)
 }
 
+/// What the door says of a request's body that is not chunked well.
+pub(super) fn bad_chunk(error: &Error) -> Option<ChunkError> {
+    let io = error.root_cause().downcast_ref::<io::Error>()?;
+    io.get_ref()?.downcast_ref::<ChunkError>().copied()
+}
+
+/// What a failure while a body is taken in is called.
 pub(super) fn unreadable(error: &Error) -> Denial {
+    if let Some(error) = bad_chunk(error) {
+        return error.denial();
+    }
     // Pingora's own timeout, of a single read, may be the first of the two to tell.
     let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
     Denial::new(reason, format!("the body could not be read: {error}"))

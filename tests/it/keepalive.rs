@@ -2,7 +2,7 @@
 
 use crate::bodies::{TRAIN, ana, cancel, cancel_without_body, head};
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, Gate, Req, token, values};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, token, values};
 
 /// What an attacker hides in a body: a request that would be allowed if it were taken for one.
 #[tokio::test]
@@ -117,4 +117,49 @@ async fn principals_that_share_a_connection_are_judged_one_by_one() {
         .collect();
     let [ana, lea] = ["user:ana@example.com", "user:lea@example.com"];
     assert_eq!(principals, [ana, ana, ana, ana, lea, lea]);
+}
+
+/// The rest of a pipelined body comes while the request before it still waits for its answer, and belongs to that body
+/// alone: not to the next head, and the next head not to it.
+#[tokio::test]
+async fn a_pipelined_body_that_comes_while_an_answer_is_waited_for_is_read_in_its_place() {
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = backend.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in backend.incoming().flatten() {
+            std::thread::spawn(move || answer_late(stream));
+        }
+    });
+    let gate = Gate::start_with(Setup { endpoints: Some(vec![address]), ..Setup::default() });
+    let name = format!(r#"{{"name": "{TRAIN}"}}"#);
+    for body in [Body::Length(name.clone().into_bytes()), Body::Chunked(name.clone().into_bytes())] {
+        let pipelined = cancel().body(body).to_http1();
+        for cut in [pipelined.len() - name.len() + 3, pipelined.len() - 1] {
+            let mut connection = Connection::open(gate.address).await;
+            connection.send([cancel().to_http1(), pipelined[..cut].to_vec()].concat()).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            connection.send(&pipelined[cut..]).await;
+            connection.send(cancel_without_body().to_http1()).await;
+            for row in 0..3 {
+                assert_eq!(connection.status().await, Some(200), "cut at {cut}, answer {row}");
+            }
+        }
+    }
+    assert_eq!(gate.audit(12).len(), 12);
+}
+
+/// Answers each request of a connection, none of which has a body, after 300 ms.
+fn answer_late(mut stream: std::net::TcpStream) {
+    use std::io::{Read, Write};
+
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut piece) {
+        bytes.extend_from_slice(&piece[..length]);
+        if bytes.ends_with(b"\r\n\r\n") {
+            bytes.clear();
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        }
+    }
 }

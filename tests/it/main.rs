@@ -20,6 +20,7 @@ mod backends;
 mod bodies;
 mod bystander;
 mod cel;
+mod chunks;
 mod cli;
 mod client_certificates;
 mod connection;

@@ -46,6 +46,11 @@ pub struct OpenGate {
 
 impl OpenGate {
     pub fn start() -> Self {
+        Self::start_with(Setup::default())
+    }
+
+    /// The same with more settings, and in front of other endpoints where `setup` names some.
+    pub fn start_with(mut setup: Setup) -> Self {
         let tree = tempfile::tempdir().unwrap();
         let services = tree.path().join("services");
         fs::create_dir(&services).unwrap();
@@ -68,11 +73,10 @@ impl OpenGate {
             "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations", "forward": ["request_id"] },
             "anything": { "hosts": [ANYTHING, "localhost"], "upstream": "operations", "forward": ["request_id"] },
         });
-        let gate = Gate::start_with(Setup {
-            endpoints: Some(vec![backend.address()]),
-            set: vec![format!("policy.directory={}", tree.path().display()), format!("services={exposed}")],
-            ..Setup::default()
-        });
+        setup.set.push(format!("policy.directory={}", tree.path().display()));
+        setup.set.push(format!("services={exposed}"));
+        setup.endpoints.get_or_insert_with(|| vec![backend.address()]);
+        let gate = Gate::start_with(setup);
         Self { gate, backend, _tree: tree }
     }
 

@@ -1,4 +1,4 @@
-//! A backend that keeps the bytes of each head as they came: no HTTP library has read them before the test does.
+//! A backend that keeps the bytes of each head and body as they came: no HTTP library has read them before the test does.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,6 +14,7 @@ pub struct Recorder {
 #[derive(Default)]
 struct Seen {
     heads: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<(String, Vec<u8>)>>,
     request_ids: Mutex<Vec<String>>,
     bytes: AtomicUsize,
 }
@@ -42,6 +43,11 @@ impl Recorder {
         std::mem::take(&mut *self.seen.heads.lock().unwrap())
     }
 
+    /// The target and the body of every request that came whole so far, taken or not.
+    pub fn bodies(&self) -> Vec<(String, Vec<u8>)> {
+        self.seen.bodies.lock().unwrap().clone()
+    }
+
     /// What `X-Request-Id` said in every request so far, taken or not.
     pub fn request_ids(&self) -> Vec<String> {
         self.seen.request_ids.lock().unwrap().clone()
@@ -61,9 +67,9 @@ fn serve(mut stream: TcpStream, seen: &Seen) {
             let head: Vec<u8> = bytes.drain(..end + 4).take(end).collect();
             // Values may hold any byte.
             let head: String = head.into_iter().map(char::from).collect();
-            if !read_body(&mut stream, &head, &mut bytes, seen) {
-                return;
-            }
+            let Some(body) = read_body(&mut stream, &head, &mut bytes, seen) else { return };
+            let target = request_line(&head).split(' ').nth(1).unwrap_or_default().to_owned();
+            seen.bodies.lock().unwrap().push((target, body));
             seen.request_ids
                 .lock()
                 .unwrap()
@@ -83,28 +89,33 @@ fn serve(mut stream: TcpStream, seen: &Seen) {
     }
 }
 
-/// Reads a body as the gate frames it, and keeps nothing of it.
-fn read_body(stream: &mut TcpStream, head: &str, bytes: &mut Vec<u8>, seen: &Seen) -> bool {
-    let end = if field(head, "transfer-encoding") == ["chunked"] {
-        const LAST: &[u8] = b"0\r\n\r\n";
-        loop {
-            match find(bytes, LAST) {
-                Some(at) => break at + LAST.len(),
-                None if read_more(stream, bytes, seen) => {}
-                None => return false,
-            }
-        }
-    } else {
-        let length = field(head, "content-length").first().map_or(0, |length| length.parse().unwrap());
+/// Reads a body as the gate frames it; `None` where the connection ends first.
+fn read_body(stream: &mut TcpStream, head: &str, bytes: &mut Vec<u8>, seen: &Seen) -> Option<Vec<u8>> {
+    let mut take = |length: usize, bytes: &mut Vec<u8>| {
         while bytes.len() < length {
             if !read_more(stream, bytes, seen) {
-                return false;
+                return None;
             }
         }
-        length
+        Some(bytes.drain(..length).collect::<Vec<u8>>())
     };
-    bytes.drain(..end);
-    true
+    if field(head, "transfer-encoding") != ["chunked"] {
+        let length = field(head, "content-length").first().map_or(0, |length| length.parse().unwrap());
+        return take(length, bytes);
+    }
+    let mut body = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.extend(take(1, bytes)?);
+        }
+        let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
+        body.extend(take(size, bytes)?);
+        assert_eq!(take(2, bytes)?, b"\r\n");
+        if size == 0 {
+            return Some(body);
+        }
+    }
 }
 
 fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>, seen: &Seen) -> bool {
