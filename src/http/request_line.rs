@@ -33,7 +33,7 @@ pub(super) fn method(bytes: &[u8]) -> Result<Method, Denial> {
 /// Whether a request may have this method.
 ///
 /// # Errors
-/// As [`method`].
+/// Where it may not: the denial that the request would get.
 pub fn is_method(name: &str) -> Result<(), Denial> {
     method(name.as_bytes()).map(|_| ())
 }

@@ -197,7 +197,7 @@ fn every_name_that_is_not_a_trailer_fits_its_place() {
             let body = format!("0\r\nX: y\r\n{sent}: z\r\n\r\n");
             assert_eq!(follow(body.as_bytes()), Err(ChunkError::NotATrailer), "{sent}");
         }
-        for other in [format!("{name}s"), format!("x{name}"), name[..name.len() - 1].to_owned()] {
+        for other in [format!("{name}s"), format!("x{name}"), name.chars().skip(1).collect()] {
             let refused = NEVER_TRAILERS.contains(&other.as_str());
             let body = format!("0\r\n{other}: z\r\n\r\n");
             assert_eq!(follow(body.as_bytes()).is_err(), refused, "{other}");
