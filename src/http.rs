@@ -30,6 +30,7 @@ pub use self::path::Path;
 pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies};
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Request};
+pub use self::request_line::is_method;
 pub use self::version::Version;
 use crate::reason::{Denial, Reason};
 

@@ -262,7 +262,14 @@ fn read_custom<'n>(node: &'n Node, report: &mut Report) -> Option<(Option<::http
         return Some((None, path));
     }
     match ::http::Method::from_bytes(kind.as_bytes()) {
-        Ok(http_method) => Some((Some(http_method), path)),
+        Ok(http_method) => {
+            if crate::http::is_method(kind).is_err() {
+                report.warning(&kind_node.span, format!("no request has the method `{kind}` here")).help(
+                    "a method is upper-case letters, and neither CONNECT nor TRACE: others are refused",
+                );
+            }
+            Some((Some(http_method), path))
+        }
         Err(_) => {
             report.error(&kind_node.span, format!("`{kind}` is not an HTTP method"));
             None

@@ -8,8 +8,8 @@ mod reading;
 
 use std::borrow::Cow;
 
-use self::reading::normalize;
 pub(crate) use self::reading::{Reading, normalize_literal};
+use super::fold;
 use super::malformed;
 use crate::reason::Denial;
 
@@ -32,7 +32,7 @@ struct Segment {
     end: usize,
     /// The decoded text, where it differs from the raw one.
     decoded: Option<Box<str>>,
-    /// See [`normalize`]; where it differs from the raw text.
+    /// See [`fold`]; where it differs from the raw text.
     normalized: Option<Box<str>>,
 }
 
@@ -67,7 +67,7 @@ impl Path {
             let end = (start + piece.len()).min(names_end);
             let text = raw.get(start..end).unwrap_or_default();
             let decoded = decode_segment(text)?;
-            let normalized = normalize(decoded.as_deref().unwrap_or(text));
+            let normalized = fold(decoded.as_deref().unwrap_or(text));
             let normalized = (normalized != text).then(|| normalized.into());
             segments.push(Segment { start, end, decoded, normalized });
             start += piece.len() + 1;
@@ -75,6 +75,13 @@ impl Path {
         if verb.is_some() {
             // No verb holds a `%`. What it encodes is refused like anywhere else, and not answered with 404.
             decode_segment(raw.get(last_slash + 1..).unwrap_or_default())?;
+        }
+        if verb.is_none()
+            && segments.last().and_then(|last| last.decoded.as_ref()).is_some_and(|last| last.ends_with(':'))
+        {
+            return Err(malformed(
+                "the path ends in an encoded `:`, which some servers take for an empty verb",
+            ));
         }
         let mut path = Self { raw: raw.into(), decoded: None, segments, verb };
         if raw.contains('%') {
@@ -202,6 +209,11 @@ fn decode_segment(text: &str) -> Result<Option<Box<str>>, Denial> {
     if has_encoded_octet(&decoded) {
         return Err(malformed("the path is percent-encoded twice"));
     }
+    if decoded.trim().len() != decoded.len() {
+        return Err(malformed(
+            "a segment of the path begins or ends with an encoded blank, which some servers cut",
+        ));
+    }
     refuse_dots(&decoded)?;
     Ok(Some(decoded.into()))
 }
@@ -302,6 +314,12 @@ mod tests {
             "/v1/\"x\"",
             "/v1/..:cancel",
             "/v1/%2e%2e:cancel",
+            "/v1/x%3A",
+            "/v1/x%3a%3a",
+            "/v1/%3A",
+            "/v1/x%20",
+            "/v1/%20x/y",
+            "/v1/x%C2%A0:cancel",
         ] {
             assert_eq!(Path::parse(raw).unwrap_err().reason(), Reason::RequestMalformed, "{raw:?}");
         }

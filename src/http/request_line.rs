@@ -30,6 +30,14 @@ pub(super) fn method(bytes: &[u8]) -> Result<Method, Denial> {
     Ok(method)
 }
 
+/// Whether a request may have this method.
+///
+/// # Errors
+/// Where it may not: the denial that the request would get.
+pub fn is_method(name: &str) -> Result<(), Denial> {
+    method(name.as_bytes()).map(|_| ())
+}
+
 /// A request target: graphic ASCII. A space, NUL, CR or TAB here is what proxies re-encode on the way out.
 ///
 /// # Errors

@@ -120,8 +120,8 @@ fn is_number(digits: &[u8]) -> bool {
     (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// The fields of an answer that end at the gate: [`ENDS_HERE`], and those that `Connection` names. Framing does not depend
-/// on what a field says of it.
+/// The fields of an answer that end at the gate: those that are listed above, and those that `Connection` names. Framing
+/// does not depend on what a field says of it.
 pub fn ending(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> =
         headers.keys().filter(|name| ends_here(name.as_str())).cloned().collect();

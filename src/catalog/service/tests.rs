@@ -160,6 +160,26 @@ http:
 }
 
 #[test]
+fn a_method_that_no_request_has_is_a_warning() {
+    for (kind, warnings) in
+        [("HEAD", 0), ("PURGE", 0), ("'*'", 0), ("purge", 1), ("TRACE", 1), ("M-SEARCH", 1)]
+    {
+        let (service, report) = read(&format!(
+            "name: library.googleapis.com
+http:
+  rules:
+  - selector: library.v1.Books.A
+    custom: {{kind: {kind}, path: /v1/a}}
+"
+        ));
+        assert_eq!(service.unwrap().rules.len(), 1, "{kind}");
+        assert!(!report.is_fatal(), "{kind}");
+        let told = report.render(false);
+        assert_eq!(told.matches("no request has the method").count(), warnings, "{told}");
+    }
+}
+
+#[test]
 fn published_service_files_load() {
     let Some(corpora) = std::env::var_os("OPGATE_CORPORA") else {
         eprintln!("skipped: OPGATE_CORPORA is not set");

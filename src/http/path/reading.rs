@@ -23,16 +23,16 @@ impl Path {
     /// is encoded, and no letter changes when letters are folded.
     pub fn is_normal(&self) -> bool {
         self.segments.iter().all(|segment| segment.normalized.is_none())
-            && self.verb().is_none_or(|verb| matches!(normalize(verb), Cow::Borrowed(same) if same == verb))
+            && self.verb().is_none_or(|verb| matches!(fold(verb), Cow::Borrowed(same) if same == verb))
     }
 
     /// The reading of a backend that splits the path as it was sent, and compares it decoded and without regard to the
     /// case of letters.
     pub fn reading(&self) -> Reading<'_> {
         let verb = self.verb().map(|verb| match decode_segment(verb) {
-            Ok(Some(decoded)) => Cow::Owned(normalize(&decoded).into_owned()),
+            Ok(Some(decoded)) => Cow::Owned(fold(&decoded).into_owned()),
             // A verb that cannot be decoded was refused when the path was parsed.
-            Ok(None) | Err(_) => normalize(verb),
+            Ok(None) | Err(_) => fold(verb),
         });
         Reading { path: self, last: None, verb }
     }
@@ -49,7 +49,7 @@ impl Path {
         let whole = self.normalized_segment(last).unwrap_or_default();
         let mut read = |text: &str, is_other: bool| {
             if let Some((name, verb)) = text.rsplit_once(':') {
-                let (last, verb) = (Some(name.trim().into()), Some(Cow::Owned(verb.trim().to_owned())));
+                let (last, verb) = (Some(name.into()), Some(Cow::Owned(verb.to_owned())));
                 readings.push(Reading { path: self, last, verb });
             }
             if is_other {
@@ -98,22 +98,12 @@ impl Reading<'_> {
     }
 }
 
-/// The text by which a decoded segment or verb is compared with a literal in the readings of [`Path::other_readings`]: letters
-/// folded, and without the blanks around it, which some routers cut.
-pub(crate) fn normalize(text: &str) -> Cow<'_, str> {
-    match fold(text) {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
 /// A literal of a template, as [`Reading::segment`] shows the segments that it may match.
 pub(crate) fn normalize_literal(text: &str) -> Box<str> {
     match decode_segment(text) {
-        Ok(Some(decoded)) => normalize(&decoded).into(),
+        Ok(Some(decoded)) => fold(&decoded).into(),
         // A literal that no path can have was refused when the template was parsed.
-        Ok(None) | Err(_) => normalize(text).into(),
+        Ok(None) | Err(_) => fold(text).into(),
     }
 }
 

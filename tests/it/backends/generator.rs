@@ -334,7 +334,7 @@ fn mutate(dice: &mut Dice, path: String) -> String {
         },
         11 => format!(
             "{path}{}",
-            dice.of(&["/", "/acl", "/ACL", "/a%63l", "/x", ":", "%2Facl", "/acl/", "%00"])
+            dice.of(&["/", "/acl", "/ACL", "/a%63l", "/x", ":", "%3A", "%3a", "%2Facl", "/acl/", "%00"])
         ),
         12 => format!("{before}{}{after}", dice.of(PIECES)),
         _ => format!("{before}{}{here}{after}", dice.of(PIECES)),
