@@ -146,8 +146,14 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     let environment = TAG_FUNCTIONS.iter().fold(environment, |environment, (name, _, parameters)| {
         environment.function(name, &vec![Type::String; *parameters], Type::Bool)
     });
-    environment.function("api.getAttribute", &[Type::String, Type::Dyn], Type::Dyn)
+    environment.function(API_ATTRIBUTE, &[Type::String, Type::Dyn], Type::Dyn)
 });
+
+/// The function that asks for an API attribute, behind those of tags. Google's own services set these for the call that is
+/// judged, such as `iam.googleapis.com/modifiedGrantsByRole` for `setIamPolicy` ("Attribute reference for IAM Conditions",
+/// API attributes). No backend of this gate does: its value is not known, which is another thing than that the call does
+/// not set it. The default that the expression gives is for the latter, and would grant what the condition is to limit.
+const API_ATTRIBUTE: &str = "api.getAttribute";
 
 impl Condition {
     /// Reads a google.type.Expr.
@@ -160,6 +166,14 @@ impl Condition {
         for variable in unknown {
             report
                 .warning(span, format!("`{}` is never known here", variable.name()))
+                .help("a condition that needs it never grants, and a deny rule that needs it always denies");
+        }
+        if program.functions().any(|slot| slot == TAG_FUNCTIONS.len()) {
+            report
+                .warning(
+                    span,
+                    format!("what `{API_ATTRIBUTE}` asks is never known here: only Google's services tell"),
+                )
                 .help("a condition that needs it never grants, and a deny rule that needs it always denies");
         }
         for (function, spelling, _) in program.functions().filter_map(|slot| TAG_FUNCTIONS.get(slot)) {
@@ -331,8 +345,7 @@ impl<'v> Activation<'v> for Asked<'v> {
                 }
                 _ => Err(Failure::Error("a tag is asked for by strings".into())),
             },
-            // `api.getAttribute(key, default)`: no API behind the gate sets any, and then it is the default.
-            None => arguments.get(1).cloned().ok_or_else(|| Failure::Error("no default was given".into())),
+            None => Err(Failure::Unknown { name: API_ATTRIBUTE.into() }),
         }
     }
 }

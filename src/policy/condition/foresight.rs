@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
 
-use super::{Condition, NEVER_KNOWN, TAG_FUNCTIONS, Variable, budget};
+use super::{API_ATTRIBUTE, Condition, NEVER_KNOWN, TAG_FUNCTIONS, Variable, budget};
 use crate::cel::{Activation, Failure, Timestamp, Value};
 use crate::policy::tags::Tags;
 
@@ -83,8 +83,7 @@ impl<'v> Activation<'v> for Nobody<'_> {
 
     fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
         let Some((name, spelling, _)) = TAG_FUNCTIONS.get(slot) else {
-            // `api.getAttribute`, which is the default for everybody.
-            return arguments.get(1).cloned().ok_or_else(|| Failure::Error("no default was given".into()));
+            return Err(Failure::Unknown { name: API_ATTRIBUTE.into() });
         };
         let (key, value) = match arguments {
             [Value::String(key)] => (key, None),
