@@ -224,10 +224,10 @@ impl Host {
             Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
             None => (text, None),
         };
-        if port.is_some_and(|port| {
-            port.is_empty() || port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit())
-        }) {
-            return Err(malformed("the host's port is not a number"));
+        let is_port =
+            |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        if port.is_some_and(|port| !is_port(port)) {
+            return Err(malformed("the host's port is not a number up to 65535"));
         }
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');

@@ -256,9 +256,12 @@ async fn a_host_is_one_host_in_any_case_and_with_any_port() {
             assert_eq!((answer.status, reason(&answer).as_str()), (403, "IAM_PERMISSION_DENIED"), "{host}");
         }
     }
-    for host in
-        ["cloudaicompanion.localhost.", "cloudaicompanion.localhost:x", "a@cloudaicompanion.localhost"]
-    {
+    for host in [
+        "cloudaicompanion.localhost.",
+        "cloudaicompanion.localhost:x",
+        "cloudaicompanion.localhost:65536",
+        "a@cloudaicompanion.localhost",
+    ] {
         let refused = Req::new("POST", host, CANCEL).bearer(&token(ANA));
         let answer = gate.http1(&refused).await;
         assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{host}");
