@@ -155,6 +155,11 @@ impl Report {
         self.add(Severity::Error, None, Some(file.to_owned()), message.into())
     }
 
+    /// Adds a warning about a file as a whole.
+    pub fn file_warning(&mut self, file: &Path, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, None, Some(file.to_owned()), message.into())
+    }
+
     fn add(
         &mut self,
         severity: Severity,

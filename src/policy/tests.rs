@@ -311,6 +311,21 @@ fn what_does_not_belong_into_the_tree_is_told() {
     insta::assert_snapshot!(report);
 }
 
+/// A revocation that was edited on the machine waited for the editor's backup to be removed.
+#[test]
+fn what_an_editor_leaves_behind_holds_no_policy_back() {
+    let left =
+        ["demo.yaml~", "#demo.yaml#", "demo.yaml.bak", "demo.yaml.orig", "demo.yaml.swp", "~", "4913.tmp"];
+    for name in left {
+        let file = format!("allow/projects/{name}");
+        let (_, report) =
+            load(&[("allow/projects/demo.yaml", "bindings: []\n"), (&file, "nothing of a policy: [")]);
+        let is_whole = name == "~";
+        assert_eq!(report.starts_with("error"), is_whole, "{name}: {report}");
+        assert_eq!(report.contains("is passed over"), !is_whole, "{name}: {report}");
+    }
+}
+
 #[test]
 fn a_missing_directory_is_told_and_denies() {
     let mut report = Report::new();

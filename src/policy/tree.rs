@@ -1,9 +1,10 @@
 //! The policies directory as a list of files, in an order that does not depend on the file system.
 //!
 //! A file that is not read is a rule that is not applied, so nothing is passed over in silence: an unknown name at the
-//! top (`alow/`), another extension (`demo.yml`, `demo.yaml.orig`), a directory that cannot be listed are all errors.
-//! The one exception are names that begin with a dot: editors' lock files, `.git`, and the `..data` links with
-//! which Kubernetes mounts a volume.
+//! top (`alow/`), another extension (`demo.yml`), a directory that cannot be listed are all errors.
+//! There are two exceptions. Names that begin with a dot: editors' lock files, `.git`, and the `..data` links with which
+//! Kubernetes mounts a volume. And what editors and merges leave behind (`demo.yaml~`, `demo.yaml.orig`), with a warning: a
+//! revocation that was written beside it must not wait for it.
 
 use std::fs;
 use std::io;
@@ -100,7 +101,16 @@ fn walk(directory: &Path, stem: &str, depth: usize, found: &mut Vec<TreeFile>, r
     }
 }
 
-/// The entries of a directory, sorted by name, without those that begin with a dot.
+/// Whether a name is one that editors and merges give to what they leave beside a file: a backup, a lock, the other side of
+/// a conflict. None of them can be meant as a policy, and a policy that was edited on the machine must not wait for it.
+fn is_left_behind(name: &str) -> bool {
+    const ENDINGS: [&str; 10] =
+        ["~", ".bak", ".orig", ".rej", ".swo", ".swp", ".tmp", ".rpmnew", ".rpmsave", ".dpkg-dist"];
+    let is_wrapped = name.len() > 1 && name.starts_with('#') && name.ends_with('#');
+    is_wrapped || ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
+}
+
+/// The entries of a directory, sorted by name, without those that begin with a dot or were left behind.
 fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>> {
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = match entries {
@@ -116,6 +126,14 @@ fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>>
     for entry in entries {
         match entry.file_name().into_string() {
             Ok(name) if name.starts_with('.') => {}
+            Ok(name) if is_left_behind(&name) => {
+                report
+                    .file_warning(
+                        &entry.path(),
+                        "the file is passed over: an editor or a merge has left it behind",
+                    )
+                    .help("remove it; no rule in it is in force");
+            }
             Ok(name) => named.push((entry.path(), name)),
             Err(_) => {
                 report
