@@ -13,8 +13,8 @@
 //! allows. So what is kept closed shadows what is exposed, by the same order, wherever both share a host and an upstream.
 //!
 //! A backend may read a path in another way: decode it before it routes, ignore the case of letters, look for the verb
-//! behind a colon that was encoded, run for HEAD what it has for GET. The route of the path as it was sent decides what is judged; a request that any such
-//! reading leads to another route of the same upstream is refused ([`HostRoutes::refuse_other_readings`]).
+//! behind a colon that was encoded, run for HEAD what it has for GET. The route of the path as it was sent decides what is
+//! judged; a request that any such reading leads to another route of the same upstream is refused ([`HostRoutes::refuse_other_readings`]).
 
 mod overlap;
 mod trie;
@@ -215,7 +215,7 @@ fn report_rivals(
     let (message, help) = if route.template.shape() != first.template.shape() {
         (
             format!(
-                "the paths of {} and {} differ only in the case of letters or in what is encoded",
+                "the paths of {} and {} differ only in the case of letters, in punctuation or in what is encoded",
                 route.long_name(),
                 first.long_name()
             ),
@@ -368,8 +368,8 @@ fn two_methods(route: &Route, other: &Route) -> Denial {
     let detail =
         format!("the request is a call of {sent} as it was sent, and one of {read} in another reading");
     Denial::new(Reason::RequestMalformed, detail).message(
-        "the request can be read as a call of another method by a server that decodes the path first, ignores the case of \
-         letters, takes a suffix for a format or HEAD for GET",
+        "the request can be read as a call of another method by a server that decodes the path first, ignores case or \
+         punctuation, takes a suffix for a format or HEAD for GET",
     )
 }
 

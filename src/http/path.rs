@@ -8,8 +8,8 @@ mod reading;
 
 use std::borrow::Cow;
 
+use self::reading::normalize;
 pub(crate) use self::reading::{Reading, normalize_literal};
-use super::fold;
 use super::malformed;
 use crate::reason::Denial;
 
@@ -32,7 +32,7 @@ struct Segment {
     end: usize,
     /// The decoded text, where it differs from the raw one.
     decoded: Option<Box<str>>,
-    /// See [`fold`]; where it differs from the raw text.
+    /// See [`normalize`]; where it differs from the raw text.
     normalized: Option<Box<str>>,
 }
 
@@ -67,7 +67,7 @@ impl Path {
             let end = (start + piece.len()).min(names_end);
             let text = raw.get(start..end).unwrap_or_default();
             let decoded = decode_segment(text)?;
-            let normalized = fold(decoded.as_deref().unwrap_or(text));
+            let normalized = normalize(decoded.as_deref().unwrap_or(text));
             let normalized = (normalized != text).then(|| normalized.into());
             segments.push(Segment { start, end, decoded, normalized });
             start += piece.len() + 1;

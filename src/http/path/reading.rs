@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use super::{Path, decode_segment};
 use crate::http::fold;
 
+/// Dots of a last segment that are looked at: more than any literal has.
+const MOST_FORMATS: usize = 16;
+
 /// One way in which a backend may read a path: its segments normalized, and the verb that this reader finds.
 #[derive(Debug)]
 pub struct Reading<'p> {
@@ -23,16 +26,16 @@ impl Path {
     /// is encoded, and no letter changes when letters are folded.
     pub fn is_normal(&self) -> bool {
         self.segments.iter().all(|segment| segment.normalized.is_none())
-            && self.verb().is_none_or(|verb| matches!(fold(verb), Cow::Borrowed(same) if same == verb))
+            && self.verb().is_none_or(|verb| *normalize(verb) == *verb)
     }
 
     /// The reading of a backend that splits the path as it was sent, and compares it decoded and without regard to the
     /// case of letters.
     pub fn reading(&self) -> Reading<'_> {
         let verb = self.verb().map(|verb| match decode_segment(verb) {
-            Ok(Some(decoded)) => Cow::Owned(fold(&decoded).into_owned()),
+            Ok(Some(decoded)) => Cow::Owned(normalize(&decoded).into_owned()),
             // A verb that cannot be decoded was refused when the path was parsed.
-            Ok(None) | Err(_) => fold(verb),
+            Ok(None) | Err(_) => normalize(verb),
         });
         Reading { path: self, last: None, verb }
     }
@@ -41,24 +44,24 @@ impl Path {
     /// path.
     ///
     /// grpc-gateway decodes a path first and takes the verb behind the last colon of the decoded text. Rails and older
-    /// Spring take `.json` behind the last segment as a format that the route does not name.
+    /// Spring take `.json` behind the last segment, or whatever follows a dot, for a format that the route does not name.
     pub fn other_readings(&self) -> Vec<Reading<'_>> {
         let mut readings = Vec::new();
         // A raw verb is what every reader finds that knows verbs: `a%3Ab:c` has the verb `c` before and after decoding.
         let Some(last) = self.len().checked_sub(1).filter(|_| self.verb.is_none()) else { return readings };
-        let whole = self.normalized_segment(last).unwrap_or_default();
+        let whole = fold(self.segment(last).unwrap_or_default());
         let mut read = |text: &str, is_other: bool| {
             if let Some((name, verb)) = text.rsplit_once(':') {
-                let (last, verb) = (Some(name.into()), Some(Cow::Owned(verb.to_owned())));
-                readings.push(Reading { path: self, last, verb });
+                let verb = Some(Cow::Owned(normalize(verb).into_owned()));
+                readings.push(Reading { path: self, last: Some(normalize(name).into()), verb });
             }
             if is_other {
-                readings.push(Reading { path: self, last: Some(text.into()), verb: None });
+                readings.push(Reading { path: self, last: Some(normalize(text).into()), verb: None });
             }
         };
-        read(whole, false);
-        if let Some(name) = without_format(whole) {
-            read(name, true);
+        read(&whole, false);
+        for (dot, _) in whole.match_indices('.').take(MOST_FORMATS) {
+            read(whole.get(..dot).unwrap_or_default(), true);
         }
         readings
     }
@@ -98,19 +101,23 @@ impl Reading<'_> {
     }
 }
 
-/// A literal of a template, as [`Reading::segment`] shows the segments that it may match.
-pub(crate) fn normalize_literal(text: &str) -> Box<str> {
-    match decode_segment(text) {
-        Ok(Some(decoded)) => fold(&decoded).into(),
-        // A literal that no path can have was refused when the template was parsed.
-        Ok(None) | Err(_) => fold(text).into(),
+/// The text by which segments and verbs are compared with literals: letters folded, and every other character as `-`.
+/// Frameworks that make the name of a function from a path take `rotate-keys` and `rotate.keys` for `rotate_keys`
+/// (CherryPy; CodeIgniter, CakePHP and others for dashes).
+pub(super) fn normalize(text: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| letter == '-' || letter.is_alphanumeric();
+    let plain = |text: &str| text.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect();
+    match fold(text) {
+        folded if folded.chars().all(is_plain) => folded,
+        folded => Cow::Owned(plain(&folded)),
     }
 }
 
-/// The segment without what may be a format behind it: `.json`, and a dot alone, which file systems of Windows cut.
-fn without_format(segment: &str) -> Option<&str> {
-    const MOST: usize = 8;
-    let (name, format) = segment.rsplit_once('.')?;
-    let is_format = format.len() <= MOST && format.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (is_format && !name.is_empty()).then_some(name)
+/// A literal of a template, as [`Reading::segment`] shows the segments that it may match.
+pub(crate) fn normalize_literal(text: &str) -> Box<str> {
+    match decode_segment(text) {
+        Ok(Some(decoded)) => normalize(&decoded).into(),
+        // A literal that no path can have was refused when the template was parsed.
+        Ok(None) | Err(_) => normalize(text).into(),
+    }
 }

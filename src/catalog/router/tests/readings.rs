@@ -48,8 +48,13 @@ fn a_path_that_some_backend_takes_for_another_methods_is_refused() {
         ("things/%20root", read_in_two_ways),
         ("things/root.json", read_in_two_ways),
         ("things/Root.", read_in_two_ways),
-        ("things/root.of-all", Ok(0)),
-        ("things/root.a.b", Ok(0)),
+        ("things/root.of-all", read_in_two_ways),
+        ("things/root.a.b", read_in_two_ways),
+        ("things/root..", read_in_two_ways),
+        ("things/audit.aaaaaaaaaaaa", read_in_two_ways),
+        ("things/x%3AexportSecrets.json.en", read_in_two_ways),
+        ("things/a.root", Ok(0)),
+        ("things/ro-ot", Ok(0)),
         ("things/audit", Err(Reason::HttpMethodNotAllowed)),
         ("things/%61udit", read_in_two_ways),
         ("things/AUDIT", read_in_two_ways),
@@ -66,6 +71,27 @@ fn a_path_that_some_backend_takes_for_another_methods_is_refused() {
     for path in ["things/ROOT", "things/roo%74", "things/x%3AexportSecrets", "things/AUDIT"] {
         assert_eq!(outcome(&router, "POST", &format!("/v1/projects/p/{path}")), Ok(4), "{path}");
     }
+}
+
+/// CherryPy runs `rotate_keys` for all of them.
+#[test]
+fn a_literal_is_not_dodged_by_other_punctuation() {
+    let router =
+        router(&["POST /v1/{name=things/*}", "CLOSED POST /v1/things/rotate_keys", "POST /v1/things/log-in"]);
+    for path in [
+        "rotate-keys",
+        "rotate.keys",
+        "rotate!keys",
+        "rotate%21keys",
+        "rotate%20keys",
+        "Rotate-Keys",
+        "log_in",
+    ] {
+        let path = format!("/v1/things/{path}");
+        assert_eq!(outcome(&router, "POST", &path), Err(Reason::RequestMalformed), "{path}");
+    }
+    assert_eq!(outcome(&router, "POST", "/v1/things/rotatekeys"), Ok(0));
+    assert_eq!(outcome(&router, "POST", "/v1/things/log-in"), Ok(2));
 }
 
 #[test]
