@@ -2,7 +2,7 @@
 //!
 //! serde_json keeps the last of two members with one name; another reader may keep the first. Tokens, key sets and
 //! request bodies go through [`parse`], which refuses a repeated name at any depth (RFC 8259, section 4; RFC 8725,
-//! section 2.4), as well as trailing bytes and, as serde_json does, nesting beyond 128.
+//! section 2.4), names with control characters, trailing bytes and, as serde_json does, nesting beyond 128.
 
 use std::fmt;
 
@@ -92,6 +92,13 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
+            // Readers whose strings end at NUL see another name.
+            if name.chars().any(char::is_control) {
+                return Err(de::Error::custom(format_args!(
+                    "the name of the member `{}` holds a control character",
+                    name.escape_debug()
+                )));
+            }
             if object.contains_key(&name) {
                 return Err(de::Error::custom(format_args!(
                     "member `{}` is given twice",
@@ -123,6 +130,13 @@ mod tests {
         assert!(parse(b"{}\0").is_err());
         assert!(parse("[".repeat(100_000).as_bytes()).is_err());
         assert!(parse(b" {} \n").is_ok());
+    }
+
+    #[test]
+    fn names_with_control_characters_are_refused_at_any_depth() {
+        assert!(parse(br#"{"name\u0000x":1}"#).is_err());
+        assert!(parse(br#"{"a":[{"na\nme":1}]}"#).is_err());
+        assert!(parse(br#"{"name":"\u0000"}"#).is_ok());
     }
 
     #[test]

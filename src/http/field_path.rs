@@ -6,10 +6,12 @@ use super::fold::fold_letter;
 /// `Book.Name`, `_book`, `bo-ok.name.x`.
 ///
 /// Of each step only letters and digits count, folded: some servers strip blanks and `$` from a key, others fold `_`, `-`
-/// and case. A path without any leads nowhere.
+/// and case. A path without any leads nowhere. And PHP makes one name of a whole key: where `left` is the field
+/// `resource_name`, the key `resource.name` leads there too.
 pub fn overlap(left: &str, right: &str) -> bool {
     steps(right).next().is_some()
-        && steps(left).zip(steps(right)).all(|(left, right)| letters(left).eq(letters(right)))
+        && (steps(left).nth(1).is_none() && letters(left).eq(letters(right))
+            || steps(left).zip(steps(right)).all(|(left, right)| letters(left).eq(letters(right))))
 }
 
 /// The steps of a path (`a.b`, `a[b]`). A step of punctuation alone is none.
@@ -43,6 +45,9 @@ mod tests {
             assert!(overlap("book.name", key), "{key}");
         }
         assert!(overlap("resource", "re\u{17f}ource"));
+        for key in ["book_name.x", "resource.name", "resource[name", "resource name"] {
+            assert_eq!(overlap("resource_name", key), key != "book_name.x", "{key}");
+        }
         for key in ["", ".", "[]", "name", "books", "books.name", "book.names", "book.title", "bookname"] {
             assert!(!overlap("book.name", key), "{key}");
         }
