@@ -91,8 +91,8 @@ impl Audit {
     pub fn open(output: &AuditOutput, dropped: IntCounter) -> io::Result<Self> {
         Self::start(
             match output {
-                AuditOutput::Stdout => Sink::Stream(Box::new(io::stdout())),
-                AuditOutput::Stderr => Sink::Stream(Box::new(io::stderr())),
+                AuditOutput::Stdout => Sink::standard(&io::stdout())?,
+                AuditOutput::Stderr => Sink::standard(&io::stderr())?,
                 AuditOutput::File(path) => Sink::file(path)?,
             },
             dropped,

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -33,24 +34,29 @@ pub(super) enum Sink {
 }
 
 impl Sink {
+    /// A standard stream, without the buffer that the library puts before it: what it holds back could be lost uncounted.
+    pub(super) fn standard(stream: &impl AsFd) -> io::Result<Self> {
+        Ok(Self::Stream(Box::new(File::from(stream.as_fd().try_clone_to_owned()?))))
+    }
+
     /// Opens a file to append to.
     pub(super) fn file(path: &Path) -> io::Result<Self> {
         Ok(Self::File { path: path.to_owned(), file: open(path)? })
     }
 
-    /// Opens the file again where its path names another one by now, or none.
-    fn follow(&mut self) -> io::Result<()> {
-        let Self::File { path, file } = self else { return Ok(()) };
+    /// Opens the file again where its path names another one by now, or none. Says whether it did.
+    fn follow(&mut self) -> io::Result<bool> {
+        let Self::File { path, file } = self else { return Ok(false) };
         let ours = file.metadata()?;
         if !ours.is_file() {
-            return Ok(());
+            return Ok(false);
         }
         let is_same = std::fs::metadata(&*path)
             .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
         if !is_same {
             *file = open(path)?;
         }
-        Ok(())
+        Ok(!is_same)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -112,9 +118,10 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[u8]) {
-        if let Err(error) = self.sink.follow() {
+        match self.sink.follow() {
+            Ok(is_another) => self.is_torn &= !is_another,
             // Lines still go to the file that is open.
-            self.complain(&error, "the audit log could not be opened again");
+            Err(error) => self.complain(&error, "the audit log could not be opened again"),
         }
         let (written, failure) = self.write_all(batch);
         let left = batch.get(written..).unwrap_or_default();
@@ -128,10 +135,11 @@ impl Writer {
 
     /// How many bytes were written, and why not all. Of a line that was begun, the rest is left away.
     fn write_all(&mut self, batch: &[u8]) -> (usize, Option<io::Error>) {
-        if self.is_torn {
+        while self.is_torn {
             match self.sink.write(b"\n") {
                 Ok(1..) => self.is_torn = false,
                 Ok(0) => return (0, Some(io::ErrorKind::WriteZero.into())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return (0, Some(error)),
             }
         }
