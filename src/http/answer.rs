@@ -188,7 +188,7 @@ impl Answer {
     pub fn end(&mut self) -> Result<(), AnswerFault> {
         match self.state {
             State::ToTheEnd => self.state = State::Done,
-            State::Head if self.head_bytes() > 0 || self.interim > 0 => {
+            State::Head if self.is_within_head() => {
                 self.state = State::Broken(AnswerFault::Cut);
                 return Err(AnswerFault::Cut);
             }
@@ -200,6 +200,11 @@ impl Answer {
     /// Whether nothing of it is to come.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
+    }
+
+    /// Whether it has begun, be it with an interim answer, and its head is still to come to its end.
+    pub fn is_within_head(&self) -> bool {
+        self.interim > 0 && matches!(self.state, State::Head) || self.head_bytes() > 0
     }
 
     /// How many of the bytes so far belong to a head that is not whole yet.

@@ -35,7 +35,16 @@ impl Asked {
 
     /// Follows it through the bytes that went out.
     pub fn advance(&mut self, mut bytes: &[u8]) {
-        if matches!(self.state, State::Head) {
+        if matches!(self.state, State::Head)
+            && self.head.is_empty()
+            && let Some(end) = find_end(bytes, 0)
+        {
+            // Nearly always: the head leaves in one write.
+            let (head, rest) = bytes.split_at_checked(end).unwrap_or_default();
+            self.is_head = head.starts_with(b"HEAD ");
+            self.state = framing(head);
+            bytes = rest;
+        } else if matches!(self.state, State::Head) {
             let known = self.head.len();
             self.head.extend_from_slice(bytes);
             let Some(end) = find_end(&self.head, known) else { return };
@@ -61,6 +70,11 @@ impl Asked {
             },
             State::Head | State::Done | State::Unknown => State::Unknown,
         };
+    }
+
+    /// Whether any byte of it is out.
+    pub fn has_begun(&self) -> bool {
+        self.has_head() || !self.head.is_empty()
     }
 
     /// Whether its head is all out.

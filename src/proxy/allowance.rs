@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many bytes may still be read, and whether a first chunk is waited for. Shared with whoever learns that a body has
-/// ended, and how it is taken in.
+/// How many bytes may still be read, and whether a first chunk is waited for. Shared with the proxy, which
+/// learns that a body has ended and how it is taken in.
 #[derive(Clone, Debug)]
 pub struct Allowance(Arc<Shared>);
 

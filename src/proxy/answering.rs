@@ -15,8 +15,8 @@ use crate::reason::{Denial, Reason};
 use crate::respond;
 
 impl Exchange {
-    /// Whether the request is for the keys that verify assertions. They are public: no
-    /// credential is asked for or looked at, and no host or query makes a difference.
+    /// Whether the request is for the keys that verify assertions. They are public: no credential is asked for
+    /// or looked at, and no host or query makes a difference.
     ///
     /// # Errors
     /// 405 for any method but GET and HEAD. Nothing under that path is ever forwarded.

@@ -8,6 +8,7 @@ use std::io;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::stream;
+use crate::http::answer::AnswerFault;
 use crate::http::chunked::ChunkError;
 use crate::reason::{Denial, Reason};
 use crate::upstream::answer_fault;
@@ -47,7 +48,9 @@ impl Fault {
             _ if is_answered => Self::Invalid,
             _ if is_refused(error) => Self::Refused,
             // Whatever came, it came on this request.
-            _ if is_bad_answer(error) => Self::Invalid,
+            // A server may say why it closes an idle connection (408), just as it is used again: it has no byte of the request.
+            _ if reused && bad_answer(error) == Some(AnswerFault::Unasked) => Self::Stale,
+            _ if bad_answer(error).is_some() => Self::Invalid,
             ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError if reused => {
                 Self::Stale
             }
@@ -94,10 +97,9 @@ pub(super) fn is_refused(error: &Error) -> bool {
     })
 }
 
-/// Whether bytes came that are no answer.
-fn is_bad_answer(error: &Error) -> bool {
-    let io = error.root_cause().downcast_ref::<std::io::Error>();
-    io.and_then(answer_fault).is_some()
+/// What is wrong with the bytes that came, where they are not an answer.
+fn bad_answer(error: &Error) -> Option<AnswerFault> {
+    error.root_cause().downcast_ref::<std::io::Error>().and_then(answer_fault)
 }
 
 /// Whether a connection could not even be tried: no file (EMFILE, ENFILE), no memory for it (ENOBUFS) or no port

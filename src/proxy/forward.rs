@@ -49,7 +49,8 @@ impl Exchange {
         }
     }
 
-    /// The clock runs on the connection that was found. Which of them are used again, Pingora knows of HTTP/2 alone.
+    /// The clock runs on the connection that was found. Pingora tells of HTTP/2 connections
+    /// alone whether they were used before.
     pub(super) fn connected(&mut self, reused: bool, digest: Option<&Digest>) {
         self.reused = reused || digest.is_some_and(is_used);
         self.deadline = self.until.zip(digest).and_then(|(until, digest)| Deadline::on(digest, until));

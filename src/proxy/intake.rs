@@ -33,8 +33,8 @@ impl Proxy {
             Intake::Pass => return Ok(None),
             Intake::Collect { limit } => limit,
         };
-        // Where a body that cannot be read to its end would have ended, nobody knows: unless it is, the connection
-        // ends with the answer. Pingora calls such a body done.
+        // If a body cannot be read to its end, where it would have ended is not known: then the connection ends with the
+        // answer. Pingora calls such a body done.
         let keepalive = session.get_keepalive();
         session.set_keepalive(None);
         // Pingora sends a body that was read before the upstream was chosen only from this buffer.

@@ -19,54 +19,55 @@
 //! `WWW-Authenticate` is of a backend that asks for credentials of its own; `Clear-Site-Data` and
 //! `Strict-Transport-Security` take away and tighten, and the gate has no word of its own for either.
 
+use std::sync::LazyLock;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use crate::http::HeaderNames;
 pub use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES as MAX_BYTES, MAX_INTERIM};
 
-/// The fields that end here. Prefixes end in `-`. Pingora writes `Transfer-Encoding` anew.
-const ENDS_HERE: &[&str] = &[
-    // Of one connection.
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "upgrade",
-    // Another place for the gate's.
-    "alt-svc",
-    "alternate-protocol",
-    "onion-location",
-    // Orders to a front.
-    "cdn-cache-control",
-    "surrogate-control",
-    "x-accel-",
-    "x-envoy-",
-    "x-lighttpd-send-file",
-    "x-litespeed-",
-    "x-reproxy-",
-    "x-sendfile",
-    "x-sendfile-",
-    "x-sendfile2",
-    // The gate's word, and a proxy's.
-    "dpop-nonce",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "x-opgate-",
-    // About others on the host.
-    "nel",
-    "public-key-pins",
-    "public-key-pins-report-only",
-    "service-worker-allowed",
-];
+/// The fields that end here. Pingora writes `Transfer-Encoding` anew.
+static ENDS_HERE: LazyLock<HeaderNames> = LazyLock::new(|| {
+    HeaderNames::new([
+        // Of one connection.
+        "connection",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "upgrade",
+        // Another place for the gate's.
+        "alt-svc",
+        "alternate-protocol",
+        "onion-location",
+        // Orders to a front.
+        "cdn-cache-control",
+        "surrogate-control",
+        "x-accel-*",
+        "x-envoy-*",
+        "x-lighttpd-send-file",
+        "x-litespeed-*",
+        "x-reproxy-*",
+        "x-sendfile",
+        "x-sendfile-*",
+        "x-sendfile2",
+        // The gate's word, and a proxy's.
+        "dpop-nonce",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "x-opgate-*",
+        // About others on the host.
+        "nel",
+        "public-key-pins",
+        "public-key-pins-report-only",
+        "service-worker-allowed",
+    ])
+});
 
 fn ends_here(name: &str) -> bool {
     // RFC 9213 lets every CDN have its own: `Example-CDN-Cache-Control`.
-    name.ends_with("-cdn-cache-control")
-        || ENDS_HERE.iter().any(|ended| match ended.strip_suffix('-') {
-            Some(_) => name.starts_with(ended),
-            None => name == *ended,
-        })
+    name.ends_with("-cdn-cache-control") || ENDS_HERE.contains(name)
 }
 
 /// What is wrong with an answer's head, or nothing.

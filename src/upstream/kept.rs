@@ -4,13 +4,17 @@
 //! when the next exchange begins; here a connection is kept only where the answer that was followed on it has ended by its
 //! own word and nothing came after it, and the exchange that takes it begins at a known place.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::wire::Connection;
 
-/// Connections that are kept for an endpoint, at the most.
-const MOST: usize = 256;
+/// Connections that are kept in the whole process, at the most. Each is two files, which the limit of open files has to
+/// leave room for (`listener::affordable`); Pingora's own pool has the same bound.
+const MOST: usize = 128;
+/// How many are kept now.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
 /// How often what has ended or grown old is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -25,8 +29,26 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 struct Idle {
     /// The one that waits longest first.
-    connections: Vec<(Connection, Instant)>,
+    connections: Vec<(Connection, Instant, Counted)>,
     is_swept: bool,
+}
+
+/// Counts a connection as kept for as long as it lives.
+#[derive(Debug)]
+struct Counted;
+
+impl Counted {
+    /// `None` where as many are kept as may be.
+    fn one_more() -> Option<Self> {
+        let fits = |kept: usize| (kept < MOST).then_some(kept + 1);
+        KEPT.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok().then_some(Self)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Kept {
@@ -41,7 +63,7 @@ impl Kept {
     /// One that is as it was left, of those that wait the one that came last.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
-            let (mut connection, since) = self.idle().connections.pop()?;
+            let (mut connection, since, _counted) = self.idle().connections.pop()?;
             if since.elapsed() < self.lifetime && connection.is_quiet() {
                 connection.line.used_again();
                 return Some(connection);
@@ -49,15 +71,14 @@ impl Kept {
         }
     }
 
-    /// Keeps one for the next exchange.
+    /// Keeps one for the next exchange, or closes it where as many are kept as may be.
     pub(super) fn put(self: &Arc<Self>, connection: Connection) {
-        let (begins, oldest) = {
+        let Some(counted) = Counted::one_more() else { return };
+        let begins = {
             let mut idle = self.idle();
-            idle.connections.push((connection, Instant::now()));
-            let oldest = (idle.connections.len() > MOST).then(|| idle.connections.remove(0));
-            (!std::mem::replace(&mut idle.is_swept, true), oldest)
+            idle.connections.push((connection, Instant::now(), counted));
+            !std::mem::replace(&mut idle.is_swept, true)
         };
-        drop(oldest);
         // A connection may be dropped with its runtime, which runs nothing more.
         if begins && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(sweep(Arc::downgrade(self), self.lifetime.min(SWEEP)));
@@ -68,11 +89,11 @@ impl Kept {
     fn sweep(&self) -> bool {
         let mut ended = Vec::new();
         let mut idle = self.idle();
-        for (mut connection, since) in std::mem::take(&mut idle.connections) {
+        for (mut connection, since, counted) in std::mem::take(&mut idle.connections) {
             if since.elapsed() < self.lifetime && !connection.has_spoken() {
-                idle.connections.push((connection, since));
+                idle.connections.push((connection, since, counted));
             } else {
-                ended.push(connection);
+                ended.push((connection, counted));
             }
         }
         idle.is_swept = !idle.connections.is_empty();

@@ -25,7 +25,7 @@ const DOZE: Duration = Duration::from_secs(60);
 /// One connection, from the side that cuts it.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// The same socket again: Pingora has the other.
+    /// The same socket again: the connection has the other.
     socket: std::net::TcpStream,
     epoch: Instant,
     /// Nanoseconds after `epoch` at which the exchange under way is cut; 0 for none.
@@ -41,10 +41,10 @@ pub(super) struct Line {
     watch: OnceLock<AbortHandle>,
 }
 
-/// Whether the connection of `digest` has carried an exchange before. What Pingora says of it, it says of what it keeps
-/// itself.
+/// Whether the connection of `digest` has carried an exchange before. Pingora knows this of HTTP/2
+/// connections alone, which it keeps itself.
 pub fn is_used(digest: &Digest) -> bool {
-    Line::of(digest).is_some_and(|line| line.is_used.load(Ordering::Relaxed))
+    Line::of(digest).is_some_and(|line| line.is_used_again())
 }
 
 /// The time that one exchange has on a connection. Over with the value.
@@ -116,6 +116,10 @@ impl Line {
     /// The connection carries another exchange.
     pub(super) fn used_again(&self) {
         self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_used_again(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
     }
 
     /// Whether nothing has come that is not read yet, as the system knows it.

@@ -22,7 +22,7 @@ pub(super) fn peer(
     let connector = match settings.protocol {
         Protocol::H1 => {
             peer.options.set_http_version(1, 1);
-            // To Pingora this is no TLS: it is spoken below what Pingora sees.
+            // Pingora sees no TLS here: it is spoken below what Pingora sees.
             Connector::Http1 { secured: secured.cloned(), kept: kept.cloned() }
         }
         Protocol::H2c | Protocol::H2 => {
@@ -37,7 +37,7 @@ pub(super) fn peer(
         }
     };
     if let Some(secured) = secured {
-        // The CAs are no part of what Pingora keeps connections apart by, nor is more of our certificate than its number.
+        // The CAs are not part of what Pingora keeps connections apart by, nor is more of our certificate than its number.
         peer.group_key = secured.fingerprint();
     }
     let timeouts = &settings.timeouts;

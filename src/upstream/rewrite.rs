@@ -29,7 +29,7 @@ pub enum OutgoingBody {
 /// `,` and `;` begin another element or parameter of a list (RFC 9110, section 5.6), blanks and quotes end a word, `+`
 /// is a blank to a reader of forms, `?` and `#` cut a URI, and `%` would let two principals decode to one text. What is
 /// left needs no quoting anywhere, so an ordinary principal reads as policies write it; every other one decodes to
-/// itself, and a reader that does not decode it has a text that is no other principal.
+/// itself, and a reader that does not decode it has a text that is not another principal.
 const IN_PRINCIPAL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -34,6 +34,8 @@ pub(super) struct Watched {
     given: usize,
     /// Why no more is.
     fault: Option<AnswerFault>,
+    /// How the connection broke, where it did not end.
+    broke: Option<io::ErrorKind>,
     /// Whether Pingora is done with the answer and looks whether more has come, as it does before it keeps a connection.
     is_offered: bool,
     /// Whether the connection is over: closed from here, or with more on it than the answer.
@@ -51,6 +53,7 @@ impl Watched {
             ready: Vec::new(),
             given: 0,
             fault: None,
+            broke: None,
             is_offered: false,
             is_over: false,
         }
@@ -118,11 +121,14 @@ impl Watched {
     /// The connection has ended, well or not.
     fn ended(&mut self, error: Option<io::Error>) -> io::Result<()> {
         self.is_over = true;
-        match (error, self.answer.end()) {
+        match error {
+            // Not an end: an answer that goes up to the end of its connection is not whole. Said to every later read too.
+            Some(error) if !self.answer.is_within_head() => {
+                self.broke = Some(error.kind());
+                Err(error)
+            }
             // Pingora sees what is missing of a body; of a head, it has seen nothing.
-            (None, Ok(())) => Ok(()),
-            (Some(error), Ok(())) => Err(error),
-            (_, Err(fault)) => Err(self.fails(fault)),
+            _ => self.answer.end().map_err(|fault| self.fails(fault)),
         }
     }
 
@@ -130,6 +136,20 @@ impl Watched {
         self.is_over = true;
         self.fault = Some(fault);
         io::Error::new(io::ErrorKind::InvalidData, fault)
+    }
+
+    /// Looks once more at a connection that was kept, before the first byte of a request leaves on it: what has come since it
+    /// was taken would be taken for the answer. Nothing is sent then, and the request may go elsewhere.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.asked.has_begun() {
+            return Ok(());
+        }
+        let connection = self.connection()?;
+        if connection.line.is_used_again() && !connection.is_quiet() {
+            self.is_over = true;
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(())
     }
 
     /// Whether nothing speaks against another exchange on this connection.
@@ -157,6 +177,9 @@ impl AsyncRead for Watched {
             if let Some(fault) = watched.fault {
                 return Poll::Ready(Err(watched.fails(fault)));
             }
+            if let Some(kind) = watched.broke {
+                return Poll::Ready(Err(kind.into()));
+            }
             if watched.answer.is_done() {
                 watched.is_offered = true;
                 return Poll::Ready(Ok(()));
@@ -182,9 +205,32 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let watched = self.get_mut();
+        watched.begin()?;
         let length = ready!(Pin::new(&mut watched.connection()?.wire).poll_write(context, bytes))?;
         watched.asked.advance(bytes.get(..length).unwrap_or_default());
         Poll::Ready(Ok(length))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let watched = self.get_mut();
+        watched.begin()?;
+        let wire = &mut watched.connection()?.wire;
+        let length = ready!(Pin::new(wire).poll_write_vectored(context, slices))?;
+        let mut left = length;
+        for slice in slices {
+            let part = slice.get(..left.min(slice.len())).unwrap_or_default();
+            watched.asked.advance(part);
+            left -= part.len();
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.wire.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
