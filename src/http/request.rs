@@ -238,6 +238,10 @@ impl Host {
         if !valid {
             return Err(malformed("the host is not a name or an address"));
         }
+        // RFC 1035, section 2.3.4.
+        if host.len() > 255 {
+            return Err(malformed("the host is longer than 255 bytes"));
+        }
         if host.ends_with('.') || host.starts_with('.') || host.contains("..") {
             return Err(malformed("the host begins or ends with a dot, or has two in a row"));
         }

@@ -1,6 +1,6 @@
 //! RSA moduli that can be factored, as far as the modulus itself tells.
 //!
-//! Whoever factors a modulus signs in the issuer's name. A card or a TPM with Infineon's RSA library (CVE-2017-15361,
+//! With the factors of a modulus, an attacker signs in the issuer's name. A card or a TPM with Infineon's RSA library (CVE-2017-15361,
 //! "ROCA") makes primes of the form `k * M + (65537^a mod M)`, where `M` is the product of the first primes; keys of 2048
 //! bits of that form have been factored. The fingerprint is that of Nemec et al., "The Return of Coppersmith's Attack"
 //! (CCS 2017), section 3.1: modulo each of these primes, such a modulus is a power of 65537.
