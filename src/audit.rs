@@ -135,7 +135,8 @@ impl Audit {
         if !self.backlog.add(bytes) {
             return self.dropped.inc();
         }
-        if !self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok()) {
+        let is_queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok());
+        if !is_queued {
             self.backlog.take(bytes);
             self.dropped.inc();
         }

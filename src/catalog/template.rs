@@ -100,7 +100,7 @@ impl Template {
         Self { variables: Vec::new(), ..self.clone() }.to_string()
     }
 
-    /// Whether every literal and the verb are what [`normalize_literal`] makes of them.
+    /// Whether every literal and the verb are normal: no letter changes when letters are folded, and no punctuation but `-`.
     pub fn is_normal(&self) -> bool {
         let mut texts = self.segments.iter().filter_map(Segment::literal).chain(self.verb());
         texts.all(|text| *normalize_literal(text) == *text)

@@ -6,6 +6,12 @@ use crate::headers::{ANA, CANCEL, cancel, gates, seen};
 /// What gateways, identity proxies, CDNs, meshes and frameworks tell a backend, and what a backend unwraps. Names are
 /// those of their documentation; of a family, some of its members.
 const TOLD_BY_GATEWAYS: &[&str] = &[
+    // CGI's variables, which servers of Python take from headers.
+    "script-name",
+    "path-info",
+    "daphne-root-path",
+    "x-amz-copy-source",
+    "spring-cloud-function-definition",
     "grpc-metadata-x-opgate-principal",
     "grpc-metadata-authorization",
     "grpc-metadata-grpc-metadata-x",

@@ -75,7 +75,7 @@ fn an_ed25519_key_of_small_order_is_refused() {
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
     ] {
-        let octet = |at: usize| u8::from_str_radix(&order_8[at..at + 2], 16).unwrap();
+        let octet = |at: usize| u8::from_str_radix(order_8.get(at..at + 2).unwrap(), 16).unwrap();
         points.push((0..64).step_by(2).map(octet).collect());
     }
     let signature = [identity, vec![0; 32]].concat();

@@ -1,7 +1,7 @@
 //! The trie over path segments, and the search in it.
 //!
 //! Literals are kept normalized, so that one search finds what a template matches in the reading of a backend that decodes
-//! and folds letters; [`Template::is_spelled_as`] then tells which of it the path matches as it was sent.
+//! and folds letters; `Template::is_spelled_as` then tells which of it the path matches as it was sent.
 //!
 //! The search keeps its own stack and visits a node at most once, whatever the path: a node is at one depth only.
 

@@ -195,3 +195,25 @@ async fn an_end_within_a_head_is_a_fault_and_one_before_it_is_not() {
         assert_eq!(end.is_ok(), fault.is_none());
     }
 }
+
+/// A 408 that a server sends as it closes an idle connection was the next client's answer.
+#[tokio::test]
+async fn what_comes_before_a_request_leaves_on_a_kept_connection_is_not_its_answer() {
+    let kept = kept();
+    let (connection, mut theirs) = pair().await;
+    let mut watched = Watched::new(connection, Some(kept.clone()));
+    watched.write_all(REQUEST).await.unwrap();
+    theirs.read_exact(&mut [0; REQUEST.len()]).await.unwrap();
+    theirs.write_all(ANSWER).await.unwrap();
+    watched.read_exact(&mut [0; ANSWER.len()]).await.unwrap();
+    release(watched).await;
+    let mut watched = Watched::new(kept.take().unwrap(), Some(kept.clone()));
+    // Between the look at the connection and the request.
+    theirs.write_all(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let written = watched.write_all(REQUEST).await;
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    drop(watched);
+    assert_eq!(theirs.read(&mut [0; 1]).await.unwrap_or_default(), 0, "no byte of the request has left");
+    assert!(kept.take().is_none());
+}

@@ -49,6 +49,18 @@ fn refused(outcome: &Outcome) -> String {
     outcome.text()
 }
 
+/// One request with a path that the log holds in part made the whole log unreadable.
+#[tokio::test]
+async fn a_path_that_the_log_holds_in_part_is_not_taken_for_a_mistake() {
+    let long = format!("/v1/projects/demo/locations/l/operations/{}:cancel", "o".repeat(3_000));
+    let log = log_of(vec![
+        by("ana@example.com", "POST", COMPANION, &long),
+        by("ana@example.com", "POST", COMPANION, CANCEL),
+    ]);
+    let outcome = diff(&workspace(&log.await), &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+}
+
 /// One of everything that a log can hold.
 async fn everything() -> String {
     let expired = token_with("ana@example.com", json!({"exp": harness::now() - 3600}));
