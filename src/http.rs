@@ -24,7 +24,7 @@ mod version;
 use std::borrow::Cow;
 
 pub use self::channel::{Channel, ClientCertificate, ServerNames};
-pub use self::fold::{fold, fold_letter};
+pub use self::fold::fold;
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
 pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies};

@@ -141,7 +141,7 @@ pub(super) fn is_field_byte(byte: u8) -> bool {
 
 impl HeadLimits {
     /// The denial of a head beyond these limits.
-    pub fn exceeded(self) -> Denial {
+    fn exceeded(self) -> Denial {
         let Self { bytes, fields, .. } = self;
         Denial::new(Reason::HeadTooLarge, format!("the head has more than {bytes} bytes or {fields} fields"))
             .told()

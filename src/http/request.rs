@@ -292,12 +292,8 @@ fn content_length(headers: &Headers) -> Result<Option<u64>, Denial> {
     let Some(value) = headers.one("content-length")? else {
         return Ok(None);
     };
-    let digits = value.as_bytes();
-    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(malformed("`content-length` is not a number of bytes"));
-    }
-    let text = value.to_str().map_err(|_| malformed("`content-length` is not a number of bytes"))?;
-    text.parse().map(Some).map_err(|_| malformed("`content-length` is not a number of bytes"))
+    let length = super::field_line::number(value.as_bytes());
+    length.map(Some).ok_or_else(|| malformed("`content-length` is not a number of bytes"))
 }
 
 /// Scheme, authority and origin-form of an absolute-form target (RFC 9112, section 3.2.2), or `None` for an origin-form.
