@@ -18,6 +18,7 @@ use serde_saphyr::Spanned;
 
 pub use self::fields::{Fields, Spelling, nearest};
 use crate::diagnostic::{Report, Source, Span};
+use crate::files;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -47,9 +48,12 @@ impl PartialEq for Node {
     }
 }
 
+/// Longest file, in bytes: about five million bindings.
+pub const MAX_BYTES: u64 = 512 << 20;
+
 /// Reads a file and parses it. What goes wrong is in the report.
 pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
-    match std::fs::read(path) {
+    match files::read(path, MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => parse(&Source::new(path, text), report),
             Err(error) => {

@@ -48,6 +48,7 @@ pub mod clock;
 pub mod config;
 pub mod diagnostic;
 pub mod document;
+pub mod files;
 pub mod json;
 pub mod principal;
 pub mod reason;

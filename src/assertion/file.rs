@@ -1,9 +1,9 @@
 //! Files of private keys: PKCS#8 in PEM (RFC 5958, RFC 7468), or a JWK (RFC 7517).
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::files;
 use crate::signing::{SigningError, SigningKey};
 
 /// No key is longer.
@@ -69,12 +69,11 @@ pub fn read_key(path: &Path) -> Result<SigningKey, KeyFlaw> {
     }
 }
 
-/// The text of a file; `None` of what is none, or is not text, or too long to be a key. A pipe would wait for a writer.
+/// The text of a file; `None` of what is not text, is not a regular file, or is too long to be a key.
 fn read(path: &Path) -> std::io::Result<Option<String>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Ok(None);
+    match files::read(path, MAX_BYTES) {
+        Ok(bytes) => Ok(String::from_utf8(bytes).ok()),
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => Ok(None),
+        Err(error) => Err(error),
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= MAX_BYTES))
 }

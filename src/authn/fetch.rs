@@ -4,7 +4,6 @@
 //! answers there name another (or plain `http`, or an address inside the network).
 
 use std::error::Error;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
 
 use super::discovery::{Discovery, DiscoveryError};
 use super::jwks::MAX_DOCUMENT;
+use crate::files;
 
 /// Until the connection stands, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -201,9 +201,13 @@ pub(super) fn builder(url: &Url, ca: Option<&Path>) -> Result<ClientBuilder, Cli
     })
 }
 
+/// Longest file of certificates, in bytes.
+const MAX_CERTIFICATES: u64 = 1 << 20;
+
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
     let shown = path.display().to_string();
-    let pem = fs::read(path).map_err(|error| ClientError::Unreadable { path: shown.clone(), error })?;
+    let pem = files::read(path, MAX_CERTIFICATES)
+        .map_err(|error| ClientError::Unreadable { path: shown.clone(), error })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(ClientError::NoCertificate { path: shown }),

@@ -1,8 +1,5 @@
 //! One issuer: its settings and its keys, and the judgement of a token that claims to be its.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +19,7 @@ use super::settings::{
     IssuerSettings, KeyLocation, KeySource, RemoteKeys, SettingsError, parse_issuer, parse_url,
 };
 use super::{claims, invalid, self_signed, shown};
+use crate::files;
 use crate::reason::{Denial, Reason};
 
 /// How long assumed claims are good for where they do not say.
@@ -67,7 +65,7 @@ impl Issuer {
         let (held, remote) = match keys {
             KeySource::File(path) => {
                 let held = held(None);
-                let document = read(path).map_err(|cause| {
+                let document = files::read(path, MAX_DOCUMENT as u64).map_err(|cause| {
                     let message = format!("cannot read the key set `{}`: {cause}", path.display());
                     error("file", message, "the file must hold a JWK Set: `{\"keys\": […]}`")
                 })?;
@@ -266,11 +264,4 @@ pub(super) fn identity(index: usize, settings: &IssuerSettings) -> Result<Identi
         };
         unusable.into_iter().map(wrong).collect::<Vec<_>>()
     })
-}
-
-/// Reads one byte more than a key set may have, so that what is too large is told from what is not.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut document = Vec::new();
-    File::open(path)?.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut document)?;
-    Ok(document)
 }

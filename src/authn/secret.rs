@@ -1,9 +1,10 @@
 //! Secrets of the gate's own: what it proves with, to an issuer that it asks, who it is.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::path::Path;
+
+use crate::files;
 
 /// Longer ones are no secrets but the wrong file. Bytes.
 const LONGEST: u64 = 4096;
@@ -35,8 +36,10 @@ impl Secret {
     /// # Errors
     /// A file that cannot be read, or holds anything else (RFC 6749, appendix A.2).
     pub(super) fn read(path: &Path) -> Result<Self, SecretError> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(LONGEST + 3).read_to_end(&mut bytes)?;
+        let bytes = match files::read(path, LONGEST + 2) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(SecretError::TooLong),
+            read => read?,
+        };
         let text = bytes.strip_suffix(b"\n").map_or(&*bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
         if text.is_empty() {
             return Err(SecretError::Empty);

@@ -2,9 +2,12 @@
 //!
 //! A file that is not read is a rule that is not applied, so nothing is passed over in silence: an unknown name at the
 //! top (`alow/`), another extension (`demo.yml`), a directory that cannot be listed are all errors.
-//! There are two exceptions. Names that begin with a dot: editors' lock files, `.git`, and the `..data` links with which
-//! Kubernetes mounts a volume. And what editors and merges leave behind (`demo.yaml~`, `demo.yaml.orig`), with a warning: a
-//! revocation that was written beside it must not wait for it.
+//! There are three exceptions. Names that begin with a dot: editors' lock files, `.git`, and the `..data` links with which
+//! Kubernetes mounts a volume. What editors and merges leave behind (`demo.yaml~`, `demo.yaml.orig`), and what can hold no
+//! rule since it is not a regular file (a pipe, a device), both with a warning: a revocation that was written beside it must
+//! not wait for it.
+//!
+//! A directory is entered once, however many symbolic links lead to it, and a tree is bounded ([`survey`]).
 
 use std::fs;
 use std::io;
@@ -12,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Report;
 use crate::document::nearest;
+use crate::files::Entered;
 
 /// What may stand at the top of a policies directory, beside `README*`.
 const TOP: [&str; 9] = [
@@ -26,8 +30,14 @@ const TOP: [&str; 9] = [
     "tests",
 ];
 
-/// Deeper than any resource name that a service has; a symbolic link to a parent directory would never end.
+/// Deeper than any resource name that a service has.
 const MAX_DEPTH: usize = 64;
+
+/// Most files of a tree. One for each project of a large organization is tens of thousands.
+pub(crate) const MAX_FILES: usize = 250_000;
+
+/// Most bytes of a tree, over all files.
+pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
 /// A YAML or JSON file below one of the directories.
 #[derive(Debug)]
@@ -64,25 +74,33 @@ pub(super) fn files(directory: &Path, below: &str, report: &mut Report) -> Vec<T
     let root = directory.join(below);
     let mut found = Vec::new();
     if exists(&root, report) {
-        walk(&root, "", 0, &mut found, report);
+        walk(&root, "", 0, &mut Walk { entered: &mut Entered::default(), found: &mut found }, report);
     }
     found
 }
 
-fn walk(directory: &Path, stem: &str, depth: usize, found: &mut Vec<TreeFile>, report: &mut Report) {
-    if depth > MAX_DEPTH {
-        report
-            .file_error(directory, format!("directories are nested deeper than {MAX_DEPTH}"))
-            .help("look for a symbolic link to one of its parents");
+/// What a walk has come by.
+struct Walk<'w> {
+    entered: &'w mut Entered,
+    found: &'w mut Vec<TreeFile>,
+}
+
+fn walk(directory: &Path, stem: &str, depth: usize, walked: &mut Walk<'_>, report: &mut Report) {
+    if !may_enter(directory, depth, walked.entered, report) {
         return;
     }
     for (path, name) in list(directory, report).unwrap_or_default() {
         let below = |name: &str| if stem.is_empty() { name.to_owned() } else { format!("{stem}/{name}") };
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => walk(&path, &below(&name), depth + 1, found, report),
+            Ok(metadata) if metadata.is_dir() => walk(&path, &below(&name), depth + 1, walked, report),
+            Ok(metadata) if !metadata.is_file() => {
+                report
+                    .file_warning(&path, "the file is passed over: it is not a regular file")
+                    .help("remove it: a pipe, a socket or a device holds no rules");
+            }
             Ok(_) => match name.rsplit_once('.') {
                 Some((bare, "yaml" | "json")) if !bare.is_empty() => {
-                    found.push(TreeFile { stem: below(bare), path });
+                    walked.found.push(TreeFile { stem: below(bare), path });
                 }
                 extension => {
                     let diagnostic = report.file_error(&path, "the file is neither `.yaml` nor `.json`");
@@ -96,6 +114,82 @@ fn walk(directory: &Path, stem: &str, depth: usize, found: &mut Vec<TreeFile>, r
                 report
                     .file_error(&path, format!("cannot read the file: {error}"))
                     .help("a link that leads nowhere, or a file that opgate may not read");
+            }
+        }
+    }
+}
+
+/// Enters a directory, unless it was entered before or lies too deep.
+fn may_enter(directory: &Path, depth: usize, entered: &mut Entered, report: &mut Report) -> bool {
+    if depth > MAX_DEPTH {
+        report
+            .file_error(directory, format!("directories are nested deeper than {MAX_DEPTH}"))
+            .help("no resource name has so many parts");
+        return false;
+    }
+    match fs::metadata(directory) {
+        Ok(metadata) if entered.enter(&metadata) => true,
+        Ok(_) => {
+            report.file_error(directory, "the directory is in the tree twice").help(
+                "a symbolic link leads to it, or to a directory around it: each may be in the tree once",
+            );
+            false
+        }
+        Err(error) => {
+            report
+                .file_error(directory, format!("cannot read the directory: {error}"))
+                .help("let the user that opgate runs as read it");
+            false
+        }
+    }
+}
+
+/// Every file of a tree that may be read, by path: a look at the whole of it before any file is opened. The report says
+/// what makes it unreadable as a whole: a directory that is in it twice, or more files or bytes than a tree may have.
+pub(crate) fn survey(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
+    let mut survey = Survey::default();
+    survey.enter(directory, 0, report);
+    survey.files.sort();
+    survey.files
+}
+
+#[derive(Default)]
+struct Survey {
+    entered: Entered,
+    files: Vec<PathBuf>,
+    bytes: u64,
+    is_full: bool,
+}
+
+impl Survey {
+    fn enter(&mut self, directory: &Path, depth: usize, report: &mut Report) {
+        if self.is_full || !may_enter(directory, depth, &mut self.entered, report) {
+            return;
+        }
+        // What is passed over with a warning is told of by those who read the files.
+        let mut quiet = Report::new();
+        let Some(entries) = list(directory, &mut quiet) else { return report.absorb(quiet) };
+        for (path, _) in entries {
+            // A link that leads nowhere is theirs to tell of, too.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            if metadata.is_dir() {
+                self.enter(&path, depth + 1, report);
+            } else if metadata.is_file() {
+                self.bytes = self.bytes.saturating_add(metadata.len());
+                self.files.push(path);
+            }
+            if self.is_full {
+                return;
+            }
+            if self.files.len() > MAX_FILES || self.bytes > MAX_BYTES {
+                self.is_full = true;
+                report
+                    .file_error(
+                        directory,
+                        format!("the tree has more than {MAX_FILES} files or {MAX_BYTES} bytes"),
+                    )
+                    .help("look for a file or a link in it that is not meant as policy");
+                return;
             }
         }
     }

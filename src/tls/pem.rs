@@ -10,6 +10,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error, InconsistentKeys};
 
 use super::{Authority, Certificate, Flaw, provider};
+use crate::files;
 
 /// No file of certificates or keys is longer.
 const MAX_BYTES: u64 = 1 << 20;
@@ -141,17 +142,13 @@ fn misfit(path: &Path, error: &Error) -> Flaw {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Flaw> {
-    use std::io::Read;
-
     let shown = path.display();
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) if bytes.len() as u64 > MAX_BYTES => Err(Flaw::new(
+    match files::read(path, MAX_BYTES) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Err(Flaw::new(
             format!("`{shown}` is longer than 1MiB"),
             "that is no file of certificates or keys",
         )),
-        Ok(_) => Ok(bytes),
         Err(error) => Err(Flaw::new(
             format!("cannot read `{shown}`: {error}"),
             "paths are relative to the configuration file; the user that opgate runs as must be able to read it",

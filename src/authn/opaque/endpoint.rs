@@ -3,7 +3,6 @@
 //! The token goes into the body and never into a URL, which proxies and servers log. No redirect is followed: whoever
 //! answers could have tokens, and the gate's own secret, sent elsewhere.
 
-use std::fs;
 use std::path::Path;
 
 use base64::Engine;
@@ -18,6 +17,7 @@ use crate::authn::fetch::{self, ClientError};
 use crate::authn::secret::Secret;
 use crate::authn::settings::{SettingsError, parse_url};
 use crate::authn::shown;
+use crate::files;
 use crate::json;
 
 /// Larger answers are refused. Bytes.
@@ -228,9 +228,13 @@ fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, InvalidHeaderV
     Ok(value)
 }
 
+/// Longest file of a certificate or a key, in bytes.
+const MAX_PEM: u64 = 1 << 20;
+
 fn identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
-    let read =
-        |path: &Path| fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()));
+    let read = |path: &Path| {
+        files::read(path, MAX_PEM).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    };
     let mut pem = read(certificate)?;
     pem.push(b'\n');
     pem.extend(read(key)?);

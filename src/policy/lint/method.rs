@@ -10,6 +10,7 @@ use super::tree::Tree;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Place, Source, Span};
 use crate::policy::index::RoleId;
+use crate::{document, files};
 
 /// Methods of exposed services that no iam rule exposes.
 pub(super) fn closed(catalog: &Catalog, findings: &mut Findings<'_>) {
@@ -83,7 +84,9 @@ impl Files {
     fn span(&mut self, place: &Place, text: &str, findings: &mut Findings<'_>) -> Option<Span> {
         let source = self.read.entry(place.file.clone()).or_insert_with(|| {
             let path = Path::new(&*place.file);
-            match std::fs::read_to_string(path) {
+            let text = files::read(path, document::MAX_BYTES)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+            match text {
                 Ok(text) => Some(Source::new(path, text)),
                 Err(error) => {
                     findings

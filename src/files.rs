@@ -1,0 +1,99 @@
+//! Files that an operator names, read without surprises: regular files only, and no more of one than its reader can use.
+//!
+//! A path may lead to a pipe, which waits for a writer for ever, or to a device, which never ends. Whatever reads a file
+//! for the configuration or for a policy reads it here.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Reads a file of at most `most` bytes.
+///
+/// # Errors
+/// Where the file cannot be read, is not a regular file, or is longer.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Asked before it is opened, since opening a device may do something, and after, since it may be another by then.
+    let _ = regular(&fs::metadata(path)?)?;
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let length = regular(&file.metadata()?)?;
+    if length > most {
+        return Err(too_long(most));
+    }
+    read_to(file, length, most)
+}
+
+fn read_to(file: File, length: u64, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
+    // The length may have been a lie: files of /proc have none.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_long(most)) } else { Ok(bytes) }
+}
+
+/// The length of a regular file.
+fn regular(metadata: &Metadata) -> io::Result<u64> {
+    if metadata.is_file() {
+        return Ok(metadata.len());
+    }
+    let kind = if metadata.is_dir() { "it is a directory" } else { "it is not a regular file" };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, kind))
+}
+
+fn too_long(most: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {most} bytes"))
+}
+
+/// Directories that were entered, by what they are and not by their path: symbolic links lead to one directory in many
+/// ways, and round and round.
+#[derive(Debug, Default)]
+pub struct Entered(HashSet<(u64, u64)>);
+
+impl Entered {
+    /// Notes that a directory is entered. Whether it is for the first time.
+    pub fn enter(&mut self, directory: &Metadata) -> bool {
+        self.0.insert((directory.dev(), directory.ino()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        std::fs::write(&path, "four").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"four");
+        assert_eq!(read(&path, 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_refused_without_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let zero = directory.path().join("zero");
+        std::os::unix::fs::symlink("/dev/zero", &zero).unwrap();
+        for path in [pipe.as_path(), zero.as_path(), directory.path()] {
+            assert_eq!(
+                read(path, 1 << 20).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "{}",
+                path.display()
+            );
+        }
+    }
+
+    #[test]
+    fn a_sparse_file_is_refused_by_its_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sparse");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&path, 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}
