@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak handover backends slow fuzz bench lint check clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
@@ -16,6 +16,10 @@ oracle: cmake        ## a million decisions of random policies, by the engine an
 
 soak: cmake          ## a minute of requests under reloads every 100 ms
 	OPGATE_SOAK=60 $(CARGO) test --locked --test it -- --nocapture a_reload_every_100_ms
+
+revocation: cmake    ## how long a revocation takes while other things go wrong, with 100,000 bindings and with 5,000 files
+	OPGATE_REVOCATION_BINDINGS=100000 OPGATE_REVOCATION_FILES=5000 \
+	  $(CARGO) test --locked --profile soak --test it -- --nocapture a_revocation_is_in_force_soon
 
 HANDOVER_REQUESTS ?= 1000000
 HANDOVER_EVENTS ?= 100

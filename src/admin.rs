@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
@@ -21,19 +21,20 @@ use crate::assertion;
 use crate::clock;
 use crate::listener::Listening;
 use crate::proxy::Proxy;
+use crate::reload::Status;
 
 /// What the endpoints look at.
 #[derive(Clone)]
 pub struct Admin {
     proxy: Proxy,
     draining: Arc<AtomicBool>,
-    reload_failure: Arc<ArcSwapOption<String>>,
+    reloads: Arc<ArcSwap<Status>>,
 }
 
 impl Admin {
-    /// Endpoints that tell of `proxy`, and of why its last reload was refused.
-    pub fn new(proxy: Proxy, reload_failure: Arc<ArcSwapOption<String>>) -> Self {
-        Self { proxy, draining: Arc::default(), reload_failure }
+    /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
+    pub fn new(proxy: Proxy, reloads: Arc<ArcSwap<Status>>) -> Self {
+        Self { proxy, draining: Arc::default(), reloads }
     }
 
     /// Why requests should not be sent here, or nothing.
@@ -105,12 +106,17 @@ impl axum::serve::Listener for Accepting {
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
     let revision = admin.proxy.live().snapshot.revision.clone();
-    // A refused reload does not make the gate unready: the policy in force is a good one.
+    let reloads = admin.reloads.load();
+    let failed: serde_json::Map<_, _> =
+        reloads.failures().into_iter().map(|(part, why)| (part.as_str().to_owned(), why.into())).collect();
+    // A failed reload does not make the gate unready: what is in force is good.
     let body = json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "policyRevision": revision,
-        "lastReloadFailure": admin.reload_failure.load_full(),
+        "lastReloadFailure": reloads.failure(),
+        "failedParts": failed,
+        "restartNeeded": reloads.restart,
     });
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()

@@ -63,6 +63,16 @@ pub struct ExposureSettings {
     pub span: Span,
 }
 
+impl ExposureSettings {
+    /// Whether another says the same, wherever it is written.
+    pub fn says_same_as(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.hosts == other.hosts
+            && self.upstream == other.upstream
+            && self.forwarding == other.forwarding
+    }
+}
+
 /// A method that has an http rule but no iam rule, and so is not exposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unexposed {

@@ -13,6 +13,7 @@ mod overrides;
 mod possession;
 mod request_headers;
 mod scalars;
+mod sections;
 mod service_accounts;
 mod tls;
 mod tokens;
@@ -26,20 +27,20 @@ use std::time::Duration;
 
 pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
+pub use self::sections::{Part, Sections};
 pub use self::tls::{ListenerTls, UpstreamTls};
 pub use self::upgrade::Upgrade;
-pub use self::upstreams::{HealthCheck, Outliers, Timeouts, Upstream, UpstreamLimits};
+pub use self::upstreams::{EndpointAddress, HealthCheck, Outliers, Timeouts, Upstream, UpstreamLimits};
 use crate::assertion::AssertionSettings;
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::{Report, Span};
-use crate::document;
 use crate::http::TrustedProxies;
 use crate::http::body::BodyLimits;
 use crate::http::head::HeadLimits;
 
 /// A checked configuration: every value present and of its kind. References between sections hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
@@ -204,16 +205,21 @@ impl Origin {
     pub fn load(&self, report: &mut Report) -> Option<Config> {
         Config::load(&self.path, &self.overrides, report)
     }
+
+    /// Reads the configuration section by section. What is wrong with the file as a whole is in the report.
+    pub fn sections(&self, report: &mut Report) -> Option<Sections> {
+        Sections::read(&self.path, &self.overrides, report)
+    }
 }
 
 impl Config {
     /// Reads and checks a file. What is wrong is in the report; `None` where nothing can be made of it.
     pub fn load(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Self> {
-        let mut root = document::read(path, report)?;
-        for setting in overrides {
-            setting.apply(&mut root, report);
-        }
-        check::check(&root, path.parent().unwrap_or(Path::new("")), report)
+        let mut whole = Report::new();
+        let sections = Sections::read(path, overrides, &mut whole);
+        let config = sections.and_then(|sections| sections.into_config(report));
+        report.absorb(whole);
+        config
     }
 }
 

@@ -264,8 +264,8 @@ impl Door {
             };
             let head = buffer.get(..end).unwrap_or_default();
             let request = Head::parse(head, self.limits.head)
-                .and_then(|head| Request::from_head(head, Some(peer), self.gate.proxies()))
-                .and_then(|request| request.over(connection.channel().cloned(), self.gate.proxies()));
+                .and_then(|head| Request::from_head(head, Some(peer), &self.gate.proxies()))
+                .and_then(|request| request.over(connection.channel().cloned(), &self.gate.proxies()));
             let request = match request {
                 Ok(request) => request,
                 Err(denial) => return self.refuse(connection, &denial, peer).await,

@@ -12,8 +12,13 @@ use prometheus::{
 
 use crate::authn::{Authenticator, Lookup, TokenCacheStatus};
 use crate::catalog::Method;
+use crate::config::Part;
 use crate::snapshot::Snapshot;
 use crate::upstream::EndpointStatus;
+
+/// What came of an attempt to load a part.
+const SUCCESS: &str = "success";
+const FAILURE: &str = "failure";
 
 /// Label values of a request that calls no known method.
 const UNROUTED: &str = "";
@@ -53,6 +58,10 @@ pub struct Metrics {
     policy_bindings: IntGauge,
     policy_reload_successful: IntGauge,
     policy_reload_timestamp: GaugeVec,
+    reloads: IntCounterVec,
+    reload_successful: IntGaugeVec,
+    reload_timestamp: GaugeVec,
+    reload_lag: HistogramVec,
     token_cache_hits: IntCounter,
     token_cache_misses: IntCounter,
     token_cache_evictions: IntCounter,
@@ -185,6 +194,27 @@ impl Metrics {
                 "When the policy tree in force was loaded.",
                 &[],
             )?,
+            reloads: counters(
+                "opgate_reloads_total",
+                "Attempts to load a part anew, by outcome: success, failure.",
+                &["part", "outcome"],
+            )?,
+            reload_successful: gauges(
+                "opgate_reload_last_successful",
+                "Whether a part is as its files say: 0 where it keeps its last good state.",
+                &["part"],
+            )?,
+            reload_timestamp: instants(
+                "opgate_reload_last_success_timestamp_seconds",
+                "When a part was last loaded.",
+                &["part"],
+            )?,
+            reload_lag: histograms(
+                "opgate_reload_lag_seconds",
+                "Time from the change of a file until it was in force: how long a revocation takes.",
+                &["part"],
+                vec![0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0],
+            )?,
             token_cache_hits: counter(
                 "opgate_token_cache_hits_total",
                 "Tokens that had been verified before.",
@@ -269,6 +299,35 @@ impl Metrics {
         self.policy_bindings.set(i64::try_from(snapshot.policy.counts().bindings).unwrap_or(i64::MAX));
         self.policy_reload_successful.set(1);
         self.policy_reload_timestamp.with_label_values::<&str>(&[]).set(seconds(loaded_at));
+    }
+
+    /// Says that every part was loaded at the start.
+    pub fn parts_loaded(&self, now: SystemTime) {
+        for part in Part::ALL {
+            // Series that begin at zero show their first increase.
+            for outcome in [SUCCESS, FAILURE] {
+                self.reloads.with_label_values(&[part.as_str(), outcome]);
+            }
+            self.reload_lag.with_label_values(&[part.as_str()]);
+            self.reload_successful.with_label_values(&[part.as_str()]).set(1);
+            self.reload_timestamp.with_label_values(&[part.as_str()]).set(seconds(now));
+        }
+    }
+
+    /// Counts an attempt to load a part. `is_good` says whether the part is as its files say after it.
+    pub fn part_loaded(&self, part: Part, is_loaded: bool, is_good: bool, now: SystemTime) {
+        let outcome = if is_loaded { SUCCESS } else { FAILURE };
+        self.reloads.with_label_values(&[part.as_str(), outcome]).inc();
+        self.reload_successful.with_label_values(&[part.as_str()]).set(i64::from(is_good));
+        if is_loaded {
+            self.reload_timestamp.with_label_values(&[part.as_str()]).set(seconds(now));
+        }
+    }
+
+    /// Says how long a change took to be in force.
+    pub fn part_lagged(&self, part: Part, changed: SystemTime, now: SystemTime) {
+        let lag = now.duration_since(changed).unwrap_or_default();
+        self.reload_lag.with_label_values(&[part.as_str()]).observe(lag.as_secs_f64());
     }
 
     /// Says that the files on disk are not the policy in force.

@@ -41,7 +41,7 @@ pub mod resource;
 pub mod role;
 mod rules;
 mod tags;
-mod tree;
+pub(crate) mod tree;
 pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};

@@ -16,6 +16,7 @@ mod stream;
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -52,7 +53,7 @@ use crate::upstream::Upstreams;
 pub struct Live {
     /// The snapshot in force.
     pub snapshot: Snapshot,
-    upstreams: Upstreams,
+    upstreams: Arc<Upstreams>,
     assertions: Option<Arc<Assertions>>,
     instruments: Vec<MethodInstruments>,
 }
@@ -61,7 +62,7 @@ impl Live {
     /// A snapshot with the upstreams that its services name, what signs for them, and its instruments.
     pub fn new(
         snapshot: Snapshot,
-        upstreams: Upstreams,
+        upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
         metrics: &Metrics,
     ) -> Self {
@@ -70,7 +71,7 @@ impl Live {
     }
 
     /// The upstreams that its services name.
-    pub fn upstreams(&self) -> &Upstreams {
+    pub fn upstreams(&self) -> &Arc<Upstreams> {
         &self.upstreams
     }
 
@@ -88,7 +89,7 @@ pub struct Proxy(Arc<Inner>);
 struct Inner {
     live: ArcSwap<Live>,
     limits: Limits,
-    proxies: TrustedProxies,
+    proxies: ArcSwap<TrustedProxies>,
     audit: Audit,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
@@ -113,7 +114,7 @@ impl Proxy {
         Self(Arc::new(Inner {
             live,
             limits,
-            proxies,
+            proxies: ArcSwap::from_pointee(proxies),
             audit,
             metrics,
             draining: AtomicBool::new(false),
@@ -122,8 +123,16 @@ impl Proxy {
     }
 
     /// The proxies in front whose word about their clients counts.
-    pub fn proxies(&self) -> &TrustedProxies {
-        &self.0.proxies
+    pub fn proxies(&self) -> impl Deref<Target = Arc<TrustedProxies>> {
+        self.0.proxies.load()
+    }
+
+    /// From here on, these proxies' word counts.
+    pub fn trust(&self, proxies: &TrustedProxies) {
+        if **self.proxies() != *proxies {
+            tracing::info!("the trusted proxies are others now");
+            self.0.proxies.store(Arc::new(proxies.clone()));
+        }
     }
 
     /// The instruments.
@@ -181,7 +190,7 @@ impl Proxy {
     /// Judges the request and takes in its body, or says why not. `true` where the gate has the answer itself.
     async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool, Denial> {
         if exchange.request.is_none() {
-            exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
+            exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies.load())?);
         }
         if exchange.asks_for_keys()? {
             return Ok(true);

@@ -3,7 +3,7 @@
 //! A request holds one snapshot from its first stage to its last, so that no decision mixes two policies. A reload
 //! builds a new one beside it and swaps it whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,54 +13,81 @@ use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::config::Config;
 use crate::diagnostic::Report;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
+use crate::{document, files};
 
 /// How often a tree is read before it is said to change all the time.
 const ATTEMPTS: usize = 5;
 
-/// Catalogue, authentication and policy that belong together.
-#[derive(Debug)]
+/// Catalogue, authentication and policy, as they are in force together.
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// What can be called.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// Whose tokens are believed.
     pub authn: Arc<Authenticator>,
     /// Who may do what.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Names the policy tree by its content: the first 12 hex digits of a SHA-256 over its files.
     pub revision: String,
 }
 
+/// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does not
+/// keep a rule from being in force.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// What the service files and the configuration's `services` make.
+    pub catalog: Option<Arc<Catalog>>,
+    /// What is wrong with that.
+    pub services: Report,
+    /// What everything else makes, with the name of the tree.
+    pub policy: Option<(Arc<Policy>, String)>,
+    /// What is wrong with that, or with the tree as a whole.
+    pub policies: Report,
+}
+
+impl Tree {
+    /// Reads a tree. Slips of the pen in roles are told by the permissions that the methods of the tree ask for; where
+    /// those cannot be read, by the ones of `in_force`.
+    pub fn read(directory: &Path, services: &[ExposureSettings], in_force: Option<&Catalog>) -> Self {
+        let mut whole = Report::new();
+        let read = read_whole(directory, &mut whole, || {
+            let (mut of_services, mut of_policies) = (Report::new(), Report::new());
+            let catalog = Catalog::load(&directory.join("services"), services, &mut of_services);
+            let catalog = catalog.filter(|_| !of_services.is_fatal());
+            let permissions = catalog.as_ref().or(in_force).map(Catalog::permissions).unwrap_or_default();
+            let policy = Policy::load(directory, &permissions, &mut of_policies);
+            let policy = (!of_policies.is_fatal()).then_some(policy);
+            (catalog, of_services, policy, of_policies)
+        });
+        let Some(((catalog, services, policy, found), revision)) = read else {
+            return Self { policies: whole, ..Self::default() };
+        };
+        whole.absorb(found);
+        let policy = policy.filter(|_| !whole.is_fatal());
+        Self {
+            catalog: catalog.map(Arc::new),
+            services,
+            policy: policy.map(|policy| (Arc::new(policy), revision)),
+            policies: whole,
+        }
+    }
+}
+
 impl Snapshot {
     /// Loads what a checked configuration names. Usable only if the report has no error.
-    /// Fetched keys of issuers that did not change are taken over from `previous`.
-    pub fn load(
-        config: &Config,
-        now: SystemTime,
-        previous: Option<&Authenticator>,
-        report: &mut Report,
-    ) -> Option<Self> {
-        let mut authn = load_authn(config, now, report);
-        if let (Some(authn), Some(previous)) = (&mut authn, previous) {
-            authn.take_over(previous);
-        }
+    pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
+        let authn = authenticator(config, now, report);
         if report.is_fatal() && !config.policy_directory.is_dir() {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;
         }
         let snapshot = Self::with_tree(&config.policy_directory, &config.services, authn, report)?;
-        let published = config.assertion.as_ref().and_then(|assertion| assertion.jwks_path.as_ref());
-        if let Some((path, span)) = published {
-            for method in snapshot.catalog.at(path) {
-                report
-                    .error(span, format!("`{}` is also a path of {method}", path.as_str()))
-                    .help("the gate answers there itself, on every host: choose a path that no service has");
-            }
-        }
+        check_published(config, &snapshot.catalog, report);
         (!report.is_fatal()).then_some(snapshot)
     }
 
-    /// Loads a policy tree by itself, for questions about it. No issuer is believed: it authenticates nobody.
+    /// Loads a policy tree by itself, for questions about it. No issuer is believed: every credential is refused.
     pub fn of_tree(directory: &Path, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
         Self::with_tree(directory, services, Some(Authenticator::believing_nobody()), report)
     }
@@ -71,20 +98,28 @@ impl Snapshot {
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let (catalog, policy, revision) = read_whole(directory, report, |report| {
-            let catalog = Catalog::load(&directory.join("services"), services, report);
-            let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
-            let policy = Policy::load(directory, &permissions, report);
-            (catalog, policy)
-        })?;
-        if report.is_fatal() {
-            return None;
-        }
+        let Tree { catalog, services, policy, policies } = Tree::read(directory, services, None);
+        report.absorb(services);
+        report.absorb(policies);
+        let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };
         Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision })
     }
 }
 
-fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<Authenticator> {
+/// Reports where the gate would publish its own keys on a path of a method.
+pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) {
+    let published = config.assertion.as_ref().and_then(|assertion| assertion.jwks_path.as_ref());
+    if let Some((path, span)) = published {
+        for method in catalog.at(path) {
+            report
+                .error(span, format!("`{}` is also a path of {method}", path.as_str()))
+                .help("the gate answers there itself, on every host: choose a path that no service has");
+        }
+    }
+}
+
+/// Loads the issuers of a checked configuration. `None` where anything is wrong with any of them.
+pub fn authenticator(config: &Config, now: SystemTime, report: &mut Report) -> Option<Authenticator> {
     let settings = config.issuers.iter().map(|issuer| issuer.settings.clone()).collect();
     match Authenticator::load(settings, now) {
         Ok(authn) => Some(authn),
@@ -102,30 +137,15 @@ fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<A
     }
 }
 
-/// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy that
-/// nobody wrote, of some old files and some new ones; such a reading is thrown away, with what it found.
-fn read_whole<C, P>(
-    directory: &Path,
-    report: &mut Report,
-    read: impl Fn(&mut Report) -> (C, P),
-) -> Option<(C, P, String)> {
+/// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy of some
+/// old files and some new ones, which no author wrote; such a reading is thrown away, with what it found.
+fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) -> Option<(T, String)> {
     for _ in 0..ATTEMPTS {
-        let before = revision(directory);
-        let mut found = Report::new();
-        let (catalog, policy) = read(&mut found);
-        match (before, revision(directory)) {
-            (Ok(before), Ok(after)) if before != after => {}
-            (Ok(_), Ok(revision)) => {
-                report.absorb(found);
-                return Some((catalog, policy, revision));
-            }
-            (Err((path, error)), _) | (_, Err((path, error))) => {
-                report.absorb(found);
-                report
-                    .file_error(&path, format!("cannot read it: {error}"))
-                    .help("the policy tree may hold only what the user that opgate runs as can read");
-                return None;
-            }
+        let before = revision(directory, report)?;
+        let found = read();
+        let after = revision(directory, report)?;
+        if before == after {
+            return Some((found, after));
         }
     }
     report
@@ -135,45 +155,40 @@ fn read_whole<C, P>(
 }
 
 /// Hashes paths and contents of what is loaded of a tree, in order, so that equal trees have equal revisions wherever
-/// they lie.
-fn revision(directory: &Path) -> Result<String, (PathBuf, std::io::Error)> {
-    let mut files = Vec::new();
-    collect(directory, &mut files)?;
-    files.sort();
+/// they lie. `None` where the tree cannot be read as a whole, which is in the report then.
+fn revision(directory: &Path, report: &mut Report) -> Option<String> {
+    let mut found = Report::new();
+    let paths = policy::tree::survey(directory, &mut found);
     let mut context = digest::Context::new(&digest::SHA256);
-    for path in files {
-        let content = std::fs::read(&path).map_err(|error| (path.clone(), error))?;
+    for path in paths {
+        let content = match files::read(&path, document::MAX_BYTES) {
+            Ok(content) => content,
+            Err(error) => {
+                found
+                    .file_error(&path, format!("cannot read it: {error}"))
+                    .help("the policy tree may hold only what the user that opgate runs as can read");
+                continue;
+            }
+        };
         let name = path.strip_prefix(directory).unwrap_or(&path);
         context.update(name.as_os_str().as_encoded_bytes());
         context.update(&[0]);
         context.update(&content.len().to_be_bytes());
         context.update(&content);
     }
+    let is_whole = !found.is_fatal();
+    report.absorb(found);
     let digest = context.finish();
-    Ok(digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
-    let failed = |error| (directory.to_owned(), error);
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        // What is not loaded names nothing: with it, no two mounts of one ConfigMap would have the same revision.
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else {
-            files.push(path);
-        }
-    }
-    Ok(())
+    is_whole.then(|| digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn named(directory: &Path) -> String {
+        revision(directory, &mut Report::new()).unwrap()
+    }
 
     #[test]
     fn a_tree_that_changes_while_it_is_read_is_read_again() {
@@ -182,19 +197,18 @@ mod tests {
         std::fs::write(&file, "old").unwrap();
         let readings = std::cell::Cell::new(0);
         let mut report = Report::new();
-        let read = |report: &mut Report| {
+        let read = || {
             readings.set(readings.get() + 1);
             let text = std::fs::read_to_string(&file).unwrap();
             if readings.get() == 1 {
-                report.file_error(&file, "half a file");
                 std::fs::write(&file, "new").unwrap();
             }
-            (text, ())
+            text
         };
-        let (text, (), name) = read_whole(directory.path(), &mut report, read).unwrap();
+        let (text, name) = read_whole(directory.path(), &mut report, read).unwrap();
         assert_eq!((text.as_str(), readings.get()), ("new", 2));
-        assert_eq!(name, revision(directory.path()).unwrap());
-        assert!(report.diagnostics().is_empty(), "what was found in a tree that never was is not told");
+        assert_eq!(name, named(directory.path()));
+        assert!(report.diagnostics().is_empty());
     }
 
     #[test]
@@ -202,10 +216,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let readings = std::cell::Cell::new(0);
         let mut report = Report::new();
-        let read = |_: &mut Report| {
+        let read = || {
             readings.set(readings.get() + 1);
             std::fs::write(directory.path().join("a"), readings.get().to_string()).unwrap();
-            ((), ())
         };
         assert!(read_whole(directory.path(), &mut report, read).is_none());
         assert!(report.is_fatal());
@@ -215,14 +228,14 @@ mod tests {
     fn a_revision_names_the_content() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a"), "1").unwrap();
-        let first = revision(directory.path()).unwrap();
+        let first = named(directory.path());
         assert_eq!(first.len(), 12);
-        assert_eq!(revision(directory.path()).unwrap(), first);
+        assert_eq!(named(directory.path()), first);
         std::fs::write(directory.path().join("a"), "2").unwrap();
-        let second = revision(directory.path()).unwrap();
+        let second = named(directory.path());
         assert_ne!(first, second);
         std::fs::rename(directory.path().join("a"), directory.path().join("b")).unwrap();
-        assert_ne!(revision(directory.path()).unwrap(), second);
+        assert_ne!(named(directory.path()), second);
     }
 
     /// As Kubernetes mounts a volume: the files lie in a directory that is named for the time.
@@ -235,7 +248,7 @@ mod tests {
             std::fs::write(root.join(at).join("a.yaml"), "1").unwrap();
             std::os::unix::fs::symlink(at, root.join("..data")).unwrap();
             std::os::unix::fs::symlink("..data/a.yaml", root.join("a.yaml")).unwrap();
-            revision(root).unwrap()
+            named(root)
         };
         assert_eq!(mount("..2026_11_24_03_00_00.1"), mount("..2026_11_24_03_00_07.2"));
     }

@@ -15,6 +15,7 @@ mod connector;
 mod endpoint;
 mod kept;
 mod line;
+pub mod names;
 mod peer;
 pub mod rewrite;
 mod secured;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use self::capacity::{Capacity, Full};
 use self::endpoint::Endpoint;
 use self::kept::Kept;
+use self::names::Names;
 use self::secured::Secured;
 use self::standing::Standing;
 use crate::config::{HealthCheck, Upstream};
@@ -55,6 +57,8 @@ struct Pool {
     capacity: Arc<Capacity>,
     health_check: Option<HealthCheck>,
     total: Duration,
+    /// Why no TLS can be spoken to it.
+    fault: Option<String>,
 }
 
 /// What is told of an endpoint.
@@ -69,12 +73,12 @@ pub struct EndpointStatus {
 }
 
 impl Upstreams {
-    /// Builds the pools. What `previous` knows of endpoints that stay is taken over, and so are the places of an upstream
+    /// Builds the pools, with the addresses that `names` are known to have. What `previous` knows of endpoints that stay is taken over, and so are the places of an upstream
     /// whose limits stay: requests under way count on.
-    pub fn new(settings: &[Upstream], previous: Option<&Self>) -> Self {
+    pub fn new(settings: &[Upstream], names: &Names, previous: Option<&Self>) -> Self {
         let pool = |upstream: &Upstream| {
             let previous = previous.and_then(|previous| previous.by_name.get(&upstream.name));
-            (upstream.name.clone(), Pool::new(upstream, previous))
+            (upstream.name.clone(), Pool::new(upstream, names, previous))
         };
         Self { by_name: settings.iter().map(pool).collect() }
     }
@@ -118,6 +122,15 @@ impl Upstreams {
         self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
     }
 
+    /// The upstreams that no TLS can be spoken to with what was loaded, and why.
+    pub fn faults(&self) -> Vec<(&str, &str)> {
+        let pools = self.by_name.iter();
+        let mut faults: Vec<_> =
+            pools.filter_map(|(name, pool)| Some((name.as_str(), pool.fault.as_deref()?))).collect();
+        faults.sort_unstable();
+        faults
+    }
+
     /// How each endpoint stands, for the metrics.
     pub fn status(&self) -> Vec<EndpointStatus> {
         let status = |endpoint: &Arc<Endpoint>| EndpointStatus {
@@ -147,7 +160,7 @@ fn unavailable(detail: String) -> Denial {
 }
 
 impl Pool {
-    fn new(settings: &Upstream, previous: Option<&Self>) -> Self {
+    fn new(settings: &Upstream, names: &Names, previous: Option<&Self>) -> Self {
         let secured = settings.tls.as_ref().map(|tls| Arc::new(Secured::new(&tls.client, settings.protocol)));
         let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
         let name: Arc<str> = settings.name.as_str().into();
@@ -182,7 +195,8 @@ impl Pool {
         };
         let capacity = previous.map(|pool| &pool.capacity).filter(|known| known.limits == settings.limits);
         Self {
-            endpoints: settings.endpoints.iter().map(endpoint).collect(),
+            endpoints: names.addresses(&settings.endpoints).iter().map(endpoint).collect(),
+            fault: secured.as_ref().and_then(|secured| secured.fault()).map(str::to_owned),
             turn: AtomicUsize::new(0),
             capacity: capacity.cloned().unwrap_or_else(|| Arc::new(Capacity::new(settings.limits))),
             health_check: settings.health_check.clone(),

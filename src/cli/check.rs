@@ -99,7 +99,7 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.origin().load(report)?;
     // A policy tree that is read with a broken config still has mistakes worth reporting.
     let now = clock::now();
-    let snapshot = Snapshot::load(&config, now, None, report)?;
+    let snapshot = Snapshot::load(&config, now, report)?;
     policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);
     let methods = snapshot.catalog.methods();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();

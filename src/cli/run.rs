@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
@@ -36,11 +36,18 @@ use crate::handover::{self, Predecessor};
 use crate::listener::{Admission, Door};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
-use crate::reload::Reloader;
+use crate::reload::{Reloader, Started};
 use crate::signing::SigningError;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
+use crate::upstream::names::Lookups;
+
+/// How long a start waits for the names of upstreams to be looked up.
+const LOOKUP_AT_START: Duration = Duration::from_secs(1);
+
+/// How long the end of the process waits for threads that serve nothing any more.
+const END: Duration = Duration::from_millis(200);
 
 /// Arguments of `opgate run`.
 #[derive(Debug, clap::Args)]
@@ -63,9 +70,10 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     tls::choose_cryptography();
     let origin = args.config.origin();
-    let Some((config, snapshot)) = load(&origin) else {
+    let Some(loaded) = load(&origin) else {
         return ExitCode::from(INVALID);
     };
+    let config = &loaded.config;
     if args.upgrade && config.upgrade.is_none() {
         complain(
             "opgate: `--upgrade` needs `upgrade.socket` in the configuration: the same as the running process has\n",
@@ -79,7 +87,11 @@ pub fn run(args: &Args) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(start(args, origin, config, snapshot)),
+        Ok(runtime) => {
+            let served = runtime.block_on(start(args, origin, loaded));
+            runtime.shutdown_timeout(END);
+            served
+        }
         Err(error) => Err(error.into()),
     };
     match served {
@@ -91,15 +103,25 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// What a process starts with.
+struct Loaded {
+    config: Config,
+    snapshot: Snapshot,
+    /// When the files were read.
+    read_at: SystemTime,
+}
+
 /// Everything that the configuration names, or nothing and every mistake on standard error.
-fn load(origin: &Origin) -> Option<(Config, Snapshot)> {
+fn load(origin: &Origin) -> Option<Loaded> {
+    let read_at = clock::now();
     let mut report = Report::new();
     let config = origin.load(&mut report);
-    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), None, &mut report));
+    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
     if !report.diagnostics().is_empty() {
         print_report(&report);
     }
-    Some((config?, snapshot?)).filter(|_| !report.is_fatal())
+    let loaded = Loaded { config: config?, snapshot: snapshot?, read_at };
+    (!report.is_fatal()).then_some(loaded)
 }
 
 /// Why the gate could not start or go on.
@@ -115,6 +137,8 @@ enum Failure {
     Write { path: PathBuf, source: std::io::Error },
     #[error("the metrics are inconsistent: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("upstream `{name}`: {why}")]
+    Upstream { name: String, why: String },
     #[error("no key can be made to sign assertions with: {0}")]
     Assertion(#[from] SigningError),
     #[error("{0}")]
@@ -130,15 +154,15 @@ enum Failure {
 }
 
 /// Serves, where the process is to take over from another one: once that one offers, and if it lets go.
-async fn start(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) -> Result<(), Failure> {
-    let Some(upgrade) = config.upgrade.as_ref().filter(|_| args.upgrade) else {
-        return serve(args, origin, config, snapshot, &mut None).await;
+async fn start(args: &Args, origin: Origin, loaded: Loaded) -> Result<(), Failure> {
+    let Some(upgrade) = loaded.config.upgrade.as_ref().filter(|_| args.upgrade) else {
+        return serve(args, origin, loaded, &mut None).await;
     };
     tracing::info!(socket = %upgrade.socket.display(), "waiting for the running process to offer its listeners");
     let mut predecessor = Some(Predecessor::find(upgrade).await?);
     // That may have taken a while: what counts is what the files say now.
     let served = match load(&origin) {
-        Some((config, snapshot)) => serve(args, origin, config, snapshot, &mut predecessor).await,
+        Some(loaded) => serve(args, origin, loaded, &mut predecessor).await,
         None => Err(Failure::Changed),
     };
     if let (Err(error), Some(predecessor)) = (&served, predecessor) {
@@ -151,37 +175,42 @@ async fn start(args: &Args, origin: Origin, config: Config, snapshot: Snapshot) 
 async fn serve(
     args: &Args,
     origin: Origin,
-    config: Config,
-    snapshot: Snapshot,
+    loaded: Loaded,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), Failure> {
+    let Loaded { config, snapshot, read_at } = loaded;
     let written = config.limits;
     let config = Config { limits: files::within_open_files(written), ..config };
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
-    let upstreams = Upstreams::new(&config.upstreams, None);
+    let mut lookups = Lookups::default();
+    lookups.look_up(&config.upstreams);
+    // A name that is not found by then is looked up again while the gate serves.
+    lookups.all_found(LOOKUP_AT_START).await;
+    let upstreams = Upstreams::new(&config.upstreams, lookups.names(), None);
+    if let Some((name, why)) = upstreams.faults().first() {
+        return Err(Failure::Upstream { name: (*name).to_owned(), why: (*why).to_owned() });
+    }
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
     // Before anything is waited for: a gate that waits for its issuer can be stopped.
     let mut signals = Signals::listen()?;
     let assertions = config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
-    let live = Live::new(snapshot, upstreams, assertions, &metrics);
+    let live = Live::new(snapshot, Arc::new(upstreams), assertions, &metrics);
     let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     // Sockets first: a port that is taken is told before keys are waited for.
     let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
-    let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
-    let admin = Admin::new(proxy.clone(), reloader.last_failure());
+    let as_written = Config { limits: written, ..config.clone() };
+    let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups };
+    let reloader = Reloader::new(started, proxy.clone());
+    let admin = Admin::new(proxy.clone(), reloader.status());
     let serve_admin = || tokio::spawn(admin.clone().serve(sockets.admin.clone(), shutdown.clone()));
     let admin_task = match predecessor {
-        None => {
-            let task = serve_admin();
-            authn.load_keys().await;
-            task
-        }
+        None => serve_admin(),
         // It serves, and answers there, until this one is ready to.
         Some(predecessor) => {
             tokio::select! {

@@ -175,7 +175,7 @@ fn load(
 ) -> Option<Snapshot> {
     match config {
         Some(config) if directory.is_dir() && cases.iter().any(Case::has_claims) => {
-            Snapshot::load(config, now, None, report)
+            Snapshot::load(config, now, report)
         }
         _ => load_tree(directory, config, report),
     }

@@ -48,7 +48,7 @@ impl TreeArgs {
 
     /// The tree with the issuers that the configuration believes.
     pub(super) fn load_with_issuers(&self, now: SystemTime, report: &mut Report) -> Option<Snapshot> {
-        Snapshot::load(&self.config(report)??, now, None, report)
+        Snapshot::load(&self.config(report)??, now, report)
     }
 
     /// The configuration, where one was given. `None` where it cannot be used.

@@ -1,4 +1,4 @@
-//! From the file's tree to a [`Config`]: every key looked at, every mistake reported.
+//! From the file's tree to its [`Sections`]: every key looked at, every mistake reported.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,34 +8,61 @@ use super::location::located;
 use super::possession::possession;
 use super::request_headers::request_headers;
 use super::scalars::{count, duration};
+use super::sections::{Section, Sections, Settled};
 use super::service_accounts::service_accounts;
 use super::tokens::proof;
 use super::trusted_proxies::trusted_proxies;
 use super::upstreams::upstreams;
-use super::{AuditOutput, Config, Issuer, Listener, Telemetry, Upstream, limits, tls, upgrade};
+use super::{AuditOutput, Issuer, Listener, Telemetry, Upstream, limits, tls, upgrade};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
 
 /// Checks the whole file. Paths in it are relative to `base`, the file's own folder.
-pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Config> {
-    let mut fields = root.fields("the configuration", Spelling::Exact, report)?;
+pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
+    let mut fields = root.fields("the configuration", Spelling::Exact, whole)?;
 
-    let listeners = fields.required("listeners", report).map(|node| listeners(node, base, report));
-    let admin = fields.optional("admin").and_then(|node| admin(node, report));
-    let upstreams =
-        fields.required("upstreams", report).map(|node| upstreams(node, base, report)).unwrap_or_default();
+    let listeners = Section::read(|report| {
+        fields.required("listeners", report).map(|node| listeners(node, base, report))
+    });
+    let mut others = Report::new();
+    let admin = fields.optional("admin").and_then(|node| admin(node, &mut others));
+    let upstreams = Section::read(|report| {
+        Some(
+            fields
+                .required("upstreams", report)
+                .map(|node| upstreams(node, base, report))
+                .unwrap_or_default(),
+        )
+    });
     let asserted = fields.optional("assertion");
-    let services = fields
-        .required("services", report)
-        .map(|node| services(node, &upstreams, asserted.is_some(), report))
-        .unwrap_or_default();
-    let issuers =
-        fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
-    let trusted = issuers.iter().map(|issuer| issuer.settings.issuer.as_str());
-    let assertion = asserted.and_then(|node| assertion(node, base, trusted, report));
-    let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
+    let services = Section::read(|report| {
+        let upstreams = upstreams.value.as_deref().unwrap_or_default();
+        let node = fields.required("services", report);
+        Some(node.map(|node| services(node, upstreams, asserted.is_some(), report)).unwrap_or_default())
+    });
+    let issuers = Section::read(|report| {
+        Some(fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default())
+    });
+    let assertion = Section::read(|report| {
+        let trusted = issuers.value.iter().flatten().map(|issuer| issuer.settings.issuer.as_str());
+        Some(asserted.and_then(|node| assertion(node, base, trusted, report)))
+    });
+    let policy_directory =
+        Section::read(|report| fields.required("policy", report).and_then(|node| policy(node, base, report)));
+    let settled = Settled {
+        admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9901))),
+        ..settled(&mut fields, base, &mut others)
+    };
+    fields.finish(whole);
+
+    let settled = Section { value: Some(settled), report: others };
+    Some(Sections { listeners, upstreams, services, issuers, assertion, policy_directory, settled })
+}
+
+/// What stands beside the parts.
+fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled {
     let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
     let trusted_proxies =
         fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default();
@@ -44,23 +71,15 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
     let upgrade = fields.optional("upgrade").and_then(|node| upgrade::upgrade(node, base, report));
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
-    fields.finish(report);
-
-    Some(Config {
-        listeners: listeners?,
-        admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9901))),
-        upstreams,
-        services,
-        issuers,
-        assertion,
-        policy_directory: policy_directory?,
+    Settled {
+        admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
         limits,
         trusted_proxies,
         audit,
         telemetry,
         upgrade,
         workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-    })
+    }
 }
 
 fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Listener> {

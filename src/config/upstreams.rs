@@ -1,7 +1,8 @@
 //! The `upstreams` of the file: the backends, how they are asked, and when they are left alone.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{choice, set};
@@ -15,8 +16,8 @@ use crate::document::{Node, Spelling};
 pub struct Upstream {
     /// Its name in the file.
     pub name: String,
-    /// Resolved addresses, each once.
-    pub endpoints: Vec<SocketAddr>,
+    /// Where it is, as written.
+    pub endpoints: Vec<EndpointAddress>,
     /// What is spoken.
     pub protocol: Protocol,
     /// What TLS is spoken with; `None` for none.
@@ -29,6 +30,44 @@ pub struct Upstream {
     pub outliers: Outliers,
     /// How much is asked of it at one time.
     pub limits: UpstreamLimits,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EndpointAddress {
+    /// An address and a port.
+    Socket(SocketAddr),
+    /// A host name and a port, `backend.example.com:443`: one endpoint for each address that the name has.
+    Named(Arc<str>),
+}
+
+impl std::fmt::Display for EndpointAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(formatter),
+            Self::Named(name) => formatter.write_str(name),
+        }
+    }
+}
+
+impl std::str::FromStr for EndpointAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Socket(address));
+        }
+        let (host, port) = text.rsplit_once(':').ok_or("there is no port")?;
+        if port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err("the port is not a number up to 65535");
+        }
+        // What a resolver takes: names of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
+            return Err("the host is neither a name nor an address");
+        }
+        Ok(Self::Named(text.into()))
+    }
 }
 
 /// How long an exchange with an upstream may take.
@@ -152,26 +191,20 @@ fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option
     })
 }
 
-fn endpoints(node: &Node, report: &mut Report) -> Vec<SocketAddr> {
+fn endpoints(node: &Node, report: &mut Report) -> Vec<EndpointAddress> {
     let items = node.strings(report);
     if items.is_empty() {
         report.error(&node.span, "the upstream has no endpoint").help("list at least one `host:port`");
     }
     let mut addresses = Vec::new();
     for (text, item) in items {
-        match text.to_socket_addrs() {
-            Ok(resolved) => {
-                // Two names of one address are one endpoint.
-                for address in resolved {
-                    if !addresses.contains(&address) {
-                        addresses.push(address);
-                    }
-                }
-            }
-            Err(error) => {
-                report
-                    .error(&item.span, format!("`{text}` is no reachable address: {error}"))
-                    .help("write `host:port`; names are looked up once, at start");
+        match text.parse() {
+            Ok(address) if addresses.contains(&address) => {}
+            Ok(address) => addresses.push(address),
+            Err(why) => {
+                report.error(&item.span, format!("`{text}` is not an endpoint: {why}")).help(
+                    "write `host:port`, with a name or an address; brackets are around an IPv6 address",
+                );
             }
         }
     }

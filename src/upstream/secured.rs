@@ -16,8 +16,16 @@ pub(super) struct Secured {
     tls: ClientTls,
     authorities: Option<Arc<[WrappedX509]>>,
     identity: Option<Arc<CertKey>>,
-    /// What speaks it here; in words, where there can be none.
-    ours: Result<(TlsConnector, ServerName<'static>), String>,
+    ours: Ours,
+}
+
+/// What speaks it here.
+enum Ours {
+    Speaks(Box<TlsConnector>, ServerName<'static>),
+    /// rustls does not take what was loaded.
+    Refused(String),
+    /// Pingora speaks it.
+    Pingoras,
 }
 
 impl Secured {
@@ -32,8 +40,11 @@ impl Secured {
             Arc::new(CertKey::new(chain, identity.key().to_vec()))
         });
         let ours = match protocol {
-            Protocol::H1 => tls.connector(system_authorities).map_err(|flaw| flaw.message),
-            Protocol::H2 | Protocol::H2c => Err("HTTP/2 is Pingora's to secure".to_owned()),
+            Protocol::H1 => match tls.connector(system_authorities) {
+                Ok((connector, name)) => Ours::Speaks(Box::new(connector), name),
+                Err(flaw) => Ours::Refused(flaw.message),
+            },
+            Protocol::H2 | Protocol::H2c => Ours::Pingoras,
         };
         Self { tls: tls.clone(), authorities, identity, ours }
     }
@@ -55,14 +66,23 @@ impl Secured {
         self.identity.clone()
     }
 
+    /// Why it cannot be spoken, where that is known without a connection.
+    pub(super) fn fault(&self) -> Option<&str> {
+        match &self.ours {
+            Ours::Refused(why) => Some(why),
+            Ours::Speaks(..) | Ours::Pingoras => None,
+        }
+    }
+
     /// What speaks it, and the name that the other end has to prove.
     ///
     /// # Errors
     /// Where what was loaded is refused: nothing is sent then.
     pub(super) fn connector(&self) -> Result<(&TlsConnector, ServerName<'static>)> {
         match &self.ours {
-            Ok((connector, name)) => Ok((connector, name.clone())),
-            Err(why) => Error::e_explain(ErrorType::InvalidCert, why.clone()),
+            Ours::Speaks(connector, name) => Ok((connector, name.clone())),
+            Ours::Refused(why) => Error::e_explain(ErrorType::InvalidCert, why.clone()),
+            Ours::Pingoras => Error::e_explain(ErrorType::InternalError, "HTTP/2 is Pingora's to secure"),
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Outliers, Protocol, Timeouts, UpstreamLimits};
+use crate::config::{EndpointAddress, Outliers, Protocol, Timeouts, UpstreamLimits};
 
 const OUTLIERS: Outliers = Outliers {
     failures: 2,
@@ -10,7 +10,7 @@ const OUTLIERS: Outliers = Outliers {
 fn settings(ports: &[u16]) -> Upstream {
     Upstream {
         name: "operations".to_owned(),
-        endpoints: ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect(),
+        endpoints: ports.iter().map(|port| EndpointAddress::Socket(([127, 0, 0, 1], *port).into())).collect(),
         protocol: Protocol::H1,
         tls: None,
         timeouts: Timeouts::default(),
@@ -21,7 +21,7 @@ fn settings(ports: &[u16]) -> Upstream {
 }
 
 fn pool(ports: &[u16]) -> Pool {
-    Pool::new(&settings(ports), None)
+    Pool::new(&settings(ports), &Names::default(), None)
 }
 
 fn ports(pool: &Pool, count: usize) -> Vec<u16> {
@@ -49,7 +49,7 @@ fn the_one_that_failed_is_not_asked_again() {
     for _ in 0..4 {
         assert_eq!(pool.next(failed).unwrap().address().port(), 2);
     }
-    assert!(Pool::new(&settings(&[1]), None).next(failed).is_none());
+    assert!(Pool::new(&settings(&[1]), &Names::default(), None).next(failed).is_none());
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn an_ejected_endpoint_is_left_out_and_the_last_one_is_not() {
 fn checks_may_take_all_endpoints_out() {
     let mut settings = settings(&[1, 2]);
     settings.health_check = Some(HealthCheck::default());
-    let pool = Pool::new(&settings, None);
+    let pool = Pool::new(&settings, &Names::default(), None);
     pool.endpoints[0].standing.checked(false);
     assert_eq!(ports(&pool, 2), [2, 2]);
     pool.endpoints[1].standing.checked(false);
@@ -79,7 +79,7 @@ fn checks_may_take_all_endpoints_out() {
 fn an_ejected_endpoint_is_asked_before_one_that_fails_its_checks() {
     let mut settings = settings(&[1, 2]);
     settings.health_check = Some(HealthCheck::default());
-    let pool = Pool::new(&settings, None);
+    let pool = Pool::new(&settings, &Names::default(), None);
     pool.endpoints[0].standing.checked(false);
     eject(&pool, 2);
     assert_eq!(ports(&pool, 3), [2, 2, 2]);
@@ -87,9 +87,9 @@ fn an_ejected_endpoint_is_asked_before_one_that_fails_its_checks() {
 
 #[test]
 fn what_is_known_of_an_endpoint_outlives_a_reload() {
-    let before = Upstreams::new(&[settings(&[1, 2])], None);
+    let before = Upstreams::new(&[settings(&[1, 2])], &Names::default(), None);
     eject(&before.by_name["operations"], 1);
-    let after = Upstreams::new(&[settings(&[3, 1])], Some(&before));
+    let after = Upstreams::new(&[settings(&[3, 1])], &Names::default(), Some(&before));
     let healthy = |upstreams: &Upstreams| {
         upstreams.status().iter().map(|status| (status.address.port(), status.is_healthy)).collect::<Vec<_>>()
     };
@@ -97,21 +97,21 @@ fn what_is_known_of_an_endpoint_outlives_a_reload() {
     assert_eq!(healthy(&after), [(3, true), (1, false)]);
     let mut renamed = settings(&[1]);
     renamed.name = "others".to_owned();
-    assert_eq!(healthy(&Upstreams::new(&[renamed], Some(&before))), [(1, true)]);
+    assert_eq!(healthy(&Upstreams::new(&[renamed], &Names::default(), Some(&before))), [(1, true)]);
 }
 
 #[test]
 fn without_checks_what_they_said_is_void() {
     let mut checked = settings(&[1]);
     checked.health_check = Some(HealthCheck::default());
-    let before = Upstreams::new(&[checked.clone()], None);
+    let before = Upstreams::new(&[checked.clone()], &Names::default(), None);
     before.by_name["operations"].endpoints[0].standing.checked(false);
     assert!(before.by_name["operations"].next(None).is_none());
-    let after = Upstreams::new(&[settings(&[1])], Some(&before));
+    let after = Upstreams::new(&[settings(&[1])], &Names::default(), Some(&before));
     assert!(after.by_name["operations"].next(None).is_some());
-    let on = Upstreams::new(&[checked.clone()], Some(&before));
+    let on = Upstreams::new(&[checked.clone()], &Names::default(), Some(&before));
     assert!(on.by_name["operations"].next(None).is_none());
-    let on_again = Upstreams::new(&[checked], Some(&after));
+    let on_again = Upstreams::new(&[checked], &Names::default(), Some(&after));
     assert!(on_again.by_name["operations"].next(None).is_some());
 }
 
@@ -119,30 +119,33 @@ fn without_checks_what_they_said_is_void() {
 async fn requests_under_way_count_on_after_a_reload() {
     let mut small = settings(&[1]);
     small.limits = UpstreamLimits { requests: 1, pending: 1, pending_timeout: Duration::from_millis(1) };
-    let before = Upstreams::new(&[small.clone()], None);
+    let before = Upstreams::new(&[small.clone()], &Names::default(), None);
     let place = before.by_name["operations"].capacity.take().await.unwrap();
-    let after = Upstreams::new(&[small.clone()], Some(&before));
+    let after = Upstreams::new(&[small.clone()], &Names::default(), Some(&before));
     assert!(after.by_name["operations"].capacity.take().await.is_err());
     drop(place);
     let _place = after.by_name["operations"].capacity.take().await.unwrap();
     small.limits.requests = 2;
-    let larger = Upstreams::new(&[small], Some(&after));
+    let larger = Upstreams::new(&[small], &Names::default(), Some(&after));
     larger.by_name["operations"].capacity.take().await.unwrap();
 }
 
 #[test]
 fn connections_are_kept_over_a_reload_where_they_would_be_made_in_the_same_way() {
-    let before = Upstreams::new(&[settings(&[1, 2])], None);
+    let before = Upstreams::new(&[settings(&[1, 2])], &Names::default(), None);
     let kept =
         |upstreams: &Upstreams, index: usize| upstreams.by_name["operations"].endpoints[index].kept.clone();
-    let after = Upstreams::new(&[settings(&[3, 1])], Some(&before));
+    let after = Upstreams::new(&[settings(&[3, 1])], &Names::default(), Some(&before));
     assert!(Arc::ptr_eq(&kept(&before, 0), &kept(&after, 1)));
     let mut longer = settings(&[1]);
     longer.timeouts.idle += Duration::from_secs(1);
-    assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&Upstreams::new(&[longer], Some(&before)), 0)));
+    assert!(!Arc::ptr_eq(
+        &kept(&before, 0),
+        &kept(&Upstreams::new(&[longer], &Names::default(), Some(&before)), 0)
+    ));
     let mut secured = settings(&[1]);
     let client = crate::tls::ClientTls::new("backend.test", Some(Vec::new()), None);
     secured.tls = Some(crate::config::UpstreamTls { client, files: Vec::new() });
-    let secured = Upstreams::new(&[secured], Some(&before));
+    let secured = Upstreams::new(&[secured], &Names::default(), Some(&before));
     assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&secured, 0)));
 }

@@ -15,7 +15,9 @@ use crate::harness::root;
 const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
-    ("document", &["diagnostic"]),
+    // Reads what an operator names.
+    ("files", &[]),
+    ("document", &["diagnostic", "files"]),
     ("json", &[]),
     ("principal", &[]),
     ("clock", &[]),
@@ -25,14 +27,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // A denial names the rule that decided, as a place.
     ("reason", &["diagnostic"]),
     // Certificates say names, and who a client is.
-    ("tls", &["http", "principal"]),
+    ("tls", &["files", "http", "principal"]),
     // The stages, each built on those before it. Bodies are judged by the rule of the call: `http::body` alone looks
     // ahead (CATALOG_IN_HTTP).
     ("http", &["reason", "json", "catalog", "principal"]),
     ("catalog", &["http", "reason", "diagnostic", "document"]),
-    ("authn", &["reason", "principal", "json", "cel"]),
-    ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document"]),
-    ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic"]),
+    ("authn", &["reason", "principal", "json", "cel", "files"]),
+    ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document", "files"]),
+    ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic", "document", "files"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
     // Asks the gate what it would say; requests never come by there (only_questions_assume_a_caller).
     (
@@ -45,12 +47,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
     // public keys. Its settings hold the span of that path.
-    ("assertion", &["authn", "diagnostic", "http", "signing"]),
+    ("assertion", &["authn", "diagnostic", "files", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
     ("event", &["http", "catalog", "policy", "gate", "principal", "reason", "metrics", "audit"]),
-    ("metrics", &["authn", "catalog", "snapshot", "upstream"]),
+    ("metrics", &["authn", "catalog", "config", "snapshot", "upstream"]),
     ("audit", &["config", "diagnostic"]),
     // The settings of stages are the stages' own types.
     (
@@ -80,11 +82,23 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("listener", &["config", "http", "proxy", "reason", "respond", "tls"]),
     // What one process passes on to the next.
     ("handover", &["config", "listener"]),
-    ("admin", &["assertion", "clock", "explain", "listener", "policy", "proxy", "question"]),
+    ("admin", &["assertion", "clock", "explain", "listener", "policy", "proxy", "question", "reload"]),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
     (
         "reload",
-        &["assertion", "authn", "clock", "config", "diagnostic", "proxy", "snapshot", "tls", "upstream"],
+        &[
+            "assertion",
+            "authn",
+            "clock",
+            "config",
+            "diagnostic",
+            "files",
+            "metrics",
+            "proxy",
+            "snapshot",
+            "tls",
+            "upstream",
+        ],
     ),
 ];
 

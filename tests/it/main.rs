@@ -58,6 +58,7 @@ mod readings;
 mod readme;
 mod recorder;
 mod reload;
+mod revocation;
 mod roles;
 mod service_accounts;
 mod shipped;

@@ -29,7 +29,7 @@ fn the_shipped_files_load_without_a_word() {
     for name in SHIPPED {
         let config = load(&root().join(name));
         let mut report = Report::new();
-        let snapshot = Snapshot::load(&config, clock::now(), None, &mut report);
+        let snapshot = Snapshot::load(&config, clock::now(), &mut report);
         assert!(report.diagnostics().is_empty(), "{}", report.render(false));
         assert_eq!(snapshot.unwrap().catalog.unexposed().len(), 0);
 

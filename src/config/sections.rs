@@ -1,0 +1,184 @@
+//! A configuration as it is read: section by section, each with what is wrong in it.
+//!
+//! A process that starts takes the file whole or not at all. One that serves takes each section that is good, and keeps what
+//! it has of the others: a slip in one must not hold back what was changed in another.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::{AuditOutput, Config, Issuer, Limits, Listener, Override, Telemetry, Upgrade, Upstream, check};
+use crate::assertion::AssertionSettings;
+use crate::catalog::ExposureSettings;
+use crate::diagnostic::Report;
+use crate::document;
+use crate::http::TrustedProxies;
+
+/// What is loaded, kept and told of by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The configuration file as a whole, and what no other part covers.
+    Configuration,
+    /// The policy tree without its services.
+    Policy,
+    /// Which methods there are and where they are exposed: `services` in the configuration and in the tree.
+    Services,
+    /// Where requests go.
+    Upstreams,
+    /// Whose tokens are believed.
+    Issuers,
+    /// What listeners speak TLS with.
+    Tls,
+    /// What signs for backends.
+    Assertion,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Configuration,
+        Self::Policy,
+        Self::Services,
+        Self::Upstreams,
+        Self::Issuers,
+        Self::Tls,
+        Self::Assertion,
+    ];
+
+    /// Its name in metrics, logs and `/readyz`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Policy => "policy",
+            Self::Services => "services",
+            Self::Upstreams => "upstreams",
+            Self::Issuers => "issuers",
+            Self::Tls => "tls",
+            Self::Assertion => "assertion",
+        }
+    }
+}
+
+/// A section: what it says, as far as that could be made out, and what is wrong with it.
+#[derive(Debug)]
+pub(super) struct Section<T> {
+    pub(super) value: Option<T>,
+    pub(super) report: Report,
+}
+
+impl<T> Section<T> {
+    pub(super) fn read(read: impl FnOnce(&mut Report) -> Option<T>) -> Self {
+        let mut report = Report::new();
+        let value = read(&mut report);
+        Self { value, report }
+    }
+
+    /// Puts what it says in place of `kept`, if it is good. Warnings go to `warnings`; where it is not good, everything that
+    /// was found is given back.
+    pub(super) fn replace(self, kept: &mut T, warnings: &mut Report) -> Result<(), Report> {
+        match self.value {
+            Some(value) if !self.report.is_fatal() => {
+                *kept = value;
+                warnings.absorb(self.report);
+                Ok(())
+            }
+            _ => Err(self.report),
+        }
+    }
+
+    fn into_value(self, report: &mut Report) -> Option<T> {
+        report.absorb(self.report);
+        self.value
+    }
+}
+
+/// Settings that belong to no part.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) admin: SocketAddr,
+    pub(super) limits: Limits,
+    pub(super) trusted_proxies: TrustedProxies,
+    pub(super) audit: AuditOutput,
+    pub(super) telemetry: Telemetry,
+    pub(super) upgrade: Option<Upgrade>,
+    pub(super) workers: usize,
+}
+
+/// Every section of a file.
+#[derive(Debug)]
+pub struct Sections {
+    pub(super) listeners: Section<Vec<Listener>>,
+    pub(super) upstreams: Section<Vec<Upstream>>,
+    pub(super) services: Section<Vec<ExposureSettings>>,
+    pub(super) issuers: Section<Vec<Issuer>>,
+    pub(super) assertion: Section<Option<AssertionSettings>>,
+    pub(super) policy_directory: Section<PathBuf>,
+    pub(super) settled: Section<Settled>,
+}
+
+impl Sections {
+    pub(super) fn read(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Self> {
+        let mut root = document::read(path, report)?;
+        for setting in overrides {
+            setting.apply(&mut root, report);
+        }
+        check::check(&root, path.parent().unwrap_or(Path::new("")), report)
+    }
+
+    /// The whole, as far as something can be made of it. What is wrong is in the report.
+    pub(super) fn into_config(self, report: &mut Report) -> Option<Config> {
+        let listeners = self.listeners.into_value(report);
+        let upstreams = self.upstreams.into_value(report);
+        let services = self.services.into_value(report);
+        let issuers = self.issuers.into_value(report);
+        let assertion = self.assertion.into_value(report);
+        let policy_directory = self.policy_directory.into_value(report);
+        let settled = self.settled.into_value(report)?;
+        Some(Config {
+            listeners: listeners?,
+            admin: settled.admin,
+            upstreams: upstreams.unwrap_or_default(),
+            services: services.unwrap_or_default(),
+            issuers: issuers.unwrap_or_default(),
+            assertion: assertion.flatten(),
+            policy_directory: policy_directory?,
+            limits: settled.limits,
+            trusted_proxies: settled.trusted_proxies,
+            audit: settled.audit,
+            telemetry: settled.telemetry,
+            upgrade: settled.upgrade,
+            workers: settled.workers,
+        })
+    }
+
+    /// Puts what is good in place of what `config` has. What was found in the other sections is given back, by part.
+    pub fn update(self, config: &mut Config, warnings: &mut Report) -> Vec<(Part, Report)> {
+        let mut faults = Vec::new();
+        let mut note = |part, replaced: Result<(), Report>| {
+            faults.extend(replaced.err().map(|report| (part, report)));
+        };
+        note(Part::Tls, self.listeners.replace(&mut config.listeners, warnings));
+        note(Part::Upstreams, self.upstreams.replace(&mut config.upstreams, warnings));
+        note(Part::Services, self.services.replace(&mut config.services, warnings));
+        note(Part::Issuers, self.issuers.replace(&mut config.issuers, warnings));
+        note(Part::Assertion, self.assertion.replace(&mut config.assertion, warnings));
+        note(Part::Policy, self.policy_directory.replace(&mut config.policy_directory, warnings));
+        let mut settled = Settled {
+            admin: config.admin,
+            limits: config.limits,
+            trusted_proxies: config.trusted_proxies.clone(),
+            audit: config.audit.clone(),
+            telemetry: config.telemetry.clone(),
+            upgrade: config.upgrade.clone(),
+            workers: config.workers,
+        };
+        note(Part::Configuration, self.settled.replace(&mut settled, warnings));
+        config.admin = settled.admin;
+        config.limits = settled.limits;
+        config.trusted_proxies = settled.trusted_proxies;
+        config.audit = settled.audit;
+        config.telemetry = settled.telemetry;
+        config.upgrade = settled.upgrade;
+        config.workers = settled.workers;
+        faults
+    }
+}

@@ -1,0 +1,167 @@
+//! The configuration file and what it names, read anew: each part as far as it is good by itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::assertion::Assertions;
+use crate::authn::Authenticator;
+use crate::clock;
+use crate::config::{Config, Origin, Part};
+use crate::diagnostic::{Report, Severity};
+use crate::proxy::Live;
+use crate::snapshot::{authenticator, check_published};
+use crate::upstream::Upstreams;
+use crate::upstream::names::Names;
+
+/// What a configuration is read beside.
+pub(super) struct InForce {
+    pub(super) config: Config,
+    pub(super) live: Arc<Live>,
+    pub(super) names: Names,
+}
+
+/// What was read.
+pub(super) struct Read {
+    /// What was good of it, and what is in force of the rest.
+    pub(super) config: Config,
+    /// The parts that are to be put in force; `None` where the part failed.
+    pub(super) authn: Option<Authenticator>,
+    pub(super) upstreams: Option<Upstreams>,
+    pub(super) assertions: Option<Option<Arc<Assertions>>>,
+    /// Whether the file could be read as a whole. Otherwise nothing is known of any part.
+    pub(super) is_whole: bool,
+    /// Why parts failed.
+    pub(super) faults: Vec<(Part, String)>,
+    pub(super) warnings: Report,
+}
+
+impl Read {
+    /// Why a part failed.
+    pub(super) fn fault(&self, part: Part) -> Option<String> {
+        self.faults.iter().find(|(failed, _)| *failed == part).map(|(_, why)| why.clone())
+    }
+}
+
+/// Reads a configuration.
+pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
+    let mut whole = Report::new();
+    let sections = origin.sections(&mut whole);
+    let mut read = Read {
+        config: in_force.config.clone(),
+        authn: None,
+        upstreams: None,
+        assertions: None,
+        is_whole: false,
+        faults: Vec::new(),
+        warnings: Report::new(),
+    };
+    match sections {
+        // A name that is misspelt at the top may have been meant for any section.
+        Some(sections) if !whole.is_fatal() => {
+            read.is_whole = true;
+            let faults = sections.update(&mut read.config, &mut read.warnings);
+            read.faults = faults.iter().map(|(part, report)| (*part, text(report))).collect();
+            read.issuers(in_force);
+            read.upstreams(in_force);
+            read.assertion(in_force);
+        }
+        _ => {
+            read.faults.push((Part::Configuration, text(&whole)));
+            return read;
+        }
+    }
+    read.warnings.absorb(whole);
+    read
+}
+
+impl Read {
+    fn issuers(&mut self, in_force: &InForce) {
+        if self.fault(Part::Issuers).is_some() {
+            return;
+        }
+        let mut report = Report::new();
+        match authenticator(&self.config, clock::now(), &mut report) {
+            Some(mut authn) if !report.is_fatal() => {
+                authn.take_over(&in_force.live.snapshot.authn);
+                self.authn = Some(authn);
+                self.warnings.absorb(report);
+            }
+            _ => {
+                self.config.issuers.clone_from(&in_force.config.issuers);
+                self.faults.push((Part::Issuers, text(&report)));
+            }
+        }
+    }
+
+    fn upstreams(&mut self, in_force: &InForce) {
+        if self.fault(Part::Upstreams).is_some() {
+            return;
+        }
+        let previous = Some(&**in_force.live.upstreams());
+        let upstreams = Upstreams::new(&self.config.upstreams, &in_force.names, previous);
+        let faults: Vec<String> =
+            upstreams.faults().iter().map(|(name, why)| format!("upstream `{name}`: {why}")).collect();
+        if faults.is_empty() {
+            self.upstreams = Some(upstreams);
+        } else {
+            self.config.upstreams.clone_from(&in_force.config.upstreams);
+            self.faults.push((Part::Upstreams, faults.join("\n")));
+        }
+    }
+
+    fn assertion(&mut self, in_force: &InForce) {
+        if self.fault(Part::Assertion).is_some() {
+            return;
+        }
+        let mut report = Report::new();
+        check_published(&self.config, &in_force.live.snapshot.catalog, &mut report);
+        let previous = in_force.live.assertions();
+        let settings = self.config.assertion.as_ref();
+        let made = settings.map(|settings| Assertions::new(settings, previous)).transpose();
+        let fault = match made {
+            _ if report.is_fatal() => text(&report),
+            Ok(assertions) => return self.assertions = Some(assertions),
+            Err(error) => format!("`assertion`: {error}"),
+        };
+        self.config.assertion.clone_from(&in_force.config.assertion);
+        self.faults.push((Part::Assertion, fault));
+    }
+}
+
+/// What was found, for the log and for `/readyz`.
+pub(super) fn text(report: &Report) -> String {
+    format!("{}{} errors", report.render(false), report.count(Severity::Error))
+}
+
+/// The files that a configuration was made of, but for the policy tree.
+pub(super) fn files(origin: &Origin, config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![origin.path.clone()];
+    let of_listeners = config.listeners.iter().flat_map(|listener| &listener.tls);
+    files.extend(of_listeners.flat_map(|tls| tls.files.clone()));
+    let of_upstreams = config.upstreams.iter().flat_map(|upstream| &upstream.tls);
+    files.extend(of_upstreams.flat_map(|tls| tls.files.clone()));
+    files.extend(config.assertion.iter().flat_map(|assertion| assertion.files.clone()));
+    for issuer in &config.issuers {
+        files.extend(issuer.settings.files().into_iter().map(Path::to_owned));
+    }
+    files
+}
+
+/// The settings in which a configuration differs from the one that the process was started with, and that no reload takes.
+pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'static str> {
+    let listeners = |config: &Config| {
+        let listener =
+            |listener: &crate::config::Listener| (listener.address, listener.http2, listener.tls.is_some());
+        config.listeners.iter().map(listener).collect::<Vec<_>>()
+    };
+    let changed = [
+        ("listeners", listeners(started) != listeners(now)),
+        ("admin", started.admin != now.admin),
+        ("limits", started.limits != now.limits),
+        ("audit", started.audit != now.audit),
+        ("telemetry", started.telemetry != now.telemetry),
+        ("upgrade", started.upgrade != now.upgrade),
+        ("workers", started.workers != now.workers),
+    ];
+    changed.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+}

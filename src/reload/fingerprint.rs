@@ -1,0 +1,210 @@
+//! What can be told of files without reading them, and when they last changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::files::Entered;
+
+/// More symbolic links on the way to a file than any system follows.
+const MAX_LINKS: usize = 40;
+
+/// What one file is. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`) has another
+/// change time, which cannot be set, and one that was put in its place is another inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn changed(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.changed;
+        let whole = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        SystemTime::UNIX_EPOCH + whole + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
+    }
+}
+
+/// Files and trees, as they were at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fingerprint {
+    /// Of each file, what its path leads to. A path that leads nowhere is part of it.
+    files: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Directories whose entries decide which files there are, on the way to a tree and in it.
+    directories: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Files that are reached through a symbolic link of their own: what happens to them happens in another directory.
+    links: BTreeSet<PathBuf>,
+}
+
+/// Two are equal where all files are the same. What else happens in their directories does not count.
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+impl Fingerprint {
+    /// Looks at files and trees.
+    pub(super) fn of(roots: &[PathBuf]) -> Self {
+        let mut found = Self::default();
+        let mut entered = Entered::default();
+        let mut pending = Vec::new();
+        for root in roots {
+            found.way_to(root);
+            pending.push(root.clone());
+        }
+        while let Some(path) = pending.pop() {
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => {
+                    // Once each: a symbolic link may lead back up.
+                    if entered.enter(&metadata) {
+                        found.enter(&path, &metadata, &mut pending);
+                    }
+                }
+                known => {
+                    found.files.insert(path, known.ok().as_ref().map(Stamp::of));
+                }
+            }
+        }
+        found
+    }
+
+    fn enter(&mut self, directory: &Path, metadata: &Metadata, pending: &mut Vec<PathBuf>) {
+        self.directories.insert(directory.to_owned(), Some(Stamp::of(metadata)));
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                self.links.insert(path.clone());
+            }
+            pending.push(path);
+        }
+    }
+
+    /// Notes the directories in which it is decided where a path leads: its own, and those of every symbolic link on the way.
+    fn way_to(&mut self, path: &Path) {
+        let mut pending = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
+        for _ in 0..MAX_LINKS {
+            let Some(path) = pending.pop() else { return };
+            let links = path.ancestors().filter(|part| part.is_symlink());
+            for link in links {
+                let Some(parent) = link.parent() else { continue };
+                self.note(parent);
+                pending.extend(fs::read_link(link).map(|target| parent.join(target)));
+            }
+            if let Some(parent) = path.parent() {
+                self.note(parent);
+            }
+        }
+    }
+
+    fn note(&mut self, directory: &Path) {
+        let stamp = fs::metadata(directory).ok().as_ref().map(Stamp::of);
+        self.directories.insert(directory.to_owned(), stamp);
+    }
+
+    /// Whether nothing at all has happened since, in directories either.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.files == other.files && self.directories == other.directories && self.links == other.links
+    }
+
+    /// What has to be watched to hear of any change.
+    pub(super) fn watched(&self) -> impl Iterator<Item = &PathBuf> {
+        self.directories.keys().chain(&self.links)
+    }
+
+    /// When the last of the changes was made that lead here from `before`.
+    pub(super) fn changed_since(&self, before: &Self) -> Option<SystemTime> {
+        let files = self.files.iter().filter(|(path, stamp)| before.files.get(*path) != Some(stamp));
+        let directories =
+            self.directories.iter().filter(|(path, stamp)| before.directories.get(*path) != Some(stamp));
+        files.chain(directories).filter_map(|(_, stamp)| Some(stamp.as_ref()?.changed())).max()
+    }
+
+    /// Whether a file was changed after a moment.
+    pub(super) fn is_newer_than(&self, moment: SystemTime) -> bool {
+        self.files.values().flatten().any(|stamp| stamp.changed() > moment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(root: &Path) -> Fingerprint {
+        Fingerprint::of(&[root.to_owned()])
+    }
+
+    #[test]
+    fn symlinks_that_lead_round_and_round_end_the_look() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c"] {
+            std::os::unix::fs::symlink(".", directory.path().join(name)).unwrap();
+        }
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        assert_eq!(look(directory.path()).files.len(), 1);
+    }
+
+    #[test]
+    fn a_fingerprint_sees_edits_additions_and_a_swapped_symlink() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for version in ["v1", "v2"] {
+            std::fs::create_dir(root.join(version)).unwrap();
+            std::fs::write(root.join(version).join("a.yaml"), "same length").unwrap();
+        }
+        std::os::unix::fs::symlink("v1", root.join("current")).unwrap();
+        let current = root.join("current");
+        let first = look(&current);
+        assert!(look(&current) == first);
+        assert!(first.watched().any(|watched| watched == root), "the link is swapped there");
+
+        // As a ConfigMap is updated: a new symlink, renamed over the old one.
+        std::os::unix::fs::symlink("v2", root.join("next")).unwrap();
+        std::fs::rename(root.join("next"), &current).unwrap();
+        let second = look(&current);
+        assert!(second != first);
+        assert!(second.changed_since(&first).is_some());
+
+        std::fs::write(root.join("v2/b.yaml"), "x").unwrap();
+        let third = look(&current);
+        assert!(third != second);
+        std::fs::remove_dir_all(root.join("v2")).unwrap();
+        assert!(look(&current) != third);
+    }
+
+    #[test]
+    fn a_change_that_keeps_length_and_modification_time_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        std::fs::write(&path, "user:ana").unwrap();
+        let before = look(directory.path());
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        // The change time advances in ticks of the kernel.
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(&path, "user:bob").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        assert!(look(directory.path()) != before);
+
+        let before = look(directory.path());
+        let beside = directory.path().join(".next");
+        std::fs::write(&beside, "user:eve").unwrap();
+        std::fs::File::options().write(true).open(&beside).unwrap().set_modified(modified).unwrap();
+        std::fs::rename(beside, &path).unwrap();
+        assert!(look(directory.path()) != before);
+    }
+}

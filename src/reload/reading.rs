@@ -1,0 +1,237 @@
+//! One kind of reading: on a thread of its own, one at a time, again after a failure, and told of when it takes too long.
+//!
+//! Files may lie on a file system that does not answer. Then a thread hangs, and nothing else does: neither another reading,
+//! nor the end of the process.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+/// How long a reading may take before it is told of. A million bindings are read in a fraction of it.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Readings that may hang at one time, before no further one is begun.
+const MOST_HANGING: usize = 3;
+
+/// From a failure to the next attempt; twice as long after each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// Runs something on a thread of its own. `None` where it broke off or no thread can be started.
+pub(super) async fn aside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    begin_aside(name, work).await.ok()
+}
+
+fn begin_aside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    let begun = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Where the receiver is gone, the process is ending, or another reading was begun.
+        let _ = sender.send(work());
+    });
+    if let Err(error) = begun {
+        tracing::error!(%error, thread = name, "no thread can be started");
+    }
+    receiver
+}
+
+/// Waits between attempts.
+#[derive(Debug, Default)]
+pub(super) struct BackOff {
+    failures: u32,
+    next: Option<Instant>,
+}
+
+impl BackOff {
+    pub(super) fn succeed(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn fail(&mut self, now: Instant) {
+        let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.next = Some(now + FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY));
+    }
+
+    /// When the next attempt is due; `None` where the last one succeeded.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether an attempt is due. It is asked for once.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        self.next.take_if(|next| *next <= now).is_some()
+    }
+}
+
+/// Why files are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause {
+    pub(super) what: &'static str,
+    /// When they were changed, where that is the cause.
+    pub(super) changed: Option<SystemTime>,
+}
+
+/// A reading of one kind, wanted or under way.
+pub(super) struct Reading<T> {
+    thread: &'static str,
+    deadline: Duration,
+    wanted: Option<Cause>,
+    under_way: Option<UnderWay<T>>,
+    /// Those whose deadline is over, and which another one has followed.
+    hanging: Vec<oneshot::Receiver<T>>,
+    pub(super) back_off: BackOff,
+}
+
+struct UnderWay<T> {
+    cause: Cause,
+    begun: Instant,
+    is_overdue: bool,
+    read: oneshot::Receiver<T>,
+}
+
+/// How a reading ended.
+pub(super) enum Ended<T> {
+    /// With what was read, and why it was.
+    Read(Cause, T),
+    /// Not yet: it takes longer than it may.
+    Overdue,
+    /// It broke off.
+    Broken,
+}
+
+impl<T: Send + 'static> Reading<T> {
+    /// None yet. Each will be overdue after `deadline`.
+    pub(super) fn new(thread: &'static str, deadline: Duration) -> Self {
+        Self {
+            thread,
+            deadline,
+            wanted: None,
+            under_way: None,
+            hanging: Vec::new(),
+            back_off: BackOff::default(),
+        }
+    }
+
+    /// Asks for a reading, which begins once the one under way has ended. Of several changes, the first one counts.
+    pub(super) fn want(&mut self, cause: Cause) {
+        let changed = self.wanted.and_then(|wanted| wanted.changed).or(cause.changed);
+        self.wanted = Some(Cause { changed, ..cause });
+    }
+
+    /// Since when one is under way.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.under_way.as_ref().map(|reading| reading.begun)
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// Whether one can begin.
+    pub(super) fn may_begin(&mut self) -> bool {
+        self.hanging.retain_mut(|read| matches!(read.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        self.wanted.is_some()
+            && self.hanging.len() < MOST_HANGING
+            && self.under_way.as_ref().is_none_or(|reading| reading.is_overdue)
+    }
+
+    /// Begins a reading.
+    pub(super) fn begin(&mut self, read: impl FnOnce() -> T + Send + 'static) {
+        let Some(cause) = self.wanted.take() else { return };
+        // What hangs may still end, and what it has read by then is older than what is read now.
+        self.hanging.extend(self.under_way.take().map(|reading| reading.read));
+        let read = begin_aside(self.thread, read);
+        self.under_way = Some(UnderWay { cause, begun: Instant::now(), is_overdue: false, read });
+    }
+
+    /// Waits for the reading under way to end, or to be overdue.
+    pub(super) async fn ended(&mut self) -> Ended<T> {
+        let Some(reading) = &mut self.under_way else { return std::future::pending().await };
+        let read = if reading.is_overdue {
+            (&mut reading.read).await
+        } else {
+            match tokio::time::timeout_at((reading.begun + self.deadline).into(), &mut reading.read).await {
+                Ok(read) => read,
+                Err(_) => {
+                    reading.is_overdue = true;
+                    return Ended::Overdue;
+                }
+            }
+        };
+        let cause = reading.cause;
+        self.under_way = None;
+        read.map_or(Ended::Broken, |read| Ended::Read(cause, read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGED: Cause = Cause { what: "files changed", changed: None };
+
+    #[tokio::test]
+    async fn a_reading_that_hangs_is_told_of_and_holds_no_other_back() {
+        let (release, hold) = std::sync::mpsc::channel::<()>();
+        let mut reading = Reading::new("test", Duration::from_millis(50));
+        reading.want(CHANGED);
+        assert!(reading.may_begin());
+        reading.begin(move || {
+            let _ = hold.recv();
+            "old"
+        });
+        assert!(matches!(reading.ended().await, Ended::Overdue));
+        reading.want(CHANGED);
+        assert!(reading.may_begin());
+        reading.begin(|| "new");
+        // A busy machine may need longer than the deadline to start a thread: then it is told of first.
+        let ended = match reading.ended().await {
+            Ended::Overdue => reading.ended().await,
+            ended => ended,
+        };
+        assert!(matches!(ended, Ended::Read(_, "new")));
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_readings_hang_at_one_time() {
+        let (release, hold) = std::sync::mpsc::channel::<()>();
+        let hold = std::sync::Arc::new(std::sync::Mutex::new(hold));
+        let mut reading = Reading::new("test", Duration::from_millis(50));
+        for _ in 0..=MOST_HANGING {
+            reading.want(CHANGED);
+            assert!(reading.may_begin());
+            let hold = hold.clone();
+            reading.begin(move || {
+                let _ = hold.lock().unwrap().recv();
+            });
+            assert!(matches!(reading.ended().await, Ended::Overdue));
+        }
+        reading.want(CHANGED);
+        assert!(!reading.may_begin());
+        drop(release);
+    }
+
+    #[test]
+    fn each_failure_doubles_the_wait() {
+        let start = Instant::now();
+        let mut back_off = BackOff::default();
+        assert!(!back_off.is_due(start));
+        let waits: Vec<u64> = (0..8)
+            .map(|_| {
+                back_off.fail(start);
+                (back_off.next().unwrap() - start).as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert!(back_off.is_due(start + LAST_RETRY) && !back_off.is_due(start + LAST_RETRY));
+        back_off.succeed();
+        assert!(back_off.next().is_none());
+    }
+}

@@ -1,0 +1,112 @@
+//! What the operator is told of parts that do not load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Part;
+use crate::metrics::Metrics;
+
+/// Where a fault of a part was found: each is put right by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Found {
+    Configuration,
+    Tree,
+    Names,
+}
+
+/// What keeps parts from being as the files say, and settings that take a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    faults: BTreeMap<(Part, Found), Arc<str>>,
+    /// Settings whose change is not in force before the process is started anew.
+    pub restart: Vec<&'static str>,
+}
+
+impl Status {
+    /// Why each part that failed keeps its last good state.
+    pub fn failures(&self) -> BTreeMap<Part, String> {
+        let mut failures: BTreeMap<Part, String> = BTreeMap::new();
+        for ((part, _), why) in &self.faults {
+            let text = failures.entry(*part).or_default();
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(why);
+        }
+        failures
+    }
+
+    /// All failures as one text; `None` where every part is as its files say.
+    pub fn failure(&self) -> Option<String> {
+        let texts: Vec<String> = self.failures().into_values().collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
+    }
+}
+
+/// The status as it is shared with those who ask, and how it is told.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    shared: Arc<ArcSwap<Status>>,
+}
+
+impl Telling {
+    pub(super) fn shared(&self) -> Arc<ArcSwap<Status>> {
+        self.shared.clone()
+    }
+
+    /// Notes what came of an attempt at a part. The log has each fault once, however often it is tried again.
+    pub(super) fn tell(
+        &self,
+        part: Part,
+        found: Found,
+        cause: &str,
+        fault: Option<String>,
+        metrics: &Metrics,
+    ) {
+        let mut status = Status::clone(&self.shared.load());
+        let before = match &fault {
+            Some(why) => status.faults.insert((part, found), why.as_str().into()),
+            None => status.faults.remove(&(part, found)),
+        };
+        match (&fault, before) {
+            (Some(why), before) if before.as_deref() != Some(why) => {
+                tracing::error!(
+                    part = part.as_str(),
+                    cause,
+                    "the files are not loaded, what was loaded before stays in force:\n{why}"
+                );
+            }
+            (None, Some(_)) => tracing::info!(part = part.as_str(), cause, "loaded again"),
+            _ => {}
+        }
+        let is_good = !status.faults.keys().any(|(failed, _)| *failed == part);
+        metrics.part_loaded(part, fault.is_none(), is_good, crate::clock::now());
+        self.shared.store(Arc::new(status));
+    }
+
+    /// Takes back what was found at a part, where nothing was attempted.
+    pub(super) fn forget(&self, part: Part, found: Found) {
+        let mut status = Status::clone(&self.shared.load());
+        if status.faults.remove(&(part, found)).is_some() {
+            self.shared.store(Arc::new(status));
+        }
+    }
+
+    /// Notes which settings take a restart.
+    pub(super) fn restart(&self, settings: Vec<&'static str>) {
+        let mut status = Status::clone(&self.shared.load());
+        if settings == status.restart {
+            return;
+        }
+        if !settings.is_empty() {
+            tracing::warn!(
+                settings = settings.join(", "),
+                "the configuration was changed where a reload changes nothing: start the process anew, or upgrade it"
+            );
+        }
+        status.restart = settings;
+        self.shared.store(Arc::new(status));
+    }
+}

@@ -1,0 +1,254 @@
+//! Finds changes to files and trees: the kernel tells of them, and a slow look is the net below.
+//!
+//! Notifications do not arrive from a network file system, and not from every one that another container shares. So the
+//! files are looked at all the same, as rarely as costs next to nothing. Where such a look finds what no notification told of,
+//! or where there are none to be had, they are looked at more often.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::aside;
+use super::fingerprint::Fingerprint;
+use super::notifications::Notifications;
+
+/// How long nothing happens before a change is taken to be complete: a tree that is being written is not read.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// After which a tree that is written all the time is read anyway: a revocation may be in it.
+const RESTLESS: Duration = Duration::from_millis(800);
+
+/// From one look to the next where the kernel tells of changes.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// From one look to the next where it does not.
+const FAST: Duration = Duration::from_millis(500);
+
+/// A look is not repeated before this many times as long as it took: half a percent of a core.
+const SHARE: u32 = 200;
+
+/// Files were changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    /// When the last of the changes was made, by the file system's clock; now, where it does not say.
+    pub(super) at: SystemTime,
+}
+
+/// What to watch, and since when it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Roots {
+    pub(super) paths: Vec<PathBuf>,
+    /// When the files were last read.
+    pub(super) read_at: SystemTime,
+}
+
+/// Watches files and trees for as long as it lives.
+pub(super) struct Watch {
+    roots: watch::Sender<Roots>,
+    changes: mpsc::Receiver<Change>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Begins to watch. `what` names the files in the log.
+    pub(super) fn begin(what: &'static str, roots: Roots) -> Self {
+        let (sender, receiver) = watch::channel(roots);
+        // One is as good as many: each is followed by a reading of everything.
+        let (changed, changes) = mpsc::channel(1);
+        let task = tokio::spawn(Watching::new(what, receiver, changed).run());
+        Self { roots: sender, changes, task }
+    }
+
+    /// Watches other files from now on.
+    pub(super) fn turn_to(&self, roots: Roots) {
+        self.roots.send_if_modified(|current| {
+            let differs = current.paths != roots.paths;
+            *current = roots;
+            differs
+        });
+    }
+
+    /// Waits for the next change.
+    pub(super) async fn changed(&mut self) -> Change {
+        match self.changes.recv().await {
+            Some(change) => change,
+            // It watches until this value is dropped.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Watching {
+    what: &'static str,
+    roots: watch::Receiver<Roots>,
+    changed: mpsc::Sender<Change>,
+    notifications: Option<Notifications>,
+    known: Fingerprint,
+    /// How long the last look took.
+    cost: Duration,
+    /// Whether every change so far was told of.
+    is_told: bool,
+}
+
+/// What ended a wait.
+enum Woken {
+    Told,
+    Time,
+    Turned,
+    Over,
+}
+
+impl Watching {
+    fn new(what: &'static str, roots: watch::Receiver<Roots>, changed: mpsc::Sender<Change>) -> Self {
+        Self {
+            what,
+            roots,
+            changed,
+            notifications: None,
+            known: Fingerprint::default(),
+            cost: Duration::ZERO,
+            is_told: true,
+        }
+    }
+
+    async fn run(mut self) {
+        match Notifications::new() {
+            Ok(notifications) => self.notifications = Some(notifications),
+            Err(error) => self.lose(&error),
+        }
+        if !self.turn().await {
+            return;
+        }
+        loop {
+            let told = match self.wait().await {
+                Woken::Over => return,
+                Woken::Turned => {
+                    if !self.turn().await {
+                        return;
+                    }
+                    continue;
+                }
+                Woken::Told => {
+                    self.quieten().await;
+                    true
+                }
+                Woken::Time => false,
+            };
+            let now = self.look().await;
+            if now == self.known {
+                self.adopt(now);
+                continue;
+            }
+            if !told && self.is_told && self.notifications.is_some() {
+                tracing::warn!(
+                    files = self.what,
+                    "a change was not told of: looking at the files more often"
+                );
+                self.is_told = false;
+            }
+            let now = self.settled(now).await;
+            let at = now.changed_since(&self.known).unwrap_or_else(crate::clock::now);
+            self.adopt(now);
+            if self.changed.send(Change { at }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes up what is to be watched now. What was changed since it was read is told of. `false` where it is over.
+    async fn turn(&mut self) -> bool {
+        let read_at = self.roots.borrow_and_update().read_at;
+        let now = self.look().await;
+        self.adopt(now);
+        // Once more, now that changes are told of: what happened in between was not.
+        let now = self.look().await;
+        let is_new = now != self.known || now.is_newer_than(read_at);
+        self.adopt(now);
+        !is_new || self.changed.send(Change { at: crate::clock::now() }).await.is_ok()
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let pause = if self.notifications.is_some() && self.is_told { SLOW } else { FAST };
+        let pause = pause.max(self.cost.saturating_mul(SHARE));
+        let told = async {
+            match &mut self.notifications {
+                Some(notifications) => notifications.change().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            is_told = told => {
+                if is_told {
+                    return Woken::Told;
+                }
+                self.notifications = None;
+                Woken::Time
+            }
+            () = tokio::time::sleep(pause) => Woken::Time,
+            turned = self.roots.changed() => if turned.is_ok() { Woken::Turned } else { Woken::Over },
+        }
+    }
+
+    /// Waits until nothing is told of for a moment.
+    async fn quieten(&mut self) {
+        let Some(notifications) = &mut self.notifications else { return };
+        let restless = Instant::now() + RESTLESS;
+        while Instant::now() < restless {
+            match tokio::time::timeout(QUIET, notifications.change()).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Looks until two looks agree.
+    async fn settled(&mut self, mut seen: Fingerprint) -> Fingerprint {
+        let restless = Instant::now() + RESTLESS;
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = self.look().await;
+            if now == seen || Instant::now() >= restless {
+                return now;
+            }
+            seen = now;
+        }
+    }
+
+    async fn look(&mut self) -> Fingerprint {
+        let paths = self.roots.borrow().paths.clone();
+        let begun = Instant::now();
+        // A look that broke off has found nothing new.
+        let found = aside("opgate-look", move || Fingerprint::of(&paths)).await;
+        self.cost = begun.elapsed();
+        found.unwrap_or_else(|| self.known.clone())
+    }
+
+    fn adopt(&mut self, now: Fingerprint) {
+        if std::mem::replace(&mut self.known, now).is_same_as(&self.known) {
+            return;
+        }
+        if let Some(notifications) = &mut self.notifications
+            && let Err(error) = notifications.follow(self.known.watched())
+        {
+            self.lose(&error);
+        }
+    }
+
+    fn lose(&mut self, error: &io::Error) {
+        tracing::warn!(
+            files = self.what,
+            %error,
+            "changes are not told of (`sysctl fs.inotify`): looking at the files more often"
+        );
+        self.notifications = None;
+    }
+}

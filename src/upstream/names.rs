@@ -1,0 +1,185 @@
+//! The addresses of endpoints that are written with a name.
+//!
+//! A name is looked up on a thread of its own, and nothing waits for it: what was found the last time stays in use.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::config::{EndpointAddress, Upstream};
+
+/// The addresses of names, as they were last found.
+#[derive(Clone, Debug, Default)]
+pub struct Names(HashMap<Arc<str>, Vec<SocketAddr>>);
+
+impl Names {
+    /// The addresses of endpoints, each once: two names of one address are one endpoint. A name that was never found has none.
+    pub fn addresses(&self, endpoints: &[EndpointAddress]) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for endpoint in endpoints {
+            let found = match endpoint {
+                EndpointAddress::Socket(address) => std::slice::from_ref(address),
+                EndpointAddress::Named(name) => self.0.get(name).map(Vec::as_slice).unwrap_or_default(),
+            };
+            for address in found {
+                if !addresses.contains(address) {
+                    addresses.push(*address);
+                }
+            }
+        }
+        addresses
+    }
+
+    /// Notes what a name stands for. Whether that is something else than before.
+    pub fn learn(&mut self, name: Arc<str>, mut addresses: Vec<SocketAddr>) -> bool {
+        // Resolvers answer in another order each time.
+        addresses.sort_unstable();
+        addresses.dedup();
+        let before = self.0.insert(name, addresses.clone());
+        before.as_ref() != Some(&addresses)
+    }
+}
+
+/// The names that upstreams are written with, each once.
+fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
+    let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+    endpoints
+        .filter_map(|endpoint| match endpoint {
+            EndpointAddress::Named(name) => Some(name.clone()),
+            EndpointAddress::Socket(_) => None,
+        })
+        .collect()
+}
+
+/// Looks names up, each on a thread of its own, and remembers what was found.
+#[derive(Debug)]
+pub struct Lookups {
+    names: Names,
+    wanted: BTreeSet<Arc<str>>,
+    /// Those that a thread is looking up.
+    under_way: HashSet<Arc<str>>,
+    failures: BTreeMap<Arc<str>, String>,
+    sender: UnboundedSender<Found>,
+    receiver: UnboundedReceiver<Found>,
+}
+
+type Found = (Arc<str>, io::Result<Vec<SocketAddr>>);
+
+impl Default for Lookups {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self {
+            names: Names::default(),
+            wanted: BTreeSet::new(),
+            under_way: HashSet::new(),
+            failures: BTreeMap::new(),
+            sender,
+            receiver,
+        }
+    }
+}
+
+impl Lookups {
+    /// What was found so far.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Names that could not be looked up the last time, and why.
+    pub fn failures(&self) -> &BTreeMap<Arc<str>, String> {
+        &self.failures
+    }
+
+    /// Looks up every name of these upstreams, and of no others from now on.
+    pub fn look_up(&mut self, upstreams: &[Upstream]) {
+        self.wanted = of(upstreams);
+        self.failures.retain(|name, _| self.wanted.contains(name));
+        for name in self.wanted.clone() {
+            self.begin(name);
+        }
+    }
+
+    /// Looks up again what could not be looked up.
+    pub fn look_up_again(&mut self) {
+        for name in self.failures.keys().cloned().collect::<Vec<_>>() {
+            self.begin(name);
+        }
+    }
+
+    fn begin(&mut self, name: Arc<str>) {
+        if !self.under_way.insert(name.clone()) {
+            return;
+        }
+        if let Err(error) = look_up(name.clone(), self.sender.clone()) {
+            self.under_way.remove(&name);
+            self.failures.insert(name, format!("no thread can be started: {error}"));
+        }
+    }
+
+    /// Waits for a name to be looked up. Whether its addresses are others than before.
+    pub async fn found(&mut self) -> bool {
+        // A sender is kept here: it never closes.
+        let Some((name, found)) = self.receiver.recv().await else { return std::future::pending().await };
+        self.under_way.remove(&name);
+        if !self.wanted.contains(&name) {
+            return false;
+        }
+        match found {
+            Ok(addresses) => {
+                self.failures.remove(&name);
+                self.names.learn(name, addresses)
+            }
+            Err(error) => {
+                self.failures.insert(name, error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Waits until every name is looked up, or the time is over.
+    pub async fn all_found(&mut self, longest: Duration) {
+        let all = async {
+            while !self.under_way.is_empty() {
+                self.found().await;
+            }
+        };
+        // What is not found by then is found later.
+        let _ = tokio::time::timeout(longest, all).await;
+    }
+}
+
+/// Looks a name up and sends what was found; for as long as the system's resolver takes.
+fn look_up(name: Arc<str>, found: UnboundedSender<Found>) -> io::Result<()> {
+    let look_up = move || {
+        let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let addresses = addresses.and_then(|addresses| match addresses.is_empty() {
+            true => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+            false => Ok(addresses),
+        });
+        // An error means that the process is ending.
+        let _ = found.send((name, addresses));
+    };
+    std::thread::Builder::new().name("opgate-names".to_owned()).spawn(look_up).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_names_of_one_address_are_one_endpoint() {
+        let mut names = Names::default();
+        let addresses = |ports: [u16; 2]| ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).to_vec();
+        assert!(names.learn("a.test:1".into(), addresses([2, 1])));
+        assert!(!names.learn("a.test:1".into(), addresses([1, 2])), "in another order");
+        assert!(names.learn("b.test:1".into(), addresses([1, 3])));
+        let endpoints = ["a.test:1", "b.test:1", "127.0.0.1:2", "never.test:1"];
+        let endpoints = endpoints.map(|text| text.parse().unwrap());
+        let ports: Vec<u16> = names.addresses(&endpoints).iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, [1, 2, 3]);
+    }
+}

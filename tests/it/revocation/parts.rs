@@ -1,0 +1,193 @@
+//! Each part is loaded as far as it is good by itself: what is wrong with another one holds no revocation back.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Revocable, nothing};
+use crate::harness::{Gate, Setup, copy, root};
+
+impl Revocable {
+    /// A gate with a copy of the configuration, too.
+    fn with_configuration() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        copy(&root().join("policies"), &directory.path().join("policies"));
+        let text = std::fs::read_to_string(root().join("config/demo.yaml")).unwrap();
+        let config = directory.path().join("opgate.yaml");
+        std::fs::write(&config, text.replace("../policies", "policies")).unwrap();
+        let gate = Gate::start_with(Setup { config: Some(config), ..Setup::default() });
+        Self { directory, gate }
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.directory.path().join("opgate.yaml")
+    }
+
+    fn edit_configuration(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.configuration()).unwrap();
+        assert!(text.contains(from), "{text}");
+        let next = self.directory.path().join("next.yaml");
+        std::fs::write(&next, text.replacen(from, to, 1)).unwrap();
+        std::fs::rename(next, self.configuration()).unwrap();
+    }
+
+    async fn readyz(&self) -> Value {
+        self.gate.admin("/readyz").await.json().unwrap()
+    }
+
+    async fn until<T>(&self, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let state = self.readyz().await;
+            if let Some(found) = found(&state) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "{what}: {state}\n{}", self.gate.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a part has failed, and says why it did.
+    pub(super) async fn until_failed(&self, part: &str) -> String {
+        self.until(part, |state| state["failedParts"][part].as_str().map(str::to_owned)).await
+    }
+
+    /// Waits until no part fails any more.
+    async fn until_well(&self) {
+        self.until("well", |state| state["failedParts"].as_object().unwrap().is_empty().then_some(())).await;
+    }
+
+    pub(super) async fn until_status(&self, status: u16) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.status().await != status {
+            assert!(Instant::now() < deadline, "{}", self.gate.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn metric(&self, series: &str) -> Option<String> {
+        let metrics = self.gate.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(str::to_owned)
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_part_holds_no_revocation_back() {
+    let faults = [
+        ("configuration", "issuers:", "isuers:"),
+        ("configuration", "listeners:", "listeners: ["),
+        ("configuration", "log: info", "log: 'a=b=c'"),
+        ("upstreams", "endpoints: [127.0.0.1:9000]", "protocol: h9\n    endpoints: [127.0.0.1:9000]"),
+        (
+            "upstreams",
+            "endpoints: [127.0.0.1:9000]",
+            "tls: {ca: missing.pem}\n    endpoints: [127.0.0.1:9000]",
+        ),
+        ("services", "  dataproc:", "  dataprok:"),
+        ("issuers", "audiences: [https://opgate.demo.localhost]", "audiences: []"),
+        ("tls", "- address: 127.0.0.1:8080", "- address: 127.0.0.1:8080\n  tls: {certificates: []}"),
+        (
+            "assertion",
+            "audit:\n",
+            "assertion: {issuer: 'https://gate.example.com', keys: [missing.pem]}\naudit:\n",
+        ),
+    ];
+    for (part, from, to) in faults {
+        let gate = Revocable::with_configuration();
+        gate.edit_configuration(from, to);
+        gate.until_failed(part).await;
+        gate.time_to_revoke().await;
+        let failed = gate.readyz().await["failedParts"].clone();
+        assert_eq!(failed.as_object().unwrap().keys().collect::<Vec<_>>(), [part], "{to}: {failed}");
+        let series = format!("opgate_reload_last_successful{{part=\"{part}\"}}");
+        assert_eq!(gate.metric(&series).await.unwrap(), "0", "{to}");
+        assert_eq!(gate.metric("opgate_reload_last_successful{part=\"policy\"}").await.unwrap(), "1");
+        gate.edit_configuration(to, from);
+        gate.until_well().await;
+        assert_eq!(gate.metric(&series).await.unwrap(), "1", "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_service_file_holds_no_revocation_back_and_a_broken_policy_no_service() {
+    let gate = Revocable::with_configuration();
+    let service = gate.policies().join("services/dataproc.yaml");
+    let text = std::fs::read_to_string(&service).unwrap();
+    std::fs::write(&service, "half a file: [").unwrap();
+    let failed = gate.until_failed("services").await;
+    assert!(failed.contains("dataproc.yaml"), "{failed}");
+    gate.time_to_revoke().await;
+
+    std::fs::write(gate.policies().join("allow/projects/broken.yaml"), "bindings: [{}]\n").unwrap();
+    gate.until_failed("policy").await;
+    std::fs::write(&service, text).unwrap();
+    gate.until("services", |state| state["failedParts"]["services"].is_null().then_some(())).await;
+    // What is exposed no longer is closed at once, whatever is wrong with a rule.
+    let from = "hosts: [cloudaicompanion.localhost, cloudaicompanion.googleapis.com]";
+    gate.edit_configuration(from, "hosts: [cloudaicompanion.googleapis.com]");
+    gate.until_status(404).await;
+    assert!(gate.readyz().await["failedParts"]["policy"].is_string());
+}
+
+/// The file is right all the time: what it names is not there at first.
+#[tokio::test]
+async fn what_failed_is_tried_again_though_no_file_was_changed() {
+    let gate = Revocable::with_configuration();
+    let real = gate.directory.path().join("elsewhere");
+    std::fs::rename(gate.policies(), &real).unwrap();
+    // A policy directory that is away for a moment: a mount, a checkout.
+    gate.until_failed("policy").await;
+    assert_eq!(gate.status().await, 200, "the last good policy stays in force");
+    std::fs::rename(&real, gate.policies()).unwrap();
+    gate.until_well().await;
+
+    let key = gate.directory.path().join("keys/later.pem");
+    let asserted =
+        format!("assertion: {{issuer: 'https://gate.example.com', keys: [{}]}}\naudit:\n", key.display());
+    gate.edit_configuration("audit:\n", &asserted);
+    gate.until_failed("assertion").await;
+    std::fs::create_dir(gate.directory.path().join("keys")).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
+        .arg(&key)
+        .stderr(std::process::Stdio::null())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("openssl is not installed: the second half is skipped");
+        return;
+    }
+    gate.until_well().await;
+}
+
+#[tokio::test]
+async fn settings_that_take_a_restart_are_told_of_and_the_others_are_taken() {
+    let gate = Revocable::with_configuration();
+    assert_eq!(gate.readyz().await["restartNeeded"], serde_json::json!([]));
+    gate.edit_configuration(
+        "audit:\n",
+        "limits: {requests: 7}\ntrusted_proxies: {addresses: [10.0.0.0/8]}\naudit:\n",
+    );
+    let told = gate.until("restart", |state| {
+        let told = state["restartNeeded"].as_array()?.clone();
+        (!told.is_empty()).then_some(told)
+    });
+    assert_eq!(told.await, ["limits"]);
+    let log = gate.gate.log();
+    assert!(
+        log.contains("start the process anew") && log.contains("the trusted proxies are others now"),
+        "{log}"
+    );
+    gate.edit_configuration("limits: {requests: 7}\n", "");
+    gate.until("no restart", |state| state["restartNeeded"].as_array()?.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_dead_name_is_told_of_and_keeps_nothing_from_starting() {
+    let gate = Revocable::start(nothing, vec!["upstreams.dead.endpoints=['dead.invalid:80']".to_owned()]);
+    let failed = gate.until_failed("upstreams").await;
+    assert!(failed.contains("`dead.invalid:80` cannot be looked up"), "{failed}");
+    assert_eq!(gate.readyz().await["ready"], true);
+    assert_eq!(gate.status().await, 200);
+}
