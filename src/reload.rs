@@ -29,7 +29,7 @@ use self::status::{Found, Telling};
 use self::watch::{Roots, Watch};
 use crate::authn::Authenticator;
 use crate::clock;
-use crate::config::{Config, Origin, Part};
+use crate::config::{Config, Origin, Part, Telemetry};
 use crate::diagnostic::{Report, Severity};
 use crate::proxy::{Live, Proxy};
 use crate::snapshot::{Snapshot, Tree, check_published};
@@ -57,6 +57,7 @@ pub struct Reloader {
     checks: Checks,
     lookups: Lookups,
     lookups_again: BackOff,
+    log: SetLog,
     configuration: Reading<configuration::Read>,
     tree: Reading<Tree>,
     telling: Telling,
@@ -78,13 +79,18 @@ pub struct Started {
     pub tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
     /// The names of upstreams.
     pub lookups: Lookups,
+    /// What changes the operator's log.
+    pub log: SetLog,
 }
+
+/// Has the operator's log say what the settings ask for.
+pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
 
 impl Reloader {
     /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check
     /// the endpoints.
     pub fn new(started: Started, proxy: Proxy) -> Self {
-        let Started { origin, config, read_at, tls, lookups } = started;
+        let Started { origin, config, read_at, tls, lookups, log } = started;
         let refresh = keep_fresh(&proxy.live().snapshot.authn);
         let checks = proxy.live().upstreams().check();
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
@@ -99,6 +105,7 @@ impl Reloader {
             checks,
             lookups,
             lookups_again: BackOff::default(),
+            log,
             configuration: Reading::new("opgate-config", DEADLINE),
             tree: Reading::new("opgate-policy", DEADLINE),
             telling: Telling::default(),
@@ -264,6 +271,10 @@ impl Reloader {
         }
         self.present();
         self.proxy.trust(&self.config.trusted_proxies);
+        if before.telemetry.log != self.config.telemetry.log {
+            tracing::info!(filter = self.config.telemetry.log, "the log says other things now");
+            (self.log)(&self.config.telemetry);
+        }
         self.telling.restart(waiting_for_restart(&self.started, &self.config));
         let same = before.policy_directory == self.config.policy_directory
             && before.services.len() == self.config.services.len()

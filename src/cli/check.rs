@@ -1,17 +1,22 @@
 //! `opgate check`: loads everything, and says everything that is wrong or may not be meant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, INVALID, Output, counted, print, print_report};
+use super::{ConfigArgs, FAILED, INVALID, Output, complain, counted, print, print_report};
 use crate::catalog;
 use crate::clock;
-use crate::config::Override;
+use crate::config::{Config, Override};
 use crate::diagnostic::{Report, Severity};
 use crate::policy;
 use crate::snapshot::Snapshot;
+use crate::upstream::names::Lookups;
+
+/// How long a check waits for names to be looked up.
+const LONGEST_LOOKUP: Duration = Duration::from_secs(2);
 
 /// Arguments of `opgate check`.
 #[derive(Debug, clap::Args)]
@@ -95,12 +100,32 @@ fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
     })
 }
 
+/// A name that cannot be looked up here may be known where the gate runs.
+fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let failures = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            let mut lookups = Lookups::default();
+            lookups.look_up(&config.upstreams);
+            lookups.all_found(LONGEST_LOOKUP).await;
+            lookups.unknown()
+        }),
+        Err(error) => return complain(&format!("opgate: names are not looked up: {error}\n")),
+    };
+    for (name, why) in failures {
+        report
+            .file_warning(file, format!("the endpoint `{name}` cannot be looked up: {why}"))
+            .help("the gate starts all the same, and tries again: its upstream answers 503 until then");
+    }
+}
+
 fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.origin().load(report)?;
     // A policy tree that is read with a broken config still has mistakes worth reporting.
     let now = clock::now();
     let snapshot = Snapshot::load(&config, now, report)?;
     policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);
+    look_up_names(&config, &args.config, report);
     let methods = snapshot.catalog.methods();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
     Some(Found {

@@ -3,9 +3,9 @@
 mod announcing;
 mod ending;
 mod files;
+mod log;
 mod opening;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,10 +19,10 @@ use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing_subscriber::EnvFilter;
 
 use self::announcing::Announcement;
 use self::ending::Signals;
+use self::log::Log;
 use self::opening::Sockets;
 use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
@@ -30,7 +30,7 @@ use crate::assertion::Assertions;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::clock;
-use crate::config::{Config, ListenerTls, Origin, Telemetry};
+use crate::config::{Config, ListenerTls, Origin};
 use crate::diagnostic::Report;
 use crate::handover::{self, Predecessor};
 use crate::listener::{Admission, Door};
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> ExitCode {
         );
         return ExitCode::from(INVALID);
     }
-    start_log(&config.telemetry);
+    let log = Log::start(&config.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .thread_name("opgate")
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> ExitCode {
         .build();
     let served = match runtime {
         Ok(runtime) => {
-            let served = runtime.block_on(start(args, origin, loaded));
+            let served = runtime.block_on(start(args, origin, loaded, log));
             runtime.shutdown_timeout(END);
             served
         }
@@ -154,15 +154,15 @@ enum Failure {
 }
 
 /// Serves, where the process is to take over from another one: once that one offers, and if it lets go.
-async fn start(args: &Args, origin: Origin, loaded: Loaded) -> Result<(), Failure> {
+async fn start(args: &Args, origin: Origin, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let Some(upgrade) = loaded.config.upgrade.as_ref().filter(|_| args.upgrade) else {
-        return serve(args, origin, loaded, &mut None).await;
+        return serve(args, origin, loaded, log, &mut None).await;
     };
     tracing::info!(socket = %upgrade.socket.display(), "waiting for the running process to offer its listeners");
     let mut predecessor = Some(Predecessor::find(upgrade).await?);
     // That may have taken a while: what counts is what the files say now.
     let served = match load(&origin) {
-        Some(loaded) => serve(args, origin, loaded, &mut predecessor).await,
+        Some(loaded) => serve(args, origin, loaded, log, &mut predecessor).await,
         None => Err(Failure::Changed),
     };
     if let (Err(error), Some(predecessor)) = (&served, predecessor) {
@@ -176,6 +176,7 @@ async fn serve(
     args: &Args,
     origin: Origin,
     loaded: Loaded,
+    log: Log,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), Failure> {
     let Loaded { config, snapshot, read_at } = loaded;
@@ -205,7 +206,7 @@ async fn serve(
     let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let as_written = Config { limits: written, ..config.clone() };
-    let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups };
+    let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups, log: log.filter };
     let reloader = Reloader::new(started, proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.status());
     let serve_admin = || tokio::spawn(admin.clone().serve(sockets.admin.clone(), shutdown.clone()));
@@ -334,25 +335,5 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
 async fn wait_until_ready(admin: &Admin) {
     while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The operator's log goes to standard error; standard output is the audit log's by default.
-fn start_log(telemetry: &Telemetry) {
-    // The filter was checked with the configuration.
-    let mut filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Pingora calls it an error when an idle connection is taken a moment too early; it opens another one.
-    if !telemetry.log.contains("pingora")
-        && let Ok(directive) = "pingora_core::connectors=off".parse()
-    {
-        filter = filter.add_directive(directive);
-    }
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = if telemetry.json { builder.json().try_init() } else { builder.try_init() };
-    if let Err(error) = started {
-        complain(&format!("opgate: the log could not be started: {error}\n"));
     }
 }

@@ -159,7 +159,7 @@ pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'stati
         ("admin", started.admin != now.admin),
         ("limits", started.limits != now.limits),
         ("audit", started.audit != now.audit),
-        ("telemetry", started.telemetry != now.telemetry),
+        ("telemetry.format", started.telemetry.json != now.telemetry.json),
         ("upgrade", started.upgrade != now.upgrade),
         ("workers", started.workers != now.workers),
     ];

@@ -45,10 +45,21 @@ impl Stamp {
 pub(super) struct Fingerprint {
     /// Of each file, what its path leads to. A path that leads nowhere is part of it.
     files: BTreeMap<PathBuf, Option<Stamp>>,
-    /// Directories whose entries decide which files there are, on the way to a tree and in it.
+    /// Directories of trees.
     directories: BTreeMap<PathBuf, Option<Stamp>>,
-    /// Files that are reached through a symbolic link of their own: what happens to them happens in another directory.
-    links: BTreeSet<PathBuf>,
+    /// Directories in which it is decided where the way to a file or a tree leads.
+    ways: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Files that do not lie in a directory of a tree: those that are named, and what symbolic links in trees lead to.
+    alone: BTreeSet<PathBuf>,
+}
+
+/// What is of interest of what happens to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Everything that changes it or what is in it.
+    Content,
+    /// The names in a directory. Others write their files beside, say a log.
+    Names,
 }
 
 /// Two are equal where all files are the same. What else happens in their directories does not count.
@@ -66,6 +77,7 @@ impl Fingerprint {
         let mut pending = Vec::new();
         for root in roots {
             found.way_to(root);
+            found.alone.extend((!root.is_dir()).then(|| root.clone()));
             pending.push(root.clone());
         }
         while let Some(path) = pending.pop() {
@@ -89,7 +101,7 @@ impl Fingerprint {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                self.links.insert(path.clone());
+                self.alone.insert(path.clone());
             }
             pending.push(path);
         }
@@ -114,17 +126,21 @@ impl Fingerprint {
 
     fn note(&mut self, directory: &Path) {
         let stamp = fs::metadata(directory).ok().as_ref().map(Stamp::of);
-        self.directories.insert(directory.to_owned(), stamp);
+        self.ways.insert(directory.to_owned(), stamp);
     }
 
     /// Whether nothing at all has happened since, in directories either.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        self.files == other.files && self.directories == other.directories && self.links == other.links
+        self.files == other.files
+            && self.directories == other.directories
+            && self.ways == other.ways
+            && self.alone == other.alone
     }
 
     /// What has to be watched to hear of any change.
-    pub(super) fn watched(&self) -> impl Iterator<Item = &PathBuf> {
-        self.directories.keys().chain(&self.links)
+    pub(super) fn watched(&self) -> impl Iterator<Item = (&PathBuf, Interest)> {
+        let content = self.directories.keys().chain(&self.alone).map(|path| (path, Interest::Content));
+        content.chain(self.ways.keys().map(|path| (path, Interest::Names)))
     }
 
     /// When the last of the changes was made that lead here from `before`.
@@ -132,7 +148,8 @@ impl Fingerprint {
         let files = self.files.iter().filter(|(path, stamp)| before.files.get(*path) != Some(stamp));
         let directories =
             self.directories.iter().filter(|(path, stamp)| before.directories.get(*path) != Some(stamp));
-        files.chain(directories).filter_map(|(_, stamp)| Some(stamp.as_ref()?.changed())).max()
+        let ways = self.ways.iter().filter(|(path, stamp)| before.ways.get(*path) != Some(stamp));
+        files.chain(directories).chain(ways).filter_map(|(_, stamp)| Some(stamp.as_ref()?.changed())).max()
     }
 
     /// Whether a file was changed after a moment.
@@ -171,7 +188,7 @@ mod tests {
         let current = root.join("current");
         let first = look(&current);
         assert!(look(&current) == first);
-        assert!(first.watched().any(|watched| watched == root), "the link is swapped there");
+        assert!(first.watched().any(|(watched, _)| watched == root), "the link is swapped there");
 
         // As a ConfigMap is updated: a new symlink, renamed over the old one.
         std::os::unix::fs::symlink("v2", root.join("next")).unwrap();

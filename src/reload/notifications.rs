@@ -13,6 +13,8 @@ use std::sync::Arc;
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::fingerprint::Interest;
+
 /// Everything that changes what a path leads to, or what a file holds.
 const CHANGES: WatchFlags = WatchFlags::ATTRIB
     .union(WatchFlags::CLOSE_WRITE)
@@ -20,6 +22,13 @@ const CHANGES: WatchFlags = WatchFlags::ATTRIB
     .union(WatchFlags::DELETE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MODIFY)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::MOVE_SELF);
+
+/// What changes the names in a directory.
+const NAMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE)
     .union(WatchFlags::MOVE_SELF);
 
@@ -48,11 +57,19 @@ impl Notifications {
     ///
     /// # Errors
     /// Where one cannot be watched: most likely `fs.inotify.max_user_watches` are in use.
-    pub(super) fn follow<'p>(&mut self, paths: impl Iterator<Item = &'p PathBuf>) -> io::Result<()> {
+    pub(super) fn follow<'p>(
+        &mut self,
+        paths: impl Iterator<Item = (&'p PathBuf, Interest)>,
+    ) -> io::Result<()> {
         let mut now = HashSet::new();
         let mut failure = None;
-        for path in paths {
-            match inotify::add_watch(&*self.instance, path, CHANGES) {
+        for (path, interest) in paths {
+            let flags = match interest {
+                Interest::Content => CHANGES,
+                Interest::Names => NAMES,
+            };
+            // One inode has one watch, whichever path leads there: it is for all that is asked for.
+            match inotify::add_watch(&*self.instance, path, flags | WatchFlags::MASK_ADD) {
                 Ok(watch) => {
                     now.insert(watch);
                 }

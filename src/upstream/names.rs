@@ -94,6 +94,15 @@ impl Lookups {
         &self.failures
     }
 
+    /// Names that nothing is known of, and why.
+    pub fn unknown(&self) -> Vec<(Arc<str>, String)> {
+        let unknown = self.wanted.iter().filter(|name| !self.names.0.contains_key(*name));
+        let why = |name: &Arc<str>| {
+            self.failures.get(name).cloned().unwrap_or_else(|| "no answer in time".to_owned())
+        };
+        unknown.map(|name| (name.clone(), why(name))).collect()
+    }
+
     /// Looks up every name of these upstreams, and of no others from now on.
     pub fn look_up(&mut self, upstreams: &[Upstream]) {
         self.wanted = of(upstreams);
@@ -169,6 +178,28 @@ fn look_up(name: Arc<str>, found: UnboundedSender<Found>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A name that is dead for a moment must not take its upstream away.
+    #[tokio::test]
+    async fn a_name_that_cannot_be_looked_up_keeps_the_addresses_that_it_had() {
+        let mut lookups = Lookups::default();
+        let name: Arc<str> = "gone.invalid:80".into();
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        lookups.wanted.insert(name.clone());
+        assert_eq!(lookups.unknown().len(), 1);
+        lookups.sender.send((name.clone(), Ok(vec![address]))).unwrap();
+        assert!(lookups.found().await);
+        lookups.sender.send((name.clone(), Err(io::Error::other("no answer")))).unwrap();
+        assert!(!lookups.found().await);
+        assert_eq!(lookups.names().addresses(&[EndpointAddress::Named(name.clone())]), [address]);
+        assert_eq!(lookups.failures().get(&name).unwrap(), "no answer");
+        assert!(lookups.unknown().is_empty());
+        lookups.look_up_again();
+        lookups.all_found(Duration::from_secs(30)).await;
+        assert!(lookups.failures().contains_key(&name), "there is no such name");
+        lookups.look_up(&[]);
+        assert!(lookups.failures().is_empty(), "it is asked for no more");
+    }
 
     #[test]
     fn two_names_of_one_address_are_one_endpoint() {

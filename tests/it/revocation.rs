@@ -189,7 +189,7 @@ impl Revocable {
         all.extend(set);
         let begun = Instant::now();
         let gate = Gate::start_with(Setup { set: all, unready: true, ..Setup::default() });
-        println!("serves after {} ms, with an issuer that hangs", begun.elapsed().as_millis());
+        eprintln!("serves after {} ms, with an issuer that hangs", begun.elapsed().as_millis());
         Self { directory, gate }
     }
 }
