@@ -156,7 +156,7 @@ async fn serve(
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), Failure> {
     let written = config.limits;
-    let config = Config { limits: files::within_open_files(written), ..config };
+    let config = Config { limits: files::within_open_files(written, config.admin.files()), ..config };
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -175,7 +175,10 @@ async fn serve(
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let reloader = Reloader::new(origin, &config, tls.clone(), proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.last_failure());
-    let serve_admin = || tokio::spawn(admin.clone().serve(sockets.admin.clone(), shutdown.clone()));
+    let serve_admin = || {
+        let (own, explain) = (sockets.admin.clone(), sockets.explain.clone());
+        tokio::spawn(admin.clone().serve(config.admin.clone(), own, explain, shutdown.clone()))
+    };
     let admin_task = match predecessor {
         None => {
             let task = serve_admin();
@@ -263,6 +266,9 @@ fn open_doors(
         doors.spawn(door.serve(listening.clone(), shutdown.clone()));
     }
     tracing::info!(address = %sockets.admin.bound(), "admin listening");
+    if let Some(explain) = &sockets.explain {
+        tracing::info!(address = %explain.bound(), "explain listening");
+    }
     doors
 }
 

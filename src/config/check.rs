@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::admin::admin;
 use super::assertion::assertion;
 use super::location::located;
 use super::possession::possession;
@@ -23,7 +24,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let mut fields = root.fields("the configuration", Spelling::Exact, report)?;
 
     let listeners = fields.required("listeners", report).map(|node| listeners(node, base, report));
-    let admin = fields.optional("admin").and_then(|node| admin(node, report));
+    let admin = fields.optional("admin").and_then(|node| admin(node, base, report)).unwrap_or_default();
     let upstreams =
         fields.required("upstreams", report).map(|node| upstreams(node, base, report)).unwrap_or_default();
     let asserted = fields.optional("assertion");
@@ -48,7 +49,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
 
     Some(Config {
         listeners: listeners?,
-        admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9901))),
+        admin,
         upstreams,
         services,
         issuers,
@@ -81,13 +82,6 @@ fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Listener> {
     items.iter().filter_map(listener).collect()
 }
 
-fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
-    let mut fields = node.fields("`admin`", Spelling::Exact, report)?;
-    let address = fields.required("address", report).and_then(|node| socket_address(node, report));
-    fields.finish(report);
-    address
-}
-
 fn services(
     node: &Node,
     upstreams: &[Upstream],
@@ -105,7 +99,7 @@ fn services(
         let Some(mut fields) = node.fields("a service", Spelling::Exact, report) else {
             continue;
         };
-        let hosts = fields.optional("hosts").map(|node| hosts(node, report));
+        let hosts = fields.optional("hosts").map(|node| service_hosts(node, report));
         let upstream = fields.required("upstream", report).and_then(|node| {
             let name = node.string(report)?;
             if !upstreams.iter().any(|upstream| upstream.name == name) {
@@ -137,13 +131,17 @@ fn services(
     services
 }
 
-fn hosts(node: &Node, report: &mut Report) -> Vec<String> {
-    let items = node.strings(report);
-    if items.is_empty() {
+fn service_hosts(node: &Node, report: &mut Report) -> Vec<String> {
+    if node.list(&mut Report::new()).is_none_or(<[Node]>::is_empty) {
         report.error(&node.span, "the service answers on no host").help("list hosts, or leave `hosts` out");
     }
+    hosts(node, report)
+}
+
+/// A list of names, or `*` for any.
+pub(super) fn hosts(node: &Node, report: &mut Report) -> Vec<String> {
     let mut hosts = Vec::new();
-    for (text, item) in items {
+    for (text, item) in node.strings(report) {
         let plain = ::http::HeaderValue::from_str(text)
             .ok()
             .and_then(|value| crate::http::Host::parse(&value).ok())
@@ -337,7 +335,7 @@ fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
     Some(telemetry)
 }
 
-fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
+pub(super) fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     let text = node.string(report)?;
     let address = text.parse().ok();
     if address.is_none() {
