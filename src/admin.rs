@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use self::desk::Desk;
 use self::hosts::Hosts;
-use self::told::{Told, TokenFile};
+use self::told::{TokenFile, Told};
 use crate::assertion;
 use crate::clock;
 use crate::config::{AdminSettings, Explain};

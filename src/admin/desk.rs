@@ -38,7 +38,9 @@ impl Desk {
         let works = Arc::new(Mutex::new(works));
         for number in 0..THREADS {
             let works = works.clone();
-            std::thread::Builder::new().name(format!("opgate-explain-{number}")).spawn(move || work_on(&works))?;
+            std::thread::Builder::new()
+                .name(format!("opgate-explain-{number}"))
+                .spawn(move || work_on(&works))?;
         }
         let places = PLACES.min(connections / 2).max(1);
         Ok(Self { places: Arc::new(Semaphore::new(places)), queue })

@@ -110,7 +110,8 @@ fn refuse_pages(headers: &HeaderMap) -> Result<(), Refused> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_of_a_page = headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none");
     if is_of_a_page {
-        return Err(Refused::new("a web page asks", "ask from a program, without `Origin`").with(StatusCode::FORBIDDEN));
+        return Err(Refused::new("a web page asks", "ask from a program, without `Origin`")
+            .with(StatusCode::FORBIDDEN));
     }
     Ok(())
 }

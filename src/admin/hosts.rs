@@ -48,9 +48,7 @@ impl Hosts {
     fn knows(&self, named: &HeaderValue) -> bool {
         let Ok(host) = Host::parse(named) else { return false };
         let host = host.as_str();
-        is_address(host)
-            || host == "localhost"
-            || self.names.iter().any(|name| name == "*" || name == host)
+        is_address(host) || host == "localhost" || self.names.iter().any(|name| name == "*" || name == host)
     }
 
     fn refuse(&self, named: &HeaderValue) -> Refused {

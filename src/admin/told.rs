@@ -134,9 +134,14 @@ mod tests {
         file.read();
         assert!(judge(&file, &["Bearer 0123456789abcdef"]));
         assert!(judge(&file, &["bearer 0123456789abcdef"]));
-        for wrong in
-            ["", "Bearer", "Bearer ", "Basic 0123456789abcdef", "Bearer  0123456789abcdef", "Bearer 0123456789abcde"]
-        {
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic 0123456789abcdef",
+            "Bearer  0123456789abcdef",
+            "Bearer 0123456789abcde",
+        ] {
             assert!(!judge(&file, &[wrong]), "{wrong:?}");
         }
         assert!(!judge(&file, &[]));

@@ -49,7 +49,8 @@ impl Default for AdminSettings {
 impl AdminSettings {
     /// The files that its connections take at the most: each is one, and one more is accepted before another is closed.
     pub fn files(&self) -> usize {
-        let addresses = 1 + usize::from(self.explain.as_ref().is_some_and(|explain| explain.address.is_some()));
+        let addresses =
+            1 + usize::from(self.explain.as_ref().is_some_and(|explain| explain.address.is_some()));
         addresses.saturating_mul(self.connections.saturating_add(1))
     }
 }
@@ -105,14 +106,17 @@ fn token_file(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Opti
     match Secret::read(&path) {
         Ok(secret) if secret.len() < SHORTEST_TOKEN => {
             report
-                .error(&node.span, format!("the token has fewer than {SHORTEST_TOKEN} bytes: it can be guessed"))
+                .error(
+                    &node.span,
+                    format!("the token has fewer than {SHORTEST_TOKEN} bytes: it can be guessed"),
+                )
                 .help("make one, for example with `openssl rand -hex 32`");
         }
         Ok(_) => {}
         Err(error) => {
-            report
-                .error(&node.span, format!("`{}` holds no token: {error}", path.display()))
-                .help("paths are relative to the configuration file; the file holds the token and nothing else");
+            report.error(&node.span, format!("`{}` holds no token: {error}", path.display())).help(
+                "paths are relative to the configuration file; the file holds the token and nothing else",
+            );
         }
     }
     Some(path)

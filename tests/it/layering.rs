@@ -83,7 +83,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "assertion", "authn", "clock", "config", "explain", "http", "listener", "policy", "proxy", "question",
+            "assertion",
+            "authn",
+            "clock",
+            "config",
+            "explain",
+            "http",
+            "listener",
+            "policy",
+            "proxy",
+            "question",
         ],
     ),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.

@@ -27,8 +27,7 @@ impl Sockets {
         // Both are the operator's: which is which, the address says. Of two that are alike, the first is the first.
         let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
         let admin = std::iter::once(config.admin.address).chain(explain);
-        let wanted: Vec<_> =
-            admin.map(|address| (Purpose::Admin, address)).chain(listeners).collect();
+        let wanted: Vec<_> = admin.map(|address| (Purpose::Admin, address)).chain(listeners).collect();
         let mut taken = match predecessor {
             Some(predecessor) => predecessor.take(&wanted).await?,
             None => Vec::new(),
