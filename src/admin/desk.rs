@@ -124,13 +124,14 @@ mod tests {
     #[tokio::test]
     async fn work_that_nobody_waits_for_is_not_begun() {
         let desk = Desk::open(64).unwrap();
-        let (begun, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(())));
-        let closed = gate.lock().unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (closed, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
         let work = || {
             let (begun, gate) = (begun.clone(), gate.clone());
             move || {
                 begun.fetch_add(1, Ordering::SeqCst);
-                drop(gate.lock());
+                let _ = gate.lock().unwrap().recv();
             }
         };
         for _ in 0..PLACES {

@@ -1,6 +1,6 @@
 //! Why the admin port does not answer, and what to do: the one shape of its errors.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ pub(super) struct Refused {
     status: StatusCode,
     message: String,
     help: String,
-    field: Option<(HeaderName, HeaderValue)>,
+    field: Option<(&'static str, &'static str)>,
 }
 
 impl Refused {
@@ -24,7 +24,7 @@ impl Refused {
 
     /// Too many ask (RFC 9110, sections 15.6.4 and 10.2.3).
     pub(super) fn busy() -> Self {
-        let field = Some((header::RETRY_AFTER, HeaderValue::from_static("1")));
+        let field = Some(("retry-after", "1"));
         let refused = Self::new("other questions are being answered", "ask again in a second")
             .with(StatusCode::SERVICE_UNAVAILABLE);
         Self { field, ..refused }
@@ -36,7 +36,7 @@ impl Refused {
 
     /// No token, or not the right one; `challenge` is what RFC 6750, section 3, says to answer.
     pub(super) fn unauthorized(message: &str, challenge: &'static str) -> Self {
-        let field = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        let field = Some(("www-authenticate", challenge));
         let help = "send `Authorization: Bearer` with the token that `admin.explain.token_file` holds";
         Self { field, ..Self::new(message, help).with(StatusCode::UNAUTHORIZED) }
     }
@@ -47,6 +47,8 @@ impl IntoResponse for Refused {
         let Self { status, message, help, field } = self;
         let mut response =
             (status, Json(json!({ "error": { "message": message, "help": help } }))).into_response();
+        let field =
+            field.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         response.headers_mut().extend(field);
         response
     }

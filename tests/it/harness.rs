@@ -171,7 +171,7 @@ impl Gate {
 
         let mut command = match (setup.soft_open_files, setup.open_files) {
             (Some(soft), _) => opgate_with_files("-S", soft),
-            (None, Some(files)) => opgate_with_files("-SH", files),
+            (None, Some(files)) => opgate_with_files("", files),
             (None, None) => opgate(),
         };
         let config = setup.config.unwrap_or_else(|| PathBuf::from("config/demo.yaml"));
