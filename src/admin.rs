@@ -1,24 +1,37 @@
 //! What the operator and Prometheus ask, on an address of its own.
 
+mod complaint;
+mod desk;
 mod explain;
+mod hosts;
+mod places;
+mod refused;
+mod scrape;
+mod serving;
+mod told;
+mod watched;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use self::desk::Desk;
+use self::hosts::Hosts;
+use self::scrape::Scrapes;
+use self::told::{TokenFile, Told};
 use crate::assertion;
 use crate::clock;
+use crate::config::{AdminSettings, Explain};
 use crate::listener::Listening;
 use crate::proxy::Proxy;
 use crate::reload::Status;
@@ -49,58 +62,106 @@ impl Admin {
         reasons
     }
 
-    /// Serves until the process ends, or another one does so on the same socket. Unready once `shutdown` turns true.
+    /// Serves until the process ends, or another one does so on the same sockets. Where there is an address of its own for
+    /// what tells of policy, that is told there alone. Unready once `shutdown` turns true.
     ///
     /// # Errors
-    /// Where the socket fails.
+    /// Where a thread cannot be started.
     pub async fn serve(
         self,
+        settings: AdminSettings,
         listening: Arc<Listening>,
+        explain: Option<Arc<Listening>>,
         mut shutdown: watch::Receiver<bool>,
     ) -> std::io::Result<()> {
         let draining = self.draining.clone();
-        let routes = Router::new()
-            .route("/livez", get(async || "ok\n"))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .route("/jwks", get(jwks))
-            .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
-            .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
-            .with_state(self);
         tokio::spawn(async move {
             // An error means that nobody can ask for a shutdown any more: the process is ending.
             let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
             draining.store(true, Ordering::Release);
         });
+        let told = match &settings.explain {
+            None => Told::Nobody,
+            Some(Explain { token_file: Some(path), .. }) => Told::Bearer(TokenFile::watch(path)?),
+            Some(Explain { token_file: None, .. }) => Told::Anybody,
+        };
+        let connections = settings.connections;
+        let scrapes = Arc::new(scrapes(self.proxy.clone())?);
+        let surface = Surface {
+            admin: self,
+            told: if explain.is_some() { Told::Nobody } else { told.clone() },
+            hosts: Arc::new(Hosts::new(settings.hosts)),
+            desk: Arc::new(Desk::open(connections)?),
+            scrapes,
+        };
         // Answers until the process ends: a drain is when one wants to look.
-        let passed_on = listening.clone();
-        let until_passed_on = async move { passed_on.passed_on().await };
-        axum::serve(Accepting(listening), routes).with_graceful_shutdown(until_passed_on).await
+        let serve = |listening, surface| serving::serve(listening, routes(surface), connections);
+        match explain {
+            None => serve(listening, surface).await,
+            Some(explain) => {
+                let telling = Surface { told, ..surface.clone() };
+                tokio::join!(serve(listening, surface), serve(explain, telling));
+            }
+        }
+        Ok(())
     }
 }
 
-/// A listening socket as axum takes it.
-struct Accepting(Arc<Listening>);
+/// What is served at one address.
+#[derive(Clone)]
+struct Surface {
+    admin: Admin,
+    told: Told,
+    hosts: Arc<Hosts>,
+    desk: Arc<Desk>,
+    scrapes: Arc<Scrapes>,
+}
 
-impl axum::serve::Listener for Accepting {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        loop {
-            match self.0.accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) => {
-                    tracing::error!(%error, "a connection to the admin address could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
+impl Surface {
+    /// Whether a request may read what is told of policy.
+    fn tells(&self, request: &Parts) -> bool {
+        self.hosts.judge(&request.uri, request.version, &request.headers).is_ok()
+            && self.told.judge(&request.headers).is_ok()
     }
+}
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        Ok(self.0.bound())
+impl FromRef<Surface> for Admin {
+    fn from_ref(surface: &Surface) -> Self {
+        surface.admin.clone()
     }
+}
+
+/// Probes are answered whatever name they ask by, and so are the keys, which are public: they say nothing that a web page
+/// should not read.
+fn routes(surface: Surface) -> Router {
+    let named = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
+        .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
+        .route_layer(middleware::from_fn_with_state(surface.clone(), by_name));
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/jwks", get(jwks))
+        .merge(named)
+        .with_state(surface)
+}
+
+async fn by_name(State(surface): State<Surface>, request: Request, next: Next) -> Response {
+    match surface.hosts.judge(request.uri(), request.version(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Whether it is ready, and to those who are told of policy, why not and by which.
+async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
+    let answer = readyz(State(surface.admin.clone())).await;
+    if surface.tells(&request) {
+        return answer;
+    }
+    let status = answer.status();
+    (status, Json(json!({ "ready": status.is_success() }))).into_response()
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
@@ -131,16 +192,42 @@ async fn jwks(State(admin): State<Admin>) -> Response {
     (headers, assertions.jwks()).into_response()
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    let live = admin.proxy.live();
-    let endpoints = live.upstreams().status();
-    match admin.proxy.metrics().render(&live.snapshot.authn, &endpoints, clock::now()) {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-        }
-        Err(error) => {
-            tracing::error!(%error, "the metrics could not be rendered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+async fn metrics(State(surface): State<Surface>, request: Parts) -> Response {
+    let Some(text) = surface.scrapes.text().await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let text = if surface.tells(&request) { text.to_string() } else { without(&text, REVISION) };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// What renders the metrics of a proxy.
+fn scrapes(proxy: Proxy) -> std::io::Result<Scrapes> {
+    Scrapes::open(move || {
+        let live = proxy.live();
+        let endpoints = live.upstreams().status();
+        proxy.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
+    })
+}
+
+/// The metric that says which policy is in force.
+const REVISION: &str = "opgate_policy_info";
+
+/// Metrics in the text format, without one of them.
+fn without(text: &str, metric: &str) -> String {
+    let is_of_it = |line: &str| {
+        let sample = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
+        sample.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{']))
+    };
+    text.split_inclusive('\n').filter(|line| !is_of_it(line)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_metric_is_left_out_whole() {
+        let text = "# HELP a It.\n# TYPE a gauge\na{x=\"1\"} 1\n# HELP ab Other.\nab 2\na 3\n";
+        assert_eq!(without(text, "a"), "# HELP ab Other.\nab 2\n");
     }
 }

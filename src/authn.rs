@@ -53,6 +53,7 @@ pub use self::opaque::{Lookup, LookupOutcome};
 pub use self::possession::confirmation::{BoundKey, Confirmation};
 pub use self::possession::{Evidence, Vouched};
 pub use self::scopes::Scopes;
+pub use self::secret::{Secret, SecretError};
 pub use self::settings::{
     DpopRule, IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, PossessionRule, Proof,
     RemoteKeys, SettingsError, WellKnown,

@@ -4,6 +4,7 @@
 //! (`OPGATE__UPSTREAMS__OPS__ENDPOINTS__0=…`), file. Overrides replace nodes of the parsed file before it is checked, so
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
+mod admin;
 mod assertion;
 mod check;
 mod keys;
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::admin::{AdminSettings, Explain};
 pub use self::overrides::Override;
 pub(crate) use self::scalars::parse_duration;
 pub use self::sections::{Part, Sections};
@@ -45,7 +47,7 @@ pub struct Config {
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
     /// Where the operator looks.
-    pub admin: SocketAddr,
+    pub admin: AdminSettings,
     /// The backends.
     pub upstreams: Vec<Upstream>,
     /// Which services are exposed, where, and to which upstream.

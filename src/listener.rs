@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::admission::Seat;
-pub use self::admission::{Admission, affordable};
+pub use self::admission::{Admission, affordable, network};
 use self::connection::Connection;
 use self::handshake::shake_hands;
 pub use self::listening::Listening;

@@ -2,15 +2,20 @@
 //!
 //! A token that is asked about is verified and never written anywhere.
 
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use std::time::Duration;
 
-use super::Admin;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Surface;
+use super::desk::Place;
+use super::places::{Progress, Stage};
+use super::refused::Refused;
 use crate::clock;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
@@ -19,6 +24,9 @@ use crate::question::{Mistake, Question, Token, What, Who};
 
 /// Longest body, in bytes: room for a token or its claims.
 pub(super) const MAX_BODY: usize = 64 * 1024;
+
+/// From a question to its answer, with all that has to be looked up and waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,26 +55,6 @@ struct RequestLine {
     host: Option<String>,
 }
 
-/// Why a body is not answered.
-struct Refused {
-    status: StatusCode,
-    message: String,
-    help: String,
-}
-
-impl Refused {
-    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into(), help: help.into() }
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let Self { status, message, help } = self;
-        (status, Json(json!({ "error": { "message": message, "help": help } }))).into_response()
-    }
-}
-
 impl From<Unreadable> for Refused {
     fn from(unreadable: Unreadable) -> Self {
         Self::new(unreadable.message, unreadable.help)
@@ -80,42 +68,66 @@ impl From<Mistake> for Refused {
 }
 
 /// Answers a question; 400 where it is not clear.
-pub(super) async fn answer(
-    State(admin): State<Admin>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    match ask(admin, &headers, body).await {
-        Ok(answer) => Json(answer).into_response(),
+pub(super) async fn answer(State(surface): State<Surface>, request: Request) -> Response {
+    match ask(&surface, request).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(refused) => refused.into_response(),
     }
 }
 
-async fn ask(
-    admin: Admin,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Value, Refused> {
-    // A page in somebody's browser can send a form here, but no JSON that it was not allowed to.
+async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, Refused> {
+    let headers = request.headers();
+    refuse_pages(headers)?;
+    surface.told.judge(headers)?;
     let is_json =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
         });
     if !is_json {
-        let refused = Refused::new("the body is not JSON", "send `Content-Type: application/json`");
-        return Err(Refused { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, ..refused });
+        return Err(Refused::new("the body is not JSON", "send `Content-Type: application/json`")
+            .with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let body = body.map_err(|rejection| {
-        let status = match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let help = format!("send at most {MAX_BODY} bytes, whole");
-        Refused { status, ..Refused::new("the body cannot be read", help) }
-    })?;
-    let body: Body = serde_json::from_slice(&body).map_err(|error| {
+    let progress = request.extensions().get::<Progress>().cloned();
+    let body = Bytes::from_request(request, &()).await.map_err(unread)?;
+    // The client has sent all that it had to: from here on it waits for the gate.
+    if let Some(progress) = progress {
+        progress.enter(Stage::Answering);
+    }
+    let (question, extent) = read(&body)?;
+    let place = surface.desk.place().ok_or_else(Refused::busy)?;
+    match tokio::time::timeout(ANSWER_TIMEOUT, explained(surface, question, extent, place)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let help = "what was asked for takes too long, or an issuer that has to be asked does not answer";
+            Err(Refused::new(format!("no explanation within {ANSWER_TIMEOUT:?}"), help)
+                .with(StatusCode::SERVICE_UNAVAILABLE))
+        }
+    }
+}
+
+/// A page in a browser can send a form here, but no JSON that it was not allowed to, and nothing without saying so.
+fn refuse_pages(headers: &HeaderMap) -> Result<(), Refused> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let is_of_a_page = headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none");
+    if is_of_a_page {
+        return Err(Refused::new("a web page asks", "ask from a program, without `Origin`")
+            .with(StatusCode::FORBIDDEN));
+    }
+    Ok(())
+}
+
+fn unread(rejection: BytesRejection) -> Refused {
+    let status = match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Refused::new("the body cannot be read", format!("send at most {MAX_BODY} bytes, whole")).with(status)
+}
+
+fn read(body: &[u8]) -> Result<(Question, Extent), Refused> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| {
         // A fault of a value quotes it, and it may be a token: the place says enough.
         let what = match error.classify() {
             serde_json::error::Category::Data => "does not fit what can be asked",
@@ -128,22 +140,27 @@ async fn ask(
         )
     })?;
     let extent = if body.all { Extent::All } else { Extent::Relevant };
-    let mut question = question(body)?;
-    let live = admin.proxy.live();
+    Ok((question(body)?, extent))
+}
+
+/// The answer as JSON. Made and written by a thread that serves nobody: a resource with very many bindings keeps one busy
+/// for a while.
+async fn explained(
+    surface: &Surface,
+    mut question: Question,
+    extent: Extent,
+    place: Place,
+) -> Result<Vec<u8>, Refused> {
+    let live = surface.admin.proxy.live();
     question.look_up(&live.snapshot.authn).await;
-    // A resource with very many bindings keeps a thread busy for a while.
-    let explained = tokio::task::spawn_blocking(move || {
-        explain(question, &live.snapshot, extent).map(|found| found.json())
+    let explained = surface.desk.work(place, move || {
+        let found = explain(question, &live.snapshot, extent).map_err(Refused::from)?;
+        serde_json::to_vec(&found.json()).map_err(|error| {
+            tracing::error!(%error, "an explanation could not be written");
+            Refused::broke_off()
+        })
     });
-    match explained.await {
-        Ok(Ok(json)) => Ok(json),
-        Ok(Err(mistake)) => Err(mistake.into()),
-        Err(error) => {
-            tracing::error!("an explanation broke off: {error}");
-            let refused = Refused::new("the explanation broke off", "the log says why");
-            Err(Refused { status: StatusCode::INTERNAL_SERVER_ERROR, ..refused })
-        }
-    }
+    explained.await.unwrap_or_else(|| Err(Refused::broke_off()))
 }
 
 fn question(body: Body) -> Result<Question, Refused> {

@@ -1,8 +1,11 @@
-//! Secrets of the gate's own: what it proves with, to an issuer that it asks, who it is.
+//! Secrets of the gate's own: what it proves with, to an issuer that it asks, who it is; and what an operator shows it.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::files;
 
@@ -10,17 +13,24 @@ use crate::files;
 const LONGEST: u64 = 4096;
 
 /// A text that nothing prints. It cannot be cloned: it is where it was put, and nowhere else.
-pub(super) struct Secret(Box<str>);
+pub struct Secret(Box<str>);
 
 /// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SecretError {
+pub enum SecretError {
+    /// It cannot be read.
     #[error("cannot read it: {0}")]
     Unreadable(#[from] std::io::Error),
+    /// A pipe or a device: to read it might never end.
+    #[error("it is not a regular file")]
+    NotAFile,
+    /// It holds nothing.
     #[error("it is empty")]
     Empty,
+    /// It holds more than a secret.
     #[error("it is longer than {LONGEST} bytes")]
     TooLong,
+    /// It holds something else.
     #[error("it is not one line of printable ASCII")]
     NotText,
 }
@@ -35,9 +45,10 @@ impl Secret {
     ///
     /// # Errors
     /// A file that cannot be read, or holds anything else (RFC 6749, appendix A.2).
-    pub(super) fn read(path: &Path) -> Result<Self, SecretError> {
+    pub fn read(path: &Path) -> Result<Self, SecretError> {
         let bytes = match files::read(path, LONGEST + 2) {
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(SecretError::TooLong),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(SecretError::NotAFile),
             read => read?,
         };
         let text = bytes.strip_suffix(b"\n").map_or(&*bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -51,6 +62,19 @@ impl Secret {
             Ok(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Ok(Self(text.into())),
             _ => Err(SecretError::NotText),
         }
+    }
+
+    /// Whether a text is the secret. The time that it takes says nothing of how much of it is right, or of how long it is:
+    /// what is compared are digests.
+    pub fn is(&self, text: &[u8]) -> bool {
+        let [held, offered] = [self.0.as_bytes(), text].map(|text| digest(&SHA256, text));
+        verify_slices_are_equal(held.as_ref(), offered.as_ref()).is_ok()
+    }
+
+    /// Its length in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "a secret is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The secret itself. Whoever asks sends it where it belongs and writes it nowhere.
@@ -101,6 +125,24 @@ mod tests {
             );
         }
         assert_eq!(read(&[b'a'; 100_000]).unwrap_err(), "it is longer than 4096 bytes");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(Secret::read(&pipe).unwrap_err().to_string(), "it is not a regular file");
+        assert!(matches!(Secret::read(directory.path()), Err(SecretError::NotAFile)));
+    }
+
+    #[test]
+    fn only_the_whole_of_it_is_it() {
+        let secret = Secret::new("s3cret".to_owned());
+        assert!(secret.is(b"s3cret"));
+        for other in [&b""[..], b"s", b"s3cre", b"s3cret ", b"S3cret", b"s3cret\n"] {
+            assert!(!secret.is(other), "{other:?}");
+        }
     }
 
     #[test]

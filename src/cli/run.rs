@@ -181,7 +181,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let Loaded { config, snapshot, read_at } = loaded;
     let written = config.limits;
-    let config = Config { limits: files::within_open_files(written), ..config };
+    let config = Config { limits: files::within_open_files(written, config.admin.files()), ..config };
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -209,7 +209,10 @@ async fn serve(
     let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups, log: log.filter };
     let reloader = Reloader::new(started, proxy.clone());
     let admin = Admin::new(proxy.clone(), reloader.status());
-    let serve_admin = || tokio::spawn(admin.clone().serve(sockets.admin.clone(), shutdown.clone()));
+    let serve_admin = || {
+        let (own, explain) = (sockets.admin.clone(), sockets.explain.clone());
+        tokio::spawn(admin.clone().serve(config.admin.clone(), own, explain, shutdown.clone()))
+    };
     let admin_task = match predecessor {
         None => serve_admin(),
         // It serves, and answers there, until this one is ready to.
@@ -293,6 +296,9 @@ fn open_doors(
         doors.spawn(door.serve(listening.clone(), shutdown.clone()));
     }
     tracing::info!(address = %sockets.admin.bound(), "admin listening");
+    if let Some(explain) = &sockets.explain {
+        tracing::info!(address = %explain.bound(), "explain listening");
+    }
     doors
 }
 

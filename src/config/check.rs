@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::admin::admin;
 use super::assertion::assertion;
 use super::location::located;
 use super::possession::possession;
@@ -13,7 +14,7 @@ use super::service_accounts::service_accounts;
 use super::tokens::proof;
 use super::trusted_proxies::trusted_proxies;
 use super::upstreams::upstreams;
-use super::{AuditOutput, Issuer, Listener, Telemetry, Upstream, limits, tls, upgrade};
+use super::{AdminSettings, AuditOutput, Issuer, Listener, Telemetry, Upstream, limits, tls, upgrade};
 use crate::authn::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Report, Span};
@@ -27,7 +28,7 @@ pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sect
         fields.required("listeners", report).map(|node| listeners(node, base, report))
     });
     let mut others = Report::new();
-    let admin = fields.optional("admin").and_then(|node| admin(node, &mut others));
+    let admin = fields.optional("admin").and_then(|node| admin(node, base, &mut others)).unwrap_or_default();
     let upstreams = Section::read(|report| {
         Some(
             fields
@@ -51,10 +52,7 @@ pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sect
     });
     let policy_directory =
         Section::read(|report| fields.required("policy", report).and_then(|node| policy(node, base, report)));
-    let settled = Settled {
-        admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9901))),
-        ..settled(&mut fields, base, &mut others)
-    };
+    let settled = Settled { admin, ..settled(&mut fields, base, &mut others) };
     fields.finish(whole);
 
     let settled = Section { value: Some(settled), report: others };
@@ -72,7 +70,7 @@ fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled
     let upgrade = fields.optional("upgrade").and_then(|node| upgrade::upgrade(node, base, report));
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     Settled {
-        admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+        admin: AdminSettings::default(),
         limits,
         trusted_proxies,
         audit,
@@ -100,13 +98,6 @@ fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Listener> {
     items.iter().filter_map(listener).collect()
 }
 
-fn admin(node: &Node, report: &mut Report) -> Option<SocketAddr> {
-    let mut fields = node.fields("`admin`", Spelling::Exact, report)?;
-    let address = fields.required("address", report).and_then(|node| socket_address(node, report));
-    fields.finish(report);
-    address
-}
-
 fn services(
     node: &Node,
     upstreams: &[Upstream],
@@ -124,7 +115,7 @@ fn services(
         let Some(mut fields) = node.fields("a service", Spelling::Exact, report) else {
             continue;
         };
-        let hosts = fields.optional("hosts").map(|node| hosts(node, report));
+        let hosts = fields.optional("hosts").map(|node| service_hosts(node, report));
         let upstream = fields.required("upstream", report).and_then(|node| {
             let name = node.string(report)?;
             if !upstreams.iter().any(|upstream| upstream.name == name) {
@@ -156,13 +147,17 @@ fn services(
     services
 }
 
-fn hosts(node: &Node, report: &mut Report) -> Vec<String> {
-    let items = node.strings(report);
-    if items.is_empty() {
+fn service_hosts(node: &Node, report: &mut Report) -> Vec<String> {
+    if node.list(&mut Report::new()).is_none_or(<[Node]>::is_empty) {
         report.error(&node.span, "the service answers on no host").help("list hosts, or leave `hosts` out");
     }
+    hosts(node, report)
+}
+
+/// A list of names, or `*` for any.
+pub(super) fn hosts(node: &Node, report: &mut Report) -> Vec<String> {
     let mut hosts = Vec::new();
-    for (text, item) in items {
+    for (text, item) in node.strings(report) {
         let plain = ::http::HeaderValue::from_str(text)
             .ok()
             .and_then(|value| crate::http::Host::parse(&value).ok())
@@ -356,7 +351,7 @@ fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
     Some(telemetry)
 }
 
-fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
+pub(super) fn socket_address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     let text = node.string(report)?;
     let address = text.parse().ok();
     if address.is_none() {

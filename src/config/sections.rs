@@ -3,10 +3,12 @@
 //! A process that starts takes the file whole or not at all. One that serves takes each section that is good, and keeps what
 //! it has of the others: a slip in one must not hold back what was changed in another.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{AuditOutput, Config, Issuer, Limits, Listener, Override, Telemetry, Upgrade, Upstream, check};
+use super::{
+    AdminSettings, AuditOutput, Config, Issuer, Limits, Listener, Override, Telemetry, Upgrade, Upstream,
+    check,
+};
 use crate::assertion::AssertionSettings;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::Report;
@@ -94,7 +96,7 @@ impl<T> Section<T> {
 /// Settings that belong to no part.
 #[derive(Debug)]
 pub(super) struct Settled {
-    pub(super) admin: SocketAddr,
+    pub(super) admin: AdminSettings,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) audit: AuditOutput,
@@ -163,7 +165,7 @@ impl Sections {
         note(Part::Assertion, self.assertion.replace(&mut config.assertion, warnings));
         note(Part::Policy, self.policy_directory.replace(&mut config.policy_directory, warnings));
         let mut settled = Settled {
-            admin: config.admin,
+            admin: config.admin.clone(),
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             audit: config.audit.clone(),

@@ -41,7 +41,7 @@ fn what_is_left_out_has_a_safe_default() {
     let (config, report) = load(GOOD, &[]);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let config = config.unwrap();
-    assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9901");
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.audit, AuditOutput::Stdout);
     assert!(config.listeners[0].http2);
@@ -165,7 +165,7 @@ fn a_flag_replaces_what_the_file_says() {
     let (config, report) = load(GOOD, &overrides);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let config = config.unwrap();
-    assert_eq!(config.admin.port(), 0);
+    assert_eq!(config.admin.address.port(), 0);
     assert_eq!(config.listeners.len(), 2);
     assert_eq!(config.upstreams[0].endpoints[0].to_string(), "127.0.0.1:9999");
 }
@@ -179,7 +179,7 @@ fn the_environment_replaces_what_the_file_says_and_a_flag_beats_it() {
     assert_eq!(overrides.len(), 1);
     overrides.push("admin.address=127.0.0.1:2".parse().unwrap());
     let (config, _) = load(GOOD, &overrides);
-    assert_eq!(config.unwrap().admin.port(), 2);
+    assert_eq!(config.unwrap().admin.address.port(), 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Limits;
 
-/// Files that are not clients' connections: listeners, logs, the admin port, key fetches.
+/// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
 const OTHER_FILES: usize = 64 + 2 * 128;
 
 /// Counts the connections of all listeners.
@@ -89,7 +89,7 @@ impl Drop for Seat {
 }
 
 /// What counts as one address: of IPv6, the 64 bits that one customer is given.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -99,11 +99,11 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`: a request takes a
-/// connection to a backend, which is two files (that connections can be cut takes one). Once there are none left, nobody is
-/// answered, on the admin port neither.
-pub fn affordable(wanted: usize, files: usize) -> usize {
-    wanted.min(files.saturating_sub(OTHER_FILES) / 3).max(1)
+/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`, of which the admin
+/// port may take `admin`: a request takes a connection to a backend, which is two files (that connections can be cut takes
+/// one). Once there are none left, nobody is answered: so neither port can take what the other one needs.
+pub fn affordable(wanted: usize, files: usize, admin: usize) -> usize {
+    wanted.min(files.saturating_sub(OTHER_FILES).saturating_sub(admin) / 3).max(1)
 }
 
 #[cfg(test)]
@@ -155,8 +155,9 @@ mod tests {
 
     #[test]
     fn connections_are_no_more_than_files_allow() {
-        assert_eq!(affordable(10_000, 1024), 234);
-        assert_eq!(affordable(10_000, 1 << 20), 10_000);
-        assert_eq!(affordable(10_000, 10), 1);
+        assert_eq!(affordable(10_000, 1024, 0), 234);
+        assert_eq!(affordable(10_000, 1024, 65), 213);
+        assert_eq!(affordable(10_000, 1 << 20, 65), 10_000);
+        assert_eq!(affordable(10_000, 10, 65), 1);
     }
 }

@@ -51,6 +51,8 @@ pub struct Setup {
     pub unready: bool,
     /// The soft limit of open files that it is started with.
     pub soft_open_files: Option<u32>,
+    /// The hard limit of open files, which no program can raise.
+    pub open_files: Option<u32>,
     /// Where its standard output goes; nowhere by default.
     pub stdout: Option<Stdio>,
 }
@@ -90,10 +92,14 @@ pub fn opgate() -> Command {
     under_test(Command::new(env!("CARGO_BIN_EXE_opgate")))
 }
 
-/// The program under test, with a soft limit of open files below the hard one.
-fn opgate_with_files(soft: u32) -> Command {
+/// The program under test, with a limit of open files: the soft one, or both.
+fn opgate_with_files(kind: &str, files: u32) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -S -n {soft} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_opgate")]);
+    shell.args([
+        "-c",
+        &format!("ulimit {kind} -n {files} && exec \"$0\" \"$@\""),
+        env!("CARGO_BIN_EXE_opgate"),
+    ]);
     under_test(shell)
 }
 
@@ -163,7 +169,11 @@ impl Gate {
         let endpoints = setup.endpoints.unwrap_or_else(|| vec![backend.address()]);
         let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
 
-        let mut command = setup.soft_open_files.map_or_else(opgate, opgate_with_files);
+        let mut command = match (setup.soft_open_files, setup.open_files) {
+            (Some(soft), _) => opgate_with_files("-S", soft),
+            (None, Some(files)) => opgate_with_files("", files),
+            (None, None) => opgate(),
+        };
         let config = setup.config.unwrap_or_else(|| PathBuf::from("config/demo.yaml"));
         command.args(["run", "--config"]).arg(config).arg("--addresses-file").arg(&addresses);
         let mut set = vec![

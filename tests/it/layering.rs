@@ -82,7 +82,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("listener", &["config", "http", "proxy", "reason", "respond", "tls"]),
     // What one process passes on to the next.
     ("handover", &["config", "listener"]),
-    ("admin", &["assertion", "clock", "explain", "listener", "policy", "proxy", "question", "reload"]),
+    (
+        "admin",
+        &[
+            "assertion",
+            "authn",
+            "clock",
+            "config",
+            "explain",
+            "http",
+            "listener",
+            "policy",
+            "proxy",
+            "question",
+            "reload",
+        ],
+    ),
     // A reload repeats what the command was started with, flags and environment included: hence `cli`.
     (
         "reload",

@@ -11,6 +11,7 @@
     reason = "tests end in a panic where anything is not as expected"
 )]
 
+mod admin_port;
 mod answers;
 mod assertion;
 mod audit;

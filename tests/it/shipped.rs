@@ -40,7 +40,7 @@ fn the_shipped_files_load_without_a_word() {
 }
 
 /// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
-const EXAMPLES: [&str; 24] = [
+const EXAMPLES: [&str; 25] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -50,6 +50,7 @@ const EXAMPLES: [&str; 24] = [
     "client_id",
     "client_secret_file",
     "email_domains",
+    "explain",
     "health_check",
     "introspection",
     "issuer",
@@ -145,8 +146,10 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
     let key_file = directory.path().join("config/assertion-key.pem");
     std::fs::write(key_file, key.to_pkcs8_pem().unwrap().reveal()).unwrap();
+    std::fs::write(directory.path().join("config/admin-token"), "0123456789abcdef\n").unwrap();
     let config = load(&path);
     assert_eq!(config.workers, 2);
+    assert_eq!(config.admin.explain.unwrap().address.unwrap().port(), 9902);
     let assertion = config.assertion.unwrap();
     assert_eq!((assertion.lifetime, assertion.keys.len()), (AssertionSettings::DEFAULT_LIFETIME, 1));
     assert_eq!(config.upgrade.unwrap().timeout, Duration::from_secs(60));

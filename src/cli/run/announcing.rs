@@ -21,7 +21,10 @@ impl Announcement {
     pub(super) fn of(sockets: &Sockets, pid_file: Option<PathBuf>, addresses_file: Option<PathBuf>) -> Self {
         let listeners: Vec<String> =
             sockets.listeners.iter().map(|listening| listening.bound().to_string()).collect();
-        let addresses = json!({ "listeners": listeners, "admin": sockets.admin.bound().to_string() });
+        let mut addresses = json!({ "listeners": listeners, "admin": sockets.admin.bound().to_string() });
+        if let (Some(explain), Some(addresses)) = (&sockets.explain, addresses.as_object_mut()) {
+            addresses.insert("explain".to_owned(), explain.bound().to_string().into());
+        }
         Self { pid_file, addresses_file, addresses }
     }
 

@@ -18,11 +18,12 @@ fn raise_open_files() -> Option<usize> {
     getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok())
 }
 
-/// The limits, with as many connections, and requests under way, as the process has files for.
-pub(super) fn within_open_files(limits: Limits) -> Limits {
+/// The limits, with as many connections, and requests under way, as the process has files for, less those that `admin` may
+/// take.
+pub(super) fn within_open_files(limits: Limits, admin: usize) -> Limits {
     let Some(files) = raise_open_files() else { return limits };
-    let connections = affordable(limits.connections, files);
-    let requests = affordable(limits.requests, files);
+    let connections = affordable(limits.connections, files, admin);
+    let requests = affordable(limits.requests, files, admin);
     Limits { connections, requests, ..limits }
 }
 

@@ -11,6 +11,8 @@ use crate::listener::Listening;
 /// Every socket of a configuration.
 pub(super) struct Sockets {
     pub(super) admin: Arc<Listening>,
+    /// Where policy is told, if not there.
+    pub(super) explain: Option<Arc<Listening>>,
     /// In the configuration's order.
     pub(super) listeners: Vec<Arc<Listening>>,
 }
@@ -22,7 +24,10 @@ impl Sockets {
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, Failure> {
         let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address));
-        let wanted: Vec<_> = std::iter::once((Purpose::Admin, config.admin)).chain(listeners).collect();
+        // Both are the operator's: which is which, the address says. Of two that are alike, the first is the first.
+        let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
+        let admin = std::iter::once(config.admin.address).chain(explain);
+        let wanted: Vec<_> = admin.map(|address| (Purpose::Admin, address)).chain(listeners).collect();
         let mut taken = match predecessor {
             Some(predecessor) => predecessor.take(&wanted).await?,
             None => Vec::new(),
@@ -34,15 +39,17 @@ impl Sockets {
                 Listening::bind(address).map(Arc::new).map_err(|source| Failure::Listen { address, source })
             }
         };
-        let admin = open(config.admin)?;
+        let admin = open(config.admin.address)?;
+        let explain = explain.map(&mut open).transpose()?;
         let listeners =
             config.listeners.iter().map(|listener| open(listener.address)).collect::<Result<_, _>>()?;
-        Ok(Self { admin, listeners })
+        Ok(Self { admin, explain, listeners })
     }
 
     /// All of them, with what each is for.
     pub(super) fn into_purposes(self) -> Vec<(Purpose, Arc<Listening>)> {
         let listeners = self.listeners.into_iter().map(|listener| (Purpose::Listener, listener));
-        std::iter::once((Purpose::Admin, self.admin)).chain(listeners).collect()
+        let admin = std::iter::once(self.admin).chain(self.explain);
+        admin.map(|admin| (Purpose::Admin, admin)).chain(listeners).collect()
     }
 }

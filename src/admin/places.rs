@@ -1,0 +1,239 @@
+//! The connections to one admin address: how many there may be, what each is doing, and which one is closed for another.
+//!
+//! ```text
+//! accepted ─► Head ─► (Body) ─► Answering ─► Writing ─► Idle ─► Head …
+//! ```
+//!
+//! All but `Answering` wait for the client, and have a deadline. One more connection than there may be closes one that
+//! waits: of the address that has most of them, the one that has waited longest. So who holds connections without a whole
+//! request on them holds none that another needs: a probe sends its request as it comes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::listener::network;
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The rest of a request's head.
+    Head,
+    /// The rest of its body.
+    Body,
+    /// The gate's own answer.
+    Answering,
+    /// The client, which has to take the answer.
+    Writing,
+    /// Another request.
+    Idle,
+    /// Nothing any more: its place is given to another.
+    Closed,
+}
+
+impl Stage {
+    /// How long it may last.
+    pub(super) fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Head => Some(Duration::from_secs(5)),
+            Self::Body => Some(Duration::from_secs(10)),
+            // What takes long has a deadline of its own (`desk.rs`).
+            Self::Answering => None,
+            Self::Writing => Some(Duration::from_secs(30)),
+            // Longer than Prometheus waits between two scrapes, by default a minute.
+            Self::Idle => Some(Duration::from_secs(75)),
+            Self::Closed => Some(Duration::ZERO),
+        }
+    }
+}
+
+/// What a connection is doing, and since when. Seen by all who hold it.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<watch::Sender<(Stage, Instant)>>);
+
+impl Progress {
+    fn new(now: Instant) -> Self {
+        Self(Arc::new(watch::Sender::new((Stage::Head, now))))
+    }
+
+    /// Goes on to a stage. Nothing follows on `Closed`.
+    pub(super) fn enter(&self, stage: Stage) {
+        self.0.send_if_modified(|(current, since)| {
+            let is_new = *current != Stage::Closed && *current != stage;
+            if is_new {
+                (*current, *since) = (stage, Instant::now());
+            }
+            is_new
+        });
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.0.borrow().0
+    }
+
+    /// Waits until a stage has lasted too long, or the place is given to another.
+    pub(super) async fn outlasted(&self) -> Stage {
+        let mut changes = self.0.subscribe();
+        loop {
+            let (stage, since) = *changes.borrow_and_update();
+            let deadline = stage.patience().map(|patience| since + patience);
+            let lasts = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = lasts => return stage,
+                // No error: the sender is here.
+                _ = changes.changed() => {}
+            }
+        }
+    }
+}
+
+/// The places of one address.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    most: usize,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// In the order in which they came.
+    connections: BTreeMap<u64, (IpAddr, Progress)>,
+    last: u64,
+}
+
+/// A connection's place; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    number: u64,
+    held: Arc<Mutex<Held>>,
+    pub(super) progress: Progress,
+}
+
+impl Places {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, held: Arc::default() }
+    }
+
+    /// A place for one more, and whether another had to give up its own for it. `None` where each of them is being
+    /// answered.
+    pub(super) fn take(&self, address: IpAddr) -> Option<(Place, bool)> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = held.connections.len() >= self.most;
+        if is_full {
+            let number = held.longest_waiting()?;
+            if let Some((_, progress)) = held.connections.remove(&number) {
+                progress.enter(Stage::Closed);
+            }
+        }
+        held.last += 1;
+        let (number, progress) = (held.last, Progress::new(Instant::now()));
+        held.connections.insert(number, (network(address), progress.clone()));
+        Some((Place { number, held: self.held.clone(), progress }, is_full))
+    }
+}
+
+impl Held {
+    /// The connection that goes first.
+    fn longest_waiting(&self) -> Option<u64> {
+        let mut by_network = HashMap::<IpAddr, usize>::new();
+        for (network, _) in self.connections.values() {
+            *by_network.entry(*network).or_default() += 1;
+        }
+        let waiting = self.connections.iter().filter_map(|(number, (network, progress))| {
+            let (stage, since) = *progress.0.borrow();
+            let others = by_network.get(network).copied().unwrap_or_default();
+            (stage != Stage::Answering).then_some((std::cmp::Reverse(others), since, *number))
+        });
+        waiting.min().map(|(.., number)| number)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn take(places: &Places, last: u8) -> Place {
+        places.take(ip(last)).unwrap().0
+    }
+
+    #[test]
+    fn the_one_that_waits_longest_goes_first_whatever_it_waits_for() {
+        let places = Places::new(4);
+        let held: Vec<_> = (0..4).map(|_| take(&places, 1)).collect();
+        held[0].progress.enter(Stage::Answering);
+        held[1].progress.enter(Stage::Idle);
+        let (_fifth, gave_way) = places.take(ip(1)).unwrap();
+        assert!(gave_way);
+        let stages: Vec<_> = held.iter().map(|place| place.progress.stage()).collect();
+        assert_eq!(stages, [Stage::Answering, Stage::Idle, Stage::Closed, Stage::Head]);
+    }
+
+    #[test]
+    fn who_has_most_connections_gives_way_to_others() {
+        let places = Places::new(4);
+        let probe = take(&places, 9);
+        let held: Vec<_> = (0..3).map(|_| take(&places, 1)).collect();
+        let mut later = Vec::new();
+        for _ in 0..50 {
+            later.push(take(&places, 1));
+        }
+        assert_eq!(probe.progress.stage(), Stage::Head);
+        assert!(held.iter().all(|place| place.progress.stage() == Stage::Closed));
+        assert_eq!(later.iter().filter(|place| place.progress.stage() == Stage::Head).count(), 3);
+    }
+
+    #[test]
+    fn what_is_being_answered_is_never_closed_for_another() {
+        let places = Places::new(2);
+        let held = [take(&places, 1), take(&places, 1)];
+        held.iter().for_each(|place| place.progress.enter(Stage::Answering));
+        assert!(places.take(ip(2)).is_none());
+        held[1].progress.enter(Stage::Writing);
+        assert!(places.take(ip(2)).unwrap().1);
+        assert_eq!(held[1].progress.stage(), Stage::Closed);
+        held[1].progress.enter(Stage::Idle);
+        assert_eq!(held[1].progress.stage(), Stage::Closed);
+    }
+
+    #[test]
+    fn a_place_is_given_back() {
+        let places = Places::new(1);
+        for _ in 0..3 {
+            let (_place, gave_way) = places.take(ip(1)).unwrap();
+            assert!(!gave_way);
+        }
+        assert!(places.held.lock().unwrap().connections.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_stage_has_its_time() {
+        for stage in [Stage::Body, Stage::Writing, Stage::Idle] {
+            let progress = Progress::new(Instant::now());
+            progress.enter(stage);
+            assert_eq!(progress.outlasted().await, stage);
+        }
+        let progress = Progress::new(Instant::now());
+        progress.enter(Stage::Answering);
+        let day = Duration::from_secs(86_400);
+        assert!(tokio::time::timeout(day, progress.outlasted()).await.is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! Accepts connections to one admin address and serves HTTP/1 on them, as few and as short as `places.rs` says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::complaint::Complaint;
+use super::places::{Place, Places, Stage};
+use super::watched::Watched;
+use crate::listener::Listening;
+
+/// Longest head, in bytes: room for a bearer token. hyper answers 431 to a longer one.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Most fields of a head. hyper answers 431 to more.
+const MAX_FIELDS: usize = 64;
+
+/// Serves until another process does so on the same socket; what is being answered then is answered.
+pub(super) async fn serve(listening: Arc<Listening>, routes: Router, connections: usize) {
+    let places = Places::new(connections);
+    // One more: a connection that is closed for another has its file until its task has ended.
+    let files = Arc::new(Semaphore::new(connections.saturating_add(1)));
+    let (end, ending) = watch::channel(());
+    let (full, failed) = (Complaint::default(), Complaint::default());
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        // No error: it is never closed.
+        let Ok(file) = files.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            () = listening.passed_on() => break,
+            accepted = listening.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if failed.is_due() {
+                    tracing::error!(%error, "a connection to the admin address could not be accepted");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let taken = places.take(peer.ip());
+        if taken.as_ref().is_none_or(|(_, gave_way)| *gave_way) && full.is_due() {
+            tracing::warn!(
+                connections,
+                %peer,
+                "one connection too many to the admin address: the one that waits longest is closed for it"
+            );
+        }
+        // Where there is none, it is closed.
+        let Some((place, _)) = taken else { continue };
+        let (routes, ending) = (routes.clone(), ending.clone());
+        tasks.spawn(async move {
+            converse(stream, place, routes, ending).await;
+            drop(file);
+        });
+    }
+    drop(listening);
+    drop(end);
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Serves one connection to its end, or to the end of its time.
+async fn converse(stream: TcpStream, place: Place, routes: Router, mut ending: watch::Receiver<()>) {
+    let progress = &place.progress;
+    let service = TowerToHyperService::new(routes);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        progress.enter(if request.body().is_end_stream() { Stage::Answering } else { Stage::Body });
+        request.extensions_mut().insert(progress.clone());
+        let answer = service.call(request.map(Body::new));
+        async {
+            let answer = answer.await;
+            progress.enter(Stage::Writing);
+            answer
+        }
+    });
+    // Times are kept by `Progress`, which all stages share.
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(MAX_FIELDS)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(Watched::new(stream, progress.clone())), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut is_ending = false;
+    let outlasted = loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection to the admin address broke off");
+                }
+                return;
+            }
+            stage = progress.outlasted() => break stage,
+            // The sender is gone: another process accepts.
+            _ = ending.changed(), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    tracing::debug!(?outlasted, "a connection to the admin address is closed");
+}

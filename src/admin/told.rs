@@ -1,0 +1,154 @@
+//! Who is told of policy at one address: anybody, nobody, or who shows the token.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::refused::Refused;
+use crate::authn::Secret;
+
+/// How often it is looked whether the file of the token has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Who is told.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    Anybody,
+    Nobody,
+    Bearer(Arc<TokenFile>),
+}
+
+impl Told {
+    /// Judges what a request shows.
+    ///
+    /// # Errors
+    /// 404 where nobody is told; 401 without the token (RFC 6750, section 3).
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        match self {
+            Self::Anybody => Ok(()),
+            Self::Nobody => {
+                let help = "`admin.explain` of the configuration says where, if anywhere";
+                Err(Refused::new("policy is not told at this address", help).with(StatusCode::NOT_FOUND))
+            }
+            Self::Bearer(file) => file.judge(headers),
+        }
+    }
+}
+
+/// A token, as the file holds it: one that changes is read again. One that cannot be read then leaves the last in force.
+#[derive(Debug)]
+pub(super) struct TokenFile {
+    path: PathBuf,
+    secret: ArcSwapOption<Secret>,
+}
+
+impl TokenFile {
+    /// Reads the file, and again whenever it changes: on a thread of its own, since a file system can hang.
+    pub(super) fn watch(path: &Path) -> std::io::Result<Arc<Self>> {
+        let file = Arc::new(Self { path: path.to_owned(), secret: ArcSwapOption::empty() });
+        let seen = state_of(path);
+        file.read();
+        let watched = Arc::downgrade(&file);
+        std::thread::Builder::new().name("opgate-token".to_owned()).spawn(move || look(&watched, seen))?;
+        Ok(file)
+    }
+
+    fn read(&self) {
+        match Secret::read(&self.path) {
+            Ok(secret) => self.secret.store(Some(Arc::new(secret))),
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), "the token of `admin.explain` cannot be read: {error}");
+            }
+        }
+    }
+
+    fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(field) = fields.next() else {
+            return Err(Refused::unauthorized("a token is asked for", "Bearer realm=\"opgate\""));
+        };
+        let offered = bearer(field.as_bytes()).filter(|_| fields.next().is_none());
+        let secret = self.secret.load();
+        // Without a secret none is right.
+        match (offered, secret.as_ref()) {
+            (Some(offered), Some(secret)) if secret.is(offered) => Ok(()),
+            _ => {
+                let challenge = "Bearer realm=\"opgate\", error=\"invalid_token\"";
+                Err(Refused::unauthorized("this is not the token", challenge))
+            }
+        }
+    }
+}
+
+/// The token of a field, whose scheme may be in any case (RFC 9110, section 11.1).
+fn bearer(field: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = field.split_at_checked(b"bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
+/// What changes with a file: an equal time does not hide it.
+type State = Option<(u64, u64, i64, i64, i64, i64)>;
+
+fn state_of(path: &Path) -> State {
+    use std::os::unix::fs::MetadataExt;
+    let of = std::fs::metadata(path).ok()?;
+    Some((of.ino(), of.size(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()))
+}
+
+fn look(file: &Weak<TokenFile>, mut seen: State) {
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let Some(file) = file.upgrade() else { return };
+        let state = state_of(&file.path);
+        if state != seen {
+            seen = state;
+            file.read();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn judge(file: &TokenFile, fields: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(field).unwrap());
+        }
+        file.judge(&headers).is_ok()
+    }
+
+    #[test]
+    fn the_token_alone_is_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "0123456789abcdef\n").unwrap();
+        let file = TokenFile { path, secret: ArcSwapOption::empty() };
+        assert!(!judge(&file, &["Bearer "]), "nothing is read, nothing is good");
+        file.read();
+        assert!(judge(&file, &["Bearer 0123456789abcdef"]));
+        assert!(judge(&file, &["bearer 0123456789abcdef"]));
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic 0123456789abcdef",
+            "Bearer  0123456789abcdef",
+            "Bearer 0123456789abcde",
+        ] {
+            assert!(!judge(&file, &[wrong]), "{wrong:?}");
+        }
+        assert!(!judge(&file, &[]));
+        assert!(!judge(&file, &["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"]));
+        // What cannot be read leaves the last one in force.
+        std::fs::write(&file.path, "").unwrap();
+        file.read();
+        assert!(judge(&file, &["Bearer 0123456789abcdef"]));
+    }
+}

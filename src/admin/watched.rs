@@ -1,0 +1,63 @@
+//! A connection that tells of what it is doing: when a head begins, and when an answer is taken.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::places::{Progress, Stage};
+
+/// A stream, and where its progress is told.
+pub(super) struct Watched {
+    stream: TcpStream,
+    progress: Progress,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, progress: Progress) -> Self {
+        Self { stream, progress }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before && self.progress.stage() == Stage::Idle {
+            self.progress.enter(Stage::Head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.progress.stage() == Stage::Idle {
+            self.progress.enter(Stage::Writing);
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    /// hyper asks for this once it has written all that it has.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if self.progress.stage() == Stage::Writing {
+            self.progress.enter(Stage::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

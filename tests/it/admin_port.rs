@@ -1,0 +1,338 @@
+//! Who comes to the admin port, and what they can do to others: nothing that a client or a reload would notice.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use opgate::demo::wire;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::bystander::Bystander;
+use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, root, signal, token};
+
+const TOKEN: &str = "correct-horse-battery-staple";
+
+fn set(settings: &[String]) -> Gate {
+    Gate::start_with(Setup { set: settings.to_vec(), ..Setup::default() })
+}
+
+async fn ask(address: SocketAddr, head: &str) -> Answer {
+    wire::exchange(address, head.as_bytes()).await.unwrap()
+}
+
+/// A GET with these fields.
+async fn get(address: SocketAddr, path: &str, fields: &str) -> Answer {
+    ask(address, &format!("GET {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n")).await
+}
+
+/// A question, with these fields, beside `Host`.
+async fn explain(address: SocketAddr, fields: &str) -> Answer {
+    explain_with(address, fields, &question(2)).await
+}
+
+async fn explain_with(address: SocketAddr, fields: &str, body: &str) -> Answer {
+    let head = format!(
+        "POST /explain HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         {fields}Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    ask(address, &head).await
+}
+
+/// A question about a caller whose token has so many scopes of two letters.
+fn question(scopes: usize) -> String {
+    let letter = |number: usize| char::from(b'a' + u8::try_from(number % 26).unwrap());
+    let scopes: Vec<String> =
+        (0..scopes).map(|number| [letter(number / 26), letter(number)].iter().collect()).collect();
+    let claims =
+        json!({ "iss": crate::harness::ISSUER, "email": "ana@example.com", "scope": scopes.join(" ") });
+    json!({
+        "claims": claims, "host": COMPANION, "all": true,
+        "method": "google.longrunning.Operations.CancelOperation",
+        "resource": "projects/demo/locations/us-central1/operations/train-1",
+    })
+    .to_string()
+}
+
+/// Where policy is told, if not at the admin address.
+fn explain_address(gate: &Gate) -> SocketAddr {
+    let told: Value =
+        serde_json::from_str(&std::fs::read_to_string(gate.path("addresses.json")).unwrap()).unwrap();
+    told["explain"].as_str().unwrap().parse().unwrap()
+}
+
+fn open_files(gate: &Gate) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).unwrap().count()
+}
+
+/// Connections that do this, one after another, without an end: those that the gate closes are replaced.
+async fn hold(address: SocketAddr, bytes: &[u8], most: usize) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for _ in 0..most {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // One that was closed for another is one that fails.
+        let _ = stream.write_all(bytes).await;
+        held.push(stream);
+    }
+    held
+}
+
+/// 520 of them were enough to stop both ports of a gate that may open 512 files, for as long as they liked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_held_to_the_admin_port_stop_neither_port() {
+    let gate = Gate::start_with(Setup { open_files: Some(512), ..Setup::default() });
+    let scrapes = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
+    let body = "POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 60000\r\n\r\n{";
+    let kinds = [
+        ("half-sent heads", "GET /livez HTTP/1.1\r\nHo"),
+        ("nothing sent", ""),
+        ("half-sent bodies", body),
+        ("answers that are not read", scrapes.as_str()),
+        ("idle", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ];
+    let bystander = Bystander::start(&gate);
+    bystander.has_asked(10).await;
+    let before = open_files(&gate);
+    for (kind, bytes) in kinds {
+        let asked = bystander.counts().asked;
+        let mut livez = 0;
+        let probing = async {
+            loop {
+                let answer = wire::fetch(gate.admin, "/livez").await;
+                assert_eq!(answer.unwrap().status, 200, "{kind}");
+                livez += 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let holding = async {
+            let held = hold(gate.admin, bytes.as_bytes(), 520).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            held
+        };
+        let held = tokio::select! {
+            held = holding => held,
+            () = probing => unreachable!(),
+        };
+        bystander.has_asked(asked + 20).await;
+        assert!(livez > 10, "{kind}: {livez} probes");
+        let files = open_files(&gate);
+        assert!(files <= before + 80, "{kind}: {before} -> {files} files");
+        assert_eq!(gate.metrics().await.lines().next().unwrap().as_bytes()[0], b'#');
+        drop(held);
+    }
+    let counts = bystander.stop().await;
+    assert_eq!(counts.answered, counts.asked);
+    assert!(gate.log().contains("one connection too many to the admin address"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_a_body_and_an_answer_have_their_time() {
+    let gate = Gate::start();
+    let cut_after = async |bytes: &str| {
+        let mut stream = TcpStream::connect(gate.admin).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let begun = Instant::now();
+        let mut said = Vec::new();
+        let ended = stream.read_to_end(&mut said);
+        let _ = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it is closed");
+        begun.elapsed().as_secs()
+    };
+    let post = "POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 9\r\n\r\n{";
+    let kept = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /";
+    let (head, second, body) = tokio::join!(cut_after("GET /livez HT"), cut_after("GET"), cut_after(post));
+    assert!((4..8).contains(&head) && (4..8).contains(&second), "{head} {second}");
+    assert!((9..13).contains(&body), "{body}");
+    // Between two scrapes a connection is kept; a second head has its time again.
+    let mut scraper = TcpStream::connect(gate.admin).await.unwrap();
+    for pause in [0, 7] {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        scraper.write_all(kept.trim_end_matches("GET /").as_bytes()).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = scraper.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"), "after {pause} s");
+    }
+}
+
+/// 32 of them took both cores for 20 s and the threads that reloads need; a revocation waited for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_hold_up_no_revocation_and_nobody_else() {
+    let policies = tempfile::tempdir().unwrap();
+    copy(&root().join("policies"), policies.path());
+    let gate = set(&[format!("policy.directory={}", policies.path().display())]);
+    let body = question(20_000);
+    assert!(body.len() > 60_000 && body.len() < 64 * 1024);
+    let one = Instant::now();
+    assert_eq!(explain_with(gate.admin, "", &body).await.status, 200);
+    let one = one.elapsed();
+    let bystander = Bystander::start(&gate);
+    bystander.has_asked(10).await;
+
+    let mut asking = JoinSet::new();
+    let (address, until) = (gate.admin, Instant::now() + Duration::from_secs(6));
+    for _ in 0..32 {
+        let body = body.clone();
+        asking.spawn(async move {
+            let (mut told, mut busy) = (0, 0);
+            while Instant::now() < until {
+                let answer = explain_with(address, "", &body).await;
+                match (answer.status, answer.header("retry-after")) {
+                    (200, None) => told += 1,
+                    (503, Some("1")) => busy += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+            (told, busy)
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let file = policies.path().join("groups.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("user:lea@example.com"));
+    let changed = Instant::now();
+    std::fs::write(&file, text.replace("user:lea@example.com", "user:max@example.com")).unwrap();
+    let train = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+    let lea = Req::new("POST", COMPANION, train).bearer(&token("lea@example.com"));
+    while gate.http1(&lea).await.status != 403 {
+        assert!(changed.elapsed() < Duration::from_secs(5), "not revoked\n{}", gate.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let revoked = changed.elapsed();
+    let counts = asking.join_all().await;
+    let (told, busy) = counts.iter().fold((0, 0), |(told, busy), count| (told + count.0, busy + count.1));
+    let bystander = bystander.stop().await;
+    eprintln!("one question: {one:?}; revoked after {revoked:?}; {told} told, {busy} busy; {bystander:?}");
+    assert!(one < Duration::from_millis(600), "{one:?}");
+    assert!(told > 0 && busy > 0, "{told} told, {busy} busy");
+    assert!(revoked < Duration::from_secs(3), "{revoked:?}");
+    assert_eq!(bystander.answered, bystander.asked);
+}
+
+#[tokio::test]
+async fn a_web_page_reads_nothing_by_a_name_of_its_own() {
+    let gate = set(&["admin.hosts=[opgate.monitoring.svc]".to_owned()]);
+    let port = gate.admin.port();
+    for (host, status) in [
+        (format!("127.0.0.1:{port}"), 200),
+        ("10.0.0.1".to_owned(), 200),
+        ("[::1]:9901".to_owned(), 200),
+        (format!("localhost:{port}"), 200),
+        ("opgate.monitoring.svc:9901".to_owned(), 200),
+        (format!("rebound.example:{port}"), 421),
+        ("127.0.0.1.rebound.example".to_owned(), 421),
+    ] {
+        let fields = format!("Host: {host}\r\n");
+        for path in ["/metrics", "/version"] {
+            assert_eq!(get(gate.admin, path, &fields).await.status, status, "{host} {path}");
+        }
+        // A probe is answered whatever it asks by, and learns what it has to.
+        assert_eq!(get(gate.admin, "/livez", &fields).await.status, 200);
+        let ready = get(gate.admin, "/readyz", &fields).await.json().unwrap();
+        assert_eq!(ready["ready"], true);
+        assert_eq!(ready["policyRevision"].is_string(), status == 200, "{host}");
+    }
+    let refused = get(gate.admin, "/metrics", "Host: rebound.example\r\n").await.json().unwrap();
+    assert!(refused["error"]["help"].as_str().unwrap().contains("`admin.hosts`"), "{refused}");
+    assert!(gate.log().contains("`admin.hosts`"), "{}", gate.log());
+    assert_eq!(get(gate.admin, "/metrics", "").await.status, 400);
+    assert_eq!(get(gate.admin, "/metrics", "Host: a\r\nHost: localhost\r\n").await.status, 400);
+    assert_eq!(
+        ask(gate.admin, "POST /explain HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await.status,
+        421
+    );
+
+    for (fields, status) in [
+        ("", 200),
+        ("Sec-Fetch-Site: none\r\n", 200),
+        ("Sec-Fetch-Site: cross-site\r\n", 403),
+        ("Sec-Fetch-Site: same-site\r\n", 403),
+        ("Origin: https://rebound.example\r\n", 403),
+        ("Origin: null\r\n", 403),
+    ] {
+        assert_eq!(explain(gate.admin, fields).await.status, status, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn what_tells_of_policy_asks_for_the_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    let gate = set(&[format!("admin.explain={}", json!({ "token_file": file }))]);
+    let good = format!("Authorization: Bearer {TOKEN}\r\n");
+    let wrong = format!("Authorization: Bearer {TOKEN}x\r\n");
+    assert_eq!(explain(gate.admin, &good).await.status, 200);
+    for (fields, challenge) in [
+        ("", "Bearer realm=\"opgate\""),
+        (wrong.as_str(), "Bearer realm=\"opgate\", error=\"invalid_token\""),
+        (&format!("{good}{wrong}"), "Bearer realm=\"opgate\", error=\"invalid_token\""),
+    ] {
+        let answer = explain(gate.admin, fields).await;
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(challenge)), "{fields}");
+    }
+    tells(gate.admin, &good, true).await;
+    tells(gate.admin, &wrong, false).await;
+    tells(gate.admin, "", false).await;
+
+    // A token that is changed is in force without a restart, and the old one is not.
+    std::fs::write(&file, "another-token-of-some-length").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while explain(gate.admin, &good).await.status != 401 {
+        assert!(Instant::now() < deadline, "the old token is good");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        explain(gate.admin, "Authorization: bearer another-token-of-some-length\r\n").await.status,
+        200
+    );
+    for token in [TOKEN, "another-token"] {
+        assert!(!gate.log().contains(token));
+    }
+}
+
+/// Whether `/readyz` and `/metrics` say which policy is in force. Probes and the other metrics are there in any case.
+async fn tells(address: SocketAddr, fields: &str, expected: bool) {
+    let fields = format!("Host: localhost\r\n{fields}");
+    let ready = get(address, "/readyz", &fields).await;
+    let known: Vec<String> = ready.json().unwrap().as_object().unwrap().keys().cloned().collect();
+    let all = ["ready", "reasons", "policyRevision", "lastReloadFailure"];
+    assert_eq!((ready.status, known.iter().any(|key| key == "policyRevision")), (200, expected), "{known:?}");
+    assert!(expected || known == all[..1], "{known:?}");
+    let metrics = String::from_utf8(get(address, "/metrics", &fields).await.body).unwrap();
+    assert_eq!(metrics.contains("opgate_policy_info"), expected);
+    assert!(metrics.contains("opgate_policy_last_reload_successful 1"));
+    assert_eq!(get(address, "/livez", &fields).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_tells_of_policy_can_be_switched_off() {
+    for off in ["off", "false"] {
+        let gate = set(&[format!("admin.explain={off}")]);
+        let answer = explain(gate.admin, "").await;
+        assert_eq!(answer.status, 404);
+        assert!(answer.json().unwrap()["error"]["help"].as_str().unwrap().contains("`admin.explain`"));
+        tells(gate.admin, "", false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_tells_of_policy_has_an_address_of_its_own_which_is_handed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let upgrade = json!({ "socket": directory.path().join("upgrade.sock"), "timeout": "30s" });
+    let mut old = set(&["admin.explain={address: '127.0.0.1:0'}".to_owned(), format!("upgrade={upgrade}")]);
+    let own = explain_address(&old);
+    assert_eq!((explain(old.admin, "").await.status, explain(own, "").await.status), (404, 200));
+    tells(old.admin, "", false).await;
+    tells(own, "", true).await;
+    assert_eq!(old.http1(&Req::new("GET", COMPANION, "/explain")).await.status, 404);
+
+    let mut new = old.successor("new", &[]);
+    signal(old.pid(), "QUIT");
+    let (_, admin) = new.serving().await;
+    assert_eq!(admin, old.admin);
+    assert!(old.ended().await.success(), "{}", old.log());
+    assert_eq!((explain(old.admin, "").await.status, explain(own, "").await.status), (404, 200));
+}
