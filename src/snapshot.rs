@@ -13,7 +13,7 @@ use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::config::Config;
 use crate::diagnostic::Report;
-use crate::policy::Policy;
+use crate::policy::{Policy, Pools};
 
 /// How often a tree is read before it is said to change all the time.
 const ATTEMPTS: usize = 5;
@@ -48,7 +48,8 @@ impl Snapshot {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;
         }
-        let snapshot = Self::with_tree(&config.policy_directory, &config.services, authn, report)?;
+        let snapshot =
+            Self::with_tree(&config.policy_directory, &config.services, &pools(config), authn, report)?;
         let published = config.assertion.as_ref().and_then(|assertion| assertion.jwks_path.as_ref());
         if let Some((path, span)) = published {
             for method in snapshot.catalog.at(path) {
@@ -62,19 +63,26 @@ impl Snapshot {
 
     /// Loads a policy tree by itself, for questions about it. No issuer is believed: it authenticates nobody.
     pub fn of_tree(directory: &Path, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
-        Self::with_tree(directory, services, Some(Authenticator::believing_nobody()), report)
+        Self::with_tree(
+            directory,
+            services,
+            &Pools::default(),
+            Some(Authenticator::believing_nobody()),
+            report,
+        )
     }
 
     fn with_tree(
         directory: &Path,
         services: &[ExposureSettings],
+        pools: &Pools,
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
         let (catalog, policy, revision) = read_whole(directory, report, |report| {
             let catalog = Catalog::load(&directory.join("services"), services, report);
             let permissions = catalog.as_ref().map(Catalog::permissions).unwrap_or_default();
-            let policy = Policy::load(directory, &permissions, report);
+            let policy = Policy::load_among(pools, directory, &permissions, report);
             (catalog, policy)
         })?;
         if report.is_fatal() {
@@ -82,6 +90,24 @@ impl Snapshot {
         }
         Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision })
     }
+}
+
+/// The identity pools that callers of a configuration can be of, and those that it says other gates know.
+fn pools(config: &Config) -> Pools {
+    let mut pools = Pools::configured();
+    for issuer in &config.issuers {
+        let rule = &issuer.settings.identity;
+        if let Some(pool) = &rule.subject_pool {
+            pools.add(pool, rule.attribute_mapping.iter().map(|(attribute, _)| attribute));
+        }
+    }
+    for pool in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.server.client_pool()) {
+        pools.add(pool, []);
+    }
+    for pool in &config.foreign_pools {
+        pools.add_foreign(pool);
+    }
+    pools
 }
 
 fn load_authn(config: &Config, now: SystemTime, report: &mut Report) -> Option<Authenticator> {

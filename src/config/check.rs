@@ -35,7 +35,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
         fields.required("issuers", report).map(|node| issuers(node, base, report)).unwrap_or_default();
     let trusted = issuers.iter().map(|issuer| issuer.settings.issuer.as_str());
     let assertion = asserted.and_then(|node| assertion(node, base, trusted, report));
-    let policy_directory = fields.required("policy", report).and_then(|node| policy(node, base, report));
+    let policy = fields.required("policy", report).and_then(|node| policy(node, base, report));
     let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
     let trusted_proxies =
         fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default();
@@ -46,6 +46,7 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     fields.finish(report);
 
+    let (policy_directory, foreign_pools) = policy?;
     Some(Config {
         listeners: listeners?,
         admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9901))),
@@ -53,7 +54,8 @@ pub(super) fn check(root: &Node, base: &Path, report: &mut Report) -> Option<Con
         services,
         issuers,
         assertion,
-        policy_directory: policy_directory?,
+        policy_directory,
+        foreign_pools,
         limits,
         trusted_proxies,
         audit,
@@ -290,7 +292,8 @@ fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
     if algorithms.is_empty() && !none_written { Algorithm::DEFAULT.to_vec() } else { algorithms }
 }
 
-fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
+/// The tree, and the pools of other gates that it may name.
+fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<(PathBuf, Vec<String>)> {
     let mut fields = node.fields("`policy`", Spelling::Exact, report)?;
     let directory = fields.required("directory", report);
     let path = directory.and_then(|node| {
@@ -302,8 +305,24 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
         }
         Some(path)
     });
+    let foreign =
+        fields.optional("foreign_pools").map(|node| foreign_pools(node, report)).unwrap_or_default();
     fields.finish(report);
-    path
+    Some((path?, foreign))
+}
+
+fn foreign_pools(node: &Node, report: &mut Report) -> Vec<String> {
+    let mut pools = Vec::new();
+    for (text, item) in node.strings(report) {
+        if text.starts_with("iam.googleapis.com/") && !text.ends_with('/') && !text.contains('*') {
+            pools.push(text.to_owned());
+        } else {
+            report
+                .error(&item.span, format!("`{text}` is not the name of an identity pool"))
+                .help("write `iam.googleapis.com/locations/global/workforcePools/POOL`; `*` is no wildcard");
+        }
+    }
+    pools
 }
 
 fn audit(node: &Node, base: &Path, report: &mut Report) -> Option<AuditOutput> {
