@@ -7,6 +7,10 @@ use super::federated::{Doubt, Federated, Part};
 use crate::authn::MappedAttribute;
 use crate::document::nearest;
 
+/// What to do with a pool that is right all the same.
+const FOREIGN: &str =
+    "A pool that other gates know belongs under `policy.foreign_pools` of the configuration";
+
 /// The known pools. By default nothing is known of any, and none is doubted: a tree that is read by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
@@ -93,11 +97,8 @@ impl Pools {
             return Some((message, help));
         }
         let help = match nearest(pool, known.keys().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                "where other gates know the pool, list it under `policy.foreign_pools` of the configuration"
-                    .to_owned()
-            }
+            Some(near) => format!("did you mean `{near}`? {FOREIGN}"),
+            None => FOREIGN.to_owned(),
         };
         Some((message, help))
     }
