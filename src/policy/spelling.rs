@@ -2,7 +2,7 @@
 //!
 //! A policy on such a name speaks for nothing. On an allow policy that is a binding lost, on a deny policy a call let
 //! through that was meant to be refused: there it is an error. Only what is certain is told: requests are refused or
-//! decoded before a name is taken from them ([`crate::http`]), and Google says how projects are named. What an id of
+//! decoded before a name is taken from them, and Google says how projects are named. What an id of
 //! another collection looks like is its service's business.
 
 /// What a name has that the name of nothing has, or `None` where a request may ask about it.
