@@ -107,7 +107,7 @@ async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
     let gate = start(text.replace(place, "projects/demo: {parent: folders/42, projectNumber: 123456}"));
     for project in ["demo", "123456"] {
         let answer = gate.http1(&cancel(project)).await;
-        assert_eq!((u16::from(answer.status), reason(&answer)), (403, "IAM_PERMISSION_DENIED".to_owned()));
+        assert_eq!((answer.status, reason(&answer)), (403, "IAM_PERMISSION_DENIED".to_owned()));
     }
     assert_eq!(gate.backend.requests().len(), 0);
     assert!(gate.audit(2).iter().all(|line| line.to_string().contains("d.yaml")), "the rule decided");
