@@ -58,6 +58,8 @@ pub struct Config {
     pub assertion: Option<AssertionSettings>,
     /// The root of the policy tree.
     pub policy_directory: PathBuf,
+    /// Identity pools that policies may name though no caller of this gate is of them.
+    pub foreign_pools: Vec<String>,
     /// Bounds in bytes and time.
     pub limits: Limits,
     /// The proxies in front whose word about their clients counts.

@@ -29,6 +29,7 @@ mod condition;
 pub mod decide;
 pub mod deny;
 pub mod explain;
+mod federated;
 pub mod groups;
 pub mod hierarchy;
 mod index;
@@ -36,10 +37,12 @@ pub mod lint;
 pub mod member;
 mod names;
 pub mod permit;
+mod pools;
 pub mod refusal;
 pub mod resource;
 pub mod role;
 mod rules;
+mod spelling;
 mod tags;
 pub(crate) mod tree;
 pub mod who_can;
@@ -49,6 +52,7 @@ pub use self::boundary::{Applies, OutOfBounds};
 pub use self::condition::{Outcome, Read};
 pub use self::decide::Subject;
 pub use self::permit::{Grant, Permit};
+pub use self::pools::Pools;
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 pub use self::resource::ResourceName;
 pub use self::rules::{RuleKind, WrittenRule};
@@ -97,14 +101,24 @@ impl Policy {
     ///
     /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
     pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
+        Self::load_among(&Pools::default(), directory, known_permissions, report)
+    }
+
+    /// [`Policy::load`] for a gate whose pools are known: what none of its callers can be is told as well.
+    pub fn load_among(
+        pools: &Pools,
+        directory: &Path,
+        known_permissions: &[(String, Place)],
+        report: &mut Report,
+    ) -> Self {
         let before = report.count(Severity::Error);
         tree::check_top(directory, report);
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
         let tags = Tags::load(directory, &hierarchy, report);
-        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags };
-        let boundaries = Boundaries::load(directory, &hierarchy, report);
+        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags, pools };
+        let boundaries = Boundaries::load(directory, &hierarchy, pools, report);
         let files = allow::files(directory, report);
         let denials = deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));

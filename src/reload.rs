@@ -31,8 +31,9 @@ use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Origin, Part, Telemetry};
 use crate::diagnostic::{Report, Severity};
+use crate::policy::Pools;
 use crate::proxy::{Live, Proxy};
-use crate::snapshot::{Snapshot, Tree, check_published};
+use crate::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
@@ -61,6 +62,8 @@ pub struct Reloader {
     configuration: Reading<configuration::Read>,
     tree: Reading<Tree>,
     telling: Telling,
+    /// Every pool that was known since the start.
+    pools: Pools,
     /// When the files were read that are in force.
     read_at: SystemTime,
     /// Snapshots that requests may still hold.
@@ -95,6 +98,7 @@ impl Reloader {
         let checks = proxy.live().upstreams().check();
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
         proxy.metrics().parts_loaded(clock::now());
+        let pools = pools(&config);
         let mut reloader = Self {
             origin,
             started: config.clone(),
@@ -109,6 +113,7 @@ impl Reloader {
             configuration: Reading::new("opgate-config", DEADLINE),
             tree: Reading::new("opgate-policy", DEADLINE),
             telling: Telling::default(),
+            pools,
             read_at,
             retired: Vec::new(),
         };
@@ -185,8 +190,8 @@ impl Reloader {
         let waits = self.configuration.since().is_some_and(|since| now < since + CONFIGURATION_FIRST);
         if !waits && self.tree.may_begin() {
             let (directory, services) = (self.config.policy_directory.clone(), self.config.services.clone());
-            let catalog = self.proxy.live().snapshot.catalog.clone();
-            self.tree.begin(move || Tree::read(&directory, &services, Some(&catalog)));
+            let (pools, catalog) = (self.pools.clone(), self.proxy.live().snapshot.catalog.clone());
+            self.tree.begin(move || Tree::read(&directory, &services, &pools, Some(&catalog)));
         }
     }
 
@@ -283,7 +288,11 @@ impl Reloader {
                 .iter()
                 .zip(&self.config.services)
                 .all(|(before, now)| before.says_same_as(now));
-        if !same {
+        let mut pools = pools(&self.config);
+        pools.remember(&self.pools);
+        self.pools = pools;
+        // What failed may hold now: it may name what is configured by now.
+        if !same || self.tree.back_off.next().is_some() {
             self.tree.want(cause);
         }
         tracing::info!(cause = cause.what, "configuration read");

@@ -13,7 +13,7 @@ use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::config::Config;
 use crate::diagnostic::Report;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, Pools};
 use crate::{document, files};
 
 /// How often a tree is read before it is said to change all the time.
@@ -49,14 +49,19 @@ pub struct Tree {
 impl Tree {
     /// Reads a tree. Slips of the pen in roles are told by the permissions that the methods of the tree ask for; where
     /// those cannot be read, by the ones of `in_force`.
-    pub fn read(directory: &Path, services: &[ExposureSettings], in_force: Option<&Catalog>) -> Self {
+    pub fn read(
+        directory: &Path,
+        services: &[ExposureSettings],
+        pools: &Pools,
+        in_force: Option<&Catalog>,
+    ) -> Self {
         let mut whole = Report::new();
         let read = read_whole(directory, &mut whole, || {
             let (mut of_services, mut of_policies) = (Report::new(), Report::new());
             let catalog = Catalog::load(&directory.join("services"), services, &mut of_services);
             let catalog = catalog.filter(|_| !of_services.is_fatal());
             let permissions = catalog.as_ref().or(in_force).map(Catalog::permissions).unwrap_or_default();
-            let policy = Policy::load(directory, &permissions, &mut of_policies);
+            let policy = Policy::load_among(pools, directory, &permissions, &mut of_policies);
             let policy = (!of_policies.is_fatal()).then_some(policy);
             (catalog, of_services, policy, of_policies)
         });
@@ -82,23 +87,31 @@ impl Snapshot {
             // Told with the configuration: everything else about the tree would only repeat that.
             return None;
         }
-        let snapshot = Self::with_tree(&config.policy_directory, &config.services, authn, report)?;
+        let snapshot =
+            Self::with_tree(&config.policy_directory, &config.services, &pools(config), authn, report)?;
         check_published(config, &snapshot.catalog, report);
         (!report.is_fatal()).then_some(snapshot)
     }
 
     /// Loads a policy tree by itself, for questions about it. No issuer is believed: every credential is refused.
     pub fn of_tree(directory: &Path, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
-        Self::with_tree(directory, services, Some(Authenticator::believing_nobody()), report)
+        Self::with_tree(
+            directory,
+            services,
+            &Pools::default(),
+            Some(Authenticator::believing_nobody()),
+            report,
+        )
     }
 
     fn with_tree(
         directory: &Path,
         services: &[ExposureSettings],
+        pools: &Pools,
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let Tree { catalog, services, policy, policies } = Tree::read(directory, services, None);
+        let Tree { catalog, services, policy, policies } = Tree::read(directory, services, pools, None);
         report.absorb(services);
         report.absorb(policies);
         let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };
@@ -116,6 +129,24 @@ pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) 
                 .help("the gate answers there itself, on every host: choose a path that no service has");
         }
     }
+}
+
+/// The identity pools that callers of a configuration can be of, and those that it says other gates know.
+pub fn pools(config: &Config) -> Pools {
+    let mut pools = Pools::configured();
+    for issuer in &config.issuers {
+        let rule = &issuer.settings.identity;
+        if let Some(pool) = &rule.subject_pool {
+            pools.add(pool, rule.attribute_mapping.iter().map(|(attribute, _)| attribute));
+        }
+    }
+    for pool in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.server.client_pool()) {
+        pools.add(pool, []);
+    }
+    for pool in &config.foreign_pools {
+        pools.add_foreign(pool);
+    }
+    pools
 }
 
 /// Loads the issuers of a checked configuration. `None` where anything is wrong with any of them.

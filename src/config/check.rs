@@ -50,13 +50,13 @@ pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sect
         let trusted = issuers.value.iter().flatten().map(|issuer| issuer.settings.issuer.as_str());
         Some(asserted.and_then(|node| assertion(node, base, trusted, report)))
     });
-    let policy_directory =
+    let policy =
         Section::read(|report| fields.required("policy", report).and_then(|node| policy(node, base, report)));
     let settled = Settled { admin, ..settled(&mut fields, base, &mut others) };
     fields.finish(whole);
 
     let settled = Section { value: Some(settled), report: others };
-    Some(Sections { listeners, upstreams, services, issuers, assertion, policy_directory, settled })
+    Some(Sections { listeners, upstreams, services, issuers, assertion, policy, settled })
 }
 
 /// What stands beside the parts.
@@ -304,7 +304,8 @@ fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
     if algorithms.is_empty() && !none_written { Algorithm::DEFAULT.to_vec() } else { algorithms }
 }
 
-fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
+/// The tree, and the pools of other gates that it may name.
+fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<(PathBuf, Vec<String>)> {
     let mut fields = node.fields("`policy`", Spelling::Exact, report)?;
     let directory = fields.required("directory", report);
     let path = directory.and_then(|node| {
@@ -316,8 +317,24 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<PathBuf> {
         }
         Some(path)
     });
+    let foreign =
+        fields.optional("foreign_pools").map(|node| foreign_pools(node, report)).unwrap_or_default();
     fields.finish(report);
-    path
+    Some((path?, foreign))
+}
+
+fn foreign_pools(node: &Node, report: &mut Report) -> Vec<String> {
+    let mut pools = Vec::new();
+    for (text, item) in node.strings(report) {
+        if text.starts_with("iam.googleapis.com/") && !text.ends_with('/') && !text.contains('*') {
+            pools.push(text.to_owned());
+        } else {
+            report
+                .error(&item.span, format!("`{text}` is not the name of an identity pool"))
+                .help("write `iam.googleapis.com/locations/global/workforcePools/POOL`; `*` is no wildcard");
+        }
+    }
+    pools
 }
 
 fn audit(node: &Node, base: &Path, report: &mut Report) -> Option<AuditOutput> {

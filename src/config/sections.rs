@@ -113,7 +113,8 @@ pub struct Sections {
     pub(super) services: Section<Vec<ExposureSettings>>,
     pub(super) issuers: Section<Vec<Issuer>>,
     pub(super) assertion: Section<Option<AssertionSettings>>,
-    pub(super) policy_directory: Section<PathBuf>,
+    /// The directory, and `foreign_pools`.
+    pub(super) policy: Section<(PathBuf, Vec<String>)>,
     pub(super) settled: Section<Settled>,
 }
 
@@ -133,8 +134,9 @@ impl Sections {
         let services = self.services.into_value(report);
         let issuers = self.issuers.into_value(report);
         let assertion = self.assertion.into_value(report);
-        let policy_directory = self.policy_directory.into_value(report);
+        let policy = self.policy.into_value(report);
         let settled = self.settled.into_value(report)?;
+        let (policy_directory, foreign_pools) = policy?;
         Some(Config {
             listeners: listeners?,
             admin: settled.admin,
@@ -142,7 +144,8 @@ impl Sections {
             services: services.unwrap_or_default(),
             issuers: issuers.unwrap_or_default(),
             assertion: assertion.flatten(),
-            policy_directory: policy_directory?,
+            policy_directory,
+            foreign_pools,
             limits: settled.limits,
             trusted_proxies: settled.trusted_proxies,
             audit: settled.audit,
@@ -163,7 +166,9 @@ impl Sections {
         note(Part::Services, self.services.replace(&mut config.services, warnings));
         note(Part::Issuers, self.issuers.replace(&mut config.issuers, warnings));
         note(Part::Assertion, self.assertion.replace(&mut config.assertion, warnings));
-        note(Part::Policy, self.policy_directory.replace(&mut config.policy_directory, warnings));
+        let mut policy = (config.policy_directory.clone(), config.foreign_pools.clone());
+        note(Part::Policy, self.policy.replace(&mut policy, warnings));
+        (config.policy_directory, config.foreign_pools) = policy;
         let mut settled = Settled {
             admin: config.admin.clone(),
             limits: config.limits,

@@ -9,8 +9,10 @@ use super::condition::Condition;
 use super::groups::Groups;
 use super::hierarchy::Hierarchy;
 use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
+use super::pools::Pools;
 use super::resource::{ROOTS, ResourceName};
 use super::role::{self, Roles};
+use super::spelling;
 use super::tags::Tags;
 use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Source, Span};
@@ -27,6 +29,8 @@ pub struct Context<'c> {
     pub groups: &'c Groups,
     /// Which resource has which tags.
     pub(super) tags: &'c Tags,
+    /// Of which pools callers can be.
+    pub(super) pools: &'c Pools,
 }
 
 /// The allow policy of one resource.
@@ -79,6 +83,13 @@ pub(super) fn files(directory: &Path, report: &mut Report) -> Vec<TreeFile> {
             false
         }
     });
+    for file in &files {
+        if let Some(reason) = spelling::unnameable(&file.stem) {
+            report
+                .file_warning(&file.path, format!("this policy speaks for nothing: {reason}"))
+                .help("rename the file: its path below `allow/` is the resource's name, as requests name it");
+        }
+    }
     files
 }
 
@@ -121,7 +132,7 @@ struct Reader<'r> {
     version: Option<i64>,
     context: Context<'r>,
     lines: Lines<'r>,
-    /// Groups without an entry that were warned of: once per file is enough.
+    /// Groups without an entry, and pools without an issuer, that were warned of: once per file is enough.
     warned: BTreeSet<String>,
 }
 
@@ -234,6 +245,17 @@ impl Reader<'_> {
         self.context.hierarchy.may_lie_in(ResourceName::new(self.resource).root(), owner)
     }
 
+    /// Warns of a member that nobody is. Of a pool that no issuer has once per file: an export may hold thousands.
+    fn doubt(&mut self, text: &str, member: &Member, span: &Span, report: &mut Report) {
+        if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
+            report.warning(span, format!("`{text}` {doubt}")).help(help);
+        } else if let Some((doubt, help)) = self.context.pools.doubt(text)
+            && self.warned.insert(doubt.clone())
+        {
+            report.warning(span, format!("`{text}` {doubt}")).help(help);
+        }
+    }
+
     fn members(&mut self, node: &Node, report: &mut Report) -> Vec<Member> {
         let Some(items) = node.list(report) else { return Vec::new() };
         if items.is_empty() {
@@ -254,9 +276,7 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            if let Some((doubt, help)) = member.doubt() {
-                report.warning(&item.span, format!("`{text}` {doubt}")).help(help);
-            }
+            self.doubt(text, &member, &item.span, report);
             if let Member::Group(group) = &member
                 && !self.context.groups.contains(group.as_str())
                 && self.warned.insert(group.as_str().to_owned())

@@ -6,7 +6,7 @@
 //! version narrows them to permissions that Google counts up, and none of the APIs behind opgate is Google's.
 //!
 //! Membership is not always known here: which Workspace domain belongs to which organization, or which id a project's
-//! number has. What cannot be told counts against the caller: the resource has to be within bounds whether or not they
+//! number has where hierarchy.yaml does not say. What cannot be told counts against the caller: the resource has to be within bounds whether or not they
 //! are in the set.
 
 mod load;
@@ -134,8 +134,9 @@ impl Boundaries {
     fn containing<'b>(&self, policy: &'b BoundaryPolicy, resource: ResourceName<'_>) -> Option<&'b str> {
         let listed = policy.resources.iter().map(|(listed, _)| listed.as_str());
         listed.into_iter().find(|listed| {
-            let above = self.hierarchy.ancestors(resource.root());
-            resource.chain().chain(above).any(|name| name == *listed)
+            let mut above = self.hierarchy.ancestors(resource.root());
+            resource.chain().any(|name| self.hierarchy.is_same(name, listed))
+                || above.any(|name| name == *listed)
         })
     }
 }

@@ -99,6 +99,15 @@ impl Compiler {
                 *slot = Some(parent);
             }
         }
+        index.aliases = context
+            .hierarchy
+            .aliases()
+            .map(|(name, other)| {
+                // Looked up by name: known to the length that lookups are bounded by.
+                index.resource(name);
+                (name.into(), other.into())
+            })
+            .collect();
         index.hold(context);
         index.expand(context.groups);
         rows.sort_unstable();

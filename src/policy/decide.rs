@@ -123,13 +123,14 @@ impl<'q> Inquiry<'q> {
         if !index.denies() {
             return None;
         }
+        let other = index.other_name(self.resource);
         for resource in index.chain(self.resource) {
             for member in self.identity.members(self.policy) {
                 for rule in index.denied(resource, member) {
                     if !self.speaks_of(rule) {
                         continue;
                     }
-                    let tested = rule.condition.map(|id| self.test(id));
+                    let tested = rule.condition.map(|id| self.test_by_both_names(id, other.as_deref()));
                     if tested.as_ref().is_none_or(Tested::lets_deny) {
                         return Some(Denied {
                             member: index.member_name(member),
@@ -188,24 +189,48 @@ impl<'q> Inquiry<'q> {
         })
     }
 
+    /// How the condition of a deny rule comes out: for the resource as it is asked about, or else by the other name of its
+    /// project. A rule that asks for one name is not dodged by the other.
+    fn test_by_both_names(&mut self, id: ConditionId, other: Option<&str>) -> Tested {
+        let tested = self.weigh(id, self.asked);
+        let tested = match other {
+            Some(other) if !tested.lets_deny() => {
+                let asked = Asked { resource: ResourceName::new(other), ..self.asked };
+                let by_other = self.weigh(id, asked);
+                if by_other.lets_deny() { by_other } else { tested }
+            }
+            _ => tested,
+        };
+        self.keep(id, &tested);
+        tested
+    }
+
     /// How a condition comes out for this question.
     pub(super) fn test(&mut self, id: ConditionId) -> Tested {
-        let tested = match self.policy.index().condition(id) {
+        let tested = self.weigh(id, self.asked);
+        self.keep(id, &tested);
+        tested
+    }
+
+    fn keep(&mut self, id: ConditionId, tested: &Tested) {
+        if let Some(record) = &mut self.record {
+            record.push((id, tested.clone()));
+        }
+    }
+
+    fn weigh(&mut self, id: ConditionId, asked: Asked<'_>) -> Tested {
+        match self.policy.index().condition(id) {
             Some(condition) => Tested {
                 expression: condition.expression.clone(),
                 title: condition.title.clone(),
-                outcome: condition.outcome(self.asked, &mut self.budget),
+                outcome: condition.outcome(asked, &mut self.budget),
             },
             None => Tested {
                 expression: Arc::default(),
                 title: None,
                 outcome: Outcome::Unknown("the condition went missing".to_owned()),
             },
-        };
-        if let Some(record) = &mut self.record {
-            record.push((id, tested.clone()));
         }
-        tested
     }
 
     /// What a condition reads, with the values that it sees.

@@ -13,6 +13,7 @@ use super::allow::{Context, warn_of_unreachable};
 use super::condition::Condition;
 use super::member::{ALL_USERS, Member};
 use super::resource::ResourceName;
+use super::spelling;
 use super::tree::{self, TreeFile};
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node, Spelling};
@@ -76,6 +77,12 @@ impl DenyPolicy {
             report
                 .file_error(&file.path, format!("`{resource}` names no resource: {error}"))
                 .help("put the file into a folder of its resource's name, for example `deny/projects/demo/freeze.yaml`");
+            return None;
+        }
+        if let Some(reason) = spelling::unnameable(resource) {
+            report.file_error(&file.path, format!("this policy denies nothing: {reason}")).help(
+                "rename the folder: its path below `deny/` is the resource's name, as requests name it",
+            );
             return None;
         }
         let node = document::read(&file.path, report)?;
@@ -155,13 +162,16 @@ fn principals(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
             .error(&node.span, "the list of principals is empty")
             .help("name who is denied, `principalSet://goog/public:all` for everybody");
     }
-    texts.into_iter().filter_map(|(text, item)| principal(text, &item.span, context, report)).collect()
+    texts
+        .into_iter()
+        .filter_map(|(text, item)| principal(text, &item.span, Place::Denied, context, report))
+        .collect()
 }
 
 fn exceptions(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<String> {
     let mut found = Vec::new();
     for (text, item) in node.strings(report) {
-        match principal(text, &item.span, context, report) {
+        match principal(text, &item.span, Place::Excepted, context, report) {
             // google/iam/v2/deny.proto, exception_principals.
             Some(identifier) if identifier == ALL_USERS => {
                 report
@@ -180,6 +190,7 @@ fn exceptions(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
 pub(super) fn principal(
     text: &str,
     span: &Span,
+    place: Place,
     context: Context<'_>,
     report: &mut Report,
 ) -> Option<String> {
@@ -218,7 +229,7 @@ pub(super) fn principal(
                 .help(format!("write `{prefix}{email}`"));
             return None;
         }
-        return Some(written);
+        return possible(text, written, span, place, context, report);
     }
     if let Some(email) = text.strip_prefix(GROUP) {
         let group = canonical(Principal::group(email), report)?;
@@ -231,16 +242,16 @@ pub(super) fn principal(
                 )
             };
             report.error(span, message).help("list its members in groups.yaml");
+        } else if let Some((member, doubt)) = context.groups.doubtful_within(&group, context.pools) {
+            let message = format!("`{member}`, which is in `{group}`, {doubt}");
+            place.tell(span, message, "fix or remove it in groups.yaml".to_owned(), report);
         }
         return Some(group);
     }
     let federated = text.starts_with("principal://iam.googleapis.com/")
         || (text.starts_with("principalSet://iam.googleapis.com/") && !text.contains("/type/"));
-    if federated
-        && let Ok(member @ (Member::Identity(_) | Member::PrincipalSet(_))) = Member::parse(text)
-        && let Some(identifier) = member.identifier()
-    {
-        return Some(identifier.to_string());
+    if federated && let Ok(Member::Identity(_) | Member::PrincipalSet(_)) = Member::parse(text) {
+        return possible(text, text.to_owned(), span, place, context, report);
     }
     let diagnostic =
         report.error(span, format!("`{text}` is no principal that a deny rule can be decided by here"));
@@ -256,6 +267,46 @@ pub(super) fn principal(
         )),
     };
     None
+}
+
+/// Where a principal stands in a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Among those who are denied: one that nobody is leaves allowed what was to be denied.
+    Denied,
+    /// Among those who are not: one that nobody is denies more than was meant.
+    Excepted,
+}
+
+impl Place {
+    fn tell(self, span: &Span, message: String, help: String, report: &mut Report) {
+        match self {
+            Self::Denied => report.error(span, message).help(help),
+            Self::Excepted => report.warning(span, message).help(help),
+        };
+    }
+}
+
+/// The identifier of a well spelled principal, unless nobody can be it.
+fn possible(
+    text: &str,
+    identifier: String,
+    span: &Span,
+    place: Place,
+    context: Context<'_>,
+    report: &mut Report,
+) -> Option<String> {
+    let member = Member::parse(&identifier).ok()?;
+    if let Some((doubt, help)) = member.doubt() {
+        place.tell(span, format!("`{text}` {doubt}"), help, report);
+        return None;
+    }
+    if let Some((doubt, help)) = context.pools.doubt(&identifier) {
+        place.tell(span, format!("`{text}` {doubt}"), help, report);
+    } else if let Some((caution, help)) = member.caution() {
+        report.warning(span, format!("`{text}` {caution}")).help(help);
+    }
+    Some(identifier)
 }
 
 /// Whether what stands behind `deleted:` names one identity or group that once was: what is spelled otherwise may have

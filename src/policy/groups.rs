@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::member::{Member, NotAMember};
+use super::pools::Pools;
 use super::{loop_text, tree};
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node};
@@ -20,6 +21,8 @@ struct Group {
     span: Span,
     /// Canonical identifiers: users, service accounts, federated identities and groups.
     members: Vec<String>,
+    /// Members that nobody is, and why.
+    doubtful: Vec<(String, String)>,
 }
 
 impl Groups {
@@ -48,14 +51,15 @@ impl Groups {
                     continue;
                 }
             };
-            let members = read_members(members, &mut nested, report);
+            let mut doubtful = Vec::new();
+            let members = read_members(members, &mut nested, &mut doubtful, report);
             if let Some(first) = groups.by_name.get(&name) {
                 report
                     .error(&key.span, format!("the group `{email}` is given twice"))
                     .related(&first.span, "the first is here; case makes no difference in an email");
                 continue;
             }
-            groups.by_name.insert(name, Group { span: key.span.clone(), members });
+            groups.by_name.insert(name, Group { span: key.span.clone(), members, doubtful });
         }
         for (name, span) in nested {
             groups.warn_of_missing(&name, &span, report);
@@ -91,6 +95,26 @@ impl Groups {
     /// Where a group's entry begins.
     pub(super) fn span(&self, name: &str) -> Option<&Span> {
         self.by_name.get(name).map(|group| &group.span)
+    }
+
+    /// A member of a group, or of a group in it, that nobody is, and why.
+    pub(super) fn doubtful_within(&self, name: &str, pools: &Pools) -> Option<(String, String)> {
+        let mut seen = BTreeSet::from([name]);
+        let mut pending = vec![name];
+        while let Some(group) = pending.pop().and_then(|name| self.by_name.get(name)) {
+            if let Some(doubtful) = group.doubtful.first() {
+                return Some(doubtful.clone());
+            }
+            for member in &group.members {
+                if let Some((doubt, _)) = pools.doubt(member) {
+                    return Some((member.clone(), doubt));
+                }
+                if self.by_name.contains_key(member) && seen.insert(member) {
+                    pending.push(member);
+                }
+            }
+        }
+        None
     }
 
     /// A group without an entry: the one of this name, or the first within it.
@@ -161,7 +185,12 @@ impl Groups {
     }
 }
 
-fn read_members(node: &Node, nested: &mut Vec<(String, Span)>, report: &mut Report) -> Vec<String> {
+fn read_members(
+    node: &Node,
+    nested: &mut Vec<(String, Span)>,
+    doubtful: &mut Vec<(String, String)>,
+    report: &mut Report,
+) -> Vec<String> {
     let mut members = Vec::new();
     for (text, item) in node.strings(report) {
         let member = Member::parse(text).and_then(|member| match member {
@@ -178,6 +207,7 @@ fn read_members(node: &Node, nested: &mut Vec<(String, Span)>, report: &mut Repo
             Ok(member) => {
                 if let Some((doubt, help)) = member.doubt() {
                     report.warning(&item.span, format!("`{text}` {doubt}")).help(help);
+                    doubtful.push((text.to_owned(), doubt));
                 }
                 if let Member::Group(group) = &member {
                     nested.push((group.as_str().to_owned(), item.span.clone()));

@@ -8,6 +8,7 @@
 //! (resource, member) ──► the deny rules there
 //! member ──────────────► the groups it is in, directly or through others, as far as they are bound
 //! resource ────────────► what it lies in (hierarchy.yaml)
+//! project ─────────────► its other name (hierarchy.yaml)
 //! ```
 //!
 //! Names are numbers here, and places are a file's number and a line, so that a binding costs tens of bytes beside
@@ -82,6 +83,8 @@ pub(super) struct Index {
     pub(super) conditions: Vec<Condition>,
     /// By resource: what it lies in.
     pub(super) parents: Vec<Option<ResourceId>>,
+    /// By id and by number of a project: its other name.
+    pub(super) aliases: HashMap<Box<str>, Box<str>>,
     /// The longest name of a resource, in bytes: a longer name need not be looked up.
     pub(super) longest: usize,
     pub(super) holders: HashMap<Box<str>, Box<[RoleId]>>,
@@ -104,11 +107,34 @@ pub(super) struct Index {
 
 /// Asking.
 impl Index {
-    /// The resources on a name's chain that policies or the hierarchy know, nearest first.
+    /// The resources on a name's chain that policies or the hierarchy know, nearest first. What is below a project that
+    /// has two names is on it by both: only then is anything allocated.
     pub(super) fn chain(&self, name: ResourceName<'_>) -> impl Iterator<Item = ResourceId> {
-        let own = name.chain().filter_map(|name| self.find_resource(name));
+        let other = self.other_name(name);
+        let both: Vec<ResourceId> = match &other {
+            None => Vec::new(),
+            Some(other) => {
+                let names = name.chain().zip(ResourceName::new(other).chain());
+                names
+                    .flat_map(|(name, other)| [name, other])
+                    .filter_map(|name| self.find_resource(name))
+                    .collect()
+            }
+        };
+        let own = other.is_none().then(|| name.chain()).into_iter().flatten();
+        let own = own.filter_map(|name| self.find_resource(name));
         let above = self.find_resource(name.root()).and_then(|root| self.parent(root));
-        own.chain(std::iter::successors(above, |id| self.parent(*id)))
+        own.chain(both).chain(std::iter::successors(above, |id| self.parent(*id)))
+    }
+
+    /// The same resource by the other name of its project, where hierarchy.yaml knows both.
+    pub(super) fn other_name(&self, name: ResourceName<'_>) -> Option<String> {
+        if self.aliases.is_empty() {
+            return None;
+        }
+        let root = name.root();
+        let below = name.as_str().strip_prefix(root)?;
+        self.aliases.get(root).map(|other| format!("{other}{below}"))
     }
 
     fn find_resource(&self, name: &str) -> Option<ResourceId> {

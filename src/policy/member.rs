@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::federated::{Doubt, Federated, Part};
+use super::spelling::has_encoded_octet;
 use crate::document::nearest;
 use crate::principal::{NotAnEmail, Principal};
 
@@ -82,6 +84,10 @@ impl Member {
 
     /// The identifier that a caller is looked up with, or `None` where the member matches nobody.
     pub fn identifier(&self) -> Option<Identifier<'_>> {
+        // A token may hold `*` as a value, and must not get what was meant for all.
+        if self.is_nobody() {
+            return None;
+        }
         let text = match self {
             Self::AllUsers => ALL_USERS,
             Self::AllAuthenticatedUsers => ALL_AUTHENTICATED_USERS,
@@ -94,31 +100,67 @@ impl Member {
     }
 
     /// What a reader should know of a member that is well spelled and yet matches nobody, with the next step.
-    pub fn doubt(&self) -> Option<(&'static str, String)> {
-        let Self::Identity(text) = self else {
-            let Self::Domain(domain) = self else { return None };
-            let message = "matches nobody: a domain stands for its users, not for service accounts";
-            return is_service_account_domain(domain)
-                .then(|| (message, "name each one as `serviceAccount:EMAIL`".to_owned()));
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        let (message, help) = match self {
+            Self::Identity(text) | Self::PrincipalSet(text) if text.starts_with("principal") => {
+                return Federated::parse(text)?.doubt();
+            }
+            Self::Identity(text) => doubt_of_email(text)?,
+            Self::Domain(domain) if is_service_account_domain(domain) => (
+                "matches nobody: a domain stands for its users, not for service accounts",
+                "name each one as `serviceAccount:EMAIL`".to_owned(),
+            ),
+            _ => return None,
         };
-        let (kind, value) = text.split_once(':')?;
-        let service_account =
-            value.split_once('@').is_some_and(|(_, domain)| is_service_account_domain(domain));
-        match kind {
-            "user" if service_account => Some((
-                "matches nobody: an email under `gserviceaccount.com` is a service account",
-                format!("write `serviceAccount:{value}`"),
-            )),
-            "serviceAccount" if value.ends_with(']') => Some((
-                "matches nobody: no credential that opgate accepts names a Kubernetes service account",
-                "bind the `principal://` of its workload identity pool".to_owned(),
-            )),
-            "serviceAccount" if !service_account => Some((
-                "matches nobody: the email of a service account ends in `gserviceaccount.com`",
-                format!("write `user:{value}`"),
-            )),
+        Some((message.to_owned(), help))
+    }
+
+    /// What a reader should know of a member that somebody may be, though another was meant.
+    pub(super) fn caution(&self) -> Option<Doubt> {
+        match self {
+            Self::Identity(text) | Self::PrincipalSet(text) => Federated::parse(text)?.caution(),
             _ => None,
         }
+    }
+
+    fn is_nobody(&self) -> bool {
+        match self {
+            Self::Identity(text) | Self::PrincipalSet(text) => {
+                Federated::parse(text)
+                    .is_some_and(|federated| federated.part != Part::Type && federated.doubt().is_some())
+                    || text.split_once(':').is_some_and(|(_, email)| email.starts_with("*@"))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Why nobody has the email of an identity, or is called so by it.
+fn doubt_of_email(text: &str) -> Option<(&'static str, String)> {
+    let (kind, value) = text.split_once(':')?;
+    if let Some(domain) = value.strip_prefix("*@") {
+        let help = format!("write `domain:{domain}` in a binding, or name each user");
+        return Some(("matches nobody: `*` is no wildcard in an email", help));
+    }
+    if has_encoded_octet(value) {
+        let help = "write the address as it is: nothing in it is percent-decoded".to_owned();
+        return Some(("matches nobody: no email is percent-encoded", help));
+    }
+    let service_account = value.split_once('@').is_some_and(|(_, domain)| is_service_account_domain(domain));
+    match kind {
+        "user" if service_account => Some((
+            "matches nobody: an email under `gserviceaccount.com` is a service account",
+            format!("write `serviceAccount:{value}`"),
+        )),
+        "serviceAccount" if value.ends_with(']') => Some((
+            "matches nobody: no credential that opgate accepts names a Kubernetes service account",
+            "bind the `principal://` of its workload identity pool".to_owned(),
+        )),
+        "serviceAccount" if !service_account => Some((
+            "matches nobody: the email of a service account ends in `gserviceaccount.com`",
+            format!("write `user:{value}`"),
+        )),
+        _ => None,
     }
 }
 

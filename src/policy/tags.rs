@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::hierarchy::Hierarchy;
 use super::resource::{ROOTS, ResourceName};
+use super::spelling;
 use super::tree;
 use crate::diagnostic::Report;
 use crate::document::{self, Node, nearest};
@@ -124,12 +125,22 @@ impl Tags {
 
     /// The value that a resource has for a key: its own, or else the nearest that it inherits.
     pub(super) fn value(&self, resource: ResourceName<'_>, key: &str) -> Option<&str> {
-        let own = resource.chain().filter(|name| name.len() <= self.longest);
-        // Links of the hierarchy are few, whatever a request asks about.
-        own.chain(self.hierarchy.ancestors(resource.root())).find_map(|name| {
+        let find = |name: &str| {
             let tags = self.by_resource.get(name)?;
             tags.iter().find(|tag| &*tag.key == key).map(|tag| &*tag.value)
-        })
+        };
+        let own = match self.hierarchy.other_name(resource) {
+            None => resource.chain().filter(|name| name.len() <= self.longest).find_map(find),
+            Some(other) => {
+                let names = resource.chain().zip(ResourceName::new(&other).chain());
+                names
+                    .flat_map(|(name, other)| [name, other])
+                    .filter(|name| name.len() <= self.longest)
+                    .find_map(find)
+            }
+        };
+        // Links of the hierarchy are few, whatever a request asks about.
+        own.or_else(|| self.hierarchy.ancestors(resource.root()).find_map(find))
     }
 
     /// Every key that some resource has.
@@ -148,6 +159,12 @@ fn check_resource(resource: &str, node: &Node, report: &mut Report) -> bool {
         report
             .error(&node.span, format!("`{resource}` names no resource: {error}"))
             .help("write a relative name, for example `projects/demo: {123456789012/env: prod}`");
+        return false;
+    }
+    if let Some(reason) = spelling::unnameable(resource) {
+        report
+            .error(&node.span, format!("these tags are of nothing: {reason}"))
+            .help("write the name as requests write it");
         return false;
     }
     let collection = resource.split('/').next().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The tree as a whole: what loads, what is refused, and who may do what.
 
 mod oracle;
+mod reach;
 
 use std::fs;
 use std::time::SystemTime;

@@ -39,6 +39,11 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
+    /// The identity pool that clients are subjects of by their certificates.
+    pub fn client_pool(&self) -> Option<&str> {
+        self.clients.as_ref()?.pool.as_deref()
+    }
+
     /// TLS with `identities`, of which the first is presented to whoever asks for a name that none has.
     ///
     /// # Errors

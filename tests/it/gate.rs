@@ -11,3 +11,4 @@ mod requests;
 mod row;
 mod seed;
 mod tags;
+mod unmatched;

@@ -109,6 +109,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "diagnostic",
             "files",
             "metrics",
+            "policy",
             "proxy",
             "snapshot",
             "tls",

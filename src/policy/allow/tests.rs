@@ -26,7 +26,13 @@ fn read(resource: &str, text: &str) -> (Option<AllowPolicy>, Report) {
     let source = Source::new("groups.yaml", "oncall@example.com: [user:ana@example.com]\n");
     let groups = Groups::read(&document::parse(&source, &mut report).unwrap(), &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
-    let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &Tags::default() };
+    let context = Context {
+        roles: &roles,
+        hierarchy: &hierarchy,
+        groups: &groups,
+        tags: &Tags::default(),
+        pools: &Pools::default(),
+    };
     let node = document::parse(&Source::new("allow/policy.yaml", text), &mut report).unwrap();
     let policy = AllowPolicy::read(resource, &node, context, &mut report);
     (policy, report)

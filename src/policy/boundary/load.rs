@@ -10,7 +10,9 @@ use crate::diagnostic::{Report, Span};
 use crate::document::{self, Fields, Node, Spelling, Value};
 use crate::policy::condition;
 use crate::policy::hierarchy::Hierarchy;
+use crate::policy::pools::Pools;
 use crate::policy::resource::ResourceName;
+use crate::policy::spelling;
 use crate::policy::tree;
 
 /// Most `&&`, `||` and `!` in the condition of a policy binding (<https://cloud.google.com/iam/quotas>).
@@ -30,18 +32,28 @@ struct Unresolved {
 }
 
 impl Boundaries {
-    pub(in crate::policy) fn load(directory: &Path, hierarchy: &Hierarchy, report: &mut Report) -> Self {
+    pub(in crate::policy) fn load(
+        directory: &Path,
+        hierarchy: &Hierarchy,
+        pools: &Pools,
+        report: &mut Report,
+    ) -> Self {
         let files = tree::files(directory, "boundaries", report);
         let nodes = files.iter().filter_map(|file| document::read(&file.path, report)).collect::<Vec<_>>();
-        Self::read(&nodes, hierarchy, report)
+        Self::read(&nodes, hierarchy, pools, report)
     }
 
-    pub(in crate::policy) fn read(nodes: &[Node], hierarchy: &Hierarchy, report: &mut Report) -> Self {
+    pub(in crate::policy) fn read(
+        nodes: &[Node],
+        hierarchy: &Hierarchy,
+        pools: &Pools,
+        report: &mut Report,
+    ) -> Self {
         let mut policies: BTreeMap<Arc<str>, (Arc<BoundaryPolicy>, Span)> = BTreeMap::new();
         let mut unresolved: Vec<Unresolved> = Vec::new();
         for node in nodes {
             if has_key(node, "target") {
-                let Some(binding) = read_binding(node, report) else { continue };
+                let Some(binding) = read_binding(node, pools, report) else { continue };
                 match unresolved.iter().find(|other| other.name == binding.name) {
                     Some(first) => twice(&binding.name, &binding.span, &first.span, report),
                     None => unresolved.push(binding),
@@ -163,11 +175,17 @@ fn read_resource(text: &str, span: &Span, report: &mut Report) -> Option<String>
         );
         return None;
     };
+    if let Some(reason) = spelling::unnameable(name) {
+        report
+            .error(span, format!("`{text}` lists nothing: {reason}"))
+            .help("write the name as `gcloud projects list` prints it; `organizations/NUMBER` holds all of its projects");
+        return None;
+    }
     Some(name.to_owned())
 }
 
 /// google.iam.v3.PolicyBinding.
-fn read_binding(node: &Node, report: &mut Report) -> Option<Unresolved> {
+fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<Unresolved> {
     let mut fields = node.fields("a policy binding", Spelling::Proto, report)?;
     ignore_bookkeeping(&mut fields);
     fields.ignore(&["policy_uid"]);
@@ -200,6 +218,9 @@ fn read_binding(node: &Node, report: &mut Report) -> Option<Unresolved> {
             );
         return None;
     };
+    if let Some((doubt, help)) = parsed.doubt(pools) {
+        report.error(&set.span, format!("`{text}` {doubt}")).help(help);
+    }
     let policy = policy?;
     Some(Unresolved {
         name: name?,

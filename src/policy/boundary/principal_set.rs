@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use super::Applies;
 use crate::policy::hierarchy::Hierarchy;
+use crate::policy::pools::Pools;
+use crate::policy::spelling;
 use crate::principal::Principal;
 
 /// A principal set.
@@ -57,11 +59,23 @@ impl PrincipalSet {
         &self.text
     }
 
+    /// Why nobody can be in the set, and what to write.
+    pub(super) fn doubt(&self, pools: &Pools) -> Option<(String, String)> {
+        match &self.kind {
+            Kind::Pool(name) => pools.doubt_of_pool(&format!("iam.googleapis.com/{name}")),
+            Kind::Container(name) => spelling::unnameable(name).map(|reason| {
+                let help = "write the id of the project as `gcloud projects list` prints it".to_owned();
+                (format!("matches nobody: {reason}"), help)
+            }),
+            Kind::Workspace => None,
+        }
+    }
+
     /// Whether a principal is in the set, as far as can be told.
     pub(super) fn contains(&self, principal: &Principal, hierarchy: &Hierarchy) -> Applies {
         let text = principal.as_str();
         match &self.kind {
-            Kind::Pool(pool) => is_pool(pool, principal),
+            Kind::Pool(pool) => is_pool(pool, principal, hierarchy),
             Kind::Workspace if text.starts_with("user:") => {
                 Applies::Unknown("the Workspace domain of a user is not known here".to_owned())
             }
@@ -83,7 +97,7 @@ fn pool_of(name: &str) -> Kind {
     Kind::Pool(name.to_owned())
 }
 
-fn is_pool(pool: &str, principal: &Principal) -> Applies {
+fn is_pool(pool: &str, principal: &Principal, hierarchy: &Hierarchy) -> Applies {
     let Some(own) = principal.pool().and_then(|pool| pool.strip_prefix("iam.googleapis.com/")) else {
         return Applies::No;
     };
@@ -95,7 +109,7 @@ fn is_pool(pool: &str, principal: &Principal) -> Applies {
         Some((format!("projects/{project}"), rest.to_owned()))
     };
     match (parts(own), parts(pool)) {
-        (Some((project, own)), Some((other, rest))) if own == rest => is_project(&project, &other),
+        (Some((project, own)), Some((other, rest))) if own == rest => is_project(&project, &other, hierarchy),
         _ => Applies::No,
     }
 }
@@ -150,7 +164,7 @@ fn lies_in(project: &str, container: &str, hierarchy: &Hierarchy) -> Applies {
         return Applies::Yes;
     }
     if container.starts_with("projects/") {
-        return is_project(project, container);
+        return is_project(project, container, hierarchy);
     }
     match hierarchy.ancestors(project).last() {
         Some(top) if top.starts_with("organizations/") => Applies::No,
@@ -158,11 +172,14 @@ fn lies_in(project: &str, container: &str, hierarchy: &Hierarchy) -> Applies {
     }
 }
 
-/// Whether two names are of one project: it has an id and a number, and which belong together is not known here.
-fn is_project(project: &str, other: &str) -> Applies {
-    if project == other {
+/// Whether two names are of one project: it has an id and a number, and hierarchy.yaml may say which belong together.
+fn is_project(project: &str, other: &str, hierarchy: &Hierarchy) -> Applies {
+    if hierarchy.is_same(project, other) {
         Applies::Yes
-    } else if is_number(project) == is_number(other) {
+    } else if is_number(project) == is_number(other)
+        || hierarchy.alias(project).is_some()
+        || hierarchy.alias(other).is_some()
+    {
         Applies::No
     } else {
         Applies::Unknown(format!("whether `{project}` is `{other}` is not known here"))

@@ -300,6 +300,7 @@ fn the_way_into_a_group_is_a_shortest_one_and_ends() {
             hierarchy: &Default::default(),
             groups: &Default::default(),
             tags: &Default::default(),
+            pools: &Default::default(),
         },
         &[],
     );

@@ -19,7 +19,7 @@ pub(super) fn fruitless(tree: &Tree, findings: &mut Findings<'_>) {
         if members.iter().any(|member| member.is_somebody) || members.iter().all(|member| member.is_told) {
             continue;
         }
-        let why = if members.iter().all(|member| member.id.is_none()) {
+        let why = if members.iter().all(|member| member.id.is_none() && !member.is_told) {
             "all of its members are deleted"
         } else {
             "its members are nobody, by what groups.yaml says"

@@ -76,8 +76,10 @@ pub(super) fn read(
         let condition = fields.optional("denial_condition");
         let denial = WrittenDenial {
             resource,
-            denied: principals(denied, tree, report),
-            excepted: excepted.map(|node| principals(node, tree, report)).unwrap_or_default(),
+            denied: principals(denied, deny::Place::Denied, tree, report),
+            excepted: excepted
+                .map(|node| principals(node, deny::Place::Excepted, tree, report))
+                .unwrap_or_default(),
             permissions: patterns(permissions, report),
             excepted_permissions: excepted_permissions.map(|node| patterns(node, report)).unwrap_or_default(),
             condition: condition.and_then(|node| conditions.read(tree, node, report)),
@@ -97,10 +99,10 @@ fn first_span(list: &Node) -> Span {
     }
 }
 
-fn principals(node: &Node, tree: &Tree, report: &mut Report) -> Vec<WrittenPrincipal> {
+fn principals(node: &Node, place: deny::Place, tree: &Tree, report: &mut Report) -> Vec<WrittenPrincipal> {
     let texts = node.strings(report);
     let read = |(text, item): (&str, &Node)| WrittenPrincipal {
-        identifier: deny::principal(text, &item.span, tree.context(), report),
+        identifier: deny::principal(text, &item.span, place, tree.context(), report),
         text: text.to_owned(),
         span: item.span.clone(),
     };

@@ -21,7 +21,9 @@ pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>
         let name = tree.resource_name(resource);
         // What lies in a folder or an organization hierarchy.yaml says, and loading warns where nothing does.
         let is_container = ["folders/", "organizations/"].iter().any(|root| name.starts_with(root));
-        if is_container || catalog.resources().any(|shape| is_below(shape, &name)) {
+        let other = tree.hierarchy.other_name(ResourceName::new(&name));
+        let is_reached = |name: &str| catalog.resources().any(|shape| is_below(shape, name));
+        if is_container || is_reached(&name) || other.as_deref().is_some_and(is_reached) {
             continue;
         }
         findings.warning(

@@ -17,6 +17,7 @@ use crate::policy::hierarchy::Hierarchy;
 use crate::policy::index::{MemberId, Principal, Resource, ResourceId, Role, RoleId};
 use crate::policy::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
 use crate::policy::names::Names;
+use crate::policy::pools::Pools;
 use crate::policy::resource::ResourceName;
 use crate::policy::role::{self, Roles};
 use crate::policy::tags::Tags;
@@ -28,6 +29,8 @@ pub(super) struct Tree {
     pub(super) hierarchy: Hierarchy,
     pub(super) groups: Groups,
     pub(super) tags: Tags,
+    /// Loading has told of pools; what is read again doubts none.
+    pools: Pools,
     pub(super) bindings: Vec<WrittenBinding>,
     pub(super) denials: Vec<WrittenDenial>,
     /// Every condition once, however often it is written.
@@ -79,6 +82,7 @@ impl Tree {
             groups: Groups::load(directory, report),
             tags: Tags::load(directory, &hierarchy, report),
             hierarchy,
+            pools: Pools::default(),
             bindings: Vec::new(),
             denials: Vec::new(),
             conditions: Vec::new(),
@@ -156,7 +160,13 @@ impl Tree {
 
     /// What bindings and deny rules are checked against.
     pub(super) fn context(&self) -> Context<'_> {
-        Context { roles: &self.roles, hierarchy: &self.hierarchy, groups: &self.groups, tags: &self.tags }
+        Context {
+            roles: &self.roles,
+            hierarchy: &self.hierarchy,
+            groups: &self.groups,
+            tags: &self.tags,
+            pools: &self.pools,
+        }
     }
 
     /// The role of a binding, which is defined.
@@ -185,7 +195,10 @@ impl Tree {
     pub(super) fn chain(&self, resource: ResourceId) -> Vec<ResourceId> {
         let name = self.resource_name(resource);
         let name = ResourceName::new(&name);
-        let names = name.chain().chain(self.hierarchy.ancestors(name.root()));
+        let other = self.hierarchy.other_name(name).unwrap_or_default();
+        let mut others = ResourceName::new(&other).chain();
+        let own = name.chain().flat_map(|name| [Some(name), others.next()]).flatten();
+        let names = own.chain(self.hierarchy.ancestors(name.root()));
         names.filter_map(|name| self.resource_names.find(name)).collect()
     }
 

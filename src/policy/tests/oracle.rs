@@ -23,17 +23,20 @@ impl World {
         let identities = self.identities(caller);
         let named = |members: &[usize]| members.iter().any(|at| identities.contains(DENIABLE[*at].0));
         let covers = |patterns: &[usize]| patterns.iter().any(|at| PATTERNS[*at].1.contains(&permission));
-        let value = |condition: Option<usize>| match condition {
+        let value_for = |condition: Option<usize>, resource: &str| match condition {
             None => Some(true),
             Some(at) => CONDITIONS[at].1(self, caller, resource),
         };
+        let value = |condition| value_for(condition, resource);
+        // A deny rule is not dodged by the other name of a project.
+        let names = [resource.to_owned(), self.other_name(resource).unwrap_or_else(|| resource.to_owned())];
         let denied = self.denials.iter().any(|rule| {
             chain.contains(&ATTACHED[rule.attached].to_owned())
                 && named(&rule.denied)
                 && !named(&rule.excepted)
                 && covers(&rule.permissions)
                 && !covers(&rule.but_permissions)
-                && value(rule.condition) != Some(false)
+                && names.iter().any(|name| value_for(rule.condition, name) != Some(false))
         });
         if denied {
             return false;
@@ -76,12 +79,12 @@ impl World {
     fn is_in(&self, caller: &str, set: &str) -> Option<bool> {
         let container = set.strip_prefix("//cloudresourcemanager.googleapis.com/");
         if caller == ACCOUNT {
-            // Of projects/a, whose number nobody has told.
+            // Of projects/a, whose number the hierarchy may tell.
             let Some(container) = container else { return Some(false) };
             let chain = self.chain("projects/a");
             let complete = chain.last().is_some_and(|last| last.starts_with("organizations/"));
             return match container {
-                "projects/77" => None,
+                "projects/77" if !self.numbered => None,
                 _ if chain.contains(&container.to_owned()) => Some(true),
                 _ if complete || container.starts_with("projects/") => Some(false),
                 _ => None,
@@ -101,6 +104,18 @@ impl World {
         (!self.tags.is_empty()).then(|| self.chain(resource).iter().find_map(own).map(|(_, value)| *value))
     }
 
+    /// The name that `projects/a` and what lies below it has by its number, and the other way round.
+    fn other_name(&self, resource: &str) -> Option<String> {
+        let (collection, rest) = resource.split_once('/')?;
+        let (id, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match id {
+            _ if !self.numbered || collection != "projects" => None,
+            "a" => Some(format!("projects/77{below}")),
+            "77" => Some(format!("projects/a{below}")),
+            _ => None,
+        }
+    }
+
     fn chain(&self, resource: &str) -> Vec<String> {
         let mut segments: Vec<&str> = resource.split('/').collect();
         let mut chain = vec![resource.to_owned()];
@@ -109,10 +124,20 @@ impl World {
             segments.truncate(segments.len() - drop);
             chain.push(segments.join("/"));
         }
+        let names = |name: String| {
+            let other = self.other_name(&name);
+            [Some(name), other].into_iter().flatten()
+        };
+        let mut chain: Vec<String> = chain.into_iter().flat_map(names).collect();
         let children = ["projects/a", "projects/b", "folders/1", "folders/2"];
-        while let Some(at) = children.iter().position(|child| child == chain.last().unwrap()) {
+        let mut top = chain.last().cloned().unwrap();
+        if self.numbered && top == "projects/77" {
+            top = "projects/a".to_owned();
+        }
+        while let Some(at) = children.iter().position(|child| *child == top) {
             let Some(parent) = self.parents[at] else { break };
             chain.push(parent.to_owned());
+            top = parent.to_owned();
         }
         chain
     }

@@ -9,7 +9,7 @@ use crate::policy::role::Role;
 
 pub(super) const PERMISSIONS: [&str; 3] =
     ["demo.operations.get", "demo.operations.list", "demo.operations.cancel"];
-pub(super) const ATTACHED: [&str; 8] = [
+pub(super) const ATTACHED: [&str; 10] = [
     "projects/a",
     "projects/b",
     "projects/a/locations/l",
@@ -18,8 +18,10 @@ pub(super) const ATTACHED: [&str; 8] = [
     "folders/2",
     "organizations/9",
     "operations/o",
+    "projects/77",
+    "projects/77/locations/l",
 ];
-pub(super) const ASKED: [&str; 11] = [
+pub(super) const ASKED: [&str; 13] = [
     "projects/a/locations/l/operations/o",
     "projects/a/locations/l/operations",
     "projects/a/locations/l",
@@ -31,6 +33,8 @@ pub(super) const ASKED: [&str; 11] = [
     "folders/2/locations/l/operations",
     "operations/o/x/y",
     "operations",
+    "projects/77/locations/l/operations/o",
+    "projects/77",
 ];
 pub(super) const USER: &str = "user:u@x.com";
 pub(super) const ACCOUNT: &str = "serviceAccount:s@a.iam.gserviceaccount.com";
@@ -165,6 +169,8 @@ pub(super) struct World {
     pub(super) boundaries: Vec<Boundary>,
     /// Of some of [`ATTACHED`], the value of `9/env`: there is no file where there are none.
     pub(super) tags: Vec<(usize, &'static str)>,
+    /// Whether the hierarchy says that `projects/a` has the number 77.
+    pub(super) numbered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -195,8 +201,8 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
         prop::collection::btree_map(0..ATTACHED.len(), prop::sample::select(vec!["prod", "dev"]), 0..4);
     let tags = tags.prop_map(|tags| tags.into_iter().collect());
     let rules = (bindings, denials, boundaries, tags);
-    (prop::collection::vec(role, 4), parents, any::<[u8; 3]>(), rules).prop_map(
-        |(roles, (a, b, one, two), groups, (bindings, denials, boundaries, tags))| World {
+    (prop::collection::vec(role, 4), parents, any::<[u8; 3]>(), (rules, any::<bool>())).prop_map(
+        |(roles, (a, b, one, two), groups, ((bindings, denials, boundaries, tags), numbered))| World {
             roles,
             parents: [a, b, one, two],
             groups: [groups[0] & 0b110_1111, groups[1] & 0b100_1111, groups[2] & 0b000_1111],
@@ -204,6 +210,7 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
             denials,
             boundaries,
             tags,
+            numbered,
         },
     )
 }
@@ -275,7 +282,13 @@ impl World {
         let hierarchy = Hierarchy::read(&hierarchy, &mut report);
         let groups = Groups::read(&groups, &mut report);
         let tags = tags.map(|node| Tags::read(&node, &hierarchy, &mut report)).unwrap_or_default();
-        let context = Context { roles: &defined, hierarchy: &hierarchy, groups: &groups, tags: &tags };
+        let context = Context {
+            roles: &defined,
+            hierarchy: &hierarchy,
+            groups: &groups,
+            tags: &tags,
+            pools: &Pools::default(),
+        };
         let policies: Vec<_> = policies
             .iter()
             .map(|(resource, node)| AllowPolicy::read(resource, node, context, &mut report).unwrap())
@@ -284,7 +297,7 @@ impl World {
             .iter()
             .map(|(resource, node)| DenyPolicy::read(resource, node, context, &mut report).unwrap())
             .collect();
-        let boundaries = Boundaries::read(&boundaries, &hierarchy, &mut report);
+        let boundaries = Boundaries::read(&boundaries, &hierarchy, &Pools::default(), &mut report);
         assert!(!report.is_fatal(), "{}", report.render(false));
         let compiled = Policy::compile(context, policies.into_iter(), denials, boundaries);
         let background = Background::of(context, &[]);
@@ -298,10 +311,16 @@ impl World {
 
     fn hierarchy_text(&self) -> String {
         let children = ["projects/a", "projects/b", "folders/1", "folders/2"];
-        let links = children
-            .iter()
-            .zip(self.parents)
-            .filter_map(|(child, parent)| Some(format!("\"{child}\": {}", parent?)));
+        let links = children.iter().zip(self.parents).filter_map(|(child, parent)| {
+            let place = match (*child, parent) {
+                ("projects/a", Some(parent)) if self.numbered => {
+                    format!("{{parent: {parent}, projectNumber: '77'}}")
+                }
+                ("projects/a", None) if self.numbered => "{projectNumber: 77}".to_owned(),
+                (_, parent) => parent?.to_owned(),
+            };
+            Some(format!("\"{child}\": {place}"))
+        });
         format!("{{{}}}", links.collect::<Vec<_>>().join(", "))
     }
 

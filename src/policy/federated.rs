@@ -1,0 +1,185 @@
+//! Federated identities and sets of them, taken apart: which of them no caller can be, and how they should be written.
+//!
+//! The forms are those of <https://cloud.google.com/iam/docs/principal-identifiers>. A value is taken literally: `*` is no
+//! wildcard in it, and only behind the pool itself does it stand for everybody.
+
+use super::spelling::has_encoded_octet;
+use crate::authn::MappedAttribute;
+
+/// Why no caller can be what a member names, as `matches nobody: …`, and what to write.
+pub(super) type Doubt = (String, String);
+
+/// A federated identity or a set of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Federated<'t> {
+    pub(super) pool: &'t str,
+    pub(super) part: Part<'t>,
+}
+
+/// Who of a pool is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'t> {
+    Subject(&'t str),
+    Group(&'t str),
+    /// A name, and a value where one is written.
+    Attribute(&'t str, Option<&'t str>),
+    Everybody,
+    /// Service accounts or others of a project, folder or organization, which no pool knows.
+    Type,
+}
+
+/// The longest value that a token's claim is taken for, in bytes.
+const MAX_VALUE: usize = 255;
+
+impl<'t> Federated<'t> {
+    /// Reads `principal://…` or `principalSet://…`; `None` for any other text.
+    pub(super) fn parse(text: &'t str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix("principal://") {
+            let (pool, subject) = rest.split_once("/subject/")?;
+            return Some(Self { pool, part: Part::Subject(subject) });
+        }
+        let rest = text.strip_prefix("principalSet://")?;
+        // The first of these ends the pool: what comes behind it is a value, whatever it looks like.
+        let marker = ["/group/", "/attribute.", "/type/"]
+            .into_iter()
+            .filter_map(|marker| Some((rest.find(marker)?, marker)))
+            .min_by_key(|(at, _)| *at);
+        let Some((_, marker)) = marker else {
+            return rest.strip_suffix("/*").map(|pool| Self { pool, part: Part::Everybody });
+        };
+        let (pool, value) = rest.split_once(marker)?;
+        let part = match marker {
+            "/group/" => Part::Group(value),
+            "/type/" => Part::Type,
+            _ => match value.split_once('/') {
+                Some((name, value)) => Part::Attribute(name, Some(value)),
+                None => Part::Attribute(value, None),
+            },
+        };
+        Some(Self { pool, part })
+    }
+
+    /// Why nobody can be this, whatever a gate is configured with.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        let Self { pool, part } = self;
+        if *part == Part::Type {
+            return Some((
+                "matches nobody: which service accounts are in such a set is not known here".to_owned(),
+                "name each one as `serviceAccount:EMAIL`".to_owned(),
+            ));
+        }
+        if !is_pool(pool) {
+            return Some((
+                format!("matches nobody: `{pool}` is not the name of an identity pool"),
+                "write `iam.googleapis.com/locations/global/workforcePools/POOL`, or \
+                 `iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL`, before it"
+                    .to_owned(),
+            ));
+        }
+        let everybody = || format!("write `principalSet://{pool}/*` for everybody of the pool");
+        let (what, value) = match part {
+            Part::Subject(value) => ("subject", *value),
+            Part::Group(value) => ("group", *value),
+            Part::Attribute(name, value) => {
+                if MappedAttribute::parse(&format!("attribute.{name}")).is_none() {
+                    return Some((
+                        format!("matches nobody: no attribute can be called `{name}`"),
+                        "names of attributes are lower-case letters, digits and `_`".to_owned(),
+                    ));
+                }
+                match value {
+                    Some(value) if !value.is_empty() => ("value", *value),
+                    _ => {
+                        return Some((
+                            format!("matches nobody: the value of `attribute.{name}` is missing"),
+                            format!("write `principalSet://{pool}/attribute.{name}/VALUE`"),
+                        ));
+                    }
+                }
+            }
+            Part::Everybody | Part::Type => return None,
+        };
+        if value == "*" {
+            return Some((format!("matches nobody: `*` is no wildcard as a {what}"), everybody()));
+        }
+        let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        (!plain || value.len() > MAX_VALUE).then(|| {
+            (
+                format!(
+                    "matches nobody: no token has a {what} longer than {MAX_VALUE} bytes or beyond ASCII"
+                ),
+                "write the value as the token has it".to_owned(),
+            )
+        })
+    }
+
+    /// What is well spelled, can be somebody, and is seldom meant.
+    pub(super) fn caution(&self) -> Option<Doubt> {
+        let value = match self.part {
+            Part::Subject(value) | Part::Group(value) | Part::Attribute(_, Some(value)) => value,
+            _ => return None,
+        };
+        if has_encoded_octet(value) {
+            let message = "is compared as it is written: nothing in it is percent-decoded";
+            return Some((message.to_owned(), "write the value as the token has it".to_owned()));
+        }
+        value.contains('*').then(|| {
+            let message = "is compared as it is written: `*` is no wildcard in a value";
+            (message.to_owned(), "name each value, or everybody of the pool".to_owned())
+        })
+    }
+}
+
+/// Whether an issuer or a listener can have this pool: their settings ask for the host, and a name behind it.
+fn is_pool(pool: &str) -> bool {
+    let plain = |segment: &str| {
+        !matches!(segment, "" | "." | ".." | "-") && !segment.contains('*') && !has_encoded_octet(segment)
+    };
+    let name = pool.strip_prefix("iam.googleapis.com/");
+    name.is_some_and(|name| name.split('/').all(plain) && name.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
+
+    #[test]
+    fn what_no_caller_can_be_is_told_with_what_to_write() {
+        let told: String = [
+            format!("principalSet://{POOL}/attribute.team"),
+            format!("principalSet://{POOL}/attribute.team/"),
+            format!("principalSet://{POOL}/attribute.team/*"),
+            format!("principalSet://{POOL}/attribute.Team/x"),
+            format!("principalSet://{POOL}/group/*"),
+            format!("principal://{POOL}/subject/*"),
+            format!("principal://{POOL}/subject/{}", "x".repeat(256)),
+            format!("principalSet://{POOL}/group/caf\u{e9}"),
+            "principalSet://iam.googleapis.com/*".to_owned(),
+            "principalSet://iam.googleapis.com/locations/global/workforcePools/*/*".to_owned(),
+            "principalSet://iam.googleapis.com/locations/global/workforcePools/*/group/x".to_owned(),
+            "principal://iam.googleapis.com/locations/global/workforcePools/st%61ff/subject/x".to_owned(),
+            "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount".to_owned(),
+        ]
+        .iter()
+        .map(|text| {
+            let (message, help) = Federated::parse(text).unwrap().doubt().unwrap();
+            format!("{text}\n  {message}\n  help: {help}\n")
+        })
+        .collect();
+        insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn what_a_caller_can_be_is_not_doubted() {
+        for text in [
+            format!("principalSet://{POOL}/*"),
+            format!("principalSet://{POOL}/group/a/attribute.b/*"),
+            format!("principalSet://{POOL}/attribute.team/a/b"),
+            format!("principal://{POOL}/subject/repo:acme/site:*"),
+        ] {
+            assert_eq!(Federated::parse(&text).unwrap().doubt(), None, "{text}");
+        }
+    }
+}

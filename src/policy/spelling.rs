@@ -1,0 +1,109 @@
+//! Names of resources that no request can ask about, for all that they look like names.
+//!
+//! A policy on such a name speaks for nothing. On an allow policy that is a binding lost, on a deny policy a call let
+//! through that was meant to be refused: there it is an error. Only what is certain is told: requests are refused or
+//! decoded before a name is taken from them, and Google says how projects are named. What an id of
+//! another collection looks like is its service's business.
+
+/// What a name has that the name of nothing has, or `None` where a request may ask about it.
+pub(super) fn unnameable(resource: &str) -> Option<String> {
+    let segment = resource.split('/').find_map(|segment| Some((segment, of_segment(segment)?)));
+    if let Some((segment, reason)) = segment {
+        return Some(format!("`{}` {reason}", segment.escape_debug()));
+    }
+    let (collection, rest) = resource.split_once('/')?;
+    let id = rest.split('/').next().unwrap_or_default();
+    if collection == "projects" { of_project(id).map(|reason| format!("`{id}` {reason}")) } else { None }
+}
+
+fn of_segment(segment: &str) -> Option<&'static str> {
+    if segment.trim().len() != segment.len() {
+        Some("begins or ends with a blank, and a request with such a segment is refused")
+    } else if segment.chars().any(|character| character.is_control() || is_invisible(character)) {
+        Some("holds a control or invisible character, and no id does")
+    } else if has_encoded_octet(segment) {
+        Some("is percent-encoded, and names are compared after they are decoded")
+    } else if matches!(segment, "*" | "**") {
+        Some(
+            "stands for itself: a resource name has no wildcard, and a policy holds for all below its resource",
+        )
+    } else {
+        None
+    }
+}
+
+/// An id is 6 to 30 lower-case letters, digits and hyphens, behind `DOMAIN:` where it is old; or it is a number
+/// (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>). Its length is not looked at: test
+/// environments have shorter ones.
+fn of_project(id: &str) -> Option<&'static str> {
+    if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Some("has upper-case letters, and the ids of projects are in lower case")
+    } else if !id.is_ascii() || id.contains([' ', '*', '%', '?', '#', '\\']) {
+        Some("holds a character that the id of a project cannot have")
+    } else {
+        None
+    }
+}
+
+/// Whether some `%` begins an encoded octet.
+pub(super) fn has_encoded_octet(text: &str) -> bool {
+    text.as_bytes().windows(3).any(
+        |three| matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()),
+    )
+}
+
+/// Characters that leave no ink: format characters, and what is displayed as nothing (Unicode, `Default_Ignorable_Code_Point`).
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_request_can_ask_about_are_told() {
+        let names = [
+            "projects/*",
+            "projects/de%6do",
+            "projects/DEMO",
+            "projects/demo ",
+            " projects/demo",
+            "projects/demo/locations/*",
+            "projects/demo/locations/e%75",
+            "projects/demo/locations/eu\u{200b}",
+            "projects/dem\u{7f}o",
+            "projects/d\u{e9}mo",
+            "projects/team-*",
+            "projects/\u{a0}demo",
+        ];
+        let told: String = names
+            .iter()
+            .map(|name| format!("{}: {}\n", name.escape_debug(), unnameable(name).unwrap_or_default()))
+            .collect();
+        insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn names_that_a_request_may_ask_about_are_left_alone() {
+        for name in [
+            "projects/demo",
+            "projects/p",
+            "projects/123456",
+            "projects/example.com:lab",
+            "projects/my_project",
+            "folders/42",
+            "organizations/7",
+            "publishers/Google/models/Gemini%",
+            "projects/demo/locations/-/things/A b",
+            "operations/O",
+        ] {
+            assert_eq!(unnameable(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Deny rules that once loaded in silence and matched nobody: each is refused with its place, or holds.
+
+use crate::harness::{COMPANION, Gate, Req, Setup, copy, opgate, reason, root, token};
+
+const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
+
+fn denies(principal: &str) -> String {
+    format!(
+        "rules:\n- denyRule:\n    deniedPrincipals: ['{principal}']\n    \
+         deniedPermissions: ['cloudaicompanion.googleapis.com/operations.cancel']\n"
+    )
+}
+
+/// May cancel in every project of the folder.
+const CI: &str = "ci@demo.iam.gserviceaccount.com";
+
+/// The shipped policies and a deny policy.
+fn tree(path: &str, deny: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().join("policies");
+    copy(&root().join("policies"), &policies);
+    let file = policies.join("deny").join(path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, deny).unwrap();
+    directory
+}
+
+/// What `opgate check` says of a tree for a gate whose issuer maps a team, and its exit code.
+fn checked(directory: &tempfile::TempDir, more: &[&str]) -> (Option<i32>, String) {
+    let output = opgate()
+        .args(["check", "--config"])
+        .arg(root().join("config/opgate.yaml"))
+        .args(["--set", &format!("policy.directory={}", directory.path().join("policies").display())])
+        .args(["--set", &format!("issuers.staff.subject_pool={POOL}")])
+        .args([
+            "--set",
+            "issuers.staff.attribute_mapping={google.subject: assertion.sub, attribute.team: assertion.team}",
+        ])
+        .args(more)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_deny_rule_that_matches_nobody_is_refused() {
+    let pool = |name: &str| POOL.replace("staff", name);
+    for principal in [
+        format!("principalSet://{POOL}/attribute.team"),
+        format!("principalSet://{POOL}/attribute.team/*"),
+        format!("principalSet://{POOL}/attribute.tema/x"),
+        format!("principalSet://{POOL}/group/*"),
+        format!("principalSet://{POOL}/group/oncall"),
+        format!("principal://{POOL}/subject/*"),
+        "principalSet://iam.googleapis.com/*".to_owned(),
+        format!("principalSet://{}/*", pool("stuff")),
+    ] {
+        let (code, stderr) = checked(&tree("projects/demo/d.yaml", &denies(&principal)), &[]);
+        assert_eq!(code, Some(3), "{principal}: {stderr}");
+        assert!(stderr.contains("matches nobody") && stderr.contains("d.yaml:3:"), "{principal}: {stderr}");
+    }
+    for name in ["projects/*", "projects/de%6do", "projects/DEMO", "projects/demo "] {
+        let deny = denies("principalSet://goog/public:all");
+        let (code, stderr) = checked(&tree(&format!("{name}/d.yaml"), &deny), &[]);
+        assert_eq!(code, Some(3), "{name}: {stderr}");
+        assert!(stderr.contains("denies nothing"), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn a_deny_rule_on_a_pool_that_the_operator_names_is_accepted() {
+    let others = POOL.replace("staff", "partners");
+    let directory = tree("projects/demo/d.yaml", &denies(&format!("principalSet://{others}/group/x")));
+    let (code, stderr) = checked(&directory, &[]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("policy.foreign_pools"), "{stderr}");
+    let (code, stderr) = checked(&directory, &["--set", &format!("policy.foreign_pools=[{others}]")]);
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
+    let directory = tree(
+        "projects/demo/d.yaml",
+        &denies(&format!("principal://iam.googleapis.com/projects/-/serviceAccounts/{CI}")),
+    );
+    let hierarchy = directory.path().join("policies/hierarchy.yaml");
+    let text = std::fs::read_to_string(&hierarchy).unwrap();
+    let place = "projects/demo: folders/42";
+    assert!(text.contains(place));
+    let start = |text: String| {
+        std::fs::write(&hierarchy, text).unwrap();
+        let set = vec![format!("policy.directory={}", directory.path().join("policies").display())];
+        Gate::start_with(Setup { set, ..Setup::default() })
+    };
+    let cancel = |project: &str| {
+        let target = format!("/v1/projects/{project}/locations/us-central1/operations/o1:cancel");
+        Req::new("POST", COMPANION, &target).bearer(&token(CI))
+    };
+    // Two projects that lie in one folder: the rule is on the first alone.
+    let gate = start(text.replace(place, "projects/demo: folders/42\nprojects/123456: folders/42"));
+    assert_eq!(gate.http1(&cancel("demo")).await.status, 403);
+    assert_ne!(gate.http1(&cancel("123456")).await.status, 403);
+    assert_eq!(gate.backend.requests().len(), 1, "the number alone is not denied");
+    drop(gate);
+    // One project with two names.
+    let gate = start(text.replace(place, "projects/demo: {parent: folders/42, projectNumber: 123456}"));
+    for project in ["demo", "123456"] {
+        let answer = gate.http1(&cancel(project)).await;
+        assert_eq!((answer.status, reason(&answer)), (403, "IAM_PERMISSION_DENIED".to_owned()));
+    }
+    assert_eq!(gate.backend.requests().len(), 0);
+    assert!(gate.audit(2).iter().all(|line| line.to_string().contains("d.yaml")), "the rule decided");
+}
