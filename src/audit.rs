@@ -68,6 +68,10 @@ impl Backlog {
         self.0.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
     }
 
+    fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Acquire)
+    }
+
     fn take(&self, bytes: usize) {
         self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
@@ -127,6 +131,20 @@ impl Audit {
                 self.dropped.inc();
                 tracing::error!(%error, "an audit entry could not be written as JSON");
             }
+        }
+    }
+
+    /// Waits until everything queued so far is written, as far as something takes it: for the end of the process, which other
+    /// threads do not wait for.
+    pub fn flush(&self) {
+        let begun = Instant::now();
+        while self.backlog.bytes() > 0 {
+            let now = Instant::now();
+            let progress = self.backlog.last_progress().max(begun);
+            if now > begun + LAST_LINES || now > progress + STALLED {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

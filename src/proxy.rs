@@ -150,6 +150,11 @@ impl Proxy {
         self.0.live.swap(Arc::new(live))
     }
 
+    /// Waits until what was recorded is written.
+    pub fn flush(&self) {
+        self.0.audit.flush();
+    }
+
     /// From here on, answers tell clients to come back on another connection.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);

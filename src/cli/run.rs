@@ -273,6 +273,8 @@ async fn serve(
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();
+    // Threads may hold the proxy a little longer than this, and nothing waits for them.
+    proxy.flush();
     announcement.withdraw();
     served
 }
