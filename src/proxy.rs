@@ -36,7 +36,7 @@ use pingora::{Error, ErrorType, Result};
 pub use self::allowance::{Allowance, EverAllowed};
 pub use self::exchange::{Arrival, Exchange};
 use self::failure::denial_of;
-pub use self::pending::{Carrier, serve_stream, turn_away};
+pub use self::pending::{Carrier, Incoming, serve_at_once, serve_stream};
 pub use self::places::Pending;
 use self::places::Places;
 pub use self::stream::NotTaken;

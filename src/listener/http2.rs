@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::lookout::{Flood, Ledger, Lookout};
 use super::transport::Transport;
 use super::{Door, HTTP2_PREFACE, Seat, turned};
-use crate::proxy::{Arrival, Carrier, LINGER, Proxy, serve_stream, turn_away};
+use crate::proxy::{Arrival, Carrier, Incoming, LINGER, Proxy, serve_at_once, serve_stream};
 use crate::reason::{Denial, Reason};
 
 /// What a connection comes to next.
@@ -92,14 +92,7 @@ impl Door {
                                 books.handed -= 1;
                                 break made_room();
                             }
-                            match self.gate.pend() {
-                                Ok(pending) => {
-                                    let (gate, app) = (self.gate.clone(), self.proxy.clone());
-                                    let (carrier, shutdown) = (carrier.clone(), shutdown.clone());
-                                    requests.spawn(serve_stream(gate, app, *session, pending, carrier, shutdown));
-                                }
-                                Err(denial) => turn_away(&self.gate, *session, denial, peer),
-                            }
+                            self.take_up(*session, &carrier, &shutdown, &mut requests);
                             if requests.is_empty() {
                                 seat.rest();
                             }
@@ -140,6 +133,29 @@ impl Door {
         books.close(&end);
         while let Some(ended) = requests.join_next().await {
             self.note(ended);
+        }
+    }
+
+    /// Serves one request: in a task of its own, unless it ends at once.
+    fn take_up(
+        &self,
+        session: HttpSession,
+        carrier: &Carrier,
+        shutdown: &watch::Receiver<bool>,
+        requests: &mut JoinSet<()>,
+    ) {
+        let (carrier, shutdown) = (carrier.clone(), shutdown.clone());
+        let request =
+            Incoming { gate: self.gate.clone(), app: self.proxy.clone(), session, carrier, shutdown };
+        match self.gate.pend() {
+            Ok(pending) => {
+                requests.spawn(serve_stream(request, pending));
+            }
+            Err(full) => {
+                if let Some(forwarding) = serve_at_once(request, full) {
+                    requests.spawn(forwarding);
+                }
+            }
         }
     }
 

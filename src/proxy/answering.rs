@@ -122,9 +122,10 @@ impl Proxy {
         &self,
         session: &mut HttpSession,
         exchange: &mut Exchange,
+        patient: bool,
     ) -> Result<()> {
         let (headers, jwks) = published(exchange);
-        write_http2(session, head(exchange, StatusCode::OK, headers)?, jwks, true).await
+        write_http2(session, head(exchange, StatusCode::OK, headers)?, jwks, patient).await
     }
 }
 
