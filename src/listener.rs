@@ -274,7 +274,10 @@ impl Door {
                 HeadRead::Refused(denial) => return self.refuse(connection, &denial, peer).await,
             };
             if !seat.begin() {
-                let denial = Denial::new(Reason::Overloaded, "the connection was idle, and others waited for its place");
+                let denial = Denial::new(
+                    Reason::Overloaded,
+                    "the connection was idle, and others waited for its place",
+                );
                 return self.refuse(connection, &denial, peer).await;
             }
             let head = buffer.get(..end).unwrap_or_default();
@@ -290,7 +293,8 @@ impl Door {
             // Most often there is nothing behind it, and nothing to allocate for.
             let behind = if shown.len() > end { shown.split_off(end) } else { BytesMut::new() };
             connection.begin_body(request.framing, behind);
-            let mut exchange = self.gate.begin(arrival, request, connection.allowance(), seat.ever_allowed().clone());
+            let mut exchange =
+                self.gate.begin(arrival, request, connection.allowance(), seat.ever_allowed().clone());
             exchange.is_last = opened.elapsed() >= self.limits.connection_lifetime;
             let is_http10 = exchange.is_http10();
             let mut session = ServerSession::new_http1(Box::new(connection));

@@ -44,7 +44,8 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     set(&mut fields, "requests", &mut limits.requests, requests, report);
     set(&mut fields, "requests_per_principal", &mut limits.requests_per_principal, requests, report);
     set(&mut fields, "requests_per_address", &mut limits.requests_per_address, requests, report);
-    // What they hold is bounded by this: a thousand of them, with heads of 32KiB, are some 40MiB.
+    // What they hold is bounded by this: a head (32KiB), 128 bytes for each of its fields (100) and 8KiB, a thousand times:
+    // some 52MiB. A connection holds up to 20KiB beside, or 128KiB over HTTP/2: the streams of the library.
     set(&mut fields, "pending_requests", &mut limits.pending_requests, requests, report);
     let pending = &mut limits.pending_requests_per_address;
     set(&mut fields, "pending_requests_per_address", pending, requests, report);

@@ -80,8 +80,7 @@ impl Seat {
 
     /// No request is under way.
     pub(super) fn rest(&self) {
-        let patience =
-            if self.standing.ever_allowed.is_told() { BETWEEN_REQUESTS } else { Duration::ZERO };
+        let patience = if self.standing.ever_allowed.is_told() { BETWEEN_REQUESTS } else { Duration::ZERO };
         let from = millis(self.standing.since.elapsed() + patience);
         self.standing.idle.store(from, Ordering::Release);
     }

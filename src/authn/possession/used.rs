@@ -203,7 +203,9 @@ mod tests {
             used.enter(in_one_shard(number), KEY, 160, 100).unwrap();
         }
         assert_eq!(used.enter(in_one_shard(most), KEY, 160, 100), Err(Refused::Full));
-        assert!((0..most).all(|number| used.enter(in_one_shard(number), KEY, 160, 159) == Err(Refused::Used)));
+        assert!(
+            (0..most).all(|number| used.enter(in_one_shard(number), KEY, 160, 159) == Err(Refused::Used))
+        );
         // The others have room, and this one has it again once they end.
         assert_eq!(used.enter(1, KEY, 160, 159), Ok(()));
         assert_eq!(used.enter(in_one_shard(most), KEY, 220, 160), Ok(()));
