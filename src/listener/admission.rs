@@ -34,8 +34,10 @@ pub(super) struct Seats {
     taken: HashMap<u64, Arc<Standing>>,
     by_network: HashMap<IpAddr, usize>,
     next: u64,
-    /// When a search found nothing.
+    /// When a search found nothing: among all, and among those of one address. Who is beyond their own limit costs nobody
+    /// else a search.
     in_vain: Option<Instant>,
+    in_vain_here: Option<Instant>,
 }
 
 impl Seats {
@@ -55,7 +57,8 @@ impl Seats {
     /// the oldest of the others. `false` where there is none.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
         let now = Instant::now();
-        if self.in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
+        let in_vain = if network.is_none() { self.in_vain } else { self.in_vain_here };
+        if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
             return false;
         }
         let of_network = |standing: &Standing| network.is_none_or(|network| network == standing.network);
@@ -78,7 +81,8 @@ impl Seats {
                 made += 1;
             }
         }
-        self.in_vain = (made == 0).then_some(now);
+        let in_vain = if network.is_none() { &mut self.in_vain } else { &mut self.in_vain_here };
+        *in_vain = (made == 0).then_some(now);
         made > 0
     }
 }
