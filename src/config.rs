@@ -120,6 +120,15 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Requests under way at one time, of all connections.
     pub requests: usize,
+    /// Of one principal.
+    pub requests_per_principal: usize,
+    /// Of one address: the client's, where a trusted proxy tells it.
+    pub requests_per_address: usize,
+    /// Requests over HTTP/2 that are not allowed at one time: being judged, or refused and their answer not taken. Each
+    /// holds its head, of up to `head.bytes` and 128 bytes for each field, and some 8 KiB beside it.
+    pub pending_requests: usize,
+    /// The same of one address.
+    pub pending_requests_per_address: usize,
     /// Requests under way at one time, of one HTTP/2 connection.
     pub http2_streams: usize,
     /// Streams of one HTTP/2 connection that may be reset ahead of any that is answered.
@@ -147,6 +156,10 @@ impl Default for Limits {
             body: BodyLimits::default(),
             write_timeout: Duration::from_secs(10),
             requests: 10_000,
+            requests_per_principal: 1_000,
+            requests_per_address: 1_000,
+            pending_requests: 1_000,
+            pending_requests_per_address: 250,
             http2_streams: 100,
             http2_resets: 100,
             body_timeout: Duration::from_secs(30),

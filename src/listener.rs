@@ -15,6 +15,7 @@ mod http2;
 mod listening;
 mod lookout;
 mod pace;
+mod seat;
 mod transport;
 
 use std::net::SocketAddr;
@@ -32,11 +33,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::admission::Seat;
-pub use self::admission::{Admission, affordable, network};
+pub use self::admission::{Admission, affordable};
 use self::connection::Connection;
 use self::handshake::shake_hands;
 pub use self::listening::Listening;
+use self::seat::Seat;
 use self::transport::{Transport, bound_unsent};
 use crate::config::Limits;
 use crate::http::Request;
@@ -135,7 +136,7 @@ impl Door {
         self: Arc<Self>,
         tcp: TcpStream,
         peer: SocketAddr,
-        _seat: Seat,
+        seat: Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
@@ -148,12 +149,19 @@ impl Door {
         }
         let transport = match &self.tls {
             None => Transport::plain(tcp, self.limits.write_timeout),
-            Some(tls) => match self.secure(tcp, peer, tls, opened, &mut shutdown).await {
-                Some(transport) => transport,
-                None => return,
-            },
+            Some(tls) => {
+                let secured = tokio::select! {
+                    biased;
+                    secured = self.secure(tcp, peer, tls, opened, &mut shutdown) => secured,
+                    () = seat.made_room() => return self.count_cut("made_room"),
+                };
+                match secured {
+                    Some(transport) => transport,
+                    None => return,
+                }
+            }
         };
-        self.speak(transport, peer, opened, shutdown).await;
+        self.speak(transport, peer, opened, &seat, shutdown).await;
     }
 
     fn count_refused(&self, reason: &str) {
@@ -194,6 +202,7 @@ impl Door {
         mut transport: Transport,
         peer: SocketAddr,
         opened: Instant,
+        seat: &Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut buffer = BytesMut::with_capacity(4096);
@@ -207,6 +216,7 @@ impl Door {
                     read = tokio::time::timeout_at(deadline.into(), read_preface(&mut transport, &mut buffer)) => {
                         break read;
                     }
+                    () = seat.made_room() => return self.count_cut("made_room"),
                     () = last_call(&mut shutdown, opened), if !draining => {
                         // A connection on which nothing was said yet may end, as in `speak_http1`.
                         if buffer.is_empty() {
@@ -219,7 +229,7 @@ impl Door {
             match preface {
                 Ok(Ok(true)) => {
                     transport.rewind(buffer);
-                    return self.speak_http2(transport, peer, shutdown).await;
+                    return self.speak_http2(transport, peer, seat, shutdown).await;
                 }
                 // Who has agreed on HTTP/2 and speaks something else is not listened to.
                 _ if agreed.is_some() => return transport.close().await,
@@ -229,16 +239,16 @@ impl Door {
                 Err(_) => {}
             }
         }
-        self.speak_http1(Connection::new(transport), buffer, opened, deadline, peer, shutdown).await;
+        self.speak_http1(Connection::new(transport), buffer, (opened, deadline), peer, seat, shutdown).await;
     }
 
     async fn speak_http1(
         &self,
         mut connection: Connection,
         mut buffer: BytesMut,
-        opened: Instant,
-        first_deadline: Instant,
+        (opened, first_deadline): (Instant, Instant),
         peer: SocketAddr,
+        seat: &Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut deadline = Some(first_deadline);
@@ -248,6 +258,7 @@ impl Door {
             let read = tokio::select! {
                 biased;
                 read = self.read_head(&mut connection, &mut buffer, &mut deadline) => read,
+                () = seat.made_room() => return self.count_cut("made_room"),
                 () = last_call(&mut shutdown, used), if !draining => {
                     // An idle connection holds no request and may end; one that has begun is still read.
                     if buffer.is_empty() {
@@ -262,6 +273,13 @@ impl Door {
                 HeadRead::Closed => return connection.close().await,
                 HeadRead::Refused(denial) => return self.refuse(connection, &denial, peer).await,
             };
+            if !seat.begin() {
+                let denial = Denial::new(
+                    Reason::Overloaded,
+                    "the connection was idle, and others waited for its place",
+                );
+                return self.refuse(connection, &denial, peer).await;
+            }
             let head = buffer.get(..end).unwrap_or_default();
             let request = Head::parse(head, self.limits.head)
                 .and_then(|head| Request::from_head(head, Some(peer), &self.gate.proxies()))
@@ -275,7 +293,8 @@ impl Door {
             // Most often there is nothing behind it, and nothing to allocate for.
             let behind = if shown.len() > end { shown.split_off(end) } else { BytesMut::new() };
             connection.begin_body(request.framing, behind);
-            let mut exchange = self.gate.begin(arrival, request, connection.allowance());
+            let mut exchange =
+                self.gate.begin(arrival, request, connection.allowance(), seat.ever_allowed().clone());
             exchange.is_last = opened.elapsed() >= self.limits.connection_lifetime;
             let is_http10 = exchange.is_http10();
             let mut session = ServerSession::new_http1(Box::new(connection));
@@ -299,6 +318,7 @@ impl Door {
                 tracing::error!("a connection was handed back within a request's body");
                 return connection.close().await;
             }
+            seat.rest();
             used = Instant::now();
             deadline = None;
         }

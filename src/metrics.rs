@@ -171,7 +171,8 @@ impl Metrics {
             )?,
             cut_connections: counters(
                 "opgate_cut_connections_total",
-                "HTTP/2 connections that were cut for what they cost: resets, idle_frames, head_timeout, write_timeout.",
+                "Connections that were cut: resets, idle_frames, head_timeout, write_timeout (HTTP/2, for what they cost), \
+                 made_room (idle, for another at `limits.connections`).",
                 &["reason"],
             )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,

@@ -12,6 +12,8 @@ mod forward;
 mod http2;
 mod intake;
 mod judgement;
+mod pending;
+mod places;
 mod stream;
 
 use std::any::Any;
@@ -19,7 +21,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ::http::HeaderMap;
@@ -32,11 +34,13 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-pub use self::allowance::Allowance;
+pub use self::allowance::{Allowance, EverAllowed};
 pub use self::exchange::{Arrival, Exchange};
 use self::failure::denial_of;
-use self::http2::request_of_http2;
-pub use self::stream::{NotTaken, serve_stream};
+pub use self::pending::{Carrier, Incoming, serve_at_once, serve_stream};
+pub use self::places::Pending;
+use self::places::Places;
+pub use self::stream::NotTaken;
 use crate::assertion::Assertions;
 use crate::audit::Audit;
 use crate::config::Limits;
@@ -93,7 +97,7 @@ struct Inner {
     audit: Audit,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    under_way: AtomicUsize,
+    places: Arc<Places>,
 }
 
 /// How much and how long a refused HTTP/1 client's remaining bytes are read, so that a reset does not overtake the
@@ -118,7 +122,7 @@ impl Proxy {
             audit,
             metrics,
             draining: AtomicBool::new(false),
-            under_way: AtomicUsize::new(0),
+            places: Places::new(&limits),
         }))
     }
 
@@ -161,8 +165,22 @@ impl Proxy {
     }
 
     /// The exchange of a request whose head the door has parsed.
-    pub fn begin(&self, arrival: Arrival, request: Request, allowance: Allowance) -> Exchange {
-        Exchange::begun(self.clone(), arrival, request, allowance)
+    pub fn begin(
+        &self,
+        arrival: Arrival,
+        request: Request,
+        allowance: Allowance,
+        ever_allowed: EverAllowed,
+    ) -> Exchange {
+        Exchange::begun(self.clone(), arrival, request, allowance, ever_allowed)
+    }
+
+    /// A place for a request over HTTP/2 that is not judged yet.
+    ///
+    /// # Errors
+    /// Where there are as many such requests as there may be.
+    pub fn pend(&self) -> Result<Pending, Denial> {
+        self.0.places.pend()
     }
 
     /// Records a head that never became a request.
@@ -192,25 +210,30 @@ impl Proxy {
         self.0.audit.record(&event.log_entry());
     }
 
-    /// Judges the request and takes in its body, or says why not. `true` where the gate has the answer itself.
-    async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool, Denial> {
-        if exchange.request.is_none() {
-            exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies.load())?);
-        }
+    /// Judges the request and takes a place for it, or says why not. `true` where the gate has the answer itself.
+    async fn admit(&self, exchange: &mut Exchange) -> Result<bool, Denial> {
         if exchange.asks_for_keys()? {
             return Ok(true);
         }
-        let Exchange { request: Some(request), live, arrival, trail, counts, allowance, .. } = exchange
-        else {
+        let Exchange { request: Some(request), live, arrival, trail, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
         let permit = self.judge(request, live, arrival.time, trail).await?;
         // Only now: whoever may call nothing takes nobody's place.
-        *counts = self.take_place();
-        if !*counts {
-            return Err(Denial::new(Reason::Overloaded, "as many requests are under way as there may be"));
-        }
+        let principal = trail.caller.as_ref().map(|caller| caller.principal.as_str());
+        exchange.counts = Some(self.0.places.take(request.origin.address, principal)?);
+        exchange.judged = Some(permit);
+        exchange.ever_allowed.tell();
+        Ok(false)
+    }
 
+    /// Takes in the body of a request that is allowed.
+    async fn take_in(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
+        let Exchange { request: Some(request), judged, allowance, .. } = exchange else {
+            return Err(Denial::new(Reason::Internal, "the request went missing"));
+        };
+        let permit =
+            judged.take().ok_or_else(|| Denial::new(Reason::Internal, "the request was not judged"))?;
         let taking = Instant::now();
         let body = self.take_body(session, request, &permit, allowance.as_ref()).await;
         self.0.metrics.body_duration.observe(taking.elapsed().as_secs_f64());
@@ -222,16 +245,7 @@ impl Proxy {
             stream::set_deadline(exchange.pass_until);
         }
         exchange.permit = Some(permit);
-        Ok(false)
-    }
-
-    /// Counts a request as under way, unless there are as many as there may be.
-    fn take_place(&self) -> bool {
-        let most = self.0.limits.requests;
-        let under_way = &self.0.under_way;
-        under_way
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1))
-            .is_ok()
+        Ok(())
     }
 }
 
@@ -240,7 +254,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.clone())
+        stream::take_judged().unwrap_or_else(|| Exchange::new(self.clone()))
     }
 
     /// The door hands over what it has parsed; every HTTP/1 request comes this way.
@@ -259,12 +273,18 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        match self.admit(session, exchange).await {
-            Ok(false) => Ok(false),
+        // What came over HTTP/2 is judged before it gets here (`pending`).
+        let admitted = if exchange.judged.is_some() { Ok(false) } else { self.admit(exchange).await };
+        let taken = match admitted {
             Ok(true) => {
                 self.publish_keys(session, exchange).await;
-                Ok(true)
+                return Ok(true);
             }
+            Ok(false) => self.take_in(session, exchange).await,
+            Err(denial) => Err(denial),
+        };
+        match taken {
+            Ok(()) => Ok(false),
             Err(denial) => {
                 let sent = self.refuse(session, exchange, &denial).await;
                 exchange.denial = Some(denial);

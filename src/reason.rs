@@ -142,6 +142,12 @@ reasons! {
     KeyPending = 503 "UNAVAILABLE" "SIGNING_KEY_PENDING" OPGATE None "The service is currently unavailable.";
     /// The connection has as many requests under way as it may have.
     TooManyStreams = 429 "RESOURCE_EXHAUSTED" "STREAM_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
+    /// The principal has as many requests under way as it may have.
+    PrincipalLimit = 429 "RESOURCE_EXHAUSTED" "PRINCIPAL_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
+    /// The address has as many requests under way, or not allowed yet, as it may have.
+    AddressLimit = 429 "RESOURCE_EXHAUSTED" "ADDRESS_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
+    /// Of the key that the token is bound to, as many proofs are remembered as may be.
+    ProofLimit = 429 "RESOURCE_EXHAUSTED" "DPOP_PROOF_LIMIT_EXCEEDED" OPGATE None "Too many proofs of possession by one key in a short time.";
     /// The gate has as many requests under way as it may have.
     Overloaded = 503 "UNAVAILABLE" "GATE_OVERLOADED" OPGATE None "The service is currently unavailable.";
     /// No backend has the request: none could be reached, or it said that it has not begun.

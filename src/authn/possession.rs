@@ -96,8 +96,8 @@ impl Possession {
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`] where the token is not for this sender or was sent in the wrong way,
-    /// [`Reason::ProofInvalid`] and [`Reason::ProofNonceMissing`] where another proof would do, and [`Reason::NotReady`]
-    /// where no more proofs can be remembered.
+    /// [`Reason::ProofInvalid`] and [`Reason::ProofNonceMissing`] where another proof would do, and [`Reason::ProofLimit`]
+    /// or [`Reason::NotReady`] where no more proofs can be remembered, of its key or of any.
     pub(super) fn confirm(
         &self,
         vouched: Vouched<'_>,
@@ -166,11 +166,16 @@ impl Possession {
             check_nonce(secret, good.nonce.as_deref(), now)?;
         }
         let Good { jti, end, .. } = good;
-        self.used.enter(used::id(secret, &key.thumbprint, &jti), end, now).map_err(|refused| match refused {
+        let id = used::id(secret, &key.thumbprint, &jti);
+        self.used.enter(id, &key.thumbprint, end, now).map_err(|refused| match refused {
             Refused::Used => wrong("was used before".to_owned()),
             Refused::TooLate => {
                 wrong("may have been used before: it is older than what is remembered".to_owned())
             }
+            Refused::KeyFull => Denial::new(
+                Reason::ProofLimit,
+                "of the token's key, no more DPoP proofs can be remembered before others end",
+            ),
             Refused::Full => {
                 Denial::new(Reason::NotReady, "no more DPoP proofs can be remembered before others end")
             }

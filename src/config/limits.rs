@@ -42,6 +42,13 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     set(&mut fields, "write_timeout", &mut limits.write_timeout, duration, report);
     let requests = |node: &Node, report: &mut Report| count(node, 1_000_000, report);
     set(&mut fields, "requests", &mut limits.requests, requests, report);
+    set(&mut fields, "requests_per_principal", &mut limits.requests_per_principal, requests, report);
+    set(&mut fields, "requests_per_address", &mut limits.requests_per_address, requests, report);
+    // What they hold is bounded by this: a head (32KiB), 128 bytes for each of its fields (100) and 8KiB, a thousand times:
+    // some 52MiB. A connection holds up to 20KiB beside, or 128KiB over HTTP/2: the streams of the library.
+    set(&mut fields, "pending_requests", &mut limits.pending_requests, requests, report);
+    let pending = &mut limits.pending_requests_per_address;
+    set(&mut fields, "pending_requests_per_address", pending, requests, report);
     let streams = |node: &Node, report: &mut Report| count(node, 10_000, report);
     set(&mut fields, "http2_streams", &mut limits.http2_streams, streams, report);
     set(&mut fields, "http2_resets", &mut limits.http2_resets, streams, report);

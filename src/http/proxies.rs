@@ -5,7 +5,7 @@
 //! addresses of such proxies, to the first that is none. That is the client; what stands left of it, the client has
 //! written itself. Everywhere else these fields end here unread, like all that claims to know who asks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -33,6 +33,17 @@ pub enum HopField {
     XForwardedFor,
     /// `Forwarded` (RFC 7239), with its `for` and `proto`.
     Forwarded,
+}
+
+/// What counts as one address: of IPv6, the 64 bits that one customer is given.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
 }
 
 /// Most parameters of one element of `Forwarded`.

@@ -1,27 +1,90 @@
-//! How many connections there may be, in total and from one address. One more is closed as it comes: it costs no task,
-//! no buffer and no handshake.
+//! How many connections there may be, in total and from one address. One more takes the place of an idle one that is of no
+//! use to its client, or is closed as it comes: then it costs no task, no buffer and no handshake.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::seat::{Seat, Standing};
 use crate::config::Limits;
+use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
 const OTHER_FILES: usize = 64 + 2 * 128;
+/// Of connections that never were allowed anything, one in so many is put out at once, up to [`MOST_PUT_OUT`]: the next
+/// newcomers need no search.
+const PUT_OUT: usize = 64;
+const MOST_PUT_OUT: usize = 32;
+/// How soon a search that found nothing is tried again.
+const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
 /// Counts the connections of all listeners.
 #[derive(Clone, Debug)]
 pub struct Admission {
     most: usize,
     most_per_address: usize,
+    since: Instant,
     seats: Arc<Mutex<Seats>>,
 }
 
+/// Who is in.
 #[derive(Debug, Default)]
-struct Seats {
-    taken: usize,
+pub(super) struct Seats {
+    taken: HashMap<u64, Arc<Standing>>,
     by_network: HashMap<IpAddr, usize>,
+    next: u64,
+    /// When a search found nothing: among all, and among those of one address. Who is beyond their own limit costs nobody
+    /// else a search.
+    in_vain: Option<Instant>,
+    in_vain_here: Option<Instant>,
+}
+
+impl Seats {
+    /// Gives a place back, unless it is another's already.
+    pub(super) fn leave(&mut self, number: u64) {
+        let Some(standing) = self.taken.remove(&number) else { return };
+        if let Some(here) = self.by_network.get_mut(&standing.network) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                // The table is no longer than there are connections.
+                self.by_network.remove(&standing.network);
+            }
+        }
+    }
+
+    /// Puts out connections that are idle, of one address or of any: the oldest of those that never were allowed anything, else
+    /// the oldest of the others. `false` where there is none.
+    fn make_room(&mut self, network: Option<IpAddr>) -> bool {
+        let now = Instant::now();
+        let in_vain = if network.is_none() { self.in_vain } else { self.in_vain_here };
+        if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
+            return false;
+        }
+        let of_network = |standing: &Standing| network.is_none_or(|network| network == standing.network);
+        let mut idle: Vec<((bool, u64), u64)> = self
+            .taken
+            .iter()
+            .filter(|(_, standing)| of_network(standing))
+            .filter_map(|(number, standing)| Some((standing.may_go(now)?, *number)))
+            .collect();
+        idle.sort_unstable();
+        let never_allowed = idle.iter().filter(|((ever_allowed, _), _)| !ever_allowed).count();
+        let many = (never_allowed / PUT_OUT).clamp(1, MOST_PUT_OUT);
+        let mut made = 0;
+        for ((_, from), number) in idle {
+            if made == many {
+                break;
+            }
+            if self.taken.get(&number).is_some_and(|standing| standing.put_out(from)) {
+                self.leave(number);
+                made += 1;
+            }
+        }
+        let in_vain = if network.is_none() { &mut self.in_vain } else { &mut self.in_vain_here };
+        *in_vain = (made == 0).then_some(now);
+        made > 0
+    }
 }
 
 /// Which limit a connection is beyond.
@@ -41,19 +104,13 @@ impl Full {
     }
 }
 
-/// A connection's place; given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Seat {
-    network: IpAddr,
-    seats: Arc<Mutex<Seats>>,
-}
-
 impl Admission {
     /// Admits as many connections as `limits` says.
     pub fn new(limits: &Limits) -> Self {
         Self {
             most: limits.connections,
             most_per_address: limits.connections_per_address,
+            since: Instant::now(),
             seats: Arc::default(),
         }
     }
@@ -61,41 +118,19 @@ impl Admission {
     pub(super) fn admit(&self, address: IpAddr) -> Result<Seat, Full> {
         let network = network(address);
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        if seats.taken >= self.most {
-            return Err(Full::Total);
-        }
-        let here = seats.by_network.entry(network).or_default();
-        if *here >= self.most_per_address {
+        let here = seats.by_network.get(&network).copied().unwrap_or_default();
+        if here >= self.most_per_address && !seats.make_room(Some(network)) {
             return Err(Full::Address);
         }
-        *here += 1;
-        seats.taken += 1;
-        Ok(Seat { network, seats: self.seats.clone() })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        seats.taken = seats.taken.saturating_sub(1);
-        if let Some(here) = seats.by_network.get_mut(&self.network) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                // The table is no longer than there are connections.
-                seats.by_network.remove(&self.network);
-            }
+        if seats.taken.len() >= self.most && !seats.make_room(None) {
+            return Err(Full::Total);
         }
-    }
-}
-
-/// What counts as one address: of IPv6, the 64 bits that one customer is given.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
+        let number = seats.next;
+        seats.next += 1;
+        *seats.by_network.entry(network).or_default() += 1;
+        let standing = Arc::new(Standing::new(network, self.since));
+        seats.taken.insert(number, standing.clone());
+        Ok(Seat::new(number, standing, self.seats.clone()))
     }
 }
 
@@ -130,7 +165,7 @@ mod tests {
         let again = admission.admit(ip("192.0.2.1")).unwrap();
         drop((second, third, again));
         let seats = admission.seats.lock().unwrap();
-        assert_eq!((seats.taken, seats.by_network.len()), (0, 0));
+        assert_eq!((seats.taken.len(), seats.by_network.len()), (0, 0));
     }
 
     #[test]
@@ -141,6 +176,41 @@ mod tests {
             assert!(admission.admit(IpAddr::from([192, 0, 2, last])).is_err());
         }
         assert_eq!(admission.seats.lock().unwrap().by_network.len(), 1);
+    }
+
+    #[test]
+    fn who_was_refused_makes_room_and_who_is_served_or_new_does_not() {
+        let admission = admission(3, 3);
+        let refused = admission.admit(ip("192.0.2.1")).unwrap();
+        assert!(refused.begin());
+        refused.rest();
+        let served = admission.admit(ip("192.0.2.2")).unwrap();
+        assert!(served.begin());
+        let idle = admission.admit(ip("192.0.2.3")).unwrap();
+        assert!(idle.begin());
+        idle.ever_allowed().tell();
+        idle.rest();
+        let newcomer = admission.admit(ip("192.0.2.4")).unwrap();
+        assert!(!refused.begin(), "its place is another's");
+        assert!(idle.begin() && newcomer.begin());
+        idle.rest();
+        assert_eq!(admission.admit(ip("192.0.2.5")).unwrap_err(), Full::Total);
+        // Its place was given back once.
+        drop((refused, served));
+        assert_eq!(admission.seats.lock().unwrap().taken.len(), 2);
+    }
+
+    #[test]
+    fn an_address_makes_room_for_itself_alone() {
+        let admission = admission(10, 1);
+        let other = admission.admit(ip("192.0.2.1")).unwrap();
+        let first = admission.admit(ip("192.0.2.2")).unwrap();
+        for seat in [&other, &first] {
+            assert!(seat.begin());
+            seat.rest();
+        }
+        let _second = admission.admit(ip("192.0.2.2")).unwrap();
+        assert!(other.begin() && !first.begin());
     }
 
     #[test]

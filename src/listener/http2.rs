@@ -13,7 +13,6 @@ use std::task::Poll;
 use bytes::Bytes;
 use h2::Reason as Code;
 use pingora::apps::HttpServerApp;
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
 use pingora::protocols::{
     Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl, Stream as BoxedTransport,
@@ -24,8 +23,8 @@ use tokio::time::Instant;
 
 use super::lookout::{Flood, Ledger, Lookout};
 use super::transport::Transport;
-use super::{Door, HTTP2_PREFACE, turned};
-use crate::proxy::{Arrival, LINGER, NotTaken, Proxy, serve_stream};
+use super::{Door, HTTP2_PREFACE, Seat, turned};
+use crate::proxy::{Arrival, Carrier, Incoming, LINGER, Proxy, serve_at_once, serve_stream};
 use crate::reason::{Denial, Reason};
 
 /// What a connection comes to next.
@@ -44,6 +43,7 @@ impl Door {
         &self,
         mut transport: Transport,
         peer: SocketAddr,
+        seat: &Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let limits = &self.limits;
@@ -61,6 +61,11 @@ impl Door {
             return;
         };
         let mut books = Books::new(self.gate.clone(), ledger, peer);
+        let carrier = Carrier {
+            peer,
+            not_taken: books.ledger.not_taken().clone(),
+            ever_allowed: seat.ever_allowed().clone(),
+        };
         let mut requests = JoinSet::new();
         let mut retirement = pin!(tokio::time::sleep(limits.connection_lifetime));
         let mut idle_since = Instant::now();
@@ -75,13 +80,22 @@ impl Door {
                 () = &mut retirement, if !draining => draining = true,
                 next = next(&mut connection, &digest, &mut books) => {
                     match next {
-                        Next::Request(session) => {
+                        Next::Request(mut session) => {
                             // A client that never pauses would have them pile up.
                             while let Some(ended) = requests.try_join_next() {
                                 self.note(ended);
                             }
-                            let not_taken = books.ledger.not_taken().clone();
-                            requests.spawn(self.request(*session, not_taken, shutdown.clone()));
+                            if !seat.begin() {
+                                // It was to end just then, for others: the client may send it again.
+                                session.shutdown_with_reason(Code::REFUSED_STREAM);
+                                say_goodbye(&mut connection, Code::NO_ERROR).await;
+                                books.handed -= 1;
+                                break made_room();
+                            }
+                            self.take_up(*session, &carrier, &shutdown, &mut requests);
+                            if requests.is_empty() {
+                                seat.rest();
+                            }
                         }
                         Next::Rejected => {}
                         Next::Ended(denial) => {
@@ -97,7 +111,15 @@ impl Door {
                 Some(ended) = requests.join_next(), if !requests.is_empty() => {
                     self.note(ended);
                     idle_since = Instant::now();
+                    if requests.is_empty() {
+                        seat.rest();
+                    }
                     continue;
+                }
+                () = seat.made_room() => {
+                    self.count_cut("made_room");
+                    say_goodbye(&mut connection, Code::NO_ERROR).await;
+                    break made_room();
                 }
                 () = tokio::time::sleep_until(idle_since + patience), if requests.is_empty() => {
                     say_goodbye(&mut connection, Code::NO_ERROR).await;
@@ -114,22 +136,26 @@ impl Door {
         }
     }
 
-    /// Serves one request.
-    fn request(
+    /// Serves one request: in a task of its own, unless it ends at once.
+    fn take_up(
         &self,
         session: HttpSession,
-        not_taken: NotTaken,
-        shutdown: watch::Receiver<bool>,
-    ) -> impl Future<Output = ()> + use<> {
-        let app = self.proxy.clone();
-        let mut session = ServerSession::new_http2(session);
-        // For each piece of the answer: a client may open no window for it, on a socket with room.
-        session.set_write_timeout(Some(self.limits.write_timeout));
-        async move {
-            serve_stream(not_taken, async {
-                app.process_new_http(session, &shutdown).await;
-            })
-            .await;
+        carrier: &Carrier,
+        shutdown: &watch::Receiver<bool>,
+        requests: &mut JoinSet<()>,
+    ) {
+        let (carrier, shutdown) = (carrier.clone(), shutdown.clone());
+        let request =
+            Incoming { gate: self.gate.clone(), app: self.proxy.clone(), session, carrier, shutdown };
+        match self.gate.pend() {
+            Ok(pending) => {
+                requests.spawn(serve_stream(request, pending));
+            }
+            Err(full) => {
+                if let Some(forwarding) = serve_at_once(request, full) {
+                    requests.spawn(forwarding);
+                }
+            }
         }
     }
 
@@ -141,7 +167,7 @@ impl Door {
         Denial::new(Reason::CutOff, format!("the connection was cut: {reason}"))
     }
 
-    fn count_cut(&self, reason: &str) {
+    pub(super) fn count_cut(&self, reason: &str) {
         self.gate.metrics().cut_connections.with_label_values(&[reason]).inc();
     }
 
@@ -189,6 +215,10 @@ async fn next(connection: &mut Connection, digest: &Arc<Digest>, books: &mut Boo
         })
     })
     .await
+}
+
+fn made_room() -> Denial {
+    Denial::new(Reason::CutOff, "the connection was idle, and others waited for its place")
 }
 
 /// GOAWAY, and the end. A client that does not take it ends without.

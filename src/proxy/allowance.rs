@@ -1,4 +1,5 @@
-//! How far a request's bytes reach: told by whoever judges its framing, kept by whoever reads the connection.
+//! What the door and the proxy tell each other of a connection: how far a request's bytes reach, and whether one was
+//! ever allowed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,5 +57,21 @@ impl Allowance {
     /// Whether a first chunk is waited for.
     pub fn holds(&self) -> bool {
         self.0.holds.load(Ordering::Acquire)
+    }
+}
+
+/// Whether any request of a connection was ever allowed: told by the proxy, read by the door where places are short.
+#[derive(Clone, Debug, Default)]
+pub struct EverAllowed(Arc<AtomicBool>);
+
+impl EverAllowed {
+    /// One was.
+    pub fn tell(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was.
+    pub fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }

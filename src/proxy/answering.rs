@@ -1,10 +1,14 @@
 //! The answers that the gate writes itself: refusals, and the keys that verify its assertions.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -50,14 +54,7 @@ impl Proxy {
 
     /// Writes the keys that verify assertions.
     pub(super) async fn publish_keys(&self, session: &mut Session, exchange: &mut Exchange) {
-        let jwks = exchange.live.assertions().map(|assertions| assertions.jwks()).unwrap_or_default();
-        let headers = vec![
-            (header::CONTENT_TYPE, HeaderValue::from_static(assertion::MEDIA_TYPE)),
-            (header::CONTENT_LENGTH, HeaderValue::from(jwks.len())),
-            (header::CACHE_CONTROL, HeaderValue::from_static(assertion::CACHE_CONTROL)),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        ];
-        exchange.is_published = true;
+        let (headers, jwks) = published(exchange);
         if let Err(error) = self.write(session, exchange, StatusCode::OK, headers, jwks).await {
             tracing::debug!(%error, "the keys could not be sent");
         }
@@ -71,11 +68,7 @@ impl Proxy {
         headers: Vec<(HeaderName, HeaderValue)>,
         body: Bytes,
     ) -> Result<()> {
-        let mut header = ResponseHeader::build(status, Some(headers.len()))?;
-        for (name, value) in headers {
-            header.append_header(name, value)?;
-        }
-        exchange.tell_nonce(&mut header)?;
+        let header = head(exchange, status, headers)?;
         let is_head = session.req_header().method == http::Method::HEAD;
         // An unread body would be taken for the next request: the connection ends with this answer.
         let unread = !session.is_body_done();
@@ -94,11 +87,99 @@ impl Proxy {
                 }
             }
         }
-        // A client that is cut off while it sends may never read its answer: not over HTTP/1 (RFC 9112, section 9.6), and
-        // some not over HTTP/2, where the stream would be reset.
-        if unread {
+        // A client that is cut off while it sends may never read its answer (RFC 9112, section 9.6). Over HTTP/2 the stream is
+        // reset with NO_ERROR, and the answer stands (RFC 9113, section 8.1).
+        if unread && !session.is_http2() {
             drain(session).await;
         }
         Ok(())
     }
+}
+
+/// Requests over HTTP/2 that do not get as far as Pingora's own state for one.
+impl Proxy {
+    /// Writes the answer to a refused request. Who is not `patient` waits for no window to write it into.
+    ///
+    /// # Errors
+    /// Where the client does not take it: the stream is reset then, and counts among the resets that its connection may have.
+    pub(super) async fn refuse_http2(
+        &self,
+        session: &mut HttpSession,
+        exchange: &Exchange,
+        denial: &Denial,
+        patient: bool,
+    ) -> Result<()> {
+        let answer = respond::answer(denial, &exchange.arrival.request_id);
+        let head = head(exchange, answer.status, answer.headers)?;
+        write_http2(session, head, answer.body, patient).await
+    }
+
+    /// Writes the keys that verify assertions.
+    ///
+    /// # Errors
+    /// As [`refuse_http2`](Self::refuse_http2).
+    pub(super) async fn publish_keys_http2(
+        &self,
+        session: &mut HttpSession,
+        exchange: &mut Exchange,
+        patient: bool,
+    ) -> Result<()> {
+        let (headers, jwks) = published(exchange);
+        write_http2(session, head(exchange, StatusCode::OK, headers)?, jwks, patient).await
+    }
+}
+
+/// Head and body of an answer, and the end of the stream. The client may still be sending: dropping the session resets
+/// the stream with NO_ERROR then (RFC 9113, section 8.1).
+async fn write_http2(
+    session: &mut HttpSession,
+    head: ResponseHeader,
+    body: Bytes,
+    patient: bool,
+) -> Result<()> {
+    let is_head = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head), is_head)?;
+    if is_head {
+        return Ok(());
+    }
+    let written = session.write_body(body, true);
+    let taken = if patient { tokio::time::timeout(LINGER, written).await.ok() } else { at_once(written) };
+    taken.unwrap_or_else(|| {
+        session.shutdown_with_reason(h2::Reason::ENHANCE_YOUR_CALM);
+        Error::e_explain(ErrorType::WriteTimedout, "the client does not take the answer")
+    })
+}
+
+/// What comes of a future that waits for nothing; `None` where it does.
+pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+fn head(
+    exchange: &Exchange,
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(status, Some(headers.len()))?;
+    for (name, value) in headers {
+        header.append_header(name, value)?;
+    }
+    exchange.tell_nonce(&mut header)?;
+    Ok(header)
+}
+
+/// The keys that verify assertions, and what is said of them.
+fn published(exchange: &mut Exchange) -> (Vec<(HeaderName, HeaderValue)>, Bytes) {
+    exchange.is_published = true;
+    let jwks = exchange.live.assertions().map(|assertions| assertions.jwks()).unwrap_or_default();
+    let headers = vec![
+        (header::CONTENT_TYPE, HeaderValue::from_static(assertion::MEDIA_TYPE)),
+        (header::CONTENT_LENGTH, HeaderValue::from(jwks.len())),
+        (header::CACHE_CONTROL, HeaderValue::from_static(assertion::CACHE_CONTROL)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, jwks)
 }

@@ -6,14 +6,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
 use super::failure::{Cut, Fault};
-use super::{Allowance, Live, Proxy};
+use super::{Allowance, EverAllowed, Live, Proxy, places};
 use crate::clock;
 use crate::event::Event;
 use crate::gate::Trail;
@@ -81,8 +80,12 @@ pub struct Exchange {
     pub(super) begun: u16,
     /// Whether it was answered with the keys that verify assertions.
     pub(super) is_published: bool,
-    /// Whether it counts as under way.
-    pub(super) counts: bool,
+    /// The proof that it may go on, until its body is taken in.
+    pub(super) judged: Option<Permit>,
+    /// Its place among the requests under way.
+    pub(super) counts: Option<places::Place>,
+    /// What the connection's owner is told once a request is allowed.
+    pub(super) ever_allowed: EverAllowed,
     /// Whether the connection ends with the answer.
     pub is_last: bool,
     attempt: Option<(Attempt, Instant)>,
@@ -116,7 +119,9 @@ impl Exchange {
             interim: 0,
             begun: 0,
             is_published: false,
-            counts: false,
+            judged: None,
+            counts: None,
+            ever_allowed: EverAllowed::default(),
             is_last: false,
             attempt: None,
             attempts: 0,
@@ -126,11 +131,18 @@ impl Exchange {
     }
 
     /// An exchange whose head the door has parsed.
-    pub(super) fn begun(proxy: Proxy, arrival: Arrival, request: Request, allowance: Allowance) -> Self {
+    pub(super) fn begun(
+        proxy: Proxy,
+        arrival: Arrival,
+        request: Request,
+        allowance: Allowance,
+        ever_allowed: EverAllowed,
+    ) -> Self {
         let mut exchange = Self::new(proxy);
         exchange.arrival = arrival;
         exchange.request = Some(request);
         exchange.allowance = Some(allowance);
+        exchange.ever_allowed = ever_allowed;
         exchange
     }
 
@@ -241,9 +253,6 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.counts {
-            self.proxy.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        }
         if self.recorded || self.request.is_none() {
             return;
         }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pingora::proxy::Session;
+use pingora::protocols::http::v2::server::HttpSession;
 
 use crate::config::Limits;
 use crate::http::{Channel, Headers, Request, Scheme, TrustedProxies};
@@ -13,13 +13,10 @@ use crate::reason::{Denial, Reason};
 
 /// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
 pub(super) fn request_of_http2(
-    session: &Session,
+    session: &HttpSession,
     limits: Limits,
     proxies: &TrustedProxies,
 ) -> Result<Request, Denial> {
-    if !session.is_http2() {
-        return Err(Denial::new(Reason::Internal, "an HTTP/1 request came past the door"));
-    }
     let header = session.req_header();
     let mut headers = Headers::with_capacity(header.headers.len());
     for (name, value) in &header.headers {
@@ -45,7 +42,7 @@ fn named_scheme(scheme: Option<&str>) -> Result<Option<Scheme>, Denial> {
 }
 
 /// What the door has put where Pingora hands it on to each request of the connection.
-fn channel(session: &Session) -> Result<Option<Arc<Channel>>, Denial> {
+fn channel(session: &HttpSession) -> Result<Option<Arc<Channel>>, Denial> {
     let Some(digest) = session.digest().filter(|digest| digest.ssl_digest.is_some()) else {
         return Ok(None);
     };

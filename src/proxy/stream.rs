@@ -13,6 +13,8 @@ use std::task::Poll;
 
 use tokio::time::{Instant, Sleep};
 
+use super::Exchange;
+
 /// Whether a connection ended because its client did not take what it was sent: told by whoever writes to it, read by
 /// its requests.
 #[derive(Clone, Debug, Default)]
@@ -34,14 +36,16 @@ struct Surroundings {
     /// When the body that is passed on must have ended.
     until: Cell<Option<Instant>>,
     not_taken: NotTaken,
+    /// What was judged, until Pingora asks for its context.
+    judged: Cell<Option<Exchange>>,
 }
 
 tokio::task_local! {
     static SURROUNDINGS: Surroundings;
 }
 
-/// Serves one HTTP/2 request, or drops it where its body does not come in time.
-pub async fn serve_stream(not_taken: NotTaken, serving: impl Future<Output = ()>) {
+/// Serves one HTTP/2 request that is allowed, or drops it where its body does not come in time.
+pub(super) async fn forward(judged: Exchange, not_taken: NotTaken, serving: impl Future<Output = ()>) {
     let timed = async {
         let mut serving = pin!(serving);
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
@@ -62,7 +66,13 @@ pub async fn serve_stream(not_taken: NotTaken, serving: impl Future<Output = ()>
         })
         .await;
     };
-    SURROUNDINGS.scope(Surroundings { until: Cell::new(None), not_taken }, timed).await;
+    let surroundings = Surroundings { until: Cell::new(None), not_taken, judged: Cell::new(Some(judged)) };
+    SURROUNDINGS.scope(surroundings, timed).await;
+}
+
+/// The exchange of the request that this task serves; once.
+pub(super) fn take_judged() -> Option<Exchange> {
+    SURROUNDINGS.try_with(|surroundings| surroundings.judged.take()).ok().flatten()
 }
 
 /// Sets or lifts the deadline of the body that this task passes on. HTTP/1 has its own: Pingora's read timeout.

@@ -54,6 +54,7 @@ mod origin;
 mod overload;
 mod paths;
 mod possession;
+mod places;
 mod principal;
 mod readings;
 mod readme;

@@ -2,17 +2,21 @@
 //!
 //! None is forgotten early. Where there is no room for another, that one is refused; and a proof that ends before
 //! something was forgotten (the clock has been set back) may be what was forgotten. Only proofs that hold in everything
-//! else get here, so that it takes a key of one's own to fill the memory.
+//! else get here, so that it takes a key of one's own to fill the memory; and one key has a share of it, so that it takes
+//! many.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::hmac;
 
 /// Each has a lock of its own.
 const SHARDS: usize = 64;
-/// Most proofs of a shard: a million in all, of some 50 bytes. More than 10,000 each second for 90 seconds.
+/// Most proofs of a shard: a million in all, of some 60 bytes: 64 MiB. More than 10,000 each second for 90 seconds.
 const MOST_IN_SHARD: usize = 16 * 1024;
+/// Most proofs of one key: a sixteenth of all. More than 700 each second for 90 seconds.
+const MOST_OF_KEY: usize = 64 * 1024;
 
 /// What stands for a proof.
 pub(super) type Id = u128;
@@ -24,13 +28,16 @@ pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> Id {
 }
 
 /// The memory.
-pub(super) struct UsedProofs(Vec<Mutex<Shard>>);
+pub(super) struct UsedProofs {
+    shards: Vec<Mutex<Shard>>,
+    keys: Keys,
+}
 
 #[derive(Default)]
 struct Shard {
     ids: HashSet<Id>,
-    /// The same by the second in which they end.
-    ends: BTreeMap<u64, Vec<Id>>,
+    /// The same by the second in which they end, each with what stands for its key.
+    ends: BTreeMap<u64, Vec<(Id, u64)>>,
     /// What ends by then may be forgotten.
     forgotten: u64,
 }
@@ -44,32 +51,78 @@ pub(super) enum Refused {
     TooLate,
     /// There is no room.
     Full,
+    /// There is none for this key.
+    KeyFull,
+}
+
+/// How many proofs of each key are remembered. Its locks are taken within those of shards, never the other way round.
+struct Keys {
+    secret: RandomState,
+    shards: Vec<Mutex<HashMap<u64, usize>>>,
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self { secret: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// What stands for a key. Nobody can choose what theirs falls together with.
+    fn key(&self, thumbprint: &str) -> u64 {
+        self.secret.hash_one(thumbprint)
+    }
+
+    fn take(&self, key: u64) -> Result<(), Refused> {
+        let mut shard = self.shard(key).ok_or(Refused::Full)?;
+        let taken = shard.entry(key).or_default();
+        if *taken >= MOST_OF_KEY {
+            return Err(Refused::KeyFull);
+        }
+        *taken += 1;
+        Ok(())
+    }
+
+    fn give_back(&self, key: u64) {
+        let Some(mut shard) = self.shard(key) else { return };
+        if let Some(taken) = shard.get_mut(&key) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                shard.remove(&key);
+            }
+        }
+    }
+
+    fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<u64, usize>>> {
+        let place = usize::try_from(key % SHARDS as u64).unwrap_or_default();
+        self.shards.get(place).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl UsedProofs {
     pub(super) fn new() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), keys: Keys::new() }
     }
 
     /// How many are remembered.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).ids.len()).sum()
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).ids.len()).sum()
     }
 
-    /// Remembers a proof until the second in which it ends. Of several that enter one at the same time, one succeeds.
+    /// Remembers a proof by the key of this thumbprint until the second in which it ends. Of several that enter one at the
+    /// same time, one succeeds.
     ///
     /// # Errors
     /// Where it cannot be told that this is the first time.
-    pub(super) fn enter(&self, id: Id, end: u64, now: u64) -> Result<(), Refused> {
+    pub(super) fn enter(&self, id: Id, thumbprint: &str, end: u64, now: u64) -> Result<(), Refused> {
         let place = usize::try_from(id % SHARDS as Id).unwrap_or_default();
-        let shard = self.0.get(place).ok_or(Refused::Full)?;
-        shard.lock().unwrap_or_else(PoisonError::into_inner).enter(id, end, now)
+        let shard = self.shards.get(place).ok_or(Refused::Full)?;
+        let key = self.keys.key(thumbprint);
+        shard.lock().unwrap_or_else(PoisonError::into_inner).enter((id, key), end, now, &self.keys)
     }
 }
 
 impl Shard {
-    fn enter(&mut self, id: Id, end: u64, now: u64) -> Result<(), Refused> {
-        self.forget(now);
+    fn enter(&mut self, (id, key): (Id, u64), end: u64, now: u64, keys: &Keys) -> Result<(), Refused> {
+        self.forget(now, keys);
         if end <= self.forgotten {
             return Err(Refused::TooLate);
         }
@@ -79,16 +132,18 @@ impl Shard {
         if self.ids.len() >= MOST_IN_SHARD {
             return Err(Refused::Full);
         }
+        keys.take(key)?;
         self.ids.insert(id);
-        self.ends.entry(end).or_default().push(id);
+        self.ends.entry(end).or_default().push((id, key));
         Ok(())
     }
 
-    fn forget(&mut self, now: u64) {
+    fn forget(&mut self, now: u64, keys: &Keys) {
         while let Some(entry) = self.ends.first_entry().filter(|entry| *entry.key() <= now) {
             let (end, ids) = entry.remove_entry();
-            for id in ids {
+            for (id, key) in ids {
                 self.ids.remove(&id);
+                keys.give_back(key);
             }
             self.forgotten = self.forgotten.max(end);
         }
@@ -101,29 +156,31 @@ mod tests {
 
     use super::*;
 
+    const KEY: &str = "key";
+
     #[test]
     fn a_proof_is_good_once_until_it_ends() {
         let used = UsedProofs::new();
         for now in 100..160 {
-            let entered = used.enter(7, 160, now);
+            let entered = used.enter(7, KEY, 160, now);
             assert_eq!(entered.is_ok(), now == 100, "{now}");
         }
-        assert_eq!(used.enter(7, 160, 159), Err(Refused::Used));
-        assert_eq!(used.enter(7 + SHARDS as Id, 160, 159), Ok(()));
+        assert_eq!(used.enter(7, KEY, 160, 159), Err(Refused::Used));
+        assert_eq!(used.enter(7 + SHARDS as Id, KEY, 160, 159), Ok(()));
         assert_eq!(used.len(), 2);
         // What has ended is forgotten, and is good no more either.
-        assert_eq!(used.enter(7, 160, 160), Err(Refused::TooLate));
+        assert_eq!(used.enter(7, KEY, 160, 160), Err(Refused::TooLate));
         assert_eq!(used.len(), 0);
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_proof_good_again() {
         let used = UsedProofs::new();
-        used.enter(7, 160, 100).unwrap();
-        used.enter(7, 300, 200).unwrap();
+        used.enter(7, KEY, 160, 100).unwrap();
+        used.enter(7, KEY, 300, 200).unwrap();
         for now in [100, 150, 199] {
-            assert_eq!(used.enter(7, 160, now), Err(Refused::TooLate), "{now}");
-            assert_eq!(used.enter(7, 300, now), Err(Refused::Used), "{now}");
+            assert_eq!(used.enter(7, KEY, 160, now), Err(Refused::TooLate), "{now}");
+            assert_eq!(used.enter(7, KEY, 300, now), Err(Refused::Used), "{now}");
         }
     }
 
@@ -131,10 +188,10 @@ mod tests {
     #[test]
     fn a_clock_that_was_an_hour_ahead_for_a_moment_shuts_nobody_out() {
         let used = UsedProofs::new();
-        used.enter(7, 160, 100).unwrap();
-        used.enter(7 + SHARDS as Id, 3_860, 3_800).unwrap();
-        assert_eq!(used.enter(7, 160, 101), Err(Refused::TooLate));
-        assert_eq!(used.enter(7 + 2 * SHARDS as Id, 161, 101), Ok(()));
+        used.enter(7, KEY, 160, 100).unwrap();
+        used.enter(7 + SHARDS as Id, KEY, 3_860, 3_800).unwrap();
+        assert_eq!(used.enter(7, KEY, 160, 101), Err(Refused::TooLate));
+        assert_eq!(used.enter(7 + 2 * SHARDS as Id, KEY, 161, 101), Ok(()));
     }
 
     #[test]
@@ -143,13 +200,40 @@ mod tests {
         let most = MOST_IN_SHARD as Id;
         let in_one_shard = |number: Id| number * SHARDS as Id;
         for number in 0..most {
-            used.enter(in_one_shard(number), 160, 100).unwrap();
+            used.enter(in_one_shard(number), KEY, 160, 100).unwrap();
         }
-        assert_eq!(used.enter(in_one_shard(most), 160, 100), Err(Refused::Full));
-        assert!((0..most).all(|number| used.enter(in_one_shard(number), 160, 159) == Err(Refused::Used)));
+        assert_eq!(used.enter(in_one_shard(most), KEY, 160, 100), Err(Refused::Full));
+        assert!(
+            (0..most).all(|number| used.enter(in_one_shard(number), KEY, 160, 159) == Err(Refused::Used))
+        );
         // The others have room, and this one has it again once they end.
-        assert_eq!(used.enter(1, 160, 159), Ok(()));
-        assert_eq!(used.enter(in_one_shard(most), 220, 160), Ok(()));
+        assert_eq!(used.enter(1, KEY, 160, 159), Ok(()));
+        assert_eq!(used.enter(in_one_shard(most), KEY, 220, 160), Ok(()));
+    }
+
+    #[test]
+    fn one_key_fills_its_share_and_no_others() {
+        let used = UsedProofs::new();
+        let most = MOST_OF_KEY as Id;
+        for number in 0..most {
+            used.enter(number, "greedy", 160, 100).unwrap();
+        }
+        assert_eq!(used.enter(most, "greedy", 160, 100), Err(Refused::KeyFull));
+        // What was used stays used, and others have room: by far the most of it.
+        assert_eq!(used.enter(0, "greedy", 160, 159), Err(Refused::Used));
+        for number in 1..10 * most {
+            used.enter(most + number, if number % 2 == 0 { "ana" } else { "ben" }, 160, 100)
+                .or_else(|refused| if refused == Refused::KeyFull { Ok(()) } else { Err(refused) })
+                .unwrap();
+        }
+        assert_eq!(used.len(), 3 * MOST_OF_KEY);
+        // Once they end, it has its share again, and nothing is left of the others.
+        assert_eq!(used.enter(most, "greedy", 220, 160), Ok(()));
+        for shard in 0..SHARDS as Id {
+            used.enter(20 * most + shard, "cleo", 220, 160).unwrap();
+        }
+        let keys: usize = used.keys.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert_eq!((used.len(), keys), (1 + SHARDS, 2));
     }
 
     #[test]
@@ -160,7 +244,7 @@ mod tests {
             std::thread::scope(|scope| {
                 for _ in 0..8 {
                     scope.spawn(|| {
-                        if used.enter(proof, 160, 100).is_ok() {
+                        if used.enter(proof, KEY, 160, 100).is_ok() {
                             first.fetch_add(1, Ordering::SeqCst);
                         }
                     });

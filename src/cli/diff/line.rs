@@ -200,6 +200,9 @@ impl Payload {
             Reason::QueryParameterRefused
             | Reason::NotReady
             | Reason::Overloaded
+            | Reason::PrincipalLimit
+            | Reason::AddressLimit
+            | Reason::ProofLimit
             | Reason::KeyPending
             | Reason::UpstreamUnavailable
             | Reason::UpstreamOverloaded

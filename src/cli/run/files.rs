@@ -24,7 +24,14 @@ pub(super) fn within_open_files(limits: Limits, admin: usize) -> Limits {
     let Some(files) = raise_open_files() else { return limits };
     let connections = affordable(limits.connections, files, admin);
     let requests = affordable(limits.requests, files, admin);
-    Limits { connections, requests, ..limits }
+    // A share of what there is stays a share.
+    let share = |most: usize| {
+        let share = most.saturating_mul(requests).div_ceil(limits.requests.max(1));
+        share.clamp(1, most)
+    };
+    let requests_per_principal = share(limits.requests_per_principal);
+    let requests_per_address = share(limits.requests_per_address);
+    Limits { connections, requests, requests_per_principal, requests_per_address, ..limits }
 }
 
 /// Tells the operator where there are fewer than they wrote.

@@ -33,7 +33,7 @@ async fn a_thousand_slow_clients_of_each_kind_are_cut_and_nobody_else_notices() 
     let Ok(connections) = std::env::var("OPGATE_SLOW") else {
         return eprintln!("skipped: OPGATE_SLOW says no number of connections; `make slow` does");
     };
-    let limits = "{connections_per_address: 3000, body_timeout: 10s}";
+    let limits = "{connections_per_address: 3000, requests_per_address: 3000, body_timeout: 10s}";
     let slow = Slow::start(limits, &[]);
     let gate = &slow.gate;
     let bystander = Bystander::start(gate);

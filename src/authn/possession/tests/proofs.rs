@@ -442,3 +442,17 @@ proptest::proptest! {
         proptest::prop_assert_eq!(sent.is_ok(), changed == good);
     }
 }
+
+/// A key that has filled its share is told so; another one is served.
+#[test]
+fn a_key_with_too_many_proofs_is_refused_with_a_reason_of_its_own() {
+    let gate = gate(PossessionRule::default());
+    let greedy = token(&json!({"jkt": thumbprint_of(&P256)}));
+    for number in 0..u128::from(u16::MAX) + 1 {
+        gate.possession.used.enter(number, &thumbprint_of(&P256), NOW + 60, NOW).unwrap();
+    }
+    let sent = send(&gate, ("DPoP", &greedy), &evidence(&[&proof(&P256, &greedy, &json!({}))]), NOW);
+    refused(sent, Reason::ProofLimit, "of the token's key");
+    let other = token(&json!({"jkt": thumbprint_of(&ED25519)}));
+    send(&gate, ("DPoP", &other), &evidence(&[&proof(&ED25519, &other, &json!({}))]), NOW).unwrap();
+}
