@@ -165,7 +165,7 @@ impl Door {
         &self,
         tcp: TcpStream,
         peer: SocketAddr,
-        tls: &ArcSwap<ServerTls>,
+        tls: &Arc<ArcSwap<ServerTls>>,
         opened: Instant,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Option<Transport> {
@@ -177,8 +177,7 @@ impl Door {
             // As in `speak_http1`: a connection on which nothing was said yet may end.
             () = last_call(shutdown, opened) => return None,
         }
-        let tls = tls.load_full();
-        match shake_hands(tcp, &tls, deadline, self.limits.write_timeout).await {
+        match shake_hands(tcp, tls, deadline, self.limits.write_timeout).await {
             Ok(transport) => Some(transport),
             Err((failure, error)) => {
                 self.count_refused(failure.label());
@@ -265,7 +264,11 @@ impl Door {
             let head = buffer.get(..end).unwrap_or_default();
             let request = Head::parse(head, self.limits.head)
                 .and_then(|head| Request::from_head(head, Some(peer), self.gate.proxies()))
-                .and_then(|request| request.over(connection.channel().cloned(), self.gate.proxies()));
+                .and_then(|request| {
+                    let channel =
+                        connection.established().map(|established| established.channel(arrival.time));
+                    request.over(channel, self.gate.proxies())
+                });
             let request = match request {
                 Ok(request) => request,
                 Err(denial) => return self.refuse(connection, &denial, peer).await,

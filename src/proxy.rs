@@ -181,7 +181,10 @@ impl Proxy {
     /// Judges the request and takes in its body, or says why not. `true` where the gate has the answer itself.
     async fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool, Denial> {
         if exchange.request.is_none() {
-            exchange.request = Some(request_of_http2(session, self.0.limits, &self.0.proxies)?);
+            exchange.request = Some({
+                let now = exchange.arrival.time;
+                request_of_http2(session, now, self.0.limits, &self.0.proxies)?
+            });
         }
         if exchange.asks_for_keys()? {
             return Ok(true);

@@ -151,7 +151,8 @@ impl Reloader {
         }
     }
 
-    /// Lets the next handshakes be done with the certificates of `config`. The listeners themselves take a restart.
+    /// Lets the next handshakes be done with the certificates of `config`, and requests on connections that are open be
+    /// judged by its rules for clients. The listeners themselves take a restart: of those, what fits is taken all the same.
     fn present(&self, config: &Config) {
         let opened = self.doors.iter().map(|(address, tls)| (*address, tls.is_some()));
         let wanted = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
@@ -159,10 +160,10 @@ impl Reloader {
             tracing::warn!(
                 "the listeners are others than those that are open: that takes an upgrade or a restart"
             );
-            return;
         }
-        for ((_, tls), listener) in self.doors.iter().zip(&config.listeners) {
-            if let (Some(tls), Some(new)) = (tls, &listener.tls) {
+        for (address, tls) in &self.doors {
+            let new = config.listeners.iter().find(|listener| listener.address == *address);
+            if let (Some(tls), Some(new)) = (tls, new.and_then(|listener| listener.tls.as_ref())) {
                 tls.store(new.server.clone());
             }
         }

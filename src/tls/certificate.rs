@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::http::ServerNames;
+use crate::http::{NoCaller, ServerNames};
 
 /// What is read from an X.509 certificate beside what rustls checks.
 #[derive(Clone, Debug)]
@@ -45,12 +45,17 @@ impl Certificate {
         })
     }
 
-    /// The one URI that names the holder. With two of them nobody could say who it is (SPIFFE X.509-SVID, section 2);
+    /// The one URI that names the holder. With two of them it cannot be told who it is (SPIFFE X.509-SVID, section 2);
     /// what is not plain ASCII could be read as something else.
-    pub fn uri(&self) -> Option<&str> {
+    ///
+    /// # Errors
+    /// Why there is not exactly one.
+    pub fn uri(&self) -> Result<&str, NoCaller> {
         match self.uris.as_slice() {
-            [uri] if !uri.is_empty() && uri.bytes().all(|byte| byte.is_ascii_graphic()) => Some(uri),
-            _ => None,
+            [] => Err(NoCaller::WithoutUri),
+            [uri] if !uri.is_empty() && uri.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(uri),
+            [_] => Err(NoCaller::OddUri),
+            _ => Err(NoCaller::SeveralUris),
         }
     }
 }
