@@ -200,6 +200,7 @@ fn evidence(request: &Request) -> Evidence<'_> {
         method: request.method.as_str(),
         scheme: request.scheme().as_str(),
         authority: request.authority.as_bytes(),
+        port: request.port,
         path: request.path.as_str(),
     }
 }

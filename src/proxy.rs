@@ -186,6 +186,10 @@ impl Proxy {
                 request_of_http2(session, now, self.0.limits, &self.0.proxies)?
             });
         }
+        if let Some(request) = &mut exchange.request {
+            let here = session.server_addr().and_then(|address| address.as_inet());
+            request.port = here.map(std::net::SocketAddr::port);
+        }
         if exchange.asks_for_keys()? {
             return Ok(true);
         }

@@ -23,6 +23,11 @@ impl ServerNames {
         Self(names.into_iter().filter(|name| is_plain(name)).map(str::to_ascii_lowercase).collect())
     }
 
+    /// Whether it is a certificate for no name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the certificate is one for `host`, in lower case (RFC 6125, section 6.4: a wildcard stands for one label).
     pub fn cover(&self, host: &str) -> bool {
         let parent = host.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, parent)| parent);

@@ -13,6 +13,8 @@ pub struct Certificate {
     pub names: ServerNames,
     /// The URIs of its subject alternative names: a SPIFFE ID, where it has one.
     pub uris: Vec<String>,
+    /// Whether there is an IP address among them.
+    pub has_address: bool,
     /// When it begins to hold.
     pub from: SystemTime,
     /// When it ends.
@@ -28,11 +30,13 @@ impl Certificate {
         }
         let mut names = Vec::new();
         let mut uris = Vec::new();
+        let mut has_address = false;
         if let Some(alternatives) = certificate.subject_alternative_name().ok()? {
             for name in &alternatives.value.general_names {
                 match name {
                     GeneralName::DNSName(name) => names.push(*name),
                     GeneralName::URI(uri) => uris.push((*uri).to_owned()),
+                    GeneralName::IPAddress(_) => has_address = true,
                     _ => {}
                 }
             }
@@ -40,6 +44,7 @@ impl Certificate {
         Some(Self {
             names: ServerNames::new(names),
             uris,
+            has_address,
             from: instant(certificate.validity.not_before.timestamp()),
             until: instant(certificate.validity.not_after.timestamp()),
         })
