@@ -60,7 +60,7 @@ impl Established {
         let server_name: Option<Box<str>> = connection.server_name().map(plain_name).map(Into::into);
         let names = shaken.names_for(server_name.as_deref());
         let client = connection.peer_certificates().and_then(Shown::of);
-        let judged = judge(shaken.clients(), client.as_ref(), server_name.as_ref(), &names, now);
+        let judged = judge(shaken.clients(), client.as_ref(), server_name.as_deref(), &names, now);
         Self { rules, judged: ArcSwap::from_pointee(judged), server_name, names, client }
     }
 
@@ -84,7 +84,7 @@ impl Established {
                 times: judged.times,
                 channel: judged.channel.clone(),
             },
-            _ => judge(in_force, self.client.as_ref(), self.server_name.as_ref(), &self.names, now),
+            _ => judge(in_force, self.client.as_ref(), self.server_name.as_deref(), &self.names, now),
         };
         let channel = new.channel.clone();
         self.judged.store(Arc::new(new));
@@ -152,7 +152,7 @@ impl Shown {
 fn judge(
     clients: Option<&Arc<Clients>>,
     shown: Option<&Shown>,
-    server_name: Option<&Box<str>>,
+    server_name: Option<&str>,
     names: &Arc<ServerNames>,
     now: SystemTime,
 ) -> Judged {
@@ -171,7 +171,8 @@ fn judge(
             }
         }
     };
-    let channel = Channel { server_name: server_name.cloned(), names: names.clone(), shown: client, refused };
+    let channel =
+        Channel { server_name: server_name.map(Into::into), names: names.clone(), shown: client, refused };
     Judged { clients: clients.cloned(), times, channel: Arc::new(channel) }
 }
 

@@ -366,7 +366,9 @@ async fn a_reload_that_changes_times_alone_keeps_the_keys_of_an_issuer_that_is_d
     ];
     for change in changes {
         let mut changed = settings("one", &server);
-        let Proof::Signature(KeySource::Remote(keys)) = &mut changed.proof else { unreachable!() };
+        let Proof::Signature(KeySource::Remote(keys)) = &mut changed.proof else {
+            panic!("keys behind a URL")
+        };
         change(keys);
         let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
         after.take_over(&before);

@@ -58,7 +58,7 @@ async fn an_empty_set_is_checked_by_another_fetch_soon() {
 async fn a_set_that_has_ended_is_fetched_for_at_once_and_waited_for() {
     let server = Server::start(Answer::Document(good())).await;
     let mut brief = settings("one", &server);
-    let Proof::Signature(KeySource::Remote(keys)) = &mut brief.proof else { unreachable!() };
+    let Proof::Signature(KeySource::Remote(keys)) = &mut brief.proof else { panic!("keys behind a URL") };
     keys.max_stale = Duration::from_secs(24 * 3600);
     let gate = Authenticator::load(vec![brief], wall_clock()).unwrap();
     let held = Arc::clone(gate.issuers[0].held());
