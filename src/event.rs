@@ -173,11 +173,16 @@ impl Event<'_> {
     }
 
     fn client_certificate(&self) -> Option<ClientCertificate<'_>> {
-        let client = self.request?.channel.as_ref()?.client.as_ref()?;
+        let channel = self.request?.channel.as_ref()?;
+        let client = channel.shown.as_ref()?;
         Some(ClientCertificate {
             thumbprint: &client.thumbprint,
             uri: client.uri.as_deref(),
             principal: client.principal.as_ref().map(Principal::as_str),
+            no_caller: match (channel.refused, &client.caller) {
+                (Some(why), _) => Some(why.to_owned()),
+                (None, caller) => caller.as_ref().err().map(ToString::to_string),
+            },
         })
     }
 

@@ -65,7 +65,7 @@ pub fn judge(
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
     request.directed()?;
-    judge_as(request, |_| authenticate(request, snapshot, now), snapshot, now, trail)
+    judge_as(request, |method| authenticate(request, method, snapshot, now), snapshot, now, trail)
 }
 
 /// Decides a request whose credential is an opaque token, by what its issuer has answered about it.
@@ -180,36 +180,47 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
 /// The caller, or `None` where no credential was sent.
 fn authenticate(
     request: &Request,
+    method: &Method,
     snapshot: &Snapshot,
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
     match snapshot.authn.authenticate(&authorization, now)? {
-        None => by_certificate(request, now),
+        None => by_certificate(request, method, now),
         Some(vouched) => snapshot.authn.confirm(vouched, &evidence(request), now).map(Some),
     }
 }
 
 /// What the request shows of whoever sends it.
 fn evidence(request: &Request) -> Evidence<'_> {
-    let client = request.channel.as_ref().and_then(|channel| channel.client.as_ref());
+    let client = request.channel.as_ref().and_then(|channel| channel.client());
     Evidence {
         proofs: request.proofs().collect(),
         certificate: client.map(|client| (client.thumbprint.as_str(), client.until)),
         method: request.method.as_str(),
         scheme: request.scheme().as_str(),
         authority: request.authority.as_bytes(),
+        port: request.port,
         path: request.path.as_str(),
     }
 }
 
 /// The holder of the connection's client certificate, where the listener takes that for a credential.
-fn by_certificate(request: &Request, now: SystemTime) -> Result<Option<Arc<Caller>>, Denial> {
-    let Some(client) = request.channel.as_ref().and_then(|channel| channel.client.as_ref()) else {
+fn by_certificate(
+    request: &Request,
+    method: &Method,
+    now: SystemTime,
+) -> Result<Option<Arc<Caller>>, Denial> {
+    let Some(client) = request.channel.as_ref().and_then(|channel| channel.client()) else {
         return Ok(None);
     };
-    let (Some(scopes), Some(principal), Some(uri)) = (&client.scopes, &client.principal, &client.uri) else {
-        return Ok(None);
+    let (Ok(scopes), Some(principal), Some(uri)) = (&client.caller, &client.principal, &client.uri) else {
+        let why = client.caller.as_ref().err().filter(|_| !method.allow_without_credential);
+        return why.map_or(Ok(None), |why| {
+            let detail =
+                format!("no credential was sent, and the client's certificate makes no caller: {why}");
+            Err(Denial::new(Reason::CredentialsMissing, detail))
+        });
     };
     // The connection may have been made long ago.
     if now > client.until {

@@ -23,7 +23,7 @@ mod version;
 
 use std::borrow::Cow;
 
-pub use self::channel::{Channel, ClientCertificate, ServerNames};
+pub use self::channel::{Channel, ClientCertificate, NoCaller, ServerNames};
 pub use self::fold::fold;
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;

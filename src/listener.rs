@@ -60,6 +60,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 pub struct Door {
     /// The address, for metrics.
     name: String,
+    port: u16,
     http2: bool,
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
@@ -80,7 +81,7 @@ impl Door {
         proxy: Arc<HttpProxy<Proxy>>,
         gate: Proxy,
     ) -> Self {
-        Self { name: address.to_string(), http2, tls, limits, admission, proxy, gate }
+        Self { name: address.to_string(), port: address.port(), http2, tls, limits, admission, proxy, gate }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -173,7 +174,7 @@ impl Door {
         &self,
         tcp: TcpStream,
         peer: SocketAddr,
-        tls: &ArcSwap<ServerTls>,
+        tls: &Arc<ArcSwap<ServerTls>>,
         opened: Instant,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Option<Transport> {
@@ -185,8 +186,7 @@ impl Door {
             // As in `speak_http1`: a connection on which nothing was said yet may end.
             () = last_call(shutdown, opened) => return None,
         }
-        let tls = tls.load_full();
-        match shake_hands(tcp, &tls, deadline, self.limits.write_timeout).await {
+        match shake_hands(tcp, tls, deadline, self.limits.write_timeout).await {
             Ok(transport) => Some(transport),
             Err((failure, error)) => {
                 self.count_refused(failure.label());
@@ -283,7 +283,12 @@ impl Door {
             let head = buffer.get(..end).unwrap_or_default();
             let request = Head::parse(head, self.limits.head)
                 .and_then(|head| Request::from_head(head, Some(peer), &self.gate.proxies()))
-                .and_then(|request| request.over(connection.channel().cloned(), &self.gate.proxies()));
+                .map(|request| Request { port: Some(self.port), ..request })
+                .and_then(|request| {
+                    let channel =
+                        connection.established().map(|established| established.channel(arrival.time));
+                    request.over(channel, &self.gate.proxies())
+                });
             let request = match request {
                 Ok(request) => request,
                 Err(denial) => return self.refuse(connection, &denial, peer).await,

@@ -398,15 +398,15 @@ impl Reloader {
         self.retired.push(old);
     }
 
-    /// Lets the next handshakes be done with the certificates in force. The listeners themselves take a restart.
+    /// Lets the next handshakes be done with the certificates in force, and requests on connections that are open be judged by
+    /// the rules for clients. The listeners themselves take a restart: of those, what fits is taken all the same.
     fn present(&self) {
-        let opened = self.doors.iter().map(|(address, tls)| (*address, tls.is_some()));
-        let wanted = self.config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
-        if !opened.eq(wanted) {
-            return;
-        }
-        for ((_, tls), listener) in self.doors.iter().zip(&self.config.listeners) {
-            if let (Some(tls), Some(new)) = (tls, &listener.tls) {
+        for (place, (address, tls)) in self.doors.iter().enumerate() {
+            // Of several that take a free port, each has its place.
+            let listeners = &self.config.listeners;
+            let same = listeners.get(place).filter(|listener| listener.address == *address);
+            let new = same.or_else(|| listeners.iter().find(|listener| listener.address == *address));
+            if let (Some(tls), Some(new)) = (tls, new.and_then(|listener| listener.tls.as_ref())) {
                 tls.store(new.server.clone());
             }
         }

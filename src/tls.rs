@@ -6,6 +6,7 @@
 
 mod certificate;
 mod client;
+mod established;
 mod pem;
 mod server;
 
@@ -17,6 +18,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, is_server_name};
+pub use self::established::Established;
 pub use self::pem::{Identity, authorities};
 pub use self::server::{ClientRule, ServerTls};
 

@@ -214,6 +214,9 @@ pub struct ClientCertificate<'e> {
     /// The holder in IAM's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'e str>,
+    /// Why it makes no caller by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_caller: Option<String>,
 }
 
 /// The key of a token (RFC 7800, section 3.1).

@@ -67,6 +67,7 @@ pub(super) struct Flight<'a> {
     /// From 1.
     pub(super) number: u64,
     succeeded: bool,
+    checked_again: bool,
     _single: tokio::sync::MutexGuard<'a, ()>,
 }
 
@@ -129,6 +130,39 @@ impl Asking {
         let _ = tokio::time::timeout(PATIENCE, answer).await;
     }
 
+    /// Notes that the set has ended or is about to: the issuer is asked soon, whatever came of it before.
+    pub(super) fn hurry(&self) {
+        if self.schedule().hurry(Instant::now()) {
+            self.wishes.send_replace(());
+        }
+    }
+
+    /// Whether a fetch is under way, or will be within the time that a request waits.
+    pub(super) fn is_answer_near(&self) -> bool {
+        let ended = *self.ended.borrow();
+        self.is_soon(ended)
+    }
+
+    /// Waits until a set has come in the place of one that has ended; not at all where no fetch is about to begin.
+    pub(super) async fn next_set(&self, arrived: impl Fn() -> bool) {
+        let Ok(_place) = self.waiting.try_acquire() else { return };
+        let mut ended = self.ended.subscribe();
+        let answer = async {
+            let before = *ended.borrow_and_update();
+            while !arrived() && self.is_soon(before) && *ended.borrow_and_update() == before {
+                if ended.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, answer).await;
+    }
+
+    /// Goes on at the pace of the settings in force.
+    pub(super) fn adopt(&self, pace: Pace) {
+        self.schedule().adopt(pace, Instant::now());
+    }
+
     /// Whether a fetch is under way, or will be within the time that a request waits.
     fn is_soon(&self, ended: u64) -> bool {
         // In this order: a fetch that begins in between is seen by the one or the other.
@@ -164,7 +198,7 @@ impl Asking {
         schedule.begin(Instant::now());
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         drop(schedule);
-        Some(Flight { asking: self, number, succeeded: false, _single: single })
+        Some(Flight { asking: self, number, succeeded: false, checked_again: false, _single: single })
     }
 
     /// Whether a fetch is due now.
@@ -187,10 +221,21 @@ impl Flight<'_> {
     }
 }
 
+impl Flight<'_> {
+    /// Notes that the answer is to be checked by another one soon.
+    pub(super) fn check_again(&mut self) {
+        self.checked_again = true;
+    }
+}
+
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.succeeded {
-            self.asking.schedule().fail(Instant::now(), spread());
+            let (mut schedule, now) = (self.asking.schedule(), Instant::now());
+            schedule.fail(now, spread());
+            if self.checked_again {
+                schedule.check_again(now);
+            }
         }
         self.asking.ended.send_replace(self.number);
     }

@@ -1,8 +1,9 @@
 //! The keys of one issuer as they are held: read by every request without a lock, replaced whole in the background.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwapOption, Guard};
 use aws_lc_rs::digest;
@@ -19,6 +20,9 @@ pub(super) struct Fetched {
     /// The number of the fetch that brought it; 0 from a file.
     pub(super) fetch: u64,
     at: SystemTime,
+    /// The same moment on a clock that is never set.
+    since: Instant,
+    document: Arc<[u8]>,
     /// SHA-256 of the document.
     digest: Vec<u8>,
 }
@@ -42,13 +46,24 @@ pub struct KeySetStatus {
     pub problems: Vec<String>,
 }
 
-/// The keys of one issuer.
+/// How long before a set ends its issuer is asked for another one whatever happened before; a tenth of its time, where
+/// that is less.
+const NEAR_THE_END: Duration = Duration::from_secs(60);
+
+/// The keys of one issuer, as the settings have them that are in force.
 pub(super) struct HeldKeys {
     issuer: String,
     algorithms: Vec<Algorithm>,
     /// How long a set is used after it came; `None` for a file, which has no next fetch.
     max_stale: Option<Duration>,
+    come: Arc<Come>,
+}
+
+/// What has come of fetches. Outlives reloads.
+struct Come {
     current: ArcSwapOption<Fetched>,
+    /// Whether the last set that came had no key that can be used.
+    emptied: AtomicBool,
     last_error: ArcSwapOption<String>,
     outcomes: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -60,11 +75,35 @@ impl HeldKeys {
             issuer,
             algorithms,
             max_stale,
-            current: ArcSwapOption::empty(),
-            last_error: ArcSwapOption::empty(),
-            // A series that begins at zero shows its first increase.
-            outcomes: Mutex::new(BTreeMap::from([(SUCCESS, 0)])),
+            come: Arc::new(Come {
+                current: ArcSwapOption::empty(),
+                emptied: AtomicBool::new(false),
+                last_error: ArcSwapOption::empty(),
+                // A series that begins at zero shows its first increase.
+                outcomes: Mutex::new(BTreeMap::from([(SUCCESS, 0)])),
+            }),
         }
+    }
+
+    /// The same keys under other settings: how long they are used and which algorithms they are for may have changed, whose
+    /// they are has not.
+    pub(super) fn succeeding(&self, previous: &Self) -> Self {
+        let new = Self::new(self.issuer.clone(), self.algorithms.clone(), self.max_stale);
+        if self.algorithms == previous.algorithms {
+            return Self { come: Arc::clone(&previous.come), ..new };
+        }
+        let known = previous.latest();
+        let read =
+            known.and_then(|known| Some((KeySet::parse(&known.document, &self.algorithms).ok()?, known)));
+        if let Some((keys, known)) = read {
+            new.come.current.store(Some(Arc::new(Fetched {
+                keys: Arc::new(keys),
+                document: Arc::clone(&known.document),
+                digest: known.digest.clone(),
+                ..*known
+            })));
+        }
+        new
     }
 
     /// The issuer's name.
@@ -75,14 +114,21 @@ impl HeldKeys {
     /// The set in use, or `None` where there is none or it is too old. The age is judged here, by every reader, so
     /// that old keys end even if the task that refreshes them does not run.
     pub(super) fn current(&self, now: SystemTime) -> Option<Guard<Option<Arc<Fetched>>>> {
-        let held = self.current.load();
+        let held = self.come.current.load();
         let usable = held.as_ref().is_some_and(|fetched| !self.is_stale(fetched, now));
         usable.then_some(held)
     }
 
     /// The last set that came, however old.
     pub(super) fn latest(&self) -> Option<Arc<Fetched>> {
-        self.current.load_full()
+        self.come.current.load_full()
+    }
+
+    /// Whether the set has ended or is about to: another one is due, whatever the schedule says.
+    pub(super) fn is_near_its_end(&self, now: SystemTime) -> bool {
+        let Some(max_stale) = self.max_stale else { return false };
+        let left = self.age(now).map(|age| max_stale.saturating_sub(age));
+        left.is_some_and(|left| left <= NEAR_THE_END.min(max_stale / 10))
     }
 
     fn is_stale(&self, fetched: &Fetched, now: SystemTime) -> bool {
@@ -91,22 +137,40 @@ impl HeldKeys {
 
     /// How old the set is, or `None` where there is none.
     pub(super) fn age(&self, now: SystemTime) -> Option<Duration> {
-        self.current.load().as_ref().map(|fetched| fetched.age(now))
+        self.come.current.load().as_ref().map(|fetched| fetched.age(now))
     }
 
-    /// Takes the document of a fetch as the new set, unless no key of it can be used: then the old set stays.
+    /// Takes the document of a fetch as the new set. A set of which no key can be used is an answer too: once a second one
+    /// says the same, the old keys are withdrawn. Until then they stay, as they do for what is not a set.
     ///
     /// # Errors
-    /// Why the document is not taken.
+    /// Why the document is not taken, or that it withdraws the keys.
     pub(super) fn replace(&self, document: &[u8], fetch: u64, now: SystemTime) -> Result<(), KeySetError> {
         let digest = digest::digest(&digest::SHA256, document).as_ref().to_vec();
-        let known = self.current.load_full();
-        let keys = match &known {
-            Some(known) if known.digest == digest => known.keys.clone(),
-            _ => Arc::new(self.parse(document, known.as_deref())?),
+        let known = self.latest();
+        let (keys, outcome) = match &known {
+            Some(known) if known.digest == digest && known.keys.len() > 0 => (known.keys.clone(), Ok(())),
+            _ => match self.parse(document, known.as_deref()) {
+                Ok(keys) => (Arc::new(keys), Ok(())),
+                Err(KeySetError::NoneUsable(problems)) if self.confirms_withdrawal(known.as_deref()) => {
+                    let keys = match &known {
+                        Some(known) if known.keys.len() == 0 => known.keys.clone(),
+                        _ => Arc::new(KeySet::withdrawn(problems.clone())),
+                    };
+                    (keys, Err(KeySetError::Withdrawn(problems)))
+                }
+                Err(error) => return Err(error),
+            },
         };
-        self.current.store(Some(Arc::new(Fetched { keys, fetch, at: now, digest })));
-        Ok(())
+        self.come.emptied.store(outcome.is_err(), Ordering::Release);
+        let (since, document) = (Instant::now(), document.into());
+        self.come.current.store(Some(Arc::new(Fetched { keys, fetch, at: now, since, document, digest })));
+        outcome
+    }
+
+    /// Whether a set without a usable key is the second in a row, and there are keys to withdraw.
+    fn confirms_withdrawal(&self, known: Option<&Fetched>) -> bool {
+        self.come.emptied.swap(true, Ordering::AcqRel) && known.is_some()
     }
 
     /// Reads a set, and tells the operator what it changes.
@@ -131,20 +195,23 @@ impl HeldKeys {
 
     /// Counts a fetch, and keeps why it failed until one does not.
     pub(super) fn count(&self, outcome: &'static str, error: Option<String>) {
-        *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
-        self.last_error.store(error.map(Arc::new));
+        *self.come.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
+        self.come.last_error.store(error.map(Arc::new));
     }
 
     /// Why the issuer's tokens cannot be judged at this moment, or `None` where they can.
     pub(super) fn unreadiness(&self, now: SystemTime) -> Option<String> {
-        if self.current(now).is_some() {
+        let current = self.current(now);
+        let withdrawn = current.as_deref().and_then(Option::as_ref).map(|fetched| fetched.keys.len() == 0);
+        if withdrawn == Some(false) {
             return None;
         }
         let since = match self.age(now) {
+            _ if withdrawn.is_some() => "no keys any more".to_owned(),
             None => "no keys yet".to_owned(),
             Some(age) => format!("the keys are {} s old and no longer used", age.as_secs()),
         };
-        Some(match self.last_error.load().as_deref() {
+        Some(match self.come.last_error.load().as_deref() {
             Some(error) => format!("{since}: {error}"),
             None => since,
         })
@@ -152,23 +219,23 @@ impl HeldKeys {
 
     /// A snapshot for metrics.
     pub(super) fn status(&self, now: SystemTime) -> KeySetStatus {
-        let held = self.current.load();
+        let held = self.come.current.load();
         let usable = held.as_ref().filter(|fetched| !self.is_stale(fetched, now));
         KeySetStatus {
             issuer: self.issuer.clone(),
             keys: usable.map_or(0, |fetched| fetched.keys.len()),
             last_success: held.as_ref().map(|fetched| fetched.at),
             age: held.as_ref().map(|fetched| fetched.age(now)),
-            refreshes: self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            last_error: self.last_error.load().as_deref().cloned(),
+            refreshes: self.come.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self.come.last_error.load().as_deref().cloned(),
             problems: held.as_ref().map_or_else(Vec::new, |fetched| fetched.keys.problems().to_vec()),
         }
     }
 }
 
 impl Fetched {
-    /// A clock that was set back makes a set look younger, never older than it is: nothing is dropped for it.
+    /// A clock that was set back makes a set look no older than it is, and no younger either: the other clock goes on.
     fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.at).unwrap_or_default()
+        now.duration_since(self.at).unwrap_or_default().max(self.since.elapsed())
     }
 }

@@ -20,8 +20,10 @@ use crate::reason::Denial;
 const MAX_NAME: usize = 255;
 /// Most groups of one token; tokens are bounded in bytes as well.
 const MAX_GROUPS: usize = 1000;
-/// Units of work that the mapping of one token may take; see [`Budget`].
-const BUDGET: u64 = 100_000;
+/// Units of work that one attribute's expression may take, for one token; see [`Budget`]. Each has its own: what one uses up
+/// is not missing to another, and the one that ran out is the one that is told. Enough for what is done to each of
+/// [`MAX_GROUPS`] groups.
+const BUDGET: u64 = 1_000_000;
 
 /// An issuer's rule, ready to be applied.
 #[derive(Debug)]
@@ -99,18 +101,17 @@ impl Identity {
     /// # Errors
     /// Claims that make nobody, or somebody whom this issuer may not speak for.
     pub(super) fn of(&self, claims: &Map<String, Value>) -> Result<Identified, Denial> {
-        let mut budget = Budget::new(BUDGET);
         let assertion = Assertion { claims, mapped: &[] };
         let mut mapped: Vec<Cel<'_>> = Vec::with_capacity(self.mapping.len());
         for (attribute, program) in &self.mapping {
             let value = program
-                .evaluate(&assertion, &mut budget)
+                .evaluate(&assertion, &mut Budget::new(BUDGET))
                 .map_err(|failure| invalid(format!("`{attribute}` cannot be mapped: {failure}")))?;
             mapped.push(value);
         }
         if let Some(condition) = &self.condition {
             let assertion = Assertion { claims, mapped: &mapped };
-            match condition.evaluate(&assertion, &mut budget) {
+            match condition.evaluate(&assertion, &mut Budget::new(BUDGET)) {
                 Ok(Cel::Bool(true)) => {}
                 Ok(_) => return Err(invalid("the issuer's `attribute_condition` does not hold")),
                 Err(failure) => {

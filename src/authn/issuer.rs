@@ -1,5 +1,6 @@
 //! One issuer: its settings and its keys, and the judgement of a token that claims to be its.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +14,10 @@ use super::held::{Fetched, HeldKeys};
 use super::identity::{Identity, Unusable};
 use super::jwks::{KeySet, MAX_DOCUMENT, NoKey};
 use super::jwt::Unverified;
-use super::refresh::Remote;
+use super::refresh::{self, Remote};
 use super::schedule::Pace;
 use super::settings::{
-    IssuerSettings, KeyLocation, KeySource, RemoteKeys, SettingsError, parse_issuer, parse_url,
+    IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, SettingsError, parse_issuer, parse_url,
 };
 use super::{claims, invalid, self_signed, shown};
 use crate::files;
@@ -85,8 +86,9 @@ impl Issuer {
                     };
                     error("ca", cause.to_string(), help)
                 })?;
-                let asking = Arc::new(Asking::new(Pace::of(keys)));
-                (held(Some(keys.max_stale)), Some(Remote { fetch, asking }))
+                let pace = Pace::of(keys);
+                let asking = Arc::new(Asking::new(pace));
+                (held(Some(keys.max_stale)), Some(Remote { fetch, pace, asking }))
             }
         };
         let name = settings.name.as_str().into();
@@ -108,15 +110,13 @@ impl Issuer {
         self.remote.as_ref()
     }
 
-    /// Takes over the keys of the same issuer from before a reload, so that a reload needs no fetch. Nothing is
-    /// taken over when what decided about the keys has changed.
+    /// Takes over the keys of the same issuer from before a reload, so that a reload needs no fetch: its issuer may be
+    /// down. Nothing is taken over where they may be somebody else's: of another `iss`, another address, another CA.
     pub(super) fn take_over(&mut self, previous: &Self) {
-        let same = self.settings.name == previous.settings.name
-            && self.settings.issuer == previous.settings.issuer
-            && self.settings.proof == previous.settings.proof
-            && self.settings.algorithms == previous.settings.algorithms;
+        let same = self.settings.issuer == previous.settings.issuer
+            && source(&self.settings).is_some_and(|source| Some(source) == self::source(&previous.settings));
         if let (true, Some(remote), Some(known)) = (same, &mut self.remote, &previous.remote) {
-            self.held = Arc::clone(&previous.held);
+            self.held = Arc::new(self.held.succeeding(&previous.held));
             remote.asking = Arc::clone(&known.asking);
         }
     }
@@ -135,8 +135,7 @@ impl Issuer {
         }
         let held = self.held.current(now);
         let Some(fetched) = held.as_ref().and_then(|held| held.as_ref()) else {
-            let detail = format!("issuer `{}` has no usable keys", self.name);
-            return Err(Denial::new(Reason::NotReady, detail));
+            return Err(self.without_keys());
         };
         let key = fetched.keys.select(token.kid(), algorithm).map_err(|no_key| {
             let missing = matches!(no_key, NoKey::UnknownKid | NoKey::Ambiguous(0));
@@ -161,6 +160,20 @@ impl Issuer {
         })
     }
 
+    /// Nothing can be decided without keys. Where those that were there have ended, the issuer is asked at once: a clock
+    /// that was set forward ends a set long before the next fetch is due.
+    fn without_keys(&self) -> Denial {
+        let detail = format!("issuer `{}` has no usable keys", self.name);
+        match &self.remote {
+            Some(remote) if self.held.latest().is_some() => {
+                remote.asking.hurry();
+                let near = remote.asking.is_answer_near();
+                Denial::new(if near { Reason::KeyPending } else { Reason::NotReady }, detail)
+            }
+            _ => Denial::new(Reason::NotReady, detail),
+        }
+    }
+
     /// The refusal of a token that no key of a set verifies. Where its key may be `missing` there and be with the issuer by
     /// now, that is found out first.
     fn unless_pending(
@@ -183,6 +196,10 @@ impl Issuer {
     /// Waits, a moment at the most, for the key set that a token's key may be in.
     pub(super) async fn await_key(&self, token: &Unverified<'_>) {
         if let Some(remote) = &self.remote {
+            let ended = || self.held.latest().is_some() && !refresh::has_keys(&self.held);
+            if ended() {
+                return remote.asking.next_set(|| !ended()).await;
+            }
             remote.asking.answer(token.named_key(), || self.has_key(token)).await;
         }
     }
@@ -232,6 +249,14 @@ impl Issuer {
             }
         };
         Denial::new(Reason::TokenInvalid, detail)
+    }
+}
+
+/// Where keys come from, and who can vouch for it.
+fn source(settings: &IssuerSettings) -> Option<(&KeyLocation, Option<&Path>)> {
+    match &settings.proof {
+        Proof::Signature(KeySource::Remote(keys)) => Some((&keys.location, keys.ca.as_deref())),
+        _ => None,
     }
 }
 

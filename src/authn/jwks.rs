@@ -14,7 +14,7 @@ pub(super) const MAX_DOCUMENT: usize = 1024 * 1024;
 /// More keys than any issuer has: a key without a `kid` is looked for among all.
 const MAX_KEYS: usize = 256;
 
-/// The usable keys of a JWK Set; at least one.
+/// The usable keys of a JWK Set; at least one, or the issuer has withdrawn them all.
 pub(super) struct KeySet {
     keys: Vec<Key>,
     problems: Vec<String>,
@@ -33,6 +33,8 @@ pub(super) enum KeySetError {
     TooMany(usize),
     #[error("no key of the set can be used{}", listed(.0))]
     NoneUsable(Vec<String>),
+    #[error("the issuer has withdrawn all its keys: no key of the set can be used{}", listed(.0))]
+    Withdrawn(Vec<String>),
 }
 
 /// Why no key of the set answers for a token.
@@ -77,6 +79,11 @@ impl KeySet {
         }
         drop_shared_kids(&mut keys, &mut problems);
         if keys.is_empty() { Err(KeySetError::NoneUsable(problems)) } else { Ok(Self { keys, problems }) }
+    }
+
+    /// What is left of an issuer's keys that it has withdrawn.
+    pub(super) fn withdrawn(problems: Vec<String>) -> Self {
+        Self { keys: Vec::new(), problems }
     }
 
     /// The key that a token must be signed with. A `kid` selects exactly the key that has it; a token without one

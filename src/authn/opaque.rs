@@ -235,6 +235,9 @@ impl Office {
         let from = now.checked_sub(CLOCK_SET_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
         let briefly = During { from, until: now + self.settings.remember_briefly };
         let answers = &known.answers;
+        if said.is_ok() {
+            known.traffic.answered();
+        }
         match said {
             Ok((Word::Good(good), length)) => {
                 let begins = good.begins.checked_sub(self.rules.settings.clock_skew);
@@ -255,13 +258,12 @@ impl Office {
                 (LookupOutcome::Refused, Err(denial))
             }
             Ok((Word::Nothing(why), _)) => self.nothing_learnt(why.to_owned(), key, known, now),
-            Err(error) if error.is_outage() => {
-                if known.traffic.pause() {
-                    self.complain(&error.to_string());
+            Err(error) => {
+                if let Some(outage) = error.outage() {
+                    known.traffic.failed(key, outage, answers.was_good(&key));
                 }
-                (LookupOutcome::Failed, Err(self.unknown(&error.to_string())))
+                self.nothing_learnt(error.to_string(), key, known, now)
             }
-            Err(error) => self.nothing_learnt(error.to_string(), key, known, now),
         }
     }
 

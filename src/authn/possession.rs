@@ -48,6 +48,8 @@ pub struct Evidence<'r> {
     pub scheme: &'r str,
     /// Host and port as they were sent.
     pub authority: &'r [u8],
+    /// The port that the connection came in at.
+    pub port: Option<u16>,
     /// The path as it was sent.
     pub path: &'r str,
 }

@@ -13,14 +13,19 @@ use super::asking::{Asking, Flight};
 use super::fetch::{Fetch, FetchError};
 use super::held::HeldKeys;
 use super::jwks::KeySetError;
+use super::schedule::Pace;
 
 /// What a fetch was good for, for metrics: this, or the word of the error.
 pub(super) const SUCCESS: &str = "success";
+
+/// How often it is looked whether a set is about to end: a clock that is set forward tells nothing of it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How the keys of one issuer are fetched.
 #[derive(Clone)]
 pub(super) struct Remote {
     pub(super) fetch: Fetch,
+    pub(super) pace: Pace,
     pub(super) asking: Arc<Asking>,
 }
 
@@ -38,6 +43,7 @@ impl RefreshError {
     fn outcome(&self) -> &'static str {
         match self {
             Self::Fetch(error) => error.outcome(),
+            Self::KeySet(KeySetError::Withdrawn(_)) => "withdrawn",
             Self::KeySet(_) => "content",
         }
     }
@@ -89,6 +95,9 @@ async fn fetch_once(held: &HeldKeys, fetch: &Fetch, flight: &mut Flight<'_>) {
             }
         }
         Err(error) => {
+            if matches!(error, RefreshError::KeySet(KeySetError::NoneUsable(_))) && has_keys(held) {
+                flight.check_again();
+            }
             let age = held.age(wall_clock()).map(|age| age.as_secs());
             let cause = error.outcome();
             tracing::warn!(
@@ -115,9 +124,16 @@ async fn fetch_and_replace(
 
 /// Refreshes for ever.
 pub(super) async fn keep_fresh(held: &Arc<HeldKeys>, remote: &Remote) -> Infallible {
+    remote.asking.adopt(remote.pace);
     loop {
-        remote.asking.due().await;
-        refresh(held, remote, Asking::is_due).await;
+        tokio::select! {
+            () = remote.asking.due() => refresh(held, remote, Asking::is_due).await,
+            () = tokio::time::sleep(LOOK) => {
+                if held.is_near_its_end(wall_clock()) {
+                    remote.asking.hurry();
+                }
+            }
+        }
     }
 }
 

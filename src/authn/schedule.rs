@@ -3,15 +3,19 @@
 //! ```text
 //!            ┌── the set is nearly out of date ─────────┐
 //!   waiting ─┤                                          ├─► fetch ─► good: wait until it is nearly out of date
-//!            └── unknown key, cool-down elapsed ────────┘        └─► bad: keep the old set, wait for the back-off
+//!            ├── unknown key, cool-down elapsed ────────┤        └─► bad: keep the old set, wait for the back-off
+//!            └── the set has ended, or is about to ─────┘
 //! ```
+//!
+//! Strangers can wish for keys. What comes of a fetch that only a wish brought neither lengthens the back-off nor puts off
+//! the next fetch on schedule.
 
 use std::time::{Duration, Instant};
 
 use super::settings::RemoteKeys;
 
 /// How often an issuer is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
     /// How long a set is good that does not say.
     pub(super) interval: Duration,
@@ -33,7 +37,13 @@ pub(super) struct Schedule {
     wished: bool,
     /// When the last cool-down ends.
     cool: Instant,
+    /// When the last fetch began, and whether only a wish had brought it.
+    begun: Option<Instant>,
+    wish_alone: bool,
 }
+
+/// From one fetch to the next where a set has ended or is about to, at the most.
+const HURRY: Duration = Duration::from_secs(10);
 
 /// Where between its bounds a wait ends: of many gates, each asks in a second of its own.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +76,15 @@ impl Pace {
 impl Schedule {
     /// Due as after a failure: a gate that starts asks by itself, and this is for what it does not reach then.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, due: now + pace.first_retry, failures: 0, wished: false, cool: now }
+        Self {
+            pace,
+            due: now + pace.first_retry,
+            failures: 0,
+            wished: false,
+            cool: now,
+            begun: None,
+            wish_alone: false,
+        }
     }
 
     /// When the next fetch begins, if nothing else happens.
@@ -79,8 +97,28 @@ impl Schedule {
         !std::mem::replace(&mut self.wished, true)
     }
 
+    /// Notes that the set has ended or is about to: the next fetch begins soon, however long the back-off. Whether that
+    /// changes anything.
+    pub(super) fn hurry(&mut self, now: Instant) -> bool {
+        let soon = self.begun.map_or(now, |begun| begun + HURRY.min(self.pace.last_retry));
+        let changes = soon < self.due;
+        self.due = self.due.min(soon);
+        changes
+    }
+
+    /// Goes on at another pace.
+    pub(super) fn adopt(&mut self, pace: Pace, now: Instant) {
+        if self.pace != pace {
+            self.pace = pace;
+            self.due = self.due.min(now + pace.interval.saturating_sub(pace.interval / 10));
+            self.cool = self.cool.min(now + pace.cool_down);
+        }
+    }
+
     /// Notes that a fetch begins, which answers every wish so far.
     pub(super) fn begin(&mut self, now: Instant) {
+        self.begun = Some(now);
+        self.wish_alone = self.wished && now < self.due;
         if std::mem::take(&mut self.wished) {
             self.cool = now + self.pace.cool_down;
         }
@@ -94,10 +132,21 @@ impl Schedule {
         std::mem::take(&mut self.failures)
     }
 
-    /// Notes that a fetch brought nothing.
+    /// Notes that a fetch brought nothing. A wish that brought it stays one.
     pub(super) fn fail(&mut self, now: Instant, spread: Spread) {
+        if std::mem::take(&mut self.wish_alone) {
+            self.wished = true;
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         self.due = now + spread.shorten(self.pace.retry(self.failures));
+    }
+}
+
+impl Schedule {
+    /// Notes that what the last fetch brought is to be asked for once more, soon.
+    pub(super) fn check_again(&mut self, now: Instant) {
+        self.due = self.due.min(now + self.pace.first_retry);
     }
 }
 
@@ -188,6 +237,49 @@ mod tests {
         assert!(schedule.wish());
         assert!(!schedule.wish());
         assert_eq!(schedule.next(), now);
+    }
+
+    /// As strangers do who invent keys while the issuer is down.
+    #[test]
+    fn wishes_never_lengthen_the_back_off() {
+        let counted = |wishing: bool| {
+            let (mut schedule, start) = schedule();
+            schedule.begin(start);
+            schedule.succeed(start, None, LAST);
+            let mut scheduled = Vec::new();
+            while scheduled.len() < 15 {
+                if wishing {
+                    schedule.wish();
+                }
+                let now = schedule.next();
+                if now == schedule.due {
+                    scheduled.push((now - start).as_secs());
+                }
+                schedule.begin(now);
+                schedule.fail(now, LAST);
+            }
+            scheduled
+        };
+        assert_eq!(counted(true), counted(false));
+    }
+
+    #[test]
+    fn keys_near_their_end_are_fetched_for_in_the_longest_back_off() {
+        let (mut schedule, now) = schedule();
+        schedule.begin(now);
+        (0..10).for_each(|_| schedule.fail(now, LAST));
+        assert_eq!((schedule.next() - now).as_secs(), 60);
+        assert!(schedule.hurry(now));
+        assert!(!schedule.hurry(now));
+        assert_eq!((schedule.next() - now).as_secs(), 10);
+    }
+
+    #[test]
+    fn another_pace_shortens_the_wait_under_way() {
+        let (mut schedule, now) = schedule();
+        schedule.succeed(now, None, LAST);
+        schedule.adopt(Pace { interval: seconds(100), ..schedule.pace }, now);
+        assert_eq!((schedule.next() - now).as_secs(), 90);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
     let tokens = fields.optional("tokens");
     let kinds = fields.optional("kinds");
     let nonces = fields.optional("nonces");
+    let public_port = fields.optional("public_port");
     fields.finish(report);
 
     let required = tokens.and_then(|node| choice(node, &[("optional", false), ("required", true)], report));
@@ -30,15 +31,31 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
         Some(items.iter().filter_map(|item| choice(item, &KINDS, report)).collect())
     });
     let taken = |kind| kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
-    let rule = DpopRule { nonces: nonces.and_then(|node| node.boolean(report)).unwrap_or_default() };
-    if let Some(node) = nonces.filter(|_| !taken(Kind::Dpop)) {
-        report
-            .error(&node.span, "`nonces` is about DPoP proofs, and none are taken")
-            .help("leave it out, or name `dpop` among `kinds`");
+    let rule = DpopRule {
+        nonces: nonces.and_then(|node| node.boolean(report)).unwrap_or_default(),
+        public_port: public_port.and_then(|node| port(node, report)),
+    };
+    for (name, node) in [("nonces", nonces), ("public_port", public_port)] {
+        if let Some(node) = node.filter(|_| !taken(Kind::Dpop)) {
+            report
+                .error(&node.span, format!("`{name}` is about DPoP proofs, and none are taken"))
+                .help("leave it out, or name `dpop` among `kinds`");
+        }
     }
     PossessionRule {
         required: required.unwrap_or_default(),
         mtls: taken(Kind::Mtls),
         dpop: taken(Kind::Dpop).then_some(rule),
     }
+}
+
+fn port(node: &Node, report: &mut Report) -> Option<u16> {
+    let written = node.integer(report)?;
+    let port = u16::try_from(written).ok().filter(|port| *port > 0);
+    if port.is_none() {
+        report
+            .error(&node.span, format!("`{written}` is not a port"))
+            .help("write the one that clients connect to, such as `8443`");
+    }
+    port
 }

@@ -259,7 +259,17 @@ fn an_issuer_says_what_its_tokens_are_bound_to() {
         ("{tokens: required}", PossessionRule { required: true, ..default }),
         ("{kinds: [mtls]}", PossessionRule { dpop: None, ..default }),
         ("{kinds: [dpop]}", PossessionRule { mtls: false, ..default }),
-        ("{nonces: true}", PossessionRule { dpop: Some(DpopRule { nonces: true }), ..default }),
+        (
+            "{public_port: 8443}",
+            PossessionRule {
+                dpop: Some(DpopRule { public_port: Some(8443), ..DpopRule::default() }),
+                ..default
+            },
+        ),
+        (
+            "{nonces: true}",
+            PossessionRule { dpop: Some(DpopRule { nonces: true, ..DpopRule::default() }), ..default },
+        ),
     ] {
         assert_eq!(rule(value), expected, "{value}");
     }
@@ -270,7 +280,7 @@ fn every_mistake_about_proof_of_possession_is_reported() {
     let mistakes = [
         "required",
         "{tokens: always, kinds: [mTLS, dpop], nonces: maybe, scheme: https}",
-        "{kinds: [mtls], nonces: true}",
+        "{kinds: [mtls], nonces: true, public_port: 0}",
         "{kinds: mtls}",
     ];
     insta::assert_snapshot!(mistakes.map(|value| rendered(&with_possession(value))).concat());

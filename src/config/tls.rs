@@ -71,10 +71,36 @@ fn identities(
         if let Some(mut fields) = item.fields("a certificate", Spelling::Exact, report) {
             let pair = (fields.required("cert", report), fields.required("key", report));
             fields.finish(report);
-            identities.extend(identity(pair.0, pair.1, base, files, report));
+            let loaded = identity(pair.0, pair.1, base, files, report);
+            if let (Some(identity), Some(chain)) = (&loaded, pair.0) {
+                tell_of_no_name(identity, identities.is_empty(), chain, report);
+            }
+            identities.extend(loaded);
         }
     }
     (identities.len() == items.len()).then_some(identities)
+}
+
+/// Certificates are chosen by the name that a client asks for (RFC 6066, section 3), and verified by their alternative
+/// names alone (RFC 9525, section 6.3): the common name says nothing. The first one is for all other clients, and those that
+/// connect to an address ask for no name.
+fn tell_of_no_name(identity: &Identity, is_first: bool, chain: &Node, report: &mut Report) {
+    let certificate = &identity.certificate;
+    if !certificate.names.is_empty() {
+        return;
+    }
+    if !is_first {
+        report
+            .warning(&chain.span, "the certificate has no DNS name, and is never presented")
+            .help("issue it with its names as subject alternative names, or list it first: the first is for all other clients");
+    } else if !certificate.has_address {
+        report
+            .warning(
+                &chain.span,
+                "the certificate has no DNS name and no address, and no client can verify it",
+            )
+            .help("issue it with its names as subject alternative names: the common name does not count");
+    }
 }
 
 /// A chain and its key. Once it has expired it is still used: a reload that refused it would keep an older one.

@@ -23,6 +23,11 @@ impl ServerNames {
         Self(names.into_iter().filter(|name| is_plain(name)).map(str::to_ascii_lowercase).collect())
     }
 
+    /// Whether it is a certificate for no name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the certificate is one for `host`, in lower case (RFC 6125, section 6.4: a wildcard stands for one label).
     pub fn cover(&self, host: &str) -> bool {
         let parent = host.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, parent)| parent);
@@ -37,8 +42,10 @@ pub struct Channel {
     pub server_name: Option<Box<str>>,
     /// What the certificate is good for that the client was shown.
     pub names: Arc<ServerNames>,
-    /// The client's own certificate, verified.
-    pub client: Option<ClientCertificate>,
+    /// The client's own certificate, by the rules in force; what counts of it, [`Channel::client`] says.
+    pub shown: Option<ClientCertificate>,
+    /// Why there would be no such connection by the rules in force, which may be others than it was made under.
+    pub refused: Option<&'static str>,
 }
 
 /// A client's certificate, which comes from a CA that the listener trusts, and whose key the client has.
@@ -50,10 +57,30 @@ pub struct ClientCertificate {
     pub uri: Option<String>,
     /// The holder as a subject of the listener's pool.
     pub principal: Option<Principal>,
-    /// What the holder may do who sends no other credential; `None` where the certificate makes nobody a caller.
-    pub scopes: Option<Arc<[String]>>,
+    /// What the holder may do who sends no other credential, or why the certificate makes no caller.
+    pub caller: Result<Arc<[String]>, NoCaller>,
     /// When it ends.
     pub until: SystemTime,
+}
+
+/// Why a certificate that holds makes no caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCaller {
+    /// The listener does not take certificates for credentials.
+    #[error("the listener takes client certificates for the audit line alone (`client_identity: audit`)")]
+    ForTheAuditLine,
+    /// It does not name a holder.
+    #[error("it has no URI among its subject alternative names")]
+    WithoutUri,
+    /// It cannot be told who the holder is (SPIFFE X.509-SVID, section 2).
+    #[error("it has more than one URI among its subject alternative names")]
+    SeveralUris,
+    /// It could be read as another one.
+    #[error("its URI is empty, or not plain ASCII")]
+    OddUri,
+    /// It is not a certificate that names can be read from.
+    #[error("its names cannot be read")]
+    Unreadable,
 }
 
 impl Channel {
@@ -63,15 +90,22 @@ impl Channel {
         self.server_name.as_deref().is_none_or(|name| name == host.as_str())
             || self.names.cover(host.as_str())
     }
+
+    /// The client's certificate, if the rules in force accept it.
+    pub fn client(&self) -> Option<&ClientCertificate> {
+        self.shown.as_ref().filter(|_| self.refused.is_none())
+    }
 }
 
 impl Request {
-    /// Whether it addresses a host of the connection that it came over.
+    /// Whether it addresses a host of the connection that it came over, and there may be such a connection.
     ///
     /// # Errors
-    /// 421 (RFC 9110, section 15.5.20): whoever looked at the connection's TLS saw it go elsewhere.
+    /// 421 (RFC 9110, section 15.5.20): what looked at the connection's TLS saw it go elsewhere, or would not have let it
+    /// begin. The client may come again over another one.
     pub fn directed(&self) -> Result<(), Denial> {
-        match &self.channel {
+        match self.channel.as_deref() {
+            Some(Channel { refused: Some(why), .. }) => Err(Denial::new(Reason::Misdirected, *why)),
             Some(channel) if !channel.leads_to(&self.host) => {
                 let name = channel.server_name.as_deref().unwrap_or_default();
                 Err(Denial::new(

@@ -58,6 +58,8 @@ pub struct Request {
     pub origin: Origin,
     /// The scheme that an absolute-form target or `:scheme` names. It says nothing that the connection does not.
     pub named_scheme: Option<Scheme>,
+    /// The port that the connection came in at.
+    pub port: Option<u16>,
     /// What TLS says of the connection; `None` where there is none.
     pub channel: Option<Arc<Channel>>,
 }
@@ -164,6 +166,7 @@ impl Request {
             peer: None,
             origin: Origin::default(),
             named_scheme: None,
+            port: None,
             channel: None,
         })
     }

@@ -24,9 +24,10 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::transport::Transport;
+use crate::http::Framing;
 use crate::http::chunked::{ChunkError, Chunked};
-use crate::http::{Channel, Framing};
 use crate::proxy::{Allowance, LINGER_BYTES};
+use crate::tls::Established;
 
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
 /// No more than Pingora takes at once, and holds for sending.
@@ -114,9 +115,9 @@ impl Connection {
         self.inner.read_buf(buffer).await
     }
 
-    /// What TLS says of it.
-    pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
-        self.inner.channel()
+    /// What its handshake has established.
+    pub(super) fn established(&self) -> Option<&Arc<Established>> {
+        self.inner.established()
     }
 
     /// Ends it where no answer does.

@@ -1,12 +1,15 @@
 //! TLS before anything else is said: a handshake in time, or no connection.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio_rustls::rustls::Error;
 
 use super::transport::Transport;
-use crate::tls::ServerTls;
+use crate::proxy::Arrival;
+use crate::tls::{Established, ServerTls};
 
 /// Why a connection ended with its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +59,18 @@ impl Failure {
 /// Does the handshake, or says why there was none, with the words for the log.
 pub(super) async fn shake_hands(
     tcp: tokio::net::TcpStream,
-    tls: &ServerTls,
+    rules: &Arc<ArcSwap<ServerTls>>,
     deadline: Instant,
     write_timeout: Duration,
 ) -> Result<Transport, (Failure, String)> {
+    let tls = rules.load_full();
     match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
         Ok(Ok(mut stream)) => {
             // What TLS holds back counts as taken only once all of it is: no more than one record (RFC 8446, section 5.1),
             // so that a client that takes some is seen to.
             stream.get_mut().1.set_buffer_limit(Some(16 * 1024));
-            let channel = tls.channel(stream.get_ref().1);
-            Ok(Transport::tls(stream, channel, write_timeout))
+            let established = Established::new(rules.clone(), &tls, stream.get_ref().1, Arrival::now().time);
+            Ok(Transport::tls(stream, established, write_timeout))
         }
         Ok(Err(error)) => Err((Failure::of(&error), error.to_string())),
         Err(_) => Err((Failure::Timeout, "it did not end in time".to_owned())),

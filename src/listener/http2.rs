@@ -56,6 +56,7 @@ impl Door {
             proxy_digest: transport.get_proxy_digest(),
             socket_digest: transport.get_socket_digest(),
         });
+        let established = transport.established().cloned();
         let greeting = handshake(Box::new(transport), self.proxy.h2_options());
         let Ok(Ok(mut connection)) = tokio::time::timeout(limits.head_timeout, greeting).await else {
             return;
@@ -63,6 +64,7 @@ impl Door {
         let mut books = Books::new(self.gate.clone(), ledger, peer);
         let carrier = Carrier {
             peer,
+            port: self.port,
             not_taken: books.ledger.not_taken().clone(),
             ever_allowed: seat.ever_allowed().clone(),
         };
@@ -81,6 +83,14 @@ impl Door {
                 next = next(&mut connection, &digest, &mut books) => {
                     match next {
                         Next::Request(mut session) => {
+                            // It is answered with 421, and the client is told to come again over another one.
+                            let refused = established.as_ref().is_some_and(|established| {
+                                established.channel(Arrival::now().time).refused.is_some()
+                            });
+                            if refused && !draining {
+                                draining = true;
+                                connection.graceful_shutdown();
+                            }
                             // A client that never pauses would have them pile up.
                             while let Some(ended) = requests.try_join_next() {
                                 self.note(ended);

@@ -21,8 +21,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::lookout::Lookout;
 use super::pace::{Pace, UNSENT_BYTES};
-use crate::http::Channel;
 use crate::proxy::LINGER;
+use crate::tls::Established;
 
 /// What is written before it is flushed goes out as one TLS record, up to this size.
 const RECORD_BYTES: usize = 4096;
@@ -47,7 +47,7 @@ struct Secured {
     stream: BufWriter<TlsStream<tokio::net::TcpStream>>,
     id: UniqueIDType,
     socket: Arc<SocketDigest>,
-    channel: Arc<Channel>,
+    established: Arc<Established>,
     http2: bool,
 }
 
@@ -63,7 +63,7 @@ impl Transport {
     /// A connection whose handshake is over.
     pub(super) fn tls(
         stream: TlsStream<tokio::net::TcpStream>,
-        channel: Channel,
+        established: Established,
         write_timeout: Duration,
     ) -> Self {
         use std::os::fd::AsRawFd;
@@ -72,7 +72,7 @@ impl Transport {
         let (id, socket) = (tcp.as_raw_fd(), Arc::new(socket_digest(tcp)));
         let http2 = connection.alpn_protocol() == Some(b"h2");
         let stream = BufWriter::with_capacity(RECORD_BYTES, stream);
-        let secured = Secured { stream, id, socket, channel: Arc::new(channel), http2 };
+        let secured = Secured { stream, id, socket, established: Arc::new(established), http2 };
         Self::over(Wire::Tls(Box::new(secured)), write_timeout)
     }
 
@@ -80,11 +80,11 @@ impl Transport {
         Self { ahead: BytesMut::new(), wire, pace: Pace::new(write_timeout), lookout: None }
     }
 
-    /// What TLS has established.
-    pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
+    /// What the handshake has established.
+    pub(super) fn established(&self) -> Option<&Arc<Established>> {
         match &self.wire {
             Wire::Plain(_) => None,
-            Wire::Tls(secured) => Some(&secured.channel),
+            Wire::Tls(secured) => Some(&secured.established),
         }
     }
 
@@ -277,7 +277,7 @@ impl UniqueID for Transport {
 impl Ssl for Transport {
     /// Its presence is what tells Pingora not to look for the preface of HTTP/2; what it says, nobody reads.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.channel().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
+        self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
@@ -300,9 +300,9 @@ impl GetTimingDigest for Transport {
 impl GetProxyDigest for Transport {
     /// The one thing of a connection that its HTTP/2 requests are handed and that can hold what we like.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        let channel = self.channel()?.clone();
+        let established = self.established()?.clone();
         let response = ResponseHeader::build(200, Some(0)).ok()?;
-        Some(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(channel)))))
+        Some(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(established)))))
     }
 }
 

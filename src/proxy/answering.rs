@@ -72,7 +72,8 @@ impl Proxy {
         let is_head = session.req_header().method == http::Method::HEAD;
         // An unread body would be taken for the next request: the connection ends with this answer.
         let unread = !session.is_body_done();
-        if (unread || self.0.draining.load(Ordering::Acquire)) && !session.is_http2() {
+        let ends = unread || exchange.is_on_a_refused_connection() || self.0.draining.load(Ordering::Acquire);
+        if ends && !session.is_http2() {
             session.set_keepalive(None);
         }
         session.write_response_header(Box::new(header), is_head).await?;

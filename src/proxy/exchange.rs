@@ -151,6 +151,12 @@ impl Exchange {
         self.request.as_ref().is_some_and(|request| request.version == Version::Http10)
     }
 
+    /// Whether there would be no such connection as it came over by the rules in force: it ends with the answer.
+    pub(super) fn is_on_a_refused_connection(&self) -> bool {
+        let channel = self.request.as_ref().and_then(|request| request.channel.as_ref());
+        channel.is_some_and(|channel| channel.refused.is_some())
+    }
+
     /// Tells the client what its next proof of possession is to hold, where it is to hold anything.
     pub(super) fn tell_nonce(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
         let bound = self.trail.caller.as_deref().filter(|caller| caller.confirmation.is_some());

@@ -4,16 +4,19 @@
 //! a fragment: what arrives here is what is judged and sent.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use pingora::protocols::http::v2::server::HttpSession;
 
 use crate::config::Limits;
 use crate::http::{Channel, Headers, Request, Scheme, TrustedProxies};
 use crate::reason::{Denial, Reason};
+use crate::tls::Established;
 
 /// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
 pub(super) fn request_of_http2(
     session: &HttpSession,
+    now: SystemTime,
     limits: Limits,
     proxies: &TrustedProxies,
 ) -> Result<Request, Denial> {
@@ -28,7 +31,7 @@ pub(super) fn request_of_http2(
     let named_scheme = named_scheme(header.uri.scheme_str())?;
     let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
     let request = Request::from_http2(header.method.clone(), authority, target, headers, peer, proxies)?;
-    Request { named_scheme, ..request }.over(channel(session)?, proxies)
+    Request { named_scheme, ..request }.over(channel(session, now)?, proxies)
 }
 
 /// `:scheme` (RFC 9113, section 8.3.1). The library shows it only beside `:authority`, and refuses a request without it.
@@ -42,13 +45,13 @@ fn named_scheme(scheme: Option<&str>) -> Result<Option<Scheme>, Denial> {
 }
 
 /// What the door has put where Pingora hands it on to each request of the connection.
-fn channel(session: &HttpSession) -> Result<Option<Arc<Channel>>, Denial> {
+fn channel(session: &HttpSession, now: SystemTime) -> Result<Option<Arc<Channel>>, Denial> {
     let Some(digest) = session.digest().filter(|digest| digest.ssl_digest.is_some()) else {
         return Ok(None);
     };
     let handed_on = digest.proxy_digest.as_ref().and_then(|digest| digest.user_data.as_ref());
-    match handed_on.and_then(|data| data.downcast_ref::<Arc<Channel>>()) {
-        Some(channel) => Ok(Some(channel.clone())),
+    match handed_on.and_then(|data| data.downcast_ref::<Arc<Established>>()) {
+        Some(established) => Ok(Some(established.channel(now))),
         None => Err(Denial::new(Reason::Internal, "nobody knows what TLS has established")),
     }
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::answering::at_once;
 use super::http2::request_of_http2;
 use super::{EverAllowed, Exchange, NotTaken, Pending, Proxy, stream};
+use crate::http::Request;
 use crate::reason::Denial;
 
 /// A request, and what it takes to serve it.
@@ -44,6 +45,8 @@ pub struct Incoming {
 pub struct Carrier {
     /// The other end.
     pub peer: SocketAddr,
+    /// The port that it came in at.
+    pub port: u16,
     /// How it ended, once it has.
     pub not_taken: NotTaken,
     /// Whether any request of it was allowed.
@@ -95,7 +98,8 @@ fn receive(
     carrier: &Carrier,
 ) -> Result<(), Denial> {
     exchange.ever_allowed = carrier.ever_allowed.clone();
-    exchange.request = Some(request_of_http2(session, gate.0.limits, &gate.0.proxies.load())?);
+    let request = request_of_http2(session, exchange.arrival.time, gate.0.limits, &gate.0.proxies.load())?;
+    exchange.request = Some(Request { port: Some(carrier.port), ..request });
     Ok(())
 }
 

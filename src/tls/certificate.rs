@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::http::ServerNames;
+use crate::http::{NoCaller, ServerNames};
 
 /// What is read from an X.509 certificate beside what rustls checks.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Certificate {
     pub names: ServerNames,
     /// The URIs of its subject alternative names: a SPIFFE ID, where it has one.
     pub uris: Vec<String>,
+    /// Whether there is an IP address among them.
+    pub has_address: bool,
     /// When it begins to hold.
     pub from: SystemTime,
     /// When it ends.
@@ -28,11 +30,13 @@ impl Certificate {
         }
         let mut names = Vec::new();
         let mut uris = Vec::new();
+        let mut has_address = false;
         if let Some(alternatives) = certificate.subject_alternative_name().ok()? {
             for name in &alternatives.value.general_names {
                 match name {
                     GeneralName::DNSName(name) => names.push(*name),
                     GeneralName::URI(uri) => uris.push((*uri).to_owned()),
+                    GeneralName::IPAddress(_) => has_address = true,
                     _ => {}
                 }
             }
@@ -40,17 +44,23 @@ impl Certificate {
         Some(Self {
             names: ServerNames::new(names),
             uris,
+            has_address,
             from: instant(certificate.validity.not_before.timestamp()),
             until: instant(certificate.validity.not_after.timestamp()),
         })
     }
 
-    /// The one URI that names the holder. With two of them nobody could say who it is (SPIFFE X.509-SVID, section 2);
+    /// The one URI that names the holder. With two of them it cannot be told who it is (SPIFFE X.509-SVID, section 2);
     /// what is not plain ASCII could be read as something else.
-    pub fn uri(&self) -> Option<&str> {
+    ///
+    /// # Errors
+    /// Why there is not exactly one.
+    pub fn uri(&self) -> Result<&str, NoCaller> {
         match self.uris.as_slice() {
-            [uri] if !uri.is_empty() && uri.bytes().all(|byte| byte.is_ascii_graphic()) => Some(uri),
-            _ => None,
+            [] => Err(NoCaller::WithoutUri),
+            [uri] if !uri.is_empty() && uri.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(uri),
+            [_] => Err(NoCaller::OddUri),
+            _ => Err(NoCaller::SeveralUris),
         }
     }
 }

@@ -1,24 +1,20 @@
 //! The server's side: what a listener presents, and whom it asks for a certificate.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 
-use super::{Authority, Certificate, Flaw, Identity, provider, trust};
-use crate::http::{Channel, ClientCertificate, ServerNames};
-use crate::principal::Principal;
+use super::{Authority, Flaw, Identity, provider, trust};
+use crate::http::ServerNames;
 
 /// What a listener asks of its clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRule {
     /// The only CAs that a client's certificate may come from.
     pub authorities: Vec<Authority>,
@@ -30,18 +26,25 @@ pub struct ClientRule {
     pub scopes: Option<Arc<[String]>>,
 }
 
+/// The rule, and what verifies certificates by it.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) rule: ClientRule,
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+}
+
 /// A listener's side of TLS: immutable, and swapped whole when its files change.
 #[derive(Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     certificates: Arc<BySni>,
-    clients: Option<ClientRule>,
+    clients: Option<Arc<Clients>>,
 }
 
 impl ServerTls {
     /// The identity pool that clients are subjects of by their certificates.
     pub fn client_pool(&self) -> Option<&str> {
-        self.clients.as_ref()?.pool.as_deref()
+        self.clients.as_ref()?.rule.pool.as_deref()
     }
 
     /// TLS with `identities`, of which the first is presented to whoever asks for a name that none has.
@@ -62,15 +65,18 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(error.to_string()))?;
-        let builder = match &clients {
-            None => builder.with_no_client_auth(),
-            Some(rule) => {
+        let clients = clients
+            .map(|rule| {
                 let roots = Arc::new(trust(&rule.authorities)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
                 let verifier = if rule.required { verifier } else { verifier.allow_unauthenticated() };
-                builder
-                    .with_client_cert_verifier(verifier.build().map_err(|error| refused(error.to_string()))?)
-            }
+                let verifier = verifier.build().map_err(|error| refused(error.to_string()))?;
+                Ok(Arc::new(Clients { rule, verifier }))
+            })
+            .transpose()?;
+        let builder = match &clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
         };
         let mut config = builder.with_cert_resolver(certificates.clone());
         config.alpn_protocols =
@@ -88,32 +94,14 @@ impl ServerTls {
         TlsAcceptor::from(self.config.clone())
     }
 
-    /// What a finished handshake has established.
-    pub fn channel(&self, connection: &ServerConnection) -> Channel {
-        let server_name = connection.server_name().map(plain_name);
-        let names =
-            self.certificates.for_name(server_name.as_deref()).map(|presented| presented.names.clone());
-        let client = connection
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .zip(self.clients.as_ref())
-            .map(|(der, rule)| client_certificate(der, rule));
-        Channel { server_name: server_name.map(Into::into), names: names.unwrap_or_default(), client }
+    /// What it asks of its clients, if anything.
+    pub(super) fn clients(&self) -> Option<&Arc<Clients>> {
+        self.clients.as_ref()
     }
-}
 
-fn client_certificate(der: &CertificateDer<'_>, rule: &ClientRule) -> ClientCertificate {
-    let certificate = Certificate::read(der);
-    let uri = certificate.as_ref().and_then(Certificate::uri).map(str::to_owned);
-    let principal = rule.pool.as_deref().zip(uri.as_deref()).map(|(pool, uri)| Principal::subject(pool, uri));
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
-    ClientCertificate {
-        thumbprint: URL_SAFE_NO_PAD.encode(digest),
-        uri,
-        principal,
-        scopes: rule.scopes.clone(),
-        // One that cannot be read speaks for nobody, and for no time.
-        until: certificate.map_or(SystemTime::UNIX_EPOCH, |certificate| certificate.until),
+    /// The names of the certificate that is presented to who asks for `server_name`.
+    pub(super) fn names_for(&self, server_name: Option<&str>) -> Arc<ServerNames> {
+        self.certificates.for_name(server_name).map(|presented| presented.names.clone()).unwrap_or_default()
     }
 }
 
@@ -150,6 +138,6 @@ impl ResolvesServerCert for BySni {
 }
 
 /// As hosts are compared: in lower case, and without the dot that makes a name absolute.
-fn plain_name(name: &str) -> String {
+pub(super) fn plain_name(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

@@ -1,6 +1,7 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 
 use super::*;
+use crate::http::NoCaller;
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -21,15 +22,16 @@ fn with_uris(uris: &[&str]) -> Certificate {
 #[test]
 fn a_holder_is_named_by_exactly_one_uri() {
     let certificate = with_uris(&["spiffe://a.test/ns/b"]);
-    assert_eq!(certificate.uri(), Some("spiffe://a.test/ns/b"));
+    assert_eq!(certificate.uri(), Ok("spiffe://a.test/ns/b"));
     assert!(certificate.names.cover("a.test"));
     assert!(
         certificate.until > std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000)
     );
-    assert_eq!(with_uris(&[]).uri(), None);
-    assert_eq!(with_uris(&["spiffe://a.test/b", "spiffe://a.test/c"]).uri(), None);
+    assert_eq!(with_uris(&[]).uri(), Err(NoCaller::WithoutUri));
+    let several = with_uris(&["spiffe://a.test/b", "spiffe://a.test/c"]);
+    assert_eq!(several.uri(), Err(NoCaller::SeveralUris));
     for odd in ["", "spiffe://a.test/b c", "spiffe://a.test/\0", "spiffe://a.test/\n"] {
-        assert_eq!(with_uris(&[odd]).uri(), None, "{odd:?}");
+        assert_eq!(with_uris(&[odd]).uri(), Err(NoCaller::OddUri), "{odd:?}");
     }
 }
 

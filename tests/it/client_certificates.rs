@@ -1,5 +1,7 @@
 //! Clients that show a certificate: who gets in, who they are, and where that is written down.
 
+mod reloaded;
+
 use std::time::Duration;
 
 use base64::Engine;
@@ -138,6 +140,31 @@ async fn a_certificate_may_make_its_holder_the_caller() {
     }
 }
 
+#[tokio::test]
+async fn a_certificate_that_makes_no_caller_is_audited_with_the_reason() {
+    let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
+    let mutual = Mutual::start("optional", caller);
+    for uris in [&[][..], &[CI, CI], &[""]] {
+        assert_eq!(mutual.ask(&mutual.holder(uris), &cancel()).await.unwrap().0, 401, "{uris:?}");
+    }
+    let audited = Mutual::start("optional", json!({}));
+    assert_eq!(audited.ask(&audited.holder(&[CI]), &cancel()).await.unwrap().0, 401);
+    let mut lines = mutual.gate.audit(6);
+    lines.extend(audited.gate.audit(2));
+    let reasons = ["has no URI", "more than one URI", "empty, or not plain ASCII", "client_identity: audit"];
+    for (pair, reason) in lines.chunks(2).zip(reasons) {
+        for line in pair {
+            let told = told_of(line);
+            let denied = told["detail"].as_str().unwrap();
+            assert!(
+                denied.starts_with("no credential was sent, and the client's certificate makes no caller")
+            );
+            assert!(denied.contains(reason), "{line}");
+            assert!(told["clientCertificate"]["noCaller"].as_str().unwrap().contains(reason), "{line}");
+        }
+    }
+}
+
 /// Of a certificate, as tokens name it (RFC 8705, section 3.1).
 fn thumbprint(leaf: &Leaf) -> String {
     let certificate = &leaf.certificates()[0];
@@ -209,7 +236,9 @@ async fn a_certificate_that_ends_makes_nobody_a_caller_any_more() {
         let answer = connection.answer().await.unwrap();
         statuses.push(answer.status);
         if answer.status != 200 {
-            assert_eq!((answer.status, reason(&answer).as_str()), (401, "ACCESS_TOKEN_EXPIRED"));
+            // As a handshake with it would, now: the client may come again with another one.
+            assert_eq!((answer.status, reason(&answer).as_str()), (421, "REQUEST_MISDIRECTED"));
+            assert!(connection.answer().await.is_none(), "the connection ends with it");
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -6,6 +6,7 @@
 mod scenarios;
 mod scene;
 mod server;
+mod taken_back;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -76,6 +76,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "reason",
             "respond",
             "snapshot",
+            // What a connection's handshake has established is asked about at each HTTP/2 request.
+            "tls",
             "upstream",
         ],
     ),

@@ -266,6 +266,23 @@ async fn a_proof_that_two_readers_could_find_in_two_places_is_refused() {
 }
 
 #[tokio::test]
+async fn a_proof_is_good_for_the_ports_of_the_gate_alone() {
+    let gates = [gate_with(json!({ "public_port": 9443 })), gate_with(json!({}))];
+    for (gate, has_public_port) in gates.iter().zip([true, false]) {
+        for (port, holds) in [(gate.address.port(), true), (80, true), (9443, has_public_port), (9, false)] {
+            let holder = Holder::new();
+            let host = format!("{COMPANION}:{port}");
+            let request = || {
+                let proof = holder.proof(&format!("http://{host}{CANCEL}"), json!({}));
+                Req { host: host.clone(), ..holder.cancel().header("dpop", &proof) }
+            };
+            let expected = if holds { allowed() } else { refused("DPOP_PROOF_INVALID") };
+            assert_eq!(send(gate, request).await, [expected.clone(), expected], "{host}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_is_given_the_nonce_that_its_proof_needs() {
     let gate = gate_with(json!({ "nonces": true }));
     let holder = Holder::new();

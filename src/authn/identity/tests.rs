@@ -56,6 +56,55 @@ fn claims_become_a_subject_with_groups_and_attributes() {
 }
 
 #[test]
+fn a_thousand_groups_can_be_mapped_by_what_directories_ask_for() {
+    let groups: Vec<String> =
+        (0..MAX_GROUPS).map(|number| format!("/directory/groups/Team-{number:04}@example.com")).collect();
+    for expression in [
+        "assertion.groups",
+        "assertion.groups.map(group, group.lowerAscii())",
+        "assertion.groups.map(group, group.extract('/groups/{name}@'))",
+        "assertion.groups.filter(group, group.endsWith('@example.com'))",
+        "assertion.groups.filter(group, group.startsWith('/directory/')).map(group, group.split('/')[3])",
+    ] {
+        let mapping = [
+            ("google.groups", expression),
+            ("google.subject", "assertion.sub"),
+            ("attribute.team", "assertion.team.lowerAscii()"),
+        ];
+        let condition = "google.groups.exists(group, group.contains('0999'))";
+        let condition = Some(condition);
+        let claims = json!({"sub": "ana", "team": "Ops", "groups": groups});
+        let identified = of(&rule(&mapping, condition), claims);
+        assert_eq!(identified.unwrap().sets.len(), 1 + MAX_GROUPS + 1, "{expression}");
+    }
+}
+
+#[test]
+fn the_attribute_that_takes_too_much_is_the_one_that_is_told() {
+    let mapping = [
+        ("google.groups", "assertion.groups.filter(one, assertion.groups.all(other, one != other + 'x'))"),
+        ("google.subject", "assertion.sub"),
+        ("attribute.team", "assertion.team"),
+    ];
+    let groups: Vec<String> = (0..MAX_GROUPS).map(|number| format!("group-{number}")).collect();
+    let claims = json!({"sub": "ana", "team": "ops", "groups": groups});
+    let why = of(&rule(&mapping, None), claims).unwrap_err();
+    assert!(why.starts_with("`google.groups` cannot be mapped: "), "{why}");
+    // The mapping before it took much, and none of what is the next one's.
+    let mapping = [
+        ("google.groups", "assertion.groups.map(group, group.lowerAscii()).map(group, group.upperAscii())"),
+        ("google.subject", "assertion.sub + assertion.missing"),
+    ];
+    let claims = json!({"sub": "ana", "groups": groups_of(MAX_GROUPS)});
+    let why = of(&rule(&mapping, None), claims).unwrap_err();
+    assert!(why.starts_with("`google.subject` cannot be mapped: ") && why.contains("no such key"), "{why}");
+}
+
+fn groups_of(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("Group-{number}")).collect()
+}
+
+#[test]
 fn what_cannot_be_mapped_is_nobody() {
     let subject = ("google.subject", "assertion.sub");
     for (mapping, condition, claims, told) in [

@@ -13,6 +13,7 @@ use reqwest::{Client, Identity, Response, StatusCode, Url};
 use serde_json::{Map, Value};
 
 use super::settings::{ClientAuthentication, Dialect, TokenEndpoint};
+use super::traffic::Outage;
 use crate::authn::fetch::{self, ClientError};
 use crate::authn::secret::Secret;
 use crate::authn::settings::{SettingsError, parse_url};
@@ -72,10 +73,17 @@ impl From<reqwest::Error> for AskError {
 }
 
 impl AskError {
-    /// Whether any other question would fail like this one: then it is not asked for a moment. What may have to do with
-    /// the one token that was sent must not silence the issuer for everybody's.
-    pub(super) fn is_outage(&self) -> bool {
-        matches!(self, Self::Transport(_) | Self::Unavailable(_))
+    /// What may keep the issuer from answering other questions too; `None` where it is about the one token alone.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        match self {
+            // Nothing was sent yet: no token has to do with it.
+            Self::Transport(error) if error.is_connect() => Some(Outage::Unreachable),
+            Self::Transport(_) => Some(Outage::Silence),
+            Self::Unavailable(StatusCode::UNAUTHORIZED) => Some(Outage::Credentials),
+            Self::Unavailable(StatusCode::TOO_MANY_REQUESTS) => Some(Outage::Throttled),
+            Self::Unavailable(_) => Some(Outage::Unavailable),
+            _ => None,
+        }
     }
 }
 

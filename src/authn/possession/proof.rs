@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Evidence;
 use super::confirmation::BoundKey;
-use super::target::is_target;
+use super::target::{is_target, leads_here};
 use super::thumbprint;
 use crate::authn::algorithm::Algorithm;
 use crate::authn::claims::{text, time};
@@ -84,7 +84,7 @@ pub(super) fn check(
         return wrong("is not signed by its key");
     }
     let claims = jws.payload()?;
-    check_target(&claims, evidence)?;
+    check_target(&claims, key, evidence)?;
     let hash = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes()));
     if required(&claims, "ath")? != hash {
         return wrong("is for another token (`ath`)");
@@ -99,7 +99,7 @@ pub(super) fn check(
 }
 
 /// `htm` and `htu`.
-fn check_target(claims: &Map<String, Value>, evidence: &Evidence<'_>) -> Result<(), Flaw> {
+fn check_target(claims: &Map<String, Value>, key: &BoundKey, evidence: &Evidence<'_>) -> Result<(), Flaw> {
     let method = required(claims, "htm")?;
     if method != evidence.method {
         return wrong(format!("is for the method `{}` (`htm`)", shown(method)));
@@ -107,6 +107,13 @@ fn check_target(claims: &Map<String, Value>, evidence: &Evidence<'_>) -> Result<
     let scheme = evidence.scheme;
     let authority = std::str::from_utf8(evidence.authority).unwrap_or_default();
     let url = required(claims, "htu")?;
+    // The client writes both the proof and `Host`: what they agree on may be another server on the same name.
+    if !leads_here(authority, scheme, [evidence.port, key.rule.public_port]) {
+        return wrong(format!(
+            "is for `{}`, which is not a port of this gate: if one in front of it is meant, name that as `public_port`",
+            shown(authority)
+        ));
+    }
     if !is_target(url, scheme, authority, evidence.path) {
         let (authority, path) = (shown(authority), shown(evidence.path));
         return wrong(format!("is for `{}` and not for `{scheme}://{authority}{path}` (`htu`)", shown(url)));

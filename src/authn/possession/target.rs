@@ -17,6 +17,18 @@ pub(super) fn is_target(url: &str, scheme: &str, authority: &str, path: &str) ->
         && plain_path(named_path).is_some_and(|named| Some(named) == plain_path(path))
 }
 
+/// Whether the port of `authority` is one that clients reach the gate at: the scheme's own, or one of `ports`.
+pub(super) fn leads_here(authority: &str, scheme: &str, ports: [Option<u16>; 2]) -> bool {
+    let plain = plain_authority(authority, scheme);
+    let port = match plain.rsplit_once(':') {
+        // An IPv6 address without a port ends with its bracket.
+        Some((_, port)) if !port.ends_with(']') => port,
+        _ => return true,
+    };
+    port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| ports.contains(&Some(port)))
+}
+
 fn plain_authority(authority: &str, scheme: &str) -> String {
     let authority = authority.to_ascii_lowercase();
     let default = if scheme == "https" { ":443" } else { ":80" };
@@ -66,6 +78,18 @@ mod tests {
         assert!(is_target("https://h/%c3%a9%2f", "https", "h", "/%C3%A9%2F"));
         assert!(is_target("http://h:80", "http", "h", "/"));
         assert!(is_target("http://[::1]:8080/x", "http", "[::1]:8080", "/x"));
+    }
+
+    #[test]
+    fn a_port_that_is_not_the_gates_leads_elsewhere() {
+        let ports = [Some(8080), Some(8443)];
+        for authority in ["h", "h:", "h:443", "h:8080", "h:8443", "[::1]", "[::1]:8080"] {
+            assert!(leads_here(authority, "https", ports), "{authority}");
+        }
+        for authority in ["h:80", "h:8081", "h:+8080", "h:70000", "h:x", "[::1]:1", "h:8080:1"] {
+            assert!(!leads_here(authority, "https", ports), "{authority}");
+        }
+        assert!(leads_here("h:80", "http", [None, None]) && !leads_here("h:443", "http", [None, None]));
     }
 
     #[test]

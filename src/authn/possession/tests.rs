@@ -55,6 +55,7 @@ fn evidence<'r>(proofs: &[&'r str]) -> Evidence<'r> {
         method: "POST",
         scheme: "https",
         authority: AUTHORITY.as_bytes(),
+        port: Some(8080),
         path: PATH,
     }
 }

@@ -23,6 +23,7 @@ use crate::authn::{
 use crate::reason::Reason;
 
 mod unknown_keys;
+mod withdrawn;
 
 #[derive(Clone)]
 enum Answer {
@@ -84,7 +85,7 @@ impl Server {
 }
 
 fn remote(url: &str) -> Remote {
-    Remote { fetch: fetch(url), asking: Arc::new(Asking::new(quick())) }
+    Remote { fetch: fetch(url), pace: quick(), asking: Arc::new(Asking::new(quick())) }
 }
 
 fn fetch(url: &str) -> Fetch {
@@ -191,7 +192,6 @@ async fn old_keys_survive_every_bad_answer() {
         ),
         (Answer::Document(b"<html>".to_vec()), "content", "the key set is not a JSON object: expected value"),
         (Answer::Document(Vec::new()), "content", "the key set is not a JSON object: EOF"),
-        (Answer::Document(key_set(&[])), "content", "no key of the set can be used"),
         (Answer::Document(key_set(&[private])), "content", "key `new` has the secret member `d`"),
         (Answer::Document(key_set(&crowd)), "content", "the key set has 257 keys, more than 256"),
         (Answer::Late, "timeout", "operation timed out"),
@@ -337,7 +337,45 @@ async fn a_reload_takes_over_the_keys_of_what_did_not_change() {
     changed.algorithms = vec![Algorithm::Es256, Algorithm::Rs256];
     let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
     after.take_over(&before);
+    assert_eq!(ask(&after, "one"), Ok("user:ana@example.com".to_owned()));
+
+    // What they are for is read anew, and whose they are is asked anew.
+    let mut changed = settings("one", &server);
+    changed.algorithms = vec![Algorithm::Es256];
+    let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
+    after.take_over(&before);
+    assert_eq!(ask(&after, "one"), Err(Reason::TokenInvalid));
+    assert!(after.issuers[0].held().latest().is_none());
+    let mut changed = settings("one", &server);
+    changed.proof = Proof::Signature(KeySource::url(format!("{}?v2", server.url)));
+    let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
+    after.take_over(&before);
     assert_eq!(ask(&after, "one"), Err(Reason::NotReady));
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_times_alone_keeps_the_keys_of_an_issuer_that_is_down() {
+    let server = Server::start(Answer::Document(good())).await;
+    let before = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
+    before.load_keys().await;
+    server.answer(Answer::Status(StatusCode::BAD_GATEWAY));
+    let changes: [fn(&mut RemoteKeys); 3] = [
+        |keys| keys.cool_down = Duration::from_secs(77),
+        |keys| keys.refresh = Duration::from_secs(77),
+        |keys| keys.max_stale = Duration::from_secs(7777),
+    ];
+    for change in changes {
+        let mut changed = settings("one", &server);
+        let Proof::Signature(KeySource::Remote(keys)) = &mut changed.proof else {
+            panic!("keys behind a URL")
+        };
+        change(keys);
+        let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
+        after.take_over(&before);
+        after.load_keys().await;
+        assert_eq!(ask(&after, "one"), Ok("user:ana@example.com".to_owned()));
+    }
+    assert_eq!(server.hits(), 1);
 }
 
 #[tokio::test]

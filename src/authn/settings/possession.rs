@@ -16,6 +16,8 @@ pub struct PossessionRule {
 pub struct DpopRule {
     /// Whether a proof needs a nonce that the gate has given out.
     pub nonces: bool,
+    /// A port that clients may name beside the scheme's own and the listener's: that of what stands in front of the gate.
+    pub public_port: Option<u16>,
 }
 
 impl Default for PossessionRule {

@@ -28,6 +28,11 @@ fn write_files(directory: &Path) {
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2021, 1, 1);
     write("expired.pem", &params.signed_by(&key, &authority).unwrap().pem());
+    let mut nameless = CertificateParams::new(Vec::new()).unwrap();
+    nameless.distinguished_name.push(rcgen::DnType::CommonName, "a.test");
+    write("nameless.pem", &nameless.signed_by(&key, &authority).unwrap().pem());
+    let address = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    write("address.pem", &address.signed_by(&key, &authority).unwrap().pem());
     write("empty.pem", "");
     write("broken.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
     write("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
@@ -65,6 +70,19 @@ fn a_listener_presents_what_it_is_given() {
     assert_eq!(said, "");
     let files = |number: usize| config.as_ref().unwrap().listeners[number].tls.as_ref().unwrap().files.len();
     assert_eq!((files(0), files(1)), (2, 3));
+}
+
+#[test]
+fn a_certificate_that_is_never_presented_is_told_of() {
+    let good = "{cert: good.pem, key: good-key.pem}";
+    let of = |name: &str| format!("{{cert: {name}.pem, key: good-key.pem}}");
+    let (config, said) = listening(&[
+        &format!("certificates: [{good}, {}, {}]", of("nameless"), of("address")),
+        &format!("certificates: [{}, {good}]", of("nameless")),
+        &format!("certificates: [{}, {good}]", of("address")),
+    ]);
+    assert_eq!(config.unwrap().listeners.len(), 3);
+    insta::assert_snapshot!(said);
 }
 
 #[test]

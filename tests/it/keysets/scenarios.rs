@@ -17,7 +17,6 @@ pub fn all() -> Vec<Scenario> {
     let html = Answer::of("200 OK", "content-type: text/html\r\n", b"<html>Down for maintenance</html>");
     let oversized = Answer::of("200 OK", "", &vec![b' '; (1 << 20) + 1]);
     let truncated = Answer::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"keys\": [".to_vec());
-    let secret = json!({ "keys": [{ "kty": "oct", "kid": "a", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0" }] });
     vec![
         Box::pin(steady()),
         Box::pin(published_then_used()),
@@ -34,8 +33,6 @@ pub fn all() -> Vec<Scenario> {
         Box::pin(bad_answer("answers garbage", html, "content")),
         Box::pin(bad_answer("answers too much", oversized, "too_large")),
         Box::pin(bad_answer("breaks off", truncated, "broken")),
-        Box::pin(bad_answer("empty set", Answer::keys(&[]), "content")),
-        Box::pin(bad_answer("shared secrets for keys", Answer::json(&secret), "content")),
         Box::pin(poisoned()),
         Box::pin(flapping()),
         Box::pin(redirected()),

@@ -131,9 +131,10 @@ async fn an_issuer_that_is_down_is_left_alone_for_a_moment_and_asked_again() {
     let denial = judged.unwrap_err();
     assert_eq!((denial.reason(), outcome), (Reason::NotReady, Some("failed")));
     assert!(denial.detail().contains("refused") && !denial.detail().contains(&url), "{}", denial.detail());
-    for token in ["opaque", "other"] {
+    // What is known of the one, and what is not asked about the other.
+    for (token, told) in [("opaque", None), ("other", Some("unasked"))] {
         let (judged, outcome) = ask_at(&gate, token, now()).await;
-        assert_eq!((reason(judged), outcome), (Reason::NotReady, Some("unasked")));
+        assert_eq!((reason(judged), outcome), (Reason::NotReady, told));
     }
 
     let listener = socket.listen(16).unwrap();
@@ -141,7 +142,7 @@ async fn an_issuer_that_is_down_is_left_alone_for_a_moment_and_asked_again() {
         axum::serve(listener, Router::new().route("/token", any(|| async { good() }))).await
     });
     let start = Instant::now();
-    while ask(&gate, "opaque").await.is_err() {
+    while ask(&gate, "another").await.is_err() {
         assert!(start.elapsed() < Duration::from_secs(10), "it is up and not asked");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -153,9 +154,70 @@ async fn statuses_of_an_outage_leave_the_issuer_alone() {
         let status = StatusCode::from_u16(status).unwrap();
         let server = Server::answering(move |_| (status, axum::Json(members())).into_response()).await;
         let gate = gate(&server);
-        assert_eq!(ask_at(&gate, "one", now()).await.1, Some("failed"), "{status}");
-        assert_eq!(ask_at(&gate, "two", now()).await.1, Some("unasked"), "{status}");
-        assert_eq!(server.count(), 1, "{status}");
+        for token in ["one", "two", "three"] {
+            assert_eq!(ask_at(&gate, token, now()).await.1, Some("failed"), "{status}");
+        }
+        assert_eq!(ask_at(&gate, "four", now()).await.1, Some("unasked"), "{status}");
+        assert_eq!(server.count(), 3, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_token_that_the_issuer_does_not_answer_stops_no_other() {
+    for status in [401, 429, 502, 503, 504] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let server = Server::answering(move |token| match token.starts_with("odd") {
+            true => status.into_response(),
+            false => good(),
+        })
+        .await;
+        let gate = gate(&server);
+        ask(&gate, "known").await.unwrap();
+        for number in 0..10 {
+            // The odd one waits for a moment, however often it is sent.
+            assert_eq!(ask_at(&gate, "odd", now()).await.1, (number == 0).then_some("failed"), "{status}");
+            ask(&gate, &format!("fresh-{number}")).await.unwrap();
+        }
+        // Many odd ones in a row hold up what nothing is known of, and not what was good.
+        for number in 0..10 {
+            assert!(ask(&gate, &format!("odd-{number}")).await.is_err());
+        }
+        assert_eq!(ask_at(&gate, "stranger", now()).await.1, Some("unasked"), "{status}");
+        assert_eq!(ask_at(&gate, "known", at(310)).await.1, Some("active"), "{status}");
+    }
+}
+
+/// A server that breaks the connection off for one token, after it has read the question.
+#[tokio::test]
+async fn a_reset_about_one_token_stops_no_other() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut question = Vec::new();
+            while !String::from_utf8_lossy(&question).contains("token_type_hint=access_token") {
+                if stream.read_buf(&mut question).await.unwrap() == 0 {
+                    break;
+                }
+            }
+            if String::from_utf8_lossy(&question).contains("token=odd") {
+                stream.set_zero_linger().unwrap();
+                continue;
+            }
+            let body = members().to_string();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    });
+    let gate = gate_with(&url, ClientAuthentication::Basic);
+    for number in 0..5 {
+        assert_eq!(ask_at(&gate, &format!("odd-{number}"), now()).await.1, Some("failed"));
+        ask(&gate, &format!("fresh-{number}")).await.unwrap();
     }
 }
 

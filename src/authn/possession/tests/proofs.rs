@@ -362,9 +362,30 @@ fn a_client_signs_the_scheme_and_the_port_that_it_calls() {
     }
 }
 
+/// A client that has the token may not have a proof that was made for another server on the same name.
+#[test]
+fn a_proof_for_a_port_that_is_not_the_gates_is_refused() {
+    let token = token(&json!({"jkt": thumbprint_of(&P256)}));
+    for (public_port, port, holds) in
+        [(None, "", true), (None, ":8080", true), (None, ":9443", false), (Some(9443), ":9443", true)]
+    {
+        let dpop = DpopRule { public_port, ..DpopRule::default() };
+        let gate = gate(PossessionRule { dpop: Some(dpop), ..PossessionRule::default() });
+        let authority = format!("api.example.com{port}");
+        let proof = proof(&P256, &token, &json!({"htu": format!("https://{authority}{PATH}")}));
+        let shown = Evidence { authority: authority.as_bytes(), ..evidence(&[&proof]) };
+        let sent = send(&gate, ("DPoP", &token), &shown, NOW);
+        if holds {
+            sent.unwrap();
+        } else {
+            refused(sent, Reason::ProofInvalid, "not a port of this gate");
+        }
+    }
+}
+
 #[test]
 fn a_nonce_is_asked_for_and_lives_for_two_steps() {
-    let nonces = DpopRule { nonces: true };
+    let nonces = DpopRule { nonces: true, ..DpopRule::default() };
     let rule = PossessionRule { dpop: Some(nonces), ..PossessionRule::default() };
     let gate = gate(rule);
     let token = token(&json!({"jkt": thumbprint_of(&P256)}));

@@ -1,0 +1,181 @@
+//! Connections that outlive the rules which they were made under: each request is judged by the rules in force.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{CI, POOL, cancel, thumbprint};
+use crate::authority::{Authority, Client, Leaf};
+use crate::connection::Connection;
+use crate::harness::{
+    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, reason, root, token,
+    token_with,
+};
+
+const OTHER_POOL: &str = "iam.googleapis.com/projects/2/locations/global/workloadIdentityPools/mesh";
+
+/// A gate whose rules for clients are in a file of their own.
+struct Changing {
+    gate: Gate,
+    server: Authority,
+    clients: Authority,
+    files: tempfile::TempDir,
+    reloads: std::cell::Cell<usize>,
+}
+
+impl Changing {
+    fn start(rules: Value) -> Self {
+        let (server, clients) = (Authority::new(), Authority::new());
+        let files = tempfile::tempdir().unwrap();
+        server.issue(&[COMPANION]).write(files.path(), "server");
+        std::fs::write(files.path().join("clients-ca.pem"), clients.pem()).unwrap();
+        std::fs::write(files.path().join("other-ca.pem"), Authority::new().pem()).unwrap();
+        let policies = files.path().join("policies");
+        copy(&root().join("policies"), &policies);
+        let groups = std::fs::read_to_string(policies.join("groups.yaml")).unwrap();
+        let ana = "user:ana@example.com";
+        let on_call = format!("{ana}\n- principal://{POOL}/subject/{CI}");
+        std::fs::write(policies.join("groups.yaml"), groups.replacen(ana, &on_call, 1)).unwrap();
+        write(&files, &rules);
+        let set = vec![format!("policy.directory={}", policies.display())];
+        let gate = Gate::start_with(Setup { set, config: Some(config(&files)), ..Setup::default() });
+        Self { gate, server, clients, files, reloads: std::cell::Cell::new(0) }
+    }
+
+    /// Puts other rules in force.
+    async fn change(&self, rules: Value) {
+        write(&self.files, &rules);
+        let sent = std::process::Command::new("kill").args(["-HUP", &self.gate.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+        // By SIGHUP, or found on disk, or both.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let reloads = || self.gate.log().matches("policy reloaded").count();
+        while reloads() == self.reloads.get() {
+            assert!(Instant::now() < deadline, "no reload:\n{}", self.gate.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // One that is found beside the signal's brings the same rules.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        self.reloads.set(reloads());
+    }
+
+    async fn open(&self, client: Client) -> Kept {
+        let connect = async |client: Client| client.connect(self.gate.address, COMPANION).await.unwrap();
+        let http1 = Connection::over(connect(client.clone()).await);
+        let http2 = Http2::over_tls(connect(client.offering(&["h2"])).await).await;
+        Kept { http1, http2 }
+    }
+
+    fn holder(&self, leaf: &Leaf) -> Client {
+        self.server.client().showing(leaf)
+    }
+}
+
+fn config(files: &tempfile::TempDir) -> PathBuf {
+    files.path().join("opgate.yaml")
+}
+
+fn write(files: &tempfile::TempDir, rules: &Value) {
+    let mut tls = json!({ "certificates": [{ "cert": "server.pem", "key": "server-key.pem" }] });
+    tls.as_object_mut().unwrap().extend(rules.as_object().unwrap().clone());
+    let demo = std::fs::read_to_string(root().join("config/demo.yaml")).unwrap();
+    let listener = "- address: 127.0.0.1:8080\n";
+    assert!(demo.contains(listener));
+    let text = demo.replacen(listener, &format!("{listener}  tls: {tls}\n"), 1);
+    let next = files.path().join("next");
+    std::fs::write(&next, text).unwrap();
+    std::fs::rename(next, config(files)).unwrap();
+}
+
+/// One connection of each version.
+struct Kept {
+    http1: Connection,
+    http2: Http2,
+}
+
+impl Kept {
+    /// The answer on both, which must be one.
+    async fn ask(&mut self, request: &Req) -> (u16, String) {
+        self.http1.send(request.to_http1()).await;
+        let over1 = self.http1.answer().await.unwrap();
+        let (response, _) = self.http2.start(request, true).await;
+        let over2 = self.http2.finish(response).await;
+        assert_eq!((over1.status, reason(&over1)), (over2.status, reason(&over2)));
+        (over1.status, reason(&over1))
+    }
+}
+
+fn callers(ca: &str) -> Value {
+    json!({
+        "client_ca": ca, "client_certificates": "optional", "client_pool": POOL,
+        "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM],
+    })
+}
+
+fn with(mut rules: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => rules.as_object_mut().unwrap().remove(name),
+            value => rules.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+        };
+    }
+    rules
+}
+
+fn refused(status: u16, reason: &str) -> (u16, String) {
+    (status, reason.to_owned())
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
+    let ours = callers("clients-ca.pem");
+    let gate = Changing::start(ours.clone());
+    let leaf = gate.clients.issue_to(&[CI]);
+    let mut kept = gate.open(gate.holder(&leaf)).await;
+    let allowed = (200, String::new());
+    assert_eq!(kept.ask(&cancel()).await, allowed);
+    let bound = json!({ "cnf": { "x5t#S256": thumbprint(&leaf) } });
+    let bound = cancel().bearer(&token_with("ana@example.com", bound));
+    assert_eq!(kept.ask(&bound).await, allowed);
+
+    gate.change(with(ours.clone(), json!({ "client_identity": "audit", "client_scopes": null }))).await;
+    assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "audit");
+    assert_eq!(kept.ask(&bound).await, allowed, "the certificate is asked for, and holds");
+
+    gate.change(with(ours.clone(), json!({ "client_scopes": [CLOUD_TRANSLATION] }))).await;
+    assert_eq!(kept.ask(&cancel()).await, refused(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "scopes");
+
+    gate.change(with(ours.clone(), json!({ "client_pool": OTHER_POOL }))).await;
+    assert_eq!(kept.ask(&cancel()).await, refused(403, "IAM_PERMISSION_DENIED"), "pool");
+
+    gate.change(json!({})).await;
+    assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "no CA");
+    assert_eq!(kept.ask(&bound).await, refused(401, "JWT_TOKEN_INVALID"), "a new connection would show none");
+
+    // The same rules again give the same again.
+    gate.change(ours).await;
+    assert_eq!(kept.ask(&cancel()).await, allowed);
+
+    gate.change(callers("other-ca.pem")).await;
+    let ana = cancel().bearer(&token("ana@example.com"));
+    assert_eq!(kept.ask(&ana).await, refused(421, "REQUEST_MISDIRECTED"), "another CA");
+    assert!(kept.http1.answer().await.is_none(), "the connection ends with it");
+}
+
+#[tokio::test]
+async fn a_kept_connection_without_a_certificate_ends_where_one_is_required_by_now() {
+    let optional = callers("clients-ca.pem");
+    let gate = Changing::start(optional.clone());
+    let (mut without, leaf) = (gate.open(gate.server.client()).await, gate.clients.issue_to(&[CI]));
+    let mut holder = gate.open(gate.holder(&leaf)).await;
+    let ana = cancel().bearer(&token("ana@example.com"));
+    for kept in [&mut without, &mut holder] {
+        assert_eq!(kept.ask(&ana).await.0, 200);
+    }
+    gate.change(with(optional, json!({ "client_certificates": "required" }))).await;
+    assert_eq!(without.ask(&ana).await, refused(421, "REQUEST_MISDIRECTED"));
+    assert!(without.http1.answer().await.is_none(), "the connection ends with it");
+    assert_eq!(holder.ask(&ana).await.0, 200);
+    assert_eq!(gate.gate.backend.requests().len(), 6);
+}
