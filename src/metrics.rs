@@ -171,8 +171,7 @@ impl Metrics {
             )?,
             cut_connections: counters(
                 "opgate_cut_connections_total",
-                "Connections that were cut: resets, idle_frames, head_timeout, write_timeout (HTTP/2, for what they cost), \
-                 made_room (idle, for another at `limits.connections`).",
+                "Connections that were cut: resets, idle_frames, head_timeout, write_timeout (HTTP/2), made_room (idle).",
                 &["reason"],
             )?,
             audit_dropped: counter("opgate_audit_dropped_total", "Audit lines that were not written.")?,

@@ -6,7 +6,8 @@
 //!
 //! All but `Answering` wait for the client, and have a deadline. One more connection than there may be closes one that
 //! waits: of the address that has most of them, the one that has waited longest. So who holds connections without a whole
-//! request on them holds none that another needs: a probe sends its request as it comes.
+//! request on them holds none that another needs: a probe sends its request as it comes. Where none waits, one is closed
+//! that is being answered, of another address that has more than half of the places.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -123,12 +124,12 @@ impl Places {
     }
 
     /// A place for one more, and whether another had to give up its own for it. `None` where each of them is being
-    /// answered.
+    /// answered, and no other address has more than its share of them.
     pub(super) fn take(&self, address: IpAddr) -> Option<(Place, bool)> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = held.connections.len() >= self.most;
         if is_full {
-            let number = held.longest_waiting()?;
+            let number = held.longest_waiting().or_else(|| held.of_most(network(address)))?;
             if let Some((_, progress)) = held.connections.remove(&number) {
                 progress.enter(Stage::Closed);
             }
@@ -153,6 +154,17 @@ impl Held {
             (stage != Stage::Answering).then_some((std::cmp::Reverse(others), since, *number))
         });
         waiting.min().map(|(.., number)| number)
+    }
+}
+
+impl Held {
+    /// The oldest connection of the address that has more than half of them, if that is not the one that asks.
+    fn of_most(&self, asking: IpAddr) -> Option<u64> {
+        let of = |network: IpAddr| self.connections.iter().filter(move |(_, (other, _))| *other == network);
+        let networks = self.connections.values().map(|(network, _)| *network);
+        let most = networks.max_by_key(|network| of(*network).count())?;
+        let has_most = most != asking && of(most).count() > self.connections.len() / 2;
+        of(most).next().map(|(number, _)| *number).filter(|_| has_most)
     }
 }
 
@@ -185,6 +197,19 @@ mod tests {
         assert!(gave_way);
         let stages: Vec<_> = held.iter().map(|place| place.progress.stage()).collect();
         assert_eq!(stages, [Stage::Answering, Stage::Idle, Stage::Closed, Stage::Head]);
+    }
+
+    #[test]
+    fn who_has_most_connections_and_asks_on_each_gives_way_to_others_alone() {
+        let places = Places::new(4);
+        let held: Vec<_> = (0..4).map(|_| take(&places, 1)).collect();
+        held.iter().for_each(|place| place.progress.enter(Stage::Answering));
+        assert!(places.take(ip(1)).is_none(), "it has its share");
+        let (probe, gave_way) = places.take(ip(2)).unwrap();
+        assert!(gave_way);
+        assert_eq!(held[0].progress.stage(), Stage::Closed);
+        probe.progress.enter(Stage::Answering);
+        assert!(places.take(ip(1)).is_none());
     }
 
     #[test]

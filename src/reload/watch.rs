@@ -22,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(50);
 const RESTLESS: Duration = Duration::from_millis(800);
 
 /// From one look to the next where the kernel tells of changes.
-const SLOW: Duration = Duration::from_secs(10);
+const SLOW: Duration = Duration::from_secs(20);
 
 /// From one look to the next where it does not.
 const FAST: Duration = Duration::from_millis(500);
