@@ -85,6 +85,11 @@ pub struct Unexposed {
 }
 
 impl Catalog {
+    /// Whether calls of any method go to an upstream.
+    pub fn leads_to(&self, upstream: &str) -> bool {
+        self.methods.iter().any(|method| method.service.upstream == upstream)
+    }
+
     /// Loads the exposed services from a directory of service and iam files (`policies/services`). `None` where
     /// anything is wrong; everything that is wrong is in the report.
     pub fn load(directory: &Path, exposures: &[ExposureSettings], report: &mut Report) -> Option<Self> {

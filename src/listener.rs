@@ -113,6 +113,8 @@ impl Door {
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(door.limits.grace_period, drained).await.is_err() {
             tracing::warn!(listener = door.name, "connections were still open when the grace period ended");
+            // What they have to record is recorded before anything else ends.
+            connections.shutdown().await;
         }
     }
 

@@ -314,14 +314,18 @@ impl Metrics {
         }
     }
 
-    /// Counts an attempt to load a part. `is_good` says whether the part is as its files say after it.
-    pub fn part_loaded(&self, part: Part, is_loaded: bool, is_good: bool, now: SystemTime) {
+    /// Counts an attempt to load a part.
+    pub fn part_loaded(&self, part: Part, is_loaded: bool, now: SystemTime) {
         let outcome = if is_loaded { SUCCESS } else { FAILURE };
         self.reloads.with_label_values(&[part.as_str(), outcome]).inc();
-        self.reload_successful.with_label_values(&[part.as_str()]).set(i64::from(is_good));
         if is_loaded {
             self.reload_timestamp.with_label_values(&[part.as_str()]).set(seconds(now));
         }
+    }
+
+    /// Says whether a part is as its files say.
+    pub fn part_is_good(&self, part: Part, is_good: bool) {
+        self.reload_successful.with_label_values(&[part.as_str()]).set(i64::from(is_good));
     }
 
     /// Says how long a change took to be in force.

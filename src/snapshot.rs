@@ -190,6 +190,10 @@ fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) ->
 fn revision(directory: &Path, report: &mut Report) -> Option<String> {
     let mut found = Report::new();
     let paths = policy::tree::survey(directory, &mut found);
+    if found.is_fatal() {
+        report.absorb(found);
+        return None;
+    }
     let mut context = digest::Context::new(&digest::SHA256);
     for path in paths {
         let content = match files::read(&path, document::MAX_BYTES) {

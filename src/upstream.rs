@@ -47,7 +47,7 @@ pub use self::watched::answer_fault;
 
 /// Every upstream by name.
 pub struct Upstreams {
-    by_name: HashMap<String, Pool>,
+    by_name: HashMap<String, Arc<Pool>>,
 }
 
 struct Pool {
@@ -77,8 +77,8 @@ impl Upstreams {
     /// whose limits stay: requests under way count on.
     pub fn new(settings: &[Upstream], names: &Names, previous: Option<&Self>) -> Self {
         let pool = |upstream: &Upstream| {
-            let previous = previous.and_then(|previous| previous.by_name.get(&upstream.name));
-            (upstream.name.clone(), Pool::new(upstream, names, previous))
+            let previous = previous.and_then(|previous| Some(&**previous.by_name.get(&upstream.name)?));
+            (upstream.name.clone(), Arc::new(Pool::new(upstream, names, previous)))
         };
         Self { by_name: settings.iter().map(pool).collect() }
     }
@@ -122,6 +122,23 @@ impl Upstreams {
         self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
     }
 
+    /// Keeps, beside its own, those of `previous` that are still in use: what is named by a catalogue is there until another
+    /// catalogue is in force.
+    pub fn keep(&mut self, previous: &Self, is_used: impl Fn(&str) -> bool) {
+        for (name, pool) in previous.by_name.iter().filter(|(name, _)| is_used(name)) {
+            self.by_name.entry(name.clone()).or_insert_with(|| pool.clone());
+        }
+    }
+
+    /// Without those that are not `wanted`; `None` where all are.
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Option<Self> {
+        let is_needless = self.by_name.keys().any(|name| !wanted(name));
+        is_needless.then(|| {
+            let wanted = self.by_name.iter().filter(|(name, _)| wanted(name));
+            Self { by_name: wanted.map(|(name, pool)| (name.clone(), pool.clone())).collect() }
+        })
+    }
+
     /// The upstreams that no TLS can be spoken to with what was loaded, and why.
     pub fn faults(&self) -> Vec<(&str, &str)> {
         let pools = self.by_name.iter();
@@ -143,11 +160,14 @@ impl Upstreams {
 
     fn pool(&self, permit: &Permit) -> Result<&Pool, Denial> {
         let name = name(permit);
-        self.by_name.get(name).ok_or_else(|| unavailable(format!("there is no upstream `{name}`")))
+        self.by_name
+            .get(name)
+            .map(|pool| &**pool)
+            .ok_or_else(|| unavailable(format!("there is no upstream `{name}`")))
     }
 
     fn pools(&self) -> impl Iterator<Item = &Pool> {
-        self.by_name.values()
+        self.by_name.values().map(|pool| &**pool)
     }
 }
 

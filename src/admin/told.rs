@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 
 use super::refused::Refused;
 use crate::authn::Secret;
+use crate::config::AdminSettings;
 
 /// How often it is looked whether the file of the token has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -38,7 +39,7 @@ impl Told {
     }
 }
 
-/// A token, as the file holds it: one that changes is read again. One that cannot be read then leaves the last in force.
+/// A token, as the file holds it: one that changes is read again. Where it cannot be read, no token is right until it can.
 #[derive(Debug)]
 pub(super) struct TokenFile {
     path: PathBuf,
@@ -50,18 +51,30 @@ impl TokenFile {
     pub(super) fn watch(path: &Path) -> std::io::Result<Arc<Self>> {
         let file = Arc::new(Self { path: path.to_owned(), secret: ArcSwapOption::empty() });
         let seen = state_of(path);
-        file.read();
+        let seen = file.read().then_some(seen);
         let watched = Arc::downgrade(&file);
         std::thread::Builder::new().name("opgate-token".to_owned()).spawn(move || look(&watched, seen))?;
         Ok(file)
     }
 
-    fn read(&self) {
+    /// Whether it could be read.
+    fn read(&self) -> bool {
         match Secret::read(&self.path) {
-            Ok(secret) => self.secret.store(Some(Arc::new(secret))),
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), "the token of `admin.explain` cannot be read: {error}");
+            Ok(secret) if secret.len() >= AdminSettings::SHORTEST_TOKEN => {
+                self.secret.store(Some(Arc::new(secret)));
+                return true;
             }
+            Ok(_) => self.refuse("it is too short"),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+        false
+    }
+
+    fn refuse(&self, why: &str) {
+        // Told once: it is read again and again.
+        if self.secret.swap(None).is_some() {
+            let path = self.path.display();
+            tracing::error!(%path, "the token of `admin.explain` cannot be read, and none is right until it can: {why}");
         }
     }
 
@@ -98,14 +111,14 @@ fn state_of(path: &Path) -> State {
     Some((of.ino(), of.size(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()))
 }
 
-fn look(file: &Weak<TokenFile>, mut seen: State) {
+/// `seen` is what was read the last time; `None` where it could not be.
+fn look(file: &Weak<TokenFile>, mut seen: Option<State>) {
     loop {
         std::thread::sleep(LOOK_EVERY);
         let Some(file) = file.upgrade() else { return };
         let state = state_of(&file.path);
-        if state != seen {
-            seen = state;
-            file.read();
+        if seen != Some(state) {
+            seen = file.read().then_some(state);
         }
     }
 }
@@ -131,7 +144,7 @@ mod tests {
         std::fs::write(&path, "0123456789abcdef\n").unwrap();
         let file = TokenFile { path, secret: ArcSwapOption::empty() };
         assert!(!judge(&file, &["Bearer "]), "nothing is read, nothing is good");
-        file.read();
+        assert!(file.read());
         assert!(judge(&file, &["Bearer 0123456789abcdef"]));
         assert!(judge(&file, &["bearer 0123456789abcdef"]));
         for wrong in [
@@ -146,9 +159,13 @@ mod tests {
         }
         assert!(!judge(&file, &[]));
         assert!(!judge(&file, &["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"]));
-        // What cannot be read leaves the last one in force.
-        std::fs::write(&file.path, "").unwrap();
-        file.read();
-        assert!(judge(&file, &["Bearer 0123456789abcdef"]));
+        // A token that is taken away is good no more; one that can be guessed never is.
+        for content in ["", "short"] {
+            std::fs::write(&file.path, content).unwrap();
+            assert!(!file.read());
+            assert!(!judge(&file, &["Bearer 0123456789abcdef"]) && !judge(&file, &["Bearer short"]));
+        }
+        std::fs::write(&file.path, "fedcba9876543210").unwrap();
+        assert!(file.read() && judge(&file, &["Bearer fedcba9876543210"]));
     }
 }

@@ -18,7 +18,7 @@ use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::announcing::Announcement;
 use self::ending::Signals;
@@ -149,6 +149,8 @@ enum Failure {
     Changed,
     #[error("not ready in time: {0}")]
     Unready(String),
+    #[error("{what} broke off: {why}")]
+    Broken { what: &'static str, why: String },
     #[error("stopped before it was ready")]
     Stopped,
 }
@@ -213,7 +215,7 @@ async fn serve(
         let (own, explain) = (sockets.admin.clone(), sockets.explain.clone());
         tokio::spawn(admin.clone().serve(config.admin.clone(), own, explain, shutdown.clone()))
     };
-    let admin_task = match predecessor {
+    let mut admin_task = match predecessor {
         None => serve_admin(),
         // It serves, and answers there, until this one is ready to.
         Some(predecessor) => {
@@ -224,7 +226,7 @@ async fn serve(
             serve_admin()
         }
     };
-    let reload_task = tokio::spawn(reloader.run(shutdown.clone()));
+    let mut reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
@@ -258,6 +260,8 @@ async fn serve(
         Ok(()) => tokio::select! {
             () = signals.until_end(config.upgrade.as_ref(), &sockets) => Ok(()),
             failed = announced => failed,
+            failed = broken("the admin port", &mut admin_task) => Err(failed),
+            failed = broken("the reloads", &mut reload_task) => Err(failed),
         },
         // Where there is a running process, it goes on: nothing is lost by this one's end.
         failed => failed,
@@ -277,6 +281,16 @@ async fn serve(
     proxy.flush();
     announcement.withdraw();
     served
+}
+
+/// Waits until a task that is to go on to the end has failed.
+async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) -> Failure {
+    match task.await {
+        // The admin port ends where another process serves it.
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => Failure::Broken { what, why: error.to_string() },
+        Err(error) => Failure::Broken { what, why: error.to_string() },
+    }
 }
 
 /// Lets clients in, each listener by a door of its own.

@@ -10,9 +10,6 @@ use crate::authn::Secret;
 use crate::diagnostic::Report;
 use crate::document::{Fields, Node, Spelling, Value};
 
-/// A shorter token can be guessed.
-const SHORTEST_TOKEN: usize = 16;
-
 /// Where the operator looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
@@ -47,6 +44,9 @@ impl Default for AdminSettings {
 }
 
 impl AdminSettings {
+    /// Fewest bytes of a token: a shorter one can be guessed.
+    pub const SHORTEST_TOKEN: usize = 16;
+
     /// The files that its connections take at the most: each is one, and one more is accepted before another is closed.
     pub fn files(&self) -> usize {
         let addresses =
@@ -104,11 +104,14 @@ fn token_file(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Opti
     let node = fields.optional("token_file")?;
     let path = located(base, node.string(report)?);
     match Secret::read(&path) {
-        Ok(secret) if secret.len() < SHORTEST_TOKEN => {
+        Ok(secret) if secret.len() < AdminSettings::SHORTEST_TOKEN => {
             report
                 .error(
                     &node.span,
-                    format!("the token has fewer than {SHORTEST_TOKEN} bytes: it can be guessed"),
+                    format!(
+                        "the token has fewer than {} bytes: it can be guessed",
+                        AdminSettings::SHORTEST_TOKEN
+                    ),
                 )
                 .help("make one, for example with `openssl rand -hex 32`");
         }

@@ -52,18 +52,19 @@ pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sect
     });
     let policy =
         Section::read(|report| fields.required("policy", report).and_then(|node| policy(node, base, report)));
+    let trusted_proxies = Section::read(|report| {
+        Some(fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default())
+    });
     let settled = Settled { admin, ..settled(&mut fields, base, &mut others) };
     fields.finish(whole);
 
     let settled = Section { value: Some(settled), report: others };
-    Some(Sections { listeners, upstreams, services, issuers, assertion, policy, settled })
+    Some(Sections { listeners, upstreams, services, issuers, assertion, policy, trusted_proxies, settled })
 }
 
 /// What stands beside the parts.
 fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled {
     let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
-    let trusted_proxies =
-        fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default();
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
@@ -72,7 +73,6 @@ fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled
     Settled {
         admin: AdminSettings::default(),
         limits,
-        trusted_proxies,
         audit,
         telemetry,
         upgrade,

@@ -98,7 +98,6 @@ impl<T> Section<T> {
 pub(super) struct Settled {
     pub(super) admin: AdminSettings,
     pub(super) limits: Limits,
-    pub(super) trusted_proxies: TrustedProxies,
     pub(super) audit: AuditOutput,
     pub(super) telemetry: Telemetry,
     pub(super) upgrade: Option<Upgrade>,
@@ -115,6 +114,8 @@ pub struct Sections {
     pub(super) assertion: Section<Option<AssertionSettings>>,
     /// The directory, and `foreign_pools`.
     pub(super) policy: Section<(PathBuf, Vec<String>)>,
+    /// Whose word counts is as urgent as a policy.
+    pub(super) trusted_proxies: Section<TrustedProxies>,
     pub(super) settled: Section<Settled>,
 }
 
@@ -135,6 +136,7 @@ impl Sections {
         let issuers = self.issuers.into_value(report);
         let assertion = self.assertion.into_value(report);
         let policy = self.policy.into_value(report);
+        let trusted_proxies = self.trusted_proxies.into_value(report);
         let settled = self.settled.into_value(report)?;
         let (policy_directory, foreign_pools) = policy?;
         Some(Config {
@@ -147,7 +149,7 @@ impl Sections {
             policy_directory,
             foreign_pools,
             limits: settled.limits,
-            trusted_proxies: settled.trusted_proxies,
+            trusted_proxies: trusted_proxies.unwrap_or_default(),
             audit: settled.audit,
             telemetry: settled.telemetry,
             upgrade: settled.upgrade,
@@ -169,10 +171,10 @@ impl Sections {
         let mut policy = (config.policy_directory.clone(), config.foreign_pools.clone());
         note(Part::Policy, self.policy.replace(&mut policy, warnings));
         (config.policy_directory, config.foreign_pools) = policy;
+        note(Part::Configuration, self.trusted_proxies.replace(&mut config.trusted_proxies, warnings));
         let mut settled = Settled {
             admin: config.admin.clone(),
             limits: config.limits,
-            trusted_proxies: config.trusted_proxies.clone(),
             audit: config.audit.clone(),
             telemetry: config.telemetry.clone(),
             upgrade: config.upgrade.clone(),
@@ -181,7 +183,6 @@ impl Sections {
         note(Part::Configuration, self.settled.replace(&mut settled, warnings));
         config.admin = settled.admin;
         config.limits = settled.limits;
-        config.trusted_proxies = settled.trusted_proxies;
         config.audit = settled.audit;
         config.telemetry = settled.telemetry;
         config.upgrade = settled.upgrade;

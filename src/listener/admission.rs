@@ -32,12 +32,18 @@ pub struct Admission {
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     taken: HashMap<u64, Arc<Standing>>,
-    by_network: HashMap<IpAddr, usize>,
+    by_network: HashMap<IpAddr, Here>,
     next: u64,
-    /// When a search found nothing: among all, and among those of one address. Who is beyond their own limit costs nobody
-    /// else a search.
+    /// When a search among all found nothing.
     in_vain: Option<Instant>,
-    in_vain_here: Option<Instant>,
+}
+
+/// The connections of one address.
+#[derive(Clone, Copy, Debug, Default)]
+struct Here {
+    taken: usize,
+    /// When a search among them found nothing.
+    in_vain: Option<Instant>,
 }
 
 impl Seats {
@@ -45,8 +51,8 @@ impl Seats {
     pub(super) fn leave(&mut self, number: u64) {
         let Some(standing) = self.taken.remove(&number) else { return };
         if let Some(here) = self.by_network.get_mut(&standing.network) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
+            here.taken = here.taken.saturating_sub(1);
+            if here.taken == 0 {
                 // The table is no longer than there are connections.
                 self.by_network.remove(&standing.network);
             }
@@ -57,7 +63,10 @@ impl Seats {
     /// the oldest of the others. `false` where there is none.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
         let now = Instant::now();
-        let in_vain = if network.is_none() { self.in_vain } else { self.in_vain_here };
+        let in_vain = match network {
+            None => self.in_vain,
+            Some(network) => self.by_network.get(&network).and_then(|here| here.in_vain),
+        };
         if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
             return false;
         }
@@ -81,8 +90,15 @@ impl Seats {
                 made += 1;
             }
         }
-        let in_vain = if network.is_none() { &mut self.in_vain } else { &mut self.in_vain_here };
-        *in_vain = (made == 0).then_some(now);
+        let in_vain = (made == 0).then_some(now);
+        match network {
+            None => self.in_vain = in_vain,
+            Some(network) => {
+                if let Some(here) = self.by_network.get_mut(&network) {
+                    here.in_vain = in_vain;
+                }
+            }
+        }
         made > 0
     }
 }
@@ -118,7 +134,7 @@ impl Admission {
     pub(super) fn admit(&self, address: IpAddr) -> Result<Seat, Full> {
         let network = network(address);
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = seats.by_network.get(&network).copied().unwrap_or_default();
+        let here = seats.by_network.get(&network).map_or(0, |here| here.taken);
         if here >= self.most_per_address && !seats.make_room(Some(network)) {
             return Err(Full::Address);
         }
@@ -127,7 +143,7 @@ impl Admission {
         }
         let number = seats.next;
         seats.next += 1;
-        *seats.by_network.entry(network).or_default() += 1;
+        seats.by_network.entry(network).or_default().taken += 1;
         let standing = Arc::new(Standing::new(network, self.since));
         seats.taken.insert(number, standing.clone());
         Ok(Seat::new(number, standing, self.seats.clone()))

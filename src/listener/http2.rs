@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::lookout::{Flood, Ledger, Lookout};
 use super::transport::Transport;
 use super::{Door, HTTP2_PREFACE, Seat, turned};
+use crate::clock;
 use crate::proxy::{Arrival, Carrier, Incoming, LINGER, Proxy, serve_at_once, serve_stream};
 use crate::reason::{Denial, Reason};
 
@@ -85,7 +86,7 @@ impl Door {
                         Next::Request(mut session) => {
                             // It is answered with 421, and the client is told to come again over another one.
                             let refused = established.as_ref().is_some_and(|established| {
-                                established.channel(Arrival::now().time).refused.is_some()
+                                established.channel(clock::now()).refused.is_some()
                             });
                             if refused && !draining {
                                 draining = true;

@@ -225,7 +225,7 @@ pub(super) fn principal(
                 _ => ("the email of a service account ends in `gserviceaccount.com`", USER),
             };
             report
-                .error(span, format!("`{text}` matches nobody: {what}"))
+                .error(span, format!("`{text}` matches no caller: {what}"))
                 .help(format!("write `{prefix}{email}`"));
             return None;
         }

@@ -6,7 +6,7 @@
 use super::spelling::has_encoded_octet;
 use crate::authn::MappedAttribute;
 
-/// Why no caller can be what a member names, as `matches nobody: …`, and what to write.
+/// Why no caller can be what a member names, as `matches no caller: …`, and what to write.
 pub(super) type Doubt = (String, String);
 
 /// A federated identity or a set of them.
@@ -64,13 +64,13 @@ impl<'t> Federated<'t> {
         let Self { pool, part } = self;
         if *part == Part::Type {
             return Some((
-                "matches nobody: which service accounts are in such a set is not known here".to_owned(),
+                "matches no caller: which service accounts are in such a set is not known here".to_owned(),
                 "name each one as `serviceAccount:EMAIL`".to_owned(),
             ));
         }
         if !is_pool(pool) {
             return Some((
-                format!("matches nobody: `{pool}` is not the name of an identity pool"),
+                format!("matches no caller: `{pool}` is not the name of an identity pool"),
                 "write `iam.googleapis.com/locations/global/workforcePools/POOL`, or \
                  `iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL`, before it"
                     .to_owned(),
@@ -83,7 +83,7 @@ impl<'t> Federated<'t> {
             Part::Attribute(name, value) => {
                 if MappedAttribute::parse(&format!("attribute.{name}")).is_none() {
                     return Some((
-                        format!("matches nobody: no attribute can be called `{name}`"),
+                        format!("matches no caller: no attribute can be called `{name}`"),
                         "names of attributes are lower-case letters, digits and `_`".to_owned(),
                     ));
                 }
@@ -91,7 +91,7 @@ impl<'t> Federated<'t> {
                     Some(value) if !value.is_empty() => ("value", *value),
                     _ => {
                         return Some((
-                            format!("matches nobody: the value of `attribute.{name}` is missing"),
+                            format!("matches no caller: the value of `attribute.{name}` is missing"),
                             format!("write `principalSet://{pool}/attribute.{name}/VALUE`"),
                         ));
                     }
@@ -100,13 +100,13 @@ impl<'t> Federated<'t> {
             Part::Everybody | Part::Type => return None,
         };
         if value == "*" {
-            return Some((format!("matches nobody: `*` is no wildcard as a {what}"), everybody()));
+            return Some((format!("matches no caller: `*` is no wildcard as a {what}"), everybody()));
         }
         let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         (!plain || value.len() > MAX_VALUE).then(|| {
             (
                 format!(
-                    "matches nobody: no token has a {what} longer than {MAX_VALUE} bytes or beyond ASCII"
+                    "matches no caller: no token has a {what} longer than {MAX_VALUE} bytes or beyond ASCII"
                 ),
                 "write the value as the token has it".to_owned(),
             )

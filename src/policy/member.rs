@@ -31,7 +31,7 @@ pub enum Member {
     PrincipalSet(Box<str>),
     /// Every user whose email is under this domain (in lower case).
     Domain(Box<str>),
-    /// A deleted identity. It matches nobody, whoever has its email today.
+    /// A deleted identity. It matches no caller, whoever has its email today.
     Deleted,
 }
 
@@ -82,7 +82,7 @@ impl Member {
         }
     }
 
-    /// The identifier that a caller is looked up with, or `None` where the member matches nobody.
+    /// The identifier that a caller is looked up with, or `None` where the member matches no caller.
     pub fn identifier(&self) -> Option<Identifier<'_>> {
         // A token may hold `*` as a value, and must not get what was meant for all.
         if self.is_nobody() {
@@ -99,7 +99,7 @@ impl Member {
         Some(Identifier { kind: "", text })
     }
 
-    /// What a reader should know of a member that is well spelled and yet matches nobody, with the next step.
+    /// What a reader should know of a member that is well spelled and yet matches no caller, with the next step.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         let (message, help) = match self {
             Self::Identity(text) | Self::PrincipalSet(text) if text.starts_with("principal") => {
@@ -107,7 +107,7 @@ impl Member {
             }
             Self::Identity(text) => doubt_of_email(text)?,
             Self::Domain(domain) if is_service_account_domain(domain) => (
-                "matches nobody: a domain stands for its users, not for service accounts",
+                "matches no caller: a domain stands for its users, not for service accounts",
                 "name each one as `serviceAccount:EMAIL`".to_owned(),
             ),
             _ => return None,
@@ -140,24 +140,24 @@ fn doubt_of_email(text: &str) -> Option<(&'static str, String)> {
     let (kind, value) = text.split_once(':')?;
     if let Some(domain) = value.strip_prefix("*@") {
         let help = format!("write `domain:{domain}` in a binding, or name each user");
-        return Some(("matches nobody: `*` is no wildcard in an email", help));
+        return Some(("matches no caller: `*` is no wildcard in an email", help));
     }
     if has_encoded_octet(value) {
         let help = "write the address as it is: nothing in it is percent-decoded".to_owned();
-        return Some(("matches nobody: no email is percent-encoded", help));
+        return Some(("matches no caller: no email is percent-encoded", help));
     }
     let service_account = value.split_once('@').is_some_and(|(_, domain)| is_service_account_domain(domain));
     match kind {
         "user" if service_account => Some((
-            "matches nobody: an email under `gserviceaccount.com` is a service account",
+            "matches no caller: an email under `gserviceaccount.com` is a service account",
             format!("write `serviceAccount:{value}`"),
         )),
         "serviceAccount" if value.ends_with(']') => Some((
-            "matches nobody: no credential that opgate accepts names a Kubernetes service account",
+            "matches no caller: no credential that opgate accepts names a Kubernetes service account",
             "bind the `principal://` of its workload identity pool".to_owned(),
         )),
         "serviceAccount" if !service_account => Some((
-            "matches nobody: the email of a service account ends in `gserviceaccount.com`",
+            "matches no caller: the email of a service account ends in `gserviceaccount.com`",
             format!("write `user:{value}`"),
         )),
         _ => None,
@@ -197,7 +197,7 @@ fn email(text: &str, parsed: Result<Principal, NotAnEmail>) -> Result<Principal,
     parsed.map_err(|error| NotAMember {
         message: format!("`{text}` is {error}"),
         help: Some(if text.contains("?uid=") {
-            format!("a deleted identity is written `deleted:{text}`; it matches nobody")
+            format!("a deleted identity is written `deleted:{text}`; it matches no caller")
         } else {
             "write the whole address, for example `user:ana@example.com`".to_owned()
         }),

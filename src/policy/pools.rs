@@ -80,7 +80,7 @@ impl Pools {
         }
         match part {
             Part::Group(_) if !mapped.groups => Some((
-                "matches nobody: no issuer of the pool maps `google.groups`".to_owned(),
+                "matches no caller: no issuer of the pool maps `google.groups`".to_owned(),
                 "map it in the issuer's `attribute_mapping`, or name a subject".to_owned(),
             )),
             Part::Attribute(name, _) if !mapped.attributes.contains(name) => {
@@ -89,7 +89,7 @@ impl Pools {
                     Some(near) => format!("did you mean `attribute.{near}`?"),
                     None => format!("map `attribute.{name}` in the issuer's `attribute_mapping`"),
                 };
-                Some((format!("matches nobody: no issuer of the pool maps `attribute.{name}`"), help))
+                Some((format!("matches no caller: no issuer of the pool maps `attribute.{name}`"), help))
             }
             _ => None,
         }
@@ -101,7 +101,7 @@ impl Pools {
         if known.contains_key(pool) {
             return None;
         }
-        let message = format!("matches nobody: no issuer and no listener has the pool `{pool}`");
+        let message = format!("matches no caller: no issuer and no listener has the pool `{pool}`");
         if let Some(twin) = known.keys().find(|other| differ_in_project(pool, other)) {
             let help =
                 format!("the pool is called `{twin}`: its project is written as the configuration has it");

@@ -220,7 +220,8 @@ fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>>
     for entry in entries {
         match entry.file_name().into_string() {
             Ok(name) if name.starts_with('.') => {}
-            Ok(name) if is_left_behind(&name) => {
+            // A directory is meant: `deny/buckets/archive.tmp/` is the policy of a bucket of that name.
+            Ok(name) if is_left_behind(&name) && !entry.path().is_dir() => {
                 report
                     .file_warning(
                         &entry.path(),
@@ -254,5 +255,38 @@ fn exists(path: &Path, report: &mut Report) -> bool {
                 .help("let the user that opgate runs as read its directory");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name of a resource may end like that of a backup.
+    #[test]
+    fn a_directory_is_not_taken_for_what_an_editor_left_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let bucket = directory.path().join("deny/projects/demo/buckets/archive.tmp");
+        fs::create_dir_all(&bucket).unwrap();
+        fs::write(bucket.join("freeze.yaml"), "").unwrap();
+        fs::write(bucket.join("freeze.yaml~"), "").unwrap();
+        let mut report = Report::new();
+        let found = files(directory.path(), "deny", &mut report);
+        let stems: Vec<&str> = found.iter().map(|file| file.stem.as_str()).collect();
+        assert_eq!(stems, ["projects/demo/buckets/archive.tmp/freeze"]);
+        assert_eq!(survey(directory.path(), &mut report).len(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_links_lead_to_is_in_the_tree_once() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("allow/projects")).unwrap();
+        for name in ["a", "b"] {
+            std::os::unix::fs::symlink("projects", directory.path().join("allow").join(name)).unwrap();
+            std::os::unix::fs::symlink("..", directory.path().join("allow/projects").join(name)).unwrap();
+        }
+        let mut report = Report::new();
+        survey(directory.path(), &mut report);
+        assert!(report.is_fatal(), "{}", report.render(false));
     }
 }

@@ -26,7 +26,9 @@ pub(super) struct Read {
     pub(super) config: Config,
     /// The parts that are to be put in force; `None` where the part failed.
     pub(super) authn: Option<Authenticator>,
+    /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
+    pub(super) names: Names,
     pub(super) assertions: Option<Option<Arc<Assertions>>>,
     /// Whether the file could be read as a whole. Otherwise nothing is known of any part.
     pub(super) is_whole: bool,
@@ -38,7 +40,9 @@ pub(super) struct Read {
 impl Read {
     /// Why a part failed.
     pub(super) fn fault(&self, part: Part) -> Option<String> {
-        self.faults.iter().find(|(failed, _)| *failed == part).map(|(_, why)| why.clone())
+        let whys = self.faults.iter().filter(|(failed, _)| *failed == part);
+        let whys: Vec<&str> = whys.map(|(_, why)| why.as_str()).collect();
+        (!whys.is_empty()).then(|| whys.join("\n"))
     }
 }
 
@@ -50,6 +54,7 @@ pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
         config: in_force.config.clone(),
         authn: None,
         upstreams: None,
+        names: in_force.names.clone(),
         assertions: None,
         is_whole: false,
         faults: Vec::new(),

@@ -11,6 +11,12 @@ use crate::files::Entered;
 /// More symbolic links on the way to a file than any system follows.
 const MAX_LINKS: usize = 40;
 
+/// More files than a tree may have (`policy::tree::MAX_FILES`), and the others: what is beyond is not looked at.
+const MAX_FILES: usize = 300_000;
+
+/// The longest tick of the kernel's clock for changes.
+const TICK: Duration = Duration::from_millis(20);
+
 /// What one file is. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`) has another
 /// change time, which cannot be set, and one that was put in its place is another inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub(super) struct Fingerprint {
     directories: BTreeMap<PathBuf, Option<Stamp>>,
     /// Directories in which it is decided where the way to a file or a tree leads.
     ways: BTreeMap<PathBuf, Option<Stamp>>,
+    /// The symbolic links on the way there.
+    crossed: Vec<Stamp>,
     /// Files that do not lie in a directory of a tree: those that are named, and what symbolic links in trees lead to.
     alone: BTreeSet<PathBuf>,
 }
@@ -80,7 +88,7 @@ impl Fingerprint {
             found.alone.extend((!root.is_dir()).then(|| root.clone()));
             pending.push(root.clone());
         }
-        while let Some(path) = pending.pop() {
+        while let Some(path) = pending.pop().filter(|_| found.files.len() < MAX_FILES) {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => {
                     // Once each: a symbolic link may lead back up.
@@ -99,6 +107,10 @@ impl Fingerprint {
     fn enter(&mut self, directory: &Path, metadata: &Metadata, pending: &mut Vec<PathBuf>) {
         self.directories.insert(directory.to_owned(), Some(Stamp::of(metadata)));
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            // What a tree is read without: `.git`, and the data of a ConfigMap, which links lead into.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                 self.alone.insert(path.clone());
@@ -115,6 +127,7 @@ impl Fingerprint {
             let links = path.ancestors().filter(|part| part.is_symlink());
             for link in links {
                 let Some(parent) = link.parent() else { continue };
+                self.crossed.extend(fs::symlink_metadata(link).ok().as_ref().map(Stamp::of));
                 self.note(parent);
                 pending.extend(fs::read_link(link).map(|target| parent.join(target)));
             }
@@ -152,9 +165,14 @@ impl Fingerprint {
         files.chain(directories).chain(ways).filter_map(|(_, stamp)| Some(stamp.as_ref()?.changed())).max()
     }
 
-    /// Whether a file was changed after a moment.
+    /// Whether anything may have been changed after a moment: a file, the names in a directory of a tree, a link on the way.
+    /// The kernel's clock for changes goes in ticks: what was changed just before counts as after.
     pub(super) fn is_newer_than(&self, moment: SystemTime) -> bool {
-        self.files.values().flatten().any(|stamp| stamp.changed() > moment)
+        let moment = moment.checked_sub(TICK).unwrap_or(moment);
+        let files = self.files.values().chain(self.directories.values());
+        files.flatten().chain(&self.crossed).any(|stamp| stamp.changed() > moment)
+            // One that is gone says nothing of when.
+            || self.files.values().any(Option::is_none)
     }
 }
 
@@ -202,6 +220,18 @@ mod tests {
         assert!(third != second);
         std::fs::remove_dir_all(root.join("v2")).unwrap();
         assert!(look(&current) != third);
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_before_the_first_look_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.yaml"), "").unwrap();
+        std::fs::write(directory.path().join("b.yaml"), "").unwrap();
+        std::thread::sleep(TICK * 2);
+        let read_at = crate::clock::now();
+        assert!(!look(directory.path()).is_newer_than(read_at));
+        std::fs::remove_file(directory.path().join("a.yaml")).unwrap();
+        assert!(look(directory.path()).is_newer_than(read_at));
     }
 
     #[test]

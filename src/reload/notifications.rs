@@ -74,6 +74,8 @@ impl Notifications {
                     now.insert(watch);
                 }
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {}
+                // A directory that may be crossed and not listed, like those of private keys.
+                Err(rustix::io::Errno::ACCESS) if interest == Interest::Names => {}
                 Err(error) => failure = Some(error),
             }
         }

@@ -3,6 +3,9 @@
 //! Files may lie on a file system that does not answer. Then a thread hangs, and nothing else does: neither another reading,
 //! nor the end of the process.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
@@ -73,6 +76,8 @@ impl BackOff {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cause {
     pub(super) what: &'static str,
+    /// Nothing has changed: what failed is tried again.
+    pub(super) is_retry: bool,
     /// When they were changed, where that is the cause.
     pub(super) changed: Option<SystemTime>,
 }
@@ -83,8 +88,10 @@ pub(super) struct Reading<T> {
     deadline: Duration,
     wanted: Option<Cause>,
     under_way: Option<UnderWay<T>>,
-    /// Those whose deadline is over, and which another one has followed.
-    hanging: Vec<oneshot::Receiver<T>>,
+    /// Those whose deadline is over, and which another one has followed; the oldest first.
+    hanging: Vec<UnderWay<T>>,
+    /// Those that have not ended, and whose result is of no use any more.
+    void: Vec<oneshot::Receiver<T>>,
     pub(super) back_off: BackOff,
 }
 
@@ -114,14 +121,19 @@ impl<T: Send + 'static> Reading<T> {
             wanted: None,
             under_way: None,
             hanging: Vec::new(),
+            void: Vec::new(),
             back_off: BackOff::default(),
         }
     }
 
     /// Asks for a reading, which begins once the one under way has ended. Of several changes, the first one counts.
     pub(super) fn want(&mut self, cause: Cause) {
-        let changed = self.wanted.and_then(|wanted| wanted.changed).or(cause.changed);
-        self.wanted = Some(Cause { changed, ..cause });
+        let cause = match self.wanted {
+            Some(wanted) if cause.is_retry => wanted,
+            Some(wanted) => Cause { changed: wanted.changed.or(cause.changed), ..cause },
+            None => cause,
+        };
+        self.wanted = Some(cause);
     }
 
     /// Since when one is under way.
@@ -135,38 +147,66 @@ impl<T: Send + 'static> Reading<T> {
 
     /// Whether one can begin.
     pub(super) fn may_begin(&mut self) -> bool {
-        self.hanging.retain_mut(|read| matches!(read.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        self.void.retain_mut(|read| matches!(read.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
         self.wanted.is_some()
-            && self.hanging.len() < MOST_HANGING
+            && self.hanging.len() + self.void.len() < MOST_HANGING
             && self.under_way.as_ref().is_none_or(|reading| reading.is_overdue)
     }
 
     /// Begins a reading.
     pub(super) fn begin(&mut self, read: impl FnOnce() -> T + Send + 'static) {
         let Some(cause) = self.wanted.take() else { return };
-        // What hangs may still end, and what it has read by then is older than what is read now.
-        self.hanging.extend(self.under_way.take().map(|reading| reading.read));
+        self.hanging.extend(self.under_way.take());
         let read = begin_aside(self.thread, read);
         self.under_way = Some(UnderWay { cause, begun: Instant::now(), is_overdue: false, read });
     }
 
-    /// Waits for the reading under way to end, or to be overdue.
+    /// Waits for a reading to end, or to be overdue. One that another has followed counts as long as that one has not ended:
+    /// a tree that takes long to read, and is changed meanwhile, is in force as it was then.
     pub(super) async fn ended(&mut self) -> Ended<T> {
-        let Some(reading) = &mut self.under_way else { return std::future::pending().await };
-        let read = if reading.is_overdue {
-            (&mut reading.read).await
-        } else {
-            match tokio::time::timeout_at((reading.begun + self.deadline).into(), &mut reading.read).await {
-                Ok(read) => read,
-                Err(_) => {
-                    reading.is_overdue = true;
-                    return Ended::Overdue;
-                }
+        let deadline = self.under_way.as_ref().filter(|reading| !reading.is_overdue);
+        let deadline = deadline.map(|reading| reading.begun + self.deadline);
+        let overdue = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
             }
         };
-        let cause = reading.cause;
-        self.under_way = None;
-        read.map_or(Ended::Broken, |read| Ended::Read(cause, read))
+        let (hanging, under_way, void) = (&mut self.hanging, &mut self.under_way, &mut self.void);
+        let ended = poll_fn(|context| {
+            if let Some(reading) = under_way
+                && let Poll::Ready(read) = Pin::new(&mut reading.read).poll(context)
+            {
+                let cause = reading.cause;
+                // What they have read is older than this.
+                void.extend(hanging.drain(..).map(|reading| reading.read));
+                *under_way = None;
+                return Poll::Ready(read.map_or(Ended::Broken, |read| Ended::Read(cause, read)));
+            }
+            for place in (0..hanging.len()).rev() {
+                let Some(reading) = hanging.get_mut(place) else { continue };
+                if let Poll::Ready(read) = Pin::new(&mut reading.read).poll(context) {
+                    let cause = reading.cause;
+                    hanging.remove(place);
+                    // Those before it are older still.
+                    void.extend(hanging.drain(..place).map(|reading| reading.read));
+                    if let Ok(read) = read {
+                        return Poll::Ready(Ended::Read(cause, read));
+                    }
+                }
+            }
+            Poll::Pending
+        });
+        tokio::select! {
+            biased;
+            ended = ended => ended,
+            () = overdue => {
+                if let Some(reading) = &mut self.under_way {
+                    reading.is_overdue = true;
+                }
+                Ended::Overdue
+            }
+        }
     }
 }
 
@@ -174,7 +214,7 @@ impl<T: Send + 'static> Reading<T> {
 mod tests {
     use super::*;
 
-    const CHANGED: Cause = Cause { what: "files changed", changed: None };
+    const CHANGED: Cause = Cause { what: "files changed", is_retry: false, changed: None };
 
     #[tokio::test]
     async fn a_reading_that_hangs_is_told_of_and_holds_no_other_back() {
@@ -197,6 +237,42 @@ mod tests {
         };
         assert!(matches!(ended, Ended::Read(_, "new")));
         drop(release);
+        // What it has read is older: it is not put in force.
+        assert!(tokio::time::timeout(Duration::from_millis(50), reading.ended()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_slow_reading_counts_though_another_has_begun() {
+        let (release, hold) = std::sync::mpsc::channel::<()>();
+        let mut reading = Reading::new("test", Duration::from_millis(50));
+        reading.want(CHANGED);
+        reading.begin(move || {
+            let _ = hold.recv();
+            "old"
+        });
+        assert!(matches!(reading.ended().await, Ended::Overdue));
+        let (release_new, hold_new) = std::sync::mpsc::channel::<()>();
+        reading.want(CHANGED);
+        reading.begin(move || {
+            let _ = hold_new.recv();
+            "new"
+        });
+        drop(release);
+        loop {
+            match reading.ended().await {
+                Ended::Overdue => {}
+                Ended::Read(_, read) => break assert_eq!(read, "old"),
+                Ended::Broken => panic!("it broke off"),
+            }
+        }
+        drop(release_new);
+        loop {
+            match reading.ended().await {
+                Ended::Overdue => {}
+                Ended::Read(_, read) => break assert_eq!(read, "new"),
+                Ended::Broken => panic!("it broke off"),
+            }
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the operator is told of parts that do not load.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -36,6 +36,10 @@ impl Status {
             text.push_str(why);
         }
         failures
+    }
+
+    fn is_good(&self, part: Part) -> bool {
+        !self.faults.keys().any(|(failed, _)| *failed == part)
     }
 
     /// All failures as one text; `None` where every part is as its files say.
@@ -81,17 +85,25 @@ impl Telling {
             (None, Some(_)) => tracing::info!(part = part.as_str(), cause, "loaded again"),
             _ => {}
         }
-        let is_good = !status.faults.keys().any(|(failed, _)| *failed == part);
-        metrics.part_loaded(part, fault.is_none(), is_good, crate::clock::now());
+        metrics.part_loaded(part, fault.is_none(), crate::clock::now());
+        metrics.part_is_good(part, status.is_good(part));
         self.shared.store(Arc::new(status));
     }
 
     /// Takes back what was found at a part, where nothing was attempted.
-    pub(super) fn forget(&self, part: Part, found: Found) {
+    pub(super) fn forget(&self, part: Part, found: Found, metrics: &Metrics) {
         let mut status = Status::clone(&self.shared.load());
         if status.faults.remove(&(part, found)).is_some() {
+            metrics.part_is_good(part, status.is_good(part));
             self.shared.store(Arc::new(status));
         }
+    }
+
+    /// The parts that have a fault of this kind.
+    pub(super) fn failing(&self, found: Found) -> BTreeSet<Part> {
+        let status = self.shared.load();
+        let of_kind = status.faults.keys().filter(|(_, kind)| *kind == found);
+        of_kind.map(|(part, _)| *part).collect()
     }
 
     /// Notes which settings take a restart.

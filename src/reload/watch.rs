@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
@@ -29,6 +30,15 @@ const FAST: Duration = Duration::from_millis(500);
 
 /// A look is not repeated before this many times as long as it took: half a percent of a core.
 const SHARE: u32 = 200;
+
+/// From one look to the next at the most: a file system that answers slowly is looked at all the same.
+const SLOWEST: Duration = Duration::from_secs(60);
+
+/// How long a look may take. After that the files are read: then it is told of where they cannot be.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Looks that may hang at one time.
+const MOST_HANGING: usize = 3;
 
 /// Files were changed.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +103,8 @@ struct Watching {
     changed: mpsc::Sender<Change>,
     notifications: Option<Notifications>,
     known: Fingerprint,
+    /// Held by each look that has not ended.
+    looks: Arc<()>,
     /// How long the last look took.
     cost: Duration,
     /// Whether every change so far was told of.
@@ -115,6 +127,7 @@ impl Watching {
             changed,
             notifications: None,
             known: Fingerprint::default(),
+            looks: Arc::new(()),
             cost: Duration::ZERO,
             is_told: true,
         }
@@ -143,7 +156,12 @@ impl Watching {
                 }
                 Woken::Time => false,
             };
-            let now = self.look().await;
+            let Some(now) = self.look().await else {
+                if self.changed.send(Change { at: crate::clock::now() }).await.is_err() {
+                    return;
+                }
+                continue;
+            };
             if now == self.known {
                 self.adopt(now);
                 continue;
@@ -158,6 +176,7 @@ impl Watching {
             let now = self.settled(now).await;
             let at = now.changed_since(&self.known).unwrap_or_else(crate::clock::now);
             self.adopt(now);
+            self.overtake().await;
             if self.changed.send(Change { at }).await.is_err() {
                 return;
             }
@@ -168,17 +187,33 @@ impl Watching {
     async fn turn(&mut self) -> bool {
         let read_at = self.roots.borrow_and_update().read_at;
         let now = self.look().await;
-        self.adopt(now);
-        // Once more, now that changes are told of: what happened in between was not.
-        let now = self.look().await;
-        let is_new = now != self.known || now.is_newer_than(read_at);
-        self.adopt(now);
+        let is_new = now.is_none_or(|now| {
+            let is_new = now.is_newer_than(read_at);
+            self.adopt(now);
+            is_new
+        });
+        let is_new = self.overtake().await || is_new;
         !is_new || self.changed.send(Change { at: crate::clock::now() }).await.is_ok()
+    }
+
+    /// Looks again until a look finds what the one before has found: what happened before a directory was watched was not told
+    /// of. Whether there was anything.
+    async fn overtake(&mut self) -> bool {
+        let mut is_new = false;
+        let restless = Instant::now() + RESTLESS;
+        while let Some(now) = self.look().await.filter(|now| *now != self.known) {
+            is_new = true;
+            self.adopt(now);
+            if Instant::now() >= restless {
+                break;
+            }
+        }
+        is_new
     }
 
     async fn wait(&mut self) -> Woken {
         let pause = if self.notifications.is_some() && self.is_told { SLOW } else { FAST };
-        let pause = pause.max(self.cost.saturating_mul(SHARE));
+        let pause = pause.max(self.cost.saturating_mul(SHARE)).min(SLOWEST);
         let told = async {
             match &mut self.notifications {
                 Some(notifications) => notifications.change().await,
@@ -215,21 +250,30 @@ impl Watching {
         let restless = Instant::now() + RESTLESS;
         loop {
             tokio::time::sleep(QUIET).await;
-            let now = self.look().await;
-            if now == seen || Instant::now() >= restless {
-                return now;
+            match self.look().await {
+                Some(now) if now != seen && Instant::now() < restless => seen = now,
+                Some(now) => return now,
+                None => return seen,
             }
-            seen = now;
         }
     }
 
-    async fn look(&mut self) -> Fingerprint {
+    /// `None` where a look does not end in time, or where too many have not.
+    async fn look(&mut self) -> Option<Fingerprint> {
+        if Arc::strong_count(&self.looks) > MOST_HANGING {
+            return None;
+        }
         let paths = self.roots.borrow().paths.clone();
         let begun = Instant::now();
-        // A look that broke off has found nothing new.
-        let found = aside("opgate-look", move || Fingerprint::of(&paths)).await;
+        let look = self.looks.clone();
+        let found = aside("opgate-look", move || {
+            let found = Fingerprint::of(&paths);
+            drop(look);
+            found
+        });
+        let found = tokio::time::timeout(LOOK, found).await.ok().flatten();
         self.cost = begun.elapsed();
-        found.unwrap_or_else(|| self.known.clone())
+        found
     }
 
     fn adopt(&mut self, now: Fingerprint) {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use crate::config::{EndpointAddress, Upstream};
 
 /// The addresses of names, as they were last found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(HashMap<Arc<str>, Vec<SocketAddr>>);
 
 impl Names {

@@ -81,7 +81,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("listener", &["config", "http", "proxy", "reason", "respond", "tls"]),
+    ("listener", &["clock", "config", "http", "proxy", "reason", "respond", "tls"]),
     // What one process passes on to the next.
     ("handover", &["config", "listener"]),
     (

@@ -65,7 +65,7 @@ impl PrincipalSet {
             Kind::Pool(name) => pools.doubt_of_pool(&format!("iam.googleapis.com/{name}")),
             Kind::Container(name) => spelling::unnameable(name).map(|reason| {
                 let help = "write the id of the project as `gcloud projects list` prints it".to_owned();
-                (format!("matches nobody: {reason}"), help)
+                (format!("matches no caller: {reason}"), help)
             }),
             Kind::Workspace => None,
         }

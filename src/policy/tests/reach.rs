@@ -1,4 +1,4 @@
-//! What a deny rule, a boundary or a binding reaches: nothing that matches nobody loads in silence, and a project is one
+//! What a deny rule, a boundary or a binding reaches: nothing that matches no caller loads in silence, and a project is one
 //! project by its id and by its number.
 
 use super::*;
@@ -96,7 +96,7 @@ fn a_binding_for_nobody_is_a_warning_and_a_token_that_says_star_holds_nothing() 
     ] {
         let grant = grants("roles/canceller", &member);
         let (policy, report) = load(&[CANCELLER, ("allow/projects/demo.yaml", &grant)]);
-        assert!(report.starts_with("warning: ") && report.contains("matches nobody"), "{report}");
+        assert!(report.starts_with("warning: ") && report.contains("matches no caller"), "{report}");
         let star = Principal::subject(POOL, "*");
         let sets = [member.as_str().into()];
         let permission = "demo.operations.cancel";

@@ -57,7 +57,10 @@ fn a_deny_rule_that_matches_nobody_is_refused() {
     ] {
         let (code, stderr) = checked(&tree("projects/demo/d.yaml", &denies(&principal)), &[]);
         assert_eq!(code, Some(3), "{principal}: {stderr}");
-        assert!(stderr.contains("matches nobody") && stderr.contains("d.yaml:3:"), "{principal}: {stderr}");
+        assert!(
+            stderr.contains("matches no caller") && stderr.contains("d.yaml:3:"),
+            "{principal}: {stderr}"
+        );
     }
     for name in ["projects/*", "projects/de%6do", "projects/DEMO", "projects/demo "] {
         let deny = denies("principalSet://goog/public:all");

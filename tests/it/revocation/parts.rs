@@ -191,3 +191,64 @@ async fn a_dead_name_is_told_of_and_keeps_nothing_from_starting() {
     assert_eq!(gate.readyz().await["ready"], true);
     assert_eq!(gate.status().await, 200);
 }
+
+/// A service and its upstream get another name in one step: what is in force leads somewhere all the time.
+#[tokio::test]
+async fn a_renamed_upstream_is_there_for_as_long_as_it_is_named() {
+    let gate = Revocable::with_configuration();
+    let renaming = async {
+        let text = std::fs::read_to_string(gate.configuration()).unwrap();
+        let endpoint = gate.gate.backend.address();
+        let added = format!("upstreams:\n  renamed:\n    endpoints: ['{endpoint}']\n");
+        let text = text.replace("upstreams:\n", &added).replace("upstream: operations", "upstream: renamed");
+        let next = gate.directory.path().join("next.yaml");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, gate.configuration()).unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    };
+    let asking = async {
+        loop {
+            assert_eq!(gate.status().await, 200, "{}", gate.gate.log());
+        }
+    };
+    tokio::select! {
+        () = renaming => {}
+        () = asking => {}
+    }
+    // The old one is gone from the file while a service file is broken: the services in force still lead there.
+    let service = gate.policies().join("services/dataproc.yaml");
+    std::fs::write(&service, "half a file: [").unwrap();
+    gate.until_failed("services").await;
+    gate.edit_configuration("  renamed:\n", "  again:\n");
+    gate.edit_configuration("upstream: renamed", "upstream: again");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(gate.status().await, 200, "{}", gate.gate.log());
+}
+
+#[tokio::test]
+async fn a_misspelt_policy_directory_is_told_of_until_it_is_put_right() {
+    let gate = Revocable::with_configuration();
+    gate.edit_configuration("directory: policies", "directory: polices");
+    gate.until_failed("policy").await;
+    let series = "opgate_reload_last_successful{part=\"policy\"}";
+    assert_eq!(gate.metric(series).await.unwrap(), "0");
+    gate.time_to_revoke().await;
+    gate.edit_configuration("directory: polices", "directory: policies");
+    gate.until_well().await;
+    assert_eq!(gate.metric(series).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn proxies_are_trusted_no_more_though_a_limit_is_misspelt() {
+    let gate = Revocable::with_configuration();
+    gate.edit_configuration("audit:\n", "trusted_proxies: {addresses: [10.0.0.0/8]}\naudit:\n");
+    let taken = "the trusted proxies are others now";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while gate.gate.log().matches(taken).count() < 1 {
+        assert!(Instant::now() < deadline, "{}", gate.gate.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gate.edit_configuration("trusted_proxies: {addresses: [10.0.0.0/8]}\n", "limits: {requests: many}\n");
+    gate.until_failed("configuration").await;
+    assert_eq!(gate.gate.log().matches(taken).count(), 2, "{}", gate.gate.log());
+}
