@@ -29,15 +29,16 @@ pub use self::status::Status;
 use self::status::Telling;
 use self::watch::{Change, Roots, Watch};
 use crate::authn::Authenticator;
+use crate::catalog::ExposureSettings;
 use crate::clock;
-use crate::config::{Config, Origin, Telemetry};
+use crate::config::{Config, Issuer, Origin, Telemetry};
 use crate::diagnostic::{Report, Severity};
 use crate::policy::Pools;
 use crate::proxy::{Live, Proxy};
 use crate::snapshot::{Tree, pools};
 use crate::tls::ServerTls;
-use crate::upstream::Checks;
 use crate::upstream::names::Lookups;
+use crate::upstream::{Checks, Upstreams};
 
 /// How long the policy tree waits for the configuration where both are to be read: it says which services there are.
 const CONFIGURATION_FIRST: Duration = Duration::from_millis(200);
@@ -60,10 +61,12 @@ pub struct Reloader {
     lookups: Lookups,
     lookups_again: BackOff,
     log: SetLog,
-    /// Nothing is signed any more once the next catalogue is in force.
-    assertions_end: bool,
+    held: Held,
+    /// The issuers, services and policy directory that are in force; those of `config` may wait for the tree.
+    issuers: Vec<Issuer>,
+    services: Vec<ExposureSettings>,
     configuration: Reading<configuration::Read>,
-    tree: Reading<Tree>,
+    tree: Reading<TreeRead>,
     telling: Telling,
     /// Every pool that was known since the start.
     pools: Pools,
@@ -71,6 +74,27 @@ pub struct Reloader {
     read_at: SystemTime,
     /// Snapshots that requests may still hold.
     retired: Vec<Arc<Live>>,
+}
+
+/// What was read of a configuration and waits for a tree that was read after it. Together with the old tree, it could allow
+/// what neither the old files nor the new ones allow.
+#[derive(Default)]
+struct Held {
+    /// Issuers that are new or changed, for the policy.
+    authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
+    /// Upstreams, for the services that name them.
+    upstreams: Option<Upstreams>,
+    /// Nothing is signed any more once the next services are in force.
+    assertions_end: bool,
+    /// How many configurations were applied.
+    applied: u64,
+}
+
+/// A tree, the services that it was read for, and how many configurations had been applied when its reading began.
+struct TreeRead {
+    tree: Tree,
+    services: Vec<ExposureSettings>,
+    applied: u64,
 }
 
 /// What a reloader begins with.
@@ -105,7 +129,7 @@ impl Reloader {
         let mut reloader = Self {
             origin,
             started: config.clone(),
-            config,
+            config: config.clone(),
             doors,
             proxy,
             refresh,
@@ -113,7 +137,9 @@ impl Reloader {
             lookups,
             lookups_again: BackOff::default(),
             log,
-            assertions_end: false,
+            held: Held::default(),
+            issuers: config.issuers.clone(),
+            services: config.services.clone(),
             configuration: Reading::new("opgate-config", DEADLINE),
             tree: Reading::new("opgate-policy", DEADLINE),
             telling: Telling::default(),
@@ -197,7 +223,11 @@ impl Reloader {
         if !waits && self.tree.may_begin() {
             let (directory, services) = (self.config.policy_directory.clone(), self.config.services.clone());
             let (pools, catalog) = (self.pools.clone(), self.proxy.live().snapshot.catalog.clone());
-            self.tree.begin(move || Tree::read(&directory, &services, &pools, Some(&catalog)));
+            let applied = self.held.applied;
+            self.tree.begin(move || {
+                let tree = Tree::read(&directory, &services, &pools, Some(&catalog));
+                TreeRead { tree, services, applied }
+            });
         }
     }
 
@@ -213,7 +243,12 @@ impl Reloader {
     }
 
     fn in_force(&self) -> InForce {
-        InForce { config: self.config.clone(), live: self.proxy.live(), names: self.lookups.names().clone() }
+        InForce {
+            config: self.config.clone(),
+            issuers: self.issuers.clone(),
+            live: self.proxy.live(),
+            names: self.lookups.names().clone(),
+        }
     }
 
     fn configuration_roots(&self) -> Roots {

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub policy: Arc<Policy>,
     /// Names the policy tree by its content: the first 12 hex digits of a SHA-256 over its files.
     pub revision: String,
+    /// Names the service files of the tree that the catalogue is of, in the same way.
+    pub services_revision: String,
 }
 
 /// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does not
@@ -38,6 +40,8 @@ pub struct Snapshot {
 pub struct Tree {
     /// What the service files and the configuration's `services` make.
     pub catalog: Option<Arc<Catalog>>,
+    /// Names the service files by their content.
+    pub services_revision: String,
     /// What is wrong with that.
     pub services: Report,
     /// What everything else makes, with the name of the tree.
@@ -65,13 +69,18 @@ impl Tree {
             let policy = (!of_policies.is_fatal()).then_some(policy);
             (catalog, of_services, policy, of_policies)
         });
-        let Some(((catalog, services, policy, found), revision)) = read else {
+        let Some((
+            (catalog, services, policy, found),
+            Revision { whole: revision, services: services_revision },
+        )) = read
+        else {
             return Self { policies: whole, ..Self::default() };
         };
         whole.absorb(found);
         let policy = policy.filter(|_| !whole.is_fatal());
         Self {
             catalog: catalog.map(Arc::new),
+            services_revision,
             services,
             policy: policy.map(|policy| (Arc::new(policy), revision)),
             policies: whole,
@@ -111,11 +120,12 @@ impl Snapshot {
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let Tree { catalog, services, policy, policies } = Tree::read(directory, services, pools, None);
+        let Tree { catalog, services_revision, services, policy, policies } =
+            Tree::read(directory, services, pools, None);
         report.absorb(services);
         report.absorb(policies);
         let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };
-        Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision })
+        Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision, services_revision })
     }
 }
 
@@ -170,7 +180,7 @@ pub fn authenticator(config: &Config, now: SystemTime, report: &mut Report) -> O
 
 /// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy of some
 /// old files and some new ones, which no author wrote; such a reading is thrown away, with what it found.
-fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) -> Option<(T, String)> {
+fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) -> Option<(T, Revision)> {
     for _ in 0..ATTEMPTS {
         let before = revision(directory, report)?;
         let found = read();
@@ -185,16 +195,24 @@ fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) ->
     None
 }
 
+/// The names of a tree and of the service files in it.
+#[derive(Debug, PartialEq, Eq)]
+struct Revision {
+    whole: String,
+    services: String,
+}
+
 /// Hashes paths and contents of what is loaded of a tree, in order, so that equal trees have equal revisions wherever
 /// they lie. `None` where the tree cannot be read as a whole, which is in the report then.
-fn revision(directory: &Path, report: &mut Report) -> Option<String> {
+fn revision(directory: &Path, report: &mut Report) -> Option<Revision> {
     let mut found = Report::new();
     let paths = policy::tree::survey(directory, &mut found);
     if found.is_fatal() {
         report.absorb(found);
         return None;
     }
-    let mut context = digest::Context::new(&digest::SHA256);
+    let mut whole = digest::Context::new(&digest::SHA256);
+    let mut services = digest::Context::new(&digest::SHA256);
     for path in paths {
         let content = match files::read(&path, document::MAX_BYTES) {
             Ok(content) => content,
@@ -206,15 +224,20 @@ fn revision(directory: &Path, report: &mut Report) -> Option<String> {
             }
         };
         let name = path.strip_prefix(directory).unwrap_or(&path);
-        context.update(name.as_os_str().as_encoded_bytes());
-        context.update(&[0]);
-        context.update(&content.len().to_be_bytes());
-        context.update(&content);
+        let is_of_services = name.starts_with("services");
+        for context in std::iter::once(&mut whole).chain(is_of_services.then_some(&mut services)) {
+            context.update(name.as_os_str().as_encoded_bytes());
+            context.update(&[0]);
+            context.update(&content.len().to_be_bytes());
+            context.update(&content);
+        }
     }
     let is_whole = !found.is_fatal();
     report.absorb(found);
-    let digest = context.finish();
-    is_whole.then(|| digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    let name = |context: digest::Context| {
+        context.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    };
+    is_whole.then(|| Revision { whole: name(whole), services: name(services) })
 }
 
 #[cfg(test)]
@@ -222,7 +245,7 @@ mod tests {
     use super::*;
 
     fn named(directory: &Path) -> String {
-        revision(directory, &mut Report::new()).unwrap()
+        revision(directory, &mut Report::new()).unwrap().whole
     }
 
     #[test]
@@ -242,7 +265,7 @@ mod tests {
         };
         let (text, name) = read_whole(directory.path(), &mut report, read).unwrap();
         assert_eq!((text.as_str(), readings.get()), ("new", 2));
-        assert_eq!(name, named(directory.path()));
+        assert_eq!(name.whole, named(directory.path()));
         assert!(report.diagnostics().is_empty());
     }
 

@@ -227,9 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_answered_is_never_closed_for_another() {
+    fn what_is_being_answered_is_not_closed_for_one_of_its_own() {
         let places = Places::new(2);
-        let held = [take(&places, 1), take(&places, 1)];
+        let held = [take(&places, 1), take(&places, 2)];
         held.iter().for_each(|place| place.progress.enter(Stage::Answering));
         assert!(places.take(ip(2)).is_none());
         held[1].progress.enter(Stage::Writing);

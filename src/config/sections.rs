@@ -164,8 +164,14 @@ impl Sections {
             faults.extend(replaced.err().map(|report| (part, report)));
         };
         note(Part::Tls, self.listeners.replace(&mut config.listeners, warnings));
-        note(Part::Upstreams, self.upstreams.replace(&mut config.upstreams, warnings));
+        let upstreams = self.upstreams.replace(&mut config.upstreams, warnings);
+        let before = upstreams.is_err().then(|| config.services.clone());
+        note(Part::Upstreams, upstreams);
         note(Part::Services, self.services.replace(&mut config.services, warnings));
+        if let Some(before) = before {
+            let held_back = hold_back(&before, &mut config.services);
+            note(Part::Services, held_back);
+        }
         note(Part::Issuers, self.issuers.replace(&mut config.issuers, warnings));
         note(Part::Assertion, self.assertion.replace(&mut config.assertion, warnings));
         let mut policy = (config.policy_directory.clone(), config.foreign_pools.clone());
@@ -189,4 +195,22 @@ impl Sections {
         config.workers = settled.workers;
         faults
     }
+}
+
+/// Puts back the services that lead to other upstreams than before, where upstreams do not load: a name may stand for another
+/// backend by now. What is exposed no longer is closed all the same.
+fn hold_back(before: &[ExposureSettings], services: &mut Vec<ExposureSettings>) -> Result<(), Report> {
+    let led_there =
+        |new: &ExposureSettings| before.iter().any(|old| old.id == new.id && old.upstream == new.upstream);
+    let mut report = Report::new();
+    for service in services.iter().filter(|service| !led_there(service)) {
+        report
+            .error(&service.span, "the service leads to another upstream, and `upstreams` does not load")
+            .help("put `upstreams` right: until then only what was exposed before is");
+    }
+    if !report.is_fatal() {
+        return Ok(());
+    }
+    services.retain(led_there);
+    Err(report)
 }

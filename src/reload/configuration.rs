@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::assertion::Assertions;
 use crate::authn::Authenticator;
 use crate::clock;
-use crate::config::{Config, Origin, Part};
+use crate::config::{Config, Issuer, Origin, Part};
 use crate::diagnostic::{Report, Severity};
 use crate::proxy::Live;
 use crate::snapshot::{authenticator, check_published};
@@ -16,6 +16,8 @@ use crate::upstream::names::Names;
 /// What a configuration is read beside.
 pub(super) struct InForce {
     pub(super) config: Config,
+    /// The issuers that are believed: those of `config` may wait for the policy tree.
+    pub(super) issuers: Vec<Issuer>,
     pub(super) live: Arc<Live>,
     pub(super) names: Names,
 }
@@ -26,6 +28,9 @@ pub(super) struct Read {
     pub(super) config: Config,
     /// The parts that are to be put in force; `None` where the part failed.
     pub(super) authn: Option<Authenticator>,
+    /// Those of the issuers in force that the file still names, where it does not name all: what it takes away waits for
+    /// nothing.
+    pub(super) fewer: Option<(Authenticator, Vec<Issuer>)>,
     /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
     pub(super) names: Names,
@@ -53,6 +58,7 @@ pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
     let mut read = Read {
         config: in_force.config.clone(),
         authn: None,
+        fewer: None,
         upstreams: None,
         names: in_force.names.clone(),
         assertions: None,
@@ -84,6 +90,7 @@ impl Read {
         if self.fault(Part::Issuers).is_some() {
             return;
         }
+        self.fewer(in_force);
         let mut report = Report::new();
         match authenticator(&self.config, clock::now(), &mut report) {
             Some(mut authn) if !report.is_fatal() => {
@@ -92,9 +99,23 @@ impl Read {
                 self.warnings.absorb(report);
             }
             _ => {
-                self.config.issuers.clone_from(&in_force.config.issuers);
+                let wanted = std::mem::replace(&mut self.config.issuers, in_force.config.issuers.clone());
+                self.config.issuers.retain(|issuer| is_named(issuer, &wanted));
                 self.faults.push((Part::Issuers, text(&report)));
             }
+        }
+    }
+
+    fn fewer(&mut self, in_force: &InForce) {
+        let mut issuers = in_force.issuers.clone();
+        issuers.retain(|issuer| is_named(issuer, &self.config.issuers));
+        if issuers.len() == in_force.issuers.len() {
+            return;
+        }
+        let config = Config { issuers, ..self.config.clone() };
+        if let Some(mut authn) = authenticator(&config, clock::now(), &mut Report::new()) {
+            authn.take_over(&in_force.live.snapshot.authn);
+            self.fewer = Some((authn, config.issuers));
         }
     }
 
@@ -131,6 +152,10 @@ impl Read {
         self.config.assertion.clone_from(&in_force.config.assertion);
         self.faults.push((Part::Assertion, fault));
     }
+}
+
+fn is_named(issuer: &Issuer, among: &[Issuer]) -> bool {
+    among.iter().any(|other| other.settings.issuer == issuer.settings.issuer)
 }
 
 /// What was found, for the log and for `/readyz`.

@@ -1,7 +1,9 @@
 //! Putting in force what was read, part by part.
 //!
-//! What one part names of another stays there until that part is loaded too: a catalogue keeps its upstreams and its signer. On
-//! a retry, only parts that had failed are replaced: the others keep what they have learnt.
+//! Old and new parts together must not allow what neither all the old files nor all the new ones allow. So what takes away is in
+//! force at once, and what adds waits for what it belongs to: an issuer for the policy that was read after it, upstreams for the
+//! services that name them, the methods of a tree for its rules. On a retry, only parts that had failed are replaced: the others
+//! keep what they have learnt.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +11,11 @@ use std::time::Instant;
 use super::configuration::{Read, text, waiting_for_restart};
 use super::reading::{Cause, Ended};
 use super::status::Found;
-use super::{Reloader, aside, keep_fresh, overdue, warn};
-use crate::catalog::Catalog;
+use super::{Reloader, TreeRead, aside, keep_fresh, overdue, warn};
+use crate::authn::Authenticator;
+use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
-use crate::config::{Config, Part};
+use crate::config::{Config, Issuer, Part};
 use crate::diagnostic::Report;
 use crate::policy::Policy;
 use crate::proxy::Live;
@@ -57,52 +60,76 @@ impl Reloader {
         self.telling.tell(Part::Configuration, Found::Configuration, "deadline", Some(why), metrics);
     }
 
-    /// Puts what was good of a configuration in force.
+    /// Puts what was good of a configuration in force, or holds it until the tree is read that belongs to it.
     fn apply(&mut self, read: &mut Read, cause: Cause) {
         let failing = self.telling.failing(Found::Configuration);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
         let before = std::mem::replace(&mut self.config, read.config.clone());
-        let is_same = says_same(&before, &self.config);
+        self.held.applied += 1;
         let live = self.proxy.live();
-        let authn = read.authn.take().filter(|_| is_due(Part::Issuers)).map(Arc::new);
+        let is_same = before.policy_directory == self.config.policy_directory
+            && says_same(&self.services, &self.config.services);
+        if read.fault(Part::Issuers).is_some() {
+            // It may name what the file takes away.
+            self.held.authn = None;
+        }
+        let authn = is_due(Part::Issuers).then(|| self.believe(read)).flatten();
         let upstreams = read.upstreams.take().filter(|_| is_due(Part::Upstreams));
         // Names may have been found since the reading began.
         let is_outdated = read.names != *self.lookups.names();
         let upstreams = upstreams.map(|read| if is_outdated { self.upstreams(&live) } else { read });
-        let upstreams = upstreams.map(|upstreams| keeping(upstreams, &live));
+        let is_redirected = upstreams.is_some();
+        // Where services are about to change, or do not load, a name may stand for another backend by now.
+        let upstreams = if is_same && read.fault(Part::Services).is_none() {
+            self.held.upstreams = None;
+            upstreams
+        } else {
+            self.held.upstreams = upstreams.or(self.held.upstreams.take());
+            None
+        };
         let assertions = read.assertions.take().filter(|_| is_due(Part::Assertion));
-        // The catalogue in force may ask for assertions: they end with it.
-        self.assertions_end = !is_same && matches!(assertions, Some(None));
-        let assertions = assertions.filter(|_| !self.assertions_end);
-        let (is_refreshed, is_redirected) = (authn.is_some(), upstreams.is_some());
-        if is_refreshed || is_redirected || assertions.is_some() {
-            let snapshot = Snapshot {
-                authn: authn.unwrap_or_else(|| live.snapshot.authn.clone()),
-                ..live.snapshot.clone()
-            };
-            let upstreams = upstreams.unwrap_or_else(|| live.upstreams().clone());
+        // The services in force may ask for assertions: they end with them.
+        self.held.assertions_end = !is_same && matches!(assertions, Some(None));
+        let assertions = assertions.filter(|_| !self.held.assertions_end);
+        if authn.is_some() || upstreams.is_some() || assertions.is_some() {
+            let is_refreshed = authn.is_some();
+            let authn = authn.unwrap_or_else(|| live.snapshot.authn.clone());
+            let snapshot = Snapshot { authn, ..live.snapshot.clone() };
+            let upstreams = upstreams.map_or_else(|| live.upstreams().clone(), |new| keeping(new, &live));
             let assertions = assertions.unwrap_or_else(|| live.assertions().cloned());
-            self.swap(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()));
-        }
-        if is_refreshed {
-            let refresh = keep_fresh(&self.proxy.live().snapshot.authn);
-            std::mem::replace(&mut self.refresh, refresh).abort();
+            self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), is_refreshed);
         }
         if is_redirected {
-            // Those of the old set end with this.
-            self.checks = self.proxy.live().upstreams().check();
             self.lookups.look_up(&self.config.upstreams);
             self.tell_names(cause.what);
         }
         self.apply_settings(&before);
         self.judge_published(&self.proxy.live().snapshot.catalog);
         // What failed may hold now: it may name what is configured by now.
-        if !is_same || self.tree.back_off.next().is_some() {
+        if !is_same || self.held.authn.is_some() || self.tree.back_off.next().is_some() {
             self.tree.want(Cause { is_retry: cause.is_retry && is_same, ..cause });
         }
         if read.is_whole && !cause.is_retry {
             tracing::info!(cause = cause.what, "configuration read");
         }
+    }
+
+    /// The issuers that are believed from now on: fewer at once; others once the policy is read that may name them.
+    fn believe(&mut self, read: &mut Read) -> Option<Arc<Authenticator>> {
+        let is_known = |issuer: &Issuer| self.issuers.iter().any(|known| known.settings == issuer.settings);
+        let authn = read.authn.take().map(Arc::new);
+        if let Some(authn) = authn {
+            let issuers = self.config.issuers.clone();
+            if issuers.iter().all(is_known) {
+                self.held.authn = None;
+                self.issuers = issuers;
+                return Some(authn);
+            }
+            self.held.authn = Some((authn, issuers));
+        }
+        let (authn, issuers) = read.fewer.take()?;
+        self.issuers = issuers;
+        Some(Arc::new(authn))
     }
 
     /// Takes the settings beside the parts, and tells of those that a reload does not take.
@@ -119,37 +146,45 @@ impl Reloader {
         self.pools = pools;
     }
 
-    pub(super) fn tree_ended(&mut self, ended: Ended<Tree>) {
-        let (cause, tree) = match ended {
-            Ended::Read(cause, tree) => (cause, tree),
+    pub(super) fn tree_ended(&mut self, ended: Ended<TreeRead>) {
+        let (cause, read) = match ended {
+            Ended::Read(cause, read) => (cause, read),
             Ended::Overdue => return self.tree_failed(overdue("the policy tree")),
             Ended::Broken => {
                 self.tree.back_off.fail(Instant::now());
                 return self.tree_failed("the reading broke off".to_owned());
             }
         };
-        let Tree { catalog, services, policy, policies } = tree;
-        if catalog.is_some() && policy.is_some() {
+        let TreeRead { tree, services: exposed, applied } = read;
+        let Tree { catalog, services_revision, services, policy, policies } = tree;
+        let is_whole = policy.is_some();
+        // Methods and rules of one tree belong together: other methods wait for rules that can be read.
+        let is_other = services_revision != self.proxy.live().snapshot.services_revision;
+        let waits = catalog.is_some() && !is_whole && is_other;
+        let catalog = catalog.filter(|_| !waits);
+        if catalog.is_some() && is_whole {
             self.tree.back_off.succeed();
         } else {
             self.tree.back_off.fail(Instant::now());
         }
         let failing = self.telling.failing(Found::Tree);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
-        let rows =
-            [(Part::Services, &services, catalog.is_some()), (Part::Policy, &policies, policy.is_some())];
-        let catalog = catalog.filter(|_| is_due(Part::Services));
+        let rows = [(Part::Services, &services, catalog.is_some()), (Part::Policy, &policies, is_whole)];
+        let catalog = catalog.filter(|_| is_due(Part::Services) || self.held.upstreams.is_some());
         let policy = policy.filter(|_| is_due(Part::Policy));
-        if catalog.is_some() || policy.is_some() {
-            self.apply_tree(catalog, policy, cause);
+        let authn = self.held.authn.take_if(|_| is_whole && applied == self.held.applied);
+        if catalog.is_some() || policy.is_some() || authn.is_some() {
+            let catalog = catalog.map(|catalog| (catalog, services_revision, exposed));
+            self.apply_tree(catalog, policy, authn, cause);
         }
         for (part, report, is_loaded) in rows {
             if !cause.is_retry {
                 warn(report, cause.what);
             }
-            // A tree that could not be read as a whole has no services either, and one text is enough.
             let fault = (!is_loaded).then(|| match report.is_fatal() {
                 true => text(report),
+                false if waits => "the service files wait for the rest of the policy tree to load".to_owned(),
+                // A tree that could not be read as a whole has no services either, and one text is enough.
                 false => "the policy tree could not be read".to_owned(),
             });
             self.telling.tell(part, Found::Tree, cause.what, fault, self.proxy.metrics());
@@ -158,41 +193,70 @@ impl Reloader {
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
             self.proxy.metrics().policy_refused();
         }
+        if self.held.authn.is_some() && !is_whole {
+            let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
+            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.proxy.metrics());
+        } else {
+            self.telling.forget(Part::Issuers, Found::Tree, self.proxy.metrics());
+        }
     }
 
     fn apply_tree(
         &mut self,
-        catalog: Option<Arc<Catalog>>,
+        catalog: Option<(Arc<Catalog>, String, Vec<ExposureSettings>)>,
         policy: Option<(Arc<Policy>, String)>,
+        authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
         cause: Cause,
     ) {
         let live = self.proxy.live();
         let mut snapshot = live.snapshot.clone();
         let mut upstreams = live.upstreams().clone();
         let mut assertions = live.assertions().cloned();
-        if let Some(catalog) = catalog {
+        if let Some((catalog, services_revision, exposed)) = catalog {
             self.judge_published(&catalog);
+            let belong = says_same(&exposed, &self.config.services)
+                && !self.telling.failing(Found::Configuration).contains(&Part::Services);
+            if let Some(held) = self.held.upstreams.take_if(|_| belong) {
+                upstreams = Arc::new(held);
+            }
             let configured = |name: &str| self.config.upstreams.iter().any(|upstream| upstream.name == name);
             if let Some(fewer) = upstreams.only(|name| configured(name) || catalog.leads_to(name)) {
                 upstreams = Arc::new(fewer);
             }
-            if std::mem::take(&mut self.assertions_end) {
+            if std::mem::take(&mut self.held.assertions_end) {
                 assertions = None;
             }
-            snapshot.catalog = catalog;
+            (snapshot.catalog, snapshot.services_revision) = (catalog, services_revision);
+            self.services = exposed;
         }
         let is_loaded = policy.is_some();
         if let Some((policy, revision)) = policy {
             tracing::info!(cause = cause.what, from = snapshot.revision, to = revision, "policy reloaded");
             (snapshot.policy, snapshot.revision) = (policy, revision);
         }
+        let is_refreshed = authn.is_some();
+        if let Some((authn, issuers)) = authn {
+            snapshot.authn = authn;
+            self.issuers = issuers;
+        }
         if is_loaded {
             self.proxy.metrics().policy_loaded(&snapshot, clock::now());
         }
-        let is_redirected = !Arc::ptr_eq(&upstreams, live.upstreams());
-        self.swap(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()));
-        if is_redirected {
-            self.checks = self.proxy.live().upstreams().check();
+        self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), is_refreshed);
+    }
+
+    /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
+    fn put(&mut self, live: Live, is_refreshed: bool) {
+        let before = self.proxy.live();
+        self.swap(live);
+        let now = self.proxy.live();
+        if is_refreshed {
+            let refresh = keep_fresh(&now.snapshot.authn);
+            std::mem::replace(&mut self.refresh, refresh).abort();
+        }
+        if !Arc::ptr_eq(before.upstreams(), now.upstreams()) {
+            // Those of the old set end with this.
+            self.checks = now.upstreams().check();
         }
     }
 
@@ -226,10 +290,14 @@ impl Reloader {
     pub(super) fn name_found(&mut self, is_other: bool) {
         if is_other {
             let live = self.proxy.live();
-            let upstreams = keeping(self.upstreams(&live), &live);
-            let snapshot = live.snapshot.clone();
-            self.swap(Live::new(snapshot, upstreams, live.assertions().cloned(), self.proxy.metrics()));
-            self.checks = self.proxy.live().upstreams().check();
+            if self.held.upstreams.is_some() {
+                self.held.upstreams = Some(self.upstreams(&live));
+            } else {
+                let upstreams = keeping(self.upstreams(&live), &live);
+                let snapshot = live.snapshot.clone();
+                let assertions = live.assertions().cloned();
+                self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), false);
+            }
         }
         self.tell_names("name looked up");
     }
@@ -289,9 +357,7 @@ fn keeping(mut upstreams: Upstreams, live: &Live) -> Arc<Upstreams> {
     Arc::new(upstreams)
 }
 
-/// Whether two configurations have the same services and the same policy tree.
-fn says_same(before: &Config, now: &Config) -> bool {
-    before.policy_directory == now.policy_directory
-        && before.services.len() == now.services.len()
-        && before.services.iter().zip(&now.services).all(|(before, now)| before.says_same_as(now))
+/// Whether two lists of services say the same.
+fn says_same(before: &[ExposureSettings], now: &[ExposureSettings]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(before, now)| before.says_same_as(now))
 }

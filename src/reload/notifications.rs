@@ -74,8 +74,9 @@ impl Notifications {
                     now.insert(watch);
                 }
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {}
-                // A directory that may be crossed and not listed, like those of private keys.
-                Err(rustix::io::Errno::ACCESS) if interest == Interest::Names => {}
+                // A directory that may be crossed and not listed, like those of private keys; or one of a tree that cannot be
+                // read: that it can be again, the directory around it tells.
+                Err(rustix::io::Errno::ACCESS) => {}
                 Err(error) => failure = Some(error),
             }
         }

@@ -20,16 +20,16 @@ use super::notifications::Notifications;
 const QUIET: Duration = Duration::from_millis(50);
 
 /// After which a tree that is written all the time is read anyway: a revocation may be in it.
-const RESTLESS: Duration = Duration::from_millis(800);
+const RESTLESS: Duration = Duration::from_millis(300);
 
 /// From one look to the next where the kernel tells of changes.
-const SLOW: Duration = Duration::from_secs(20);
+const SLOW: Duration = Duration::from_secs(10);
 
 /// From one look to the next where it does not.
 const FAST: Duration = Duration::from_millis(500);
 
-/// A look is not repeated before this many times as long as it took: half a percent of a core.
-const SHARE: u32 = 200;
+/// A look is not repeated before this many times as long as it took: a third of a percent of a core.
+const SHARE: u32 = 300;
 
 /// From one look to the next at the most: a file system that answers slowly is looked at all the same.
 const SLOWEST: Duration = Duration::from_secs(60);
@@ -107,6 +107,8 @@ struct Watching {
     looks: Arc<()>,
     /// How long the last look took.
     cost: Duration,
+    /// Whether notifications cannot be had at this moment, which was told.
+    is_lost: bool,
     /// Whether every change so far was told of.
     is_told: bool,
 }
@@ -129,6 +131,7 @@ impl Watching {
             known: Fingerprint::default(),
             looks: Arc::new(()),
             cost: Duration::ZERO,
+            is_lost: false,
             is_told: true,
         }
     }
@@ -154,18 +157,27 @@ impl Watching {
                     self.quieten().await;
                     true
                 }
-                Woken::Time => false,
+                Woken::Time => {
+                    self.regain();
+                    false
+                }
             };
+            let before = self.known.clone();
             let Some(now) = self.look().await else {
                 if self.changed.send(Change { at: crate::clock::now() }).await.is_err() {
                     return;
                 }
                 continue;
             };
-            if now == self.known {
-                self.adopt(now);
-                continue;
-            }
+            let now = if now == self.known {
+                // A new directory may have been filled before it was watched.
+                if now.is_same_as(&self.known) || !self.overtake_from(now).await {
+                    continue;
+                }
+                self.known.clone()
+            } else {
+                self.settled(now).await
+            };
             if !told && self.is_told && self.notifications.is_some() {
                 tracing::warn!(
                     files = self.what,
@@ -173,8 +185,7 @@ impl Watching {
                 );
                 self.is_told = false;
             }
-            let now = self.settled(now).await;
-            let at = now.changed_since(&self.known).unwrap_or_else(crate::clock::now);
+            let at = now.changed_since(&before).unwrap_or_else(crate::clock::now);
             self.adopt(now);
             self.overtake().await;
             if self.changed.send(Change { at }).await.is_err() {
@@ -209,6 +220,11 @@ impl Watching {
             }
         }
         is_new
+    }
+
+    async fn overtake_from(&mut self, now: Fingerprint) -> bool {
+        self.adopt(now);
+        self.overtake().await
     }
 
     async fn wait(&mut self) -> Woken {
@@ -288,11 +304,26 @@ impl Watching {
     }
 
     fn lose(&mut self, error: &io::Error) {
-        tracing::warn!(
-            files = self.what,
-            %error,
-            "changes are not told of (`sysctl fs.inotify`): looking at the files more often"
-        );
+        if !std::mem::replace(&mut self.is_lost, true) {
+            tracing::warn!(
+                files = self.what,
+                %error,
+                "changes are not told of (`sysctl fs.inotify`): looking at the files more often"
+            );
+        }
         self.notifications = None;
+    }
+
+    /// Tries again to be told of changes.
+    fn regain(&mut self) {
+        if self.notifications.is_some() || !self.is_lost {
+            return;
+        }
+        let Ok(mut notifications) = Notifications::new() else { return };
+        if notifications.follow(self.known.watched()).is_ok() {
+            tracing::info!(files = self.what, "changes are told of again");
+            self.notifications = Some(notifications);
+            self.is_lost = false;
+        }
     }
 }

@@ -106,6 +106,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "assertion",
             "authn",
+            "catalog",
             "clock",
             "config",
             "diagnostic",

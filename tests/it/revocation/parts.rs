@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Revocable, nothing};
-use crate::harness::{Gate, Setup, copy, root};
+use super::{CANCEL, Revocable, nothing};
+use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, root, token_with};
 
 impl Revocable {
     /// A gate with a copy of the configuration, too.
@@ -192,37 +192,92 @@ async fn a_dead_name_is_told_of_and_keeps_nothing_from_starting() {
     assert_eq!(gate.status().await, 200);
 }
 
-/// A service and its upstream get another name in one step: what is in force leads somewhere all the time.
+/// Two upstreams change their names, and the services follow: what is in force leads to the same backend all the time.
 #[tokio::test]
-async fn a_renamed_upstream_is_there_for_as_long_as_it_is_named() {
+async fn services_and_the_upstreams_that_they_name_change_together() {
     let gate = Revocable::with_configuration();
-    let renaming = async {
-        let text = std::fs::read_to_string(gate.configuration()).unwrap();
-        let endpoint = gate.gate.backend.address();
-        let added = format!("upstreams:\n  renamed:\n    endpoints: ['{endpoint}']\n");
-        let text = text.replace("upstreams:\n", &added).replace("upstream: operations", "upstream: renamed");
+    let real = gate.gate.backend.address();
+    let upstreams = |first: &str, second: &str| {
+        format!("upstreams:\n  first: {{endpoints: ['{first}']}}\n  second: {{endpoints: ['{second}']}}\n")
+    };
+    let (real, dead) = (real.to_string(), "127.0.0.1:1".to_owned());
+    let original = std::fs::read_to_string(gate.configuration()).unwrap();
+    let write = |upstreams: &str, upstream: &str| {
+        let text = original.replace("upstreams:\n", upstreams);
+        let text = text.replace("upstream: operations", &format!("upstream: {upstream}"));
         let next = gate.directory.path().join("next.yaml");
         std::fs::write(&next, text).unwrap();
         std::fs::rename(next, gate.configuration()).unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
     };
     let asking = async {
         loop {
             assert_eq!(gate.status().await, 200, "{}", gate.gate.log());
         }
     };
+    let renaming = async {
+        for _ in 0..2 {
+            write(&upstreams(&real, &dead), "first");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            write(&upstreams(&dead, &real), "second");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        // The services of the tree do not load: those in force go on with the upstreams that they were loaded with.
+        let service = gate.policies().join("services/dataproc.yaml");
+        let text = std::fs::read_to_string(&service).unwrap();
+        std::fs::write(&service, "half a file: [").unwrap();
+        gate.until_failed("services").await;
+        write(&upstreams(&real, &dead), "first");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::fs::write(&service, text).unwrap();
+        gate.until_well().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        // A slip among the services: the upstreams wait, too.
+        write(&upstreams(&dead, &real), "third");
+        gate.until_failed("services").await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     tokio::select! {
         () = renaming => {}
         () = asking => {}
     }
-    // The old one is gone from the file while a service file is broken: the services in force still lead there.
-    let service = gate.policies().join("services/dataproc.yaml");
-    std::fs::write(&service, "half a file: [").unwrap();
-    gate.until_failed("services").await;
-    gate.edit_configuration("  renamed:\n", "  again:\n");
-    gate.edit_configuration("upstream: renamed", "upstream: again");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(gate.status().await, 200, "{}", gate.gate.log());
+}
+
+/// An issuer that is new is believed once the policy is in force that was written for it; one that is taken away is not
+/// believed any more, whatever is wrong with others.
+#[tokio::test]
+async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
+    let gate = Revocable::with_configuration();
+    let issuer = "https://partner.example";
+    let keys = gate.directory.path().join("partner.json");
+    std::fs::write(&keys, key().jwks().to_string()).unwrap();
+    let token = token_with("eve@partner.example", serde_json::json!({ "iss": issuer }));
+    let status = async || gate.gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&token)).await.status;
+    let slip = gate.policies().join("allow/projects/other.yaml");
+    std::fs::write(&slip, "bindings: [{}]\n").unwrap();
+    gate.until_failed("policy").await;
+    let added = format!(
+        "issuers:\n  partner: {{issuer: '{issuer}', audiences: ['https://opgate.demo.localhost'], \
+         email_domains: [partner.example], keys: {{file: {}}}}}\n",
+        keys.display()
+    );
+    gate.edit_configuration(
+        "    issuer: https://issuer.demo.localhost\n",
+        "    issuer: https://issuer.demo.localhost\n    email_domains: [example.com]\n",
+    );
+    gate.edit_configuration("issuers:\n", &added);
+    let failed = gate.until_failed("issuers").await;
+    assert!(failed.contains("wait for the policy tree"), "{failed}");
+    assert_eq!(status().await, 401);
+    std::fs::remove_file(&slip).unwrap();
+    gate.until_well().await;
+    assert_eq!(status().await, 403, "it is believed, and no policy grants it anything");
+
+    // It is taken away, while the keys of another one that is new cannot be read.
+    let another = added.replace("partner", "another").replace(&keys.display().to_string(), "missing.json");
+    gate.edit_configuration(&added, &another);
+    gate.until_failed("issuers").await;
+    assert_eq!(status().await, 401);
+    assert_eq!(gate.status().await, 200, "the others are believed on");
 }
 
 #[tokio::test]
