@@ -261,7 +261,7 @@ impl Reloader {
 }
 
 fn changed(change: Change) -> Cause {
-    Cause { what: "files changed", is_retry: false, changed: Some(change.at) }
+    Cause { what: "files changed", is_retry: false, changed: change.at }
 }
 
 fn warn(report: &Report, cause: &str) {

@@ -43,8 +43,8 @@ const MOST_HANGING: usize = 3;
 /// Files were changed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
-    /// When the last of the changes was made, by the file system's clock; now, where it does not say.
-    pub(super) at: SystemTime,
+    /// When the last of the changes was made, by the file system's clock, where it says.
+    pub(super) at: Option<SystemTime>,
 }
 
 /// What to watch, and since when it is known.
@@ -164,7 +164,7 @@ impl Watching {
             };
             let before = self.known.clone();
             let Some(now) = self.look().await else {
-                if self.changed.send(Change { at: crate::clock::now() }).await.is_err() {
+                if self.changed.send(Change { at: None }).await.is_err() {
                     return;
                 }
                 continue;
@@ -185,7 +185,7 @@ impl Watching {
                 );
                 self.is_told = false;
             }
-            let at = now.changed_since(&before).unwrap_or_else(crate::clock::now);
+            let at = now.changed_since(&before);
             self.adopt(now);
             self.overtake().await;
             if self.changed.send(Change { at }).await.is_err() {
@@ -204,7 +204,7 @@ impl Watching {
             is_new
         });
         let is_new = self.overtake().await || is_new;
-        !is_new || self.changed.send(Change { at: crate::clock::now() }).await.is_ok()
+        !is_new || self.changed.send(Change { at: None }).await.is_ok()
     }
 
     /// Looks again until a look finds what the one before has found: what happened before a directory was watched was not told
