@@ -89,7 +89,8 @@ impl Reloader {
         };
         let assertions = read.assertions.take().filter(|_| is_due(Part::Assertion));
         // The services in force may ask for assertions: they end with them.
-        self.held.assertions_end = !is_same && matches!(assertions, Some(None));
+        let still_end = self.held.assertions_end && assertions.is_none();
+        self.held.assertions_end = !is_same && (still_end || matches!(assertions, Some(None)));
         let assertions = assertions.filter(|_| !self.held.assertions_end);
         if authn.is_some() || upstreams.is_some() || assertions.is_some() {
             let is_refreshed = authn.is_some();
