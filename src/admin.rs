@@ -81,15 +81,15 @@ impl Admin {
             draining.store(true, Ordering::Release);
         });
         let told = match &settings.explain {
-            None => Told::Nobody,
+            None => Told::Never,
             Some(Explain { token_file: Some(path), .. }) => Told::Bearer(TokenFile::watch(path)?),
-            Some(Explain { token_file: None, .. }) => Told::Anybody,
+            Some(Explain { token_file: None, .. }) => Told::Always,
         };
         let connections = settings.connections;
         let scrapes = Arc::new(scrapes(self.proxy.clone())?);
         let surface = Surface {
             admin: self,
-            told: if explain.is_some() { Told::Nobody } else { told.clone() },
+            told: if explain.is_some() { Told::Never } else { told.clone() },
             hosts: Arc::new(Hosts::new(settings.hosts)),
             desk: Arc::new(Desk::open(connections)?),
             scrapes,

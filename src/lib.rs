@@ -53,6 +53,7 @@ pub mod json;
 pub mod principal;
 pub mod reason;
 pub mod reload;
+pub mod shares;
 pub mod signing;
 pub mod snapshot;
 pub mod tls;

@@ -22,7 +22,7 @@ const NICENESS: i32 = 10;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The right to be answered. Given back when it is dropped: with the answer, or with the question that nobody waits for.
+/// The right to be answered. Given back when it is dropped: with the answer, or once its client is gone.
 pub(super) type Place = OwnedSemaphorePermit;
 
 /// The threads, and the places before them. The threads end with it.
@@ -51,7 +51,7 @@ impl Desk {
         self.places.clone().try_acquire_owned().ok()
     }
 
-    /// What `work` gives; `None` where it broke off. Work that nobody waits for any more is not begun. What has begun holds
+    /// What `work` gives; `None` where it broke off. Work whose client is gone is not begun. What has begun holds
     /// its place to its end, whether anybody waits or not.
     pub(super) async fn work<T: Send + 'static>(
         &self,
@@ -62,7 +62,7 @@ impl Desk {
         let work = move || {
             let _place = place;
             if !sender.is_closed() {
-                // An error means that nobody waits any more.
+                // An error means that its client is gone.
                 let _ = sender.send(work());
             }
         };

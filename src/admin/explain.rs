@@ -143,7 +143,7 @@ fn read(body: &[u8]) -> Result<(Question, Extent), Refused> {
     Ok((question(body)?, extent))
 }
 
-/// The answer as JSON. Made and written by a thread that serves nobody: a resource with very many bindings keeps one busy
+/// The answer as JSON. Made and written by a thread that serves no requests: a resource with very many bindings keeps one busy
 /// for a while.
 async fn explained(
     surface: &Surface,

@@ -1,4 +1,4 @@
-//! Who is told of policy at one address: anybody, nobody, or who shows the token.
+//! Who is told of policy at one address: every client, none, or one that shows the token.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -17,8 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Who is told.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
-    Anybody,
-    Nobody,
+    Always,
+    Never,
     Bearer(Arc<TokenFile>),
 }
 
@@ -26,11 +26,11 @@ impl Told {
     /// Judges what a request shows.
     ///
     /// # Errors
-    /// 404 where nobody is told; 401 without the token (RFC 6750, section 3).
+    /// 404 where it is told to no client; 401 without the token (RFC 6750, section 3).
     pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
         match self {
-            Self::Anybody => Ok(()),
-            Self::Nobody => {
+            Self::Always => Ok(()),
+            Self::Never => {
                 let help = "`admin.explain` of the configuration says where, if anywhere";
                 Err(Refused::new("policy is not told at this address", help).with(StatusCode::NOT_FOUND))
             }

@@ -19,7 +19,7 @@ pub struct AdminSettings {
     pub hosts: Vec<String>,
     /// Connections at one time, to each of its addresses.
     pub connections: usize,
-    /// Who is told of policy; `None` where nobody is.
+    /// Who is told of policy; `None` where it is told to no client.
     pub explain: Option<Explain>,
 }
 

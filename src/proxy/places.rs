@@ -4,26 +4,20 @@
 //! taken the answer. One that is allowed is *under way*. HTTP/1 needs no bound for the first: there is at most one to a
 //! connection. A place is given back when it is dropped.
 //!
-//! Counters by address and principal are in tables of several shards, each with a lock that is held for one look. Keys are
-//! hashes with a secret of the process: nobody chooses what theirs falls together with. A table is no longer than there are
-//! places.
+//! Addresses and principals have [`Shares`].
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Limits;
 use crate::http::network;
 use crate::reason::{Denial, Reason};
-
-const SHARDS: usize = 64;
+use crate::shares::Shares;
 
 /// What there is to take.
 #[derive(Debug)]
 pub(super) struct Places {
-    secret: RandomState,
     pending: Bound,
     pending_by_address: Shares,
     under_way: Bound,
@@ -34,7 +28,6 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
-            secret: RandomState::new(),
             pending: Bound::new(limits.pending_requests),
             pending_by_address: Shares::new(limits.pending_requests_per_address),
             under_way: Bound::new(limits.requests),
@@ -66,7 +59,7 @@ impl Places {
     ) -> Result<Place, Denial> {
         let mut place = Place { places: self.clone(), address: None, principal: None, counts: false };
         if let Some(principal) = principal {
-            let key = self.secret.hash_one(principal);
+            let key = self.by_principal.key(principal);
             if !self.by_principal.take(key) {
                 let detail = "the principal has as many requests under way as it may have (`limits.requests_per_principal`)";
                 return Err(Denial::new(Reason::PrincipalLimit, detail));
@@ -74,7 +67,7 @@ impl Places {
             place.principal = Some(key);
         }
         if let Some(address) = address {
-            let key = self.key_of(address);
+            let key = self.by_address.key(network(address));
             if !self.by_address.take(key) {
                 let detail = "the address has as many requests under way as it may have (`limits.requests_per_address`)";
                 return Err(Denial::new(Reason::AddressLimit, detail));
@@ -87,10 +80,6 @@ impl Places {
         }
         place.counts = true;
         Ok(place)
-    }
-
-    fn key_of(&self, address: IpAddr) -> u64 {
-        self.secret.hash_one(network(address))
     }
 }
 
@@ -107,7 +96,7 @@ impl Pending {
     /// # Errors
     /// Where the address has as many as it may have.
     pub(super) fn count_for(&mut self, address: IpAddr) -> Result<(), Denial> {
-        let key = self.places.key_of(address);
+        let key = self.places.pending_by_address.key(network(address));
         if !self.places.pending_by_address.take(key) {
             let detail = "the address has as many requests pending as it may have (`limits.pending_requests_per_address`)";
             return Err(Denial::new(Reason::AddressLimit, detail));
@@ -173,44 +162,6 @@ impl Bound {
     }
 }
 
-/// The same number for each of many.
-#[derive(Debug)]
-struct Shares {
-    most: usize,
-    shards: Vec<Mutex<HashMap<u64, usize>>>,
-}
-
-impl Shares {
-    fn new(most: usize) -> Self {
-        Self { most, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
-    }
-
-    fn take(&self, key: u64) -> bool {
-        let Some(mut shard) = self.shard(key) else { return false };
-        let taken = shard.entry(key).or_default();
-        if *taken >= self.most {
-            return false;
-        }
-        *taken += 1;
-        true
-    }
-
-    fn give_back(&self, key: u64) {
-        let Some(mut shard) = self.shard(key) else { return };
-        if let Some(taken) = shard.get_mut(&key) {
-            *taken = taken.saturating_sub(1);
-            if *taken == 0 {
-                shard.remove(&key);
-            }
-        }
-    }
-
-    fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<u64, usize>>> {
-        let place = usize::try_from(key % SHARDS as u64).unwrap_or_default();
-        self.shards.get(place).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +175,7 @@ mod tests {
     }
 
     fn entries(shares: &Shares) -> usize {
-        shares.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
+        shares.len()
     }
 
     #[test]

@@ -17,6 +17,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("diagnostic", &[]),
     // Reads what an operator names.
     ("files", &[]),
+    // Counts what each of many has taken.
+    ("shares", &[]),
     ("document", &["diagnostic", "files"]),
     ("json", &[]),
     ("principal", &[]),
@@ -32,7 +34,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // ahead (CATALOG_IN_HTTP).
     ("http", &["reason", "json", "catalog", "principal"]),
     ("catalog", &["http", "reason", "diagnostic", "document"]),
-    ("authn", &["reason", "principal", "json", "cel", "files"]),
+    ("authn", &["reason", "principal", "json", "cel", "files", "shares"]),
     ("policy", &["authn", "cel", "catalog", "principal", "reason", "diagnostic", "document", "files"]),
     ("snapshot", &["authn", "catalog", "policy", "config", "diagnostic", "document", "files"]),
     ("gate", &["http", "catalog", "authn", "policy", "reason", "snapshot"]),
@@ -75,6 +77,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "policy",
             "reason",
             "respond",
+            "shares",
             "snapshot",
             // What a connection's handshake has established is asked about at each HTTP/2 request.
             "tls",

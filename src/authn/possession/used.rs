@@ -5,11 +5,12 @@
 //! else get here, so that it takes a key of one's own to fill the memory; and one key has a share of it, so that it takes
 //! many.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
+
+use crate::shares::Shares;
 
 /// Each has a lock of its own.
 const SHARDS: usize = 64;
@@ -21,7 +22,7 @@ const MOST_OF_KEY: usize = 64 * 1024;
 /// What stands for a proof.
 pub(super) type Id = u128;
 
-/// The id of a key's proof. Nobody can choose in which shard it comes to lie, or what else it is taken for.
+/// The id of a key's proof. A client cannot choose in which shard it lies, or what else it is taken for.
 pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> Id {
     let tag = hmac::sign(secret, [b"used", thumbprint.as_bytes(), b" ", jti.as_bytes()].concat().as_slice());
     tag.as_ref().iter().take(16).fold(0, |id, byte| id << 8 | Id::from(*byte))
@@ -30,7 +31,8 @@ pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> Id {
 /// The memory.
 pub(super) struct UsedProofs {
     shards: Vec<Mutex<Shard>>,
-    keys: Keys,
+    /// How many proofs of each key are remembered. Its locks are taken within those of shards, never the other way round.
+    keys: Shares,
 }
 
 #[derive(Default)]
@@ -55,51 +57,9 @@ pub(super) enum Refused {
     KeyFull,
 }
 
-/// How many proofs of each key are remembered. Its locks are taken within those of shards, never the other way round.
-struct Keys {
-    secret: RandomState,
-    shards: Vec<Mutex<HashMap<u64, usize>>>,
-}
-
-impl Keys {
-    fn new() -> Self {
-        Self { secret: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
-    }
-
-    /// What stands for a key. Nobody can choose what theirs falls together with.
-    fn key(&self, thumbprint: &str) -> u64 {
-        self.secret.hash_one(thumbprint)
-    }
-
-    fn take(&self, key: u64) -> Result<(), Refused> {
-        let mut shard = self.shard(key).ok_or(Refused::Full)?;
-        let taken = shard.entry(key).or_default();
-        if *taken >= MOST_OF_KEY {
-            return Err(Refused::KeyFull);
-        }
-        *taken += 1;
-        Ok(())
-    }
-
-    fn give_back(&self, key: u64) {
-        let Some(mut shard) = self.shard(key) else { return };
-        if let Some(taken) = shard.get_mut(&key) {
-            *taken = taken.saturating_sub(1);
-            if *taken == 0 {
-                shard.remove(&key);
-            }
-        }
-    }
-
-    fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<u64, usize>>> {
-        let place = usize::try_from(key % SHARDS as u64).unwrap_or_default();
-        self.shards.get(place).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl UsedProofs {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), keys: Keys::new() }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), keys: Shares::new(MOST_OF_KEY) }
     }
 
     /// How many are remembered.
@@ -121,7 +81,7 @@ impl UsedProofs {
 }
 
 impl Shard {
-    fn enter(&mut self, (id, key): (Id, u64), end: u64, now: u64, keys: &Keys) -> Result<(), Refused> {
+    fn enter(&mut self, (id, key): (Id, u64), end: u64, now: u64, keys: &Shares) -> Result<(), Refused> {
         self.forget(now, keys);
         if end <= self.forgotten {
             return Err(Refused::TooLate);
@@ -132,13 +92,15 @@ impl Shard {
         if self.ids.len() >= MOST_IN_SHARD {
             return Err(Refused::Full);
         }
-        keys.take(key)?;
+        if !keys.take(key) {
+            return Err(Refused::KeyFull);
+        }
         self.ids.insert(id);
         self.ends.entry(end).or_default().push((id, key));
         Ok(())
     }
 
-    fn forget(&mut self, now: u64, keys: &Keys) {
+    fn forget(&mut self, now: u64, keys: &Shares) {
         while let Some(entry) = self.ends.first_entry().filter(|entry| *entry.key() <= now) {
             let (end, ids) = entry.remove_entry();
             for (id, key) in ids {
@@ -232,7 +194,7 @@ mod tests {
         for shard in 0..SHARDS as Id {
             used.enter(20 * most + shard, "cleo", 220, 160).unwrap();
         }
-        let keys: usize = used.keys.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        let keys: usize = used.keys.len();
         assert_eq!((used.len(), keys), (1 + SHARDS, 2));
     }
 

@@ -1,0 +1,68 @@
+//! The same number for each of many: requests of a principal or an address, proofs of a key.
+//!
+//! Counters are in tables of several shards, each with a lock that is held for one look. Keys are hashes with a secret of the
+//! process, so that a client cannot choose what its own falls together with. A table is no longer than what is taken.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const SHARDS: usize = 64;
+
+/// How much of something each key has taken.
+#[derive(Debug)]
+pub struct Shares {
+    most: usize,
+    secret: RandomState,
+    shards: Vec<Mutex<HashMap<u64, usize>>>,
+}
+
+impl Shares {
+    /// Each key may have `most`.
+    pub fn new(most: usize) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { most, secret: RandomState::new(), shards }
+    }
+
+    /// What stands for a key here.
+    pub fn key(&self, of: impl Hash) -> u64 {
+        self.secret.hash_one(of)
+    }
+
+    /// Counts one more of a key, unless it has as many as it may have. Whether it was counted.
+    pub fn take(&self, key: u64) -> bool {
+        let Some(mut shard) = self.shard(key) else { return false };
+        let taken = shard.entry(key).or_default();
+        if *taken >= self.most {
+            return false;
+        }
+        *taken += 1;
+        true
+    }
+
+    /// Counts one less of a key.
+    pub fn give_back(&self, key: u64) {
+        let Some(mut shard) = self.shard(key) else { return };
+        if let Some(taken) = shard.get_mut(&key) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                shard.remove(&key);
+            }
+        }
+    }
+
+    /// How many keys have taken any.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// Whether nothing is taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<u64, usize>>> {
+        let place = usize::try_from(key % SHARDS as u64).unwrap_or_default();
+        self.shards.get(place).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
