@@ -17,12 +17,13 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::authn::{Authenticator, Caller, Scopes, Vouched};
+use crate::authn::{Authenticator, Caller, Vouched};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::gate::{self, Trail};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Principal;
+use crate::principal::Scopes;
 use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 

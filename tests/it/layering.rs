@@ -297,7 +297,7 @@ fn only_questions_assume_a_caller() {
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
         .map(|file| file.name)
         .collect();
-    let expected = ["src/authn.rs", "src/authn/possession.rs", "src/gate.rs", "src/question.rs"];
+    let expected = ["src/authn.rs", "src/authn/dpop.rs", "src/gate.rs", "src/question.rs"];
     assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
 }
 
