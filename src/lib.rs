@@ -67,3 +67,4 @@ pub mod explain;
 
 pub mod cli;
 pub mod demo;
+pub mod source;

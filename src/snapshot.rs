@@ -13,7 +13,8 @@ use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::config::Config;
 use crate::diagnostic::Report;
-use crate::policy::{self, Policy, Pools};
+use crate::policy::{Policy, Pools};
+use crate::source::directory;
 use crate::{document, files};
 
 /// How often a tree is read before it is said to change all the time.
@@ -206,7 +207,7 @@ struct Revision {
 /// they lie. `None` where the tree cannot be read as a whole, which is in the report then.
 fn revision(directory: &Path, report: &mut Report) -> Option<Revision> {
     let mut found = Report::new();
-    let paths = policy::tree::survey(directory, &mut found);
+    let paths = directory::survey(directory, &mut found);
     if found.is_fatal() {
         report.absorb(found);
         return None;
