@@ -265,7 +265,7 @@ impl Authenticator {
     }
 
     /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
-    /// policy ([`crate::gate::judge_as`]). It proves nothing, and no request gets here.
+    /// policy ([`crate::decision::stages::judge_as`]). It proves nothing, and no request gets here.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`], but for signature and type.

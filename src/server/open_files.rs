@@ -20,7 +20,7 @@ fn raise_open_files() -> Option<usize> {
 
 /// The limits, with as many connections, and requests under way, as the process has files for, less those that `admin` may
 /// take.
-pub(super) fn within_open_files(limits: Limits, admin: usize) -> Limits {
+pub(crate) fn within_open_files(limits: Limits, admin: usize) -> Limits {
     let Some(files) = raise_open_files() else { return limits };
     let connections = affordable(limits.connections, files, admin);
     let requests = affordable(limits.requests, files, admin);
@@ -35,7 +35,7 @@ pub(super) fn within_open_files(limits: Limits, admin: usize) -> Limits {
 }
 
 /// Tells the operator where there are fewer than they wrote.
-pub(super) fn tell(written: Limits, held: Limits) {
+pub(crate) fn tell(written: Limits, held: Limits) {
     let rows = [
         ("connections", written.connections, held.connections),
         ("requests", written.requests, held.requests),

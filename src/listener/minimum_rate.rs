@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
+use super::timer::Alarm;
 
 /// The least that has to be taken, on average. The kernel tells of every 32 KiB, so four times as much is always seen.
 const LEAST_PER_SECOND: u64 = 1024;

@@ -8,10 +8,10 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::field_path::{overlap, steps};
-use super::query::is_method_override;
-use super::request::{Framing, Request};
 use crate::catalog::{BodyRule, Call};
+use crate::http::field_path::{overlap, steps};
+use crate::http::query::is_method_override;
+use crate::http::request::{Framing, Request};
 use crate::reason::{Denial, Reason};
 
 /// Bounds of bodies, in bytes.

@@ -9,14 +9,14 @@ use crate::config::Telemetry;
 use crate::reload::SetLog;
 
 /// A log that was started.
-pub(super) struct Log {
+pub(crate) struct Log {
     /// Has it say what the settings ask for from now on.
-    pub(super) filter: SetLog,
+    pub(crate) filter: SetLog,
 }
 
 impl Log {
     /// The log goes to standard error; standard output is the audit log's by default.
-    pub(super) fn start(telemetry: &Telemetry) -> Self {
+    pub(crate) fn start(telemetry: &Telemetry) -> Self {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter(telemetry))
             .with_ansi(std::io::stderr().is_terminal())

@@ -19,8 +19,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use super::lookout::Lookout;
-use super::pace::{Pace, UNSENT_BYTES};
+use super::flood::Lookout;
+use super::minimum_rate::{Pace, UNSENT_BYTES};
 use crate::proxy::LINGER;
 use crate::tls::Established;
 

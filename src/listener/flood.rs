@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::frames::{CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, RST_STREAM};
+use super::timer::Alarm;
 use crate::proxy::NotTaken;
 
 /// Frames that serve no request: how many there may be ahead of any that does, how many more a second, and how many for

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::seat::{Seat, Standing};
+use super::connection_slot::{Seat, Standing};
 use crate::config::Limits;
 use crate::http::network;
 

@@ -11,20 +11,20 @@ use crate::reason::Reason;
 
 /// A request as the log has it.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) time: SystemTime,
-    pub(super) http_method: Option<http::Method>,
-    pub(super) host: Option<String>,
-    pub(super) path: Option<Path>,
-    pub(super) service: Option<String>,
-    pub(super) principal: Option<Principal>,
-    pub(super) ip: Option<IpAddr>,
-    pub(super) recorded: Recorded,
+pub(crate) struct Line {
+    pub(crate) time: SystemTime,
+    pub(crate) http_method: Option<http::Method>,
+    pub(crate) host: Option<String>,
+    pub(crate) path: Option<Path>,
+    pub(crate) service: Option<String>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) recorded: Recorded,
 }
 
 /// How far the gate got, and with it what the line says about the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recorded {
+pub(crate) enum Recorded {
     /// Policy let it through; whatever came then is not policy's.
     Allowed,
     /// Somebody who was authenticated, with a scope of the method, lacked the permission.
@@ -45,7 +45,7 @@ pub(super) enum Recorded {
 
 /// Why a line is no audit line.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotALine {
+pub(crate) enum NotALine {
     #[error("{message} (column {column})")]
     Json { message: String, column: usize },
     #[error("`protoPayload` is of the type `{0}`")]
@@ -128,7 +128,7 @@ impl Line {
     ///
     /// # Errors
     /// What is not an audit line of opgate's.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, NotALine> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, NotALine> {
         let Entry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
         if payload.type_url != AUDIT_LOG {
             return Err(NotALine::Type(payload.type_url));

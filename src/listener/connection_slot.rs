@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::admission::Seats;
-use crate::proxy::EverAllowed;
+use super::connection_limits::Seats;
+use crate::listener::EverAllowed;
 
 /// From the connection to its first request: a newcomer is not put out by the next one.
 const FIRST_WORD: Duration = Duration::from_secs(1);

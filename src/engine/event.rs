@@ -10,7 +10,7 @@ use crate::audit::{
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::catalog::PermissionRule;
-use crate::gate::Trail;
+use crate::decision::stages::Trail;
 use crate::http::{Request, Version};
 use crate::metrics::{ALLOWED, KEYS_PUBLISHED, MethodInstruments, Metrics};
 use crate::policy::{Grant, Permit};

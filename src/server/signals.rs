@@ -10,19 +10,19 @@ use crate::handover::{self, Purpose};
 use crate::listener::Listening;
 
 /// The signals, each remembered until somebody asks.
-pub(super) struct Signals {
-    pub(super) stop: Stop,
+pub(crate) struct Signals {
+    pub(crate) stop: Stop,
     quit: Signal,
 }
 
 /// SIGTERM and SIGINT.
-pub(super) struct Stop {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    pub(super) async fn received(&mut self) {
+    pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -31,7 +31,7 @@ impl Stop {
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
         let stop = Stop { terminate: terminate?, interrupt: interrupt? };
         Ok(Self { stop, quit: signal(SignalKind::quit())? })
@@ -39,7 +39,7 @@ impl Signals {
 
     /// Waits until the process is to end. On SIGQUIT, offers `sockets` to a new one; where none takes them, nothing has
     /// happened.
-    pub(super) async fn until_end(
+    pub(crate) async fn until_end(
         mut self,
         upgrade: Option<&Upgrade>,
         sockets: &[(Purpose, Arc<Listening>)],

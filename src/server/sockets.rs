@@ -3,23 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Failure;
+use crate::cli::run::Failure;
 use crate::config::Config;
 use crate::handover::{Predecessor, Purpose};
 use crate::listener::Listening;
 
 /// Every socket of a configuration.
-pub(super) struct Sockets {
-    pub(super) admin: Arc<Listening>,
+pub(crate) struct Sockets {
+    pub(crate) admin: Arc<Listening>,
     /// Where policy is told, if not there.
-    pub(super) explain: Option<Arc<Listening>>,
+    pub(crate) explain: Option<Arc<Listening>>,
     /// In the configuration's order.
-    pub(super) listeners: Vec<Arc<Listening>>,
+    pub(crate) listeners: Vec<Arc<Listening>>,
 }
 
 impl Sockets {
     /// Takes what `predecessor` has of them, and binds the others.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         config: &Config,
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, Failure> {
@@ -47,7 +47,7 @@ impl Sockets {
     }
 
     /// All of them, with what each is for.
-    pub(super) fn into_purposes(self) -> Vec<(Purpose, Arc<Listening>)> {
+    pub(crate) fn into_purposes(self) -> Vec<(Purpose, Arc<Listening>)> {
         let listeners = self.listeners.into_iter().map(|listener| (Purpose::Listener, listener));
         let admin = std::iter::once(self.admin).chain(self.explain);
         admin.map(|admin| (Purpose::Admin, admin)).chain(listeners).collect()

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use super::super::head::{Head, HeadLimits};
-use super::super::proxies::TrustedProxies;
 use super::*;
 use crate::catalog::{Exposure, Method, PermissionRule};
 use crate::diagnostic::Place;
+use crate::http::TrustedProxies;
+use crate::http::head::{Head, HeadLimits};
 
 const NAME: &str = "projects/p/locations/l/operations/o";
 

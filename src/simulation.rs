@@ -9,6 +9,8 @@
 //! request comes by here, and no answer is acted on. A test asserts it.
 
 pub mod written;
+pub(crate) mod log_line;
+pub(crate) mod replay;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,13 +21,13 @@ use serde_json::{Map, Value};
 
 use crate::authn::{Authenticator, Caller, Vouched};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
-use crate::gate::{self, Trail};
+use crate::decision::snapshot::Snapshot;
+use crate::decision::stages::{self, Trail};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Principal;
 use crate::principal::Scopes;
 use crate::reason::{Denial, Reason};
-use crate::snapshot::Snapshot;
 
 /// What somebody wants to know.
 #[derive(Clone, Debug)]
@@ -159,7 +161,7 @@ impl Question {
                     Err(denial) => (Err(denial), None),
                     Ok(request) => {
                         let identify = |method: &Method| self.caller(method, snapshot);
-                        let decided = gate::judge_as(&request, identify, snapshot, self.time, &mut trail);
+                        let decided = stages::judge_as(&request, identify, snapshot, self.time, &mut trail);
                         (decided, Some(request))
                     }
                 }
@@ -168,7 +170,7 @@ impl Question {
                 let call = named_call(method, resource, host.as_deref(), &snapshot.catalog)?;
                 let attributes = Attributes { origin: self.origin, ..Attributes::at(self.time) };
                 let identify = |method: &Method| self.caller(method, snapshot);
-                (gate::call_as(Arc::new(call), identify, attributes, snapshot, &mut trail), None)
+                (stages::call_as(Arc::new(call), identify, attributes, snapshot, &mut trail), None)
             }
         };
         Ok(Answer { decided, trail, request, time: self.time, origin: self.origin })
@@ -293,7 +295,7 @@ impl Answer {
     /// What conditions could ask of the request.
     pub fn attributes(&self) -> Attributes<'_> {
         match &self.request {
-            Some(request) => gate::attributes(request, self.time),
+            Some(request) => stages::attributes(request, self.time),
             None => Attributes { origin: self.origin, ..Attributes::at(self.time) },
         }
     }

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::opening::Sockets;
-use super::{Failure, wait_until_ready};
 use crate::admin::Admin;
+use crate::cli::run::{Failure, wait_until_ready};
+use crate::server::sockets::Sockets;
 
 /// The files that were asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Announcement {
+pub(crate) struct Announcement {
     pid_file: Option<PathBuf>,
     addresses_file: Option<PathBuf>,
     addresses: serde_json::Value,
 }
 
 impl Announcement {
-    pub(super) fn of(sockets: &Sockets, pid_file: Option<PathBuf>, addresses_file: Option<PathBuf>) -> Self {
+    pub(crate) fn of(sockets: &Sockets, pid_file: Option<PathBuf>, addresses_file: Option<PathBuf>) -> Self {
         let listeners: Vec<String> =
             sockets.listeners.iter().map(|listening| listening.bound().to_string()).collect();
         let mut addresses = json!({ "listeners": listeners, "admin": sockets.admin.bound().to_string() });
@@ -29,12 +29,12 @@ impl Announcement {
     }
 
     /// Says who this process is.
-    pub(super) fn pid(&self) -> Result<(), Failure> {
+    pub(crate) fn pid(&self) -> Result<(), Failure> {
         write(self.pid_file.as_deref(), &format!("{}\n", std::process::id()))
     }
 
     /// Says where requests are served, once they are.
-    pub(super) async fn addresses(&self, admin: &Admin) -> Result<(), Failure> {
+    pub(crate) async fn addresses(&self, admin: &Admin) -> Result<(), Failure> {
         if self.addresses_file.is_some() {
             wait_until_ready(admin).await;
         }
@@ -42,7 +42,7 @@ impl Announcement {
     }
 
     /// Takes back who this process is, where no other process has put itself there.
-    pub(super) fn withdraw(&self) {
+    pub(crate) fn withdraw(&self) {
         let Some(path) = &self.pid_file else { return };
         let own = std::process::id().to_string();
         if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == own)

@@ -17,7 +17,7 @@ use crate::shares::Shares;
 
 /// What there is to take.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     pending: Bound,
     pending_by_address: Shares,
     under_way: Bound,
@@ -26,7 +26,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             pending: Bound::new(limits.pending_requests),
             pending_by_address: Shares::new(limits.pending_requests_per_address),
@@ -40,7 +40,7 @@ impl Places {
     ///
     /// # Errors
     /// Where there are as many as there may be.
-    pub(super) fn pend(self: &Arc<Self>) -> Result<Pending, Denial> {
+    pub(crate) fn pend(self: &Arc<Self>) -> Result<Pending, Denial> {
         if !self.pending.take() {
             let detail = "as many requests are pending as there may be (`limits.pending_requests`)";
             return Err(Denial::new(Reason::Overloaded, detail));
@@ -52,7 +52,7 @@ impl Places {
     ///
     /// # Errors
     /// Where there are as many as there may be: of its principal, of its address, or of all.
-    pub(super) fn take(
+    pub(crate) fn take(
         self: &Arc<Self>,
         address: Option<IpAddr>,
         principal: Option<&str>,
@@ -95,7 +95,7 @@ impl Pending {
     ///
     /// # Errors
     /// Where the address has as many as it may have.
-    pub(super) fn count_for(&mut self, address: IpAddr) -> Result<(), Denial> {
+    pub(crate) fn count_for(&mut self, address: IpAddr) -> Result<(), Denial> {
         let key = self.places.pending_by_address.key(network(address));
         if !self.places.pending_by_address.take(key) {
             let detail = "the address has as many requests pending as it may have (`limits.pending_requests_per_address`)";
@@ -119,7 +119,7 @@ impl Drop for Pending {
 
 /// The place of an allowed request.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Arc<Places>,
     address: Option<u64>,
     principal: Option<u64>,

@@ -18,10 +18,10 @@ use std::time::SystemTime;
 
 use crate::authn::{Caller, Evidence, Vouched};
 use crate::catalog::{Call, Method};
+use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Consulted, Permit};
 use crate::reason::{Denial, Reason};
-use crate::snapshot::Snapshot;
 
 /// What is known of a request by the time it is decided; the audit line tells it, refused or not.
 #[derive(Debug, Default)]

@@ -1,23 +1,23 @@
-//! What a policy tree says to a request of the log. The gate decides ([`crate::gate::admit`]); here it is seen to that
+//! What a policy tree says to a request of the log. The gate decides ([`crate::decision::stages::admit`]); here it is seen to that
 //! nothing is taken for an answer which hangs on what the log does not have.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::line::{Line, Recorded};
 use crate::authn::Caller;
 use crate::catalog::{Call, Catalog, Method};
+use crate::decision::snapshot::Snapshot;
+use crate::decision::stages::{self, Trail};
 use crate::diagnostic::Place;
-use crate::gate::{self, Trail};
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
 use crate::reason::{Denial, Reason};
-use crate::snapshot::Snapshot;
+use crate::simulation::log_line::{Line, Recorded};
 
 /// A tree, and whether an operator said what of it is exposed.
 #[derive(Debug)]
-pub(super) struct Tree {
-    pub(super) snapshot: Snapshot,
+pub(crate) struct Tree {
+    pub(crate) snapshot: Snapshot,
     configured: bool,
     /// See [`crate::policy::Policy::mapped_pools`].
     mapped_pools: HashSet<String>,
@@ -25,7 +25,7 @@ pub(super) struct Tree {
 
 /// What a tree says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Let through, by the rule at this place.
     Allowed(Place),
     /// Refused, for this reason; in full; and by the rule at this place where there is one.
@@ -36,7 +36,7 @@ pub(super) enum Answer {
 
 /// What the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Doubt {
+pub(crate) enum Doubt {
     /// Who asked: nobody had been authenticated.
     Caller,
     /// Which of the scopes the token had.
@@ -55,7 +55,7 @@ pub(super) enum Doubt {
 
 impl Doubt {
     /// What is missing, in words.
-    pub(super) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Caller => {
                 "the log does not say who asked: no method was found, so nobody was authenticated"
@@ -72,7 +72,7 @@ impl Doubt {
     }
 
     /// What is missing, in a word.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::Scopes => "scopes",
@@ -87,9 +87,9 @@ impl Doubt {
 
 /// A tree's answer, and the call that it takes the line for, where it has such a method.
 #[derive(Debug)]
-pub(super) struct Replay {
-    pub(super) answer: Answer,
-    pub(super) call: Option<Arc<Call>>,
+pub(crate) struct Replay {
+    pub(crate) answer: Answer,
+    pub(crate) call: Option<Arc<Call>>,
 }
 
 impl Replay {
@@ -109,13 +109,13 @@ impl Replay {
 
 impl Tree {
     /// A tree that was loaded, `configured` as an operator says or by itself.
-    pub(super) fn new(snapshot: Snapshot, configured: bool) -> Self {
+    pub(crate) fn new(snapshot: Snapshot, configured: bool) -> Self {
         let mapped_pools = snapshot.policy.mapped_pools().into_iter().map(str::to_owned).collect();
         Self { snapshot, configured, mapped_pools }
     }
 
     /// The call that the tree takes a line for, or the answer that there is none.
-    pub(super) fn route(&self, line: &Line) -> Result<Arc<Call>, Replay> {
+    pub(crate) fn route(&self, line: &Line) -> Result<Arc<Call>, Replay> {
         let (Some(http_method), Some(host), Some(path)) = (&line.http_method, &line.host, &line.path) else {
             return Err(Replay::unknown(None, Doubt::Request));
         };
@@ -140,7 +140,7 @@ impl Tree {
 
     /// What the tree says to a line that is this call. `logged` is the method by whose scopes the token was measured
     /// when the log was written, where it is known.
-    pub(super) fn decide(&self, line: &Line, call: Arc<Call>, logged: Option<&Method>) -> Replay {
+    pub(crate) fn decide(&self, line: &Line, call: Arc<Call>, logged: Option<&Method>) -> Replay {
         match line.recorded {
             Recorded::WithoutMethod => Replay::unknown(Some(call), Doubt::Caller),
             Recorded::Regardless | Recorded::Inconclusive => Replay::unknown(Some(call), Doubt::Refusal),
@@ -175,7 +175,7 @@ impl Tree {
             ..Attributes::at(line.time)
         };
         let mut trail = Trail::default();
-        match gate::admit(call.clone(), caller, attributes, &self.snapshot, &mut trail) {
+        match stages::admit(call.clone(), caller, attributes, &self.snapshot, &mut trail) {
             Ok(permit) => {
                 let place = match permit.grant() {
                     Grant::Binding(granted) => &granted.place,
