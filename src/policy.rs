@@ -14,11 +14,10 @@
 //! rule on the chain does, and so does a principal access boundary that does not contain the resource: they are asked
 //! first, and what they forbid no binding grants. A condition that cannot be evaluated never grants and always denies.
 //!
-//! Pure but for [`Policy::load`], which reads the files: no clock, no network.
-
-use std::path::{Path, PathBuf};
+//! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::source::PolicyFiles;
 
 pub mod attributes;
 mod boundary;
@@ -84,46 +83,38 @@ pub struct Counts {
 }
 
 impl Policy {
-    /// Reads and compiles a policies directory. Every mistake is in the report, in the same order every time.
+    /// Reads and compiles the files of a policy tree. Every mistake is in the report, in the same order every time.
     ///
     /// `known_permissions` are the permissions that exposed methods ask for, with the place of the rule that does;
     /// they serve to tell slips of the pen in roles, and may be empty.
     ///
     /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
-    pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
-        Self::load_among(&Pools::default(), directory, known_permissions, report)
+    pub fn load(files: &PolicyFiles, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
+        Self::load_among(&Pools::default(), files, known_permissions, report)
     }
 
     /// [`Policy::load`] for a gate whose pools are known: what none of its callers can be is told as well.
     pub fn load_among(
         pools: &Pools,
-        directory: &Path,
+        files: &PolicyFiles,
         known_permissions: &[(String, Place)],
         report: &mut Report,
     ) -> Self {
         let before = report.count(Severity::Error);
-        crate::source::directory::check_top(directory, report);
-        let roles = Roles::load(directory, known_permissions, report);
-        let hierarchy = Hierarchy::load(directory, report);
-        let groups = Groups::load(directory, report);
-        let tags = Tags::load(directory, &hierarchy, report);
+        model::check_top(files, report);
+        let roles = Roles::load(files, known_permissions, report);
+        let hierarchy = Hierarchy::load(files, report);
+        let groups = Groups::load(files, report);
+        let tags = Tags::load(files, &hierarchy, report);
         let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags, pools };
-        let boundaries = Boundaries::load(directory, &hierarchy, pools, report);
-        let files = model::allow::files(directory, report);
-        let denials = model::deny::load(directory, context, report);
-        let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
+        let boundaries = Boundaries::load(files, &hierarchy, pools, report);
+        let allowing = model::allow::files(files, report);
+        let denials = model::deny::load(files, context, report);
+        let policies = allowing.into_iter().filter_map(|file| AllowPolicy::load(file, context, report));
         let compiled = Self::compile(context, policies, denials, boundaries);
         let background = Background::of(context, known_permissions);
         let policy = Self { tags, background, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
-    }
-
-    /// The files with decision tests of a policies directory, sorted by path.
-    pub fn test_files(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
-        crate::source::directory::files(directory, "tests", report)
-            .into_iter()
-            .map(|file| file.path)
-            .collect()
     }
 
     /// The policy that grants nothing to anybody.

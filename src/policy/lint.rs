@@ -28,30 +28,30 @@ mod shadow;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::SystemTime;
 
 use self::exposed::Exposed;
 use self::tree::Tree;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Report, Severity, Span};
+use crate::source::PolicyFiles;
 
 /// Most findings of one kind that are told one by one: who has more of them than that mends the cause, or does not mind.
 const MOST_OF_A_KIND: usize = 20;
 
 /// Looks for what the author of a tree may not mean. The tree has to be one that loads without an error.
-pub fn lint(directory: &Path, catalog: &Catalog, now: SystemTime, report: &mut Report) {
+pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mut Report) {
     // What the first reading had to say is told already.
     let mut again = Report::new();
-    let tree = Tree::read(directory, now, &mut again);
+    let tree = Tree::read(files, now, &mut again);
     if again.is_fatal() {
         report.absorb(again);
         return;
     }
     let exposed = Exposed::of(catalog);
     let mut findings = Findings { report, of_a_kind: BTreeMap::new() };
-    method::closed(catalog, &mut findings);
-    method::out_of_reach(&tree, &exposed, &mut findings);
+    method::closed(files, catalog, &mut findings);
+    method::out_of_reach(files, &tree, &exposed, &mut findings);
     role::unbound(&tree, &mut findings);
     role::unasked(&tree, &exposed, &mut findings);
     group::unnamed(&tree, &mut findings);

@@ -1,7 +1,6 @@
 //! The tree as it is written, with the place of everything that can be underlined.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,7 +8,7 @@ use super::Findings;
 use super::denial::{self, WrittenDenial};
 use super::membership::Membership;
 use crate::diagnostic::{Report, Span};
-use crate::document::{self, Node, Spelling, nearest};
+use crate::document::{Node, Spelling, nearest};
 use crate::policy::condition::{self, Condition, Foresight, TagAsked};
 use crate::policy::index::{MemberId, Principal, Resource, ResourceId, Role, RoleId};
 use crate::policy::model::allow::{self, Context};
@@ -21,7 +20,7 @@ use crate::policy::model::role::{self, Roles};
 use crate::policy::model::tags::Tags;
 use crate::policy::names::Names;
 use crate::policy::pools::Pools;
-use crate::source::directory;
+use crate::source::PolicyFiles;
 
 /// A policies directory.
 pub(super) struct Tree {
@@ -75,12 +74,12 @@ pub(super) struct Foreseen {
 }
 
 impl Tree {
-    pub(super) fn read(directory: &Path, now: SystemTime, report: &mut Report) -> Self {
-        let hierarchy = Hierarchy::load(directory, report);
+    pub(super) fn read(files: &PolicyFiles, now: SystemTime, report: &mut Report) -> Self {
+        let hierarchy = Hierarchy::load(files, report);
         let mut tree = Self {
-            roles: Roles::load(directory, &[], report),
-            groups: Groups::load(directory, report),
-            tags: Tags::load(directory, &hierarchy, report),
+            roles: Roles::load(files, &[], report),
+            groups: Groups::load(files, report),
+            tags: Tags::load(files, &hierarchy, report),
             hierarchy,
             pools: Pools::default(),
             bindings: Vec::new(),
@@ -91,13 +90,13 @@ impl Tree {
             member_names: Names::default(),
         };
         let mut conditions = Conditions { now, numbers: HashMap::new() };
-        for file in allow::files(directory, report) {
-            if let Some(node) = document::read(&file.path, report) {
-                tree.read_allow(&file.stem, &node, &mut conditions, report);
+        for file in allow::files(files, report) {
+            if let Some(node) = file.parse(report) {
+                tree.read_allow(file.stem, &node, &mut conditions, report);
             }
         }
-        for file in directory::files(directory, "deny", report) {
-            if let Some(node) = document::read(&file.path, report) {
+        for file in files.below("deny", report) {
+            if let Some(node) = file.parse(report) {
                 let resource = file.stem.rsplit_once('/').map_or("", |(resource, _)| resource);
                 let resource = tree.resource_names.intern(resource);
                 denial::read(&mut tree, resource, &node, &mut conditions, report);

@@ -3,10 +3,10 @@
 //! file below `allow/` is the name of the resource.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::diagnostic::{Report, Source, Span};
-use crate::document::{self, Fields, Node, Spelling, nearest};
+use crate::document::{Fields, Node, Spelling, nearest};
 use crate::policy::condition::Condition;
 use crate::policy::model::groups::Groups;
 use crate::policy::model::hierarchy::Hierarchy;
@@ -16,7 +16,7 @@ use crate::policy::model::role::{self, Roles};
 use crate::policy::model::tags::Tags;
 use crate::policy::pools::Pools;
 use crate::policy::spelling;
-use crate::source::directory::{self, TreeFile};
+use crate::source::{PolicyFile, PolicyFiles};
 
 /// What a binding is checked against, loaded before the first allow policy is.
 #[derive(Clone, Copy, Debug)]
@@ -58,35 +58,35 @@ pub struct Binding {
 }
 
 /// The files below `allow/`, each the only one of its resource.
-pub(in crate::policy) fn files(directory: &Path, report: &mut Report) -> Vec<TreeFile> {
-    let mut files = directory::files(directory, "allow", report);
-    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+pub(in crate::policy) fn files<'f>(files: &'f PolicyFiles, report: &mut Report) -> Vec<PolicyFile<'f>> {
+    let mut files = files.below("allow", report);
+    let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
     files.retain(|file| {
-        if let Some(first) = seen.get(&file.stem) {
+        if let Some(first) = seen.get(file.stem) {
             report
                 .file_error(
-                    &file.path,
+                    file.path(),
                     format!("`{}` has a second allow policy, beside {}", file.stem, first.display()),
                 )
                 .help("keep one of the two files");
             return false;
         }
-        seen.insert(file.stem.clone(), file.path.clone());
+        seen.insert(file.stem, file.path());
         true
     });
-    files.retain(|file| match ResourceName::attachable(&file.stem) {
+    files.retain(|file| match ResourceName::attachable(file.stem) {
         Ok(_) => true,
         Err(error) => {
-            report.file_error(&file.path, format!("`{}` names no resource: {error}", file.stem)).help(
+            report.file_error(file.path(), format!("`{}` names no resource: {error}", file.stem)).help(
                 "the path below `allow/` is the resource's name, for example `allow/projects/demo.yaml`",
             );
             false
         }
     });
     for file in &files {
-        if let Some(reason) = spelling::unnameable(&file.stem) {
+        if let Some(reason) = spelling::unnameable(file.stem) {
             report
-                .file_warning(&file.path, format!("this policy speaks for nothing: {reason}"))
+                .file_warning(file.path(), format!("this policy speaks for nothing: {reason}"))
                 .help("rename the file: its path below `allow/` is the resource's name, as requests name it");
         }
     }
@@ -95,12 +95,12 @@ pub(in crate::policy) fn files(directory: &Path, report: &mut Report) -> Vec<Tre
 
 impl AllowPolicy {
     pub(in crate::policy) fn load(
-        file: &TreeFile,
+        file: PolicyFile<'_>,
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
-        let node = document::read(&file.path, report)?;
-        Self::read(&file.stem, &node, context, report)
+        let node = file.parse(report)?;
+        Self::read(file.stem, &node, context, report)
     }
 
     pub(in crate::policy) fn read(

@@ -2,11 +2,10 @@
 //! principal-access-boundary-policies describe` and `gcloud iam policy-bindings describe` print.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Report, Span};
-use crate::document::{self, Fields, Node, Spelling, Value};
+use crate::document::{Fields, Node, Spelling, Value};
 use crate::policy::boundary::{Binding, Boundaries, BoundaryPolicy, ENVIRONMENT, PrincipalCondition};
 use crate::policy::condition;
 use crate::policy::model::PrincipalSet;
@@ -14,7 +13,7 @@ use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::resource::ResourceName;
 use crate::policy::pools::Pools;
 use crate::policy::spelling;
-use crate::source::directory;
+use crate::source::PolicyFiles;
 
 /// Most `&&`, `||` and `!` in the condition of a policy binding (<https://cloud.google.com/iam/quotas>).
 const MAX_LOGIC_OPERATORS: usize = 10;
@@ -34,13 +33,13 @@ struct Unresolved {
 
 impl Boundaries {
     pub(in crate::policy) fn load(
-        directory: &Path,
+        files: &PolicyFiles,
         hierarchy: &Hierarchy,
         pools: &Pools,
         report: &mut Report,
     ) -> Self {
-        let files = directory::files(directory, "boundaries", report);
-        let nodes = files.iter().filter_map(|file| document::read(&file.path, report)).collect::<Vec<_>>();
+        let files = files.below("boundaries", report);
+        let nodes = files.iter().filter_map(|file| file.parse(report)).collect::<Vec<_>>();
         Self::read(&nodes, hierarchy, pools, report)
     }
 

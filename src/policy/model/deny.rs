@@ -7,17 +7,16 @@
 //! condition that has no value for a request denies it.
 
 use std::fmt;
-use std::path::Path;
 
 use crate::diagnostic::{Report, Span};
-use crate::document::{self, Node, Spelling};
+use crate::document::{Node, Spelling};
 use crate::policy::condition::Condition;
 use crate::policy::model::allow::{Context, warn_of_unreachable};
 use crate::policy::model::member::{ALL_USERS, Member};
 use crate::policy::model::resource::ResourceName;
 use crate::policy::spelling;
 use crate::principal::Principal;
-use crate::source::directory::{self, TreeFile};
+use crate::source::{PolicyFile, PolicyFiles};
 
 const USER: &str = "principal://goog/subject/";
 const SERVICE_ACCOUNT: &str = "principal://iam.googleapis.com/projects/-/serviceAccounts/";
@@ -66,30 +65,30 @@ pub(in crate::policy) struct Pattern {
 
 /// The files below `deny/`, each attached to the resource that its folder names.
 pub(in crate::policy) fn load(
-    directory: &Path,
+    files: &PolicyFiles,
     context: Context<'_>,
     report: &mut Report,
 ) -> Vec<DenyPolicy> {
-    let files = directory::files(directory, "deny", report);
-    files.iter().filter_map(|file| DenyPolicy::load(file, context, report)).collect()
+    let files = files.below("deny", report);
+    files.into_iter().filter_map(|file| DenyPolicy::load(file, context, report)).collect()
 }
 
 impl DenyPolicy {
-    fn load(file: &TreeFile, context: Context<'_>, report: &mut Report) -> Option<Self> {
+    fn load(file: PolicyFile<'_>, context: Context<'_>, report: &mut Report) -> Option<Self> {
         let resource = file.stem.rsplit_once('/').map_or("", |(resource, _)| resource);
         if let Err(error) = ResourceName::attachable(resource) {
             report
-                .file_error(&file.path, format!("`{resource}` names no resource: {error}"))
+                .file_error(file.path(), format!("`{resource}` names no resource: {error}"))
                 .help("put the file into a folder of its resource's name, for example `deny/projects/demo/freeze.yaml`");
             return None;
         }
         if let Some(reason) = spelling::unnameable(resource) {
-            report.file_error(&file.path, format!("this policy denies nothing: {reason}")).help(
+            report.file_error(file.path(), format!("this policy denies nothing: {reason}")).help(
                 "rename the folder: its path below `deny/` is the resource's name, as requests name it",
             );
             return None;
         }
-        let node = document::read(&file.path, report)?;
+        let node = file.parse(report)?;
         Self::read(resource, &node, context, report)
     }
 

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::Path;
 
 use crate::diagnostic::{Place, Report, Span};
-use crate::document::{self, Node, Spelling, nearest};
-use crate::source::directory;
+use crate::document::{Node, Spelling, nearest};
+use crate::source::PolicyFiles;
 
 /// How far a role is in its life (`Role.RoleLaunchStage`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,10 +72,14 @@ pub struct Roles {
 impl Roles {
     /// Reads every file below `roles/`. `known` are the permissions that exposed methods ask for, with the place of
     /// the rule that does: a permission one slip of the pen away from one of them earns a warning.
-    pub(in crate::policy) fn load(directory: &Path, known: &[(String, Place)], report: &mut Report) -> Self {
+    pub(in crate::policy) fn load(
+        files: &PolicyFiles,
+        known: &[(String, Place)],
+        report: &mut Report,
+    ) -> Self {
         let mut roles = Self::default();
-        for file in directory::files(directory, "roles", report) {
-            if let Some(node) = document::read(&file.path, report)
+        for file in files.below("roles", report) {
+            if let Some(node) = file.parse(report)
                 && let Some(role) = Role::read(&node, known, report)
             {
                 roles.add(role, report);

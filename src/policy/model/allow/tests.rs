@@ -1,4 +1,5 @@
 use super::*;
+use crate::document;
 
 const ROLES: &str = "\
 name: roles/viewer
