@@ -50,11 +50,9 @@ use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::explain::index::Background;
 use self::index::Index;
-use self::model::allow::{AllowPolicy, Context};
+use self::model::allow::AllowPolicy;
+use self::model::context::{Context, Definitions};
 use self::model::deny::DenyPolicy;
-use self::model::groups::Groups;
-use self::model::hierarchy::Hierarchy;
-use self::model::role::Roles;
 use self::model::tags::Tags;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
@@ -102,18 +100,13 @@ impl Policy {
     ) -> Self {
         let before = report.count(Severity::Error);
         model::check_top(files, report);
-        let roles = Roles::load(files, known_permissions, report);
-        let hierarchy = Hierarchy::load(files, report);
-        let groups = Groups::load(files, report);
-        let tags = Tags::load(files, &hierarchy, report);
-        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags, pools };
-        let boundaries = Boundaries::load(files, &hierarchy, pools, report);
-        let allowing = model::allow::files(files, report);
-        let denials = model::deny::load(files, context, report);
-        let policies = allowing.into_iter().filter_map(|file| AllowPolicy::load(file, context, report));
+        let definitions = Definitions::load(files, known_permissions, report);
+        let context = definitions.context(pools);
+        let boundaries = Boundaries::load(files, &definitions.hierarchy, pools, report);
+        let (denials, policies) = model::policies(files, context, report);
         let compiled = Self::compile(context, policies, denials, boundaries);
         let background = Background::of(context, known_permissions);
-        let policy = Self { tags, background, ..compiled };
+        let policy = Self { tags: definitions.tags, background, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 

@@ -1,11 +1,11 @@
 //! What a valid policy tree says that its author may not mean: `opgate check` tells, nothing else does.
 //!
 //! A mistake is an error and found when the tree is loaded ([`super::Policy::load`]). What is looked for here is
-//! well-formed and does nothing, or does more than it seems to. It costs a second reading of the tree, since the
+//! well-formed and does nothing, or does more than it seems to. It costs a second parse of the policies, since the
 //! compiled policy no longer knows where each member was written; a gate that starts or reloads does not pay for it.
 //!
 //! ```text
-//! allow/, deny/, … ──► Tree ─┬─► method    exposed, and who can call it
+//! allow/, deny/, … ──► view ─┬─► method    exposed, and who can call it
 //!                            ├─► role      bound, and asked for
 //!                            ├─► group     referred to
 //!                            ├─► binding   grants something, to somebody, and not too much
@@ -25,15 +25,16 @@ mod method;
 mod reach;
 mod role;
 mod shadow;
-mod tree;
+mod view;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use self::exposed::Exposed;
-use self::tree::Tree;
+use self::view::PolicyView;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Report, Severity, Span};
+use crate::policy::model::Model;
 use crate::source::PolicyFiles;
 
 /// Most findings of one kind that are told one by one: who has more of them than that mends the cause, or does not mind.
@@ -43,37 +44,38 @@ const MOST_OF_A_KIND: usize = 20;
 pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mut Report) {
     // What the first reading had to say is told already.
     let mut again = Report::new();
-    let tree = Tree::read(files, now, &mut again);
+    let model = Model::load(files, &mut again);
     if again.is_fatal() {
         report.absorb(again);
         return;
     }
+    let view = PolicyView::of(&model, now);
     let exposed = Exposed::of(catalog);
     let mut findings = Findings { report, of_a_kind: BTreeMap::new() };
     method::closed(files, catalog, &mut findings);
-    method::out_of_reach(files, &tree, &exposed, &mut findings);
-    role::unbound(&tree, &mut findings);
-    role::unasked(&tree, &exposed, &mut findings);
-    group::unnamed(&tree, &mut findings);
-    binding::fruitless(&tree, &mut findings);
-    binding::conditions(&tree, &mut findings);
-    binding::public(&tree, &exposed, &mut findings);
-    binding::broad(&tree, &exposed, &mut findings);
-    reach::beyond(&tree, catalog, &mut findings);
-    reach::adrift(&tree, &mut findings);
-    shadow::shadowed(&tree, &mut findings);
-    denial::fruitless(&tree, &exposed, &mut findings);
+    method::out_of_reach(files, &view, &exposed, &mut findings);
+    role::unbound(&view, &mut findings);
+    role::unasked(&view, &exposed, &mut findings);
+    group::unnamed(&view, &mut findings);
+    binding::fruitless(&view, &mut findings);
+    binding::conditions(&view, &mut findings);
+    binding::public(&view, &exposed, &mut findings);
+    binding::broad(&view, &exposed, &mut findings);
+    reach::beyond(&view, catalog, &mut findings);
+    reach::adrift(&view, &mut findings);
+    shadow::shadowed(&view, &mut findings);
+    denial::fruitless(&view, &exposed, &mut findings);
     findings.finish();
 }
 
 /// The report, with a limit to findings of one kind.
 struct Findings<'r> {
     report: &'r mut Report,
-    of_a_kind: BTreeMap<&'static str, Kind>,
+    of_a_kind: BTreeMap<&'static str, FindingKind>,
 }
 
 #[derive(Default)]
-struct Kind {
+struct FindingKind {
     count: usize,
     /// The first finding that was not told.
     untold: Option<Span>,
@@ -124,7 +126,7 @@ impl Findings<'_> {
 
     /// Says how much was not told.
     fn finish(self) {
-        for (kind, Kind { count, untold }) in self.of_a_kind {
+        for (kind, FindingKind { count, untold }) in self.of_a_kind {
             let Some(span) = untold else { continue };
             let more = count - MOST_OF_A_KIND;
             self.report

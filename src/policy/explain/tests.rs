@@ -4,7 +4,7 @@ use super::super::tests::{OPERATION, grants, load, loaded};
 use super::*;
 use crate::diagnostic::Place;
 use crate::policy::explain::index::Background;
-use crate::policy::model::allow::Context;
+use crate::policy::model::context::Context;
 use crate::principal::Principal;
 
 const CANCEL: &str = "demo.operations.cancel";

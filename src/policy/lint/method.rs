@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
 use super::exposed::Exposed;
-use super::tree::Tree;
+use super::view::PolicyView;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Place, Span};
 use crate::policy::index::RoleId;
@@ -30,20 +30,20 @@ pub(super) fn closed(files: &PolicyFiles, catalog: &Catalog, findings: &mut Find
 /// Exposed methods whose permission nobody holds.
 pub(super) fn out_of_reach(
     files: &PolicyFiles,
-    tree: &Tree,
+    view: &PolicyView<'_>,
     exposed: &Exposed<'_>,
     findings: &mut Findings<'_>,
 ) {
-    let fruitful: BTreeSet<RoleId> = tree
+    let fruitful: BTreeSet<RoleId> = view
         .bindings
         .iter()
-        .filter(|binding| tree.is_fruitful(binding))
+        .filter(|binding| view.is_fruitful(binding))
         .map(|binding| binding.role)
         .collect();
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut held: BTreeSet<&str> = BTreeSet::new();
-    for role in tree.roles.iter() {
-        let is_granted = tree.role_names.find(&role.name).is_some_and(|id| fruitful.contains(&id));
+    for role in view.roles().iter() {
+        let is_granted = view.role_names.find(&role.name).is_some_and(|id| fruitful.contains(&id));
         for permission in exposed.held(role) {
             holders.entry(permission).or_default().push(&role.name);
             if is_granted {

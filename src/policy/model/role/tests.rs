@@ -22,7 +22,7 @@ fn a_role_is_read_as_gcloud_prints_it() {
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     let role = role.unwrap();
     assert_eq!(role.name, "roles/dataproc.viewer");
-    assert_eq!(role.stage, Stage::Ga);
+    assert_eq!(role.stage, LaunchStage::Ga);
     assert_eq!(role.permissions(), ["dataproc.operations.get", "iam.googleapis.com/workforcePools.get"]);
 }
 
@@ -30,7 +30,7 @@ fn a_role_is_read_as_gcloud_prints_it() {
 fn an_absent_stage_is_alpha_and_grants() {
     let (role, _) = read("name: roles/x\nincluded_permissions: [a.b.c]\n");
     let role = role.unwrap();
-    assert_eq!((role.stage, role.permissions().len()), (Stage::Alpha, 1));
+    assert_eq!((role.stage, role.permissions().len()), (LaunchStage::Alpha, 1));
 }
 
 #[test]
