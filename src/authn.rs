@@ -10,11 +10,12 @@
 //!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
-//! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait: one
-//! that names a key which is not there, for the next set ([`Authenticator::await_key`]), and an opaque one that nothing
-//! is known of, for its issuer's word ([`Authenticator::look_up`]).
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait
+//! ([`Authentication::Pending`], [`Authenticator::resolve`]): one that names a key which is not there, for the next set, and
+//! an opaque one that nothing is known of, for what its issuer says.
 
 mod algorithm;
+mod authentication;
 mod credential;
 mod issuer;
 mod jwks;
@@ -30,7 +31,8 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
-pub use self::dpop::{Evidence, Vouched};
+pub use self::authentication::{Authentication, PendingToken, UnconfirmedToken};
+pub use self::dpop::Evidence;
 pub use self::introspection::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 pub use self::introspection::{Lookup, LookupOutcome};
 pub use self::jwks::cache::KeySetStatus;
@@ -44,13 +46,10 @@ pub use self::settings::{
 };
 pub use self::token::cache::TokenCacheStatus;
 
-use self::credential::Credential;
 use self::dpop::Possession;
 use self::introspection::OpaqueIssuer;
-use self::issuer::{Admitted, Issuer};
-use self::jwks::KeySet;
-use self::token::cache::{Remembered, VerifiedTokens};
-use self::token::jwt::Unverified;
+use self::issuer::Issuer;
+use self::token::cache::VerifiedTokens;
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
 
@@ -129,7 +128,7 @@ pub struct Authenticator {
     issuers: Vec<Issuer>,
     /// Those that are asked.
     opaque: Vec<OpaqueIssuer>,
-    verified: VerifiedTokens,
+    tokens: VerifiedTokens,
     possession: Arc<Possession>,
 }
 
@@ -164,7 +163,7 @@ impl Authenticator {
         Self {
             issuers: Vec::new(),
             opaque: Vec::new(),
-            verified: VerifiedTokens::new(),
+            tokens: VerifiedTokens::new(),
             possession: Arc::new(Possession::new()),
         }
     }
@@ -178,7 +177,7 @@ impl Authenticator {
     /// issuers have said of opaque tokens, and which proofs were used.
     pub fn take_over(&mut self, previous: &Self) {
         self.possession = Arc::clone(&previous.possession);
-        self.verified = VerifiedTokens::succeeding(&previous.verified);
+        self.tokens = VerifiedTokens::succeeding(&previous.tokens);
         for issuer in &mut self.issuers {
             if let Some(previous) =
                 previous.issuers.iter().find(|previous| previous.issuer() == issuer.issuer())
@@ -193,75 +192,6 @@ impl Authenticator {
                 issuer.take_over(previous);
             }
         }
-    }
-
-    /// Whom a request's credential speaks for, or `None` where it sent none. Whether it is the sender's to use,
-    /// [`Authenticator::confirm`] says.
-    ///
-    /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
-    /// verified before is not verified again while its key set and its times hold. An opaque token is judged by what is
-    /// known of it: of one that is not, nothing is decided ([`Reason::NotReady`]) before [`Authenticator::look_up`].
-    ///
-    /// # Errors
-    /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
-    /// client reads the same text in each case.
-    pub fn authenticate<'t>(
-        &self,
-        authorization: &[&'t [u8]],
-        now: SystemTime,
-    ) -> Result<Option<Vouched<'t>>, Denial> {
-        let Some(credential) = Credential::of(authorization)? else { return Ok(None) };
-        match self.caller_of(credential.token, now) {
-            Ok(caller) => Ok(Some(Vouched { caller, credential })),
-            Err(denial) => Err(credential.scheme.answer(denial)),
-        }
-    }
-
-    /// The caller, if the sender of the token has what the token is bound to. Each request is asked, whether or not its
-    /// token was known.
-    ///
-    /// # Errors
-    /// Where the sender may not use the token, or has not shown it in a way that holds.
-    pub fn confirm(
-        &self,
-        vouched: Vouched<'_>,
-        evidence: &Evidence<'_>,
-        now: SystemTime,
-    ) -> Result<Arc<Caller>, Denial> {
-        self.possession.confirm(vouched, evidence, now)
-    }
-
-    fn caller_of(&self, text: &str, now: SystemTime) -> Result<Arc<Caller>, Denial> {
-        if let Some(issuer) = self.opaque_issuer(text) {
-            return self.recall(issuer, text, now);
-        }
-        if let Some(caller) = self.verified.recall(text, now, |issuer| self.keys_in_use(issuer, now)) {
-            return Ok(caller);
-        }
-        let token = Unverified::parse(text)?;
-        let (number, issuer) = self.issuer_of(&token)?;
-        let Admitted { caller, keys, from, until } = issuer.admit(token, now)?;
-        let caller = Arc::new(caller);
-        self.verified
-            .remember(text, Remembered { issuer: number, keys, caller: caller.clone(), from, until });
-        Ok(caller)
-    }
-
-    /// Waits, a second at the most, for the key set that the key of a token may be in: for requests that
-    /// [`Authenticator::authenticate`] refused with [`Reason::KeyPending`], which are then judged again.
-    pub async fn await_key(&self, authorization: &[&[u8]]) {
-        // Whatever is wrong with the credential is for the judgement to say.
-        let Ok(Some(credential)) = Credential::of(authorization) else { return };
-        let Ok(token) = Unverified::parse(credential.token) else { return };
-        if let Ok((_, issuer)) = self.issuer_of(&token) {
-            issuer.await_key(&token).await;
-        }
-    }
-
-    fn issuer_of(&self, token: &Unverified<'_>) -> Result<(usize, &Issuer), Denial> {
-        let claimed = token.claimed_issuer()?;
-        let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
-        found.ok_or_else(|| self.unknown_issuer(claimed))
     }
 
     /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
@@ -279,58 +209,6 @@ impl Authenticator {
         }
     }
 
-    /// Asks the issuer of an opaque token about it, unless that is known by now; requests that ask about one token at the
-    /// same time ask once. `None` where the credential is no token that anybody is asked about: then
-    /// [`Authenticator::authenticate`] has said all that there is to say. `observe` is told of a lookup that this call
-    /// makes.
-    ///
-    /// # Errors
-    /// As [`Authenticator::authenticate`]; [`Reason::NotReady`] where the issuer does not say anything.
-    pub async fn look_up<'t>(
-        &self,
-        authorization: &[&'t [u8]],
-        now: SystemTime,
-        observe: impl FnOnce(&Lookup<'_>) + Send + 'static,
-    ) -> Option<Result<Vouched<'t>, Denial>> {
-        let credential = Credential::of(authorization).ok()??;
-        let issuer = self.opaque_issuer(credential.token)?;
-        Some(match issuer.look_up(credential.token, now, observe).await {
-            Ok(caller) => Ok(Vouched { caller, credential }),
-            Err(denial) => Err(credential.scheme.answer(denial)),
-        })
-    }
-
-    /// The issuer that may be shown a token: none, if it is a JWT.
-    fn opaque_issuer(&self, token: &str) -> Option<&OpaqueIssuer> {
-        if self.opaque.is_empty() || token::jws::is_jose(token) {
-            return None;
-        }
-        self.opaque.iter().find(|issuer| issuer.may_have_made(token))
-    }
-
-    fn recall(&self, issuer: &OpaqueIssuer, token: &str, now: SystemTime) -> Result<Arc<Caller>, Denial> {
-        let known = issuer.recall(token, now);
-        self.verified.count(matches!(known, Some(Ok(_))));
-        known.unwrap_or_else(|| {
-            let detail = format!("issuer `{}` has not been asked about the token", issuer.name());
-            Err(Denial::new(Reason::NotReady, detail))
-        })
-    }
-
-    fn unknown_issuer(&self, claimed: &str) -> Denial {
-        match self.opaque.iter().find(|issuer| issuer.issuer() == claimed) {
-            Some(issuer) => {
-                invalid(format!("issuer `{}` is asked about opaque tokens; this is a JWT", issuer.name()))
-            }
-            None => invalid(format!("no issuer `{}` is configured", shown(claimed))),
-        }
-    }
-
-    fn keys_in_use(&self, issuer: usize, now: SystemTime) -> Option<Arc<KeySet>> {
-        let held = self.issuers.get(issuer)?.held().current(now)?;
-        held.as_ref().map(|fetched| Arc::clone(&fetched.keys))
-    }
-
     /// The nonce that the next proof of a caller's is to have, where the issuer asks for any.
     pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
         self.possession.next_nonce(caller, now)
@@ -343,7 +221,7 @@ impl Authenticator {
 
     /// How often a token was known, for metrics.
     pub fn token_cache(&self) -> TokenCacheStatus {
-        self.verified.status()
+        self.tokens.status()
     }
 
     /// The issuers whose tokens cannot be judged at this moment, with the reason; empty when ready.

@@ -4,6 +4,10 @@
 //! A credential that two readers could find in different places, or cut out differently, is refused rather than
 //! searched for: a second field, another scheme, a second space, a byte that no token has.
 
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::reason::{Denial, Reason};
 
 /// Longer tokens are refused before anything of them is decoded. Bytes.
@@ -23,6 +27,15 @@ pub(super) enum Scheme {
 pub(super) struct Credential<'a> {
     pub(super) scheme: Scheme,
     pub(super) token: &'a str,
+}
+
+/// How a token was sent, without the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presentation {
+    /// By itself.
+    Bearer,
+    /// With a proof, which has to name the token: by this, its `ath` (RFC 9449, section 4.2).
+    Dpop(String),
 }
 
 impl<'a> Credential<'a> {
@@ -63,6 +76,29 @@ impl<'a> Credential<'a> {
                 Reason::TokenInvalid,
                 "what follows the scheme and one space is not a b64token (RFC 6750, section 2.1)",
             ))),
+        }
+    }
+}
+
+impl Credential<'_> {
+    /// What is left of it once the token has been judged.
+    pub(super) fn presentation(&self) -> Presentation {
+        match self.scheme {
+            Scheme::Bearer => Presentation::Bearer,
+            Scheme::Dpop => {
+                let hash = digest::digest(&digest::SHA256, self.token.as_bytes());
+                Presentation::Dpop(URL_SAFE_NO_PAD.encode(hash))
+            }
+        }
+    }
+}
+
+impl Presentation {
+    /// A refusal that challenges in the scheme that the client speaks.
+    pub(super) fn answer(&self, denial: Denial) -> Denial {
+        match self {
+            Self::Bearer => denial,
+            Self::Dpop(_) => denial.over_dpop(),
         }
     }
 }

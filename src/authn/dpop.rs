@@ -2,7 +2,7 @@
 //! have the key, and a stolen one is good for nothing.
 //!
 //! ```text
-//! Vouched: whom the token speaks for ─► confirmation ─┬─ none ────────────────────────────► Caller
+//! UnconfirmedToken: who it speaks for ─► confirmation ─┬─ none ────────────────────────────► Caller
 //!                                                     ├─ x5t#S256: the certificate of this TLS connection ─► Caller
 //!                                                     └─ jkt: the `DPoP` header ─► proof ─► nonce ─► used ─► Caller
 //! ```
@@ -13,7 +13,6 @@
 mod proof;
 mod target;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +23,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use self::proof::{Flaw, Good};
 use self::replay::{Refused, UsedProofs};
-use super::credential::{Credential, Scheme};
+use super::authentication::UnconfirmedToken;
+use super::credential::Presentation;
 use super::{Caller, invalid};
 use crate::authn::token::confirmation::BoundKey;
 use crate::reason::{Denial, Reason};
@@ -49,27 +49,6 @@ pub struct Evidence<'r> {
     pub port: Option<u16>,
     /// The path as it was sent.
     pub path: &'r str,
-}
-
-/// Whom a token speaks for, as long as nobody has shown that its sender may use it:
-/// [`super::Authenticator::confirm`] makes a caller of it.
-#[must_use]
-pub struct Vouched<'t> {
-    pub(super) caller: Arc<Caller>,
-    pub(super) credential: Credential<'t>,
-}
-
-impl Vouched<'_> {
-    /// Whom the token speaks for, whoever sends it: for questions about policy, and no request gets here.
-    pub fn unconfirmed(self) -> Arc<Caller> {
-        self.caller
-    }
-}
-
-impl fmt::Debug for Vouched<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Vouched").field("caller", &self.caller).finish_non_exhaustive()
-    }
 }
 
 /// What is remembered of proofs. One for all issuers and for the life of the process: a reload that forgot would let every
@@ -99,28 +78,27 @@ impl Possession {
     /// or [`Reason::NotReady`] where no more proofs can be remembered, of its key or of any.
     pub(super) fn confirm(
         &self,
-        vouched: Vouched<'_>,
+        token: UnconfirmedToken,
         evidence: &Evidence<'_>,
         now: SystemTime,
     ) -> Result<Arc<Caller>, Denial> {
-        let Vouched { caller, credential } = vouched;
+        let UnconfirmedToken { caller, presentation } = token;
         let certificate = caller.confirmation.as_ref().and_then(|bound| bound.certificate.as_deref());
         let key = caller.confirmation.as_ref().and_then(|bound| bound.key.as_ref());
         if let Some(thumbprint) = certificate {
-            check_certificate(thumbprint, evidence, now)
-                .map_err(|denial| credential.scheme.answer(denial))?;
+            check_certificate(thumbprint, evidence, now).map_err(|denial| presentation.answer(denial))?;
         }
-        match (key, credential.scheme) {
-            (None, Scheme::Bearer) => {}
-            (Some(key), Scheme::Dpop) => {
-                self.check_proof(key, credential.token, evidence, now).map_err(Denial::over_dpop)?;
+        match (key, &presentation) {
+            (None, Presentation::Bearer) => {}
+            (Some(key), Presentation::Dpop(token_hash)) => {
+                self.check_proof(key, token_hash, evidence, now).map_err(Denial::over_dpop)?;
             }
-            (Some(_), Scheme::Bearer) => {
+            (Some(_), Presentation::Bearer) => {
                 return Err(
                     invalid("the token is bound to a key, and was sent as anybody's (Bearer)").over_dpop()
                 );
             }
-            (None, Scheme::Dpop) => {
+            (None, Presentation::Dpop(_)) => {
                 return Err(
                     invalid("the token is bound to no key, and was sent as if it were (DPoP)").over_dpop()
                 );
@@ -141,7 +119,7 @@ impl Possession {
     fn check_proof(
         &self,
         key: &BoundKey,
-        token: &str,
+        token_hash: &str,
         evidence: &Evidence<'_>,
         now: SystemTime,
     ) -> Result<(), Denial> {
@@ -156,7 +134,7 @@ impl Possession {
             .duration_since(UNIX_EPOCH)
             .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))?
             .as_secs();
-        let good = proof::check(proof, key, token, evidence, now).map_err(|flaw| match flaw {
+        let good = proof::check(proof, key, token_hash, evidence, now).map_err(|flaw| match flaw {
             Flaw::Invalid(why) => wrong(why),
             // RFC 9449, section 7.1: no other proof by that key would do.
             Flaw::OtherKey => invalid("the DPoP proof is by another key than the token's"),

@@ -75,6 +75,7 @@ impl LookupOutcome {
 pub(super) type Judged = Result<Arc<Caller>, Denial>;
 
 /// An issuer whose tokens are opaque.
+#[derive(Clone)]
 pub(super) struct OpaqueIssuer {
     office: Arc<Office>,
     known: Arc<Known>,

@@ -18,7 +18,7 @@ use super::settings::{
     IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, SettingsError, parse_issuer, parse_url,
 };
 use super::token::identity::{Identity, Unusable};
-use super::token::jwt::Unverified;
+use super::token::jwt::{Unverified, Verified};
 use super::token::{claims, self_signed};
 use super::{invalid, shown};
 use crate::files;
@@ -27,23 +27,47 @@ use crate::reason::{Denial, Reason};
 /// How long assumed claims are good for where they do not say.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// An issuer, ready to judge tokens as soon as it has keys.
+/// An issuer, ready to judge tokens as soon as it has keys. A copy shares them.
+#[derive(Clone)]
 pub(super) struct Issuer {
     name: Arc<str>,
-    settings: IssuerSettings,
-    identity: Identity,
+    settings: Arc<IssuerSettings>,
+    identity: Arc<Identity>,
     held: Arc<HeldKeys>,
     remote: Option<Remote>,
 }
 
 /// A token that was accepted, and for how long it would be again.
-pub(super) struct Admitted {
+pub(super) struct Accepted {
     pub(super) caller: Caller,
     /// The key set that verified it.
     pub(super) keys: Arc<KeySet>,
     /// From when and until when its own times hold, clock skew included.
     pub(super) from: SystemTime,
     pub(super) until: SystemTime,
+}
+
+/// A token that no key of the set in use verifies, and whose key its issuer may have by now.
+pub(super) struct KeyAwaited<'t> {
+    pub(super) token: Unverified<'t>,
+    /// The set by which its signature was checked, in vain: its verdict stands as long as the set does.
+    checked_by: Option<Arc<KeySet>>,
+    /// What is answered if the key does not come.
+    pub(super) denial: Denial,
+}
+
+impl KeyAwaited<'_> {
+    /// The same, for longer than the request.
+    pub(super) fn into_owned(self) -> KeyAwaited<'static> {
+        let Self { token, checked_by, denial } = self;
+        KeyAwaited { token: token.into_owned(), checked_by, denial }
+    }
+}
+
+/// What comes of the check of a token that breaks no rule.
+pub(super) enum Verification<'t> {
+    Accepted(Box<Accepted>),
+    KeyAwaited(Box<KeyAwaited<'t>>),
 }
 
 impl Issuer {
@@ -93,7 +117,13 @@ impl Issuer {
             }
         };
         let name = settings.name.as_str().into();
-        Ok(Self { name, settings, identity, held: Arc::new(held), remote })
+        Ok(Self {
+            name,
+            settings: Arc::new(settings),
+            identity: Arc::new(identity),
+            held: Arc::new(held),
+            remote,
+        })
     }
 
     /// `iss`.
@@ -126,71 +156,127 @@ impl Issuer {
     /// reason to answer it differently.
     ///
     /// # Errors
-    /// The first rule that is broken; [`Reason::NotReady`] while there are no keys, [`Reason::KeyPending`] while the
-    /// issuer may have one that it did not have when it was last asked.
-    pub(super) fn admit(&self, token: Unverified<'_>, now: SystemTime) -> Result<Admitted, Denial> {
+    /// The first rule that is broken; [`Reason::NotReady`] while there are no keys.
+    pub(super) fn verify<'t>(
+        &self,
+        token: Unverified<'t>,
+        now: SystemTime,
+    ) -> Result<Verification<'t>, Denial> {
         let algorithm = token.algorithm();
         if !self.settings.algorithms.contains(&algorithm) {
             let detail = format!("issuer `{}` may not sign with {algorithm}", self.name);
             return Err(Denial::new(Reason::TokenInvalid, detail));
         }
+        self.verify_by_keys(token, None, now)
+    }
+
+    /// Judges a token once its key has been waited for.
+    ///
+    /// # Errors
+    /// As [`Issuer::verify`].
+    pub(super) fn verify_again<'t>(
+        &self,
+        awaited: KeyAwaited<'t>,
+        now: SystemTime,
+    ) -> Result<Verification<'t>, Denial> {
+        self.verify_by_keys(awaited.token, awaited.checked_by.as_ref(), now)
+    }
+
+    fn verify_by_keys<'t>(
+        &self,
+        token: Unverified<'t>,
+        checked_by: Option<&Arc<KeySet>>,
+        now: SystemTime,
+    ) -> Result<Verification<'t>, Denial> {
         let held = self.held.current(now);
         let Some(fetched) = held.as_ref().and_then(|held| held.as_ref()) else {
-            return Err(self.without_keys());
+            return self.without_keys(token);
         };
-        let key = fetched.keys.select(token.kid(), algorithm).map_err(|no_key| {
-            let missing = matches!(no_key, NoKey::UnknownKid | NoKey::Ambiguous(0));
-            self.unless_pending(missing, &token, fetched, now, self.no_key(no_key, &token))
-        })?;
-        let verified = token.verify(key).map_err(|token| {
-            // A `kid` says which key it was; without one, it may be one that the issuer has made since.
-            let missing = token.kid().is_none();
-            self.unless_pending(missing, &token, fetched, now, invalid("the signature is not the key's"))
-        })?;
+        let key = match fetched.keys.select(token.kid(), token.algorithm()) {
+            Ok(key) => key,
+            Err(no_key) => {
+                let missing = matches!(no_key, NoKey::UnknownKid | NoKey::Ambiguous(0));
+                let denial = self.no_key(no_key, &token);
+                return self.unless_awaited(
+                    missing,
+                    KeyAwaited { token, checked_by: None, denial },
+                    fetched,
+                    now,
+                );
+            }
+        };
+        let is_checked = checked_by.is_some_and(|keys| Arc::ptr_eq(keys, &fetched.keys));
+        let verified = if is_checked { Err(Box::new(token)) } else { token.verify(key) };
+        match verified {
+            Ok(verified) => self.accept(verified, &fetched.keys, now),
+            Err(token) => {
+                // A `kid` says which key it was; without one, it may be one that the issuer has made since.
+                let missing = token.kid().is_none();
+                let denial = invalid("the signature is not the key's");
+                let checked_by = Some(Arc::clone(&fetched.keys));
+                self.unless_awaited(missing, KeyAwaited { token: *token, checked_by, denial }, fetched, now)
+            }
+        }
+    }
+
+    /// Judges what a token with a good signature says.
+    fn accept<'t>(
+        &self,
+        verified: Verified<'_>,
+        keys: &Arc<KeySet>,
+        now: SystemTime,
+    ) -> Result<Verification<'t>, Denial> {
         let accepted = if self.settings.self_signed {
             self_signed::accept(&verified, &self.settings, now)?
         } else {
             claims::accept(&verified, &self.settings, &self.identity, now)?
         };
         let skew = self.settings.clock_skew;
-        Ok(Admitted {
-            keys: Arc::clone(&fetched.keys),
+        Ok(Verification::Accepted(Box::new(Accepted {
+            keys: Arc::clone(keys),
             from: accepted.begins.checked_sub(skew).unwrap_or(SystemTime::UNIX_EPOCH),
             until: accepted.expires.checked_add(skew).unwrap_or(accepted.expires),
             caller: accepted.caller(&self.name, verified.into_claims()),
-        })
+        })))
     }
 
     /// Nothing can be decided without keys. Where those that were there have ended, the issuer is asked at once: a clock
     /// that was set forward ends a set long before the next fetch is due.
-    fn without_keys(&self) -> Denial {
+    fn without_keys<'t>(&self, token: Unverified<'t>) -> Result<Verification<'t>, Denial> {
         let detail = format!("issuer `{}` has no usable keys", self.name);
-        match &self.remote {
-            Some(remote) if self.held.latest().is_some() => {
-                remote.asking.hurry();
-                let near = remote.asking.is_answer_near();
-                Denial::new(if near { Reason::KeyPending } else { Reason::NotReady }, detail)
+        if let Some(remote) = &self.remote
+            && self.held.latest().is_some()
+        {
+            remote.asking.hurry();
+            if remote.asking.is_answer_near() {
+                let denial = Denial::new(Reason::KeyPending, detail);
+                return Ok(Verification::KeyAwaited(Box::new(KeyAwaited {
+                    token,
+                    checked_by: None,
+                    denial,
+                })));
             }
-            _ => Denial::new(Reason::NotReady, detail),
         }
+        Err(Denial::new(Reason::NotReady, detail))
     }
 
     /// The refusal of a token that no key of a set verifies. Where its key may be `missing` there and be with the issuer by
     /// now, that is found out first.
-    fn unless_pending(
+    fn unless_awaited<'t>(
         &self,
         missing: bool,
-        token: &Unverified<'_>,
+        refused: KeyAwaited<'t>,
         fetched: &Fetched,
         now: SystemTime,
-        denial: Denial,
-    ) -> Denial {
+    ) -> Result<Verification<'t>, Denial> {
+        let KeyAwaited { token, checked_by, denial } = refused;
         match &self.remote {
             Some(remote) if missing && !remote.asking.lacks(token.named_key(), fetched.fetch, now) => {
                 let detail = format!("{}; the issuer is being asked for its keys again", denial.detail());
-                Denial::new(Reason::KeyPending, detail)
+                let denial = Denial::new(Reason::KeyPending, detail);
+                Ok(Verification::KeyAwaited(Box::new(KeyAwaited { token, checked_by, denial })))
             }
-            _ => denial,
+            _ => Err(denial),
         }
     }
 

@@ -1,13 +1,14 @@
 //! Tokens that were verified before: what a hit may spare, and what ends it.
 
 use super::*;
+use crate::authn::token::cache::Remembered;
 
 fn token(changes: &Value) -> String {
     RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &claims_with(changes))
 }
 
 fn at(gate: &Authenticator, token: &str, seconds: u64) -> Result<Option<Arc<Caller>>, Denial> {
-    vouched(gate, &[format!("Bearer {token}").as_bytes()], UNIX_EPOCH + Duration::from_secs(seconds))
+    authenticated(gate, &[format!("Bearer {token}").as_bytes()], UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 fn counts(gate: &Authenticator) -> (u64, u64) {
@@ -98,11 +99,13 @@ fn a_reload_forgets_tokens_and_keeps_counting() {
 fn memory_is_bounded() {
     let gate = gate(|_| {});
     let caller = admitted(&gate, &token(&json!({})));
-    let keys = gate.keys_in_use(0, now()).unwrap();
+    let held = gate.issuers[0].held();
+    let keys = held.latest().unwrap().keys.clone();
     let (from, until) = (now(), now() + Duration::from_secs(60));
     for number in 0..20_000 {
-        let remembered = Remembered { issuer: 0, keys: keys.clone(), caller: caller.clone(), from, until };
-        gate.verified.remember(&format!("{number:01000}"), remembered);
+        let (held, keys, caller) = (held.clone(), keys.clone(), caller.clone());
+        let remembered = Remembered { held, keys, caller, from, until };
+        gate.tokens.remember(&format!("{number:01000}"), remembered);
     }
     // 16 MiB at about 3.5 KiB each.
     assert!(gate.token_cache().evictions > 14_000, "{:?}", gate.token_cache());

@@ -16,6 +16,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use crate::authn::Caller;
 use crate::authn::jwks::KeySet;
+use crate::authn::jwks::cache::HeldKeys;
 
 /// Most bytes that the cache holds, roughly: some 4,700 ordinary tokens.
 const CAPACITY: u64 = 16 << 20;
@@ -29,8 +30,8 @@ const ORDINARY: u64 = 1024;
 /// A token that was accepted.
 #[derive(Clone)]
 pub(in crate::authn) struct Remembered {
-    /// The place of its issuer.
-    pub(in crate::authn) issuer: usize,
+    /// Where its issuer's keys are.
+    pub(in crate::authn) held: Arc<HeldKeys>,
     /// The key set that verified it.
     pub(in crate::authn) keys: Arc<KeySet>,
     /// Who it speaks for.
@@ -82,19 +83,12 @@ impl VerifiedTokens {
         Self { entries, counts }
     }
 
-    /// The caller of a token that was accepted before and would be again. `in_use` gives the key set of an issuer,
-    /// if it has one that is not too old.
-    pub(in crate::authn) fn recall(
-        &self,
-        token: &str,
-        now: SystemTime,
-        in_use: impl Fn(usize) -> Option<Arc<KeySet>>,
-    ) -> Option<Arc<Caller>> {
-        let known = self.entries.get(token).filter(|known| {
-            known.from <= now
-                && now < known.until
-                && in_use(known.issuer).is_some_and(|keys| Arc::ptr_eq(&keys, &known.keys))
-        });
+    /// The caller of a token that was accepted before and would be again.
+    pub(in crate::authn) fn recall(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
+        let known = self
+            .entries
+            .get(token)
+            .filter(|known| known.from <= now && now < known.until && known.is_by_keys_in_use(now));
         self.count(known.is_some());
         known.map(|known| known.caller)
     }
@@ -114,6 +108,16 @@ impl VerifiedTokens {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counts { hits, misses, evictions } = &*self.counts;
         TokenCacheStatus { hits: count(hits), misses: count(misses), evictions: count(evictions) }
+    }
+}
+
+impl Remembered {
+    /// Whether the key set that verified it is the one in use, and not too old.
+    fn is_by_keys_in_use(&self, now: SystemTime) -> bool {
+        let held = self.held.current(now);
+        held.as_ref()
+            .and_then(|held| held.as_ref())
+            .is_some_and(|fetched| Arc::ptr_eq(&fetched.keys, &self.keys))
     }
 }
 

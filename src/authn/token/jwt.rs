@@ -46,6 +46,16 @@ impl<'a> Unverified<'a> {
         }
     }
 
+    /// The same, for longer than the request.
+    pub(in crate::authn) fn into_owned(self) -> Unverified<'static> {
+        Unverified { jws: self.jws.into_owned(), claims: self.claims }
+    }
+
+    /// The text as it came.
+    pub(in crate::authn) fn text(&self) -> &str {
+        self.jws.text()
+    }
+
     /// The algorithm that the header names.
     pub(in crate::authn) fn algorithm(&self) -> Algorithm {
         self.jws.algorithm()

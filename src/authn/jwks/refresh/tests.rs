@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::authn::jwks::fetch::Address;
 use crate::authn::jwks::schedule::Pace;
+use crate::authn::tests::authenticated;
 use crate::authn::tests::mint::{P256, RSA, Signer, key_set};
 use crate::authn::{
     Algorithm, Authenticator, IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, WellKnown,
@@ -289,8 +290,8 @@ fn token_of(signer: &Signer, name: &str, header: serde_json::Value) -> String {
 
 fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
     let token = token(name, json!({"alg": "RS256", "kid": "rsa"}));
-    gate.authenticate(&[format!("Bearer {token}").as_bytes()], wall_clock())
-        .map(|vouched| vouched.unwrap().unconfirmed().principal.to_string())
+    authenticated(gate, &[format!("Bearer {token}").as_bytes()], wall_clock())
+        .map(|caller| caller.unwrap().principal.to_string())
         .map_err(|denial| denial.reason())
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::authn::jwks::single_flight::Named;
 use crate::authn::tests::mint::STRANGER;
+use crate::authn::tests::pending;
 
 /// What keeps the keys of `remote` fresh, until it is dropped.
 fn keeping(held: &Arc<HeldKeys>, remote: &Remote) -> tokio::task::JoinHandle<Infallible> {
@@ -105,18 +106,22 @@ async fn a_token_of_a_new_key_waits_for_the_fetch_that_brings_it() {
     // The key is not there yet, and nobody says that the token is bad.
     assert_eq!(ask(&gate, "one"), Err(Reason::KeyPending));
     let token = format!("Bearer {}", token("one", json!({"alg": "RS256", "kid": "rsa"})));
-    gate.await_key(&[token.as_bytes()]).await;
+    let two = [(); 2].map(|()| pending(&gate, &token, wall_clock()));
+    let [first, second] = two.map(|pending| gate.resolve(pending, wall_clock(), |_| {}));
+    let (first, second) = tokio::join!(first, second);
+    let (first, second) = (first.unwrap().assume_confirmed(), second.unwrap().assume_confirmed());
+    assert_eq!(first.principal.as_str(), "user:ana@example.com");
+    assert!(Arc::ptr_eq(&first, &second), "its signature is checked once");
     assert_eq!(ask(&gate, "one"), Ok("user:ana@example.com".to_owned()));
     assert_eq!(server.hits(), 2);
 
     // One that the issuer does not have is bad once the issuer was asked; until the cool-down is over nobody waits.
     let invented = format!("Bearer {}", token_of(&P256, "one", json!({"alg": "ES256", "kid": "invented"})));
-    let judged = || gate.authenticate(&[invented.as_bytes()], wall_clock()).unwrap_err().reason();
-    assert_eq!(judged(), Reason::KeyPending);
+    let invented = pending(&gate, &invented, wall_clock());
     let start = Instant::now();
-    gate.await_key(&[invented.as_bytes()]).await;
+    let denial = gate.resolve(invented, wall_clock(), |_| {}).await.unwrap_err();
     assert!(start.elapsed() < Duration::from_millis(900), "waited {:?} for nothing", start.elapsed());
-    assert_eq!(judged(), Reason::KeyPending);
+    assert_eq!(denial.reason(), Reason::KeyPending);
     task.abort();
 }
 
@@ -132,14 +137,33 @@ async fn a_token_without_a_kid_may_be_of_a_new_key() {
     gate.load_keys().await;
     server.answer(Answer::Document(key_set(&[unnamed(RSA.jwk(""))])));
     let token = format!("Bearer {}", token("one", json!({"alg": "RS256"})));
-    let judged = |gate: &Authenticator| {
-        let judged = gate.authenticate(&[token.as_bytes()], wall_clock());
-        judged.map(|caller| caller.is_some()).map_err(|denial| denial.reason())
-    };
-    assert_eq!(judged(&gate), Err(Reason::KeyPending));
+    let waiting = pending(&gate, &token, wall_clock());
+    // Nothing is about to be fetched, and the set that did not verify it is still the one in use.
+    let denial = gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap_err();
+    assert_eq!(denial.reason(), Reason::KeyPending);
     let gate = Arc::new(gate);
     let task = tokio::spawn(Arc::clone(&gate).run_refresh(std::future::pending()));
-    gate.await_key(&[token.as_bytes()]).await;
-    assert_eq!(judged(&gate), Ok(true));
+    let waiting = pending(&gate, &token, wall_clock());
+    gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap();
+    assert!(authenticated(&gate, &[token.as_bytes()], wall_clock()).is_ok());
+    task.abort();
+}
+
+/// It is judged by the issuer that it waits for, and the settings that are in force by then learn nothing from it.
+#[tokio::test]
+async fn a_token_that_waits_through_a_reload_is_not_remembered() {
+    let server = Server::start(Answer::Document(key_set(&[P256.jwk("old")]))).await;
+    let before = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
+    before.load_keys().await;
+    server.answer(Answer::Document(good()));
+    let before = Arc::new(before);
+    let task = tokio::spawn(Arc::clone(&before).run_refresh(std::future::pending()));
+    let token = format!("Bearer {}", token("one", json!({"alg": "RS256", "kid": "rsa"})));
+    let waiting = pending(&before, &token, wall_clock());
+    let mut after = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
+    after.take_over(&before);
+    after.resolve(waiting, wall_clock(), |_| {}).await.unwrap();
+    assert!(authenticated(&after, &[token.as_bytes()], wall_clock()).unwrap().is_some());
+    assert_eq!(after.token_cache().hits, 0);
     task.abort();
 }

@@ -1,6 +1,7 @@
 //! Keys that their issuer takes back, and keys that end before their time.
 
 use super::*;
+use crate::authn::tests::pending;
 
 #[tokio::test]
 async fn an_issuer_that_says_twice_that_it_has_no_keys_withdraws_them() {
@@ -68,7 +69,8 @@ async fn a_set_that_has_ended_is_fetched_for_at_once_and_waited_for() {
     let task = tokio::spawn(Arc::clone(&gate).run_refresh(std::future::pending()));
     assert_eq!(ask(&gate, "one"), Err(Reason::KeyPending));
     let token = format!("Bearer {}", token("one", json!({"alg": "RS256", "kid": "rsa"})));
-    gate.await_key(&[token.as_bytes()]).await;
+    let waiting = pending(&gate, &token, wall_clock());
+    gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap();
     assert_eq!(ask(&gate, "one"), Ok("user:ana@example.com".to_owned()));
     assert_eq!(server.hits(), 1);
     task.abort();
