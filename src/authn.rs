@@ -46,10 +46,10 @@ pub use self::settings::{
 };
 pub use self::token::cache::TokenCacheStatus;
 
-use self::dpop::Possession;
+use self::dpop::TokenBinding;
 use self::introspection::OpaqueIssuer;
 use self::issuer::Issuer;
-use self::token::cache::VerifiedTokens;
+use self::token::cache::TokenCache;
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
 
@@ -125,11 +125,11 @@ impl Caller {
 /// Judges the credentials of requests.
 pub struct Authenticator {
     /// Those that sign.
-    issuers: Vec<Issuer>,
+    issuers: Vec<JwtIssuer>,
     /// Those that are asked.
     opaque: Vec<OpaqueIssuer>,
-    tokens: VerifiedTokens,
-    possession: Arc<Possession>,
+    tokens: TokenCache,
+    binding: Arc<TokenBinding>,
 }
 
 impl Authenticator {
@@ -143,7 +143,7 @@ impl Authenticator {
         for (index, settings) in settings.into_iter().enumerate() {
             let loaded = match settings.proof.clone() {
                 Proof::Signature(keys) => {
-                    Issuer::load(index, settings, &keys, now).map(|issuer| issuers.push(issuer))
+                    JwtIssuer::load(index, settings, &keys, now).map(|issuer| issuers.push(issuer))
                 }
                 Proof::Endpoint(endpoint) => {
                     OpaqueIssuer::load(index, settings, endpoint).map(|issuer| opaque.push(issuer))
@@ -163,8 +163,8 @@ impl Authenticator {
         Self {
             issuers: Vec::new(),
             opaque: Vec::new(),
-            tokens: VerifiedTokens::new(),
-            possession: Arc::new(Possession::new()),
+            tokens: TokenCache::new(),
+            binding: Arc::new(TokenBinding::new()),
         }
     }
 
@@ -176,8 +176,8 @@ impl Authenticator {
     /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, what
     /// issuers have said of opaque tokens, and which proofs were used.
     pub fn take_over(&mut self, previous: &Self) {
-        self.possession = Arc::clone(&previous.possession);
-        self.tokens = VerifiedTokens::succeeding(&previous.tokens);
+        self.binding = Arc::clone(&previous.binding);
+        self.tokens = TokenCache::succeeding(&previous.tokens);
         for issuer in &mut self.issuers {
             if let Some(previous) =
                 previous.issuers.iter().find(|previous| previous.issuer() == issuer.issuer())
@@ -211,12 +211,12 @@ impl Authenticator {
 
     /// The nonce that the next proof of a caller's is to have, where the issuer asks for any.
     pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
-        self.possession.next_nonce(caller, now)
+        self.binding.next_nonce(caller, now)
     }
 
     /// How many proofs of possession are remembered, for metrics.
     pub fn proofs_remembered(&self) -> usize {
-        self.possession.remembered()
+        self.binding.remembered()
     }
 
     /// How often a token was known, for metrics.
@@ -229,15 +229,15 @@ impl Authenticator {
         self.issuers
             .iter()
             .filter_map(|issuer| {
-                let held = issuer.held();
-                Some((held.issuer().to_owned(), held.unreadiness(now)?))
+                let jwks = issuer.jwks();
+                Some((jwks.issuer().to_owned(), jwks.unreadiness(now)?))
             })
             .collect()
     }
 
     /// The state of each issuer's keys, for metrics.
     pub fn key_sets(&self, now: SystemTime) -> Vec<KeySetStatus> {
-        self.issuers.iter().map(|issuer| issuer.held().status(now)).collect()
+        self.issuers.iter().map(|issuer| issuer.jwks().status(now)).collect()
     }
 
     /// Fetches the key sets that are with a server and not there yet, all at once. Takes at most the ten seconds of
@@ -246,11 +246,11 @@ impl Authenticator {
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
-            if let Some(remote) = issuer.remote().filter(|_| !jwks::refresh::has_keys(issuer.held())) {
-                let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
+            if let Some(remote) = issuer.remote().filter(|_| !jwks::refresh::has_keys(issuer.jwks())) {
+                let (jwks, remote) = (Arc::clone(issuer.jwks()), remote.clone());
                 fetches.spawn(async move {
-                    let known = Arc::clone(&held);
-                    jwks::refresh::refresh(&held, &remote, move |_| !jwks::refresh::has_keys(&known)).await;
+                    let known = Arc::clone(&jwks);
+                    jwks::refresh::refresh(&jwks, &remote, move |_| !jwks::refresh::has_keys(&known)).await;
                 });
             }
         }
@@ -267,8 +267,8 @@ impl Authenticator {
         let mut tasks = JoinSet::new();
         for issuer in &self.issuers {
             if let Some(remote) = issuer.remote() {
-                let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
-                tasks.spawn(async move { jwks::refresh::keep_fresh(&held, &remote).await });
+                let (jwks, remote) = (Arc::clone(issuer.jwks()), remote.clone());
+                tasks.spawn(async move { jwks::refresh::keep_fresh(&jwks, &remote).await });
             }
         }
         let watch = async {
@@ -289,7 +289,7 @@ impl Authenticator {
 impl fmt::Debug for Authenticator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let opaque = self.opaque.iter().map(OpaqueIssuer::issuer);
-        let issuers = self.issuers.iter().map(Issuer::issuer).chain(opaque);
+        let issuers = self.issuers.iter().map(JwtIssuer::issuer).chain(opaque);
         formatter.debug_struct("Authenticator").field("issuers", &issuers.collect::<Vec<_>>()).finish()
     }
 }

@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use super::credential::{Credential, Presentation};
 use super::dpop::Evidence;
 use super::introspection::{Lookup, OpaqueIssuer};
-use super::issuer::{Accepted, Issuer, KeyAwaited, Verification};
+use super::issuer::{JwtIssuer, KeyAwaited, Verification, VerifiedToken};
 use super::token;
-use super::token::cache::Remembered;
+use super::token::cache::CachedToken;
 use super::token::jwt::Unverified;
 use super::{Authenticator, Caller, invalid, shown};
 use crate::reason::{Denial, Reason};
@@ -46,7 +46,7 @@ pub struct PendingToken {
 }
 
 enum Awaited {
-    Key(Issuer, Box<KeyAwaited<'static>>),
+    Key(JwtIssuer, Box<KeyAwaited<'static>>),
     Introspection(OpaqueIssuer, Box<str>),
 }
 
@@ -88,9 +88,9 @@ impl fmt::Debug for PendingToken {
 }
 
 /// What a token says without a wait.
-enum Known<'t> {
+enum KnownToken<'t> {
     Caller(Arc<Caller>),
-    KeyAwaited(&'t Issuer, Box<KeyAwaited<'t>>),
+    KeyAwaited(&'t JwtIssuer, Box<KeyAwaited<'t>>),
     NotIntrospected(&'t OpaqueIssuer),
 }
 
@@ -109,31 +109,34 @@ impl Authenticator {
         let known = self.judge(credential.token, now).map_err(|denial| credential.scheme.answer(denial))?;
         let presentation = credential.presentation();
         let awaited = match known {
-            Known::Caller(caller) => {
+            KnownToken::Caller(caller) => {
                 return Ok(Authentication::Token(UnconfirmedToken { caller, presentation }));
             }
-            Known::KeyAwaited(issuer, awaited) => {
+            KnownToken::KeyAwaited(issuer, awaited) => {
                 Awaited::Key(issuer.clone(), Box::new(awaited.into_owned()))
             }
-            Known::NotIntrospected(issuer) => Awaited::Introspection(issuer.clone(), credential.token.into()),
+            KnownToken::NotIntrospected(issuer) => {
+                Awaited::Introspection(issuer.clone(), credential.token.into())
+            }
         };
         Ok(Authentication::Pending(PendingToken { presentation, awaited }))
     }
 
-    fn judge<'t>(&'t self, text: &'t str, now: SystemTime) -> Result<Known<'t>, Denial> {
+    fn judge<'t>(&'t self, text: &'t str, now: SystemTime) -> Result<KnownToken<'t>, Denial> {
         if let Some(issuer) = self.opaque_issuer(text) {
             let known = issuer.recall(text, now);
             self.tokens.count(matches!(known, Some(Ok(_))));
-            return known.map_or(Ok(Known::NotIntrospected(issuer)), |judged| judged.map(Known::Caller));
+            return known
+                .map_or(Ok(KnownToken::NotIntrospected(issuer)), |judged| judged.map(KnownToken::Caller));
         }
         if let Some(caller) = self.tokens.recall(text, now) {
-            return Ok(Known::Caller(caller));
+            return Ok(KnownToken::Caller(caller));
         }
         let token = Unverified::parse(text)?;
         let issuer = self.issuer_of(&token)?;
         Ok(match issuer.verify(token, now)? {
-            Verification::Accepted(accepted) => Known::Caller(self.remember(issuer, text, *accepted)),
-            Verification::KeyAwaited(awaited) => Known::KeyAwaited(issuer, awaited),
+            Verification::Accepted(accepted) => KnownToken::Caller(self.remember(issuer, text, *accepted)),
+            Verification::KeyAwaited(awaited) => KnownToken::KeyAwaited(issuer, awaited),
         })
     }
 
@@ -166,7 +169,7 @@ impl Authenticator {
 
     fn verify_again(
         &self,
-        issuer: &Issuer,
+        issuer: &JwtIssuer,
         awaited: KeyAwaited<'static>,
         now: SystemTime,
     ) -> Result<Arc<Caller>, Denial> {
@@ -181,13 +184,13 @@ impl Authenticator {
         }
     }
 
-    fn remember(&self, issuer: &Issuer, token: &str, accepted: Accepted) -> Arc<Caller> {
-        let Accepted { caller, keys, from, until } = accepted;
+    fn remember(&self, issuer: &JwtIssuer, token: &str, accepted: VerifiedToken) -> Arc<Caller> {
+        let VerifiedToken { caller, keys, from, until } = accepted;
         let caller = Arc::new(caller);
         // A token that has waited through a reload was judged by settings that may have changed.
-        if self.issuers.iter().any(|ours| Arc::ptr_eq(ours.held(), issuer.held())) {
-            let held = Arc::clone(issuer.held());
-            self.tokens.remember(token, Remembered { held, keys, caller: caller.clone(), from, until });
+        if self.issuers.iter().any(|ours| Arc::ptr_eq(ours.jwks(), issuer.jwks())) {
+            let jwks = Arc::clone(issuer.jwks());
+            self.tokens.remember(token, CachedToken { jwks, keys, caller: caller.clone(), from, until });
         }
         caller
     }
@@ -203,10 +206,10 @@ impl Authenticator {
         evidence: &Evidence<'_>,
         now: SystemTime,
     ) -> Result<Arc<Caller>, Denial> {
-        self.possession.confirm(token, evidence, now)
+        self.binding.confirm(token, evidence, now)
     }
 
-    fn issuer_of(&self, token: &Unverified<'_>) -> Result<&Issuer, Denial> {
+    fn issuer_of(&self, token: &Unverified<'_>) -> Result<&JwtIssuer, Denial> {
         let claimed = token.claimed_issuer()?;
         let found = self.issuers.iter().find(|issuer| issuer.issuer() == claimed);
         found.ok_or_else(|| self.unknown_issuer(claimed))

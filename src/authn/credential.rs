@@ -15,7 +15,7 @@ pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// How a token is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(super) enum AuthScheme {
     /// By itself.
     Bearer,
     /// With a proof in another header field.
@@ -25,7 +25,7 @@ pub(super) enum Scheme {
 /// A token as it was sent. It is never printed.
 #[derive(Clone, Copy)]
 pub(super) struct Credential<'a> {
-    pub(super) scheme: Scheme,
+    pub(super) scheme: AuthScheme,
     pub(super) token: &'a str,
 }
 
@@ -59,9 +59,9 @@ impl<'a> Credential<'a> {
             None => (value, &[][..]),
         };
         let scheme = if scheme.eq_ignore_ascii_case(b"Bearer") {
-            Scheme::Bearer
+            AuthScheme::Bearer
         } else if scheme.eq_ignore_ascii_case(b"DPoP") {
-            Scheme::Dpop
+            AuthScheme::Dpop
         } else {
             let detail = "the authorization scheme is neither Bearer nor DPoP";
             return Err(Denial::new(Reason::CredentialTypeUnsupported, detail));
@@ -84,8 +84,8 @@ impl Credential<'_> {
     /// What is left of it once the token has been judged.
     pub(super) fn presentation(&self) -> Presentation {
         match self.scheme {
-            Scheme::Bearer => Presentation::Bearer,
-            Scheme::Dpop => {
+            AuthScheme::Bearer => Presentation::Bearer,
+            AuthScheme::Dpop => {
                 let hash = digest::digest(&digest::SHA256, self.token.as_bytes());
                 Presentation::Dpop(URL_SAFE_NO_PAD.encode(hash))
             }
@@ -103,7 +103,7 @@ impl Presentation {
     }
 }
 
-impl Scheme {
+impl AuthScheme {
     /// A refusal that challenges in the scheme that the client speaks.
     pub(super) fn answer(self, denial: Denial) -> Denial {
         match self {
@@ -144,12 +144,12 @@ mod tests {
     #[test]
     fn the_scheme_is_compared_without_case() {
         for (name, scheme) in [
-            ("Bearer", Scheme::Bearer),
-            ("bearer", Scheme::Bearer),
-            ("BEARER", Scheme::Bearer),
-            ("bEARER", Scheme::Bearer),
-            ("DPoP", Scheme::Dpop),
-            ("dpop", Scheme::Dpop),
+            ("Bearer", AuthScheme::Bearer),
+            ("bearer", AuthScheme::Bearer),
+            ("BEARER", AuthScheme::Bearer),
+            ("bEARER", AuthScheme::Bearer),
+            ("DPoP", AuthScheme::Dpop),
+            ("dpop", AuthScheme::Dpop),
         ] {
             let value = format!("{name} a.b-c_d~e+f/g==");
             let credential = Credential::of(&[value.as_bytes()]).unwrap().unwrap();

@@ -21,8 +21,8 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use self::proof::{Flaw, Good};
-use self::replay::{Refused, UsedProofs};
+use self::proof::{CheckedProof, ProofError};
+use self::replay::{ReplayCache, ReplayError};
 use super::authentication::UnconfirmedToken;
 use super::credential::Presentation;
 use super::{Caller, invalid};
@@ -53,16 +53,16 @@ pub struct Evidence<'r> {
 
 /// What is remembered of proofs. One for all issuers and for the life of the process: a reload that forgot would let every
 /// proof of the last minute be used again.
-pub(super) struct Possession {
+pub(super) struct TokenBinding {
     /// Makes nonces, and what stands for a proof that was used; `None` where the machine has no randomness to give.
     key: Option<hmac::Key>,
-    used: UsedProofs,
+    used: ReplayCache,
 }
 
-impl Possession {
+impl TokenBinding {
     pub(super) fn new() -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
-        Self { key, used: UsedProofs::new() }
+        Self { key, used: ReplayCache::new() }
     }
 
     /// How many proofs are remembered.
@@ -135,25 +135,25 @@ impl Possession {
             .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))?
             .as_secs();
         let good = proof::check(proof, key, token_hash, evidence, now).map_err(|flaw| match flaw {
-            Flaw::Invalid(why) => wrong(why),
+            ProofError::Invalid(why) => wrong(why),
             // RFC 9449, section 7.1: no other proof by that key would do.
-            Flaw::OtherKey => invalid("the DPoP proof is by another key than the token's"),
+            ProofError::OtherKey => invalid("the DPoP proof is by another key than the token's"),
         })?;
         if key.rule.nonces {
             check_nonce(secret, good.nonce.as_deref(), now)?;
         }
-        let Good { jti, end, .. } = good;
+        let CheckedProof { jti, end, .. } = good;
         let id = replay::id(secret, &key.thumbprint, &jti);
         self.used.enter(id, &key.thumbprint, end, now).map_err(|refused| match refused {
-            Refused::Used => wrong("was used before".to_owned()),
-            Refused::TooLate => {
+            ReplayError::Used => wrong("was used before".to_owned()),
+            ReplayError::TooLate => {
                 wrong("may have been used before: it is older than what is remembered".to_owned())
             }
-            Refused::KeyFull => Denial::new(
+            ReplayError::KeyFull => Denial::new(
                 Reason::ProofLimit,
                 "of the token's key, no more DPoP proofs can be remembered before others end",
             ),
-            Refused::Full => {
+            ReplayError::Full => {
                 Denial::new(Reason::NotReady, "no more DPoP proofs can be remembered before others end")
             }
         })

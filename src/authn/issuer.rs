@@ -7,17 +7,17 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::Caller;
-use super::jwks::cache::{Fetched, HeldKeys};
+use super::jwks::cache::{FetchedKeySet, JwksCache};
 use super::jwks::discovery::Discovery;
 use super::jwks::fetch::{Address, ClientError, Fetch};
 use super::jwks::refresh::{self, Remote};
-use super::jwks::schedule::Pace;
-use super::jwks::single_flight::Asking;
+use super::jwks::schedule::FetchIntervals;
+use super::jwks::single_flight::KeyFetches;
 use super::jwks::{KeySet, MAX_DOCUMENT, NoKey};
 use super::settings::{
     IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, SettingsError, parse_issuer, parse_url,
 };
-use super::token::identity::{Identity, Unusable};
+use super::token::identity::{IdentityMapping, MappingError};
 use super::token::jwt::{Unverified, Verified};
 use super::token::{claims, self_signed};
 use super::{invalid, shown};
@@ -29,16 +29,16 @@ const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An issuer, ready to judge tokens as soon as it has keys. A copy shares them.
 #[derive(Clone)]
-pub(super) struct Issuer {
+pub(super) struct JwtIssuer {
     name: Arc<str>,
     settings: Arc<IssuerSettings>,
-    identity: Arc<Identity>,
-    held: Arc<HeldKeys>,
+    identity: Arc<IdentityMapping>,
+    jwks: Arc<JwksCache>,
     remote: Option<Remote>,
 }
 
 /// A token that was accepted, and for how long it would be again.
-pub(super) struct Accepted {
+pub(super) struct VerifiedToken {
     pub(super) caller: Caller,
     /// The key set that verified it.
     pub(super) keys: Arc<KeySet>,
@@ -66,11 +66,11 @@ impl KeyAwaited<'_> {
 
 /// What comes of the check of a token that breaks no rule.
 pub(super) enum Verification<'t> {
-    Accepted(Box<Accepted>),
+    Accepted(Box<VerifiedToken>),
     KeyAwaited(Box<KeyAwaited<'t>>),
 }
 
-impl Issuer {
+impl JwtIssuer {
     /// An issuer of JWTs, whose keys are at `keys`. Reads what that names: the key file, or the CA file of the URL.
     ///
     /// # Errors
@@ -84,22 +84,22 @@ impl Issuer {
         let error = |field, message: String, help: &'static str| {
             vec![SettingsError { index, field, message, help: help.into() }]
         };
-        let held = |max_stale: Option<Duration>| {
-            HeldKeys::new(settings.name.clone(), settings.algorithms.clone(), max_stale)
+        let empty = |max_stale: Option<Duration>| {
+            JwksCache::new(settings.name.clone(), settings.algorithms.clone(), max_stale)
         };
         let identity = identity(index, &settings)?;
-        let (held, remote) = match keys {
+        let (jwks, remote) = match keys {
             KeySource::File(path) => {
-                let held = held(None);
+                let jwks = empty(None);
                 let document = files::read(path, MAX_DOCUMENT as u64).map_err(|cause| {
                     let message = format!("cannot read the key set `{}`: {cause}", path.display());
                     error("file", message, "the file must hold a JWK Set: `{\"keys\": […]}`")
                 })?;
-                held.replace(&document, 0, now).map_err(|cause| {
+                jwks.replace(&document, 0, now).map_err(|cause| {
                     let message = format!("cannot use the key set `{}`: {cause}", path.display());
                     error("file", message, "it needs a public signature key that `algorithms` allows")
                 })?;
-                (held, None)
+                (jwks, None)
             }
             KeySource::Remote(keys) => {
                 let address = address(keys, &settings.issuer)
@@ -111,9 +111,9 @@ impl Issuer {
                     };
                     error("ca", cause.to_string(), help)
                 })?;
-                let pace = Pace::of(keys);
-                let asking = Arc::new(Asking::new(pace));
-                (held(Some(keys.max_stale)), Some(Remote { fetch, pace, asking }))
+                let intervals = FetchIntervals::of(keys);
+                let fetches = Arc::new(KeyFetches::new(intervals));
+                (empty(Some(keys.max_stale)), Some(Remote { fetch, intervals, fetches }))
             }
         };
         let name = settings.name.as_str().into();
@@ -121,7 +121,7 @@ impl Issuer {
             name,
             settings: Arc::new(settings),
             identity: Arc::new(identity),
-            held: Arc::new(held),
+            jwks: Arc::new(jwks),
             remote,
         })
     }
@@ -132,8 +132,8 @@ impl Issuer {
     }
 
     /// Its keys.
-    pub(super) fn held(&self) -> &Arc<HeldKeys> {
-        &self.held
+    pub(super) fn jwks(&self) -> &Arc<JwksCache> {
+        &self.jwks
     }
 
     /// How its keys are fetched, where they are.
@@ -147,8 +147,8 @@ impl Issuer {
         let same = self.settings.issuer == previous.settings.issuer
             && source(&self.settings).is_some_and(|source| Some(source) == self::source(&previous.settings));
         if let (true, Some(remote), Some(known)) = (same, &mut self.remote, &previous.remote) {
-            self.held = Arc::new(self.held.succeeding(&previous.held));
-            remote.asking = Arc::clone(&known.asking);
+            self.jwks = Arc::new(self.jwks.succeeding(&previous.jwks));
+            remote.fetches = Arc::clone(&known.fetches);
         }
     }
 
@@ -173,7 +173,7 @@ impl Issuer {
     /// Judges a token once its key has been waited for.
     ///
     /// # Errors
-    /// As [`Issuer::verify`].
+    /// As [`JwtIssuer::verify`].
     pub(super) fn verify_again<'t>(
         &self,
         awaited: KeyAwaited<'t>,
@@ -188,8 +188,8 @@ impl Issuer {
         checked_by: Option<&Arc<KeySet>>,
         now: SystemTime,
     ) -> Result<Verification<'t>, Denial> {
-        let held = self.held.current(now);
-        let Some(fetched) = held.as_ref().and_then(|held| held.as_ref()) else {
+        let current = self.jwks.current(now);
+        let Some(fetched) = current.as_ref().and_then(|current| current.as_ref()) else {
             return self.without_keys(token);
         };
         let key = match fetched.keys.select(token.kid(), token.algorithm()) {
@@ -232,7 +232,7 @@ impl Issuer {
             claims::accept(&verified, &self.settings, &self.identity, now)?
         };
         let skew = self.settings.clock_skew;
-        Ok(Verification::Accepted(Box::new(Accepted {
+        Ok(Verification::Accepted(Box::new(VerifiedToken {
             keys: Arc::clone(keys),
             from: accepted.begins.checked_sub(skew).unwrap_or(SystemTime::UNIX_EPOCH),
             until: accepted.expires.checked_add(skew).unwrap_or(accepted.expires),
@@ -245,10 +245,10 @@ impl Issuer {
     fn without_keys<'t>(&self, token: Unverified<'t>) -> Result<Verification<'t>, Denial> {
         let detail = format!("issuer `{}` has no usable keys", self.name);
         if let Some(remote) = &self.remote
-            && self.held.latest().is_some()
+            && self.jwks.latest().is_some()
         {
-            remote.asking.hurry();
-            if remote.asking.is_answer_near() {
+            remote.fetches.hurry();
+            if remote.fetches.is_answer_near() {
                 let denial = Denial::new(Reason::KeyPending, detail);
                 return Ok(Verification::KeyAwaited(Box::new(KeyAwaited {
                     token,
@@ -266,12 +266,12 @@ impl Issuer {
         &self,
         missing: bool,
         refused: KeyAwaited<'t>,
-        fetched: &Fetched,
+        fetched: &FetchedKeySet,
         now: SystemTime,
     ) -> Result<Verification<'t>, Denial> {
         let KeyAwaited { token, checked_by, denial } = refused;
         match &self.remote {
-            Some(remote) if missing && !remote.asking.lacks(token.named_key(), fetched.fetch, now) => {
+            Some(remote) if missing && !remote.fetches.lacks(token.named_key(), fetched.fetch, now) => {
                 let detail = format!("{}; the issuer is being asked for its keys again", denial.detail());
                 let denial = Denial::new(Reason::KeyPending, detail);
                 Ok(Verification::KeyAwaited(Box::new(KeyAwaited { token, checked_by, denial })))
@@ -283,18 +283,18 @@ impl Issuer {
     /// Waits, a moment at the most, for the key set that a token's key may be in.
     pub(super) async fn await_key(&self, token: &Unverified<'_>) {
         if let Some(remote) = &self.remote {
-            let ended = || self.held.latest().is_some() && !refresh::has_keys(&self.held);
+            let ended = || self.jwks.latest().is_some() && !refresh::has_keys(&self.jwks);
             if ended() {
-                return remote.asking.next_set(|| !ended()).await;
+                return remote.fetches.next_set(|| !ended()).await;
             }
-            remote.asking.answer(token.named_key(), || self.has_key(token)).await;
+            remote.fetches.answer(token.named_key(), || self.has_key(token)).await;
         }
     }
 
     /// Whether the set in use, however old, has a key of the name that the token gives.
     fn has_key(&self, token: &Unverified<'_>) -> bool {
         token.kid().is_some()
-            && self.held.latest().is_some_and(|fetched| {
+            && self.jwks.latest().is_some_and(|fetched| {
                 !matches!(fetched.keys.select(token.kid(), token.algorithm()), Err(NoKey::UnknownKid))
             })
     }
@@ -363,9 +363,12 @@ fn address(keys: &RemoteKeys, issuer: &str) -> Result<Address, (&'static str, St
 ///
 /// # Errors
 /// Every expression that does not compile.
-pub(super) fn identity(index: usize, settings: &IssuerSettings) -> Result<Identity, Vec<SettingsError>> {
-    Identity::compile(&settings.identity).map_err(|unusable| {
-        let wrong = |(attribute, message, help): Unusable| SettingsError {
+pub(super) fn identity(
+    index: usize,
+    settings: &IssuerSettings,
+) -> Result<IdentityMapping, Vec<SettingsError>> {
+    IdentityMapping::compile(&settings.identity).map_err(|unusable| {
+        let wrong = |(attribute, message, help): MappingError| SettingsError {
             index,
             field: if attribute.is_some() { "attribute_mapping" } else { "attribute_condition" },
             message: match attribute {

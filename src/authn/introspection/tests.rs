@@ -141,7 +141,7 @@ fn gate(server: &Server) -> Authenticator {
 }
 
 /// As the proxy does it: what is not known is asked for.
-async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, Option<&'static str>) {
+async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (JudgedToken, Option<&'static str>) {
     let value = format!("Bearer {token}");
     let pending = match gate.authenticate(&[value.as_bytes()], now) {
         Ok(Authentication::Pending(pending)) => pending,
@@ -161,11 +161,11 @@ async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, 
     (judged, outcome)
 }
 
-async fn ask(gate: &Authenticator, token: &str) -> Judged {
+async fn ask(gate: &Authenticator, token: &str) -> JudgedToken {
     ask_at(gate, token, now()).await.0
 }
 
-fn reason(judged: Judged) -> Reason {
+fn reason(judged: JudgedToken) -> Reason {
     judged.unwrap_err().reason()
 }
 
@@ -416,7 +416,7 @@ async fn a_reload_keeps_what_was_learnt_unless_it_changed_what_that_hangs_on() {
 fn nothing_prints_a_secret() {
     let gate = gate_with("http://127.0.0.1:1/", ClientAuthentication::Post);
     assert_eq!(format!("{gate:?}"), r#"Authenticator { issuers: ["https://issuer.example"] }"#);
-    let settings = format!("{:?}", gate.opaque[0].office.rules.settings);
+    let settings = format!("{:?}", gate.opaque[0].introspector.rules.settings);
     assert!(!settings.contains("s3cret"), "{settings}");
 }
 

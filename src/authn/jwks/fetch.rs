@@ -39,7 +39,7 @@ pub(in crate::authn) enum Address {
 
 /// What a fetch brought.
 #[derive(Debug)]
-pub(in crate::authn) struct Answer {
+pub(in crate::authn) struct FetchedDocument {
     pub(in crate::authn) document: Vec<u8>,
     /// How long the server allows it to be used, where it says.
     pub(in crate::authn) fresh_for: Option<Duration>,
@@ -99,7 +99,7 @@ impl Fetch {
     ///
     /// # Errors
     /// No answer in time, one that is not 200, one that is too large, or metadata that leads nowhere.
-    pub(in crate::authn) async fn key_set(&self) -> Result<Answer, FetchError> {
+    pub(in crate::authn) async fn key_set(&self) -> Result<FetchedDocument, FetchError> {
         match &self.address {
             Address::Url(url) => self.ask(url).await,
             Address::Discovery(discovery) => {
@@ -113,7 +113,7 @@ impl Fetch {
         }
     }
 
-    async fn ask(&self, url: &Url) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: &Url) -> Result<FetchedDocument, FetchError> {
         let mut response = self.client.get(url.clone()).send().await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
@@ -126,7 +126,7 @@ impl Fetch {
             }
             document.extend_from_slice(&chunk);
         }
-        Ok(Answer { document, fresh_for })
+        Ok(FetchedDocument { document, fresh_for })
     }
 }
 

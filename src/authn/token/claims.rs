@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::settings::{IssuerSettings, PossessionRule};
 use crate::authn::token::confirmation::{self, Confirmation};
-use crate::authn::token::identity::{Identified, Identity};
+use crate::authn::token::identity::{Identified, IdentityMapping};
 use crate::authn::token::jwt::Verified;
 use crate::authn::{Caller, invalid, shown};
 use crate::principal::scopes::{Scopes, split_list};
@@ -22,7 +22,7 @@ const LATEST: u64 = 253_402_300_799;
 const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
 /// What is left of a token once every rule was kept.
-pub(in crate::authn) struct Accepted {
+pub(in crate::authn) struct AcceptedClaims {
     pub(in crate::authn) subject: Option<String>,
     pub(in crate::authn) identified: Identified,
     pub(in crate::authn) scopes: Scopes,
@@ -32,7 +32,7 @@ pub(in crate::authn) struct Accepted {
     pub(in crate::authn) expires: SystemTime,
 }
 
-impl Accepted {
+impl AcceptedClaims {
     /// The caller that it makes, with what the issuer `issuer` says of them.
     pub(in crate::authn) fn caller(self, issuer: &Arc<str>, claims: Map<String, Value>) -> Caller {
         Caller {
@@ -55,9 +55,9 @@ impl Accepted {
 pub(in crate::authn) fn accept(
     token: &Verified<'_>,
     settings: &IssuerSettings,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     check_type(token, &settings.token_types)?;
     judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
@@ -70,10 +70,10 @@ pub(in crate::authn) fn accept(
 pub(in crate::authn) fn accept_answer(
     answer: &Map<String, Value>,
     settings: &IssuerSettings,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
     end: Option<SystemTime>,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     judge(answer, settings, &settings.possession, identity, now, end)
 }
 
@@ -84,9 +84,9 @@ pub(in crate::authn) fn accept_answer(
 pub(in crate::authn) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     judge(claims, settings, &settings.possession.of_assumed(), identity, now, None)
 }
 
@@ -94,10 +94,10 @@ fn judge(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
     possession: &PossessionRule,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
     end: Option<SystemTime>,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     check_kind(claims)?;
     let (begins, expires) = check_times(claims, settings.clock_skew, now, end)?;
     check_audience(claims, &settings.audiences)?;
@@ -105,7 +105,14 @@ fn judge(
     let identified = identity.of(claims)?;
     let scopes = scopes(claims)?;
     let confirmation = confirmation::of(claims, possession)?;
-    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, confirmation, begins, expires })
+    Ok(AcceptedClaims {
+        subject: subject.map(str::to_owned),
+        identified,
+        scopes,
+        confirmation,
+        begins,
+        expires,
+    })
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).

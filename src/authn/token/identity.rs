@@ -27,7 +27,7 @@ const BUDGET: u64 = 1_000_000;
 
 /// An issuer's rule, ready to be applied.
 #[derive(Debug)]
-pub(in crate::authn) struct Identity {
+pub(in crate::authn) struct IdentityMapping {
     subject_pool: Option<String>,
     accept_unverified_email: bool,
     /// In lower case; `None` for any.
@@ -45,14 +45,14 @@ pub(in crate::authn) struct Identified {
 }
 
 /// An expression that cannot be used: the attribute it is for, `None` for the condition, and why.
-pub(in crate::authn) type Unusable = (Option<MappedAttribute>, String, String);
+pub(in crate::authn) type MappingError = (Option<MappedAttribute>, String, String);
 
-impl Identity {
+impl IdentityMapping {
     /// Compiles a rule that [`crate::authn::settings::check`] found nothing wrong with.
     ///
     /// # Errors
     /// Every expression that does not compile.
-    pub(in crate::authn) fn compile(rule: &IdentityRule) -> Result<Self, Vec<Unusable>> {
+    pub(in crate::authn) fn compile(rule: &IdentityRule) -> Result<Self, Vec<MappingError>> {
         let assertion = || Environment::new().with_iam_extensions().variable("assertion", claims_type());
         let mut unusable = Vec::new();
         let mut mapping = Vec::new();

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::jwk::Key;
+use crate::authn::jwks::jwk::VerifyingKey;
 use crate::authn::{invalid, shown};
 use crate::json;
 use crate::reason::{Denial, Reason};
@@ -121,7 +121,7 @@ impl<'a> Jws<'a> {
     }
 
     /// Whether `key` made the signature, over the bytes as received.
-    pub(in crate::authn) fn is_signed_by(&self, key: &Key) -> bool {
+    pub(in crate::authn) fn is_signed_by(&self, key: &VerifyingKey) -> bool {
         key.verifies(self.algorithm, self.signed().as_bytes(), &self.signature)
     }
 }
