@@ -17,17 +17,18 @@
 mod algorithm;
 mod authentication;
 mod credential;
+mod denial;
+mod http_client;
 mod issuer;
 mod jwks;
 mod settings;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
@@ -36,8 +37,6 @@ pub use self::dpop::Evidence;
 pub use self::introspection::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 pub use self::introspection::{Lookup, LookupOutcome};
 pub use self::jwks::cache::KeySetStatus;
-pub use self::token::confirmation::{BoundKey, Confirmation};
-use crate::principal::scopes::Scopes;
 
 pub use self::introspection::secret::{Secret, SecretError};
 pub use self::settings::{
@@ -46,81 +45,13 @@ pub use self::settings::{
 };
 pub use self::token::cache::TokenCacheStatus;
 
+use self::denial::invalid;
 use self::dpop::TokenBinding;
 use self::introspection::OpaqueIssuer;
 use self::issuer::Issuer;
 use self::token::cache::TokenCache;
-use crate::principal::Principal;
-use crate::reason::{Denial, Reason};
-
-/// Who a verified token speaks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The name of the issuer that vouches for the caller, as the operator's config has it.
-    pub issuer: Arc<str>,
-    /// `sub`, the issuer's own name for the caller.
-    pub subject: Option<String>,
-    /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
-    pub principal: Principal,
-    /// What else policy may call them: sets of their identity pool, in the spelling of members.
-    pub sets: Vec<Arc<str>>,
-    /// What the token may be used for.
-    pub scopes: Scopes,
-    /// What the sender of the token has to have.
-    pub confirmation: Option<Confirmation>,
-    /// When the token ends, without clock skew.
-    pub expires: SystemTime,
-    /// Everything that the token says, for conditions; `None` where there is none, and the caller is assumed for a
-    /// question about policy.
-    pub claims: Option<Map<String, Value>>,
-}
-
-impl Caller {
-    /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
-    /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
-    pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
-        let sets = principal.pool().map(token::identity::everybody).into_iter().collect();
-        Self {
-            issuer: "assumed".into(),
-            subject: None,
-            principal,
-            sets,
-            scopes,
-            confirmation: None,
-            expires: now,
-            claims: None,
-        }
-    }
-}
-
-impl Caller {
-    /// The holder of a TLS client certificate, who sends no other credential: a subject of the listener's identity
-    /// pool, with the scopes that the listener's settings give. `thumbprint` is `x5t#S256`, which conditions see as a
-    /// token's confirmation (RFC 8705, section 3.1).
-    pub fn of_certificate(
-        principal: Principal,
-        subject: &str,
-        thumbprint: &str,
-        scopes: Scopes,
-        until: SystemTime,
-    ) -> Self {
-        let mut claims = Map::new();
-        claims.insert("sub".to_owned(), subject.into());
-        claims.insert("cnf".to_owned(), json!({ "x5t#S256": thumbprint }));
-        let sets = principal.pool().map(token::identity::everybody).into_iter().collect();
-        Self {
-            issuer: "client certificate".into(),
-            subject: Some(subject.to_owned()),
-            principal,
-            sets,
-            scopes,
-            // There is no token that could be somebody else's.
-            confirmation: None,
-            expires: until,
-            claims: Some(claims),
-        }
-    }
-}
+use crate::principal::Caller;
+use crate::reason::Denial;
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
@@ -298,21 +229,6 @@ impl fmt::Debug for Authenticator {
 #[cfg(fuzzing)]
 pub fn read_key_set(document: &[u8]) {
     let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);
-}
-
-/// A token that breaks a rule. The detail says which; the client reads the same in each case.
-fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::TokenInvalid, detail)
-}
-
-/// A stranger's text as a detail may quote it: no control characters, and not much of it.
-fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut shown: String = text.escape_debug().take(LONGEST).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

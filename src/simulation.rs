@@ -19,14 +19,13 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::authn::{Authentication, Authenticator, Caller, UnconfirmedToken};
+use crate::authn::{Authentication, Authenticator, UnconfirmedToken};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::stages::{self, Trail};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
-use crate::principal::Principal;
-use crate::principal::Scopes;
+use crate::principal::{Caller, Principal, Scopes};
 use crate::reason::{Denial, Reason};
 
 /// What somebody wants to know.

@@ -8,14 +8,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::Authenticator;
 use super::credential::{Credential, Presentation};
+use super::denial::{invalid, shown};
 use super::dpop::Evidence;
 use super::introspection::{Lookup, OpaqueIssuer};
 use super::issuer::{JwtIssuer, KeyAwaited, Verification, VerifiedToken};
 use super::token;
 use super::token::cache::CachedToken;
 use super::token::jwt::Unverified;
-use super::{Authenticator, Caller, invalid, shown};
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// What the credential of a request says of its sender.

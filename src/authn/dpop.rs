@@ -25,8 +25,9 @@ use self::proof::{CheckedProof, ProofError};
 use self::replay::{ReplayCache, ReplayError};
 use super::authentication::UnconfirmedToken;
 use super::credential::Presentation;
-use super::{Caller, invalid};
-use crate::authn::token::confirmation::BoundKey;
+use super::denial::invalid;
+use crate::principal::BoundKey;
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// How long a nonce is the newest one. It is good for as long again.

@@ -23,8 +23,9 @@ use self::client::{IntrospectionClient, IntrospectionError};
 use self::in_flight::{LookupLimits, LookupStart};
 use self::settings::TokenEndpoint;
 use self::verdict::{Rules, Verdict};
+use super::issuer;
 use super::settings::{IssuerSettings, SettingsError};
-use super::{Caller, issuer};
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// A clock that is set back by more ends what was learnt in its future.

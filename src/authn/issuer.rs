@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::Caller;
+use super::denial::{invalid, shown};
+use super::http_client::ClientError;
 use super::jwks::cache::{FetchedKeySet, JwksCache};
 use super::jwks::discovery::Discovery;
-use super::jwks::fetch::{Address, ClientError, Fetch};
+use super::jwks::fetch::{Address, Fetch};
 use super::jwks::refresh::{self, Remote};
 use super::jwks::schedule::FetchIntervals;
 use super::jwks::single_flight::KeyFetches;
@@ -20,8 +21,8 @@ use super::settings::{
 use super::token::identity::{IdentityMapping, MappingError};
 use super::token::jwt::{Unverified, Verified};
 use super::token::{claims, self_signed};
-use super::{invalid, shown};
 use crate::files;
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// How long assumed claims are good for where they do not say.

@@ -8,11 +8,12 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-pub use self::dpop::{DpopRule, PossessionRule};
+pub use self::dpop::PossessionRule;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
 use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
+pub use crate::principal::DpopRule;
 use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.

@@ -16,11 +16,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::authn::{Authentication, Caller, Evidence, PendingToken, UnconfirmedToken};
+use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Consulted, Permit};
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// What is known of a request by the time it is decided; the audit line tells it, refused or not.

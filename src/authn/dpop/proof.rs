@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use super::Evidence;
 use super::target::{is_target, leads_here};
 use crate::authn::algorithm::Algorithm;
+use crate::authn::denial::shown;
 use crate::authn::jwks::jwk::{UnusableKey, VerifyingKey};
 use crate::authn::jwks::thumbprint;
-use crate::authn::shown;
 use crate::authn::token::claims::{text, time};
-use crate::authn::token::confirmation::BoundKey;
 use crate::authn::token::jws::Jws;
+use crate::principal::BoundKey;
 use crate::reason::Denial;
 
 /// Longer proofs are refused before anything of them is decoded. Bytes: an RSA key and signature of 8192 bits fit.

@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::authn::Caller;
+use crate::principal::Caller;
 use crate::reason::Denial;
 
 /// Most bytes of good news, roughly: some 8,000 ordinary tokens.

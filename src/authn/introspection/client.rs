@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use super::in_flight::Outage;
 use super::settings::{ClientAuthentication, Dialect, TokenEndpoint};
+use crate::authn::denial::shown;
+use crate::authn::http_client::{self, ClientError};
 use crate::authn::introspection::secret::Secret;
-use crate::authn::jwks::fetch::{self, ClientError};
 use crate::authn::settings::{SettingsError, parse_url};
-use crate::authn::shown;
 use crate::files;
 use crate::json;
 
@@ -52,7 +52,7 @@ pub(super) struct EndpointAnswer {
 /// Why an endpoint said nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IntrospectionError {
-    #[error("{}", fetch::chain(.0))]
+    #[error("{}", http_client::chain(.0))]
     Transport(reqwest::Error),
     #[error("the answer is {0}")]
     Unavailable(StatusCode),
@@ -107,7 +107,8 @@ impl IntrospectionClient {
             };
             wrong("ca", cause.to_string(), help)
         };
-        let mut builder = fetch::builder(&url, settings.ca.as_deref()).map_err(ca)?.timeout(settings.timeout);
+        let mut builder =
+            http_client::builder(&url, settings.ca.as_deref()).map_err(ca)?.timeout(settings.timeout);
         let question = match &settings.dialect {
             Dialect::TokenInfo => TokenQuestion::TokenInfo,
             Dialect::Introspection { client_id, authentication } => {
@@ -143,7 +144,7 @@ impl IntrospectionClient {
         let client = builder.build().map_err(|error| match &settings.dialect {
             Dialect::Introspection { authentication: ClientAuthentication::Certificate { .. }, .. } => wrong(
                 "client_certificate",
-                format!("cannot set up TLS: {}", fetch::chain(&error)),
+                format!("cannot set up TLS: {}", http_client::chain(&error)),
                 "the private key must be the certificate's, and the CAs must be there",
             ),
             _ => ca(ClientError::Tls(error)),
@@ -248,6 +249,6 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
     pem.extend(read(key)?);
     Identity::from_pem(&pem).map_err(|error| {
         let (certificate, key) = (certificate.display(), key.display());
-        format!("`{certificate}` and `{key}` are no certificate and key: {}", fetch::chain(&error))
+        format!("`{certificate}` and `{key}` are no certificate and key: {}", http_client::chain(&error))
     })
 }

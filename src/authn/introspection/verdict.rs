@@ -15,10 +15,11 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::settings::Dialect;
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::IssuerSettings;
 use crate::authn::token::claims::{self, text};
 use crate::authn::token::identity::IdentityMapping;
-use crate::authn::{Caller, invalid, shown};
+use crate::principal::Caller;
 use crate::reason::Denial;
 
 /// What a token is judged by beside the answer.

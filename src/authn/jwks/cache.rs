@@ -9,9 +9,9 @@ use arc_swap::{ArcSwapOption, Guard};
 use aws_lc_rs::digest;
 
 use crate::authn::algorithm::Algorithm;
+use crate::authn::denial::shown;
 use crate::authn::jwks::refresh::SUCCESS;
 use crate::authn::jwks::{KeySet, KeySetError};
-use crate::authn::shown;
 
 /// A key set and when it came.
 pub(in crate::authn) struct FetchedKeySet {

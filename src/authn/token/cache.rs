@@ -14,9 +14,9 @@ use std::time::SystemTime;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
-use crate::authn::Caller;
 use crate::authn::jwks::KeySet;
 use crate::authn::jwks::cache::JwksCache;
+use crate::principal::Caller;
 
 /// Most bytes that the cache holds, roughly: some 4,700 ordinary tokens.
 const CAPACITY: u64 = 16 << 20;

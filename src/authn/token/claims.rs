@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
 use crate::authn::token::confirmation::{self, Confirmation};
 use crate::authn::token::identity::{Identified, IdentityMapping};
 use crate::authn::token::jwt::Verified;
-use crate::authn::{Caller, invalid, shown};
+use crate::principal::Caller;
 use crate::principal::scopes::{Scopes, split_list};
 use crate::reason::{Denial, Reason};
 

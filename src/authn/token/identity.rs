@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IdentityRule, MappedAttribute};
-use crate::authn::{invalid, shown};
 use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value as Cel};
 use crate::principal::Principal;
+use crate::principal::caller::everybody_of;
 use crate::reason::Denial;
 
 /// The longest `sub` (OpenID Connect Core, section 2), and the longest group or attribute. Bytes.
@@ -128,7 +129,7 @@ impl IdentityMapping {
     /// A subject of the pool, with the groups and attributes that are mapped.
     fn federated(&self, pool: &str, mapped: &[Cel<'_>]) -> Result<Identified, Denial> {
         let mut principal = None;
-        let mut sets: Vec<Arc<str>> = vec![everybody(pool)];
+        let mut sets: Vec<Arc<str>> = vec![everybody_of(pool)];
         for ((attribute, _), value) in self.mapping.iter().zip(mapped) {
             match (attribute, value) {
                 (MappedAttribute::Subject, Cel::String(subject)) => {
@@ -178,7 +179,10 @@ impl IdentityMapping {
                 let subject = crate::authn::token::claims::text(claims, "sub")?
                     .ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
                 let subject = checked("sub", subject)?;
-                Ok(Identified { principal: Principal::subject(pool, subject), sets: vec![everybody(pool)] })
+                Ok(Identified {
+                    principal: Principal::subject(pool, subject),
+                    sets: vec![everybody_of(pool)],
+                })
             }
             (Some(_), None) => Err(invalid("`email` is not verified, and the issuer has no subject pool")),
             (None, None) => Err(invalid("the token has no `email`, and the issuer has no subject pool")),
@@ -200,11 +204,6 @@ impl IdentityMapping {
         }
         Err(invalid(format!("the issuer may not speak for `{principal}`: see its `email_domains`")))
     }
-}
-
-/// Everybody of a pool.
-pub(in crate::authn) fn everybody(pool: &str) -> Arc<str> {
-    format!("principalSet://{pool}/*").into()
 }
 
 fn claims_type() -> Type {

@@ -14,8 +14,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
+use crate::authn::denial::{invalid, shown};
 use crate::authn::jwks::jwk::VerifyingKey;
-use crate::authn::{invalid, shown};
 use crate::json;
 use crate::reason::{Denial, Reason};
 

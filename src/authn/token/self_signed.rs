@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
 use crate::authn::token::claims::{AcceptedClaims, check_kind, check_times, check_type, scopes, text};
 use crate::authn::token::confirmation;
 use crate::authn::token::identity::Identified;
 use crate::authn::token::jwt::Verified;
-use crate::authn::{invalid, shown};
 use crate::principal::Principal;
 use crate::principal::scopes::Scopes;
 use crate::reason::Denial;
