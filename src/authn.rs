@@ -21,6 +21,7 @@ mod denial;
 mod http_client;
 mod issuer;
 mod jwks;
+mod mtls;
 mod settings;
 
 use std::fmt;

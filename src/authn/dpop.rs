@@ -26,6 +26,7 @@ use self::replay::{ReplayCache, ReplayError};
 use super::authentication::UnconfirmedToken;
 use super::credential::Presentation;
 use super::denial::invalid;
+use super::mtls;
 use crate::principal::BoundKey;
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
@@ -87,7 +88,8 @@ impl TokenBinding {
         let certificate = caller.confirmation.as_ref().and_then(|bound| bound.certificate.as_deref());
         let key = caller.confirmation.as_ref().and_then(|bound| bound.key.as_ref());
         if let Some(thumbprint) = certificate {
-            check_certificate(thumbprint, evidence, now).map_err(|denial| presentation.answer(denial))?;
+            mtls::check(thumbprint, evidence.certificate, now)
+                .map_err(|denial| presentation.answer(denial))?;
         }
         match (key, &presentation) {
             (None, Presentation::Bearer) => {}
@@ -158,19 +160,6 @@ impl TokenBinding {
                 Denial::new(Reason::NotReady, "no more DPoP proofs can be remembered before others end")
             }
         })
-    }
-}
-
-/// RFC 8705, section 3.
-fn check_certificate(thumbprint: &str, evidence: &Evidence<'_>, now: SystemTime) -> Result<(), Denial> {
-    match evidence.certificate {
-        None => Err(invalid("the token is bound to a client certificate, and the connection has none")),
-        Some((shown, _)) if shown != thumbprint => {
-            Err(invalid("the token is bound to another client certificate than the connection's"))
-        }
-        // The connection may have been made long ago.
-        Some((_, until)) if now > until => Err(invalid("the token's client certificate has expired")),
-        Some(_) => Ok(()),
     }
 }
 
