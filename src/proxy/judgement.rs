@@ -29,7 +29,7 @@ impl Proxy {
             Ok(Ruling::Permitted(permit)) => Ok(permit),
             Ok(Ruling::Unresolved(Unresolved { call, token })) => {
                 let metrics = self.metrics().clone();
-                let observe = move |lookup: &Lookup<'_>| metrics.token_looked_up(lookup);
+                let observe = move |lookup: &Lookup<'_>| metrics.authn.looked_up(lookup);
                 let resolved = live.snapshot.authn.resolve(token, now, observe).await;
                 let judging = Instant::now();
                 let judged = stages::resume(request, call, resolved, &live.snapshot, now, trail);
