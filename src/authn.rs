@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
-pub use self::authentication::{Authentication, PendingToken, UnconfirmedToken};
+pub use self::authentication::{Authentication, PendingToken};
 pub use self::dpop::Evidence;
 pub use self::instruments::Instruments;
 pub use self::introspection::settings::{ClientAuthentication, Dialect, TokenEndpoint};
@@ -47,6 +47,7 @@ pub use self::settings::{
     RemoteKeys, SettingsError, WellKnown,
 };
 pub use self::token::cache::TokenCacheStatus;
+pub use self::token::unconfirmed::UnconfirmedToken;
 
 use self::denial::invalid;
 use self::dpop::TokenBinding;

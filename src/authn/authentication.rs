@@ -17,6 +17,7 @@ use super::issuer::{JwtIssuer, KeyAwaited, Verification, VerifiedToken};
 use super::token;
 use super::token::cache::CachedToken;
 use super::token::jwt::Unverified;
+use super::token::unconfirmed::UnconfirmedToken;
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
@@ -31,14 +32,6 @@ pub enum Authentication {
     Pending(PendingToken),
 }
 
-/// A token that holds, as long as it is not known whether its sender may use it: [`Authenticator::confirm`] makes a caller
-/// of it.
-#[must_use]
-pub struct UnconfirmedToken {
-    pub(super) caller: Arc<Caller>,
-    pub(super) presentation: Presentation,
-}
-
 /// A token that waits for its issuer: for the key that may have signed it, or for what the issuer says of it. It outlives
 /// its request, and a reload too: the issuer that it waits for is its own.
 #[must_use]
@@ -50,19 +43,6 @@ pub struct PendingToken {
 enum Awaited {
     Key(JwtIssuer, Box<KeyAwaited<'static>>),
     Introspection(OpaqueIssuer, Box<str>),
-}
-
-impl UnconfirmedToken {
-    /// Who the token speaks for, whoever sends it: for questions about policy, and no request gets here.
-    pub fn assume_confirmed(self) -> Arc<Caller> {
-        self.caller
-    }
-}
-
-impl fmt::Debug for UnconfirmedToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("UnconfirmedToken").field("caller", &self.caller).finish_non_exhaustive()
-    }
 }
 
 impl PendingToken {

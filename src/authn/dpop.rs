@@ -10,6 +10,7 @@
 //! All of this depends on the request and is done for every one, whether or not the token was known. A key is asked about
 //! a proof only if the token names it, so strangers make the gate do no more than read and hash.
 
+mod evidence;
 mod proof;
 mod target;
 
@@ -21,37 +22,19 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+pub use self::evidence::Evidence;
 use self::proof::{CheckedProof, ProofError};
 use self::replay::{ReplayCache, ReplayError};
-use super::authentication::UnconfirmedToken;
 use super::credential::Presentation;
 use super::denial::invalid;
 use super::mtls;
+use crate::authn::token::unconfirmed::UnconfirmedToken;
 use crate::principal::BoundKey;
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// How long a nonce is the newest one. It is good for as long again.
 const NONCE_STEP: Duration = Duration::from_secs(60);
-
-/// What a request shows, beside its token, of whoever sends it.
-#[derive(Clone, Debug)]
-pub struct Evidence<'r> {
-    /// The value of every `DPoP` field.
-    pub proofs: Vec<&'r [u8]>,
-    /// The client's certificate on this TLS connection, verified: its `x5t#S256` and when it ends.
-    pub certificate: Option<(&'r str, SystemTime)>,
-    /// The HTTP method.
-    pub method: &'r str,
-    /// What the client spoke: `http` or `https`.
-    pub scheme: &'r str,
-    /// Host and port as they were sent.
-    pub authority: &'r [u8],
-    /// The port that the connection came in at.
-    pub port: Option<u16>,
-    /// The path as it was sent.
-    pub path: &'r str,
-}
 
 /// What is remembered of proofs. One for all issuers and for the life of the process: a reload that forgot would let every
 /// proof of the last minute be used again.

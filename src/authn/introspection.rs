@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use self::cache::{TokenDigest, Validity, VerdictCache, key};
+use self::cache::{JudgedToken, TokenDigest, Validity, VerdictCache, key};
 use self::client::{IntrospectionClient, IntrospectionError};
 use self::in_flight::{LookupLimits, LookupStart};
 use self::settings::TokenEndpoint;
@@ -71,9 +71,6 @@ impl LookupOutcome {
         }
     }
 }
-
-/// Who a token speaks for, or why it speaks for nobody.
-pub(super) type JudgedToken = Result<Arc<Caller>, Denial>;
 
 /// An issuer whose tokens are opaque.
 #[derive(Clone)]

@@ -5,13 +5,13 @@
 
 use serde_json::{Map, Value};
 
-use super::Evidence;
+use super::evidence::Evidence;
 use super::target::{is_target, leads_here};
 use crate::authn::algorithm::Algorithm;
 use crate::authn::denial::shown;
 use crate::authn::jwks::jwk::{UnusableKey, VerifyingKey};
 use crate::authn::jwks::thumbprint;
-use crate::authn::token::claims::{text, time};
+use crate::authn::token::claim::{text, time};
 use crate::authn::token::jws::Jws;
 use crate::principal::BoundKey;
 use crate::reason::Denial;

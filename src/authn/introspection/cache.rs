@@ -25,6 +25,9 @@ const WITH_MEMBERS: u64 = 3;
 /// An answer of ordinary size, for the first allocation.
 const ORDINARY: u64 = 512;
 
+/// Who a token speaks for, or why it speaks for nobody.
+pub(super) type JudgedToken = Result<Arc<Caller>, Denial>;
+
 /// What stands for a token.
 pub(super) type TokenDigest = [u8; 32];
 

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::JudgedToken;
 use super::cache::Key;
 
 /// Most lookups of tokens that are not known, at a time.

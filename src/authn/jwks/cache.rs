@@ -10,8 +10,10 @@ use aws_lc_rs::digest;
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::denial::shown;
-use crate::authn::jwks::refresh::SUCCESS;
 use crate::authn::jwks::{KeySet, KeySetError};
+
+/// What a fetch was good for, for metrics: this, or the word of the error.
+pub(in crate::authn) const SUCCESS: &str = "success";
 
 /// A key set and when it came.
 pub(in crate::authn) struct FetchedKeySet {

@@ -10,13 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::authn::jwks::KeySetError;
-use crate::authn::jwks::cache::JwksCache;
+use crate::authn::jwks::cache::{JwksCache, SUCCESS};
 use crate::authn::jwks::fetch::{Fetch, FetchError};
 use crate::authn::jwks::schedule::FetchIntervals;
 use crate::authn::jwks::single_flight::{Flight, KeyFetches};
-
-/// What a fetch was good for, for metrics: this, or the word of the error.
-pub(in crate::authn) const SUCCESS: &str = "success";
 
 /// How often it is looked whether a set is about to end: a clock that is set forward tells nothing of it.
 const LOOK: Duration = Duration::from_secs(1);

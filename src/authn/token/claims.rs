@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
+use crate::authn::token::claim::{text, time};
 use crate::authn::token::confirmation::{self, Confirmation};
 use crate::authn::token::identity::{Identified, IdentityMapping};
 use crate::authn::token::jwt::Verified;
@@ -17,8 +18,6 @@ use crate::principal::Caller;
 use crate::principal::scopes::{Scopes, split_list};
 use crate::reason::{Denial, Reason};
 
-/// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
-const LATEST: u64 = 253_402_300_799;
 /// Claims that only an ID token has (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11).
 const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
@@ -190,18 +189,6 @@ pub(in crate::authn) fn check_times(
     Ok((UNIX_EPOCH + begins, UNIX_EPOCH + expires))
 }
 
-/// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
-/// about when a token ends. Non-negative integers up to the year 9999 it is.
-pub(in crate::authn) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(value) => match value.as_u64() {
-            Some(seconds @ 0..=LATEST) => Ok(Some(Duration::from_secs(seconds))),
-            _ => Err(invalid(format!("`{claim}` is not a whole number of seconds from 1970 to 9999"))),
-        },
-    }
-}
-
 /// `aud` (RFC 7519, section 4.1.3): a string or an array of strings, one of which is ours, to the byte.
 fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Denial> {
     let sent = match claims.get("aud") {
@@ -231,17 +218,6 @@ pub(in crate::authn) fn scopes(claims: &Map<String, Value>) -> Result<Scopes, De
         }
     };
     read.map_err(|error| invalid(error.to_string()))
-}
-
-pub(in crate::authn) fn text<'a>(
-    claims: &'a Map<String, Value>,
-    claim: &str,
-) -> Result<Option<&'a str>, Denial> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(invalid(format!("`{claim}` is not a string"))),
-    }
 }
 
 fn strings(value: &Value) -> Option<Vec<&str>> {

@@ -163,7 +163,7 @@ impl IdentityMapping {
 
     /// The user or service account of a verified email, else the subject of the pool that `sub` names.
     fn unmapped(&self, pool: Option<&str>, claims: &Map<String, Value>) -> Result<Identified, Denial> {
-        let email = crate::authn::token::claims::text(claims, "email")?;
+        let email = crate::authn::token::claim::text(claims, "email")?;
         // `true` alone: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and what a claim of
         // another type means is the issuer's secret.
         let verified =
@@ -176,7 +176,7 @@ impl IdentityMapping {
                 Ok(Identified { principal, sets: Vec::new() })
             }
             (_, Some(pool)) => {
-                let subject = crate::authn::token::claims::text(claims, "sub")?
+                let subject = crate::authn::token::claim::text(claims, "sub")?
                     .ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
                 let subject = checked("sub", subject)?;
                 Ok(Identified {

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
-use crate::authn::token::claims::{AcceptedClaims, check_kind, check_times, check_type, scopes, text};
+use crate::authn::token::claim::text;
+use crate::authn::token::claims::{AcceptedClaims, check_kind, check_times, check_type, scopes};
 use crate::authn::token::confirmation;
 use crate::authn::token::identity::Identified;
 use crate::authn::token::jwt::Verified;
