@@ -52,7 +52,7 @@ pub use self::token::unconfirmed::UnconfirmedToken;
 use self::denial::invalid;
 use self::dpop::TokenBinding;
 use self::introspection::OpaqueIssuer;
-use self::issuer::Issuer;
+use self::issuer::JwtIssuer;
 use self::token::cache::TokenCache;
 use crate::principal::Caller;
 use crate::reason::Denial;

@@ -25,7 +25,6 @@ use self::settings::TokenEndpoint;
 use self::verdict::{Rules, Verdict};
 use super::issuer;
 use super::settings::{IssuerSettings, SettingsError};
-use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// A clock that is set back by more ends what was learnt in its future.

@@ -7,6 +7,8 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::principal::Principal;
+use crate::reason::Reason;
 use crate::signing::{self, SigningKey};
 
 mod claims;

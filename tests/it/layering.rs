@@ -49,7 +49,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
     // public keys. Its settings hold the span of that path.
-    ("assertion", &["authn", "diagnostic", "files", "http", "signing"]),
+    ("assertion", &["principal", "diagnostic", "files", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::cache::Key;
+use super::cache::{JudgedToken, TokenDigest};
 
 /// Most lookups of tokens that are not known, at a time.
 const STRANGERS: usize = 64;
@@ -160,7 +160,7 @@ impl Outages {
         is_recent(if was_good { self.acquainted_paused } else { self.strangers_paused })
     }
 
-    fn note(&mut self, failed: Failed) {
+    fn note(&mut self, failed: FailedLookup) {
         let now = failed.at;
         if failed.outage == Outage::Unreachable {
             (self.strangers_paused, self.acquainted_paused) = (Some(now), Some(now));

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
 use crate::authn::token::claim::{text, time};
-use crate::authn::token::confirmation::{self, Confirmation};
+use crate::authn::token::confirmation;
 use crate::authn::token::identity::{Identified, IdentityMapping};
 use crate::authn::token::jwt::Verified;
-use crate::principal::Caller;
 use crate::principal::scopes::{Scopes, split_list};
+use crate::principal::{Caller, Confirmation};
 use crate::reason::{Denial, Reason};
 
 /// Claims that only an ID token has (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11).

@@ -144,7 +144,8 @@ async fn a_token_without_a_kid_may_be_of_a_new_key() {
     let gate = Arc::new(gate);
     let task = tokio::spawn(Arc::clone(&gate).run_refresh(std::future::pending()));
     let waiting = pending(&gate, &token, wall_clock());
-    gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap();
+    let resolved = gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap().assume_confirmed();
+    assert_eq!(resolved.principal.as_str(), "user:ana@example.com");
     assert!(authenticated(&gate, &[token.as_bytes()], wall_clock()).is_ok());
     task.abort();
 }
@@ -162,7 +163,8 @@ async fn a_token_that_waits_through_a_reload_is_not_remembered() {
     let waiting = pending(&before, &token, wall_clock());
     let mut after = Authenticator::load(vec![settings("one", &server)], wall_clock()).unwrap();
     after.take_over(&before);
-    after.resolve(waiting, wall_clock(), |_| {}).await.unwrap();
+    let resolved = after.resolve(waiting, wall_clock(), |_| {}).await.unwrap().assume_confirmed();
+    assert_eq!(resolved.principal.as_str(), "user:ana@example.com");
     assert!(authenticated(&after, &[token.as_bytes()], wall_clock()).unwrap().is_some());
     assert_eq!(after.token_cache().hits, 0);
     task.abort();

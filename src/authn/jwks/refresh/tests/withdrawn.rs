@@ -70,7 +70,8 @@ async fn a_set_that_has_ended_is_fetched_for_at_once_and_waited_for() {
     assert_eq!(ask(&gate, "one"), Err(Reason::KeyPending));
     let token = format!("Bearer {}", token("one", json!({"alg": "RS256", "kid": "rsa"})));
     let waiting = pending(&gate, &token, wall_clock());
-    gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap();
+    let resolved = gate.resolve(waiting, wall_clock(), |_| {}).await.unwrap().assume_confirmed();
+    assert_eq!(resolved.principal.as_str(), "user:ana@example.com");
     assert_eq!(ask(&gate, "one"), Ok("user:ana@example.com".to_owned()));
     assert_eq!(server.hits(), 1);
     task.abort();
