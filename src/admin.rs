@@ -32,22 +32,22 @@ use self::told::{TokenFile, Told};
 use crate::assertion;
 use crate::clock;
 use crate::config::{AdminSettings, Explain};
+use crate::engine::Engine;
 use crate::listener::Listening;
-use crate::proxy::Proxy;
 use crate::reload::Status;
 
 /// What the endpoints look at.
 #[derive(Clone)]
 pub struct Admin {
-    proxy: Proxy,
+    engine: Engine,
     draining: Arc<AtomicBool>,
     reloads: Arc<ArcSwap<Status>>,
 }
 
 impl Admin {
     /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(proxy: Proxy, reloads: Arc<ArcSwap<Status>>) -> Self {
-        Self { proxy, draining: Arc::default(), reloads }
+    pub fn new(engine: Engine, reloads: Arc<ArcSwap<Status>>) -> Self {
+        Self { engine, draining: Arc::default(), reloads }
     }
 
     /// Why requests should not be sent here, or nothing.
@@ -56,7 +56,7 @@ impl Admin {
         if self.draining.load(Ordering::Acquire) {
             reasons.push("the process is draining".to_owned());
         }
-        for (issuer, why) in self.proxy.live().snapshot.authn.readiness(clock::now()) {
+        for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {
             reasons.push(format!("issuer `{issuer}`: {why}"));
         }
         reasons
@@ -86,7 +86,7 @@ impl Admin {
             Some(Explain { token_file: None, .. }) => Told::Always,
         };
         let connections = settings.connections;
-        let scrapes = Arc::new(scrapes(self.proxy.clone())?);
+        let scrapes = Arc::new(scrapes(self.engine.clone())?);
         let surface = Surface {
             admin: self,
             told: if explain.is_some() { Told::Never } else { told.clone() },
@@ -166,7 +166,7 @@ async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
-    let revision = admin.proxy.live().snapshot.revision.clone();
+    let revision = admin.engine.live().snapshot.revision.clone();
     let reloads = admin.reloads.load();
     let failed: serde_json::Map<_, _> =
         reloads.failures().into_iter().map(|(part, why)| (part.as_str().to_owned(), why.into())).collect();
@@ -185,7 +185,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 /// The keys that verify assertions, where there are any.
 async fn jwks(State(admin): State<Admin>) -> Response {
-    let live = admin.proxy.live();
+    let live = admin.engine.live();
     let Some(assertions) = live.assertions() else { return StatusCode::NOT_FOUND.into_response() };
     let headers =
         [(header::CONTENT_TYPE, assertion::MEDIA_TYPE), (header::CACHE_CONTROL, assertion::CACHE_CONTROL)];
@@ -201,11 +201,11 @@ async fn metrics(State(surface): State<Surface>, request: Parts) -> Response {
 }
 
 /// What renders the metrics of a proxy.
-fn scrapes(proxy: Proxy) -> std::io::Result<Scrapes> {
+fn scrapes(engine: Engine) -> std::io::Result<Scrapes> {
     Scrapes::open(move || {
-        let live = proxy.live();
+        let live = engine.live();
         let endpoints = live.upstreams().status();
-        proxy.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
+        engine.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
     })
 }
 

@@ -57,8 +57,8 @@ pub fn explain(question: Question, snapshot: &Snapshot, extent: Extent) -> Resul
 
 /// What policy has to say, even where an earlier stage refuses: who mends that wants to know what comes next.
 fn examine(answer: &Answer, snapshot: &Snapshot, extent: Extent) -> Option<Explanation> {
-    let call = answer.trail.call.as_ref()?;
-    let caller = answer.trail.caller.as_deref();
+    let call = answer.trace.call.as_ref()?;
+    let caller = answer.trace.caller.as_deref();
     if caller.is_none() && !call.method.allow_without_credential {
         return None;
     }
@@ -118,7 +118,7 @@ impl Explained {
 
     /// Who asks, as far as that is known.
     fn caller(&self) -> String {
-        match &self.answer.trail.caller {
+        match &self.answer.trace.caller {
             Some(caller) => caller.principal.to_string(),
             None if matches!(self.question.who, Who::Anonymous) => "an anonymous caller".to_owned(),
             None => "an unauthenticated caller".to_owned(),
@@ -126,7 +126,7 @@ impl Explained {
     }
 
     fn permission(&self) -> Option<&str> {
-        match &self.answer.trail.call.as_ref()?.method.permission {
+        match &self.answer.trace.call.as_ref()?.method.permission {
             PermissionRule::Required(permission) => Some(permission),
             PermissionRule::None => None,
         }
@@ -134,7 +134,7 @@ impl Explained {
 
     /// Attributes that conditions asked for and the question does not say.
     fn missing(&self) -> Vec<&'static str> {
-        self.answer.trail.consulted.missing().map(|attribute| attribute.name()).collect()
+        self.answer.trace.consulted.missing().map(|attribute| attribute.name()).collect()
     }
 
     fn time(&self) -> SystemTime {

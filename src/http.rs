@@ -24,11 +24,12 @@ use std::borrow::Cow;
 
 pub use self::channel::{Channel, ClientCertificate, NoCaller, ServerNames};
 pub use self::fold::fold;
+pub use self::head::{HeadLimits, RawHead};
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
 pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies, network};
 pub use self::query::Query;
-pub use self::request::{Framing, Host, Request};
+pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;
 pub use self::version::Version;
 use crate::reason::{Denial, Reason};

@@ -34,8 +34,8 @@ use crate::clock;
 use crate::config::{Config, Issuer, Origin, Telemetry};
 use crate::decision::snapshot::{Tree, pools};
 use crate::diagnostic::{Report, Severity};
+use crate::engine::{Engine, Live};
 use crate::policy::Pools;
-use crate::proxy::{Live, Proxy};
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
@@ -55,7 +55,7 @@ pub struct Reloader {
     config: Config,
     /// The listeners that were opened, and what each speaks TLS with.
     doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
-    proxy: Proxy,
+    engine: Engine,
     refresh: JoinHandle<()>,
     checks: Checks,
     lookups: Lookups,
@@ -119,19 +119,19 @@ pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
 impl Reloader {
     /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check
     /// the endpoints.
-    pub fn new(started: Started, proxy: Proxy) -> Self {
+    pub fn new(started: Started, engine: Engine) -> Self {
         let Started { origin, config, read_at, tls, lookups, log } = started;
-        let refresh = keep_fresh(&proxy.live().snapshot.authn);
-        let checks = proxy.live().upstreams().check();
+        let refresh = keep_fresh(&engine.live().snapshot.authn);
+        let checks = engine.live().upstreams().check();
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
-        proxy.metrics().parts_loaded(clock::now());
+        engine.metrics().parts_loaded(clock::now());
         let pools = pools(&config);
         let mut reloader = Self {
             origin,
             started: config.clone(),
             config: config.clone(),
             doors,
-            proxy,
+            engine,
             refresh,
             checks,
             lookups,
@@ -222,7 +222,7 @@ impl Reloader {
         let waits = self.configuration.since().is_some_and(|since| now < since + CONFIGURATION_FIRST);
         if !waits && self.tree.may_begin() {
             let (directory, services) = (self.config.policy_directory.clone(), self.config.services.clone());
-            let (pools, catalog) = (self.pools.clone(), self.proxy.live().snapshot.catalog.clone());
+            let (pools, catalog) = (self.pools.clone(), self.engine.live().snapshot.catalog.clone());
             let applied = self.held.applied;
             self.tree.begin(move || {
                 let tree = Tree::read(&directory, &services, &pools, Some(&catalog));
@@ -246,7 +246,7 @@ impl Reloader {
         InForce {
             config: self.config.clone(),
             issuers: self.issuers.clone(),
-            live: self.proxy.live(),
+            live: self.engine.live(),
             names: self.lookups.names().clone(),
         }
     }

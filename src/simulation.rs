@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use crate::authn::{Authentication, Authenticator, UnconfirmedToken};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
-use crate::decision::stages::{self, Trail};
+use crate::decision::{Trace, stages};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::{Caller, Principal, Scopes};
@@ -122,7 +122,7 @@ pub struct Answer {
     /// Whether it would let the call pass.
     pub decided: Result<Permit, Denial>,
     /// What it found out on its way there.
-    pub trail: Trail,
+    pub trace: Trace,
     /// The request that was judged, where one was, and could be read.
     pub request: Option<Request>,
     time: SystemTime,
@@ -153,14 +153,14 @@ impl Question {
         if matches!(self.who, Who::Claims(_)) && snapshot.authn.believes_nobody() {
             return Err(Mistake::NoIssuer);
         }
-        let mut trail = Trail::default();
+        let mut trace = Trace::default();
         let (decided, request) = match &self.what {
             What::Request { http_method, target, host } => {
                 match self.request(http_method, target, host.as_deref(), &snapshot.catalog)? {
                     Err(denial) => (Err(denial), None),
                     Ok(request) => {
                         let identify = |method: &Method| self.caller(method, snapshot);
-                        let decided = stages::judge_as(&request, identify, snapshot, self.time, &mut trail);
+                        let decided = stages::decide_as(&request, identify, snapshot, self.time, &mut trace);
                         (decided, Some(request))
                     }
                 }
@@ -169,10 +169,10 @@ impl Question {
                 let call = named_call(method, resource, host.as_deref(), &snapshot.catalog)?;
                 let attributes = Attributes { origin: self.origin, ..Attributes::at(self.time) };
                 let identify = |method: &Method| self.caller(method, snapshot);
-                (stages::call_as(Arc::new(call), identify, attributes, snapshot, &mut trail), None)
+                (stages::decide_call_as(Arc::new(call), identify, attributes, snapshot, &mut trace), None)
             }
         };
-        Ok(Answer { decided, trail, request, time: self.time, origin: self.origin })
+        Ok(Answer { decided, trace, request, time: self.time, origin: self.origin })
     }
 
     /// The caller of a method: assumed, unless there is a token. Of one that is bound to a key it is assumed that its

@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use opgate::http::{Request, TrustedProxies};
-use opgate::http::head::{Head, HeadLimits, find_end};
+use opgate::http::head::{RawHead, HeadLimits, find_end};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(end) = find_end(bytes, 0) else { return };
-    let Ok(head) = Head::parse(&bytes[..end], HeadLimits::default()) else { return };
+    let Ok(head) = RawHead::parse(&bytes[..end], HeadLimits::default()) else { return };
     let target = head.target.clone();
     for (name, value) in head.headers.iter() {
         assert!(!name.as_str().contains([' ', ':', '\r', '\n']));

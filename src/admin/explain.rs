@@ -151,7 +151,7 @@ async fn explained(
     extent: Extent,
     place: Place,
 ) -> Result<Vec<u8>, Refused> {
-    let live = surface.admin.proxy.live();
+    let live = surface.admin.engine.live();
     question.look_up(&live.snapshot.authn).await;
     let explained = surface.desk.work(place, move || {
         let found = explain(question, &live.snapshot, extent).map_err(Refused::from)?;

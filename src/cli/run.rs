@@ -23,10 +23,12 @@ use crate::clock;
 use crate::config::{Config, ListenerTls, Origin};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
+use crate::engine::{Engine, Live};
+use crate::frontend::Http;
 use crate::handover::{self, Predecessor};
-use crate::listener::{Admission, Door};
+use crate::listener::{ConnectionLimits, Listener};
 use crate::metrics::Metrics;
-use crate::proxy::{Live, Proxy};
+use crate::proxy::Proxy;
 use crate::reload::{Reloader, Started};
 use crate::server::announcement::Announcement;
 use crate::server::signals::Signals;
@@ -198,7 +200,7 @@ async fn serve(
     let mut signals = Signals::listen()?;
     let assertions = config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
     let live = Live::new(snapshot, Arc::new(upstreams), assertions, &metrics);
-    let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
+    let engine = Engine::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     // Sockets first: a port that is taken is told before keys are waited for.
@@ -206,8 +208,8 @@ async fn serve(
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let as_written = Config { limits: written, ..config.clone() };
     let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups, log: log.filter };
-    let reloader = Reloader::new(started, proxy.clone());
-    let admin = Admin::new(proxy.clone(), reloader.status());
+    let reloader = Reloader::new(started, engine.clone());
+    let admin = Admin::new(engine.clone(), reloader.status());
     let serve_admin = || {
         let (own, explain) = (sockets.admin.clone(), sockets.explain.clone());
         tokio::spawn(admin.clone().serve(config.admin.clone(), own, explain, shutdown.clone()))
@@ -225,8 +227,8 @@ async fn serve(
     };
     let mut reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
-    let app = Arc::new(pingora_proxy(&proxy, &config));
-    let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
+    let app = Arc::new(pingora_proxy(Proxy::new(engine.clone()), &config));
+    let mut listeners = listen(&config, &sockets, tls, &app, &engine, &shutdown);
     crate::server::open_files::tell(written, config.limits);
     let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
     let served = match predecessor.take() {
@@ -267,15 +269,15 @@ async fn serve(
     drop(sockets);
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
-    proxy.drain();
+    engine.drain();
     let _ = shut_down.send(true);
-    while doors.join_next().await.is_some() {}
+    while listeners.join_next().await.is_some() {}
     // Not before: Pingora would drop requests that it has not begun to parse.
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();
-    // Threads may hold the proxy a little longer than this, and nothing waits for them.
-    proxy.flush();
+    // Threads may hold the engine a little longer than this, and nothing waits for them.
+    engine.flush();
     announcement.withdraw();
     served
 }
@@ -290,29 +292,30 @@ async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) 
     }
 }
 
-/// Lets clients in, each listener by a door of its own.
-fn open_doors(
+/// Accepts clients, on each listener.
+fn listen(
     config: &Config,
     sockets: &Sockets,
     tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
     app: &Arc<HttpProxy<Proxy>>,
-    proxy: &Proxy,
+    engine: &Engine,
     shutdown: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
-    let admission = Admission::new(&config.limits);
-    let mut doors = JoinSet::new();
-    for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
-        let address = listening.bound();
+    let connections = ConnectionLimits::new(&config.limits);
+    let mut listeners = JoinSet::new();
+    for ((settings, tls), socket) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
+        let address = socket.bound();
         tracing::info!(%address, "listening");
-        let (app, gate) = (app.clone(), proxy.clone());
-        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
-        doors.spawn(door.serve(listening.clone(), shutdown.clone()));
+        let http = Http::new(address, settings.http2, engine.clone(), app.clone());
+        let metrics = engine.metrics().clone();
+        let listener = Listener::new(address, tls, config.limits, connections.clone(), metrics, http);
+        listeners.spawn(listener.serve(socket.clone(), shutdown.clone()));
     }
     tracing::info!(address = %sockets.admin.bound(), "admin listening");
     if let Some(explain) = &sockets.explain {
         tracing::info!(address = %explain.bound(), "explain listening");
     }
-    doors
+    listeners
 }
 
 /// Loads keys until the gate can serve in another one's place.
@@ -326,13 +329,13 @@ async fn ready_to_take_over(admin: &Admin, authn: &Authenticator, deadline: Inst
 }
 
 /// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
-fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
+fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
     let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
     let mut options = HttpServerOptions::default();
     options.h2c = true;
     // Not to proxy it: to have it refused, counted and audited like everything else.
     options.allow_connect_method_proxying = true;
-    let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
+    let mut app = HttpProxy::new(proxy, Arc::new(conf));
     app.server_options = Some(options);
     let mut http2 = default_h2_options();
     // The library counts 32 bytes for each field, and pseudo-headers for fields (RFC 9113, section 6.5.2): the limit that

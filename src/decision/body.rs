@@ -34,9 +34,9 @@ pub const MAX_HELD_BODY: u64 = 64 * 1024;
 /// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and change.
 const EMPTY_MESSAGE_BYTES: u64 = 50 * 1024;
 
-/// How the proxy is to take a body in before it may forward.
+/// How a body is read before the request may be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intake {
+pub enum BodyPlan {
     /// There is none: nothing to read.
     Nothing,
     /// Read until the end or until there are more than `limit` bytes, then [`settle`].
@@ -52,10 +52,10 @@ pub enum Intake {
 ///
 /// # Errors
 /// Refuses what the announced length already gives away, so that no byte of it is waited for.
-pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake, Denial> {
+pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPlan, Denial> {
     let rule = call.body;
     let announced = match request.framing {
-        Framing::None | Framing::Length(0) => return Ok(Intake::Nothing),
+        Framing::None | Framing::Length(0) => return Ok(BodyPlan::Nothing),
         Framing::Length(length) => Some(length),
         Framing::Stream(length) => length,
         Framing::Chunked => None,
@@ -80,8 +80,8 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake
         return Err(refused("the body's content type is not `application/json`"));
     }
     Ok(match rule {
-        BodyRule::Stream => Intake::Pass,
-        _ => Intake::Collect { limit },
+        BodyRule::Stream => BodyPlan::Pass,
+        _ => BodyPlan::Collect { limit },
     })
 }
 

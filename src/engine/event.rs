@@ -10,7 +10,7 @@ use crate::audit::{
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::catalog::PermissionRule;
-use crate::decision::stages::Trail;
+use crate::decision::Trace;
 use crate::http::{Request, Version};
 use crate::metrics::{ALLOWED, KEYS_PUBLISHED, MethodInstruments, Metrics};
 use crate::policy::{Grant, Permit};
@@ -33,7 +33,7 @@ pub struct Event<'e> {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// How far the decision got.
-    pub trail: &'e Trail,
+    pub trace: &'e Trace,
     /// The proof, where the request was allowed.
     pub permit: Option<&'e Permit>,
     /// The refusal, or the upstream's failure after a permit.
@@ -63,7 +63,7 @@ impl Event<'_> {
 
     /// Counts it.
     pub fn observe(&self, metrics: &Metrics, instruments: &[MethodInstruments]) {
-        let method = self.trail.call.as_ref().map(|call| &*call.method);
+        let method = self.trace.call.as_ref().map(|call| &*call.method);
         let own = method.and_then(|method| instruments.get(method.index));
         match own {
             Some(own) if self.denial.is_none() && self.status == 200 => own.allowed.inc(),
@@ -79,7 +79,7 @@ impl Event<'_> {
 
     /// The audit line.
     pub fn log_entry(&self) -> LogEntry<'_> {
-        let call = self.trail.call.as_deref();
+        let call = self.trace.call.as_deref();
         let method = self.request.map(|request| request.method.as_str());
         let time = timestamp(self.time);
         let ip: Option<IpAddr> = match self.request {
@@ -102,7 +102,7 @@ impl Event<'_> {
                     code: Some(denial.reason().entry().code_number()),
                     message: Some(Bounded::long(denial.public_message())),
                 }),
-                authentication_info: self.trail.caller.as_deref().map_or_else(
+                authentication_info: self.trace.caller.as_deref().map_or_else(
                     AuthenticationInfo::default,
                     |caller| AuthenticationInfo {
                         principal_subject: Some(caller.principal.as_str()),
@@ -153,7 +153,7 @@ impl Event<'_> {
                 place: &granted.place,
             }),
             Some(Grant::NoPermissionAsked) => {
-                self.trail.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
+                self.trace.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
             }
             None => self.denial.and_then(Denial::deciding_rule).map(DecidingRule::at),
         }
@@ -161,13 +161,13 @@ impl Event<'_> {
 
     /// The permission that was asked for; `granted` also where the body was refused after it.
     fn authorization_info(&self) -> Option<[AuthorizationInfo<'_>; 1]> {
-        let call = self.trail.call.as_deref()?;
+        let call = self.trace.call.as_deref()?;
         match &call.method.permission {
             PermissionRule::None => None,
             PermissionRule::Required(permission) => Some([AuthorizationInfo {
                 resource: Bounded::long(call.resource()),
                 permission,
-                granted: self.trail.granted,
+                granted: self.trace.granted,
             }]),
         }
     }
@@ -187,7 +187,7 @@ impl Event<'_> {
     }
 
     fn confirmation(&self) -> Option<Confirmation<'_>> {
-        let confirmation = self.trail.caller.as_ref()?.confirmation.as_ref()?;
+        let confirmation = self.trace.caller.as_ref()?.confirmation.as_ref()?;
         Some(Confirmation {
             certificate: confirmation.certificate.as_deref(),
             key: confirmation.key.as_ref().map(|key| &*key.thumbprint),

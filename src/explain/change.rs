@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, PermissionRule};
-use crate::decision::stages::Stage;
+use crate::decision::Stage;
 use crate::diagnostic::Place;
 use crate::document::nearest;
 use crate::http::Path;
@@ -33,14 +33,14 @@ impl Change {
 pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalog) -> Vec<Vec<Change>> {
     let mut steps = Vec::new();
     if let Err(denial) = &answer.decided {
-        match answer.trail.stage {
+        match answer.trace.stage {
             Stage::Route => steps.push(route(answer, denial, catalog)),
             Stage::Authenticate => steps.push(vec![authenticate(denial)]),
             Stage::Scope => steps.push(vec![scope(answer, denial)]),
             // What policy refuses, policy says below.
             Stage::Policy => steps.extend(sign_in(answer)),
             Stage::Implementation => {
-                let place = answer.trail.call.as_ref().map(|call| &call.method.place);
+                let place = answer.trace.call.as_ref().map(|call| &call.method.place);
                 let text = "take `unimplemented: true` out of the rule, once a backend implements the method";
                 steps.push(vec![Change::new("IMPLEMENT_METHOD", text, place)]);
             }
@@ -126,13 +126,13 @@ fn scope(answer: &Answer, denial: &Denial) -> Change {
     if denial.reason() != Reason::ScopeInsufficient {
         return authenticate(denial);
     }
-    let scopes = answer.trail.call.as_ref().map(|call| call.method.scopes.join(", ")).unwrap_or_default();
+    let scopes = answer.trace.call.as_ref().map(|call| call.method.scopes.join(", ")).unwrap_or_default();
     Change::new("REQUEST_SCOPE", format!("send a token with one of these scopes: {scopes}"), None)
 }
 
 /// An anonymous caller may be somebody once they have signed in.
 fn sign_in(answer: &Answer) -> Option<Vec<Change>> {
-    answer.trail.caller.is_none().then(|| {
+    answer.trace.caller.is_none().then(|| {
         let text = "send a credential: bindings other than of `allUsers` are for who has one";
         vec![Change::new("SEND_CREDENTIAL", text, None)]
     })
@@ -204,7 +204,7 @@ fn seen(condition: &Weighed) -> String {
 }
 
 fn permission(answer: &Answer) -> String {
-    match answer.trail.call.as_ref().map(|call| &call.method.permission) {
+    match answer.trace.call.as_ref().map(|call| &call.method.permission) {
         Some(PermissionRule::Required(permission)) => permission.clone(),
         Some(PermissionRule::None) | None => "the permission".to_owned(),
     }

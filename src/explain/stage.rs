@@ -1,7 +1,7 @@
 //! The stages that a request goes through, and what each said.
 
 use crate::catalog::{Call, PermissionRule};
-use crate::decision::stages::Stage;
+use crate::decision::Stage;
 use crate::diagnostic::Place;
 use crate::policy::explain::Explanation;
 use crate::policy::{Applies, Refusal};
@@ -47,7 +47,7 @@ impl State {
 pub(super) fn tell(question: &Question, answer: &Answer, policy: Option<&Explanation>) -> Vec<Told> {
     let teller = Teller { question, answer, policy };
     let mut told = vec![teller.route(), teller.authenticate(), teller.scope()];
-    match &answer.trail.call {
+    match &answer.trace.call {
         Some(call) if call.method.permission == PermissionRule::None => {
             let says = "the method asks for no permission".to_owned();
             let place = call.method.place.clone();
@@ -55,7 +55,7 @@ pub(super) fn tell(question: &Question, answer: &Answer, policy: Option<&Explana
         }
         _ => told.extend(teller.policy()),
     }
-    told.extend(answer.trail.call.as_ref().and_then(|call| teller.implementation(call)));
+    told.extend(answer.trace.call.as_ref().and_then(|call| teller.implementation(call)));
     told
 }
 
@@ -67,12 +67,12 @@ struct Teller<'t> {
 
 impl Teller<'_> {
     fn refused_at(&self, stage: Stage) -> Option<&Denial> {
-        self.answer.decided.as_ref().err().filter(|_| self.answer.trail.stage == stage)
+        self.answer.decided.as_ref().err().filter(|_| self.answer.trace.stage == stage)
     }
 
     /// What a stage came to, as far as the gate tells.
     fn reached(&self, stage: Stage) -> State {
-        match (&self.answer.decided, self.answer.trail.stage) {
+        match (&self.answer.decided, self.answer.trace.stage) {
             (Ok(_), _) => State::Passed,
             (Err(_), refused) if refused == stage => State::Refused,
             (Err(_), refused) if refused < stage => State::NotReached,
@@ -86,7 +86,7 @@ impl Teller<'_> {
 
     fn route(&self) -> Told {
         let state = self.reached(Stage::Route);
-        match (self.refused_at(Stage::Route), &self.answer.trail.call) {
+        match (self.refused_at(Stage::Route), &self.answer.trace.call) {
             (Some(denial), _) => self.told("route", state, denial.detail().to_owned(), None),
             (None, Some(call)) => {
                 let method = &call.method;
@@ -99,7 +99,7 @@ impl Teller<'_> {
 
     fn authenticate(&self) -> Told {
         let state = self.reached(Stage::Authenticate);
-        let says = match (self.refused_at(Stage::Authenticate), &self.answer.trail.caller) {
+        let says = match (self.refused_at(Stage::Authenticate), &self.answer.trace.caller) {
             (Some(denial), _) => denial.detail().to_owned(),
             (None, Some(caller)) => {
                 let sets: Vec<&str> = caller.sets.iter().map(|set| &**set).collect();
@@ -130,7 +130,7 @@ impl Teller<'_> {
 
     fn scope(&self) -> Told {
         let state = self.reached(Stage::Scope);
-        let says = match (self.refused_at(Stage::Scope), &self.answer.trail.caller, &self.answer.trail.call) {
+        let says = match (self.refused_at(Stage::Scope), &self.answer.trace.caller, &self.answer.trace.call) {
             (Some(denial), ..) => denial.detail().to_owned(),
             (None, Some(caller), Some(call)) => {
                 let scopes = caller.scopes.iter().collect::<Vec<_>>().join(" ");

@@ -38,7 +38,7 @@ impl Page {
         let may = if explained.is_allowed() { "may" } else { "may not" };
         let who = explained.caller();
         let indent = " ".repeat(word.len());
-        match (&explained.answer.trail.call, explained.permission()) {
+        match (&explained.answer.trace.call, explained.permission()) {
             (Some(call), Some(permission)) => {
                 self.put(word, &format!("{who} {may} {permission}"));
                 self.put(&indent, &format!("on {}", call.resource()));

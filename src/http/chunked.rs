@@ -199,12 +199,26 @@ impl Chunked {
     /// # Errors
     /// Where the bytes are not a chunked body's. Which of them were is not said: none may be used. An error stays one.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkError> {
+        self.walk(bytes, |_| {})
+    }
+
+    /// As [`advance`](Self::advance), and appends the data of the chunks to `data`.
+    ///
+    /// # Errors
+    /// As `advance`. `data` may then hold a part of the body.
+    pub fn decode(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, ChunkError> {
+        self.walk(bytes, |piece| data.extend_from_slice(piece))
+    }
+
+    fn walk(&mut self, bytes: &[u8], mut on_data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut rest = bytes;
         while self.state != State::Done {
             let Some((byte, behind)) = rest.split_first() else { break };
             if let State::Data { left } = self.state {
                 let length = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
-                rest = rest.get(length..).unwrap_or_default();
+                let (piece, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                on_data(piece);
+                rest = behind;
                 let left = left.saturating_sub(length as u64);
                 self.state = if left == 0 { State::DataCr } else { State::Data { left } };
                 continue;

@@ -5,14 +5,13 @@
 //! it swaps as a request begins and ends, so that no request takes a lock for this.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::connection_limits::Seats;
-use crate::listener::EverAllowed;
+use super::connection_limits::ConnectionSlots;
 
 /// From the connection to its first request: a newcomer is not put out by the next one.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -27,34 +26,34 @@ const GONE: u64 = u64::MAX - 1;
 
 /// A connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct ConnectionSlot {
     number: u64,
-    standing: Arc<Standing>,
-    seats: Arc<Mutex<Seats>>,
+    state: Arc<SlotState>,
+    slots: Arc<Mutex<ConnectionSlots>>,
 }
 
 /// What is known of the connection that has a place.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct SlotState {
     pub(super) network: IpAddr,
     /// Milliseconds of [`since`](Self::since) from which on it may be put out; or [`BUSY`], or [`GONE`].
     idle: AtomicU64,
     since: Instant,
-    ever_allowed: EverAllowed,
+    ever_allowed: AtomicBool,
     put_out: Notify,
 }
 
-impl Standing {
+impl SlotState {
     /// Of a connection that comes now, on a clock that began at `since`.
     pub(super) fn new(network: IpAddr, since: Instant) -> Self {
         let idle = AtomicU64::new(millis(since.elapsed() + FIRST_WORD));
-        Self { network, idle, since, ever_allowed: EverAllowed::default(), put_out: Notify::new() }
+        Self { network, idle, since, ever_allowed: AtomicBool::new(false), put_out: Notify::new() }
     }
 
     /// Since when it may be put out, where it may be by now: those first that never were allowed anything, then the others.
     pub(super) fn may_go(&self, now: Instant) -> Option<(bool, u64)> {
         let from = self.idle.load(Ordering::Acquire);
-        (from <= millis(now - self.since)).then(|| (self.ever_allowed.is_told(), from))
+        (from <= millis(now - self.since)).then(|| (self.ever_allowed.load(Ordering::Relaxed), from))
     }
 
     /// Puts it out, unless a request has begun since it was looked at.
@@ -67,38 +66,39 @@ impl Standing {
     }
 }
 
-impl Seat {
-    pub(super) fn new(number: u64, standing: Arc<Standing>, seats: Arc<Mutex<Seats>>) -> Self {
-        Self { number, standing, seats }
+impl ConnectionSlot {
+    pub(super) fn new(number: u64, state: Arc<SlotState>, slots: Arc<Mutex<ConnectionSlots>>) -> Self {
+        Self { number, state, slots }
     }
 
     /// A request begins. `false` where the place is another's already: nothing is served on this connection any more.
-    pub(super) fn begin(&self) -> bool {
-        let idle = &self.standing.idle;
+    pub(crate) fn begin(&self) -> bool {
+        let idle = &self.state.idle;
         idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| (idle != GONE).then_some(BUSY)).is_ok()
     }
 
     /// No request is under way.
-    pub(super) fn rest(&self) {
-        let patience = if self.standing.ever_allowed.is_told() { BETWEEN_REQUESTS } else { Duration::ZERO };
-        let from = millis(self.standing.since.elapsed() + patience);
-        self.standing.idle.store(from, Ordering::Release);
+    pub(crate) fn rest(&self) {
+        let patience =
+            if self.state.ever_allowed.load(Ordering::Relaxed) { BETWEEN_REQUESTS } else { Duration::ZERO };
+        let from = millis(self.state.since.elapsed() + patience);
+        self.state.idle.store(from, Ordering::Release);
     }
 
     /// Waits until the place is another's.
-    pub(super) async fn made_room(&self) {
-        self.standing.put_out.notified().await;
+    pub(crate) async fn made_room(&self) {
+        self.state.put_out.notified().await;
     }
 
-    /// For the connection's requests to tell.
-    pub(super) fn ever_allowed(&self) -> &EverAllowed {
-        &self.standing.ever_allowed
+    /// Tells that a request of the connection was allowed.
+    pub(crate) fn allowed(&self) {
+        self.state.ever_allowed.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
     }
 }
 

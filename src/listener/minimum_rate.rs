@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::timer::Alarm;
+use super::timer::Timer;
 
 /// The least that has to be taken, on average. The kernel tells of every 32 KiB, so four times as much is always seen.
 const LEAST_PER_SECOND: u64 = 1024;
@@ -21,20 +21,20 @@ pub(super) const UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Measures one connection, while there is no room for what it is to be sent.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct MinimumRate {
     window: Duration,
     /// How long there was no room in this window, and what was taken in it.
     waited: Duration,
     taken: u64,
     /// There is none now.
     since: Option<Instant>,
-    alarm: Alarm,
+    alarm: Timer,
 }
 
-impl Pace {
+impl MinimumRate {
     /// Judged whenever a client has been waited for this long.
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Alarm::default() }
+        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Timer::default() }
     }
 
     /// Whether there is no room.
@@ -117,7 +117,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(10);
 
     /// Waits until there is room after `wait`, and has `bytes` taken then.
-    async fn take(pace: &mut Pace, wait: Duration, bytes: usize) -> io::Result<usize> {
+    async fn take(pace: &mut MinimumRate, wait: Duration, bytes: usize) -> io::Result<usize> {
         let mut room = Box::pin(tokio::time::sleep(wait));
         poll_fn(|context| {
             let room = room.as_mut().poll(context).map(|()| Ok(bytes));
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_late_after_the_window() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         let began = Instant::now();
         let error = take(&mut pace, WINDOW * 10, 1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn five_bytes_now_and_then_are_too_little() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         for _ in 0..4 {
             take(&mut pace, Duration::from_secs(2), 5).await.unwrap();
         }
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_no_slow_client() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         // 4 KiB a second, for an hour, as the kernel tells of them.
         for _ in 0..450 {
             take(&mut pace, Duration::from_secs(8), 32 * 1024).await.unwrap();
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_there_is_nothing_to_take_does_not_count() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         for _ in 0..9 {
             take(&mut pace, Duration::from_secs(1), 1).await.unwrap();
             tokio::time::sleep(WINDOW * 3).await;

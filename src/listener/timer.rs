@@ -10,9 +10,9 @@ use tokio::time::{Instant, Sleep};
 
 /// Rings at a deadline that only ever moves into the future.
 #[derive(Debug, Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
+impl Timer {
     /// Ready once `until` has passed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()> {
         let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
@@ -35,7 +35,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_was_put_off_is_the_later_one() {
-        let mut alarm = Alarm::default();
+        let mut alarm = Timer::default();
         let first = Instant::now() + Duration::from_secs(1);
         assert!(poll_fn(|context| Poll::Ready(alarm.poll(context, first))).await.is_pending());
         let later = first + Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::io;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::stream;
+use super::task;
 use crate::http::answer::AnswerFault;
 use crate::http::chunked::ChunkError;
 use crate::reason::{Denial, Reason};
@@ -134,7 +134,7 @@ pub(super) fn denial_of(error: &Error) -> Denial {
 
 /// What the door says of a client that does not take what it is sent.
 fn is_not_taken(error: &Error) -> bool {
-    if stream::is_not_taken() {
+    if task::is_stalled() {
         return true;
     }
     let Some(cause) = &error.cause else { return false };
@@ -154,14 +154,4 @@ fn is_tls(kind: &ErrorType) -> bool {
 pub(super) fn bad_chunk(error: &Error) -> Option<ChunkError> {
     let io = error.root_cause().downcast_ref::<io::Error>()?;
     io.get_ref()?.downcast_ref::<ChunkError>().copied()
-}
-
-/// What a failure while a body is taken in is called.
-pub(super) fn unreadable(error: &Error) -> Denial {
-    if let Some(error) = bad_chunk(error) {
-        return error.denial();
-    }
-    // Pingora's own timeout, of a single read, may be the first of the two to tell.
-    let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
-    Denial::new(reason, format!("the body could not be read: {error}"))
 }

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::config::{Config, Issuer, Origin, Part};
 use crate::decision::snapshot::{authenticator, check_published};
 use crate::diagnostic::{Report, Severity};
-use crate::proxy::Live;
+use crate::engine::Live;
 use crate::upstream::Upstreams;
 use crate::upstream::names::Names;
 

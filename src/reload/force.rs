@@ -18,8 +18,8 @@ use crate::clock;
 use crate::config::{Config, Issuer, Part};
 use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::diagnostic::Report;
+use crate::engine::Live;
 use crate::policy::Policy;
-use crate::proxy::Live;
 use crate::upstream::Upstreams;
 
 impl Reloader {
@@ -40,10 +40,10 @@ impl Reloader {
             let fault = read.fault(part);
             // The policy tree says of itself whether it is loaded; here it is only said where it lies.
             if part == Part::Policy && fault.is_none() && read.is_whole {
-                self.telling.forget(part, Found::Configuration, self.proxy.metrics());
+                self.telling.forget(part, Found::Configuration, self.engine.metrics());
             } else if (read.is_whole && part != Part::Policy) || fault.is_some() {
                 let is_loaded = fault.is_none();
-                self.telling.tell(part, Found::Configuration, cause.what, fault, self.proxy.metrics());
+                self.telling.tell(part, Found::Configuration, cause.what, fault, self.engine.metrics());
                 // Services are in force once the tree is read by them.
                 self.lagged(part, is_loaded && part != Part::Services, cause);
             }
@@ -56,7 +56,7 @@ impl Reloader {
     }
 
     fn configuration_failed(&mut self, why: String) {
-        let metrics = self.proxy.metrics();
+        let metrics = self.engine.metrics();
         self.telling.tell(Part::Configuration, Found::Configuration, "deadline", Some(why), metrics);
     }
 
@@ -66,7 +66,7 @@ impl Reloader {
         let is_due = |part| !cause.is_retry || failing.contains(&part);
         let before = std::mem::replace(&mut self.config, read.config.clone());
         self.held.applied += 1;
-        let live = self.proxy.live();
+        let live = self.engine.live();
         let is_same = before.policy_directory == self.config.policy_directory
             && says_same(&self.services, &self.config.services);
         if read.fault(Part::Issuers).is_some() {
@@ -98,14 +98,14 @@ impl Reloader {
             let snapshot = Snapshot { authn, ..live.snapshot.clone() };
             let upstreams = upstreams.map_or_else(|| live.upstreams().clone(), |new| keeping(new, &live));
             let assertions = assertions.unwrap_or_else(|| live.assertions().cloned());
-            self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), is_refreshed);
+            self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
         }
         if is_redirected {
             self.lookups.look_up(&self.config.upstreams);
             self.tell_names(cause.what);
         }
         self.apply_settings(&before);
-        self.judge_published(&self.proxy.live().snapshot.catalog);
+        self.judge_published(&self.engine.live().snapshot.catalog);
         // What failed may hold now: it may name what is configured by now.
         if !is_same || self.held.authn.is_some() || self.tree.back_off.next().is_some() {
             self.tree.want(Cause { is_retry: cause.is_retry && is_same, ..cause });
@@ -136,7 +136,7 @@ impl Reloader {
     /// Takes the settings beside the parts, and tells of those that a reload does not take.
     fn apply_settings(&mut self, before: &Config) {
         self.present();
-        self.proxy.trust(&self.config.trusted_proxies);
+        self.engine.trust(&self.config.trusted_proxies);
         if before.telemetry.log != self.config.telemetry.log {
             tracing::info!(filter = self.config.telemetry.log, "the log says other things now");
             (self.log)(&self.config.telemetry);
@@ -160,7 +160,7 @@ impl Reloader {
         let Tree { catalog, services_revision, services, policy, policies } = tree;
         let is_whole = policy.is_some();
         // Methods and rules of one tree belong together: other methods wait for rules that can be read.
-        let is_other = services_revision != self.proxy.live().snapshot.services_revision;
+        let is_other = services_revision != self.engine.live().snapshot.services_revision;
         let waits = catalog.is_some() && !is_whole && is_other;
         let catalog = catalog.filter(|_| !waits);
         if catalog.is_some() && is_whole {
@@ -188,17 +188,17 @@ impl Reloader {
                 // A tree that could not be read as a whole has no services either, and one text is enough.
                 false => "the policy tree could not be read".to_owned(),
             });
-            self.telling.tell(part, Found::Tree, cause.what, fault, self.proxy.metrics());
+            self.telling.tell(part, Found::Tree, cause.what, fault, self.engine.metrics());
             self.lagged(part, is_loaded, cause);
         }
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
-            self.proxy.metrics().policy_refused();
+            self.engine.metrics().policy_refused();
         }
         if self.held.authn.is_some() && !is_whole {
             let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
-            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.proxy.metrics());
+            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.engine.metrics());
         } else {
-            self.telling.forget(Part::Issuers, Found::Tree, self.proxy.metrics());
+            self.telling.forget(Part::Issuers, Found::Tree, self.engine.metrics());
         }
     }
 
@@ -209,7 +209,7 @@ impl Reloader {
         authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
         cause: Cause,
     ) {
-        let live = self.proxy.live();
+        let live = self.engine.live();
         let mut snapshot = live.snapshot.clone();
         let mut upstreams = live.upstreams().clone();
         let mut assertions = live.assertions().cloned();
@@ -241,16 +241,16 @@ impl Reloader {
             self.issuers = issuers;
         }
         if is_loaded {
-            self.proxy.metrics().policy_loaded(&snapshot, clock::now());
+            self.engine.metrics().policy_loaded(&snapshot, clock::now());
         }
-        self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), is_refreshed);
+        self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
     }
 
     /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
     fn put(&mut self, live: Live, is_refreshed: bool) {
-        let before = self.proxy.live();
+        let before = self.engine.live();
         self.swap(live);
-        let now = self.proxy.live();
+        let now = self.engine.live();
         if is_refreshed {
             let refresh = keep_fresh(&now.snapshot.authn);
             std::mem::replace(&mut self.refresh, refresh).abort();
@@ -262,7 +262,7 @@ impl Reloader {
     }
 
     fn tree_failed(&mut self, why: String) {
-        let metrics = self.proxy.metrics();
+        let metrics = self.engine.metrics();
         metrics.policy_refused();
         self.telling.tell(Part::Policy, Found::Tree, "deadline", Some(why), metrics);
     }
@@ -271,7 +271,7 @@ impl Reloader {
     fn judge_published(&self, catalog: &Catalog) {
         let mut conflict = Report::new();
         check_published(&self.config, catalog, &mut conflict);
-        let metrics = self.proxy.metrics();
+        let metrics = self.engine.metrics();
         if conflict.is_fatal() {
             let why = Some(text(&conflict));
             self.telling.tell(Part::Assertion, Found::Tree, "policy tree", why, metrics);
@@ -283,21 +283,21 @@ impl Reloader {
     /// Measures how long it took from a change until it was in force.
     fn lagged(&self, part: Part, is_loaded: bool, cause: Cause) {
         if let Some(changed) = cause.changed.filter(|_| is_loaded) {
-            self.proxy.metrics().part_lagged(part, changed, clock::now());
+            self.engine.metrics().part_lagged(part, changed, clock::now());
         }
     }
 
     /// Takes what a name was found to stand for.
     pub(super) fn name_found(&mut self, is_other: bool) {
         if is_other {
-            let live = self.proxy.live();
+            let live = self.engine.live();
             if self.held.upstreams.is_some() {
                 self.held.upstreams = Some(self.upstreams(&live));
             } else {
                 let upstreams = keeping(self.upstreams(&live), &live);
                 let snapshot = live.snapshot.clone();
                 let assertions = live.assertions().cloned();
-                self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), false);
+                self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), false);
             }
         }
         self.tell_names("name looked up");
@@ -320,11 +320,11 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, self.proxy.metrics());
+        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, self.engine.metrics());
     }
 
     fn swap(&mut self, live: Live) {
-        let old = self.proxy.swap(live);
+        let old = self.engine.swap(live);
         self.retired.push(old);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Call, Catalog, Method};
 use crate::decision::snapshot::Snapshot;
-use crate::decision::stages::{self, Trail};
+use crate::decision::{Trace, stages};
 use crate::diagnostic::Place;
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
@@ -174,8 +174,8 @@ impl Tree {
             origin: line.ip,
             ..Attributes::at(line.time)
         };
-        let mut trail = Trail::default();
-        match stages::admit(call.clone(), caller, attributes, &self.snapshot, &mut trail) {
+        let mut trace = Trace::default();
+        match stages::authorize(call.clone(), caller, attributes, &self.snapshot, &mut trace) {
             Ok(permit) => {
                 let place = match permit.grant() {
                     Grant::Binding(granted) => &granted.place,
@@ -184,7 +184,7 @@ impl Tree {
                 Replay { answer: Answer::Allowed(place.clone()), call: Some(call) }
             }
             // What is not known never grants, so that only a refusal can be its doing.
-            Err(denial) => match doubt(trail.consulted) {
+            Err(denial) => match doubt(trace.consulted) {
                 Some(doubt) => Replay::unknown(Some(call), doubt),
                 None => Replay::refused(Some(call), &denial),
             },

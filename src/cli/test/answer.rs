@@ -33,14 +33,14 @@ pub(super) struct Answer {
 pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mut Report) -> Option<Answer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
-        Ok(simulation::Answer { decided, trail, .. }) => {
+        Ok(simulation::Answer { decided, trace, .. }) => {
             let lacks_sets = match &case.who {
                 Who::Principal(principal) => {
                     principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
                 }
                 Who::Anonymous | Who::Claims(..) => false,
             };
-            Some(Answer::of(decided, trail.consulted, lacks_sets))
+            Some(Answer::of(decided, trace.consulted, lacks_sets))
         }
         Err(mistake) => {
             let help = mistake.help(|host| format!("`host: {host}`"));

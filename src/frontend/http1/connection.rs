@@ -6,7 +6,8 @@
 //! kept for the next head, up to [`MOST_KEPT`]; a reset still shows.
 //!
 //! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
-//! is not one is an error here, and Pingora sees none of it.
+//! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
+//! here ([`Connection::collect`]), and Pingora reads what was judged ([`Connection::show_body`]).
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -23,11 +24,10 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::stream::Transport;
 use crate::http::Framing;
 use crate::http::chunked::{ChunkError, Chunked};
-use crate::listener::Allowance;
-use crate::proxy::LINGER_BYTES;
+use crate::listener::{ClientStream, LINGER_BYTES};
+use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
@@ -37,8 +37,9 @@ const MOST_KEPT: usize = 64 * 1024;
 /// A connection and how much of it the request under way may still read.
 #[derive(Debug)]
 pub(super) struct Connection {
-    inner: Transport,
-    allowance: Allowance,
+    inner: ClientStream,
+    /// How many bytes may still be read of a body whose length is known; [`u64::MAX`] for any number.
+    left: u64,
     /// Of a body that comes in chunks.
     chunks: Option<Chunks>,
     /// What was read and not handed on: of the body under way, and of what comes after it.
@@ -59,27 +60,67 @@ struct Chunks {
 impl Chunks {
     /// How many of the bytes that come next are the body's. An error is said once, and kept.
     fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.body.advance(bytes).map_err(|error| {
-            self.broken = Some((error, 0));
-            io::Error::new(io::ErrorKind::InvalidData, error)
-        })
+        let followed = self.body.advance(bytes);
+        followed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, self.broken(error)))
+    }
+
+    /// As [`follow`](Self::follow), and appends their data to `data`.
+    fn decode(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, ChunkError> {
+        let decoded = self.body.decode(bytes, data);
+        decoded.map_err(|error| self.broken(error))
+    }
+
+    fn broken(&mut self, error: ChunkError) -> ChunkError {
+        self.broken = Some((error, 0));
+        error
+    }
+}
+
+/// Why a body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// It has more bytes than it may have.
+    #[error("the body is too long")]
+    TooLong,
+    /// The connection ended within it.
+    #[error("the body could not be read: the connection ended within it")]
+    Ended,
+    /// It is not a chunked body.
+    #[error(transparent)]
+    Chunked(#[from] ChunkError),
+    /// The connection broke, or what came is not a chunked body.
+    #[error("the body could not be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl BodyError {
+    /// The denial of the request. `overflow` is for a body that is too long.
+    pub(super) fn denial(self, overflow: impl Fn() -> Denial) -> Denial {
+        match self {
+            Self::TooLong => overflow(),
+            Self::Chunked(error) => error.denial(),
+            Self::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<ChunkError>()) {
+                Some(error) => error.denial(),
+                None => Denial::new(Reason::RequestMalformed, format!("the body could not be read: {error}")),
+            },
+            Self::Ended => Denial::new(Reason::RequestMalformed, self.to_string()),
+        }
     }
 }
 
 impl Connection {
     /// A connection from which nothing has been read yet.
-    pub(super) fn new(inner: Transport) -> Self {
-        Self { inner, allowance: Allowance::unlimited(), chunks: None, kept: BytesMut::new(), ended: false }
+    pub(super) fn new(inner: ClientStream) -> Self {
+        Self { inner, left: u64::MAX, chunks: None, kept: BytesMut::new(), ended: false }
     }
 
     /// A head has been read, and `behind` with it: the next reads give the body, and no more than that.
     pub(super) fn begin_body(&mut self, framing: Framing, behind: BytesMut) {
-        self.allowance.release();
-        self.allowance.set(match framing {
+        self.left = match framing {
             Framing::None => 0,
             Framing::Length(length) => length,
             Framing::Chunked | Framing::Stream(_) => u64::MAX,
-        });
+        };
         self.chunks =
             (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0, broken: None });
         if !behind.is_empty() {
@@ -93,14 +134,73 @@ impl Connection {
     pub(super) fn is_between_requests(&self) -> bool {
         match &self.chunks {
             Some(chunks) => chunks.body.is_done() && chunks.followed == 0,
-            None => self.allowance.left() == 0,
+            None => self.left == 0,
         }
     }
 
     /// There will be no more requests: lets the next reads give whatever comes.
     pub(super) fn linger(&mut self) {
         self.chunks = None;
-        self.allowance.set(u64::MAX);
+        self.left = u64::MAX;
+    }
+
+    /// Reads the body under way to its end, and gives its data. What comes behind it is kept.
+    pub(super) async fn collect(&mut self, limit: u64) -> Result<Vec<u8>, BodyError> {
+        let mut data = Vec::new();
+        if let Some(chunks) = &mut self.chunks {
+            while !chunks.body.is_done() {
+                if self.kept.is_empty() {
+                    if self.ended {
+                        return Err(BodyError::Ended);
+                    }
+                    self.kept.reserve(4096);
+                    self.ended = self.inner.read_buf(&mut self.kept).await? == 0;
+                    continue;
+                }
+                let length = chunks.decode(&self.kept, &mut data)?;
+                self.kept.advance(length);
+                if data.len() as u64 > limit {
+                    return Err(BodyError::TooLong);
+                }
+            }
+            return Ok(data);
+        }
+        if self.left > limit {
+            return Err(BodyError::TooLong);
+        }
+        data.reserve_exact(usize::try_from(self.left).unwrap_or_default());
+        while self.left > 0 {
+            if self.read_buf(&mut data).await? == 0 {
+                return Err(BodyError::Ended);
+            }
+        }
+        Ok(data)
+    }
+
+    /// Reads until the first chunk of a chunked body has come, data and all, or as much of it as is kept.
+    pub(super) async fn begin_chunks(&mut self) -> Result<(), BodyError> {
+        while let Some(chunks) = &mut self.chunks {
+            let fresh = self.kept.get(chunks.followed..).unwrap_or_default();
+            chunks.followed += chunks.follow(fresh)?;
+            if chunks.body.has_chunk() || chunks.followed >= MOST_KEPT {
+                break;
+            }
+            if self.ended {
+                return Err(BodyError::Ended);
+            }
+            self.ended = self.inner.read_buf(&mut self.kept).await? == 0;
+        }
+        Ok(())
+    }
+
+    /// Gives `body`, which was read and judged, to the next reads in place of the client's.
+    pub(super) fn show_body(&mut self, body: &[u8]) {
+        self.chunks = None;
+        self.left = body.len() as u64;
+        if !body.is_empty() {
+            let behind = std::mem::replace(&mut self.kept, BytesMut::from(body));
+            self.kept.extend_from_slice(&behind);
+        }
     }
 
     /// Reads for the next head: what was kept, else what comes. 0 at the end.
@@ -124,11 +224,6 @@ impl Connection {
     /// Ends it where no answer does.
     pub(super) async fn close(&mut self) {
         self.inner.close().await;
-    }
-
-    /// The allowance, for whoever learns when a body has ended.
-    pub(super) fn allowance(&self) -> Allowance {
-        self.allowance.clone()
     }
 
     /// Keeps what comes after the request. Ready only where the connection broke.
@@ -174,7 +269,7 @@ impl Connection {
             buffer.advance(filled);
             filled
         };
-        self.allowance.take(filled);
+        self.left -= filled as u64;
         Poll::Ready(Ok(()))
     }
 }
@@ -186,13 +281,9 @@ impl Connection {
         if self.chunks.as_ref().is_some_and(|chunks| chunks.broken.is_some()) {
             return self.poll_past(context);
         }
-        if self.allowance.holds() && !ready!(self.poll_first_chunk(context))? {
-            // The connection has ended first: for Pingora it ends here.
-            return Poll::Ready(Ok(()));
-        }
         let Some(chunks) = &mut self.chunks else { return Poll::Pending };
         if chunks.followed == 0 {
-            if chunks.body.is_done() || self.allowance.left() == 0 {
+            if chunks.body.is_done() {
                 return self.poll_keep(context);
             }
             if self.kept.is_empty() {
@@ -227,23 +318,6 @@ impl Connection {
         Poll::Ready(outcome.map(drop))
     }
 
-    /// Reads on until the first chunk has come, or as much of it as is kept. `false` where it never will.
-    fn poll_first_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        while let Some(chunks) = &mut self.chunks {
-            let fresh = self.kept.get(chunks.followed..).unwrap_or_default();
-            chunks.followed += chunks.follow(fresh)?;
-            if chunks.body.has_chunk() || chunks.followed >= MOST_KEPT {
-                break;
-            }
-            if self.ended {
-                return Poll::Ready(Ok(false));
-            }
-            ready!(self.poll_more(context))?;
-        }
-        self.allowance.release();
-        Poll::Ready(Ok(true))
-    }
-
     /// Lets what comes after a broken body run past, so that a reset does not overtake the answer.
     fn poll_past(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
@@ -269,7 +343,7 @@ impl AsyncRead for Connection {
         if self.chunks.is_some() {
             return self.poll_chunks(context, buffer);
         }
-        match self.allowance.left() {
+        match self.left {
             0 => self.poll_keep(context),
             left => self.poll_length(context, buffer, left),
         }
