@@ -95,7 +95,7 @@ async fn hold(address: SocketAddr, bytes: &[u8], most: usize) -> Vec<TcpStream> 
 
 /// 520 of them were enough to stop both ports of a gate that may open 512 files, for as long as they liked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_held_to_the_admin_port_stop_neither_port() {
+async fn idle_admin_connections_block_neither_port() {
     let gate = Gate::start_with(Setup { open_files: Some(512), ..Setup::default() });
     let scrapes = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
     let body = "POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -142,7 +142,7 @@ async fn connections_that_are_held_to_the_admin_port_stop_neither_port() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_a_body_and_an_answer_have_their_time() {
+async fn admin_heads_bodies_and_answers_time_out() {
     let gate = Gate::start();
     let cut_after = async |bytes: &str| {
         let mut stream = TcpStream::connect(gate.admin).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_head_a_body_and_an_answer_have_their_time() {
 
 /// 32 of them took both cores for 20 s and the threads that reloads need; a revocation waited for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn questions_hold_up_no_revocation_and_nobody_else() {
+async fn explain_requests_delay_no_revocation_and_no_client() {
     let policies = tempfile::tempdir().unwrap();
     copy(&root().join("policies"), policies.path());
     let gate = set(&[format!("policy.directory={}", policies.path().display())]);
@@ -225,7 +225,7 @@ async fn questions_hold_up_no_revocation_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_web_page_reads_nothing_by_a_name_of_its_own() {
+async fn a_web_page_cannot_read_the_admin_port_by_dns_rebinding() {
     let gate = set(&["admin.hosts=[opgate.monitoring.svc]".to_owned()]);
     let port = gate.admin.port();
     for (host, status) in [
@@ -270,7 +270,7 @@ async fn a_web_page_reads_nothing_by_a_name_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_tells_of_policy_asks_for_the_token() {
+async fn policy_details_require_the_token() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
@@ -321,7 +321,7 @@ async fn tells(address: SocketAddr, fields: &str, expected: bool) {
 }
 
 #[tokio::test]
-async fn what_tells_of_policy_can_be_switched_off() {
+async fn policy_details_can_be_switched_off() {
     for off in ["off", "false"] {
         let gate = set(&[format!("admin.explain={off}")]);
         let answer = explain(gate.admin, "").await;
@@ -332,7 +332,7 @@ async fn what_tells_of_policy_can_be_switched_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_tells_of_policy_has_an_address_of_its_own_which_is_handed_over() {
+async fn policy_details_can_have_their_own_address_which_is_handed_over() {
     let directory = tempfile::tempdir().unwrap();
     let upgrade = json!({ "socket": directory.path().join("upgrade.sock"), "timeout": "30s" });
     let mut old = set(&["admin.explain={address: '127.0.0.1:0'}".to_owned(), format!("upgrade={upgrade}")]);

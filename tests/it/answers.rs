@@ -155,7 +155,7 @@ async fn h2c_backend() -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn what_leads_around_the_gate_or_speaks_for_it_ends_there() {
+async fn response_fields_that_bypass_or_impersonate_the_gate_are_removed() {
     let fields: String =
         ENDS_HERE.iter().chain(PASSES).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let early = format!("HTTP/1.1 103 Early Hints\r\n{fields}\r\n");

@@ -35,7 +35,7 @@ async fn a_stalled_audit_pipe_does_not_hold_the_end_of_the_process() {
 
 /// HPACK makes one byte of a field that is sent again and again; JSON makes two of each quote.
 #[tokio::test]
-async fn what_a_client_has_chosen_is_told_up_to_a_bound() {
+async fn text_that_a_client_chooses_is_logged_up_to_a_limit() {
     let gate = Gate::start();
     let agent = "\"".repeat(2_900);
     let long = format!("/v1/projects/demo/locations/us-central1/operations/{}:cancel", "o".repeat(5_000));

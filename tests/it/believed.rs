@@ -5,7 +5,7 @@ use crate::headers::{ANA, CANCEL, cancel, gates, seen};
 
 /// What gateways, identity proxies, CDNs, meshes and frameworks tell a backend, and what a backend unwraps. Names are
 /// those of their documentation; of a family, some of its members.
-const TOLD_BY_GATEWAYS: &[&str] = &[
+const SET_BY_GATEWAYS: &[&str] = &[
     // CGI's variables, which servers of Python take from headers.
     "script-name",
     "path-info",
@@ -108,9 +108,9 @@ const TOLD_BY_GATEWAYS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn what_a_gateway_would_tell_a_backend_is_never_told_by_a_client() {
+async fn a_client_cannot_send_a_header_that_only_a_gateway_may_set() {
     for (protocol, gate) in gates(&["services.cloudaicompanion.forward=[authorization, principal]"]) {
-        for names in TOLD_BY_GATEWAYS.chunks(40) {
+        for names in SET_BY_GATEWAYS.chunks(40) {
             let mut request = cancel().bearer(&token(ANA));
             for name in names {
                 request = request.header(name, "forged");
@@ -126,9 +126,9 @@ async fn what_a_gateway_would_tell_a_backend_is_never_told_by_a_client() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_what_a_gateway_would_tell_is_refused_and_no_connection_takes_it_away() {
+async fn other_spellings_of_gateway_headers_are_refused_and_connection_cannot_name_one() {
     let gate = Gate::start();
-    for name in TOLD_BY_GATEWAYS.iter().filter(|name| name.contains('-')) {
+    for name in SET_BY_GATEWAYS.iter().filter(|name| name.contains('-')) {
         let twins = [name.replace('-', "_"), name.replacen('-', ".", 1), name.replacen('-', "--", 1)];
         let headers = twins.iter().map(|twin| (twin.as_str(), "1"));
         for (field, value) in headers.chain([("connection", *name)]) {
@@ -167,7 +167,7 @@ async fn every_header_that_replaces_the_method_is_refused() {
 }
 
 #[tokio::test]
-async fn what_honest_clients_send_passes_though_its_name_is_near_a_family() {
+async fn headers_of_ordinary_clients_pass_though_their_names_resemble_gateway_headers() {
     const HONEST: &[&str] = &[
         "accept-language",
         "baggage",
@@ -217,7 +217,7 @@ async fn what_honest_clients_send_passes_though_its_name_is_near_a_family() {
 }
 
 #[tokio::test]
-async fn where_request_headers_are_listed_no_other_header_of_a_client_goes_upstream() {
+async fn only_listed_request_headers_go_upstream() {
     let listed = "services.cloudaicompanion.request_headers=[Accept, x-acme-*, x-trace]";
     for (protocol, gate) in gates(&[listed]) {
         let request = cancel()

@@ -108,7 +108,7 @@ async fn an_empty_message_in_every_spelling_of_official_clients_is_forwarded_emp
 }
 
 #[tokio::test]
-async fn a_method_without_a_body_takes_nothing_and_nothing_else() {
+async fn a_method_without_a_body_accepts_an_empty_body_alone() {
     let gate = Gate::start();
     let answers = in_every_framing(&gate, &cancel_without_body(), b"").await;
     assert_eq!(answers.len(), 5);
@@ -128,7 +128,7 @@ async fn a_method_without_a_body_takes_nothing_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_body_that_says_something_is_refused_where_an_empty_message_is_due() {
+async fn a_body_with_content_is_refused_where_an_empty_message_is_expected() {
     let other = TRAIN.replace("demo", "other");
     let rows = [
         "\"\"".to_owned(),
@@ -215,7 +215,7 @@ async fn empty_data_frames_are_an_empty_body() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_told_to_continue_only_where_its_body_can_be_accepted() {
+async fn expect_100_continue_is_answered_only_where_the_body_can_be_accepted() {
     let gate = Gate::start();
     let anonymous = Req::new("POST", COMPANION, &format!("/v1/{TRAIN}:cancel"));
     for (row, request, fields, status) in [

@@ -128,7 +128,7 @@ fn told(workspace: &Workspace, commands: &[&[&str]]) -> String {
 }
 
 #[test]
-fn help_is_asked_for_with_exit_0_and_shown_unasked_with_exit_3() {
+fn help_exits_0_if_it_was_asked_for_and_3_if_not() {
     let workspace = Workspace::new();
     insta::assert_snapshot!(told(&workspace, &[&[], &["--help"], &["help", "check"]]));
 }
@@ -153,7 +153,7 @@ fn every_command_has_its_help() {
 }
 
 #[test]
-fn what_is_no_command_and_what_lacks_arguments_is_invalid() {
+fn unknown_commands_and_missing_arguments_are_invalid() {
     let workspace = Workspace::new();
     insta::assert_snapshot!(told(
         &workspace,
@@ -170,7 +170,7 @@ fn what_is_no_command_and_what_lacks_arguments_is_invalid() {
 }
 
 #[test]
-fn the_version_is_told_to_people_and_programs() {
+fn the_version_is_printed_as_text_and_as_json() {
     let workspace = Workspace::new();
     insta::assert_snapshot!(told(
         &workspace,

@@ -74,7 +74,7 @@ impl Mutual {
 }
 
 #[tokio::test]
-async fn where_a_certificate_is_required_nobody_gets_in_without_a_good_one() {
+async fn a_connection_without_a_good_certificate_is_refused_where_one_is_required() {
     let mutual = Mutual::start("required", json!({}));
     let ana = cancel().bearer(&token("ana@example.com"));
     let foreign = Authority::new().issue_to(&[CI]);
@@ -109,7 +109,7 @@ async fn where_a_certificate_is_required_nobody_gets_in_without_a_good_one() {
 }
 
 #[tokio::test]
-async fn where_a_certificate_is_optional_a_bad_one_is_still_refused() {
+async fn a_bad_certificate_is_refused_though_certificates_are_optional() {
     let mutual = Mutual::start("optional", json!({}));
     let ana = cancel().bearer(&token("ana@example.com"));
     let client = mutual.server.client();
@@ -221,7 +221,7 @@ async fn a_certificate_has_the_scopes_that_the_listener_gives_it() {
 
 /// The connection outlives the certificate that it was opened with.
 #[tokio::test]
-async fn a_certificate_that_ends_makes_nobody_a_caller_any_more() {
+async fn an_expired_certificate_no_longer_names_a_caller() {
     let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
     let mutual = Mutual::start("required", caller);
     let brief = mutual.clients.issue_with(&[], |params| {

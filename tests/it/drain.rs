@@ -84,7 +84,7 @@ async fn requests_in_flight_are_answered_and_new_ones_refused() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_hold_the_end() {
+async fn idle_connections_do_not_delay_the_end() {
     let mut gate = Gate::start();
     let mut silent = Connection::open(gate.address).await;
     let mut kept_alive = Connection::open(gate.address).await;
@@ -114,7 +114,7 @@ async fn idle_connections_do_not_hold_the_end() {
 
 /// What had begun to arrive was accepted: it is read to its end and judged.
 #[tokio::test]
-async fn a_request_whose_head_was_on_the_way_is_answered() {
+async fn a_request_with_an_incomplete_head_is_answered() {
     let mut gate = Gate::start();
     let request = cancel().to_http1();
     let (first, second) = request.split_at(request.len() / 2);
@@ -141,7 +141,7 @@ async fn a_request_whose_head_was_on_the_way_is_answered() {
 
 /// An HTTP/2 connection that had begun to begin is told to go away once it has.
 #[tokio::test]
-async fn a_preface_that_was_on_the_way_does_not_hold_the_end() {
+async fn an_incomplete_preface_does_not_delay_the_end() {
     let mut gate = Gate::start();
     let (first, second) = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".split_at(10);
     let mut connection = Connection::open(gate.address).await;
@@ -163,7 +163,7 @@ async fn a_preface_that_was_on_the_way_does_not_hold_the_end() {
 }
 
 #[tokio::test]
-async fn the_grace_period_ends_what_does_not_end_itself() {
+async fn the_grace_period_cuts_connections_that_do_not_end() {
     let mut gate = Gate::start_with(Setup { set: vec!["limits.grace_period=1s".into()], ..Setup::default() });
     let mut connection = Connection::open(gate.address).await;
     connection.send(waiting("50s").to_http1()).await;
@@ -179,7 +179,7 @@ async fn the_grace_period_ends_what_does_not_end_itself() {
 
 /// A client cannot know that a connection is closing while it sends its next request on it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_uses_a_connection_is_told_before_it_ends() {
+async fn a_connection_in_use_announces_its_end() {
     let mut gate = Gate::start();
     let refused = Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"));
     let mut clients = tokio::task::JoinSet::new();
@@ -222,7 +222,7 @@ async fn who_uses_a_connection_is_told_before_it_ends() {
 
 /// The kernel has completed their handshakes: they have been let in, though nobody has looked.
 #[tokio::test]
-async fn who_waits_in_the_listener_is_answered() {
+async fn connections_in_the_accept_queue_are_answered() {
     let mut gate = Gate::start();
     signal(gate.pid(), "STOP");
     let mut waiting = Vec::new();

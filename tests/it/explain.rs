@@ -82,7 +82,7 @@ async fn a_token_is_verified_and_written_nowhere() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_question_is_refused_with_the_next_step() {
+async fn an_invalid_question_is_refused_with_the_next_step() {
     let gate = Gate::start();
     let refused = [
         json!([]),

@@ -125,7 +125,7 @@ async fn until_not_taken(gate: &Gate, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_notices_a_flood() {
+async fn a_flood_does_not_affect_other_clients() {
     let large = Large::start();
     let set = vec!["limits={write_timeout: 2s, body_timeout: 5s}".to_owned()];
     let endpoints = Some(vec![large.address()]);

@@ -36,7 +36,7 @@ fn callers(lines: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_client_cannot_say_where_it_is() {
+async fn a_client_cannot_choose_its_own_address() {
     let gate = gate(&[TELLING]);
     let forged = cancel()
         .header("x-forwarded-for", "192.0.2.1")
@@ -81,7 +81,7 @@ async fn a_trusted_proxy_is_believed_as_far_as_it_has_written() {
 }
 
 #[tokio::test]
-async fn what_a_trusted_proxy_cannot_have_meant_is_refused() {
+async fn a_malformed_header_of_a_trusted_proxy_is_refused() {
     let by_list = gate(&[BELIEVED]);
     let by_rfc = gate(&[BELIEVED_BY_RFC]);
     for (gate, name, value) in [

@@ -362,7 +362,7 @@ async fn a_head_that_trickles_or_stalls_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_preface_is_one_only_at_the_start_and_in_full() {
+async fn an_http2_preface_counts_only_at_the_start_and_in_full() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     let gate = Gate::start();

@@ -31,7 +31,7 @@ pub async fn seen(gate: &Gate, request: &Req) -> Vec<http::HeaderMap> {
 }
 
 #[tokio::test]
-async fn who_asks_is_said_by_the_gate_and_never_by_the_client() {
+async fn identity_headers_are_set_by_the_gate_and_never_by_the_client() {
     const CLAIMS: &[&str] = &[
         "x-opgate-principal",
         "x-opgate-anything",
@@ -136,7 +136,7 @@ async fn authorization_ends_at_the_gate_unless_it_is_forwarded() {
 }
 
 #[tokio::test]
-async fn connection_takes_away_what_it_names_and_nothing_that_is_judged_or_set() {
+async fn connection_removes_the_fields_it_names_but_none_that_is_judged_or_set() {
     for (protocol, gate) in gates(&["services.cloudaicompanion.forward=[authorization, principal]"]) {
         let request = cancel()
             .bearer(&token(ANA))
@@ -268,7 +268,7 @@ async fn host_and_target_arrive_to_the_byte() {
 }
 
 #[tokio::test]
-async fn a_field_that_may_be_there_once_is_refused_twice() {
+async fn a_field_that_may_be_sent_once_is_refused_if_it_is_repeated() {
     let gate = Gate::start();
     for (name, first, second) in [
         ("content-type", "application/json", "text/plain"),

@@ -227,7 +227,7 @@ async fn an_endpoint_that_keeps_failing_is_ejected() {
 }
 
 #[tokio::test]
-async fn after_its_time_one_request_decides() {
+async fn after_an_ejection_one_request_decides() {
     let broken = Origin::start(BROKEN).await;
     let well = Origin::start(WELL).await;
     let gate = gate(
@@ -280,7 +280,7 @@ async fn the_last_endpoint_is_asked_however_often_it_fails() {
 
 /// Whoever may call could else have endpoints taken out one after another.
 #[tokio::test]
-async fn an_answer_is_never_held_against_an_endpoint() {
+async fn an_error_status_ejects_no_endpoint() {
     const OOPS: &[Step] = &[Head, Body, Say("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")];
     let origins = [Origin::start(OOPS).await, Origin::start(OOPS).await];
     let addresses = origins.each_ref().map(|origin| origin.address);

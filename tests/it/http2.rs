@@ -213,7 +213,7 @@ async fn a_broken_head_over_tls_is_refused_and_written_down_once() {
 }
 
 #[tokio::test]
-async fn what_is_unusual_and_has_one_meaning_passes() {
+async fn an_unusual_request_with_one_meaning_passes() {
     // A balancer that ends TLS is believed where it is trusted.
     let set = vec!["trusted_proxies={addresses: [127.0.0.1]}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
@@ -307,7 +307,7 @@ async fn a_broken_head_among_good_ones_is_its_own_line() {
 
 /// A limit of streams, and of the bytes of a head and its target.
 #[tokio::test]
-async fn what_is_too_much_is_refused_and_written_down() {
+async fn requests_over_the_limits_are_refused_and_written_down() {
     let set = vec!["limits={http2_streams: 2, head_bytes: 8KiB, target_bytes: 300B}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let long = Request::new("http").set(":path", format!("{CANCEL}?x={}", "x".repeat(300)));
@@ -343,7 +343,7 @@ async fn what_is_too_much_is_refused_and_written_down() {
 }
 
 #[tokio::test]
-async fn a_scheme_or_host_in_another_case_is_what_it_says() {
+async fn scheme_and_host_may_be_in_any_case() {
     let gate = Gate::start();
     let fields = Request::new("http").set(":authority", COMPANION.to_uppercase());
     let fields: Fields<'_> =

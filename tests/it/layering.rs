@@ -276,7 +276,7 @@ fn every_allowed_edge_is_used() {
 }
 
 #[test]
-fn what_decides_is_pure() {
+fn decision_modules_are_pure() {
     let mut found = Vec::new();
     for file in product().filter(|file| PURE.contains(&file.module())) {
         let code = file.code();
@@ -302,7 +302,7 @@ fn only_questions_assume_a_caller() {
 }
 
 #[test]
-fn one_adapter_meets_pingora() {
+fn only_the_adapter_implements_pingoras_proxy() {
     let adapters: Vec<String> =
         product().filter(|file| file.code().contains("impl ProxyHttp")).map(|file| file.name).collect();
     assert_eq!(adapters, ["src/proxy.rs"]);

@@ -78,7 +78,7 @@ async fn one_address_cannot_take_every_place() {
 }
 
 #[tokio::test]
-async fn a_full_house_turns_everybody_away_and_tells_the_operator() {
+async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() {
     let gate = limited(&["connections=20"]);
     let mut held = Vec::new();
     for _ in 0..20 {
@@ -115,7 +115,7 @@ async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_with_the_answer_after_its_time() {
+async fn a_connection_past_its_lifetime_ends_with_the_next_answer() {
     let gate = limited(&["connection_lifetime=300ms"]);
     let mut connection = Connection::open(gate.address).await;
     let mut answers = 0;
@@ -136,7 +136,7 @@ async fn a_connection_ends_with_the_answer_after_its_time() {
 
 /// What is under way at that time is answered; the client is told not to begin more.
 #[tokio::test]
-async fn an_http2_connection_is_drained_after_its_time() {
+async fn an_http2_connection_past_its_lifetime_is_drained() {
     let gate = limited(&["connection_lifetime=300ms"]);
     let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
     let wait = b"{\"timeout\":\"1s\"}".to_vec();
@@ -151,7 +151,7 @@ async fn an_http2_connection_is_drained_after_its_time() {
 
 /// Over connections of both versions together.
 #[tokio::test]
-async fn one_request_too_many_is_told_so_at_once() {
+async fn a_request_over_the_limit_is_refused_at_once() {
     let gate = limited(&["requests=3"]);
     let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
     let wait = b"{\"timeout\":\"2s\"}".to_vec();
@@ -183,7 +183,7 @@ async fn one_request_too_many_is_told_so_at_once() {
 /// Strangers open no window for their refusals, and send bodies that do not end: neither takes a place, and none is held for
 /// long.
 #[tokio::test]
-async fn who_may_call_nothing_takes_nobodys_place() {
+async fn refused_callers_take_no_place_of_an_allowed_one() {
     let gate = limited(&["requests=2"]);
     let head = |end| {
         let fields = block(&[
@@ -224,7 +224,7 @@ async fn who_may_call_nothing_takes_nobodys_place() {
 
 /// Over HTTP/2, with a word: a client that sends a request just then knows that it was not served.
 #[tokio::test]
-async fn an_idle_connection_ends_after_its_time() {
+async fn an_idle_connection_times_out() {
     let gate = limited(&["idle_timeout=500ms"]);
     let mut connection = Connection::open(gate.address).await;
     connection.send(cancel().to_http1()).await;

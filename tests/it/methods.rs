@@ -62,14 +62,14 @@ async fn schemes(gate: &Gate, peer_is_trusted: bool) {
 }
 
 #[tokio::test]
-async fn https_without_tls_is_the_word_of_a_trusted_proxy_alone() {
+async fn the_https_scheme_without_tls_is_accepted_from_a_trusted_proxy_alone() {
     schemes(&Gate::start(), false).await;
     let set = vec!["trusted_proxies={addresses: [127.0.0.1]}".to_owned()];
     schemes(&Gate::start_with(Setup { set, ..Setup::default() }), true).await;
 }
 
 #[tokio::test]
-async fn over_tls_no_scheme_but_https_is_spoken() {
+async fn over_tls_only_the_https_scheme_is_accepted() {
     let authority = Authority::new();
     let files = tempfile::tempdir().unwrap();
     let (cert, key) = authority.issue(&[COMPANION]).write(files.path(), "server");
@@ -135,7 +135,7 @@ async fn cookies_reach_the_backend_as_one_field() {
 
 /// What a backend gets of HTTP/2 is no longer than what HTTP/1 may send it.
 #[tokio::test]
-async fn a_head_has_the_same_measure_over_both_versions() {
+async fn a_head_has_the_same_limits_over_both_versions() {
     let set = vec!["limits={head_bytes: 4KiB, head_fields: 20}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let cancel = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";

@@ -186,7 +186,7 @@ fn unavailable() -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_introspected_token_is_as_good_as_its_issuer_says() {
+async fn an_introspected_token_is_judged_by_its_issuers_answer() {
     let partner = Partner::start().await;
     let gate = partner.introspection(json!({})).gate();
     assert_eq!(gate.admin("/readyz").await.status, 200);
@@ -261,7 +261,7 @@ async fn a_token_that_its_issuer_calls_bound_is_held_to_its_key() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_to_the_client_what_any_other_says() {
+async fn a_refused_opaque_token_is_answered_like_any_other_token() {
     let partner = Partner::start().await;
     let gate = partner.introspection(json!({})).gate();
     let inactive = gate.http1(&cancel("inactive")).await;
@@ -391,7 +391,7 @@ async fn an_issuer_that_takes_too_long_is_503() {
 }
 
 #[tokio::test]
-async fn the_gate_says_who_asks_and_writes_the_secret_nowhere() {
+async fn the_gate_authenticates_to_the_issuer_and_writes_the_secret_nowhere() {
     for (method, authorization, rest) in [
         // printf 'opgate:a-secret-of-the-gate-0123456789' | base64
         ("basic", Some("Basic b3BnYXRlOmEtc2VjcmV0LW9mLXRoZS1nYXRlLTAxMjM0NTY3ODk="), String::new()),
@@ -448,7 +448,7 @@ async fn a_reload_asks_about_no_token_again_and_reads_the_secret_again() {
 }
 
 #[tokio::test]
-async fn who_asks_why_about_an_opaque_token_has_its_issuer_asked() {
+async fn explaining_an_opaque_token_asks_its_issuer() {
     let partner = Partner::start().await;
     let asked = partner.introspection(json!({}));
     let gate = asked.gate();

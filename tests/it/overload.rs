@@ -33,7 +33,7 @@ async fn refused(gate: &Gate) -> String {
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_refused_at_once() {
+async fn requests_over_the_pending_limit_are_refused_at_once() {
     let gate = gate("{requests: 1, pending: 1, pending_timeout: 60s}");
     let (slow, quick) = (wait("3s"), wait("1s"));
     let (first, others) = tokio::join!(gate.http1(&slow), async {
@@ -73,7 +73,7 @@ async fn what_is_too_much_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever() {
+async fn a_pending_request_times_out() {
     let gate = gate("{requests: 1, pending: 5, pending_timeout: 200ms}");
     let (slow, quick) = (wait("3s"), wait("1s"));
     let (first, second) = tokio::join!(gate.http1(&slow), async {

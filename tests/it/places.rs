@@ -123,7 +123,7 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
 
 /// Who opens no window for refusals is waited for up to a number; then streams are reset, and then connections end.
 #[tokio::test]
-async fn what_is_pending_is_bounded_by_address_and_in_all() {
+async fn pending_requests_are_bounded_by_address_and_in_total() {
     for limits in ["{pending_requests_per_address: 5}", "{pending_requests: 5}"] {
         let gate = limited(limits);
         let mut stranger = TcpStream::connect(gate.address).await.unwrap();
@@ -261,7 +261,7 @@ async fn connections_that_never_were_allowed_anything_make_room() {
 
 /// Over HTTP/2, and where nothing is ever said.
 #[tokio::test]
-async fn every_kind_of_idle_stranger_makes_room() {
+async fn idle_connections_of_every_kind_make_room() {
     let gate = limited("{connections: 12}");
     let mut strangers = Vec::new();
     for number in 0..12_u32 {

@@ -115,7 +115,7 @@ async fn a_proof_makes_the_holder_of_a_bound_token_the_caller() {
 }
 
 #[tokio::test]
-async fn a_known_token_is_nothing_without_its_proof() {
+async fn a_remembered_token_is_refused_without_its_proof() {
     let gate = Gate::start();
     let holder = Holder::new();
     let thief = SigningKey::generate(Algorithm::Es256, Some("thief")).unwrap();
@@ -209,7 +209,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
 
 /// A thief and the client at the same moment: the same request, as often as it can be sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_send_one_proof_at_the_same_time_one_is_let_through() {
+async fn of_many_requests_with_one_proof_at_the_same_time_one_passes() {
     let gate = Gate::start();
     let holder = Holder::new();
     let mut passed = 0;
@@ -363,7 +363,7 @@ async fn an_issuer_may_require_that_its_tokens_are_bound() {
 
 /// The scheme is what the client signs: that of the listener, or of whom the operator trusts to end TLS before the gate.
 #[tokio::test]
-async fn a_client_signs_the_scheme_that_it_calls() {
+async fn a_proof_is_good_for_the_scheme_that_the_client_uses() {
     let holder = Holder::new();
     let proven = |scheme| holder.cancel().header("dpop", &holder.proof(&url(scheme), json!({})));
     let wrong = || refused("DPOP_PROOF_INVALID");

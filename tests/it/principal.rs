@@ -83,7 +83,7 @@ async fn an_ordinary_principal_is_written_as_policies_write_it() {
 
 /// What no identifier of a policy can name makes no caller: a line feed, text that is not ASCII.
 #[tokio::test]
-async fn a_subject_that_no_policy_can_name_calls_nothing() {
+async fn a_subject_that_no_policy_can_name_is_refused() {
     let (gate, backend) = gate(POOL);
     for subject in [
         "x\nX-Opgate-Principal: user:root@example.com",

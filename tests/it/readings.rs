@@ -87,7 +87,7 @@ fn ask(query: &str) -> Req {
 
 /// Go's `encoding/json` folds by Unicode, and others fold in other ways: every one of them would act on another book.
 #[tokio::test]
-async fn a_key_of_the_body_that_some_reader_takes_for_the_path_variable_says_what_the_path_says() {
+async fn a_body_key_that_some_reader_takes_for_the_path_variable_must_agree_with_the_path() {
     let books = Books::start(None);
     for key in [
         "resource",
@@ -120,7 +120,7 @@ async fn a_key_of_the_body_that_some_reader_takes_for_the_path_variable_says_wha
 }
 
 #[tokio::test]
-async fn a_key_of_the_query_that_some_reader_takes_for_the_path_variable_is_refused() {
+async fn a_query_key_that_some_reader_takes_for_the_path_variable_is_refused() {
     let books = Books::start(None);
     for key in
         ["resource", "Resource", "re%C5%BFource", "RE%C5%BFOURCE", "re_source", "resource%5B%5D", "+resource"]
@@ -132,7 +132,7 @@ async fn a_key_of_the_query_that_some_reader_takes_for_the_path_variable_is_refu
 
 /// A reader that goes by the form of the bytes takes `&resource=…&` for a field; one that goes by the type does not.
 #[tokio::test]
-async fn what_was_judged_as_json_is_sent_as_json_whatever_its_sender_called_it() {
+async fn a_body_judged_as_json_is_sent_as_json_whatever_its_type_was() {
     let body = r#"{"x":"&resource=projects/other&z="}"#;
     for upstream_protocol in [None, Some("h2c")] {
         let books = Books::start(upstream_protocol);

@@ -78,7 +78,7 @@ impl Tree {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_in_force_without_a_word_or_a_restart() {
+async fn a_changed_file_is_in_force_without_a_signal_or_a_restart() {
     let tree = Tree::start();
     assert_eq!(reason(&tree.cancel_as("bob@example.com").await), "IAM_PERMISSION_DENIED");
     let before = tree.revision().await;

@@ -204,7 +204,7 @@ impl Revocable {
 }
 
 #[tokio::test]
-async fn a_pipe_in_the_tree_holds_neither_a_reload_nor_the_end_back() {
+async fn a_pipe_in_the_tree_delays_neither_a_reload_nor_the_end() {
     let mut gate = Revocable::start(nothing, vec!["limits.grace_period=2s".to_owned()]);
     pipe(&gate.policies());
     gate.time_to_revoke().await;
@@ -214,7 +214,7 @@ async fn a_pipe_in_the_tree_holds_neither_a_reload_nor_the_end_back() {
 }
 
 #[tokio::test]
-async fn links_that_lead_round_and_round_are_an_error_and_cost_nothing() {
+async fn symlink_loops_are_an_error_and_cost_nothing() {
     let gate = Revocable::start(nothing, Vec::new());
     for name in ["a", "b"] {
         std::os::unix::fs::symlink(".", gate.policies().join("allow").join(name)).unwrap();

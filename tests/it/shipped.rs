@@ -25,7 +25,7 @@ fn load(path: &Path) -> Config {
 }
 
 #[test]
-fn the_shipped_files_load_without_a_word() {
+fn the_shipped_files_load_without_a_warning() {
     for name in SHIPPED {
         let config = load(&root().join(name));
         let mut report = Report::new();

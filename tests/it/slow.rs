@@ -212,7 +212,7 @@ async fn a_client_on_a_slow_line_has_its_whole_answer() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_passed_on_and_stops_ends_in_time() {
+async fn a_streamed_body_that_stops_times_out() {
     let slow = Slow::start("{body_timeout: 1s}", &[]);
     let mut stopped = Connection::open(slow.gate.address).await;
     stopped.send(format!("POST /v1/x HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\nx")).await;
@@ -276,7 +276,7 @@ async fn trailers_of_a_body_that_is_passed_on_end_at_the_gate() {
 }
 
 #[tokio::test]
-async fn a_block_of_fields_that_does_not_end_is_late() {
+async fn a_header_block_that_does_not_end_times_out() {
     let slow = Slow::start("{head_timeout: 1s}", &[]);
     let begun = frame(HEADERS, 0, 1, &head("GET"));
     for rest in [Vec::new(), frame(CONTINUATION, 0, 1, &[0x10; 20])] {
@@ -308,7 +308,7 @@ async fn a_block_of_fields_that_does_not_end_is_late() {
 
 /// How fast an answer is read is up to the client: that it is not over in time takes no backend out.
 #[tokio::test]
-async fn a_client_that_reads_slowly_ejects_nobody() {
+async fn a_client_that_reads_slowly_ejects_no_endpoint() {
     let set = [
         "upstreams.operations.timeouts={response: 1s, total: 2s}".to_owned(),
         "upstreams.operations.outliers={failures: 2}".to_owned(),

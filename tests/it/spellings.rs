@@ -151,7 +151,7 @@ async fn an_encoded_colon_in_an_id_stays_legal() {
 }
 
 #[tokio::test]
-async fn what_one_service_keeps_closed_is_closed_for_all_of_its_backend() {
+async fn a_method_that_one_service_closes_is_closed_for_its_whole_backend() {
     let lab = Lab::start();
     assert_eq!(lab.ask("rooms/x").await.0, 200);
     assert_eq!(lab.ask("status").await.0, 200);

@@ -111,7 +111,7 @@ async fn a_cancel_is_judged_and_recorded_over_tls_as_it_is_without() {
 }
 
 #[tokio::test]
-async fn curl_agrees() {
+async fn curl_gets_the_same_answer_over_tls() {
     let secured = Secured::start();
     let ca = secured.files.path().join("ca.pem");
     std::fs::write(&ca, secured.authority.pem()).unwrap();
@@ -149,7 +149,7 @@ async fn a_listener_without_http2_offers_none() {
 }
 
 #[tokio::test]
-async fn who_agrees_on_http2_and_speaks_http1_is_not_listened_to() {
+async fn http1_on_a_connection_that_agreed_on_http2_is_not_served() {
     let secured = Secured::start();
     let client = secured.client().offering(&["h2"]);
     let mut connection = secured.http1(&client, COMPANION).await;
@@ -159,7 +159,7 @@ async fn who_agrees_on_http2_and_speaks_http1_is_not_listened_to() {
 }
 
 #[tokio::test]
-async fn what_is_not_tls_is_closed_and_counted() {
+async fn a_connection_that_is_not_tls_is_closed_and_counted() {
     let secured = Secured::start();
     let mut stream = TcpStream::connect(secured.gate.address).await.unwrap();
     stream.write_all(&cancel().to_http1()).await.unwrap();
@@ -190,7 +190,7 @@ async fn tls_1_1_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn a_slow_handshake_is_cut_and_holds_nobody_up() {
+async fn a_slow_handshake_is_cut_and_delays_no_other_client() {
     let secured = Secured::start_with(&[&[COMPANION]], json!({}), &["limits.handshake_timeout=300ms"]);
     // One says nothing; one begins a record and stops.
     let mut slow = Vec::new();

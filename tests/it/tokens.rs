@@ -82,7 +82,7 @@ async fn start_unready(set: Vec<String>) -> Gate {
 }
 
 #[tokio::test]
-async fn without_keys_nobody_is_refused_for_their_token_and_the_gate_is_not_ready() {
+async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
     let works = Arc::new(AtomicBool::new(false));
     let keys = start_key_server(key().jwks(), works.clone()).await;
     let gate = start_unready(vec![keys_behind(&format!("http://{keys}/keys"))]).await;
@@ -123,7 +123,7 @@ async fn without_keys_nobody_is_refused_for_their_token_and_the_gate_is_not_read
 }
 
 #[tokio::test]
-async fn an_issuer_that_nobody_answers_for_leaves_the_gate_unready() {
+async fn an_unreachable_issuer_leaves_the_gate_unready() {
     // Bound and not accepting: nobody else can get the port meanwhile.
     let silent = tokio::net::TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -274,7 +274,7 @@ async fn mapped_groups_and_attributes_are_members() {
 }
 
 #[test]
-fn the_log_has_no_colours_where_nobody_sees_them() {
+fn the_log_has_no_colours_in_a_file() {
     let mut gate = Gate::start();
     assert!(gate.terminate().success());
     let log = gate.log();
@@ -286,12 +286,12 @@ fn the_log_has_no_colours_where_nobody_sees_them() {
 async fn a_token_is_written_nowhere() {
     for protocol in ["h1", "h2c"] {
         for forward in ["[principal]", "[authorization, principal, request_id]"] {
-            nothing_is_written_of_a_token(protocol, forward).await;
+            no_token_is_written(protocol, forward).await;
         }
     }
 }
 
-async fn nothing_is_written_of_a_token(protocol: &'static str, forward: &str) {
+async fn no_token_is_written(protocol: &'static str, forward: &str) {
     const OPAQUE: &str = "ya29-opaque-secret-0123456789";
     const PASSWORD: &str = "YW5hOnNlY3JldC1wYXNzd29yZA==";
     let mut gate = Gate::start_with(Setup {

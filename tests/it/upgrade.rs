@@ -302,7 +302,7 @@ async fn a_second_new_process_is_turned_away() {
 }
 
 #[tokio::test]
-async fn what_lies_where_the_socket_is_to_be_is_replaced_or_told() {
+async fn a_stale_upgrade_socket_is_replaced_and_anything_else_there_is_reported() {
     let old = Old::start();
     // What a process that was killed leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&old.socket).unwrap());
@@ -331,7 +331,7 @@ async fn what_lies_where_the_socket_is_to_be_is_replaced_or_told() {
 }
 
 #[tokio::test]
-async fn nobody_waits_forever() {
+async fn an_upgrade_without_a_peer_times_out() {
     let old = Old::start_with("1s");
     old.ask();
     old.logged("no new process came to").await;

@@ -57,7 +57,7 @@ async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn no_backend_is_unavailable() {
+async fn without_a_backend_the_answer_is_unavailable() {
     for gate in [in_front_of(vec![refusing().await]), speaking_h2c(vec![refusing().await])] {
         assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
         assert_eq!(errors(&gate, "connect").await, 2);
@@ -170,7 +170,7 @@ async fn a_truncated_answer_does_not_look_whole() {
 }
 
 #[tokio::test]
-async fn what_the_backend_answers_is_left_alone() {
+async fn an_error_of_the_backend_passes_unchanged() {
     let rows = [
         (
             "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nX-Own: a\r\nContent-Length: 22\r\n\r\n{\"error\":{\"code\":404}}",
@@ -225,7 +225,7 @@ async fn hop_by_hop_fields_of_an_answer_end_at_the_gate() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_was_read_is_an_answer() {
+async fn an_answer_before_the_body_was_read_is_passed_on() {
     let wait = Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
         .body(crate::harness::Body::Length(vec![b' '; 60_000].into_iter().chain(*b"{}").collect()));
@@ -318,7 +318,7 @@ async fn endpoints_take_turns() {
 
 /// What an answer leaves behind on a pooled connection is not the next client's answer.
 #[tokio::test]
-async fn bytes_after_an_answer_are_nobodys_answer() {
+async fn bytes_after_an_answer_are_never_taken_for_an_answer() {
     const POISON: &str = "HTTP/1.1 299 Poison\r\nContent-Length: 0\r\n\r\n";
     let script: &'static [Step] = &[Head, Body, Say(OK), Say(POISON)];
     let origin = Origin::start(script).await;
@@ -395,7 +395,7 @@ async fn over_http2_too_a_cancel_is_sent_once() {
 
 /// RFC 9113, section 8.7: nothing has been done with it, so it may be sent again, once, to whoever is next.
 #[tokio::test]
-async fn what_a_backend_refuses_before_it_begins_is_sent_once_more() {
+async fn a_stream_that_a_backend_refuses_before_it_begins_is_sent_once_more() {
     let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
     let (answering, answered) = h2c_origin(Fate::Answer(200)).await;
     let count = |seen: &std::sync::atomic::AtomicUsize| seen.load(std::sync::atomic::Ordering::SeqCst);

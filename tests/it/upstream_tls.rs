@@ -89,7 +89,7 @@ async fn a_backend_may_be_known_by_its_address() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_a_backend_that_proves_nothing() {
+async fn a_backend_without_a_good_certificate_is_sent_nothing() {
     let backends = Backends::new();
     let foreign = Authority::new();
     let bad = [
@@ -140,7 +140,7 @@ async fn the_gate_shows_its_own_certificate() {
 
 /// A connection that was made while another CA was trusted is not used any more.
 #[tokio::test]
-async fn a_ca_that_is_not_trusted_any_more_is_not_spoken_to() {
+async fn a_connection_made_under_a_ca_that_is_no_longer_trusted_is_not_used() {
     let backends = Backends::new();
     let leaf = backends.authority.issue(&[BACKEND]);
     let origin = Origin::start_tls(leaf.server(&[], None), SCRIPT).await;

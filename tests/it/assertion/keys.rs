@@ -144,7 +144,7 @@ async fn over_both(gate: &Gate, request: &Req) -> [Answer; 2] {
 }
 
 #[tokio::test]
-async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
+async fn the_keys_are_public_on_the_listeners_and_the_admin_port() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Gate::start_with(setup(directory.path()));
     let at_admin = gate.admin("/jwks").await;
@@ -201,7 +201,7 @@ async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
 }
 
 #[tokio::test]
-async fn the_path_of_the_keys_is_read_and_nothing_else() {
+async fn the_path_of_the_keys_serves_get_and_head_alone() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = setup(directory.path());
     // A service that takes whatever comes, but for this path: a backend must not be asked for what the gate answers.
@@ -301,7 +301,7 @@ fn a_path_that_a_service_has_is_refused_at_load() {
 
 /// Every mistake with a key file is told with the file and what to do, and none waits for a pipe or reads a device.
 #[test]
-fn what_is_wrong_with_a_key_file_is_told_with_the_next_step() {
+fn every_mistake_in_a_key_file_is_reported_with_the_next_step() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let good = write_key(&path("good.pem"));

@@ -54,7 +54,7 @@ fn a_good_tree_passes_with_a_summary() {
 }
 
 #[test]
-fn a_method_that_is_not_exposed_is_told() {
+fn a_method_that_is_not_exposed_is_reported() {
     let rule = "- selector: google.longrunning.Operations.DeleteOperation\n  permission: cloudaicompanion.operations.delete\n";
     let workspace = Workspace::new().edit(COMPANION_IAM, rule, "");
     let outcome = workspace.check(&[]);
@@ -98,7 +98,7 @@ fn doubtful() -> Workspace {
 }
 
 #[test]
-fn what_may_not_be_meant_is_told_and_is_no_failure() {
+fn doubtful_settings_are_reported_and_do_not_fail_a_check() {
     let workspace = doubtful();
     let outcome = workspace.check(&[]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.text());
@@ -124,7 +124,7 @@ fn warnings_can_be_denied_and_notes_cannot() {
 
 /// A body that nothing judges can name another resource than the one that was judged: meant or not, it is said.
 #[test]
-fn a_stream_that_may_name_another_resource_is_told_until_it_is_accepted() {
+fn a_stream_that_may_name_another_resource_is_reported_until_it_is_accepted() {
     let wait = "WaitOperation\n  permission: cloudaicompanion.operations.get\n";
     let streamed =
         |more: &str| Workspace::new().edit(COMPANION_IAM, wait, &format!("{wait}  body: stream\n{more}"));
@@ -148,7 +148,7 @@ fn request_headers_that_can_never_go_upstream() {
 }
 
 #[test]
-fn what_may_not_be_meant_is_told_to_programs() {
+fn doubtful_settings_are_reported_as_json() {
     let outcome = doubtful().check(&["--output", "json"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     let result: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -233,13 +233,13 @@ fn an_upstream_that_is_misspelt() {
 }
 
 #[test]
-fn a_service_that_nobody_defined() {
+fn an_undefined_service() {
     let workspace = Workspace::new().edit(CONFIG, "  dataproc:\n", "  datproc:\n");
     insta::assert_snapshot!(workspace.refused(&[]));
 }
 
 #[test]
-fn a_role_that_nobody_defined() {
+fn an_undefined_role() {
     let workspace = Workspace::new()
         .edit(DEMO, "organizations/7/roles/operationsCanceller", "organizations/7/roles/operationsCanceler")
         .edit(DEMO, "organizations/7/roles/operationsViewer", "roles/owner");
@@ -396,7 +396,7 @@ fn broken_everywhere() -> Workspace {
 }
 
 #[test]
-fn every_mistake_in_every_file_is_told_in_one_run() {
+fn every_mistake_in_every_file_is_reported_in_one_run() {
     let text = broken_everywhere().refused(&[]);
     for file in [
         "config/opgate.yaml:",

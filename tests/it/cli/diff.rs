@@ -132,7 +132,7 @@ fn changed(workspace: Workspace) -> Workspace {
 }
 
 #[tokio::test]
-async fn what_is_gained_and_what_is_revoked_is_told_with_the_rules() {
+async fn gained_and_revoked_access_is_listed_with_the_rules() {
     let workspace = changed(workspace(&everything().await));
     let text = diff(&workspace, &["--config", "config/demo.yaml"]);
     assert_eq!(text.code, Some(1));
@@ -148,7 +148,7 @@ async fn what_is_gained_and_what_is_revoked_is_told_with_the_rules() {
 }
 
 #[tokio::test]
-async fn what_the_log_does_not_have_is_no_change() {
+async fn missing_facts_in_the_log_are_not_changes() {
     let log = log_of(vec![
         by("ana@example.com", "POST", COMPANION, CANCEL),
         by("bob@example.com", "GET", COMPANION, "/v1/projects/demo/locations/l/operations"),
@@ -273,7 +273,7 @@ async fn a_line_about_the_gates_own_keys_is_unchanged_by_any_policy() {
 }
 
 #[tokio::test]
-async fn one_line_that_is_no_audit_line_makes_the_log_invalid() {
+async fn one_line_that_is_not_an_audit_line_makes_the_log_invalid() {
     let good = log_of(vec![by("ana@example.com", "POST", COMPANION, CANCEL)]).await;
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut value: Value = serde_json::from_str(&good).unwrap();
@@ -310,7 +310,7 @@ async fn one_line_that_is_no_audit_line_makes_the_log_invalid() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn an_impossible_comparison_is_refused() {
     let told = [
         diff(&workspace("\n"), &[]),
         diff(&workspace("x\n"), &["--lenient"]),

@@ -79,7 +79,7 @@ fn told(outcome: &Outcome, code: i32) -> String {
 }
 
 #[test]
-fn somebody_who_is_allowed() {
+fn an_allowed_caller() {
     let workspace = workspace();
     let by = |who: &str| told(&workspace.explain(&["--principal", who], &[]), 0);
     insta::assert_snapshot!("by_their_own_name", by("user:own@example.com"));
@@ -91,7 +91,7 @@ fn somebody_who_is_allowed() {
 }
 
 #[test]
-fn somebody_whom_a_deny_rule_names() {
+fn a_caller_that_a_deny_rule_names() {
     let workspace = workspace();
     let max = workspace.explain(&["--principal", "user:max@example.com"], &[]);
     insta::assert_snapshot!("denied", told(&max, 2));
@@ -107,13 +107,13 @@ fn somebody_whom_a_deny_rule_names() {
 }
 
 #[test]
-fn somebody_who_is_out_of_bounds() {
+fn a_caller_outside_the_boundary() {
     let account = ["--principal", "serviceAccount:stray@demo.iam.gserviceaccount.com"];
     insta::assert_snapshot!(told(&workspace().explain(&account, &[]), 2));
 }
 
 #[test]
-fn somebody_whom_no_binding_grants_it() {
+fn a_caller_without_a_binding() {
     let workspace = workspace();
     let denied = |who: &str, more: &[&str]| told(&workspace.explain(&["--principal", who], more), 2);
     let later = ["explain", "--policies", "policies", "--time", "2031-03-03T12:00:00Z", "--principal"];
@@ -122,7 +122,7 @@ fn somebody_whom_no_binding_grants_it() {
     insta::assert_snapshot!("a_condition_that_does_not_hold", told(&cid, 2));
     insta::assert_snapshot!("a_condition_without_a_value", denied("user:vic@example.com", &[]));
     insta::assert_snapshot!("a_role_that_lacks_the_permission", denied("user:bob@example.com", &[]));
-    insta::assert_snapshot!("nobody_in_particular", denied("user:eve@example.com", &[]));
+    insta::assert_snapshot!("a_caller_that_no_policy_names", denied("user:eve@example.com", &[]));
     insta::assert_snapshot!("every_rule_on_the_chain", denied("user:eve@example.com", &["--all"]));
 }
 
@@ -249,7 +249,7 @@ fn a_token_is_verified_and_claims_go_through_their_issuer() {
 }
 
 #[test]
-fn a_question_that_is_not_clear_is_refused() {
+fn an_unclear_question_is_refused() {
     let workspace = workspace().write("claims.json", "[]").write("broken.json", "{");
     let always = ["explain", "--policies", "policies"];
     let with_config = ["explain", "--config", "config/demo.yaml"];
@@ -285,7 +285,7 @@ fn a_question_that_is_not_clear_is_refused() {
 }
 
 #[test]
-fn everybody_who_holds_a_permission_is_listed() {
+fn every_holder_of_a_permission_is_listed() {
     let workspace = workspace();
     let asked = ["who-can", PERMISSION, "on", OPERATION, "--policies", "policies"];
     let at = ["--time", "2026-03-02T12:00:00Z"];

@@ -198,7 +198,7 @@ fn conditions_are_asked_with_the_time_the_origin_and_the_claims_of_the_test() {
 
 /// A condition on what the test leaves out has no answer to rely on.
 #[test]
-fn a_test_that_hangs_on_what_it_does_not_say_is_a_warning() {
+fn a_test_that_depends_on_something_it_does_not_state_is_a_warning() {
     let workspace = with_tests(&format!(
         "- {{name: some day, principal: 'user:ana@example.com', call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
          - {{name: from somewhere, principal: 'user:bob@example.com', call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
@@ -263,7 +263,7 @@ fn the_host_is_found_by_the_path_where_it_can_be() {
 }
 
 #[test]
-fn every_mistake_in_tests_is_told_at_once() {
+fn every_mistake_in_tests_is_reported_at_once() {
     let workspace = with_tests(
         "- name: nothing else\n\
          - {name: too much, principal: 'user:a@b.c', claims: {iss: x}, call: GET /v1, method: x, expect: allowed}\n\
@@ -287,7 +287,7 @@ fn every_mistake_in_tests_is_told_at_once() {
 }
 
 #[test]
-fn what_is_not_exposed_is_told_with_what_is() {
+fn an_unknown_name_is_reported_with_the_known_ones() {
     let cancel = "google.longrunning.Operations.CancelOperation";
     let workspace = with_tests(&format!(
         "- {{name: a host, call: 'GET https://dataprok.googleapis.com/v1', expect: allowed}}\n\

@@ -72,13 +72,13 @@ fn played(text: &'static str) -> &'static [Step] {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_http() {
+async fn an_answer_that_is_not_http() {
     let rows: Vec<Row> = ROWS.iter().map(|(fault, text)| (*fault, played(text), INVALID)).collect();
     try_rows("no HTTP", &rows, patient()).await;
 }
 
 #[tokio::test]
-async fn an_answer_whose_head_has_no_measure() {
+async fn an_answer_whose_head_is_too_large() {
     let fields = |count: usize| {
         let fields: String = (0..count).map(|number| format!("X-{number}: a\r\n")).collect();
         &*format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}").leak()

@@ -311,7 +311,7 @@ async fn try_rows(title: &str, rows: Vec<(&'static str, Vec<u8>, Then, Outcome)>
 
 /// A backend that lets no byte of a body in: the request ends all the same.
 #[tokio::test]
-async fn a_window_that_stays_shut_holds_nothing_up() {
+async fn a_closed_window_does_not_hold_a_request_for_ever() {
     let backend = Backend::start().await;
     let gate = Gate::start_with(Setup {
         endpoints: Some(vec![backend.address]),

@@ -7,7 +7,7 @@ use crate::origin::Step::{Body, Close, Hang, Head, Say};
 const POISON: &str = "HTTP/1.1 299 Poison\r\nContent-Length: 6\r\n\r\npoison";
 
 #[tokio::test]
-async fn what_is_odd_and_no_fault() {
+async fn an_odd_answer_that_is_valid() {
     const WHOLE: Outcome = Outcome::whole(200);
     const ROWS: &[Row] = &[
         (
@@ -46,7 +46,7 @@ async fn what_is_odd_and_no_fault() {
 
 /// Each is kept open by its backend: that the next request comes on a new connection is the gate's doing.
 #[tokio::test]
-async fn what_comes_after_an_answer_is_nobodys() {
+async fn bytes_after_an_answer_reach_no_client() {
     const ROWS: &[Row] = &[
         (
             "another answer with it",

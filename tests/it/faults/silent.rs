@@ -75,7 +75,7 @@ async fn a_backend_that_ends_a_connection_before_it_reads() {
 /// Whether the request had left by the time of the reset is chance. Either it had, and that is the end of it, or it had not,
 /// and another endpoint gets it, once.
 #[tokio::test]
-async fn what_has_not_left_goes_elsewhere_and_what_may_have_does_not() {
+async fn a_request_is_retried_elsewhere_only_if_it_has_not_left() {
     const WELL: &[Step] = &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), Close];
     let resetting = Origin::start(&[Reset]).await;
     let well = Origin::start(WELL).await;
@@ -98,7 +98,7 @@ async fn what_has_not_left_goes_elsewhere_and_what_may_have_does_not() {
 
 /// No SYN is answered: the backlog is full. Both endpoints are tried, each for its time.
 #[tokio::test]
-async fn a_backend_that_does_not_let_anybody_in() {
+async fn a_backend_that_accepts_no_connection() {
     let mut full = Vec::new();
     let mut waiting = Vec::new();
     for _ in 0..2 {

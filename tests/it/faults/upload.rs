@@ -36,7 +36,7 @@ fn upload() -> String {
 /// The backend has its answer ready before the client has sent anything. What is left of the body stays a body, and where it
 /// never comes, the connection that waits for it is not used again.
 #[tokio::test]
-async fn an_answer_before_the_body_is_an_answer() {
+async fn an_answer_before_the_body_is_passed_on() {
     let early: &[Step] = &[Head, Say(OK), Body];
     for goes_on in [true, false] {
         let origin = Origin::start(early).await;
@@ -78,7 +78,7 @@ async fn a_slow_upload_is_not_the_backends_fault() {
 
 /// Nor is one that takes longer than the gate waits for an answer: other clients keep the endpoint.
 #[tokio::test]
-async fn an_upload_that_stalls_ejects_nobody() {
+async fn a_stalled_upload_ejects_no_endpoint() {
     let origins = [Origin::start(&[Head, Body, Say(OK)]).await, Origin::start(&[Head, Body, Say(OK)]).await];
     let mut set = impatient("10s");
     set.push("upstreams.operations.outliers={failures: 1, ejection: 1h, longest_ejection: 1h}".to_owned());
@@ -99,7 +99,7 @@ async fn an_upload_that_stalls_ejects_nobody() {
 
 /// A client that goes away in the middle leaves a request that the backend cannot take for whole.
 #[tokio::test]
-async fn half_an_upload_is_never_whole() {
+async fn a_cut_upload_is_never_taken_for_whole() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;
     let (_policies, gate) = streaming(&[&origin], patient());
     let mut connection = Connection::open(gate.address).await;

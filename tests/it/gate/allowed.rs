@@ -67,7 +67,7 @@ async fn each_of_the_two_translation_scopes_alone_suffices() {
 }
 
 #[tokio::test]
-async fn what_a_token_may_leave_open_is_accepted() {
+async fn a_token_without_optional_parts_is_accepted() {
     let gate = Gate::start();
     let seed = &COMPANION_SEED;
     let typed = |typ: &str| {

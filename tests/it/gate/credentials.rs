@@ -10,7 +10,7 @@ use super::seed::{ANA, SEEDS, Seed};
 use crate::harness::{CLOUD_PLATFORM, Gate, claims, foreign_key, key, now, token, token_with};
 
 #[tokio::test]
-async fn a_credential_that_does_not_hold_is_refused_everywhere() {
+async fn a_bad_credential_is_refused_by_every_service() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {

@@ -24,7 +24,7 @@ const GRANTED: [(&str, &[&str]); 6] = [
 ];
 
 #[tokio::test]
-async fn each_method_is_called_by_whom_the_policy_names_and_by_nobody_else() {
+async fn each_method_is_open_to_the_callers_in_the_policy_and_no_others() {
     let gate = Gate::start();
     let mut failures = Vec::new();
     let mut rows = 0;

@@ -5,7 +5,7 @@ use super::seed::{ANA, BOB, COMPANION_SEED, DATAPROC_SEED, SEEDS, STRANGER, Seed
 use crate::harness::{Body, Gate, Req, token};
 
 #[tokio::test]
-async fn what_is_not_declared_does_not_exist() {
+async fn an_undeclared_method_is_not_found() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {

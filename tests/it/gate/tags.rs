@@ -26,7 +26,7 @@ fn frozen(tags: Option<&str>) -> (Gate, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn a_deny_rule_holds_where_the_tag_is() {
+async fn a_deny_rule_on_a_tag_holds_where_the_tag_is_set() {
     let (gate, _policies) = frozen(Some(TAGS));
     for (who, project, location, allowed) in [
         // Tagged by its folder; tagged otherwise itself; not tagged.

@@ -43,7 +43,7 @@ fn checked(directory: &tempfile::TempDir, more: &[&str]) -> (Option<i32>, String
 }
 
 #[test]
-fn a_deny_rule_that_matches_nobody_is_refused() {
+fn a_deny_rule_that_matches_no_principal_is_refused() {
     let pool = |name: &str| POOL.replace("staff", name);
     for principal in [
         format!("principalSet://{POOL}/attribute.team"),

@@ -42,7 +42,7 @@ fn gate(origin: &Origin, ca: &Path, authentication: &Value) -> Gate {
 }
 
 #[tokio::test]
-async fn an_issuer_that_lets_in_certificates_alone_is_asked_with_the_gates_own_or_not_at_all() {
+async fn an_issuer_that_requires_a_certificate_is_asked_with_the_gates_own_or_not_at_all() {
     let (server, clients) = (Authority::new(), Authority::new());
     let origin = endpoint(&server, &clients).await;
     let files = tempfile::tempdir().unwrap();

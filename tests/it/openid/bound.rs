@@ -25,7 +25,7 @@ fn gate(provider: &Provider, form: &str, secret: &std::path::Path, more: Vec<Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_a_real_provider_binds_to_a_key_is_its_holders() {
+async fn a_token_that_a_real_provider_binds_to_a_key_is_good_for_its_holder_alone() {
     let Some(folder) = installed() else { return };
     let provider = Provider::start(folder);
     let secret = secret();
@@ -56,7 +56,7 @@ async fn a_token_that_a_real_provider_binds_to_a_key_is_its_holders() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_a_real_provider_binds_to_a_certificate_is_its_holders() {
+async fn a_token_that_a_real_provider_binds_to_a_certificate_is_good_for_its_holder_alone() {
     let Some(folder) = installed() else { return };
     let provider = Provider::start(folder);
     let secret = secret();

@@ -74,7 +74,7 @@ impl Revocable {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_one_part_holds_no_revocation_back() {
+async fn a_mistake_in_one_part_delays_no_revocation() {
     let faults = [
         ("configuration", "issuers:", "isuers:"),
         ("configuration", "listeners:", "listeners: ["),
@@ -111,7 +111,7 @@ async fn what_is_wrong_with_one_part_holds_no_revocation_back() {
 }
 
 #[tokio::test]
-async fn a_broken_service_file_holds_no_revocation_back_and_a_broken_policy_no_service() {
+async fn a_broken_service_file_delays_no_revocation_and_a_broken_policy_no_service_change() {
     let gate = Revocable::with_configuration();
     let service = gate.policies().join("services/dataproc.yaml");
     let text = std::fs::read_to_string(&service).unwrap();
@@ -133,7 +133,7 @@ async fn a_broken_service_file_holds_no_revocation_back_and_a_broken_policy_no_s
 
 /// The file is right all the time: what it names is not there at first.
 #[tokio::test]
-async fn what_failed_is_tried_again_though_no_file_was_changed() {
+async fn a_failed_part_is_tried_again_though_no_file_was_changed() {
     let gate = Revocable::with_configuration();
     let real = gate.directory.path().join("elsewhere");
     std::fs::rename(gate.policies(), &real).unwrap();
@@ -162,7 +162,7 @@ async fn what_failed_is_tried_again_though_no_file_was_changed() {
 }
 
 #[tokio::test]
-async fn settings_that_take_a_restart_are_told_of_and_the_others_are_taken() {
+async fn settings_that_need_a_restart_are_reported_and_the_others_are_applied() {
     let gate = Revocable::with_configuration();
     assert_eq!(gate.readyz().await["restartNeeded"], serde_json::json!([]));
     gate.edit_configuration(
@@ -184,7 +184,7 @@ async fn settings_that_take_a_restart_are_told_of_and_the_others_are_taken() {
 }
 
 #[tokio::test]
-async fn a_dead_name_is_told_of_and_keeps_nothing_from_starting() {
+async fn a_host_name_that_cannot_be_looked_up_is_reported_and_the_gate_starts() {
     let gate = Revocable::start(nothing, vec!["upstreams.dead.endpoints=['dead.invalid:80']".to_owned()]);
     let failed = gate.until_failed("upstreams").await;
     assert!(failed.contains("`dead.invalid:80` cannot be looked up"), "{failed}");
@@ -281,7 +281,7 @@ async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
 }
 
 #[tokio::test]
-async fn a_misspelt_policy_directory_is_told_of_until_it_is_put_right() {
+async fn a_misspelt_policy_directory_is_reported_until_it_is_fixed() {
     let gate = Revocable::with_configuration();
     gate.edit_configuration("directory: policies", "directory: polices");
     gate.until_failed("policy").await;
@@ -294,7 +294,7 @@ async fn a_misspelt_policy_directory_is_told_of_until_it_is_put_right() {
 }
 
 #[tokio::test]
-async fn proxies_are_trusted_no_more_though_a_limit_is_misspelt() {
+async fn a_removed_proxy_is_not_trusted_though_a_limit_is_misspelt() {
     let gate = Revocable::with_configuration();
     gate.edit_configuration("audit:\n", "trusted_proxies: {addresses: [10.0.0.0/8]}\naudit:\n");
     let taken = "the trusted proxies are others now";

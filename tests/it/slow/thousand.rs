@@ -29,7 +29,7 @@ const ATTACKS: [Attack; 3] = [
 
 /// `make slow` sets how many connections: 1000. Without it, or without the tool, a word that says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_slow_clients_of_each_kind_are_cut_and_nobody_else_notices() {
+async fn a_thousand_slow_clients_of_each_kind_are_cut_and_others_are_served() {
     let Ok(connections) = std::env::var("OPGATE_SLOW") else {
         return eprintln!("skipped: OPGATE_SLOW says no number of connections; `make slow` does");
     };
