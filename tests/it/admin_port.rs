@@ -1,4 +1,4 @@
-//! Who comes to the admin port, and what they can do to others: nothing that a client or a reload would notice.
+//! What clients of the admin port can do to others: nothing that a client or a reload would notice.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ async fn ask(address: SocketAddr, head: &str) -> Answer {
     wire::exchange(address, head.as_bytes()).await.unwrap()
 }
 
-/// Whether the gate answers that it lives, to a client of another address than those who attack.
+/// Whether `/livez` answers a client of another address than the attackers'.
 async fn is_alive(address: SocketAddr) -> bool {
     let probe = async {
         let socket = TcpSocket::new_v4()?;
@@ -41,7 +41,7 @@ async fn get(address: SocketAddr, path: &str, fields: &str) -> Answer {
     ask(address, &format!("GET {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n")).await
 }
 
-/// A question, with these fields, beside `Host`.
+/// Posts a question to `/explain` with these fields beside `Host`.
 async fn explain(address: SocketAddr, fields: &str) -> Answer {
     explain_with(address, fields, &question(2)).await
 }
@@ -70,7 +70,7 @@ fn question(scopes: usize) -> String {
     .to_string()
 }
 
-/// Where policy is told, if not at the admin address.
+/// Where policy details are served, if not at the admin address.
 fn explain_address(gate: &Gate) -> SocketAddr {
     let told: Value =
         serde_json::from_str(&std::fs::read_to_string(gate.path("addresses.json")).unwrap()).unwrap();
@@ -81,19 +81,19 @@ fn open_files(gate: &Gate) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).unwrap().count()
 }
 
-/// Connections that do this, one after another, without an end: those that the gate closes are replaced.
+/// Opens connections that do this, one after another, without an end. The gate closes some of them: they are replaced.
 async fn hold(address: SocketAddr, bytes: &[u8], most: usize) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..most {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // One that was closed for another is one that fails.
+        // A connection fails if the gate closed it in favour of another.
         let _ = stream.write_all(bytes).await;
         held.push(stream);
     }
     held
 }
 
-/// 520 of them were enough to stop both ports of a gate that may open 512 files, for as long as they liked.
+/// Once, 520 such connections stopped both ports of a gate that may open 512 files, for as long as the client liked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_admin_connections_block_neither_port() {
     let gate = Gate::start_with(Setup { open_files: Some(512), ..Setup::default() });
@@ -159,7 +159,7 @@ async fn admin_heads_bodies_and_answers_time_out() {
     let (head, second, body) = tokio::join!(cut_after("GET /livez HT"), cut_after("GET"), cut_after(post));
     assert!((4..8).contains(&head) && (4..8).contains(&second), "{head} {second}");
     assert!((9..13).contains(&body), "{body}");
-    // Between two scrapes a connection is kept; a second head has its time again.
+    // A connection is kept between two scrapes; a second head has its own full time.
     let mut scraper = TcpStream::connect(gate.admin).await.unwrap();
     for pause in [0, 7] {
         tokio::time::sleep(Duration::from_secs(pause)).await;
@@ -170,7 +170,7 @@ async fn admin_heads_bodies_and_answers_time_out() {
     }
 }
 
-/// 32 of them took both cores for 20 s and the threads that reloads need; a revocation waited for them.
+/// Once, 32 of them took both cores for 20 s, and the threads that reloads need: a revocation waited for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn explain_requests_delay_no_revocation_and_no_client() {
     let policies = tempfile::tempdir().unwrap();
@@ -241,7 +241,7 @@ async fn a_web_page_cannot_read_the_admin_port_by_dns_rebinding() {
         for path in ["/metrics", "/version"] {
             assert_eq!(get(gate.admin, path, &fields).await.status, status, "{host} {path}");
         }
-        // A probe is answered whatever it asks by, and learns what it has to.
+        // A probe is answered under any host name, and learns only what a probe may.
         assert_eq!(get(gate.admin, "/livez", &fields).await.status, 200);
         let ready = get(gate.admin, "/readyz", &fields).await.json().unwrap();
         assert_eq!(ready["ready"], true);
@@ -290,7 +290,7 @@ async fn policy_details_require_the_token() {
     tells(gate.admin, &wrong, false).await;
     tells(gate.admin, "", false).await;
 
-    // A token that is changed is in force without a restart, and the old one is not.
+    // A changed token is in force without a restart, and the old one is refused.
     std::fs::write(&file, "another-token-of-some-length").unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while explain(gate.admin, &good).await.status != 401 {
@@ -306,7 +306,8 @@ async fn policy_details_require_the_token() {
     }
 }
 
-/// Whether `/readyz` and `/metrics` say which policy is in force. Probes and the other metrics are there in any case.
+/// Asserts whether `/readyz` and `/metrics` say which policy is in force. Probes and the other metrics are always
+/// there.
 async fn tells(address: SocketAddr, fields: &str, expected: bool) {
     let fields = format!("Host: localhost\r\n{fields}");
     let ready = get(address, "/readyz", &fields).await;

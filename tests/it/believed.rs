@@ -3,10 +3,10 @@
 use crate::harness::{Body, COMPANION, Gate, Req, reason, token, values};
 use crate::headers::{ANA, CANCEL, cancel, gates, seen};
 
-/// What gateways, identity proxies, CDNs, meshes and frameworks tell a backend, and what a backend unwraps. Names are
-/// those of their documentation; of a family, some of its members.
+/// Headers that gateways, identity proxies, CDNs, meshes and frameworks send to a backend, and headers that a backend
+/// unwraps. Names are from their documentation; a family is represented by some of its members.
 const SET_BY_GATEWAYS: &[&str] = &[
-    // CGI's variables, which servers of Python take from headers.
+    // CGI variables, which Python servers make from headers.
     "script-name",
     "path-info",
     "daphne-root-path",
@@ -236,7 +236,7 @@ async fn only_listed_request_headers_go_upstream() {
         for headers in seen(&gate, &request).await {
             let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
             names.sort_unstable();
-            // The host is a pseudo-header over HTTP/2.
+            // Over HTTP/2 the host is a pseudo-header.
             names.retain(|name| *name != "host");
             let expected = [
                 "accept",
@@ -250,7 +250,7 @@ async fn only_listed_request_headers_go_upstream() {
             assert_eq!(names, expected, "over {protocol}");
         }
     }
-    // An empty list lets none pass; what frames and describes a body is HTTP's own.
+    // An empty list forwards no client header; fields that frame and describe a body always go.
     for (protocol, gate) in gates(&["services.cloudaicompanion.request_headers=[]"]) {
         let request = Req::new("POST", COMPANION, &CANCEL.replace(":cancel", ":wait"))
             .bearer(&token(ANA))

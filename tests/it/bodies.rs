@@ -1,4 +1,4 @@
-//! Bodies: what clients send and what becomes of it, over every framing there is.
+//! Bodies: what clients send and how the gate answers, in every framing there is.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn cancel() -> Req {
         .header("content-type", "application/json")
 }
 
-/// One of a method that takes no byte.
+/// A cancel of a method that takes no body.
 pub fn cancel_without_body() -> Req {
     Req::new("POST", DATAPROC, &format!("/v1/{JOB}:cancel"))
         .bearer(&ana())
@@ -38,13 +38,13 @@ fn wait() -> Req {
         .header("content-type", "application/json")
 }
 
-/// The head of a request with fields that frame its body otherwise than [`Req`] does.
+/// The head of a request, with fields that frame its body in another way than [`Req`] does.
 pub fn head(request: &Req, fields: &str) -> String {
     let text = String::from_utf8(request.to_http1()).unwrap();
     format!("{}\r\n{fields}\r\n\r\n", text.trim_end())
 }
 
-/// A body in each framing, with a word for each.
+/// Sends a body in each framing, and names the framing of each answer.
 async fn in_every_framing(gate: &Gate, request: &Req, body: &[u8]) -> Vec<(&'static str, Answer)> {
     let with = |body| request.clone().body(body);
     let mut answers = vec![
@@ -59,7 +59,7 @@ async fn in_every_framing(gate: &Gate, request: &Req, body: &[u8]) -> Vec<(&'sta
     answers
 }
 
-/// What the backend saw: so many requests, each with an empty body and nothing that speaks of another.
+/// Asserts that the backend saw so many requests, each with an empty body and no field that announces another.
 fn assert_empty_cancels(gate: &Gate, count: usize, row: &str) {
     let requests = gate.backend.requests();
     assert_eq!(requests.len(), count, "{row}");
@@ -117,7 +117,7 @@ async fn a_method_without_a_body_accepts_an_empty_body_alone() {
     }
     assert_empty_cancels(&gate, 5, "empty");
 
-    // `""` is Node's, `{}` Rust's where a rule has no body: refused by design.
+    // Node's client sends `""` and Rust's sends `{}` where a rule has no body: refused by design.
     for body in ["\"\"", "{}", " ", "\n", "null", "\0"] {
         for (framing, answer) in in_every_framing(&gate, &cancel_without_body(), body.as_bytes()).await {
             let outcome = (answer.status, reason(&answer));
@@ -338,7 +338,7 @@ async fn bad_chunks_are_never_forwarded() {
         let answer = connection.answer().await.unwrap();
         assert_eq!(answer.status, 400, "{row}");
         assert_eq!(answer.header("connection"), Some("close"), "{row}");
-        // Where a broken body ends, nobody knows: what follows is no request.
+        // After a broken body, the start of a next request is unknown: what follows must not be read as one.
         connection.try_send(cancel().to_http1()).await;
         assert_eq!(connection.rest().await, b"", "{row}");
     }
@@ -346,7 +346,7 @@ async fn bad_chunks_are_never_forwarded() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Pingora's chunk reader (httparse) takes a missing size for 0. Here it is none, and ends the connection.
+/// Pingora's chunk reader (httparse) reads a missing size as 0. The gate refuses it and ends the connection.
 #[tokio::test]
 async fn a_missing_chunk_size_is_refused_and_ends_the_connection() {
     let hidden = String::from_utf8(cancel().to_http1()).unwrap();
@@ -402,7 +402,7 @@ async fn a_message_arrives_byte_for_byte() {
     }
 }
 
-/// One that is announced makes it no request; one that comes unannounced is a body where none may be.
+/// If the body is announced, the request is malformed; if it is not announced, it is a body where none is allowed.
 #[tokio::test]
 async fn a_get_with_a_body_is_refused() {
     let gate = Gate::start();

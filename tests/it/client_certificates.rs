@@ -1,4 +1,4 @@
-//! Clients that show a certificate: who gets in, who they are, and where that is written down.
+//! Clients that show a certificate: which ones the gate accepts, who they are, and where that is logged.
 
 mod reloaded;
 
@@ -23,7 +23,7 @@ fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))
 }
 
-/// A gate that asks clients for certificates of one CA, under policies in which [`CI`] is on call as ana is.
+/// A gate that asks clients for certificates of one CA. Its policies give [`CI`] the same role as ana.
 struct Mutual {
     gate: Gate,
     server: Authority,
@@ -59,7 +59,7 @@ impl Mutual {
         self.server.client().showing(&self.clients.issue_to(uris))
     }
 
-    /// The answer over HTTP/1 and over HTTP/2, which must be one. `None` where there is no connection.
+    /// The answer over HTTP/1 and over HTTP/2, which must agree. `None` if there is no connection.
     async fn ask(&self, client: &Client, request: &Req) -> Option<(u16, String)> {
         let connect = async |client: Client| client.connect(self.gate.address, COMPANION).await;
         let mut connection = Connection::over(connect(client.clone().tls12()).await.ok()?);
@@ -79,7 +79,7 @@ async fn a_connection_without_a_good_certificate_is_refused_where_one_is_require
     let ana = cancel().bearer(&token("ana@example.com"));
     let foreign = Authority::new().issue_to(&[CI]);
     let stale = mutual.clients.issue_with(&[], expired);
-    // As the holder of the server's own certificate would be: another CA's, though one that the gate knows.
+    // The last certificate comes from a CA that the gate uses for itself, but does not trust for clients.
     let server = mutual.server.issue(&[COMPANION]);
     let client = mutual.server.client();
     for refused in [
@@ -96,7 +96,7 @@ async fn a_connection_without_a_good_certificate_is_refused_where_one_is_require
 
     let holder = mutual.holder(&[CI]);
     assert_eq!(mutual.ask(&holder, &ana).await, Some((200, String::new())));
-    // It opens the connection, and nothing else.
+    // The certificate opens the connection, and nothing else.
     assert_eq!(mutual.ask(&holder, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
     for line in mutual.gate.audit(4) {
         let shown = &line["protoPayload"]["metadata"]["clientCertificate"];
@@ -128,15 +128,15 @@ async fn a_certificate_may_make_its_holder_the_caller() {
         let who = &line["protoPayload"]["authenticationInfo"]["principalSubject"];
         assert_eq!(*who, format!("principal://{POOL}/subject/{CI}"));
     }
-    // A token that is sent is what counts, good or bad.
+    // A token in the request takes precedence, whether it is good or bad.
     let bob = cancel().bearer(&token("bob@example.com"));
     assert_eq!(mutual.ask(&ci, &bob).await, Some((403, "IAM_PERMISSION_DENIED".to_owned())));
     assert_eq!(mutual.ask(&ci, &cancel().bearer("x")).await.unwrap().0, 401);
-    // Another holder is somebody else; one who cannot be told, and one without a certificate, are nobody.
+    // Another holder is another principal. Without a certificate, or with an ambiguous one, there is no caller.
     let other = mutual.holder(&["spiffe://prod.example/ns/web"]);
     assert_eq!(mutual.ask(&other, &cancel()).await, Some((403, "IAM_PERMISSION_DENIED".to_owned())));
-    for nobody in [mutual.holder(&[]), mutual.holder(&[CI, CI]), mutual.server.client()] {
-        assert_eq!(mutual.ask(&nobody, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
+    for unnamed in [mutual.holder(&[]), mutual.holder(&[CI, CI]), mutual.server.client()] {
+        assert_eq!(mutual.ask(&unnamed, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
     }
 }
 
@@ -165,7 +165,7 @@ async fn a_certificate_that_makes_no_caller_is_audited_with_the_reason() {
     }
 }
 
-/// Of a certificate, as tokens name it (RFC 8705, section 3.1).
+/// The thumbprint of a certificate, as tokens name it (RFC 8705, section 3.1).
 fn thumbprint(leaf: &Leaf) -> String {
     let certificate = &leaf.certificates()[0];
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
@@ -174,7 +174,7 @@ fn thumbprint(leaf: &Leaf) -> String {
 
 #[tokio::test]
 async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alone() {
-    // Whoever has a certificate could be a caller by it: a token that is sent is what counts.
+    // Every certificate here could name a caller: the token must still take precedence.
     let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
     let mutual = Mutual::start("optional", caller);
     let (own, others) = (mutual.clients.issue_to(&[CI]), mutual.clients.issue_to(&[CI]));
@@ -185,7 +185,7 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alo
     let client = mutual.server.client();
     let (holder, other) = (client.clone().showing(&own), client.clone().showing(&others));
     let refused = Some((401, "JWT_TOKEN_INVALID".to_owned()));
-    // Twice: that the token is known changes nothing.
+    // Twice: remembering the token must not change the result.
     for _ in 0..2 {
         assert_eq!(mutual.ask(&holder, &bound(&own)).await, Some((200, String::new())));
         assert_eq!(mutual.ask(&other, &bound(&own)).await, refused);
@@ -206,7 +206,7 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alo
     }
 }
 
-/// What an audit line says of the decision.
+/// The part of an audit line that describes the decision.
 fn told_of(line: &Value) -> &Value {
     &line["protoPayload"]["metadata"]
 }
@@ -219,7 +219,7 @@ async fn a_certificate_has_the_scopes_that_the_listener_gives_it() {
     assert_eq!(mutual.ask(&mutual.holder(&[CI]), &cancel()).await, refused);
 }
 
-/// The connection outlives the certificate that it was opened with.
+/// The connection outlives the certificate that opened it.
 #[tokio::test]
 async fn an_expired_certificate_no_longer_names_a_caller() {
     let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
@@ -236,7 +236,8 @@ async fn an_expired_certificate_no_longer_names_a_caller() {
         let answer = connection.answer().await.unwrap();
         statuses.push(answer.status);
         if answer.status != 200 {
-            // As a handshake with it would, now: the client may come again with another one.
+            // A new handshake would be refused as well, so the connection ends: the client may reconnect with another
+            // certificate.
             assert_eq!((answer.status, reason(&answer).as_str()), (421, "REQUEST_MISDIRECTED"));
             assert!(connection.answer().await.is_none(), "the connection ends with it");
             break;

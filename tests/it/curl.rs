@@ -16,7 +16,7 @@ fn installed() -> bool {
     speaks_http2
 }
 
-/// What curl says of an answer: version, status, the fields that are asked for, and the body.
+/// The parts of an answer that curl prints: version, status, the requested fields, and the body.
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
     version: String,
@@ -44,7 +44,7 @@ fn curl(gate: &Gate, arguments: &[&str]) -> Said {
     Said { version, status, content_type, challenge, body: without_request_id(&body) }
 }
 
-/// The one line of an error that differs from answer to answer.
+/// Removes the one line of an error that differs from answer to answer.
 fn without_request_id(body: &str) -> String {
     body.lines().filter(|line| !line.contains("\"requestId\"")).collect::<Vec<_>>().join("\n")
 }

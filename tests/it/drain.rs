@@ -1,7 +1,7 @@
-//! The end of a gate: what is in flight is answered and written down, and nothing else is waited for.
+//! The shutdown of a gate: requests in flight are answered and logged, and nothing else delays it.
 //!
-//! The default grace period is 30 s, and the harness waits 15 s for an end: a gate that sits its grace period out
-//! fails every test here.
+//! The default grace period is 30 s, and the harness waits 15 s for an end: a gate that waits for its whole grace
+//! period fails every test here.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ async fn backend_has_seen(gate: &Gate, count: usize) {
     }
 }
 
-/// The signal has arrived once nobody listens any more.
+/// Waits until the listening socket is closed: the signal has arrived.
 async fn listener_is_gone(gate: &Gate) {
     while TcpStream::connect(gate.address).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -95,7 +95,7 @@ async fn idle_connections_do_not_delay_the_end() {
     let (answer, _) = http2.start(&cancel(), true).await;
     assert_eq!(http2.finish(answer).await.status, 200);
 
-    // Were the first head waited for, it would be for a minute.
+    // A gate that waited for the first head would wait for a minute.
     let set = vec!["limits={head_timeout: 60s, grace_period: 60s}".into()];
     let mut patient = Gate::start_with(Setup { set, ..Setup::default() });
     let mut waited_for = Connection::open(patient.address).await;
@@ -112,7 +112,7 @@ async fn idle_connections_do_not_delay_the_end() {
     assert_eq!(statuses(&gate.audit(2)), [200; 2]);
 }
 
-/// What had begun to arrive was accepted: it is read to its end and judged.
+/// The gate accepted this request when its first bytes arrived: it reads it to the end and judges it.
 #[tokio::test]
 async fn a_request_with_an_incomplete_head_is_answered() {
     let mut gate = Gate::start();
@@ -124,7 +124,7 @@ async fn a_request_with_an_incomplete_head_is_answered() {
     kept_alive.send(&request).await;
     assert_eq!(kept_alive.status().await, Some(200));
     kept_alive.send(first).await;
-    // Answered after what was sent before it has been read.
+    // It is answered after the bytes before it have been read.
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     gate.ask_to_end();
     listener_is_gone(&gate).await;
@@ -139,7 +139,7 @@ async fn a_request_with_an_incomplete_head_is_answered() {
     assert_eq!(statuses(&gate.audit(4)), [200; 4]);
 }
 
-/// An HTTP/2 connection that had begun to begin is told to go away once it has.
+/// An HTTP/2 connection with an incomplete preface gets a GOAWAY once the preface is complete.
 #[tokio::test]
 async fn an_incomplete_preface_does_not_delay_the_end() {
     let mut gate = Gate::start();
@@ -152,7 +152,7 @@ async fn an_incomplete_preface_does_not_delay_the_end() {
     connection.send(second).await;
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     connection.send(SETTINGS).await;
-    // A well-behaved client hangs up once it is told to.
+    // A well-behaved client closes after a GOAWAY.
     let goaway = 7;
     let mut frames = Vec::new();
     while !frames.contains(&goaway) {
@@ -177,7 +177,7 @@ async fn the_grace_period_cuts_connections_that_do_not_end() {
     assert!(gate.log().contains("still open when the grace period ended"));
 }
 
-/// A client cannot know that a connection is closing while it sends its next request on it.
+/// A client cannot know that a connection is about to close when it sends its next request, so the gate announces it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_in_use_announces_its_end() {
     let mut gate = Gate::start();
@@ -199,7 +199,7 @@ async fn a_connection_in_use_announces_its_end() {
                 let sent = connection.try_send(&bytes).await;
                 let idle = idle_since.elapsed();
                 let answer = if sent { connection.answer().await } else { None };
-                // A client that did not get to run for that long is not one that uses its connection.
+                // If the test machine did not run the client for that long, the connection counts as idle.
                 let Some(answer) = answer else {
                     assert!(idle > Duration::from_millis(500), "no answer after {idle:?}");
                     return answered;
@@ -220,7 +220,7 @@ async fn a_connection_in_use_announces_its_end() {
     assert_eq!(gate.audit(answered).len(), answered);
 }
 
-/// The kernel has completed their handshakes: they have been let in, though nobody has looked.
+/// The kernel has completed their handshakes, so the clients are connected although the gate has not accepted them yet.
 #[tokio::test]
 async fn connections_in_the_accept_queue_are_answered() {
     let mut gate = Gate::start();
@@ -242,14 +242,14 @@ async fn connections_in_the_accept_queue_are_answered() {
     assert_eq!(statuses(&gate.audit(200)), [200; 200]);
 }
 
-/// The first GOAWAY only announces the second, which says where the line is (RFC 9113, section 6.8).
+/// The first GOAWAY only announces the second, which names the last stream (RFC 9113, section 6.8).
 #[tokio::test]
 async fn a_stream_between_the_two_goaways_is_served() {
     let (headers, ping, goaway) = (1, 6, 7);
     let mut gate = Gate::start();
     let mut connection = Connection::open(gate.address).await;
     connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
-    // The acknowledgement of the settings: the connection is up.
+    // The acknowledgement of the settings: the connection is established.
     while connection.frame().await.unwrap() != (4, vec![]) {}
     gate.ask_to_end();
     let next = async |connection: &mut Connection, wanted: u8| {
@@ -281,7 +281,7 @@ async fn a_stream_between_the_two_goaways_is_served() {
         rest.push(frame);
     }
     let last = |kind| rest.iter().rfind(|(found, _)| *found == kind).map(|(_, payload)| &payload[..]);
-    // 200 is entry 8 of the static table.
+    // Entry 8 of the static table is `:status: 200`.
     assert_eq!(last(headers).unwrap()[0], 0x88);
     assert_eq!(last(goaway).unwrap()[..4], [0, 0, 0, 1]);
     assert!(gate.ended().await.success());

@@ -1,4 +1,4 @@
-//! Whose word about the client counts: `X-Forwarded-For` and `Forwarded`, from configured proxies alone.
+//! `X-Forwarded-For` and `Forwarded`: which proxies the gate believes about the client's address. Only configured ones.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn gate(set: &[&str]) -> Gate {
     Gate::start_with(Setup { set: set.iter().map(ToString::to_string).collect(), ..Setup::default() })
 }
 
-/// What the backend was told about the client of each request, over both versions.
+/// The fields about the client that the backend saw of each request, over both versions.
 async fn told(gate: &Gate, request: &Req) -> Vec<(Vec<String>, Vec<String>)> {
     gate.backend.clear();
     for answer in [gate.http1(request).await, gate.http2(request).await] {
@@ -57,7 +57,7 @@ async fn a_trusted_proxy_is_believed_as_far_as_it_has_written() {
             "2001:db8::1",
             "https",
         ),
-        // The one header that is not configured is a client's own.
+        // The header that is not configured comes from the client: it is ignored.
         (BELIEVED, &[("forwarded", "for=1.1.1.1;proto=https")], "127.0.0.1", "http"),
         (
             BELIEVED_BY_RFC,
@@ -97,8 +97,8 @@ async fn a_malformed_header_of_a_trusted_proxy_is_refused() {
     }
 }
 
-/// `origin.ip` is what the proxy says: a binding for the office's network holds for clients there and no others, and a
-/// client whose address a proxy hides is granted nothing by it.
+/// `origin.ip` is the address that the proxy reports. A binding for the office's network holds for clients there alone;
+/// a client whose address the proxy hides gets nothing by it.
 #[tokio::test]
 async fn conditions_see_the_client_behind_the_proxy() {
     let directory = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ async fn conditions_see_the_client_behind_the_proxy() {
     let policy = "version: 3\nbindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['user:visitor@example.com']\n  \
                   condition: {title: office, expression: \"origin.ip == '192.0.2.7'\"}\n";
     std::fs::write(policies.join("allow/projects/other.yaml"), policy).unwrap();
-    // Whom it takes the binding from is tested there.
+    // The tree's own tests expect the binding that this policy replaces.
     std::fs::remove_dir_all(policies.join("tests")).unwrap();
     let gate = gate(&[BELIEVED, &format!("policy.directory={}", policies.display())]);
     let target = "/v1/projects/other/locations/us-central1/operations/o:cancel";

@@ -1,6 +1,6 @@
-//! Heads that two readers could read differently, and connections that are not what they seem.
+//! Heads that two readers could read differently, and connections that do not start as they should.
 //!
-//! Every row is a request that policy would allow if it were taken for the one it resembles.
+//! Every row is a request that policy would allow if the gate read it as the one it resembles.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn host(lines: &str) -> Vec<u8> {
     head(&format!("POST {PATH} HTTP/1.1"), lines, "Content-Length: 0\r\n")
 }
 
-/// Sends every row over a connection of its own: each is refused for `expected`, told, counted, and never forwarded.
+/// Sends every row over a connection of its own. Each is refused for `expected`, logged, counted, and never forwarded.
 async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
     let gate = Gate::start();
     for (row, bytes) in rows {
@@ -64,7 +64,7 @@ async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
     assert!(gate.metrics().await.contains(&counter), "{counter}");
     assert!(gate.backend.requests().is_empty());
 
-    // The row that all others deviate from.
+    // The plain row: all others deviate from it.
     let mut connection = Connection::open(gate.address).await;
     connection.send(with("Content-Length: 0\r\n")).await;
     assert_eq!(connection.status().await, Some(200));
@@ -313,7 +313,7 @@ async fn heads_beyond_the_limits_are_refused() {
     ];
     assert_refused(&rows, 431, "REQUEST_HEAD_TOO_LARGE").await;
 
-    // At the limits, a head is read; that nothing is bound at its path is found out by reading it.
+    // At the limits, the gate reads the head: the 404 shows that it got as far as the path.
     let gate = Gate::start();
     for lines in [fields(100), padding(32 * 1024)] {
         let bytes = String::from_utf8(with(&lines)).unwrap().replace(":cancel", ":cancxl");
@@ -354,7 +354,7 @@ async fn a_head_that_trickles_or_stalls_is_given_up() {
     };
     assert_eq!(answer.status, 408);
 
-    // Who says nothing asks nothing, and gets no answer.
+    // A client that sends nothing has sent no request, and gets no answer.
     let mut silent = Connection::open(gate.address).await;
     assert_eq!(silent.rest().await, b"");
     assert_eq!(gate.audit(5).len(), 5);
@@ -435,7 +435,7 @@ async fn http2_heads_are_judged_alike() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// What a client may claim and what goes upstream under that name are two things.
+/// A field that a client sends and a field that the gate sends upstream under that name are two things.
 #[tokio::test]
 async fn claims_about_the_caller_end_at_the_gate() {
     let gate = Gate::start();

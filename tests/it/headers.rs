@@ -1,4 +1,4 @@
-//! Which header fields reach the backend, over each version on each side.
+//! Header fields that reach the backend, for each version on each side.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ pub fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)
 }
 
-/// A gate that speaks to its backend over each version, and what a version is called.
+/// Gates that speak to their backend over each version, with the name of the version.
 pub fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
     ["h1", "h2c"].map(|protocol| {
         let set = set.iter().map(|setting| (*setting).to_owned()).collect();
@@ -72,7 +72,7 @@ async fn identity_headers_are_set_by_the_gate_and_never_by_the_client() {
                 assert!(!headers.contains_key(*name), "{name} over {protocol}");
             }
         }
-        // The ids are those of the audit log, whose lines are written once their answers are, in whatever order.
+        // The ids are those of the audit log, whose lines are written after the answers, in any order.
         let audit = gate.audit(2);
         let mut logged: Vec<&str> = audit.iter().map(|line| line["insertId"].as_str().unwrap()).collect();
         ids.sort();
@@ -214,7 +214,7 @@ async fn everything_else_arrives_as_it_was_sent() {
                 assert_eq!(values(headers, name), expected, "{name} over {protocol}");
             }
         }
-        // Whichever version the client spoke, the backend sees the same, but for the id of the request.
+        // Whichever version the client speaks, the backend sees the same, except for the id of the request.
         let [mut first, mut second] = <[_; 2]>::try_from(both).unwrap();
         for headers in [&mut first, &mut second] {
             headers.remove("x-request-id");
@@ -228,7 +228,7 @@ async fn cookies_in_several_fields_arrive_whole() {
     for (protocol, gate) in gates(&[]) {
         let request = cancel().bearer(&token(ANA)).header("cookie", "a=1").header("cookie", "b=2");
         for headers in seen(&gate, &request).await {
-            // HTTP/2 lets a client cut them up, and a hop put them together (RFC 9113, section 8.2.3).
+            // HTTP/2 lets a client split cookies, and a hop join them (RFC 9113, section 8.2.3).
             assert_eq!(values(&headers, "cookie").join("; "), "a=1; b=2", "{protocol}");
         }
     }
@@ -285,7 +285,7 @@ async fn a_field_that_may_be_sent_once_is_refused_if_it_is_repeated() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// HTTP/1 trims a value, HTTP/2 forbids to send it so (RFC 9113, section 8.2.1): passed on, each hop would read another.
+/// HTTP/1 trims a value, and HTTP/2 forbids blanks around it (RFC 9113, section 8.2.1): two hops could read two values.
 #[tokio::test]
 async fn whitespace_around_a_value_does_not_reach_the_backend() {
     let gate = Gate::start();
@@ -300,7 +300,7 @@ async fn whitespace_around_a_value_does_not_reach_the_backend() {
     }
 }
 
-/// What the backend answers passes through as it is: the gate adds no credential, identity or id of its own to it.
+/// The backend's answer passes unchanged: the gate adds no credential, identity or id of its own to it.
 #[tokio::test]
 async fn the_backends_answer_is_not_touched() {
     let recorder = Recorder::start();

@@ -1,4 +1,4 @@
-//! HTTP/2 requests that break a rule (RFC 9113, section 8): refused, whoever refuses them, and written down once each.
+//! HTTP/2 requests that break a rule (RFC 9113, section 8): refused, by the library or the gate, and logged once each.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1
 
 type Fields<'f> = Vec<(&'f str, &'f [u8])>;
 
-/// A request that is allowed, with `changes`: a name that it has is replaced, `None` removes it, others are added.
+/// An allowed request with changes: `set` replaces a field, `without` removes one, `add` appends one.
 struct Request {
     fields: Vec<(String, Vec<u8>)>,
 }
@@ -77,7 +77,7 @@ impl Request {
     }
 }
 
-/// Heads that are refused, with a word for each.
+/// Heads that are refused, with a label for each.
 fn broken_heads(scheme: &str) -> Vec<(&'static str, Request)> {
     let good = || Request::new(scheme);
     let other_scheme = good().set(":scheme", "ftp");
@@ -152,9 +152,9 @@ fn lines_of(gate: &Gate, count: usize) -> Vec<(String, u64)> {
     gate.audit(count).iter().map(told).collect()
 }
 
-/// Each is refused, leaves one line and one count, and reaches nobody.
+/// Asserts that each row is refused, leaves one line and one count, and reaches no backend.
 async fn assert_written_down(gate: &Gate, rows: &[(&str, Outcome)]) {
-    // A request that is allowed, after which every line has been written.
+    // Sends an allowed request: after its line, every earlier line has been written.
     let lines = lines_of(gate, rows.len());
     assert_eq!(lines.len(), rows.len(), "{lines:?}");
     for (number, (row, outcome)) in rows.iter().enumerate() {
@@ -183,7 +183,7 @@ async fn a_broken_head_is_refused_and_written_down_once() {
         let outcome = ask_over(stream, &request.whole()).await;
         assert!(matches!(outcome, Outcome::Status(400) | Outcome::Broken), "{row}: {outcome:?}");
         outcomes.push((row, outcome));
-        // Its line comes before the next one's.
+        // Its line must come before the next one's.
         gate.audit(outcomes.len());
     }
     assert_written_down(&gate, &outcomes).await;
@@ -214,7 +214,7 @@ async fn a_broken_head_over_tls_is_refused_and_written_down_once() {
 
 #[tokio::test]
 async fn an_unusual_request_with_one_meaning_passes() {
-    // A balancer that ends TLS is believed where it is trusted.
+    // A balancer that ends TLS is trusted here.
     let set = vec!["trusted_proxies={addresses: [127.0.0.1]}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let good = || Request::new("http");
@@ -234,7 +234,7 @@ async fn an_unusual_request_with_one_meaning_passes() {
     let requests = gate.backend.requests();
     assert_eq!(requests.len(), rows.len());
     for request in &requests {
-        // A fragment is cut off before it is judged: what is judged is what is sent.
+        // A fragment is cut off before the decision: the judged target is the one that is sent.
         assert_eq!(request.target, CANCEL);
     }
     assert_eq!(requests[5].headers["cookie"], "a=1; b=2");
@@ -274,7 +274,7 @@ async fn a_body_that_is_not_as_long_as_it_says_is_refused() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// One of many on a connection is refused, and the others do not notice.
+/// One of many requests on a connection is refused, and the others are not affected.
 #[tokio::test]
 async fn a_broken_head_among_good_ones_is_its_own_line() {
     let gate = Gate::start();
@@ -305,7 +305,7 @@ async fn a_broken_head_among_good_ones_is_its_own_line() {
     assert_eq!(lines, expected.concat());
 }
 
-/// A limit of streams, and of the bytes of a head and its target.
+/// The limit of streams, and the limits of the bytes of a head and its target.
 #[tokio::test]
 async fn requests_over_the_limits_are_refused_and_written_down() {
     let set = vec!["limits={http2_streams: 2, head_bytes: 8KiB, target_bytes: 300B}".to_owned()];
@@ -323,7 +323,7 @@ async fn requests_over_the_limits_are_refused_and_written_down() {
         assert_eq!(ask_over(stream, &request.whole()).await, Outcome::Status(status), "{reason}");
         assert_eq!(lines_of(&gate, before + 1)[before], (reason.to_owned(), u64::from(status)));
     }
-    // Three at one time, of which none ends by itself.
+    // Three at the same time, none of which ends by itself.
     let mut frames = opening(&[]);
     for stream in [1, 3, 5] {
         frames.extend(frame(HEADERS, END_HEADERS, stream, &Request::new("http").block()));

@@ -1,4 +1,4 @@
-//! The shape of the source: who may know whom, and what no file may hold.
+//! The shape of the source: which module may name which, and what no file may contain.
 //!
 //! A request goes one way (the diagram in `src/lib.rs`), and a stage that reached back to a later one would make that a
 //! lie. What fails here is either a mistake or a decision: then the table is where it is written down.
@@ -11,7 +11,8 @@ use regex::Regex;
 
 use crate::harness::root;
 
-/// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
+/// Which modules a module may name. A module that is not listed is at an edge of the process (`cli`, `demo`): it may
+/// name any.
 const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
@@ -47,8 +48,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "explain",
         &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
     ),
-    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
-    // public keys. Its settings hold the span of that path.
+    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
+    // its public keys. Its settings hold the span of that path.
     ("assertion", &["authn", "diagnostic", "files", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
@@ -258,7 +259,7 @@ fn every_stage_names_only_what_comes_before_it() {
     );
 }
 
-/// The table has no edge that nothing uses: it would allow what nobody decided.
+/// The table has no unused edge: it would allow a dependency that was never decided on.
 #[test]
 fn every_allowed_edge_is_used() {
     let files: Vec<File> = product().collect();
@@ -287,8 +288,8 @@ fn decision_modules_are_pure() {
     nothing(found, "Decisions do no I/O and read no clock: take the value as an argument (src/gate.rs).");
 }
 
-/// Whoever is only said to call is nobody on the way of a request: what makes a caller without a proof is named where
-/// questions are put, and where it is defined.
+/// A caller that a question merely names is not authenticated. So the function that makes a caller without a proof is
+/// named only by questions, and where it is defined.
 #[test]
 fn only_questions_assume_a_caller() {
     let assuming =

@@ -1,4 +1,5 @@
-//! More connections than there may be, and connections that last longer: who is turned away, and who does not notice.
+//! More connections than the limits allow, and connections that last longer: which clients are refused, and which are
+//! not affected.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -28,10 +29,10 @@ async fn from(address: &str, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// Whether the gate lets this connection be: it answers a request on it.
+/// Whether the gate keeps this connection: it answers a request on it.
 async fn is_served(stream: TcpStream) -> Option<Connection> {
     let mut connection = Connection::over(stream);
-    // Whoever is turned away may be so before it has said anything.
+    // The gate may close a refused connection before the client has sent anything.
     let _ = connection.try_send(cancel().to_http1()).await;
     match connection.status().await {
         Some(status) => {
@@ -62,10 +63,10 @@ async fn one_address_cannot_take_every_place() {
     for count in 1..=3 {
         assert!(is_served(from("127.0.0.2", gate.address).await).await.is_none());
         assert_eq!(refused(&gate, "connections_per_address").await, count);
-        // Others do not notice.
+        // Other addresses are not affected.
         assert!(is_served(from("127.0.0.3", gate.address).await).await.is_some());
     }
-    // Those who are in stay in, and a place that is given back is taken again.
+    // Admitted connections stay, and a place that is given back can be taken again.
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
         assert_eq!(connection.status().await, Some(200));
@@ -103,7 +104,7 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
     }
 }
 
-/// With 1,024 files, 320 connections were served, whatever the hard limit.
+/// Before the soft limit was raised, a gate with 1,024 files served 320 connections, whatever the hard limit.
 #[tokio::test]
 async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     let gate = Gate::start_with(Setup { soft_open_files: Some(256), ..Setup::default() });
@@ -134,7 +135,7 @@ async fn a_connection_past_its_lifetime_ends_with_the_next_answer() {
     assert_eq!(connection.rest().await, b"");
 }
 
-/// What is under way at that time is answered; the client is told not to begin more.
+/// Requests under way at that time are answered; GOAWAY tells the client to start no more.
 #[tokio::test]
 async fn an_http2_connection_past_its_lifetime_is_drained() {
     let gate = limited(&["connection_lifetime=300ms"]);
@@ -145,11 +146,11 @@ async fn an_http2_connection_past_its_lifetime_is_drained() {
     stream.send_data(wait.into(), true).unwrap();
     assert_eq!(client.finish(response).await.status, 200);
     client.closed().await.unwrap();
-    // Another one is served.
+    // A new connection is served.
     assert_eq!(gate.http2(&cancel()).await.status, 200);
 }
 
-/// Over connections of both versions together.
+/// Counted over connections of both versions together.
 #[tokio::test]
 async fn a_request_over_the_limit_is_refused_at_once() {
     let gate = limited(&["requests=3"]);
@@ -180,8 +181,8 @@ async fn a_request_over_the_limit_is_refused_at_once() {
     assert_eq!(gate.http1(&cancel()).await.status, 200);
 }
 
-/// Strangers open no window for their refusals, and send bodies that do not end: neither takes a place, and none is held for
-/// long.
+/// Unauthenticated clients open no window for their refusals, and send bodies that do not end: they take no place of an
+/// allowed request, and none of them is held for long.
 #[tokio::test]
 async fn refused_callers_take_no_place_of_an_allowed_one() {
     let gate = limited(&["requests=2"]);
@@ -202,7 +203,7 @@ async fn refused_callers_take_no_place_of_an_allowed_one() {
         said.extend(endless(stream + 2));
     }
     stranger.write_all(&said).await.unwrap();
-    // All twenty are being refused: each has its answer's head, and none its body.
+    // All twenty are being refused: each has the head of its answer, and none the body.
     let mut heads = 0;
     while heads < 20 {
         heads += usize::from(matches!(next(&mut stranger).await, Some((HEADERS, _))));
@@ -217,12 +218,12 @@ async fn refused_callers_take_no_place_of_an_allowed_one() {
     };
     let deadline = Instant::now() + Duration::from_secs(8);
     while refused().await < 20 {
-        assert!(Instant::now() < deadline, "refusals that nobody takes are held");
+        assert!(Instant::now() < deadline, "the gate holds refusals that the client does not take");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Over HTTP/2, with a word: a client that sends a request just then knows that it was not served.
+/// HTTP/2 sends a GOAWAY first: a client that sends a request at that moment knows that it was not served.
 #[tokio::test]
 async fn an_idle_connection_times_out() {
     let gate = limited(&["idle_timeout=500ms"]);
@@ -230,7 +231,7 @@ async fn an_idle_connection_times_out() {
     connection.send(cancel().to_http1()).await;
     assert_eq!(connection.status().await, Some(200));
     let mut client = gate.http2_client().await;
-    // What is under way is not idle.
+    // A request under way is not idle.
     let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
     let wait = b"{\"timeout\":\"1.5s\"}".to_vec();
     let (response, mut stream) = client.start(&slow.body(Body::Length(wait.clone())), false).await;

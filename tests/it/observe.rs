@@ -19,7 +19,7 @@ fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))
 }
 
-/// One request of each outcome that does not need a misbehaving backend, with the reason that is to be recorded.
+/// One request of each outcome that does not need a misbehaving backend, with the expected reason.
 fn outcomes() -> Vec<(Req, u16, &'static str)> {
     let ana = token("ana@example.com");
     let narrow = key().sign(&claims("ana@example.com", &[CLOUD_TRANSLATION])).unwrap();
@@ -68,7 +68,7 @@ fn counted(metrics: &str) -> BTreeMap<(String, String, String, String), u64> {
     counts
 }
 
-/// The same, from audit lines.
+/// The same counts, from audit lines.
 fn written(lines: &[Value]) -> BTreeMap<(String, String, String, String), u64> {
     let mut counts = BTreeMap::new();
     for line in lines {
@@ -106,7 +106,7 @@ async fn the_admin_endpoints_answer() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_eq!(get("/").await.status, 404);
 
-    // They are on the admin port alone.
+    // They are served on the admin port alone.
     for path in ["/livez", "/readyz", "/metrics", "/version"] {
         let answer = gate.http1(&Req::new("GET", COMPANION, path)).await;
         assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{path}");
@@ -168,7 +168,7 @@ async fn no_client_can_multiply_series() {
     let ana = token("ana@example.com");
     let vary = |number: usize| {
         let id = format!("x{number}");
-        let somebody = token(&format!("{id}@example.com"));
+        let invented = token(&format!("{id}@example.com"));
         let letters: String = [number / 26, number % 26]
             .iter()
             .map(|at| char::from(b'A' + u8::try_from(*at).unwrap()))
@@ -180,7 +180,7 @@ async fn no_client_can_multiply_series() {
             Req::new("POST", COMPANION, &format!("{TRAIN}:{id}")).bearer(&ana),
             Req::new("POST", &format!("{id}.localhost"), &format!("{TRAIN}:cancel")).bearer(&ana),
             Req::new(&format!("X{letters}"), COMPANION, TRAIN).bearer(&ana),
-            cancel().bearer(&somebody),
+            cancel().bearer(&invented),
             cancel().bearer(&format!("{id}.{id}.{id}")),
             Req::new("GET", COMPANION, &format!("{TRAIN}{id}")).bearer(&ana),
             Req::new("POST", COMPANION, &format!("/{id}/../y")).bearer(&ana),
@@ -290,11 +290,11 @@ async fn an_audit_line_is_a_log_entry_with_an_audit_payload() {
         if payload["methodName"].is_string() {
             assert!(payload["serviceName"].as_str().unwrap().ends_with(".googleapis.com"));
             assert!(payload["resourceName"].as_str().unwrap().starts_with("projects/demo/"));
-            // Translation asks for no permission.
+            // Translation requires no permission.
             let asked = payload["serviceName"] != "translation.googleapis.com";
             assert_eq!(payload["authorizationInfo"].is_array(), asked, "{text}");
             for info in payload["authorizationInfo"].as_array().into_iter().flatten() {
-                // A body is looked at once IAM has granted.
+                // The body is judged after IAM has granted.
                 let body_refused = decision["reason"].as_str().unwrap().starts_with("REQUEST_BODY");
                 assert_eq!(info["granted"], allowed || body_refused, "{text}");
                 assert!(info["permission"].as_str().unwrap().contains(".operations."));

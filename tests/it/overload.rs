@@ -1,4 +1,4 @@
-//! Upstreams that are asked as much as they may be.
+//! Upstreams at their limits of requests.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
-/// A request that the backend answers after that time.
+/// A request that the backend answers after this time.
 fn wait(timeout: &str) -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
@@ -66,7 +66,7 @@ async fn requests_over_the_pending_limit_are_refused_at_once() {
         );
         assert!(decision["upstream"].is_null(), "{line}");
     }
-    // Places are given back, of requests that were served and of those that were not.
+    // Places are given back, by requests that were served and by those that were not.
     for _ in 0..3 {
         assert_eq!(gate.http1(&wait("0.001s")).await.status, 200);
     }

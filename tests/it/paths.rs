@@ -1,7 +1,7 @@
-//! What the gate judged is what the backend gets, to the byte, or the backend gets nothing.
+//! The backend gets the path that the gate has judged, to the byte, or nothing.
 //!
-//! The vectors are sent to a gate that lets everybody call everything, so that the path alone decides. The named
-//! tests are the ways in which other proxies were led past their own decision.
+//! The vectors are sent to a gate at which every caller may call everything, so that the path alone decides. Each named
+//! test is a bypass that worked against another proxy.
 
 mod vectors;
 
@@ -23,7 +23,7 @@ async fn refused_as_malformed(open: &OpenGate, target: &str) {
         let answer = open.http1(method, host, target.as_bytes()).await;
         assert_eq!(answer, Some(400), "{method} {target:?} at {host}, HTTP/1.1");
         let outcome = open.http2(method, host, target.as_bytes()).await;
-        // What HTTP/2 itself does not allow, its library answers with a reset.
+        // The library resets a stream for a path that HTTP/2 itself does not allow.
         let refused = matches!(outcome, Outcome::Status(400) | Outcome::Broken);
         assert!(refused, "{method} {target:?} at {host}, HTTP/2: {outcome:?}");
         assert_eq!(open.backend.take(), Vec::<String>::new(), "{method} {target:?} at {host}");
@@ -58,7 +58,7 @@ async fn encoded_and_doubled_slashes_never_reach_the_backend() {
     }
 }
 
-/// Over HTTP/2 the library cuts a fragment off before anybody can see it: then the rest is what is judged and sent.
+/// Over HTTP/2 the library cuts a fragment off before the gate sees it: the rest is judged and sent.
 #[tokio::test]
 async fn a_fragment_is_no_part_of_a_request() {
     let open = OpenGate::start();
@@ -75,7 +75,7 @@ async fn a_fragment_is_no_part_of_a_request() {
         let judged = target.split('#').next().unwrap();
         assert_eq!(request_line(&open.backend.take()[0]), format!("GET {judged} HTTP/1.1"));
     }
-    // Without its fragment it is no cancel.
+    // Without its fragment it is not a cancel.
     let target = "/v1/projects/demo/locations/us-central1/operations/train-1#:cancel";
     assert_eq!(open.http2("POST", COMPANION, target.as_bytes()).await, Outcome::Status(405));
     assert!(open.backend.take().is_empty());
@@ -166,7 +166,7 @@ async fn two_slashes_do_not_begin_an_authority() {
     ] {
         refused_as_malformed(&open, target).await;
     }
-    // An absolute-form that names another host than `Host`, or none that is known.
+    // An absolute-form target that names another host than `Host`, or an unknown one.
     for target in [
         "http://dataproc.localhost/x",
         "http://a@anything.localhost/x",
@@ -223,7 +223,7 @@ async fn a_query_decides_nothing_about_the_route() {
             assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{target}");
         }
     }
-    // What the query looks like does not let anybody past the caller's check either.
+    // A query does not let a caller past authentication either.
     let request = Req::new("POST", COMPANION, &format!("{CANCEL}?/livez&x=/metrics"));
     for answer in [gate.http1(&request).await, gate.http2(&request).await] {
         assert_eq!(answer.status, 401);
@@ -269,7 +269,7 @@ async fn a_host_is_one_host_in_any_case_and_with_any_port() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Two services, two upstreams: the request goes where the method that was judged belongs.
+/// Two services, two upstreams: the request goes to the upstream of the judged method.
 #[tokio::test]
 async fn the_upstream_is_that_of_the_route_that_was_judged() {
     let (companion, dataproc) = (Recorder::start(), Recorder::start());
@@ -342,7 +342,7 @@ async fn a_header_or_parameter_does_not_change_the_method_that_was_judged() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Pingora percent-encodes these on the way out: the backend would see another path than the filter did.
+/// Pingora percent-encodes these on the way out, so the backend would see another path than the one judged.
 #[tokio::test]
 async fn bytes_that_no_path_may_hold_are_refused_and_not_encoded() {
     let open = OpenGate::start();

@@ -1,5 +1,5 @@
-//! Places: how many requests and connections one client can hold, what those cost the gate that are allowed nothing, and
-//! who does not notice.
+//! Limits by client: how many requests and connections one client can hold, what unauthenticated clients cost the gate,
+//! and that others are not affected.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn limited(limits: &str) -> Gate {
     Gate::start_with(Setup { set: vec![format!("limits={limits}")], ..Setup::default() })
 }
 
-/// Heads of requests without a credential whose bodies never come.
+/// Heads of requests without a credential, whose bodies never come.
 fn unfinished(count: u32) -> Vec<u8> {
     let fields = block(&[
         (":method", b"POST"),
@@ -44,7 +44,7 @@ async fn count(gate: &Gate, of: &str) -> u64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// How long answers take: the 99th percentile of `asked` requests over one connection.
+/// The 99th percentile of the time to an answer, over `asked` requests on one connection.
 async fn p99(gate: &Gate, asked: usize) -> Duration {
     let mut connection = Connection::open(gate.address).await;
     let request = cancel().to_http1();
@@ -59,7 +59,7 @@ async fn p99(gate: &Gate, asked: usize) -> Duration {
     took[asked * 99 / 100]
 }
 
-/// RFC 9113, section 8.1: the answer whole, then RST_STREAM with NO_ERROR, and nothing is waited for.
+/// RFC 9113, section 8.1: the whole answer, then RST_STREAM with NO_ERROR; the gate does not wait for the body.
 #[tokio::test]
 async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     let gate = limited("{body_timeout: 60s}");
@@ -77,13 +77,13 @@ async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     };
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
     assert_eq!((seen, reset), (vec![HEADERS, DATA], vec![0, 0, 0, 0]));
-    // The next one is served.
+    // The next request is served.
     let again = [frame(DATA, END_STREAM, 1, b"late"), unfinished(2)[unfinished(1).len()..].to_vec()].concat();
     stream.write_all(&again).await.unwrap();
     while !matches!(next(&mut stream).await.expect("the connection goes on"), (RST_STREAM, _)) {}
 }
 
-/// A hundred connections with 99 unfinished requests each held 22 KiB for each of them.
+/// Once, a hundred connections with 99 unfinished requests each held 22 KiB per request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_refused_streams_hold_next_to_nothing() {
     let gate = limited("{connections_per_address: 2000}");
@@ -92,7 +92,7 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
     let idle = p99(&gate, 400).await;
     let before = resident_kib(gate.pid());
     let mut seen = 0;
-    // A client that sends no more, and one that opens no window for its refusals.
+    // A client that sends no more, and a client that opens no window for its refusals.
     for window in [65_535, 0] {
         let asked = bystander.counts();
         let mut held = Vec::new();
@@ -113,7 +113,7 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
         bystander.has_asked(asked.asked + 30).await;
         let after = resident_kib(gate.pid());
         eprintln!("window {window}: RSS {before} -> {most}, then {after} KiB; p99 {idle:?} -> {under:?}");
-        // The figures of the configuration: 100 connections, and what may be pending.
+        // From the configuration's figures: 100 connections, and the pending requests.
         let bound = 100 * 128 + 1000 * (32 + 100 / 8 + 8);
         assert!(most.max(after) < before + bound, "RSS {before} -> {most}, {after} KiB");
     }
@@ -121,7 +121,8 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
     assert_eq!(counts.answered, counts.asked, "the bystander's requests");
 }
 
-/// Who opens no window for refusals is waited for up to a number; then streams are reset, and then connections end.
+/// A client that opens no window for refusals is waited for, up to a number of streams; then streams are reset, and
+/// then connections end.
 #[tokio::test]
 async fn pending_requests_are_bounded_by_address_and_in_total() {
     for limits in ["{pending_requests_per_address: 5}", "{pending_requests: 5}"] {
@@ -136,11 +137,11 @@ async fn pending_requests_are_bounded_by_address_and_in_total() {
                 _ => {}
             }
         }
-        // A caller who is known needs none of these places.
+        // An authenticated caller needs none of these places.
         for answer in [gate.http2(&cancel()).await, gate.http1(&cancel()).await] {
             assert_eq!(answer.status, 200, "{limits}: {}", reason(&answer));
         }
-        // And again: too many resets end the connection.
+        // Again: too many resets end the connection.
         let fields = unfinished(600);
         let rest = &fields[unfinished(99).len()..];
         let _ = stranger.write_all(rest).await;
@@ -204,7 +205,7 @@ async fn one_address_cannot_have_every_request() {
     assert_eq!(other.status().await, Some(200));
 }
 
-/// Behind a proxy, all clients have one address; what counts is theirs.
+/// Behind a proxy, all clients share one peer address; the client's own address counts.
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_clients_own_address_counts() {
     let set = vec![
@@ -223,7 +224,7 @@ async fn behind_a_trusted_proxy_the_clients_own_address_counts() {
     assert_eq!(held.status().await, Some(200));
 }
 
-/// They held every place for a minute, after one 404 each.
+/// Once, they held every place for a minute, after one 404 each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_never_were_allowed_anything_make_room() {
     let gate = limited("{connections: 50}");
@@ -249,7 +250,7 @@ async fn connections_that_never_were_allowed_anything_make_room() {
     }
     assert_eq!(count(&gate, "opgate_cut_connections_total{reason=\"made_room\"}").await, 20);
     assert_eq!(count(&gate, "opgate_refused_connections_total").await, 0);
-    // The oldest have gone, and who is allowed something stays.
+    // The oldest have been closed, and the connection with an allowed request stays.
     assert_eq!(strangers.remove(0).rest().await, b"");
     strangers.last_mut().unwrap().send(&lost).await;
     assert_eq!(strangers.last_mut().unwrap().status().await, Some(404));
@@ -259,7 +260,7 @@ async fn connections_that_never_were_allowed_anything_make_room() {
     }
 }
 
-/// Over HTTP/2, and where nothing is ever said.
+/// Over HTTP/2, and on connections on which nothing is ever sent.
 #[tokio::test]
 async fn idle_connections_of_every_kind_make_room() {
     let gate = limited("{connections: 12}");
@@ -275,7 +276,7 @@ async fn idle_connections_of_every_kind_make_room() {
         stranger.write_all(&said).await.unwrap();
         strangers.push(stranger);
     }
-    // For a moment, who has said nothing yet is a newcomer as well.
+    // For a moment, a silent connection counts as new.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let mut newcomers = Vec::new();
     for _ in 0..12 {

@@ -1,5 +1,5 @@
-//! Tokens that are bound to a key, and the DPoP proofs that come with them, over real sockets. Client certificates are in
-//! `client_certificates`.
+//! Tokens that are bound to a key, and the DPoP proofs that come with them, over real sockets. `client_certificates`
+//! tests tokens that are bound to certificates.
 
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,14 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// One whose token the harness's issuer makes.
+    /// A client whose token the harness's issuer makes.
     fn new() -> Self {
         let key = Self::new_key();
         let token = token_with(ANA, json!({ "cnf": { "jkt": key.kid() } }));
         Self { key, token }
     }
 
-    /// One whose token is somebody else's to make.
+    /// A client whose token another issuer makes.
     pub fn with_key(key: SigningKey, token: String) -> Self {
         Self { key, token }
     }
@@ -40,7 +40,7 @@ impl Holder {
         SigningKey::generate(Algorithm::Es256, None).unwrap()
     }
 
-    /// A proof for a POST to a URL, with more claims, or others.
+    /// A proof for a POST to a URL, with additional or changed claims.
     pub fn proof(&self, url: &str, more: Value) -> String {
         prove(&self.key, Some(&self.token), url, more)
     }
@@ -49,7 +49,7 @@ impl Holder {
         Req::new("POST", COMPANION, CANCEL).header("authorization", &format!("DPoP {}", self.token))
     }
 
-    /// A cancel with a proof that is good once.
+    /// A cancel with a fresh proof, which is good once.
     pub fn proven(&self) -> Req {
         self.cancel().header("dpop", &self.proof(&url("http"), json!({})))
     }
@@ -122,9 +122,9 @@ async fn a_remembered_token_is_refused_without_its_proof() {
     let proof = |more: Value| holder.proof(&url("http"), more);
     let thiefs = prove(&thief, Some(&holder.token), &url("http"), json!({}));
     let cases = [
-        ("as anybody's", Req::new("POST", COMPANION, CANCEL).bearer(&holder.token), "JWT_TOKEN_INVALID"),
+        ("as a bearer token", Req::new("POST", COMPANION, CANCEL).bearer(&holder.token), "JWT_TOKEN_INVALID"),
         (
-            "as anybody's, with a proof",
+            "as a bearer token, with a proof",
             Req::new("POST", COMPANION, CANCEL).bearer(&holder.token).header("dpop", &proof(json!({}))),
             "JWT_TOKEN_INVALID",
         ),
@@ -166,12 +166,12 @@ async fn a_remembered_token_is_refused_without_its_proof() {
         }
     }
     assert_eq!(gate.backend.requests().len(), 2);
-    // A token that is bound to nothing is none for this scheme.
+    // A token without a binding is refused under this scheme.
     let free = Req::new("POST", COMPANION, CANCEL).header("authorization", &format!("DPoP {}", token(ANA)));
     let free =
         || free.clone().header("dpop", &prove(&holder.key, Some(&token(ANA)), &url("http"), json!({})));
     assert_eq!(send(&gate, free).await, [refused("JWT_TOKEN_INVALID"), refused("JWT_TOKEN_INVALID")]);
-    // The one who asks why is not asked for a proof, and is told of it.
+    // `/explain` does not require a proof, and says that a request does.
     let request = json!({ "method": "POST", "path": CANCEL, "host": COMPANION });
     let explained = gate.explain(&json!({ "token": holder.token, "request": request })).await.json().unwrap();
     assert_eq!(explained["overallAccessState"], "CAN_ACCESS");
@@ -207,7 +207,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
     assert_eq!(used, 4);
 }
 
-/// A thief and the client at the same moment: the same request, as often as it can be sent.
+/// A thief and the client race: the same request, as often as it can be sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_requests_with_one_proof_at_the_same_time_one_passes() {
     let gate = Gate::start();
@@ -255,11 +255,11 @@ async fn a_proof_that_two_readers_could_find_in_two_places_is_refused() {
             [malformed.clone(), malformed.clone()]
         );
     }
-    // Over HTTP/2, `Connection` is refused whatever it says.
+    // Over HTTP/2, `Connection` is always refused.
     let nominated = holder.proven().header("connection", "close, DPoP");
     assert_eq!(told(&gate.http1(&nominated).await), malformed);
     assert_eq!(gate.backend.requests().len(), 0);
-    // One that nobody asked for ends here all the same.
+    // A proof that is not needed is removed all the same.
     let stray = Req::new("POST", COMPANION, CANCEL).bearer(&token(ANA)).header("dpop", "anything");
     assert_eq!(send(&gate, || stray.clone()).await, [allowed(), allowed()]);
     assert!(gate.backend.requests().iter().all(|request| !request.headers.contains_key("dpop")));
@@ -300,17 +300,17 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
         };
         let answer = send(&with(nonce)).await;
         assert_eq!(told(&answer), allowed());
-        // Each answer has the newest one, so that no other refusal is needed to get it.
+        // Each answer carries the newest nonce, so that a client needs no other refusal to get it.
         let [next] = &values(&answer.headers, "dpop-nonce")[..] else { panic!("{:?}", answer.headers) };
         assert_eq!(told(&send(&with(next)).await), allowed());
-        // It is no answer's alone.
+        // A nonce is good for more than one request.
         assert_eq!(told(&send(&with(nonce)).await), allowed());
         let other = with(next).header("x-other", "1");
         let elsewhere = Req { target: CANCEL.replace("cancel", "destroy"), ..other };
-        assert!(!send(&elsewhere).await.headers.contains_key("dpop-nonce"), "nobody is known to ask");
+        assert!(!send(&elsewhere).await.headers.contains_key("dpop-nonce"), "the caller is unknown");
         assert_eq!(told(&send(&with("invented")).await), refused("DPOP_NONCE_REQUIRED"));
     }
-    // Also an answer that is a refusal, once it is known who asks.
+    // A refusal carries one too, once the caller is known.
     let key = Holder::new_key();
     let bob = token_with("bob@example.com", json!({ "cnf": { "jkt": key.kid() } }));
     let bob = Holder::with_key(key, bob);
@@ -319,7 +319,7 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
     let answer = gate.http1(&bob.cancel().header("dpop", &proof)).await;
     assert_eq!(told(&answer), (403, "IAM_PERMISSION_DENIED".to_owned()));
     assert_eq!(values(&answer.headers, "dpop-nonce").len(), 1);
-    // Of what is wrong with a proof otherwise, no nonce tells.
+    // An answer about another mistake in a proof carries no nonce.
     let wrong = holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "htm": "GET" })));
     let answer = gate.http1(&wrong).await;
     assert_eq!(told(&answer), refused("DPOP_PROOF_INVALID"));
@@ -361,7 +361,7 @@ async fn an_issuer_may_require_that_its_tokens_are_bound() {
     assert!(details[2..].iter().all(|detail| detail.contains("no kind of proof")), "{details:?}");
 }
 
-/// The scheme is what the client signs: that of the listener, or of whom the operator trusts to end TLS before the gate.
+/// The client signs the scheme that it uses: the listener's, or https if a trusted proxy ends TLS before the gate.
 #[tokio::test]
 async fn a_proof_is_good_for_the_scheme_that_the_client_uses() {
     let holder = Holder::new();
@@ -379,7 +379,7 @@ async fn a_proof_is_good_for_the_scheme_that_the_client_uses() {
         let forwarded = || proven(scheme).header("x-forwarded-proto", "https");
         assert_eq!(send(&gate, forwarded).await, [expected.clone(), expected]);
     }
-    // Nobody else's word counts.
+    // A field from any other peer does not count.
     let stranger = Gate::start();
     let forwarded = || proven("https").header("x-forwarded-proto", "https");
     assert_eq!(send(&stranger, forwarded).await, [wrong(), wrong()]);

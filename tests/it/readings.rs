@@ -1,4 +1,4 @@
-//! Other readings of the method, the query and the body than the one that was judged.
+//! Method, query and body: a backend must not read another call than the one that was judged.
 
 use std::fs;
 
@@ -35,7 +35,8 @@ rules:
 - {selector: example.Books.Upload, permission: none, resource: resource, body: stream}
 ";
 
-/// A gate in front of methods whose resource is the path variable `resource`: a name that folds in more ways than `name`.
+/// A gate in front of methods whose resource is the path variable `resource`: a name that folds in more ways than
+/// `name`.
 struct Books {
     gate: Gate,
     _tree: TempDir,
@@ -64,7 +65,7 @@ impl Books {
         assert!(self.gate.backend.requests().is_empty(), "{request:?}");
     }
 
-    /// What the backend saw of a request that is sent over both versions. It may know nothing of what it is asked.
+    /// The backend's view of a request that is sent over both versions. The backend may answer 404.
     async fn seen(&self, request: &Req) -> Vec<opgate::demo::backend::ReceivedRequest> {
         self.gate.backend.clear();
         for answer in self.over_both(request).await {
@@ -85,7 +86,7 @@ fn ask(query: &str) -> Req {
     Req::new("GET", HOST, &format!("/v1/{BOOK}?{query}"))
 }
 
-/// Go's `encoding/json` folds by Unicode, and others fold in other ways: every one of them would act on another book.
+/// Go's `encoding/json` folds keys by Unicode, and other readers in other ways: any of them would act on another book.
 #[tokio::test]
 async fn a_body_key_that_some_reader_takes_for_the_path_variable_must_agree_with_the_path() {
     let books = Books::start(None);
@@ -130,7 +131,7 @@ async fn a_query_key_that_some_reader_takes_for_the_path_variable_is_refused() {
     books.seen(&ask("resources=x&filter=resource%3Da")).await;
 }
 
-/// A reader that goes by the form of the bytes takes `&resource=…&` for a field; one that goes by the type does not.
+/// A reader that guesses by content takes `&resource=…&` for a form field; a reader that goes by the type does not.
 #[tokio::test]
 async fn a_body_judged_as_json_is_sent_as_json_whatever_its_type_was() {
     let body = r#"{"x":"&resource=projects/other&z="}"#;
@@ -160,7 +161,7 @@ async fn a_body_judged_as_json_is_sent_as_json_whatever_its_type_was() {
         for seen in books.seen(&mark("").header("content-type", "application/json")).await {
             assert!(!seen.headers.contains_key("content-type"), "nothing has no type");
         }
-        // Bytes that are passed on as they come keep the type that they came with, or none.
+        // A streamed body keeps the type that it came with, or has none.
         let upload = Req::new("POST", HOST, &format!("/upload/{BOOK}")).body(Body::Length(b"x=1".to_vec()));
         for seen in books.seen(&upload).await {
             assert!(!seen.headers.contains_key("content-type"));

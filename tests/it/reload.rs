@@ -1,4 +1,4 @@
-//! New policy files, same process: swapped whole, or not at all.
+//! Policy files that change under a running process: replaced as a whole, or not at all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, reason, root, to
 
 const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
-/// A gate that serves by a copy of the shipped policies.
+/// A gate with a copy of the shipped policies.
 struct Tree {
     directory: tempfile::TempDir,
     gate: Gate,
@@ -41,7 +41,7 @@ impl Tree {
         let path = self.path(relative);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{relative} has no {from:?}");
-        // In one step: the gate may look at any moment, and a file that is half written is another policy.
+        // In one step: the gate may look at any moment, and half a file is a different policy.
         let next = self.path("next");
         std::fs::write(&next, text.replace(from, to)).unwrap();
         std::fs::rename(next, path).unwrap();
@@ -55,7 +55,7 @@ impl Tree {
         self.readyz().await["policyRevision"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until what `/readyz` says passes.
+    /// Waits until the answer of `/readyz` passes a test.
     async fn until(&self, what: &str, passes: impl Fn(&Value) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -86,7 +86,7 @@ async fn a_changed_file_is_in_force_without_a_signal_or_a_restart() {
     tree.until_revision_is_not(&before).await;
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
     assert_eq!(reason(&tree.cancel_as("ana@example.com").await), "IAM_PERMISSION_DENIED");
-    // Each decision names the tree that it was made by.
+    // Each decision names the revision of its tree.
     let lines = tree.gate.audit(3);
     let revisions: Vec<&Value> =
         lines.iter().map(|line| &line["protoPayload"]["metadata"]["policyRevision"]).collect();
@@ -126,7 +126,7 @@ async fn sighup_loads_at_once() {
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
 }
 
-/// As the kubelet updates a ConfigMap: `policies` → `..data/…`, `..data` → a dated folder, renamed over.
+/// As the kubelet updates a ConfigMap: `policies` → `..data/…`, `..data` → a dated folder, replaced by a rename.
 #[tokio::test]
 async fn a_config_map_is_followed_through_its_symlinks() {
     let tree = Tree::start_at(|directory| {
@@ -143,8 +143,8 @@ async fn a_config_map_is_followed_through_its_symlinks() {
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
 }
 
-/// Trees that are swapped under load, and in each of which exactly one of two people may cancel. `OPGATE_SOAK` is how
-/// many seconds that goes on; `make soak` makes it a minute.
+/// Trees are swapped under load; in each of them, exactly one of two callers may cancel. `OPGATE_SOAK` sets the number
+/// of seconds; `make soak` sets a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_every_100_ms_under_load_loses_and_mixes_nothing() {
     let seconds = std::env::var("OPGATE_SOAK").map_or(3, |seconds| seconds.parse().unwrap());
@@ -176,7 +176,7 @@ async fn a_reload_every_100_ms_under_load_loses_and_mixes_nothing() {
             match reloads % 4 {
                 0 => tree.edit("policies/groups.yaml", "user:ana@", "user:bob@"),
                 2 => tree.edit("policies/groups.yaml", "user:bob@", "user:ana@"),
-                // What is broken for 100 ms is never in force.
+                // The tree that is broken for 100 ms is never in force.
                 1 => std::fs::write(tree.path("policies/allow/projects/broken.yaml"), "bindings: [{}]\n")
                     .unwrap(),
                 _ => std::fs::remove_file(tree.path("policies/allow/projects/broken.yaml")).unwrap(),
@@ -229,7 +229,7 @@ async fn no_request_fails_or_mixes_two_trees_while_they_are_swapped() {
         tree.until_revision_is_not(revisions.last().unwrap()).await;
         revisions.push(tree.revision().await);
     }
-    // In the tree that a line names, exactly one of the two may cancel, and the line says what that tree says.
+    // In the tree of a line's revision exactly one of the two may cancel, and the line must agree with that tree.
     for line in tree.gate.audit(sent) {
         let payload = &line["protoPayload"];
         let by_ana = payload["authenticationInfo"]["principalEmail"] == "ana@example.com";

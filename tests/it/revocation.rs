@@ -1,4 +1,5 @@
-//! How long a revocation takes: from the changed file to the last request that the old policy allows, whatever else goes wrong.
+//! The time that a revocation takes, whatever else goes wrong: from the changed file to the last request that the old
+//! policy allows.
 //!
 //! `--nocapture` prints the figures. `make revocation` takes them from an optimized build, with larger trees.
 
@@ -16,7 +17,7 @@ use crate::harness::{COMPANION, Gate, Req, Setup, copy, root, token};
 
 const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
-/// A gate that serves by a copy of the shipped policies.
+/// A gate with a copy of the shipped policies.
 struct Revocable {
     directory: tempfile::TempDir,
     gate: Gate,
@@ -52,7 +53,7 @@ impl Revocable {
         std::fs::rename(next, groups).unwrap();
     }
 
-    /// From the change to the last request that is allowed.
+    /// The time from the change to the last request that is allowed.
     async fn time_to_revoke(&self) -> Duration {
         assert_eq!(self.status().await, 200, "{}", self.gate.log());
         let changed = Instant::now();
@@ -70,8 +71,8 @@ impl Revocable {
         }
     }
 
-    /// The sum and the count of what the metric has measured for a part, once it has measured anything: a reading that began
-    /// before the change may have put it in force, and the one that the change asked for ends later.
+    /// The sum and the count of the metric for a part, once it has a value. A reading that began before the change may
+    /// put it in force, while the reading that the change caused ends later.
     async fn lag(&self, part: &str) -> (f64, f64) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -183,7 +184,7 @@ async fn a_revocation_is_in_force_soon_whatever_else_goes_wrong() {
         let log = gate.gate.log();
         assert!(!log.contains("looking at the files more often"), "the kernel tells of changes here: {log}");
     }
-    // Its readiness waits for the keys: nothing else does.
+    // Its readiness waits for the keys. Nothing else does.
     let gate = Revocable::start_unready(hanging_issuer(&listener));
     let taken = gate.time_to_revoke().await;
     tell("an issuer that hangs", taken, gate.lag("policy").await);
@@ -228,7 +229,7 @@ async fn symlink_loops_are_an_error_and_cost_nothing() {
     gate.time_to_revoke().await;
 }
 
-/// `rsync -t` and `tar` write files with the modification time that they have elsewhere.
+/// `rsync -t` and `tar` give files the modification time that they have elsewhere.
 #[tokio::test]
 async fn a_file_with_the_same_length_and_modification_time_is_seen() {
     let gate = Revocable::start(nothing, Vec::new());

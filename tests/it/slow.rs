@@ -1,5 +1,5 @@
-//! Clients that take their time: over a head, a body or an answer. None of them holds the gate up, or keeps what it was
-//! given for longer than the limits say.
+//! Clients that are slow with a head, a body or an answer. None of them delays others, or keeps resources for longer
+//! than the limits say.
 
 mod thousand;
 
@@ -21,7 +21,7 @@ use crate::frames::{
 };
 use crate::harness::{Gate, Setup};
 
-/// Where everybody may call everything.
+/// A host on which every caller may call everything.
 const HOST: &str = "slow.localhost";
 
 const SERVICE: &str = "
@@ -51,7 +51,7 @@ rules:
   body: stream
 ";
 
-/// A gate in front of a backend with large answers; `limits` in the configuration's own words.
+/// A gate in front of a backend with large answers; `limits` is the configuration's own text.
 struct Slow {
     gate: Gate,
     _tree: TempDir,
@@ -82,7 +82,7 @@ impl Slow {
         Self { gate: Gate::start_with(Setup { endpoints, set, ..Setup::default() }), _tree: tree }
     }
 
-    /// Waits until so many requests ended for this reason, and gives back how long that took.
+    /// Waits until so many requests have ended for this reason, and gives the time that it took.
     async fn until_told(&self, reason: &str, count: u64) -> Duration {
         let began = Instant::now();
         loop {
@@ -113,7 +113,7 @@ async fn narrow(address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
-/// Says something, and then takes five bytes now and then until there are no more.
+/// Sends bytes, and then reads five bytes now and then until the end.
 async fn sip(mut stream: impl AsyncRead + AsyncWrite + Unpin, said: &[u8]) {
     stream.write_all(said).await.unwrap();
     stream.flush().await.unwrap();
@@ -136,7 +136,7 @@ fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET"))
 }
 
-/// HTTP/1.1, HTTP/2 with room for all of it, HTTP/2 with a window that opens by five bytes.
+/// Over HTTP/1.1, over HTTP/2 with a large window, and over HTTP/2 with a window that opens by five bytes.
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_cut() {
     let slow = Slow::start("{write_timeout: 2s}", &[]);
@@ -170,7 +170,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
         tokio::select! { () = opens => {}, () = ends => {} }
     });
     let took = slow.until_told("RESPONSE_NOT_TAKEN", 4).await;
-    eprintln!("four answers that nobody took are cut after {took:?}");
+    eprintln!("four answers that clients did not take are cut after {took:?}");
     let metrics = slow.gate.metrics().await;
     assert!(metrics.contains("opgate_cut_connections_total{reason=\"write_timeout\"} 1"), "{metrics}");
     drop(drop_by_drop);
@@ -192,7 +192,7 @@ async fn a_client_that_does_not_take_its_answer_over_tls_is_cut() {
     client.abort();
 }
 
-/// Two seconds are the limit, and this takes longer: what counts is that it goes on.
+/// The limit is two seconds, and this takes longer. The answer is not cut because it makes progress.
 #[tokio::test]
 async fn a_client_on_a_slow_line_has_its_whole_answer() {
     let slow = Slow::start("{write_timeout: 1s}", &[]);
@@ -252,7 +252,7 @@ async fn a_streamed_body_that_stops_times_out() {
     trickle.abort();
 }
 
-/// Nobody has judged them.
+/// The gate does not judge trailers, so it does not pass them on.
 #[tokio::test]
 async fn trailers_of_a_body_that_is_passed_on_end_at_the_gate() {
     let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -288,7 +288,7 @@ async fn a_header_block_that_does_not_end_times_out() {
                 let _ = writing.write_all(&[byte]).await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            // Half closed would be another end.
+            // The connection stays fully open: a half-closed one would end in another way.
             std::future::pending::<()>().await;
         });
         let told = async {
@@ -306,7 +306,7 @@ async fn a_header_block_that_does_not_end_times_out() {
     assert!(metrics.contains("opgate_cut_connections_total{reason=\"head_timeout\"} 2"), "{metrics}");
 }
 
-/// How fast an answer is read is up to the client: that it is not over in time takes no backend out.
+/// The client decides how fast an answer is read: a timeout there must not eject the endpoint.
 #[tokio::test]
 async fn a_client_that_reads_slowly_ejects_no_endpoint() {
     let set = [

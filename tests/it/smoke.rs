@@ -1,4 +1,4 @@
-//! The harness itself: a gate starts, answers over both versions, and its logs are read.
+//! The harness itself: a gate starts and answers over both versions, and its logs can be read.
 
 use crate::harness::{Body, COMPANION, Gate, Req, reason, token};
 

@@ -1,7 +1,7 @@
-//! Paths that one backend takes for a call of one method, and another for a call of another.
+//! Paths that one backend reads as a call of one method, and another backend as a call of another.
 //!
-//! Three services share a host and a backend. The caller may call `things.get` and nothing else, so that every request
-//! that arrives was judged as that one.
+//! Three services share a host and a backend. The caller may call `things.get` and nothing else, so a request that
+//! arrives was judged as that method.
 
 use std::fs;
 
@@ -93,7 +93,7 @@ impl Lab {
         Self { gate, backend, _tree: tree }
     }
 
-    /// Status and reason over both versions, which are the same, and whether the request arrived, which follows from it.
+    /// Status and reason over both versions, which must agree. Also asserts that the request arrived if it was allowed.
     async fn ask(&self, path: &str) -> (u16, String) {
         let target = format!("/v1/projects/p/{path}");
         let request = Req::new("GET", HOST, &target).bearer(&token(ANA));
@@ -141,7 +141,7 @@ async fn a_literal_or_a_verb_in_another_spelling_never_dodges_its_route() {
     }
 }
 
-/// Node's clients encode every colon of an id.
+/// Node clients encode every colon of an id.
 #[tokio::test]
 async fn an_encoded_colon_in_an_id_stays_legal() {
     let lab = Lab::start();

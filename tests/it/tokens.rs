@@ -1,4 +1,4 @@
-//! Keys behind a URL, every algorithm, several issuers, and that a token shows up nowhere.
+//! Keys behind a URL, every algorithm, several issuers, and that tokens are never logged.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,13 +55,13 @@ async fn keys_come_from_the_issuers_url() {
     assert_eq!(judged(&gate, &cancel(&good)).await, allowed());
     let expired = issuer.expired_token(ANA, &[CLOUD_PLATFORM], hour).unwrap();
     assert_eq!(judged(&gate, &cancel(&expired)).await, (401, "ACCESS_TOKEN_EXPIRED".to_owned()));
-    // The harness's own key is in the file that the URL took the place of.
+    // The harness's own key is in a file, which the URL replaces.
     assert_eq!(judged(&gate, &cancel(&token(ANA))).await, invalid());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 1"));
     assert_eq!(gate.backend.requests().len(), 2);
 }
 
-/// A key server that answers 500 until it is told to work.
+/// A key server that answers 500 until `works` is set.
 async fn start_key_server(jwks: Value, works: Arc<AtomicBool>) -> SocketAddr {
     let answer = move || async move {
         match works.load(Ordering::SeqCst) {
@@ -75,7 +75,7 @@ async fn start_key_server(jwks: Value, works: Arc<AtomicBool>) -> SocketAddr {
     address
 }
 
-/// The gate's start is waited for without the runtime, which must serve keys meanwhile.
+/// Starts a gate on another thread: this runtime must serve keys meanwhile.
 async fn start_unready(set: Vec<String>) -> Gate {
     let setup = Setup { unready: true, set, ..Setup::default() };
     tokio::task::spawn_blocking(|| Gate::start_with(setup)).await.unwrap()
@@ -94,7 +94,7 @@ async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
     let expected = "issuer `demo`: no keys yet: the answer is 500 Internal Server Error, not 200";
     assert_eq!(reasons, json!([expected]));
 
-    // Good, forged and expired alike: nothing can be said of a token, so nothing is.
+    // Good, forged and expired alike: the gate cannot tell, so it calls none of them invalid.
     let unavailable = (503, "GATE_NOT_READY".to_owned());
     let forged = foreign_key().sign(&claims(ANA, &[CLOUD_PLATFORM])).unwrap();
     let expired = token_with(ANA, json!({ "exp": now() - 3600 }));
@@ -104,7 +104,7 @@ async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
     let answer = gate.http1(&cancel(&token(ANA))).await;
     assert_eq!(answer.json().unwrap()["error"]["status"], "UNAVAILABLE");
     assert_eq!(answer.header("www-authenticate"), None);
-    // What needs no key is answered as ever.
+    // Requests that need no key are answered as usual.
     let without = Req::new("POST", COMPANION, CANCEL);
     assert_eq!(judged(&gate, &without).await, (401, "CREDENTIALS_MISSING".to_owned()));
     let foreign = token_with(ANA, json!({ "iss": "https://issuer.example.com" }));
@@ -124,7 +124,7 @@ async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
 
 #[tokio::test]
 async fn an_unreachable_issuer_leaves_the_gate_unready() {
-    // Bound and not accepting: nobody else can get the port meanwhile.
+    // Bound and not accepting, so that no other test gets the port meanwhile.
     let silent = tokio::net::TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = silent.local_addr().unwrap();
@@ -196,7 +196,7 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     const THEIRS: &str = "https://opgate.partner.example";
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("partner.jwks.json");
-    // Both call their key `test`.
+    // Both issuers call their key `test`.
     std::fs::write(&file, foreign_key().jwks().to_string()).unwrap();
     let partner = |domains: &str| {
         let partner = json!({
@@ -232,7 +232,7 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     assert_eq!(gate.backend.requests().len(), 0);
 }
 
-/// Claims decide through the pool's groups and attributes, and what cannot be mapped decides nothing.
+/// Mapped groups and attributes decide; a token that cannot be mapped is refused.
 #[tokio::test]
 async fn mapped_groups_and_attributes_are_members() {
     let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
@@ -327,7 +327,7 @@ async fn no_token_is_written(protocol: &'static str, forward: &str) {
         gate.http1(request).await;
         gate.http2(request).await;
     }
-    // Heads that are no requests: the line with the token is the one at fault.
+    // Malformed heads: the line with the token is the malformed one.
     for head in [
         format!("POST {CANCEL} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization : Bearer {OPAQUE}\r\n\r\n"),
         format!("POST {CANCEL} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization: Bearer\r\n {OPAQUE}\r\n\r\n"),

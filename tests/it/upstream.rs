@@ -1,4 +1,4 @@
-//! Upstreams that are down, slow, silent or wrong, and what the client, the log and the metrics say of it.
+//! Upstreams that are down, slow, silent or wrong: what the client gets, and what the log and the metrics say.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn errors(gate: &Gate, kind: &str) -> u64 {
     metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
 }
 
-/// A cancel over either version gets this status, reason and AIP-193 code; the audit line agrees.
+/// Asserts that a cancel over either version gets this status, reason and AIP-193 code, and that the audit line agrees.
 async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
     for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
         assert_eq!((answer.status, reason(&answer).as_str()), (status, expected));
@@ -62,7 +62,7 @@ async fn without_a_backend_the_answer_is_unavailable() {
         assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
         assert_eq!(errors(&gate, "connect").await, 2);
     }
-    // All of several: one retry, no more.
+    // If all of several fail, there is one retry and no more.
     let gate = in_front_of(vec![refusing().await, refusing().await, refusing().await]);
     assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
     assert_eq!(errors(&gate, "connect").await, 4);
@@ -83,7 +83,7 @@ async fn an_endpoint_that_refuses_is_replaced_by_another() {
     }
 }
 
-/// Once it may have reached a backend, a cancel is never sent again: not there, and nowhere else.
+/// A cancel that may have reached a backend is never sent again, to the same endpoint or another.
 #[tokio::test]
 async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
     let rows: &[(&str, &[Step], u16, &str)] = &[
@@ -143,7 +143,7 @@ async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
     }
 }
 
-/// An answer that has begun cannot be taken back: its end is missing, and the client sees that.
+/// An answer that has begun cannot be taken back: its end is missing, and the client must see that.
 #[tokio::test]
 async fn a_truncated_answer_does_not_look_whole() {
     for script in [
@@ -203,7 +203,7 @@ async fn an_error_of_the_backend_passes_unchanged() {
     }
 }
 
-/// What a backend says of its connection is not for those who have another one (RFC 9110, section 7.6.1).
+/// Fields about the backend's connection do not concern the client's (RFC 9110, section 7.6.1).
 #[tokio::test]
 async fn hop_by_hop_fields_of_an_answer_end_at_the_gate() {
     const ANSWER: &str = "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: a\r\n\
@@ -271,12 +271,12 @@ async fn a_connection_to_a_backend_is_used_again() {
     for _ in 0..5 {
         assert_eq!(gate.http1(&cancel()).await.status, 200);
     }
-    // A connection goes back to the pool behind the answer: the next request may be there first.
+    // The connection returns to the pool after the answer: the next request may come before that.
     let (requests, connections) = (origin.requests().len(), origin.connections());
     assert!(requests == 5 && connections < 4, "{requests} requests over {connections} connections");
 }
 
-/// The race that every pool has: the backend closes a connection just as it is used again.
+/// The race of every pool: the backend closes a connection at the moment that it is used again.
 #[tokio::test]
 async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     // The second request of each connection is read, and the connection closed.
@@ -288,7 +288,7 @@ async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second was sent once");
     assert_eq!(errors(&gate, "stale").await, 1);
 
-    // What changes nothing may be.
+    // A request that changes nothing may be sent again.
     let origin = Origin::start(&[Head, Body, Say(OK), Head, Body, Close]).await;
     let gate = in_front_of(vec![origin.address]);
     assert_eq!(gate.http1(&get()).await.status, 200);
@@ -316,7 +316,7 @@ async fn endpoints_take_turns() {
     assert_eq!(origins.each_ref().map(|origin| origin.requests().len()), [3, 3, 3]);
 }
 
-/// What an answer leaves behind on a pooled connection is not the next client's answer.
+/// Bytes that follow an answer on a pooled connection must not become the next client's answer.
 #[tokio::test]
 async fn bytes_after_an_answer_are_never_taken_for_an_answer() {
     const POISON: &str = "HTTP/1.1 299 Poison\r\nContent-Length: 0\r\n\r\n";
@@ -330,7 +330,7 @@ async fn bytes_after_an_answer_are_never_taken_for_an_answer() {
     assert_eq!(origin.requests().len(), 4);
 }
 
-/// What an HTTP/2 backend does to a stream.
+/// What an HTTP/2 backend does with a stream.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Answer(u16),
@@ -339,7 +339,7 @@ enum Fate {
     Silence,
 }
 
-/// An HTTP/2 backend that counts the requests it was sent.
+/// An HTTP/2 backend that counts its requests.
 async fn h2c_origin(fate: Fate) -> (SocketAddr, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -393,7 +393,7 @@ async fn over_http2_too_a_cancel_is_sent_once() {
     }
 }
 
-/// RFC 9113, section 8.7: nothing has been done with it, so it may be sent again, once, to whoever is next.
+/// RFC 9113, section 8.7: the backend has not processed it, so it may be sent again, once, to the next endpoint.
 #[tokio::test]
 async fn a_stream_that_a_backend_refuses_before_it_begins_is_sent_once_more() {
     let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
@@ -407,7 +407,7 @@ async fn a_stream_that_a_backend_refuses_before_it_begins_is_sent_once_more() {
     assert!(count(&refused) > 0, "the one that refuses was asked first at least once");
     assert_eq!(errors(&gate, "refused").await, count(&refused) as u64);
 
-    // Where there is no other, it is asked again itself; and then the client may.
+    // If there is no other endpoint, the same one is asked again; after that, the client may try again.
     let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
     let gate = speaking_h2c(vec![refusing]);
     let answer = gate.http1(&cancel()).await;

@@ -1,4 +1,4 @@
-//! Backends over TLS: they prove who they are, or nothing is sent to them.
+//! Backends over TLS: a backend proves its identity, or it is sent nothing.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn cancel() -> Req {
     Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
 }
 
-/// A CA for backends, and where its files lie.
+/// A CA for backends, and the directory of its files.
 struct Backends {
     authority: Authority,
     files: TempDir,
@@ -41,7 +41,7 @@ impl Backends {
         std::fs::write(self.ca(), authority.pem()).unwrap();
     }
 
-    /// A gate that knows the backend by its name and trusts this CA.
+    /// A gate that knows the backend by its name, and trusts this CA.
     fn gate(&self, origin: &Origin, protocol: &'static str, more: &Value) -> Gate {
         let mut tls = json!({ "ca": self.ca(), "sni": BACKEND });
         tls.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -71,7 +71,7 @@ async fn a_cancel_goes_to_a_backend_that_proves_its_name() {
         }
         let requests = origin.requests();
         assert_eq!(requests.len(), 4);
-        // As HTTP/2 requests are noted, with their scheme.
+        // The origin records HTTP/2 requests with their scheme.
         assert_eq!(requests.iter().all(|head| head.contains("https://")), protocol == "h2", "{requests:?}");
         assert!(origin.connections() < 4, "connections are used again");
         assert_eq!(errors(&gate, "tls").await, 0);
@@ -110,12 +110,12 @@ async fn a_backend_without_a_good_certificate_is_sent_nothing() {
             assert!(detail.contains("certificate"), "{what}: {detail}");
         }
     }
-    // Nor without TLS, to one that speaks none.
+    // Nor to a backend that does not speak TLS: without TLS, nothing is sent.
     let origin = Origin::start(&[Say(OK), Head]).await;
     let gate = backends.gate(&origin, "h1", &json!({}));
     assert_eq!(gate.http1(&cancel()).await.status, 503);
     assert_eq!((origin.requests().len(), errors(&gate, "tls").await), (0, 1));
-    // What the system trusts is not this CA.
+    // The system's CAs do not include this one.
     let leaf = backends.authority.issue(&[BACKEND]);
     let origin = Origin::start_tls(leaf.server(&[], None), SCRIPT).await;
     let set = vec![format!("upstreams.operations.tls={{sni: {BACKEND}}}")];
@@ -138,7 +138,7 @@ async fn the_gate_shows_its_own_certificate() {
     assert_eq!(origin.requests().len(), 1);
 }
 
-/// A connection that was made while another CA was trusted is not used any more.
+/// A connection that was made under another CA is not used any more.
 #[tokio::test]
 async fn a_connection_made_under_a_ca_that_is_no_longer_trusted_is_not_used() {
     let backends = Backends::new();
@@ -155,7 +155,7 @@ async fn a_connection_made_under_a_ca_that_is_no_longer_trusted_is_not_used() {
     }
 }
 
-/// Time runs out beneath TLS too, and an answer without a length is not at its end then.
+/// Timeouts work under TLS as well; an answer without a length that is cut by one must not look complete.
 #[tokio::test]
 async fn a_backend_that_drips_is_cut_off() {
     const SLOW: &str =
@@ -176,7 +176,7 @@ async fn a_backend_that_drips_is_cut_off() {
     assert_eq!(origin.requests().len(), 1);
 }
 
-/// Checks are made over the upstream's TLS, verified like everything else.
+/// Health checks use the upstream's TLS, with the same verification.
 #[tokio::test]
 async fn a_check_verifies_the_certificate() {
     let backends = Backends::new();

@@ -1,4 +1,4 @@
-//! The keys of assertions: where they are published, how they change, and what is wrong with files of them.
+//! The keys of assertions: where they are published, how they change, and what is reported of bad key files.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn hang_up(gate: &Gate) {
     assert!(sent.success());
 }
 
-/// A configuration of its own, whose keys can be changed.
+/// A gate with a configuration of its own, whose keys can be changed.
 struct Rotating {
     directory: tempfile::TempDir,
     gate: Gate,
@@ -59,7 +59,7 @@ fn write(directory: &Path, keys: &[&str]) {
     std::fs::rename(next, directory.join("gate.yaml")).unwrap();
 }
 
-/// A backend that has fetched the keys before each step verifies what it gets after it, and the other way round.
+/// A backend that fetched the keys before a step verifies what it gets after it, and the other way round.
 #[tokio::test]
 async fn keys_are_rotated_without_a_gap() {
     let rotating = Rotating::start(&["a.pem"], &["a.pem", "b.pem"]);
@@ -77,7 +77,7 @@ async fn keys_are_rotated_without_a_gap() {
         verified(&still_by_a, jwks).unwrap();
     }
 
-    // The same set: what tells that it is in force is who signs.
+    // The published set is the same: only the signer tells that the new order is in force.
     write(rotating.directory.path(), &["b.pem", "a.pem"]);
     hang_up(gate);
     until(gate, "the other key", async || kid(&assertion_for(gate, "ana@example.com").await) != kid(&by_a))
@@ -94,7 +94,7 @@ async fn keys_are_rotated_without_a_gap() {
     assert!(verified(&by_a, &only_b).is_err(), "a key that is taken away verifies nothing more");
 }
 
-/// A file that changes is read again without a signal; one that holds no key changes nothing, and is told of.
+/// A changed file is read again without a signal. A file without a key changes nothing, and is reported.
 #[tokio::test]
 async fn a_changed_key_file_is_taken_and_a_bad_one_keeps_the_old_key() {
     let rotating = Rotating::start(&["a.pem"], &["a.pem"]);
@@ -135,7 +135,7 @@ async fn without_files_a_key_is_made_at_start_and_kept_over_reloads() {
     until(&first, "the reload", async || first.log().contains("policy reloaded")).await;
     assert_eq!(published(&first).await, jwks);
     verified(&assertion_for(&first, "bob@example.com").await, &jwks).unwrap();
-    // Nothing is published where clients come, unless a path says so.
+    // The listeners publish nothing unless `jwks_path` is set.
     assert_eq!(first.http1(&Req::new("GET", TRANSLATION, JWKS)).await.status, 404);
 }
 
@@ -204,7 +204,8 @@ async fn the_keys_are_public_on_the_listeners_and_the_admin_port() {
 async fn the_path_of_the_keys_serves_get_and_head_alone() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = setup(directory.path());
-    // A service that takes whatever comes, but for this path: a backend must not be asked for what the gate answers.
+    // This service matches every path. The path of the keys still belongs to the gate: the backend must not be asked
+    // for it.
     setup.set.push("services.translation.hosts=['*']".to_owned());
     let gate = Gate::start_with(setup);
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
@@ -238,7 +239,7 @@ async fn the_path_of_the_keys_serves_get_and_head_alone() {
     assert_eq!(gate.backend.requests().len(), 0);
 }
 
-/// The answer leaves the connection where a request begins, or at its end.
+/// After the answer, the connection is where a next request begins, or at its end.
 #[tokio::test]
 async fn a_connection_goes_on_after_the_keys_and_ends_after_an_unread_body() {
     let directory = tempfile::tempdir().unwrap();
@@ -254,7 +255,7 @@ async fn a_connection_goes_on_after_the_keys_and_ends_after_an_unread_body() {
     connection.send(cancel.to_http1()).await;
     assert_eq!(connection.status().await, Some(200));
 
-    // A body that is not read is not the next request.
+    // An unread body must not be read as the next request.
     let smuggled = cancel.to_http1();
     gate.backend.clear();
     for (method, status) in [("GET", 400), ("HEAD", 400), ("POST", 405)] {
@@ -299,7 +300,7 @@ fn a_path_that_a_service_has_is_refused_at_load() {
     }
 }
 
-/// Every mistake with a key file is told with the file and what to do, and none waits for a pipe or reads a device.
+/// Every mistake names the file and what to do. The gate neither waits for a pipe nor reads a device.
 #[test]
 fn every_mistake_in_a_key_file_is_reported_with_the_next_step() {
     let directory = tempfile::tempdir().unwrap();

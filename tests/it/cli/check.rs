@@ -1,4 +1,4 @@
-//! `opgate check`: good trees pass, and of broken ones every mistake is told with its place and the mend.
+//! `opgate check`: good trees pass; in broken ones every mistake is reported with its place and a fix.
 
 use super::{Outcome, Workspace};
 
@@ -22,7 +22,7 @@ impl Workspace {
     }
 }
 
-/// Each error names a file, and the line where it is about one, and says what to do.
+/// Each error names a file, with the line if it is about one, and says what to do.
 pub(super) fn assert_errors_are_of_use(stderr: &str) {
     let errors: Vec<&str> = stderr.split("\n\n").filter(|block| block.starts_with("error: ")).collect();
     assert!(!errors.is_empty(), "no error in:\n{stderr}");
@@ -66,7 +66,7 @@ fn a_method_that_is_not_exposed_is_reported() {
 fn a_warning_does_not_fail_a_check() {
     let workspace = Workspace::new().write(
         "policies/allow/projects/nowhere.yaml",
-        "bindings:\n- role: organizations/7/roles/operationsViewer\n  members: ['group:nobody@example.com']\n",
+        "bindings:\n- role: organizations/7/roles/operationsViewer\n  members: ['group:absent@example.com']\n",
     );
     let workspace = workspace.edit(
         "policies/hierarchy.yaml",
@@ -76,7 +76,7 @@ fn a_warning_does_not_fail_a_check() {
     insta::assert_snapshot!(workspace.check(&[]).text());
 }
 
-/// One finding of most kinds: src/policy/lint/tests.rs has them all.
+/// One finding of most kinds; src/policy/lint/tests.rs has all of them.
 fn doubtful() -> Workspace {
     Workspace::new()
         .edit(COMPANION_IAM, "- selector: google.longrunning.Operations.DeleteOperation\n  permission: cloudaicompanion.operations.delete\n", "")
@@ -122,7 +122,7 @@ fn warnings_can_be_denied_and_notes_cannot() {
     assert_eq!(outcome.code, Some(3), "{}", outcome.text());
 }
 
-/// A body that nothing judges can name another resource than the one that was judged: meant or not, it is said.
+/// The gate does not judge a streamed body, so it can name another resource than the judged one: `check` says so.
 #[test]
 fn a_stream_that_may_name_another_resource_is_reported_until_it_is_accepted() {
     let wait = "WaitOperation\n  permission: cloudaicompanion.operations.get\n";
@@ -160,7 +160,7 @@ fn doubtful_settings_are_reported_as_json() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&diagnostics[0]).unwrap());
 }
 
-/// Tags are part of the tree: a mistake there is told like any other, and a rule on tags decides by them.
+/// Tags are part of the tree: mistakes there are reported like any other, and rules on tags decide by them.
 #[test]
 fn tags_with_mistakes() {
     let workspace = Workspace::new().write(

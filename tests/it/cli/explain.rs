@@ -10,7 +10,7 @@ const HOST: &str = "cloudaicompanion.googleapis.com";
 const OPERATION: &str = "projects/demo/locations/us-central1/operations/o1";
 const PERMISSION: &str = "cloudaicompanion.operations.cancel";
 
-/// The shipped tree with somebody for every kind of answer.
+/// The shipped tree with a caller for every kind of answer.
 fn workspace() -> Workspace {
     let role = "organizations/7/roles/operationsCanceller";
     Workspace::new()
@@ -55,7 +55,7 @@ fn workspace() -> Workspace {
 }
 
 impl Workspace {
-    /// Asks whether somebody may cancel, on a Monday.
+    /// Asks whether a caller may cancel, on a Monday.
     fn explain(&self, who: &[&str], more: &[&str]) -> Outcome {
         let call = ["--method", RPC, "--resource", OPERATION, "--host", HOST];
         let always = ["explain", "--policies", "policies", "--time", "2026-03-02T12:00:00Z"];
@@ -70,7 +70,7 @@ impl Workspace {
 
 fn told(outcome: &Outcome, code: i32) -> String {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{}", outcome.text());
-    // A name may be longer than a line; nothing else is.
+    // A single name may be longer than a line; all other text is wrapped.
     let is_json = outcome.stdout.starts_with('{');
     for line in outcome.stdout.lines().filter(|line| !is_json && line.chars().count() > 100) {
         assert!(line.split_whitespace().count() <= 2, "{line}");
@@ -101,7 +101,7 @@ fn a_caller_that_a_deny_rule_names() {
     insta::assert_snapshot!("denied_by_a_condition_that_holds", told(&mia, 2));
     let ida = workspace.explain(&["--principal", "user:ida@example.com"], &[]);
     insta::assert_snapshot!("denied_by_a_condition_without_a_value", told(&ida, 2));
-    // The condition has a value: it does not deny, and what it takes to turn that is not told.
+    // The condition can be evaluated: it does not deny, and the output does not list what it would take for it to deny.
     let ida = workspace.explain(&["--principal", "user:ida@example.com"], &["--ip", "192.0.2.7"]);
     assert_eq!(ida.code, Some(0), "{}", ida.text());
 }
@@ -234,7 +234,7 @@ fn a_token_is_verified_and_claims_go_through_their_issuer() {
     ]
     .map(|(who, code)| {
         let text = told(&asked(who), code);
-        // The verdict and the stages; the rest depends on the day.
+        // The verdict and the stages are fixed; the rest depends on the day.
         text.split("\nBoundaries\n").next().unwrap().to_owned()
     });
     let now = regex::Regex::new(r"now is \d+").unwrap();

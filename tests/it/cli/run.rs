@@ -1,4 +1,4 @@
-//! `opgate run` where it cannot start: which it says, and how it exits.
+//! `opgate run` when it cannot start: the message and the exit code.
 
 use super::Workspace;
 use super::check::assert_errors_are_of_use;

@@ -1,4 +1,4 @@
-//! Connections that outlive the rules which they were made under: each request is judged by the rules in force.
+//! Connections that outlive the rules under which they were made: each request is judged by the rules in force.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -48,14 +48,14 @@ impl Changing {
         write(&self.files, &rules);
         let sent = std::process::Command::new("kill").args(["-HUP", &self.gate.pid().to_string()]).status();
         assert!(sent.unwrap().success());
-        // By SIGHUP, or found on disk, or both.
+        // The change is loaded by SIGHUP, or because the gate looked at its files, or both.
         let deadline = Instant::now() + Duration::from_secs(20);
         let reloads = || self.gate.log().matches("policy reloaded").count();
         while reloads() == self.reloads.get() {
             assert!(Instant::now() < deadline, "no reload:\n{}", self.gate.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // One that is found beside the signal's brings the same rules.
+        // A second load, after the signal's, brings the same rules.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         self.reloads.set(reloads());
     }
@@ -95,7 +95,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// The answer on both, which must be one.
+    /// The answer on both connections, which must agree.
     async fn ask(&mut self, request: &Req) -> (u16, String) {
         self.http1.send(request.to_http1()).await;
         let over1 = self.http1.answer().await.unwrap();
@@ -153,7 +153,7 @@ async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "no CA");
     assert_eq!(kept.ask(&bound).await, refused(401, "JWT_TOKEN_INVALID"), "a new connection would show none");
 
-    // The same rules again give the same again.
+    // Back to the first rules: the first outcome again.
     gate.change(ours).await;
     assert_eq!(kept.ask(&cancel()).await, allowed);
 

@@ -1,4 +1,4 @@
-//! Answers that are no HTTP, or that two readers could read differently. None of their bytes reaches a client.
+//! Answers that are not HTTP, or that two readers could read differently. None of their bytes reaches a client.
 
 use super::row::{Outcome, Row, patient, try_rows};
 use crate::origin::Step::{self, Body, Close, Hang, Head, Say};
@@ -67,7 +67,7 @@ const ROWS: &[(&str, &str)] = &[
 ];
 
 fn played(text: &'static str) -> &'static [Step] {
-    // Whatever it waits for, the end is no part of the fault.
+    // The end of the connection must not be part of the fault: the gate decides before it.
     Vec::leak(vec![Head, Body, Say(text), Hang])
 }
 

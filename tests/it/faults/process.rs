@@ -1,4 +1,4 @@
-//! A backend that is killed: a process of its own, with the sockets that it leaves to the kernel.
+//! A backend process that is killed. The kernel closes the sockets that it leaves.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::harness::{Gate, Setup};
 use crate::origin::Origin;
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 
-/// The backend is another gate, which has to judge the request too; what is behind it only holds it there.
+/// The backend is another gate, which has to judge the request too. The origin behind it only keeps the request there.
 fn process(behind: &Origin) -> Gate {
     let set = vec!["upstreams.operations.timeouts={response: 60s}".to_owned()];
     Gate::start_with(Setup { endpoints: Some(vec![behind.address]), set, ..Setup::default() })
@@ -42,7 +42,7 @@ async fn a_backend_that_is_killed_while_it_has_the_request() {
         let line = gate.audit(1).remove(0);
         assert_eq!(line["protoPayload"]["metadata"]["reason"], "UPSTREAM_INVALID");
         assert_eq!(behind.requests().len(), 1, "sent once");
-        // Nobody listens any more: that is another answer, and an invitation to try again.
+        // The port is closed now. That is another answer (503), which invites the client to try again.
         let answer = ask(&gate, &cancel(), version).await;
         assert_eq!((answer.status, answer.seen), (503, Seen::Error), "{}", answer.text);
     }

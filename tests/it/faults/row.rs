@@ -1,4 +1,4 @@
-//! One row of the table, and how it is tried.
+//! One row of the table, and how it is run.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::origin::{Origin, Step};
 
 pub const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
-/// Answers and closes: no connection is left for the next request.
+/// Answers and closes, so that no connection is left for the next request.
 const WELL: &[Step] = &[Head, Body, Say(WELL_ANSWER), Close];
 const WELL_ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{\"ok\":42}";
 
@@ -23,17 +23,17 @@ const WELL_ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n
 pub enum Seen {
     /// The gate's own error.
     Error,
-    /// The backend's, to its end.
+    /// The backend's body, complete.
     Whole,
-    /// The backend's, and that it has no end: the connection closes too early, or the stream is reset.
+    /// The backend's body, visibly incomplete: the connection closes too early, or the stream is reset.
     Truncated,
 }
 
-/// What comes of a fault.
+/// The outcome of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub status: u16,
-    /// In the audit log; in the answer too, where it is the gate's own.
+    /// The reason in the audit log, and in the answer if it is the gate's own.
     pub reason: &'static str,
     pub seen: Seen,
     /// Requests whose head reached a backend.
@@ -57,7 +57,7 @@ impl Outcome {
     }
 }
 
-/// A fault and what comes of it, for a cancel and for a get.
+/// A fault and its outcome, for a cancel and for a get.
 pub type Row = (&'static str, &'static [Step], Outcome);
 
 pub fn cancel() -> Req {
@@ -68,17 +68,17 @@ pub fn get() -> Req {
     Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
 }
 
-/// Times that tell a cut from a stall.
+/// Timeouts that distinguish a cut from a stall.
 pub fn impatient(total: &str) -> Vec<String> {
     times(&format!("{{connect: 1s, response: 1s, total: {total}}}"))
 }
 
-/// Times that no row of this kind comes near.
+/// Timeouts that no row of this kind reaches.
 pub fn patient() -> Vec<String> {
     times("{connect: 5s, response: 10s, total: 20s}")
 }
 
-/// And no ejection: each row stands by itself.
+/// Without ejection, so that rows do not affect each other.
 fn times(timeouts: &str) -> Vec<String> {
     vec![
         format!("upstreams.operations.timeouts={timeouts}"),
@@ -86,7 +86,7 @@ fn times(timeouts: &str) -> Vec<String> {
     ]
 }
 
-/// Tries the rows one after another, each in four ways.
+/// Runs the rows one after another, each in four ways.
 pub async fn try_rows(title: &str, rows: &[Row], set: Vec<String>) {
     let origins = [Origin::start(WELL).await, Origin::start(WELL).await];
     let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
@@ -114,7 +114,7 @@ pub async fn try_rows(title: &str, rows: &[Row], set: Vec<String>) {
                 assert_audited(&row, &line, expected, &answer);
                 tell(&mut table, fault, version, method, expected, time);
 
-                // The next one, on a connection that knows nothing of it.
+                // The next request, on a connection that the fault did not touch.
                 let used = connections();
                 let next = ask(&gate, &request, version).await;
                 assert_eq!((next.status, next.seen), (200, Seen::Whole), "after {row}: {}", next.text);
@@ -161,16 +161,16 @@ pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Told
     }
 }
 
-/// What a client was told.
+/// What a client received.
 #[derive(Debug)]
 pub struct Told {
     pub status: u16,
     pub seen: Seen,
-    /// Everything, head included over HTTP/1.1.
+    /// All bytes; over HTTP/1.1 with the head.
     pub text: String,
 }
 
-/// Asks over a connection that ends with the answer.
+/// Sends a request over a connection that ends with the answer.
 pub async fn ask(gate: &Gate, request: &Req, version: u8) -> Told {
     let asking =
         async { if version == 1 { ask_http1(gate, request).await } else { ask_http2(gate, request).await } };
@@ -181,7 +181,7 @@ async fn ask_http1(gate: &Gate, request: &Req) -> Told {
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
     stream.write_all(&request.clone().header("connection", "close").to_http1()).await.unwrap();
     let mut bytes = Vec::new();
-    // A reset ends an answer too.
+    // A reset counts as the end of an answer.
     let _ = stream.read_to_end(&mut bytes).await;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let mut rest = text.as_str();

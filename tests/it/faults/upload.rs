@@ -1,4 +1,4 @@
-//! Bodies that are passed on as they come, and backends that do not wait for them.
+//! Bodies that are streamed, and backends that do not wait for them.
 
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ fn upload() -> String {
     )
 }
 
-/// The backend has its answer ready before the client has sent anything. What is left of the body stays a body, and where it
-/// never comes, the connection that waits for it is not used again.
+/// The backend answers before the client has sent anything. The rest of the body is still read as a body; if it never
+/// comes, the connection that waits for it is not used again.
 #[tokio::test]
 async fn an_answer_before_the_body_is_passed_on() {
     let early: &[Step] = &[Head, Say(OK), Body];
@@ -46,7 +46,7 @@ async fn an_answer_before_the_body_is_passed_on() {
         let answer = connection.answer().await.unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
         if goes_on {
-            // No request, there or here, whatever it looks like.
+            // These bytes look like a request. They are a body, for the gate and for the backend.
             let poison = "POST /v1/x:cancel HTTP/1.1\r\n\r\n".repeat(40);
             connection.send(&poison[..1000]).await;
         }
@@ -59,7 +59,7 @@ async fn an_answer_before_the_body_is_passed_on() {
     }
 }
 
-/// A client that takes its time, within `limits.body_timeout`, is no fault of the backend's.
+/// A slow client, within `limits.body_timeout`, is not a fault of the backend.
 #[tokio::test]
 async fn a_slow_upload_is_not_the_backends_fault() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;
@@ -76,7 +76,7 @@ async fn a_slow_upload_is_not_the_backends_fault() {
     assert!(!gate.metrics().await.contains("opgate_upstream_errors_total{"));
 }
 
-/// Nor is one that takes longer than the gate waits for an answer: other clients keep the endpoint.
+/// Nor is a client that takes longer than the gate waits for an answer: other clients keep the endpoint.
 #[tokio::test]
 async fn a_stalled_upload_ejects_no_endpoint() {
     let origins = [Origin::start(&[Head, Body, Say(OK)]).await, Origin::start(&[Head, Body, Say(OK)]).await];
@@ -97,7 +97,7 @@ async fn a_stalled_upload_ejects_no_endpoint() {
     }
 }
 
-/// A client that goes away in the middle leaves a request that the backend cannot take for whole.
+/// The client closes in the middle: the backend must see that the request is incomplete.
 #[tokio::test]
 async fn a_cut_upload_is_never_taken_for_whole() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;

@@ -1,4 +1,4 @@
-//! Deny rules on what is asked for, which a client has ways to spell.
+//! Deny rules with conditions on the request, which a client can spell in several ways.
 
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token};
 

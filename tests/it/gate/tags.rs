@@ -1,4 +1,4 @@
-//! Deny rules on tags: what `policies/tags.yaml` says of a resource decides, nearest first.
+//! Deny rules on tags: `policies/tags.yaml` decides, and the nearest entry wins.
 
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token};
 
@@ -11,7 +11,7 @@ const FREEZE: &str = "rules:\n\
 const TAGS: &str = "folders/42: {123456789012/env: prod}\n\
     projects/demo/locations/europe-west1: {123456789012/env: dev}\n";
 
-/// A gate whose organization is frozen where the tag says so.
+/// A gate with a deny rule for resources that are tagged as frozen.
 fn frozen(tags: Option<&str>) -> (Gate, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let policies = directory.path().join("policies");
@@ -45,7 +45,7 @@ async fn a_deny_rule_on_a_tag_holds_where_the_tag_is_set() {
     }
 }
 
-/// Without the file no tag is known, and the condition has no value: then the rule applies, as at Google.
+/// Without the file, no tag is known and the condition cannot be evaluated: then the rule applies, as at Google.
 #[tokio::test]
 async fn a_deny_rule_that_cannot_be_evaluated_denies() {
     let (gate, _policies) = frozen(None);

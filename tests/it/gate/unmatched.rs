@@ -1,4 +1,5 @@
-//! Deny rules that once loaded in silence and matched nobody: each is refused with its place, or holds.
+//! Deny rules that once loaded without a warning and matched no principal: each is now refused with its place, or
+//! holds.
 
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, opgate, reason, root, token};
 
@@ -25,7 +26,7 @@ fn tree(path: &str, deny: &str) -> tempfile::TempDir {
     directory
 }
 
-/// What `opgate check` says of a tree for a gate whose issuer maps a team, and its exit code.
+/// The output of `opgate check` for a gate whose issuer maps a team, and its exit code.
 fn checked(directory: &tempfile::TempDir, more: &[&str]) -> (Option<i32>, String) {
     let output = opgate()
         .args(["check", "--config"])
@@ -100,7 +101,7 @@ async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
         let target = format!("/v1/projects/{project}/locations/us-central1/operations/o1:cancel");
         Req::new("POST", COMPANION, &target).bearer(&token(CI))
     };
-    // Two projects that lie in one folder: the rule is on the first alone.
+    // Two projects in one folder: the rule is on the first alone.
     let gate = start(text.replace(place, "projects/demo: folders/42\nprojects/123456: folders/42"));
     assert_eq!(gate.http1(&cancel("demo")).await.status, 403);
     assert_ne!(gate.http1(&cancel("123456")).await.status, 403);

@@ -56,7 +56,7 @@ async fn published_then_used() -> Row {
     let scene = Scene::open("rotation, published before it is used", &a).await;
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.fetched("success").await;
-    // The gate knows it before anybody sends it: no request waits.
+    // The gate fetches the new key before a token uses it: no request waits.
     assert_eq!(scene.told(&scene.token(&b)).await.0, 200);
     scene.signs_with(&b);
     scene.goes_on(1000).await;
@@ -84,10 +84,10 @@ async fn withdrawn() -> Row {
     scene.recovers().await;
     scene.goes_on(1500).await;
     scene.server.says(Answer::keys(&[&b]));
-    // The first may have been under way before.
+    // The first fetch may have been under way before the change.
     scene.fetched("success").await;
     scene.fetched("success").await;
-    // Good until now, and remembered as good: the key that vouched for it is gone.
+    // These tokens were good until now and are remembered as good, but the key that verified them is gone.
     while scene.told(&old).await != (401, "JWT_TOKEN_INVALID".to_owned()) {
         assert_ne!(scene.told(&old).await.0, 200);
         scene.goes_on(50).await;
@@ -107,7 +107,7 @@ async fn twice_within_a_cool_down() -> Row {
     scene.ends().await
 }
 
-/// The issuer changes its only key and names neither: a token says nothing of which of the two signed it.
+/// The issuer changes its only key and uses no `kid`: a token does not say which of the two keys signed it.
 async fn without_kid() -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let unnamed = |key: &SigningKey| {
@@ -147,7 +147,7 @@ async fn rotated_while_down() -> Row {
     scene.server.goes_down().await;
     scene.signs_with(&b);
     scene.fetched("connect").await;
-    // Nobody can tell. The old keys are still good.
+    // The gate cannot tell about tokens of the new key. The old keys are still good.
     assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     assert_eq!(scene.told(&scene.token(&a)).await.0, 200);
     scene.server.says(Answer::keys(&[&a, &b]));
@@ -186,14 +186,14 @@ async fn silent() -> Row {
     scene.goes_on(500).await;
     let started = std::time::Instant::now();
     assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
-    // A request waits for a second and not for the issuer.
+    // A request waits for a second, and not until the issuer answers.
     assert!(started.elapsed() < Duration::from_secs(5));
     scene.server.says(Answer::keys(&[&a]));
     scene.fetched("timeout").await;
     scene.ends().await
 }
 
-/// The old keys hold, the new one is not known, and nobody is refused for it.
+/// The old keys hold, the new one is unknown, and no good token is refused as bad.
 async fn bad_answer(name: &'static str, answer: Answer, outcome: &'static str) -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let scene = Scene::open(name, &a).await;
@@ -252,11 +252,11 @@ async fn flapping() -> Row {
     scene.ends().await
 }
 
-/// To somebody who has a key of the same name.
+/// The key URL redirects to a server that has another key of the same name.
 async fn redirected() -> Row {
     let (a, evil) = (new_key("a"), new_key("a"));
     let elsewhere = KeyServer::start(Answer::keys(&[&evil])).await;
-    let scene = Scene::open("redirects to somebody else's keys", &a).await;
+    let scene = Scene::open("redirects to another server's keys", &a).await;
     let location = format!("location: {}\r\n", elsewhere.url("http"));
     scene.server.says(Answer::of("302 Found", &location, b""));
     scene.fetched("status").await;
@@ -315,7 +315,7 @@ async fn another_issuer_is_down() -> Row {
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.signs_with(&b);
     scene.goes_on(1000).await;
-    // Theirs are good meanwhile: let in by the keys, refused by the policy.
+    // The other issuer's tokens are good meanwhile: the keys verify them, and policy refuses them.
     let known = theirs.sign(&claims).unwrap();
     assert_eq!(scene.told(&known).await, (403, "IAM_PERMISSION_DENIED".to_owned()));
     scene.ends().await
@@ -334,7 +334,7 @@ fn metadata(issuer: &str, jwks_uri: &str) -> Answer {
     Answer::json(&json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
 }
 
-/// Its metadata is another issuer's, which is no reason to believe either.
+/// The metadata names another issuer: the gate believes neither.
 async fn wrong_issuer_in_discovery() -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let scene = discovering("discovery names another issuer", &a).await;
@@ -350,7 +350,7 @@ async fn wrong_issuer_in_discovery() -> Row {
     scene.ends().await
 }
 
-/// To the keys of somebody who would like to be the issuer.
+/// Discovery points to the keys of an attacker.
 async fn discovery_leads_elsewhere() -> Row {
     let (a, evil) = (new_key("a"), new_key("a"));
     let elsewhere = KeyServer::start(Answer::keys(&[&evil])).await;
@@ -365,7 +365,7 @@ async fn discovery_leads_elsewhere() -> Row {
     scene.ends().await
 }
 
-/// Somebody on the way presents a certificate of another CA than the operator named.
+/// An attacker on the network presents a certificate from another CA than the operator named.
 async fn wrong_certificate() -> Row {
     let (a, b, evil) = (new_key("a"), new_key("b"), new_key("a"));
     let (theirs, forged) = (Certificate::new(), Certificate::new());

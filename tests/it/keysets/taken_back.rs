@@ -1,4 +1,4 @@
-//! Keys that their issuer takes back: it has to say so twice, and then no token of theirs is good.
+//! Keys that their issuer withdraws: it has to answer so twice; then no token of theirs is good.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ async fn an_issuer_that_answers_without_a_key_withdraws_its_keys_within_seconds_
         assert_eq!(gate.http1(&good).await.status, 200);
 
         server.says(Answer::json(&none));
-        // What makes the gate ask: it would by itself, within its interval.
+        // This token makes the gate fetch now; otherwise it would fetch within its interval.
         let invented = new_key("invented").sign(&claims("ana@example.com", &[CLOUD_PLATFORM])).unwrap();
         let since = Instant::now();
         gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&invented)).await;

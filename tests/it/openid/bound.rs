@@ -1,5 +1,5 @@
-//! Tokens that the provider binds to a key of the client's: DPoP (RFC 9449) and certificates (RFC 8705), as JWT and as opaque
-//! tokens. Who binds here shares no code with who checks.
+//! Tokens that the provider binds to a key of the client: by DPoP (RFC 9449) and certificates (RFC 8705), as JWTs and
+//! as opaque tokens. The provider shares no code with the gate, which checks the binding.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::harness::{COMPANION, Gate, Setup};
 use crate::possession::{Holder, prove};
 
-/// A gate that believes the provider: by its keys, or by its word.
+/// A gate that trusts the provider, by its keys or by introspection.
 fn gate(provider: &Provider, form: &str, secret: &std::path::Path, more: Vec<String>) -> Gate {
     let mut set = match form {
         OPAQUE => provider.asked(secret),
@@ -45,7 +45,7 @@ async fn a_token_that_a_real_provider_binds_to_a_key_is_good_for_its_holder_alon
             gate.audit(1)[0]["protoPayload"]["metadata"]["confirmation"],
             json!({ "jkt": thumbprint })
         );
-        // Used; without a proof; and with the one that got the token, which is for another URL and no token.
+        // A used proof; no proof; and the proof that got the token, which names another URL and no token.
         let other = request.clone().header("dpop", &proof);
         for request in [proven, request, other] {
             assert_eq!(told_of(&gate.http2(&request).await), (401, "DPOP_PROOF_INVALID".to_owned()));

@@ -1,4 +1,4 @@
-//! Each part is loaded as far as it is good by itself: what is wrong with another one holds no revocation back.
+//! Each part is loaded if it is good by itself: a mistake in another part delays no revocation.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::{CANCEL, Revocable, nothing};
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, root, token_with};
 
 impl Revocable {
-    /// A gate with a copy of the configuration, too.
+    /// A gate with a copy of the configuration as well.
     fn with_configuration() -> Self {
         let directory = tempfile::tempdir().unwrap();
         copy(&root().join("policies"), &directory.path().join("policies"));
@@ -48,12 +48,12 @@ impl Revocable {
         }
     }
 
-    /// Waits until a part has failed, and says why it did.
+    /// Waits until a part has failed, and gives the reason.
     pub(super) async fn until_failed(&self, part: &str) -> String {
         self.until(part, |state| state["failedParts"][part].as_str().map(str::to_owned)).await
     }
 
-    /// Waits until no part fails any more.
+    /// Waits until no part fails.
     async fn until_well(&self) {
         self.until("well", |state| state["failedParts"].as_object().unwrap().is_empty().then_some(())).await;
     }
@@ -124,20 +124,20 @@ async fn a_broken_service_file_delays_no_revocation_and_a_broken_policy_no_servi
     gate.until_failed("policy").await;
     std::fs::write(&service, text).unwrap();
     gate.until("services", |state| state["failedParts"]["services"].is_null().then_some(())).await;
-    // What is exposed no longer is closed at once, whatever is wrong with a rule.
+    // A method that is no longer exposed is closed at once, whatever is wrong with a rule.
     let from = "hosts: [cloudaicompanion.localhost, cloudaicompanion.googleapis.com]";
     gate.edit_configuration(from, "hosts: [cloudaicompanion.googleapis.com]");
     gate.until_status(404).await;
     assert!(gate.readyz().await["failedParts"]["policy"].is_string());
 }
 
-/// The file is right all the time: what it names is not there at first.
+/// The configuration is right all the time; the files that it names are missing at first.
 #[tokio::test]
 async fn a_failed_part_is_tried_again_though_no_file_was_changed() {
     let gate = Revocable::with_configuration();
     let real = gate.directory.path().join("elsewhere");
     std::fs::rename(gate.policies(), &real).unwrap();
-    // A policy directory that is away for a moment: a mount, a checkout.
+    // The policy directory is away for a moment, as during a mount or a checkout.
     gate.until_failed("policy").await;
     assert_eq!(gate.status().await, 200, "the last good policy stays in force");
     std::fs::rename(&real, gate.policies()).unwrap();
@@ -192,7 +192,7 @@ async fn a_host_name_that_cannot_be_looked_up_is_reported_and_the_gate_starts() 
     assert_eq!(gate.status().await, 200);
 }
 
-/// Two upstreams change their names, and the services follow: what is in force leads to the same backend all the time.
+/// Two upstreams swap names, and the services follow: the services in force always lead to the same backend.
 #[tokio::test]
 async fn services_and_the_upstreams_that_they_name_change_together() {
     let gate = Revocable::with_configuration();
@@ -231,7 +231,7 @@ async fn services_and_the_upstreams_that_they_name_change_together() {
         std::fs::write(&service, text).unwrap();
         gate.until_well().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // A slip among the services: the upstreams wait, too.
+        // A mistake in the services: the upstreams wait as well.
         write(&upstreams(&dead, &real), "third");
         gate.until_failed("services").await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -242,8 +242,8 @@ async fn services_and_the_upstreams_that_they_name_change_together() {
     }
 }
 
-/// An issuer that is new is believed once the policy is in force that was written for it; one that is taken away is not
-/// believed any more, whatever is wrong with others.
+/// A new issuer is trusted once the policy that was written for it is in force. A removed one is not trusted any more,
+/// whatever is wrong with others.
 #[tokio::test]
 async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
     let gate = Revocable::with_configuration();
@@ -272,7 +272,7 @@ async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
     gate.until_well().await;
     assert_eq!(status().await, 403, "it is believed, and no policy grants it anything");
 
-    // It is taken away, while the keys of another one that is new cannot be read.
+    // It is removed while the keys of another new issuer cannot be read.
     let another = added.replace("partner", "another").replace(&keys.display().to_string(), "missing.json");
     gate.edit_configuration(&added, &another);
     gate.until_failed("issuers").await;
