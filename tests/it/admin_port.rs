@@ -294,7 +294,7 @@ async fn policy_details_require_the_token() {
     std::fs::write(&file, "another-token-of-some-length").unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while explain(gate.admin, &good).await.status != 401 {
-        assert!(Instant::now() < deadline, "the old token is good");
+        assert!(Instant::now() < deadline, "the old token is still accepted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(

@@ -98,7 +98,7 @@ async fn a_backend_verifies_who_asks_with_the_published_keys() {
                 (&json!(crate::harness::ISSUER), &json!("0017"))
             );
             assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
-            assert!(!headers.contains_key("x-opgate-principal"), "it was not asked for");
+            assert!(!headers.contains_key("x-opgate-principal"), "the service did not ask for an assertion");
         }
         // The other service must not get one, though one has just been signed for the same caller.
         let companion =
@@ -124,7 +124,7 @@ async fn a_subject_that_looks_like_a_list_is_one_subject() {
             assert_eq!(
                 claims["sub"],
                 format!("principal://{POOL}/subject/{subject}"),
-                "exact, and not encoded"
+                "the subject is exact and not encoded"
             );
             assert_eq!((&claims["email"], &claims["orig_sub"]), (&Value::Null, &json!(subject)));
         }
@@ -171,7 +171,7 @@ async fn an_anonymous_caller_has_no_assertion_and_cannot_bring_one() {
         assert_eq!(gate.http1(&request).await.status, 400, "{twin}");
     }
     let named = translate().bearer(&token("bob@example.com")).header("Connection", FIELD);
-    assert_eq!(gate.http1(&named).await.status, 400, "it may not be taken away either");
+    assert_eq!(gate.http1(&named).await.status, 400, "the client may not remove it either");
 }
 
 /// The assertion tells a backend about a caller; it is not a credential.

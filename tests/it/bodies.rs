@@ -228,7 +228,7 @@ async fn expect_100_continue_is_answered_only_where_the_body_can_be_accepted() {
         connection.send(head(&request, &format!("Expect: 100-continue\r\n{fields}"))).await;
         assert_eq!(connection.status().await, Some(status), "{row}");
     }
-    assert_empty_cancels(&gate, 1, "no body at all");
+    assert_empty_cancels(&gate, 1, "the backend got a body");
 
     for fields in ["Content-Length: 2", "Transfer-Encoding: chunked"] {
         let mut connection = Connection::open(gate.address).await;
@@ -264,8 +264,8 @@ async fn a_coded_body_is_refused_and_never_decoded() {
     }
     assert!(gate.backend.requests().is_empty());
     let answer = gate.http1(&cancel().header("content-encoding", "gzip").body(Body::Length(vec![]))).await;
-    assert_eq!(answer.status, 200, "nothing is nothing in every coding");
-    assert_empty_cancels(&gate, 1, "coding of nothing");
+    assert_eq!(answer.status, 200, "an empty body is empty in every coding");
+    assert_empty_cancels(&gate, 1, "the coding of an empty body");
 }
 
 #[tokio::test]
@@ -322,7 +322,7 @@ async fn a_body_that_breaks_off_is_never_forwarded() {
 async fn bad_chunks_are_never_forwarded() {
     let gate = Gate::start();
     for (row, body) in [
-        ("a size that is no number", "g\r\n{}\r\n0\r\n\r\n"),
+        ("a size that is not a number", "g\r\n{}\r\n0\r\n\r\n"),
         ("a negative size", "-2\r\n{}\r\n0\r\n\r\n"),
         ("a signed size", "+2\r\n{}\r\n0\r\n\r\n"),
         ("a prefixed size", "0x2\r\n{}\r\n0\r\n\r\n"),

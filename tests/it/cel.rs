@@ -201,7 +201,7 @@ fn key(value: Value<'static>) -> Key<'static> {
         Value::Int(value) => Key::Int(value),
         Value::Uint(value) => Key::Uint(value),
         Value::String(value) => Key::String(value),
-        other => panic!("{other:?} is no key"),
+        other => panic!("{other:?} is not a key"),
     }
 }
 

@@ -244,5 +244,5 @@ async fn an_expired_certificate_no_longer_names_a_caller() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(statuses.len() > 1, "it was good at first");
+    assert!(statuses.len() > 1, "the certificate was good at first");
 }

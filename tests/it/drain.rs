@@ -73,7 +73,7 @@ async fn requests_in_flight_are_answered_and_new_ones_refused() {
 
     for connection in &mut connections {
         assert_eq!(connection.status().await, Some(200));
-        assert_eq!(connection.rest().await, b"", "answered, then closed");
+        assert_eq!(connection.rest().await, b"", "the connection closes after the answer");
     }
     for stream in streams {
         assert_eq!(client.finish(stream).await.status, 200);

@@ -86,7 +86,7 @@ async fn request_lines_that_readers_repair_are_refused() {
         ("HTTP/2.0", line(&format!("POST {PATH} HTTP/2.0"))),
         ("a version in lower case", line(&format!("POST {PATH} http/1.1"))),
         ("a method in lower case", line(&format!("post {PATH} HTTP/1.1"))),
-        ("a method that is no token", line(&format!("PO(ST {PATH} HTTP/1.1"))),
+        ("a method that is not a token", line(&format!("PO(ST {PATH} HTTP/1.1"))),
         ("a method that swallows the verb", line(&format!("POSTcancel {PATH} HTTP/1.1"))),
         ("no method", line(&format!("{PATH} HTTP/1.1"))),
         ("bare LF", line(&format!("POST {PATH} HTTP/1.1\nX: y"))),
@@ -182,7 +182,7 @@ async fn hosts_that_readers_could_disagree_about_are_refused() {
         ("user information", host(&format!("Host: evil@{COMPANION}\r\n"))),
         ("a list", host(&format!("Host: {COMPANION}, evil.example\r\n"))),
         ("a path", host(&format!("Host: {COMPANION}/x\r\n"))),
-        ("a port that is no number", host(&format!("Host: {COMPANION}:80x\r\n"))),
+        ("a port that is not a number", host(&format!("Host: {COMPANION}:80x\r\n"))),
         ("an empty port", host(&format!("Host: {COMPANION}:\r\n"))),
         ("a space before the colon", host(&format!("Host : {COMPANION}\r\n"))),
         ("folded", host(&format!("Host:\r\n {COMPANION}\r\n"))),
@@ -256,7 +256,7 @@ async fn fields_that_readers_repair_or_believe_are_refused() {
         ("Connection takes the credential away", with("Connection: close, Authorization\r\n")),
         ("Connection takes the host away", with("Connection: host\r\n")),
         ("Connection takes the length away", with("Connection: content-length\r\nContent-Length: 0\r\n")),
-        ("Connection is no list", with("Connection: a b\r\n")),
+        ("Connection is not a list", with("Connection: a b\r\n")),
         ("Expect", with("Expect: 200-maybe\r\n")),
         ("two Expects", with("Expect: 100-continue\r\nExpect: 100-continue\r\n")),
         ("two types", with("Content-Type: a/b\r\nContent-Type: c/d\r\n")),
@@ -285,7 +285,7 @@ async fn connect_is_refused() {
     let (answer, _stream) = client.start(&connect, false).await;
     assert_eq!(client.finish(answer).await.status, 400);
     let (answer, _stream) = client.start(&cancel(), true).await;
-    assert_eq!(client.finish(answer).await.status, 200, "the connection lives on");
+    assert_eq!(client.finish(answer).await.status, 200, "the connection stays open");
     let mut reasons: Vec<_> = gate
         .audit(2)
         .iter()
@@ -402,7 +402,7 @@ async fn an_http2_preface_counts_only_at_the_start_and_in_full() {
     connection.send([PREFACE, request.as_slice()].concat()).await;
     connection.finish().await;
     let rest = connection.rest().await;
-    assert!(!rest.windows(5).any(|window| window == b"HTTP/"), "a request is no frame");
+    assert!(!rest.windows(5).any(|window| window == b"HTTP/"), "a request is not a frame");
     assert_eq!(gate.audit(6).len(), 6);
     assert_eq!(gate.backend.requests().len(), 1);
 

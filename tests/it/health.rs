@@ -191,7 +191,11 @@ async fn a_reload_ends_the_checks_of_the_old_set() {
     };
     hang_up();
     until(dropped.address, None).await;
-    assert_eq!(healthy(&gate, "spare", kept.address).await, Some(false), "what is known outlives the reload");
+    assert_eq!(
+        healthy(&gate, "spare", kept.address).await,
+        Some(false),
+        "the state of the endpoint outlives the reload"
+    );
     // A check may have been in flight.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let ended = dropped.checks();
@@ -253,7 +257,7 @@ async fn after_an_ejection_one_request_decides() {
         broken.play_next(Some(WELL));
         gate.http1(&cancel()).await;
     }
-    assert!(tried.elapsed() >= Duration::from_millis(500), "it was left out for longer than the first time");
+    assert!(tried.elapsed() >= Duration::from_millis(500), "the second ejection is longer than the first");
     assert_eq!(broken.requests().len(), 4, "one trial");
     let before = broken.requests().len();
     for _ in 0..4 {

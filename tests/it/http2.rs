@@ -95,7 +95,7 @@ fn broken_heads(scheme: &str) -> Vec<(&'static str, Request)> {
         (":status", good().first(":status", "200")),
         (":protocol", good().first(":protocol", "websocket")),
         ("an empty :method", good().set(":method", "")),
-        ("a :method that is no token", good().set(":method", "PO ST")),
+        ("a :method that is not a token", good().set(":method", "PO ST")),
         ("no authority", good().without(":authority")),
         ("an empty :authority", good().set(":authority", "")),
         (":authority with user information", good().set(":authority", format!("u@{COMPANION}"))),
@@ -297,7 +297,7 @@ async fn a_broken_head_among_good_ones_is_its_own_line() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), all).await.expect("all are told of in time");
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("all lines come in time");
     assert_eq!((answered, reset), (20, 10));
     let mut lines = lines_of(&gate, 30);
     lines.sort();

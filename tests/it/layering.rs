@@ -361,7 +361,7 @@ fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
 fn no_committed_file_names_a_developers_machine() {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let Some(listed) = listed.ok().filter(|output| output.status.success()) else {
-        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is no git checkout");
+        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is not a git checkout");
         return;
     };
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -89,7 +89,7 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
     for number in 0..300 {
         let mut stream = from(&format!("127.0.0.{}", 2 + number % 200), gate.address).await;
         let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
-        assert!(matches!(end, Ok(Ok(0) | Err(_))), "closed, and nothing said: {end:?}");
+        assert!(matches!(end, Ok(Ok(0) | Err(_))), "the connection closes without a byte: {end:?}");
         if number % 50 == 0 {
             assert_eq!(gate.admin("/livez").await.status, 200);
             assert_eq!(gate.admin("/readyz").await.status, 200);
@@ -97,7 +97,7 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
     }
     assert_eq!(refused(&gate, "connections").await, 300);
     assert_eq!(metric(&gate, &format!("opgate_connections{{listener=\"{}\"}} ", gate.address)).await, 20);
-    assert_eq!(gate.audit(20).len(), audited, "no request, no audit line");
+    assert_eq!(gate.audit(20).len(), audited, "a connection without a request leaves no audit line");
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
         assert_eq!(connection.status().await, Some(200));
@@ -168,7 +168,7 @@ async fn a_request_over_the_limit_is_refused_at_once() {
     third.send(slow.to_http1()).await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while gate.backend.requests().len() < 3 {
-        assert!(Instant::now() < deadline, "three are under way");
+        assert!(Instant::now() < deadline, "three requests are under way");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {

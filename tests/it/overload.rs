@@ -49,11 +49,11 @@ async fn requests_over_the_pending_limit_are_refused_at_once() {
     let others = [others.0, others.1, others.2, others.3];
     let (served, turned_away): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|(answer, _)| answer.status == 200);
-    assert_eq!((served.len(), turned_away.len()), (1, 3), "one waits and is served");
+    assert_eq!((served.len(), turned_away.len()), (1, 3), "the pending request is served");
     for (answer, time) in turned_away {
         assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_OVERLOADED"));
         assert_eq!(answer.json().unwrap()["error"]["status"], "UNAVAILABLE");
-        assert!(time < served[0].1, "refused before the one that waited was served");
+        assert!(time < served[0].1, "refused before the pending request was served");
     }
     assert_eq!(refused(&gate).await, "3");
     assert_eq!(gate.backend.requests().len(), 2);

@@ -68,7 +68,7 @@ async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     stream.write_all(&[opening(&[]), unfinished(1)].concat()).await.unwrap();
     let mut seen = Vec::new();
     let reset = loop {
-        let (kind, payload) = next(&mut stream).await.expect("the connection goes on");
+        let (kind, payload) = next(&mut stream).await.expect("the connection stays open");
         match kind {
             HEADERS | DATA => seen.push(kind),
             RST_STREAM => break payload,
@@ -80,7 +80,7 @@ async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     // The next request is served.
     let again = [frame(DATA, END_STREAM, 1, b"late"), unfinished(2)[unfinished(1).len()..].to_vec()].concat();
     stream.write_all(&again).await.unwrap();
-    while !matches!(next(&mut stream).await.expect("the connection goes on"), (RST_STREAM, _)) {}
+    while !matches!(next(&mut stream).await.expect("the connection stays open"), (RST_STREAM, _)) {}
 }
 
 /// Once, a hundred connections with 99 unfinished requests each held 22 KiB per request.
@@ -131,7 +131,7 @@ async fn pending_requests_are_bounded_by_address_and_in_total() {
         stranger.write_all(&[opening(&[(4, 0)]), unfinished(99)].concat()).await.unwrap();
         let (mut heads, mut calm) = (0, 0);
         while heads < 5 || calm < 94 {
-            match next(&mut stranger).await.expect("the connection goes on") {
+            match next(&mut stranger).await.expect("the connection stays open") {
                 (HEADERS, _) => heads += 1,
                 (RST_STREAM, code) => calm += usize::from(code == [0, 0, 0, 11]),
                 _ => {}
@@ -149,7 +149,7 @@ async fn pending_requests_are_bounded_by_address_and_in_total() {
             match next(&mut stranger).await {
                 Some((GOAWAY, payload)) => break payload[4..8].to_vec(),
                 Some(_) => {}
-                None => panic!("an end without a word"),
+                None => panic!("the connection ended without a GOAWAY"),
             }
         };
         assert_eq!(code, [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
@@ -289,6 +289,6 @@ async fn idle_connections_of_every_kind_make_room() {
         let mut rest = Vec::new();
         let end = stranger.read_to_end(&mut rest);
         let ended = tokio::time::timeout(Duration::from_secs(5), end).await;
-        assert!(ended.is_ok(), "every stranger has gone");
+        assert!(ended.is_ok(), "the idle connections are closed");
     }
 }

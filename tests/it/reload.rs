@@ -111,7 +111,7 @@ async fn a_broken_tree_keeps_the_old_one_in_force_and_says_so() {
     assert!(tree.gate.log().contains("did you mean `role`?"), "{}", tree.gate.log());
 
     tree.edit("policies/allow/projects/demo.yaml", "roel: ", "role: ");
-    tree.until("the mended tree", |state| state["lastReloadFailure"].is_null()).await;
+    tree.until("the fixed tree", |state| state["lastReloadFailure"].is_null()).await;
     assert!(tree.gate.metrics().await.contains("opgate_policy_last_reload_successful 1"));
 }
 

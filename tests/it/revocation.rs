@@ -182,7 +182,7 @@ async fn a_revocation_is_in_force_soon_whatever_else_goes_wrong() {
         };
         tell(name, taken, gate.lag("policy").await);
         let log = gate.gate.log();
-        assert!(!log.contains("looking at the files more often"), "the kernel tells of changes here: {log}");
+        assert!(!log.contains("looking at the files more often"), "the kernel reports changes here: {log}");
     }
     // Its readiness waits for the keys. Nothing else does.
     let gate = Revocable::start_unready(hanging_issuer(&listener));

@@ -165,7 +165,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
             }
         };
         let ends = async {
-            while !matches!(next(&mut reading).await.expect("the connection goes on"), (RST_STREAM, _)) {}
+            while !matches!(next(&mut reading).await.expect("the connection stays open"), (RST_STREAM, _)) {}
         };
         tokio::select! { () = opens => {}, () = ends => {} }
     });
@@ -235,7 +235,7 @@ async fn a_streamed_body_that_stops_times_out() {
     let reader = tokio::spawn(async move {
         let mut ended = 0;
         while ended < 2 {
-            let (kind, _) = next(&mut reading).await.expect("the connection goes on");
+            let (kind, _) = next(&mut reading).await.expect("the connection stays open");
             ended += u32::from(kind == RST_STREAM);
         }
     });

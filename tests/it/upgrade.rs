@@ -97,7 +97,7 @@ async fn no_connection_is_refused_while_a_new_process_takes_over() {
         new
     };
     let (mut new, one, two, three) = tokio::join!(upgrade, knock(), knock(), knock());
-    assert!(!old.socket.exists(), "the socket is there only meanwhile");
+    assert!(!old.socket.exists(), "the socket exists only during the upgrade");
     new.signal("TERM");
     assert!(new.ended().await.success());
     // Both processes wrote the log: each line is whole, and none is missing.

@@ -44,7 +44,7 @@ async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
     }
     for line in gate.audit(2) {
         let decision = &line["protoPayload"]["metadata"];
-        assert_eq!(decision["decision"], "ALLOWED", "policy said yes; the backend failed");
+        assert_eq!(decision["decision"], "ALLOWED", "policy allowed it; the backend failed");
         assert_eq!(decision["reason"], expected);
         assert_eq!(decision["upstream"]["name"], "operations");
         assert_eq!(line["httpRequest"]["status"], status);
@@ -93,7 +93,7 @@ async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
         ("never answers", &[Head, Body, Hang], 504, "UPSTREAM_TIMEOUT"),
         ("never reads", &[Hang], 504, "UPSTREAM_TIMEOUT"),
         (
-            "is no HTTP server",
+            "is not an HTTP server",
             &[Head, Body, Say("SSH-2.0-OpenSSH_9.9\r\n\r\n"), Close],
             502,
             "UPSTREAM_INVALID",
@@ -285,7 +285,7 @@ async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     let answer = gate.http1(&cancel()).await;
     assert_eq!((answer.status, reason(&answer).as_str()), (502, "UPSTREAM_INVALID"));
-    assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second was sent once");
+    assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second request was sent once");
     assert_eq!(errors(&gate, "stale").await, 1);
 
     // A request that changes nothing may be sent again.

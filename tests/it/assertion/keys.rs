@@ -91,7 +91,7 @@ async fn keys_are_rotated_without_a_gap() {
     let only_b = published(gate).await;
     verified(&assertion_for(gate, "ana@example.com").await, &both).unwrap();
     verified(&by_b, &only_b).unwrap();
-    assert!(verified(&by_a, &only_b).is_err(), "a key that is taken away verifies nothing more");
+    assert!(verified(&by_a, &only_b).is_err(), "a removed key verifies nothing");
 }
 
 /// A changed file is read again without a signal. A file without a key changes nothing, and is reported.
@@ -106,7 +106,7 @@ async fn a_changed_key_file_is_taken_and_a_bad_one_keeps_the_old_key() {
     let why = failure().await;
     let why = why.as_str().unwrap();
     assert!(why.contains("gate.yaml:") && why.contains("a.pem` cannot be used"), "{why}");
-    assert!(!why.contains("AAAA"), "what is in a key file is not told: {why}");
+    assert!(!why.contains("AAAA"), "the error quotes the key file: {why}");
     assert_eq!(published(gate).await, before);
     verified(&assertion_for(gate, "ana@example.com").await, &before).unwrap();
 
@@ -128,7 +128,7 @@ async fn without_files_a_key_is_made_at_start_and_kept_over_reloads() {
     };
     let (first, second) = (start(), start());
     let jwks = published(&first).await;
-    assert!(kids(&jwks).is_disjoint(&kids(&published(&second).await)), "each start makes its own");
+    assert!(kids(&jwks).is_disjoint(&kids(&published(&second).await)), "each start makes its own key");
     assert!(first.log().contains("it changes at each start"), "{}", first.log());
     verified(&assertion_for(&first, "ana@example.com").await, &jwks).unwrap();
     hang_up(&first);
@@ -169,7 +169,7 @@ async fn the_keys_are_public_on_the_listeners_and_the_admin_port() {
     let jwks = at_admin.json().unwrap();
     let key = jwks["keys"][0].as_object().unwrap();
     let members: Vec<&str> = key.keys().map(String::as_str).collect();
-    assert_eq!(members, ["crv", "kty", "x", "y", "alg", "use", "kid"], "public ones alone");
+    assert_eq!(members, ["crv", "kty", "x", "y", "alg", "use", "kid"], "only public keys are published");
 
     let length = at_admin.body.len().to_string();
     let head = Req::new("HEAD", TRANSLATION, JWKS);
@@ -183,7 +183,7 @@ async fn the_keys_are_public_on_the_listeners_and_the_admin_port() {
         "{text}"
     );
     assert!(text.ends_with("\r\n\r\n"), "no body: {text}");
-    assert_eq!(gate.backend.requests().len(), 0, "the backend never hears of it");
+    assert_eq!(gate.backend.requests().len(), 0, "the backend is not asked");
 
     let lines = gate.audit(8);
     for line in &lines {

@@ -13,7 +13,7 @@ const HOOK: &str = "/v1/projects/p/hooks/h";
 const TEST: &str = "/v1/projects/p/things/x:testIamPermissions";
 const ELSEWHERE: &str = "projects/q/things/y";
 
-/// Fields that grpc-gateway and what stands behind it turn into metadata, and fields by which backends know who asks.
+/// Fields that grpc-gateway and the service behind it turn into metadata, and fields that name the caller to backends.
 const BELIEVED: &[&str] = &[
     "Grpc-Metadata-Role",
     "grpc-metadata-x-user",

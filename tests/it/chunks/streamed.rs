@@ -38,7 +38,7 @@ async fn a_streamed_requests_head_leaves_after_the_first_good_chunk() {
         }
         connection.send("\n").await;
         until("the head has left", || open.backend.bytes() > seen).await;
-        assert_eq!(open.backend.bodies().len(), whole, "and the body goes on");
+        assert_eq!(open.backend.bodies().len(), whole, "the body continues");
         connection.send("6\r\n, you!\r\n0\r\n\r\n").await;
         assert_eq!(connection.status().await, Some(200));
         assert_eq!(open.backend.bodies().last().unwrap(), &("/o1".to_owned(), b"hello, you!".to_vec()));
@@ -157,7 +157,7 @@ async fn a_streamed_body_that_turns_bad_within_its_answer_ends_both_connections(
     let begun = answer.len();
     stream.write_all(b"0\r\nX y\r\n\r\n").await.unwrap();
     let _ = stream.read_to_end(&mut answer).await;
-    assert_eq!(answer.len(), begun, "nothing comes after it");
+    assert_eq!(answer.len(), begun, "nothing follows the answer");
     let bytes = backend.await.unwrap();
     assert!(bytes.ends_with(b"\r\n5\r\nhello\r\n"), "{:?}", bytes.escape_ascii().to_string());
     let audit = open.gate.audit(1);
@@ -222,7 +222,7 @@ async fn a_streamed_body_that_turns_bad_resets_the_stream_of_an_http2_backend() 
         let mut connection = Connection::open(open.gate.address).await;
         connection.send(head(ANYTHING, "/o1")).await;
         apart().await;
-        assert_eq!(seen.lock().unwrap().0, row, "no head has left");
+        assert_eq!(seen.lock().unwrap().0, row, "a head has left");
         connection.send("5\r\nhello\r\n").await;
         until("the head has left", || seen.lock().unwrap().0 == row + 1).await;
         connection.send(later).await;

@@ -141,7 +141,7 @@ async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
 
     gate.change(with(ours.clone(), json!({ "client_identity": "audit", "client_scopes": null }))).await;
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "audit");
-    assert_eq!(kept.ask(&bound).await, allowed, "the certificate is asked for, and holds");
+    assert_eq!(kept.ask(&bound).await, allowed, "the gate asks for the certificate, and accepts it");
 
     gate.change(with(ours.clone(), json!({ "client_scopes": [CLOUD_TRANSLATION] }))).await;
     assert_eq!(kept.ask(&cancel()).await, refused(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "scopes");
@@ -151,7 +151,11 @@ async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
 
     gate.change(json!({})).await;
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "no CA");
-    assert_eq!(kept.ask(&bound).await, refused(401, "JWT_TOKEN_INVALID"), "a new connection would show none");
+    assert_eq!(
+        kept.ask(&bound).await,
+        refused(401, "JWT_TOKEN_INVALID"),
+        "a new connection would show no certificate"
+    );
 
     // Back to the first rules: the first outcome again.
     gate.change(ours).await;

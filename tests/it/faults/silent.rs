@@ -67,7 +67,7 @@ async fn a_backend_that_ends_a_connection_before_it_reads() {
             let line = gate.audit(usize::from(version)).swap_remove(usize::from(version) - 1);
             assert_eq!(line["protoPayload"]["metadata"]["reason"], reason, "{fault}");
         }
-        assert_eq!(origin.connections(), 2, "{fault}: there is no other, and no connection was kept");
+        assert_eq!(origin.connections(), 2, "{fault}: one connection for each attempt");
         assert_eq!(origin.requests().len(), 0);
     }
 }

@@ -58,7 +58,7 @@ async fn an_issuer_that_requires_a_certificate_is_asked_with_the_gates_own_or_no
     let own = clients.issue_to(&["spiffe://prod.example/opgate"]);
     let good = gate(&origin, &ca, &with("own", &own));
     assert_eq!(judged(&good, "opaque").await, allowed(), "{}", good.log());
-    assert_eq!(origin.requests().len(), 1, "the second request was to know the token");
+    assert_eq!(origin.requests().len(), 1, "the gate asked about the token twice");
     let key = own.key.lines().nth(1).unwrap();
     assert!(!good.log().contains(key) && !good.audit_text().contains(key), "a private key is in a log");
 
@@ -81,5 +81,5 @@ async fn an_issuer_that_requires_a_certificate_is_asked_with_the_gates_own_or_no
     std::fs::write(&elsewhere, Authority::new().pem()).unwrap();
     let gate = gate(&origin, &elsewhere, &with("own", &own));
     assert_eq!(judged(&gate, "opaque").await, unavailable());
-    assert_eq!(origin.requests().len(), 1, "the token was shown to a stranger");
+    assert_eq!(origin.requests().len(), 1, "the token was sent to an unverified server");
 }

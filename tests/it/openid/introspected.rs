@@ -12,7 +12,7 @@ async fn an_opaque_token_of_a_real_provider_is_good_until_it_is_revoked() {
     let secret = secret();
     let gate = Gate::start_with(Setup { set: provider.asked(secret.path()), ..Setup::default() });
     let token = provider.token_with("tests", OPAQUE, &[]).await;
-    assert!(!token.contains('.'), "it is no opaque token");
+    assert!(!token.contains('.'), "the token is not opaque");
     assert_eq!(told(&gate, &token).await, allowed(), "{}", gate.log());
     let [line] = &gate.audit(1)[..] else { panic!() };
     assert_eq!(line["protoPayload"]["authenticationInfo"]["principalEmail"], "ana@example.com");
@@ -26,7 +26,7 @@ async fn an_opaque_token_of_a_real_provider_is_good_until_it_is_revoked() {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match told(&gate, &token).await {
-            (200, _) => assert!(Instant::now() < deadline, "it is good still"),
+            (200, _) => assert!(Instant::now() < deadline, "the token is still good"),
             refused => {
                 assert_eq!(refused, (401, "JWT_TOKEN_INVALID".to_owned()));
                 break;

@@ -270,14 +270,14 @@ async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
     assert_eq!(status().await, 401);
     std::fs::remove_file(&slip).unwrap();
     gate.until_well().await;
-    assert_eq!(status().await, 403, "it is believed, and no policy grants it anything");
+    assert_eq!(status().await, 403, "the issuer is trusted, and no policy grants its callers anything");
 
     // It is removed while the keys of another new issuer cannot be read.
     let another = added.replace("partner", "another").replace(&keys.display().to_string(), "missing.json");
     gate.edit_configuration(&added, &another);
     gate.until_failed("issuers").await;
     assert_eq!(status().await, 401);
-    assert_eq!(gate.status().await, 200, "the others are believed on");
+    assert_eq!(gate.status().await, 200, "the other issuers are still trusted");
 }
 
 #[tokio::test]
