@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::bystander::Bystander;
-use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, root, signal, token};
+use crate::harness::{Answer, COMPANION, Gate, Req, Setup, Tree, signal, token};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 
@@ -173,9 +173,8 @@ async fn admin_heads_bodies_and_answers_time_out() {
 /// Once, 32 of them took both cores for 20 s, and the threads that reloads need: a revocation waited for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn explain_requests_delay_no_revocation_and_no_client() {
-    let policies = tempfile::tempdir().unwrap();
-    copy(&root().join("policies"), policies.path());
-    let gate = set(&[format!("policy.directory={}", policies.path().display())]);
+    let policies = Tree::shipped();
+    let gate = set(&[policies.setting()]);
     let body = question(20_000);
     assert!(body.len() > 60_000 && body.len() < 64 * 1024);
     let one = Instant::now();

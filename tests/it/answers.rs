@@ -7,12 +7,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::authority::Authority;
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{COMPANION, Gate, Setup, TRAIN, cancel, get, reason, token};
 use crate::origin::Step::{Body, Close, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step};
 
 const BACKEND: &str = "backend.test";
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
 /// Each was once passed on as a 200: the library took it for the valid answer that it resembles.
 const REPAIRED: &[&str] = &[
@@ -26,14 +25,6 @@ const REPAIRED: &[&str] = &[
     "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
     "HTTP/1.1 103 Early Hints\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
 ];
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
-fn get() -> Req {
-    Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
-}
 
 async fn errors(gate: &Gate, kind: &str) -> usize {
     let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");

@@ -12,7 +12,7 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::harness::{COMPANION, Gate, Req, Setup, TRANSLATION, copy, root, token, token_with, values};
+use crate::harness::{COMPANION, Gate, Req, Setup, TRANSLATION, Tree, root, token, token_with, values};
 
 const FIELD: &str = "x-opgate-jwt-assertion";
 const GATE: &str = "https://gate.example.com";
@@ -132,22 +132,18 @@ async fn a_subject_that_looks_like_a_list_is_one_subject() {
 }
 
 /// A tree in which translation may be called without a credential.
-fn open_tree(directory: &Path) -> String {
-    let policies = directory.join("policies");
-    copy(&root().join("policies"), &policies);
-    let path = policies.join("services/translation.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let open = text.replace("    oauth:", "    allow_without_credential: true\n    oauth:");
-    assert_ne!(open, text);
-    std::fs::write(&path, open).unwrap();
-    format!("policy.directory={}", policies.display())
+fn open_tree() -> Tree {
+    let tree = Tree::shipped();
+    tree.edit("services/translation.yaml", "    oauth:", "    allow_without_credential: true\n    oauth:");
+    tree
 }
 
 #[tokio::test]
 async fn an_anonymous_caller_has_no_assertion_and_cannot_bring_one() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = setup(directory.path());
-    setup.set.push(open_tree(directory.path()));
+    let tree = open_tree();
+    setup.set.push(tree.setting());
     setup.set.push("services.translation.forward=[assertion, principal]".to_owned());
     let gate = Gate::start_with(setup);
     // One assertion that the gate signed for another caller, and one that a client signed.

@@ -3,9 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{COMPANION, Gate, Req, Setup, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, token};
 
 /// A pipe whose reader is alive and does not read: `opgate run | less`.
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Headers that a backend believes or unwraps, and the list of those that may go upstream.
 
-use crate::harness::{Body, COMPANION, Gate, Req, reason, token, values};
-use crate::headers::{ANA, CANCEL, cancel, gates, seen};
+use crate::harness::{Body, CANCEL, COMPANION, Gate, Req, reason, token, values};
+use crate::headers::{ANA, cancel, gates, seen};
 
 /// Headers that gateways, identity proxies, CDNs, meshes and frameworks send to a backend, and headers that a backend
 /// unwraps. Names are from their documentation; a family is represented by some of its members.

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Http2, Req, token};
-
-pub const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+use crate::harness::{COMPANION, Gate, Http2, Req, TRAIN, token};
 
 /// A client that cancels again and again over connections of both versions.
 pub struct Bystander {

@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use crate::authority::{Authority, Client, Leaf, expired};
 use crate::connection::Connection;
 use crate::harness::{
-    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, now, reason, root, token,
+    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, TRAIN, Tree, now, reason, token,
     token_with,
 };
 
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 const POOL: &str = "iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/mesh";
 const CI: &str = "spiffe://prod.example/ns/ci/sa/deploy";
 
@@ -23,12 +22,21 @@ fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))
 }
 
-/// A gate that asks clients for certificates of one CA. Its policies give [`CI`] the same role as ana.
+/// The shipped policies, in which [`CI`] has the same role as ana.
+fn policies() -> Tree {
+    let tree = Tree::shipped();
+    let ana = "user:ana@example.com";
+    tree.edit("groups.yaml", ana, &format!("{ana}\n- principal://{POOL}/subject/{CI}"));
+    tree
+}
+
+/// A gate that asks clients for certificates of one CA.
 struct Mutual {
     gate: Gate,
     server: Authority,
     clients: Authority,
     _files: tempfile::TempDir,
+    _policies: Tree,
 }
 
 impl Mutual {
@@ -43,16 +51,10 @@ impl Mutual {
         tls["client_ca"] = json!(ca);
         tls["client_certificates"] = json!(mode);
         tls["client_pool"] = json!(POOL);
-        let policies = files.path().join("policies");
-        copy(&root().join("policies"), &policies);
-        let groups = std::fs::read_to_string(policies.join("groups.yaml")).unwrap();
-        let ana = "user:ana@example.com";
-        assert!(groups.contains(ana));
-        let on_call = format!("{ana}\n- principal://{POOL}/subject/{CI}");
-        std::fs::write(policies.join("groups.yaml"), groups.replacen(ana, &on_call, 1)).unwrap();
-        let set = vec![format!("listeners.0.tls={tls}"), format!("policy.directory={}", policies.display())];
+        let policies = policies();
+        let set = vec![format!("listeners.0.tls={tls}"), policies.setting()];
         let gate = Gate::start_with(Setup { set, ..Setup::default() });
-        Self { gate, server, clients, _files: files }
+        Self { gate, server, clients, _files: files, _policies: policies }
     }
 
     fn holder(&self, uris: &[&str]) -> Client {

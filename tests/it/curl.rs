@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{COMPANION, Gate, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, COMPANION, Gate, token};
 
 /// Whether there is a curl that speaks HTTP/2.
 fn installed() -> bool {

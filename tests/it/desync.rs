@@ -4,21 +4,14 @@
 mod corpus;
 
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, Gate, Req, token};
-
-const PATH: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A cancel that policy allows.
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, PATH).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, CANCEL, COMPANION, Gate, Req, cancel, token};
 
 /// RFC 9112, section 9.3.2. The gate may answer them in turn or close; it may not forward one without judging it.
 #[tokio::test]
 async fn pipelined_requests_are_judged_or_dropped() {
     let mut gate = Gate::start();
-    let bob = Req::new("POST", COMPANION, PATH).bearer(&token("bob@example.com"));
-    let anonymous = Req::new("POST", COMPANION, PATH);
+    let bob = Req::new("POST", COMPANION, CANCEL).bearer(&token("bob@example.com"));
+    let anonymous = Req::new("POST", COMPANION, CANCEL);
     let body = |request: &Req| request.clone().body(Body::Length(b"{}".to_vec()));
     for batch in [
         vec![cancel(), bob.clone(), cancel()],

@@ -10,9 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::frames;
-use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, signal, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, TRAIN, cancel, signal, token};
 
 /// A request that the backend answers after a second.
 fn slow() -> Req {
@@ -23,10 +21,6 @@ fn waiting(timeout: &str) -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
         .body(Body::Length(format!("{{\"timeout\":\"{timeout}\"}}").into_bytes()))
-}
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
 }
 
 async fn start_http2(client: &mut Http2, request: &Req) -> h2::client::ResponseFuture {

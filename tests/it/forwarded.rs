@@ -2,16 +2,11 @@
 
 use serde_json::Value;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token, values};
+use crate::harness::{COMPANION, Gate, Req, Setup, Tree, cancel, reason, token, values};
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 const BELIEVED: &str = "trusted_proxies={addresses: [127.0.0.1, 10.0.0.0/8]}";
 const BELIEVED_BY_RFC: &str = "trusted_proxies={addresses: [127.0.0.1, 10.0.0.0/8], header: forwarded}";
 const TELLING: &str = "services.cloudaicompanion.forward=[origin, request_id]";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, CANCEL).bearer(&token("ana@example.com"))
-}
 
 fn gate(set: &[&str]) -> Gate {
     Gate::start_with(Setup { set: set.iter().map(ToString::to_string).collect(), ..Setup::default() })
@@ -101,15 +96,13 @@ async fn a_malformed_header_of_a_trusted_proxy_is_refused() {
 /// a client whose address the proxy hides gets nothing by it.
 #[tokio::test]
 async fn conditions_see_the_client_behind_the_proxy() {
-    let directory = tempfile::tempdir().unwrap();
-    let policies = directory.path().join("policies");
-    copy(&root().join("policies"), &policies);
+    let tree = Tree::shipped();
     let policy = "version: 3\nbindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['user:visitor@example.com']\n  \
                   condition: {title: office, expression: \"origin.ip == '192.0.2.7'\"}\n";
-    std::fs::write(policies.join("allow/projects/other.yaml"), policy).unwrap();
+    tree.write("allow/projects/other.yaml", policy);
     // The tree's own tests expect the binding that this policy replaces.
-    std::fs::remove_dir_all(policies.join("tests")).unwrap();
-    let gate = gate(&[BELIEVED, &format!("policy.directory={}", policies.display())]);
+    std::fs::remove_dir_all(tree.path().join("tests")).unwrap();
+    let gate = gate(&[BELIEVED, &tree.setting()]);
     let target = "/v1/projects/other/locations/us-central1/operations/o:cancel";
     for (forwarded, granted) in [
         (Some("192.0.2.7"), true),

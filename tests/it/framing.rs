@@ -5,14 +5,7 @@
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
-
-const PATH: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A cancel that policy allows.
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, PATH).bearer(&token("ana@example.com"))
-}
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, cancel, reason, token};
 
 /// A head with this request line, this host and these further lines, all ending in CRLF.
 fn head(request_line: &str, host: &str, lines: &str) -> Vec<u8> {
@@ -22,7 +15,7 @@ fn head(request_line: &str, host: &str, lines: &str) -> Vec<u8> {
 
 /// A head whose further lines are these.
 fn with(lines: &str) -> Vec<u8> {
-    head(&format!("POST {PATH} HTTP/1.1"), &format!("Host: {COMPANION}\r\n"), lines)
+    head(&format!("POST {CANCEL} HTTP/1.1"), &format!("Host: {COMPANION}\r\n"), lines)
 }
 
 /// A head whose request line is this.
@@ -37,7 +30,7 @@ fn target(target: &str) -> Vec<u8> {
 
 /// A head whose `Host` lines are these.
 fn host(lines: &str) -> Vec<u8> {
-    head(&format!("POST {PATH} HTTP/1.1"), lines, "Content-Length: 0\r\n")
+    head(&format!("POST {CANCEL} HTTP/1.1"), lines, "Content-Length: 0\r\n")
 }
 
 /// Sends every row over a connection of its own. Each is refused for `expected`, logged, counted, and never forwarded.
@@ -73,30 +66,30 @@ async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
 #[tokio::test]
 async fn request_lines_that_readers_repair_are_refused() {
     let rows = [
-        ("two spaces before the target", line(&format!("POST  {PATH} HTTP/1.1"))),
-        ("two spaces after the target", line(&format!("POST {PATH}  HTTP/1.1"))),
-        ("a tab", line(&format!("POST\t{PATH} HTTP/1.1"))),
-        ("a space in front", line(&format!(" POST {PATH} HTTP/1.1"))),
-        ("a space at the end", line(&format!("POST {PATH} HTTP/1.1 "))),
-        ("a space in the target", line(&format!("POST {PATH} x HTTP/1.1"))),
+        ("two spaces before the target", line(&format!("POST  {CANCEL} HTTP/1.1"))),
+        ("two spaces after the target", line(&format!("POST {CANCEL}  HTTP/1.1"))),
+        ("a tab", line(&format!("POST\t{CANCEL} HTTP/1.1"))),
+        ("a space in front", line(&format!(" POST {CANCEL} HTTP/1.1"))),
+        ("a space at the end", line(&format!("POST {CANCEL} HTTP/1.1 "))),
+        ("a space in the target", line(&format!("POST {CANCEL} x HTTP/1.1"))),
         ("an empty line in front", [b"\r\n".to_vec(), with("Content-Length: 0\r\n")].concat()),
-        ("no version", line(&format!("POST {PATH}"))),
-        ("HTTP/0.9", line(&format!("POST {PATH} HTTP/0.9"))),
-        ("HTTP/1.2", line(&format!("POST {PATH} HTTP/1.2"))),
-        ("HTTP/2.0", line(&format!("POST {PATH} HTTP/2.0"))),
-        ("a version in lower case", line(&format!("POST {PATH} http/1.1"))),
-        ("a method in lower case", line(&format!("post {PATH} HTTP/1.1"))),
-        ("a method that is not a token", line(&format!("PO(ST {PATH} HTTP/1.1"))),
-        ("a method that swallows the verb", line(&format!("POSTcancel {PATH} HTTP/1.1"))),
-        ("no method", line(&format!("{PATH} HTTP/1.1"))),
-        ("bare LF", line(&format!("POST {PATH} HTTP/1.1\nX: y"))),
-        ("bare CR", line(&format!("POST {PATH} HTTP/1.1\rX: y"))),
+        ("no version", line(&format!("POST {CANCEL}"))),
+        ("HTTP/0.9", line(&format!("POST {CANCEL} HTTP/0.9"))),
+        ("HTTP/1.2", line(&format!("POST {CANCEL} HTTP/1.2"))),
+        ("HTTP/2.0", line(&format!("POST {CANCEL} HTTP/2.0"))),
+        ("a version in lower case", line(&format!("POST {CANCEL} http/1.1"))),
+        ("a method in lower case", line(&format!("post {CANCEL} HTTP/1.1"))),
+        ("a method that is not a token", line(&format!("PO(ST {CANCEL} HTTP/1.1"))),
+        ("a method that swallows the verb", line(&format!("POSTcancel {CANCEL} HTTP/1.1"))),
+        ("no method", line(&format!("{CANCEL} HTTP/1.1"))),
+        ("bare LF", line(&format!("POST {CANCEL} HTTP/1.1\nX: y"))),
+        ("bare CR", line(&format!("POST {CANCEL} HTTP/1.1\rX: y"))),
         ("only bare LF", {
             let text = String::from_utf8(with("Content-Length: 0\r\n")).unwrap();
             let tail = "\r\nX: y\r\n\r\n";
             (text.trim_end().replace("\r\n", "\n") + tail).into_bytes()
         }),
-        ("TRACE", line(&format!("TRACE {PATH} HTTP/1.1"))),
+        ("TRACE", line(&format!("TRACE {CANCEL} HTTP/1.1"))),
         ("not HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;
@@ -160,7 +153,7 @@ async fn queries_that_would_change_what_was_judged_are_refused() {
         "$httpMethod=DELETE",
     ]
     .into_iter()
-    .map(|query| (query, target(&format!("{PATH}?{query}"))))
+    .map(|query| (query, target(&format!("{CANCEL}?{query}"))))
     .collect();
     let gate = Gate::start();
     for (row, bytes) in &rows {
@@ -187,14 +180,14 @@ async fn hosts_that_readers_could_disagree_about_are_refused() {
         ("a space before the colon", host(&format!("Host : {COMPANION}\r\n"))),
         ("folded", host(&format!("Host:\r\n {COMPANION}\r\n"))),
         ("not ASCII", host("Host: cloudaicompanion.localh\u{f6}st\r\n")),
-        ("missing over HTTP/1.0", head(&format!("POST {PATH} HTTP/1.0"), "", "Content-Length: 0\r\n")),
+        ("missing over HTTP/1.0", head(&format!("POST {CANCEL} HTTP/1.0"), "", "Content-Length: 0\r\n")),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;
 }
 
 #[tokio::test]
 async fn bodies_that_end_in_two_places_are_refused() {
-    let http_1_0 = |lines| head(&format!("POST {PATH} HTTP/1.0"), &format!("Host: {COMPANION}\r\n"), lines);
+    let http_1_0 = |lines| head(&format!("POST {CANCEL} HTTP/1.0"), &format!("Host: {COMPANION}\r\n"), lines);
     let rows = [
         ("length and chunked", with("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n")),
         ("chunked and length", with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n")),
@@ -275,7 +268,7 @@ async fn connect_is_refused() {
     let rows = [
         ("authority form", b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n".to_vec()),
         ("early data", b"CONNECT a.b:443 HTTP/1.1\r\nHost: a.b:443\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_vec()),
-        ("origin form", line(&format!("CONNECT {PATH} HTTP/1.1"))),
+        ("origin form", line(&format!("CONNECT {CANCEL} HTTP/1.1"))),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;
 
@@ -419,7 +412,7 @@ async fn http2_heads_are_judged_alike() {
         ("our header's twin", cancel().header("x_opgate_principal", "user:root@example.com")),
         ("method override", cancel().header("x-http-method-override", "DELETE")),
         ("expect", cancel().header("expect", "200-maybe")),
-        ("TRACE", Req::new("TRACE", COMPANION, PATH).bearer(&token("ana@example.com"))),
+        ("TRACE", Req::new("TRACE", COMPANION, CANCEL).bearer(&token("ana@example.com"))),
         ("dot segments", Req::new("POST", COMPANION, "/v1/../x").bearer(&token("ana@example.com"))),
         ("an encoded slash", Req::new("POST", COMPANION, "/v1%2Fx").bearer(&token("ana@example.com"))),
     ];

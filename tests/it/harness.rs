@@ -2,8 +2,10 @@
 //!
 //! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
 
+mod calls;
 mod http2;
 mod process;
+mod tree;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,8 +22,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+pub use self::calls::{CANCEL, TRAIN, cancel, get};
 pub use self::http2::Http2;
 pub use self::process::{Process, signal};
+pub use self::tree::Tree;
 
 pub use opgate::demo::wire::Answer;
 

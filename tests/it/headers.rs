@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token, values};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, reason, token, values};
 use crate::recorder::{Recorder, field, request_line};
 
 pub const ANA: &str = "ana@example.com";
-pub const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 pub fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)

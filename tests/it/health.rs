@@ -10,17 +10,12 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, root, token};
+use crate::harness::{Gate, Setup, cancel, reason, root};
 use crate::origin::Step::{Body, Close, Head, Say};
 use crate::origin::{OK, Origin, Step, refusing};
 
 const WELL: &[Step] = &[Head, Body, Say(OK)];
 const BROKEN: &[Step] = &[Head, Close];
-
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
 
 /// A backend over HTTP/1.1 and h2c whose health the test sets.
 struct Backend {

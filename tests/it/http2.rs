@@ -9,9 +9,7 @@ use crate::authority::Authority;
 use crate::frames::{
     self, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, RST_STREAM, ask_over, block, frame, next, opening,
 };
-use crate::harness::{COMPANION, Gate, Setup, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, COMPANION, Gate, Setup, token};
 
 type Fields<'f> = Vec<(&'f str, &'f [u8])>;
 

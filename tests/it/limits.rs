@@ -9,13 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::connection::Connection;
 use crate::frames::{END_HEADERS, END_STREAM, HEADERS, block, frame, next, opening};
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, reason, token};
 
 fn limited(limits: &[&str]) -> Gate {
     let set = limits.iter().map(|limit| format!("limits.{limit}")).collect();

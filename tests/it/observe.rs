@@ -9,11 +9,9 @@ use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::harness::{
-    Answer, Body, CLOUD_TRANSLATION, COMPANION, DATAPROC, Gate, Req, TRANSLATION, claims, foreign_key, key,
-    reason, token, token_with,
+    Answer, Body, CLOUD_TRANSLATION, COMPANION, DATAPROC, Gate, Req, TRAIN, TRANSLATION, claims, foreign_key,
+    key, reason, token, token_with,
 };
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
 fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))

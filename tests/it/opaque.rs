@@ -16,12 +16,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::harness::{
-    CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, foreign_key, now, reason, token, token_with,
+    CANCEL, CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, foreign_key, now, reason, token, token_with,
 };
 use crate::possession::Holder;
 
 const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 const SECRET: &str = "a-secret-of-the-gate-0123456789";
 const PARTNER: &str = "https://login.partner.example";
 

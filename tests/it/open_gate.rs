@@ -4,10 +4,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::frames::{self, Outcome};
-use crate::harness::{COMPANION, Gate, Setup, root};
+use crate::harness::{COMPANION, Gate, Setup, Tree, root};
 use crate::recorder::Recorder;
 
 /// A host on which every path is a method.
@@ -41,7 +40,7 @@ rules:
 pub struct OpenGate {
     pub gate: Gate,
     pub backend: Recorder,
-    _tree: TempDir,
+    _tree: Tree,
 }
 
 impl OpenGate {
@@ -51,29 +50,24 @@ impl OpenGate {
 
     /// The same with more settings. If `setup` names endpoints, it stands in front of those.
     pub fn start_with(mut setup: Setup) -> Self {
-        let tree = tempfile::tempdir().unwrap();
-        let services = tree.path().join("services");
-        fs::create_dir(&services).unwrap();
-        let write = |name: &str, text: &str| fs::write(services.join(name), text).unwrap();
-        write("anything.yaml", SERVICE);
-        write("anything.iam.yaml", RULES);
+        let tree = Tree::empty();
+        tree.add_service("anything", SERVICE, RULES);
         let shipped = |name: &str| fs::read_to_string(root().join("policies/services").join(name)).unwrap();
         let open = |line: &str| match line.split_once("permission: ") {
             Some((before, _)) => format!("{before}permission: none\n"),
             None => format!("{line}\n"),
         };
         let rules: String = shipped("cloudaicompanion.iam.yaml").lines().map(open).collect();
-        write("cloudaicompanion.iam.yaml", &rules);
         let service = shipped("cloudaicompanion.yaml");
         let service = service.replace("    oauth:", "    allow_without_credential: true\n    oauth:");
-        write("cloudaicompanion.yaml", &service);
+        tree.add_service("cloudaicompanion", &service, &rules);
 
         let backend = Recorder::start();
         let exposed = json!({
             "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations", "forward": ["request_id"] },
             "anything": { "hosts": [ANYTHING, "localhost"], "upstream": "operations", "forward": ["request_id"] },
         });
-        setup.set.push(format!("policy.directory={}", tree.path().display()));
+        setup.set.push(tree.setting());
         setup.set.push(format!("services={exposed}"));
         setup.endpoints.get_or_insert_with(|| vec![backend.address()]);
         let gate = Gate::start_with(setup);

@@ -17,7 +17,7 @@ use opgate::demo::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 
-use crate::harness::{AUDIENCE, Answer, COMPANION, Gate, Req, Setup, claims, reason, root};
+use crate::harness::{AUDIENCE, Answer, CANCEL, COMPANION, Gate, Req, Setup, claims, reason, root};
 
 struct Provider {
     child: Child,
@@ -148,8 +148,6 @@ impl Drop for Provider {
         let _ = self.child.wait();
     }
 }
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)

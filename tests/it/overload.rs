@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, reason, token};
 
 /// A request that the backend answers after this time.
 fn wait(timeout: &str) -> Req {

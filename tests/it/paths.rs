@@ -8,14 +8,13 @@ mod vectors;
 use serde_json::json;
 
 use crate::frames::{self, Outcome};
-use crate::harness::{COMPANION, DATAPROC, Gate, Req, Setup, reason, token};
+use crate::harness::{CANCEL, COMPANION, DATAPROC, Gate, Req, Setup, reason, token};
 use crate::open_gate::{ANYTHING, OpenGate};
 use crate::recorder::{Recorder, request_line};
 
 const ANA: &str = "ana@example.com";
 /// May cancel in `projects/other` only.
 const ERIN: &str = "erin@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 /// Both versions refuse the target with 400, and nothing reaches the backend.
 async fn refused_as_malformed(open: &OpenGate, target: &str) {

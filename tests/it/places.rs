@@ -6,16 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::bystander::{Bystander, TRAIN, resident_kib};
+use crate::bystander::{Bystander, resident_kib};
 use crate::connection::Connection;
 use crate::frames::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, block, frame, next, opening,
 };
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, reason, token};
 
 fn limited(limits: &str) -> Gate {
     Gate::start_with(Setup { set: vec![format!("limits={limits}")], ..Setup::default() })

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::connection::Connection;
-use crate::harness::{Answer, COMPANION, Gate, Http2, Req, Setup, now, reason, token, token_with, values};
+use crate::harness::{
+    Answer, CANCEL, COMPANION, Gate, Http2, Req, Setup, now, reason, token, token_with, values,
+};
 
 const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 /// A client with a key, and a token that is bound to it.
 pub struct Holder {

@@ -1,11 +1,8 @@
 //! Method, query and body: a backend must not read another call than the one that was judged.
 
-use std::fs;
-
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::harness::{Answer, Body, Gate, Req, Setup, reason, values};
+use crate::harness::{Answer, Body, Gate, Req, Setup, Tree, reason, values};
 
 const HOST: &str = "books.localhost";
 const BOOK: &str = "projects/mine/locations/l/operations/book";
@@ -39,18 +36,15 @@ rules:
 /// `name`.
 struct Books {
     gate: Gate,
-    _tree: TempDir,
+    _tree: Tree,
 }
 
 impl Books {
     fn start(upstream_protocol: Option<&'static str>) -> Self {
-        let tree = tempfile::tempdir().unwrap();
-        let services = tree.path().join("services");
-        fs::create_dir(&services).unwrap();
-        fs::write(services.join("books.yaml"), SERVICE).unwrap();
-        fs::write(services.join("books.iam.yaml"), RULES).unwrap();
+        let tree = Tree::empty();
+        tree.add_service("books", SERVICE, RULES);
         let exposed = json!({ "books": { "hosts": [HOST], "upstream": "operations" } });
-        let set = vec![format!("policy.directory={}", tree.path().display()), format!("services={exposed}")];
+        let set = vec![tree.setting(), format!("services={exposed}")];
         Self { gate: Gate::start_with(Setup { set, upstream_protocol, ..Setup::default() }), _tree: tree }
     }
 

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use opgate::demo::wire;
 use serde_json::Value;
 
-use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, reason, root, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{Answer, CANCEL, COMPANION, Gate, Req, Setup, copy, reason, root, token};
 
 /// A gate with a copy of the shipped policies.
 struct Tree {

@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, root, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, root, token};
 
 /// A gate with a copy of the shipped policies.
 struct Revocable {
@@ -25,14 +23,16 @@ struct Revocable {
 
 impl Revocable {
     fn start(lay_out: impl FnOnce(&Path), set: Vec<String>) -> Self {
+        Self::start_with(lay_out, Setup { set, ..Setup::default() })
+    }
+
+    fn start_with(lay_out: impl FnOnce(&Path), mut setup: Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let policies = directory.path().join("policies");
         copy(&root().join("policies"), &policies);
         lay_out(&policies);
-        let mut all = vec![format!("policy.directory={}", policies.display())];
-        all.extend(set);
-        let gate = Gate::start_with(Setup { set: all, ..Setup::default() });
-        Self { directory, gate }
+        setup.set.push(format!("policy.directory={}", policies.display()));
+        Self { directory, gate: Gate::start_with(setup) }
     }
 
     fn policies(&self) -> PathBuf {
@@ -192,15 +192,10 @@ async fn a_revocation_is_in_force_soon_whatever_else_goes_wrong() {
 
 impl Revocable {
     fn start_unready(set: Vec<String>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let policies = directory.path().join("policies");
-        copy(&root().join("policies"), &policies);
-        let mut all = vec![format!("policy.directory={}", policies.display())];
-        all.extend(set);
         let begun = Instant::now();
-        let gate = Gate::start_with(Setup { set: all, unready: true, ..Setup::default() });
+        let revocable = Self::start_with(nothing, Setup { set, unready: true, ..Setup::default() });
         eprintln!("serves after {} ms, with an issuer that hangs", begun.elapsed().as_millis());
-        Self { directory, gate }
+        revocable
     }
 }
 

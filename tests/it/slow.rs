@@ -3,12 +3,10 @@
 
 mod thousand;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -19,7 +17,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, RST_STREAM, WINDOW_UPDATE,
     ask_over, block, frame, next, opening,
 };
-use crate::harness::{Gate, Setup};
+use crate::harness::{COMPANION, Gate, Setup, Tree};
 
 /// A host on which every caller may call everything.
 const HOST: &str = "slow.localhost";
@@ -54,7 +52,7 @@ rules:
 /// A gate in front of a backend with large answers; `limits` is the configuration's own text.
 struct Slow {
     gate: Gate,
-    _tree: TempDir,
+    _tree: Tree,
 }
 
 impl Slow {
@@ -63,20 +61,13 @@ impl Slow {
     }
 
     fn in_front_of(backend: SocketAddr, limits: &str, more: &[String]) -> Self {
-        let tree = tempfile::tempdir().unwrap();
-        crate::harness::copy(&crate::harness::root().join("policies"), tree.path());
-        let services = tree.path().join("services");
-        fs::write(services.join("slow.yaml"), SERVICE).unwrap();
-        fs::write(services.join("slow.iam.yaml"), RULES).unwrap();
+        let tree = Tree::shipped();
+        tree.add_service("slow", SERVICE, RULES);
         let exposed = json!({
             "slow": { "hosts": [HOST, "127.0.0.1"], "upstream": "operations" },
-            "cloudaicompanion": { "hosts": [crate::harness::COMPANION], "upstream": "operations" },
+            "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations" },
         });
-        let mut set = vec![
-            format!("policy.directory={}", tree.path().display()),
-            format!("services={exposed}"),
-            format!("limits={limits}"),
-        ];
+        let mut set = vec![tree.setting(), format!("services={exposed}"), format!("limits={limits}")];
         set.extend_from_slice(more);
         let endpoints = Some(vec![backend]);
         Self { gate: Gate::start_with(Setup { endpoints, set, ..Setup::default() }), _tree: tree }

@@ -3,12 +3,9 @@
 //! Three services share a host and a backend. The caller may call `things.get` and nothing else, so a request that
 //! arrives was judged as that method.
 
-use std::fs;
-
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::harness::{Gate, Req, Setup, reason, token};
+use crate::harness::{Gate, Req, Setup, Tree, reason, token};
 use crate::recorder::{Recorder, request_line};
 
 const HOST: &str = "things.localhost";
@@ -54,18 +51,12 @@ const SERVICES: [(&str, &str, &str); 3] = [
 struct Lab {
     gate: Gate,
     backend: Recorder,
-    _tree: TempDir,
-}
-
-fn write(tree: &TempDir, name: &str, text: &str) {
-    let path = tree.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
+    _tree: Tree,
 }
 
 impl Lab {
     fn start() -> Self {
-        let tree = tempfile::tempdir().unwrap();
+        let tree = Tree::empty();
         let mut exposed = serde_json::Map::new();
         for (id, rules, iam) in SERVICES {
             let scopes = "oauth: {canonical_scopes: https://www.googleapis.com/auth/cloud-platform}";
@@ -73,21 +64,17 @@ impl Lab {
                 "type: google.api.Service\nname: {id}.example.com\nhttp:\n  rules:{rules}authentication:\n  rules:\n  - \
                  selector: '*'\n    {scopes}\n"
             );
-            write(&tree, &format!("services/{id}.yaml"), &service);
             let iam = format!("service: {id}.example.com\nrules:{iam}");
-            write(&tree, &format!("services/{id}.iam.yaml"), &iam);
+            tree.add_service(id, &service, &iam);
             exposed.insert(id.into(), json!({ "hosts": [HOST], "upstream": "operations" }));
         }
-        write(&tree, "roles/reader.yaml", "name: roles/lab.reader\nincludedPermissions: [lab.things.get]\n");
+        tree.write("roles/reader.yaml", "name: roles/lab.reader\nincludedPermissions: [lab.things.get]\n");
         let allow = format!("bindings:\n- {{role: roles/lab.reader, members: ['user:{ANA}']}}\n");
-        write(&tree, "allow/projects/p.yaml", &allow);
+        tree.write("allow/projects/p.yaml", &allow);
         let backend = Recorder::start();
         let gate = Gate::start_with(Setup {
             endpoints: Some(vec![backend.address()]),
-            set: vec![
-                format!("policy.directory={}", tree.path().display()),
-                format!("services={}", json!(exposed)),
-            ],
+            set: vec![tree.setting(), format!("services={}", json!(exposed))],
             ..Setup::default()
         });
         Self { gate, backend, _tree: tree }

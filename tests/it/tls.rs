@@ -10,13 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::authority::{Authority, Client, Leaf};
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, DATAPROC, Gate, Http2, Req, Setup, reason, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, COMPANION, DATAPROC, Gate, Http2, Req, Setup, TRAIN, cancel, reason, token};
 
 /// A gate that speaks TLS, with the CA that its certificates come from.
 struct Secured {

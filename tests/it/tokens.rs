@@ -14,12 +14,11 @@ use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    AUDIENCE, Body, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, copy, foreign_key, key, now,
-    reason, root, token, token_with,
+    AUDIENCE, Body, CANCEL, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, Tree, claims, foreign_key,
+    key, now, reason, token, token_with,
 };
 
 const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 fn cancel(token: &str) -> Req {
     Req::new("POST", COMPANION, CANCEL).bearer(token)
@@ -236,18 +235,15 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
 #[tokio::test]
 async fn mapped_groups_and_attributes_are_members() {
     let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
-    let directory = tempfile::tempdir().unwrap();
-    let policies = directory.path().join("policies");
-    copy(&root().join("policies"), &policies);
+    let tree = Tree::shipped();
     let bindings = format!(
         "version: 3\nbindings:\n- role: organizations/7/roles/operationsCanceller\n  members:\n  - principalSet://{pool}/group/oncall\n\
          - role: organizations/7/roles/operationsCanceller\n  members:\n  - principalSet://{pool}/attribute.team/search\n  condition:\n    \
          expression: request.auth.claims.level >= 3 && request.method == 'POST'\n"
     );
-    std::fs::create_dir_all(policies.join("allow/projects/demo/locations")).unwrap();
-    std::fs::write(policies.join("allow/projects/demo/locations/us-central1.yaml"), bindings).unwrap();
+    tree.write("allow/projects/demo/locations/us-central1.yaml", &bindings);
     let set = vec![
-        format!("policy.directory={}", policies.display()),
+        tree.setting(),
         format!("issuers.demo.subject_pool={pool}"),
         "issuers.demo.attribute_mapping={google.subject: assertion.sub, google.groups: assertion.groups, \
          attribute.team: \"has(assertion.team) ? assertion.team.lowerAscii() : ''\"}"

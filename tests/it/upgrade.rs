@@ -16,12 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Process, Req, Setup, key, signal, token};
-
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
+use crate::harness::{COMPANION, Gate, Process, Req, Setup, cancel, key, signal};
 
 /// A running gate that offers its sockets, and the path of its upgrade socket.
 struct Old {

@@ -4,19 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, TRAIN, cancel, get, reason, token};
 use crate::origin::Step::{Body, Close, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step, refusing};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
-fn get() -> Req {
-    Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
-}
 
 fn in_front_of(endpoints: Vec<SocketAddr>) -> Gate {
     let set = vec!["upstreams.operations.timeouts={connect: 1s, response: 1s}".to_owned()];

@@ -8,17 +8,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, expired};
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{Gate, Setup, cancel, reason};
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step};
 
 const BACKEND: &str = "backend.test";
 const SCRIPT: &[Step] = &[Head, Body, Say(OK)];
-
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
 
 /// A CA for backends, and the directory of its files.
 struct Backends {

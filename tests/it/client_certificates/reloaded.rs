@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{CI, POOL, cancel, thumbprint};
+use super::{CI, POOL, cancel, policies, thumbprint};
 use crate::authority::{Authority, Client, Leaf};
 use crate::connection::Connection;
 use crate::harness::{
-    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, reason, root, token,
+    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, Tree, reason, root, token,
     token_with,
 };
 
@@ -21,6 +21,7 @@ struct Changing {
     server: Authority,
     clients: Authority,
     files: tempfile::TempDir,
+    _policies: Tree,
     reloads: std::cell::Cell<usize>,
 }
 
@@ -31,16 +32,11 @@ impl Changing {
         server.issue(&[COMPANION]).write(files.path(), "server");
         std::fs::write(files.path().join("clients-ca.pem"), clients.pem()).unwrap();
         std::fs::write(files.path().join("other-ca.pem"), Authority::new().pem()).unwrap();
-        let policies = files.path().join("policies");
-        copy(&root().join("policies"), &policies);
-        let groups = std::fs::read_to_string(policies.join("groups.yaml")).unwrap();
-        let ana = "user:ana@example.com";
-        let on_call = format!("{ana}\n- principal://{POOL}/subject/{CI}");
-        std::fs::write(policies.join("groups.yaml"), groups.replacen(ana, &on_call, 1)).unwrap();
+        let policies = policies();
         write(&files, &rules);
-        let set = vec![format!("policy.directory={}", policies.display())];
+        let set = vec![policies.setting()];
         let gate = Gate::start_with(Setup { set, config: Some(config(&files)), ..Setup::default() });
-        Self { gate, server, clients, files, reloads: std::cell::Cell::new(0) }
+        Self { gate, server, clients, files, _policies: policies, reloads: std::cell::Cell::new(0) }
     }
 
     /// Puts other rules in force.

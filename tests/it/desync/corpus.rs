@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{PATH, assert_each_forwarded_request_was_allowed};
+use super::assert_each_forwarded_request_was_allowed;
 use crate::connection::Connection;
-use crate::harness::{Answer, COMPANION, Gate, Req, corpora, token};
+use crate::harness::{Answer, CANCEL, COMPANION, Gate, Req, corpora, token};
 use crate::open_gate::{ANYTHING, OpenGate};
 
 #[derive(Deserialize)]
@@ -166,7 +166,7 @@ fn latin1(text: &str) -> Vec<u8> {
 
 /// A body that contains what looks like its own end, and another request.
 fn smuggled() -> Vec<u8> {
-    [b"0\r\n\r\n".to_vec(), Req::new("POST", "smuggled.localhost", PATH).to_http1()].concat()
+    [b"0\r\n\r\n".to_vec(), Req::new("POST", "smuggled.localhost", CANCEL).to_http1()].concat()
 }
 
 /// Sends the bytes and expects 400 and then the end. Refusals of the bytes that follow may come in between.
@@ -197,7 +197,7 @@ async fn severe_and_ambiguous_requests_never_reach_a_backend() {
     for case in &dangerous {
         // Also with the case's own target, if the target is what the case is about.
         let plain = case.uri.bytes().all(|byte| byte.is_ascii_graphic());
-        let target = if plain { PATH } else { &case.uri };
+        let target = if plain { CANCEL } else { &case.uri };
         let on_a_cancel = [case.head(target, COMPANION, &bearer), smuggled()].concat();
         assert_refused(&cancels, &case.name, on_a_cancel).await;
         let as_it_stands = [case.head(&case.uri, ANYTHING, ""), smuggled()].concat();

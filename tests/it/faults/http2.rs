@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::row::{self, Outcome, Seen, ask, cancel, get, impatient};
+use super::row::{self, Outcome, Seen, ask, impatient};
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame,
 };
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, token};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, get, token};
 
 /// The gate's first stream on a connection, and every request of these tests is the first.
 const STREAM: u32 = 1;
@@ -321,7 +321,7 @@ async fn a_closed_window_does_not_hold_a_request_for_ever() {
     });
     // SETTINGS_INITIAL_WINDOW_SIZE of 0 (RFC 9113, section 6.5.2).
     let bytes = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
-    let wait = Req::new("POST", COMPANION, &format!("{}:wait", row::TRAIN))
+    let wait = Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
         .body(Body::Length(format!("{{\"timeout\":\"1s\"{}}}", " ".repeat(60_000)).into_bytes()));
     *backend.next.lock().unwrap() = Some(Fault { bytes, then: Then::Hang });

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::row::{Seen, ask, cancel, patient};
-use crate::harness::{Gate, Setup};
+use super::row::{Seen, ask, patient};
+use crate::harness::{Gate, Setup, cancel};
 use crate::origin::Origin;
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 

@@ -8,11 +8,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, token};
+use crate::harness::{Gate, Req, Setup, cancel, get};
 use crate::origin::Step::{Body, Close, Head, Say};
 use crate::origin::{Origin, Step};
-
-pub const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
 /// Answers and closes, so that no connection is left for the next request.
 const WELL: &[Step] = &[Head, Body, Say(WELL_ANSWER), Close];
@@ -59,14 +57,6 @@ impl Outcome {
 
 /// A fault and its outcome, for a cancel and for a get.
 pub type Row = (&'static str, &'static [Step], Outcome);
-
-pub fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
-pub fn get() -> Req {
-    Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
-}
 
 /// Timeouts that distinguish a cut from a stall.
 pub fn impatient(total: &str) -> Vec<String> {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::row::{self, Outcome, Row, Seen, ask, cancel, get, impatient, patient, try_rows};
-use crate::harness::{Gate, Setup};
+use super::row::{self, Outcome, Row, Seen, ask, impatient, patient, try_rows};
+use crate::harness::{Gate, Setup, cancel, get};
 use crate::origin::Step::{Body, Close, Drip, Hang, Head, Reset, Say};
 use crate::origin::{Origin, Step, refusing};
 

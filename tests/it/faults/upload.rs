@@ -2,27 +2,21 @@
 
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use super::row::{TRAIN, cancel, impatient, patient};
+use super::row::{impatient, patient};
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Setup, copy, reason, root, token};
+use crate::harness::{COMPANION, Gate, Setup, TRAIN, Tree, cancel, reason, token};
 use crate::origin::Step::{self, Body, Head, Say};
 use crate::origin::{OK, Origin};
 
 /// The shipped policies, with a `:wait` that takes any bytes.
-fn streaming(origins: &[&Origin], mut set: Vec<String>) -> (TempDir, Gate) {
-    let directory = tempfile::tempdir().unwrap();
-    copy(&root().join("policies"), directory.path());
-    let path = directory.path().join("services/cloudaicompanion.iam.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
+fn streaming(origins: &[&Origin], mut set: Vec<String>) -> (Tree, Gate) {
+    let tree = Tree::shipped();
     let rule = "- selector: google.longrunning.Operations.WaitOperation\n";
-    assert!(text.contains(rule), "{text}");
-    std::fs::write(&path, text.replace(rule, &format!("{rule}  body: stream\n"))).unwrap();
-    set.push(format!("policy.directory={}", directory.path().display()));
+    tree.edit("services/cloudaicompanion.iam.yaml", rule, &format!("{rule}  body: stream\n"));
+    set.push(tree.setting());
     let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
     let gate = Gate::start_with(Setup { endpoints, set, ..Setup::default() });
-    (directory, gate)
+    (tree, gate)
 }
 
 /// The head of an upload of 1,000 bytes.

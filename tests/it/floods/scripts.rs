@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::End;
-use crate::bystander::TRAIN;
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, block, frame, opening, text,
 };
-use crate::harness::{COMPANION, token};
+use crate::harness::{COMPANION, TRAIN, token};
 
 const PROTOCOL_ERROR: u32 = 1;
 const CANCEL: u32 = 8;

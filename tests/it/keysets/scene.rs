@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::server::{Answer, KeyServer};
-use crate::harness::{CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, now, reason};
+use crate::harness::{CANCEL, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, now, reason};
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 /// The pause between two fetches for unknown keys, in every scene: the shortest that can be set.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 

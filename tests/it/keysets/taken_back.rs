@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 use super::scene::{keys, new_key};
 use super::server::{Answer, KeyServer};
-use crate::harness::{CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, reason};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, reason};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_that_answers_without_a_key_withdraws_its_keys_within_seconds_and_it_is_told() {

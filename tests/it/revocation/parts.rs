@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{CANCEL, Revocable, nothing};
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, root, token_with};
+use super::{Revocable, nothing};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, key, root, token_with};
 
 impl Revocable {
     /// A gate with a copy of the configuration as well.
