@@ -26,12 +26,6 @@ const REPAIRED: &[&str] = &[
     "HTTP/1.1 103 Early Hints\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
 ];
 
-async fn errors(gate: &Gate, kind: &str) -> usize {
-    let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-}
-
 /// Sends each on a connection that was used before, for a request that may be repeated and for one that may not.
 async fn assert_none_passes(gate: &Gate, origin: &Origin) {
     let mut lines = 0;
@@ -60,8 +54,8 @@ async fn assert_none_passes(gate: &Gate, origin: &Origin) {
             lines += 1;
             gate.audit(lines);
         }
-        assert_eq!(errors(gate, "invalid").await, faults);
-        assert_eq!(errors(gate, "stale").await, 0, "{text:?}");
+        assert_eq!(gate.upstream_errors("invalid").await, faults);
+        assert_eq!(gate.upstream_errors("stale").await, 0, "{text:?}");
     }
 }
 

@@ -65,7 +65,7 @@ async fn published(gate: &Gate) -> JwkSet {
 /// What the backend saw of a request that it answered.
 async fn seen(gate: &Gate, request: &Req) -> Vec<HeaderMap> {
     gate.backend.clear();
-    for answer in [gate.http1(request).await, gate.http2(request).await] {
+    for answer in gate.over_both(request).await {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     gate.backend.requests().into_iter().map(|request| request.headers).collect()

@@ -159,7 +159,7 @@ async fn every_header_that_replaces_the_method_is_refused() {
         "x.http.method.override",
     ] {
         let request = cancel().bearer(&token(ANA)).header(name, "DELETE");
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }

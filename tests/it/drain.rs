@@ -30,12 +30,6 @@ async fn start_http2(client: &mut Http2, request: &Req) -> h2::client::ResponseF
     answer
 }
 
-async fn backend_has_seen(gate: &Gate, count: usize) {
-    while gate.backend.requests().len() < count {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Waits until the listening socket is closed: the signal has arrived.
 async fn listener_is_gone(gate: &Gate) {
     while TcpStream::connect(gate.address).await.is_ok() {
@@ -61,7 +55,7 @@ async fn requests_in_flight_are_answered_and_new_ones_refused() {
     for _ in 0..10 {
         streams.push(start_http2(&mut client, &slow()).await);
     }
-    backend_has_seen(&gate, 20).await;
+    gate.backend_has_seen(20).await;
     gate.ask_to_end();
     listener_is_gone(&gate).await;
 
@@ -163,7 +157,7 @@ async fn the_grace_period_cuts_connections_that_do_not_end() {
     connection.send(waiting("50s").to_http1()).await;
     let mut client = gate.http2_client().await;
     let stream = start_http2(&mut client, &waiting("50s")).await;
-    backend_has_seen(&gate, 2).await;
+    gate.backend_has_seen(2).await;
     gate.ask_to_end();
     assert!(gate.ended().await.success());
     assert_eq!(connection.rest().await, b"", "cut off without an answer");
@@ -207,7 +201,7 @@ async fn a_connection_in_use_announces_its_end() {
             }
         });
     }
-    backend_has_seen(&gate, 100).await;
+    gate.backend_has_seen(100).await;
     gate.ask_to_end();
     let answered: usize = clients.join_all().await.into_iter().sum();
     assert!(gate.ended().await.success());

@@ -15,7 +15,7 @@ fn gate(set: &[&str]) -> Gate {
 /// The fields about the client that the backend saw of each request, over both versions.
 async fn told(gate: &Gate, request: &Req) -> Vec<(Vec<String>, Vec<String>)> {
     gate.backend.clear();
-    for answer in [gate.http1(request).await, gate.http2(request).await] {
+    for answer in gate.over_both(request).await {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     let of = |headers| (values(headers, "x-forwarded-for"), values(headers, "x-forwarded-proto"));
@@ -85,7 +85,7 @@ async fn a_malformed_header_of_a_trusted_proxy_is_refused() {
         (&by_rfc, "forwarded", "for=\"x, for=192.0.2.1"),
     ] {
         let request = cancel().header(name, value);
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{value}");
         }
         assert!(gate.backend.requests().is_empty());
@@ -115,7 +115,7 @@ async fn conditions_see_the_client_behind_the_proxy() {
         if let Some(forwarded) = forwarded {
             request = request.header("x-forwarded-for", forwarded);
         }
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             let refused = reason(&answer) == "IAM_PERMISSION_DENIED";
             assert_eq!(!refused, granted, "{forwarded:?}: {}", answer.status);
         }

@@ -439,7 +439,7 @@ async fn claims_about_the_caller_end_at_the_gate() {
         .header("x-request-id", "mine")
         .header("x-goog-iap-jwt-assertion", "x")
         .header("x-mine", "kept");
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.status, 200);
     }
     let nominating = request.header("connection", "x-mine");

@@ -16,16 +16,13 @@ use std::time::{Duration, Instant};
 use self::backend::serve_backend;
 use self::books::{Books, Retries};
 use self::generations::Generations;
+use crate::harness::parameter;
 
 /// Clients of HTTP/1.1. Every second one idles between two requests; every fourth uses a connection per request.
 const HTTP1_CLIENTS: u64 = 8;
 /// Connections of HTTP/2, and streams at a time on each.
 const HTTP2_CONNECTIONS: u64 = 4;
 const STREAMS: usize = 6;
-
-fn parameter(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_or_doubled_over_reloads_upgrades_and_drains() {

@@ -4,6 +4,7 @@
 
 mod calls;
 mod http2;
+mod observed;
 mod process;
 mod tree;
 
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub use self::calls::{CANCEL, TRAIN, cancel, get};
+pub use self::calls::{CANCEL, TRAIN, cancel, connect_from, get, parameter};
 pub use self::http2::Http2;
 pub use self::process::{Process, signal};
 pub use self::tree::Tree;

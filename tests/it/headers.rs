@@ -23,7 +23,7 @@ pub fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
 /// Sends a request over both versions and gives what the backend saw of each.
 pub async fn seen(gate: &Gate, request: &Req) -> Vec<http::HeaderMap> {
     gate.backend.clear();
-    for answer in [gate.http1(request).await, gate.http2(request).await] {
+    for answer in gate.over_both(request).await {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     gate.backend.requests().into_iter().map(|request| request.headers).collect()
@@ -94,7 +94,7 @@ async fn an_underscore_twin_of_a_trusted_header_is_refused() {
         "x_http_method_override",
     ] {
         let request = cancel().bearer(&token(ANA)).header(name, "1");
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
@@ -241,7 +241,7 @@ async fn host_and_target_arrive_to_the_byte() {
     for host in ["CloudAIcompanion.localhost:8080", COMPANION] {
         for target in [CANCEL.to_owned(), format!("{CANCEL}{query}"), format!("{CANCEL}?")] {
             let request = Req::new("POST", host, &target).bearer(&token(ANA));
-            for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+            for answer in gate.over_both(&request).await {
                 assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
             }
             let heads = recorder.take();
@@ -257,7 +257,7 @@ async fn host_and_target_arrive_to_the_byte() {
     // And over HTTP/2 towards the backend.
     let gate = Gate::start_with(Setup { upstream_protocol: Some("h2c"), ..Setup::default() });
     let request = Req::new("POST", COMPANION, &format!("{CANCEL}{query}")).bearer(&token(ANA));
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.status, 200);
     }
     for request in gate.backend.requests() {
@@ -277,7 +277,7 @@ async fn a_field_that_may_be_sent_once_is_refused_if_it_is_repeated() {
         ("range", "bytes=0-1", "bytes=2-3"),
     ] {
         let request = cancel().bearer(&token(ANA)).header(name, first).header(name, second);
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
@@ -305,7 +305,7 @@ async fn the_backends_answer_is_not_touched() {
     let recorder = Recorder::start();
     let gate = Gate::start_with(Setup { endpoints: Some(vec![recorder.address()]), ..Setup::default() });
     let request = cancel().bearer(&token(ANA));
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.json(), Some(json!({})));
         let mut names: Vec<&str> = answer.headers.keys().map(|name| name.as_str()).collect();
         names.retain(|name| !matches!(*name, "connection" | "date" | "keep-alive"));

@@ -1,7 +1,6 @@
 //! Endpoints that are left out, because they fail their checks or requests, and how they return.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -120,7 +119,7 @@ async fn where_all_endpoints_fail_their_checks_there_is_no_backend() {
     let check = "health_check={path: /healthz, interval: 50ms, unhealthy_after: 1}";
     let gate = gate(&[backend.address], "h1", &[check]);
     until_healthy(&gate, backend.address, Some(false)).await;
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_UNAVAILABLE"));
     }
     assert_eq!(backend.requests(), 0);
@@ -180,11 +179,7 @@ async fn a_reload_ends_the_checks_of_the_old_set() {
     until(dropped.address, Some(true)).await;
 
     write(&[kept.address]);
-    let hang_up = || {
-        let status = Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap();
-        assert!(status.success());
-    };
-    hang_up();
+    gate.hang_up();
     until(dropped.address, None).await;
     assert_eq!(
         healthy(&gate, "spare", kept.address).await,
@@ -195,7 +190,7 @@ async fn a_reload_ends_the_checks_of_the_old_set() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let ended = dropped.checks();
     for _ in 0..20 {
-        hang_up();
+        gate.hang_up();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let before = kept.checks();

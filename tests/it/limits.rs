@@ -1,26 +1,18 @@
 //! More connections than the limits allow, and connections that last longer: which clients are refused, and which are
 //! not affected.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::frames::{END_HEADERS, END_STREAM, HEADERS, block, frame, next, opening};
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, reason, token};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, connect_from, reason, token};
 
 fn limited(limits: &[&str]) -> Gate {
     let set = limits.iter().map(|limit| format!("limits.{limit}")).collect();
     Gate::start_with(Setup { set, ..Setup::default() })
-}
-
-/// A connection from another address of this machine.
-async fn from(address: &str, to: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
-    socket.connect(to).await.unwrap()
 }
 
 /// Whether the gate keeps this connection: it answers a request on it.
@@ -37,28 +29,18 @@ async fn is_served(stream: TcpStream) -> Option<Connection> {
     }
 }
 
-async fn metric(gate: &Gate, name: &str) -> u64 {
-    let metrics = gate.metrics().await;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-    value.map_or(0, |value| value.trim().parse().unwrap())
-}
-
-async fn refused(gate: &Gate, reason: &str) -> u64 {
-    metric(gate, &format!("opgate_refused_connections_total{{reason=\"{reason}\"}} ")).await
-}
-
 #[tokio::test]
 async fn one_address_cannot_take_every_place() {
     let gate = limited(&["connections_per_address=3"]);
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(is_served(from("127.0.0.2", gate.address).await).await.unwrap());
+        held.push(is_served(connect_from("127.0.0.2", gate.address).await).await.unwrap());
     }
     for count in 1..=3 {
-        assert!(is_served(from("127.0.0.2", gate.address).await).await.is_none());
-        assert_eq!(refused(&gate, "connections_per_address").await, count);
+        assert!(is_served(connect_from("127.0.0.2", gate.address).await).await.is_none());
+        assert_eq!(gate.refused_connections("connections_per_address").await, count);
         // Other addresses are not affected.
-        assert!(is_served(from("127.0.0.3", gate.address).await).await.is_some());
+        assert!(is_served(connect_from("127.0.0.3", gate.address).await).await.is_some());
     }
     // Admitted connections stay, and a place that is given back can be taken again.
     for connection in &mut held {
@@ -67,7 +49,7 @@ async fn one_address_cannot_take_every_place() {
     }
     held.pop();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while is_served(from("127.0.0.2", gate.address).await).await.is_none() {
+    while is_served(connect_from("127.0.0.2", gate.address).await).await.is_none() {
         assert!(Instant::now() < deadline, "the place is given back");
     }
 }
@@ -81,7 +63,7 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
     }
     let audited = gate.audit(20).len();
     for number in 0..300 {
-        let mut stream = from(&format!("127.0.0.{}", 2 + number % 200), gate.address).await;
+        let mut stream = connect_from(&format!("127.0.0.{}", 2 + number % 200), gate.address).await;
         let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
         assert!(matches!(end, Ok(Ok(0) | Err(_))), "the connection closes without a byte: {end:?}");
         if number % 50 == 0 {
@@ -89,8 +71,8 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
             assert_eq!(gate.admin("/readyz").await.status, 200);
         }
     }
-    assert_eq!(refused(&gate, "connections").await, 300);
-    assert_eq!(metric(&gate, &format!("opgate_connections{{listener=\"{}\"}} ", gate.address)).await, 20);
+    assert_eq!(gate.refused_connections("connections").await, 300);
+    assert_eq!(gate.metric(&format!("opgate_connections{{listener=\"{}\"}}", gate.address)).await, 20);
     assert_eq!(gate.audit(20).len(), audited, "a connection without a request leaves no audit line");
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
@@ -165,7 +147,7 @@ async fn a_request_over_the_limit_is_refused_at_once() {
         assert!(Instant::now() < deadline, "three requests are under way");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (503, "GATE_OVERLOADED"));
     }
     for response in waiting {
@@ -202,7 +184,7 @@ async fn refused_callers_take_no_place_of_an_allowed_one() {
     while heads < 20 {
         heads += usize::from(matches!(next(&mut stranger).await, Some((HEADERS, _))));
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!(answer.status, 200, "{}", reason(&answer));
     }
     let refused = || async {

@@ -206,7 +206,7 @@ async fn every_request_has_one_audit_line_and_one_count() {
     let outcomes = outcomes();
     let mut answers: Vec<(Answer, u16, &str)> = Vec::new();
     for (request, status, expected) in &outcomes {
-        for answer in [gate.http1(request).await, gate.http2(request).await] {
+        for answer in gate.over_both(request).await {
             answers.push((answer, *status, expected));
         }
     }

@@ -250,7 +250,7 @@ async fn a_token_that_its_issuer_calls_bound_is_held_to_its_key() {
     // The first request makes the gate ask the issuer; its proof is still used only once.
     for _ in 0..2 {
         let request = holder.proven();
-        let answers = [gate.http1(&request).await, gate.http2(&request).await];
+        let answers = gate.over_both(&request).await;
         let told = answers.map(|answer| (answer.status, reason(&answer)));
         assert_eq!(told, [allowed(), answer(401, "DPOP_PROOF_INVALID")], "{}", gate.log());
         assert_eq!(judged(&gate, &holder.token).await, answer(401, "JWT_TOKEN_INVALID"));

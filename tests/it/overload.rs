@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, reason, token};
 
+/// Requests that the upstream's limits refused.
+const REFUSED: &str = "opgate_upstream_refused_total{upstream=\"operations\"}";
+
 /// A request that the backend answers after this time.
 fn wait(timeout: &str) -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
@@ -16,26 +19,12 @@ fn gate(limits: &str) -> Gate {
     Gate::start_with(Setup { set, ..Setup::default() })
 }
 
-async fn backend_has_seen(gate: &Gate, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while gate.backend.requests().len() < count {
-        assert!(Instant::now() < deadline, "{} requests", gate.backend.requests().len());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn refused(gate: &Gate) -> String {
-    let name = "opgate_upstream_refused_total{upstream=\"operations\"} ";
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0").to_owned()
-}
-
 #[tokio::test]
 async fn requests_over_the_pending_limit_are_refused_at_once() {
     let gate = gate("{requests: 1, pending: 1, pending_timeout: 60s}");
     let (slow, quick) = (wait("3s"), wait("1s"));
     let (first, others) = tokio::join!(gate.http1(&slow), async {
-        backend_has_seen(&gate, 1).await;
+        gate.backend_has_seen(1).await;
         let since = Instant::now();
         let asked = async |version: u8| {
             let answer = if version == 1 { gate.http1(&quick).await } else { gate.http2(&quick).await };
@@ -53,7 +42,7 @@ async fn requests_over_the_pending_limit_are_refused_at_once() {
         assert_eq!(answer.json().unwrap()["error"]["status"], "UNAVAILABLE");
         assert!(time < served[0].1, "refused before the pending request was served");
     }
-    assert_eq!(refused(&gate).await, "3");
+    assert_eq!(gate.metric(REFUSED).await, 3);
     assert_eq!(gate.backend.requests().len(), 2);
     let refusals = gate.audit(5).into_iter().filter(|line| line["httpRequest"]["status"] == 503);
     for line in refusals {
@@ -75,7 +64,7 @@ async fn a_pending_request_times_out() {
     let gate = gate("{requests: 1, pending: 5, pending_timeout: 200ms}");
     let (slow, quick) = (wait("3s"), wait("1s"));
     let (first, second) = tokio::join!(gate.http1(&slow), async {
-        backend_has_seen(&gate, 1).await;
+        gate.backend_has_seen(1).await;
         let since = Instant::now();
         let answer = gate.http1(&quick).await;
         assert!(since.elapsed() >= Duration::from_millis(200));
@@ -83,7 +72,7 @@ async fn a_pending_request_times_out() {
     });
     assert_eq!(first.status, 200);
     assert_eq!((second.status, reason(&second).as_str()), (503, "UPSTREAM_OVERLOADED"));
-    assert_eq!((gate.backend.requests().len(), refused(&gate).await.as_str()), (1, "1"));
+    assert_eq!((gate.backend.requests().len(), gate.metric(REFUSED).await), (1, 1));
 }
 
 /// A backend that fails gives its place back like one that answers.

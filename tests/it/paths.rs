@@ -218,13 +218,13 @@ async fn a_query_decides_nothing_about_the_route() {
         "/healthz?public=1".to_owned(),
     ] {
         let request = Req::new("POST", COMPANION, &target).bearer(&token(ANA));
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{target}");
         }
     }
     // A query does not let a caller past authentication either.
     let request = Req::new("POST", COMPANION, &format!("{CANCEL}?/livez&x=/metrics"));
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.status, 401);
     }
     assert!(gate.backend.requests().is_empty());
@@ -235,7 +235,7 @@ async fn no_path_of_the_admin_port_is_served_to_clients() {
     let gate = Gate::start();
     for target in ["/metrics", "/livez", "/readyz", "/version", "/healthz", "/.well-known/x"] {
         let probe = Req::new("GET", COMPANION, target).header("user-agent", "kube-probe/1.30");
-        for answer in [gate.http1(&probe).await, gate.http2(&probe).await] {
+        for answer in gate.over_both(&probe).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{target}");
         }
     }
@@ -251,7 +251,7 @@ async fn a_host_is_one_host_in_any_case_and_with_any_port() {
         "CLOUDAICOMPANION.GOOGLEAPIS.COM:443",
     ] {
         let refused = Req::new("POST", host, CANCEL).bearer(&token(ERIN));
-        for answer in [gate.http1(&refused).await, gate.http2(&refused).await] {
+        for answer in gate.over_both(&refused).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (403, "IAM_PERMISSION_DENIED"), "{host}");
         }
     }
@@ -308,7 +308,7 @@ async fn an_unregistered_verb_never_falls_into_a_wildcard() {
     for suffix in [":abort", ":", ":cancel:abort", ":Get", ":get", ":%63ancel", ":cance%6C"] {
         for method in ["GET", "POST", "DELETE"] {
             let request = Req::new(method, COMPANION, &format!("{operation}{suffix}")).bearer(&token(ANA));
-            for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+            for answer in gate.over_both(&request).await {
                 let got = (answer.status, reason(&answer));
                 assert_eq!(got, (404, "METHOD_NOT_FOUND".to_owned()), "{method} {suffix}");
             }
@@ -324,13 +324,13 @@ async fn a_header_or_parameter_does_not_change_the_method_that_was_judged() {
         Req::new("GET", COMPANION, CANCEL.strip_suffix(":cancel").unwrap()).bearer(&token("bob@example.com"));
     for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"] {
         let request = get.clone().header(&name.to_ascii_lowercase(), "DELETE");
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
     for query in ["$httpMethod=DELETE", "httpmethod=DELETE", "%24httpMethod=DELETE"] {
         let request = Req { target: format!("{}?{query}", get.target), ..get.clone() };
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(
                 (answer.status, reason(&answer).as_str()),
                 (400, "QUERY_PARAMETER_REFUSED"),

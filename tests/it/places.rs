@@ -4,14 +4,14 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::bystander::{Bystander, resident_kib};
 use crate::connection::Connection;
 use crate::frames::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, block, frame, next, opening,
 };
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, reason, token};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, connect_from, reason, token};
 
 fn limited(limits: &str) -> Gate {
     Gate::start_with(Setup { set: vec![format!("limits={limits}")], ..Setup::default() })
@@ -26,12 +26,6 @@ fn unfinished(count: u32) -> Vec<u8> {
         (":path", format!("{TRAIN}:cancel").as_bytes()),
     ]);
     (0..count).flat_map(|number| frame(HEADERS, END_HEADERS, 2 * number + 1, &fields)).collect()
-}
-
-async fn from(address: &str, gate: &Gate) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
-    socket.connect(gate.address).await.unwrap()
 }
 
 async fn count(gate: &Gate, of: &str) -> u64 {
@@ -93,7 +87,7 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
         let asked = bystander.counts();
         let mut held = Vec::new();
         for number in 0..100 {
-            let mut stream = from(&format!("127.0.0.{}", 2 + number / 10), &gate).await;
+            let mut stream = connect_from(&format!("127.0.0.{}", 2 + number / 10), gate.address).await;
             stream.write_all(&[opening(&[(4, window)]), unfinished(99)].concat()).await.unwrap();
             held.push(stream);
         }
@@ -176,7 +170,7 @@ async fn one_principal_cannot_take_every_place() {
     for number in 0..2 {
         held.push(waiting(&gate, &wait_as("ana@example.com"), number).await);
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (429, "PRINCIPAL_LIMIT_EXCEEDED"));
     }
     held.push(waiting(&gate, &wait_as("ci@demo.iam.gserviceaccount.com"), 2).await);
@@ -193,10 +187,10 @@ async fn one_address_cannot_have_every_request() {
     for number in 0..2 {
         held.push(waiting(&gate, &wait_as("ana@example.com"), number).await);
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (429, "ADDRESS_LIMIT_EXCEEDED"));
     }
-    let mut other = Connection::over(from("127.0.0.2", &gate).await);
+    let mut other = Connection::over(connect_from("127.0.0.2", gate.address).await);
     other.send(cancel().to_http1()).await;
     assert_eq!(other.status().await, Some(200));
 }
@@ -213,7 +207,7 @@ async fn behind_a_trusted_proxy_the_clients_own_address_counts() {
     let mut held = waiting(&gate, &of(wait_as("ana@example.com"), "192.0.2.1"), 0).await;
     for (client, expected) in [("192.0.2.1", 429), ("192.0.2.2", 200)] {
         let request = of(cancel(), client);
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(answer.status, expected, "{client}: {}", reason(&answer));
         }
     }

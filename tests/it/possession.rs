@@ -158,7 +158,7 @@ async fn a_remembered_token_is_refused_without_its_proof() {
     ];
     assert_eq!(send(&gate, || holder.proven()).await, [allowed(), allowed()]);
     for (name, request, reason) in cases {
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(told(&answer), refused(reason), "{name}");
             let [challenge] = &values(&answer.headers, "www-authenticate")[..] else { panic!("{name}") };
             let error = if reason == "DPOP_PROOF_INVALID" { "invalid_dpop_proof" } else { "invalid_token" };
@@ -194,8 +194,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
         metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
     };
     let before = loaded().await;
-    let told = std::process::Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap();
-    assert!(told.success());
+    gate.hang_up();
     let deadline = Instant::now() + Duration::from_secs(20);
     while loaded().await == before {
         assert!(Instant::now() < deadline, "no reload:\n{}", gate.log());

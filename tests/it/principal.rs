@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gate, Req, Setup, TRANSLATION, token_with};
+use crate::harness::{Gate, Req, Setup, TRANSLATION, token_with};
 use crate::recorder::{Recorder, field};
 
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
@@ -35,10 +35,6 @@ fn decoded(value: &str) -> String {
     percent_encoding::percent_decode_str(value).decode_utf8().unwrap().into_owned()
 }
 
-async fn over_both(gate: &Gate, request: &Req) -> [Answer; 2] {
-    [gate.http1(request).await, gate.http2(request).await]
-}
-
 #[tokio::test]
 async fn a_subject_with_a_comma_is_one_element_that_decodes_to_it() {
     let (gate, backend) = gate(POOL);
@@ -55,7 +51,7 @@ async fn a_subject_with_a_comma_is_one_element_that_decodes_to_it() {
         "x+user:root@example.com",
         "'x'\\`(user:root@example.com)<>{}[]|^~!*#?$",
     ] {
-        for answer in over_both(&gate, &cancel(&json!(subject))).await {
+        for answer in gate.over_both(&cancel(&json!(subject))).await {
             assert_eq!(answer.status, 200, "{subject:?}");
         }
         let heads = backend.take();
@@ -94,7 +90,7 @@ async fn a_subject_that_no_policy_can_name_is_refused() {
         "x\u{2028}user:root@example.com",
         "",
     ] {
-        for answer in over_both(&gate, &cancel(&json!(subject))).await {
+        for answer in gate.over_both(&cancel(&json!(subject))).await {
             assert_eq!(answer.status, 401, "{subject:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Body, Gate, Req, Setup, Tree, reason, values};
+use crate::harness::{Body, Gate, Req, Setup, Tree, reason, values};
 
 const HOST: &str = "books.localhost";
 const BOOK: &str = "projects/mine/locations/l/operations/book";
@@ -48,12 +48,8 @@ impl Books {
         Self { gate: Gate::start_with(Setup { set, upstream_protocol, ..Setup::default() }), _tree: tree }
     }
 
-    async fn over_both(&self, request: &Req) -> [Answer; 2] {
-        [self.gate.http1(request).await, self.gate.http2(request).await]
-    }
-
     async fn assert_refused(&self, request: &Req, expected: &str) {
-        for answer in self.over_both(request).await {
+        for answer in self.gate.over_both(request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, expected), "{request:?}");
         }
         assert!(self.gate.backend.requests().is_empty(), "{request:?}");
@@ -62,7 +58,7 @@ impl Books {
     /// The backend's view of a request that is sent over both versions. The backend may answer 404.
     async fn seen(&self, request: &Req) -> Vec<opgate::demo::backend::ReceivedRequest> {
         self.gate.backend.clear();
-        for answer in self.over_both(request).await {
+        for answer in self.gate.over_both(request).await {
             assert_eq!(reason(&answer), "", "{request:?}");
         }
         let requests = self.gate.backend.requests();

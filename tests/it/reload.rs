@@ -1,7 +1,6 @@
 //! Policy files that change under a running process: replaced as a whole, or not at all.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use opgate::demo::wire;
@@ -118,8 +117,7 @@ async fn sighup_loads_at_once() {
     let tree = Tree::start();
     let before = tree.revision().await;
     tree.edit("policies/groups.yaml", "user:ana@example.com", "user:bob@example.com");
-    let sent = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
+    tree.gate.hang_up();
     tree.until_revision_is_not(&before).await;
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
 }
@@ -179,8 +177,7 @@ async fn a_reload_every_100_ms_under_load_loses_and_mixes_nothing() {
                     .unwrap(),
                 _ => std::fs::remove_file(tree.path("policies/allow/projects/broken.yaml")).unwrap(),
             }
-            let signal = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
-            assert!(signal.success());
+            tree.gate.hang_up();
             reloads += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -215,8 +212,7 @@ async fn no_request_fails_or_mixes_two_trees_while_they_are_swapped() {
     for round in 0..6 {
         let (from, to) = if round % 2 == 0 { ("ana", "bob") } else { ("bob", "ana") };
         tree.edit("policies/groups.yaml", &format!("user:{from}@"), &format!("user:{to}@"));
-        let sent_signal = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
-        assert!(sent_signal.success());
+        tree.gate.hang_up();
         for _ in 0..10 {
             for request in [&ana, &bob] {
                 let status = tree.gate.http1(request).await.status;

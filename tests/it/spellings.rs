@@ -84,7 +84,7 @@ impl Lab {
     async fn ask(&self, path: &str) -> (u16, String) {
         let target = format!("/v1/projects/p/{path}");
         let request = Req::new("GET", HOST, &target).bearer(&token(ANA));
-        let answers = [self.gate.http1(&request).await, self.gate.http2(&request).await];
+        let answers = self.gate.over_both(&request).await;
         let arrived = self.backend.take();
         let [first, second] = answers.map(|answer| (answer.status, reason(&answer)));
         assert_eq!(first, second, "{path}");

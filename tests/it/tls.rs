@@ -59,16 +59,10 @@ impl Secured {
         Http2::over_tls(stream).await
     }
 
-    async fn refused(&self, reason: &str) -> u64 {
-        let name = format!("opgate_refused_connections_total{{reason=\"{reason}\"}} ");
-        let metrics = self.gate.metrics().await;
-        metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-    }
-
     /// Waits for the count: the gate counts after the client has seen the end.
     async fn until_refused(&self, reason: &str, count: u64) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.refused(reason).await < count {
+        while self.gate.refused_connections(reason).await < count {
             assert!(Instant::now() < deadline, "{reason}:\n{}", self.gate.metrics().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -273,11 +267,11 @@ async fn certificates_are_replaced_without_a_failed_handshake() {
             if number % 2 == 1 {
                 Leaf { key: String::new(), ..secured.authority.issue(&[COMPANION]) }
                     .write(secured.files.path(), "server-0");
-                hang_up(&secured.gate);
+                secured.gate.hang_up();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             leaf.write(secured.files.path(), "server-0");
-            hang_up(&secured.gate);
+            secured.gate.hang_up();
             tokio::time::sleep(Duration::from_millis(200)).await;
             number += 1;
         }
@@ -307,10 +301,6 @@ async fn a_renewed_certificate_is_found_on_disk() {
 async fn shown(secured: &Secured) -> Vec<u8> {
     let stream = secured.client().connect(secured.gate.address, COMPANION).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
-}
-
-fn hang_up(gate: &Gate) {
-    assert!(Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap().success());
 }
 
 /// A connection may be used for every name of its certificate, and for no name of another.

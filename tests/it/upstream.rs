@@ -19,15 +19,9 @@ fn speaking_h2c(endpoints: Vec<SocketAddr>) -> Gate {
     Gate::start_with(Setup { endpoints: Some(endpoints), set, upstream_protocol, ..Setup::default() })
 }
 
-async fn errors(gate: &Gate, kind: &str) -> u64 {
-    let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-}
-
 /// Asserts that a cancel over either version gets this status, reason and AIP-193 code, and that the audit line agrees.
 async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (status, expected));
         assert_eq!(answer.json().unwrap()["error"]["status"], code);
         assert_eq!(answer.header("content-type"), Some("application/json; charset=UTF-8"));
@@ -50,12 +44,12 @@ async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
 async fn without_a_backend_the_answer_is_unavailable() {
     for gate in [in_front_of(vec![refusing().await]), speaking_h2c(vec![refusing().await])] {
         assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
-        assert_eq!(errors(&gate, "connect").await, 2);
+        assert_eq!(gate.upstream_errors("connect").await, 2);
     }
     // If all of several fail, there is one retry and no more.
     let gate = in_front_of(vec![refusing().await, refusing().await, refusing().await]);
     assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
-    assert_eq!(errors(&gate, "connect").await, 4);
+    assert_eq!(gate.upstream_errors("connect").await, 4);
 }
 
 #[tokio::test]
@@ -66,7 +60,7 @@ async fn an_endpoint_that_refuses_is_replaced_by_another() {
         assert_eq!(gate.http1(&cancel()).await.status, 200);
         assert_eq!(origin.requests().len(), sent);
     }
-    assert!(errors(&gate, "connect").await > 0, "the wrong endpoint was asked first at least once");
+    assert!(gate.upstream_errors("connect").await > 0, "the wrong endpoint was asked first at least once");
     for line in gate.audit(4) {
         let endpoint = &line["protoPayload"]["metadata"]["upstream"]["endpoint"];
         assert_eq!(*endpoint, origin.address.to_string(), "the log names the one that answered");
@@ -127,7 +121,7 @@ async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
         assert_eq!(first.connections() + second.connections(), 1, "{row}");
         assert!(first.requests().len() + second.requests().len() <= 1, "{row}");
         let kind = if *status == 504 { "timeout" } else { "invalid" };
-        assert_eq!(errors(&gate, kind).await, 1, "{row}");
+        assert_eq!(gate.upstream_errors(kind).await, 1, "{row}");
         let line = &gate.audit(1)[0];
         assert_eq!(line["protoPayload"]["metadata"]["reason"], *expected, "{row}");
     }
@@ -180,7 +174,7 @@ async fn an_error_of_the_backend_passes_unchanged() {
         let origin = Origin::start(script).await;
         let gate = in_front_of(vec![origin.address]);
         let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+        for answer in gate.over_both(&cancel()).await {
             assert_eq!(answer.status, status);
             assert_eq!(answer.header("x-own"), Some("a"));
             assert_eq!(answer.header("content-length"), Some(body.len().to_string().as_str()));
@@ -221,7 +215,7 @@ async fn an_answer_before_the_body_was_read_is_passed_on() {
         .body(crate::harness::Body::Length(vec![b' '; 60_000].into_iter().chain(*b"{}").collect()));
     let origin = Origin::start(&[Head, Say(OK), Body]).await;
     let gate = in_front_of(vec![origin.address]);
-    for answer in [gate.http1(&wait).await, gate.http2(&wait).await] {
+    for answer in gate.over_both(&wait).await {
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
     }
     assert_eq!(origin.requests().len(), 2);
@@ -276,7 +270,7 @@ async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     let answer = gate.http1(&cancel()).await;
     assert_eq!((answer.status, reason(&answer).as_str()), (502, "UPSTREAM_INVALID"));
     assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second request was sent once");
-    assert_eq!(errors(&gate, "stale").await, 1);
+    assert_eq!(gate.upstream_errors("stale").await, 1);
 
     // A request that changes nothing may be sent again.
     let origin = Origin::start(&[Head, Body, Say(OK), Head, Body, Close]).await;
@@ -395,7 +389,7 @@ async fn a_stream_that_a_backend_refuses_before_it_begins_is_sent_once_more() {
         assert_eq!(count(&answered), sent);
     }
     assert!(count(&refused) > 0, "the one that refuses was asked first at least once");
-    assert_eq!(errors(&gate, "refused").await, count(&refused) as u64);
+    assert_eq!(gate.upstream_errors("refused").await, count(&refused) as u64);
 
     // If there is no other endpoint, the same one is asked again; after that, the client may try again.
     let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;

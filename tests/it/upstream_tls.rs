@@ -1,7 +1,6 @@
 //! Backends over TLS: a backend proves its identity, or it is sent nothing.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -46,12 +45,6 @@ impl Backends {
     }
 }
 
-async fn errors(gate: &Gate, kind: &str) -> u64 {
-    let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-}
-
 #[tokio::test]
 async fn a_cancel_goes_to_a_backend_that_proves_its_name() {
     let backends = Backends::new();
@@ -69,7 +62,7 @@ async fn a_cancel_goes_to_a_backend_that_proves_its_name() {
         // The origin records HTTP/2 requests with their scheme.
         assert_eq!(requests.iter().all(|head| head.contains("https://")), protocol == "h2", "{requests:?}");
         assert!(origin.connections() < 4, "connections are used again");
-        assert_eq!(errors(&gate, "tls").await, 0);
+        assert_eq!(gate.upstream_errors("tls").await, 0);
     }
 }
 
@@ -100,7 +93,7 @@ async fn a_backend_without_a_good_certificate_is_sent_nothing() {
             let answer = gate.http1(&cancel()).await;
             assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_UNAVAILABLE"), "{what}");
             assert_eq!(origin.requests().len(), 0, "{what}");
-            assert_eq!(errors(&gate, "tls").await, 1, "{what}");
+            assert_eq!(gate.upstream_errors("tls").await, 1, "{what}");
             let detail = gate.audit(1)[0]["protoPayload"]["metadata"]["detail"].to_string();
             assert!(detail.contains("certificate"), "{what}: {detail}");
         }
@@ -109,7 +102,7 @@ async fn a_backend_without_a_good_certificate_is_sent_nothing() {
     let origin = Origin::start(&[Say(OK), Head]).await;
     let gate = backends.gate(&origin, "h1", &json!({}));
     assert_eq!(gate.http1(&cancel()).await.status, 503);
-    assert_eq!((origin.requests().len(), errors(&gate, "tls").await), (0, 1));
+    assert_eq!((origin.requests().len(), gate.upstream_errors("tls").await), (0, 1));
     // The system's CAs do not include this one.
     let leaf = backends.authority.issue(&[BACKEND]);
     let origin = Origin::start_tls(leaf.server(&[], None), SCRIPT).await;
@@ -142,7 +135,7 @@ async fn a_connection_made_under_a_ca_that_is_no_longer_trusted_is_not_used() {
     let gate = backends.gate(&origin, "h1", &json!({}));
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     backends.trust(&Authority::new());
-    assert!(Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap().success());
+    gate.hang_up();
     let deadline = Instant::now() + Duration::from_secs(15);
     while gate.http1(&cancel()).await.status != 503 {
         assert!(Instant::now() < deadline, "{}", gate.log());

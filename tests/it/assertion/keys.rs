@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::*;
 use crate::connection::Connection;
-use crate::harness::{Answer, Body, reason};
+use crate::harness::{Body, reason};
 
 fn kids(jwks: &JwkSet) -> BTreeSet<String> {
     jwks.keys.iter().map(|jwk| jwk.common.key_id.clone().unwrap()).collect()
@@ -13,11 +13,6 @@ fn kids(jwks: &JwkSet) -> BTreeSet<String> {
 
 fn kid(assertion: &str) -> String {
     decode_header(assertion).unwrap().kid.unwrap()
-}
-
-fn hang_up(gate: &Gate) {
-    let sent = Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 /// A gate with a configuration of its own, whose keys can be changed.
@@ -45,7 +40,7 @@ impl Rotating {
     /// Changes the keys, and waits until the new set is published on the admin port.
     async fn rotate(&self, keys: &[&str], published_after: usize) {
         write(self.directory.path(), keys);
-        hang_up(&self.gate);
+        self.gate.hang_up();
         until(&self.gate, "the new keys", async || published(&self.gate).await.keys.len() == published_after)
             .await;
     }
@@ -79,7 +74,7 @@ async fn keys_are_rotated_without_a_gap() {
 
     // The published set is the same: only the signer tells that the new order is in force.
     write(rotating.directory.path(), &["b.pem", "a.pem"]);
-    hang_up(gate);
+    gate.hang_up();
     until(gate, "the other key", async || kid(&assertion_for(gate, "ana@example.com").await) != kid(&by_a))
         .await;
     let by_b = assertion_for(gate, "ana@example.com").await;
@@ -131,16 +126,12 @@ async fn without_files_a_key_is_made_at_start_and_kept_over_reloads() {
     assert!(kids(&jwks).is_disjoint(&kids(&published(&second).await)), "each start makes its own key");
     assert!(first.log().contains("it changes at each start"), "{}", first.log());
     verified(&assertion_for(&first, "ana@example.com").await, &jwks).unwrap();
-    hang_up(&first);
+    first.hang_up();
     until(&first, "the reload", async || first.log().contains("policy reloaded")).await;
     assert_eq!(published(&first).await, jwks);
     verified(&assertion_for(&first, "bob@example.com").await, &jwks).unwrap();
     // The listeners publish nothing unless `jwks_path` is set.
     assert_eq!(first.http1(&Req::new("GET", TRANSLATION, JWKS)).await.status, 404);
-}
-
-async fn over_both(gate: &Gate, request: &Req) -> [Answer; 2] {
-    [gate.http1(request).await, gate.http2(request).await]
 }
 
 #[tokio::test]
@@ -154,7 +145,7 @@ async fn the_keys_are_public_on_the_listeners_and_the_admin_port() {
         Req::new("GET", "gate.example.com:8443", JWKS),
         Req::new("GET", COMPANION, &format!("{JWKS}?v=1")).bearer("not a token"),
     ] {
-        answers.extend(over_both(&gate, &request).await);
+        answers.extend(gate.over_both(&request).await);
     }
     for answer in &answers {
         assert_eq!((answer.status, &answer.body), (200, &at_admin.body));
@@ -210,7 +201,7 @@ async fn the_path_of_the_keys_serves_get_and_head_alone() {
     let gate = Gate::start_with(setup);
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         for answer in
-            over_both(&gate, &Req::new(method, TRANSLATION, JWKS).bearer(&token("ana@example.com"))).await
+            gate.over_both(&Req::new(method, TRANSLATION, JWKS).bearer(&token("ana@example.com"))).await
         {
             assert_eq!(
                 (answer.status, reason(&answer).as_str()),
@@ -227,7 +218,7 @@ async fn the_path_of_the_keys_serves_get_and_head_alone() {
         format!("/x{JWKS}"),
         "/jwks".to_owned(),
     ] {
-        for answer in over_both(&gate, &Req::new("GET", TRANSLATION, &target)).await {
+        for answer in gate.over_both(&Req::new("GET", TRANSLATION, &target)).await {
             assert_eq!(answer.status, 404, "{target}");
         }
     }

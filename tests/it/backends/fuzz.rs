@@ -13,16 +13,13 @@ use super::case::Version;
 use super::client::{Http1, Http2};
 use super::generator::case;
 use super::scene::Scene;
+use crate::harness::parameter;
 
 /// Connections of each version. They cost nothing beside the work of the backends.
 const HTTP1_CLIENTS: u64 = 32;
 const HTTP2_CLIENTS: u64 = 16;
 /// How many differences of one backend are printed in full.
 const TOLD: usize = 12;
-
-fn parameter(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
 
 /// Requests that clients have sent, and what came back: by status, and how many were cut off without one.
 #[derive(Default)]

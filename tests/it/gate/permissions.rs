@@ -72,13 +72,13 @@ async fn a_permission_holds_in_the_project_that_it_was_granted_in() {
             [(ERIN, seed.cancel(), seed.operation), (ANA, elsewhere.clone(), seed.elsewhere)]
         {
             let request = request.bearer(&token(email));
-            for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+            for answer in gate.over_both(&request).await {
                 let refusal = Refusal::permission(seed, "cancel", resource);
                 refused(&gate, &answer, &refusal).unwrap_or_else(|what| panic!("{email}: {what}"));
             }
         }
         let request = elsewhere.bearer(&token(ERIN));
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(answer.status, 200);
         }
         assert_eq!(gate.backend.requests().len(), 2);

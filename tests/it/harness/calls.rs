@@ -1,4 +1,8 @@
-//! The requests that most tests send: a call of an operation that ana may read and cancel under the shipped policies.
+//! The requests that most tests send: calls of an operation that ana may read and cancel under the shipped policies.
+
+use std::net::SocketAddr;
+
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{COMPANION, Req, token};
 
@@ -15,4 +19,16 @@ pub fn cancel() -> Req {
 /// A get by ana, which policy allows. Unlike a cancel, it may be sent again.
 pub fn get() -> Req {
     Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
+}
+
+/// A connection from another address of this machine, like `127.0.0.2`.
+pub async fn connect_from(address: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// A number from the environment, with which `make` lengthens a test.
+pub fn parameter(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }

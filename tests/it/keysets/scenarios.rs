@@ -1,6 +1,5 @@
 //! The scenes, one function each.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -285,8 +284,7 @@ async fn reloads() -> Row {
             scene.server.says(Answer::keys(&[&a, &b]).after(Duration::from_millis(200)));
             scene.signs_with(&b);
         }
-        let hangup = Command::new("kill").args(["-HUP", &scene.gate.pid().to_string()]).status().unwrap();
-        assert!(hangup.success());
+        scene.gate.hang_up();
         scene.goes_on(50).await;
     }
     scene.ends().await
