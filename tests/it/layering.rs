@@ -129,7 +129,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
 
 /// The one file of `http` that reads a call: the body rule belongs to the method.
-const CATALOG_IN_HTTP: &str = "src/http/body.rs";
+const CATALOG_IN_HTTP: &str = "src/decision/body.rs";
 
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
 const PURE: &[&str] = &[
@@ -285,7 +285,10 @@ fn decision_modules_are_pure() {
             found.push(format!("{} names {name}", file.name));
         }
     }
-    nothing(found, "Decisions do no I/O and read no clock: take the value as an argument (src/gate.rs).");
+    nothing(
+        found,
+        "Decisions do no I/O and read no clock: take the value as an argument (src/decision/stages.rs).",
+    );
 }
 
 /// A caller that a question merely names is not authenticated. So the function that makes a caller without a proof is
@@ -298,7 +301,7 @@ fn only_questions_assume_a_caller() {
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
         .map(|file| file.name)
         .collect();
-    let expected = ["src/authn.rs", "src/authn/possession.rs", "src/gate.rs", "src/question.rs"];
+    let expected = ["src/authn.rs", "src/authn/dpop.rs", "src/decision/stages.rs", "src/simulation.rs"];
     assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
 }
 
