@@ -285,9 +285,9 @@ async fn policy_details_require_the_token() {
         let answer = explain(gate.admin, fields).await;
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(challenge)), "{fields}");
     }
-    tells(gate.admin, &good, true).await;
-    tells(gate.admin, &wrong, false).await;
-    tells(gate.admin, "", false).await;
+    assert_policy_details(gate.admin, &good, true).await;
+    assert_policy_details(gate.admin, &wrong, false).await;
+    assert_policy_details(gate.admin, "", false).await;
 
     // A changed token is in force without a restart, and the old one is refused.
     std::fs::write(&file, "another-token-of-some-length").unwrap();
@@ -307,7 +307,7 @@ async fn policy_details_require_the_token() {
 
 /// Asserts whether `/readyz` and `/metrics` say which policy is in force. Probes and the other metrics are always
 /// there.
-async fn tells(address: SocketAddr, fields: &str, expected: bool) {
+async fn assert_policy_details(address: SocketAddr, fields: &str, expected: bool) {
     let fields = format!("Host: localhost\r\n{fields}");
     let ready = get(address, "/readyz", &fields).await;
     let known: Vec<String> = ready.json().unwrap().as_object().unwrap().keys().cloned().collect();
@@ -327,7 +327,7 @@ async fn policy_details_can_be_switched_off() {
         let answer = explain(gate.admin, "").await;
         assert_eq!(answer.status, 404);
         assert!(answer.json().unwrap()["error"]["help"].as_str().unwrap().contains("`admin.explain`"));
-        tells(gate.admin, "", false).await;
+        assert_policy_details(gate.admin, "", false).await;
     }
 }
 
@@ -338,8 +338,8 @@ async fn policy_details_can_have_their_own_address_which_is_handed_over() {
     let mut old = set(&["admin.explain={address: '127.0.0.1:0'}".to_owned(), format!("upgrade={upgrade}")]);
     let own = explain_address(&old);
     assert_eq!((explain(old.admin, "").await.status, explain(own, "").await.status), (404, 200));
-    tells(old.admin, "", false).await;
-    tells(own, "", true).await;
+    assert_policy_details(old.admin, "", false).await;
+    assert_policy_details(own, "", true).await;
     assert_eq!(old.http1(&Req::new("GET", COMPANION, "/explain")).await.status, 404);
 
     let mut new = old.successor("new", &[]);

@@ -120,7 +120,7 @@ impl Outcome {
 }
 
 /// One snapshot of several commands, each under its command line.
-fn told(workspace: &Workspace, commands: &[&[&str]]) -> String {
+fn outputs(workspace: &Workspace, commands: &[&[&str]]) -> String {
     let told = commands
         .iter()
         .map(|arguments| format!("$ opgate {}\n{}", arguments.join(" "), workspace.opgate(arguments).text()));
@@ -130,13 +130,13 @@ fn told(workspace: &Workspace, commands: &[&[&str]]) -> String {
 #[test]
 fn help_exits_0_if_it_was_asked_for_and_3_if_not() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(&workspace, &[&[], &["--help"], &["help", "check"]]));
+    insta::assert_snapshot!(outputs(&workspace, &[&[], &["--help"], &["help", "check"]]));
 }
 
 #[test]
 fn every_command_has_its_help() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(
+    insta::assert_snapshot!(outputs(
         &workspace,
         &[
             &["run", "--help"],
@@ -155,7 +155,7 @@ fn every_command_has_its_help() {
 #[test]
 fn unknown_commands_and_missing_arguments_are_invalid() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(
+    insta::assert_snapshot!(outputs(
         &workspace,
         &[
             &["chek"],
@@ -172,7 +172,7 @@ fn unknown_commands_and_missing_arguments_are_invalid() {
 #[test]
 fn the_version_is_printed_as_text_and_as_json() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(
+    insta::assert_snapshot!(outputs(
         &workspace,
         &[&["version"], &["--version"], &["version", "--output", "json"]]
     ));

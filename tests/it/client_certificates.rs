@@ -156,7 +156,7 @@ async fn a_certificate_that_makes_no_caller_is_audited_with_the_reason() {
     let reasons = ["has no URI", "more than one URI", "empty, or not plain ASCII", "client_identity: audit"];
     for (pair, reason) in lines.chunks(2).zip(reasons) {
         for line in pair {
-            let told = told_of(line);
+            let told = decision_of(line);
             let denied = told["detail"].as_str().unwrap();
             assert!(
                 denied.starts_with("no credential was sent, and the client's certificate makes no caller")
@@ -197,19 +197,19 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alo
     assert_eq!(mutual.gate.backend.requests().len(), 4);
     let lines = mutual.gate.audit(16);
     let told =
-        |reason: &str| lines.iter().filter(|line| told_of(line)["reason"] == reason).collect::<Vec<_>>();
+        |reason: &str| lines.iter().filter(|line| decision_of(line)["reason"] == reason).collect::<Vec<_>>();
     for line in told("ALLOWED") {
-        assert_eq!(told_of(line)["confirmation"], json!({ "x5t#S256": thumbprint(&own) }), "{line}");
+        assert_eq!(decision_of(line)["confirmation"], json!({ "x5t#S256": thumbprint(&own) }), "{line}");
         assert_eq!(line["protoPayload"]["authenticationInfo"]["principalEmail"], "ana@example.com");
     }
     for line in told("JWT_TOKEN_INVALID") {
-        assert!(told_of(line)["detail"].as_str().unwrap().contains("certificate"), "{line}");
-        assert!(told_of(line)["confirmation"].is_null(), "{line}");
+        assert!(decision_of(line)["detail"].as_str().unwrap().contains("certificate"), "{line}");
+        assert!(decision_of(line)["confirmation"].is_null(), "{line}");
     }
 }
 
 /// The part of an audit line that describes the decision.
-fn told_of(line: &Value) -> &Value {
+fn decision_of(line: &Value) -> &Value {
     &line["protoPayload"]["metadata"]
 }
 

@@ -13,7 +13,7 @@ fn gate(set: &[&str]) -> Gate {
 }
 
 /// The fields about the client that the backend saw of each request, over both versions.
-async fn told(gate: &Gate, request: &Req) -> Vec<(Vec<String>, Vec<String>)> {
+async fn client_fields(gate: &Gate, request: &Req) -> Vec<(Vec<String>, Vec<String>)> {
     gate.backend.clear();
     for answer in gate.over_both(request).await {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
@@ -38,7 +38,7 @@ async fn a_client_cannot_choose_its_own_address() {
         .header("x-forwarded-proto", "https")
         .header("forwarded", "for=192.0.2.1;proto=https");
     let seen = (vec!["127.0.0.1".to_owned()], vec!["http".to_owned()]);
-    assert_eq!(told(&gate, &forged).await, [seen.clone(), seen]);
+    assert_eq!(client_fields(&gate, &forged).await, [seen.clone(), seen]);
     assert_eq!(callers(&gate.audit(2)), ["127.0.0.1", "127.0.0.1"]);
 }
 
@@ -70,7 +70,7 @@ async fn a_trusted_proxy_is_believed_as_far_as_it_has_written() {
         let gate = gate(&[setting, TELLING]);
         let request = fields.iter().fold(cancel(), |request, (name, value)| request.header(name, value));
         let seen = (vec![address.to_owned()], vec![scheme.to_owned()]);
-        assert_eq!(told(&gate, &request).await, [seen.clone(), seen], "{fields:?}");
+        assert_eq!(client_fields(&gate, &request).await, [seen.clone(), seen], "{fields:?}");
         assert_eq!(callers(&gate.audit(2)), [address, address]);
     }
 }

@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 
 pub use self::calls::{CANCEL, TRAIN, cancel, connect_from, get, parameter};
 pub use self::http2::Http2;
+pub use self::observed::outcome;
 pub use self::process::{Process, signal};
 pub use self::tree::Tree;
 

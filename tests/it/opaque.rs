@@ -165,11 +165,7 @@ fn answered(name: &str) -> Response {
 
 /// A request's status and reason over both versions, which must agree.
 async fn judged(gate: &Gate, token: &str) -> (u16, String) {
-    let request = cancel(token);
-    let (first, second) = (gate.http1(&request).await, gate.http2(&request).await);
-    let judged = (first.status, reason(&first));
-    assert_eq!((second.status, reason(&second)), judged, "{token}");
-    judged
+    gate.outcome(&cancel(token)).await
 }
 
 fn answer(status: u16, reason: &str) -> (u16, String) {

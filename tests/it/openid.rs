@@ -17,7 +17,7 @@ use opgate::demo::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 
-use crate::harness::{AUDIENCE, Answer, CANCEL, COMPANION, Gate, Req, Setup, claims, reason, root};
+use crate::harness::{AUDIENCE, Answer, CANCEL, COMPANION, Gate, Req, Setup, claims, outcome, root};
 
 struct Provider {
     child: Child,
@@ -153,18 +153,14 @@ fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)
 }
 
-async fn told(gate: &Gate, token: &str) -> (u16, String) {
-    told_of(&gate.http1(&cancel().bearer(token)).await)
-}
-
-fn told_of(answer: &Answer) -> (u16, String) {
-    (answer.status, reason(answer))
+async fn outcome_with(gate: &Gate, token: &str) -> (u16, String) {
+    outcome(&gate.http1(&cancel().bearer(token)).await)
 }
 
 /// The same, once the gate has the keys.
 async fn judged(gate: &Gate, token: &str) -> (u16, String) {
     loop {
-        let told = told(gate, token).await;
+        let told = outcome_with(gate, token).await;
         if told.0 != 503 {
             return told;
         }
@@ -186,14 +182,14 @@ async fn a_real_openid_provider_is_discovered_and_rotates_its_keys() {
         ..Setup::default()
     });
     let first = provider.token().await;
-    assert_eq!(told(&gate, &first).await, allowed(), "{}", gate.log());
+    assert_eq!(outcome_with(&gate, &first).await, allowed(), "{}", gate.log());
 
     // Signed with a key that the gate has never seen: this request waits for a fetch, and is not refused.
     provider.tell("publish");
     provider.tell("use");
     let second = provider.token().await;
-    assert_eq!(told(&gate, &second).await, allowed(), "{}", gate.log());
-    assert_eq!(told(&gate, &first).await, allowed());
+    assert_eq!(outcome_with(&gate, &second).await, allowed(), "{}", gate.log());
+    assert_eq!(outcome_with(&gate, &first).await, allowed());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 2\n"));
 
     provider.tell("withdraw");
@@ -204,7 +200,7 @@ async fn a_real_openid_provider_is_discovered_and_rotates_its_keys() {
     let invented = stranger.sign(&claims).unwrap();
     assert_eq!(judged(&gate, &invented).await, (401, "JWT_TOKEN_INVALID".to_owned()));
     assert_eq!(judged(&gate, &first).await, (401, "JWT_TOKEN_INVALID".to_owned()));
-    assert_eq!(told(&gate, &second).await, allowed());
+    assert_eq!(outcome_with(&gate, &second).await, allowed());
     assert_eq!(gate.backend.requests().len(), 4);
     let log = gate.log();
     assert!(log.contains("the issuer has changed its keys"), "{log}");

@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::connection::Connection;
-use crate::harness::{
-    Answer, CANCEL, COMPANION, Gate, Http2, Req, Setup, now, reason, token, token_with, values,
-};
+use crate::harness::{CANCEL, COMPANION, Gate, Http2, Req, Setup, now, outcome, token, token_with, values};
 
 const ANA: &str = "ana@example.com";
 
@@ -73,10 +71,6 @@ fn url(scheme: &str) -> String {
     format!("{scheme}://{COMPANION}{CANCEL}")
 }
 
-fn told(answer: &Answer) -> (u16, String) {
-    (answer.status, reason(answer))
-}
-
 fn allowed() -> (u16, String) {
     (200, String::new())
 }
@@ -92,7 +86,7 @@ fn gate_with(rule: Value) -> Gate {
 
 /// Sends a request over both versions.
 async fn send(gate: &Gate, request: impl Fn() -> Req) -> [(u16, String); 2] {
-    [told(&gate.http1(&request()).await), told(&gate.http2(&request()).await)]
+    [outcome(&gate.http1(&request()).await), outcome(&gate.http2(&request()).await)]
 }
 
 #[tokio::test]
@@ -159,7 +153,7 @@ async fn a_remembered_token_is_refused_without_its_proof() {
     assert_eq!(send(&gate, || holder.proven()).await, [allowed(), allowed()]);
     for (name, request, reason) in cases {
         for answer in gate.over_both(&request).await {
-            assert_eq!(told(&answer), refused(reason), "{name}");
+            assert_eq!(outcome(&answer), refused(reason), "{name}");
             let [challenge] = &values(&answer.headers, "www-authenticate")[..] else { panic!("{name}") };
             let error = if reason == "DPOP_PROOF_INVALID" { "invalid_dpop_proof" } else { "invalid_token" };
             assert!(challenge.starts_with("DPoP realm="), "{name}: {challenge}");
@@ -185,7 +179,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
     let gate = Gate::start();
     let holder = Holder::new();
     let request = holder.proven();
-    assert_eq!(told(&gate.http1(&request).await), allowed());
+    assert_eq!(outcome(&gate.http1(&request).await), allowed());
     let again = [refused("DPOP_PROOF_INVALID"), refused("DPOP_PROOF_INVALID")];
     assert_eq!(send(&gate, || request.clone()).await, again);
     let loaded = async || {
@@ -227,10 +221,10 @@ async fn of_many_requests_with_one_proof_at_the_same_time_one_passes() {
         let over1: Vec<_> = over1.collect();
         let mut told_of = Vec::new();
         for answer in answers {
-            told_of.push(told(&client.finish(answer).await));
+            told_of.push(outcome(&client.finish(answer).await));
         }
         for answer in over1 {
-            told_of.push(told(&answer.await.unwrap()));
+            told_of.push(outcome(&answer.await.unwrap()));
         }
         assert_eq!(told_of.iter().filter(|told| **told == allowed()).count(), 1, "{told_of:?}");
         assert_eq!(told_of.iter().filter(|told| **told == refused("DPOP_PROOF_INVALID")).count(), 47);
@@ -257,7 +251,7 @@ async fn a_proof_that_two_readers_could_find_in_two_places_is_refused() {
     }
     // Over HTTP/2, `Connection` is always refused.
     let nominated = holder.proven().header("connection", "close, DPoP");
-    assert_eq!(told(&gate.http1(&nominated).await), malformed);
+    assert_eq!(outcome(&gate.http1(&nominated).await), malformed);
     assert_eq!(gate.backend.requests().len(), 0);
     // A proof that is not needed is removed all the same.
     let stray = Req::new("POST", COMPANION, CANCEL).bearer(&token(ANA)).header("dpop", "anything");
@@ -292,23 +286,23 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
             false => gate.http1(request).await,
         };
         let answer = send(&holder.proven()).await;
-        assert_eq!(told(&answer), refused("DPOP_NONCE_REQUIRED"));
+        assert_eq!(outcome(&answer), refused("DPOP_NONCE_REQUIRED"));
         assert!(values(&answer.headers, "www-authenticate")[0].contains("error=\"use_dpop_nonce\""));
         let [nonce] = &values(&answer.headers, "dpop-nonce")[..] else { panic!("{:?}", answer.headers) };
         let with = |nonce: &str| {
             holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "nonce": nonce })))
         };
         let answer = send(&with(nonce)).await;
-        assert_eq!(told(&answer), allowed());
+        assert_eq!(outcome(&answer), allowed());
         // Each answer carries the newest nonce, so that a client needs no other refusal to get it.
         let [next] = &values(&answer.headers, "dpop-nonce")[..] else { panic!("{:?}", answer.headers) };
-        assert_eq!(told(&send(&with(next)).await), allowed());
+        assert_eq!(outcome(&send(&with(next)).await), allowed());
         // A nonce is good for more than one request.
-        assert_eq!(told(&send(&with(nonce)).await), allowed());
+        assert_eq!(outcome(&send(&with(nonce)).await), allowed());
         let other = with(next).header("x-other", "1");
         let elsewhere = Req { target: CANCEL.replace("cancel", "destroy"), ..other };
         assert!(!send(&elsewhere).await.headers.contains_key("dpop-nonce"), "the caller is unknown");
-        assert_eq!(told(&send(&with("invented")).await), refused("DPOP_NONCE_REQUIRED"));
+        assert_eq!(outcome(&send(&with("invented")).await), refused("DPOP_NONCE_REQUIRED"));
     }
     // A refusal carries one too, once the caller is known.
     let key = Holder::new_key();
@@ -317,12 +311,12 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
     let nonce = values(&gate.http1(&bob.proven()).await.headers, "dpop-nonce").remove(0);
     let proof = bob.proof(&url("http"), json!({ "nonce": nonce }));
     let answer = gate.http1(&bob.cancel().header("dpop", &proof)).await;
-    assert_eq!(told(&answer), (403, "IAM_PERMISSION_DENIED".to_owned()));
+    assert_eq!(outcome(&answer), (403, "IAM_PERMISSION_DENIED".to_owned()));
     assert_eq!(values(&answer.headers, "dpop-nonce").len(), 1);
     // An answer about another mistake in a proof carries no nonce.
     let wrong = holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "htm": "GET" })));
     let answer = gate.http1(&wrong).await;
-    assert_eq!(told(&answer), refused("DPOP_PROOF_INVALID"));
+    assert_eq!(outcome(&answer), refused("DPOP_PROOF_INVALID"));
     assert!(!answer.headers.contains_key("dpop-nonce"));
 }
 
@@ -334,11 +328,11 @@ async fn a_client_that_proves_possession_is_told_of_missing_scopes_in_its_own_sc
     let holder = Holder::with_key(key, token);
     let proven = holder.proven();
     let answer = gate.http1(&proven).await;
-    assert_eq!(told(&answer), (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT".to_owned()));
+    assert_eq!(outcome(&answer), (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT".to_owned()));
     let challenge = &values(&answer.headers, "www-authenticate")[0];
     assert!(challenge.starts_with("DPoP realm=") && challenge.contains("insufficient_scope"), "{challenge}");
     // The proof is used up all the same.
-    assert_eq!(told(&gate.http1(&proven).await), refused("DPOP_PROOF_INVALID"));
+    assert_eq!(outcome(&gate.http1(&proven).await), refused("DPOP_PROOF_INVALID"));
 }
 
 #[tokio::test]
@@ -395,9 +389,9 @@ async fn a_proof_is_good_for_the_scheme_that_the_client_uses() {
             async |client: crate::authority::Client| client.connect(gate.address, COMPANION).await.unwrap();
         let mut connection = Connection::over(connect(authority.client()).await);
         connection.send(proven(scheme).to_http1()).await;
-        assert_eq!(told(&connection.answer().await.unwrap()), expected, "{scheme}");
+        assert_eq!(outcome(&connection.answer().await.unwrap()), expected, "{scheme}");
         let mut client = Http2::over_tls(connect(authority.client().offering(&["h2"])).await).await;
         let (response, _) = client.start(&proven(scheme), true).await;
-        assert_eq!(told(&client.finish(response).await), expected, "{scheme}");
+        assert_eq!(outcome(&client.finish(response).await), expected, "{scheme}");
     }
 }

@@ -74,7 +74,7 @@ impl Slow {
     }
 
     /// Waits until so many requests have ended for this reason, and gives the time that it took.
-    async fn until_told(&self, reason: &str, count: u64) -> Duration {
+    async fn until_ended(&self, reason: &str, count: u64) -> Duration {
         let began = Instant::now();
         loop {
             let metrics = self.gate.metrics().await;
@@ -160,7 +160,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
         };
         tokio::select! { () = opens => {}, () = ends => {} }
     });
-    let took = slow.until_told("RESPONSE_NOT_TAKEN", 4).await;
+    let took = slow.until_ended("RESPONSE_NOT_TAKEN", 4).await;
     eprintln!("four answers that clients did not take are cut after {took:?}");
     let metrics = slow.gate.metrics().await;
     assert!(metrics.contains("opgate_cut_connections_total{reason=\"write_timeout\"} 1"), "{metrics}");
@@ -179,7 +179,7 @@ async fn a_client_that_does_not_take_its_answer_over_tls_is_cut() {
     let stream = client.connect(slow.gate.address, HOST).await.unwrap();
     let http1 = format!("GET /v1/x HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
     let client = tokio::spawn(async move { sip(stream, http1.as_bytes()).await });
-    slow.until_told("RESPONSE_NOT_TAKEN", 1).await;
+    slow.until_ended("RESPONSE_NOT_TAKEN", 1).await;
     client.abort();
 }
 
@@ -237,7 +237,7 @@ async fn a_streamed_body_that_stops_times_out() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    slow.until_told("REQUEST_BODY_TIMEOUT", 4).await;
+    slow.until_ended("REQUEST_BODY_TIMEOUT", 4).await;
     tokio::time::timeout(Duration::from_secs(10), reader).await.expect("both are reset").unwrap();
     writer.abort();
     trickle.abort();
@@ -322,7 +322,7 @@ async fn a_client_that_reads_slowly_ejects_no_endpoint() {
         });
     }
     clients.join_all().await;
-    slow.until_told("UPSTREAM_TIMEOUT", 4).await;
+    slow.until_ended("UPSTREAM_TIMEOUT", 4).await;
     let metrics = slow.gate.metrics().await;
     let healthy = metrics.lines().find(|line| line.starts_with("opgate_upstream_healthy{")).unwrap();
     assert!(healthy.ends_with(" 1"), "{healthy}");

@@ -15,21 +15,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     AUDIENCE, Body, CANCEL, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, Tree, claims, foreign_key,
-    key, now, reason, token, token_with,
+    key, now, token, token_with,
 };
 
 const ANA: &str = "ana@example.com";
 
 fn cancel(token: &str) -> Req {
     Req::new("POST", COMPANION, CANCEL).bearer(token)
-}
-
-/// A request's status and reason over both versions, which must agree.
-async fn judged(gate: &Gate, request: &Req) -> (u16, String) {
-    let (first, second) = (gate.http1(request).await, gate.http2(request).await);
-    let judged = (first.status, reason(&first));
-    assert_eq!((second.status, reason(&second)), judged);
-    judged
 }
 
 fn allowed() -> (u16, String) {
@@ -51,11 +43,11 @@ async fn keys_come_from_the_issuers_url() {
     assert_eq!(gate.admin("/readyz").await.status, 200);
     let hour = Duration::from_secs(3600);
     let good = issuer.token(ANA, &[CLOUD_PLATFORM], hour).unwrap();
-    assert_eq!(judged(&gate, &cancel(&good)).await, allowed());
+    assert_eq!(gate.outcome(&cancel(&good)).await, allowed());
     let expired = issuer.expired_token(ANA, &[CLOUD_PLATFORM], hour).unwrap();
-    assert_eq!(judged(&gate, &cancel(&expired)).await, (401, "ACCESS_TOKEN_EXPIRED".to_owned()));
+    assert_eq!(gate.outcome(&cancel(&expired)).await, (401, "ACCESS_TOKEN_EXPIRED".to_owned()));
     // The harness's own key is in a file, which the URL replaces.
-    assert_eq!(judged(&gate, &cancel(&token(ANA))).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&token(ANA))).await, invalid());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 1"));
     assert_eq!(gate.backend.requests().len(), 2);
 }
@@ -98,16 +90,16 @@ async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
     let forged = foreign_key().sign(&claims(ANA, &[CLOUD_PLATFORM])).unwrap();
     let expired = token_with(ANA, json!({ "exp": now() - 3600 }));
     for token in [token(ANA), forged.clone(), expired] {
-        assert_eq!(judged(&gate, &cancel(&token)).await, unavailable);
+        assert_eq!(gate.outcome(&cancel(&token)).await, unavailable);
     }
     let answer = gate.http1(&cancel(&token(ANA))).await;
     assert_eq!(answer.json().unwrap()["error"]["status"], "UNAVAILABLE");
     assert_eq!(answer.header("www-authenticate"), None);
     // Requests that need no key are answered as usual.
     let without = Req::new("POST", COMPANION, CANCEL);
-    assert_eq!(judged(&gate, &without).await, (401, "CREDENTIALS_MISSING".to_owned()));
+    assert_eq!(gate.outcome(&without).await, (401, "CREDENTIALS_MISSING".to_owned()));
     let foreign = token_with(ANA, json!({ "iss": "https://issuer.example.com" }));
-    assert_eq!(judged(&gate, &cancel(&foreign)).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&foreign)).await, invalid());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 0"));
     assert!(gate.backend.requests().is_empty());
 
@@ -117,8 +109,8 @@ async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
         assert!(Instant::now() < deadline, "still not ready:\n{}", gate.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(judged(&gate, &cancel(&token(ANA))).await, allowed());
-    assert_eq!(judged(&gate, &cancel(&forged)).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&token(ANA))).await, allowed());
+    assert_eq!(gate.outcome(&cancel(&forged)).await, invalid());
 }
 
 #[tokio::test]
@@ -133,7 +125,7 @@ async fn an_unreachable_issuer_leaves_the_gate_unready() {
     let reasons = readiness.json().unwrap()["reasons"].to_string();
     assert!(reasons.contains("issuer `demo`: no keys yet: error sending request"), "{reasons}");
     assert!(reasons.contains("refused"), "{reasons}");
-    assert_eq!(judged(&gate, &cancel(&token(ANA))).await, (503, "GATE_NOT_READY".to_owned()));
+    assert_eq!(gate.outcome(&cancel(&token(ANA))).await, (503, "GATE_NOT_READY".to_owned()));
 }
 
 #[tokio::test]
@@ -144,7 +136,7 @@ async fn a_key_server_that_answers_rubbish_gives_no_keys() {
         let keys = start_key_server(document.clone(), works.clone()).await;
         let gate = start_unready(vec![keys_behind(&format!("http://{keys}/keys"))]).await;
         assert_eq!(gate.admin("/readyz").await.status, 503, "{document}");
-        assert_eq!(judged(&gate, &cancel(&token(ANA))).await.0, 503, "{document}");
+        assert_eq!(gate.outcome(&cancel(&token(ANA))).await.0, 503, "{document}");
         assert!(gate.backend.requests().is_empty());
     }
 }
@@ -159,13 +151,13 @@ async fn every_algorithm_is_accepted_with_its_own_key_alone() {
     for key in &keys {
         let name = key.algorithm().as_str();
         let token = key.sign(&claims).unwrap();
-        assert_eq!(judged(&gate, &cancel(&token)).await, allowed(), "{name}");
+        assert_eq!(gate.outcome(&cancel(&token)).await, allowed(), "{name}");
         for other in keys.iter().filter(|other| other.kid() != key.kid()) {
             // Another key's id, another key's algorithm, and both.
             for (alg, kid) in [(name, other.kid()), (other.kid(), name), (other.kid(), other.kid())] {
                 let header = json!({ "alg": alg, "typ": "at+jwt", "kid": kid });
                 let token = key.sign_with_header(&header, &claims).unwrap();
-                assert_eq!(judged(&gate, &cancel(&token)).await, invalid(), "{name} as {alg} of {kid}");
+                assert_eq!(gate.outcome(&cancel(&token)).await, invalid(), "{name} as {alg} of {kid}");
             }
         }
     }
@@ -180,8 +172,8 @@ async fn an_algorithm_that_the_operator_left_out_is_refused() {
         ..Setup::default()
     });
     let claims = claims(ANA, &[CLOUD_PLATFORM]);
-    assert_eq!(judged(&gate, &cancel(&key().sign(&claims).unwrap())).await, allowed());
-    assert_eq!(judged(&gate, &cancel(&es256().sign(&claims).unwrap())).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&key().sign(&claims).unwrap())).await, allowed());
+    assert_eq!(gate.outcome(&cancel(&es256().sign(&claims).unwrap())).await, invalid());
 }
 
 fn es256() -> &'static SigningKey {
@@ -218,7 +210,7 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
         claims["iss"] = json!(issuer);
         claims["aud"] = json!(audience);
         gate.backend.clear();
-        assert_eq!(judged(&gate, &cancel(&signer.sign(&claims).unwrap())).await, expected, "{name}");
+        assert_eq!(gate.outcome(&cancel(&signer.sign(&claims).unwrap())).await, expected, "{name}");
         let reached = if expected.0 == 200 { 2 } else { 0 };
         assert_eq!(gate.backend.requests().len(), reached, "{name}");
     }
@@ -227,7 +219,7 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     claims["iss"] = json!(PARTNER);
     claims["aud"] = json!(THEIRS);
     let gate = partner("partner.example");
-    assert_eq!(judged(&gate, &cancel(&foreign_key().sign(&claims).unwrap())).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&foreign_key().sign(&claims).unwrap())).await, invalid());
     assert_eq!(gate.backend.requests().len(), 0);
 }
 
@@ -265,7 +257,7 @@ async fn mapped_groups_and_attributes_are_members() {
     ] {
         let mut claims = ours.clone();
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        assert_eq!(judged(&gate, &cancel(&token_with(ANA, claims))).await, expected, "{changes}");
+        assert_eq!(gate.outcome(&cancel(&token_with(ANA, claims))).await, expected, "{changes}");
     }
 }
 

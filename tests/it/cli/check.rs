@@ -42,7 +42,7 @@ pub(super) fn assert_errors_are_of_use(stderr: &str) {
 #[test]
 fn a_good_tree_passes_with_a_summary() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(super::told(
+    insta::assert_snapshot!(super::outputs(
         &workspace,
         &[
             &["check", "--config", CONFIG],
@@ -436,7 +436,7 @@ fn one_service_file_is_checked_alone() {
         .write("good.yaml", "type: google.api.Service\nname: library.example.com\nhttp:\n  rules:\n  - selector: a.B.Get\n    get: /v1/{name=shelves/*}\n")
         .write("bad.yaml", "name: library.example.com\nhttp:\n  rules:\n  - selector: a.B.Get\n    get: v1/{name=shelves/*\n    boddy: '*'\n")
         .write("role.yaml", "name: roles/viewer\nincludedPermissions: []\n");
-    insta::assert_snapshot!(super::told(
+    insta::assert_snapshot!(super::outputs(
         &workspace,
         &[
             &["check", "--service", COMPANION],

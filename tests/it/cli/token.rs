@@ -123,5 +123,5 @@ fn arguments_that_mean_nothing_are_refused() {
         with(&["--dpop-key", "client.pem", "--dpop-proof", "https://api.example.com/"]),
     ];
     let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
-    insta::assert_snapshot!(super::told(&workspace, &commands));
+    insta::assert_snapshot!(super::outputs(&workspace, &commands));
 }

@@ -136,7 +136,7 @@ pub fn tell(table: &mut String, fault: &str, version: u8, method: &str, outcome:
     .unwrap();
 }
 
-pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Told) {
+pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Received) {
     let decision = &line["protoPayload"]["metadata"];
     assert_eq!(decision["reason"], expected.reason, "{row}: {line}");
     assert_eq!(decision["decision"], "ALLOWED", "{row}");
@@ -153,7 +153,7 @@ pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Told
 
 /// What a client received.
 #[derive(Debug)]
-pub struct Told {
+pub struct Received {
     pub status: u16,
     pub seen: Seen,
     /// All bytes; over HTTP/1.1 with the head.
@@ -161,13 +161,13 @@ pub struct Told {
 }
 
 /// Sends a request over a connection that ends with the answer.
-pub async fn ask(gate: &Gate, request: &Req, version: u8) -> Told {
+pub async fn ask(gate: &Gate, request: &Req, version: u8) -> Received {
     let asking =
         async { if version == 1 { ask_http1(gate, request).await } else { ask_http2(gate, request).await } };
     tokio::time::timeout(Duration::from_secs(20), asking).await.expect("an answer in time")
 }
 
-async fn ask_http1(gate: &Gate, request: &Req) -> Told {
+async fn ask_http1(gate: &Gate, request: &Req) -> Received {
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
     stream.write_all(&request.clone().header("connection", "close").to_http1()).await.unwrap();
     let mut bytes = Vec::new();
@@ -192,10 +192,10 @@ async fn ask_http1(gate: &Gate, request: &Req) -> Told {
         None => chunked && body.ends_with("0\r\n\r\n"),
     };
     let text = if chunked { text.trim_end_matches("\r\n0\r\n\r\n").to_owned() } else { text };
-    Told { status, seen: seen(is_whole, &text), text }
+    Received { status, seen: seen(is_whole, &text), text }
 }
 
-async fn ask_http2(gate: &Gate, request: &Req) -> Told {
+async fn ask_http2(gate: &Gate, request: &Req) -> Received {
     let mut client = gate.http2_client().await;
     let (response, _) = client.start(request, true).await;
     let (head, mut body) = response.await.unwrap().into_parts();
@@ -212,7 +212,7 @@ async fn ask_http2(gate: &Gate, request: &Req) -> Told {
         }
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Told { status: head.status.as_u16(), seen: seen(is_whole, &text), text }
+    Received { status: head.status.as_u16(), seen: seen(is_whole, &text), text }
 }
 
 fn seen(is_whole: bool, text: &str) -> Seen {

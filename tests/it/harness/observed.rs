@@ -2,12 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Gate, Req, signal};
+use super::{Answer, Gate, Req, reason, signal};
 
 impl Gate {
     /// Sends a request over HTTP/1.1 and then over HTTP/2.
     pub async fn over_both(&self, request: &Req) -> [Answer; 2] {
         [self.http1(request).await, self.http2(request).await]
+    }
+
+    /// The status and the reason of a request over both versions, which must agree.
+    pub async fn outcome(&self, request: &Req) -> (u16, String) {
+        let [first, second] = self.over_both(request).await.map(|answer| outcome(&answer));
+        assert_eq!(first, second, "{request:?}");
+        first
     }
 
     /// The value of a series, named with its labels; 0 if there is no such series yet.
@@ -40,4 +47,9 @@ impl Gate {
     pub fn hang_up(&self) {
         signal(self.pid(), "HUP");
     }
+}
+
+/// The status and the reason of an answer.
+pub fn outcome(answer: &Answer) -> (u16, String) {
+    (answer.status, reason(answer))
 }

@@ -56,7 +56,7 @@ async fn published_then_used() -> Row {
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.fetched("success").await;
     // The gate fetches the new key before a token uses it: no request waits.
-    assert_eq!(scene.told(&scene.token(&b)).await.0, 200);
+    assert_eq!(scene.answer_to(&scene.token(&b)).await.0, 200);
     scene.signs_with(&b);
     scene.goes_on(1000).await;
     scene.ends().await
@@ -77,7 +77,7 @@ async fn withdrawn() -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let scene = Scene::open("rotation, the old key is withdrawn", &a).await;
     let old = scene.token(&a);
-    assert_eq!(scene.told(&old).await.0, 200);
+    assert_eq!(scene.answer_to(&old).await.0, 200);
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.signs_with(&b);
     scene.recovers().await;
@@ -87,8 +87,8 @@ async fn withdrawn() -> Row {
     scene.fetched("success").await;
     scene.fetched("success").await;
     // These tokens were good until now and are remembered as good, but the key that verified them is gone.
-    while scene.told(&old).await != (401, "JWT_TOKEN_INVALID".to_owned()) {
-        assert_ne!(scene.told(&old).await.0, 200);
+    while scene.answer_to(&old).await != (401, "JWT_TOKEN_INVALID".to_owned()) {
+        assert_ne!(scene.answer_to(&old).await.0, 200);
         scene.goes_on(50).await;
     }
     scene.ends().await
@@ -119,7 +119,7 @@ async fn without_kid() -> Row {
     let header = json!({ "alg": "ES256", "typ": "at+jwt" });
     let token = b.sign_with_header(&header, &claims("ana@example.com", &[CLOUD_PLATFORM])).unwrap();
     loop {
-        match scene.told(&token).await {
+        match scene.answer_to(&token).await {
             (200, _) => break,
             told => assert_eq!(told, (503, "SIGNING_KEY_PENDING".to_owned())),
         }
@@ -147,8 +147,8 @@ async fn rotated_while_down() -> Row {
     scene.signs_with(&b);
     scene.fetched("connect").await;
     // The gate cannot tell about tokens of the new key. The old keys are still good.
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
-    assert_eq!(scene.told(&scene.token(&a)).await.0, 200);
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&a)).await.0, 200);
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.server.comes_back().await;
     scene.ends().await
@@ -160,7 +160,7 @@ async fn down_from_the_start() -> Row {
     stage.server.goes_down().await;
     let scene = Stage { unready: true, ..stage }.open(&a).await;
     assert_eq!(scene.gate.admin("/readyz").await.status, 503);
-    assert_eq!(scene.told(&scene.token(&a)).await, (503, "GATE_NOT_READY".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&a)).await, (503, "GATE_NOT_READY".to_owned()));
     scene.server.comes_back().await;
     scene.ends().await
 }
@@ -184,7 +184,7 @@ async fn silent() -> Row {
     }
     scene.goes_on(500).await;
     let started = std::time::Instant::now();
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     // A request waits for a second, and not until the issuer answers.
     assert!(started.elapsed() < Duration::from_secs(5));
     scene.server.says(Answer::keys(&[&a]));
@@ -198,8 +198,8 @@ async fn bad_answer(name: &'static str, answer: Answer, outcome: &'static str) -
     let scene = Scene::open(name, &a).await;
     scene.server.says(answer);
     scene.fetched(outcome).await;
-    assert_eq!(scene.told(&scene.token(&a)).await.0, 200);
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&a)).await.0, 200);
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     scene.signs_with(&b);
     scene.goes_on(300).await;
     scene.server.says(Answer::keys(&[&a, &b]));
@@ -225,7 +225,7 @@ async fn poisoned() -> Row {
     scene.fetched("success").await;
     scene.fetched("success").await;
     for ambiguous in [&other, &twin] {
-        assert_ne!(scene.told(&scene.token(ambiguous)).await.0, 200);
+        assert_ne!(scene.answer_to(&scene.token(ambiguous)).await.0, 200);
     }
     let log = scene.gate.log();
     for told in
@@ -259,7 +259,7 @@ async fn redirected() -> Row {
     let location = format!("location: {}\r\n", elsewhere.url("http"));
     scene.server.says(Answer::of("302 Found", &location, b""));
     scene.fetched("status").await;
-    assert_eq!(scene.told(&scene.token(&evil)).await.0, 401);
+    assert_eq!(scene.answer_to(&scene.token(&evil)).await.0, 401);
     assert_eq!(elsewhere.asked(KEYS), 0);
     scene.server.says(Answer::keys(&[&a]));
     scene.ends().await
@@ -308,14 +308,14 @@ async fn another_issuer_is_down() -> Row {
     claims["iss"] = json!("https://login.partner.example");
     claims["aud"] = json!("https://opgate.partner.example");
     let strange = new_key("strange").sign(&claims).unwrap();
-    assert_eq!(scene.told(&strange).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&strange).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     partner.goes_down().await;
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.signs_with(&b);
     scene.goes_on(1000).await;
     // The other issuer's tokens are good meanwhile: the keys verify them, and policy refuses them.
     let known = theirs.sign(&claims).unwrap();
-    assert_eq!(scene.told(&known).await, (403, "IAM_PERMISSION_DENIED".to_owned()));
+    assert_eq!(scene.answer_to(&known).await, (403, "IAM_PERMISSION_DENIED".to_owned()));
     scene.ends().await
 }
 
@@ -341,7 +341,7 @@ async fn wrong_issuer_in_discovery() -> Row {
     scene.server.says_at(METADATA, metadata(&format!("{issuer}/"), &url));
     let keys = scene.server.asked(KEYS);
     scene.fetched("discovery").await;
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     assert_eq!(scene.server.asked(KEYS), keys);
     scene.server.says_at(METADATA, metadata(&issuer, &url));
     scene.signs_with(&b);
@@ -355,7 +355,7 @@ async fn discovery_leads_elsewhere() -> Row {
     let scene = discovering("discovery leads to another host", &a).await;
     scene.server.says_at(METADATA, metadata(&scene.issuer, &elsewhere.url("http")));
     scene.fetched("discovery").await;
-    assert_eq!(scene.told(&scene.token(&evil)).await.0, 401);
+    assert_eq!(scene.answer_to(&scene.token(&evil)).await.0, 401);
     assert_eq!(elsewhere.asked(KEYS), 0);
     let log = scene.gate.log();
     assert!(log.contains("neither the issuer's own origin nor one of `jwks_hosts`"), "{log}");
@@ -379,7 +379,7 @@ async fn wrong_certificate() -> Row {
     let asked = scene.server.asked(KEYS);
     scene.fetched("tls").await;
     scene.fetched("tls").await;
-    assert_eq!(scene.told(&scene.token(&evil)).await.0, 401);
+    assert_eq!(scene.answer_to(&scene.token(&evil)).await.0, 401);
     assert_eq!(scene.server.asked(KEYS), asked);
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.server.presents(&theirs);

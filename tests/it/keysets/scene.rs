@@ -203,7 +203,7 @@ impl Scene {
     }
 
     /// The answer to one request.
-    pub async fn told(&self, token: &str) -> (u16, String) {
+    pub async fn answer_to(&self, token: &str) -> (u16, String) {
         let answer = self.gate.http1(&cancel(token)).await;
         if answer.status == 200 {
             self.tally.allowed.fetch_add(1, Ordering::SeqCst);
@@ -216,7 +216,7 @@ impl Scene {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let token = self.token(&self.signer.read().unwrap().clone());
-            match self.told(&token).await {
+            match self.answer_to(&token).await {
                 (200, _) => return,
                 (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
                 other => panic!("{}: {other:?}", self.name),

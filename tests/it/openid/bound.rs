@@ -5,10 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{CANCEL, OPAQUE, Provider, allowed, cancel, installed, secret, told, told_of};
+use super::{CANCEL, OPAQUE, Provider, allowed, cancel, installed, outcome_with, secret};
 use crate::authority::Authority;
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Setup};
+use crate::harness::{COMPANION, Gate, Setup, outcome};
 use crate::possession::{Holder, prove};
 
 /// A gate that trusts the provider, by its keys or by introspection.
@@ -40,7 +40,7 @@ async fn a_token_that_a_real_provider_binds_to_a_key_is_good_for_its_holder_alon
         let request = cancel().header("authorization", &authorization);
         let proven =
             request.clone().header("dpop", &holder.proof(&format!("http://{COMPANION}{CANCEL}"), json!({})));
-        assert_eq!(told_of(&gate.http1(&proven).await), allowed(), "{}", gate.log());
+        assert_eq!(outcome(&gate.http1(&proven).await), allowed(), "{}", gate.log());
         assert_eq!(
             gate.audit(1)[0]["protoPayload"]["metadata"]["confirmation"],
             json!({ "jkt": thumbprint })
@@ -48,9 +48,9 @@ async fn a_token_that_a_real_provider_binds_to_a_key_is_good_for_its_holder_alon
         // A used proof; no proof; and the proof that got the token, which names another URL and no token.
         let other = request.clone().header("dpop", &proof);
         for request in [proven, request, other] {
-            assert_eq!(told_of(&gate.http2(&request).await), (401, "DPOP_PROOF_INVALID".to_owned()));
+            assert_eq!(outcome(&gate.http2(&request).await), (401, "DPOP_PROOF_INVALID".to_owned()));
         }
-        assert_eq!(told(&gate, &holder.token).await, (401, "JWT_TOKEN_INVALID".to_owned()));
+        assert_eq!(outcome_with(&gate, &holder.token).await, (401, "JWT_TOKEN_INVALID".to_owned()));
         assert_eq!(gate.backend.requests().len(), 1);
     }
 }
@@ -82,7 +82,7 @@ async fn a_token_that_a_real_provider_binds_to_a_certificate_is_good_for_its_hol
             let stream = client.connect(gate.address, COMPANION).await.unwrap();
             let mut connection = Connection::over(stream);
             connection.send(cancel().bearer(&token).to_http1()).await;
-            assert_eq!(told_of(&connection.answer().await.unwrap()), expected, "{}", gate.log());
+            assert_eq!(outcome(&connection.answer().await.unwrap()), expected, "{}", gate.log());
         }
         assert_eq!(gate.backend.requests().len(), 1);
     }
