@@ -220,7 +220,7 @@ fn groups_of_a_pool_come_from_the_claims() {
     let workspace = with_tests(&format!(
         "- {{name: in the group, {}, call: '{CANCEL}', expect: allowed}}\n\
          - {{name: in another, {}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
-         - {{name: an unknown group, {subject}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
+         - {{name: no claims, {subject}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
          - {{name: nowhere, {subject}, call: 'GET /v9', expect: METHOD_NOT_FOUND}}\n\
          - {{name: every group, principal: 'principal://{pool}s/subject/lea', call: '{CANCEL}', expect: allowed}}\n",
         claims("[oncall]"),
