@@ -1,10 +1,11 @@
 //! A backend process that is killed. The kernel closes the sockets that it leaves.
 
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 use super::row::{Seen, ask, patient};
-use crate::harness::{Gate, Setup, cancel};
+use crate::harness::{Gate, Setup, cancel, signal};
 use crate::origin::Origin;
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 
@@ -20,9 +21,14 @@ fn in_front_of(backend: &Gate) -> Gate {
     Gate::start_with(Setup { endpoints: Some(vec![backend.address]), set, ..Setup::default() })
 }
 
-fn kill(gate: &Gate) {
-    let killed = Command::new("kill").args(["-KILL", &gate.pid().to_string()]).status().unwrap();
-    assert!(killed.success());
+/// Kills a process, and waits until the kernel has closed its port: on a busy machine that takes a moment.
+async fn kill(gate: &Gate) {
+    signal(gate.pid(), "KILL");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(gate.address).await.is_ok() {
+        assert!(Instant::now() < deadline, "the port of a killed process is open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
@@ -36,7 +42,7 @@ async fn a_backend_that_is_killed_while_it_has_the_request() {
             while behind.requests().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            kill(&backend);
+            kill(&backend).await;
         });
         assert_eq!((answer.status, answer.seen), (502, Seen::Error), "{}", answer.text);
         let line = gate.audit(1).remove(0);
@@ -63,7 +69,7 @@ async fn a_backend_that_is_killed_while_it_answers() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            kill(&backend);
+            kill(&backend).await;
         });
         assert_eq!((answer.status, answer.seen), (200, Seen::Truncated), "{}", answer.text);
         let line = gate.audit(1).remove(0);
