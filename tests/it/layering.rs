@@ -1,4 +1,4 @@
-//! The shape of the source: who may know whom, and what no file may hold.
+//! The shape of the source: which module may name which, and what no file may contain.
 //!
 //! A request goes one way (the diagram in `src/lib.rs`), and a stage that reached back to a later one would make that a
 //! lie. What fails here is either a mistake or a decision: then the table is where it is written down.
@@ -11,7 +11,8 @@ use regex::Regex;
 
 use crate::harness::root;
 
-/// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
+/// Which modules a module may name. A module that is not listed is at an edge of the process (`cli`, `demo`): it may
+/// name any.
 const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
@@ -47,9 +48,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "explain",
         &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
     ),
-    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
-    // public keys. Its settings hold the span of that path.
-    ("assertion", &["principal", "diagnostic", "files", "http", "signing"]),
+    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
+    // its public keys. Its settings hold the span of that path.
+    ("assertion", &["authn", "diagnostic", "files", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
@@ -258,7 +259,7 @@ fn every_stage_names_only_what_comes_before_it() {
     );
 }
 
-/// The table has no edge that nothing uses: it would allow what nobody decided.
+/// The table has no unused edge: it would allow a dependency that was never decided on.
 #[test]
 fn every_allowed_edge_is_used() {
     let files: Vec<File> = product().collect();
@@ -276,7 +277,7 @@ fn every_allowed_edge_is_used() {
 }
 
 #[test]
-fn what_decides_is_pure() {
+fn decision_modules_are_pure() {
     let mut found = Vec::new();
     for file in product().filter(|file| PURE.contains(&file.module())) {
         let code = file.code();
@@ -290,8 +291,8 @@ fn what_decides_is_pure() {
     );
 }
 
-/// Whoever is only said to call is nobody on the way of a request: what makes a caller without a proof is named where
-/// questions are put, and where it is defined.
+/// A caller that a question merely names is not authenticated. So the function that makes a caller without a proof is
+/// named only by questions, and where it is defined.
 #[test]
 fn only_questions_assume_a_caller() {
     let assuming =
@@ -306,7 +307,7 @@ fn only_questions_assume_a_caller() {
 }
 
 #[test]
-fn one_adapter_meets_pingora() {
+fn only_the_adapter_implements_pingoras_proxy() {
     let adapters: Vec<String> =
         product().filter(|file| file.code().contains("impl ProxyHttp")).map(|file| file.name).collect();
     assert_eq!(adapters, ["src/proxy.rs"]);
@@ -364,7 +365,7 @@ fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
 fn no_committed_file_names_a_developers_machine() {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let Some(listed) = listed.ok().filter(|output| output.status.success()) else {
-        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is no git checkout");
+        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is not a git checkout");
         return;
     };
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! One process takes over from another: no connection is refused, and whoever fails leaves everything as it was.
+//! One process takes over from another: no connection is refused, and a process that fails leaves everything as it was.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -16,14 +16,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Process, Req, Setup, key, signal, token};
+use crate::harness::{COMPANION, Gate, Process, Req, Setup, cancel, key, signal};
 
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
-
-/// A gate that can be taken over from, and where.
+/// A running gate that offers its sockets, and the path of its upgrade socket.
 struct Old {
     gate: Gate,
     socket: PathBuf,
@@ -47,7 +42,7 @@ impl Old {
         signal(self.gate.pid(), "QUIT");
     }
 
-    /// Asks, and waits for the offer.
+    /// Asks for an upgrade, and waits for the offer.
     async fn offers(&self) {
         self.ask();
         until("the socket is there", || self.socket.exists()).await;
@@ -90,17 +85,17 @@ async fn no_connection_is_refused_while_a_new_process_takes_over() {
     let upgrade = async {
         let mut new = old.gate.successor("new", &[]);
         old.ask();
-        // The same sockets, though the configuration asks for free ports.
+        // The sockets are the same, though the configuration asks for free ports.
         assert_eq!(new.serving().await, (vec![address], admin));
         assert!(old.gate.ended().await.success(), "{}", old.gate.log());
         stop.store(true, Ordering::Relaxed);
         new
     };
     let (mut new, one, two, three) = tokio::join!(upgrade, knock(), knock(), knock());
-    assert!(!old.socket.exists(), "the socket is there only meanwhile");
+    assert!(!old.socket.exists(), "the socket exists only during the upgrade");
     new.signal("TERM");
     assert!(new.ended().await.success());
-    // Each line of the log that both wrote is whole, and none is missing.
+    // Both processes wrote the log: each line is whole, and none is missing.
     let audit = std::fs::read_to_string(old.gate.path("audit.jsonl")).unwrap();
     let whole = audit.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok());
     assert_eq!(whole.count(), one + two + three);
@@ -136,7 +131,7 @@ async fn connections_are_drained_by_the_process_that_has_them() {
     let request = cancel().to_http1();
     half_sent.send(&request[..request.len() / 2]).await;
     let http2 = old.gate.http2_client().await;
-    // Answered after what was sent before it has been read.
+    // It is answered after the bytes before it have been read.
     old.serves().await;
     let mut new = old.gate.successor("new", &[]);
     old.ask();
@@ -166,7 +161,7 @@ async fn a_new_process_that_breaks_off_changes_nothing() {
     assert!(old.gate.log().contains("the other process went away"), "{}", old.gate.log());
     assert!(!old.socket.exists());
     old.serves().await;
-    // It can be asked again.
+    // The old process can be asked again.
     let mut new = old.gate.successor("next", &[]);
     old.ask();
     new.serving().await;
@@ -201,7 +196,7 @@ async fn a_new_process_that_stays_unready_is_not_waited_for_forever() {
     old.serves().await;
 }
 
-/// If it stopped as well, nobody would be left.
+/// If the new process stopped as well, no process would be left.
 #[tokio::test]
 async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() {
     let directory = tempfile::tempdir().unwrap();
@@ -215,7 +210,7 @@ async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() 
         format!("issuers.demo.keys={}", json!({ "url": format!("http://{}/", keys.local_addr().unwrap()) })),
     ];
     let mut new = Process::start("new", directory.path(), &settings, &["--upgrade"]);
-    // It asks for its keys once it has its socket.
+    // The new process fetches its keys once it has its sockets.
     let sockets = [(Purpose::Listener, socket.clone())];
     let mut asking = tokio::select! {
         asking = keys.accept() => asking.unwrap().0,
@@ -265,7 +260,7 @@ async fn listeners_that_changed_are_bound_anew_and_closed() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.local_addr().unwrap()
     };
-    // The one that is there under the address it is bound to, and another.
+    // A listener with the address that is bound already, and another one.
     let listeners = json!([{ "address": old.gate.address }, { "address": free }]);
     let mut second = old.gate.successor("second", &[format!("listeners={listeners}")]);
     old.ask();
@@ -280,7 +275,7 @@ async fn listeners_that_changed_are_bound_anew_and_closed() {
     assert_eq!(third.serving().await.0, [free]);
     assert!(second.ended().await.success());
     assert_eq!(status(free).await, 200);
-    assert!(TcpStream::connect(old.gate.address).await.is_err(), "nobody listens there any more");
+    assert!(TcpStream::connect(old.gate.address).await.is_err(), "the port is still open");
 }
 
 #[tokio::test]
@@ -302,13 +297,13 @@ async fn a_second_new_process_is_turned_away() {
 }
 
 #[tokio::test]
-async fn what_lies_where_the_socket_is_to_be_is_replaced_or_told() {
+async fn a_stale_upgrade_socket_is_replaced_and_anything_else_there_is_reported() {
     let old = Old::start();
-    // What a process that was killed leaves behind.
+    // A socket that a killed process left behind.
     drop(std::os::unix::net::UnixListener::bind(&old.socket).unwrap());
     old.ask();
     until("the socket is a live one", || std::os::unix::net::UnixStream::connect(&old.socket).is_ok()).await;
-    // Whoever says nothing is not a new process.
+    // A peer that sends nothing is not a new process.
     old.logged("no new process has taken over").await;
     until("the socket is gone", || !old.socket.exists()).await;
 
@@ -331,7 +326,7 @@ async fn what_lies_where_the_socket_is_to_be_is_replaced_or_told() {
 }
 
 #[tokio::test]
-async fn nobody_waits_forever() {
+async fn an_upgrade_without_a_peer_times_out() {
     let old = Old::start_with("1s");
     old.ask();
     old.logged("no new process came to").await;

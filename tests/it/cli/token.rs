@@ -1,4 +1,4 @@
-//! `opgate token`: mints, never overwrites, and says what it was not given.
+//! `opgate token`: mints a token, never overwrites a file, and names missing arguments.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -44,7 +44,7 @@ fn a_new_key_and_a_token_that_it_signs() {
     assert_eq!(again.code, Some(0), "{}", again.text());
 }
 
-/// A developer without an issuer and without a client library: both headers go to curl as they are printed.
+/// A developer without an issuer and without a client library: curl takes both headers as they are printed.
 #[tokio::test]
 async fn a_bound_token_and_its_proof_open_the_gate_once() {
     let workspace = Workspace::new();
@@ -68,7 +68,7 @@ async fn a_bound_token_and_its_proof_open_the_gate_once() {
         bound.fold(Req::new("POST", COMPANION, path), |request, (name, value)| request.header(name, value));
     assert_eq!(gate.http1(&bound).await.status, 200, "{}", gate.log());
     assert_eq!(reason(&gate.http1(&bound).await), "DPOP_PROOF_INVALID");
-    // The token alone is nobody's.
+    // The token without its proof is refused.
     let alone = mint(&[]).stdout.trim_end().to_owned();
     let alone = Req::new("POST", COMPANION, path).bearer(&alone);
     assert_eq!(reason(&gate.http1(&alone).await), "JWT_TOKEN_INVALID");
@@ -123,5 +123,5 @@ fn arguments_that_mean_nothing_are_refused() {
         with(&["--dpop-key", "client.pem", "--dpop-proof", "https://api.example.com/"]),
     ];
     let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
-    insta::assert_snapshot!(super::told(&workspace, &commands));
+    insta::assert_snapshot!(super::outputs(&workspace, &commands));
 }
