@@ -1,7 +1,6 @@
 //! The command line: one command per file, and what they share.
 //!
-//! Exit codes: 0 fine, 1 failed, 2 denied, 3 invalid input. What a command is asked for goes to standard output,
-//! everything else to standard error.
+//! How they print, and which exit codes they end with, is in `terminal`.
 
 pub mod check;
 pub mod demo;
@@ -14,21 +13,13 @@ mod tree;
 pub mod version;
 pub mod who_can;
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Origin, Override};
-use crate::diagnostic::{Report, Severity};
-
-/// Invalid input.
-pub const INVALID: u8 = 3;
-/// The call is denied.
-pub const DENIED: u8 = 2;
-/// Something failed.
-pub const FAILED: u8 = 1;
+use crate::terminal;
 
 /// Google-style IAM in front of APIs that do not have it.
 #[derive(Debug, Parser)]
@@ -83,15 +74,9 @@ pub struct ConfigArgs {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match terminal::parse_arguments::<Cli>() {
         Ok(cli) => cli.command,
-        Err(error) => {
-            let asked = !error.use_stderr();
-            if error.print().is_err() {
-                return ExitCode::from(FAILED);
-            }
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(INVALID) };
-        }
+        Err(code) => return code,
     };
     match command {
         Command::Run(args) => run::run(&args),
@@ -114,34 +99,4 @@ impl ConfigArgs {
         overrides.extend(self.overrides.iter().cloned());
         Origin { path: self.config.clone(), overrides }
     }
-}
-
-/// Prints text to standard output. A closed pipe is the reader's choice, not an error.
-pub(crate) fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-/// Prints text to standard error.
-pub(crate) fn complain(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Prints a report to standard error, with a line that counts.
-pub(crate) fn print_report(report: &Report) {
-    complain(&report.render(std::io::stderr().is_terminal()));
-    complain(&format!("{}\n", summary(report)));
-}
-
-fn summary(report: &Report) -> String {
-    let counted = |severity, one: &str| counted(report.count(severity), one);
-    let summary = format!("{}, {}", counted(Severity::Error, "error"), counted(Severity::Warning, "warning"));
-    match report.count(Severity::Note) {
-        0 => summary,
-        _ => format!("{summary}, {}", counted(Severity::Note, "note")),
-    }
-}
-
-/// `1 rule`, `2 rules`.
-pub(crate) fn counted(count: usize, one: &str) -> String {
-    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }

@@ -56,6 +56,7 @@ pub mod reload;
 pub mod shares;
 pub mod signing;
 pub mod snapshot;
+pub mod terminal;
 pub mod tls;
 
 // How one process follows another.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use tokio::process::Command;
 
-use super::{FAILED, INVALID, complain, print_report};
 use crate::demo::{self, DemoError};
 use crate::diagnostic::Report;
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report};
 
 /// Arguments of `opgate demo`.
 #[derive(Debug, clap::Args)]
@@ -27,14 +27,14 @@ pub fn run(args: Args) -> ExitCode {
         report
             .file_error(&args.config, "cannot find the demo's configuration")
             .help("run it from the project's root or pass `--config`");
-        print_report(&report);
+        eprint_report(&report);
         return ExitCode::from(INVALID);
     }
     match show(&args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
-            complain(&format!("opgate: {error}\n"));
+            eprint(&format!("opgate: {error}\n"));
             ExitCode::from(FAILED)
         }
     }

@@ -24,7 +24,7 @@ use self::announcing::Announcement;
 use self::ending::Signals;
 use self::log::Log;
 use self::opening::Sockets;
-use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
+use super::ConfigArgs;
 use crate::admin::Admin;
 use crate::assertion::Assertions;
 use crate::audit::Audit;
@@ -39,6 +39,7 @@ use crate::proxy::{Live, Proxy};
 use crate::reload::{Reloader, Started};
 use crate::signing::SigningError;
 use crate::snapshot::Snapshot;
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report};
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
@@ -75,7 +76,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let config = &loaded.config;
     if args.upgrade && config.upgrade.is_none() {
-        complain(
+        eprint(
             "opgate: `--upgrade` needs `upgrade.socket` in the configuration: the same as the running process has\n",
         );
         return ExitCode::from(INVALID);
@@ -97,7 +98,7 @@ pub fn run(args: &Args) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("opgate: {error}\n"));
+            eprint(&format!("opgate: {error}\n"));
             ExitCode::from(FAILED)
         }
     }
@@ -118,7 +119,7 @@ fn load(origin: &Origin) -> Option<Loaded> {
     let config = origin.load(&mut report);
     let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
     if !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let loaded = Loaded { config: config?, snapshot: snapshot?, read_at };
     (!report.is_fatal()).then_some(loaded)

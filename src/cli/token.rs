@@ -15,11 +15,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use self::dpop::Holder;
-use super::{FAILED, INVALID, complain, print, print_report};
 use crate::clock;
 use crate::config::parse_duration;
 use crate::diagnostic::Report;
 use crate::signing::{Algorithm, SigningError, SigningKey};
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate token`.
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     let mut report = Report::new();
     let (Some(key), Some(holder)) = (signing_key(&args, &mut report), args.dpop.holder(&mut report)) else {
-        print_report(&report);
+        eprint_report(&report);
         return ExitCode::from(INVALID);
     };
     let now = clock::now();
@@ -76,7 +76,7 @@ pub fn run(args: Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("error: the token cannot be signed: {error}\n"));
+            eprint(&format!("error: the token cannot be signed: {error}\n"));
             ExitCode::from(FAILED)
         }
     }

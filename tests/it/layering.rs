@@ -24,6 +24,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("principal", &[]),
     ("clock", &[]),
     ("signing", &[]),
+    // How commands print and exit.
+    ("terminal", &["diagnostic"]),
     // The expression language of conditions knows no policy.
     ("cel", &[]),
     // A denial names the rule that decided, as a place.
