@@ -3,12 +3,10 @@
 //! How they print, and which exit codes they end with, is in `terminal`.
 
 pub mod check;
-pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod run;
 pub mod test;
-pub mod token;
 mod tree;
 pub mod version;
 pub mod who_can;
@@ -19,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Origin, Override};
+use crate::dev::{cli as demo, token};
 use crate::terminal;
 
 /// Google-style IAM in front of APIs that do not have it.

@@ -67,4 +67,4 @@ pub mod question;
 pub mod explain;
 
 pub mod cli;
-pub mod demo;
+pub mod dev;

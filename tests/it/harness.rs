@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderMap;
-use opgate::demo::backend::Backend;
-use opgate::demo::wire;
+use opgate::dev::backend::Backend;
+use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 pub use self::http2::Http2;
 pub use self::process::{Process, signal};
 
-pub use opgate::demo::wire::Answer;
+pub use opgate::dev::wire::Answer;
 
 pub const ISSUER: &str = "https://issuer.demo.localhost";
 pub const AUDIENCE: &str = "https://opgate.demo.localhost";

@@ -11,7 +11,7 @@ use regex::Regex;
 
 use crate::harness::root;
 
-/// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
+/// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `dev`) and may name any.
 const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
@@ -127,7 +127,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// Modules at the edge: they start the others.
-const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
+const EDGES: &[&str] = &["cli", "dev", "lib", "main"];
 
 /// The one file of `http` that reads a call: the body rule belongs to the method.
 const CATALOG_IN_HTTP: &str = "src/http/body.rs";

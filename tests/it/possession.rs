@@ -222,7 +222,7 @@ async fn of_many_that_send_one_proof_at_the_same_time_one_is_let_through() {
         }
         let over1 = (0..16).map(|_| {
             let (request, address) = (request.to_http1(), gate.address);
-            tokio::spawn(async move { opgate::demo::wire::exchange(address, &request).await.unwrap() })
+            tokio::spawn(async move { opgate::dev::wire::exchange(address, &request).await.unwrap() })
         });
         let over1: Vec<_> = over1.collect();
         let mut told_of = Vec::new();

@@ -65,7 +65,7 @@ impl Books {
     }
 
     /// What the backend saw of a request that is sent over both versions. It may know nothing of what it is asked.
-    async fn seen(&self, request: &Req) -> Vec<opgate::demo::backend::ReceivedRequest> {
+    async fn seen(&self, request: &Req) -> Vec<opgate::dev::backend::ReceivedRequest> {
         self.gate.backend.clear();
         for answer in self.over_both(request).await {
             assert_eq!(reason(&answer), "", "{request:?}");

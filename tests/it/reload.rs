@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use opgate::demo::wire;
+use opgate::dev::wire;
 use serde_json::Value;
 
 use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, reason, root, token};

@@ -3,8 +3,8 @@
 //! Who may do what is in `policies/`: Ana is on call for `projects/demo` and may cancel, Bob may only look, Erin may
 //! cancel in `projects/other`, and CI may do everything.
 
-use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION};
-use super::operations::Service;
+use crate::dev::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION};
+use crate::dev::operations::Service;
 use crate::reason::Reason;
 
 /// One step.

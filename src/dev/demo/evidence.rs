@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::backend::Backend;
 use super::gate::Gate;
 use super::walk::Tally;
-use super::wire;
+use crate::dev::backend::Backend;
+use crate::dev::wire;
 use crate::reason::Reason;
 
 /// For the last lines to be written: the gate does that after it has answered.

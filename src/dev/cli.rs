@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tokio::process::Command;
 
-use crate::demo::{self, DemoError};
+use crate::dev::demo::{self, DemoError};
 use crate::diagnostic::Report;
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report};
 

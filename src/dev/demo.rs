@@ -11,15 +11,10 @@
 //! The gate is a process of its own so that the demo shows the program people deploy, not a part of it. Issuer and
 //! backend are libraries too: the integration tests stand on them.
 
-pub mod backend;
 mod evidence;
 pub mod gate;
-pub mod issuer;
-mod operations;
-mod server;
 mod steps;
 pub mod walk;
-pub mod wire;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -28,10 +23,10 @@ use std::path::Path;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::backend::Backend;
 use self::gate::{Gate, StartError, Surroundings};
-use self::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, Issuer};
 use self::walk::{TOKEN_LIFETIME, Walk};
+use super::backend::Backend;
+use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, Issuer};
 
 /// Why the demo could not be shown.
 #[derive(Debug, thiserror::Error)]

@@ -124,7 +124,7 @@ mod tests {
     use jsonwebtoken::{DecodingKey, Validation};
 
     use super::*;
-    use crate::demo::wire;
+    use crate::dev::wire;
 
     async fn verify(issuer: &Issuer, token: &str) -> jsonwebtoken::errors::Result<Value> {
         let jwks = wire::fetch(issuer.address(), "/jwks.json").await.unwrap();

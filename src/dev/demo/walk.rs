@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::backend::{Backend, ReceivedRequest};
-use super::issuer::Issuer;
 use super::steps::{Answered, Body, Caller, Exchange, Outcome, steps};
-use super::wire::{self, Answer};
+use crate::dev::backend::{Backend, ReceivedRequest};
+use crate::dev::issuer::Issuer;
+use crate::dev::wire::{self, Answer};
 
 /// For a cancelled operation to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -320,7 +320,7 @@ fn summary(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::steps::Step;
+    use crate::dev::demo::steps::Step;
 
     /// Straight to the backend, with no gate between them: what is meant to be allowed passes, and every refusal that
     /// does not happen is noticed.

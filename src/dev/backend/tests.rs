@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::demo::wire::{self, Answer};
+use crate::dev::wire::{self, Answer};
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 const JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1";
