@@ -17,7 +17,6 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Origin, Override};
-use crate::dev::{cli as demo, token};
 use crate::terminal;
 
 /// Google-style IAM in front of APIs that do not have it.
@@ -42,10 +41,6 @@ enum Command {
     WhoCan(who_can::Args),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::Args),
-    /// Mint a token for development from a local key
-    Token(token::Args),
-    /// Show the gate at work in front of a backend that runs operations
-    Demo(demo::Args),
     /// Print the version
     Version(version::Args),
 }
@@ -84,8 +79,6 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::WhoCan(args) => who_can::run(&args),
         Command::Diff(args) => diff::run(&args),
-        Command::Token(args) => token::run(args),
-        Command::Demo(args) => demo::run(args),
         Command::Version(args) => version::run(&args),
     }
 }

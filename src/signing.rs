@@ -1,4 +1,4 @@
-//! Keys that sign tokens: for what the gate tells backends of the caller (assertion/), for `opgate token`, for the
+//! Keys that sign tokens: for what the gate tells backends of the caller (assertion/), for `opgate-dev token`, for the
 //! demo's issuer, and for tests that need tokens no honest issuer would mint.
 //!
 //! Clients' tokens are verified elsewhere (authn/), with other keys. Keys are kept in the container that openssl writes,

@@ -1,7 +1,8 @@
-//! `opgate token`: a development token from a local key.
+//! `opgate-dev token`: a development token from a local key.
 //!
 //! It lets one person play issuer, client and operator on one machine: `--new-key` makes the key and, beside it, the
-//! key set that an issuer in `opgate.yaml` can name. The token stands alone on standard output, for `$(opgate token …)`.
+//! key set that an issuer in `opgate.yaml` can name. The token stands alone on standard output, for
+//! `$(opgate-dev token …)`.
 
 mod dpop;
 
@@ -21,9 +22,9 @@ use crate::diagnostic::Report;
 use crate::signing::{Algorithm, SigningError, SigningKey};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
-/// Arguments of `opgate token`.
+/// Arguments of `opgate-dev token`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct TokenArgs {
     /// The private key: PEM, PKCS#8
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -59,7 +60,7 @@ pub struct Args {
 }
 
 /// Mints the token and prints it. Exits 3 where the key cannot be had.
-pub fn run(args: Args) -> ExitCode {
+pub fn run(args: TokenArgs) -> ExitCode {
     let mut report = Report::new();
     let (Some(key), Some(holder)) = (signing_key(&args, &mut report), args.dpop.holder(&mut report)) else {
         eprint_report(&report);
@@ -82,7 +83,7 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-impl Args {
+impl TokenArgs {
     /// The claims of RFC 9068, section 2.2, then the user's own.
     fn claims(&self, holder: Option<&Holder>, now: SystemTime) -> Value {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -113,7 +114,7 @@ impl Args {
 }
 
 /// The key of `--key`, read or made. What is wrong is in the report.
-fn signing_key(args: &Args, report: &mut Report) -> Option<SigningKey> {
+fn signing_key(args: &TokenArgs, report: &mut Report) -> Option<SigningKey> {
     if args.new_key {
         return new_key(&args.key, args.algorithm.unwrap_or_default(), report);
     }

@@ -92,6 +92,11 @@ pub fn opgate() -> Command {
     under_test(Command::new(env!("CARGO_BIN_EXE_opgate")))
 }
 
+/// The program for development, which lies beside it.
+pub fn opgate_dev() -> Command {
+    under_test(Command::new(env!("CARGO_BIN_EXE_opgate-dev")))
+}
+
 /// The program under test, with a limit of open files: the soft one, or both.
 fn opgate_with_files(kind: &str, files: u32) -> Command {
     let mut shell = Command::new("sh");

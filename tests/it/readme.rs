@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use opgate::reason::Reason;
 use regex::Regex;
 
-use crate::cli::{Outcome, Workspace};
+use crate::cli::Workspace;
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, reason, root, signal, token};
 
 fn readme() -> String {
@@ -81,7 +81,7 @@ fn every_command_works() {
                 assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no target `{target}`");
                 continue;
             }
-            assert!(line.contains("opgate "), "what is `{line}`?");
+            assert!(line.contains("opgate ") || line.contains("opgate-dev "), "what is `{line}`?");
             // `check` takes the arguments of `run` and comes to an end.
             let line = line.replace("opgate run", "opgate check");
             let outcome = workspace.shell(&line);
@@ -164,7 +164,7 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
 
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
-    let output = Outcome::of(Workspace::new().command(&["demo", "--once"])).stdout;
+    let output = Workspace::new().opgate_dev(&["demo", "--once"]).stdout;
     let shown = blocks().into_iter().find(|block| block.text.starts_with(" 1. Allowed")).unwrap();
     let mut lines = output.lines();
     for line in shown.text.lines().filter(|line| *line != "…") {

@@ -12,7 +12,7 @@ use super::read_key;
 use crate::diagnostic::Report;
 use crate::signing::{SigningError, SigningKey};
 
-/// Arguments of `opgate token` that make it bound.
+/// Arguments of `opgate-dev token` that make it bound.
 #[derive(Debug, clap::Args)]
 pub(super) struct Binding {
     /// Bind the token to this key (`cnf.jkt`, RFC 9449): PEM, PKCS#8

@@ -7,10 +7,10 @@ use super::*;
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
-    args: Args,
+    args: TokenArgs,
 }
 
-fn args(key: &Path, more: &[&str]) -> Args {
+fn args(key: &Path, more: &[&str]) -> TokenArgs {
     let key = key.to_str().unwrap();
     let common = ["token", "--issuer", "https://i.test", "--audience", "https://a.test", "--key", key];
     Cli::try_parse_from(common.iter().chain(more)).unwrap().args

@@ -1,4 +1,4 @@
-//! `opgate token`: mints, never overwrites, and says what it was not given.
+//! `opgate-dev token`: mints, never overwrites, and says what it was not given.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::Workspace;
-use super::check::assert_errors_are_of_use;
+use crate::cli::check::assert_errors_are_of_use;
+use crate::cli::{Outcome, Workspace, transcript};
 use crate::harness::{AUDIENCE, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, reason};
 
 const WHO: [&str; 6] = [
@@ -19,8 +19,8 @@ const WHO: [&str; 6] = [
     "ana@example.com",
 ];
 
-fn token(workspace: &Workspace, arguments: &[&str]) -> super::Outcome {
-    workspace.opgate(&[&["token"], arguments, &WHO[..]].concat())
+fn token(workspace: &Workspace, arguments: &[&str]) -> Outcome {
+    workspace.opgate_dev(&[&["token"], arguments, &WHO[..]].concat())
 }
 
 #[test]
@@ -59,7 +59,7 @@ async fn a_bound_token_and_its_proof_open_the_gate_once() {
     let mint = |more: &[&str]| {
         let key = ["token", "--key", "issuer.pem", "--dpop-key", "client.pem", "--scope", CLOUD_PLATFORM];
         let who = ["--issuer", ISSUER, "--audience", AUDIENCE, "--email", "ana@example.com"];
-        workspace.opgate(&[&key[..], &who[..], more].concat())
+        workspace.opgate_dev(&[&key[..], &who[..], more].concat())
     };
     let printed = mint(&["--dpop-proof", &request]);
     assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{}", printed.text());
@@ -123,5 +123,5 @@ fn arguments_that_mean_nothing_are_refused() {
         with(&["--dpop-key", "client.pem", "--dpop-proof", "https://api.example.com/"]),
     ];
     let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
-    insta::assert_snapshot!(super::told(&workspace, &commands));
+    insta::assert_snapshot!(transcript("opgate-dev", &commands, |arguments| workspace.opgate_dev(arguments)));
 }
