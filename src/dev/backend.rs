@@ -18,8 +18,8 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::operations::{Fault, Operations, Page, Service};
-use super::server::Server;
+use super::operations::{DemoService, ListParameters, OperationError, Operations};
+use super::server::LoopbackServer;
 use crate::clock::now;
 
 /// The largest body that is read.
@@ -30,8 +30,8 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// A running backend, on HTTP/1.1 and HTTP/2 with prior knowledge. Dropping it stops it.
 #[derive(Debug)]
 pub struct Backend {
-    shared: Arc<Shared>,
-    server: Server,
+    shared: Arc<BackendState>,
+    server: LoopbackServer,
 }
 
 /// A request as it arrived.
@@ -50,15 +50,15 @@ pub struct ReceivedRequest {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct BackendState {
     operations: Mutex<Operations>,
-    log: Mutex<Log>,
+    log: Mutex<RequestLog>,
     /// Told whenever an operation's end may have moved.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Log {
+struct RequestLog {
     /// How many requests were forgotten: entries keep their number when the log is cleared under them.
     forgotten: usize,
     requests: Vec<ReceivedRequest>,
@@ -70,13 +70,13 @@ impl Backend {
     /// # Errors
     /// Where no port can be bound or no thread be started.
     pub fn start() -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(BackendState {
             operations: Mutex::new(Operations::seeded(now())),
             log: Mutex::default(),
             changed: Notify::new(),
         });
         let router = Router::new().fallback(answer).with_state(shared.clone());
-        Ok(Self { shared, server: Server::start("backend", router)? })
+        Ok(Self { shared, server: LoopbackServer::start("backend", router)? })
     }
 
     /// Where it listens.
@@ -97,12 +97,12 @@ impl Backend {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: http::Request<Body>) -> Response {
+async fn answer(State(shared): State<Arc<BackendState>>, request: http::Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     // Logged before its body is read: a request has reached us even if the rest of it never does.
     let number = shared.log_head(&parts);
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return refuse(&Fault::InvalidArgument("The body did not arrive.".to_owned()));
+        return refuse(&OperationError::InvalidArgument("The body did not arrive.".to_owned()));
     };
     shared.log_body(number, body.clone());
     match shared.call(&parts.method, &parts.uri, &body).await {
@@ -112,7 +112,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: http::Request<Body>)
     }
 }
 
-impl Shared {
+impl BackendState {
     fn log_head(&self, head: &http::request::Parts) -> usize {
         let mut log = lock(&self.log);
         log.requests.push(ReceivedRequest {
@@ -134,18 +134,18 @@ impl Shared {
     }
 
     /// Does what was asked. `None` is an answer without a body.
-    async fn call(&self, method: &Method, uri: &Uri, body: &[u8]) -> Result<Option<Value>, Fault> {
-        let no_method = || Fault::NotFound("Method not found.".to_owned());
-        let target = Target::parse(uri.path()).ok_or_else(no_method)?;
+    async fn call(&self, method: &Method, uri: &Uri, body: &[u8]) -> Result<Option<Value>, OperationError> {
+        let no_method = || OperationError::NotFound("Method not found.".to_owned());
+        let target = OperationTarget::parse(uri.path()).ok_or_else(no_method)?;
         let (service, name) = (target.service, target.name);
         match (method, target.verb, target.is_collection) {
             (&Method::GET, None, true) => {
-                let Query(page) = Query::<Page>::try_from_uri(uri)
-                    .map_err(|error| Fault::InvalidArgument(error.body_text()))?;
+                let Query(page) = Query::<ListParameters>::try_from_uri(uri)
+                    .map_err(|error| OperationError::InvalidArgument(error.body_text()))?;
                 lock(&self.operations).list(name, &page, now()).map(Some)
             }
             (&Method::GET, None, false) => lock(&self.operations).get(name, now()).map(Some),
-            (&Method::DELETE, None, false) if service == Service::Translation => {
+            (&Method::DELETE, None, false) if service == DemoService::Translation => {
                 Err(unimplemented("DeleteOperation"))
             }
             (&Method::DELETE, None, false) => {
@@ -156,9 +156,9 @@ impl Shared {
             (&Method::POST, Some("cancel"), false) => {
                 lock(&self.operations).cancel(name, now())?;
                 self.changed.notify_waiters();
-                Ok((service != Service::Translation).then(|| json!({})))
+                Ok((service != DemoService::Translation).then(|| json!({})))
             }
-            (&Method::POST, Some("wait"), false) if service == Service::Dataproc => {
+            (&Method::POST, Some("wait"), false) if service == DemoService::Dataproc => {
                 Err(unimplemented("WaitOperation"))
             }
             (&Method::POST, Some("wait"), false) => self.wait(name, timeout(body)?).await.map(Some),
@@ -167,7 +167,7 @@ impl Shared {
     }
 
     /// WaitOperation: until it is done or the time is up; then whatever it is like.
-    async fn wait(&self, name: &str, timeout: Duration) -> Result<Value, Fault> {
+    async fn wait(&self, name: &str, timeout: Duration) -> Result<Value, OperationError> {
         let deadline = now() + timeout;
         loop {
             // Before the look at the operation, so that a change after it is not missed.
@@ -187,15 +187,15 @@ impl Shared {
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
-struct Target<'p> {
-    service: Service,
+struct OperationTarget<'p> {
+    service: DemoService,
     /// The operation, or for a collection its parent.
     name: &'p str,
     is_collection: bool,
     verb: Option<&'p str>,
 }
 
-impl<'p> Target<'p> {
+impl<'p> OperationTarget<'p> {
     fn parse(path: &'p str) -> Option<Self> {
         let (version, resource) = path.strip_prefix('/')?.split_once('/')?;
         let (resource, verb) = match resource.rsplit_once(':') {
@@ -207,12 +207,12 @@ impl<'p> Target<'p> {
             return None;
         }
         let (service, is_collection) = match (version, segments.as_slice()) {
-            ("v1", ["projects", _, "locations", _, "operations"]) => (Service::Companion, true),
-            ("v1", ["projects", _, "locations", _, "operations", _]) => (Service::Companion, false),
-            ("v1", ["projects", _, "regions", _, "operations"]) => (Service::Dataproc, true),
-            ("v1", ["projects", _, "regions", _, "operations", _]) => (Service::Dataproc, false),
-            ("v3", ["projects", _, "operations"]) => (Service::Translation, true),
-            ("v3", ["projects", _, "operations", _]) => (Service::Translation, false),
+            ("v1", ["projects", _, "locations", _, "operations"]) => (DemoService::Companion, true),
+            ("v1", ["projects", _, "locations", _, "operations", _]) => (DemoService::Companion, false),
+            ("v1", ["projects", _, "regions", _, "operations"]) => (DemoService::Dataproc, true),
+            ("v1", ["projects", _, "regions", _, "operations", _]) => (DemoService::Dataproc, false),
+            ("v3", ["projects", _, "operations"]) => (DemoService::Translation, true),
+            ("v3", ["projects", _, "operations", _]) => (DemoService::Translation, false),
             _ => return None,
         };
         let name = if is_collection { resource.strip_suffix("/operations")? } else { resource };
@@ -220,16 +220,16 @@ impl<'p> Target<'p> {
     }
 }
 
-fn unimplemented(method: &str) -> Fault {
-    Fault::Unimplemented(format!("google.longrunning.Operations.{method} is not implemented."))
+fn unimplemented(method: &str) -> OperationError {
+    OperationError::Unimplemented(format!("google.longrunning.Operations.{method} is not implemented."))
 }
 
 /// `WaitOperationRequest.timeout`, a google.protobuf.Duration in JSON: `"3.5s"`.
-fn timeout(body: &[u8]) -> Result<Duration, Fault> {
+fn timeout(body: &[u8]) -> Result<Duration, OperationError> {
     if body.is_empty() {
         return Ok(MAX_WAIT);
     }
-    let invalid = |message: &str| Fault::InvalidArgument(message.to_owned());
+    let invalid = |message: &str| OperationError::InvalidArgument(message.to_owned());
     let message: Value = serde_json::from_slice(body).map_err(|_| invalid("The body is not JSON."))?;
     let Some(timeout) = message.get("timeout") else {
         return Ok(MAX_WAIT);
@@ -239,7 +239,7 @@ fn timeout(body: &[u8]) -> Result<Duration, Fault> {
     timeout.map(|timeout| timeout.min(MAX_WAIT)).ok_or_else(|| invalid("timeout is not a duration."))
 }
 
-fn refuse(fault: &Fault) -> Response {
+fn refuse(fault: &OperationError) -> Response {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply(status, &fault.to_json())
 }

@@ -23,8 +23,8 @@ use std::path::Path;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::gate::{Gate, StartError, Surroundings};
-use self::walk::{TOKEN_LIFETIME, Walk};
+use self::gate::{GateProcess, GateSettings, StartError};
+use self::walk::{DemoWalk, TOKEN_LIFETIME};
 use super::backend::Backend;
 use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, Issuer};
 
@@ -74,9 +74,9 @@ pub async fn run(
     let issuer = Issuer::start()?;
     let backend = Backend::start()?;
     let keys_url = issuer.keys_url();
-    let surroundings = Surroundings { config, backend: backend.address(), keys_url: &keys_url };
+    let surroundings = GateSettings { config, backend: backend.address(), keys_url: &keys_url };
     let mut gate = tokio::select! {
-        gate = Gate::start(program, &surroundings) => gate?,
+        gate = GateProcess::start(program, &surroundings) => gate?,
         () = &mut interrupted => return Err(DemoError::Interrupted),
     };
     let passed = tokio::select! {
@@ -103,7 +103,12 @@ pub async fn run(
 }
 
 /// The walk and its evidence.
-async fn show(gate: &Gate, issuer: &Issuer, backend: &Backend, out: &mut dyn Write) -> io::Result<bool> {
+async fn show(
+    gate: &GateProcess,
+    issuer: &Issuer,
+    backend: &Backend,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
     writeln!(
         out,
         "opgate listens on {}, in front of operations on {}; its keys come from {}.\n\
@@ -112,7 +117,7 @@ async fn show(gate: &Gate, issuer: &Issuer, backend: &Backend, out: &mut dyn Wri
         backend.address(),
         issuer.address(),
     )?;
-    let tally = Walk { gate: gate.listener(), issuer, backend }.run(out).await?;
+    let tally = DemoWalk { gate: gate.listener(), issuer, backend }.run(out).await?;
     let agreed = evidence::show(gate, backend, tally, out).await?;
     let steps = tally.passed + tally.failed;
     writeln!(out, "\n{} of {steps} steps came out as expected.", tally.passed)?;
@@ -120,7 +125,7 @@ async fn show(gate: &Gate, issuer: &Issuer, backend: &Backend, out: &mut dyn Wri
 }
 
 /// Commands to copy, with tokens that are good for an hour.
-fn invite(gate: &Gate, issuer: &Issuer, out: &mut dyn Write) -> Result<(), DemoError> {
+fn invite(gate: &GateProcess, issuer: &Issuer, out: &mut dyn Write) -> Result<(), DemoError> {
     writeln!(out, "\nTry it. Ana may cancel, Bob may look, Erin may cancel in projects/other; paste:\n")?;
     for (variable, email, scope) in [
         ("ANA", "ana@example.com", CLOUD_PLATFORM),

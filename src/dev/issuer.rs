@@ -10,7 +10,7 @@ use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::LoopbackServer;
 use crate::clock;
 use crate::signing::{Algorithm, SigningError, SigningKey};
 
@@ -27,7 +27,7 @@ pub const CLOUD_TRANSLATION: &str = "https://www.googleapis.com/auth/cloud-trans
 #[derive(Debug)]
 pub struct Issuer {
     key: SigningKey,
-    server: Server,
+    server: LoopbackServer,
 }
 
 impl Issuer {
@@ -44,7 +44,7 @@ impl Issuer {
             "/.well-known/openid-configuration",
             get(move |headers: http::HeaderMap| async move { discovery(&headers, algorithm) }),
         );
-        Ok(Self { key, server: Server::start("issuer", router)? })
+        Ok(Self { key, server: LoopbackServer::start("issuer", router)? })
     }
 
     /// Where it listens.

@@ -32,7 +32,7 @@ const MAX_PAGE: usize = 1000;
 
 /// The services whose operations are kept. They differ in the shape of names and in what they implement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
+pub(super) enum DemoService {
     /// `/v1/projects/*/locations/*/operations/*`
     Companion,
     /// `/v1/projects/*/regions/*/operations/*`
@@ -41,7 +41,7 @@ pub(super) enum Service {
     Translation,
 }
 
-impl Service {
+impl DemoService {
     /// The `@type` of its operations' metadata.
     fn metadata_type(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Service {
 /// One operation.
 #[derive(Clone, Debug)]
 struct Operation {
-    service: Service,
+    service: DemoService,
     created: SystemTime,
     takes: Duration,
     /// Whether a cancel comes too late for it.
@@ -126,7 +126,7 @@ impl Operation {
 
 /// Why the backend refuses: a google.rpc.Status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum OperationError {
     /// No such operation, or no such method.
     NotFound(String),
     /// A parameter that cannot be used.
@@ -135,7 +135,7 @@ pub(super) enum Fault {
     Unimplemented(String),
 }
 
-impl Fault {
+impl OperationError {
     /// The HTTP status (google/rpc/code.proto).
     pub(super) fn status(&self) -> u16 {
         match self {
@@ -159,7 +159,7 @@ impl Fault {
 /// Which part of a list is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Page {
+pub(super) struct ListParameters {
     /// At most this many; 0 leaves it to us.
     page_size: i32,
     /// Where the last page ended.
@@ -194,41 +194,48 @@ impl Operations {
                 ("index-1", SHORT, false),
             ] {
                 let name = format!("projects/{project}/locations/us-central1/operations/{id}");
-                add(Service::Companion, name, takes, committed);
+                add(DemoService::Companion, name, takes, committed);
             }
             for id in ["job-1", "job-2"] {
                 let name = format!("projects/{project}/regions/us-central1/operations/{id}");
-                add(Service::Dataproc, name, LONG, false);
+                add(DemoService::Dataproc, name, LONG, false);
             }
             for id in ["batch-1", "batch-2"] {
                 let name = format!("projects/{project}/operations/{id}");
-                add(Service::Translation, name, LONG, false);
+                add(DemoService::Translation, name, LONG, false);
             }
         }
         operations
     }
 
-    fn find(&self, name: &str) -> Result<&Operation, Fault> {
+    fn find(&self, name: &str) -> Result<&Operation, OperationError> {
         self.by_name.get(name).ok_or_else(|| not_found(name))
     }
 
     /// GetOperation.
-    pub(super) fn get(&self, name: &str, now: SystemTime) -> Result<Value, Fault> {
+    pub(super) fn get(&self, name: &str, now: SystemTime) -> Result<Value, OperationError> {
         Ok(self.find(name)?.to_json(name, now))
     }
 
     /// When it ends, as things stand: a cancel can bring it forward.
-    pub(super) fn end(&self, name: &str) -> Result<SystemTime, Fault> {
+    pub(super) fn end(&self, name: &str) -> Result<SystemTime, OperationError> {
         Ok(self.find(name)?.end().0)
     }
 
     /// ListOperations of a parent, `projects/demo/locations/us-central1`.
-    pub(super) fn list(&self, parent: &str, page: &Page, now: SystemTime) -> Result<Value, Fault> {
+    pub(super) fn list(
+        &self,
+        parent: &str,
+        page: &ListParameters,
+        now: SystemTime,
+    ) -> Result<Value, OperationError> {
         let prefix = format!("{parent}/operations/");
         let size = match usize::try_from(page.page_size) {
             Ok(0) => DEFAULT_PAGE,
             Ok(size) => size.min(MAX_PAGE),
-            Err(_) => return Err(Fault::InvalidArgument("page_size must not be negative.".to_owned())),
+            Err(_) => {
+                return Err(OperationError::InvalidArgument("page_size must not be negative.".to_owned()));
+            }
         };
         let wanted = match page.filter.replace(' ', "").as_str() {
             "" => None,
@@ -236,7 +243,7 @@ impl Operations {
             "done=false" => Some(false),
             _ => {
                 let message = "filter is not supported; done=true and done=false are.";
-                return Err(Fault::InvalidArgument(message.to_owned()));
+                return Err(OperationError::InvalidArgument(message.to_owned()));
             }
         };
         let from = match page.page_token.as_str() {
@@ -261,12 +268,12 @@ impl Operations {
     }
 
     /// DeleteOperation: forgets it. It does not cancel.
-    pub(super) fn delete(&mut self, name: &str) -> Result<(), Fault> {
+    pub(super) fn delete(&mut self, name: &str) -> Result<(), OperationError> {
         self.by_name.remove(name).map(|_| ()).ok_or_else(|| not_found(name))
     }
 
     /// CancelOperation: best effort, and done long before the operation is. Twice is once; too late is no error.
-    pub(super) fn cancel(&mut self, name: &str, now: SystemTime) -> Result<(), Fault> {
+    pub(super) fn cancel(&mut self, name: &str, now: SystemTime) -> Result<(), OperationError> {
         let operation = self.by_name.get_mut(name).ok_or_else(|| not_found(name))?;
         if !operation.is_done(now) && operation.cancelled.is_none() {
             operation.cancelled = Some(now);
@@ -275,14 +282,14 @@ impl Operations {
     }
 }
 
-fn not_found(name: &str) -> Fault {
-    Fault::NotFound(format!("Operation '{name}' was not found."))
+fn not_found(name: &str) -> OperationError {
+    OperationError::NotFound(format!("Operation '{name}' was not found."))
 }
 
-fn last_of_page(token: &str, prefix: &str) -> Result<String, Fault> {
+fn last_of_page(token: &str, prefix: &str) -> Result<String, OperationError> {
     let name = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     name.filter(|name| name.starts_with(prefix))
-        .ok_or_else(|| Fault::InvalidArgument("page_token is not one of this list.".to_owned()))
+        .ok_or_else(|| OperationError::InvalidArgument("page_token is not one of this list.".to_owned()))
 }
 
 /// RFC 3339 in UTC with milliseconds.

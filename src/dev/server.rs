@@ -16,13 +16,13 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct LoopbackServer {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
+impl LoopbackServer {
     /// Binds a free port of 127.0.0.1 and serves HTTP/1.1 and, with prior knowledge, HTTP/2.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ async fn serve(name: &str, listener: TcpListener, router: Router, stopped: onesh
     }
 }
 
-impl Drop for Server {
+impl Drop for LoopbackServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()

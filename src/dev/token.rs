@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use self::dpop::Holder;
+use self::dpop::ProofKey;
 use crate::clock;
 use crate::config::parse_duration;
 use crate::diagnostic::Report;
@@ -56,19 +56,20 @@ pub struct TokenArgs {
     #[arg(long = "claim", value_name = "NAME=JSON", value_parser = claim)]
     claims: Vec<(String, Value)>,
     #[command(flatten)]
-    dpop: dpop::Binding,
+    dpop: dpop::DpopArgs,
 }
 
 /// Mints the token and prints it. Exits 3 where the key cannot be had.
 pub fn run(args: TokenArgs) -> ExitCode {
     let mut report = Report::new();
-    let (Some(key), Some(holder)) = (signing_key(&args, &mut report), args.dpop.holder(&mut report)) else {
+    let (Some(key), Some(proof_key)) = (signing_key(&args, &mut report), args.dpop.proof_key(&mut report))
+    else {
         eprint_report(&report);
         return ExitCode::from(INVALID);
     };
     let now = clock::now();
-    let presented = key.sign(&args.claims(holder.as_ref(), now)).and_then(|token| match &holder {
-        Some(holder) => holder.present(&token, now),
+    let presented = key.sign(&args.claims(proof_key.as_ref(), now)).and_then(|token| match &proof_key {
+        Some(proof_key) => proof_key.present(&token, now),
         None => Ok(format!("{token}\n")),
     });
     match presented {
@@ -85,7 +86,7 @@ pub fn run(args: TokenArgs) -> ExitCode {
 
 impl TokenArgs {
     /// The claims of RFC 9068, section 2.2, then the user's own.
-    fn claims(&self, holder: Option<&Holder>, now: SystemTime) -> Value {
+    fn claims(&self, proof_key: Option<&ProofKey>, now: SystemTime) -> Value {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = Map::new();
         let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
@@ -103,8 +104,8 @@ impl TokenArgs {
         if !self.scopes.is_empty() {
             claim("scope", json!(self.scopes.join(" ")));
         }
-        if let Some(holder) = holder {
-            claim("cnf", holder.confirmation());
+        if let Some(proof_key) = proof_key {
+            claim("cnf", proof_key.confirmation());
         }
         for (name, value) in &self.claims {
             claim(name, value.clone());

@@ -18,7 +18,7 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct RawResponse {
     /// The status code.
     pub status: u16,
     /// Every header field.
@@ -27,7 +27,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl RawResponse {
     /// The body as JSON, where it is JSON.
     pub fn json(&self) -> Option<serde_json::Value> {
         serde_json::from_slice(&self.body).ok()
@@ -43,7 +43,7 @@ impl Answer {
 ///
 /// # Errors
 /// Where the connection fails or breaks off, the answer is not HTTP/1.1 or larger than 16 MiB, or ten seconds pass.
-pub async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+pub async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<RawResponse> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         // A server that refuses early may close before it has read all: what it said still counts.
@@ -61,12 +61,12 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer>
 ///
 /// # Errors
 /// As [`exchange`].
-pub async fn fetch(address: SocketAddr, target: &str) -> io::Result<Answer> {
+pub async fn fetch(address: SocketAddr, target: &str) -> io::Result<RawResponse> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     exchange(address, request.as_bytes()).await
 }
 
-async fn read_answer(stream: &mut TcpStream) -> io::Result<Answer> {
+async fn read_answer(stream: &mut TcpStream) -> io::Result<RawResponse> {
     let mut bytes = Vec::new();
     loop {
         let mut rest = bytes.as_slice();
@@ -77,7 +77,7 @@ async fn read_answer(stream: &mut TcpStream) -> io::Result<Answer> {
                 continue;
             }
             match unframe(status, &headers, body) {
-                Framed::Whole(body) => return Ok(Answer { status, headers, body }),
+                Framed::Whole(body) => return Ok(RawResponse { status, headers, body }),
                 Framed::Invalid => return Err(not_http()),
                 Framed::Partial => break,
             }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     /// Serves one connection: reads once, then writes the pieces and closes.
-    async fn answer_with(pieces: &'static [&'static str]) -> io::Result<Answer> {
+    async fn answer_with(pieces: &'static [&'static str]) -> io::Result<RawResponse> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {

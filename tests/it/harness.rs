@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 pub use self::http2::Http2;
 pub use self::process::{Process, signal};
 
-pub use opgate::dev::wire::Answer;
+pub use opgate::dev::wire::RawResponse as Answer;
 
 pub const ISSUER: &str = "https://issuer.demo.localhost";
 pub const AUDIENCE: &str = "https://opgate.demo.localhost";

@@ -1,13 +1,13 @@
 use std::time::Instant;
 
 use super::*;
-use crate::dev::wire::{self, Answer};
+use crate::dev::wire::{self, RawResponse};
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 const JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1";
 const BATCH: &str = "/v3/projects/demo/operations/batch-1";
 
-async fn send(backend: &Backend, method: &str, target: &str, body: &str) -> Answer {
+async fn send(backend: &Backend, method: &str, target: &str, body: &str) -> RawResponse {
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: b\r\nX-Test: {target}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

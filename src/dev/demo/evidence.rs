@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::gate::Gate;
+use super::gate::GateProcess;
 use super::walk::Tally;
 use crate::dev::backend::Backend;
 use crate::dev::wire;
@@ -24,7 +24,7 @@ const REQUESTS: &str = "opgate_requests_total";
 /// # Errors
 /// Where the gate cannot be asked, its audit log cannot be read, or nothing can be printed.
 pub(super) async fn show(
-    gate: &Gate,
+    gate: &GateProcess,
     backend: &Backend,
     tally: Tally,
     out: &mut dyn Write,

@@ -22,15 +22,15 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// A running gate. Dropping it kills the process and removes its files.
 #[derive(Debug)]
-pub struct Gate {
+pub struct GateProcess {
     child: Child,
-    scratch: Scratch,
+    scratch: ScratchDirectory,
     addresses: Addresses,
 }
 
 /// What the gate is connected to.
 #[derive(Clone, Debug)]
-pub struct Surroundings<'s> {
+pub struct GateSettings<'s> {
     /// Its configuration file.
     pub config: &'s Path,
     /// The endpoint of the upstream `operations`.
@@ -71,13 +71,13 @@ pub enum StartError {
     Addresses(String),
 }
 
-impl Gate {
+impl GateProcess {
     /// Starts `opgate` with `run` and waits until it is ready. `program` is the command as far as `run`.
     ///
     /// # Errors
     /// Where it cannot be started, ends, or is not ready within 20 seconds.
-    pub async fn start(mut program: Command, surroundings: &Surroundings<'_>) -> Result<Self, StartError> {
-        let scratch = Scratch::create()?;
+    pub async fn start(mut program: Command, surroundings: &GateSettings<'_>) -> Result<Self, StartError> {
+        let scratch = ScratchDirectory::create()?;
         let log = std::fs::File::create(scratch.log())?;
         program.arg("run").arg("--config").arg(surroundings.config);
         for setting in [
@@ -142,7 +142,7 @@ impl Gate {
     }
 }
 
-async fn wait_until_ready(child: &mut Child, scratch: &Scratch) -> Result<Addresses, StartError> {
+async fn wait_until_ready(child: &mut Child, scratch: &ScratchDirectory) -> Result<Addresses, StartError> {
     let log = || {
         std::fs::read_to_string(scratch.log())
             .unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
@@ -169,9 +169,9 @@ async fn wait_until_ready(child: &mut Child, scratch: &Scratch) -> Result<Addres
 
 /// A directory for one run.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+struct ScratchDirectory(PathBuf);
 
-impl Scratch {
+impl ScratchDirectory {
     fn create() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("opgate-demo-{}", uuid::Uuid::new_v4()));
         DirBuilder::new().mode(0o700).create(&path)?;
@@ -191,7 +191,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchDirectory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             tracing::warn!(%error, path = %self.0.display(), "the demo's files could not be removed");
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     /// A shell script in the place of `opgate`: `$ADDRESSES` and `$AUDIT` are what the gate would be told.
-    async fn start(script: &str) -> Result<Gate, StartError> {
+    async fn start(script: &str) -> Result<GateProcess, StartError> {
         let prologue = r#"
             for argument in "$@"; do
                 case "$argument" in
@@ -215,12 +215,12 @@ mod tests {
         "#;
         let mut program = Command::new("sh");
         program.arg("-c").arg(format!("{prologue}\n{script}")).arg("opgate");
-        let surroundings = Surroundings {
+        let surroundings = GateSettings {
             config: Path::new("demo.yaml"),
             backend: "127.0.0.1:1".parse().unwrap(),
             keys_url: "http://127.0.0.1:2/jwks.json",
         };
-        Gate::start(program, &surroundings).await
+        GateProcess::start(program, &surroundings).await
     }
 
     const READY: &str = r#"

@@ -4,40 +4,40 @@
 //! cancel in `projects/other`, and CI may do everything.
 
 use crate::dev::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION};
-use crate::dev::operations::Service;
+use crate::dev::operations::DemoService;
 use crate::reason::Reason;
 
 /// One step.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct WalkStep {
     /// What it is about.
     pub(super) title: &'static str,
     /// Its requests, in order.
-    pub(super) exchanges: Vec<Exchange>,
+    pub(super) exchanges: Vec<StepRequest>,
     /// What it has shown if all of them came out.
     pub(super) proves: &'static str,
 }
 
 /// A request and the outcome that it must have.
 #[derive(Clone, Debug)]
-pub(super) struct Exchange {
-    pub(super) caller: Option<Caller>,
+pub(super) struct StepRequest {
+    pub(super) caller: Option<StepCaller>,
     pub(super) method: &'static str,
-    pub(super) service: Service,
+    pub(super) service: DemoService,
     pub(super) target: &'static str,
-    pub(super) body: Body,
-    pub(super) outcome: Outcome,
+    pub(super) body: StepBody,
+    pub(super) outcome: Expectation,
 }
 
 /// Whose token goes along, with which scope.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
+pub(super) struct StepCaller {
     pub(super) email: &'static str,
     pub(super) scope: &'static str,
     pub(super) expired: bool,
 }
 
-impl Service {
+impl DemoService {
     /// The host name; `*.localhost` is loopback everywhere (RFC 6761, section 6.3).
     pub(super) fn host(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Service {
 
 /// A body and how it is framed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Body {
+pub(super) enum StepBody {
     Empty,
     Length(&'static str),
     Chunked(&'static str),
@@ -58,11 +58,11 @@ pub(super) enum Body {
 
 /// What must come back, and whether the backend may have seen anything.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome {
+pub(super) enum Expectation {
     /// The backend's 200.
-    Allowed(Answered),
+    Allowed(ExpectedBody),
     /// As `Allowed`, asked again until the operation is done.
-    Eventually(Answered),
+    Eventually(ExpectedBody),
     /// The gate's refusal. Nothing reached the backend.
     Refused(Reason),
     /// The backend's own refusal, passed through.
@@ -71,7 +71,7 @@ pub(super) enum Outcome {
 
 /// What a 200 must say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
+pub(super) enum ExpectedBody {
     /// An operation that runs and that nobody asked to cancel.
     Running,
     /// An operation that ended in `error.code` 1.
@@ -84,10 +84,10 @@ pub(super) enum Answered {
     Nothing,
 }
 
-const ANA: Caller = Caller { email: "ana@example.com", scope: CLOUD_PLATFORM, expired: false };
-const BOB: Caller = Caller { email: "bob@example.com", ..ANA };
-const ERIN: Caller = Caller { email: "erin@example.com", ..ANA };
-const CI: Caller = Caller { email: "ci@demo.iam.gserviceaccount.com", ..ANA };
+const ANA: StepCaller = StepCaller { email: "ana@example.com", scope: CLOUD_PLATFORM, expired: false };
+const BOB: StepCaller = StepCaller { email: "bob@example.com", ..ANA };
+const ERIN: StepCaller = StepCaller { email: "erin@example.com", ..ANA };
+const CI: StepCaller = StepCaller { email: "ci@demo.iam.gserviceaccount.com", ..ANA };
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 const CANCEL_TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
@@ -96,30 +96,30 @@ const VICTIM: &str = "/v1/projects/demo/locations/us-central1/operations/train-2
 const CANCEL_VICTIM: &str = "/v1/projects/demo/locations/us-central1/operations/train-2:cancel";
 
 /// All steps, in order.
-pub(super) fn steps() -> Vec<Step> {
+pub(super) fn steps() -> Vec<WalkStep> {
     let mut steps = allowed();
     steps.extend(refused_callers());
     steps.extend(refused_requests());
     steps
 }
 
-fn get(caller: Caller, service: Service, target: &'static str, outcome: Outcome) -> Exchange {
-    Exchange { caller: Some(caller), method: "GET", service, target, body: Body::Empty, outcome }
+fn get(caller: StepCaller, service: DemoService, target: &'static str, outcome: Expectation) -> StepRequest {
+    StepRequest { caller: Some(caller), method: "GET", service, target, body: StepBody::Empty, outcome }
 }
 
-fn post(caller: Caller, service: Service, target: &'static str, outcome: Outcome) -> Exchange {
-    Exchange { method: "POST", ..get(caller, service, target, outcome) }
+fn post(caller: StepCaller, service: DemoService, target: &'static str, outcome: Expectation) -> StepRequest {
+    StepRequest { method: "POST", ..get(caller, service, target, outcome) }
 }
 
 /// An attempt to cancel the victim.
-fn attempt(caller: Caller, reason: Reason) -> Exchange {
-    post(caller, Service::Companion, CANCEL_VICTIM, Outcome::Refused(reason))
+fn attempt(caller: StepCaller, reason: Reason) -> StepRequest {
+    post(caller, DemoService::Companion, CANCEL_VICTIM, Expectation::Refused(reason))
 }
 
-fn allowed() -> Vec<Step> {
-    use Answered::{Cancelled, EmptyObject, Finished, Nothing, Running};
-    use Outcome::{Allowed, Eventually};
-    use Service::{Companion, Dataproc, Translation};
+fn allowed() -> Vec<WalkStep> {
+    use DemoService::{Companion, Dataproc, Translation};
+    use Expectation::{Allowed, Eventually};
+    use ExpectedBody::{Cancelled, EmptyObject, Finished, Nothing, Running};
 
     const STUBBORN: &str = "/v1/projects/demo/locations/us-central1/operations/stubborn-1";
     const CANCEL_STUBBORN: &str = "/v1/projects/demo/locations/us-central1/operations/stubborn-1:cancel";
@@ -128,9 +128,9 @@ fn allowed() -> Vec<Step> {
     const BATCH: &str = "/v3/projects/demo/operations/batch-1";
     const CANCEL_BATCH: &str = "/v3/projects/demo/operations/batch-1:cancel";
     const CANCEL_OTHER_BATCH: &str = "/v3/projects/other/operations/batch-1:cancel";
-    let translator = Caller { scope: CLOUD_TRANSLATION, ..ERIN };
+    let translator = StepCaller { scope: CLOUD_TRANSLATION, ..ERIN };
     vec![
-        Step {
+        WalkStep {
             title: "Allowed: Ana cancels an operation",
             exchanges: vec![
                 get(ANA, Companion, TRAIN, Allowed(Running)),
@@ -139,7 +139,7 @@ fn allowed() -> Vec<Step> {
             ],
             proves: "an allowed cancel reaches the backend, and the operation ends in error.code 1",
         },
-        Step {
+        WalkStep {
             title: "Too late: Ana cancels an operation that is about to finish",
             exchanges: vec![
                 post(ANA, Companion, CANCEL_STUBBORN, Allowed(EmptyObject)),
@@ -147,7 +147,7 @@ fn allowed() -> Vec<Step> {
             ],
             proves: "200 on a cancel means that it was asked for, not that it came in time; only a Get tells",
         },
-        Step {
+        WalkStep {
             title: "Another service: Ana cancels a Dataproc job",
             exchanges: vec![
                 post(ANA, Dataproc, CANCEL_JOB, Allowed(EmptyObject)),
@@ -155,7 +155,7 @@ fn allowed() -> Vec<Step> {
             ],
             proves: "another service with names of another shape is another policy file, not other code",
         },
-        Step {
+        WalkStep {
             title: "Scopes only: Erin cancels translations, with either of two scopes",
             exchanges: vec![
                 post(translator, Translation, CANCEL_BATCH, Allowed(Nothing)),
@@ -167,32 +167,32 @@ fn allowed() -> Vec<Step> {
     ]
 }
 
-fn refused_callers() -> Vec<Step> {
-    use Answered::{EmptyObject, Running};
-    use Outcome::Allowed;
-    use Service::Companion;
+fn refused_callers() -> Vec<WalkStep> {
+    use DemoService::Companion;
+    use Expectation::Allowed;
+    use ExpectedBody::{EmptyObject, Running};
 
     const CANCEL_OTHER: &str = "/v1/projects/other/locations/us-central1/operations/train-1:cancel";
     vec![
-        Step {
+        WalkStep {
             title: "Missing token: somebody cancels",
-            exchanges: vec![Exchange { caller: None, ..attempt(ANA, Reason::CredentialsMissing) }],
+            exchanges: vec![StepRequest { caller: None, ..attempt(ANA, Reason::CredentialsMissing) }],
             proves: "without a credential there is nothing but the challenge",
         },
-        Step {
+        WalkStep {
             title: "Expired token: Ana cancels with the one from this morning",
-            exchanges: vec![attempt(Caller { expired: true, ..ANA }, Reason::TokenExpired)],
+            exchanges: vec![attempt(StepCaller { expired: true, ..ANA }, Reason::TokenExpired)],
             proves: "a good signature does not outlive the token",
         },
-        Step {
+        WalkStep {
             title: "Wrong scope: Ana cancels with a token for Drive",
             exchanges: vec![attempt(
-                Caller { scope: "https://www.googleapis.com/auth/drive.readonly", ..ANA },
+                StepCaller { scope: "https://www.googleapis.com/auth/drive.readonly", ..ANA },
                 Reason::ScopeInsufficient,
             )],
             proves: "a permission does not help a token that was given out for something else",
         },
-        Step {
+        WalkStep {
             title: "No permission: Bob looks, then cancels",
             exchanges: vec![
                 get(BOB, Companion, VICTIM, Allowed(Running)),
@@ -200,7 +200,7 @@ fn refused_callers() -> Vec<Step> {
             ],
             proves: "looking and cancelling are two permissions",
         },
-        Step {
+        WalkStep {
             title: "Another project: Erin cancels in hers, then elsewhere",
             exchanges: vec![
                 post(ERIN, Companion, CANCEL_OTHER, Allowed(EmptyObject)),
@@ -211,10 +211,10 @@ fn refused_callers() -> Vec<Step> {
     ]
 }
 
-fn refused_requests() -> Vec<Step> {
-    use Answered::Running;
-    use Outcome::{Allowed, Refused, Unimplemented};
-    use Service::{Companion, Dataproc};
+fn refused_requests() -> Vec<WalkStep> {
+    use DemoService::{Companion, Dataproc};
+    use Expectation::{Allowed, Refused, Unimplemented};
+    use ExpectedBody::Running;
 
     // Erin may cancel in `projects/other`, and this body says so; the path does not.
     const BODY: &str = r#"{"name":"projects/other/locations/us-central1/operations/train-1"}"#;
@@ -224,15 +224,15 @@ fn refused_requests() -> Vec<Step> {
     const ABORT: &str = "/v1/projects/demo/locations/us-central1/operations/train-2:abort";
     const WAIT_JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1:wait";
     vec![
-        Step {
+        WalkStep {
             title: "Non-empty body: Ana's names another operation than the path",
             exchanges: vec![
-                Exchange { body: Body::Length(BODY), ..attempt(ANA, Reason::BodyRefused) },
-                Exchange { body: Body::Chunked(BODY), ..attempt(ANA, Reason::BodyRefused) },
+                StepRequest { body: StepBody::Length(BODY), ..attempt(ANA, Reason::BodyRefused) },
+                StepRequest { body: StepBody::Chunked(BODY), ..attempt(ANA, Reason::BodyRefused) },
             ],
             proves: "a backend that prefers the body to the path is never given the choice, however it is framed",
         },
-        Step {
+        WalkStep {
             title: "Path trick: Erin writes one that two servers would read differently",
             exchanges: vec![
                 post(ERIN, Companion, DOTS, Refused(Reason::RequestMalformed)),
@@ -240,7 +240,7 @@ fn refused_requests() -> Vec<Step> {
             ],
             proves: "the path that is judged is the path that is sent, byte for byte, or neither",
         },
-        Step {
+        WalkStep {
             title: "Undeclared: CI calls a method that does not exist, and one in the wrong way",
             exchanges: vec![
                 post(CI, Companion, ABORT, Refused(Reason::MethodNotFound)),
@@ -248,12 +248,12 @@ fn refused_requests() -> Vec<Step> {
             ],
             proves: "what the service files do not declare does not exist",
         },
-        Step {
+        WalkStep {
             title: "Unimplemented: CI waits for a Dataproc job",
             exchanges: vec![post(CI, Dataproc, WAIT_JOB, Unimplemented)],
             proves: "what the backend answers is passed on as it is, errors too",
         },
-        Step {
+        WalkStep {
             title: "Afterwards: the operation that they all aimed at",
             exchanges: vec![get(ANA, Companion, VICTIM, Allowed(Running))],
             proves: "it runs on, and no cancel ever reached it",

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::steps::{Answered, Body, Caller, Exchange, Outcome, steps};
+use super::steps::{Expectation, ExpectedBody, StepBody, StepCaller, StepRequest, steps};
 use crate::dev::backend::{Backend, ReceivedRequest};
 use crate::dev::issuer::Issuer;
-use crate::dev::wire::{self, Answer};
+use crate::dev::wire::{self, RawResponse};
 
 /// For a cancelled operation to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const EXPIRED_AGO: Duration = Duration::from_secs(4 * 3600);
 
 /// Everything that a walk needs.
-pub struct Walk<'w> {
+pub struct DemoWalk<'w> {
     /// Where the gate listens.
     pub gate: SocketAddr,
     /// Mints the tokens.
@@ -44,7 +44,7 @@ pub struct Tally {
     pub meant_to_arrive: usize,
 }
 
-impl Walk<'_> {
+impl DemoWalk<'_> {
     /// Walks through every step and prints it.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Walk<'_> {
     }
 
     /// Sends a request, again and again where its outcome asks for that, and says what was wrong with the last answer.
-    async fn perform(&self, exchange: &Exchange, tally: &mut Tally) -> (Option<Performed>, Option<String>) {
+    async fn perform(&self, exchange: &StepRequest, tally: &mut Tally) -> (Option<Observed>, Option<String>) {
         let request = match self.request(exchange) {
             Ok(request) => request,
             Err(error) => return (None, Some(error)),
@@ -83,15 +83,15 @@ impl Walk<'_> {
         loop {
             let before = self.backend.requests().len();
             tally.sent += 1;
-            tally.meant_to_arrive += usize::from(!matches!(exchange.outcome, Outcome::Refused(_)));
+            tally.meant_to_arrive += usize::from(!matches!(exchange.outcome, Expectation::Refused(_)));
             let answer = match wire::exchange(self.gate, &request).await {
                 Ok(answer) => answer,
                 Err(error) => return (None, Some(format!("no answer: {error}"))),
             };
             let reached = self.backend.requests().into_iter().skip(before).collect();
-            let performed = Performed { answer, reached };
+            let performed = Observed { answer, reached };
             let failure = performed.judge(exchange).err();
-            let again = matches!(exchange.outcome, Outcome::Eventually(_))
+            let again = matches!(exchange.outcome, Expectation::Eventually(_))
                 && performed.is_running()
                 && Instant::now() < deadline;
             if !again {
@@ -102,8 +102,8 @@ impl Walk<'_> {
     }
 
     /// The bytes of a request.
-    fn request(&self, exchange: &Exchange) -> Result<Vec<u8>, String> {
-        let Exchange { method, target, .. } = exchange;
+    fn request(&self, exchange: &StepRequest) -> Result<Vec<u8>, String> {
+        let StepRequest { method, target, .. } = exchange;
         let mut head = format!(
             "{method} {target} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: opgate-demo\r\nConnection: close\r\n",
             exchange.service.host(),
@@ -114,18 +114,18 @@ impl Walk<'_> {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
         Ok(match exchange.body {
-            Body::Empty if *method == "GET" => format!("{head}\r\n"),
-            Body::Empty => format!("{head}Content-Length: 0\r\n\r\n"),
-            Body::Length(body) => format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
-            Body::Chunked(body) => {
+            StepBody::Empty if *method == "GET" => format!("{head}\r\n"),
+            StepBody::Empty => format!("{head}Content-Length: 0\r\n\r\n"),
+            StepBody::Length(body) => format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+            StepBody::Chunked(body) => {
                 format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
             }
         }
         .into_bytes())
     }
 
-    fn token(&self, caller: Caller) -> Result<String, crate::signing::SigningError> {
-        let Caller { email, scope, expired } = caller;
+    fn token(&self, caller: StepCaller) -> Result<String, crate::signing::SigningError> {
+        let StepCaller { email, scope, expired } = caller;
         if expired {
             self.issuer.expired_token(email, &[scope], EXPIRED_AGO)
         } else {
@@ -135,25 +135,25 @@ impl Walk<'_> {
 }
 
 /// An answer, and what the backend saw of the request.
-struct Performed {
-    answer: Answer,
+struct Observed {
+    answer: RawResponse,
     reached: Vec<ReceivedRequest>,
 }
 
-impl Performed {
+impl Observed {
     fn is_running(&self) -> bool {
         self.answer.json().is_some_and(|operation| is(&operation, "/done", &false))
     }
 
     /// Compares with what had to come.
-    fn judge(&self, exchange: &Exchange) -> Result<(), String> {
+    fn judge(&self, exchange: &StepRequest) -> Result<(), String> {
         match exchange.outcome {
-            Outcome::Allowed(answered) | Outcome::Eventually(answered) => {
+            Expectation::Allowed(answered) | Expectation::Eventually(answered) => {
                 self.expect_status(200)?;
                 self.expect_answered(answered)?;
                 self.expect_reached(exchange)
             }
-            Outcome::Refused(reason) => {
+            Expectation::Refused(reason) => {
                 let entry = reason.entry();
                 // Told first: nothing else matters as much.
                 self.expect_not_reached()?;
@@ -167,7 +167,7 @@ impl Performed {
                     )),
                 }
             }
-            Outcome::Unimplemented => {
+            Expectation::Unimplemented => {
                 self.expect_status(501)?;
                 if !is(&self.answer.json().unwrap_or_default(), "/error/status", "UNIMPLEMENTED") {
                     return Err("expected the error status UNIMPLEMENTED".to_owned());
@@ -182,29 +182,29 @@ impl Performed {
         if got == status { Ok(()) } else { Err(format!("expected status {status}, got {got}")) }
     }
 
-    fn expect_answered(&self, answered: Answered) -> Result<(), String> {
+    fn expect_answered(&self, answered: ExpectedBody) -> Result<(), String> {
         let body = self.answer.json().unwrap_or_default();
         let (expected, came) = match answered {
-            Answered::Running => (
+            ExpectedBody::Running => (
                 "a running operation that nobody cancelled",
                 is(&body, "/done", &false) && is(&body, "/metadata/requestedCancellation", &false),
             ),
-            Answered::Cancelled => (
+            ExpectedBody::Cancelled => (
                 "an operation that ended in error.code 1",
                 is(&body, "/done", &true) && is(&body, "/error/code", &1),
             ),
-            Answered::Finished => (
+            ExpectedBody::Finished => (
                 "an operation that ended in a response",
                 is(&body, "/done", &true) && body.get("response").is_some() && body.get("error").is_none(),
             ),
-            Answered::EmptyObject => ("an empty object", self.answer.body == b"{}"),
-            Answered::Nothing => ("an empty body", self.answer.body.is_empty()),
+            ExpectedBody::EmptyObject => ("an empty object", self.answer.body == b"{}"),
+            ExpectedBody::Nothing => ("an empty body", self.answer.body.is_empty()),
         };
         if came { Ok(()) } else { Err(format!("expected {expected}")) }
     }
 
     /// Once, as it was sent, and without a body.
-    fn expect_reached(&self, exchange: &Exchange) -> Result<(), String> {
+    fn expect_reached(&self, exchange: &StepRequest) -> Result<(), String> {
         match self.reached.as_slice() {
             [request]
                 if request.method == exchange.method
@@ -247,7 +247,7 @@ fn text<'v>(body: &'v Value, pointer: &str) -> &'v str {
 }
 
 /// ErrorInfo.reason of a google.rpc error.
-fn error_reason(answer: &Answer) -> Option<String> {
+fn error_reason(answer: &RawResponse) -> Option<String> {
     const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
     let body = answer.json()?;
     let details = body.pointer("/error/details")?.as_array()?;
@@ -257,23 +257,23 @@ fn error_reason(answer: &Answer) -> Option<String> {
 
 fn print_exchange(
     out: &mut dyn Write,
-    exchange: &Exchange,
-    answer: Option<&Answer>,
+    exchange: &StepRequest,
+    answer: Option<&RawResponse>,
     seen: usize,
 ) -> io::Result<()> {
     writeln!(out, "    {} {}{}", exchange.method, exchange.service.host(), exchange.target)?;
     match exchange.caller {
         None => writeln!(out, "      without a token")?,
-        Some(Caller { email, scope, expired }) => {
+        Some(StepCaller { email, scope, expired }) => {
             let scope = scope.rsplit('/').next().unwrap_or(scope);
             let state = if expired { "an expired token" } else { "a token" };
             writeln!(out, "      as {email}, with {state} for {scope}")?;
         }
     }
     match exchange.body {
-        Body::Empty => {}
-        Body::Length(body) => writeln!(out, "      body, by Content-Length: {body}")?,
-        Body::Chunked(body) => writeln!(out, "      body, in chunks: {body}")?,
+        StepBody::Empty => {}
+        StepBody::Length(body) => writeln!(out, "      body, by Content-Length: {body}")?,
+        StepBody::Chunked(body) => writeln!(out, "      body, in chunks: {body}")?,
     }
     let Some(answer) = answer else {
         return Ok(());
@@ -294,7 +294,7 @@ fn print_exchange(
 }
 
 /// The part of a body that matters, in a few words.
-fn summary(answer: &Answer) -> String {
+fn summary(answer: &RawResponse) -> String {
     let Some(body) = answer.json() else {
         let length = answer.body.len();
         return if length == 0 { "(no body)".to_owned() } else { format!("({length} bytes)") };
@@ -320,20 +320,20 @@ fn summary(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev::demo::steps::Step;
+    use crate::dev::demo::steps::WalkStep;
 
     /// Straight to the backend, with no gate between them: what is meant to be allowed passes, and every refusal that
     /// does not happen is noticed.
     #[tokio::test]
     async fn without_a_gate_every_step_with_a_refusal_fails() {
         let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
-        let walk = Walk { gate: backend.address(), issuer: &issuer, backend: &backend };
+        let walk = DemoWalk { gate: backend.address(), issuer: &issuer, backend: &backend };
         let mut out = Vec::new();
         let tally = walk.run(&mut out).await.unwrap();
         let text = String::from_utf8(out).unwrap();
 
-        let refuses = |step: &&Step| {
-            step.exchanges.iter().any(|exchange| matches!(exchange.outcome, Outcome::Refused(_)))
+        let refuses = |step: &&WalkStep| {
+            step.exchanges.iter().any(|exchange| matches!(exchange.outcome, Expectation::Refused(_)))
         };
         // The last step looks at the operation that the refused requests aimed at: now it was cancelled.
         let expected = steps().iter().filter(refuses).count() + 1;
@@ -354,14 +354,14 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gate = listener.local_addr().unwrap();
         drop(listener);
-        let tally = Walk { gate, issuer: &issuer, backend: &backend }.run(&mut Vec::new()).await.unwrap();
+        let tally = DemoWalk { gate, issuer: &issuer, backend: &backend }.run(&mut Vec::new()).await.unwrap();
         assert_eq!((tally.passed, tally.failed), (0, steps().len()));
     }
 
     #[tokio::test]
     async fn requests_are_sent_as_they_are_written() {
         let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
-        let walk = Walk { gate: "127.0.0.1:80".parse().unwrap(), issuer: &issuer, backend: &backend };
+        let walk = DemoWalk { gate: "127.0.0.1:80".parse().unwrap(), issuer: &issuer, backend: &backend };
         let requests: Vec<String> = steps()
             .iter()
             .flat_map(|step| &step.exchanges)

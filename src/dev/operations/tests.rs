@@ -54,9 +54,12 @@ fn a_cancel_can_come_too_late() {
 #[test]
 fn what_does_not_exist_is_not_found() {
     let mut operations = Operations::seeded(at(0));
-    assert!(matches!(operations.cancel("projects/demo/operations/none", at(0)), Err(Fault::NotFound(_))));
+    assert!(matches!(
+        operations.cancel("projects/demo/operations/none", at(0)),
+        Err(OperationError::NotFound(_))
+    ));
     operations.delete(TRAIN).unwrap();
-    assert!(matches!(operations.delete(TRAIN), Err(Fault::NotFound(_))));
+    assert!(matches!(operations.delete(TRAIN), Err(OperationError::NotFound(_))));
     assert_eq!(
         operations.get(TRAIN, at(0)).unwrap_err().to_json(),
         json!({ "error": {
@@ -76,13 +79,13 @@ fn names(list: &Value) -> Vec<&str> {
 fn pages_put_together_are_the_list() {
     let operations = Operations::seeded(at(0));
     let parent = "projects/demo/locations/us-central1";
-    let whole = operations.list(parent, &Page::default(), at(0)).unwrap();
+    let whole = operations.list(parent, &ListParameters::default(), at(0)).unwrap();
     assert_eq!(names(&whole).len(), 5);
     assert!(names(&whole).iter().all(|name| name.starts_with(parent)));
     assert!(whole.get("nextPageToken").is_none());
 
     let mut paged = Vec::new();
-    let mut page = Page { page_size: 2, ..Page::default() };
+    let mut page = ListParameters { page_size: 2, ..ListParameters::default() };
     loop {
         let list = operations.list(parent, &page, at(0)).unwrap();
         assert!(names(&list).len() <= 2);
@@ -93,7 +96,10 @@ fn pages_put_together_are_the_list() {
         }
     }
     assert_eq!(paged, names(&whole));
-    assert_eq!(names(&operations.list("projects/nobody", &Page::default(), at(0)).unwrap()), [""; 0]);
+    assert_eq!(
+        names(&operations.list("projects/nobody", &ListParameters::default(), at(0)).unwrap()),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -101,16 +107,23 @@ fn filters_are_honest() {
     let operations = Operations::seeded(at(0));
     let parent = "projects/demo/locations/us-central1";
     let list = |filter: &str| {
-        operations.list(parent, &Page { filter: filter.to_owned(), ..Page::default() }, at(10_000))
+        operations.list(
+            parent,
+            &ListParameters { filter: filter.to_owned(), ..ListParameters::default() },
+            at(10_000),
+        )
     };
     assert_eq!(names(&list("done = true").unwrap()), [INDEX]);
     assert_eq!(names(&list("done=false").unwrap()).len(), 4);
-    assert!(matches!(list("metadata.verb=x"), Err(Fault::InvalidArgument(_))));
+    assert!(matches!(list("metadata.verb=x"), Err(OperationError::InvalidArgument(_))));
     for page in [
-        Page { page_size: -1, ..Page::default() },
-        Page { page_token: "!".to_owned(), ..Page::default() },
-        Page { page_token: URL_SAFE_NO_PAD.encode("projects/other/x"), ..Page::default() },
+        ListParameters { page_size: -1, ..ListParameters::default() },
+        ListParameters { page_token: "!".to_owned(), ..ListParameters::default() },
+        ListParameters {
+            page_token: URL_SAFE_NO_PAD.encode("projects/other/x"),
+            ..ListParameters::default()
+        },
     ] {
-        assert!(matches!(operations.list(parent, &page, at(0)), Err(Fault::InvalidArgument(_))));
+        assert!(matches!(operations.list(parent, &page, at(0)), Err(OperationError::InvalidArgument(_))));
     }
 }

@@ -14,7 +14,7 @@ use crate::signing::{SigningError, SigningKey};
 
 /// Arguments of `opgate-dev token` that make it bound.
 #[derive(Debug, clap::Args)]
-pub(super) struct Binding {
+pub(super) struct DpopArgs {
     /// Bind the token to this key (`cnf.jkt`, RFC 9449): PEM, PKCS#8
     #[arg(long, value_name = "FILE")]
     dpop_key: Option<PathBuf>,
@@ -24,22 +24,22 @@ pub(super) struct Binding {
 }
 
 /// The key that a token is bound to, and the request that it is to prove it for.
-pub(super) struct Holder {
+pub(super) struct ProofKey {
     key: SigningKey,
     request: Option<(String, String)>,
 }
 
-impl Binding {
+impl DpopArgs {
     /// Reads the key; `None` where it cannot be had, and the report says why.
-    pub(super) fn holder(&self, report: &mut Report) -> Option<Option<Holder>> {
+    pub(super) fn proof_key(&self, report: &mut Report) -> Option<Option<ProofKey>> {
         let Some(path) = &self.dpop_key else { return Some(None) };
         // Without an id of its own, a key is called by its thumbprint.
         let key = read_key(path, None, report)?;
-        Some(Some(Holder { key, request: self.dpop_proof.clone() }))
+        Some(Some(ProofKey { key, request: self.dpop_proof.clone() }))
     }
 }
 
-impl Holder {
+impl ProofKey {
     /// The claim `cnf`.
     pub(super) fn confirmation(&self) -> Value {
         json!({ "jkt": self.key.kid() })
