@@ -13,6 +13,8 @@
 
 mod evidence;
 pub mod gate;
+mod observed;
+mod print;
 mod steps;
 pub mod walk;
 

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
-use super::steps::{Expectation, ExpectedBody, StepBody, StepCaller, StepRequest, steps};
-use crate::dev::backend::{Backend, ReceivedRequest};
+use super::observed::Observed;
+use super::print::print_exchange;
+use super::steps::{Expectation, StepBody, StepCaller, StepRequest, steps};
+use crate::dev::backend::Backend;
 use crate::dev::issuer::Issuer;
-use crate::dev::wire::{self, RawResponse};
+use crate::dev::wire;
 
 /// For a cancelled operation to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,189 +132,6 @@ impl DemoWalk<'_> {
         } else {
             self.issuer.token(email, &[scope], TOKEN_LIFETIME)
         }
-    }
-}
-
-/// An answer, and what the backend saw of the request.
-struct Observed {
-    answer: RawResponse,
-    reached: Vec<ReceivedRequest>,
-}
-
-impl Observed {
-    fn is_running(&self) -> bool {
-        self.answer.json().is_some_and(|operation| is(&operation, "/done", &false))
-    }
-
-    /// Compares with what had to come.
-    fn judge(&self, exchange: &StepRequest) -> Result<(), String> {
-        match exchange.outcome {
-            Expectation::Allowed(answered) | Expectation::Eventually(answered) => {
-                self.expect_status(200)?;
-                self.expect_answered(answered)?;
-                self.expect_reached(exchange)
-            }
-            Expectation::Refused(reason) => {
-                let entry = reason.entry();
-                // Told first: nothing else matters as much.
-                self.expect_not_reached()?;
-                self.expect_status(entry.status)?;
-                match error_reason(&self.answer) {
-                    Some(name) if name == entry.name => Ok(()),
-                    other => Err(format!(
-                        "expected the reason {}, got {}",
-                        entry.name,
-                        other.as_deref().unwrap_or("none")
-                    )),
-                }
-            }
-            Expectation::Unimplemented => {
-                self.expect_status(501)?;
-                if !is(&self.answer.json().unwrap_or_default(), "/error/status", "UNIMPLEMENTED") {
-                    return Err("expected the error status UNIMPLEMENTED".to_owned());
-                }
-                self.expect_reached(exchange)
-            }
-        }
-    }
-
-    fn expect_status(&self, status: u16) -> Result<(), String> {
-        let got = self.answer.status;
-        if got == status { Ok(()) } else { Err(format!("expected status {status}, got {got}")) }
-    }
-
-    fn expect_answered(&self, answered: ExpectedBody) -> Result<(), String> {
-        let body = self.answer.json().unwrap_or_default();
-        let (expected, came) = match answered {
-            ExpectedBody::Running => (
-                "a running operation that nobody cancelled",
-                is(&body, "/done", &false) && is(&body, "/metadata/requestedCancellation", &false),
-            ),
-            ExpectedBody::Cancelled => (
-                "an operation that ended in error.code 1",
-                is(&body, "/done", &true) && is(&body, "/error/code", &1),
-            ),
-            ExpectedBody::Finished => (
-                "an operation that ended in a response",
-                is(&body, "/done", &true) && body.get("response").is_some() && body.get("error").is_none(),
-            ),
-            ExpectedBody::EmptyObject => ("an empty object", self.answer.body == b"{}"),
-            ExpectedBody::Nothing => ("an empty body", self.answer.body.is_empty()),
-        };
-        if came { Ok(()) } else { Err(format!("expected {expected}")) }
-    }
-
-    /// Once, as it was sent, and without a body.
-    fn expect_reached(&self, exchange: &StepRequest) -> Result<(), String> {
-        match self.reached.as_slice() {
-            [request]
-                if request.method == exchange.method
-                    && request.target == exchange.target
-                    && request.body.is_empty() =>
-            {
-                Ok(())
-            }
-            [] => Err("the backend never saw the request".to_owned()),
-            [request] => Err(format!(
-                "the backend saw another request: {} {} with {} bytes of body",
-                request.method,
-                request.target,
-                request.body.len()
-            )),
-            several => Err(format!("the backend saw {} requests for one", several.len())),
-        }
-    }
-
-    fn expect_not_reached(&self) -> Result<(), String> {
-        match self.reached.first() {
-            None => Ok(()),
-            Some(request) => {
-                Err(format!("the backend saw what was to be refused: {} {}", request.method, request.target))
-            }
-        }
-    }
-}
-
-/// Whether a JSON pointer (RFC 6901) leads to this value.
-fn is<V: ?Sized>(body: &Value, pointer: &str, expected: &V) -> bool
-where
-    Value: PartialEq<V>,
-{
-    body.pointer(pointer).is_some_and(|value| value == expected)
-}
-
-fn text<'v>(body: &'v Value, pointer: &str) -> &'v str {
-    body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// ErrorInfo.reason of a google.rpc error.
-fn error_reason(answer: &RawResponse) -> Option<String> {
-    const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
-    let body = answer.json()?;
-    let details = body.pointer("/error/details")?.as_array()?;
-    let info = details.iter().find(|detail| is(detail, "/@type", ERROR_INFO))?;
-    info.get("reason")?.as_str().map(str::to_owned)
-}
-
-fn print_exchange(
-    out: &mut dyn Write,
-    exchange: &StepRequest,
-    answer: Option<&RawResponse>,
-    seen: usize,
-) -> io::Result<()> {
-    writeln!(out, "    {} {}{}", exchange.method, exchange.service.host(), exchange.target)?;
-    match exchange.caller {
-        None => writeln!(out, "      without a token")?,
-        Some(StepCaller { email, scope, expired }) => {
-            let scope = scope.rsplit('/').next().unwrap_or(scope);
-            let state = if expired { "an expired token" } else { "a token" };
-            writeln!(out, "      as {email}, with {state} for {scope}")?;
-        }
-    }
-    match exchange.body {
-        StepBody::Empty => {}
-        StepBody::Length(body) => writeln!(out, "      body, by Content-Length: {body}")?,
-        StepBody::Chunked(body) => writeln!(out, "      body, in chunks: {body}")?,
-    }
-    let Some(answer) = answer else {
-        return Ok(());
-    };
-    let reached = match seen {
-        0 => "stopped at the gate".to_owned(),
-        1 => "reached the backend".to_owned(),
-        times => format!("reached the backend {times} times"),
-    };
-    writeln!(out, "      => {} {}; {reached}", answer.status, summary(answer))?;
-    if let Some(challenge) = answer.header("www-authenticate") {
-        writeln!(out, "         WWW-Authenticate: {challenge}")?;
-    }
-    if let Some(allow) = answer.header("allow") {
-        writeln!(out, "         Allow: {allow}")?;
-    }
-    Ok(())
-}
-
-/// The part of a body that matters, in a few words.
-fn summary(answer: &RawResponse) -> String {
-    let Some(body) = answer.json() else {
-        let length = answer.body.len();
-        return if length == 0 { "(no body)".to_owned() } else { format!("({length} bytes)") };
-    };
-    let code = body.pointer("/error/code");
-    match (body.get("done").and_then(Value::as_bool), code) {
-        (None, Some(_)) => {
-            let message = text(&body, "/error/message");
-            let first = message.split_inclusive(". ").next().unwrap_or_default().trim_end();
-            let reason = error_reason(answer).map_or_else(String::new, |reason| format!(" {reason}"));
-            format!("{}{reason}: {first}", text(&body, "/error/status"))
-        }
-        (Some(false), _) => {
-            let percent = body.pointer("/metadata/progressPercent").and_then(Value::as_u64).unwrap_or(0);
-            format!("running, {percent}% done")
-        }
-        (Some(true), Some(code)) => format!("done, error.code {code}"),
-        (Some(true), None) => "done, with a response".to_owned(),
-        (None, None) => body.to_string(),
     }
 }
 
