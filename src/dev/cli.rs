@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::process::Command;
 
-use super::demo::{self, DemoError};
+use super::demo::{self, DemoError, DemoSettings, Detail};
 use super::token::{self, TokenArgs};
 use crate::diagnostic::Report;
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, parse_arguments};
@@ -34,7 +34,10 @@ struct DemoArgs {
     /// End with the walk, and exit 0 only if every step came out as expected
     #[arg(long)]
     once: bool,
-    /// What the gate is run with
+    /// Show each request and its response, the metrics, the audit log and more commands to try
+    #[arg(long)]
+    verbose: bool,
+    /// The configuration that opgate is started with
     #[arg(long, value_name = "FILE", default_value = "config/demo.yaml")]
     config: PathBuf,
 }
@@ -83,7 +86,9 @@ fn opgate() -> io::Result<PathBuf> {
 
 fn run_demo(program: &Path, args: &DemoArgs) -> Result<bool, DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(demo::run(Command::new(program), &args.config, args.once, &mut io::stdout()))
+    let detail = if args.verbose { Detail::Full } else { Detail::Brief };
+    let settings = DemoSettings { config: &args.config, once: args.once, detail };
+    runtime.block_on(demo::run(Command::new(program), settings, &mut io::stdout()))
 }
 
 fn fail(error: &DemoError) -> ExitCode {

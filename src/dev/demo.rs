@@ -1,15 +1,14 @@
-//! The demo: the real gate in front of a backend that really runs operations, and a walk that shows what it lets
-//! through and what it stops.
+//! The demo: opgate in front of a backend that runs operations, and a walk that shows what it allows and what it
+//! refuses.
 //!
 //! ```text
 //! opgate-dev demo ──┬── issuer    an identity provider: keys over HTTP, tokens for the walk
-//!                   ├── backend   long-running operations for three services; logs every request that reaches it
-//!                   ├── walk      a client that sends bytes as it likes, judges the answers and the backend's log
+//!                   ├── backend   long-running operations of three services; logs every request that reaches it
+//!                   ├── walk      a client that sends exactly the bytes it is given; checks responses and that log
 //!                   └── gate      a child process: `opgate run --config config/demo.yaml`, on free ports
 //! ```
 //!
-//! The gate is a process of its own so that the demo shows the program people deploy, not a part of it. Issuer and
-//! backend are libraries too: the integration tests stand on them.
+//! opgate is a process of its own, so that the demo shows the program that people deploy.
 
 mod evidence;
 pub mod gate;
@@ -21,46 +20,64 @@ pub mod walk;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::gate::{GateProcess, GateSettings, StartError};
+pub use self::print::Detail;
 use self::walk::{DemoWalk, TOKEN_LIFETIME};
 use super::backend::Backend;
 use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, Issuer};
 
+/// How many commands to try are shown where little is.
+const BRIEF_COMMANDS: usize = 2;
+/// How long our own signal may take to arrive after opgate has ended.
+const SIGNAL_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// Why the demo could not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// There is no gate to show.
+    /// opgate could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
     /// A socket, a file or the terminal failed.
     #[error("the demo broke off: {0}")]
     Io(#[from] io::Error),
-    /// The gate ended while it was being shown.
-    #[error("the gate ended ({status}); it said:\n{log}")]
+    /// opgate ended while it was shown.
+    #[error("opgate ended ({status}); its log:\n{log}")]
     GateEnded {
-        /// How.
+        /// How it ended.
         status: std::process::ExitStatus,
         /// Its standard error.
         log: String,
     },
-    /// Ctrl-C before the end of the walk.
+    /// SIGINT or SIGTERM before the end of the walk.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Shows the demo. `program` is the command of the gate as far as `run`. With `once` it ends with the walk, else with
-/// SIGINT or SIGTERM. The result is whether everything came out as expected.
+/// What is shown, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct DemoSettings<'s> {
+    /// The configuration that opgate is started with.
+    pub config: &'s Path,
+    /// Whether the demo ends with the walk; else it ends with SIGINT or SIGTERM.
+    pub once: bool,
+    /// How much is shown.
+    pub detail: Detail,
+}
+
+/// Shows the demo. `program` is the command of opgate without its arguments. The result is whether every step came out
+/// as expected.
 ///
 /// # Errors
-/// Where something failed that is not a step of the walk.
+/// Where anything but a step of the walk failed.
 pub async fn run(
     program: Command,
-    config: &Path,
-    once: bool,
+    settings: DemoSettings<'_>,
     out: &mut dyn Write,
 ) -> Result<bool, DemoError> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -76,29 +93,19 @@ pub async fn run(
     let issuer = Issuer::start()?;
     let backend = Backend::start()?;
     let keys_url = issuer.keys_url();
-    let surroundings = GateSettings { config, backend: backend.address(), keys_url: &keys_url };
+    let surroundings =
+        GateSettings { config: settings.config, backend: backend.address(), keys_url: &keys_url };
     let mut gate = tokio::select! {
         gate = GateProcess::start(program, &surroundings) => gate?,
         () = &mut interrupted => return Err(DemoError::Interrupted),
     };
     let passed = tokio::select! {
-        passed = show(&gate, &issuer, &backend, out) => passed?,
+        passed = show(&gate, &issuer, &backend, settings.detail, out) => passed?,
         () = &mut interrupted => return Err(DemoError::Interrupted),
     };
-    if !once {
-        invite(&gate, &issuer, out)?;
-        let log = gate.log();
-        tokio::select! {
-            status = gate.ended() => {
-                // Ctrl-C in a terminal reaches the gate too: its end is then ours.
-                let asked = tokio::time::timeout(std::time::Duration::from_millis(200), interrupted).await;
-                if asked.is_err() {
-                    let log = std::fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
-                    return Err(DemoError::GateEnded { status: status?, log });
-                }
-            }
-            () = &mut interrupted => {}
-        }
+    if !settings.once {
+        invite(&gate, &issuer, settings.detail, out)?;
+        stay(&mut gate, interrupted).await?;
     }
     gate.stop().await?;
     Ok(passed)
@@ -109,56 +116,95 @@ async fn show(
     gate: &GateProcess,
     issuer: &Issuer,
     backend: &Backend,
+    detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    writeln!(
-        out,
-        "opgate listens on {}, in front of operations on {}; its keys come from {}.\n\
-         Each step sends requests through it and looks at the answer and at the backend's own log.",
-        gate.listener(),
-        backend.address(),
-        issuer.address(),
-    )?;
-    let tally = DemoWalk { gate: gate.listener(), issuer, backend }.run(out).await?;
-    let agreed = evidence::show(gate, backend, tally, out).await?;
+    match detail {
+        Detail::Brief => writeln!(out, "What is sent through opgate => what comes back (why)\n")?,
+        Detail::Full => writeln!(
+            out,
+            "opgate listens on {}, in front of operations on {}; its keys come from {}.\n\
+             Each step sends requests through it, and checks the responses and the log of the backend.",
+            gate.listener(),
+            backend.address(),
+            issuer.address(),
+        )?,
+    }
+    let tally = DemoWalk { gate: gate.listener(), issuer, backend }.run(detail, out).await?;
+    let agrees = evidence::show(gate, backend, tally, detail, out).await?;
     let steps = tally.passed + tally.failed;
     writeln!(out, "\n{} of {steps} steps came out as expected.", tally.passed)?;
-    Ok(agreed && tally.failed == 0)
+    Ok(agrees && tally.failed == 0)
 }
 
-/// Commands to copy, with tokens that are good for an hour.
-fn invite(gate: &GateProcess, issuer: &Issuer, out: &mut dyn Write) -> Result<(), DemoError> {
-    writeln!(out, "\nTry it. Ana may cancel, Bob may look, Erin may cancel in projects/other; paste:\n")?;
+/// Prints commands to paste. Their tokens are in a file beside the log, so that they do not fill the terminal.
+fn invite(gate: &GateProcess, issuer: &Issuer, detail: Detail, out: &mut dyn Write) -> Result<(), DemoError> {
+    let mut tokens = String::new();
     for (variable, email, scope) in [
         ("ANA", "ana@example.com", CLOUD_PLATFORM),
         ("BOB", "bob@example.com", CLOUD_PLATFORM),
         ("ERIN", "erin@example.com", CLOUD_TRANSLATION),
     ] {
         let token = issuer.token(email, &[scope], TOKEN_LIFETIME).map_err(io::Error::other)?;
-        writeln!(out, "{variable}={token}")?;
+        tokens.push_str(&format!("{variable}={token}\n"));
     }
-    writeln!(out, "\n{}", commands(gate.listener()))?;
-    writeln!(out, "Metrics: curl http://{}/metrics", gate.admin())?;
-    writeln!(out, "The gate's log: {}", gate.log().display())?;
-    writeln!(out, "\nCtrl-C ends it.")?;
+    let tokens = gate.write("tokens.sh", &tokens)?;
+    writeln!(out, "\nTry it. Ana may cancel, Bob may read, Erin may cancel in projects/other; paste:\n")?;
+    writeln!(out, ". {}", tokens.display())?;
+    let commands = commands(gate.listener());
+    let shown = if detail == Detail::Full { commands.len() } else { BRIEF_COMMANDS };
+    for command in commands.iter().take(shown) {
+        writeln!(out, "{command}")?;
+    }
+    writeln!(out, "curl http://{}/metrics", gate.admin())?;
+    writeln!(out, "\nThe log of opgate: {}", gate.log().display())?;
+    if detail == Detail::Brief {
+        writeln!(out, "`--verbose` shows each request and response, the metrics and the audit log.")?;
+    }
+    writeln!(out, "Ctrl-C ends it.")?;
     Ok(out.flush()?)
 }
 
-fn commands(listener: SocketAddr) -> String {
+/// Waits for SIGINT or SIGTERM, or for the unexpected end of opgate.
+async fn stay(
+    gate: &mut GateProcess,
+    interrupted: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), DemoError> {
+    let log = gate.log();
+    let mut interrupted = interrupted;
+    tokio::select! {
+        status = gate.ended() => {
+            // Ctrl-C in a terminal reaches opgate too, and may end it before our own signal has arrived here.
+            let asked = tokio::time::timeout(SIGNAL_TIMEOUT, interrupted).await;
+            if asked.is_err() {
+                let log = std::fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
+                return Err(DemoError::GateEnded { status: status?, log });
+            }
+        }
+        () = &mut interrupted => {}
+    }
+    Ok(())
+}
+
+/// The commands to try, the most telling first.
+fn commands(listener: SocketAddr) -> Vec<String> {
     const COMPANION: &str = "v1/projects/demo/locations/us-central1/operations";
     let port = listener.port();
     let companion = format!("http://cloudaicompanion.localhost:{port}/{COMPANION}");
     let dataproc =
         format!("http://dataproc.localhost:{port}/v1/projects/demo/regions/us-central1/operations");
     let translation = format!("http://translation.localhost:{port}/v3/projects/demo/operations");
-    format!(
-        "curl -i -X POST -H \"Authorization: Bearer $ANA\" {companion}/train-2:cancel\n\
-         curl -i -H \"Authorization: Bearer $ANA\" {companion}/train-2\n\
-         curl -i -H \"Authorization: Bearer $BOB\" '{companion}?pageSize=2'\n\
-         curl -i -X POST -H \"Authorization: Bearer $BOB\" {companion}/stubborn-2:cancel\n\
-         curl -i -X POST -H \"Authorization: Bearer $ANA\" {dataproc}/job-2:cancel\n\
-         curl -i -X POST -H \"Authorization: Bearer $ERIN\" {translation}/batch-2:cancel\n\
-         curl -i -X POST -H \"Authorization: Bearer $ANA\" --http2-prior-knowledge {companion}/stubborn-2:cancel\n\
-         curl -i -X POST {companion}/train-2:cancel\n"
-    )
+    let cancel = |who: &str, operation: &str| {
+        format!("curl -i -X POST -H \"Authorization: Bearer ${who}\" {operation}:cancel")
+    };
+    vec![
+        cancel("ANA", &format!("{companion}/train-2")),
+        cancel("BOB", &format!("{companion}/stubborn-2")),
+        format!("curl -i -H \"Authorization: Bearer $ANA\" {companion}/train-2"),
+        format!("curl -i -H \"Authorization: Bearer $BOB\" '{companion}?pageSize=2'"),
+        cancel("ANA", &format!("{dataproc}/job-2")),
+        cancel("ERIN", &format!("{translation}/batch-2")),
+        cancel("ANA", &format!("--http2-prior-knowledge {companion}/stubborn-2")),
+        format!("curl -i -X POST {companion}/train-2:cancel"),
+    ]
 }

@@ -7,7 +7,7 @@ use crate::harness::{COMPANION, Gate, token};
 const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 /// Whether there is a curl that speaks HTTP/2.
-fn installed() -> bool {
+pub fn installed() -> bool {
     let version = Command::new("curl").arg("--version").output();
     let speaks_http2 = version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2"));
     if !speaks_http2 {

@@ -28,14 +28,14 @@ fn its_commands_are_not_commands_of_the_product() {
 /// Texts of `dev`, from each of its parts. They are as they stand in the programs: read-only data, byte for byte.
 const TEXTS: [&str; 8] = [
     // The steps of the walk, its client and its evidence.
-    "Path trick: Erin writes one that two servers would read differently",
+    "Path trick: Erin writes `..`, plain and encoded",
     "the answer is larger than 16 MiB",
-    "requests in the metrics, of those sent",
+    "allowed requests reached the backend",
     // The issuer and the backend.
     "https://issuer.demo.localhost",
     "type.googleapis.com/google.cloud.dataproc.v1.JobMetadata",
     // Keys and tokens.
-    "opgate-token",
+    "); a string is written NAME='",
     "the file exists already, and keys are never overwritten",
     "Authorization: DPoP ",
 ];

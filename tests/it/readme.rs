@@ -165,7 +165,7 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
     let output = Workspace::new().opgate_dev(&["demo", "--once"]).stdout;
-    let shown = blocks().into_iter().find(|block| block.text.starts_with(" 1. Allowed")).unwrap();
+    let shown = blocks().into_iter().find(|block| block.text.contains(" 1. ok  Allowed")).unwrap();
     let mut lines = output.lines();
     for line in shown.text.lines().filter(|line| *line != "…") {
         assert!(lines.any(|said| said == line), "not, or not here, in what the demo prints:\n{line}");

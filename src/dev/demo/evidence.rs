@@ -1,4 +1,4 @@
-//! What is left after the walk: the backend's log, the metrics and the audit lines, which must all tell one story.
+//! What is left after the walk: the metrics, the audit log and the log of the backend. They must agree with what was sent.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,67 +8,90 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::gate::GateProcess;
+use super::print::Detail;
 use super::walk::Tally;
 use crate::dev::backend::Backend;
 use crate::dev::wire;
 use crate::reason::Reason;
 
-/// For the last lines to be written: the gate does that after it has answered.
+/// How long the last metrics and audit lines may take: opgate writes them after it has answered.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time between two looks at them.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 /// The metric that counts requests.
 const REQUESTS: &str = "opgate_requests_total";
 
-/// Shows the evidence. Whether it agrees with what was sent is the result.
+/// What opgate has written about the walk.
+struct Evidence {
+    /// The samples of the request counter.
+    samples: Vec<String>,
+    /// The entries of the audit log.
+    entries: Vec<Value>,
+}
+
+/// Shows the evidence. The result is whether it agrees with what was sent.
 ///
 /// # Errors
-/// Where the gate cannot be asked, its audit log cannot be read, or nothing can be printed.
+/// Where opgate does not respond, its audit log cannot be read, or nothing can be printed.
 pub(super) async fn show(
     gate: &GateProcess,
     backend: &Backend,
     tally: Tally,
+    detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let deadline = Instant::now() + SETTLE_TIMEOUT;
-    let (samples, lines) = loop {
-        let answer = wire::fetch(gate.admin(), "/metrics").await?;
-        let samples = request_samples(&String::from_utf8_lossy(&answer.body));
-        let lines = gate.audit_lines()?;
-        let settled = counted(&samples) == tally.sent && lines.len() == tally.sent;
-        if settled || Instant::now() >= deadline {
-            break (samples, lines);
-        }
-        tokio::time::sleep(POLL_EVERY).await;
-    };
-
-    writeln!(out, "\nThe metrics (http://{}/metrics)", gate.admin())?;
-    for sample in &samples {
-        writeln!(out, "    {sample}")?;
+    let evidence = Evidence::collect(gate, tally).await?;
+    if detail == Detail::Full {
+        writeln!(out, "\nThe metrics (http://{}/metrics)", gate.admin())?;
+        evidence.print(out)?;
     }
-    writeln!(out, "\nThe audit log, in short")?;
-    let entries: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    for (line, times) in in_short(&entries) {
-        writeln!(out, "    {times:>2} x {line}")?;
-    }
-    if let Some(entry) = entries.iter().find(|entry| is_denial_by_policy(entry)) {
-        writeln!(out, "\nOne of its lines in full: why somebody was refused")?;
-        for line in format!("{entry:#}").lines() {
-            writeln!(out, "    {line}")?;
-        }
-    }
-
-    let mut agreed = true;
-    writeln!(out, "\nDo they agree?")?;
+    writeln!(out)?;
+    let mut agrees = true;
     for (what, found, expected) in [
-        ("requests in the metrics, of those sent", counted(&samples), tally.sent),
-        ("audit lines, one for each request sent", entries.len(), tally.sent),
-        ("requests at the backend, of those allowed", backend.requests().len(), tally.meant_to_arrive),
+        ("requests are in the metrics", counted(&evidence.samples), tally.sent),
+        ("requests are in the audit log", evidence.entries.len(), tally.sent),
+        ("allowed requests reached the backend", backend.requests().len(), tally.meant_to_arrive),
     ] {
         let verdict = if found == expected { "ok" } else { "FAILED" };
-        agreed &= found == expected;
+        agrees &= found == expected;
         writeln!(out, "    {verdict:<7} {found} of {expected} {what}")?;
     }
-    Ok(agreed)
+    Ok(agrees)
+}
+
+impl Evidence {
+    /// Waits until all requests are written down, or the time is up.
+    async fn collect(gate: &GateProcess, tally: Tally) -> io::Result<Self> {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        loop {
+            let metrics = wire::fetch(gate.admin(), "/metrics").await?;
+            let samples = request_samples(&String::from_utf8_lossy(&metrics.body));
+            let lines = gate.audit_lines()?;
+            let is_settled = counted(&samples) == tally.sent && lines.len() == tally.sent;
+            if is_settled || Instant::now() >= deadline {
+                let entries = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+                return Ok(Self { samples, entries });
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        for sample in &self.samples {
+            writeln!(out, "    {sample}")?;
+        }
+        writeln!(out, "\nThe audit log, in short")?;
+        for (line, times) in in_short(&self.entries) {
+            writeln!(out, "    {times:>2} x {line}")?;
+        }
+        if let Some(entry) = self.entries.iter().find(|entry| is_denial_by_policy(entry)) {
+            writeln!(out, "\nOne of its entries in full: why a caller was refused")?;
+            for line in format!("{entry:#}").lines() {
+                writeln!(out, "    {line}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The lines of the request counter in the Prometheus text format.
@@ -84,14 +107,14 @@ fn counted(samples: &[String]) -> usize {
     samples.iter().filter_map(|sample| sample.rsplit(' ').next()?.parse::<usize>().ok()).sum()
 }
 
-/// Who called what and how it ended, each once, with how often.
+/// Each caller, method and decision once, with its number of requests.
 fn in_short(entries: &[Value]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for entry in entries {
         let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
         let method = text("/protoPayload/methodName").and_then(|method| method.rsplit('.').next());
         let decision = text("/protoPayload/metadata/decision").unwrap_or("(none)");
-        // An allowed request has no other reason than that.
+        // The reason of an allowed request only repeats the decision.
         let reason = text("/protoPayload/metadata/reason").filter(|reason| *reason != decision);
         let line = format!(
             "{:<7} {:<20} {:<32} {}",

@@ -1,7 +1,7 @@
-//! The real gate, as a child process on free ports.
+//! opgate as a child process on free ports.
 //!
 //! It says where it listens by renaming a file into place once it is ready. Its audit lines and its log go to files
-//! beside that one, in a directory that only this user may read and that is gone afterwards.
+//! beside that one, in a directory that only this user may read, and that is removed afterwards.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -15,12 +15,12 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-/// For the gate to become ready.
+/// How long opgate may take to become ready.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Between two looks at whether it is.
+/// The time between two looks at whether it is.
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// A running gate. Dropping it kills the process and removes its files.
+/// A running opgate. Dropping it kills the process and removes its files.
 #[derive(Debug)]
 pub struct GateProcess {
     child: Child,
@@ -28,7 +28,7 @@ pub struct GateProcess {
     addresses: Addresses,
 }
 
-/// What the gate is connected to.
+/// What opgate is connected to.
 #[derive(Clone, Debug)]
 pub struct GateSettings<'s> {
     /// Its configuration file.
@@ -46,33 +46,33 @@ struct Addresses {
     admin: SocketAddr,
 }
 
-/// Why there is no gate.
+/// Why opgate could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A file or process operation failed.
-    #[error("cannot start the gate: {0}")]
+    #[error("cannot start opgate: {0}")]
     Io(#[from] io::Error),
     /// The process ended before it was ready.
-    #[error("the gate ended before it was ready ({status}); it said:\n{log}")]
+    #[error("opgate ended before it was ready ({status}); its log:\n{log}")]
     Ended {
-        /// How.
+        /// How it ended.
         status: ExitStatus,
         /// Its standard error.
         log: String,
     },
     /// The process is still not ready.
-    #[error("the gate was not ready after {} seconds; it said:\n{log}", START_TIMEOUT.as_secs())]
+    #[error("opgate was not ready after {} seconds; its log:\n{log}", START_TIMEOUT.as_secs())]
     TimedOut {
         /// Its standard error.
         log: String,
     },
     /// The addresses file holds something else.
-    #[error("the gate wrote no addresses that can be used: {0}")]
+    #[error("opgate wrote addresses that cannot be used: {0}")]
     Addresses(String),
 }
 
 impl GateProcess {
-    /// Starts `opgate` with `run` and waits until it is ready. `program` is the command as far as `run`.
+    /// Starts `opgate run`, and waits until it is ready. `program` is the command without its arguments.
     ///
     /// # Errors
     /// Where it cannot be started, ends, or is not ready within 20 seconds.
@@ -105,7 +105,7 @@ impl GateProcess {
         self.addresses.listeners.first().copied().unwrap_or(self.addresses.admin)
     }
 
-    /// Where the operator looks.
+    /// The address of its admin endpoints.
     pub fn admin(&self) -> SocketAddr {
         self.addresses.admin
     }
@@ -120,12 +120,22 @@ impl GateProcess {
         Ok(text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect())
     }
 
+    /// Writes a file beside its log: only this user may read it, and it is removed with the log.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.scratch.0.join(name);
+        std::fs::write(&path, text)?;
+        Ok(path)
+    }
+
     /// Where its log is.
     pub fn log(&self) -> PathBuf {
         self.scratch.log()
     }
 
-    /// Done when the process ends, which it does not by itself.
+    /// Waits until the process ends. It does not end by itself.
     ///
     /// # Errors
     /// Where its state cannot be asked for.
@@ -187,7 +197,7 @@ impl ScratchDirectory {
     }
 
     fn log(&self) -> PathBuf {
-        self.0.join("gate.log")
+        self.0.join("opgate.log")
     }
 }
 
@@ -203,7 +213,7 @@ impl Drop for ScratchDirectory {
 mod tests {
     use super::*;
 
-    /// A shell script in the place of `opgate`: `$ADDRESSES` and `$AUDIT` are what the gate would be told.
+    /// A shell script in the place of `opgate`: `$ADDRESSES` and `$AUDIT` are files that opgate would write.
     async fn start(script: &str) -> Result<GateProcess, StartError> {
         let prologue = r#"
             for argument in "$@"; do
@@ -229,7 +239,7 @@ mod tests {
     "#;
 
     #[tokio::test]
-    async fn it_is_told_its_surroundings_and_tells_its_addresses() {
+    async fn it_gets_its_settings_and_writes_its_addresses() {
         let script =
             format!(r#"printf '%s\n' "$@" > "$AUDIT"; printf unfinished >> "$AUDIT"; {READY} exec sleep 60"#);
         let mut gate = start(&script).await.unwrap();
@@ -249,11 +259,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_it_said_before_it_ended_is_told() {
+    async fn its_log_is_in_the_error_where_it_ends_early() {
         let error = start("echo 'error: no such file' >&2; exit 3").await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the gate ended before it was ready (exit status: 3); it said:\nerror: no such file\n"
+            "opgate ended before it was ready (exit status: 3); its log:\nerror: no such file\n"
         );
     }
 

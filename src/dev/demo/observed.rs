@@ -6,33 +6,33 @@ use super::steps::{Expectation, ExpectedBody, StepRequest};
 use crate::dev::backend::ReceivedRequest;
 use crate::dev::wire::RawResponse;
 
-/// An answer, and what the backend saw of the request.
+/// A response, and what the backend saw of the request.
 pub(super) struct Observed {
-    pub(super) answer: RawResponse,
+    pub(super) response: RawResponse,
     /// The requests that reached the backend.
     pub(super) reached: Vec<ReceivedRequest>,
 }
 
 impl Observed {
-    /// Whether the answer is an operation that still runs.
+    /// Whether the response is an operation that still runs.
     pub(super) fn is_running(&self) -> bool {
-        self.answer.json().is_some_and(|operation| is(&operation, "/done", &false))
+        self.response.json().is_some_and(|operation| is(&operation, "/done", &false))
     }
 
     /// Compares with what had to come.
-    pub(super) fn judge(&self, exchange: &StepRequest) -> Result<(), String> {
-        match exchange.outcome {
-            Expectation::Allowed(answered) | Expectation::Eventually(answered) => {
+    pub(super) fn check(&self, request: &StepRequest) -> Result<(), String> {
+        match request.expected {
+            Expectation::Allowed(body) | Expectation::Eventually(body) => {
                 self.expect_status(200)?;
-                self.expect_answered(answered)?;
-                self.expect_reached(exchange)
+                self.expect_body(body)?;
+                self.expect_reached(request)
             }
             Expectation::Refused(reason) => {
                 let entry = reason.entry();
-                // Told first: nothing else matters as much.
+                // First, since nothing else matters as much.
                 self.expect_not_reached()?;
                 self.expect_status(entry.status)?;
-                match error_reason(&self.answer) {
+                match error_reason(&self.response) {
                     Some(name) if name == entry.name => Ok(()),
                     other => Err(format!(
                         "expected the reason {}, got {}",
@@ -43,24 +43,24 @@ impl Observed {
             }
             Expectation::Unimplemented => {
                 self.expect_status(501)?;
-                if !is(&self.answer.json().unwrap_or_default(), "/error/status", "UNIMPLEMENTED") {
+                if !is(&self.response.json().unwrap_or_default(), "/error/status", "UNIMPLEMENTED") {
                     return Err("expected the error status UNIMPLEMENTED".to_owned());
                 }
-                self.expect_reached(exchange)
+                self.expect_reached(request)
             }
         }
     }
 
     fn expect_status(&self, status: u16) -> Result<(), String> {
-        let got = self.answer.status;
+        let got = self.response.status;
         if got == status { Ok(()) } else { Err(format!("expected status {status}, got {got}")) }
     }
 
-    fn expect_answered(&self, answered: ExpectedBody) -> Result<(), String> {
-        let body = self.answer.json().unwrap_or_default();
-        let (expected, came) = match answered {
+    fn expect_body(&self, expected: ExpectedBody) -> Result<(), String> {
+        let body = self.response.json().unwrap_or_default();
+        let (what, came) = match expected {
             ExpectedBody::Running => (
-                "a running operation that nobody cancelled",
+                "a running operation without a cancel",
                 is(&body, "/done", &false) && is(&body, "/metadata/requestedCancellation", &false),
             ),
             ExpectedBody::Cancelled => (
@@ -71,28 +71,26 @@ impl Observed {
                 "an operation that ended in a response",
                 is(&body, "/done", &true) && body.get("response").is_some() && body.get("error").is_none(),
             ),
-            ExpectedBody::EmptyObject => ("an empty object", self.answer.body == b"{}"),
-            ExpectedBody::Nothing => ("an empty body", self.answer.body.is_empty()),
+            ExpectedBody::EmptyObject => ("an empty object", self.response.body == b"{}"),
+            ExpectedBody::Nothing => ("an empty body", self.response.body.is_empty()),
         };
-        if came { Ok(()) } else { Err(format!("expected {expected}")) }
+        if came { Ok(()) } else { Err(format!("expected {what}")) }
     }
 
     /// Once, as it was sent, and without a body.
-    fn expect_reached(&self, exchange: &StepRequest) -> Result<(), String> {
+    fn expect_reached(&self, request: &StepRequest) -> Result<(), String> {
         match self.reached.as_slice() {
-            [request]
-                if request.method == exchange.method
-                    && request.target == exchange.target
-                    && request.body.is_empty() =>
+            [seen]
+                if seen.method == request.method && seen.target == request.target && seen.body.is_empty() =>
             {
                 Ok(())
             }
             [] => Err("the backend never saw the request".to_owned()),
-            [request] => Err(format!(
+            [seen] => Err(format!(
                 "the backend saw another request: {} {} with {} bytes of body",
-                request.method,
-                request.target,
-                request.body.len()
+                seen.method,
+                seen.target,
+                seen.body.len()
             )),
             several => Err(format!("the backend saw {} requests for one", several.len())),
         }
@@ -101,9 +99,10 @@ impl Observed {
     fn expect_not_reached(&self) -> Result<(), String> {
         match self.reached.first() {
             None => Ok(()),
-            Some(request) => {
-                Err(format!("the backend saw what was to be refused: {} {}", request.method, request.target))
-            }
+            Some(request) => Err(format!(
+                "the backend saw a request that must be refused: {} {}",
+                request.method, request.target
+            )),
         }
     }
 }
@@ -117,9 +116,9 @@ where
 }
 
 /// ErrorInfo.reason of a google.rpc error.
-pub(super) fn error_reason(answer: &RawResponse) -> Option<String> {
+pub(super) fn error_reason(response: &RawResponse) -> Option<String> {
     const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
-    let body = answer.json()?;
+    let body = response.json()?;
     let details = body.pointer("/error/details")?.as_array()?;
     let info = details.iter().find(|detail| is(detail, "/@type", ERROR_INFO))?;
     info.get("reason")?.as_str().map(str::to_owned)

@@ -1,6 +1,6 @@
-//! The steps of the walk: what is sent, what must come back, and what that proves.
+//! The steps of the walk: what is sent, what must come back, and why.
 //!
-//! Who may do what is in `policies/`: Ana is on call for `projects/demo` and may cancel, Bob may only look, Erin may
+//! Who may do what is in `policies/`: Ana is on call for `projects/demo` and may cancel, Bob may only read, Erin may
 //! cancel in `projects/other`, and CI may do everything.
 
 use crate::dev::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION};
@@ -13,12 +13,12 @@ pub(super) struct WalkStep {
     /// What it is about.
     pub(super) title: &'static str,
     /// Its requests, in order.
-    pub(super) exchanges: Vec<StepRequest>,
-    /// What it has shown if all of them came out.
-    pub(super) proves: &'static str,
+    pub(super) requests: Vec<StepRequest>,
+    /// Why the expected responses are the right ones.
+    pub(super) why: &'static str,
 }
 
-/// A request and the outcome that it must have.
+/// A request, and what must come back.
 #[derive(Clone, Debug)]
 pub(super) struct StepRequest {
     pub(super) caller: Option<StepCaller>,
@@ -26,10 +26,10 @@ pub(super) struct StepRequest {
     pub(super) service: DemoService,
     pub(super) target: &'static str,
     pub(super) body: StepBody,
-    pub(super) outcome: Expectation,
+    pub(super) expected: Expectation,
 }
 
-/// Whose token goes along, with which scope.
+/// Whose token is sent, and with which scope.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepCaller {
     pub(super) email: &'static str,
@@ -63,7 +63,7 @@ pub(super) enum Expectation {
     Allowed(ExpectedBody),
     /// As `Allowed`, asked again until the operation is done.
     Eventually(ExpectedBody),
-    /// The gate's refusal. Nothing reached the backend.
+    /// The refusal of opgate. Nothing reached the backend.
     Refused(Reason),
     /// The backend's own refusal, passed through.
     Unimplemented,
@@ -72,7 +72,7 @@ pub(super) enum Expectation {
 /// What a 200 must say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExpectedBody {
-    /// An operation that runs and that nobody asked to cancel.
+    /// An operation that runs, and whose cancel was not requested.
     Running,
     /// An operation that ended in `error.code` 1.
     Cancelled,
@@ -91,7 +91,7 @@ const CI: StepCaller = StepCaller { email: "ci@demo.iam.gserviceaccount.com", ..
 
 const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 const CANCEL_TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-/// The target of everything that must not get through; it must still be running in the end.
+/// The target of all requests that must not get through. At the end it must still run.
 const VICTIM: &str = "/v1/projects/demo/locations/us-central1/operations/train-2";
 const CANCEL_VICTIM: &str = "/v1/projects/demo/locations/us-central1/operations/train-2:cancel";
 
@@ -103,12 +103,17 @@ pub(super) fn steps() -> Vec<WalkStep> {
     steps
 }
 
-fn get(caller: StepCaller, service: DemoService, target: &'static str, outcome: Expectation) -> StepRequest {
-    StepRequest { caller: Some(caller), method: "GET", service, target, body: StepBody::Empty, outcome }
+fn get(caller: StepCaller, service: DemoService, target: &'static str, expected: Expectation) -> StepRequest {
+    StepRequest { caller: Some(caller), method: "GET", service, target, body: StepBody::Empty, expected }
 }
 
-fn post(caller: StepCaller, service: DemoService, target: &'static str, outcome: Expectation) -> StepRequest {
-    StepRequest { method: "POST", ..get(caller, service, target, outcome) }
+fn post(
+    caller: StepCaller,
+    service: DemoService,
+    target: &'static str,
+    expected: Expectation,
+) -> StepRequest {
+    StepRequest { method: "POST", ..get(caller, service, target, expected) }
 }
 
 /// An attempt to cancel the victim.
@@ -132,37 +137,37 @@ fn allowed() -> Vec<WalkStep> {
     vec![
         WalkStep {
             title: "Allowed: Ana cancels an operation",
-            exchanges: vec![
+            requests: vec![
                 get(ANA, Companion, TRAIN, Allowed(Running)),
                 post(ANA, Companion, CANCEL_TRAIN, Allowed(EmptyObject)),
                 get(ANA, Companion, TRAIN, Eventually(Cancelled)),
             ],
-            proves: "an allowed cancel reaches the backend, and the operation ends in error.code 1",
+            why: "she is on call, and may cancel in this project",
         },
         WalkStep {
-            title: "Too late: Ana cancels an operation that is about to finish",
-            exchanges: vec![
+            title: "Too late: Ana cancels an operation at its end",
+            requests: vec![
                 post(ANA, Companion, CANCEL_STUBBORN, Allowed(EmptyObject)),
                 get(ANA, Companion, STUBBORN, Eventually(Finished)),
             ],
-            proves: "200 on a cancel means that it was asked for, not that it came in time; only a Get tells",
+            why: "200 only means that the cancel was requested",
         },
         WalkStep {
             title: "Another service: Ana cancels a Dataproc job",
-            exchanges: vec![
+            requests: vec![
                 post(ANA, Dataproc, CANCEL_JOB, Allowed(EmptyObject)),
                 get(ANA, Dataproc, JOB, Eventually(Cancelled)),
             ],
-            proves: "another service with names of another shape is another policy file, not other code",
+            why: "another service is another policy file",
         },
         WalkStep {
-            title: "Scopes only: Erin cancels translations, with either of two scopes",
-            exchanges: vec![
+            title: "Scopes only: Erin cancels translations",
+            requests: vec![
                 post(translator, Translation, CANCEL_BATCH, Allowed(Nothing)),
                 get(translator, Translation, BATCH, Eventually(Cancelled)),
                 post(ERIN, Translation, CANCEL_OTHER_BATCH, Allowed(Nothing)),
             ],
-            proves: "this service asks for a scope and for no IAM permission, and its empty answer stays empty",
+            why: "this service checks scopes alone",
         },
     ]
 }
@@ -175,38 +180,38 @@ fn refused_callers() -> Vec<WalkStep> {
     const CANCEL_OTHER: &str = "/v1/projects/other/locations/us-central1/operations/train-1:cancel";
     vec![
         WalkStep {
-            title: "Missing token: somebody cancels",
-            exchanges: vec![StepRequest { caller: None, ..attempt(ANA, Reason::CredentialsMissing) }],
-            proves: "without a credential there is nothing but the challenge",
+            title: "Missing token: a client cancels without one",
+            requests: vec![StepRequest { caller: None, ..attempt(ANA, Reason::CredentialsMissing) }],
+            why: "the answer is the challenge alone",
         },
         WalkStep {
-            title: "Expired token: Ana cancels with the one from this morning",
-            exchanges: vec![attempt(StepCaller { expired: true, ..ANA }, Reason::TokenExpired)],
-            proves: "a good signature does not outlive the token",
+            title: "Expired token: Ana cancels with an old one",
+            requests: vec![attempt(StepCaller { expired: true, ..ANA }, Reason::TokenExpired)],
+            why: "the token ended hours ago",
         },
         WalkStep {
             title: "Wrong scope: Ana cancels with a token for Drive",
-            exchanges: vec![attempt(
+            requests: vec![attempt(
                 StepCaller { scope: "https://www.googleapis.com/auth/drive.readonly", ..ANA },
                 Reason::ScopeInsufficient,
             )],
-            proves: "a permission does not help a token that was given out for something else",
+            why: "the token is for another API",
         },
         WalkStep {
-            title: "No permission: Bob looks, then cancels",
-            exchanges: vec![
+            title: "No permission: Bob reads, then cancels",
+            requests: vec![
                 get(BOB, Companion, VICTIM, Allowed(Running)),
                 attempt(BOB, Reason::PermissionDenied),
             ],
-            proves: "looking and cancelling are two permissions",
+            why: "these are two permissions",
         },
         WalkStep {
             title: "Another project: Erin cancels in hers, then elsewhere",
-            exchanges: vec![
+            requests: vec![
                 post(ERIN, Companion, CANCEL_OTHER, Allowed(EmptyObject)),
                 attempt(ERIN, Reason::PermissionDenied),
             ],
-            proves: "a permission holds where it was granted",
+            why: "her permission ends with her project",
         },
     ]
 }
@@ -225,38 +230,38 @@ fn refused_requests() -> Vec<WalkStep> {
     const WAIT_JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1:wait";
     vec![
         WalkStep {
-            title: "Non-empty body: Ana's names another operation than the path",
-            exchanges: vec![
+            title: "Non-empty body: Ana's names another operation",
+            requests: vec![
                 StepRequest { body: StepBody::Length(BODY), ..attempt(ANA, Reason::BodyRefused) },
                 StepRequest { body: StepBody::Chunked(BODY), ..attempt(ANA, Reason::BodyRefused) },
             ],
-            proves: "a backend that prefers the body to the path is never given the choice, however it is framed",
+            why: "a backend could prefer the body to the path",
         },
         WalkStep {
-            title: "Path trick: Erin writes one that two servers would read differently",
-            exchanges: vec![
+            title: "Path trick: Erin writes `..`, plain and encoded",
+            requests: vec![
                 post(ERIN, Companion, DOTS, Refused(Reason::RequestMalformed)),
                 post(ERIN, Companion, HIDDEN_DOTS, Refused(Reason::RequestMalformed)),
             ],
-            proves: "the path that is judged is the path that is sent, byte for byte, or neither",
+            why: "two servers could read such a path differently",
         },
         WalkStep {
-            title: "Undeclared: CI calls a method that does not exist, and one in the wrong way",
-            exchanges: vec![
+            title: "Undeclared: CI calls methods that no file declares",
+            requests: vec![
                 post(CI, Companion, ABORT, Refused(Reason::MethodNotFound)),
                 get(CI, Companion, CANCEL_VICTIM, Refused(Reason::HttpMethodNotAllowed)),
             ],
-            proves: "what the service files do not declare does not exist",
+            why: "only declared methods exist",
         },
         WalkStep {
             title: "Unimplemented: CI waits for a Dataproc job",
-            exchanges: vec![post(CI, Dataproc, WAIT_JOB, Unimplemented)],
-            proves: "what the backend answers is passed on as it is, errors too",
+            requests: vec![post(CI, Dataproc, WAIT_JOB, Unimplemented)],
+            why: "errors of the backend are passed on unchanged",
         },
         WalkStep {
-            title: "Afterwards: the operation that they all aimed at",
-            exchanges: vec![get(ANA, Companion, VICTIM, Allowed(Running))],
-            proves: "it runs on, and no cancel ever reached it",
+            title: "Afterwards: Ana reads the operation they aimed at",
+            requests: vec![get(ANA, Companion, VICTIM, Allowed(Running))],
+            why: "it still runs: no refused cancel reached it",
         },
     ]
 }

@@ -1,10 +1,14 @@
 //! `opgate-dev demo`: the walk as a user sees it, and what is missing where there is no walk.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use regex::Regex;
 
 use crate::cli::check::assert_errors_are_of_use;
 use crate::cli::{Outcome, Workspace};
-use crate::harness;
+use crate::curl;
+use crate::harness::{self, signal};
 
 #[test]
 fn without_its_configuration_it_says_where_to_run_it() {
@@ -30,42 +34,89 @@ fn without_opgate_it_says_how_to_build_it() {
     assert!(outcome.stderr.contains("cannot find the program that the demo starts"), "{}", outcome.text());
     assert!(outcome.stderr.contains("cargo build --bins"), "{}", outcome.text());
 }
+/// What the walk has a step about.
+const TOPICS: [&str; 10] = [
+    "Allowed",
+    "Missing token",
+    "Expired token",
+    "Wrong scope",
+    "No permission",
+    "Another project",
+    "Non-empty body",
+    "Path trick",
+    "Undeclared",
+    "Unimplemented",
+];
+
+/// The steps that passed, by their titles, from what the demo prints.
+fn steps(text: &str, step: &str) -> Vec<String> {
+    let step = Regex::new(step).unwrap();
+    let titles: Vec<String> = step.captures_iter(text).map(|found| found[1].to_owned()).collect();
+    for topic in TOPICS {
+        assert!(titles.iter().any(|title| title.starts_with(topic)), "no step is about `{topic}`:\n{text}");
+    }
+    let all = format!("\n{0} of {0} steps came out as expected.\n", titles.len());
+    assert!(text.ends_with(&all), "{text}");
+    titles
+}
+
 #[test]
-fn every_step_of_the_demo_comes_out_as_expected() {
+fn a_step_of_the_demo_is_a_line_with_its_responses_and_why() {
     let outcome = Workspace::new().opgate_dev(&["demo", "--once"]);
     let text = &outcome.stdout;
     assert_eq!(outcome.code, Some(0), "{}", outcome.text());
-    assert!(!text.contains("FAILED"), "{text}");
+    let titles = steps(text, r"(?m)^ ?\d+\. ok +([^=]+) => \d{3}.* \(.+\)$");
+    let lines = text.lines().filter(|line| !line.is_empty()).count();
+    // The heading, the steps, three counts and the verdict.
+    assert_eq!(lines, 1 + titles.len() + 3 + 1, "{text}");
+    let counts = Regex::new(r"(?m)^    ok      (\d+) of (\d+) ").unwrap();
+    assert_eq!(counts.captures_iter(text).filter(|found| found[1] == found[2]).count(), 3, "{text}");
+}
 
-    // ` 1. Allowed: …`, its requests, and what it proves.
-    let is_title = |line: &str| {
-        line.trim_start().split_once(". ").is_some_and(|(number, _)| number.parse::<u8>().is_ok())
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    let starts: Vec<usize> = (0..lines.len()).filter(|index| is_title(lines[*index])).collect();
-    for start in &starts {
-        let step: Vec<&str> = lines[*start..].iter().copied().take_while(|line| !line.is_empty()).collect();
-        let verdict = step.last().unwrap();
-        assert!(verdict.trim_start().starts_with("ok "), "{}", step.join("\n"));
-    }
-    let tally = format!("{0} of {0} steps came out as expected.", starts.len());
-    assert!(text.contains(&tally), "no `{tally}` in\n{text}");
-    for topic in [
-        "Allowed",
-        "Missing token",
-        "Expired token",
-        "Wrong scope",
-        "No permission",
-        "Another project",
-        "Non-empty body",
-        "Path trick",
-        "Undeclared",
-        "Unimplemented",
-    ] {
-        let told = starts.iter().any(|start| lines[*start].contains(topic));
-        assert!(told, "no step is about `{topic}`");
-    }
+#[test]
+fn the_whole_demo_is_shown_where_that_is_asked_for() {
+    let outcome = Workspace::new().opgate_dev(&["demo", "--once", "--verbose"]);
+    let text = &outcome.stdout;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+    assert!(!text.contains("FAILED"), "{text}");
+    steps(text, r"(?m)^ ?\d+\. (.+)\n(?:    .+\n)+?    ok .+$");
     for evidence in ["The metrics", "The audit log", "opgate_requests_total{", "IAM_PERMISSION_DENIED"] {
         assert!(text.contains(evidence), "no `{evidence}` in\n{text}");
     }
+}
+
+/// A demo that runs until it is dropped.
+struct RunningDemo(Child);
+
+impl Drop for RunningDemo {
+    fn drop(&mut self) {
+        // Not killed: it has to end opgate first, and to remove its files.
+        signal(self.0.id(), "TERM");
+        let _ = self.0.wait();
+    }
+}
+
+/// The demo stays until a signal ends it, and the commands that it prints work as they are.
+#[test]
+fn the_commands_that_the_demo_prints_work() {
+    if !curl::installed() {
+        return;
+    }
+    let mut command = harness::opgate_dev();
+    command.arg("demo").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut demo = RunningDemo(command.spawn().unwrap());
+    let lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let shown: Vec<String> = lines.take_while(|line| line != "Ctrl-C ends it.").collect();
+    let is_command = |line: &&String| line.starts_with(". ") || line.starts_with("curl ");
+    let commands: Vec<&str> = shown.iter().filter(is_command).map(String::as_str).collect();
+    assert_eq!(commands.len(), 4, "{}", shown.join("\n"));
+    // curl resolves names that end in `.localhost` by itself.
+    let ran = Command::new("sh").args(["-c", &commands.join("\n")]).env("no_proxy", "*").output().unwrap();
+    let printed = String::from_utf8_lossy(&ran.stdout);
+    let statuses: Vec<&str> =
+        printed.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 ")).map(|line| &line[..3]).collect();
+    assert_eq!(statuses, ["200", "403"], "{printed}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(printed.contains("opgate_requests_total"), "{printed}");
+    signal(demo.0.id(), "TERM");
+    assert!(demo.0.wait().unwrap().success());
 }
