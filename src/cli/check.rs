@@ -10,9 +10,9 @@ use super::{ConfigArgs, Output};
 use crate::catalog;
 use crate::clock;
 use crate::config::{Config, Override};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
 use crate::policy;
-use crate::snapshot::Snapshot;
 use crate::terminal::{FAILED, INVALID, counted, eprint, eprint_report, print};
 use crate::upstream::names::Lookups;
 

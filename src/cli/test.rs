@@ -25,9 +25,9 @@ use super::Output;
 use super::tree::{ExposureArgs, load_tree};
 use crate::clock;
 use crate::config::Config;
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
-use crate::snapshot::Snapshot;
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate test`.

@@ -12,8 +12,8 @@ use serde_json::json;
 use super::Output;
 use crate::catalog::ExposureSettings;
 use crate::config::{Config, Origin, Override};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::snapshot::Snapshot;
 use crate::terminal::{INVALID, eprint_report, print};
 
 /// Which configuration says what is exposed, if any.

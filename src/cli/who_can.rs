@@ -12,13 +12,13 @@ use super::explain::Problem;
 use super::tree::{TreeArgs, refuse};
 use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::document::nearest;
 use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
 use crate::policy::{Attributes, Refusal, ResourceName};
-use crate::question::written;
-use crate::snapshot::Snapshot;
+use crate::simulation::written;
 use crate::terminal::{counted, print};
 
 /// Arguments of `opgate who-can`.
