@@ -13,4 +13,5 @@ pub mod wire;
 
 pub mod cli;
 pub mod demo;
+pub mod mint;
 pub mod token;

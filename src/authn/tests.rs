@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dev::mint::Mint;
 use crate::signing::{self, SigningKey};
 
 mod claims;

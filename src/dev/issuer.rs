@@ -10,6 +10,7 @@ use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
 
+use super::mint::Mint;
 use super::server::LoopbackServer;
 use crate::clock;
 use crate::signing::{Algorithm, SigningError, SigningKey};

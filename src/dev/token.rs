@@ -16,10 +16,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use self::dpop::ProofKey;
+use super::mint::{Mint, parse_algorithm};
 use crate::clock;
 use crate::config::parse_duration;
 use crate::diagnostic::Report;
-use crate::signing::{Algorithm, SigningError, SigningKey};
+use crate::signing::{Algorithm, SigningKey};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate-dev token`.
@@ -32,7 +33,7 @@ pub struct TokenArgs {
     #[arg(long)]
     new_key: bool,
     /// ES256, RS256, PS256 or EdDSA; by default ES256 for a new key, else what fits the key
-    #[arg(long)]
+    #[arg(long, value_parser = parse_algorithm)]
     algorithm: Option<Algorithm>,
     /// The claim `iss`: what opgate.yaml calls the issuer
     #[arg(long, value_name = "URL")]
@@ -135,18 +136,22 @@ fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> O
             return None;
         }
     };
-    let key = SigningKey::from_pkcs8_pem(&pem).and_then(|key| match algorithm {
-        Some(algorithm) => key.with_algorithm(algorithm),
-        None => Ok(key),
-    });
-    match key {
+    let key = match SigningKey::from_pkcs8_pem(&pem) {
+        Ok(key) => key,
+        Err(error) => {
+            report
+                .file_error(path, format!("cannot use the key: {error}"))
+                .help("`openssl pkcs8 -topk8 -nocrypt` turns other forms into PKCS#8");
+            return None;
+        }
+    };
+    let Some(algorithm) = algorithm else { return Some(key) };
+    match key.with_algorithm(algorithm) {
         Ok(key) => Some(key),
         Err(error) => {
-            let help = match error {
-                SigningError::WrongAlgorithm { .. } => "leave out `--algorithm`, or use another key",
-                _ => "`openssl pkcs8 -topk8 -nocrypt` turns other forms into PKCS#8",
-            };
-            report.file_error(path, format!("cannot use the key: {error}")).help(help);
+            report
+                .file_error(path, format!("cannot use the key: {error}"))
+                .help("leave out `--algorithm`, or use another key");
             None
         }
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderMap;
 use opgate::dev::backend::Backend;
+use opgate::dev::mint::Mint;
 use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};

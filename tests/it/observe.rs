@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use opgate::dev::mint::Mint;
 use opgate::dev::wire;
 use serde_json::{Value, json};
 

@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use opgate::dev::mint::Mint;
 use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use opgate::dev::mint::Mint;
 use opgate::reason::Reason;
 use regex::Regex;
 

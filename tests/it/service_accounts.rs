@@ -1,5 +1,6 @@
 //! Service accounts that sign their own tokens (AIP-4111): each with its own keys, and for the service that it names.
 
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 

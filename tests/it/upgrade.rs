@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use opgate::config::Upgrade;
+use opgate::dev::mint::Mint;
 use opgate::dev::wire;
 use opgate::handover::{self, Purpose};
 use opgate::listener::Listening;

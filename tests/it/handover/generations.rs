@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate::config::Upgrade;
+use opgate::dev::mint::Mint;
 use opgate::dev::wire;
 use opgate::handover::{self, Purpose};
 use opgate::listener::Listening;

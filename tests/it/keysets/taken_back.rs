@@ -1,5 +1,6 @@
 //! Keys that their issuer takes back: it has to say so twice, and then no token of theirs is good.
 
+use opgate::dev::mint::Mint;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

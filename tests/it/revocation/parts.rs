@@ -1,5 +1,6 @@
 //! Each part is loaded as far as it is good by itself: what is wrong with another one holds no revocation back.
 
+use opgate::dev::mint::Mint;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
