@@ -38,7 +38,7 @@ pub fn print(text: &str) {
 
 /// Prints text to standard error.
 pub fn eprint(text: &str) {
-    // Where standard error is closed, there is no other place to report to. The exit code still tells.
+    // Where standard error is closed, only the exit code can tell.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -1,7 +1,7 @@
-//! The backend behind the gate: REST over `operations`, and a log of everything that reached it.
+//! The backend behind opgate: REST over `operations`, and a log of every request that reached it.
 //!
-//! It checks nobody. What it has seen, the gate let through: the walk and the integration tests read the log to know
-//! that a refused request stopped at the gate.
+//! It checks no credentials: opgate does. The walk and the integration tests read the log, to know that a refused request
+//! did not reach the backend.
 
 use std::io;
 use std::net::SocketAddr;
@@ -248,7 +248,7 @@ fn reply(status: StatusCode, value: &Value) -> Response {
     (status, [(CONTENT_TYPE, "application/json; charset=UTF-8")], value.to_string()).into_response()
 }
 
-/// A panic in one request is no reason to stop answering others.
+/// A panic in one request must not stop the others.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! An identity provider as far as the gate needs one: its keys over HTTP, and tokens in-process.
+//! An identity provider, as far as opgate needs one: it serves its keys over HTTP, and mints tokens in the process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -63,7 +63,7 @@ impl Issuer {
         &self.key
     }
 
-    /// A token for somebody with a verified email.
+    /// A token for a caller with a verified email.
     ///
     /// # Errors
     /// Where the crypto library fails.

@@ -176,7 +176,7 @@ pub(super) struct Operations {
 
 impl Operations {
     /// The operations that the demo begins with, in the projects `demo` and `other`. Those that end in `-1` are for the
-    /// walk, those in `-2` are left for whoever tries it by hand.
+    /// walk, those that end in `-2` are left to try by hand.
     pub(super) fn seeded(now: SystemTime) -> Self {
         const LONG: Duration = Duration::from_secs(3600);
         const SHORT: Duration = Duration::from_secs(5);
@@ -272,7 +272,8 @@ impl Operations {
         self.by_name.remove(name).map(|_| ()).ok_or_else(|| not_found(name))
     }
 
-    /// CancelOperation: best effort, and done long before the operation is. Twice is once; too late is no error.
+    /// CancelOperation: best effort, and returns before the operation ends. A second cancel changes nothing, and a
+    /// late one is not an error.
     pub(super) fn cancel(&mut self, name: &str, now: SystemTime) -> Result<(), OperationError> {
         let operation = self.by_name.get_mut(name).ok_or_else(|| not_found(name))?;
         if !operation.is_done(now) && operation.cancelled.is_none() {

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client that sends exactly the bytes it is given.
 //!
-//! HTTP libraries tidy up: they resolve `..`, drop bodies where none belongs and will not send two lengths. What the
-//! walk and the attack tests send must arrive as written.
+//! HTTP libraries correct what they are given: they resolve `..`, drop a body where none belongs, and do not send two
+//! lengths. The requests of the walk and of the tests must arrive as they are written.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,12 +11,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// For the whole of an exchange.
+/// How long a request and its response may take together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Clone, Debug)]
 pub struct RawResponse {
     /// The status code.
@@ -125,7 +125,7 @@ enum Framed {
     Invalid,
 }
 
-/// RFC 9112, section 6.3. A body that only the end of the connection delimits is not read: nobody here sends one.
+/// RFC 9112, section 6.3. A body that only the end of the connection delimits is not read: no server here sends one.
 fn unframe(status: u16, headers: &HeaderMap, body: &[u8]) -> Framed {
     if matches!(status, 204 | 304) {
         return Framed::Whole(Vec::new());
@@ -163,7 +163,7 @@ fn unchunk(mut rest: &[u8]) -> Framed {
             return Framed::Partial;
         };
         match tail {
-            // A trailer section would stand here; nobody here sends one.
+            // A trailer section would stand here; no server here sends one.
             [b'\r', b'\n', ..] if size == 0 => return Framed::Whole(body),
             [b'\r', b'\n', next @ ..] => {
                 body.extend_from_slice(chunk);

@@ -1,4 +1,4 @@
-//! `opgate-dev demo`: the walk as a user sees it, and what is missing where there is no walk.
+//! `opgate-dev demo`: the walk as a user sees it, and the errors where it cannot start.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

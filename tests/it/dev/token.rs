@@ -68,7 +68,7 @@ async fn a_bound_token_and_its_proof_open_the_gate_once() {
         bound.fold(Req::new("POST", COMPANION, path), |request, (name, value)| request.header(name, value));
     assert_eq!(gate.http1(&bound).await.status, 200, "{}", gate.log());
     assert_eq!(reason(&gate.http1(&bound).await), "DPOP_PROOF_INVALID");
-    // The token alone is nobody's.
+    // Without a proof, the token is refused.
     let alone = mint(&[]).stdout.trim_end().to_owned();
     let alone = Req::new("POST", COMPANION, path).bearer(&alone);
     assert_eq!(reason(&gate.http1(&alone).await), "JWT_TOKEN_INVALID");
