@@ -37,8 +37,12 @@ pub(super) fn print_step(out: &mut dyn Write, detail: Detail, shown: &ShownStep<
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     match detail {
         Detail::Brief => {
-            let responses = in_short(observed);
-            writeln!(out, "{number:>2}. {verdict:<3} {} => {responses} ({})", step.title, step.why)?;
+            write!(out, "{number:>2}. {verdict:<3} {} => {}", step.title, in_short(observed))?;
+            // Where another response came, the failures below say more.
+            if failures.is_empty() {
+                write!(out, " ({})", step.why)?;
+            }
+            writeln!(out)?;
         }
         Detail::Full => {
             writeln!(out, "\n{number:>2}. {}", step.title)?;
@@ -77,11 +81,9 @@ fn in_short(observed: &[Option<Observed>]) -> String {
 fn brief(response: &RawResponse) -> String {
     let body = response.json().unwrap_or_default();
     let more = match body.get("done").and_then(Value::as_bool) {
-        _ if body.get("done").is_none() => {
-            error_reason(response).unwrap_or_else(|| text(&body, "/error/status").to_owned())
-        }
+        None => error_reason(response).unwrap_or_else(|| text(&body, "/error/status").to_owned()),
+        Some(false) => String::new(),
         Some(true) => summary(response),
-        _ => String::new(),
     };
     format!("{} {more}", response.status).trim_end().to_owned()
 }
