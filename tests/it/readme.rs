@@ -1,5 +1,6 @@
 //! README.md is a test: its commands run, its examples decide as it says, its tables are those of the code.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -256,9 +257,11 @@ fn the_reasons_are_those_of_the_table_in_the_source() {
 
 #[test]
 fn the_metrics_are_those_of_the_source() {
-    let source = std::fs::read_to_string(root().join("src/metrics.rs")).unwrap();
+    let source = ["src/metrics.rs", "src/authn/instruments.rs"]
+        .map(|file| std::fs::read_to_string(root().join(file)).unwrap())
+        .concat();
     let instrument = Regex::new(r#""(opgate_\w+)",\s*"([^"]+)"(?:,\s*&\[([^\]]*)\])?"#).unwrap();
-    let known: Vec<String> = instrument
+    let known: BTreeSet<String> = instrument
         .captures_iter(&source)
         .map(|found| {
             let labels = found.get(3).map_or(String::new(), |labels| labels.as_str().replace(['"', ' '], ""));
@@ -266,7 +269,7 @@ fn the_metrics_are_those_of_the_source() {
             format!("`{}{labels}` {}", &found[1], &found[2])
         })
         .collect();
-    let shown: Vec<String> =
+    let shown: BTreeSet<String> =
         table("| metric | what it says |").iter().map(|row| format!("{} {}", row[0], row[1])).collect();
     assert_eq!(shown, known);
 }
