@@ -1,7 +1,7 @@
 //! `opgate-dev demo`: the walk as a user sees it, and the errors where it cannot start.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use regex::Regex;
 
@@ -88,11 +88,19 @@ fn the_whole_demo_is_shown_where_that_is_asked_for() {
 /// A demo that runs until it is dropped.
 struct RunningDemo(Child);
 
+impl RunningDemo {
+    /// Ends it with a signal: killed, it could not end opgate and remove its files.
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        if self.0.try_wait()?.is_none() {
+            signal(self.0.id(), "TERM");
+        }
+        self.0.wait()
+    }
+}
+
 impl Drop for RunningDemo {
     fn drop(&mut self) {
-        // Not killed: it has to end opgate first, and to remove its files.
-        signal(self.0.id(), "TERM");
-        let _ = self.0.wait();
+        let _ = self.end();
     }
 }
 
@@ -119,6 +127,5 @@ fn the_commands_that_the_demo_prints_work() {
         status.captures_iter(&printed).map(|found| found.get(1).unwrap().as_str()).collect();
     assert_eq!(statuses, ["200", "403"], "{printed}\n{}", String::from_utf8_lossy(&ran.stderr));
     assert!(printed.contains("opgate_requests_total"), "{printed}");
-    signal(demo.0.id(), "TERM");
-    assert!(demo.0.wait().unwrap().success());
+    assert!(demo.end().unwrap().success());
 }
