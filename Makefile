@@ -6,7 +6,9 @@ CARGO ?= cargo
 .PHONY: demo test oracle soak revocation handover backends slow fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
-	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
+	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
+	$(CARGO) build --locked --bins
+	@$(CARGO) run --quiet --locked --bin opgate-dev -- demo $(DEMO_ARGS)
 
 test: cmake          ## every test: units, properties, the real binary over real sockets
 	$(CARGO) test --locked

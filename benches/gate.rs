@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opgate::config::Config;
 use opgate::decision::snapshot::Snapshot;
 use opgate::decision::stages::{self, Ruling, Trail};
+use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::http::head::{Head, HeadLimits};
 use opgate::http::{Request, TrustedProxies};

@@ -64,7 +64,8 @@ pub mod reason;
 pub mod shares;
 pub mod signing;
 pub mod source;
+pub mod terminal;
 pub mod tls;
 
 pub mod cli;
-pub mod demo;
+pub mod dev;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use opgate::authn::{Authentication, Authenticator, Evidence, IssuerSettings, KeySource};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use opgate::authn::{Authentication, Authenticator, IssuerSettings, KeySource};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 
 /// The first second of 2026.

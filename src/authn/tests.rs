@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::principal::Principal;
 use crate::reason::Reason;
+use crate::dev::mint::Mint;
 use crate::signing::{self, SigningKey};
 
 mod claims;

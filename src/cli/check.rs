@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, INVALID, Output, complain, counted, print, print_report};
+use super::{ConfigArgs, Output};
 use crate::catalog;
 use crate::clock;
 use crate::config::{Config, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
 use crate::policy;
+use crate::terminal::{FAILED, INVALID, counted, eprint, eprint_report, print};
 use crate::upstream::names::Lookups;
 
 /// How long a check waits for names to be looked up.
@@ -60,7 +61,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Output::Text => {
             if !report.diagnostics().is_empty() {
-                print_report(&report);
+                eprint_report(&report);
             }
             if let (true, Some(found)) = (valid, &found) {
                 print(&found.text);
@@ -110,7 +111,7 @@ fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
             lookups.all_found(LONGEST_LOOKUP).await;
             lookups.unknown()
         }),
-        Err(error) => return complain(&format!("opgate: names are not looked up: {error}\n")),
+        Err(error) => return eprint(&format!("opgate: names are not looked up: {error}\n")),
     };
     for (name, why) in failures {
         report

@@ -19,11 +19,12 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::changes::Changes;
+use super::Output;
 use super::tree::{ExposureArgs, load_tree};
-use super::{FAILED, INVALID, Output, print, print_report};
 use crate::diagnostic::Report;
 use crate::simulation::log_line::Line;
 use crate::simulation::replay::Tree;
+use crate::terminal::{FAILED, INVALID, eprint_report, print};
 
 /// The longest line that is read; the gate's own are some kilobytes.
 const LONGEST: usize = 1 << 20;
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
     let compared = compare(args, &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let Some(compared) = compared else {
         if args.output == Output::Json {

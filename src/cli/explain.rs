@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::Output;
 use super::tree::{TreeArgs, refuse};
-use super::{DENIED, FAILED, INVALID, Output, complain, print};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
@@ -19,6 +19,7 @@ use crate::policy::explain::Extent;
 use crate::principal::Principal;
 use crate::simulation::written::{self, Unreadable};
 use crate::simulation::{Mistake, Question, Token, What, Who};
+use crate::terminal::{DENIED, FAILED, INVALID, eprint, print};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
@@ -84,7 +85,7 @@ pub fn run(args: &Args) -> ExitCode {
     if args.token.is_some()
         && let Err(error) = ask_issuers(&mut question, &snapshot)
     {
-        complain(&format!("opgate: cannot ask the issuers: {error}\n"));
+        eprint(&format!("opgate: cannot ask the issuers: {error}\n"));
         return ExitCode::from(FAILED);
     }
     let extent = if args.all { Extent::All } else { Extent::Relevant };
@@ -114,7 +115,7 @@ impl Problem {
     pub(super) fn print(&self, output: Output) -> ExitCode {
         let Self { message, help } = self;
         match output {
-            Output::Text => complain(&format!("error: {message}\n  = help: {help}\n")),
+            Output::Text => eprint(&format!("error: {message}\n  = help: {help}\n")),
             Output::Json => {
                 let error = json!({ "message": message, "help": help });
                 print(&format!("{:#}\n", json!({ "valid": false, "error": error })));

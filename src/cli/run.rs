@@ -14,7 +14,7 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
+use super::ConfigArgs;
 use crate::admin::Admin;
 use crate::assertion::Assertions;
 use crate::audit::Audit;
@@ -35,6 +35,7 @@ use crate::server::signals::Signals;
 use crate::server::sockets::Sockets;
 use crate::signing::SigningError;
 use crate::telemetry::Log;
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report};
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
@@ -71,7 +72,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let config = &loaded.config;
     if args.upgrade && config.upgrade.is_none() {
-        complain(
+        eprint(
             "opgate: `--upgrade` needs `upgrade.socket` in the configuration: the same as the running process has\n",
         );
         return ExitCode::from(INVALID);
@@ -93,7 +94,7 @@ pub fn run(args: &Args) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("opgate: {error}\n"));
+            eprint(&format!("opgate: {error}\n"));
             ExitCode::from(FAILED)
         }
     }
@@ -114,7 +115,7 @@ fn load(origin: &Origin) -> Option<Loaded> {
     let config = origin.load(&mut report);
     let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
     if !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let loaded = Loaded { config: config?, snapshot: snapshot?, read_at };
     (!report.is_fatal()).then_some(loaded)

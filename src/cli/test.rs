@@ -21,13 +21,14 @@ use serde_json::json;
 use self::answer::Answer;
 use self::case::Case;
 use self::coverage::Coverage;
+use super::Output;
 use super::tree::{ExposureArgs, load_tree};
-use super::{FAILED, INVALID, Output, complain, print, print_report};
 use crate::clock;
 use crate::config::Config;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate test`.
 #[derive(Debug, clap::Args)]
@@ -85,7 +86,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
     let results = test(args, clock::now(), &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let Some(results) = results else {
         if args.output == Output::Json {
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(path) = &args.junit
         && let Err(error) = std::fs::write(path, junit::render(&results))
     {
-        complain(&format!("opgate: cannot write {}: {error}\n", path.display()));
+        eprint(&format!("opgate: cannot write {}: {error}\n", path.display()));
         return ExitCode::from(FAILED);
     }
     if results.failed() > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }

@@ -9,11 +9,12 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::{INVALID, Output, print, print_report};
+use super::Output;
 use crate::catalog::ExposureSettings;
 use crate::config::{Config, Origin, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
+use crate::terminal::{INVALID, eprint_report, print};
 
 /// Which configuration says what is exposed, if any.
 #[derive(Debug, clap::Args)]
@@ -61,7 +62,7 @@ impl TreeArgs {
 /// Tells of a tree that cannot be asked.
 pub(super) fn refuse(report: &Report, output: Output) -> ExitCode {
     match output {
-        Output::Text => print_report(report),
+        Output::Text => eprint_report(report),
         Output::Json => {
             print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
         }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::Output;
 use super::explain::Problem;
 use super::tree::{TreeArgs, refuse};
-use super::{Output, counted, print};
 use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;
@@ -19,6 +19,7 @@ use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
 use crate::policy::{Attributes, Refusal, ResourceName};
 use crate::simulation::written;
+use crate::terminal::{counted, print};
 
 /// Arguments of `opgate who-can`.
 #[derive(Debug, clap::Args)]

@@ -3,13 +3,11 @@
 //! Each test works in a copy of the shipped `config/` and `policies/`, so that the paths in messages are relative and
 //! the same on every machine.
 
-mod check;
-mod demo;
+pub mod check;
 mod explain;
 mod diff;
 mod run;
 mod test;
-mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -95,6 +93,12 @@ impl Workspace {
     pub fn opgate(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(self.command(arguments))
     }
+
+    pub fn opgate_dev(&self, arguments: &[&str]) -> Outcome {
+        let mut command = harness::opgate_dev();
+        command.current_dir(self.directory.path()).args(arguments);
+        Outcome::of(command)
+    }
 }
 
 impl Outcome {
@@ -121,10 +125,15 @@ impl Outcome {
 
 /// One snapshot of several commands, each under its command line.
 fn outputs(workspace: &Workspace, commands: &[&[&str]]) -> String {
-    let told = commands
+    transcript("opgate", commands, |arguments| workspace.opgate(arguments))
+}
+
+/// What several commands of a program print, each under its command line.
+pub fn transcript(program: &str, commands: &[&[&str]], run: impl Fn(&[&str]) -> Outcome) -> String {
+    let shown = commands
         .iter()
-        .map(|arguments| format!("$ opgate {}\n{}", arguments.join(" "), workspace.opgate(arguments).text()));
-    told.collect::<Vec<_>>().join("\n")
+        .map(|arguments| format!("$ {program} {}\n{}", arguments.join(" "), run(arguments).text()));
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -145,8 +154,6 @@ fn every_command_has_its_help() {
             &["explain", "--help"],
             &["who-can", "--help"],
             &["diff", "--help"],
-            &["token", "--help"],
-            &["demo", "--help"],
             &["version", "--help"],
         ]
     ));

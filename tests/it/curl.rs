@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::harness::{CANCEL, COMPANION, Gate, token};
 
 /// Whether there is a curl that speaks HTTP/2.
-fn installed() -> bool {
+pub fn installed() -> bool {
     let version = Command::new("curl").arg("--version").output();
     let speaks_http2 = version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2"));
     if !speaks_http2 {

@@ -1,5 +1,6 @@
 //! `POST /explain` on the admin port: the running gate explains decisions by its own snapshot.
 
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 
 use crate::harness::{COMPANION, Gate, claims, foreign_key, token};

@@ -15,8 +15,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderMap;
-use opgate::demo::backend::Backend;
-use opgate::demo::wire;
+use opgate::dev::backend::Backend;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,7 +30,7 @@ pub use self::observed::outcome;
 pub use self::process::{Process, signal};
 pub use self::tree::Tree;
 
-pub use opgate::demo::wire::Answer;
+pub use opgate::dev::wire::RawResponse as Answer;
 
 pub const ISSUER: &str = "https://issuer.demo.localhost";
 pub const AUDIENCE: &str = "https://opgate.demo.localhost";
@@ -96,6 +97,11 @@ pub fn copy(from: &Path, to: &Path) {
 /// The program under test.
 pub fn opgate() -> Command {
     under_test(Command::new(env!("CARGO_BIN_EXE_opgate")))
+}
+
+/// The program for development, which lies beside it.
+pub fn opgate_dev() -> Command {
+    under_test(Command::new(env!("CARGO_BIN_EXE_opgate-dev")))
 }
 
 /// The program under test, with a limit of open files: the soft one, or both.

@@ -11,8 +11,7 @@ use regex::Regex;
 
 use crate::harness::root;
 
-/// Which modules a module may name. A module that is not listed is at an edge of the process (`cli`, `demo`): it may
-/// name any.
+/// Which modules a module may name. What is not listed is at an edge of the process (EDGES), and may name any but DEV.
 const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
@@ -25,6 +24,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("principal", &[]),
     ("clock", &[]),
     ("signing", &[]),
+    // How commands print and exit.
+    ("terminal", &["diagnostic"]),
     // The expression language of conditions knows no policy.
     ("cel", &[]),
     // A denial names the rule that decided, as a place.
@@ -123,10 +124,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    // What serves development: it speaks to the product over sockets and through files. Of the configuration it uses
+    // durations alone.
+    ("dev", &["clock", "config", "diagnostic", "reason", "signing", "terminal"]),
 ];
 
-/// Modules at the edge: they start the others.
-const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
+/// Modules at the edge, which start the others: the commands, the library's own file, and the programs.
+const EDGES: &[&str] = &["cli", "lib", "main", "bin"];
+
+/// The module that is not part of the product, and the one program that is made of it.
+const DEV: &str = "dev";
+const DEV_PROGRAM: &str = "src/bin/opgate-dev.rs";
 
 /// The one file of `http` that reads a call: the body rule belongs to the method.
 const CATALOG_IN_HTTP: &str = "src/decision/body.rs";
@@ -274,6 +282,34 @@ fn every_allowed_edge_is_used() {
         found.extend(unused.map(|name| format!("`{module}` does not name `{name}`")));
     }
     nothing(found, "Take the edge out of MAY_NAME in tests/it/layering.rs.");
+}
+
+/// Whether a file names the module for development, by whatever path.
+fn names_dev(file: &File) -> bool {
+    let by_path = Regex::new(&format!(r"\b(?:opgate|self|super)::{DEV}\b")).unwrap();
+    let code = file.code();
+    named_modules(&code).contains(DEV) || by_path.is_match(&code)
+}
+
+/// So the linker leaves it out of the product: see `the_product_holds_nothing_of_dev` (dev.rs).
+#[test]
+fn no_module_of_the_product_names_what_serves_development() {
+    let naming: Vec<String> = product()
+        .filter(|file| file.module() != DEV && file.name != DEV_PROGRAM)
+        .filter(names_dev)
+        .map(|file| file.name)
+        .collect();
+    nothing(naming, "Move what the product needs out of `dev`.");
+    let planted = |text: &str| names_dev(&File { name: "src/cli/run.rs".to_owned(), text: text.to_owned() });
+    for text in [
+        "use crate::dev::wire;",
+        "use crate::{clock, dev::{issuer::Issuer, wire}};",
+        "use super::dev;",
+        "fn main() { opgate::dev::cli::main() }",
+    ] {
+        assert!(planted(text), "{text}");
+    }
+    assert!(!planted("// use crate::dev::wire;\nuse crate::device::dev;"));
 }
 
 #[test]

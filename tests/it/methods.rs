@@ -114,7 +114,7 @@ async fn over_tls_only_the_https_scheme_is_accepted() {
 async fn cookies_reach_the_backend_as_one_field() {
     let open = OpenGate::start();
     let head = format!("GET /x HTTP/1.1\r\nHost: {ANYTHING}\r\nCookie: a=1\r\nX: y\r\nCookie: b=2\r\n\r\n");
-    let answer = opgate::demo::wire::exchange(open.gate.address, head.as_bytes()).await.unwrap();
+    let answer = opgate::dev::wire::exchange(open.gate.address, head.as_bytes()).await.unwrap();
     assert_eq!(answer.status, 200);
     let fields = [
         (":method", b"GET".as_slice()),

@@ -2,6 +2,7 @@
 
 mod mtls;
 
+use opgate::dev::mint::Mint;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -78,7 +78,7 @@ impl OpenGate {
     pub async fn http1(&self, method: &str, host: &str, target: &[u8]) -> Option<u16> {
         let end = format!(" HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let bytes = [method.as_bytes(), b" ", target, end.as_bytes()].concat();
-        opgate::demo::wire::exchange(self.gate.address, &bytes).await.ok().map(|answer| answer.status)
+        opgate::dev::wire::exchange(self.gate.address, &bytes).await.ok().map(|answer| answer.status)
     }
 
     /// Asserts that the requests that reached the backend are those that the audit log calls allowed, once each. Gives

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
@@ -216,7 +217,7 @@ async fn of_many_requests_with_one_proof_at_the_same_time_one_passes() {
         }
         let over1 = (0..16).map(|_| {
             let (request, address) = (request.to_http1(), gate.address);
-            tokio::spawn(async move { opgate::demo::wire::exchange(address, &request).await.unwrap() })
+            tokio::spawn(async move { opgate::dev::wire::exchange(address, &request).await.unwrap() })
         });
         let over1: Vec<_> = over1.collect();
         let mut told_of = Vec::new();

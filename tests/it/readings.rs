@@ -55,8 +55,8 @@ impl Books {
         assert!(self.gate.backend.requests().is_empty(), "{request:?}");
     }
 
-    /// The backend's view of a request that is sent over both versions. The backend may answer 404.
-    async fn seen(&self, request: &Req) -> Vec<opgate::demo::backend::ReceivedRequest> {
+    /// What the backend saw of a request that is sent over both versions. It may know nothing of what it is asked.
+    async fn seen(&self, request: &Req) -> Vec<opgate::dev::backend::ReceivedRequest> {
         self.gate.backend.clear();
         for answer in self.gate.over_both(request).await {
             assert_eq!(reason(&answer), "", "{request:?}");

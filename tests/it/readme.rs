@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use opgate::dev::mint::Mint;
 use opgate::reason::Reason;
 use regex::Regex;
 
-use crate::cli::{Outcome, Workspace};
+use crate::cli::Workspace;
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, reason, root, signal, token};
 
 fn readme() -> String {
@@ -82,7 +83,7 @@ fn every_command_works() {
                 assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no target `{target}`");
                 continue;
             }
-            assert!(line.contains("opgate "), "what is `{line}`?");
+            assert!(line.contains("opgate ") || line.contains("opgate-dev "), "what is `{line}`?");
             // `check` takes the arguments of `run` and comes to an end.
             let line = line.replace("opgate run", "opgate check");
             let outcome = workspace.shell(&line);
@@ -165,8 +166,8 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
 
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
-    let output = Outcome::of(Workspace::new().command(&["demo", "--once"])).stdout;
-    let shown = blocks().into_iter().find(|block| block.text.starts_with(" 1. Allowed")).unwrap();
+    let output = Workspace::new().opgate_dev(&["demo", "--once"]).stdout;
+    let shown = blocks().into_iter().find(|block| block.text.contains(" 1. ok  Allowed")).unwrap();
     let mut lines = output.lines();
     for line in shown.text.lines().filter(|line| *line != "…") {
         assert!(lines.any(|said| said == line), "not, or not here, in what the demo prints:\n{line}");

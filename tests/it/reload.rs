@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use opgate::demo::wire;
+use opgate::dev::wire;
 use serde_json::Value;
 
 use crate::harness::{Answer, CANCEL, COMPANION, Gate, Req, Setup, copy, reason, root, token};

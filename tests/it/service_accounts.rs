@@ -1,6 +1,7 @@
 //! Service accounts that sign their own tokens (AIP-4111): each with its own keys, for the service that the token
 //! names.
 
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 

@@ -8,6 +8,7 @@ use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::{Config, HealthCheck};
 use opgate::decision::snapshot::Snapshot;
+use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::signing::{Algorithm, SigningKey};
 use regex::Regex;

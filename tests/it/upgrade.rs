@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use opgate::config::Upgrade;
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::handover::{self, Purpose};
 use opgate::listener::Listening;
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! The keys of assertions: where they are published, how they change, and what is reported of bad key files.
 
+use opgate::dev::mint::Mint;
 use std::collections::BTreeSet;
 use std::process::Command;
 

@@ -22,8 +22,8 @@ impl Workspace {
     }
 }
 
-/// Each error names a file, with the line if it is about one, and says what to do.
-pub(super) fn assert_errors_are_of_use(stderr: &str) {
+/// Each error names a file, and the line where it is about one, and says what to do.
+pub fn assert_errors_are_of_use(stderr: &str) {
     let errors: Vec<&str> = stderr.split("\n\n").filter(|block| block.starts_with("error: ")).collect();
     assert!(!errors.is_empty(), "no error in:\n{stderr}");
     let place = regex::Regex::new(r"(?m)^ *--> \S.*?(:\d+:\d+)?$").unwrap();

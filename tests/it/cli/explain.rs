@@ -1,5 +1,6 @@
 //! `opgate explain` and `opgate who-can`: the answer, its reasons and its places, as people and programs read them.
 
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 
 use super::{Outcome, Workspace};

@@ -1,5 +1,6 @@
 //! Allowed cancels, in every form in which official clients send them.
 
+use opgate::dev::mint::Mint;
 use serde_json::json;
 
 use super::seed::{ANA, COMPANION_SEED, DATAPROC_SEED, ERIN, STRANGER, Seed, TRANSLATION_SEED};

@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 
 use super::row::{Refusal, Row, run};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate::config::Upgrade;
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::handover::{self, Purpose};
 use opgate::listener::Listening;
 use serde_json::{Value, json};

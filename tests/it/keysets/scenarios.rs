@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opgate::dev::mint::Mint;
 use opgate::signing::SigningKey;
 use serde_json::json;
 

@@ -1,5 +1,6 @@
 //! Keys that their issuer withdraws: it has to answer so twice; then no token of theirs is good.
 
+use opgate::dev::mint::Mint;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! Each part is loaded if it is good by itself: a mistake in another part delays no revocation.
 
+use opgate::dev::mint::Mint;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
