@@ -134,7 +134,7 @@ fn the_body_rule_follows_the_binding() {
     assert_eq!(body("DELETE", "/v1/operations/o:cancel"), BodyRule::Empty);
 }
 
-/// The body of a transcoded call wins over its path, and nothing judges one that is passed on.
+/// The body of a transcoded call wins over its path, and a body that is passed on is not judged.
 #[test]
 fn a_stream_that_could_name_another_resource_is_told_of() {
     let streamed = |rpc: &str, more: &str| {
