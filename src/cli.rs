@@ -1,7 +1,7 @@
 //! The command line: one command per file, and what they share.
 //!
-//! Exit codes: 0 fine, 1 failed, 2 denied, 3 invalid input. What a command is asked for goes to standard output,
-//! everything else to standard error.
+//! Exit codes: 0 fine, 1 failed, 2 denied, 3 invalid input. The result of a command goes to standard output, everything
+//! else to standard error.
 
 pub mod check;
 pub mod demo;
@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve: judge requests by policy and forward what is allowed
+    /// Serve: judge requests by policy and forward the allowed ones
     Run(run::Args),
     /// Load everything a configuration names and report every mistake
     Check(check::Args),
@@ -48,7 +48,7 @@ enum Command {
     Test(test::Args),
     /// Explain why a call is allowed or denied, and what would turn the answer
     Explain(explain::Args),
-    /// List who holds a permission on a resource, and by what
+    /// List who holds a permission on a resource, and by which bindings
     WhoCan(who_can::Args),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::Args),

@@ -10,7 +10,7 @@ use crate::reload::SetLog;
 
 /// A log that was started.
 pub(super) struct Log {
-    /// Has it say what the settings ask for from now on.
+    /// Applies new settings to it.
     pub(super) filter: SetLog,
 }
 
@@ -31,7 +31,7 @@ impl Log {
             (builder.try_init(), Box::new(move |telemetry| told(handle.reload(filter(telemetry)))))
         };
         if let Err(error) = started {
-            complain(&format!("opgate: the log could not be started: {error}\n"));
+            complain(&format!("opgate: cannot start the log: {error}\n"));
         }
         Self { filter }
     }
@@ -39,14 +39,14 @@ impl Log {
 
 fn told(reloaded: Result<(), tracing_subscriber::reload::Error>) {
     if let Err(error) = reloaded {
-        complain(&format!("opgate: the log could not be changed: {error}\n"));
+        complain(&format!("opgate: cannot change the log: {error}\n"));
     }
 }
 
 fn filter(telemetry: &Telemetry) -> EnvFilter {
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Pingora calls it an error when an idle connection is taken a moment too early; it opens another one.
+    // Pingora logs an error when a pooled connection is taken up a moment too early; it opens another one.
     match "pingora_core::connectors=off".parse() {
         Ok(directive) if !telemetry.log.contains("pingora") => filter.add_directive(directive),
         _ => filter,
