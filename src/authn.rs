@@ -1,4 +1,4 @@
-//! Who asks: from the `Authorization` header to a [`Caller`], or the reason there is none.
+//! Authentication: from the `Authorization` header to a [`Caller`], or the reason there is none.
 //!
 //! ```text
 //! Authorization ─► credential ─► jws ─► jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► jwt::Verified
@@ -6,13 +6,13 @@
 //!               Caller ◄─ proof of possession ◄─ principal, scopes, binding ◄─ typ, times, audience ◄─ claims
 //! ```
 //!
-//! A token that is no JWT goes another way to the same claims: its issuer is asked (`opaque`).
+//! A token that is not a JWT goes another way to the same claims: the gate asks its issuer (`opaque`).
 //!
-//! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
-//! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
-//! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait: one
-//! that names a key which is not there, for the next set ([`Authenticator::await_key`]), and an opaque one that nothing
-//! is known of, for its issuer's word ([`Authenticator::look_up`]).
+//! jsonwebtoken checks signatures. This module decides which key may check which token, and what a token must say: the
+//! library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
+//! ([`Authenticator::run_refresh`]); a request reads the set in memory. Two kinds of token make their request wait. One
+//! names a key that is not there: it waits for the next set ([`Authenticator::await_key`]). The other is an opaque
+//! token of which nothing is known: it waits for its issuer's answer ([`Authenticator::look_up`]).
 
 mod algorithm;
 mod asking;
@@ -70,31 +70,31 @@ use self::verified::{Remembered, VerifiedTokens};
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
 
-/// Who a verified token speaks for.
+/// The identity of a verified token, with what it may be used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The name of the issuer that vouches for the caller, as the operator's config has it.
+    /// The name of the issuer that asserts the caller, as the operator's config has it.
     pub issuer: Arc<str>,
     /// `sub`, the issuer's own name for the caller.
     pub subject: Option<String>,
     /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
     pub principal: Principal,
-    /// What else policy may call them: sets of their identity pool, in the spelling of members.
+    /// Other names that policy may have for them: sets of their identity pool, in the spelling of members.
     pub sets: Vec<Arc<str>>,
     /// What the token may be used for.
     pub scopes: Scopes,
-    /// What the sender of the token has to have.
+    /// The key that the sender of the token has to have.
     pub confirmation: Option<Confirmation>,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
-    /// Everything that the token says, for conditions; `None` where there is none, and the caller is assumed for a
-    /// question about policy.
+    /// All claims of the token, for conditions; `None` where there are none: the caller is assumed for a question about
+    /// policy.
     pub claims: Option<Map<String, Value>>,
 }
 
 impl Caller {
-    /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
-    /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
+    /// A caller of this name, for questions about policy: no issuer asserts them, and the rest of their token but the
+    /// scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
         let sets = principal.pool().map(identity::everybody).into_iter().collect();
         Self {
@@ -131,7 +131,7 @@ impl Caller {
             principal,
             sets,
             scopes,
-            // There is no token that could be somebody else's.
+            // A handshake has proved that the sender has the key: no confirmation is left to check.
             confirmation: None,
             expires: until,
             claims: Some(claims),
@@ -141,9 +141,9 @@ impl Caller {
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
-    /// Those that sign.
+    /// Issuers of JWTs.
     issuers: Vec<Issuer>,
-    /// Those that are asked.
+    /// Issuers of opaque tokens.
     opaque: Vec<OpaqueIssuer>,
     verified: VerifiedTokens,
     possession: Arc<Possession>,
@@ -166,7 +166,7 @@ impl Authenticator {
                     OpaqueIssuer::load(index, settings, endpoint).map(|issuer| opaque.push(issuer))
                 }
             };
-            // A URL that `check` has told of already is not told of twice.
+            // `check` may have reported the same URL already.
             let found = loaded.err().unwrap_or_default();
             let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
             errors.extend(new);
@@ -175,7 +175,7 @@ impl Authenticator {
         if errors.is_empty() { Ok(Self { issuers, opaque, ..Self::believing_nobody() }) } else { Err(errors) }
     }
 
-    /// Believes no issuer: every credential is refused.
+    /// Trusts no issuer: every credential is refused.
     pub fn believing_nobody() -> Self {
         Self {
             issuers: Vec::new(),
@@ -185,13 +185,14 @@ impl Authenticator {
         }
     }
 
-    /// Whether no issuer is believed.
+    /// Whether no issuer is trusted.
     pub fn believes_nobody(&self) -> bool {
         self.issuers.is_empty() && self.opaque.is_empty()
     }
 
-    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, what
-    /// issuers have said of opaque tokens, and which proofs were used.
+    /// Keeps the fetched keys of issuers that a reload left as they were, with their age and their counts, the answers
+    /// of issuers about opaque tokens, and the memory of used proofs.
+    // Kept whatever else has changed: a reload that forgot used proofs would let them be used again.
     pub fn take_over(&mut self, previous: &Self) {
         self.possession = Arc::clone(&previous.possession);
         self.verified = VerifiedTokens::succeeding(&previous.verified);
@@ -211,16 +212,17 @@ impl Authenticator {
         }
     }
 
-    /// Whom a request's credential speaks for, or `None` where it sent none. Whether it is the sender's to use,
-    /// [`Authenticator::confirm`] says.
+    /// The identity of a request's credential, or `None` where it sent none. [`Authenticator::confirm`] says whether
+    /// the sender may use it.
     ///
     /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
     /// verified before is not verified again while its key set and its times hold. An opaque token is judged by what is
-    /// known of it: of one that is not, nothing is decided ([`Reason::NotReady`]) before [`Authenticator::look_up`].
+    /// known of it. Where nothing is known, nothing is decided ([`Reason::NotReady`]) before
+    /// [`Authenticator::look_up`].
     ///
     /// # Errors
-    /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
-    /// client reads the same text in each case.
+    /// A credential that was sent and is not good. The detail says what exactly broke, for the audit log; the client
+    /// reads the same text in each case.
     pub fn authenticate<'t>(
         &self,
         authorization: &[&'t [u8]],
@@ -233,8 +235,8 @@ impl Authenticator {
         }
     }
 
-    /// The caller, if the sender of the token has what the token is bound to. Each request is asked, whether or not its
-    /// token was known.
+    /// The caller, if the sender of the token has the key that the token is bound to. Every request is checked, whether
+    /// or not its token was known.
     ///
     /// # Errors
     /// Where the sender may not use the token, or has not shown it in a way that holds.
@@ -250,6 +252,7 @@ impl Authenticator {
     fn caller_of(&self, text: &str, now: SystemTime) -> Result<Arc<Caller>, Denial> {
         if let Some(issuer) = self.opaque_issuer(text) {
             return self.recall(issuer, text, now);
+            // Opaque tokens first: their issuer may be shown any text that is not a JWT, and only that.
         }
         if let Some(caller) = self.verified.recall(text, now, |issuer| self.keys_in_use(issuer, now)) {
             return Ok(caller);
@@ -266,7 +269,7 @@ impl Authenticator {
     /// Waits, a second at the most, for the key set that the key of a token may be in: for requests that
     /// [`Authenticator::authenticate`] refused with [`Reason::KeyPending`], which are then judged again.
     pub async fn await_key(&self, authorization: &[&[u8]]) {
-        // Whatever is wrong with the credential is for the judgement to say.
+        // If the credential is malformed, there is nothing to wait for: the judgement reports it.
         let Ok(Some(credential)) = Credential::of(authorization) else { return };
         let Ok(token) = Unverified::parse(credential.token) else { return };
         if let Ok((_, issuer)) = self.issuer_of(&token) {
@@ -276,12 +279,13 @@ impl Authenticator {
 
     fn issuer_of(&self, token: &Unverified<'_>) -> Result<(usize, &Issuer), Denial> {
         let claimed = token.claimed_issuer()?;
+        // To the byte: a normalized comparison could let one issuer's token pass as another's.
         let found = self.issuers.iter().enumerate().find(|(_, issuer)| issuer.issuer() == claimed);
         found.ok_or_else(|| self.unknown_issuer(claimed))
     }
 
-    /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
-    /// policy ([`crate::gate::judge_as`]). It proves nothing, and no request gets here.
+    /// The caller that these claims would make, had the issuer that they name signed them: for questions about policy
+    /// ([`crate::gate::judge_as`]). It proves nothing, and no request gets here.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`], but for signature and type.
@@ -295,13 +299,12 @@ impl Authenticator {
         }
     }
 
-    /// Asks the issuer of an opaque token about it, unless that is known by now; requests that ask about one token at the
-    /// same time ask once. `None` where the credential is no token that anybody is asked about: then
-    /// [`Authenticator::authenticate`] has said all that there is to say. `observe` is told of a lookup that this call
-    /// makes.
+    /// Asks the issuer of an opaque token about it, unless that is known by now; requests that ask about one token at
+    /// the same time ask once. `None` where no issuer is asked about the credential: then the answer of
+    /// [`Authenticator::authenticate`] is final. `observe` is told of a lookup that this call makes.
     ///
     /// # Errors
-    /// As [`Authenticator::authenticate`]; [`Reason::NotReady`] where the issuer does not say anything.
+    /// As [`Authenticator::authenticate`]; [`Reason::NotReady`] where the issuer does not answer.
     pub async fn look_up<'t>(
         &self,
         authorization: &[&'t [u8]],
@@ -316,7 +319,7 @@ impl Authenticator {
         })
     }
 
-    /// The issuer that may be shown a token: none, if it is a JWT.
+    /// The issuer that may be shown a token; `None` for a JWT, which no introspection endpoint may see.
     fn opaque_issuer(&self, token: &str) -> Option<&OpaqueIssuer> {
         if self.opaque.is_empty() || jws::is_jose(token) {
             return None;
@@ -347,7 +350,7 @@ impl Authenticator {
         held.as_ref().map(|fetched| Arc::clone(&fetched.keys))
     }
 
-    /// The nonce that the next proof of a caller's is to have, where the issuer asks for any.
+    /// The nonce that the next proof of a caller has to have, where the issuer asks for any.
     pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
         self.possession.next_nonce(caller, now)
     }
@@ -357,7 +360,7 @@ impl Authenticator {
         self.possession.remembered()
     }
 
-    /// How often a token was known, for metrics.
+    /// Hits and misses of the token cache, for metrics.
     pub fn token_cache(&self) -> TokenCacheStatus {
         self.verified.status()
     }
@@ -378,9 +381,9 @@ impl Authenticator {
         self.issuers.iter().map(|issuer| issuer.held().status(now)).collect()
     }
 
-    /// Fetches the key sets that are with a server and not there yet, all at once. Takes at most the ten seconds of
-    /// one fetch, twice that where the keys are to be discovered. A failure is logged and shows in
-    /// [`Authenticator::readiness`]; [`Authenticator::run_refresh`] tries again.
+    /// Fetches the remote key sets that are not there yet, all at once. Takes at most the ten seconds of one fetch,
+    /// twice that where the keys are to be discovered. A failure is logged and shows in [`Authenticator::readiness`];
+    /// [`Authenticator::run_refresh`] tries again.
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
@@ -394,7 +397,7 @@ impl Authenticator {
         }
         while let Some(ended) = fetches.join_next().await {
             if let Err(error) = ended {
-                tracing::error!("the fetch of a key set broke off: {error}");
+                tracing::error!("the task that fetches a key set failed: {error}");
             }
         }
     }
@@ -413,7 +416,7 @@ impl Authenticator {
             while let Some(ended) = tasks.join_next().await {
                 // They end in a panic or not at all. The keys of that issuer end with `max_stale`.
                 let Err(error) = ended;
-                tracing::error!("the refresh of a key set broke off: {error}");
+                tracing::error!("the task that refreshes a key set failed: {error}");
             }
             std::future::pending::<()>().await;
         };
@@ -432,7 +435,7 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-/// Reads a key set and forgets it: the way in for `fuzz/`, and in no build of the product.
+/// Reads a key set and drops it: the entry point for `fuzz/`, and in no build of the product.
 #[cfg(fuzzing)]
 pub fn read_key_set(document: &[u8]) {
     let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);
@@ -443,7 +446,7 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::TokenInvalid, detail)
 }
 
-/// A stranger's text as a detail may quote it: no control characters, and not much of it.
+/// A stranger's text as a detail may quote it: no control characters, and cut to a bound.
 fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = text.escape_debug().take(LONGEST).collect();

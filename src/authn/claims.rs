@@ -1,7 +1,7 @@
-//! What the claims of a verified token say: when it is good, for whom, who the caller is and what they may ask for.
+//! The claims of a verified token: its times, its audience, the caller and their scopes.
 //!
-//! [`accept`] takes [`Verified`], and [`accept_answer`] what an issuer answered: what anybody could have written makes
-//! nobody a caller. [`assume`] is for questions about policy, and no request gets there.
+//! [`accept`] takes [`Verified`], and [`accept_answer`] an issuer's answer: claims that anybody could have written
+//! never make a caller. [`assume`] is for questions about policy, and no request gets there.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,7 +33,7 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// The caller that it makes, with what the issuer `issuer` says of them.
+    /// The caller that it makes, with the claims of the issuer `issuer`.
     pub(super) fn caller(self, issuer: &Arc<str>, claims: Map<String, Value>) -> Caller {
         Caller {
             issuer: Arc::clone(issuer),
@@ -62,8 +62,8 @@ pub(super) fn accept(
     judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
 
-/// Applies every rule to what an issuer said of an opaque token that it calls active. `end` is when the token is taken
-/// to end where the answer has no `exp`; without it, such an answer is refused.
+/// Applies every rule to an issuer's answer about an opaque token that it calls active. `end` is when the token ends
+/// where the answer has no `exp`; without it, such an answer is refused.
 ///
 /// # Errors
 /// As [`accept`], but for the token's type, which no member tells in that way.
@@ -77,10 +77,10 @@ pub(super) fn accept_answer(
     judge(answer, settings, &settings.possession, identity, now, end)
 }
 
-/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+/// Applies every rule to claims without a signature, for questions about policy. It does not authenticate a sender.
 ///
 /// # Errors
-/// As [`accept`], but for the token's type, which no claim tells, and for a key that it would have to be bound to.
+/// As [`accept`], except for the token's type, which no claim tells, and for the key that it would have to be bound to.
 pub(super) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
@@ -182,8 +182,8 @@ pub(super) fn check_times(
     Ok((UNIX_EPOCH + begins, UNIX_EPOCH + expires))
 }
 
-/// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
-/// about when a token ends. Non-negative integers up to the year 9999 it is.
+/// A NumericDate. RFC 7519 allows fractions, but no issuer sends them, and readers that round them differently disagree
+/// about when a token ends. So only non-negative integers up to the year 9999 are accepted.
 pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
     match claims.get(claim) {
         None => Ok(None),

@@ -1,7 +1,7 @@
 //! One fetch of a key set over HTTP, bounded in time and size.
 //!
-//! No redirect is followed: the operator wrote the URL whose answer is trusted, and a redirect would let whoever
-//! answers there name another (or plain `http`, or an address inside the network).
+//! No redirect is followed: the operator wrote the URL whose answer is trusted. A redirect would let that server name
+//! another one (or plain `http`, or an address inside the network).
 
 use std::error::Error;
 use std::io;
@@ -16,9 +16,9 @@ use super::discovery::{Discovery, DiscoveryError};
 use super::jwks::MAX_DOCUMENT;
 use crate::files;
 
-/// Until the connection stands, with TLS.
+/// The time for a connection, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From the start to the last byte of the body.
+/// The time from the start to the last byte of the body.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a key set is, and the client that may fetch it.
@@ -54,7 +54,7 @@ pub(super) enum FetchError {
     Status(StatusCode),
     #[error("the answer is larger than {MAX_DOCUMENT} bytes")]
     TooLarge,
-    #[error("of the issuer's metadata {url}: {error}")]
+    #[error("the issuer's metadata {url}: {error}")]
     Metadata { url: Url, error: Box<FetchError> },
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
@@ -140,7 +140,7 @@ impl Address {
 }
 
 impl FetchError {
-    /// The word for it in metrics.
+    /// The label's value in metrics.
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Transport(error) if error.is_timeout() => "timeout",
@@ -155,7 +155,7 @@ impl FetchError {
     }
 }
 
-/// How long an answer may be used (RFC 9111, sections 4.2 and 5.2.2): not at all, where it cannot be told.
+/// How long an answer may be used (RFC 9111, sections 4.2 and 5.2.2): not at all, where it is not clear.
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let mut fresh_for: Option<Duration> = None;
     let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
@@ -173,7 +173,7 @@ fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     fresh_for.map(|fresh_for| fresh_for.saturating_sub(Duration::from_secs(age.unwrap_or(0))))
 }
 
-/// Whether TLS is what failed: rustls hands its errors on as I/O errors of this kind, which others wrap in their own.
+/// Whether TLS failed: rustls passes its errors on as I/O errors of this kind, which others wrap in their own.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
     let io = error.downcast_ref::<io::Error>();
     io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
@@ -181,8 +181,8 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
         || error.source().is_some_and(is_tls)
 }
 
-/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The timeouts are
-/// the caller's to set.
+/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The caller sets
+/// the timeouts.
 ///
 /// # Errors
 /// Where `ca` cannot be used.

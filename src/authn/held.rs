@@ -1,4 +1,4 @@
-//! The keys of one issuer as they are held: read by every request without a lock, replaced whole in the background.
+//! The keys of one issuer in memory: read by every request without a lock, replaced whole in the background.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,19 +15,19 @@ use super::shown;
 
 /// A key set and when it came.
 pub(super) struct Fetched {
-    /// The same as before where the document is: tokens that it verified stay verified.
+    /// The same value as before where the document is the same: tokens that it verified stay verified.
     pub(super) keys: Arc<KeySet>,
     /// The number of the fetch that brought it; 0 from a file.
     pub(super) fetch: u64,
     at: SystemTime,
-    /// The same moment on a clock that is never set.
+    /// The same moment on the monotonic clock.
     since: Instant,
     document: Arc<[u8]>,
     /// SHA-256 of the document.
     digest: Vec<u8>,
 }
 
-/// What an issuer's keys are at this moment, for metrics and `/readyz`.
+/// The state of an issuer's keys, for metrics and `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetStatus {
     /// The issuer's name.
@@ -38,7 +38,7 @@ pub struct KeySetStatus {
     pub last_success: Option<SystemTime>,
     /// How old it is (`opgate_jwks_age_seconds`).
     pub age: Option<Duration>,
-    /// Fetches by what came of them: `success`, or the cause (`opgate_jwks_refreshes_total`).
+    /// Fetches by outcome: `success`, or the cause (`opgate_jwks_refreshes_total`).
     pub refreshes: BTreeMap<&'static str, u64>,
     /// Why the last fetch failed, until one succeeds.
     pub last_error: Option<String>,
@@ -46,11 +46,11 @@ pub struct KeySetStatus {
     pub problems: Vec<String>,
 }
 
-/// How long before a set ends its issuer is asked for another one whatever happened before; a tenth of its time, where
-/// that is less.
+/// How long before a set ends its issuer is asked for another one, whatever the schedule says; a tenth of its time,
+/// where that is less.
 const NEAR_THE_END: Duration = Duration::from_secs(60);
 
-/// The keys of one issuer, as the settings have them that are in force.
+/// The keys of one issuer, under the settings in force.
 pub(super) struct HeldKeys {
     issuer: String,
     algorithms: Vec<Algorithm>,
@@ -59,7 +59,7 @@ pub(super) struct HeldKeys {
     come: Arc<Come>,
 }
 
-/// What has come of fetches. Outlives reloads.
+/// The outcomes of fetches. Outlives reloads.
 struct Come {
     current: ArcSwapOption<Fetched>,
     /// Whether the last set that came had no key that can be used.
@@ -85,8 +85,8 @@ impl HeldKeys {
         }
     }
 
-    /// The same keys under other settings: how long they are used and which algorithms they are for may have changed, whose
-    /// they are has not.
+    /// The same keys under other settings: how long they are used and which algorithms they are for may have changed,
+    /// their issuer has not.
     pub(super) fn succeeding(&self, previous: &Self) -> Self {
         let new = Self::new(self.issuer.clone(), self.algorithms.clone(), self.max_stale);
         if self.algorithms == previous.algorithms {
@@ -140,8 +140,8 @@ impl HeldKeys {
         self.come.current.load().as_ref().map(|fetched| fetched.age(now))
     }
 
-    /// Takes the document of a fetch as the new set. A set of which no key can be used is an answer too: once a second one
-    /// says the same, the old keys are withdrawn. Until then they stay, as they do for what is not a set.
+    /// Takes the document of a fetch as the new set. A set without a usable key is an answer too: once a second one
+    /// says the same, the old keys are withdrawn. Until then they stay, as they do for a document that is not a set.
     ///
     /// # Errors
     /// Why the document is not taken, or that it withdraws the keys.
@@ -173,7 +173,7 @@ impl HeldKeys {
         self.come.emptied.swap(true, Ordering::AcqRel) && known.is_some()
     }
 
-    /// Reads a set, and tells the operator what it changes.
+    /// Reads a set, and logs what it changes.
     fn parse(&self, document: &[u8], known: Option<&Fetched>) -> Result<KeySet, KeySetError> {
         let keys = KeySet::parse(document, &self.algorithms)?;
         let issuer = self.issuer.as_str();
@@ -193,7 +193,7 @@ impl HeldKeys {
         Ok(keys)
     }
 
-    /// Counts a fetch, and keeps why it failed until one does not.
+    /// Counts a fetch, and keeps the reason of a failure until a fetch succeeds.
     pub(super) fn count(&self, outcome: &'static str, error: Option<String>) {
         *self.come.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
         self.come.last_error.store(error.map(Arc::new));

@@ -1,4 +1,4 @@
-//! One issuer: its settings and its keys, and the judgement of a token that claims to be its.
+//! One issuer: its settings and its keys, and the judgement of a token that names it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::{claims, invalid, self_signed, shown};
 use crate::files;
 use crate::reason::{Denial, Reason};
 
-/// How long assumed claims are good for where they do not say.
+/// How long assumed claims are good for without an `exp`.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An issuer, ready to judge tokens as soon as it has keys.
@@ -35,7 +35,7 @@ pub(super) struct Issuer {
     remote: Option<Remote>,
 }
 
-/// A token that was accepted, and for how long it would be again.
+/// A token that was accepted, and the time in which it would be again.
 pub(super) struct Admitted {
     pub(super) caller: Caller,
     /// The key set that verified it.
@@ -46,7 +46,7 @@ pub(super) struct Admitted {
 }
 
 impl Issuer {
-    /// An issuer of JWTs, whose keys are at `keys`. Reads what that names: the key file, or the CA file of the URL.
+    /// An issuer of JWTs, whose keys are at `keys`. Reads the key file, or the CA file of the URL.
     ///
     /// # Errors
     /// A file that cannot be read or used.
@@ -110,8 +110,8 @@ impl Issuer {
         self.remote.as_ref()
     }
 
-    /// Takes over the keys of the same issuer from before a reload, so that a reload needs no fetch: its issuer may be
-    /// down. Nothing is taken over where they may be somebody else's: of another `iss`, another address, another CA.
+    /// Keeps the keys of the same issuer over a reload, so that a reload needs no fetch: the issuer may be down.
+    /// Nothing is kept where the keys may be another issuer's: with another `iss`, another address, another CA.
     pub(super) fn take_over(&mut self, previous: &Self) {
         let same = self.settings.issuer == previous.settings.issuer
             && source(&self.settings).is_some_and(|source| Some(source) == self::source(&previous.settings));
@@ -121,8 +121,8 @@ impl Issuer {
         }
     }
 
-    /// Judges a token that names this issuer. The signature comes first: what a forged token claims to be is no
-    /// reason to answer it differently.
+    /// Judges a token that names this issuer. The signature comes first: a forged token gets the same answer whatever
+    /// it claims to be.
     ///
     /// # Errors
     /// The first rule that is broken; [`Reason::NotReady`] while there are no keys, [`Reason::KeyPending`] while the
@@ -142,7 +142,8 @@ impl Issuer {
             self.unless_pending(missing, &token, fetched, now, self.no_key(no_key, &token))
         })?;
         let verified = token.verify(key).map_err(|token| {
-            // A `kid` says which key it was; without one, it may be one that the issuer has made since.
+            // A `kid` names the key, so the signature is wrong. Without one, the issuer may have made the right key
+            // since.
             let missing = token.kid().is_none();
             self.unless_pending(missing, &token, fetched, now, invalid("the signature is not the key's"))
         })?;
@@ -160,8 +161,8 @@ impl Issuer {
         })
     }
 
-    /// Nothing can be decided without keys. Where those that were there have ended, the issuer is asked at once: a clock
-    /// that was set forward ends a set long before the next fetch is due.
+    /// Nothing can be decided without keys. Where there were keys and they have ended, the issuer is asked at once: a
+    /// clock that was set forward ends a set long before the next fetch is due.
     fn without_keys(&self) -> Denial {
         let detail = format!("issuer `{}` has no usable keys", self.name);
         match &self.remote {
@@ -174,8 +175,8 @@ impl Issuer {
         }
     }
 
-    /// The refusal of a token that no key of a set verifies. Where its key may be `missing` there and be with the issuer by
-    /// now, that is found out first.
+    /// The refusal of a token that no key of a set verifies. Where its key is `missing` from the set and the issuer may
+    /// have it by now, the issuer is asked first.
     fn unless_pending(
         &self,
         missing: bool,
@@ -212,8 +213,8 @@ impl Issuer {
             })
     }
 
-    /// Whoever these claims would make the caller, had this issuer signed them. What every good token says and nobody
-    /// cares to write down is filled in: an audience, an end, that the email is verified.
+    /// The caller that these claims would make, had this issuer signed them. Claims that every good token has are
+    /// filled in: an audience, an end, that the email is verified.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -252,7 +253,7 @@ impl Issuer {
     }
 }
 
-/// Where keys come from, and who can vouch for it.
+/// Where keys come from, and which CA must vouch for it.
 fn source(settings: &IssuerSettings) -> Option<(&KeyLocation, Option<&Path>)> {
     match &settings.proof {
         Proof::Signature(KeySource::Remote(keys)) => Some((&keys.location, keys.ca.as_deref())),

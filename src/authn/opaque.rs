@@ -1,4 +1,4 @@
-//! Opaque tokens: their issuer is asked what they are, once in a while.
+//! Opaque tokens: the gate asks their issuer what they are, and remembers the answer for a while.
 //!
 //! ```text
 //! token ─► recall ─► known: caller or denial              on the request path: no I/O, no waiting
@@ -8,8 +8,8 @@
 //!                                      └► one of few ─► endpoint ─► answer::Rules ─► answers ─► caller or denial
 //! ```
 //!
-//! What cannot be learnt is not decided: the client reads 503, never 401, and is never let through. The lookup runs in a
-//! task of its own, so that a client which goes away takes nothing from the others that wait for it.
+//! Without an answer nothing is decided: the client reads 503, never 401, and is never let through. The lookup runs in
+//! a task of its own, so that a client which goes away does not end it for the others that wait.
 
 mod answer;
 mod answers;
@@ -31,30 +31,31 @@ use super::settings::{IssuerSettings, SettingsError};
 use super::{Caller, issuer};
 use crate::reason::{Denial, Reason};
 
-/// A clock that is set back by more ends what was learnt in its future.
+/// Answers that lie further in the future than this are dropped: the clock was set back.
 const CLOCK_SET_BACK: Duration = Duration::from_secs(60);
-/// How long an answer that says nothing stands for the token that it is about.
+/// How long an answer that says nothing counts for its token.
 const NOTHING_LEARNT: Duration = Duration::from_secs(1);
 
-/// What came of a lookup, for metrics.
+/// The outcome of a lookup, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lookup<'l> {
     /// The issuer's name.
     pub issuer: &'l str,
-    /// What came of it.
+    /// The outcome.
     pub outcome: LookupOutcome,
     /// How long the issuer took; `None` where it was not asked.
     pub duration: Option<Duration>,
 }
 
-/// What comes of lookups.
+/// The outcomes of lookups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupOutcome {
     /// The token is good.
     Active,
     /// The issuer says that it is not.
     Inactive,
-    /// The issuer says that it is, and the gate's rules refuse it: another audience, nobody whom policy could name.
+    /// The issuer says that it is, and the gate's rules refuse it: another audience, or no principal that policy could
+    /// name.
     Refused,
     /// No answer, or one that says nothing.
     Failed,
@@ -75,7 +76,7 @@ impl LookupOutcome {
     }
 }
 
-/// Who a token speaks for, or why it speaks for nobody.
+/// The caller of a token, or why it has none.
 pub(super) type Judged = Result<Arc<Caller>, Denial>;
 
 /// An issuer whose tokens are opaque.
@@ -84,14 +85,14 @@ pub(super) struct OpaqueIssuer {
     known: Arc<Known>,
 }
 
-/// What asking takes.
+/// The connection to its endpoint.
 struct Office {
     rules: Rules,
     settings: TokenEndpoint,
     endpoint: Endpoint,
 }
 
-/// What has been learnt and is being learnt: what outlives a reload.
+/// The answers so far, and the lookups under way: they outlive a reload.
 struct Known {
     answers: Answers,
     traffic: Traffic,
@@ -140,7 +141,7 @@ impl OpaqueIssuer {
         token.starts_with(&self.office.settings.prefix)
     }
 
-    /// Takes over what was learnt before a reload, if nothing has changed that it hangs on. Secrets may have.
+    /// Keeps the answers from before a reload, if nothing has changed that they depend on. Secrets may have.
     pub(super) fn take_over(&mut self, previous: &Self) {
         if self.office.rules.settings == previous.office.rules.settings {
             self.known = Arc::clone(&previous.known);
@@ -152,10 +153,10 @@ impl OpaqueIssuer {
         self.known.answers.recall(&key(token), now)
     }
 
-    /// What the issuer says of a token, which is asked for unless it is known or being asked for.
+    /// The issuer's answer about a token: it is asked unless the answer is known or on its way.
     ///
     /// # Errors
-    /// Where the token is not good; [`Reason::NotReady`] where nothing can be learnt of it.
+    /// Where the token is not good; [`Reason::NotReady`] where there is no answer.
     pub(super) async fn look_up(
         &self,
         token: &str,
@@ -168,10 +169,10 @@ impl OpaqueIssuer {
         };
         let judged = match answer.wait_for(Option::is_some).await {
             Ok(judged) => judged.clone(),
-            // The task ended in a panic.
+            // The task panicked.
             Err(_) => None,
         };
-        judged.unwrap_or_else(|| Err(self.office.unknown("the lookup broke off")))
+        judged.unwrap_or_else(|| Err(self.office.unknown("the lookup failed")))
     }
 
     fn join_or_start(
@@ -182,7 +183,7 @@ impl OpaqueIssuer {
     ) -> Step {
         let key = key(token);
         let Known { answers, traffic } = &*self.known;
-        // A lookup that ends has written its answer down before it is no longer under way: nobody falls between the two.
+        // A lookup writes its answer down before it stops counting as under way, so no request can miss both.
         let admission = traffic.admit(key, || answers.recall(&key, now), || answers.was_good(&key));
         let (landing, sender, receiver) = match admission {
             Admission::UnderWay(answer) => return Step::Wait(answer),
@@ -230,7 +231,7 @@ impl Office {
         Ok((word, answer.length))
     }
 
-    /// Writes down what was learnt.
+    /// Writes the answer down.
     fn settle(&self, said: Said, key: Key, known: &Known, now: SystemTime) -> (LookupOutcome, Judged) {
         let from = now.checked_sub(CLOCK_SET_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
         let briefly = During { from, until: now + self.settings.remember_briefly };
@@ -267,7 +268,7 @@ impl Office {
         }
     }
 
-    /// An answer that says nothing of this token may be all that there is to have about it: no other waits for it.
+    /// The issuer may say nothing about this one token, ever: no other token waits for it.
     fn nothing_learnt(
         &self,
         why: String,
@@ -289,7 +290,7 @@ impl Office {
         tracing::warn!(issuer, url, "cannot look up tokens: {why}");
     }
 
-    /// Nothing can be decided about a token. That is no word against it.
+    /// Nothing can be decided about a token. That does not count against it.
     fn unknown(&self, why: &str) -> Denial {
         let detail = format!("issuer `{}` has not said what the token is: {why}", self.rules.name);
         Denial::new(Reason::NotReady, detail)

@@ -1,14 +1,14 @@
-//! Whether whoever sends a token may use it: a token that is bound to a key (RFC 7800, `cnf`) is good for those alone who
-//! have the key, and a stolen one is good for nothing.
+//! Checks that the sender of a token may use it. A token that is bound to a key (RFC 7800, `cnf`) is good only for a
+//! client that has the key; a stolen one is worthless.
 //!
 //! ```text
-//! Vouched: whom the token speaks for ─► confirmation ─┬─ none ────────────────────────────► Caller
+//! Vouched: the token's identity ─► confirmation ─┬─ none ────────────────────────────► Caller
 //!                                                     ├─ x5t#S256: the certificate of this TLS connection ─► Caller
 //!                                                     └─ jkt: the `DPoP` header ─► proof ─► nonce ─► used ─► Caller
 //! ```
 //!
-//! All of this depends on the request and is done for every one, whether or not the token was known. A key is asked about
-//! a proof only if the token names it, so strangers make the gate do no more than read and hash.
+//! All of this depends on the request and is done for every one, whether or not the token was known. A proof is only
+//! checked if the token names its key, so strangers make the gate do no more than read and hash.
 
 pub(super) mod confirmation;
 mod proof;
@@ -35,7 +35,7 @@ use crate::reason::{Denial, Reason};
 /// How long a nonce is the newest one. It is good for as long again.
 const NONCE_STEP: Duration = Duration::from_secs(60);
 
-/// What a request shows, beside its token, of whoever sends it.
+/// What a request shows of its sender, beside the token.
 #[derive(Clone, Debug)]
 pub struct Evidence<'r> {
     /// The value of every `DPoP` field.
@@ -44,7 +44,7 @@ pub struct Evidence<'r> {
     pub certificate: Option<(&'r str, SystemTime)>,
     /// The HTTP method.
     pub method: &'r str,
-    /// What the client spoke: `http` or `https`.
+    /// The client's scheme: `http` or `https`.
     pub scheme: &'r str,
     /// Host and port as they were sent.
     pub authority: &'r [u8],
@@ -54,8 +54,8 @@ pub struct Evidence<'r> {
     pub path: &'r str,
 }
 
-/// Whom a token speaks for, as long as nobody has shown that its sender may use it:
-/// [`super::Authenticator::confirm`] makes a caller of it.
+/// The identity of a token, before it is confirmed that its sender may use it: [`super::Authenticator::confirm`] makes
+/// a caller of it.
 #[must_use]
 pub struct Vouched<'t> {
     pub(super) caller: Arc<Caller>,
@@ -63,7 +63,7 @@ pub struct Vouched<'t> {
 }
 
 impl Vouched<'_> {
-    /// Whom the token speaks for, whoever sends it: for questions about policy, and no request gets here.
+    /// The identity of the token without a confirmation: for questions about policy, and no request gets here.
     pub fn unconfirmed(self) -> Arc<Caller> {
         self.caller
     }
@@ -75,10 +75,10 @@ impl fmt::Debug for Vouched<'_> {
     }
 }
 
-/// What is remembered of proofs. One for all issuers and for the life of the process: a reload that forgot would let every
+/// The memory of used proofs. One for all issuers and for the life of the process: a reload that forgot would let every
 /// proof of the last minute be used again.
 pub(super) struct Possession {
-    /// Makes nonces, and what stands for a proof that was used; `None` where the machine has no randomness to give.
+    /// Makes nonces and the tags of used proofs; `None` where the machine has no randomness to give.
     key: Option<hmac::Key>,
     used: UsedProofs,
 }
@@ -120,7 +120,7 @@ impl Possession {
             }
             (Some(_), Scheme::Bearer) => {
                 return Err(
-                    invalid("the token is bound to a key, and was sent as anybody's (Bearer)").over_dpop()
+                    invalid("the token is bound to a key, and was sent without a proof (Bearer)").over_dpop()
                 );
             }
             (None, Scheme::Dpop) => {
@@ -132,7 +132,7 @@ impl Possession {
         Ok(caller)
     }
 
-    /// The nonce for the next proof of a caller who needs one: told with each answer, it saves a refusal (RFC 9449,
+    /// The nonce for the next proof of a caller that needs one: to send it with each answer saves a refusal (RFC 9449,
     /// section 8.2).
     pub(super) fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
         let key = caller.confirmation.as_ref()?.key.as_ref().filter(|key| key.rule.nonces);
@@ -148,9 +148,10 @@ impl Possession {
         evidence: &Evidence<'_>,
         now: SystemTime,
     ) -> Result<(), Denial> {
-        let secret = self.key.as_ref().ok_or_else(|| {
-            Denial::new(Reason::Internal, "the machine gave no random numbers at the start")
-        })?;
+        let secret = self
+            .key
+            .as_ref()
+            .ok_or_else(|| Denial::new(Reason::Internal, "the machine had no random numbers at the start"))?;
         let wrong = |why: String| Denial::new(Reason::ProofInvalid, format!("the DPoP proof {why}"));
         let [proof] = evidence.proofs[..] else {
             return Err(wrong(format!("is there {} times", evidence.proofs.len())));
@@ -172,7 +173,7 @@ impl Possession {
         self.used.enter(id, &key.thumbprint, end, now).map_err(|refused| match refused {
             Refused::Used => wrong("was used before".to_owned()),
             Refused::TooLate => {
-                wrong("may have been used before: it is older than what is remembered".to_owned())
+                wrong("may have been used before: it is older than the memory of used proofs".to_owned())
             }
             Refused::KeyFull => Denial::new(
                 Reason::ProofLimit,
@@ -198,7 +199,7 @@ fn check_certificate(thumbprint: &str, evidence: &Evidence<'_>, now: SystemTime)
     }
 }
 
-/// A nonce is one of the current step or the one before (RFC 9449, section 9). Nothing is kept of those given out.
+/// A nonce is one of the current step or the one before (RFC 9449, section 9). Nonces are computed, so none is stored.
 fn check_nonce(secret: &hmac::Key, nonce: Option<&str>, now: u64) -> Result<(), Denial> {
     let step = now / NONCE_STEP.as_secs();
     let tag = nonce.and_then(|nonce| URL_SAFE_NO_PAD.decode(nonce).ok());

@@ -1,7 +1,6 @@
 //! Keeping one issuer's keys fresh, off the request path.
 //!
-//! Each issuer has a task of its own: one that is slow or down holds up no other. When it is asked is [`Schedule`]'s to
-//! say.
+//! Each issuer has a task of its own: one that is slow or down holds up no other. [`Schedule`] says when it is asked.
 //!
 //! [`Schedule`]: super::schedule::Schedule
 
@@ -15,10 +14,10 @@ use super::held::HeldKeys;
 use super::jwks::KeySetError;
 use super::schedule::Pace;
 
-/// What a fetch was good for, for metrics: this, or the word of the error.
+/// The label of a successful fetch in metrics; a failed one has the error's.
 pub(super) const SUCCESS: &str = "success";
 
-/// How often it is looked whether a set is about to end: a clock that is set forward tells nothing of it.
+/// How often a set is checked for its end: a clock that is set forward sends no event.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How the keys of one issuer are fetched.
@@ -29,7 +28,7 @@ pub(super) struct Remote {
     pub(super) asking: Arc<Asking>,
 }
 
-/// Why a refresh left the old set in place.
+/// Why a refresh kept the old set.
 #[derive(Debug, thiserror::Error)]
 enum RefreshError {
     #[error(transparent)]
@@ -39,7 +38,7 @@ enum RefreshError {
 }
 
 impl RefreshError {
-    /// The word for it in metrics.
+    /// The label's value in metrics.
     fn outcome(&self) -> &'static str {
         match self {
             Self::Fetch(error) => error.outcome(),
@@ -69,11 +68,11 @@ pub(super) async fn refresh(
             fetch_once(&held, &remote.fetch, &mut flight).await;
         }
     });
-    // Cancelled, with everything else, where the process ends: nothing to tell.
+    // Cancelled with everything else where the process ends: not worth a log line.
     if let Err(error) = fetched.await
         && !error.is_cancelled()
     {
-        tracing::error!("the fetch of a key set broke off: {error}");
+        tracing::error!("the task that fetches a key set failed: {error}");
     }
 }
 
@@ -84,12 +83,7 @@ async fn fetch_once(held: &HeldKeys, fetch: &Fetch, flight: &mut Flight<'_>) {
             let failures = flight.succeed(fresh_for);
             held.count(SUCCESS, None);
             if failures > 0 {
-                tracing::info!(
-                    issuer = held.issuer(),
-                    url = fetch.url(),
-                    failures,
-                    "keys can be fetched again"
-                );
+                tracing::info!(issuer = held.issuer(), url = fetch.url(), failures, "keys are fetched again");
             } else {
                 tracing::debug!(issuer = held.issuer(), url = fetch.url(), "keys fetched");
             }

@@ -7,8 +7,8 @@
 //!            └── the set has ended, or is about to ─────┘
 //! ```
 //!
-//! Strangers can wish for keys. What comes of a fetch that only a wish brought neither lengthens the back-off nor puts off
-//! the next fetch on schedule.
+//! Strangers can ask for keys. A fetch that only such a wish has brought neither lengthens the back-off nor delays the
+//! next fetch on schedule.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(super) struct Schedule {
     pace: Pace,
     due: Instant,
     failures: u32,
-    /// Whether a request named a key that the set lacks, and nobody has looked since.
+    /// Whether a request named a key that the set lacks, and no fetch has begun since.
     wished: bool,
     /// When the last cool-down ends.
     cool: Instant,
@@ -45,12 +45,12 @@ pub(super) struct Schedule {
 /// From one fetch to the next where a set has ended or is about to, at the most.
 const HURRY: Duration = Duration::from_secs(10);
 
-/// Where between its bounds a wait ends: of many gates, each asks in a second of its own.
+/// Spreads waits between their bounds: of many gates, each asks in a second of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spread(pub(super) u8);
 
 impl Pace {
-    /// The pace of an issuer that the operator described.
+    /// The pace in the operator's settings.
     pub(super) fn of(keys: &RemoteKeys) -> Self {
         Self {
             interval: keys.refresh,
@@ -67,14 +67,14 @@ impl Pace {
     }
 
     /// How long a set is good whose answer allows it `fresh_for`: no longer than the operator says, and long enough not
-    /// to be a burden.
+    /// to burden the issuer.
     fn lifetime(self, fresh_for: Option<Duration>) -> Duration {
         fresh_for.map_or(self.interval, |fresh_for| fresh_for.max(RemoteKeys::MIN_REFRESH).min(self.interval))
     }
 }
 
 impl Schedule {
-    /// Due as after a failure: a gate that starts asks by itself, and this is for what it does not reach then.
+    /// Due as after a failure: a gate that starts fetches once by itself, and this is for what that does not reach.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
         Self {
             pace,
@@ -92,7 +92,7 @@ impl Schedule {
         if self.wished { self.due.min(self.cool) } else { self.due }
     }
 
-    /// Notes that a request named a key that the set lacks. Whether nobody had before.
+    /// Notes that a request named a key that the set lacks. Returns whether it is the first such wish.
     pub(super) fn wish(&mut self) -> bool {
         !std::mem::replace(&mut self.wished, true)
     }
@@ -106,7 +106,7 @@ impl Schedule {
         changes
     }
 
-    /// Goes on at another pace.
+    /// Sets another pace.
     pub(super) fn adopt(&mut self, pace: Pace, now: Instant) {
         if self.pace != pace {
             self.pace = pace;
@@ -125,14 +125,14 @@ impl Schedule {
     }
 
     /// Notes that a fetch brought a set, which is good for `fresh_for` where the answer says. The next one begins after
-    /// eight to nine tenths of that. How many before it did not.
+    /// eight to nine tenths of that. Returns how many before it failed.
     pub(super) fn succeed(&mut self, now: Instant, fresh_for: Option<Duration>, spread: Spread) -> u32 {
         let lifetime = self.pace.lifetime(fresh_for);
         self.due = now + spread.shorten(lifetime.saturating_sub(lifetime / 10));
         std::mem::take(&mut self.failures)
     }
 
-    /// Notes that a fetch brought nothing. A wish that brought it stays one.
+    /// Notes that a fetch failed. A wish that brought it stays one.
     pub(super) fn fail(&mut self, now: Instant, spread: Spread) {
         if std::mem::take(&mut self.wish_alone) {
             self.wished = true;
@@ -144,7 +144,7 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// Notes that what the last fetch brought is to be asked for once more, soon.
+    /// Notes that the result of the last fetch is to be checked by another one soon.
     pub(super) fn check_again(&mut self, now: Instant) {
         self.due = self.due.min(now + self.pace.first_retry);
     }
@@ -216,7 +216,7 @@ mod tests {
         schedule.begin(start);
         schedule.succeed(start, None, LAST);
         let mut fetches = Vec::new();
-        // Somebody wishes every second for a minute.
+        // A wish every second for a minute.
         for second in 0..60 {
             let now = start + seconds(second);
             assert!(schedule.wish() || fetches.last() != Some(&(second - 1)));

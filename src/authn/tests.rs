@@ -1,4 +1,4 @@
-//! Whole tokens through the whole stage: the attacks that other gates fell to, and what an honest token says.
+//! Whole tokens through the whole stage: known attacks on other gates, and honest tokens.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,7 +70,7 @@ fn ask(gate: &Authenticator, token: &str) -> Result<Option<Arc<Caller>>, Denial>
     vouched(gate, &[format!("Bearer {token}").as_bytes()], now())
 }
 
-/// Whom a credential speaks for, whoever sends it.
+/// The identity of a credential, without a confirmation.
 fn vouched(
     gate: &Authenticator,
     authorization: &[&[u8]],
@@ -83,7 +83,7 @@ fn admitted(gate: &Authenticator, token: &str) -> Arc<Caller> {
     ask(gate, token).unwrap().unwrap()
 }
 
-/// Asserts a refusal, and that it tells the client nothing of its own and the log nothing of the token.
+/// Asserts a refusal, and that its answer tells the client nothing more and its log line quotes nothing of the token.
 #[track_caller]
 fn refused(gate: &Authenticator, token: &str) -> Denial {
     let denial = ask(gate, token).unwrap_err();
@@ -148,7 +148,7 @@ fn a_caller_is_what_the_claims_say() {
 }
 
 #[test]
-fn no_credential_is_no_caller_and_two_are_refused() {
+fn without_a_credential_there_is_no_caller_and_two_are_refused() {
     assert_eq!(vouched(&GATE, &[], now()).unwrap(), None);
     let value = format!("Bearer {}", RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &honest()));
     let twice = GATE.authenticate(&[value.as_bytes(), value.as_bytes()], now()).unwrap_err();

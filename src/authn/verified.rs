@@ -1,11 +1,11 @@
-//! Tokens that were verified before: a client sends one token with every request for an hour, and its signature says
+//! A cache of verified tokens: a client sends one token with every request for an hour, and the result of its check is
 //! the same each time.
 //!
-//! What may be remembered is the caller, and nothing that depends on the request: proof of possession, scopes, permission
-//! and body are judged on every hit. The key is the whole token, compared to the byte. An entry is good while the key set that
-//! verified it is the one in use and the token's own times hold; a set that was replaced (a key may have been withdrawn)
-//! or has grown too old ends it. A cache belongs to one [`super::Authenticator`], so that changed settings end it too.
-//! Only verified tokens get in: strangers can fill nothing.
+//! Only the caller is remembered, and nothing that depends on the request: proof of possession, scopes, permission and
+//! body are judged on every hit. The key is the whole token, compared to the byte. An entry is good while the key set
+//! that verified it is the one in use and the token's own times hold; a set that was replaced (a key may have been
+//! withdrawn) or has grown too old ends it. A cache belongs to one [`super::Authenticator`], so that changed settings
+//! end it too. Only verified tokens get in: strangers cannot fill it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ pub(super) struct Remembered {
     pub(super) issuer: usize,
     /// The key set that verified it.
     pub(super) keys: Arc<KeySet>,
-    /// Who it speaks for.
+    /// The caller.
     pub(super) caller: Arc<Caller>,
     /// It is good from here …
     pub(super) from: SystemTime,
@@ -41,7 +41,7 @@ pub(super) struct Remembered {
     pub(super) until: SystemTime,
 }
 
-/// How the cache has done since the process started.
+/// The counts of the cache since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCacheStatus {
     /// Tokens that were known.
@@ -70,7 +70,7 @@ impl VerifiedTokens {
         Self::counting_on(Arc::default())
     }
 
-    /// An empty cache that counts on from another.
+    /// An empty cache whose counts go on from another's.
     pub(super) fn succeeding(previous: &Self) -> Self {
         Self::counting_on(previous.counts.clone())
     }
@@ -82,8 +82,8 @@ impl VerifiedTokens {
         Self { entries, counts }
     }
 
-    /// The caller of a token that was accepted before and would be again. `in_use` gives the key set of an issuer,
-    /// if it has one that is not too old.
+    /// The caller of a token that was accepted before and would be again. `in_use` gives the key set of an issuer, if
+    /// it has one that is not too old.
     pub(super) fn recall(
         &self,
         token: &str,
@@ -99,7 +99,7 @@ impl VerifiedTokens {
         known.map(|known| known.caller)
     }
 
-    /// Counts a token that was known, or was not.
+    /// Counts a hit or a miss.
     pub(super) fn count(&self, known: bool) {
         let counter = if known { &self.counts.hits } else { &self.counts.misses };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 
-/// A cool-down that nobody waits for.
+/// A cool-down that does not end within a test.
 fn asking() -> Asking {
     Asking::new(Pace {
         interval: Duration::from_secs(3600),
@@ -74,7 +74,7 @@ async fn waits(asking: &Asking, kid: &str) -> bool {
 async fn who_waits_is_woken_by_the_fetch_and_who_cannot_be_helped_does_not_wait() {
     let asking = Arc::new(asking());
     let first = fetch(&asking).await;
-    // Nobody has named it.
+    // The key was never named.
     assert!(!waits(&asking, "a").await);
     assert!(!asking.lacks(Named::Kid("a"), first, at(100)));
     assert!(waits(&asking, "a").await);

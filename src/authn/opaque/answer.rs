@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The members of an answer have the meaning of a JWT's claims (RFC 7662, section 2.2), and the rules are the same ones.
-//! Google's tokeninfo writes numbers and booleans as strings; they are read as such there and nowhere else.
+//! Google's tokeninfo writes numbers and booleans as strings; they are read as such only there.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,23 +21,23 @@ use crate::authn::settings::IssuerSettings;
 use crate::authn::{Caller, invalid, shown};
 use crate::reason::Denial;
 
-/// What a token is judged by beside the answer.
+/// The rules for a token, beside the answer.
 pub(super) struct Rules {
     pub(super) name: Arc<str>,
     pub(super) settings: IssuerSettings,
     pub(super) identity: Identity,
 }
 
-/// What an issuer says of a token.
+/// An issuer's verdict on a token.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// It is good, and this is whose.
+    /// It is good, with its caller.
     Good(Box<Good>),
     /// The issuer says that it is not.
     Inactive(Denial),
     /// The issuer says that it is, and a rule of ours says that it is not for this gate.
     Refused(Denial),
-    /// Neither: the answer is not one.
+    /// None: the answer does not hold one.
     Nothing(&'static str),
 }
 
@@ -50,8 +50,8 @@ pub(super) struct Good {
 }
 
 impl Rules {
-    /// Judges the members of an answer; `None` where its status alone said that the token is not good. `unstated` is when
-    /// a token ends of which the answer does not tell.
+    /// Judges the members of an answer; `None` where its status alone said that the token is not good. `unstated` is
+    /// the end of a token whose answer does not give one.
     pub(super) fn judge(
         &self,
         members: Option<Map<String, Value>>,
@@ -80,7 +80,7 @@ impl Rules {
         now: SystemTime,
         unstated: SystemTime,
     ) -> Result<Good, Denial> {
-        // A refresh token is active as well. One that is bound to a key says to which (RFC 9449, section 6.2).
+        // A refresh token is active as well. A bound token names its key (RFC 9449, section 6.2).
         let bound = match text(&members, "token_type")? {
             None => false,
             Some(kind) if kind.eq_ignore_ascii_case("Bearer") => false,

@@ -1,7 +1,7 @@
 //! One question to an issuer's endpoint over HTTP, bounded in time and size.
 //!
-//! The token goes into the body and never into a URL, which proxies and servers log. No redirect is followed: whoever
-//! answers could have tokens, and the gate's own secret, sent elsewhere.
+//! The token goes into the body and never into a URL, which proxies and servers log. No redirect is followed: the
+//! server could have tokens, and the gate's own secret, sent elsewhere.
 
 use std::path::Path;
 
@@ -23,10 +23,10 @@ use crate::json;
 
 /// Larger answers are refused. Bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// What stays as it is in a form: `application/x-www-form-urlencoded`, where every reader agrees.
+/// The bytes that need no encoding in a form: `application/x-www-form-urlencoded`, where every reader agrees.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
-/// An endpoint, and what it takes to ask it.
+/// An endpoint, and everything that is needed to ask it.
 pub(super) struct Endpoint {
     client: Client,
     url: Url,
@@ -34,13 +34,13 @@ pub(super) struct Endpoint {
 }
 
 enum Question {
-    /// `token=…`, and who asks: in a header, or in more of the form.
+    /// `token=…`, and the gate's credentials: in a header, or in more fields of the form.
     Introspection { authorization: Option<HeaderValue>, credentials: Option<Secret> },
     /// `access_token=…`.
     TokenInfo,
 }
 
-/// What an endpoint said of a token.
+/// An endpoint's answer about a token.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The members of the answer; `None` where it said, by its status, that the token is not good.
@@ -49,7 +49,7 @@ pub(super) struct Answer {
     pub(super) length: usize,
 }
 
-/// Why an endpoint said nothing.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     #[error("{}", fetch::chain(.0))]
@@ -73,10 +73,10 @@ impl From<reqwest::Error> for AskError {
 }
 
 impl AskError {
-    /// What may keep the issuer from answering other questions too; `None` where it is about the one token alone.
+    /// The kind of a failure that may affect other tokens too; `None` where it is about this one token.
     pub(super) fn outage(&self) -> Option<Outage> {
         match self {
-            // Nothing was sent yet: no token has to do with it.
+            // Nothing was sent yet, so the failure does not depend on the token.
             Self::Transport(error) if error.is_connect() => Some(Outage::Unreachable),
             Self::Transport(_) => Some(Outage::Silence),
             Self::Unavailable(StatusCode::UNAUTHORIZED) => Some(Outage::Credentials),
@@ -184,7 +184,7 @@ impl Endpoint {
         let refused = match response.status() {
             StatusCode::OK => false,
             StatusCode::BAD_REQUEST if matches!(self.question, Question::TokenInfo) => true,
-            // 401 is about the gate's own secret (RFC 7662, section 2.3).
+            // 401 is about the gate's own credentials (RFC 7662, section 2.3).
             status @ (StatusCode::UNAUTHORIZED
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -248,6 +248,6 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
     pem.extend(read(key)?);
     Identity::from_pem(&pem).map_err(|error| {
         let (certificate, key) = (certificate.display(), key.display());
-        format!("`{certificate}` and `{key}` are no certificate and key: {}", fetch::chain(&error))
+        format!("`{certificate}` and `{key}` are not a certificate and key: {}", fetch::chain(&error))
     })
 }

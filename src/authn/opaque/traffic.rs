@@ -1,12 +1,12 @@
-//! How much an issuer is asked: about one token once at a time, about few tokens at a time, and not at all for a moment
-//! once it fails to answer.
+//! Bounds on the questions to an issuer: about one token once at a time, about few tokens at a time, and not at all for
+//! a moment once it fails to answer.
 //!
-//! An answer that is missing may be missing for the one token that was sent: a stranger may send one that makes the issuer
-//! break off. So only the token waits, until [`SEVERAL`] different ones have failed in the same way and none was answered
-//! between them. That an issuer cannot be reached has nothing to do with any token.
+//! A failure may come from the one token that was sent: a stranger may send one that makes the issuer drop the
+//! connection. So only that token waits, until [`SEVERAL`] different ones have failed in the same way and none was
+//! answered between them. That an issuer cannot be reached does not depend on any token.
 //!
-//! Tokens that were good when they were asked about last have lookups of their own: a flood of invented ones uses up
-//! those of strangers and leaves clients whose good token is due to be looked at again their turn.
+//! Tokens that were good at their last lookup have lookups of their own: a flood of invented tokens uses up those of
+//! strangers, and clients whose good token is due for a lookup still get their turn.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,7 +24,7 @@ const STRANGERS: usize = 64;
 const ACQUAINTED: usize = 32;
 /// From a failure to the next question.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many different tokens fail in the same way before it is the issuer that does.
+/// How many different tokens fail in the same way before the issuer counts as failing.
 const SEVERAL: usize = 3;
 /// How long a failure counts.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ struct UnderWay(Mutex<HashMap<Key, watch::Receiver<Option<Judged>>>>);
 
 #[derive(Default)]
 struct Trouble {
-    /// Since when nothing is asked about tokens that are not known, and about those that were good.
+    /// Since when nothing is asked about unknown tokens, and about those that were good.
     strangers_paused: Option<Instant>,
     acquainted_paused: Option<Instant>,
     complained: Option<Instant>,
@@ -80,11 +80,11 @@ fn is_recent(since: Option<Instant>) -> bool {
 pub(super) enum Admission {
     /// The token is being looked up.
     UnderWay(watch::Receiver<Option<Judged>>),
-    /// It has been, just now.
+    /// It was looked up just now.
     Known(Judged),
     /// It may not be looked up now, and why.
     Refused(&'static str),
-    /// It may: whoever looks it up sends the answer, once the landing is dropped.
+    /// It may. The holder of this value sends the answer, then drops the landing.
     Go(Landing, watch::Sender<Option<Judged>>, watch::Receiver<Option<Judged>>),
 }
 
@@ -134,8 +134,8 @@ impl Traffic {
         Admission::Go(landing, sender, receiver)
     }
 
-    /// Notes that the question about a token failed; asks nothing for a moment where that is the issuer's doing. Strangers'
-    /// tokens do not speak for those that were good.
+    /// Notes that the question about a token failed. Where the issuer is to blame, nothing is asked for a moment.
+    /// Failures of strangers' tokens do not stop lookups of those that were good.
     pub(super) fn failed(&self, key: Key, outage: Outage, was_good: bool) {
         locked(&self.trouble).note(Failed { key, outage, was_good, at: Instant::now() });
     }
@@ -145,7 +145,7 @@ impl Traffic {
         locked(&self.trouble).failed.clear();
     }
 
-    /// Whether the operator has not been told of anything for a moment, and is to be.
+    /// Whether a failure is to be logged: at most one in a while.
     pub(super) fn may_complain(&self) -> bool {
         let mut trouble = locked(&self.trouble);
         let news = trouble.complained.is_none_or(|since| since.elapsed() >= PAUSE);
@@ -171,7 +171,7 @@ impl Trouble {
             .retain(|known| known.key != failed.key && now.saturating_duration_since(known.at) < COUNTS);
         let outage = failed.outage;
         self.failed.push(failed);
-        // More than are needed of each kind are never kept.
+        // Not more of each kind are kept than are needed.
         if self.failed.len() > 16 * SEVERAL {
             self.failed.remove(0);
         }
@@ -191,7 +191,7 @@ impl Drop for Landing {
     }
 }
 
-/// What a panic could have left half done here is a whole value all the same.
+/// A panic in the middle of a change leaves a valid value all the same.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

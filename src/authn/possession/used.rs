@@ -1,9 +1,9 @@
-//! The proofs that were used, for as long as they would be good: each is good once (RFC 9449, section 11.1).
+//! The used proofs, for as long as they would be good: each is good once (RFC 9449, section 11.1).
 //!
-//! None is forgotten early. Where there is no room for another, that one is refused; and a proof that ends before
-//! something was forgotten (the clock has been set back) may be what was forgotten. Only proofs that hold in everything
-//! else get here, so that it takes a key of one's own to fill the memory; and one key has a share of it, so that it takes
-//! many.
+//! No proof is forgotten early. Where there is no room for another, that one is refused. After the clock was set back,
+//! a proof may end before some that were forgotten already: it may be one of them, so it is refused. Only proofs
+//! without any other fault get here, so a client needs a key of its own to fill the memory; and one key has a share of
+//! it, so it needs many.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -19,10 +19,10 @@ const MOST_IN_SHARD: usize = 16 * 1024;
 /// Most proofs of one key: a sixteenth of all. More than 700 each second for 90 seconds.
 const MOST_OF_KEY: usize = 64 * 1024;
 
-/// What stands for a proof.
+/// The tag of a proof.
 pub(super) type Id = u128;
 
-/// The id of a key's proof. A client cannot choose in which shard it lies, or what else it is taken for.
+/// The tag of a key's proof. It is keyed, so a client cannot choose its shard, or make it collide with another.
 pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> Id {
     let tag = hmac::sign(secret, [b"used", thumbprint.as_bytes(), b" ", jti.as_bytes()].concat().as_slice());
     tag.as_ref().iter().take(16).fold(0, |id, byte| id << 8 | Id::from(*byte))
@@ -38,18 +38,18 @@ pub(super) struct UsedProofs {
 #[derive(Default)]
 struct Shard {
     ids: HashSet<Id>,
-    /// The same by the second in which they end, each with what stands for its key.
+    /// The same by the second in which they end, each with the tag of its key.
     ends: BTreeMap<u64, Vec<(Id, u64)>>,
-    /// What ends by then may be forgotten.
+    /// Proofs that ended by then may be forgotten.
     forgotten: u64,
 }
 
 /// Why a proof is not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It is there.
+    /// It was used.
     Used,
-    /// It may have been there.
+    /// It may have been used.
     TooLate,
     /// There is no room.
     Full,
@@ -67,11 +67,11 @@ impl UsedProofs {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).ids.len()).sum()
     }
 
-    /// Remembers a proof by the key of this thumbprint until the second in which it ends. Of several that enter one at the
-    /// same time, one succeeds.
+    /// Remembers a proof by the key of this thumbprint until the second in which it ends. Of several threads that enter
+    /// one at the same time, one succeeds.
     ///
     /// # Errors
-    /// Where it cannot be told that this is the first time.
+    /// Where it is not certain that this is the first time.
     pub(super) fn enter(&self, id: Id, thumbprint: &str, end: u64, now: u64) -> Result<(), Refused> {
         let place = usize::try_from(id % SHARDS as Id).unwrap_or_default();
         let shard = self.shards.get(place).ok_or(Refused::Full)?;
@@ -146,9 +146,10 @@ mod tests {
         }
     }
 
-    /// What was never there cannot have been forgotten: nobody waits for the clock to come by again.
+    /// Proofs that were never entered cannot have been forgotten: they are good at once, not only when the clock has
+    /// caught up.
     #[test]
-    fn a_clock_that_was_an_hour_ahead_for_a_moment_shuts_nobody_out() {
+    fn a_clock_that_was_an_hour_ahead_for_a_moment_refuses_no_good_proof() {
         let used = UsedProofs::new();
         used.enter(7, KEY, 160, 100).unwrap();
         used.enter(7 + SHARDS as Id, KEY, 3_860, 3_800).unwrap();
@@ -181,7 +182,7 @@ mod tests {
             used.enter(number, "greedy", 160, 100).unwrap();
         }
         assert_eq!(used.enter(most, "greedy", 160, 100), Err(Refused::KeyFull));
-        // What was used stays used, and others have room: by far the most of it.
+        // Used proofs stay used, and others have by far the most room.
         assert_eq!(used.enter(0, "greedy", 160, 159), Err(Refused::Used));
         for number in 1..10 * most {
             used.enter(most + number, if number % 2 == 0 { "ana" } else { "ben" }, 160, 100)

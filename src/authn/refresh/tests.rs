@@ -29,7 +29,7 @@ mod withdrawn;
 enum Answer {
     Document(Vec<u8>),
     Status(StatusCode),
-    /// To a document that would do.
+    /// To a good document.
     Redirect,
     Late,
 }
@@ -93,7 +93,7 @@ fn fetch(url: &str) -> Fetch {
     Fetch::with_timeouts(Address::Url(url.parse().unwrap()), None, connect, total).unwrap()
 }
 
-/// Fetches, due or not. Returns whether there is a new set.
+/// Fetches, whether due or not. Returns whether there is a new set.
 async fn fetched(held: &Arc<HeldKeys>, remote: &Remote) -> bool {
     let before = count(held, SUCCESS);
     refresh(held, remote, |_| true).await;
@@ -231,7 +231,7 @@ async fn a_body_that_stalls_is_given_up() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_that_says_so() {
+async fn an_address_without_a_server_is_an_error_that_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     drop(listener);
@@ -243,7 +243,7 @@ async fn nobody_there_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn keys_end_with_max_stale_though_nobody_refreshes_them() {
+async fn keys_end_with_max_stale_without_a_refresh() {
     let server = Server::start(Answer::Document(good())).await;
     let held = held();
     assert!(fetched(&held, &server.remote()).await);
@@ -339,7 +339,7 @@ async fn a_reload_takes_over_the_keys_of_what_did_not_change() {
     after.take_over(&before);
     assert_eq!(ask(&after, "one"), Ok("user:ana@example.com".to_owned()));
 
-    // What they are for is read anew, and whose they are is asked anew.
+    // Their purpose is read anew, and the keys of another issuer are fetched anew.
     let mut changed = settings("one", &server);
     changed.algorithms = vec![Algorithm::Es256];
     let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();

@@ -1,6 +1,7 @@
-//! What an issuer's tokens have to be bound to, and what is taken for proof of it.
+//! What an issuer's tokens have to be bound to, and the kinds of proof that are accepted.
 
-/// Which tokens are taken, by what they are bound to. A token that is bound to something is held to it, whatever this says.
+/// Which tokens are accepted, by what they are bound to. The binding of a bound token is always checked, whatever this
+/// says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PossessionRule {
     /// Whether a token that is bound to nothing is refused.
@@ -16,7 +17,7 @@ pub struct PossessionRule {
 pub struct DpopRule {
     /// Whether a proof needs a nonce that the gate has given out.
     pub nonces: bool,
-    /// A port that clients may name beside the scheme's own and the listener's: that of what stands in front of the gate.
+    /// A port that clients may name beside the scheme's own and the listener's: that of a proxy in front of the gate.
     pub public_port: Option<u16>,
 }
 
@@ -27,7 +28,8 @@ impl Default for PossessionRule {
 }
 
 impl PossessionRule {
-    /// The same for claims that are only assumed: what every good token would say of its key, nobody cares to write down.
+    /// The same for claims that are only assumed: a question need not give the binding that every good token would
+    /// have.
     pub(in crate::authn) fn of_assumed(self) -> Self {
         Self { required: false, ..self }
     }

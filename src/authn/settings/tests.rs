@@ -14,7 +14,7 @@ fn defaults_are_accepted() {
     assert_eq!(check(&[]), []);
 }
 
-/// Nothing but the operator's word says that `two` does not sign for the people of `one`.
+/// Only the operator can say that `two` does not sign for the people of `one`.
 #[test]
 fn several_issuers_say_whose_emails_they_may_assert() {
     let told =
@@ -153,7 +153,7 @@ fn a_service_account_is_its_own_issuer_at_its_own_address() {
     assert_eq!(ci.name, "robots/ci@demo.iam.gserviceaccount.com");
     let at = KeySource::url("https://keys.example.com/ci@demo.iam.gserviceaccount.com/jwk");
     assert_eq!(ci.proof, Proof::Signature(at));
-    // Whoever else is believed must not be able to speak for it.
+    // Another trusted issuer must not be able to assert it.
     let told =
         |settings: &[IssuerSettings]| check(settings).iter().map(|error| error.index).collect::<Vec<_>>();
     assert_eq!(told(&[ci.clone(), account("cd@demo.iam.gserviceaccount.com")]), [0; 0]);

@@ -1,4 +1,4 @@
-//! Tokens that were verified before: what a hit may spare, and what ends it.
+//! Tokens that were verified before: what a hit saves, and what ends it.
 
 use super::*;
 
