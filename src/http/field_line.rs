@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// The library that holds the names agrees about what one is.
+    /// The library that holds the names has the same rule for them.
     #[test]
     fn a_name_is_what_the_library_takes() {
         for byte in 0..=u8::MAX {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What becomes of bytes that come at once, and whether the connection may be used again.
+/// The result for bytes that come at once, and whether the connection may be used again.
 fn followed(text: &[u8], to_head: bool) -> (Result<usize, Broken>, bool) {
     let mut answer = Answer::new();
     let used = answer.advance(text, to_head);
@@ -122,7 +122,7 @@ fn answers_that_a_library_repairs_do_not() {
     }
 }
 
-/// Nothing is waited for that cannot make it good.
+/// A fault is reported at once: no later byte could remove it.
 #[test]
 fn what_is_wrong_is_told_before_the_head_is_whole() {
     for text in
