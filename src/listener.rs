@@ -1,10 +1,10 @@
-//! From an accepted connection to requests that are judged: the door in front of Pingora.
+//! The listener in front of Pingora: from an accepted connection to requests that are judged.
 //!
-//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
-//! (DESIGN, section 8). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
-//! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
-//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
-//! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
+//! Pingora repairs heads before any filter sees them and answers malformed ones itself, without an audit line or a
+//! metric. So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and parsed by
+//! [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the [`Request`]
+//! it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are parsed by
+//! Pingora and judged in [`crate::proxy`]; this module bounds what their connection may cost.
 
 mod admission;
 mod alarm;
@@ -51,9 +51,9 @@ use crate::tls::ServerTls;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a connection stays open without a request once the process is ending, from its last answer or from its
-/// beginning. A client that is about to send on it cannot know that it is closing, and may not send a cancel again
-/// when it fails (RFC 9112, section 9.5): one that is in use gets the time to be told, by `Connection: close`. Who has been
-/// silent for longer is as likely to send in this moment as in any other.
+/// beginning. A client that is about to send on it cannot know that it is closing, and may not send a cancel again when
+/// it fails (RFC 9112, section 9.5). So a connection in use is told first, by `Connection: close`. A client that has
+/// been silent for longer may send at any later moment as well: waiting would not help it.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A listening socket and what serves its connections.
@@ -71,7 +71,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door for the listener at `address`.
+    /// The listener at `address`.
     pub fn new(
         address: SocketAddr,
         http2: bool,
@@ -93,19 +93,20 @@ impl Door {
                 accepted = listening.accept() => match accepted {
                     Ok((stream, peer)) => door.let_in(stream, peer, &shutdown, &mut connections),
                     Err(error) => {
-                        tracing::error!(%error, listener = door.name, "a connection could not be accepted");
+                        tracing::error!(%error, listener = door.name, "cannot accept a connection");
                         // Out of file descriptors, most likely: let some close.
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
                 Some(ended) = connections.join_next(), if !connections.is_empty() => {
                     if let Err(error) = ended {
-                        tracing::error!(%error, listener = door.name, "a connection broke off");
+                        tracing::error!(%error, listener = door.name, "the task of a connection failed");
                     }
                 }
                 _ = shutdown.changed() => {}
             }
         }
+        // The kernel has accepted these clients already: to close the socket now would reset them.
         for (stream, peer) in listening.waiting() {
             door.let_in(stream, peer, &shutdown, &mut connections);
         }
@@ -113,7 +114,7 @@ impl Door {
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(door.limits.grace_period, drained).await.is_err() {
             tracing::warn!(listener = door.name, "connections were still open when the grace period ended");
-            // What they have to record is recorded before anything else ends.
+            // Dropping the tasks records their requests, which must happen before the audit log ends.
             connections.shutdown().await;
         }
     }
@@ -130,7 +131,7 @@ impl Door {
             Ok(seat) => {
                 connections.spawn(self.clone().connection(stream, peer, seat, shutdown.clone()));
             }
-            // Closed with this: nothing is said to it, nothing kept of it.
+            // Dropped, and so closed: no answer, no state.
             Err(full) => self.count_refused(full.label()),
         }
     }
@@ -145,10 +146,10 @@ impl Door {
         let opened = Instant::now();
         let _open = Open::count(self.gate.metrics().connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         if let Err(error) = bound_unsent(&tcp) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
         }
         let transport = match &self.tls {
             None => Transport::plain(tcp, self.limits.write_timeout),
@@ -171,7 +172,7 @@ impl Door {
         self.gate.metrics().refused_connections.with_label_values(&[reason]).inc();
     }
 
-    /// The connection with TLS, or `None` where there is nothing more to say on it.
+    /// The connection with TLS, or `None` where it has ended.
     async fn secure(
         &self,
         tcp: TcpStream,
@@ -192,7 +193,7 @@ impl Door {
             Ok(transport) => Some(transport),
             Err((failure, error)) => {
                 self.count_refused(failure.label());
-                // Scanners and strangers: nothing that an operator can do about each.
+                // Scanners and strangers: an operator cannot do anything about each.
                 tracing::debug!(%peer, listener = self.name, ?failure, error, "no TLS handshake");
                 None
             }
@@ -233,11 +234,11 @@ impl Door {
                     transport.rewind(buffer);
                     return self.speak_http2(transport, peer, seat, shutdown).await;
                 }
-                // Who has agreed on HTTP/2 and speaks something else is not listened to.
+                // A client that has agreed on HTTP/2 and does not speak it gets no answer.
                 _ if agreed.is_some() => return transport.close().await,
                 Ok(Ok(false)) => {}
                 Ok(Err(_)) => return,
-                // The first head's deadline is the same one: reading it will say so.
+                // The deadline of the first head is the same one: reading it will report that.
                 Err(_) => {}
             }
         }
@@ -253,6 +254,8 @@ impl Door {
         seat: &Seat,
         mut shutdown: watch::Receiver<bool>,
     ) {
+        // The first head has its deadline from the start, so that a client that sends nothing is cut; a later one has it
+        // from its first byte, and until then the idle timeout holds.
         let mut deadline = Some(first_deadline);
         let mut used = opened;
         let mut draining = false;
@@ -262,7 +265,7 @@ impl Door {
                 read = self.read_head(&mut connection, &mut buffer, &mut deadline) => read,
                 () = seat.made_room() => return self.count_cut("made_room"),
                 () = last_call(&mut shutdown, used), if !draining => {
-                    // An idle connection holds no request and may end; one that has begun is still read.
+                    // An idle connection holds no request and may end; a head that has begun is still read.
                     if buffer.is_empty() {
                         return connection.close().await;
                     }
@@ -275,6 +278,7 @@ impl Door {
                 HeadRead::Closed => return connection.close().await,
                 HeadRead::Refused(denial) => return self.refuse(connection, &denial, peer).await,
             };
+            // The seat was given away while this head was read.
             if !seat.begin() {
                 let denial = Denial::new(
                     Reason::Overloaded,
@@ -295,9 +299,10 @@ impl Door {
                 Ok(request) => request,
                 Err(denial) => return self.refuse(connection, &denial, peer).await,
             };
-            // Pingora parses the same bytes again, and reads the body after them from the connection: no more than that.
+            // Pingora parses the same bytes again, and reads the body after them from the connection. It gets no byte
+            // of the next request.
             let mut shown = std::mem::take(&mut buffer);
-            // Most often there is nothing behind it, and nothing to allocate for.
+            // Most often nothing follows, and nothing is allocated.
             let behind = if shown.len() > end { shown.split_off(end) } else { BytesMut::new() };
             connection.begin_body(request.framing, behind);
             let mut exchange =
@@ -315,12 +320,13 @@ impl Door {
                 return;
             };
             let (stream, _) = reusable.consume();
-            // Also where the process began to end with this answer half written: it has not said so then.
+            // The connection goes on even if the process has begun to end: an answer that was half written by then did not
+            // say `Connection: close`, and the next one will.
             match stream.into_any().downcast::<Connection>() {
                 Ok(returned) => connection = *returned,
                 Err(_) => return,
             }
-            // Two readers who do not agree where a body ends: what comes next is a request to one of them alone.
+            // The two parsers disagree about the end of the body: the rest would be a request to one of them only.
             if !connection.is_between_requests() {
                 tracing::error!("a connection was handed back within a request's body");
                 return connection.close().await;
@@ -331,8 +337,8 @@ impl Door {
         }
     }
 
-    /// Reads until a head is complete. The deadline is set at the head's first byte where it is not set yet, as it is
-    /// at the start of a connection. Can be cancelled and called again.
+    /// Reads until a head is complete. The deadline is set at the head's first byte; for the first head, at the start
+    /// of the connection. Can be cancelled and called again.
     async fn read_head(
         &self,
         connection: &mut Connection,
@@ -342,7 +348,7 @@ impl Door {
         let mut scanned = 0;
         let first = deadline.is_some();
         loop {
-            // RFC 9112, section 2.2: some clients end a request's body with a CRLF that belongs to nothing.
+            // RFC 9112, section 2.2: some clients send a CRLF after a request's body that does not belong to it.
             while !first && buffer.starts_with(b"\r\n") {
                 buffer.advance(2);
                 scanned = 0;
@@ -350,7 +356,7 @@ impl Door {
             if let Some(end) = find_end(buffer, scanned) {
                 return HeadRead::Complete(end);
             }
-            // A head over the limit is never complete: refused before more of it is held.
+            // A head over the limit is never complete: it is refused before more of it is held.
             if buffer.len() > self.limits.head.bytes {
                 return HeadRead::Refused(
                     Denial::new(Reason::HeadTooLarge, "the head did not end within its limit").told(),
@@ -374,7 +380,7 @@ impl Door {
         }
     }
 
-    /// Answers a head that is no request, records it, and closes.
+    /// Answers a head that is not a request, records it, and closes.
     async fn refuse(&self, mut connection: Connection, denial: &Denial, peer: SocketAddr) {
         let arrival = Arrival::now();
         let message = respond::answer(denial, &arrival.request_id).to_http1();
@@ -400,7 +406,7 @@ impl Door {
                     }
                 }
             };
-            // Whether the client stops in time or not, the connection is over.
+            // The connection is over, whether or not the client stops in time.
             let _ = tokio::time::timeout(LINGER, linger).await;
         }
     }
@@ -431,7 +437,7 @@ enum HeadRead {
     Refused(Denial),
 }
 
-/// Reads as much as it takes to tell whether the connection begins with the HTTP/2 preface.
+/// Reads enough to know whether the connection begins with the HTTP/2 preface.
 async fn read_preface(transport: &mut Transport, buffer: &mut BytesMut) -> std::io::Result<bool> {
     loop {
         let seen = buffer.len().min(HTTP2_PREFACE.len());
@@ -448,11 +454,11 @@ async fn read_preface(transport: &mut Transport, buffer: &mut BytesMut) -> std::
 }
 
 async fn turned(shutdown: &mut watch::Receiver<bool>) {
-    // An error means that nobody can ask for a shutdown any more: the process is ending.
+    // An error means that the sender is gone: the process is ending.
     let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
 }
 
-/// Turns once the process is ending and nothing was said on a connection since `used` for long enough.
+/// Ends once the process is ending and nothing was said on a connection since `used` for long enough.
 async fn last_call(shutdown: &mut watch::Receiver<bool>, used: Instant) {
     turned(shutdown).await;
     tokio::time::sleep_until((used + LAST_CALL).into()).await;

@@ -1,8 +1,8 @@
-//! The one `impl ProxyHttp`: where Pingora's phases meet the gate.
+//! The one `impl ProxyHttp`: connects Pingora's phases with the gate.
 //!
-//! `request_filter` judges the request and takes its body in; only then does Pingora choose an upstream, and the
-//! request that goes there is rebuilt from the judged one. Upstream headers leave before Pingora's own body filter
-//! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
+//! `request_filter` judges the request and reads its body; only then does Pingora choose an upstream, and the request
+//! that goes there is rebuilt from the judged one. Pingora sends the head upstream before its own body filter runs, so
+//! a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
 
 mod allowance;
 mod answering;
@@ -52,7 +52,7 @@ use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
 
-/// What requests are decided from, and the instruments that belong to it: swapped together.
+/// The snapshot that requests are decided by, and the instruments that belong to it: swapped together.
 #[derive(Debug)]
 pub struct Live {
     /// The snapshot in force.
@@ -63,7 +63,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// A snapshot with the upstreams that its services name, what signs for them, and its instruments.
+    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, and its
+    /// instruments.
     pub fn new(
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,
@@ -79,7 +80,7 @@ impl Live {
         &self.upstreams
     }
 
-    /// What signs for them.
+    /// The keys that sign assertions for them.
     pub fn assertions(&self) -> Option<&Arc<Assertions>> {
         self.assertions.as_ref()
     }
@@ -100,8 +101,8 @@ struct Inner {
     places: Arc<Places>,
 }
 
-/// How much and how long a refused HTTP/1 client's remaining bytes are read, so that a reset does not overtake the
-/// answer.
+/// How much, and for how long, a refused HTTP/1 client's remaining bytes are read, so that a reset does not overtake
+/// the answer.
 pub(crate) const LINGER_BYTES: usize = 256 * 1024;
 pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
@@ -126,15 +127,15 @@ impl Proxy {
         }))
     }
 
-    /// The proxies in front whose word about their clients counts.
+    /// The proxies in front whose statements about their clients count.
     pub fn proxies(&self) -> impl Deref<Target = Arc<TrustedProxies>> {
         self.0.proxies.load()
     }
 
-    /// From here on, these proxies' word counts.
+    /// Trusts these proxies from here on.
     pub fn trust(&self, proxies: &TrustedProxies) {
         if **self.proxies() != *proxies {
-            tracing::info!("the trusted proxies are others now");
+            tracing::info!("the trusted proxies have changed");
             self.0.proxies.store(Arc::new(proxies.clone()));
         }
     }
@@ -154,7 +155,7 @@ impl Proxy {
         self.0.live.swap(Arc::new(live))
     }
 
-    /// Waits until what was recorded is written.
+    /// Waits until all records are written.
     pub fn flush(&self) {
         self.0.audit.flush();
     }
@@ -164,7 +165,7 @@ impl Proxy {
         self.0.draining.store(true, Ordering::Release);
     }
 
-    /// The exchange of a request whose head the door has parsed.
+    /// The exchange of a request whose head the listener has parsed.
     pub fn begin(
         &self,
         arrival: Arrival,
@@ -219,7 +220,7 @@ impl Proxy {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
         };
         let permit = self.judge(request, live, arrival.time, trail).await?;
-        // Only now: whoever may call nothing takes nobody's place.
+        // Only now: a caller without access must not use up a place.
         let principal = trail.caller.as_ref().map(|caller| caller.principal.as_str());
         exchange.counts = Some(self.0.places.take(request.origin.address, principal)?);
         exchange.judged = Some(permit);
@@ -227,7 +228,7 @@ impl Proxy {
         Ok(false)
     }
 
-    /// Takes in the body of a request that is allowed.
+    /// Reads the body of a request that is allowed, as far as its rule needs it.
     async fn take_in(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Denial> {
         let Exchange { request: Some(request), judged, allowance, .. } = exchange else {
             return Err(Denial::new(Reason::Internal, "the request went missing"));
@@ -254,10 +255,11 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
+        // HTTP/2: this task judged the request before Pingora got it. HTTP/1: the listener hands the exchange over below.
         stream::take_judged().unwrap_or_else(|| Exchange::new(self.clone()))
     }
 
-    /// The door hands over what it has parsed; every HTTP/1 request comes this way.
+    /// The listener hands over what it has parsed; every HTTP/1 request comes this way.
     fn on_connection_reuse(
         &self,
         session: &mut Session,
@@ -266,6 +268,7 @@ impl ProxyHttp for Proxy {
     ) {
         if let Ok(begun) = handed_over.downcast::<Exchange>() {
             *exchange = *begun;
+            // Its lifetime is over: the answer says `Connection: close`.
             if exchange.is_last {
                 session.set_keepalive(None);
             }
@@ -273,7 +276,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        // What came over HTTP/2 is judged before it gets here (`pending`).
+        // An HTTP/2 request is judged before it gets here (`pending`).
         let admitted = if exchange.judged.is_some() { Ok(false) } else { self.admit(exchange).await };
         let taken = match admitted {
             Ok(true) => {
@@ -289,7 +292,7 @@ impl ProxyHttp for Proxy {
                 let sent = self.refuse(session, exchange, &denial).await;
                 exchange.denial = Some(denial);
                 if let Err(error) = sent {
-                    tracing::debug!(%error, "the answer to a refused request could not be sent");
+                    tracing::debug!(%error, "cannot send the answer to a refused request");
                 }
                 Ok(true)
             }
@@ -331,7 +334,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         exchange.body_begun = true;
         match &exchange.body {
-            // What was judged is what is sent, once, whatever Pingora's buffer holds.
+            // The judged bytes are sent, once, whatever Pingora's buffer holds.
             Some(judged) => {
                 let first = !std::mem::replace(&mut exchange.body_sent, true);
                 *chunk = (first && !judged.is_empty()).then(|| judged.clone());
@@ -396,6 +399,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         exchange.begun = response.status.as_u16();
         exchange.tell_nonce(response)?;
+        // The process is ending: the client has to send its next request on another connection.
         if self.0.draining.load(Ordering::Acquire) {
             session.set_keepalive(None);
         }
@@ -433,21 +437,22 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let denial = exchange.denial.take().unwrap_or_else(|| denial_of(error));
         let mut error_code = 0;
-        // An interim answer (1xx) is none yet.
+        // An interim answer (1xx) does not count.
         let is_answered =
             session.response_written().is_some_and(|written| !written.status.is_informational());
+        // An answer that has begun cannot be replaced; the broken connection tells the client.
         if denial.reason() != Reason::ClientClosed && !is_answered {
             session.set_keepalive(None);
             match self.refuse(session, exchange, &denial).await {
                 Ok(()) => error_code = denial.reason().entry().status,
-                Err(error) => tracing::debug!(%error, "the answer could not be sent"),
+                Err(error) => tracing::debug!(%error, "cannot send the answer"),
             }
         }
         exchange.denial = Some(denial);
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// The audit line says what failed, with the request it belongs to.
+    /// The audit line says what failed, together with the request.
     fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
         true
     }

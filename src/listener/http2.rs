@@ -1,8 +1,8 @@
 //! One HTTP/2 connection: its requests, each in a task of its own, and its end.
 //!
-//! Pingora parses the requests and serves each; which connection goes on is decided here. What the library refuses
-//! before anybody is handed it leaves an audit line and a count all the same: the books know which requests were opened
-//! and which were handed on.
+//! Pingora parses the requests and serves each; this module decides whether the connection goes on. A request that the
+//! library refuses by itself still gets an audit line and a count: the books know which requests were opened and which
+//! were handed on.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ use crate::clock;
 use crate::proxy::{Arrival, Carrier, Incoming, LINGER, Proxy, serve_at_once, serve_stream};
 use crate::reason::{Denial, Reason};
 
-/// What a connection comes to next.
+/// The next event on a connection.
 enum Next {
     Request(Box<HttpSession>),
     /// Pingora has refused one.
@@ -84,7 +84,7 @@ impl Door {
                 next = next(&mut connection, &digest, &mut books) => {
                     match next {
                         Next::Request(mut session) => {
-                            // It is answered with 421, and the client is told to come again over another one.
+                            // It is answered with 421, and the client comes again over another connection.
                             let refused = established.as_ref().is_some_and(|established| {
                                 established.channel(clock::now()).refused.is_some()
                             });
@@ -92,12 +92,13 @@ impl Door {
                                 draining = true;
                                 connection.graceful_shutdown();
                             }
-                            // A client that never pauses would have them pile up.
+                            // With a client that never pauses they would pile up.
                             while let Some(ended) = requests.try_join_next() {
                                 self.note(ended);
                             }
                             if !seat.begin() {
-                                // It was to end just then, for others: the client may send it again.
+                                // The connection was closed for a newcomer just then: the client may send the request
+                                // again.
                                 session.shutdown_with_reason(Code::REFUSED_STREAM);
                                 say_goodbye(&mut connection, Code::NO_ERROR).await;
                                 books.handed -= 1;
@@ -184,14 +185,14 @@ impl Door {
 
     fn note(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended {
-            tracing::error!(%error, listener = self.name, "a request broke off");
+            tracing::error!(%error, listener = self.name, "the task of a request failed");
         }
     }
 }
 
 type Connection = h2::server::Connection<BoxedTransport, Bytes>;
 
-/// Drives the connection until something is to be done. Can be cancelled and called again.
+/// Drives the connection until there is something to do. Can be cancelled and called again.
 async fn next(connection: &mut Connection, digest: &Arc<Digest>, books: &mut Books) -> Next {
     let mut accepting = pin!(HttpSession::from_h2_conn(connection, digest.clone()));
     poll_fn(|context| {
@@ -232,23 +233,23 @@ fn made_room() -> Denial {
     Denial::new(Reason::CutOff, "the connection was idle, and others waited for its place")
 }
 
-/// GOAWAY, and the end. A client that does not take it ends without.
+/// Sends GOAWAY and ends the connection, whether or not the client takes it.
 async fn say_goodbye(connection: &mut Connection, code: Code) {
     connection.abrupt_shutdown(code);
     let _ = tokio::time::timeout(LINGER, poll_fn(|context| connection.poll_closed(context))).await;
 }
 
-/// Which requests of a connection were opened, and what became of those that nobody was handed.
+/// Which requests of a connection were opened, and what happened to those that were never handed on.
 struct Books {
     gate: Proxy,
     ledger: Arc<Ledger>,
     peer: SocketAddr,
-    /// Handed on: from there on, they leave their own line.
+    /// Handed on: these leave their own audit line.
     handed: u64,
-    /// Refused by Pingora, and not told of yet.
+    /// Refused by Pingora, and not recorded yet.
     rejected: u64,
     told: u64,
-    /// What the ledger said last time.
+    /// The counts of the ledger at the last look.
     malformed: u64,
     refused: u64,
 }
@@ -262,8 +263,8 @@ impl Books {
         self.ledger.opened().saturating_sub(self.handed + self.told)
     }
 
-    /// Tells of every request that was refused before it was handed on. Right once all that has come is read, and all
-    /// that is to be said is written.
+    /// Records every request that was refused before it was handed on. The counts are right once everything that came
+    /// is read, and everything that is to be sent is written.
     fn settle(&mut self) {
         let mut unheard = self.unheard();
         if unheard > 0 && self.ledger.is_blocked() {
@@ -282,7 +283,7 @@ impl Books {
         }
         for _ in 0..newly_refused.min(unheard) {
             unheard -= 1;
-            self.tell(&Denial::new(Reason::TooManyStreams, "one stream more than there may be"), 0);
+            self.tell(&Denial::new(Reason::TooManyStreams, "more streams than there may be"), 0);
         }
         let malformed =
             Denial::new(Reason::RequestMalformed, "a rule of HTTP/2 is broken (RFC 9113, section 8)");
@@ -290,7 +291,7 @@ impl Books {
             unheard -= 1;
             self.tell(&malformed, 0);
         }
-        // What is left was answered.
+        // The rest was answered.
         let rejected = self.rejected.min(unheard);
         for _ in 0..rejected {
             self.tell(&malformed, malformed.reason().entry().status);
@@ -302,7 +303,7 @@ impl Books {
         }
     }
 
-    /// The connection is over: so are the requests that it has not come to.
+    /// The connection is over: so are the requests that were not handed on.
     fn close(&mut self, end: &Denial) {
         for _ in 0..self.unheard() {
             self.tell(end, 0);

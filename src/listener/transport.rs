@@ -1,4 +1,4 @@
-//! A client's connection below HTTP, with TLS or without, as Pingora wants its streams.
+//! A client's connection below HTTP, with TLS or without, as a stream for Pingora.
 
 use std::io;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ use crate::tls::Established;
 /// What is written before it is flushed goes out as one TLS record, up to this size.
 const RECORD_BYTES: usize = 4096;
 
-/// A connection, and what has been read of it ahead of its turn.
+/// A connection, and bytes of it that were read ahead.
 #[derive(Debug)]
 pub(super) struct Transport {
     ahead: BytesMut,
@@ -80,7 +80,7 @@ impl Transport {
         Self { ahead: BytesMut::new(), wire, pace: Pace::new(write_timeout), lookout: None }
     }
 
-    /// What the handshake has established.
+    /// The facts of the handshake.
     pub(super) fn established(&self) -> Option<&Arc<Established>> {
         match &self.wire {
             Wire::Plain(_) => None,
@@ -88,7 +88,7 @@ impl Transport {
         }
     }
 
-    /// Whether the two ends have agreed on HTTP/2; `None` where there is no TLS to agree in.
+    /// Whether the two ends have agreed on HTTP/2; `None` without TLS, where there is no agreement.
     pub(super) fn agreed_http2(&self) -> Option<bool> {
         match &self.wire {
             Wire::Plain(_) => None,
@@ -115,9 +115,10 @@ impl Transport {
         }
     }
 
-    /// Tells the client that this was all: over TLS, an end without a word could be anybody's.
+    /// Tells the client that this is the end: over TLS, anybody on the way could have cut a connection that ends
+    /// without it.
     pub(super) async fn close(&mut self) {
-        // Whether it hears it in time or not, the connection is over.
+        // The connection is over, whether or not the client gets it in time.
         let _ = tokio::time::timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
     }
 }
@@ -128,7 +129,7 @@ fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
     SocketDigest::from_raw_fd(tcp.as_raw_fd())
 }
 
-/// Does not let the kernel hold more for a client than it will soon take.
+/// Bounds what the kernel holds unsent for a client.
 pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
@@ -140,7 +141,7 @@ impl Wire {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
             Self::Tls(secured) => match ready!(Pin::new(&mut secured.stream).poll_read(context, buffer)) {
-                // Many clients end a connection without saying so in TLS. Requests say themselves where they end.
+                // Many clients end a connection without saying so in TLS. Requests have their end in themselves.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
                 read => Poll::Ready(read),
             },
@@ -196,7 +197,7 @@ impl AsyncRead for Transport {
                 Poll::Ready(Ok(())) => {
                     lookout.came(buffer.filled().get(before..).unwrap_or_default());
                     if lookout.is_over() {
-                        // Nobody reads these any more; the connection's owner ends it.
+                        // These bytes are not read any more; the connection's owner ends it.
                         return Poll::Pending;
                     }
                 }
@@ -275,7 +276,7 @@ impl UniqueID for Transport {
 }
 
 impl Ssl for Transport {
-    /// Its presence is what tells Pingora not to look for the preface of HTTP/2; what it says, nobody reads.
+    /// Its presence tells Pingora not to look for the preface of HTTP/2. Its content is not read.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
     }
@@ -285,7 +286,7 @@ impl Ssl for Transport {
     }
 }
 
-/// Pingora then takes HTTP/2 with prior knowledge as known: the door has read the preface.
+/// So Pingora knows that the client speaks HTTP/2 with prior knowledge: the listener has read the preface.
 impl Peek for Transport {}
 
 impl GetTimingDigest for Transport {
@@ -298,7 +299,7 @@ impl GetTimingDigest for Transport {
 }
 
 impl GetProxyDigest for Transport {
-    /// The one thing of a connection that its HTTP/2 requests are handed and that can hold what we like.
+    /// The only slot of a connection that its HTTP/2 requests get and that can hold a value of ours.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         let established = self.established()?.clone();
         let response = ResponseHeader::build(200, Some(0)).ok()?;

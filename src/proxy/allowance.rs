@@ -1,11 +1,11 @@
-//! What the door and the proxy tell each other of a connection: how far a request's bytes reach, and whether one was
-//! ever allowed.
+//! What the listener and the proxy share about a connection: how far a request's bytes reach, and whether one was ever
+//! allowed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many bytes may still be read, and whether a first chunk is waited for. Shared with the proxy, which
-/// learns that a body has ended and how it is taken in.
+/// How many bytes may still be read, and whether a first chunk is waited for. Shared with the proxy, which learns that
+/// a body has ended and how it is read.
 #[derive(Clone, Debug)]
 pub struct Allowance(Arc<Shared>);
 
@@ -21,7 +21,7 @@ impl Allowance {
         Self(Arc::new(Shared { left: AtomicU64::new(u64::MAX), holds: AtomicBool::new(false) }))
     }
 
-    /// The request is complete: everything from here on is not its.
+    /// The request is complete: later bytes do not belong to it.
     pub fn end(&self) {
         self.set(0);
     }
@@ -60,7 +60,7 @@ impl Allowance {
     }
 }
 
-/// Whether any request of a connection was ever allowed: told by the proxy, read by the door where places are short.
+/// Whether any request of a connection was ever allowed: set by the proxy, read by the listener where places are short.
 #[derive(Clone, Debug, Default)]
 pub struct EverAllowed(Arc<AtomicBool>);
 

@@ -19,8 +19,8 @@ use crate::reason::{Denial, Reason};
 use crate::respond;
 
 impl Exchange {
-    /// Whether the request is for the keys that verify assertions. They are public: no credential is asked for
-    /// or looked at, and no host or query makes a difference.
+    /// Whether the request is for the keys that verify assertions. They are public: no credential is needed or looked
+    /// at, and host and query make no difference.
     ///
     /// # Errors
     /// 405 for any method but GET and HEAD. Nothing under that path is ever forwarded.
@@ -56,7 +56,7 @@ impl Proxy {
     pub(super) async fn publish_keys(&self, session: &mut Session, exchange: &mut Exchange) {
         let (headers, jwks) = published(exchange);
         if let Err(error) = self.write(session, exchange, StatusCode::OK, headers, jwks).await {
-            tracing::debug!(%error, "the keys could not be sent");
+            tracing::debug!(%error, "cannot send the keys");
         }
     }
 
@@ -78,8 +78,8 @@ impl Proxy {
         }
         session.write_response_header(Box::new(header), is_head).await?;
         if !is_head {
-            // Such an answer fits into every buffer that there is. Over HTTP/2 a client may leave no window for it, and be
-            // held for nothing.
+            // Such an answer fits into every buffer. Over HTTP/2 a client may give no window for it; this must not hold
+            // the gate.
             let written = session.write_response_body(Some(body), true);
             match tokio::time::timeout(LINGER, written).await {
                 Ok(written) => written?,
@@ -88,8 +88,8 @@ impl Proxy {
                 }
             }
         }
-        // A client that is cut off while it sends may never read its answer (RFC 9112, section 9.6). Over HTTP/2 the stream is
-        // reset with NO_ERROR, and the answer stands (RFC 9113, section 8.1).
+        // A client that is cut off while it sends may never read its answer (RFC 9112, section 9.6). Over HTTP/2 the
+        // stream is reset with NO_ERROR, and the answer stands (RFC 9113, section 8.1).
         if unread && !session.is_http2() {
             drain(session).await;
         }
@@ -97,9 +97,9 @@ impl Proxy {
     }
 }
 
-/// Requests over HTTP/2 that do not get as far as Pingora's own state for one.
+/// Answers to HTTP/2 requests that do not get as far as Pingora's own session state.
 impl Proxy {
-    /// Writes the answer to a refused request. Who is not `patient` waits for no window to write it into.
+    /// Writes the answer to a refused request. Unless `patient`, it does not wait for a window.
     ///
     /// # Errors
     /// Where the client does not take it: the stream is reset then, and counts among the resets that its connection may have.
@@ -130,8 +130,8 @@ impl Proxy {
     }
 }
 
-/// Head and body of an answer, and the end of the stream. The client may still be sending: dropping the session resets
-/// the stream with NO_ERROR then (RFC 9113, section 8.1).
+/// Writes head and body of an answer, and ends the stream. The client may still be sending: dropping the session then
+/// resets the stream with NO_ERROR (RFC 9113, section 8.1).
 async fn write_http2(
     session: &mut HttpSession,
     head: ResponseHeader,
@@ -151,7 +151,7 @@ async fn write_http2(
     })
 }
 
-/// What comes of a future that waits for nothing; `None` where it does.
+/// The result of a future that does not wait; `None` where it does.
 pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),

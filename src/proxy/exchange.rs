@@ -1,6 +1,6 @@
-//! What is known of one request while it is served: Pingora's per-request context.
+//! The state of one request while it is served: Pingora's per-request context.
 //!
-//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once; an exchange
+//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once. An exchange
 //! that is dropped unrecorded (its connection was cut at the end of the grace period, or something panicked) records
 //! that.
 
@@ -21,7 +21,7 @@ use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::{Attempt, Deadline, Place};
 
-/// When a request came and what it is called.
+/// When a request came, and its id.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The wall clock, which conditions and token expiry are judged by.
@@ -58,19 +58,19 @@ pub struct Exchange {
     pub(super) body_sent: bool,
     /// When the client had sent all of its body.
     body_whole: Option<Instant>,
-    /// Whether the head has left and the body, be it empty, has begun to follow.
+    /// Whether the head has left and the body, even an empty one, has begun to follow.
     pub(super) body_begun: bool,
     /// Whether this attempt's upstream speaks HTTP/2.
     pub(super) over_http2: bool,
     /// Whether this attempt's connection has carried another exchange before.
     pub(super) reused: bool,
-    /// Bytes passed on so far, and until when they may come.
+    /// Bytes of the body passed on so far, and the deadline for the rest.
     pub(super) passed: u64,
     pub(super) pass_until: Option<Instant>,
     pub(super) denial: Option<Denial>,
-    /// The endpoint that is not asked again.
+    /// The endpoint that failed, and must not be used again.
     pub(super) failed: Option<SocketAddr>,
-    /// The place at the upstream, until when the exchange there may go on, and what sees to that.
+    /// The place at the upstream, the deadline of the exchange there, and the timer that enforces it.
     pub(super) place: Option<Place>,
     pub(super) until: Option<Instant>,
     pub(super) deadline: Option<Deadline>,
@@ -84,7 +84,7 @@ pub struct Exchange {
     pub(super) judged: Option<Permit>,
     /// Its place among the requests under way.
     pub(super) counts: Option<places::Place>,
-    /// What the connection's owner is told once a request is allowed.
+    /// Where the connection's owner learns that a request was allowed.
     pub(super) ever_allowed: EverAllowed,
     /// Whether the connection ends with the answer.
     pub is_last: bool,
@@ -130,7 +130,7 @@ impl Exchange {
         }
     }
 
-    /// An exchange whose head the door has parsed.
+    /// An exchange whose head the listener has parsed.
     pub(super) fn begun(
         proxy: Proxy,
         arrival: Arrival,
@@ -151,13 +151,14 @@ impl Exchange {
         self.request.as_ref().is_some_and(|request| request.version == Version::Http10)
     }
 
-    /// Whether there would be no such connection as it came over by the rules in force: it ends with the answer.
+    /// Whether the rules in force would refuse the connection that it came over: then the connection ends with the
+    /// answer.
     pub(super) fn is_on_a_refused_connection(&self) -> bool {
         let channel = self.request.as_ref().and_then(|request| request.channel.as_ref());
         channel.is_some_and(|channel| channel.refused.is_some())
     }
 
-    /// Tells the client what its next proof of possession is to hold, where it is to hold anything.
+    /// Tells the client the nonce for its next proof of possession, if it needs one.
     pub(super) fn tell_nonce(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
         let bound = self.trail.caller.as_deref().filter(|caller| caller.confirmation.is_some());
         match bound.and_then(|caller| self.live.snapshot.authn.next_nonce(caller, clock::now())) {
@@ -166,7 +167,7 @@ impl Exchange {
         }
     }
 
-    /// The body has been read to its end: what the client sends from here on is not this request's.
+    /// The body has been read to its end: later bytes do not belong to this request.
     pub(super) fn body_ended(&mut self) {
         self.body_whole.get_or_insert_with(Instant::now);
         if let Some(allowance) = &self.allowance {
@@ -187,21 +188,21 @@ impl Exchange {
         self.attempt.as_ref().map(|(attempt, _)| attempt.address())
     }
 
-    /// The answer came, whatever it says.
+    /// The answer came, whatever its status.
     pub(super) fn note_success(&self) {
         if let Some((attempt, _)) = &self.attempt {
             attempt.succeeded();
         }
     }
 
-    /// The answer has begun, whatever it says.
+    /// The answer has begun, whatever its status.
     pub(super) fn note_answer(&mut self) {
         if let Some((attempt, _)) = &mut self.attempt {
             attempt.answered();
         }
     }
 
-    /// Counts it. An endpoint is left out for what it does, never for what a client can make of an exchange.
+    /// Counts it. An endpoint is left out only for its own faults, never for what a client can cause.
     pub(super) fn count_failure(&self, fault: Fault, cut: Cut) {
         if let Some((attempt, _)) = &self.attempt {
             let labels = [attempt.upstream(), fault.label()];
@@ -209,7 +210,7 @@ impl Exchange {
             let may_be_the_clients = match (cut, self.body_whole) {
                 // How fast an answer is read is up to the client.
                 (Cut::WithinTheAnswer, _) => true,
-                // A backend may wait for the rest of a body before it says anything, and may lose patience.
+                // A backend may wait for the rest of a body before it answers, and may give up.
                 (_, None) => matches!(fault, Fault::Timeout | Fault::Invalid),
                 // It had less time than it may take.
                 (Cut::BeforeIt, Some(whole)) => whole.elapsed() < attempt.patience(),
@@ -228,7 +229,7 @@ impl Exchange {
         }
     }
 
-    /// Upstream, endpoint and time since it was asked.
+    /// Upstream, endpoint and time since the request went there.
     fn asked(&self) -> Option<(&str, SocketAddr, Duration)> {
         let (attempt, since) = self.attempt.as_ref()?;
         Some((attempt.upstream(), attempt.address(), since.elapsed()))

@@ -1,9 +1,9 @@
 //! An exchange with a backend: where it goes, what is sent, and whether it may be sent again.
 //!
-//! A request is sent again once, and only where no backend can have acted on the first attempt: there was no connection, its
-//! head did not leave the gate whole, or the backend said over HTTP/2 that it has not begun. What changes nothing (GET,
-//! HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may not: whether the backend closed
-//! before it read the request or after, nothing on the wire tells.
+//! A request is sent again once, and only where no backend can have acted on the first attempt: there was no
+//! connection, its head did not leave the gate whole, or the backend said over HTTP/2 that it has not begun. A request
+//! that changes nothing (GET, HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may
+//! not: nothing on the wire tells whether the backend closed before it read the request or after.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
@@ -49,15 +49,16 @@ impl Exchange {
         }
     }
 
-    /// The clock runs on the connection that was found. Pingora tells of HTTP/2 connections
-    /// alone whether they were used before.
+    /// Sets the exchange's deadline on the connection that was found. Pingora only knows of HTTP/2 connections whether
+    /// they were used before.
     pub(super) fn connected(&mut self, reused: bool, digest: Option<&Digest>) {
         self.reused = reused || digest.is_some_and(is_used);
         self.deadline = self.until.zip(digest).and_then(|(until, digest)| Deadline::on(digest, until));
     }
 
-    /// Puts the judged request in place of what Pingora made of the client's.
+    /// Replaces the request that Pingora copied from the client by the judged one.
     pub(super) fn rewrite(&mut self, header: &mut RequestHeader) -> Result<()> {
+        // A second attempt begins from the start.
         self.body_sent = false;
         self.body_begun = false;
         self.passed = 0;
@@ -65,6 +66,7 @@ impl Exchange {
             return Err(no_permit());
         };
         let body = self.body.as_ref().map_or(OutgoingBody::Passed, |bytes| OutgoingBody::Held(bytes.len()));
+        // Pingora has copied the client's head. All of it goes: only fields that were judged may leave.
         let names: Vec<_> = header.headers.keys().cloned().collect();
         for name in names {
             header.remove_header(&name);
@@ -75,9 +77,9 @@ impl Exchange {
         let assertion = self.assertion(permit)?;
         let fields = outgoing(request, permit, body, &self.arrival.request_id, assertion);
         let fields =
-            fields.map_err(|error| internal(format!("the backend cannot be told who asks: {error}")))?;
+            fields.map_err(|error| internal(format!("cannot tell the backend the caller: {error}")))?;
         for (name, value) in fields {
-            // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
+            // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit the body.
             if !(self.over_http2 && name == ::http::header::TRANSFER_ENCODING) {
                 header.append_header(name, value)?;
             }
@@ -85,24 +87,24 @@ impl Exchange {
         Ok(())
     }
 
-    /// The gate's signed word about the caller, where the service is to have it and there is one. The clock is read here:
-    /// the body may have taken its time since the decision.
+    /// The gate's signed assertion about the caller, if the service gets one and there is a caller. The clock is read
+    /// here: the body may have taken its time since the decision.
     fn assertion(&self, permit: &Permit) -> Result<Option<HeaderValue>> {
         let service = &permit.call().method.service;
         let (true, Some(caller)) = (service.forwarding.assertion, permit.caller()) else { return Ok(None) };
-        let assertions = self.live.assertions().ok_or_else(|| internal("nothing signs assertions"))?;
+        let assertions = self.live.assertions().ok_or_else(|| internal("no key signs assertions"))?;
         let signed = assertions.about(caller, &service.name, clock::now());
-        signed.map(Some).map_err(|error| internal(format!("an assertion cannot be signed: {error}")))
+        signed.map(Some).map_err(|error| internal(format!("cannot sign an assertion: {error}")))
     }
 
-    /// Judges the head of an answer, interim ones included, and takes out what ends here.
+    /// Judges the head of an answer, interim ones included, and removes the fields that end here.
     pub(super) fn judge_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
         let status = response.status.as_u16();
         let judged = answer::judge(status, response.version, &response.headers);
         let judged = judged.and_then(|()| {
             self.interim += usize::from(status < 200);
             if self.interim > answer::MAX_INTERIM {
-                Err("the answer does not come, only interim ones")
+                Err("too many interim answers, and no final one")
             } else {
                 Ok(())
             }
@@ -111,7 +113,7 @@ impl Exchange {
         for name in answer::ending(&response.headers) {
             response.remove_header(&name);
         }
-        // The same length twice is one length.
+        // Two fields with the same length are one length.
         let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
         if let (Some(length), Some(_)) = (lengths.next().cloned(), lengths.next()) {
             response.insert_header(CONTENT_LENGTH, length)?;
@@ -122,20 +124,21 @@ impl Exchange {
         Ok(())
     }
 
-    /// Takes out of the trailers what ends here: a client may read them like the head.
+    /// Removes the fields that end here from trailers as well: a client may read them like the head.
     pub(super) fn judge_trailers(trailers: &mut HeaderMap) {
         for name in answer::ending(trailers) {
             trailers.remove(&name);
         }
     }
 
-    /// An answer without a length ends with its connection; one that was cut is not at its end.
+    /// An answer without a length ends with its connection; one that was cut is not complete.
     pub(super) fn judge_answer_body(&mut self, ends: bool) -> Result<()> {
         if self.deadline.as_ref().is_some_and(Deadline::has_passed) {
             return Err(Error::explain(ErrorType::ReadTimedout, "the answer was cut").into_up());
         }
         if ends {
-            // The connection may serve the next one before the books of this one are closed.
+            // The connection may serve the next request before this exchange is recorded: this deadline must not cut
+            // that one.
             self.deadline = None;
         }
         Ok(())
@@ -153,9 +156,10 @@ impl Exchange {
         error.set_retry(retry);
     }
 
-    /// There was a connection. Decides whether the request is sent once more, and what it is called if not.
+    /// There was a connection. Decides whether the request is sent once more, and the denial if not.
     pub(super) fn failed_on_connection(&mut self, error: &mut Error, session: &Session) {
         let reused = self.reused;
+        // The client's fault, or the gate's: another attempt would not help.
         if *error.esource() != ErrorSource::Upstream {
             error.set_retry(false);
             return;
@@ -170,11 +174,12 @@ impl Exchange {
             (true, true) => Cut::WithinTheAnswer,
         };
         self.count_failure(fault, cut);
+        // Pingora marks some errors as worth a retry on a reused connection only; this resolves the mark.
         error.retry.decide_reuse(reused);
         let may_repeat = is_unsent || self.changes_nothing() && error.retry();
         let can_repeat =
             self.is_first_attempt() && !was_cut && !is_answered && !session.as_ref().retry_buffer_truncated();
-        // The same endpoint again, only where the fault was not its: it declined, or it had closed an idle connection.
+        // The same endpoint again only where it was not to blame: it declined, or it had closed an idle connection.
         let elsewhere = self.has_alternative();
         let retry =
             may_repeat && can_repeat && (elsewhere || !fault.is_held_against_the_endpoint() || !is_unsent);
@@ -193,8 +198,8 @@ impl Exchange {
         }
     }
 
-    /// Whether no backend can have acted on the request: it said so, or its head cannot have been whole there. Over HTTP/1,
-    /// what is written once the head is out comes by `request_body_filter`.
+    /// Whether no backend can have acted on the request: the backend said so, or its head cannot have arrived whole.
+    /// Over HTTP/1, `request_body_filter` runs once the head is out.
     fn is_unsent(&self, error: &Error) -> bool {
         is_refused(error) || !self.over_http2 && !self.body_begun && *error.etype() == ErrorType::WriteError
     }
@@ -212,7 +217,7 @@ impl Exchange {
     }
 }
 
-/// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
+/// Nothing goes upstream without a permit. A missing permit here is a bug of the gate.
 fn no_permit() -> Box<Error> {
     internal("no permit")
 }

@@ -1,7 +1,7 @@
 //! From Pingora's HTTP/2 session to a request that is judged.
 //!
-//! The h2 library has refused by itself what it calls malformed (RFC 9113, section 8.1.1), and `http::Uri` has cut off
-//! a fragment: what arrives here is what is judged and sent.
+//! The h2 library has already refused what it calls malformed (RFC 9113, section 8.1.1), and `http::Uri` has cut off a
+//! fragment: what arrives here is what is judged and sent.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use crate::http::{Channel, Headers, Request, Scheme, TrustedProxies};
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
-/// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the door has parsed them.
+/// Judges the head of an HTTP/2 request. HTTP/1 heads never come this way: the listener has parsed them.
 pub(super) fn request_of_http2(
     session: &HttpSession,
     now: SystemTime,
@@ -44,7 +44,7 @@ fn named_scheme(scheme: Option<&str>) -> Result<Option<Scheme>, Denial> {
     }
 }
 
-/// What the door has put where Pingora hands it on to each request of the connection.
+/// The value that the listener has put where Pingora passes it on to each request of the connection.
 fn channel(session: &HttpSession, now: SystemTime) -> Result<Option<Arc<Channel>>, Denial> {
     let Some(digest) = session.digest().filter(|digest| digest.ssl_digest.is_some()) else {
         return Ok(None);
@@ -52,6 +52,6 @@ fn channel(session: &HttpSession, now: SystemTime) -> Result<Option<Arc<Channel>
     let handed_on = digest.proxy_digest.as_ref().and_then(|digest| digest.user_data.as_ref());
     match handed_on.and_then(|data| data.downcast_ref::<Arc<Established>>()) {
         Some(established) => Ok(Some(established.channel(now))),
-        None => Err(Denial::new(Reason::Internal, "nobody knows what TLS has established")),
+        None => Err(Denial::new(Reason::Internal, "the TLS facts of the connection are missing")),
     }
 }

@@ -1,4 +1,4 @@
-//! How a request's body is taken in before anything of the request is sent: judged whole, passed on, or let past.
+//! Reads a request's body before anything of the request is sent: judged whole, passed on, or dropped.
 
 use bytes::Bytes;
 use pingora::proxy::Session;
@@ -33,8 +33,8 @@ impl Proxy {
             Intake::Pass => return Ok(None),
             Intake::Collect { limit } => limit,
         };
-        // If a body cannot be read to its end, where it would have ended is not known: then the connection ends with the
-        // answer. Pingora calls such a body done.
+        // If a body cannot be read to its end, the place of its end is not known: then the connection ends with the
+        // answer. Pingora would call such a body done.
         let keepalive = session.get_keepalive();
         session.set_keepalive(None);
         // Pingora sends a body that was read before the upstream was chosen only from this buffer.
@@ -53,20 +53,21 @@ impl Proxy {
             .await
             .map_err(|_| Denial::new(Reason::BodyTimeout, "the body did not end in time"))??;
         if !session.is_body_done() {
-            // HTTP/2 trailers: nothing that a method's body rule speaks of, and Pingora would send the body again.
+            // HTTP/2 trailers: no body rule covers them, and Pingora would send the body again.
             return Err(Denial::new(Reason::RequestMalformed, "the request has trailers").told());
         }
         session.set_keepalive(keepalive);
         body::settle(&collected, call).map(Some)
     }
 
-    /// Waits for the first chunk of a body that is passed on as it comes: the head leaves once it is known to be good.
+    /// Waits for the first chunk of a body that is passed on as it comes: the head leaves once that chunk is known to
+    /// be good.
     async fn wait_for_chunk(
         &self,
         session: &mut Session,
         allowance: Option<&Allowance>,
     ) -> Result<(), Denial> {
-        // As for a body that is read to its end, which this one may be.
+        // As for a body that is read to its end: this one may be.
         let keepalive = session.get_keepalive();
         session.set_keepalive(None);
         session.enable_retry_buffering();
@@ -98,12 +99,12 @@ pub(super) async fn drain(session: &mut Session) {
         while seen <= LINGER_BYTES {
             match session.read_request_body().await {
                 Ok(Some(chunk)) => seen += chunk.len(),
-                // Said once. What comes after it is let past by the connection, and never ends well.
+                // Reported once. The connection drops the rest, which never ends well.
                 Err(error) if !is_broken && bad_chunk(&error).is_some() => is_broken = true,
                 Ok(None) | Err(_) => break,
             }
         }
     };
-    // Whether the client stops in time or not, the connection is over.
+    // The connection is over, whether or not the client stops in time.
     let _ = tokio::time::timeout(LINGER, read).await;
 }

@@ -1,5 +1,5 @@
-//! The decision with what it may wait for. [`gate::judge`] does no I/O; where it cannot tell yet, an issuer is asked: for
-//! its keys, or for its word about a token.
+//! The decision, with the issuers that it may wait for. [`gate::judge`] does no I/O; where it cannot decide yet, an
+//! issuer is asked: for its keys, or about a token.
 
 use std::time::{Instant, SystemTime};
 
@@ -11,9 +11,9 @@ use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 impl Proxy {
-    /// Decides a request. Two kinds wait, and no other: one whose token names a key that its issuer may have made a moment
-    /// ago, for the fetch that will tell; and one whose opaque token nobody has asked about lately, for its issuer's
-    /// answer. Either is then judged again, once.
+    /// Decides a request. Only two kinds wait: one whose token names a key that its issuer may have made a moment ago,
+    /// for the next key set; and one whose opaque token was not looked up lately, for its issuer's answer. Either is
+    /// then judged again, once.
     pub(super) async fn judge(
         &self,
         request: &Request,
@@ -21,6 +21,7 @@ impl Proxy {
         now: SystemTime,
         trail: &mut Trail,
     ) -> Result<Permit, Denial> {
+        // The metric counts the work of deciding, and not the wait for an issuer.
         let judging = Instant::now();
         let mut judged = gate::judge(request, &live.snapshot, now, trail);
         let mut spent = judging.elapsed();

@@ -1,9 +1,9 @@
-//! A request over HTTP/2 before it is allowed: judged, and refused where it is to be, ahead of all that forwarding takes.
+//! An HTTP/2 request before it is allowed: judged, and refused if need be, before anything for forwarding is allocated.
 //!
-//! What Pingora holds for one request is some 16 KiB, and a client opens a hundred with a few bytes each. So Pingora is
-//! given none that is not allowed; until then there are the head, the exchange and this task. How many of those may wait,
-//! for an issuer's word or for a client that takes its answer, is bounded ([`super::places`]). One more is judged as well,
-//! by what is known, and waits for nothing: so strangers who fill the places keep out no caller who is known.
+//! Pingora holds some 16 KiB for one request, and a client opens a hundred with a few bytes each. So Pingora only gets
+//! allowed requests; until then there are the head, the exchange and this task. How many of those may wait, for an
+//! issuer's answer or for a client that takes its own, is bounded ([`super::places`]). A request beyond that is judged
+//! as well, by what is known, and does not wait: so strangers who fill the places do not keep out known callers.
 //!
 //! ```text
 //! stream ─► request ─► judge ─► take a place ─► Pingora
@@ -26,7 +26,7 @@ use super::{EverAllowed, Exchange, NotTaken, Pending, Proxy, stream};
 use crate::http::Request;
 use crate::reason::Denial;
 
-/// A request, and what it takes to serve it.
+/// A request, and everything that is needed to serve it.
 pub struct Incoming {
     /// What judges it.
     pub gate: Proxy,
@@ -40,7 +40,7 @@ pub struct Incoming {
     pub shutdown: watch::Receiver<bool>,
 }
 
-/// What a connection lets its requests know, and is let know.
+/// What a connection shares with its requests.
 #[derive(Clone, Debug)]
 pub struct Carrier {
     /// The other end.
@@ -58,6 +58,7 @@ pub async fn serve_stream(request: Incoming, mut pending: Pending) {
     let Incoming { gate, mut session, carrier, .. } = request;
     let mut exchange = Exchange::new(gate.clone());
     let received = receive(&gate, &session, &mut exchange, &carrier);
+    // By the client's address where a trusted proxy tells it: else all clients behind the proxy would share one bound.
     let address = exchange.request.as_ref().and_then(|request| request.origin.address);
     let counted = pending.count_for(address.unwrap_or(carrier.peer.ip()));
     let patient = counted.is_ok();
@@ -65,10 +66,12 @@ pub async fn serve_stream(request: Incoming, mut pending: Pending) {
         Err(denial) => Err(denial),
         Ok(()) => match counted {
             Ok(()) => gate.admit(&mut exchange).await,
+            // No place to wait in: a caller who is known is still served, one who would have to wait is refused.
             Err(full) => at_once(gate.admit(&mut exchange)).unwrap_or(Err(full)),
         },
     };
     if let Ok(false) = judged {
+        // `admit` has counted it as under way: its place among the pending ones is free.
         drop(pending);
         return forward(gate, request.app, session, exchange, carrier, request.shutdown).await;
     }
@@ -76,8 +79,8 @@ pub async fn serve_stream(request: Incoming, mut pending: Pending) {
     finish(&session, &mut exchange, carrier.peer, sent, patient);
 }
 
-/// Serves a request for which there is no place to wait in. What goes on is forwarded by the future that comes back; the
-/// others are answered, or reset, by then.
+/// Serves a request for which there is no place to wait in. The returned future forwards an allowed one; others are
+/// answered, or reset, when this returns.
 pub fn serve_at_once(request: Incoming, full: Denial) -> Option<impl Future<Output = ()> + Send> {
     let Incoming { gate, mut session, carrier, .. } = request;
     let mut exchange = Exchange::new(gate.clone());
@@ -120,7 +123,7 @@ async fn forward(
     stream::forward(exchange, carrier.not_taken, serving).await;
 }
 
-/// Answers a request that goes no further. Who is not `patient` waits for no window.
+/// Answers a request that is not forwarded. Unless `patient`, it does not wait for a window.
 async fn answer(
     gate: &Proxy,
     session: &mut HttpSession,
@@ -149,7 +152,7 @@ fn finish(
     // A reset takes back what the library has not written yet.
     let status = if sent.is_err() && !patient { 0 } else { written };
     if let Err(error) = sent {
-        tracing::debug!(%error, "the answer to an HTTP/2 request could not be sent");
+        tracing::debug!(%error, "cannot send the answer to an HTTP/2 request");
     }
     exchange.record(Some(peer), status);
 }

@@ -15,7 +15,7 @@ use crate::http::network;
 use crate::reason::{Denial, Reason};
 use crate::shares::Shares;
 
-/// What there is to take.
+/// The places that there are.
 #[derive(Debug)]
 pub(super) struct Places {
     pending: Bound,
@@ -36,7 +36,7 @@ impl Places {
         })
     }
 
-    /// Counts a request as pending, before anything is known of it but that it has come.
+    /// Counts a request as pending when it has come and nothing more is known of it.
     ///
     /// # Errors
     /// Where there are as many as there may be.
@@ -140,7 +140,7 @@ impl Drop for Place {
     }
 }
 
-/// A number that does not grow beyond another.
+/// A counter with a bound.
 #[derive(Debug)]
 struct Bound {
     most: usize,

@@ -1,8 +1,8 @@
 //! What surrounds one HTTP/2 request and cannot be seen from within it.
 //!
-//! Pingora reads a body that is passed on without any deadline, and tells nobody before the next piece of it is there: a
-//! client that stops would hold its stream and its backend for as long as it likes. And of a connection that is cut, a
-//! request learns nothing but that it is over.
+//! Pingora reads a body that is passed on without any deadline, and calls no filter before the next piece of it is
+//! there: a client that stops would hold its stream and its backend without end. And when a connection is cut, a
+//! request only learns that it is over, not why.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -15,8 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Exchange;
 
-/// Whether a connection ended because its client did not take what it was sent: told by whoever writes to it, read by
-/// its requests.
+/// Whether a connection ended because its client did not take its answers: set by the writer, read by its requests.
 #[derive(Clone, Debug, Default)]
 pub struct NotTaken(Arc<AtomicBool>);
 
@@ -33,10 +32,10 @@ impl NotTaken {
 }
 
 struct Surroundings {
-    /// When the body that is passed on must have ended.
+    /// The deadline for the body that is passed on.
     until: Cell<Option<Instant>>,
     not_taken: NotTaken,
-    /// What was judged, until Pingora asks for its context.
+    /// The judged request, until Pingora asks for its context.
     judged: Cell<Option<Exchange>>,
 }
 
