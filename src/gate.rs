@@ -1,14 +1,14 @@
-//! The decision, whole: from a parsed request to the proof that it may go on, or the reason that it may not.
+//! The whole decision: from a parsed request to the proof that it may go on, or the reason that it may not.
 //!
-//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no
-//! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
-//! about resources or policy (DESIGN, section 5, "Order").
+//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no I/O and reads no
+//! clock. The order of the stages is part of the contract: a caller that is not authenticated learns nothing about
+//! resources or policy, so authentication comes before scope and IAM.
 //!
 //! ```text
 //! judge           Request ─► directed ─► route ─► authenticate ─► confirm ─► admit   what requests go through
 //! judge_answered  Request ─► route ─► the answer ─► confirm ─► admit   once an issuer was asked about the token
-//! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
-//! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
+//! judge_as        Request ─► route ─► identify ─────► admit   the caller is assumed, without proof
+//! call_as         Call ─────────────► identify ─────► admit   a named call, without a request
 //! admit           Call, Caller ─► scope ─► IAM ─► Permit
 //! ```
 
@@ -23,16 +23,16 @@ use crate::policy::{Attributes, Consulted, Permit};
 use crate::reason::{Denial, Reason};
 use crate::snapshot::Snapshot;
 
-/// What is known of a request by the time it is decided; the audit line tells it, refused or not.
+/// The findings about a request by the time it is decided; the audit line has them, refused or not.
 #[derive(Debug, Default)]
 pub struct Trail {
     /// The method that it calls.
     pub call: Option<Arc<Call>>,
-    /// Who calls it.
+    /// The caller.
     pub caller: Option<Arc<Caller>>,
     /// Whether policy granted the permission, even if a later stage refused.
     pub granted: bool,
-    /// What conditions asked of the request.
+    /// The attributes that conditions read.
     pub consulted: Consulted,
     /// The stage that was reached: the one that refused, where one did.
     pub stage: Stage,
@@ -44,13 +44,13 @@ pub enum Stage {
     /// Which method is called.
     #[default]
     Route,
-    /// Who calls it.
+    /// The caller.
     Authenticate,
-    /// What the token may be used for.
+    /// The token's scopes.
     Scope,
     /// Whether policy grants the permission.
     Policy,
-    /// Whether the method does anything here.
+    /// Whether the method is implemented here.
     Implementation,
 }
 
@@ -83,11 +83,11 @@ pub fn judge_answered(
     judge_as(request, |_| answer.and_then(confirmed).map(Some), snapshot, now, trail)
 }
 
-/// Decides a request that comes from whomever `identify` names once it is known which method is called. With
-/// [`judge`] that is who the credential proves; a question about policy may say whom it likes.
+/// Decides a request of the caller that `identify` returns, which runs once the method is known. For [`judge`] that is
+/// the caller that the credential proves; a question about policy may name any caller.
 ///
 /// # Errors
-/// As [`judge`]; what `identify` refuses is refused.
+/// As [`judge`]; a refusal of `identify` is final.
 pub fn judge_as(
     request: &Request,
     identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
@@ -99,7 +99,7 @@ pub fn judge_as(
     call_as(call, identify, attributes(request, now), snapshot, trail)
 }
 
-/// Decides a call by whomever `identify` names.
+/// Decides a call of the caller that `identify` returns.
 ///
 /// # Errors
 /// The first stage that refuses, in the order authenticate, scope, IAM.
@@ -116,7 +116,7 @@ pub fn call_as(
     admit(call, caller, attributes, snapshot, trail)
 }
 
-/// Decides a call, once it is known who makes it: scope, then IAM.
+/// Decides a call of a known caller: scope, then IAM.
 ///
 /// # Errors
 /// The first stage that refuses.
@@ -157,7 +157,7 @@ pub fn admit(
     Ok(permit)
 }
 
-/// What conditions may ask of the request.
+/// The attributes that conditions may read of the request.
 pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
     Attributes {
         path: Some(request.path.decoded()),
@@ -191,7 +191,7 @@ fn authenticate(
     }
 }
 
-/// What the request shows of whoever sends it.
+/// What the request shows of its sender.
 fn evidence(request: &Request) -> Evidence<'_> {
     let client = request.channel.as_ref().and_then(|channel| channel.client());
     Evidence {
@@ -205,7 +205,7 @@ fn evidence(request: &Request) -> Evidence<'_> {
     }
 }
 
-/// The holder of the connection's client certificate, where the listener takes that for a credential.
+/// The holder of the connection's client certificate, where the listener accepts it as a credential.
 fn by_certificate(
     request: &Request,
     method: &Method,
@@ -236,8 +236,8 @@ fn by_certificate(
     ))))
 }
 
-/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience in
-/// their place is for that service alone, whether or not the method asks for a scope.
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience
+/// in their place is only for that service, whether or not the method requires a scope.
 fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
     let Some(caller) = caller else {
         return Ok(());

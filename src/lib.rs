@@ -4,13 +4,13 @@
 //!
 //! ```text
 //! Pingora session
-//!    │  listener, proxy        the only modules that speak pingora on the way in
+//!    │  listener, proxy        the only modules that use pingora on the way in
 //!    ▼
 //! Request   http               one strict parse; refuses what two parsers could read differently
 //!    ▼
 //! Call      catalog            the API method it invokes: resource, permission, scopes, body rule
 //!    ▼
-//! Caller    authn              who asks: verified issuer, principal, scopes
+//! Caller    authn              the caller: verified issuer, principal, scopes
 //!    ▼
 //! Permit    policy             proof that policy allows this Caller this Call
 //!    ▼
@@ -22,8 +22,8 @@
 //! every request ───────────► event ────► audit line + metrics, from one record
 //! ```
 //!
-//! [`gate::judge`] tells the decision in one function. `http`, `catalog`, `policy` and `gate` are pure: they name
-//! neither pingora nor tokio, and the time is passed in. A test asserts it.
+//! [`gate::judge`] makes the decision in one function. `http`, `catalog`, `policy` and `gate` are pure: they do not
+//! name pingora or tokio, and the time is passed in. A test asserts it.
 
 // In request order.
 pub mod listener;
@@ -58,10 +58,10 @@ pub mod signing;
 pub mod snapshot;
 pub mod tls;
 
-// How one process follows another.
+// How one process takes over from another.
 pub mod handover;
 
-// What asks the gate without being a request.
+// Uses of the gate without a request.
 pub mod question;
 pub mod explain;
 

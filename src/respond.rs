@@ -1,4 +1,4 @@
-//! The one place that writes an error.
+//! Writes error answers, in one place.
 //!
 //! An [`Answer`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
 //! asks for, and Google's own headers, so that a client library reads it like one of Google's.
@@ -70,7 +70,7 @@ pub fn answer(denial: &Denial, request_id: &str) -> Answer {
 }
 
 impl Answer {
-    /// The answer as an HTTP/1.1 message that closes its connection: for heads that no HTTP library should see.
+    /// The answer as an HTTP/1.1 message that closes its connection: for heads that no HTTP library may see.
     pub fn to_http1(&self) -> Bytes {
         let mut message = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();
         for (name, value) in &self.headers {
