@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_authentication_writes_is_read_back() {
+    fn principals_of_authentication_are_read_back() {
         let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
         for principal in [
             Principal::from_email("Ana@Example.COM").unwrap(),

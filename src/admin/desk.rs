@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_takes_no_thread_and_no_place() {
+    async fn work_that_panics_takes_no_thread_and_no_place() {
         let desk = Desk::open(64).unwrap();
         for _ in 0..2 * PLACES {
             let place = desk.places.clone().acquire_owned().await.unwrap();

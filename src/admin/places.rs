@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_connections_and_asks_on_each_gives_way_to_others_alone() {
+    fn an_address_with_most_connections_all_busy_gives_way_only_to_others() {
         let places = Places::new(4);
         let held: Vec<_> = (0..4).map(|_| take(&places, 1)).collect();
         held.iter().for_each(|place| place.progress.enter(Stage::Answering));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_connections_gives_way_to_others() {
+    fn an_address_with_most_connections_gives_way_to_others() {
         let places = Places::new(4);
         let probe = take(&places, 9);
         let held: Vec<_> = (0..3).map(|_| take(&places, 1)).collect();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_answered_is_not_closed_for_one_of_its_own() {
+    fn a_busy_connection_is_not_closed_for_one_of_its_own_address() {
         let places = Places::new(2);
         let held = [take(&places, 1), take(&places, 2)];
         held.iter().for_each(|place| place.progress.enter(Stage::Answering));

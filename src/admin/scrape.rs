@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_rendered_is_said_to_all() {
+    async fn a_failed_rendering_is_reported_to_all() {
         let scrapes = Scrapes::open(|| Err(prometheus::Error::Msg("on purpose".to_owned()))).unwrap();
         assert_eq!(scrapes.text().await, None);
         assert_eq!(scrapes.text().await, None);

@@ -119,7 +119,7 @@ fn every_supported_algorithm_makes_a_caller() {
 }
 
 #[test]
-fn what_our_own_keys_sign_is_accepted_under_their_own_key_set() {
+fn tokens_of_our_own_keys_are_accepted_under_their_own_key_set() {
     for algorithm in signing::Algorithm::ALL {
         let key = SigningKey::generate(algorithm, None).unwrap();
         let gate = gate_with(&[key.public_jwk()], |_| {});

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_go_upstream_by_the_list_is_a_mistake() {
+    fn a_field_that_can_never_go_upstream_is_a_mistake() {
         insta::assert_snapshot!(
             read(
                 "- x y

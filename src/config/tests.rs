@@ -37,7 +37,7 @@ fn rendered(text: &str) -> String {
 }
 
 #[test]
-fn what_is_left_out_has_a_safe_default() {
+fn absent_settings_have_safe_defaults() {
     let (config, report) = load(GOOD, &[]);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let config = config.unwrap();

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_repair_is_refused() {
+    fn input_that_readers_repair_is_refused() {
         for (line, fault) in [
             (&b" x: y"[..], FieldFault::Folded),
             (b"\tx: y", FieldFault::Folded),

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_parsers_could_read_differently_is_refused() {
+    fn paths_that_two_parsers_could_read_differently_are_refused() {
         for raw in [
             "",
             "v1/x",
@@ -334,7 +334,7 @@ mod tests {
 
     /// A bug that fuzzing found and that was fixed: everything behind the last colon was ignored.
     #[test]
-    fn what_a_verb_encodes_is_refused_as_in_a_segment() {
+    fn encoded_characters_are_refused_in_a_verb_as_in_a_segment() {
         assert_eq!(refused("/v1/o:%00"), "the path holds an encoded control character");
         assert_eq!(refused("/v1/o:x%2Fy"), "the path holds an encoded `/`");
         assert_eq!(refused("/v1/o:x%"), "the path has a `%` that two hex digits do not follow");

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_cannot_have_meant_is_refused() {
+    fn fields_that_a_proxy_cannot_have_meant_are_refused() {
         for value in ["", "192.0.2.1,", "192.0.2", "host.example", "[192.0.2.1]", "192.0.2.1 10.0.0.2", "é"]
         {
             let fields = [("x-forwarded-for", value)];

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_refused_makes_room_and_who_is_served_or_new_does_not() {
+    fn a_refused_client_makes_room_and_a_served_or_new_one_does_not() {
         let admission = admission(3, 3);
         let refused = admission.admit(ip("192.0.2.1")).unwrap();
         assert!(refused.begin());

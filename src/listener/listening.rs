@@ -126,7 +126,7 @@ mod tests {
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
     #[tokio::test]
-    async fn who_has_connected_and_was_not_accepted_yet_is_not_reset() {
+    async fn a_client_that_waits_to_be_accepted_is_not_reset() {
         let listening = Listening::bind(ANY).unwrap();
         let mut clients: Vec<_> =
             (0..20).map(|_| std::net::TcpStream::connect(listening.bound()).unwrap()).collect();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_in_a_socket_that_was_passed_on_is_the_successors() {
+    async fn clients_that_wait_in_a_passed_socket_are_left_to_the_successor() {
         let listening = Listening::bind(ANY).unwrap();
         let socket = StdListener::from(listening.as_fd().try_clone_to_owned().unwrap());
         let successor = Listening::inherited(socket, ANY).unwrap();

@@ -146,7 +146,7 @@ mod tests {
     const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
 
     #[test]
-    fn what_no_caller_can_be_is_told_with_what_to_write() {
+    fn members_that_no_caller_can_be_are_reported_with_a_fix() {
         let told: String = [
             format!("principalSet://{POOL}/attribute.team"),
             format!("principalSet://{POOL}/attribute.team/"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_can_be_is_not_doubted() {
+    fn members_that_a_caller_can_be_are_not_reported() {
         for text in [
             format!("principalSet://{POOL}/*"),
             format!("principalSet://{POOL}/group/a/attribute.b/*"),

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_the_next_step() {
+    fn mistakes_are_reported_with_the_next_step() {
         let texts = [
             "ana@example.com",
             "allusers",

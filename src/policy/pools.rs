@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_caller_of_the_configuration_can_be_is_told() {
+    fn members_that_no_caller_of_the_configuration_can_be_are_reported() {
         let told: String = [
             "principal://iam.googleapis.com/locations/global/workforcePools/stuff/subject/ana",
             "principalSet://iam.googleapis.com/projects/demo/locations/global/workloadIdentityPools/mesh/*",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_caller_can_be_is_not_doubted() {
+    fn members_that_some_caller_can_be_are_not_reported() {
         for text in [
             "user:ana@example.com",
             &format!("principal://{MESH}/subject/x"),

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grants_nothing_has_no_rules() {
+    fn a_policy_that_grants_nothing_has_no_rules() {
         assert_eq!(Policy::deny_all().rules(), []);
     }
 }

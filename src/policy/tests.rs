@@ -291,7 +291,7 @@ fn a_member_with_many_roles_is_found_out_either_way() {
 }
 
 #[test]
-fn what_does_not_belong_into_the_tree_is_told() {
+fn files_that_do_not_belong_into_the_tree_are_reported() {
     let (_, report) = load(&[
         ("README.md", ""),
         (".git/config", ""),
@@ -314,7 +314,7 @@ fn what_does_not_belong_into_the_tree_is_told() {
 
 /// A revocation that was written with an editor had to wait until the editor's backup was removed.
 #[test]
-fn what_an_editor_leaves_behind_holds_no_policy_back() {
+fn files_of_an_editor_hold_no_policy_back() {
     let left =
         ["demo.yaml~", "#demo.yaml#", "demo.yaml.bak", "demo.yaml.orig", "demo.yaml.swp", "~", "4913.tmp"];
     for name in left {

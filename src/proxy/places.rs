@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pending_is_counted_for_its_address_once_that_is_known() {
+    fn a_pending_request_counts_for_its_address_once_that_is_known() {
         let places =
             places(Limits { pending_requests: 3, pending_requests_per_address: 1, ..Limits::default() });
         let address = "2001:db8::1".parse().unwrap();

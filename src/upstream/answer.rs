@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_does_not() {
+    fn ambiguous_answers_do_not_pass() {
         for (status, version, fields) in [
             (101, Version::HTTP_11, &[] as &[_]),
             (99, Version::HTTP_11, &[]),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_around_the_gate_or_speaks_for_it_ends_here() {
+    fn fields_that_lead_around_the_gate_or_speak_for_it_are_removed() {
         let answer = headers(&[
             ("alt-svc", "h3=\":443\""),
             ("x-accel-redirect", "/internal"),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_speaks_of_the_connection_ends_here() {
+    fn fields_about_the_connection_are_removed() {
         let mut answer = headers(&[
             ("connection", "close, X-Hop"),
             ("keep-alive", "timeout=5"),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_next_and_who_would_wait_too_many_is_refused() {
+    async fn a_waiting_request_is_next_and_one_too_many_is_refused() {
         let capacity = capacity(1, 1, Duration::from_secs(60));
         let held = capacity.take().await.unwrap();
         let waiting = tokio::spawn({
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_waiting_makes_room() {
+    async fn a_request_that_stops_waiting_makes_room() {
         let capacity = capacity(1, 1, Duration::from_secs(60));
         let _held = capacity.take().await.unwrap();
         for _ in 0..3 {

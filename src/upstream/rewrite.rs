@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_as_something_else_is_encoded() {
+    fn bytes_with_a_meaning_elsewhere_are_encoded() {
         for (principal, value) in [
             ("user:a+b@example.com", "user:a%2Bb@example.com"),
             ("x, user:root@example.com", "x%2C%20user:root@example.com"),

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_an_ejection_does_not_prolong_it() {
+    fn a_request_from_before_an_ejection_does_not_prolong_it() {
         let start = Instant::now();
         let standing = ejected(start);
         for _ in 0..10 {

@@ -42,7 +42,7 @@ async fn only_a_fetch_that_began_later_says_that_a_key_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_is_believed_is_asked_again_after_a_minute_or_when_the_clock_is_set_back() {
+async fn a_missing_key_is_asked_for_again_after_a_minute_or_when_the_clock_is_set_back() {
     let asking = asking();
     let first = fetch(&asking).await;
     assert!(!asking.lacks(Named::Kid("a"), first, at(100)));
@@ -71,7 +71,7 @@ async fn waits(asking: &Asking, kid: &str) -> bool {
 }
 
 #[tokio::test]
-async fn who_waits_is_woken_by_the_fetch_and_who_cannot_be_helped_does_not_wait() {
+async fn a_waiting_request_is_woken_by_the_fetch_and_a_hopeless_one_does_not_wait() {
     let asking = Arc::new(asking());
     let first = fetch(&asking).await;
     // The key was never named.

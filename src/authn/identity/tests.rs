@@ -192,7 +192,7 @@ fn a_subject_without_a_mapping_is_in_its_pool() {
 }
 
 #[test]
-fn what_does_not_compile_is_told() {
+fn mappings_that_do_not_compile_are_reported() {
     let rule = rule(
         &[("google.subject", "assertion.sub +"), ("google.groups", "'one'"), ("attribute.x", "claims.x")],
         Some("attribute.y == 1"),

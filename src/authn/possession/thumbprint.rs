@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_public_key_has_no_thumbprint() {
+    fn a_jwk_that_is_not_a_public_key_has_no_thumbprint() {
         for jwk in [
             json!({}),
             json!({"kty": "oct", "k": "AAAA"}),

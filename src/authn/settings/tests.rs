@@ -121,7 +121,7 @@ fn a_bad_url_is_told_of_once() {
 
 /// Discovery starts from `iss`, and where the keys may lie is a list of hosts.
 #[test]
-fn what_discovery_needs_is_told() {
+fn missing_settings_of_discovery_are_reported() {
     let discovering = |issuer: &str, hosts: &[&str]| {
         let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
         let location = KeyLocation::Discovery { document: WellKnown::OpenId, hosts };

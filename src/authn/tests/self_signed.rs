@@ -63,7 +63,7 @@ fn it_speaks_for_itself_alone() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_refused() {
+fn tokens_that_break_a_rule_are_refused() {
     let gate = accounts();
     for (changes, detail) in [
         (json!({"scope": "read"}), "both"),

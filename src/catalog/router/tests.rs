@@ -237,7 +237,7 @@ fn an_open_and_a_closed_route_of_one_shape_are_refused_within_a_service() {
 }
 
 #[test]
-fn what_a_service_keeps_closed_shadows_what_it_exposes() {
+fn closed_methods_of_a_service_shadow_exposed_ones() {
     let mut report = Report::new();
     let bindings = ["GET /v1/{name=**}", "POST /v1/*", "CLOSED GET /v1/status", "CLOSED ANY /v1/a/{x}"];
     let mut routes = bind(0, &["h"], &bindings);
@@ -259,7 +259,7 @@ fn what_a_service_keeps_closed_shadows_what_it_exposes() {
 }
 
 #[test]
-fn what_precedence_decides_is_not_a_conflict() {
+fn routes_that_precedence_decides_are_not_a_conflict() {
     for (left, right) in [
         ("GET /v1/*", "GET /v1/a"),
         ("GET /v1/*", "GET /v1/**"),

@@ -133,7 +133,7 @@ fn variables_capture_what_their_segments_match() {
 }
 
 #[test]
-fn what_follows_a_rest_is_counted_from_the_end() {
+fn literals_after_a_rest_are_counted_from_the_end() {
     let text = "/v2/{name=operations/projects/**}/operations";
     assert_eq!(
         captured(text, "/v2/operations/projects/a/b/operations"),

@@ -175,7 +175,7 @@ fn size(value: &Value<'_>, seen: &mut std::collections::HashSet<usize>) -> usize
 }
 
 #[test]
-fn what_is_made_is_no_larger_than_what_was_paid_for_it() {
+fn a_value_is_no_larger_than_the_work_charged_for_it() {
     for text in [
         "resource.name.split('')",
         "resource.name.split('').map(x, x + resource.name)",

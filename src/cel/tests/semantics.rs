@@ -44,7 +44,7 @@ fn conditions_of_iam() {
 }
 
 #[test]
-fn what_cannot_be_known_decides_nothing() {
+fn unknown_values_decide_nothing() {
     all(&[
         ("request.path == '/'", "failure: `request.path` is not known for this request"),
         ("request.path == '/' || true", "true"),

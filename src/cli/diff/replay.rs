@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_scope_was_asked_for_none_is_known() {
+    fn without_a_required_scope_none_is_known() {
         let (open, closed) = (method(&["a"], true), method(&["a"], false));
         for recorded in [Recorded::Allowed, Recorded::Lacking] {
             assert_eq!(held(recorded, Some(&open), &closed), Held::Unclear);

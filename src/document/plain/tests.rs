@@ -40,7 +40,7 @@ fn is_plain_and_the_same(text: &str) -> bool {
 }
 
 #[test]
-fn what_gcloud_prints_is_plain() {
+fn the_output_of_gcloud_is_plain() {
     for text in [
         "bindings:\n- members:\n  - user:ana@example.com\n  - group:oncall@example.com\n  role: roles/viewer\n\
          etag: BwXhqDDTJ2k=\nversion: 1\n",
@@ -59,7 +59,7 @@ fn what_gcloud_prints_is_plain() {
 }
 
 #[test]
-fn what_takes_more_than_a_glance_goes_the_long_way() {
+fn documents_that_are_not_plain_are_left_to_the_full_reader() {
     for text in [
         "",
         "~",

@@ -53,7 +53,7 @@ fn good_bodies_end_where_they_end() {
 }
 
 #[test]
-fn what_readers_repair_is_refused() {
+fn input_that_readers_repair_is_refused() {
     use ChunkError::*;
     for (body, error) in [
         ("\r\n\r\n", Size),

@@ -128,7 +128,7 @@ fn custom_roles_are_bound_where_they_belong() {
 }
 
 #[test]
-fn what_has_no_effect_is_doubted() {
+fn bindings_without_effect_are_reported() {
     let (_, report) = read(
         "folders/43",
         "bindings:\n- role: roles/old\n  members: [group:empty@example.com]\n- role: roles/gone\n\

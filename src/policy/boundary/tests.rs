@@ -83,7 +83,7 @@ fn a_resource_outside_is_out_of_reach_whatever_is_granted() {
 
 /// Which principals a set binds: `in`, `out`, or `may be`, as far as the files say.
 #[test]
-fn who_is_in_a_set() {
+fn principal_sets_have_members() {
     let account = |email: &str| Principal::service_account(email).unwrap();
     let principals = [
         ("user", Principal::user("ana@example.com").unwrap()),
@@ -209,7 +209,7 @@ fn principals_are_of_the_types_that_iam_names() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_the_next_step() {
+fn mistakes_are_reported_with_the_next_step() {
     let (policy, report) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),

@@ -78,7 +78,7 @@ fn every_attribute_can_be_asked() {
 }
 
 #[test]
-fn what_is_not_known_never_grants() {
+fn an_unknown_attribute_never_grants() {
     let nothing = Attributes::at(monday());
     for expression in [
         "resource.type == 'x'",
@@ -189,7 +189,7 @@ fn consulted(expression: &str, attributes: &Attributes<'_>) -> (Vec<Attribute>, 
 }
 
 #[test]
-fn what_a_condition_asks_for_is_noted_and_nothing_else() {
+fn attributes_that_a_condition_reads_are_noted_and_no_others() {
     use Attribute::{Claims, Host, Method, Origin, Path, Time};
     let attributes = Attributes { host: Some("demo.googleapis.com"), ..Attributes::at(monday()) };
     let cases: [(&str, &[Attribute], &[Attribute]); 6] = [

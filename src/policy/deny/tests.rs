@@ -201,7 +201,7 @@ fn the_detail_names_the_rule() {
 }
 
 #[test]
-fn what_cannot_be_decided_by_is_refused_at_load() {
+fn principals_that_cannot_be_evaluated_are_refused_at_load() {
     let (policy, report) = tree(
         "\
 kind: DenyPolicy2

@@ -222,7 +222,7 @@ fn remedies(policy: &Policy, who: &str) -> Vec<Remedy> {
 }
 
 #[test]
-fn what_is_proposed_for_who_lacks_a_permission() {
+fn remedies_for_a_missing_permission() {
     // Sorted: a role that can be bound here only, one that cannot, six for everywhere.
     let mut files = vec![
         ("hierarchy.yaml".to_owned(), "projects/demo: organizations/7\n".to_owned()),

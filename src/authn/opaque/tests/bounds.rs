@@ -37,7 +37,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn who_asks_about_one_token_at_the_same_time_asks_once() {
+async fn requests_about_one_token_at_the_same_time_ask_once() {
     let Gated { server, gate: open, .. } = gated(|_| good()).await;
     let gate = Arc::new(gate(&server));
     let asking: Vec<_> = (0..100)

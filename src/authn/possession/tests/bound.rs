@@ -162,7 +162,7 @@ fn a_dpop_client_is_answered_as_one() {
 }
 
 #[test]
-fn what_a_challenge_offers_is_what_is_taken() {
+fn a_challenge_offers_the_algorithms_that_are_accepted() {
     let names: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
     assert_eq!(names.join(" "), PROOF_ALGORITHMS);
 }

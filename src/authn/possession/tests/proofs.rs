@@ -92,7 +92,7 @@ fn the_proof_of_the_rfc_holds() {
 }
 
 #[test]
-fn what_a_proof_says_has_to_be_so() {
+fn each_claim_of_a_proof_is_checked() {
     let (gate, token) = bound();
     for (changes, detail) in [
         (json!({"htm": "GET"}), "the method `GET`"),

@@ -64,7 +64,7 @@ fn decisions(directory: &Path) -> Vec<bool> {
 }
 
 #[test]
-fn what_is_said_to_change_nothing_changes_nothing() {
+fn rules_that_are_said_to_change_nothing_change_nothing() {
     let removed = Cell::new(0);
     let cases = Config { cases: 64, failure_persistence: None, ..Config::default() };
     TestRunner::new(cases)
