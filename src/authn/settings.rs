@@ -2,7 +2,6 @@
 //! them.
 
 mod keys;
-mod possession;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,11 +9,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+pub use self::dpop::{DpopRule, PossessionRule};
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
-pub use self::possession::{DpopRule, PossessionRule};
 use super::algorithm::Algorithm;
-use super::opaque::settings::{self as opaque, TokenEndpoint};
+use super::introspection::settings::{self as opaque, TokenEndpoint};
 use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.
@@ -291,3 +290,4 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
 
 #[cfg(test)]
 mod tests;
+mod dpop;

@@ -138,7 +138,7 @@ fn changes_what_was_judged(key: &str, value: &str) -> bool {
 }
 
 /// Whether some reader takes a key for `_method`: in a form or, with Laravel, in a JSON body, too.
-pub(super) fn is_method_override(key: &str) -> bool {
+pub(crate) fn is_method_override(key: &str) -> bool {
     is_marked(key) && steps(key).next().is_some_and(|step| letters(step).eq("method".chars()))
 }
 

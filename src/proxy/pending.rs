@@ -22,8 +22,10 @@ use tokio::sync::watch;
 
 use super::answering::at_once;
 use super::http2::request_of_http2;
-use super::{EverAllowed, Exchange, NotTaken, Pending, Proxy, stream};
+use super::{Exchange, NotTaken, Proxy, stream};
+use crate::admission::Pending;
 use crate::http::Request;
+use crate::listener::EverAllowed;
 use crate::reason::Denial;
 
 /// A request, and everything that is needed to serve it.
