@@ -7,13 +7,14 @@
 //! An answer must not lead a client or a front past the gate, nor claim to come from it. So these fields are removed:
 //! - fields about the connection to the backend (RFC 9110, section 7.6.1);
 //! - fields that name another place for the gate's own: `Alt-Svc` (RFC 7838) and those before and beside it. A client
-//! keeps it, and sends the next requests, credentials and all, past the gate;
+//!   keeps it, and sends the next requests, credentials and all, past the gate;
 //! - orders to a front that no client ever sees: to fetch another resource in place of the answer (`X-Accel-Redirect`,
-//! `X-Sendfile`, `X-Reproxy-Url` …), to keep it for others against `Cache-Control` (RFC 9213), to take the gate out of
-//! service (`X-Envoy-…`);
+//!   `X-Sendfile`, `X-Reproxy-Url` …), to keep it for others against `Cache-Control` (RFC 9213), to take the gate out of
+//!   service (`X-Envoy-…`);
 //! - fields that only the gate sends, or only a proxy: `DPoP-Nonce`, `X-Opgate-…`, `Proxy-Authenticate`;
 //! - fields that decide about other services on the host: keys that it is pinned to, reports of every request to it,
-//! scripts with power over its other paths.
+//!   scripts with power over its other paths.
+//!
 //! Fields about the answer or about the backend itself pass: `Location` and `Refresh` lead where a client looks before
 //! it goes; `WWW-Authenticate` is for a backend that asks for credentials of its own; `Clear-Site-Data` and
 //! `Strict-Transport-Security` take away and tighten, and the gate sends neither itself.
