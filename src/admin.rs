@@ -1,4 +1,4 @@
-//! What the operator and Prometheus ask, on an address of its own.
+//! The endpoints for the operator and Prometheus, on an address of their own.
 
 mod complaint;
 mod desk;
@@ -36,7 +36,7 @@ use crate::engine::Engine;
 use crate::listener::Listening;
 use crate::reload::Status;
 
-/// What the endpoints look at.
+/// The state that the endpoints read.
 #[derive(Clone)]
 pub struct Admin {
     engine: Engine,
@@ -62,8 +62,8 @@ impl Admin {
         reasons
     }
 
-    /// Serves until the process ends, or another one does so on the same sockets. Where there is an address of its own for
-    /// what tells of policy, that is told there alone. Unready once `shutdown` turns true.
+    /// Serves until the process ends, or another one serves on the same sockets. Where policy has an address of its
+    /// own, it can be read only there. Unready once `shutdown` turns true.
     ///
     /// # Errors
     /// Where a thread cannot be started.
@@ -76,7 +76,7 @@ impl Admin {
     ) -> std::io::Result<()> {
         let draining = self.draining.clone();
         tokio::spawn(async move {
-            // An error means that nobody can ask for a shutdown any more: the process is ending.
+            // An error means that the sender is gone: the process is ending.
             let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
             draining.store(true, Ordering::Release);
         });
@@ -94,7 +94,7 @@ impl Admin {
             desk: Arc::new(Desk::open(connections)?),
             scrapes,
         };
-        // Answers until the process ends: a drain is when one wants to look.
+        // Answers until the process ends: an operator wants to look during a drain.
         let serve = |listening, surface| serving::serve(listening, routes(surface), connections);
         match explain {
             None => serve(listening, surface).await,
@@ -107,7 +107,7 @@ impl Admin {
     }
 }
 
-/// What is served at one address.
+/// The endpoints of one address.
 #[derive(Clone)]
 struct Surface {
     admin: Admin,
@@ -118,7 +118,7 @@ struct Surface {
 }
 
 impl Surface {
-    /// Whether a request may read what is told of policy.
+    /// Whether a request may read policy.
     fn tells(&self, request: &Parts) -> bool {
         self.hosts.judge(&request.uri, request.version, &request.headers).is_ok()
             && self.told.judge(&request.headers).is_ok()
@@ -131,8 +131,7 @@ impl FromRef<Surface> for Admin {
     }
 }
 
-/// Probes are answered whatever name they ask by, and so are the keys, which are public: they say nothing that a web page
-/// should not read.
+/// Probes are answered whatever the `Host` is, and so are the keys, which are public: a web page may read both.
 fn routes(surface: Surface) -> Router {
     let named = Router::new()
         .route("/metrics", get(metrics))
@@ -154,7 +153,7 @@ async fn by_name(State(surface): State<Surface>, request: Request, next: Next) -
     }
 }
 
-/// Whether it is ready, and to those who are told of policy, why not and by which.
+/// Whether it is ready; for those who may read policy also why not, and the revision.
 async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
     let answer = readyz(State(surface.admin.clone())).await;
     if surface.tells(&request) {
@@ -170,7 +169,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     let reloads = admin.reloads.load();
     let failed: serde_json::Map<_, _> =
         reloads.failures().into_iter().map(|(part, why)| (part.as_str().to_owned(), why.into())).collect();
-    // A failed reload does not make the gate unready: what is in force is good.
+    // A failed reload does not make the gate unready: the state in force is good.
     let body = json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,

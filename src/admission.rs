@@ -37,7 +37,7 @@ impl Admission {
         })
     }
 
-    /// Counts a request as pending, before anything is known of it but that it has come.
+    /// Counts a request as pending when it has come and nothing more is known of it.
     ///
     /// # Errors
     /// Where there are as many as there may be.
@@ -137,7 +137,7 @@ impl Drop for Slots {
     }
 }
 
-/// A number that does not grow beyond another.
+/// A counter with a bound.
 #[derive(Debug)]
 struct Bound {
     most: usize,

@@ -29,7 +29,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve: judge requests by policy and forward what is allowed
+    /// Serve: judge requests by policy and forward the allowed ones
     Run(run::Args),
     /// Load everything a configuration names and report every mistake
     Check(check::Args),
@@ -37,7 +37,7 @@ enum Command {
     Test(test::Args),
     /// Explain why a call is allowed or denied, and what would turn the answer
     Explain(explain::Args),
-    /// List who holds a permission on a resource, and by what
+    /// List who holds a permission on a resource, and by which bindings
     WhoCan(who_can::Args),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::Args),

@@ -1,5 +1,5 @@
-//! Why the gate lets a call pass or not: the stages in their order, what each found, everything in the policy that bears
-//! on it, and what would turn the answer.
+//! Explains why the gate lets a call pass or not: the stages in their order with their findings, the parts of the
+//! policy that affect the answer, and what would turn it.
 //!
 //! ```text
 //! Question ─► question (the gate's answer) ──► stages ──┐
@@ -7,8 +7,8 @@
 //!                                     changes ◄─────────┘
 //! ```
 //!
-//! The JSON is that of Google's Policy Troubleshooter as far as it goes (google.cloud.policytroubleshooter.iam.v3); what
-//! it has no field for is in objects named `opgate`. Only who may read the policy may read this.
+//! The JSON is that of Google's Policy Troubleshooter as far as it goes (google.cloud.policytroubleshooter.iam.v3);
+//! objects named `opgate` hold what it has no field for. Only callers who may read the policy may read this.
 
 mod change;
 mod json;
@@ -35,14 +35,14 @@ use crate::simulation::{Answer, Mistake, Question, Who};
 pub struct Explained {
     question: Question,
     answer: Answer,
-    /// What was looked at in policy; `None` where no permission is asked for, or nobody known asks.
+    /// The findings in the policy; `None` where no permission is checked, or the caller is not known.
     policy: Option<Explanation>,
     stages: Vec<Told>,
     changes: Vec<Vec<Change>>,
     revision: String,
 }
 
-/// Puts a question to the gate and explains what it says.
+/// Puts a question to the gate and explains the answer.
 ///
 /// # Errors
 /// Where the question is not clear.
@@ -55,7 +55,7 @@ pub fn explain(question: Question, snapshot: &Snapshot, extent: Extent) -> Resul
     Ok(Explained { question, answer, policy, stages, changes, revision })
 }
 
-/// What policy has to say, even where an earlier stage refuses: who mends that wants to know what comes next.
+/// The policy's answer, even where an earlier stage refuses: after the first fix, it is the next question.
 fn examine(answer: &Answer, snapshot: &Snapshot, extent: Extent) -> Option<Explanation> {
     let call = answer.trace.call.as_ref()?;
     let caller = answer.trace.caller.as_deref();
@@ -81,7 +81,7 @@ impl Explained {
         json::render(self)
     }
 
-    /// What the policy was found to say.
+    /// The policy's findings.
     pub fn policy(&self) -> Option<&Explanation> {
         self.policy.as_ref()
     }
@@ -116,7 +116,7 @@ impl Explained {
         }
     }
 
-    /// Who asks, as far as that is known.
+    /// The caller, as far as known.
     fn caller(&self) -> String {
         match &self.answer.trace.caller {
             Some(caller) => caller.principal.to_string(),
@@ -132,7 +132,7 @@ impl Explained {
         }
     }
 
-    /// Attributes that conditions asked for and the question does not say.
+    /// Attributes that conditions read and the question does not give.
     fn missing(&self) -> Vec<&'static str> {
         self.answer.trace.consulted.missing().map(|attribute| attribute.name()).collect()
     }

@@ -137,7 +137,7 @@ impl<H: Handler> Listener<H> {
             Ok(slot) => {
                 connections.spawn(self.clone().connection(stream, peer, slot, shutdown.clone()));
             }
-            // Closed with this: nothing is said to it, nothing kept of it.
+            // Dropped, and so closed: no answer, no state.
             Err(full) => self.count_refused(full.label()),
         }
     }
@@ -152,10 +152,10 @@ impl<H: Handler> Listener<H> {
         let opened = Instant::now();
         let _open = Open::count(self.metrics.connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         if let Err(error) = bound_unsent(&tcp) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
         }
         let stream = match &self.tls {
             None => ClientStream::plain(tcp, self.limits.write_timeout),
@@ -181,7 +181,7 @@ impl<H: Handler> Listener<H> {
         self.metrics.refused_connections.with_label_values(&[reason]).inc();
     }
 
-    /// The connection with TLS, or `None` where there is nothing more to say on it.
+    /// The connection with TLS, or `None` where it has ended.
     async fn secure(
         &self,
         tcp: TcpStream,

@@ -185,10 +185,11 @@ impl ProxyHttp for Proxy {
         // An interim answer (1xx) does not count as one.
         let is_answered =
             session.response_written().is_some_and(|written| !written.status.is_informational());
+        // An answer that has begun cannot be replaced; the broken connection tells the client.
         if denial.reason() != Reason::ClientClosed && !is_answered {
             match answering::refuse(session, exchange, &denial).await {
                 Ok(()) => error_code = denial.reason().entry().status,
-                Err(error) => tracing::debug!(%error, "the answer could not be sent"),
+                Err(error) => tracing::debug!(%error, "cannot send the answer"),
             }
         }
         exchange.denial = Some(denial);

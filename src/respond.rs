@@ -1,4 +1,4 @@
-//! The one place that writes an error.
+//! Writes error answers, in one place.
 //!
 //! An [`Answer`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
 //! asks for, and Google's own headers, so that a client library reads it like one of Google's.

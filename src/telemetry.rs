@@ -8,7 +8,7 @@ use crate::terminal::{eprint, stderr_has_colours};
 
 /// A log that was started.
 pub(crate) struct Log {
-    /// Has it say what the settings ask for from now on.
+    /// Applies new settings to it.
     pub(crate) filter: SetLog,
 }
 
@@ -44,7 +44,7 @@ fn told(reloaded: Result<(), tracing_subscriber::reload::Error>) {
 fn filter(telemetry: &Telemetry) -> EnvFilter {
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Pingora calls it an error when an idle connection is taken a moment too early; it opens another one.
+    // Pingora logs an error when a pooled connection is taken up a moment too early; it opens another one.
     match "pingora_core::connectors=off".parse() {
         Ok(directive) if !telemetry.log.contains("pingora") => filter.add_directive(directive),
         _ => filter,

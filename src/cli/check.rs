@@ -1,4 +1,4 @@
-//! `opgate check`: loads everything, and says everything that is wrong or may not be meant.
+//! `opgate check`: loads everything, and reports every mistake and everything that may not be meant.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -116,13 +116,13 @@ fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
     for (name, why) in failures {
         report
             .file_warning(file, format!("the endpoint `{name}` cannot be looked up: {why}"))
-            .help("the gate starts all the same, and tries again: its upstream answers 503 until then");
+            .help("the gate starts all the same, and tries again: until then its upstream answers 503");
     }
 }
 
 fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.origin().load(report)?;
-    // A policy tree that is read with a broken config still has mistakes worth reporting.
+    // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
     let snapshot = Snapshot::load(&config, now, report)?;
     policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);

@@ -1,4 +1,4 @@
-//! `opgate run`: the gate, from files to open doors and to the last answered request.
+//! `opgate run`: the gate, from files to open listeners and to the last answered request.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ use crate::upstream::names::Lookups;
 /// How long a start waits for the names of upstreams to be looked up.
 const LOOKUP_AT_START: Duration = Duration::from_secs(1);
 
-/// How long the end of the process waits for threads that serve nothing any more.
+/// How long the end of the process waits for threads that no longer serve.
 const END: Duration = Duration::from_millis(200);
 
 /// Arguments of `opgate run`.
@@ -63,7 +63,7 @@ pub struct Args {
     pid_file: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT, or until another process does.
+/// Serves until SIGTERM or SIGINT, or until another process serves in its place.
 pub fn run(args: &Args) -> ExitCode {
     tls::choose_cryptography();
     let origin = args.config.origin();
@@ -141,7 +141,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Handover(#[from] handover::Failure),
     #[error(
-        "the configuration was changed while the running process was waited for, and does not hold any more"
+        "the configuration was changed while this process waited for the running one, and is not valid any more"
     )]
     Changed,
     #[error("not ready in time: {0}")]
@@ -152,14 +152,14 @@ pub(crate) enum Failure {
     Stopped,
 }
 
-/// Serves, where the process is to take over from another one: once that one offers, and if it lets go.
+/// Waits for the running process where this one is to take over from it, then serves.
 async fn start(args: &Args, origin: Origin, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let Some(upgrade) = loaded.config.upgrade.as_ref().filter(|_| args.upgrade) else {
         return serve(args, origin, loaded, log, &mut None).await;
     };
     tracing::info!(socket = %upgrade.socket.display(), "waiting for the running process to offer its listeners");
     let mut predecessor = Some(Predecessor::find(upgrade).await?);
-    // That may have taken a while: what counts is what the files say now.
+    // Waiting may have taken a while: the files may have changed meanwhile, so they are read again.
     let served = match load(&origin) {
         Some(loaded) => serve(args, origin, loaded, log, &mut predecessor).await,
         None => Err(Failure::Changed),
@@ -170,7 +170,8 @@ async fn start(args: &Args, origin: Origin, loaded: Loaded, log: Log) -> Result<
     served
 }
 
-/// Serves until the process is to end, then drains. `predecessor` is left there if this ends before that one lets go.
+/// Serves until the process is to end, then drains. `predecessor` is left in place if this ends before that one has let
+/// go.
 async fn serve(
     args: &Args,
     origin: Origin,
@@ -197,14 +198,14 @@ async fn serve(
     }
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
-    // Before anything is waited for: a gate that waits for its issuer can be stopped.
+    // Before any wait: a gate that waits for its issuer can be stopped.
     let mut signals = Signals::listen()?;
     let assertions = config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
     let live = Live::new(snapshot, Arc::new(upstreams), assertions, &metrics);
     let engine = Engine::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
-    // Sockets first: a port that is taken is told before keys are waited for.
+    // Sockets first: a port in use is reported before the process waits for keys.
     let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let as_written = Config { limits: written, ..config.clone() };
@@ -217,7 +218,7 @@ async fn serve(
     };
     let mut admin_task = match predecessor {
         None => serve_admin(),
-        // It serves, and answers there, until this one is ready to.
+        // The running process serves, and answers on the admin port, until this one is ready to.
         Some(predecessor) => {
             tokio::select! {
                 ready = ready_to_take_over(&admin, &authn, predecessor.deadline()) => ready?,
@@ -237,7 +238,7 @@ async fn serve(
         None => Ok(None),
     };
     let took_over = matches!(served, Ok(Some(_)));
-    // Whom it has let go of must not stop for a file: nobody else serves.
+    // The old process must not block on the pid file: it no longer serves, and this one is the only one that does.
     let or_serve_on = |told: Result<(), Failure>| match told {
         Err(error) if took_over => {
             tracing::error!(%error, "serving on");
@@ -245,7 +246,8 @@ async fn serve(
         }
         told => told,
     };
-    // The running process ends after this, and whoever watches it looks for the new one then.
+    // The old process ends after this. A supervisor that watches it looks for the new one then, so the pid file comes
+    // first.
     let served = served.and_then(|relieved| {
         let told = announcement.pid();
         drop(relieved);
@@ -263,10 +265,10 @@ async fn serve(
             failed = broken("the admin port", &mut admin_task) => Err(failed),
             failed = broken("the reloads", &mut reload_task) => Err(failed),
         },
-        // Where there is a running process, it goes on: nothing is lost by this one's end.
+        // Where there is a running process, it goes on: the end of this one loses nothing.
         failed => failed,
     };
-    // The doors close their own once they have let in who waits.
+    // The listeners close their sockets once they have accepted the clients that wait.
     drop(sockets);
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
@@ -283,7 +285,7 @@ async fn serve(
     served
 }
 
-/// Waits until a task that is to go on to the end has failed.
+/// Waits until one of the tasks that must not end has failed.
 async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) -> Failure {
     match task.await {
         // The admin port ends where another process serves it.
@@ -334,17 +336,18 @@ fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
     let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
     let mut options = HttpServerOptions::default();
     options.h2c = true;
-    // Not to proxy it: to have it refused, counted and audited like everything else.
+    // CONNECT is let through to the gate, which refuses, counts and audits it like every other request. It is never
+    // proxied.
     options.allow_connect_method_proxying = true;
     let mut app = HttpProxy::new(proxy, Arc::new(conf));
     app.server_options = Some(options);
     let mut http2 = default_h2_options();
-    // The library counts 32 bytes for each field, and pseudo-headers for fields (RFC 9113, section 6.5.2): the limit that
-    // counts is the gate's own, which is the same for both versions.
+    // The library counts 32 bytes for each field, and pseudo-headers as fields (RFC 9113, section 6.5.2). The gate's
+    // own limit is lower and the same for both versions.
     let head = config.limits.head;
     let list = head.bytes.saturating_add(head.fields.saturating_add(5).saturating_mul(64));
     http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
-    // What is held for one connection, and for how many streams that nobody wants any more, before the connection ends.
+    // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
     http2.max_concurrent_streams(u32::try_from(config.limits.http2_streams).unwrap_or(u32::MAX));
     http2.max_send_buffer_size(64 * 1024);
     http2.max_concurrent_reset_streams(20);

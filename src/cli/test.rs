@@ -66,7 +66,7 @@ struct Outcome {
 struct Results {
     directory: PathBuf,
     outcomes: Vec<Outcome>,
-    /// `None` where a filter left tests out: what they exercise is not known.
+    /// `None` where a filter left tests out: then the coverage is not known.
     coverage: Option<Coverage>,
     duration: Duration,
 }
@@ -138,7 +138,7 @@ fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
 /// The selected tests of a policies directory.
 fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case> {
     if !directory.is_dir() {
-        // Told when the tree is loaded.
+        // Loading the tree reports it.
         return Vec::new();
     }
     let errors_before = report.diagnostics().len();
@@ -146,7 +146,7 @@ fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case
     let all: Vec<Case> = files.iter().flat_map(|file| case::read(file, report)).collect();
     let folder = directory.join("tests");
     if all.is_empty() && report.diagnostics().len() == errors_before {
-        // A run that tests nothing must not look like one in which everything is right.
+        // A run without a test must not look like a run that passed.
         report
             .file_error(&folder, "there is no test")
             .help("write one: `- {name: …, principal: …, call: POST /v1/…, expect: allowed}`");

@@ -150,7 +150,7 @@ pub fn decide_call_as(
     authorize(call, caller, attributes, snapshot, trace)
 }
 
-/// Decides a call, once it is known who makes it: scope, then IAM.
+/// Decides a call of a known caller: scope, then IAM.
 ///
 /// # Errors
 /// The first stage that refuses.
@@ -191,7 +191,7 @@ pub fn authorize(
     Ok(permit)
 }
 
-/// What conditions may ask of the request.
+/// The attributes that conditions may read of the request.
 pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
     Attributes {
         path: Some(request.path.decoded()),
@@ -243,7 +243,7 @@ fn evidence(request: &Request) -> Evidence<'_> {
     }
 }
 
-/// The holder of the connection's client certificate, where the listener takes that for a credential.
+/// The holder of the connection's client certificate, where the listener accepts it as a credential.
 fn by_certificate(
     request: &Request,
     method: &Method,
@@ -274,8 +274,8 @@ fn by_certificate(
     ))))
 }
 
-/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience in
-/// their place is for that service alone, whether or not the method asks for a scope.
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience
+/// in their place is only for that service, whether or not the method requires a scope.
 fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
     let Some(caller) = caller else {
         return Ok(());

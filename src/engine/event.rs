@@ -1,4 +1,4 @@
-//! One record per request, from which the audit line and the metrics are both made: they cannot disagree.
+//! One record per request: the audit line and the metrics are both made from it, so they cannot disagree.
 //!
 //! The shapes of the audit line are in [`crate::audit`]. It never holds a token.
 
@@ -17,14 +17,14 @@ use crate::policy::{Grant, Permit};
 use crate::principal::Principal;
 use crate::reason::Denial;
 
-/// Everything that is told of a request once it is over.
+/// Everything that is recorded of a request once it is over.
 #[derive(Debug)]
 pub struct Event<'e> {
     /// When its head was complete.
     pub time: SystemTime,
     /// From then to the end of the answer.
     pub duration: Duration,
-    /// Names the request and its decision.
+    /// The id of the request and its decision.
     pub request_id: &'e str,
     /// The policy that decided.
     pub revision: &'e str,
@@ -42,7 +42,7 @@ pub struct Event<'e> {
     pub status: u16,
     /// Whether the gate answered with its own public keys: nothing was decided.
     pub is_published: bool,
-    /// The endpoint that was asked, and for how long.
+    /// The endpoint that was used, and for how long.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }
 
@@ -61,7 +61,7 @@ impl Event<'_> {
         }
     }
 
-    /// Counts it.
+    /// Counts it in the metrics.
     pub fn observe(&self, metrics: &Metrics, instruments: &[MethodInstruments]) {
         let method = self.trace.call.as_ref().map(|call| &*call.method);
         let own = method.and_then(|method| instruments.get(method.index));
@@ -143,7 +143,8 @@ impl Event<'_> {
         }
     }
 
-    /// The rule that decided: the binding that granted, the rule that asks for no permission, or what refused.
+    /// The rule that decided: the binding that granted, the rule of a method without a permission, or the rule that
+    /// refused.
     fn rule(&self) -> Option<DecidingRule<'_>> {
         match self.permit.map(Permit::grant) {
             Some(Grant::Binding(granted)) => Some(DecidingRule {
@@ -159,7 +160,7 @@ impl Event<'_> {
         }
     }
 
-    /// The permission that was asked for; `granted` also where the body was refused after it.
+    /// The permission that was checked; `granted` also where the body was refused after it.
     fn authorization_info(&self) -> Option<[AuthorizationInfo<'_>; 1]> {
         let call = self.trace.call.as_deref()?;
         match &call.method.permission {

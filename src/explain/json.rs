@@ -1,7 +1,7 @@
-//! An explanation as programs read it: `TroubleshootIamPolicyResponse` of google.cloud.policytroubleshooter.iam (v3, and
-//! v3beta for boundaries), with what that has no field for in objects named `opgate`.
+//! An explanation for programs: `TroubleshootIamPolicyResponse` of google.cloud.policytroubleshooter.iam (v3, and
+//! v3beta for boundaries); objects named `opgate` hold what that has no field for.
 //!
-//! A state of ours is definite where Google's troubleshooter may say that it does not know: a gate has to decide.
+//! Google's troubleshooter may say that it does not know a state. A gate has to decide, so a state here is definite.
 
 use serde_json::{Map, Value, json};
 
@@ -55,7 +55,7 @@ fn access_tuple(explained: &Explained) -> Option<Value> {
     }))
 }
 
-/// What the gate says, whose stages Google has no field for.
+/// The gate's answer: Google has no field for its stages.
 fn gate(explained: &Explained) -> Value {
     let trace = &explained.answer.trace;
     let refusal = explained.answer.decided.as_ref().err().map(|denial| denial.reason().entry());

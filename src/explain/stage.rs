@@ -1,4 +1,4 @@
-//! The stages that a request goes through, and what each said.
+//! The stages that a request goes through, and their results.
 
 use crate::catalog::{Call, PermissionRule};
 use crate::decision::Stage;
@@ -8,32 +8,32 @@ use crate::policy::{Applies, Refusal};
 use crate::reason::Denial;
 use crate::simulation::{Answer, Question, Who};
 
-/// What a stage came to.
+/// The result of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It lets the call pass.
     Passed,
     /// It refuses the call.
     Refused,
-    /// An earlier stage refused; what it would say is told where that is known.
+    /// An earlier stage refused; its own result is told where that is known.
     NotReached,
 }
 
-/// A stage, and what it said.
+/// A stage, and its result.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What it came to.
+    /// Its result.
     pub state: State,
     /// Why.
     pub says: String,
-    /// The rule that it went by, where there is one.
+    /// The rule that it applied, where there is one.
     pub rule: Option<Place>,
 }
 
 impl State {
-    /// In a word.
+    /// The name of the result.
     pub fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -70,7 +70,7 @@ impl Teller<'_> {
         self.answer.decided.as_ref().err().filter(|_| self.answer.trace.stage == stage)
     }
 
-    /// What a stage came to, as far as the gate tells.
+    /// The result of a stage, as far as the gate tells.
     fn reached(&self, stage: Stage) -> State {
         match (&self.answer.decided, self.answer.trace.stage) {
             (Ok(_), _) => State::Passed,
@@ -114,7 +114,7 @@ impl Teller<'_> {
                         format!("{}{sets}, by issuer `{}`{bound}", caller.principal, caller.issuer)
                     }
                     Who::Claims(_) => format!(
-                        "assumed: {}{sets}, as issuer `{}` would vouch for these claims",
+                        "assumed: {}{sets}, as issuer `{}` would sign these claims",
                         caller.principal, caller.issuer
                     ),
                     Who::Principal { .. } | Who::Anonymous => {
@@ -175,7 +175,7 @@ impl Teller<'_> {
             Err(Refusal::OutOfBounds(out)) => {
                 ("the resource is out of bounds".to_owned(), Some(out.place.clone()))
             }
-            _ if policy.boundaries.is_empty() => ("none is bound to anybody".to_owned(), None),
+            _ if policy.boundaries.is_empty() => ("none is bound to a principal set".to_owned(), None),
             _ if policy.boundaries.iter().all(|one| one.applies == Applies::No) => {
                 ("none is bound to the caller".to_owned(), None)
             }

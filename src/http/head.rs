@@ -1,8 +1,8 @@
 //! The head of an HTTP/1 message, parsed from its raw bytes.
 //!
-//! Lenient heads are how requests are smuggled: a bare LF, a folded line, a space before the colon, two lengths. HTTP
-//! libraries repair them, each in its own way, and the repaired request is not the one that the next hop reads. So the
-//! head is parsed here, from the bytes as they came, by the letter of RFC 9112, and what deviates is refused. The only
+//! Lenient parsers let requests be smuggled: a bare LF, a folded line, a space before the colon, two lengths. HTTP
+//! libraries repair such heads, each in its own way, and the next hop does not read the repaired request. So the head
+//! is parsed here, from the bytes as they came, by the letter of RFC 9112, and deviations are refused. The only
 //! leniency left is optional whitespace around a field value (RFC 9112, section 5).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -49,7 +49,7 @@ impl Default for HeadLimits {
 }
 
 /// The length of the head at the start of `bytes`, final empty line included, or `None` while it is incomplete.
-/// `from` is how many bytes an earlier call has seen, so that a head that trickles in is scanned once.
+/// `from` is how many bytes an earlier call has seen, so that a head that comes in small pieces is scanned once.
 pub fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     // The terminator may straddle the two reads.
     let start = from.saturating_sub(3);
@@ -175,7 +175,7 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
     Ok((name, value))
 }
 
-/// What may stand in a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
+/// The bytes of a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
 pub(super) fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
@@ -188,8 +188,8 @@ impl HeadLimits {
             .told()
     }
 
-    /// Refuses a head that came in fields and not in lines (HTTP/2), and would be beyond these limits as the lines that go
-    /// to a backend.
+    /// Refuses a head that came as fields and not as lines (HTTP/2), if it would be beyond these limits as the lines
+    /// that go to a backend.
     ///
     /// # Errors
     /// 414 and 431.
@@ -295,7 +295,7 @@ mod tests {
         );
     }
 
-    /// What fits as lines fits as fields, and what does not does not.
+    /// The limits accept the same heads as lines and as fields.
     #[test]
     fn limits_are_the_same_for_lines_and_for_fields() {
         let text = "GET /x?y HTTP/1.1\r\nhost: a.b:80\r\nx: 1\r\ny: \r\n\r\n";

@@ -58,11 +58,11 @@ pub struct Request {
     pub peer: Option<SocketAddr>,
     /// Where it began: at the other end of the connection, or where a trusted proxy there says.
     pub origin: Origin,
-    /// The scheme that an absolute-form target or `:scheme` names. It says nothing that the connection does not.
+    /// The scheme of an absolute-form target or of `:scheme`. It agrees with the connection.
     pub named_scheme: Option<Scheme>,
     /// The port that the connection came in at.
     pub port: Option<u16>,
-    /// What TLS says of the connection; `None` where there is none.
+    /// The TLS facts of the connection; `None` without TLS.
     pub channel: Option<Arc<Channel>>,
 }
 
@@ -115,7 +115,7 @@ impl Request {
         let (named_scheme, origin_form) = match split_absolute_form(&target)? {
             None => (None, target.as_str()),
             Some((scheme, authority, origin_form)) => {
-                // To the byte: Pingora asks the same, and would answer by itself.
+                // To the byte: Pingora compares as well, and would answer itself.
                 if authority.as_bytes() != host_field.as_bytes() {
                     return Err(malformed("the request target names another host than the header `host`"));
                 }
@@ -207,10 +207,10 @@ impl Request {
         })
     }
 
-    /// The request as one that came over a connection of which TLS says `channel`.
+    /// The request, as it came over a connection with these TLS facts.
     ///
     /// # Errors
-    /// 400 where it names a scheme that this connection does not speak.
+    /// 400 where it names a scheme that this connection does not have.
     pub fn over(self, channel: Option<Arc<Channel>>, proxies: &TrustedProxies) -> Result<Self, Denial> {
         let from_trusted_proxy = self.peer.is_some_and(|peer| proxies.trusts(peer));
         request_line::fit_scheme(self.named_scheme, channel.is_some(), from_trusted_proxy)?;
@@ -225,7 +225,7 @@ impl Request {
         }
     }
 
-    /// The scheme that the client used: what a trusted proxy says, else what this connection is.
+    /// The scheme that the client used: as a trusted proxy says, else that of this connection.
     pub fn scheme(&self) -> Scheme {
         let ours = if self.channel.is_some() { Scheme::Https } else { Scheme::Http };
         self.origin.scheme.unwrap_or(ours)
@@ -302,7 +302,7 @@ impl Host {
     }
 }
 
-/// RFC 9112, section 6.3, without its repairs: a request that gives two delimitations is refused, not read by one.
+/// RFC 9112, section 6.3, without its repairs: a request with two delimitations is refused.
 fn frame_http1(version: Version, headers: &Headers) -> Result<Framing, Denial> {
     let length = content_length(headers)?;
     let Some(coding) = headers.one("transfer-encoding")? else {
@@ -321,8 +321,8 @@ fn frame_http1(version: Version, headers: &Headers) -> Result<Framing, Denial> {
     Ok(Framing::Chunked)
 }
 
-/// RFC 9110, section 9.3.1: content in a GET has no meaning, and is how a request is hidden from servers that do not look
-/// for any. What is announced is refused here, and what comes unannounced by the body rule.
+/// RFC 9110, section 9.3.1: content in a GET has no meaning, and can hide a request from servers that do not look for
+/// any. An announced body is refused here, an unannounced one by the body rule.
 fn refuse_content(method: &Method, framing: Framing) -> Result<(), Denial> {
     let announced = match framing {
         Framing::Chunked => true,

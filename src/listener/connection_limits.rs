@@ -1,5 +1,5 @@
-//! How many connections there may be, in total and from one address. One more takes the place of an idle one that is of no
-//! use to its client, or is closed as it comes: then it costs no task, no buffer and no handshake.
+//! How many connections there may be, in total and from one address. A further one replaces an idle one that never had
+//! a good request, or is closed at once: then it costs no task, no buffer and no handshake.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
 const OTHER_FILES: usize = 64 + 2 * 128;
-/// Of connections that never were allowed anything, one in so many is put out at once, up to [`MOST_PUT_OUT`]: the next
+/// Of connections whose requests were all refused, one in so many is closed at once, up to [`MOST_PUT_OUT`]: the next
 /// newcomers need no search.
 const PUT_OUT: usize = 64;
 const MOST_PUT_OUT: usize = 32;
@@ -28,7 +28,7 @@ pub struct ConnectionLimits {
     slots: Arc<Mutex<ConnectionSlots>>,
 }
 
-/// Who is in.
+/// The open connections.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionSlots {
     taken: HashMap<u64, Arc<SlotState>>,
@@ -59,8 +59,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// Puts out connections that are idle, of one address or of any: the oldest of those that never were allowed anything, else
-    /// the oldest of the others. `false` where there is none.
+    /// Closes connections that are idle, of one address or of any: the oldest of those whose requests were all refused,
+    /// else the oldest of the others. `false` where there is none.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
         let now = Instant::now();
         let in_vain = match network {
@@ -103,7 +103,7 @@ impl ConnectionSlots {
     }
 }
 
-/// Which limit a connection is beyond.
+/// Which limit a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     Total,
@@ -150,9 +150,9 @@ impl ConnectionLimits {
     }
 }
 
-/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`, of which the admin
-/// port may take `admin`: a request takes a connection to a backend, which is two files (that connections can be cut takes
-/// one). Once there are none left, nobody is answered: so neither port can take what the other one needs.
+/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`, of which the
+/// admin port may take `admin`. A request takes a connection to a backend, which is two files (one of them to be able
+/// to cut it). A process without files cannot answer any client: so neither port may take what the other one needs.
 pub fn affordable(wanted: usize, files: usize, admin: usize) -> usize {
     wanted.min(files.saturating_sub(OTHER_FILES).saturating_sub(admin) / 3).max(1)
 }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_refused_makes_room_and_who_is_served_or_new_does_not() {
+    fn a_refused_client_makes_room_and_a_served_or_new_one_does_not() {
         let admission = admission(3, 3);
         let refused = admission.admit(ip("192.0.2.1")).unwrap();
         assert!(refused.begin());

@@ -1,8 +1,8 @@
 //! A connection's place, and whether it may be given to another connection.
 //!
-//! Whose requests were all refused, or who has said nothing for a moment, makes room for a newcomer where there is no more
-//! of it; who was allowed something keeps its place for as long as it is in use. What a connection does is one number that
-//! it swaps as a request begins and ends, so that no request takes a lock for this.
+//! A connection whose requests were all refused, or that was silent for a moment, makes room for a newcomer where there
+//! is no more; one that had an allowed request keeps its place as long as it is in use. The state of a connection is
+//! one number that it swaps as a request begins and ends, so that no request takes a lock for this.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,15 +13,15 @@ use tokio::sync::Notify;
 
 use super::connection_limits::ConnectionSlots;
 
-/// From the connection to its first request: a newcomer is not put out by the next one.
+/// The time from the connection to its first request: the next newcomer does not replace it at once.
 const FIRST_WORD: Duration = Duration::from_secs(1);
-/// Between two requests of a client that was allowed one. Its next one may be on its way as the connection is closed, as
-/// with any end of an idle connection (RFC 9112, section 9.5).
+/// The time between two requests of a client that had an allowed one. Its next one may be on its way as the connection
+/// is closed, as with any end of an idle connection (RFC 9112, section 9.5).
 const BETWEEN_REQUESTS: Duration = Duration::from_secs(10);
 
 /// A request is under way.
 const BUSY: u64 = u64::MAX;
-/// The place is another's.
+/// Another connection has the place.
 const GONE: u64 = u64::MAX - 1;
 
 /// A connection's place; given back when it is dropped.
@@ -32,11 +32,11 @@ pub(crate) struct ConnectionSlot {
     slots: Arc<Mutex<ConnectionSlots>>,
 }
 
-/// What is known of the connection that has a place.
+/// The state of the connection that has a place.
 #[derive(Debug)]
 pub(super) struct SlotState {
     pub(super) network: IpAddr,
-    /// Milliseconds of [`since`](Self::since) from which on it may be put out; or [`BUSY`], or [`GONE`].
+    /// Milliseconds of [`since`](Self::since) from which on it may be closed; or [`BUSY`], or [`GONE`].
     idle: AtomicU64,
     since: Instant,
     ever_allowed: AtomicBool,
@@ -50,13 +50,13 @@ impl SlotState {
         Self { network, idle, since, ever_allowed: AtomicBool::new(false), put_out: Notify::new() }
     }
 
-    /// Since when it may be put out, where it may be by now: those first that never were allowed anything, then the others.
+    /// Since when it may be closed, if it may be now: first those that never had an allowed request, then the others.
     pub(super) fn may_go(&self, now: Instant) -> Option<(bool, u64)> {
         let from = self.idle.load(Ordering::Acquire);
         (from <= millis(now - self.since)).then(|| (self.ever_allowed.load(Ordering::Relaxed), from))
     }
 
-    /// Puts it out, unless a request has begun since it was looked at.
+    /// Closes it, unless a request has begun since it was looked at.
     pub(super) fn put_out(&self, from: u64) -> bool {
         let gone = self.idle.compare_exchange(from, GONE, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if gone {

@@ -1,9 +1,9 @@
-//! What an HTTP/2 client does with its connection, seen from its frames in both directions.
+//! Protection against HTTP/2 floods: watches the frames of a connection in both directions.
 //!
-//! The library below the requests bounds what a connection may hold: streams, header blocks, small DATA frames. It does
-//! not bound what a connection may cost: resets, pings and settings can go on for ever, each a little work and none of
-//! it a request. So work that serves nothing is counted here against work that does, and a connection that has used up
-//! its credit is ended. And the library refuses malformed requests by itself, unseen by anybody: here they are seen.
+//! The h2 library bounds what a connection may hold: streams, header blocks, small DATA frames. It does not bound what
+//! a connection may cost: resets, pings and settings can go on for ever, each a little work and none of it a request.
+//! So work that serves no request is counted here against work that does, and a connection that has used up its credit
+//! is ended. The library also refuses malformed requests by itself, without a trace: here they are counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,14 +22,14 @@ const IDLE_FRAMES: i64 = 1000;
 const IDLE_FRAMES_PER_SECOND: i64 = 100;
 const IDLE_FRAMES_PER_ANSWER: i64 = 16;
 const IDLE_FRAMES_PER_PIECE: i64 = 4;
-/// What a GOAWAY counts for: a client has one to say, or two.
+/// What a GOAWAY counts for: a client sends one, or two.
 const GOAWAY_FRAMES: i64 = 100;
-/// A piece of a body that is worth its frame, in bytes.
+/// The bytes of a body that are worth one frame.
 const PIECE_BYTES: u32 = 1024;
 /// The seconds in which all resets that a connection may have are given back.
 const RESETS_SECONDS: i64 = 10;
 
-/// Error codes (RFC 9113, section 7) that our own side resets a stream with for what its client did.
+/// Error codes (RFC 9113, section 7) with which our own side resets a stream because of what its client did.
 const PROTOCOL_ERROR: u32 = 1;
 const REFUSED_STREAM: u32 = 7;
 const CLIENTS_FAULTS: [u32; 7] = [PROTOCOL_ERROR, 3, 5, 6, REFUSED_STREAM, 9, 11];
@@ -198,7 +198,7 @@ struct Account {
     opens: bool,
     /// The highest stream that was answered.
     answered: u32,
-    /// The last stream that will be served, once that has been said.
+    /// The last stream that will be served, once the client was told.
     last_served: u32,
 }
 
@@ -221,7 +221,7 @@ impl Account {
 
     fn came(&mut self, frame: &Frame) {
         match frame.kind {
-            // Small ones are the library's to bound.
+            // The library bounds small ones.
             DATA => {
                 if frame.length >= PIECE_BYTES {
                     self.earn(1);
@@ -309,7 +309,7 @@ impl Account {
         }
     }
 
-    /// What time gives back. The clock is read only here: when there is nothing left.
+    /// Adds the credit that time gives back. The clock is read only here: when there is no credit left.
     fn pay(&mut self) {
         let now = Instant::now();
         let milliseconds = i64::try_from((now - self.paid).as_millis()).unwrap_or(i64::MAX).min(60_000);

@@ -1,4 +1,4 @@
-//! TLS before anything else is said: a handshake in time, or no connection.
+//! The TLS handshake: complete in time, or no connection.
 
 use std::io;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub(super) enum HandshakeError {
     Closed,
     /// What came is not TLS.
     NotTls,
-    /// No version, cipher or protocol that both speak.
+    /// The two ends have no version, cipher or protocol in common.
     Incompatible,
-    /// The client's certificate is missing, or does not hold.
+    /// The client's certificate is missing, or is not valid.
     ClientCertificate,
-    /// The client would not have ours.
+    /// The client refused our certificate.
     Refused,
     /// Anything else.
     Other,
@@ -56,7 +56,7 @@ impl HandshakeError {
     }
 }
 
-/// Does the handshake, or says why there was none, with the words for the log.
+/// Does the handshake, or says why it failed, in words for the log.
 pub(super) async fn shake_hands(
     tcp: tokio::net::TcpStream,
     rules: &Arc<ArcSwap<ServerTls>>,
@@ -66,8 +66,8 @@ pub(super) async fn shake_hands(
     let tls = rules.load_full();
     match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
         Ok(Ok(mut stream)) => {
-            // What TLS holds back counts as taken only once all of it is: no more than one record (RFC 8446, section 5.1),
-            // so that a client that takes some is seen to.
+            // Bytes that TLS holds back count as taken only once all of them are: at most one record (RFC 8446, section
+            // 5.1), so that progress of a slow client is seen.
             stream.get_mut().1.set_buffer_limit(Some(16 * 1024));
             let established = Established::new(rules.clone(), &tls, stream.get_ref().1, clock::now());
             Ok(ClientStream::tls(stream, established, write_timeout))

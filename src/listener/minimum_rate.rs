@@ -1,7 +1,7 @@
-//! Whether a client takes what it is sent.
+//! The minimum rate at which a client has to take its answers.
 //!
-//! An answer that is not taken holds its connection, its buffers and its place. Time alone does not tell: a client that
-//! takes five bytes now and then is never late. So what counts is how much was taken in the time in which there was
+//! An answer that is not taken holds its connection, its buffers and its place. A timeout alone is not enough: a client
+//! that takes five bytes now and then never exceeds it. So the rate is measured, over the time in which there was
 //! something to take.
 
 use std::io;
@@ -12,21 +12,21 @@ use tokio::time::Instant;
 
 use super::timer::Timer;
 
-/// The least that has to be taken, on average. The kernel tells of every 32 KiB, so four times as much is always seen.
+/// The least that has to be taken, on average. The kernel reports every 32 KiB, so four times as much is always seen.
 const LEAST_PER_SECOND: u64 = 1024;
 
-/// Most bytes that the kernel holds unsent for one connection. It is told that more can be written at half of it: a
-/// client that takes some of a larger buffer would be seen as one that takes nothing.
+/// Most bytes that the kernel holds unsent for one connection. It reports room at half of it: with a larger buffer, a
+/// slow client would look like one that takes nothing.
 pub(super) const UNSENT_BYTES: u32 = 64 * 1024;
 
-/// Measures one connection, while there is no room for what it is to be sent.
+/// Measures one connection, while it has no room for the next bytes.
 #[derive(Debug)]
 pub(super) struct MinimumRate {
     window: Duration,
-    /// How long there was no room in this window, and what was taken in it.
+    /// How long there was no room in this window, and how much was taken in it.
     waited: Duration,
     taken: u64,
-    /// There is none now.
+    /// Whether there is none now.
     since: Option<Instant>,
     alarm: Timer,
 }
@@ -42,14 +42,14 @@ impl MinimumRate {
         self.since.is_some()
     }
 
-    /// Passes the outcome of a write or a flush on, or says that the client takes too little.
+    /// Passes on the outcome of a write or a flush, or reports that the client takes too little.
     pub(super) fn judge<T: Taken>(
         &mut self,
         context: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match outcome {
-            // Nothing was waited for: nearly always.
+            // The usual case: nothing was waited for.
             Poll::Ready(_) if self.since.is_none() && self.waited.is_zero() => outcome,
             Poll::Ready(Ok(taken)) => {
                 self.taken += taken.bytes();
@@ -75,7 +75,7 @@ impl MinimumRate {
         }
     }
 
-    /// At the end of a window, begins another one or says that this was too little.
+    /// At the end of a window, begins another one or reports that too little was taken.
     fn is_over(&mut self) -> io::Result<()> {
         if self.waited < self.window {
             return Ok(());
@@ -90,7 +90,7 @@ impl MinimumRate {
     }
 }
 
-/// What a write tells of how much was taken.
+/// What a write says about how much was taken.
 pub(super) trait Taken {
     /// In bytes.
     fn bytes(&self) -> u64;

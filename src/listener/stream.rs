@@ -1,4 +1,4 @@
-//! A client's connection below HTTP, with TLS or without, as Pingora wants its streams.
+//! A client's connection below HTTP, with TLS or without, as a stream for Pingora.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ pub(crate) const LINGER: Duration = Duration::from_millis(500);
 /// What is written before it is flushed goes out as one TLS record, up to this size.
 const RECORD_BYTES: usize = 4096;
 
-/// A connection, and what has been read of it ahead of its turn.
+/// A connection, and bytes of it that were read ahead.
 #[derive(Debug)]
 pub(crate) struct ClientStream {
     ahead: BytesMut,
@@ -131,7 +131,7 @@ fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
     SocketDigest::from_raw_fd(tcp.as_raw_fd())
 }
 
-/// Does not let the kernel hold more for a client than it will soon take.
+/// Bounds what the kernel holds unsent for a client.
 pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
@@ -143,7 +143,7 @@ impl Wire {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
             Self::Tls(secured) => match ready!(Pin::new(&mut secured.stream).poll_read(context, buffer)) {
-                // Many clients end a connection without saying so in TLS. Requests say themselves where they end.
+                // Many clients end a connection without saying so in TLS. Requests have their end in themselves.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
                 read => Poll::Ready(read),
             },

@@ -1,9 +1,9 @@
 //! An exchange with a backend: where it goes, what is sent, and whether it may be sent again.
 //!
-//! A request is sent again once, and only where no backend can have acted on the first attempt: there was no connection, its
-//! head did not leave the gate whole, or the backend said over HTTP/2 that it has not begun. What changes nothing (GET,
-//! HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may not: whether the backend closed
-//! before it read the request or after, nothing on the wire tells.
+//! A request is sent again once, and only where no backend can have acted on the first attempt: there was no
+//! connection, its head did not leave the gate whole, or the backend said over HTTP/2 that it has not begun. A request
+//! that changes nothing (GET, HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may
+//! not: nothing on the wire tells whether the backend closed before it read the request or after.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
@@ -66,7 +66,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Puts the judged request in place of what Pingora made of the client's.
+    /// Replaces the request that Pingora copied from the client by the judged one.
     pub(super) fn rewrite(&mut self, header: &mut RequestHeader) -> Result<()> {
         let over_http2 = header.version == ::http::Version::HTTP_2;
         let assertion = self.assertion()?;
@@ -90,7 +90,7 @@ impl Exchange {
         header.set_raw_path(request.target().as_bytes())?;
         let fields = outgoing(request, admitted.permit(), body, &request_id, assertion);
         let fields =
-            fields.map_err(|error| internal(format!("the backend cannot be told who asks: {error}")))?;
+            fields.map_err(|error| internal(format!("cannot tell the backend the caller: {error}")))?;
         for (name, value) in fields {
             // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
             if !(over_http2 && name == ::http::header::TRANSFER_ENCODING) {
@@ -106,9 +106,9 @@ impl Exchange {
         let permit = self.permit()?;
         let service = &permit.call().method.service;
         let (true, Some(caller)) = (service.forwarding.assertion, permit.caller()) else { return Ok(None) };
-        let assertions = self.live.assertions().ok_or_else(|| internal("nothing signs assertions"))?;
+        let assertions = self.live.assertions().ok_or_else(|| internal("no key signs assertions"))?;
         let signed = assertions.about(caller, &service.name, clock::now());
-        signed.map(Some).map_err(|error| internal(format!("an assertion cannot be signed: {error}")))
+        signed.map(Some).map_err(|error| internal(format!("cannot sign an assertion: {error}")))
     }
 
     fn permit(&self) -> Result<&Permit> {
@@ -162,7 +162,7 @@ impl Exchange {
         for name in response::ending(&response.headers) {
             response.remove_header(&name);
         }
-        // The same length twice is one length.
+        // Two fields with the same length are one length.
         let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
         if let (Some(length), Some(_)) = (lengths.next().cloned(), lengths.next()) {
             response.insert_header(CONTENT_LENGTH, length)?;
@@ -216,7 +216,7 @@ impl Exchange {
         error.set_retry(retry);
     }
 
-    /// There was a connection. Decides whether the request is sent once more, and what it is called if not.
+    /// There was a connection. Decides whether the request is sent once more, and the denial if not.
     pub(super) fn failed_on_connection(&mut self, error: &mut Error, session: &Session) {
         let Some(forwarding) = self.forwarding().filter(|_| *error.esource() == ErrorSource::Upstream) else {
             error.set_retry(false);
@@ -233,11 +233,12 @@ impl Exchange {
             (true, true) => Cut::WithinTheAnswer,
         };
         self.count_failure(fault, cut);
+        // Pingora marks some errors as worth a retry on a reused connection only; this resolves the mark.
         error.retry.decide_reuse(reused);
         let may_repeat = is_unsent || self.changes_nothing() && error.retry();
         let can_repeat =
             self.is_first_attempt() && !was_cut && !is_answered && !session.as_ref().retry_buffer_truncated();
-        // The same endpoint again, only where the fault was not its: it declined, or it had closed an idle connection.
+        // The same endpoint again only where it was not to blame: it declined, or it had closed an idle connection.
         let elsewhere = self.has_alternative();
         let retry =
             may_repeat && can_repeat && (elsewhere || !fault.is_held_against_the_endpoint() || !is_unsent);

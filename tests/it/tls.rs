@@ -342,7 +342,7 @@ async fn a_request_for_another_certificates_host_is_misdirected() {
     let detail = line["protoPayload"]["metadata"]["detail"].as_str().unwrap();
     assert_eq!(
         detail,
-        format!("the connection is to `{COMPANION}`, whose certificate is none for `{DATAPROC}`")
+        format!("the connection is to `{COMPANION}`, whose certificate does not cover `{DATAPROC}`")
     );
     // A client that sends no SNI may use any host.
     let mut unnamed = secured.http1(&secured.client(), "127.0.0.1").await;

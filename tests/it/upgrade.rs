@@ -159,7 +159,7 @@ async fn a_new_process_that_breaks_off_changes_nothing() {
     new.signal("KILL");
     new.ended().await;
     old.logged("no new process has taken over, serving on").await;
-    assert!(old.gate.log().contains("the other process went away"), "{}", old.gate.log());
+    assert!(old.gate.log().contains("the other process ended the handover"), "{}", old.gate.log());
     assert!(!old.socket.exists());
     old.serves().await;
     // The old process can be asked again.
@@ -227,7 +227,7 @@ async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() 
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
     asking.write_all((answer + &key_set).as_bytes()).await.unwrap();
     assert_eq!(new.serving().await.0, [socket.bound()]);
-    new.logged("ended without a word: serving in its place").await;
+    new.logged("ended without an answer: serving in its place").await;
     let anonymous = wire::exchange(socket.bound(), &Req::new("POST", COMPANION, "/v1/x").to_http1()).await;
     assert_eq!(anonymous.unwrap().status, 404);
 }
@@ -310,7 +310,7 @@ async fn a_stale_upgrade_socket_is_replaced_and_anything_else_there_is_reported(
 
     std::fs::write(&old.socket, "mine").unwrap();
     old.ask();
-    old.logged("something that is no socket is there").await;
+    old.logged("something that is not a socket is there").await;
     assert_eq!(std::fs::read_to_string(&old.socket).unwrap(), "mine");
     std::fs::remove_file(&old.socket).unwrap();
 
@@ -334,7 +334,7 @@ async fn an_upgrade_without_a_peer_times_out() {
     old.serves().await;
     let mut new = old.gate.successor("new", &[]);
     assert_eq!(new.ended().await.code(), Some(1));
-    assert!(new.log().contains("opgate: nobody offered listeners at"), "{}", new.log());
+    assert!(new.log().contains("opgate: no process offered listeners at"), "{}", new.log());
     assert!(new.log().contains("send SIGQUIT to the running process"), "{}", new.log());
 }
 
@@ -388,7 +388,7 @@ async fn a_new_process_of_another_protocol_or_of_none_is_told() {
 
     until("the socket is gone", || !old.socket.exists()).await;
     for (said, told) in [
-        ("hello\n", "does not keep to the protocol"),
+        ("hello\n", "breaks the protocol"),
         ("{\"handover\":1,\"opgate\":\"1\"}\n\"ready\"\n", "it is ready before it has begun"),
         ("{\"handover\":1,\"opgate\":\"1\"}\n{\"take\":[7]}\n", "it takes socket 7 of 2"),
     ] {

@@ -1,9 +1,9 @@
 //! A client's connection that shows Pingora one request at a time.
 //!
-//! While it waits for an answer, Pingora reads on; a byte that arrives then (the next request of a pipelining client, a
-//! stray CRLF, the FIN of a client that has said all it wants) makes it abort the request that is under way, though a
-//! cancel may have reached its backend. So reads end at the end of the request that was judged. What comes after is
-//! kept for the next head, up to [`MOST_KEPT`]; a reset still shows.
+//! While it waits for an answer, Pingora reads on. A byte that arrives then (the next request of a pipelining client, a
+//! stray CRLF, the FIN of a client that has sent all it wants) makes it abort the request under way, though a cancel
+//! may have reached its backend. So reads end at the end of the request that was judged. What comes after is kept for
+//! the next head, up to [`MOST_KEPT`]; a reset still shows.
 //!
 //! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
 //! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
@@ -31,7 +31,7 @@ use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
-/// No more than Pingora takes at once, and holds for sending.
+/// It is no more than Pingora takes at once, and holds for sending.
 const MOST_KEPT: usize = 64 * 1024;
 
 /// A connection and how much of it the request under way may still read.
@@ -42,7 +42,7 @@ pub(super) struct Connection {
     left: u64,
     /// Of a body that comes in chunks.
     chunks: Option<Chunks>,
-    /// What was read and not handed on: of the body under way, and of what comes after it.
+    /// Bytes that were read and not handed on: of the body under way, and of what comes after it.
     kept: BytesMut,
     ended: bool,
 }
@@ -51,14 +51,14 @@ pub(super) struct Connection {
 #[derive(Debug)]
 struct Chunks {
     body: Chunked,
-    /// How many bytes at the start of what is kept have been followed already.
+    /// How many of the kept bytes have been parsed already.
     followed: usize,
-    /// Why it is not a chunked body, and how many bytes were let past since.
+    /// Why it is not a chunked body, and how many bytes were dropped since.
     broken: Option<(ChunkError, usize)>,
 }
 
 impl Chunks {
-    /// How many of the bytes that come next are the body's. An error is said once, and kept.
+    /// How many of the next bytes belong to the body. After an error, every call gives the same error.
     fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let followed = self.body.advance(bytes);
         followed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, self.broken(error)))
@@ -124,7 +124,7 @@ impl Connection {
         self.chunks =
             (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0, broken: None });
         if !behind.is_empty() {
-            // What was kept has come later.
+            // The kept bytes have come later.
             let later = std::mem::replace(&mut self.kept, behind);
             self.kept.extend_from_slice(&later);
         }
@@ -138,7 +138,7 @@ impl Connection {
         }
     }
 
-    /// There will be no more requests: lets the next reads give whatever comes.
+    /// There will be no more requests: the next reads give every byte that comes.
     pub(super) fn linger(&mut self) {
         self.chunks = None;
         self.left = u64::MAX;
@@ -203,7 +203,7 @@ impl Connection {
         }
     }
 
-    /// Reads for the next head: what was kept, else what comes. 0 at the end.
+    /// Reads for the next head: kept bytes first, then the connection. 0 at the end.
     pub(super) async fn read_head(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         if !self.kept.is_empty() {
             let kept = self.kept.split();
@@ -216,12 +216,12 @@ impl Connection {
         self.inner.read_buf(buffer).await
     }
 
-    /// What its handshake has established.
+    /// The facts of its handshake.
     pub(super) fn established(&self) -> Option<&Arc<Established>> {
         self.inner.established()
     }
 
-    /// Ends it where no answer does.
+    /// Ends it without an answer.
     pub(super) async fn close(&mut self) {
         self.inner.close().await;
     }
@@ -276,7 +276,7 @@ impl Connection {
 
 /// Bodies that come in chunks.
 impl Connection {
-    /// Gives bytes of the body that [`Chunked`] has followed, and no others.
+    /// Gives bytes of the body that [`Chunked`] has accepted, and no others.
     fn poll_chunks(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.chunks.as_ref().is_some_and(|chunks| chunks.broken.is_some()) {
             return self.poll_past(context);

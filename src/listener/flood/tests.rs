@@ -58,7 +58,7 @@ async fn resets_by_either_side_use_up_the_same_credit() {
     for stream in 5..10 {
         guard.went(&reset(2 * stream + 1, PROTOCOL_ERROR));
     }
-    // The server's own faults, and a body that it does not want any more, are not the client's.
+    // The server's own faults, and a body that it does not want any more, do not count against the client.
     for code in [0, 2, 8] {
         guard.went(&reset(31, code));
     }
