@@ -1,7 +1,7 @@
-//! Files that an operator names, read without surprises: regular files only, and no more of one than its reader can use.
+//! Reads files that an operator names: regular files only, and no more of one than its reader can use.
 //!
-//! A path may lead to a pipe, which waits for a writer for ever, or to a device, which never ends. Whatever reads a file
-//! for the configuration or for a policy reads it here.
+//! A path may lead to a pipe, which waits for a writer for ever, or to a device, which never ends. Every reader of
+//! configuration and policy files uses this.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -25,7 +25,8 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As for [`read`].
 pub fn read_stamped(path: &Path, most: u64) -> io::Result<(Vec<u8>, Stamp)> {
-    // Asked before it is opened, since opening a device may do something, and after, since it may be another by then.
+    // Checked before it is opened, since opening a device may have an effect, and after, since it may be another file
+    // by then.
     let _ = regular(&fs::metadata(path)?)?;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -39,7 +40,7 @@ pub fn read_stamped(path: &Path, most: u64) -> io::Result<(Vec<u8>, Stamp)> {
 
 fn read_to(file: File, length: u64, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
-    // The length may have been a lie: files of /proc have none.
+    // The length may be wrong: files of /proc have none.
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_long(most)) } else { Ok(bytes) }
 }
@@ -60,8 +61,8 @@ fn too_long(most: u64) -> io::Error {
 /// The longest tick of the kernel's clock for changes.
 pub const TICK: Duration = Duration::from_millis(20);
 
-/// What one file is. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`) has another
-/// change time, which cannot be set, and one that was put in its place is another inode.
+/// The identity of one file. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`)
+/// has another change time, which cannot be set, and a file that replaced it has another inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -90,20 +91,20 @@ impl Stamp {
         SystemTime::UNIX_EPOCH + whole + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
     }
 
-    /// Whether it may have been changed after a moment. The kernel's clock for changes goes in ticks: what was changed just
-    /// before counts as after.
+    /// Whether it may have been changed after a moment. The kernel's clock for changes goes in ticks: a change just before
+    /// the moment counts as after it.
     pub fn is_newer_than(&self, moment: SystemTime) -> bool {
         self.changed() > moment.checked_sub(TICK).unwrap_or(moment)
     }
 }
 
-/// Directories that were entered, by what they are and not by their path: symbolic links lead to one directory in many
-/// ways, and round and round.
+/// Directories that were entered, by inode and not by path: symbolic links may lead to one directory in many ways, or
+/// in a circle.
 #[derive(Debug, Default)]
 pub struct Entered(HashSet<(u64, u64)>);
 
 impl Entered {
-    /// Notes that a directory is entered. Whether it is for the first time.
+    /// Notes that a directory is entered. Returns whether it is for the first time.
     pub fn enter(&mut self, directory: &Metadata) -> bool {
         self.0.insert((directory.dev(), directory.ino()))
     }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_refused_without_waiting() {
+    fn other_than_regular_files_are_refused_without_waiting() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,6 +1,6 @@
-//! What Prometheus scrapes: base units, and labels that no client can multiply (never a path, principal or token).
+//! The Prometheus metrics: base units, and labels that no client can multiply (never a path, principal or token).
 //!
-//! What a request touches is resolved once per snapshot ([`MethodInstruments`]); the rest looks its child up.
+//! The instruments of a request are resolved once per snapshot ([`MethodInstruments`]); the rest looks its child up.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -10,13 +10,13 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::authn::{Authenticator, Lookup, TokenCacheStatus};
+use crate::authn::{self, Authenticator};
 use crate::catalog::Method;
 use crate::config::Part;
 use crate::decision::snapshot::Snapshot;
 use crate::upstream::EndpointStatus;
 
-/// What came of an attempt to load a part.
+/// The outcome of an attempt to load a part.
 const SUCCESS: &str = "success";
 const FAILURE: &str = "failure";
 
@@ -62,16 +62,8 @@ pub struct Metrics {
     reload_successful: IntGaugeVec,
     reload_timestamp: GaugeVec,
     reload_lag: HistogramVec,
-    token_cache_hits: IntCounter,
-    token_cache_misses: IntCounter,
-    token_cache_evictions: IntCounter,
-    proofs: IntGauge,
-    token_lookups: IntCounterVec,
-    token_lookup_duration: HistogramVec,
-    jwks_keys: IntGaugeVec,
-    jwks_last_success: GaugeVec,
-    jwks_age: GaugeVec,
-    jwks_refreshes: IntCounterVec,
+    /// Those of authentication.
+    pub authn: authn::Instruments,
 }
 
 /// The instruments of one method's ordinary outcome.
@@ -86,7 +78,7 @@ pub struct MethodInstruments {
 impl Metrics {
     /// Makes and registers all instruments.
     ///
-    /// # Errors
+    /// Where two have one name: a bug.
     /// Where two have one name: a fault of ours.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
@@ -160,13 +152,13 @@ impl Metrics {
             )?,
             upstream_healthy: gauges(
                 "opgate_upstream_healthy",
-                "Whether an endpoint is asked in turn: its checks do not fail, and it is not ejected.",
+                "Whether an endpoint is used in turn: its checks do not fail, and it is not ejected.",
                 &["upstream", "endpoint"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
             refused_connections: counters(
                 "opgate_refused_connections_total",
-                "Connections that were closed before a request: one too many, or without a TLS handshake.",
+                "Connections that were closed before a request: beyond a limit, or without a TLS handshake.",
                 &["reason"],
             )?,
             cut_connections: counters(
@@ -215,49 +207,7 @@ impl Metrics {
                 &["part"],
                 vec![0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0],
             )?,
-            token_cache_hits: counter(
-                "opgate_token_cache_hits_total",
-                "Tokens that had been verified before.",
-            )?,
-            token_cache_misses: counter(
-                "opgate_token_cache_misses_total",
-                "Tokens that had to be verified.",
-            )?,
-            token_cache_evictions: counter(
-                "opgate_token_cache_evictions_total",
-                "Verified tokens that made room for others.",
-            )?,
-            proofs: {
-                let gauge = IntGauge::new(
-                    "opgate_dpop_proofs",
-                    "Proofs that are remembered, so that none is taken twice.",
-                )?;
-                registry.register(Box::new(gauge.clone()))?;
-                gauge
-            },
-            token_lookups: counters(
-                "opgate_token_lookups_total",
-                "Questions about opaque tokens, by outcome: active, inactive, refused, failed, unasked.",
-                &["issuer", "outcome"],
-            )?,
-            token_lookup_duration: histograms(
-                "opgate_token_lookup_duration_seconds",
-                "Time that an issuer took to answer about an opaque token.",
-                &["issuer"],
-                vec![1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0],
-            )?,
-            jwks_keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
-            jwks_last_success: instants(
-                "opgate_jwks_last_success_timestamp_seconds",
-                "When an issuer's keys were last loaded.",
-                &["issuer"],
-            )?,
-            jwks_age: instants("opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
-            jwks_refreshes: counters(
-                "opgate_jwks_refreshes_total",
-                "Attempts to load an issuer's keys, by outcome: success, or the cause of the failure.",
-                &["issuer", "outcome"],
-            )?,
+            authn: authn::Instruments::register(&registry)?,
             scraping: Mutex::default(),
             registry,
         };
@@ -283,15 +233,6 @@ impl Metrics {
         self.requests.with_label_values(&[service, name, status.to_string().as_str(), reason]).inc();
     }
 
-    /// Counts a lookup of an opaque token.
-    pub fn token_looked_up(&self, lookup: &Lookup<'_>) {
-        self.token_lookups.with_label_values(&[lookup.issuer, lookup.outcome.as_str()]).inc();
-        if let Some(duration) = lookup.duration {
-            let durations = self.token_lookup_duration.with_label_values(&[lookup.issuer]);
-            durations.observe(duration.as_secs_f64());
-        }
-    }
-
     /// Says which policy is in force.
     pub fn policy_loaded(&self, snapshot: &Snapshot, loaded_at: SystemTime) {
         self.policy_info.reset();
@@ -301,7 +242,7 @@ impl Metrics {
         self.policy_reload_timestamp.with_label_values::<&str>(&[]).set(seconds(loaded_at));
     }
 
-    /// Says that every part was loaded at the start.
+    /// Notes that every part was loaded at the start.
     pub fn parts_loaded(&self, now: SystemTime) {
         for part in Part::ALL {
             // Series that begin at zero show their first increase.
@@ -323,33 +264,34 @@ impl Metrics {
         }
     }
 
-    /// Says whether a part is as its files say.
+    /// Sets whether a part is as its files say.
     pub fn part_is_good(&self, part: Part, is_good: bool) {
         self.reload_successful.with_label_values(&[part.as_str()]).set(i64::from(is_good));
     }
 
-    /// Says how long a change took to be in force.
+    /// Observes how long a change took to be in force.
     pub fn part_lagged(&self, part: Part, changed: SystemTime, now: SystemTime) {
         let lag = now.duration_since(changed).unwrap_or_default();
         self.reload_lag.with_label_values(&[part.as_str()]).observe(lag.as_secs_f64());
     }
 
-    /// Says that the files on disk are not the policy in force.
+    /// Notes that the files on disk are not the policy in force.
     pub fn policy_refused(&self) {
         self.policy_reload_successful.set(0);
     }
 
-    /// The text that Prometheus reads. Key sets, known tokens, used proofs and endpoints are asked for their state now.
+    /// The text that Prometheus reads. The state of key sets, the token cache, used proofs and endpoints is read now.
     ///
     /// # Errors
-    /// Where an instrument cannot be encoded: a fault of ours.
+    /// Where an instrument cannot be encoded: a bug.
     pub fn render(
         &self,
         authn: &Authenticator,
         endpoints: &[EndpointStatus],
         now: SystemTime,
     ) -> Result<String, prometheus::Error> {
-        // One scrape at a time: an endpoint that is gone is gone from the gauges, and those that stay are always there.
+        // One scrape at a time: an endpoint that is gone must not be in the gauges, and those that stay must always be
+        // there.
         let _scraping = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         self.upstream_healthy.reset();
         for endpoint in endpoints {
@@ -357,27 +299,9 @@ impl Metrics {
             let gauge = self.upstream_healthy.with_label_values(&[&*endpoint.upstream, address.as_str()]);
             gauge.set(i64::from(endpoint.is_healthy));
         }
-        let TokenCacheStatus { hits, misses, evictions } = authn.token_cache();
-        raise(&self.token_cache_hits, hits);
-        raise(&self.token_cache_misses, misses);
-        raise(&self.token_cache_evictions, evictions);
-        self.proofs.set(i64::try_from(authn.proofs_remembered()).unwrap_or(i64::MAX));
-        for status in authn.key_sets(now) {
-            let issuer = status.issuer.as_str();
-            self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
-            self.jwks_last_success.with_label_values(&[issuer]).set(status.last_success.map_or(0.0, seconds));
-            self.jwks_age.with_label_values(&[issuer]).set(status.age.map_or(0.0, |age| age.as_secs_f64()));
-            for (outcome, count) in &status.refreshes {
-                raise(&self.jwks_refreshes.with_label_values(&[issuer, outcome]), *count);
-            }
-        }
+        self.authn.update(authn, now);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
-}
-
-/// Brings a counter up to what was counted elsewhere.
-fn raise(counter: &IntCounter, count: u64) {
-    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 /// Seconds since the epoch, Prometheus's unit of instants.

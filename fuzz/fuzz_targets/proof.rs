@@ -1,18 +1,19 @@
-//! Proofs of possession, beside a token that was stolen: whatever is sent, it is not the token's for the taking.
+//! Proofs of possession beside a stolen token: no input makes the token usable without its key.
 //!
-//! The first byte says how far an input gets: as the whole proof; as the parts of one that names the right key; or signed
-//! with that key, as its holder could, for another token.
+//! The first byte selects how the input is used: as the whole proof, as parts of a proof that names the right key, or
+//! signed with that key for another token, as its holder could do.
 #![no_main]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use opgate::authn::{Authenticator, Evidence, IssuerSettings, KeySource};
+use opgate::authn::{Authentication, Authenticator, Evidence, IssuerSettings, KeySource};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 
-/// The beginning of 2026.
+/// The first second of 2026.
 const NOW: u64 = 1_767_225_600;
 
 struct Scene {
@@ -62,8 +63,10 @@ fuzz_target!(|input: &[u8]| {
         authority: b"api.example.com",
         path: "/v1/projects/p/operations/o:cancel",
     };
-    let vouched = gate.authenticate(&[authorization.as_bytes()], now()).unwrap().unwrap();
-    let caller = gate.confirm(vouched, &evidence, now());
+    let Ok(Authentication::Token(token)) = gate.authenticate(&[authorization.as_bytes()], now()) else {
+        panic!("the token is good")
+    };
+    let caller = gate.confirm(token, &evidence, now());
     assert!(caller.is_err(), "accepted {:?}", String::from_utf8_lossy(&proof));
     assert_eq!(gate.proofs_remembered(), 0);
 });

@@ -1,14 +1,15 @@
-//! Credentials: whoever has no key is nobody, whatever they send.
+//! Credentials: no input without the issuer's key is accepted as a caller.
 #![no_main]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use opgate::authn::{Authenticator, IssuerSettings, KeySource};
+use opgate::authn::{Authentication, Authenticator, IssuerSettings, KeySource};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 
-/// The beginning of 2026.
+/// The first second of 2026.
 const NOW: Duration = Duration::from_secs(1_767_225_600);
 
 static GATE: LazyLock<Authenticator> = LazyLock::new(|| {
@@ -24,5 +25,5 @@ fuzz_target!(|bytes: &[u8]| {
     let mut value = b"Bearer ".to_vec();
     value.extend_from_slice(bytes);
     let caller = GATE.authenticate(&[&value], SystemTime::UNIX_EPOCH + NOW);
-    assert!(!matches!(caller, Ok(Some(_))), "accepted {:?}", String::from_utf8_lossy(bytes));
+    assert!(!matches!(caller, Ok(Authentication::Token(_))), "accepted {:?}", String::from_utf8_lossy(bytes));
 });

@@ -1,8 +1,12 @@
-//! The credential of a request: a token and the scheme that it is sent under, once. `Bearer` (RFC 6750, section 2.1) is for
-//! whoever has the token, `DPoP` (RFC 9449, section 7.1) for whoever has a key beside it.
+//! The credential of a request: a token and the scheme that it is sent under, once. Any client that has the token may
+//! send it as `Bearer` (RFC 6750, section 2.1); `DPoP` (RFC 9449, section 7.1) needs a key beside it.
 //!
-//! A credential that two readers could find in different places, or cut out differently, is refused rather than
-//! searched for: a second field, another scheme, a second space, a byte that no token has.
+//! A credential that two readers could find in different places, or cut out differently, is refused: a second field,
+//! another scheme, a second space, a byte that no token has.
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::reason::{Denial, Reason};
 
@@ -11,7 +15,7 @@ pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// How a token is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(super) enum AuthScheme {
     /// By itself.
     Bearer,
     /// With a proof in another header field.
@@ -21,15 +25,24 @@ pub(super) enum Scheme {
 /// A token as it was sent. It is never printed.
 #[derive(Clone, Copy)]
 pub(super) struct Credential<'a> {
-    pub(super) scheme: Scheme,
+    pub(super) scheme: AuthScheme,
     pub(super) token: &'a str,
+}
+
+/// How a token was sent, without the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presentation {
+    /// By itself.
+    Bearer,
+    /// With a proof, which has to name the token: by this, its `ath` (RFC 9449, section 4.2).
+    Dpop(String),
 }
 
 impl<'a> Credential<'a> {
     /// Reads the `Authorization` fields; `None` where there is none.
     ///
     /// # Errors
-    /// More than one field, another scheme, or what is no `b64token`.
+    /// More than one field, another scheme, or what is not a `b64token`.
     pub(super) fn of(authorization: &[&'a [u8]]) -> Result<Option<Self>, Denial> {
         let value = match authorization {
             [] => return Ok(None),
@@ -46,9 +59,9 @@ impl<'a> Credential<'a> {
             None => (value, &[][..]),
         };
         let scheme = if scheme.eq_ignore_ascii_case(b"Bearer") {
-            Scheme::Bearer
+            AuthScheme::Bearer
         } else if scheme.eq_ignore_ascii_case(b"DPoP") {
-            Scheme::Dpop
+            AuthScheme::Dpop
         } else {
             let detail = "the authorization scheme is neither Bearer nor DPoP";
             return Err(Denial::new(Reason::CredentialTypeUnsupported, detail));
@@ -67,7 +80,30 @@ impl<'a> Credential<'a> {
     }
 }
 
-impl Scheme {
+impl Credential<'_> {
+    /// What is left of it once the token has been judged.
+    pub(super) fn presentation(&self) -> Presentation {
+        match self.scheme {
+            AuthScheme::Bearer => Presentation::Bearer,
+            AuthScheme::Dpop => {
+                let hash = digest::digest(&digest::SHA256, self.token.as_bytes());
+                Presentation::Dpop(URL_SAFE_NO_PAD.encode(hash))
+            }
+        }
+    }
+}
+
+impl Presentation {
+    /// A refusal that challenges in the scheme that the client speaks.
+    pub(super) fn answer(&self, denial: Denial) -> Denial {
+        match self {
+            Self::Bearer => denial,
+            Self::Dpop(_) => denial.over_dpop(),
+        }
+    }
+}
+
+impl AuthScheme {
     /// A refusal that challenges in the scheme that the client speaks.
     pub(super) fn answer(self, denial: Denial) -> Denial {
         match self {
@@ -101,19 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn no_field_is_no_credential() {
+    fn without_the_field_there_is_no_credential() {
         assert_eq!(token(&[]).unwrap(), None);
     }
 
     #[test]
     fn the_scheme_is_compared_without_case() {
         for (name, scheme) in [
-            ("Bearer", Scheme::Bearer),
-            ("bearer", Scheme::Bearer),
-            ("BEARER", Scheme::Bearer),
-            ("bEARER", Scheme::Bearer),
-            ("DPoP", Scheme::Dpop),
-            ("dpop", Scheme::Dpop),
+            ("Bearer", AuthScheme::Bearer),
+            ("bearer", AuthScheme::Bearer),
+            ("BEARER", AuthScheme::Bearer),
+            ("bEARER", AuthScheme::Bearer),
+            ("DPoP", AuthScheme::Dpop),
+            ("dpop", AuthScheme::Dpop),
         ] {
             let value = format!("{name} a.b-c_d~e+f/g==");
             let credential = Credential::of(&[value.as_bytes()]).unwrap().unwrap();
@@ -146,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_b64token_is_refused() {
+    fn a_credential_that_is_not_a_b64token_is_refused() {
         let values: [&[u8]; 15] = [
             b"DPoP",
             b"DPoP  a",

@@ -1,11 +1,11 @@
-//! A JWK Set (RFC 7517, section 5): the keys of one issuer that may check signatures, and what was left out.
+//! A JWK Set (RFC 7517, section 5): the keys of one issuer that may check signatures, and the keys that were left out.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::jwks::jwk::{Key, Unusable};
+use super::jwks::jwk::{UnusableKey, VerifyingKey};
 use crate::json;
 
 /// Larger documents are refused, whether fetched or read from a file. Bytes.
@@ -16,11 +16,11 @@ const MAX_KEYS: usize = 256;
 
 /// The usable keys of a JWK Set; at least one, or the issuer has withdrawn them all.
 pub(super) struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<VerifyingKey>,
     problems: Vec<String>,
 }
 
-/// Why a document is no key set that tokens can be checked with.
+/// Why a document is not a key set that tokens can be checked with.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeySetError {
     #[error("the key set is larger than {MAX_DOCUMENT} bytes")]
@@ -37,7 +37,7 @@ pub(super) enum KeySetError {
     Withdrawn(Vec<String>),
 }
 
-/// Why no key of the set answers for a token.
+/// Why no key of the set can verify a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoKey {
     /// No key has the token's `kid`.
@@ -49,10 +49,10 @@ pub(super) enum NoKey {
 }
 
 impl KeySet {
-    /// Reads a JWK Set. Keys that break the rules are left out and told of by [`KeySet::problems`]; the others stay.
+    /// Reads a JWK Set. Keys that break the rules are left out and listed by [`KeySet::problems`]; the others stay.
     ///
     /// # Errors
-    /// Where the document is no key set, or no key is left: such a document replaces nothing.
+    /// Where the document is not a key set, or no key is left: such a document replaces nothing.
     pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, KeySetError> {
         if document.len() > MAX_DOCUMENT {
             return Err(KeySetError::TooLarge);
@@ -66,13 +66,13 @@ impl KeySet {
         let mut problems = Vec::new();
         for (index, jwk) in jwks.iter().enumerate() {
             let key = match jwk {
-                Value::Object(jwk) => Key::from_jwk(jwk, allowed),
-                _ => Err(Unusable::Refused("is not an object".to_owned())),
+                Value::Object(jwk) => VerifyingKey::from_jwk(jwk, allowed),
+                _ => Err(UnusableKey::Rejected("is not an object".to_owned())),
             };
             match key {
                 Ok(key) => keys.push(key),
-                Err(Unusable::Refused(why)) => problems.push(format!("key {} {why}", named(index, jwk))),
-                Err(Unusable::Foreign(why)) => {
+                Err(UnusableKey::Rejected(why)) => problems.push(format!("key {} {why}", named(index, jwk))),
+                Err(UnusableKey::Foreign(why)) => {
                     tracing::debug!("key {} of a key set {why}", named(index, jwk))
                 }
             }
@@ -81,17 +81,17 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::NoneUsable(problems)) } else { Ok(Self { keys, problems }) }
     }
 
-    /// What is left of an issuer's keys that it has withdrawn.
+    /// An empty set: what is left of an issuer's keys that it has withdrawn.
     pub(super) fn withdrawn(problems: Vec<String>) -> Self {
         Self { keys: Vec::new(), problems }
     }
 
-    /// The key that a token must be signed with. A `kid` selects exactly the key that has it; a token without one
-    /// is accepted only where a single key comes into question (RFC 7515, section 4.1.4).
+    /// The key that a token must be signed with. A `kid` selects exactly the key that has it; a token without one is
+    /// accepted only where a single key fits (RFC 7515, section 4.1.4).
     ///
     /// # Errors
     /// Where there is no such key.
-    pub(super) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, NoKey> {
+    pub(super) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&VerifyingKey, NoKey> {
         match kid {
             Some(kid) => {
                 let key = self.keys.iter().find(|key| key.kid() == Some(kid)).ok_or(NoKey::UnknownKid)?;
@@ -112,9 +112,9 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// What tokens call them. A key without a `kid` has no name.
+    /// The names that tokens have for them. A key without a `kid` has no name.
     pub(super) fn kids(&self) -> BTreeSet<&str> {
-        self.keys.iter().filter_map(Key::kid).collect()
+        self.keys.iter().filter_map(VerifyingKey::kid).collect()
     }
 
     /// What was left out and why, for the operator.
@@ -124,12 +124,12 @@ impl KeySet {
 }
 
 /// A `kid` that two keys share says nothing: both go, since either could be the one that was not meant.
-fn drop_shared_kids(keys: &mut Vec<Key>, problems: &mut Vec<String>) {
+fn drop_shared_kids(keys: &mut Vec<VerifyingKey>, problems: &mut Vec<String>) {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    for kid in keys.iter().filter_map(Key::kid) {
+    for kid in keys.iter().filter_map(VerifyingKey::kid) {
         *seen.entry(kid.to_owned()).or_default() += 1;
     }
-    let shared = |key: &Key| key.kid().and_then(|kid| seen.get(kid)).is_some_and(|count| *count > 1);
+    let shared = |key: &VerifyingKey| key.kid().and_then(|kid| seen.get(kid)).is_some_and(|count| *count > 1);
     keys.retain(|key| !shared(key));
     let mut kids: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
     kids.sort();

@@ -1,4 +1,4 @@
-//! Everything that a decision is made from, as one immutable value.
+//! Everything that a decision depends on, as one immutable value.
 //!
 //! A request holds one snapshot from its first stage to its last, so that no decision mixes two policies. A reload
 //! builds a new one beside it and swaps it whole.
@@ -18,7 +18,7 @@ use crate::source::{PolicyFiles, PolicySource, Revision};
 pub struct Snapshot {
     /// What can be called.
     pub catalog: Arc<Catalog>,
-    /// Whose tokens are believed.
+    /// The trusted issuers.
     pub authn: Arc<Authenticator>,
     /// Who may do what.
     pub policy: Arc<Policy>,
@@ -28,24 +28,24 @@ pub struct Snapshot {
     pub services_revision: String,
 }
 
-/// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does not
-/// keep a rule from being in force.
+/// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does
+/// not keep a rule from being in force.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// What the service files and the configuration's `services` make.
+    /// The catalogue of the service files and the configuration's `services`.
     pub catalog: Option<Arc<Catalog>>,
     /// Names the service files by their content.
     pub services_revision: String,
-    /// What is wrong with that.
+    /// The report on that.
     pub services: Report,
-    /// What everything else makes, with the name of the tree.
+    /// The policy of all other files, with the name of the tree.
     pub policy: Option<(Arc<Policy>, String)>,
-    /// What is wrong with that, or with the tree as a whole.
+    /// The report on that, or on the tree as a whole.
     pub policies: Report,
 }
 
 impl Tree {
-    /// Reads a tree from its source. What [`Tree::of`] says of permissions holds here too.
+    /// Reads a tree from its source; see [`Tree::of`].
     pub fn read(
         source: &PolicySource,
         services: &[ExposureSettings],
@@ -60,8 +60,8 @@ impl Tree {
         }
     }
 
-    /// The tree that files make. Slips of the pen in roles are told by the permissions that the methods of the tree ask for;
-    /// where those cannot be read, by the ones of `in_force`. `policies` is what reading the files has found.
+    /// The tree that files make. Typing errors in roles are found by the permissions that the methods of the tree
+    /// require; where those cannot be read, by the ones of `in_force`. `policies` is what reading the files has found.
     fn of(
         files: &PolicyFiles,
         settings: &[ExposureSettings],
@@ -100,7 +100,7 @@ impl Snapshot {
         let authn = authenticator(config, now, report);
         let source = PolicySource::directory(&config.policy_directory);
         if report.is_fatal() && !config.policy_directory.is_dir() {
-            // Told with the configuration: everything else about the tree would only repeat that.
+            // Reported with the configuration. Other errors about the tree would only repeat that.
             return None;
         }
         let files = source.read(report)?;
@@ -130,7 +130,7 @@ impl Snapshot {
         (!report.is_fatal()).then_some(snapshot)
     }
 
-    /// Loads a policy tree by itself, for questions about it. No issuer is believed: every credential is refused.
+    /// Loads a policy tree by itself, for questions about it. No issuer is trusted: every credential is refused.
     pub fn of_tree(files: &PolicyFiles, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
         Self::with_tree(files, services, &Pools::default(), Some(Authenticator::believing_nobody()), report)
     }
@@ -163,7 +163,7 @@ pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) 
     }
 }
 
-/// The identity pools that callers of a configuration can be of, and those that it says other gates know.
+/// The identity pools that callers of a configuration can be of, and those that other gates know.
 pub fn pools(config: &Config) -> Pools {
     let mut pools = Pools::configured();
     for issuer in &config.issuers {

@@ -1,11 +1,11 @@
 //! A directory as a source of policy files.
 //!
-//! A file that is not read is a rule that is not applied, so nothing is passed over in silence: an unknown name at the
-//! top (`alow/`), another extension (`demo.yml`), a directory that cannot be listed are all errors.
-//! There are three exceptions. Names that begin with a dot: editors' lock files, `.git`, and the `..data` links with which
-//! Kubernetes mounts a volume. What editors and merges leave behind (`demo.yaml~`, `demo.yaml.orig`), and what can hold no
-//! rule since it is not a regular file (a pipe, a device), both with a warning: a revocation that was written beside it must
-//! not wait for it.
+//! A file that is not read is a rule that is not applied, so each of these is an error: an unknown name at the top
+//! (`alow/`), another extension (`demo.yml`), a directory that cannot be listed.
+//! There are three exceptions. Names that begin with a dot are passed over: editors' lock files, `.git`, and the
+//! `..data` links with which Kubernetes mounts a volume. Files that editors and merges leave behind (`demo.yaml~`,
+//! `demo.yaml.orig`) are passed over with a warning, and so are files that hold no rule since they are not regular
+//! files (a pipe, a device): a revocation beside such a file must not wait until it is removed.
 //!
 //! A directory is entered once, however many symbolic links lead to it, and a tree is bounded.
 //!
@@ -88,7 +88,7 @@ impl Directory {
             }
         }
         report
-            .file_error(&self.path, "the files changed each time that they were read")
+            .file_error(&self.path, "the files changed each time they were read")
             .help("write a tree whole, beside the old one, and put it in place in one step");
         None
     }
@@ -229,7 +229,7 @@ impl Walk<'_> {
         }
         self.report
             .file_error(directory, format!("the tree has more than {MAX_FILES} files or {MAX_BYTES} bytes"))
-            .help("look for a file or a link in it that is not meant as policy");
+            .help("look in it for a file or a link that is not meant as policy");
     }
 
     /// Enters a directory, unless it was entered before or lies too deep.
@@ -293,8 +293,8 @@ fn below(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// Whether a name is one that editors and merges give to what they leave beside a file: a backup, a lock, the other side of
-/// a conflict. None of them can be meant as a policy, and a policy that was edited on the machine must not wait for it.
+/// Whether a name is one that editors and merges give to the files they leave behind: a backup, a lock, the other side
+/// of a conflict. None of them can be meant as a policy, and a policy that was edited beside one must not wait for it.
 fn is_left_behind(name: &str) -> bool {
     const ENDINGS: [&str; 10] =
         ["~", ".bak", ".orig", ".rej", ".swo", ".swp", ".tmp", ".rpmnew", ".rpmsave", ".dpkg-dist"];

@@ -1,13 +1,15 @@
 //! README.md is a test: its commands run, its examples decide as it says, its tables are those of the code.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use opgate::dev::mint::Mint;
 use opgate::reason::Reason;
 use regex::Regex;
 
-use crate::cli::{Outcome, Workspace};
+use crate::cli::Workspace;
 use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, reason, root, signal, token};
 
 fn readme() -> String {
@@ -81,7 +83,7 @@ fn every_command_works() {
                 assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no target `{target}`");
                 continue;
             }
-            assert!(line.contains("opgate "), "what is `{line}`?");
+            assert!(line.contains("opgate ") || line.contains("opgate-dev "), "what is `{line}`?");
             // `check` takes the arguments of `run` and comes to an end.
             let line = line.replace("opgate run", "opgate check");
             let outcome = workspace.shell(&line);
@@ -164,8 +166,8 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
 
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
-    let output = Outcome::of(Workspace::new().command(&["demo", "--once"])).stdout;
-    let shown = blocks().into_iter().find(|block| block.text.starts_with(" 1. Allowed")).unwrap();
+    let output = Workspace::new().opgate_dev(&["demo", "--once"]).stdout;
+    let shown = blocks().into_iter().find(|block| block.text.contains(" 1. ok  Allowed")).unwrap();
     let mut lines = output.lines();
     for line in shown.text.lines().filter(|line| *line != "…") {
         assert!(lines.any(|said| said == line), "not, or not here, in what the demo prints:\n{line}");
@@ -255,9 +257,11 @@ fn the_reasons_are_those_of_the_table_in_the_source() {
 
 #[test]
 fn the_metrics_are_those_of_the_source() {
-    let source = std::fs::read_to_string(root().join("src/metrics.rs")).unwrap();
+    let source = ["src/metrics.rs", "src/authn/instruments.rs"]
+        .map(|file| std::fs::read_to_string(root().join(file)).unwrap())
+        .concat();
     let instrument = Regex::new(r#""(opgate_\w+)",\s*"([^"]+)"(?:,\s*&\[([^\]]*)\])?"#).unwrap();
-    let known: Vec<String> = instrument
+    let known: BTreeSet<String> = instrument
         .captures_iter(&source)
         .map(|found| {
             let labels = found.get(3).map_or(String::new(), |labels| labels.as_str().replace(['"', ' '], ""));
@@ -265,7 +269,7 @@ fn the_metrics_are_those_of_the_source() {
             format!("`{}{labels}` {}", &found[1], &found[2])
         })
         .collect();
-    let shown: Vec<String> =
+    let shown: BTreeSet<String> =
         table("| metric | what it says |").iter().map(|row| format!("{} {}", row[0], row[1])).collect();
     assert_eq!(shown, known);
 }

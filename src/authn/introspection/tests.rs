@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 
 use super::settings::{ClientAuthentication, Dialect};
 use super::*;
-use crate::authn::{Algorithm, Authenticator, IdentityRule, PossessionRule, Proof, Vouched};
+use crate::authn::{
+    Algorithm, Authentication, Authenticator, IdentityRule, PossessionRule, Proof, UnconfirmedToken,
+};
 
 mod bounds;
 
@@ -31,7 +33,7 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW + seconds)
 }
 
-/// What was asked: the path, the `Authorization` header and the form.
+/// The request: the path, the `Authorization` header and the form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked {
     authorization: Option<String>,
@@ -45,7 +47,7 @@ struct Server {
 }
 
 impl Server {
-    /// An endpoint that answers a token, and how many were asked about before, in this way.
+    /// An endpoint that answers a token in this way; it gets the number of requests before.
     async fn start<F: Future<Output = Response> + Send>(
         answer: impl Fn(String, usize) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -139,12 +141,14 @@ fn gate(server: &Server) -> Authenticator {
 }
 
 /// As the proxy does it: what is not known is asked for.
-async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, Option<&'static str>) {
+async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (JudgedToken, Option<&'static str>) {
     let value = format!("Bearer {token}");
-    match gate.authenticate(&[value.as_bytes()], now) {
-        Err(denial) if denial.reason() == Reason::NotReady => {}
-        judged => return (judged.map(|vouched| vouched.unwrap().unconfirmed()), None),
-    }
+    let pending = match gate.authenticate(&[value.as_bytes()], now) {
+        Ok(Authentication::Pending(pending)) => pending,
+        Ok(Authentication::Token(token)) => return (Ok(token.assume_confirmed()), None),
+        Ok(Authentication::Anonymous) => panic!("a token was sent"),
+        Err(denial) => return (Err(denial), None),
+    };
     let outcome = Arc::new(Mutex::new(None));
     let told = outcome.clone();
     let observe = move |lookup: &Lookup<'_>| {
@@ -152,16 +156,16 @@ async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, 
         assert_eq!(lookup.duration.is_some(), lookup.outcome != LookupOutcome::Unasked);
         *told.lock().unwrap() = Some(lookup.outcome.as_str());
     };
-    let judged = gate.look_up(&[value.as_bytes()], now, observe).await.unwrap().map(Vouched::unconfirmed);
+    let judged = gate.resolve(pending, now, observe).await.map(UnconfirmedToken::assume_confirmed);
     let outcome = *outcome.lock().unwrap();
     (judged, outcome)
 }
 
-async fn ask(gate: &Authenticator, token: &str) -> Judged {
+async fn ask(gate: &Authenticator, token: &str) -> JudgedToken {
     ask_at(gate, token, now()).await.0
 }
 
-fn reason(judged: Judged) -> Reason {
+fn reason(judged: JudgedToken) -> Reason {
     judged.unwrap_err().reason()
 }
 
@@ -177,7 +181,7 @@ async fn a_token_is_asked_about_once() {
     assert_eq!(server.count(), 1);
     let counts = gate.token_cache();
     assert_eq!((counts.hits, counts.misses), (1, 1));
-    // The word is believed for five minutes.
+    // The answer counts for five minutes.
     assert_eq!(ask_at(&gate, "opaque", at(302)).await.1, Some("active"));
     assert_eq!(server.count(), 2);
 }
@@ -193,7 +197,7 @@ async fn a_word_ends_with_the_token() {
     let gate = gate(&server);
     ask(&gate, "opaque").await.unwrap();
     assert_eq!(ask_at(&gate, "opaque", at(19)).await.1, None);
-    // Within the clock skew it is asked about each time.
+    // Within the clock skew it is looked up each time.
     assert_eq!(ask_at(&gate, "opaque", at(20)).await.1, Some("active"));
     assert_eq!(ask_at(&gate, "opaque", at(21)).await.1, Some("active"));
     let (judged, outcome) = ask_at(&gate, "opaque", at(50)).await;
@@ -218,7 +222,7 @@ async fn a_token_without_an_end_and_one_that_is_not_active_are_remembered_briefl
         assert_eq!(ask_at(&gate, token, at(12)).await.1, Some(outcome));
     }
     assert_eq!(reason(ask(&gate, "inactive").await), Reason::TokenInvalid);
-    // A clock that is set back: what was learnt lies in its future.
+    // A clock that is set back: the answers lie in its future.
     assert_eq!(
         ask_at(&gate, "endless", UNIX_EPOCH + Duration::from_secs(NOW - 3600)).await.1,
         Some("active")
@@ -249,7 +253,7 @@ async fn the_gate_says_who_asks() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_decides_nothing() {
+async fn a_malformed_answer_decides_nothing() {
     let server = Server::start(|token, _| async move {
         match token.as_str() {
             "active-as-text" => text("application/json", r#"{"active":"true","aud":"gate"}"#),
@@ -292,7 +296,7 @@ async fn what_is_no_answer_decides_nothing() {
     for token in tokens {
         let (judged, outcome) = ask_at(&gate, token, now()).await;
         assert_eq!((reason(judged), outcome), (Reason::NotReady, Some("failed")), "{token}");
-        // The token waits for a moment, and nobody else does.
+        // This token waits for a moment; no other does.
         assert_eq!(ask_at(&gate, token, now()).await.1, None, "{token}");
         ask(&gate, &format!("good-beside-{token}")).await.unwrap();
     }
@@ -324,7 +328,7 @@ async fn tokeninfo_says_no_by_its_status() {
 }
 
 #[tokio::test]
-async fn a_jwt_is_shown_to_nobody() {
+async fn a_jwt_is_sent_to_no_issuer() {
     let server = Server::answering(|_| good()).await;
     let gate = gate(&server);
     let jose = |header: &[u8]| format!("{}.e30.AAAA", crate::authn::tests::mint::base64(header));
@@ -347,9 +351,7 @@ async fn a_jwt_is_shown_to_nobody() {
         "e30.".to_owned(),
     ] {
         let value = format!("Bearer {token}");
-        let denial = gate.authenticate(&[value.as_bytes()], now()).unwrap_err();
-        assert_ne!(denial.reason(), Reason::NotReady, "{token}");
-        assert!(gate.look_up(&[value.as_bytes()], now(), |_| {}).await.is_none(), "{token}");
+        gate.authenticate(&[value.as_bytes()], now()).unwrap_err();
     }
     assert_eq!(server.count(), 0);
     // Three parts do not make one, nor does JSON without a dot.
@@ -374,18 +376,18 @@ async fn a_token_is_shown_to_its_own_issuer_alone() {
     let gate = Authenticator::load(issuers.to_vec(), now()).unwrap();
     let ask = async |token: &str| {
         let value = format!("Bearer {token}");
-        let judged = gate.look_up(&[value.as_bytes()], now(), |_| {}).await;
-        judged.map(|judged| judged.map_err(|denial| denial.reason()).map(|_| ()))
+        let judged = match gate.authenticate(&[value.as_bytes()], now()) {
+            Ok(Authentication::Pending(pending)) => gate.resolve(pending, now(), |_| {}).await.map(|_| ()),
+            judged => judged.map(|_| ()),
+        };
+        judged.map_err(|denial| denial.reason())
     };
-    assert_eq!(ask("one_x").await, Some(Ok(())));
+    assert_eq!(ask("one_x").await, Ok(()));
     assert_eq!((one.count(), two.count()), (1, 0));
-    assert_eq!(ask("two_x").await, Some(Err(Reason::TokenInvalid)));
+    assert_eq!(ask("two_x").await, Err(Reason::TokenInvalid));
     assert_eq!((one.count(), two.count()), (1, 1));
     for token in ["three_x", "One_x", "xone_", "on"] {
-        assert_eq!(ask(token).await, None);
-        let value = format!("Bearer {token}");
-        let denial = gate.authenticate(&[value.as_bytes()], now()).unwrap_err();
-        assert_eq!(denial.reason(), Reason::TokenTypeUnsupported);
+        assert_eq!(ask(token).await, Err(Reason::TokenTypeUnsupported));
     }
     assert_eq!((one.count(), two.count()), (1, 1));
 }
@@ -421,7 +423,7 @@ async fn a_reload_keeps_what_was_learnt_unless_it_changed_what_that_hangs_on() {
 fn nothing_prints_a_secret() {
     let gate = gate_with("http://127.0.0.1:1/", ClientAuthentication::Post);
     assert_eq!(format!("{gate:?}"), r#"Authenticator { issuers: ["https://issuer.example"] }"#);
-    let settings = format!("{:?}", gate.opaque[0].office.rules.settings);
+    let settings = format!("{:?}", gate.opaque[0].introspector.rules.settings);
     assert!(!settings.contains("s3cret"), "{settings}");
 }
 

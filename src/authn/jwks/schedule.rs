@@ -7,8 +7,8 @@
 //!            └── the set has ended, or is about to ─────┘
 //! ```
 //!
-//! Strangers can wish for keys. What comes of a fetch that only a wish brought neither lengthens the back-off nor puts off
-//! the next fetch on schedule.
+//! Strangers can ask for keys. A fetch that only such a wish has brought neither lengthens the back-off nor delays the
+//! next fetch on schedule.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::authn::settings::RemoteKeys;
 
 /// How often an issuer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::authn) struct Pace {
+pub(in crate::authn) struct FetchIntervals {
     /// How long a set is good that does not say.
     pub(in crate::authn) interval: Duration,
     /// From one fetch that an unknown key asks for to the next: a flood of invented keys drives one fetch per cool-down.
@@ -30,10 +30,10 @@ pub(in crate::authn) struct Pace {
 /// When the next fetch is due.
 #[derive(Clone, Debug)]
 pub(in crate::authn) struct Schedule {
-    pace: Pace,
+    intervals: FetchIntervals,
     due: Instant,
     failures: u32,
-    /// Whether a request named a key that the set lacks, and nobody has looked since.
+    /// Whether a request named a key that the set lacks, and no fetch has begun since.
     wished: bool,
     /// When the last cool-down ends.
     cool: Instant,
@@ -45,11 +45,11 @@ pub(in crate::authn) struct Schedule {
 /// From one fetch to the next where a set has ended or is about to, at the most.
 const HURRY: Duration = Duration::from_secs(10);
 
-/// Where between its bounds a wait ends: of many gates, each asks in a second of its own.
+/// Spreads waits between their bounds: of many gates, each asks in a second of its own.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::authn) struct Spread(pub(in crate::authn) u8);
 
-impl Pace {
+impl FetchIntervals {
     /// The pace of an issuer that the operator described.
     pub(in crate::authn) fn of(keys: &RemoteKeys) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Pace {
     }
 
     /// How long a set is good whose answer allows it `fresh_for`: no longer than the operator says, and long enough not
-    /// to be a burden.
+    /// to burden the issuer.
     fn lifetime(self, fresh_for: Option<Duration>) -> Duration {
         fresh_for.map_or(self.interval, |fresh_for| fresh_for.max(RemoteKeys::MIN_REFRESH).min(self.interval))
     }
@@ -75,10 +75,10 @@ impl Pace {
 
 impl Schedule {
     /// Due as after a failure: a gate that starts asks by itself, and this is for what it does not reach then.
-    pub(in crate::authn) fn new(pace: Pace, now: Instant) -> Self {
+    pub(in crate::authn) fn new(intervals: FetchIntervals, now: Instant) -> Self {
         Self {
-            pace,
-            due: now + pace.first_retry,
+            intervals,
+            due: now + intervals.first_retry,
             failures: 0,
             wished: false,
             cool: now,
@@ -92,7 +92,7 @@ impl Schedule {
         if self.wished { self.due.min(self.cool) } else { self.due }
     }
 
-    /// Notes that a request named a key that the set lacks. Whether nobody had before.
+    /// Notes that a request named a key that the set lacks. Returns whether it is the first such wish.
     pub(in crate::authn) fn wish(&mut self) -> bool {
         !std::mem::replace(&mut self.wished, true)
     }
@@ -100,18 +100,18 @@ impl Schedule {
     /// Notes that the set has ended or is about to: the next fetch begins soon, however long the back-off. Whether that
     /// changes anything.
     pub(in crate::authn) fn hurry(&mut self, now: Instant) -> bool {
-        let soon = self.begun.map_or(now, |begun| begun + HURRY.min(self.pace.last_retry));
+        let soon = self.begun.map_or(now, |begun| begun + HURRY.min(self.intervals.last_retry));
         let changes = soon < self.due;
         self.due = self.due.min(soon);
         changes
     }
 
     /// Goes on at another pace.
-    pub(in crate::authn) fn adopt(&mut self, pace: Pace, now: Instant) {
-        if self.pace != pace {
-            self.pace = pace;
-            self.due = self.due.min(now + pace.interval.saturating_sub(pace.interval / 10));
-            self.cool = self.cool.min(now + pace.cool_down);
+    pub(in crate::authn) fn adopt(&mut self, intervals: FetchIntervals, now: Instant) {
+        if self.intervals != intervals {
+            self.intervals = intervals;
+            self.due = self.due.min(now + intervals.interval.saturating_sub(intervals.interval / 10));
+            self.cool = self.cool.min(now + intervals.cool_down);
         }
     }
 
@@ -120,38 +120,38 @@ impl Schedule {
         self.begun = Some(now);
         self.wish_alone = self.wished && now < self.due;
         if std::mem::take(&mut self.wished) {
-            self.cool = now + self.pace.cool_down;
+            self.cool = now + self.intervals.cool_down;
         }
     }
 
     /// Notes that a fetch brought a set, which is good for `fresh_for` where the answer says. The next one begins after
-    /// eight to nine tenths of that. How many before it did not.
+    /// eight to nine tenths of that. Returns how many before it failed.
     pub(in crate::authn) fn succeed(
         &mut self,
         now: Instant,
         fresh_for: Option<Duration>,
         spread: Spread,
     ) -> u32 {
-        let lifetime = self.pace.lifetime(fresh_for);
+        let lifetime = self.intervals.lifetime(fresh_for);
         self.due = now + spread.shorten(lifetime.saturating_sub(lifetime / 10));
         std::mem::take(&mut self.failures)
     }
 
-    /// Notes that a fetch brought nothing. A wish that brought it stays one.
+    /// Notes that a fetch failed. A wish that brought it stays one.
     pub(in crate::authn) fn fail(&mut self, now: Instant, spread: Spread) {
         if std::mem::take(&mut self.wish_alone) {
             self.wished = true;
             return;
         }
         self.failures = self.failures.saturating_add(1);
-        self.due = now + spread.shorten(self.pace.retry(self.failures));
+        self.due = now + spread.shorten(self.intervals.retry(self.failures));
     }
 }
 
 impl Schedule {
-    /// Notes that what the last fetch brought is to be asked for once more, soon.
+    /// Notes that the result of the last fetch is to be checked by another one soon.
     pub(in crate::authn) fn check_again(&mut self, now: Instant) {
-        self.due = self.due.min(now + self.pace.first_retry);
+        self.due = self.due.min(now + self.intervals.first_retry);
     }
 }
 
@@ -175,8 +175,8 @@ mod tests {
 
     fn schedule() -> (Schedule, Instant) {
         let now = Instant::now();
-        let pace = Pace::of(&RemoteKeys::at(crate::authn::KeyLocation::Url(String::new())));
-        (Schedule::new(pace, now), now)
+        let intervals = FetchIntervals::of(&RemoteKeys::at(crate::authn::KeyLocation::Url(String::new())));
+        (Schedule::new(intervals, now), now)
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         schedule.begin(start);
         schedule.succeed(start, None, LAST);
         let mut fetches = Vec::new();
-        // Somebody wishes every second for a minute.
+        // A wish every second for a minute.
         for second in 0..60 {
             let now = start + seconds(second);
             assert!(schedule.wish() || fetches.last() != Some(&(second - 1)));
@@ -283,7 +283,7 @@ mod tests {
     fn another_pace_shortens_the_wait_under_way() {
         let (mut schedule, now) = schedule();
         schedule.succeed(now, None, LAST);
-        schedule.adopt(Pace { interval: seconds(100), ..schedule.pace }, now);
+        schedule.adopt(FetchIntervals { interval: seconds(100), ..schedule.intervals }, now);
         assert_eq!((schedule.next() - now).as_secs(), 90);
     }
 

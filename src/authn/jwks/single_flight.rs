@@ -1,11 +1,11 @@
-//! The asking of one issuer for its keys: when next, what for, and who waits for the answer. Outlives reloads.
+//! Asks one issuer for its keys: when next, why, and which requests wait for the answer. Outlives reloads.
 //!
 //! A token that names a key which the set lacks may be good: the issuer may have made the key since it was last asked.
-//! Refused it is only once the issuer, asked after the token was first seen, still has no such key. Until then nothing is
-//! said of it ([`crate::reason::Reason::KeyPending`]), and the fetch that will tell is on its way.
+//! It is refused only once the issuer, asked after the token was first seen, still has no such key. Until then nothing
+//! is decided ([`crate::reason::Reason::KeyPending`]), and the fetch that will tell is on its way.
 //!
-//! Strangers can invent keys as fast as they can send. Their flood costs one fetch per cool-down, a place among
-//! [`PLACES`] for those who wait, and eight bytes and a count for each of the last [`REMEMBERED`] keys.
+//! Strangers can invent keys as fast as they can send. Such a flood costs one fetch per cool-down, one of [`PLACES`]
+//! places to wait in, and eight bytes and a count for each of the last [`REMEMBERED`] keys.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use aws_lc_rs::rand;
 use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, watch};
 
-use crate::authn::jwks::schedule::{Pace, Schedule, Spread};
+use crate::authn::jwks::schedule::{FetchIntervals, Schedule, Spread};
 
 /// How long a request waits for the fetch that may bring its key.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,21 +24,21 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PLACES: usize = 1024;
 /// How many keys that sets lacked are remembered.
 const REMEMBERED: usize = 4096;
-/// How long a key that the issuer does not have is believed not to be there, unless a fetch brings it.
+/// How long a key that the issuer does not have counts as missing, unless a fetch brings it.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// When an issuer is asked, and for what.
-pub(in crate::authn) struct Asking {
+pub(in crate::authn) struct KeyFetches {
     schedule: Mutex<Schedule>,
     /// Changes with every wish that changes the schedule.
     wishes: watch::Sender<()>,
     /// How many fetches have begun.
     begun: AtomicU64,
-    /// The last of them that ended, however it did.
+    /// The last of them that ended, with or without success.
     ended: watch::Sender<u64>,
     /// One fetch at a time.
     flight: tokio::sync::Mutex<()>,
-    sights: Cache<u64, Sight>,
+    sights: Cache<u64, FirstNamed>,
     /// Nobody outside knows how keys are hashed: nobody can invent one that passes for another.
     hasher: RandomState,
     waiting: Semaphore,
@@ -46,7 +46,7 @@ pub(in crate::authn) struct Asking {
 
 /// When a key that the set lacked was first named.
 #[derive(Clone, Copy)]
-struct Sight {
+struct FirstNamed {
     at: SystemTime,
     /// How many fetches had begun.
     begun: u64,
@@ -54,16 +54,16 @@ struct Sight {
 
 /// What a token says of its key.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(in crate::authn) enum Named<'a> {
+pub(in crate::authn) enum KeyHint<'a> {
     /// Its `kid`.
     Kid(&'a str),
     /// Nothing: any key that made this signature.
     Signature(&'a [u8]),
 }
 
-/// A fetch under way. Ends with the value: as a failure, unless it was told to have succeeded.
+/// A fetch under way. When this is dropped, it ends: as a failure, unless success was noted.
 pub(in crate::authn) struct Flight<'a> {
-    asking: &'a Asking,
+    fetches: &'a KeyFetches,
     /// From 1.
     pub(in crate::authn) number: u64,
     succeeded: bool,
@@ -71,11 +71,11 @@ pub(in crate::authn) struct Flight<'a> {
     _single: tokio::sync::MutexGuard<'a, ()>,
 }
 
-impl Asking {
+impl KeyFetches {
     /// An issuer that has not been asked.
-    pub(in crate::authn) fn new(pace: Pace) -> Self {
+    pub(in crate::authn) fn new(intervals: FetchIntervals) -> Self {
         Self {
-            schedule: Mutex::new(Schedule::new(pace, Instant::now())),
+            schedule: Mutex::new(Schedule::new(intervals, Instant::now())),
             wishes: watch::Sender::new(()),
             begun: AtomicU64::new(0),
             ended: watch::Sender::new(0),
@@ -88,10 +88,10 @@ impl Asking {
 
     /// Whether the issuer does not have a key: `fetch` is the number of the one that brought the set, which lacks it. If
     /// that began before the key was first named, the issuer will be asked again.
-    pub(in crate::authn) fn lacks(&self, key: Named<'_>, fetch: u64, now: SystemTime) -> bool {
+    pub(in crate::authn) fn lacks(&self, key: KeyHint<'_>, fetch: u64, now: SystemTime) -> bool {
         let id = self.hasher.hash_one(key);
         let sight = self.sight(id, now).unwrap_or_else(|| {
-            let sight = Sight { at: now, begun: self.begun.load(Ordering::SeqCst) };
+            let sight = FirstNamed { at: now, begun: self.begun.load(Ordering::SeqCst) };
             self.sights.insert(id, sight);
             sight
         });
@@ -104,14 +104,14 @@ impl Asking {
         false
     }
 
-    fn sight(&self, id: u64, now: SystemTime) -> Option<Sight> {
+    fn sight(&self, id: u64, now: SystemTime) -> Option<FirstNamed> {
         let sight = self.sights.get(&id)?;
-        // One from the future is from before the clock was set back.
+        // A time in the future is from before the clock was set back.
         now.duration_since(sight.at).is_ok_and(|age| age < BELIEVED).then_some(sight)
     }
 
     /// Waits until the fetch that may bring a key has ended, or `arrived`; not at all where none is about to begin.
-    pub(in crate::authn) async fn answer(&self, key: Named<'_>, arrived: impl Fn() -> bool) {
+    pub(in crate::authn) async fn answer(&self, key: KeyHint<'_>, arrived: impl Fn() -> bool) {
         let Some(sight) = self.sights.get(&self.hasher.hash_one(key)) else { return };
         let Ok(_place) = self.waiting.try_acquire() else { return };
         let mut ended = self.ended.subscribe();
@@ -126,11 +126,11 @@ impl Asking {
                 }
             }
         };
-        // Whether the answer came in time or not, the token is judged by what is known then.
+        // Whether or not the answer came in time, the token is judged by what is known then.
         let _ = tokio::time::timeout(PATIENCE, answer).await;
     }
 
-    /// Notes that the set has ended or is about to: the issuer is asked soon, whatever came of it before.
+    /// Notes that the set has ended or is about to: the issuer is asked soon, whether or not the last fetch succeeded.
     pub(in crate::authn) fn hurry(&self) {
         if self.schedule().hurry(Instant::now()) {
             self.wishes.send_replace(());
@@ -143,7 +143,7 @@ impl Asking {
         self.is_soon(ended)
     }
 
-    /// Waits until a set has come in the place of one that has ended; not at all where no fetch is about to begin.
+    /// Waits until a set has replaced one that has ended; not at all where no fetch is about to begin.
     pub(in crate::authn) async fn next_set(&self, arrived: impl Fn() -> bool) {
         let Ok(_place) = self.waiting.try_acquire() else { return };
         let mut ended = self.ended.subscribe();
@@ -159,13 +159,13 @@ impl Asking {
     }
 
     /// Goes on at the pace of the settings in force.
-    pub(in crate::authn) fn adopt(&self, pace: Pace) {
-        self.schedule().adopt(pace, Instant::now());
+    pub(in crate::authn) fn adopt(&self, intervals: FetchIntervals) {
+        self.schedule().adopt(intervals, Instant::now());
     }
 
     /// Whether a fetch is under way, or will be within the time that a request waits.
     fn is_soon(&self, ended: u64) -> bool {
-        // In this order: a fetch that begins in between is seen by the one or the other.
+        // In this order: a fetch that begins in between is seen by one of the two.
         let next = self.schedule().next();
         next <= Instant::now() + PATIENCE || self.begun.load(Ordering::SeqCst) > ended
     }
@@ -179,7 +179,7 @@ impl Asking {
             tokio::select! {
                 () = tokio::time::sleep_until(next.into()) => return,
                 changed = wishes.changed() => {
-                    // The sender is ours.
+                    // The sender is ours, so it is never closed.
                     if changed.is_err() {
                         return;
                     }
@@ -198,7 +198,7 @@ impl Asking {
         schedule.begin(Instant::now());
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         drop(schedule);
-        Some(Flight { asking: self, number, succeeded: false, checked_again: false, _single: single })
+        Some(Flight { fetches: self, number, succeeded: false, checked_again: false, _single: single })
     }
 
     /// Whether a fetch is due now.
@@ -206,18 +206,19 @@ impl Asking {
         self.schedule().next() <= Instant::now()
     }
 
-    /// The schedule, for as long as nothing is waited for.
+    /// The schedule, locked. No caller waits for anything while it holds this.
     pub(in crate::authn) fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        // Every change to it is a single assignment: whoever panicked has left it whole.
+        // Every change is a single assignment, so a thread that panicked has left it whole.
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Flight<'_> {
-    /// Notes that it brought a set, which is good for `fresh_for` where the answer says. How many before it did not.
+    /// Notes that it brought a set, which is good for `fresh_for` where the answer says. Returns how many before it did
+    /// not.
     pub(in crate::authn) fn succeed(&mut self, fresh_for: Option<Duration>) -> u32 {
         self.succeeded = true;
-        self.asking.schedule().succeed(Instant::now(), fresh_for, spread())
+        self.fetches.schedule().succeed(Instant::now(), fresh_for, spread())
     }
 }
 
@@ -231,17 +232,17 @@ impl Flight<'_> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.succeeded {
-            let (mut schedule, now) = (self.asking.schedule(), Instant::now());
+            let (mut schedule, now) = (self.fetches.schedule(), Instant::now());
             schedule.fail(now, spread());
             if self.checked_again {
                 schedule.check_again(now);
             }
         }
-        self.asking.ended.send_replace(self.number);
+        self.fetches.ended.send_replace(self.number);
     }
 }
 
-/// Without random bytes a wait is merely not spread.
+/// Without random bytes the wait is not spread, which is harmless.
 fn spread() -> Spread {
     let mut byte = [0];
     Spread(rand::fill(&mut byte).map_or(0, |()| u8::from_be_bytes(byte)))

@@ -1,49 +1,20 @@
-//! What a token is bound to: its `cnf` (RFC 7800), read by the issuer's rule.
+//! The key that a token is bound to: its `cnf` (RFC 7800), read by the issuer's rule.
 //!
-//! A confirmation that is not understood is no reason to take the token for one that is bound to nothing.
-
-use std::fmt;
+//! An unknown confirmation is refused: the token must not pass for one that is bound to nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::authn::settings::{DpopRule, PossessionRule};
-use crate::authn::{invalid, shown};
+use crate::authn::denial::{invalid, shown};
+use crate::authn::settings::PossessionRule;
+use crate::principal::confirmation::{BoundKey, Confirmation};
 use crate::reason::Denial;
-
-/// What the sender of a token has to have; all of it, where it is more than one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confirmation {
-    /// `x5t#S256`: SHA-256 over the client's certificate, in base64url (RFC 8705, section 3.1).
-    pub certificate: Option<Box<str>>,
-    /// `jkt`: the key that signs the proofs (RFC 9449, section 6.1).
-    pub key: Option<BoundKey>,
-}
-
-/// A key that signs proofs, and how they are judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BoundKey {
-    /// SHA-256 over the key, in base64url (RFC 7638).
-    pub thumbprint: Box<str>,
-    /// The issuer's rule.
-    pub rule: DpopRule,
-}
-
-impl fmt::Display for Confirmation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let certificate =
-            self.certificate.as_ref().map(|thumbprint| format!("the client certificate `{thumbprint}`"));
-        let key = self.key.as_ref().map(|key| format!("a DPoP proof by the key `{}`", key.thumbprint));
-        let parts: Vec<String> = [certificate, key].into_iter().flatten().collect();
-        formatter.write_str(&parts.join(" and "))
-    }
-}
 
 /// What the claims say that the token is bound to.
 ///
 /// # Errors
-/// A confirmation that is malformed, not understood or of a kind that the issuer's rule does not take; none where the rule
+/// A confirmation that is malformed, unknown or of a kind that the issuer's rule does not accept; none where the rule
 /// requires one.
 pub(in crate::authn) fn of(
     claims: &Map<String, Value>,
@@ -51,7 +22,7 @@ pub(in crate::authn) fn of(
 ) -> Result<Option<Confirmation>, Denial> {
     let members = match claims.get("cnf") {
         None if rule.required => {
-            let denial = invalid("the token is bound to no key, and this issuer's have to be");
+            let denial = invalid("the token is bound to no key, and this issuer's tokens have to be");
             return Err(if rule.dpop.is_some() { denial.over_dpop() } else { denial });
         }
         None => return Ok(None),
@@ -60,7 +31,7 @@ pub(in crate::authn) fn of(
     };
     let mut confirmation = Confirmation { certificate: None, key: None };
     for (member, value) in members {
-        let thumbprint = || digest(value).ok_or_else(|| invalid(format!("`cnf.{member}` is no SHA-256")));
+        let thumbprint = || digest(value).ok_or_else(|| invalid(format!("`cnf.{member}` is not a SHA-256")));
         match (member.as_str(), rule.dpop) {
             ("x5t#S256", _) if rule.mtls => confirmation.certificate = Some(thumbprint()?),
             ("jkt", Some(rule)) => {
@@ -68,7 +39,7 @@ pub(in crate::authn) fn of(
             }
             ("x5t#S256" | "jkt", _) => {
                 return Err(invalid(format!(
-                    "`cnf.{member}` is no kind of proof that this issuer may ask for"
+                    "`cnf.{member}` is not a kind of proof that this issuer may ask for"
                 )));
             }
             _ => return Err(invalid(format!("`cnf.{}` is not understood", shown(member)))),
@@ -77,7 +48,7 @@ pub(in crate::authn) fn of(
     Ok(Some(confirmation))
 }
 
-/// 32 bytes in the one base64url that there is of them.
+/// 32 bytes in their one base64url spelling.
 fn digest(value: &Value) -> Option<Box<str>> {
     let text = value.as_str()?;
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

@@ -1,33 +1,34 @@
-//! Who the claims of a verified token make of its bearer: an email's user or service account, or a subject of an
+//! The identity that the claims of a verified token make: an email's user or service account, or a subject of an
 //! identity pool, with the groups and attributes that the issuer's mapping takes from the claims.
 //!
 //! The mapping is CEL over `assertion`, as in Workload and Workforce Identity Federation
 //! (<https://cloud.google.com/iam/docs/workload-identity-federation#mapping>), compiled once when the settings are
-//! loaded. What cannot be mapped is denied: half an identity could be somebody else's.
+//! loaded. A token that cannot be mapped is denied: half an identity could be another caller's.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IdentityRule, MappedAttribute};
-use crate::authn::{invalid, shown};
 use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value as Cel};
 use crate::principal::Principal;
+use crate::principal::caller::everybody_of;
 use crate::reason::Denial;
 
 /// The longest `sub` (OpenID Connect Core, section 2), and the longest group or attribute. Bytes.
 const MAX_NAME: usize = 255;
 /// Most groups of one token; tokens are bounded in bytes as well.
 const MAX_GROUPS: usize = 1000;
-/// Units of work that one attribute's expression may take, for one token; see [`Budget`]. Each has its own: what one uses up
-/// is not missing to another, and the one that ran out is the one that is told. Enough for what is done to each of
-/// [`MAX_GROUPS`] groups.
+/// Units of work that one attribute's expression may take, for one token; see [`Budget`]. Each has its own: one
+/// attribute does not use up the budget of another, and the error names the one that ran out. Enough for what is done
+/// to each of [`MAX_GROUPS`] groups.
 const BUDGET: u64 = 1_000_000;
 
 /// An issuer's rule, ready to be applied.
 #[derive(Debug)]
-pub(in crate::authn) struct Identity {
+pub(in crate::authn) struct IdentityMapping {
     subject_pool: Option<String>,
     accept_unverified_email: bool,
     /// In lower case; `None` for any.
@@ -36,23 +37,23 @@ pub(in crate::authn) struct Identity {
     condition: Option<Program>,
 }
 
-/// Who somebody is.
+/// An identity, as the claims make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::authn) struct Identified {
     pub(in crate::authn) principal: Principal,
-    /// What else policy may call them: the sets of their pool, groups and attributes.
+    /// Other names that policy may have for it: the sets of its pool, groups and attributes.
     pub(in crate::authn) sets: Vec<Arc<str>>,
 }
 
 /// An expression that cannot be used: the attribute it is for, `None` for the condition, and why.
-pub(in crate::authn) type Unusable = (Option<MappedAttribute>, String, String);
+pub(in crate::authn) type MappingError = (Option<MappedAttribute>, String, String);
 
-impl Identity {
+impl IdentityMapping {
     /// Compiles a rule that [`crate::authn::settings::check`] found nothing wrong with.
     ///
     /// # Errors
     /// Every expression that does not compile.
-    pub(in crate::authn) fn compile(rule: &IdentityRule) -> Result<Self, Vec<Unusable>> {
+    pub(in crate::authn) fn compile(rule: &IdentityRule) -> Result<Self, Vec<MappingError>> {
         let assertion = || Environment::new().with_iam_extensions().variable("assertion", claims_type());
         let mut unusable = Vec::new();
         let mut mapping = Vec::new();
@@ -96,10 +97,10 @@ impl Identity {
         })
     }
 
-    /// Who the claims speak of.
+    /// The identity that the claims make.
     ///
     /// # Errors
-    /// Claims that make nobody, or somebody whom this issuer may not speak for.
+    /// Claims that make no identity, or one that this issuer may not assert.
     pub(in crate::authn) fn of(&self, claims: &Map<String, Value>) -> Result<Identified, Denial> {
         let assertion = Assertion { claims, mapped: &[] };
         let mut mapped: Vec<Cel<'_>> = Vec::with_capacity(self.mapping.len());
@@ -128,7 +129,7 @@ impl Identity {
     /// A subject of the pool, with the groups and attributes that are mapped.
     fn federated(&self, pool: &str, mapped: &[Cel<'_>]) -> Result<Identified, Denial> {
         let mut principal = None;
-        let mut sets: Vec<Arc<str>> = vec![everybody(pool)];
+        let mut sets: Vec<Arc<str>> = vec![everybody_of(pool)];
         for ((attribute, _), value) in self.mapping.iter().zip(mapped) {
             match (attribute, value) {
                 (MappedAttribute::Subject, Cel::String(subject)) => {
@@ -140,14 +141,16 @@ impl Identity {
                     }
                     for group in groups.values() {
                         let Cel::String(group) = group else {
-                            return Err(invalid("`google.groups` is mapped to something that is no string"));
+                            return Err(invalid(
+                                "`google.groups` is mapped to something that is not a string",
+                            ));
                         };
                         let group = checked(attribute, group)?;
                         sets.push(format!("principalSet://{pool}/group/{group}").into());
                     }
                 }
                 (MappedAttribute::Custom(name), Cel::String(value)) => {
-                    // What a token leaves empty is no attribute of its bearer.
+                    // An attribute that is empty in the token is left out.
                     if !value.is_empty() {
                         let value = checked(attribute, value)?;
                         sets.push(format!("principalSet://{pool}/attribute.{name}/{value}").into());
@@ -162,7 +165,7 @@ impl Identity {
 
     /// The user or service account of a verified email, else the subject of the pool that `sub` names.
     fn unmapped(&self, pool: Option<&str>, claims: &Map<String, Value>) -> Result<Identified, Denial> {
-        let email = crate::authn::token::claims::text(claims, "email")?;
+        let email = crate::authn::token::claim::text(claims, "email")?;
         // `true` alone: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and what a claim of
         // another type means is the issuer's secret.
         let verified =
@@ -175,10 +178,13 @@ impl Identity {
                 Ok(Identified { principal, sets: Vec::new() })
             }
             (_, Some(pool)) => {
-                let subject = crate::authn::token::claims::text(claims, "sub")?
+                let subject = crate::authn::token::claim::text(claims, "sub")?
                     .ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
                 let subject = checked("sub", subject)?;
-                Ok(Identified { principal: Principal::subject(pool, subject), sets: vec![everybody(pool)] })
+                Ok(Identified {
+                    principal: Principal::subject(pool, subject),
+                    sets: vec![everybody_of(pool)],
+                })
             }
             (Some(_), None) => Err(invalid("`email` is not verified, and the issuer has no subject pool")),
             (None, None) => Err(invalid("the token has no `email`, and the issuer has no subject pool")),
@@ -202,11 +208,6 @@ impl Identity {
     }
 }
 
-/// Everybody of a pool.
-pub(in crate::authn) fn everybody(pool: &str) -> Arc<str> {
-    format!("principalSet://{pool}/*").into()
-}
-
 fn claims_type() -> Type {
     Type::map(Type::String, Type::Dyn)
 }
@@ -222,7 +223,7 @@ fn told(fault: crate::cel::Fault, text: &str) -> (String, String) {
     (message, fault.help)
 }
 
-/// A name that can stand in a principal identifier and means itself there. `what` it is the name of.
+/// A name that needs no encoding in a principal identifier. The error says that it is the name of `what`.
 fn checked(what: impl fmt::Display, name: &str) -> Result<&str, Denial> {
     let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
@@ -233,7 +234,7 @@ fn checked(what: impl fmt::Display, name: &str) -> Result<&str, Denial> {
     Ok(name)
 }
 
-/// The claims, and what is mapped from them for the condition.
+/// The claims, and for the condition also what is mapped from them.
 struct Assertion<'a> {
     claims: &'a Map<String, Value>,
     mapped: &'a [Cel<'a>],

@@ -1,9 +1,11 @@
-//! A JSON Web Signature in compact form (RFC 7515, section 7.1): what must hold of its bytes and its header before
-//! a key is asked about it.
+//! A JSON Web Signature in compact form (RFC 7515, section 7.1): the rules for its bytes and its header, before a key
+//! is chosen.
 //!
-//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` is in one kind of text alone ([`Jws::with_key`]).
-//! RFC 7515 lets a reader ignore them, and a key, or a place to find one, that the token itself brings proves nothing.
+//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` only in proofs of possession
+//! ([`Jws::with_key`]). RFC 7515 lets a reader ignore them: a key that the token itself brings, or the place of one,
+//! proves nothing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base64::engine::DecodePaddingMode;
@@ -13,8 +15,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::jwk::Key;
-use crate::authn::{invalid, shown};
+use crate::authn::denial::{invalid, shown};
+use crate::authn::jwks::jwk::VerifyingKey;
 use crate::json;
 use crate::reason::{Denial, Reason};
 
@@ -23,11 +25,12 @@ use crate::reason::{Denial, Reason};
 /// 4.1.3).
 const REFUSED_MEMBERS: [&str; 3] = ["crit", "b64", "zip"];
 
-/// A signed text as it came: well-formed, and nothing proven.
+/// A signed text as it came: well-formed, and nothing is proven.
 pub(in crate::authn) struct Jws<'a> {
-    /// Header and payload as received, with the dot: what the signature covers.
-    signed: &'a [u8],
-    payload: &'a str,
+    /// As received.
+    text: Cow<'a, str>,
+    /// The length of header and payload, with the dot: what the signature covers.
+    signed: usize,
     signature: Vec<u8>,
     algorithm: Algorithm,
     kid: Option<String>,
@@ -38,13 +41,13 @@ impl<'a> Jws<'a> {
     /// Takes a token apart and reads its header.
     ///
     /// # Errors
-    /// [`Reason::TokenTypeUnsupported`] for what is no JWS, [`Reason::TokenInvalid`] for one that breaks a rule.
+    /// [`Reason::TokenTypeUnsupported`] for what is not a JWS, [`Reason::TokenInvalid`] for one that breaks a rule.
     pub(in crate::authn) fn parse(token: &'a str) -> Result<Self, Denial> {
         Self::read(token).map(|(jws, _)| jws)
     }
 
-    /// The same for a proof of possession, which brings the key that it proves the possession of. It is trusted with
-    /// nothing else.
+    /// The same for a proof of possession, which brings the key that it proves the possession of. The key is trusted
+    /// with nothing else.
     ///
     /// # Errors
     /// As [`Jws::parse`], and where the header's `jwk` is missing or not an object.
@@ -58,7 +61,7 @@ impl<'a> Jws<'a> {
     }
 
     fn read(token: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
-        let (header, payload, signature) = segments(token)?;
+        let (header, signature) = segments(token)?;
         let header = object(header, "header")?;
         if let Some(member) = REFUSED_MEMBERS.into_iter().find(|member| header.contains_key(*member)) {
             return Err(invalid(format!("the header has `{member}`")));
@@ -69,9 +72,24 @@ impl<'a> Jws<'a> {
             .map_err(|_| invalid(format!("the algorithm `{}` is not supported", shown(algorithm))))?;
         let kid = text(&header, "kid")?.map(str::to_owned);
         let token_type = text(&header, "typ")?.map(str::to_owned);
-        let signed = token.as_bytes().get(..header_and_payload(token, signature)).unwrap_or_default();
+        let signed = token.len() - signature.len() - 1;
         let signature = decode(signature, "signature")?;
-        Ok((Self { signed, payload, signature, algorithm, kid, token_type }, header))
+        Ok((Self { text: token.into(), signed, signature, algorithm, kid, token_type }, header))
+    }
+
+    /// The same, for longer than the request.
+    pub(in crate::authn) fn into_owned(self) -> Jws<'static> {
+        let Self { text, signed, signature, algorithm, kid, token_type } = self;
+        Jws { text: Cow::Owned(text.into_owned()), signed, signature, algorithm, kid, token_type }
+    }
+
+    /// The text as received.
+    pub(in crate::authn) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn signed(&self) -> &str {
+        self.text.get(..self.signed).unwrap_or_default()
     }
 
     /// The payload, which must be a JSON object.
@@ -79,7 +97,8 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// Where it is not.
     pub(in crate::authn) fn payload(&self) -> Result<Map<String, Value>, Denial> {
-        object(self.payload, "payload")
+        let (_, payload) = self.signed().split_once('.').unwrap_or_default();
+        object(payload, "payload")
     }
 
     /// The algorithm that the header names.
@@ -103,15 +122,15 @@ impl<'a> Jws<'a> {
     }
 
     /// Whether `key` made the signature, over the bytes as received.
-    pub(in crate::authn) fn is_signed_by(&self, key: &Key) -> bool {
-        key.verifies(self.algorithm, self.signed, &self.signature)
+    pub(in crate::authn) fn is_signed_by(&self, key: &VerifyingKey) -> bool {
+        key.verifies(self.algorithm, self.signed().as_bytes(), &self.signature)
     }
 }
 
 /// Whether a token shows itself to be a JOSE object, signed or encrypted: its first part is a JSON object in base64.
 ///
-/// Read as generously as the most careless reader would (either alphabet, padded or not, bits left over): what is none
-/// may be shown to the issuer of opaque tokens, and nobody else's token may.
+/// Read as generously as the most careless reader would (either alphabet, padded or not, bits left over). A text that
+/// is none may be shown to the issuer of opaque tokens; another issuer's token must not be.
 pub(in crate::authn) fn is_jose(token: &str) -> bool {
     const GENEROUS: GeneralPurpose = GeneralPurpose::new(
         &alphabet::URL_SAFE,
@@ -125,14 +144,14 @@ pub(in crate::authn) fn is_jose(token: &str) -> bool {
     serde_json::from_slice::<HashMap<String, IgnoredAny>>(&header).is_ok()
 }
 
-/// Cuts a token at its dots, before anything is decoded: a JWE has five parts, an opaque token often one.
-fn segments(token: &str) -> Result<(&str, &str, &str), Denial> {
+/// Header and signature of a token of three parts, before anything is decoded: a JWE has five, an opaque token often one.
+fn segments(token: &str) -> Result<(&str, &str), Denial> {
     let mut parts = token.split('.');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(header), Some(payload), Some(signature), None)
             if [header, payload, signature].into_iter().all(is_base64url) =>
         {
-            Ok((header, payload, signature))
+            Ok((header, signature))
         }
         _ => Err(Denial::new(Reason::TokenTypeUnsupported, "the token is not three base64url segments")),
     }
@@ -140,10 +159,6 @@ fn segments(token: &str) -> Result<(&str, &str, &str), Denial> {
 
 fn is_base64url(segment: &str) -> bool {
     segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
-fn header_and_payload(token: &str, signature: &str) -> usize {
-    token.len() - signature.len() - 1
 }
 
 /// Strict base64url: no padding, no bits left over (RFC 7515, section 2), so that one token has one spelling.

@@ -1,13 +1,13 @@
 //! A token before and after its signature was checked, as two types (RFC 7519).
 //!
-//! [`Unverified`] is what a stranger sent. Its claims can be read for one purpose only, to find the issuer whose
-//! keys decide; every other reader takes [`Verified`], which only the check of the signature makes.
+//! [`Unverified`] is a stranger's text. Its claims may be read for one purpose only: to find the issuer whose keys
+//! decide. Every other reader takes [`Verified`], which only the check of the signature makes.
 
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::jwk::Key;
-use crate::authn::jwks::single_flight::Named;
+use crate::authn::jwks::jwk::VerifyingKey;
+use crate::authn::jwks::single_flight::KeyHint;
 use crate::authn::token::jws::Jws;
 use crate::reason::{Denial, Reason};
 
@@ -34,7 +34,7 @@ impl<'a> Unverified<'a> {
         Ok(Self { jws, claims })
     }
 
-    /// The issuer that the token claims: whose keys to ask, not who signed.
+    /// The issuer that the token claims: it selects the keys, and does not say who signed.
     ///
     /// # Errors
     /// Where `iss` is missing or not a string.
@@ -44,6 +44,16 @@ impl<'a> Unverified<'a> {
             Some(_) => Err(Denial::new(Reason::TokenInvalid, "`iss` is not a string")),
             None => Err(Denial::new(Reason::TokenInvalid, "the token has no `iss`")),
         }
+    }
+
+    /// The same, for longer than the request.
+    pub(in crate::authn) fn into_owned(self) -> Unverified<'static> {
+        Unverified { jws: self.jws.into_owned(), claims: self.claims }
+    }
+
+    /// The text as it came.
+    pub(in crate::authn) fn text(&self) -> &str {
+        self.jws.text()
     }
 
     /// The algorithm that the header names.
@@ -57,10 +67,10 @@ impl<'a> Unverified<'a> {
     }
 
     /// What the token says of the key that signed it.
-    pub(in crate::authn) fn named_key(&self) -> Named<'_> {
+    pub(in crate::authn) fn named_key(&self) -> KeyHint<'_> {
         match self.jws.kid() {
-            Some(kid) => Named::Kid(kid),
-            None => Named::Signature(self.jws.signature()),
+            Some(kid) => KeyHint::Kid(kid),
+            None => KeyHint::Signature(self.jws.signature()),
         }
     }
 
@@ -68,7 +78,7 @@ impl<'a> Unverified<'a> {
     ///
     /// # Errors
     /// The token as it was, where `key` did not make it.
-    pub(in crate::authn) fn verify(self, key: &Key) -> Result<Verified<'a>, Box<Self>> {
+    pub(in crate::authn) fn verify(self, key: &VerifyingKey) -> Result<Verified<'a>, Box<Self>> {
         if self.jws.is_signed_by(key) {
             Ok(Verified { jws: self.jws, claims: self.claims })
         } else {
@@ -88,7 +98,7 @@ impl Verified<'_> {
         &self.claims
     }
 
-    /// The claims, for keeps.
+    /// The claims, by value.
     pub(in crate::authn) fn into_claims(self) -> Map<String, Value> {
         self.claims
     }

@@ -1,4 +1,4 @@
-//! Static analysis of a condition: that it is true for every request, or for none.
+//! Static analysis of a condition, before any request: that it is always true, or can never be.
 
 use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ pub(in crate::policy) enum StaticOutcome {
     NeverTrue,
     /// False from now on: it was true until some time.
     Expired,
-    /// Without a value, since it needs what is never known; told of when it was loaded.
+    /// Without a value, since it reads what is never known. Loading has reported that.
     NeverKnown,
     /// Without a value, for this reason.
     Failing(String),
@@ -56,11 +56,11 @@ impl Condition {
     }
 }
 
-/// A request of which nothing is known. What an expression comes to without having asked for anything that a request
-/// brings, it comes to for all of them; and `&&` and `||` decide without what is not known where they can.
+/// A request of which nothing is known. An outcome that was reached without reading anything of the request is the
+/// outcome for every request. `&&` and `||` decide without an unknown operand where they can.
 struct UnknownRequest<'t> {
     tags: &'t Tags,
-    /// Whether anything was asked for that depends on the request.
+    /// Whether the evaluation read anything that depends on the request.
     depends: Cell<bool>,
     asked: RefCell<Vec<TagAsked>>,
 }
@@ -88,7 +88,7 @@ impl<'v> Activation<'v> for UnknownRequest<'_> {
         let (key, value) = match arguments {
             [Value::String(key)] => (key, None),
             [Value::String(key), Value::String(value)] => (key, Some(value)),
-            _ => return Err(Failure::Error("a tag is asked for by strings".into())),
+            _ => return Err(Failure::Error("a tag is named by strings".into())),
         };
         if !self.tags.are_known(*spelling) {
             return Err(Failure::Unknown { name: (*name).into() });

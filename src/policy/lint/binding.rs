@@ -12,7 +12,7 @@ use crate::policy::model::role::{self, Role};
 
 const FRUITLESS: &str = "bindings that grant nothing";
 
-/// Bindings of which no member is anybody.
+/// Bindings without a member that can be a caller.
 pub(super) fn fruitless(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
     for binding in &view.bindings {
         let members = &binding.members;
@@ -22,33 +22,33 @@ pub(super) fn fruitless(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
         let why = if members.iter().all(|member| member.id.is_none() && !member.is_told) {
             "all of its members are deleted"
         } else {
-            "its members are nobody, by what groups.yaml says"
+            "its members have no members in groups.yaml"
         };
         findings.warning(
             FRUITLESS,
             &binding.role_span(),
-            format!("nobody gets `{}` here: {why}", view.role_name(binding.role)),
-            "remove the binding, or say who is to hold the role",
+            format!("this binding of `{}` grants nothing: {why}", view.role_name(binding.role)),
+            "remove the binding, or name the members to hold the role",
         );
     }
 }
 
 /// Conditions of bindings that come out the same for every request, and tags that no resource has.
 pub(super) fn conditions(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
-    const REMOVE: &str = "remove the binding, or mend the condition";
+    const REMOVE: &str = "remove the binding, or fix the condition";
     for binding in &view.bindings {
         let Some(analysed) = view.condition(binding.condition) else { continue };
         let Some(span) = &binding.condition_span() else { continue };
         match &analysed.outcome {
-            // What is never known was told of when it was loaded.
+            // Loading has reported what is never known.
             StaticOutcome::DependsOnRequest | StaticOutcome::NeverKnown => {}
             StaticOutcome::NeverTrue if analysed.lacks_tags() => {}
             StaticOutcome::AlwaysTrue => {
                 findings.warning(
                     "conditions that are always true",
                     span,
-                    "this condition is always true: it keeps nobody out",
-                    "remove it, or write what it is to ask",
+                    "this condition is always true: it keeps no caller out",
+                    "remove it, or write the condition that is meant",
                 );
             }
             StaticOutcome::NeverTrue => {
@@ -95,7 +95,7 @@ pub(super) fn public(view: &PolicyView<'_>, exposed: &Exposed<'_>, findings: &mu
                 "bindings that let everybody change things",
                 &binding.member_span(member),
                 format!("{who} gets {} on `{resource}`", and_more(first, more.len())),
-                "name who is meant, or bind everybody to a role that only reads (`get` and `list`)",
+                "name the members, or bind everybody to a role that only reads (`get` and `list`)",
             );
         }
     }

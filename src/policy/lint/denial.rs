@@ -11,7 +11,7 @@ use crate::policy::model::deny::DenyPrincipal;
 use crate::policy::model::member::ALL_USERS;
 
 const FRUITLESS: &str = "deny rules that deny nothing";
-const IDLE_EXCEPTIONS: &str = "exceptions of what is not denied";
+const IDLE_EXCEPTIONS: &str = "exceptions without effect";
 
 /// Tells of rules that deny nothing, and of exceptions that except nothing.
 pub(super) fn fruitless(view: &PolicyView<'_>, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
@@ -55,7 +55,7 @@ fn permissions(denial: &DenialView<'_>, exposed: &Exposed<'_>, findings: &mut Fi
                 IDLE_EXCEPTIONS,
                 &denial.span(exception.location),
                 format!("`{}` excepts nothing that this rule denies and a method asks for", exception.text),
-                "remove it, or mend its spelling",
+                "remove it, or fix its spelling",
             );
         }
     }
@@ -108,7 +108,7 @@ impl<'w> Principals<'w> {
 
     /// Whether somebody with a name, or in it, may be denied.
     fn overlap(&self, name: &str) -> bool {
-        // A group around somebody who is denied excepts them too.
+        // To except a group excepts a denied principal in it, too.
         let mut around = self.denied.iter().flat_map(|denied| self.membership.groups_of(denied));
         self.is_among(name, &self.denied)
             || around.any(|group| group == name)
@@ -117,7 +117,7 @@ impl<'w> Principals<'w> {
     }
 }
 
-/// Whether a name is of a set of federated identities: credentials say who is in it.
+/// Whether a name is of a set of federated identities. Only a credential says which of them a caller is in.
 fn is_set(name: &str) -> bool {
     name.starts_with("principalSet:")
 }
@@ -129,16 +129,16 @@ fn principals<'w>(denial: &DenialView<'w>, membership: &'w Membership<'w>, findi
         findings.warning(
             FRUITLESS,
             span,
-            "everybody whom this rule denies is deleted: it denies nobody",
-            "remove the rule, or say whom it is to deny",
+            "all principals of this rule are deleted: it denies no caller",
+            "remove the rule, or name the principals to deny",
         );
         return;
     }
     if principals.are_all_excepted() {
         let why = if principals.are_all_empty() {
-            "nobody is in the groups that this rule denies, by what groups.yaml says: it denies nobody"
+            "the groups of this rule have no members in groups.yaml: it denies no caller"
         } else {
-            "everybody whom this rule denies is excepted again: it denies nobody"
+            "all principals of this rule are excepted again: it denies no caller"
         };
         findings.warning(FRUITLESS, span, why, "remove the rule, or some of its `exceptionPrincipals`");
         return;
@@ -152,7 +152,7 @@ fn principals<'w>(denial: &DenialView<'w>, membership: &'w Membership<'w>, findi
             findings.note(
                 IDLE_EXCEPTIONS,
                 &denial.span(exception.location),
-                format!("`{}` is not denied by this rule: to except it changes nothing", exception.text),
+                format!("`{}` is not denied by this rule: this exception changes nothing", exception.text),
                 "remove it, or deny a group that it is in",
             );
         }
@@ -163,7 +163,7 @@ fn condition(rule: &DenialView<'_>, view: &PolicyView<'_>, findings: &mut Findin
     let Some(analysed) = view.condition(rule.condition) else { return };
     let Some(span) = &rule.condition_span() else { return };
     match &analysed.outcome {
-        // What is never known was told of when it was loaded.
+        // Loading has reported what is never known.
         StaticOutcome::DependsOnRequest | StaticOutcome::NeverKnown => {}
         StaticOutcome::NeverTrue if analysed.lacks_tags() => {}
         StaticOutcome::AlwaysTrue => {
@@ -171,12 +171,12 @@ fn condition(rule: &DenialView<'_>, view: &PolicyView<'_>, findings: &mut Findin
                 "conditions that are always true",
                 span,
                 "this condition is always true: the rule denies at all times",
-                "remove it, or write what it is to ask",
+                "remove it, or write the condition that is meant",
             );
         }
         StaticOutcome::NeverTrue => {
             let message = "this condition is never true: the rule denies nothing";
-            findings.warning(FRUITLESS, span, message, "remove the rule, or mend the condition");
+            findings.warning(FRUITLESS, span, message, "remove the rule, or fix the condition");
         }
         StaticOutcome::Expired => {
             let message = "the time of this condition is over: the rule denies nothing any more";
@@ -187,7 +187,7 @@ fn condition(rule: &DenialView<'_>, view: &PolicyView<'_>, findings: &mut Findin
                 "conditions that never have a value",
                 span,
                 format!("this condition never has a value, so the rule denies at all times: {why}"),
-                "mend the condition, or remove it to say so",
+                "fix the condition, or remove it to say so",
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Methods that nobody can call: they are not exposed, or nobody holds what they ask for.
+//! Methods that cannot be called: they are not exposed, or no binding grants their permission.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ pub(super) fn closed(files: &PolicyFiles, catalog: &Catalog, findings: &mut Find
     }
 }
 
-/// Exposed methods whose permission nobody holds.
+/// Exposed methods whose permission no binding grants.
 pub(super) fn out_of_reach(
     files: &PolicyFiles,
     view: &PolicyView<'_>,
@@ -60,14 +60,14 @@ pub(super) fn out_of_reach(
                     format!("add `{permission}` to the `includedPermissions` of a role below `roles/`"),
                 ),
                 Some(role) => (
-                    format!("no binding grants `{permission}` to anybody"),
+                    format!("no binding grants `{permission}`"),
                     format!("bind a role that holds it, `{role}` for example, in a policy below `allow/`"),
                 ),
             };
             findings.warning(
-                "methods that nobody can call",
+                "methods that cannot be called",
                 &span,
-                format!("nobody can call `{}`: {why}", method.name),
+                format!("`{}` cannot be called: {why}", method.name),
                 help,
             );
         }

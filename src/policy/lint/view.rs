@@ -1,4 +1,4 @@
-//! The model as lint sees it: names are numbers, conditions are analysed, and members are known to be somebody or not.
+//! The model as lint sees it: names are numbers, conditions are analysed, and members can be a caller or not.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -52,9 +52,9 @@ pub(super) struct BindingView<'m> {
 pub(super) struct MemberView {
     /// `None` for a deleted one, which matches no caller.
     pub(super) id: Option<MemberId>,
-    /// Whether it can be somebody: not deleted, not misspelt, and no group without anybody in it.
+    /// Whether it can be a caller: not deleted, not misspelt, and not a group without members.
     pub(super) is_somebody: bool,
-    /// Whether loading has told already that it matches no caller.
+    /// Whether loading has reported already that it matches no caller.
     pub(super) is_told: bool,
     location: Location,
 }
@@ -288,7 +288,7 @@ impl AnalysedCondition {
         }
     }
 
-    /// Whether it is a tag that no resource has that it is never true for.
+    /// Whether a tag that no resource has is the reason why it is never true.
     pub(super) fn lacks_tags(&self) -> bool {
         !self.missing_tags.is_empty()
     }
@@ -305,7 +305,9 @@ fn missing_tag(tags: &Tags, asked: &TagAsked) -> Option<(String, String)> {
     };
     let help = match near {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "add it to tags.yaml where a resource has it: what is not there counts as absent".to_owned(),
+        None => {
+            "add it to tags.yaml where a resource has it: a tag that is not there counts as absent".to_owned()
+        }
     };
     Some((format!("no resource has the tag `{tag}`"), help))
 }

@@ -1,10 +1,10 @@
-//! Deny policies: what nobody may do on a resource and below it, whatever a binding grants. The shape is that of
+//! Deny policies: what is forbidden on a resource and below it, whatever a binding grants. The shape is that of
 //! google/iam/v2/policy.proto and deny.proto, which is what `gcloud iam policies get … --kind=denypolicies` prints; the
 //! path of the file is the resource and an id of the author's: `deny/projects/demo/freeze.yaml`.
 //!
-//! A rule that cannot be evaluated must not be passed over: it would leave allowed what it forbids. So what cannot be
-//! decided by (a principal set whose members are not known here, a group without an entry) is an error at load, and a
-//! condition that has no value for a request denies it.
+//! A rule that cannot be evaluated must not be passed over: it would leave allowed what it forbids. So a principal that
+//! cannot be matched here (a principal set whose members are not known, a group without an entry) is an error at load,
+//! and a condition that has no value for a request denies it.
 
 mod permission;
 mod principal;
@@ -36,16 +36,16 @@ pub struct DenyPolicy {
     pub rules: Vec<DenyRule>,
 }
 
-/// Who is denied what, and what is excepted.
+/// The principals and permissions of one rule, and its exceptions.
 #[derive(Debug)]
 pub struct DenyRule {
-    /// Who is denied.
+    /// The principals that are denied.
     pub(in crate::policy) denied_principals: Vec<DenyPrincipal>,
-    /// Who of them is not.
+    /// The principals that are excepted.
     pub(in crate::policy) exception_principals: Vec<DenyPrincipal>,
-    /// What is denied.
+    /// The permissions that are denied.
     pub(in crate::policy) denied_permissions: Vec<WrittenPattern>,
-    /// What of it is not.
+    /// The permissions that are excepted.
     pub(in crate::policy) exception_permissions: Vec<WrittenPattern>,
     /// When the rule holds; at all times where there is none.
     pub(in crate::policy) condition: Option<Located<Condition>>,
@@ -139,7 +139,7 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
         exception_permissions: excepted_permissions
             .map(|node| permission::read(node, report))
             .unwrap_or_default(),
-        // A condition that is wrong is an error already; without it the rule would say something else.
+        // A wrong condition is already an error. Without it the rule would mean something else.
         condition: match condition {
             None => None,
             Some(read) => Some(read?),

@@ -71,7 +71,7 @@ pub struct Roles {
 
 impl Roles {
     /// Reads every file below `roles/`. `known` are the permissions that exposed methods ask for, with the place of
-    /// the rule that does: a permission one slip of the pen away from one of them earns a warning.
+    /// the rule that does: a permission one edit away from one of them earns a warning.
     pub(in crate::policy) fn load(
         files: &PolicyFiles,
         known: &[(String, Place)],

@@ -6,8 +6,8 @@ use super::modulus::tests::ROCA_MODULUS;
 use super::*;
 use crate::authn::tests::mint::{ED25519, P256, P384, RSA, base64};
 
-fn read(jwk: &Value) -> Result<Key, Unusable> {
-    Key::from_jwk(jwk.as_object().unwrap(), Algorithm::ALL)
+fn read(jwk: &Value) -> Result<VerifyingKey, UnusableKey> {
+    VerifyingKey::from_jwk(jwk.as_object().unwrap(), Algorithm::ALL)
 }
 
 fn with(mut jwk: Value, member: &str, value: Value) -> Value {
@@ -18,8 +18,8 @@ fn with(mut jwk: Value, member: &str, value: Value) -> Value {
 #[track_caller]
 fn refused_for(jwk: &Value, detail: &str) {
     match read(jwk) {
-        Err(Unusable::Refused(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
-        Err(Unusable::Foreign(why)) => panic!("only foreign: {why}"),
+        Err(UnusableKey::Rejected(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
+        Err(UnusableKey::Foreign(why)) => panic!("only foreign: {why}"),
         Ok(_) => panic!("accepted"),
     }
 }
@@ -27,8 +27,8 @@ fn refused_for(jwk: &Value, detail: &str) {
 #[track_caller]
 fn foreign_for(jwk: &Value, detail: &str) {
     match read(jwk) {
-        Err(Unusable::Foreign(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
-        Err(Unusable::Refused(why)) => panic!("refused: {why}"),
+        Err(UnusableKey::Foreign(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
+        Err(UnusableKey::Rejected(why)) => panic!("refused: {why}"),
         Ok(_) => panic!("accepted"),
     }
 }
@@ -42,7 +42,7 @@ fn fitting(jwk: &Value) -> Vec<&'static str> {
         .collect()
 }
 
-/// An RSA JWK with a modulus of so many bits that is no product of primes: enough for every check before the last.
+/// An RSA JWK with a modulus of so many bits that is not a product of primes: enough for every check before the last.
 fn rsa_of(bits: usize) -> Value {
     let mut modulus = vec![0xff; bits.div_ceil(8)];
     modulus[0] = u8::try_from((1u16 << (bits - (modulus.len() - 1) * 8)) - 1).unwrap();
@@ -58,7 +58,7 @@ fn a_key_takes_the_algorithms_of_its_type_only() {
     assert_eq!(fitting(&with(RSA.jwk("k"), "alg", json!("PS256"))), ["PS256"]);
 }
 
-/// Wycheproof, json_web_key, tcId 7: such a key signed tokens that were taken.
+/// Wycheproof, json_web_key, tcId 7: a verifier accepted tokens signed by such a key.
 #[test]
 fn a_key_of_a_library_whose_keys_can_be_factored_is_refused() {
     refused_for(&json!({"kty": "RSA", "n": ROCA_MODULUS, "e": "AQAB"}), "CVE-2017-15361");
@@ -96,10 +96,10 @@ fn an_ed25519_key_of_small_order_is_refused() {
 #[test]
 fn a_key_takes_no_algorithm_that_the_issuer_may_not_use() {
     let jwk = P256.jwk("k");
-    let of = |allowed: &[Algorithm]| Key::from_jwk(jwk.as_object().unwrap(), allowed).err();
+    let of = |allowed: &[Algorithm]| VerifyingKey::from_jwk(jwk.as_object().unwrap(), allowed).err();
     assert_eq!(of(&[Algorithm::Es256]), None);
     let why = "fits no algorithm that the issuer may use".to_owned();
-    assert_eq!(of(&[Algorithm::Rs256, Algorithm::Es384]), Some(Unusable::Foreign(why)));
+    assert_eq!(of(&[Algorithm::Rs256, Algorithm::Es384]), Some(UnusableKey::Foreign(why)));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn rsa_moduli_below_2048_bits_and_beyond_8192_are_refused() {
         refused_for(&rsa_of(bits), &format!("has {bits} bits"));
     }
     // The sizes at the bounds get as far as aws-lc, which has its own say.
-    assert!(!matches!(read(&rsa_of(2048)), Err(Unusable::Refused(why)) if why.contains("bits, outside")));
+    assert!(!matches!(read(&rsa_of(2048)), Err(UnusableKey::Rejected(why)) if why.contains("bits, outside")));
 }
 
 #[test]
@@ -216,8 +216,8 @@ fn numbers_are_strict_base64url_without_leading_zeros() {
 fn points_off_their_curve_are_refused() {
     for (signer, length) in [(&P256, 32), (&P384, 48)] {
         let jwk = signer.jwk("k");
-        refused_for(&with(jwk.clone(), "y", jwk["x"].clone()), "no point of its curve");
-        refused_for(&with(jwk.clone(), "x", json!(base64(vec![0; length]))), "no point of its curve");
+        refused_for(&with(jwk.clone(), "y", jwk["x"].clone()), "not a point of its curve");
+        refused_for(&with(jwk.clone(), "x", json!(base64(vec![0; length]))), "not a point of its curve");
         refused_for(&with(jwk.clone(), "x", json!(base64(vec![1; length - 1]))), "bytes long");
         refused_for(&with(jwk.clone(), "y", json!(base64(vec![1; length + 1]))), "bytes long");
     }

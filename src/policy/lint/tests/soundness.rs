@@ -1,4 +1,5 @@
-//! What is said to change nothing changes nothing: it is taken out of random trees, and they are asked again.
+//! A rule that is said to change nothing changes nothing: it is removed from random trees, and every question is asked
+//! again.
 
 use std::cell::Cell;
 
@@ -16,7 +17,7 @@ const MEMBERS: [&str; 6] =
     ["user:a@x.com", "user:b@y.com", "group:g@x.com", "domain:y.com", "allUsers", "allAuthenticatedUsers"];
 const CONDITIONS: [&str; 3] =
     ["resource.name == 'projects/p'", "resource.name.endsWith('/j')", "request.path == '/'"];
-const NOBODY: &str = "deleted:user:nobody@x.com?uid=1";
+const DELETED: &str = "deleted:user:gone@x.com?uid=1";
 
 type Written = (usize, usize, Vec<usize>, Option<usize>);
 
@@ -65,7 +66,7 @@ fn decisions(texts: &Texts) -> Vec<bool> {
 }
 
 #[test]
-fn what_is_said_to_change_nothing_changes_nothing() {
+fn rules_that_are_said_to_change_nothing_change_nothing() {
     let removed = Cell::new(0);
     let cases = Config { cases: 64, failure_persistence: None, ..Config::default() };
     TestRunner::new(cases)
@@ -86,7 +87,7 @@ fn what_is_said_to_change_nothing_changes_nothing() {
                 let Span { source, range } = diagnostic.span.as_ref().unwrap();
                 let mut without = texts.clone();
                 let text = without.get_mut(source.path.to_str().unwrap()).unwrap();
-                text.replace_range(range.clone(), &format!("'{NOBODY}'"));
+                text.replace_range(range.clone(), &format!("'{DELETED}'"));
                 let shown = text.clone();
                 prop_assert_eq!(&decisions(&without), &before, "{}\n{}", diagnostic.message, shown);
                 removed.set(removed.get() + 1);

@@ -43,7 +43,7 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Vec<WrittenPattern> {
             }
             None => {
                 let diagnostic =
-                    report.error(&item.span, format!("`{text}` is no permission of a deny rule"));
+                    report.error(&item.span, format!("`{text}` is not a permission of a deny rule"));
                 let mut parts = text.split('.');
                 match (text.contains('/'), parts.next(), parts.next(), parts.next(), parts.next()) {
                     (false, Some(service), Some(resource), Some(verb), None) => diagnostic
@@ -70,7 +70,7 @@ impl Permissions {
         self.0.iter().any(|pattern| pattern.matches(permission))
     }
 
-    /// Each as written, and whether a permission is one of those that it stands for.
+    /// Each pattern as written, and whether it covers a permission.
     pub(in crate::policy) fn matching(&self, permission: &str) -> Vec<(String, bool)> {
         self.0.iter().map(|pattern| (pattern.to_string(), pattern.matches(permission))).collect()
     }
@@ -84,7 +84,7 @@ pub fn qualified(permission: &str) -> String {
     }
 }
 
-/// The host that stands for the service of permissions; that of the resource manager is not its own.
+/// The host that stands for the service of permissions; that of the resource manager has another name.
 fn host_of(service: &str) -> String {
     let service = if service == "resourcemanager" { "cloudresourcemanager" } else { service };
     format!("{service}.googleapis.com")
@@ -120,7 +120,7 @@ impl PermissionPattern {
         Some(Self { service: service.into(), resource: part(resource)?, verb: part(verb)? })
     }
 
-    /// Whether a permission is meant.
+    /// Whether the pattern covers a permission.
     pub(in crate::policy) fn matches(&self, permission: &str) -> bool {
         let Some((service, rest)) = permission.split_once('.') else { return false };
         let Some((resource, verb)) = rest.split_once('.') else { return false };

@@ -26,9 +26,9 @@ pub(in crate::policy) struct DenyPrincipal {
 /// Which list of a rule a principal is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PrincipalList {
-    /// Who is denied: a principal that matches no caller leaves allowed what was to be denied.
+    /// The denied principals. One that matches no caller leaves allowed what the rule is to deny: an error.
     Denied,
-    /// Who is not: a principal that matches no caller denies more than was meant.
+    /// The exceptions. One that matches no caller denies more than was meant: a warning.
     Excepted,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn read_denied(node: &Node, context: Context<'_>, report: &mut Report
     if texts.is_empty() {
         report
             .error(&node.span, "the list of principals is empty")
-            .help("name who is denied, `principalSet://goog/public:all` for everybody");
+            .help("name the principals to deny, `principalSet://goog/public:all` for everybody");
     }
     let read = |(text, item): (&str, &Node)| {
         let reader = PrincipalReader { text, span: &item.span, list: PrincipalList::Denied, context };
@@ -53,11 +53,11 @@ pub(super) fn read_excepted(node: &Node, context: Context<'_>, report: &mut Repo
     for (text, item) in node.strings(report) {
         let reader = PrincipalReader { text, span: &item.span, list: PrincipalList::Excepted, context };
         let written = reader.written(report);
-        // google/iam/v2/deny.proto, exception_principals.
+        // google/iam/v2/deny.proto does not allow it in `exception_principals`.
         if written.identifier.as_deref() == Some(ALL_USERS) {
             report
-                .error(&item.span, "everybody cannot be an exception: the rule would deny nobody")
-                .help("remove the rule, or name who is excepted");
+                .error(&item.span, "a rule cannot except everybody: it would deny no caller")
+                .help("remove the rule, or name the principals to except");
             continue;
         }
         found.push(written);
@@ -100,6 +100,8 @@ impl PrincipalReader<'_> {
         if let Some(email) = text.strip_prefix(GROUP) {
             return self.group(email, report);
         }
+        // `/type/` names a set by a kind of identity (all service accounts of a project, for example). Which callers are
+        // in it is not known here, so it cannot be denied.
         let is_federated = text.starts_with("principal://iam.googleapis.com/")
             || (text.starts_with("principalSet://iam.googleapis.com/") && !text.contains("/type/"));
         if is_federated && let Ok(Member::Identity(_) | Member::PrincipalSet(_)) = Member::parse(text) {
@@ -114,7 +116,8 @@ impl PrincipalReader<'_> {
         let is_user = prefix == USER;
         let written = if is_user { Principal::user(email) } else { Principal::service_account(email) };
         let written = self.canonical(written, report)?;
-        // A caller with this email has another identifier: the rule would pass over them.
+        // Callers with this email have the other kind of identifier. The rule would not match them, and would let them
+        // pass.
         if Principal::from_email(email).is_ok_and(|caller| caller.as_str() != written) {
             let (what, prefix) = if is_user {
                 ("an email under `gserviceaccount.com` is a service account", SERVICE_ACCOUNT)
@@ -135,10 +138,10 @@ impl PrincipalReader<'_> {
         let Context { groups, pools, .. } = self.context;
         if let Some(missing) = groups.missing_within(&group) {
             let message = if missing == group {
-                format!("`{group}` has no entry in groups.yaml: nobody would be in it here")
+                format!("`{group}` has no entry in groups.yaml: it would have no members here")
             } else {
                 format!(
-                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: nobody would be in it here"
+                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: it would have no members here"
                 )
             };
             report.error(self.span, message).help("list its members in groups.yaml");
@@ -166,6 +169,7 @@ impl PrincipalReader<'_> {
         let member = Member::parse(&identifier).ok()?;
         let about = |(doubt, help): Doubt| (format!("`{}` {doubt}", self.text), help);
         if let Some((message, help)) = member.doubt().map(about) {
+            // Misspelt whatever the configuration is: it is left out, with an error or a warning.
             self.tell(message, help, report);
             return None;
         }
@@ -188,8 +192,10 @@ impl PrincipalReader<'_> {
     /// Tells of a spelling that deny rules do not have.
     fn refuse(&self, report: &mut Report) {
         let text = self.text;
-        let diagnostic = report
-            .error(self.span, format!("`{text}` is no principal that a deny rule can be decided by here"));
+        let diagnostic = report.error(
+            self.span,
+            format!("`{text}` is not a principal that a deny rule can be evaluated for here"),
+        );
         match text.split_once(':') {
             Some(("user", email)) => diagnostic.help(format!("deny rules write a user `{USER}{email}`")),
             Some(("serviceAccount", email)) => {
@@ -204,8 +210,8 @@ impl PrincipalReader<'_> {
     }
 }
 
-/// Whether what stands behind `deleted:` names one identity or group that once was: what is spelled otherwise may have
-/// been meant for somebody who is.
+/// Whether the text behind `deleted:` names one identity or group that once existed. A text in another spelling may
+/// have been meant for a principal that still exists, so it is an error.
 fn is_deleted(text: &str) -> bool {
     if let Some((email, uid)) = text.split_once("?uid=") {
         let email = [USER, GROUP, SERVICE_ACCOUNT].into_iter().find_map(|kind| email.strip_prefix(kind));
