@@ -2,7 +2,7 @@
 //!
 //! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no
 //! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
-//! about resources or policy (DESIGN, section 5, "Order").
+//! about resources or policy (docs/errors.md, "Order").
 //!
 //! ```text
 //! judge           Request ─► directed ─► route ─► authenticate ─► confirm ─► admit   what requests go through

@@ -1,7 +1,7 @@
 //! From an accepted connection to requests that are judged: the door in front of Pingora.
 //!
 //! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
-//! (DESIGN, section 8). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
+//! (ARCHITECTURE.md, "Pingora"). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
 //! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
 //! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
 //! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.

@@ -77,7 +77,7 @@ pub enum PermissionRule {
     None,
 }
 
-/// What body a call may bring (DESIGN, section 5, "Body").
+/// What body a call may bring (docs/policy.md, "Expose a method").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.

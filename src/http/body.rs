@@ -2,8 +2,8 @@
 //!
 //! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of
 //! `projects/mine/…` whose body names `projects/yours/…` cancels yours. So a body that could say anything is not
-//! forwarded: it is empty, or it says what the path says (DESIGN, section 5, "Body"; facts on clients: official ones
-//! send nothing, `{}` or `{"name": …}`).
+//! forwarded: it is empty, or it says what the path says (docs/policy.md, "Expose a method"). Official clients send
+//! nothing, `{}` or `{"name": …}`.
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -68,7 +68,7 @@ impl Request {
     /// Judges an HTTP/1 head.
     ///
     /// # Errors
-    /// 400 for every class of DESIGN, section 5, "Requests".
+    /// 400 for every class that docs/security.md, "What is refused", lists.
     pub fn from_head(head: Head, peer: Option<SocketAddr>, proxies: &TrustedProxies) -> Result<Self, Denial> {
         let Head { method, target, version, headers } = head;
         let host_field = match headers.one("host")? {

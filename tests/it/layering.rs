@@ -12,7 +12,7 @@ use regex::Regex;
 use crate::harness::root;
 
 /// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
-const MAY_NAME: &[(&str, &[&str])] = &[
+pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
     // Reads what an operator names.

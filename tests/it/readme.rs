@@ -5,7 +5,7 @@
 //! command, a kind of block, a page that no link reaches.
 
 mod fragments;
-mod pages;
+pub mod pages;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! The naive evaluator, written straight from DESIGN, section 5, "IAM", over the model the trees are printed from.
-//! It shares no code with the engine: where the two disagree, one of them does not say what the design says.
+//! The naive evaluator, written straight from docs/policy.md, "How a decision is made", over the model the trees are printed
+//! from. It shares no code with the engine: where the two disagree, one of them does not do what that page says.
 
 mod explained;
 mod worlds;
