@@ -10,12 +10,12 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opgate::config::Config;
+use opgate::decision::snapshot::Snapshot;
+use opgate::decision::stages::{self, Trail};
 use opgate::diagnostic::Report;
-use opgate::gate::{self, Trail};
 use opgate::http::head::{Head, HeadLimits};
 use opgate::http::{Request, TrustedProxies};
 use opgate::signing::{Algorithm, SigningKey};
-use opgate::snapshot::Snapshot;
 use serde_json::json;
 
 use crate::measure::{nanoseconds, nanoseconds_of_each};
@@ -69,7 +69,7 @@ pub fn run() {
 fn judge(request: &Request, snapshot: &Snapshot, now: SystemTime) -> usize {
     let mut trail = Trail::default();
     let ((allocations, reallocations, _), permit) =
-        count_alloc(|| gate::judge(request, snapshot, now, &mut trail));
+        count_alloc(|| stages::judge(request, snapshot, now, &mut trail));
     if let Err(denial) = black_box(permit) {
         panic!("{denial:?}");
     }

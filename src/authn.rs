@@ -1,7 +1,7 @@
 //! Who asks: from the `Authorization` header to a [`Caller`], or the reason there is none.
 //!
 //! ```text
-//! Authorization ─► credential ─► jws ─► jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► jwt::Verified
+//! Authorization ─► credential ─► jws ─► token::jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► token::jwt::Verified
 //!                                                                                                    │
 //!               Caller ◄─ proof of possession ◄─ principal, scopes, binding ◄─ typ, times, audience ◄─ claims
 //! ```
@@ -15,27 +15,10 @@
 //! is known of, for its issuer's word ([`Authenticator::look_up`]).
 
 mod algorithm;
-mod asking;
-mod claims;
 mod credential;
-mod discovery;
-mod fetch;
-mod held;
-mod identity;
 mod issuer;
-mod jwk;
 mod jwks;
-mod jws;
-mod jwt;
-mod opaque;
-mod possession;
-mod refresh;
-mod schedule;
-mod scopes;
-mod secret;
-mod self_signed;
 mod settings;
-mod verified;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -47,26 +30,27 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
-pub use self::held::KeySetStatus;
-pub use self::opaque::settings::{ClientAuthentication, Dialect, TokenEndpoint};
-pub use self::opaque::{Lookup, LookupOutcome};
-pub use self::possession::confirmation::{BoundKey, Confirmation};
-pub use self::possession::{Evidence, Vouched};
-pub use self::scopes::Scopes;
-pub use self::secret::{Secret, SecretError};
+pub use self::dpop::{Evidence, Vouched};
+pub use self::introspection::settings::{ClientAuthentication, Dialect, TokenEndpoint};
+pub use self::introspection::{Lookup, LookupOutcome};
+pub use self::jwks::cache::KeySetStatus;
+pub use self::token::confirmation::{BoundKey, Confirmation};
+use crate::principal::scopes::Scopes;
+
+pub use self::introspection::secret::{Secret, SecretError};
 pub use self::settings::{
     DpopRule, IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, PossessionRule, Proof,
     RemoteKeys, SettingsError, WellKnown,
 };
-pub use self::verified::TokenCacheStatus;
+pub use self::token::cache::TokenCacheStatus;
 
 use self::credential::Credential;
+use self::dpop::Possession;
+use self::introspection::OpaqueIssuer;
 use self::issuer::{Admitted, Issuer};
 use self::jwks::KeySet;
-use self::jwt::Unverified;
-use self::opaque::OpaqueIssuer;
-use self::possession::Possession;
-use self::verified::{Remembered, VerifiedTokens};
+use self::token::cache::{Remembered, VerifiedTokens};
+use self::token::jwt::Unverified;
 use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
 
@@ -96,7 +80,7 @@ impl Caller {
     /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
     /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
-        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        let sets = principal.pool().map(token::identity::everybody).into_iter().collect();
         Self {
             issuer: "assumed".into(),
             subject: None,
@@ -124,7 +108,7 @@ impl Caller {
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), subject.into());
         claims.insert("cnf".to_owned(), json!({ "x5t#S256": thumbprint }));
-        let sets = principal.pool().map(identity::everybody).into_iter().collect();
+        let sets = principal.pool().map(token::identity::everybody).into_iter().collect();
         Self {
             issuer: "client certificate".into(),
             subject: Some(subject.to_owned()),
@@ -281,7 +265,7 @@ impl Authenticator {
     }
 
     /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
-    /// policy ([`crate::gate::judge_as`]). It proves nothing, and no request gets here.
+    /// policy ([`crate::decision::stages::judge_as`]). It proves nothing, and no request gets here.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`], but for signature and type.
@@ -318,7 +302,7 @@ impl Authenticator {
 
     /// The issuer that may be shown a token: none, if it is a JWT.
     fn opaque_issuer(&self, token: &str) -> Option<&OpaqueIssuer> {
-        if self.opaque.is_empty() || jws::is_jose(token) {
+        if self.opaque.is_empty() || token::jws::is_jose(token) {
             return None;
         }
         self.opaque.iter().find(|issuer| issuer.may_have_made(token))
@@ -384,11 +368,11 @@ impl Authenticator {
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
-            if let Some(remote) = issuer.remote().filter(|_| !refresh::has_keys(issuer.held())) {
+            if let Some(remote) = issuer.remote().filter(|_| !jwks::refresh::has_keys(issuer.held())) {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
                 fetches.spawn(async move {
                     let known = Arc::clone(&held);
-                    refresh::refresh(&held, &remote, move |_| !refresh::has_keys(&known)).await;
+                    jwks::refresh::refresh(&held, &remote, move |_| !jwks::refresh::has_keys(&known)).await;
                 });
             }
         }
@@ -406,7 +390,7 @@ impl Authenticator {
         for issuer in &self.issuers {
             if let Some(remote) = issuer.remote() {
                 let (held, remote) = (Arc::clone(issuer.held()), remote.clone());
-                tasks.spawn(async move { refresh::keep_fresh(&held, &remote).await });
+                tasks.spawn(async move { jwks::refresh::keep_fresh(&held, &remote).await });
             }
         }
         let watch = async {
@@ -455,3 +439,6 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+mod dpop;
+mod introspection;
+mod token;

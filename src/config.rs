@@ -36,9 +36,9 @@ pub use self::upstreams::{EndpointAddress, HealthCheck, Outliers, Timeouts, Upst
 use crate::assertion::AssertionSettings;
 use crate::authn::IssuerSettings;
 use crate::catalog::ExposureSettings;
+use crate::decision::body::BodyLimits;
 use crate::diagnostic::{Report, Span};
 use crate::http::TrustedProxies;
-use crate::http::body::BodyLimits;
 use crate::http::head::HeadLimits;
 
 /// A checked configuration: every value present and of its kind. References between sections hold.

@@ -7,7 +7,6 @@
 //! kind, and goes on.
 
 mod fields;
-mod plain;
 
 use std::fmt;
 use std::path::Path;
@@ -78,7 +77,7 @@ pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
 
 /// Parses one document, YAML or JSON. What goes wrong is in the report.
 pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
-    plain::read(source).or_else(|| parse_any(source, report))
+    reader::read(source).or_else(|| parse_any(source, report))
 }
 
 /// Parses any document, plain or not.
@@ -346,3 +345,4 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
 #[cfg(test)]
 mod tests;
+mod reader;

@@ -24,11 +24,11 @@ pub use self::change::Change;
 pub(crate) use self::page::Page;
 pub use self::stage::{State, Told};
 use crate::catalog::PermissionRule;
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Place;
 use crate::policy::Grant;
 use crate::policy::explain::{Explanation, Extent};
-use crate::question::{Answer, Mistake, Question, Who};
-use crate::snapshot::Snapshot;
+use crate::simulation::{Answer, Mistake, Question, Who};
 
 /// An answer with its reasons.
 #[derive(Debug)]

@@ -6,7 +6,6 @@
 
 pub mod answer;
 pub mod asked;
-pub mod body;
 mod channel;
 pub mod chunked;
 mod field_line;

@@ -22,7 +22,7 @@
 //! every request ───────────► event ────► audit line + metrics, from one record
 //! ```
 //!
-//! [`gate::judge`] tells the decision in one function. `http`, `catalog`, `policy` and `gate` are pure: they name
+//! [`decision::stages::judge`] tells the decision in one function. `http`, `catalog`, `policy` and `gate` are pure: they name
 //! neither pingora nor tokio, and the time is passed in. A test asserts it.
 
 // In request order.
@@ -33,11 +33,9 @@ pub mod http;
 pub mod catalog;
 pub mod authn;
 pub mod policy;
-pub mod gate;
 pub mod assertion;
 pub mod upstream;
 pub mod respond;
-pub mod event;
 pub mod audit;
 pub mod metrics;
 pub mod admin;
@@ -55,15 +53,22 @@ pub mod reason;
 pub mod reload;
 pub mod shares;
 pub mod signing;
-pub mod snapshot;
 pub mod tls;
 
 // How one process follows another.
 pub mod handover;
 
 // What asks the gate without being a request.
-pub mod question;
 pub mod explain;
 
 pub mod cli;
 pub mod demo;
+pub mod source;
+pub(crate) mod admission;
+pub mod decision;
+pub mod engine;
+pub mod server;
+pub mod simulation;
+pub(crate) mod telemetry;
+
+pub use self::admission::Pending;

@@ -6,18 +6,21 @@
 //! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
 //! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
 
-mod admission;
-mod alarm;
 mod connection;
 mod frames;
 mod handshake;
 mod http2;
-mod listening;
-mod lookout;
-mod pace;
-mod seat;
-mod transport;
+mod connection_limits;
+mod connection_slot;
+mod flood;
+mod minimum_rate;
+pub(crate) mod read_limit;
+mod socket;
+mod stream;
+mod timer;
 
+pub use self::read_limit::Allowance;
+pub use self::read_limit::EverAllowed;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,12 +36,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use self::admission::{Admission, affordable};
 use self::connection::Connection;
+pub use self::connection_limits::{Admission, affordable};
+use self::connection_slot::Seat;
 use self::handshake::shake_hands;
-pub use self::listening::Listening;
-use self::seat::Seat;
-use self::transport::{Transport, bound_unsent};
+pub use self::socket::Listening;
+use self::stream::{Transport, bound_unsent};
 use crate::config::Limits;
 use crate::http::Request;
 use crate::http::head::{Head, find_end};

@@ -13,7 +13,7 @@ use prometheus::{
 use crate::authn::{Authenticator, Lookup, TokenCacheStatus};
 use crate::catalog::Method;
 use crate::config::Part;
-use crate::snapshot::Snapshot;
+use crate::decision::snapshot::Snapshot;
 use crate::upstream::EndpointStatus;
 
 /// What came of an attempt to load a part.

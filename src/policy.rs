@@ -20,53 +20,43 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Place, Report, Severity};
 
-pub mod allow;
 pub mod attributes;
-mod background;
 mod boundary;
 mod compile;
 mod condition;
 pub mod decide;
-pub mod deny;
 pub mod explain;
 mod federated;
-pub mod groups;
-pub mod hierarchy;
 mod index;
 pub mod lint;
-pub mod member;
 mod names;
 pub mod permit;
 mod pools;
 pub mod refusal;
-pub mod resource;
-pub mod role;
 mod rules;
 mod spelling;
-mod tags;
-pub(crate) mod tree;
 pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};
 pub use self::condition::{Outcome, Read};
 pub use self::decide::Subject;
+pub use self::model::resource::ResourceName;
 pub use self::permit::{Grant, Permit};
 pub use self::pools::Pools;
 pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
-pub use self::resource::ResourceName;
 pub use self::rules::{RuleKind, WrittenRule};
 
-use self::allow::{AllowPolicy, Context};
-use self::background::Background;
 use self::boundary::Boundaries;
 use self::compile::Compiler;
-use self::deny::DenyPolicy;
-use self::groups::Groups;
-use self::hierarchy::Hierarchy;
+use self::explain::index::Background;
 use self::index::Index;
-use self::role::Roles;
-use self::tags::Tags;
+use self::model::allow::{AllowPolicy, Context};
+use self::model::deny::DenyPolicy;
+use self::model::groups::Groups;
+use self::model::hierarchy::Hierarchy;
+use self::model::role::Roles;
+use self::model::tags::Tags;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
@@ -112,15 +102,15 @@ impl Policy {
         report: &mut Report,
     ) -> Self {
         let before = report.count(Severity::Error);
-        tree::check_top(directory, report);
+        crate::source::directory::check_top(directory, report);
         let roles = Roles::load(directory, known_permissions, report);
         let hierarchy = Hierarchy::load(directory, report);
         let groups = Groups::load(directory, report);
         let tags = Tags::load(directory, &hierarchy, report);
         let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags, pools };
         let boundaries = Boundaries::load(directory, &hierarchy, pools, report);
-        let files = allow::files(directory, report);
-        let denials = deny::load(directory, context, report);
+        let files = model::allow::files(directory, report);
+        let denials = model::deny::load(directory, context, report);
         let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
         let compiled = Self::compile(context, policies, denials, boundaries);
         let background = Background::of(context, known_permissions);
@@ -130,7 +120,10 @@ impl Policy {
 
     /// The files with decision tests of a policies directory, sorted by path.
     pub fn test_files(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
-        tree::files(directory, "tests", report).into_iter().map(|file| file.path).collect()
+        crate::source::directory::files(directory, "tests", report)
+            .into_iter()
+            .map(|file| file.path)
+            .collect()
     }
 
     /// The policy that grants nothing to anybody.
@@ -182,3 +175,4 @@ fn loop_text(names: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests;
+pub mod model;

@@ -5,6 +5,9 @@
 //! go through the constructors here, so that both write one identity in one way
 //! (<https://cloud.google.com/iam/docs/principal-identifiers>).
 
+pub(crate) mod scopes;
+
+pub use self::scopes::Scopes;
 use std::fmt;
 use std::sync::Arc;
 

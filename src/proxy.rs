@@ -4,7 +4,6 @@
 //! request that goes there is rebuilt from the judged one. Upstream headers leave before Pingora's own body filter
 //! runs, so a body rule that is to prevent anything must be applied here. `logging` makes one [`Event`] of it all.
 
-mod allowance;
 mod answering;
 mod exchange;
 mod failure;
@@ -13,7 +12,6 @@ mod http2;
 mod intake;
 mod judgement;
 mod pending;
-mod places;
 mod stream;
 
 use std::any::Any;
@@ -34,22 +32,25 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-pub use self::allowance::{Allowance, EverAllowed};
+use crate::listener::read_limit::Allowance;
+use crate::listener::read_limit::EverAllowed;
+
 pub use self::exchange::{Arrival, Exchange};
 use self::failure::denial_of;
 pub use self::pending::{Carrier, Incoming, serve_at_once, serve_stream};
-pub use self::places::Pending;
-use self::places::Places;
+use crate::admission::Pending;
+
 pub use self::stream::NotTaken;
+use crate::admission::Places;
 use crate::assertion::Assertions;
 use crate::audit::Audit;
 use crate::config::Limits;
-use crate::event::Event;
-use crate::gate::Trail;
+use crate::decision::snapshot::Snapshot;
+use crate::decision::stages::Trail;
+use crate::engine::event::Event;
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::{MethodInstruments, Metrics};
 use crate::reason::{Denial, Reason};
-use crate::snapshot::Snapshot;
 use crate::upstream::Upstreams;
 
 /// What requests are decided from, and the instruments that belong to it: swapped together.

@@ -8,18 +8,14 @@
 //! does: an outlier is worse than the others, and where there are no others, leaving it out would turn a request that may
 //! fail into one that must. So when every endpoint is ejected, they are asked in turn as if none was.
 
-pub mod answer;
 mod capacity;
-mod check;
 mod connector;
 mod endpoint;
 mod kept;
-mod line;
 pub mod names;
 mod peer;
 pub mod rewrite;
 mod secured;
-mod standing;
 mod watched;
 mod wire;
 
@@ -33,16 +29,16 @@ use self::capacity::{Capacity, Full};
 use self::endpoint::Endpoint;
 use self::kept::Kept;
 use self::names::Names;
+use self::outlier::Standing;
 use self::secured::Secured;
-use self::standing::Standing;
 use crate::config::{HealthCheck, Upstream};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
 pub use self::capacity::Place;
-pub use self::check::Checks;
+pub use self::deadline::{Deadline, is_used};
 pub use self::endpoint::Attempt;
-pub use self::line::{Deadline, is_used};
+pub use self::health::Checks;
 pub use self::watched::answer_fault;
 
 /// Every upstream by name.
@@ -248,3 +244,7 @@ impl std::fmt::Debug for Upstreams {
 
 #[cfg(test)]
 mod tests;
+mod deadline;
+mod health;
+mod outlier;
+pub mod response;

@@ -19,8 +19,8 @@ use super::refused::Refused;
 use crate::clock;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
-use crate::question::written::{self, Unreadable};
-use crate::question::{Mistake, Question, Token, What, Who};
+use crate::simulation::written::{self, Unreadable};
+use crate::simulation::{Mistake, Question, Token, What, Who};
 
 /// Longest body, in bytes: room for a token or its claims.
 pub(super) const MAX_BODY: usize = 64 * 1024;

@@ -3,8 +3,8 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::authn::Scopes;
 use crate::principal::Principal;
+use crate::principal::Scopes;
 
 const SERVICE: &str = "library.example.com";
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";

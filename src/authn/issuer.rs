@@ -7,19 +7,20 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::Caller;
-use super::asking::Asking;
-use super::discovery::Discovery;
-use super::fetch::{Address, ClientError, Fetch};
-use super::held::{Fetched, HeldKeys};
-use super::identity::{Identity, Unusable};
+use super::jwks::cache::{Fetched, HeldKeys};
+use super::jwks::discovery::Discovery;
+use super::jwks::fetch::{Address, ClientError, Fetch};
+use super::jwks::refresh::{self, Remote};
+use super::jwks::schedule::Pace;
+use super::jwks::single_flight::Asking;
 use super::jwks::{KeySet, MAX_DOCUMENT, NoKey};
-use super::jwt::Unverified;
-use super::refresh::{self, Remote};
-use super::schedule::Pace;
 use super::settings::{
     IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, SettingsError, parse_issuer, parse_url,
 };
-use super::{claims, invalid, self_signed, shown};
+use super::token::identity::{Identity, Unusable};
+use super::token::jwt::Unverified;
+use super::token::{claims, self_signed};
+use super::{invalid, shown};
 use crate::files;
 use crate::reason::{Denial, Reason};
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::jwk::{Key, Unusable};
+use super::jwks::jwk::{Key, Unusable};
 use crate::json;
 
 /// Larger documents are refused, whether fetched or read from a file. Bytes.
@@ -151,3 +151,11 @@ fn listed(problems: &[String]) -> String {
 
 #[cfg(test)]
 mod tests;
+pub(super) mod cache;
+pub(super) mod discovery;
+pub(super) mod fetch;
+pub(super) mod jwk;
+pub(super) mod refresh;
+pub(super) mod schedule;
+pub(super) mod single_flight;
+pub(crate) mod thumbprint;

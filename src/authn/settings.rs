@@ -1,7 +1,6 @@
 //! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
 
 mod keys;
-mod possession;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,11 +8,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+pub use self::dpop::{DpopRule, PossessionRule};
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
-pub use self::possession::{DpopRule, PossessionRule};
 use super::algorithm::Algorithm;
-use super::opaque::settings::{self as opaque, TokenEndpoint};
+use super::introspection::settings::{self as opaque, TokenEndpoint};
 use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.
@@ -289,3 +288,4 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
 
 #[cfg(test)]
 mod tests;
+mod dpop;

@@ -10,9 +10,9 @@ use super::{ConfigArgs, FAILED, INVALID, Output, complain, counted, print, print
 use crate::catalog;
 use crate::clock;
 use crate::config::{Config, Override};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
 use crate::policy;
-use crate::snapshot::Snapshot;
 use crate::upstream::names::Lookups;
 
 /// How long a check waits for names to be looked up.

@@ -9,9 +9,7 @@
 //! counted apart, with what is missing.
 
 mod changes;
-mod line;
 mod render;
-mod replay;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -21,11 +19,11 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::changes::Changes;
-use self::line::Line;
-use self::replay::Tree;
 use super::tree::{ExposureArgs, load_tree};
 use super::{FAILED, INVALID, Output, print, print_report};
 use crate::diagnostic::Report;
+use crate::simulation::log_line::Line;
+use crate::simulation::replay::Tree;
 
 /// The longest line that is read; the gate's own are some kilobytes.
 const LONGEST: usize = 1 << 20;

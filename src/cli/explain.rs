@@ -12,13 +12,13 @@ use serde_json::{Map, Value, json};
 use super::tree::{TreeArgs, refuse};
 use super::{DENIED, FAILED, INVALID, Output, complain, print};
 use crate::clock;
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
 use crate::principal::Principal;
-use crate::question::written::{self, Unreadable};
-use crate::question::{Mistake, Question, Token, What, Who};
-use crate::snapshot::Snapshot;
+use crate::simulation::written::{self, Unreadable};
+use crate::simulation::{Mistake, Question, Token, What, Who};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]

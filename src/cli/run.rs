@@ -1,11 +1,5 @@
 //! `opgate run`: the gate, from files to open doors and to the last answered request.
 
-mod announcing;
-mod ending;
-mod files;
-mod log;
-mod opening;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,10 +14,6 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use self::announcing::Announcement;
-use self::ending::Signals;
-use self::log::Log;
-use self::opening::Sockets;
 use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
 use crate::admin::Admin;
 use crate::assertion::Assertions;
@@ -31,14 +21,18 @@ use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, ListenerTls, Origin};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::handover::{self, Predecessor};
 use crate::listener::{Admission, Door};
 use crate::metrics::Metrics;
 use crate::proxy::{Live, Proxy};
 use crate::reload::{Reloader, Started};
+use crate::server::announcement::Announcement;
+use crate::server::signals::Signals;
+use crate::server::sockets::Sockets;
 use crate::signing::SigningError;
-use crate::snapshot::Snapshot;
+use crate::telemetry::Log;
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
@@ -126,7 +120,7 @@ fn load(origin: &Origin) -> Option<Loaded> {
 
 /// Why the gate could not start or go on.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("cannot listen on {address}: {source}")]
@@ -183,7 +177,10 @@ async fn serve(
 ) -> Result<(), Failure> {
     let Loaded { config, snapshot, read_at } = loaded;
     let written = config.limits;
-    let config = Config { limits: files::within_open_files(written, config.admin.files()), ..config };
+    let config = Config {
+        limits: crate::server::open_files::within_open_files(written, config.admin.files()),
+        ..config
+    };
     let metrics = Arc::new(Metrics::new()?);
     let audit = Audit::open(&config.audit, metrics.audit_dropped.clone())
         .map_err(|source| Failure::Audit { output: config.audit.to_string(), source })?;
@@ -230,7 +227,7 @@ async fn serve(
 
     let app = Arc::new(pingora_proxy(&proxy, &config));
     let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
-    files::tell(written, config.limits);
+    crate::server::open_files::tell(written, config.limits);
     let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
     let served = match predecessor.take() {
         Some(predecessor) => predecessor.relieve().await.map(Some).map_err(Failure::from),
@@ -354,7 +351,7 @@ fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
     app
 }
 
-async fn wait_until_ready(admin: &Admin) {
+pub(crate) async fn wait_until_ready(admin: &Admin) {
     while !admin.unready().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -25,9 +25,9 @@ use super::tree::{ExposureArgs, load_tree};
 use super::{FAILED, INVALID, Output, complain, print, print_report};
 use crate::clock;
 use crate::config::Config;
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
-use crate::snapshot::Snapshot;
 
 /// Arguments of `opgate test`.
 #[derive(Debug, clap::Args)]

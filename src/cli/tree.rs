@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{INVALID, Output, print, print_report};
 use crate::catalog::ExposureSettings;
 use crate::config::{Config, Origin, Override};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::snapshot::Snapshot;
 
 /// Which configuration says what is exposed, if any.
 #[derive(Debug, clap::Args)]

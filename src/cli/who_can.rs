@@ -12,13 +12,13 @@ use super::tree::{TreeArgs, refuse};
 use super::{Output, counted, print};
 use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::document::nearest;
 use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
 use crate::policy::{Attributes, Refusal, ResourceName};
-use crate::question::written;
-use crate::snapshot::Snapshot;
+use crate::simulation::written;
 
 /// Arguments of `opgate who-can`.
 #[derive(Debug, clap::Args)]

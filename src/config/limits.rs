@@ -3,9 +3,9 @@
 use super::Limits;
 use super::check::set;
 use super::scalars::{count, duration, size};
+use crate::decision::body::MAX_HELD_BODY;
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
-use crate::http::body::MAX_HELD_BODY;
 use crate::http::path::MAX_PATH_BYTES;
 use crate::http::query::MAX_QUERY_BYTES;
 

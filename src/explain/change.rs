@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, PermissionRule};
+use crate::decision::stages::Stage;
 use crate::diagnostic::Place;
 use crate::document::nearest;
-use crate::gate::Stage;
 use crate::http::Path;
 use crate::policy::Outcome;
 use crate::policy::explain::{Explanation, Remedy, Weighed};
-use crate::question::Answer;
 use crate::reason::{Denial, Reason};
+use crate::simulation::Answer;
 
 /// A change that, with one of every other step, turns the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

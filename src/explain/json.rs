@@ -10,7 +10,8 @@ use crate::diagnostic::Place;
 use crate::policy::explain::{
     Attached, ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Matched, Weighed,
 };
-use crate::policy::{Applies, Outcome, deny};
+use crate::policy::model::deny;
+use crate::policy::{Applies, Outcome};
 
 pub(super) fn render(explained: &Explained) -> Value {
     let mut response = Map::new();

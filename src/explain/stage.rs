@@ -1,12 +1,12 @@
 //! The stages that a request goes through, and what each said.
 
 use crate::catalog::{Call, PermissionRule};
+use crate::decision::stages::Stage;
 use crate::diagnostic::Place;
-use crate::gate::Stage;
 use crate::policy::explain::Explanation;
 use crate::policy::{Applies, Refusal};
-use crate::question::{Answer, Question, Who};
 use crate::reason::Denial;
+use crate::simulation::{Answer, Question, Who};
 
 /// What a stage came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

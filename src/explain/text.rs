@@ -11,7 +11,7 @@ use crate::policy::explain::{
     Attached, ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Matched, Weighed,
 };
 use crate::policy::{Applies, Outcome};
-use crate::question::What;
+use crate::simulation::What;
 
 pub(super) fn render(explained: &Explained) -> String {
     let mut page = Page::default();

@@ -138,7 +138,7 @@ fn changes_what_was_judged(key: &str, value: &str) -> bool {
 }
 
 /// Whether a key is `_method` to some reader: in a form or, at Laravel, in a JSON body, too.
-pub(super) fn is_method_override(key: &str) -> bool {
+pub(crate) fn is_method_override(key: &str) -> bool {
     is_marked(key) && steps(key).next().is_some_and(|step| letters(step).eq("method".chars()))
 }
 

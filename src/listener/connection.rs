@@ -23,10 +23,11 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::transport::Transport;
+use super::stream::Transport;
 use crate::http::Framing;
 use crate::http::chunked::{ChunkError, Chunked};
-use crate::proxy::{Allowance, LINGER_BYTES};
+use crate::listener::Allowance;
+use crate::proxy::LINGER_BYTES;
 use crate::tls::Established;
 
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio_rustls::rustls::Error;
 
-use super::transport::Transport;
+use super::stream::Transport;
 use crate::proxy::Arrival;
 use crate::tls::{Established, ServerTls};
 

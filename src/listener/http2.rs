@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::lookout::{Flood, Ledger, Lookout};
-use super::transport::Transport;
+use super::flood::{Flood, Ledger, Lookout};
+use super::stream::Transport;
 use super::{Door, HTTP2_PREFACE, Seat, turned};
 use crate::clock;
 use crate::proxy::{Arrival, Carrier, Incoming, LINGER, Proxy, serve_at_once, serve_stream};

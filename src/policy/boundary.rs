@@ -9,17 +9,15 @@
 //! number has where hierarchy.yaml does not say. What cannot be told counts against the caller: the resource has to be within bounds whether or not they
 //! are in the set.
 
-mod load;
-mod principal_set;
-
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-pub(super) use self::principal_set::PrincipalSet;
+use crate::policy::model::principal_set::PrincipalSet;
+
 use super::condition::Outcome;
 use super::decide::Subject;
-use super::hierarchy::Hierarchy;
-use super::resource::ResourceName;
+use super::model::hierarchy::Hierarchy;
+use super::model::resource::ResourceName;
 use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value};
 use crate::diagnostic::Place;
 use crate::principal::Principal;
@@ -27,8 +25,8 @@ use crate::principal::Principal;
 /// All boundaries of a tree.
 #[derive(Debug, Default)]
 pub(super) struct Boundaries {
-    bindings: Vec<Binding>,
-    hierarchy: Hierarchy,
+    pub(super) bindings: Vec<Binding>,
+    pub(super) hierarchy: Hierarchy,
 }
 
 /// A boundary policy put on a principal set (google.iam.v3.PolicyBinding).
@@ -54,7 +52,7 @@ pub(super) struct BoundaryPolicy {
 /// A condition on who is bound.
 #[derive(Debug)]
 pub(super) struct PrincipalCondition {
-    program: Program,
+    pub(super) program: Program,
     pub(super) expression: Arc<str>,
 }
 
@@ -187,7 +185,7 @@ impl Binding {
 const TYPE: &str = "principal.type";
 const SUBJECT: &str = "principal.subject";
 
-static ENVIRONMENT: LazyLock<Environment> =
+pub(super) static ENVIRONMENT: LazyLock<Environment> =
     LazyLock::new(|| Environment::new().variable(TYPE, Type::String).variable(SUBJECT, Type::String));
 
 impl PrincipalCondition {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::allow::{AllowPolicy, Context};
 use super::condition::Condition;
-use super::deny::DenyPolicy;
-use super::groups::Groups;
 use super::index::{Bound, ConditionId, Denial, Index, MemberId, ResourceId, RoleId};
+use super::model::allow::{AllowPolicy, Context};
+use super::model::deny::DenyPolicy;
+use super::model::groups::Groups;
 use super::names::Id;
 
 /// Collects policies, one by one, so that no more than one is in memory as written.

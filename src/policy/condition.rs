@@ -4,13 +4,11 @@
 //! Compiled and type-checked at load, so that a slip of the pen is told of before it denies or grants. At run time a
 //! condition holds, does not hold, or cannot be evaluated; the last never grants, and a deny rule denies by it.
 
-mod foresight;
-
 use std::sync::{Arc, LazyLock};
 
 use super::attributes::{Attribute, Attributes};
-use super::resource::ResourceName;
-use super::tags::{TagSpelling, Tags};
+use super::model::resource::ResourceName;
+use super::model::tags::{TagSpelling, Tags};
 use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
@@ -23,7 +21,7 @@ const MAX_LOGIC_OPERATORS: usize = 12;
 /// take some tens each.
 const DECISION_BUDGET: u64 = 100_000;
 
-pub(super) use self::foresight::{Foresight, TagAsked};
+pub(super) use self::static_analysis::{Foresight, TagAsked};
 
 /// A condition, ready to be asked.
 #[derive(Debug)]
@@ -352,3 +350,4 @@ impl<'v> Activation<'v> for Asked<'v> {
 
 #[cfg(test)]
 mod tests;
+mod static_analysis;

@@ -13,8 +13,8 @@ use super::attributes::Attributes;
 use super::boundary::OutOfBounds;
 use super::condition::{self, Asked, Outcome, Read};
 use super::index::{self, Bound, ConditionId, Denial, MemberId, ResourceId};
+use super::model::resource::ResourceName;
 use super::refusal::{Denied, Granted, Refusal, Tested, Unmet};
-use super::resource::ResourceName;
 use crate::cel::Budget;
 use crate::principal::Principal;
 

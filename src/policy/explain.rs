@@ -19,9 +19,9 @@ use super::boundary::Applies;
 use super::condition::{self, Read};
 use super::decide::{Inquiry, Subject};
 use super::index::{ConditionId, FileId, Index, MemberId};
+use super::model::resource::ResourceName;
 use super::permit::asked_of;
 use super::refusal::{Granted, Refusal, Tested};
-use super::resource::ResourceName;
 use crate::authn::Caller;
 use crate::catalog::{Call, PermissionRule};
 use crate::diagnostic::Place;
@@ -310,3 +310,4 @@ fn most(rank: u8, extent: Extent) -> usize {
 
 #[cfg(test)]
 mod tests;
+pub(super) mod index;

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::condition::Condition;
-use super::deny::Permissions;
-use super::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
+use super::model::deny::Permissions;
+use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
+use super::model::resource::ResourceName;
 use super::names::{Id, Names};
-use super::resource::ResourceName;
 use crate::diagnostic::Place;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::boundary::OutOfBounds;
 use super::condition::Outcome;
 use super::decide::Subject;
-use super::resource::ResourceName;
+use super::model::resource::ResourceName;
 use crate::diagnostic::Place;
 
 /// The binding that allows a call.

@@ -9,8 +9,8 @@ use super::Policy;
 use super::attributes::Attributes;
 use super::decide::Subject;
 use super::index::{Bound, MemberId, ResourceId};
+use super::model::resource::ResourceName;
 use super::refusal::{Granted, Refusal};
-use super::resource::ResourceName;
 use crate::diagnostic::Place;
 use crate::principal::Principal;
 

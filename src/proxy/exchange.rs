@@ -12,11 +12,13 @@ use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
 use super::failure::{Cut, Fault};
-use super::{Allowance, EverAllowed, Live, Proxy, places};
+use super::{Live, Proxy};
+use crate::admission;
 use crate::clock;
-use crate::event::Event;
-use crate::gate::Trail;
+use crate::decision::stages::Trail;
+use crate::engine::event::Event;
 use crate::http::{Request, Version};
+use crate::listener::{Allowance, EverAllowed};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::{Attempt, Deadline, Place};
@@ -83,7 +85,7 @@ pub struct Exchange {
     /// The proof that it may go on, until its body is taken in.
     pub(super) judged: Option<Permit>,
     /// Its place among the requests under way.
-    pub(super) counts: Option<places::Place>,
+    pub(super) counts: Option<admission::Place>,
     /// What the connection's owner is told once a request is allowed.
     pub(super) ever_allowed: EverAllowed,
     /// Whether the connection ends with the answer.

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
-use crate::upstream::{Deadline, answer, is_used};
+use crate::upstream::{Deadline, is_used, response};
 
 impl Exchange {
     /// Takes a place at the upstream, once for all attempts, and chooses an endpoint of it.
@@ -98,17 +98,17 @@ impl Exchange {
     /// Judges the head of an answer, interim ones included, and takes out what ends here.
     pub(super) fn judge_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
         let status = response.status.as_u16();
-        let judged = answer::judge(status, response.version, &response.headers);
+        let judged = response::judge(status, response.version, &response.headers);
         let judged = judged.and_then(|()| {
             self.interim += usize::from(status < 200);
-            if self.interim > answer::MAX_INTERIM {
+            if self.interim > response::MAX_INTERIM {
                 Err("the answer does not come, only interim ones")
             } else {
                 Ok(())
             }
         });
         judged.map_err(|why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_up())?;
-        for name in answer::ending(&response.headers) {
+        for name in response::ending(&response.headers) {
             response.remove_header(&name);
         }
         // The same length twice is one length.
@@ -124,7 +124,7 @@ impl Exchange {
 
     /// Takes out of the trailers what ends here: a client may read them like the head.
     pub(super) fn judge_trailers(trailers: &mut HeaderMap) {
-        for name in answer::ending(trailers) {
+        for name in response::ending(trailers) {
             trailers.remove(&name);
         }
     }

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use pingora::proxy::Session;
 
 use super::failure::{bad_chunk, unreadable};
-use super::{Allowance, LINGER, LINGER_BYTES, Proxy};
-use crate::http::body::{self, Intake};
+use super::{LINGER, LINGER_BYTES, Proxy};
+use crate::decision::body::{self, Intake};
 use crate::http::{Framing, Request};
+use crate::listener::Allowance;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 

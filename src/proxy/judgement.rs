@@ -1,11 +1,11 @@
-//! The decision with what it may wait for. [`gate::judge`] does no I/O; where it cannot tell yet, an issuer is asked: for
+//! The decision with what it may wait for. [`stages::judge`] does no I/O; where it cannot tell yet, an issuer is asked: for
 //! its keys, or for its word about a token.
 
 use std::time::{Instant, SystemTime};
 
 use super::{Live, Proxy};
 use crate::authn::Lookup;
-use crate::gate::{self, Trail};
+use crate::decision::stages::{self, Trail};
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
@@ -22,14 +22,14 @@ impl Proxy {
         trail: &mut Trail,
     ) -> Result<Permit, Denial> {
         let judging = Instant::now();
-        let mut judged = gate::judge(request, &live.snapshot, now, trail);
+        let mut judged = stages::judge(request, &live.snapshot, now, trail);
         let mut spent = judging.elapsed();
         match judged.as_ref().map_err(Denial::reason) {
             Err(Reason::KeyPending) => {
                 let authorization: Vec<&[u8]> = request.authorization().collect();
                 live.snapshot.authn.await_key(&authorization).await;
                 let judging = Instant::now();
-                judged = gate::judge(request, &live.snapshot, now, trail);
+                judged = stages::judge(request, &live.snapshot, now, trail);
                 spent += judging.elapsed();
             }
             Err(Reason::NotReady) => {
@@ -38,7 +38,7 @@ impl Proxy {
                 let observe = move |lookup: &Lookup<'_>| metrics.token_looked_up(lookup);
                 if let Some(answer) = live.snapshot.authn.look_up(&authorization, now, observe).await {
                     let judging = Instant::now();
-                    judged = gate::judge_answered(request, answer, &live.snapshot, now, trail);
+                    judged = stages::judge_answered(request, answer, &live.snapshot, now, trail);
                     spent += judging.elapsed();
                 }
             }

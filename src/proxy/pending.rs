@@ -2,7 +2,7 @@
 //!
 //! What Pingora holds for one request is some 16 KiB, and a client opens a hundred with a few bytes each. So Pingora is
 //! given none that is not allowed; until then there are the head, the exchange and this task. How many of those may wait,
-//! for an issuer's word or for a client that takes its answer, is bounded ([`super::places`]). One more is judged as well,
+//! for an issuer's word or for a client that takes its answer, is bounded ([`crate::admission`]). One more is judged as well,
 //! by what is known, and waits for nothing: so strangers who fill the places keep out no caller who is known.
 //!
 //! ```text
@@ -22,8 +22,10 @@ use tokio::sync::watch;
 
 use super::answering::at_once;
 use super::http2::request_of_http2;
-use super::{EverAllowed, Exchange, NotTaken, Pending, Proxy, stream};
+use super::{Exchange, NotTaken, Proxy, stream};
+use crate::admission::Pending;
 use crate::http::Request;
+use crate::listener::EverAllowed;
 use crate::reason::Denial;
 
 /// A request, and what it takes to serve it.

@@ -7,9 +7,9 @@ use crate::assertion::Assertions;
 use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Issuer, Origin, Part};
+use crate::decision::snapshot::{authenticator, check_published};
 use crate::diagnostic::{Report, Severity};
 use crate::proxy::Live;
-use crate::snapshot::{authenticator, check_published};
 use crate::upstream::Upstreams;
 use crate::upstream::names::Names;
 

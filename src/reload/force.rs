@@ -16,10 +16,10 @@ use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
 use crate::config::{Config, Issuer, Part};
+use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::diagnostic::Report;
 use crate::policy::Policy;
 use crate::proxy::Live;
-use crate::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::upstream::Upstreams;
 
 impl Reloader {

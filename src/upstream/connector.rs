@@ -17,8 +17,8 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls;
 
+use super::deadline::Line;
 use super::kept::Kept;
-use super::line::Line;
 use super::secured::Secured;
 use super::watched::Watched;
 use super::wire::{Connection, Wire};

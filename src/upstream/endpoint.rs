@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pingora::upstreams::peer::HttpPeer;
 
 use super::kept::Kept;
-use super::standing::{Standing, Turn};
+use super::outlier::{Standing, Turn};
 use crate::config::Outliers;
 
 /// A backend's address, and all that it takes to ask there.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::line::Line;
+use super::deadline::Line;
 
 /// A connection, and what cuts it.
 #[derive(Debug)]

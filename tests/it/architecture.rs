@@ -18,7 +18,7 @@ const OF_ALL: [&str; 2] = ["diagnostic", "document"];
 fn modules() -> BTreeSet<String> {
     let entries = std::fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap().path());
     let names = entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
-    names.filter(|name| !["lib", "main", "bin"].contains(&name.as_str())).collect()
+    names.filter(|name| !["lib", "main", "bin", "snapshots"].contains(&name.as_str())).collect()
 }
 
 /// The words between backticks.

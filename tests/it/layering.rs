@@ -128,7 +128,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
 const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
 
 /// The one file of `http` that reads a call: the body rule belongs to the method.
-const CATALOG_IN_HTTP: &str = "src/http/body.rs";
+const CATALOG_IN_HTTP: &str = "src/decision/body.rs";
 
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
 const PURE: &[&str] = &[
@@ -284,7 +284,10 @@ fn what_decides_is_pure() {
             found.push(format!("{} names {name}", file.name));
         }
     }
-    nothing(found, "Decisions do no I/O and read no clock: take the value as an argument (src/gate.rs).");
+    nothing(
+        found,
+        "Decisions do no I/O and read no clock: take the value as an argument (src/decision/stages.rs).",
+    );
 }
 
 /// Whoever is only said to call is nobody on the way of a request: what makes a caller without a proof is named where
@@ -297,7 +300,7 @@ fn only_questions_assume_a_caller() {
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
         .map(|file| file.name)
         .collect();
-    let expected = ["src/authn.rs", "src/authn/possession.rs", "src/gate.rs", "src/question.rs"];
+    let expected = ["src/authn.rs", "src/authn/dpop.rs", "src/decision/stages.rs", "src/simulation.rs"];
     assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
 }
 

@@ -7,9 +7,9 @@ use opgate::assertion::AssertionSettings;
 use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::{Config, HealthCheck};
+use opgate::decision::snapshot::Snapshot;
 use opgate::diagnostic::Report;
 use opgate::signing::{Algorithm, SigningKey};
-use opgate::snapshot::Snapshot;
 use regex::Regex;
 
 use crate::authority::Authority;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::line::{Line, Recorded};
-use super::replay::{Answer, Doubt, Replay, Tree};
 use crate::catalog::PermissionRule;
+use crate::simulation::log_line::{Line, Recorded};
+use crate::simulation::replay::{Answer, Doubt, Replay, Tree};
 
 /// Different changes that are told apart; more are counted.
 const MOST: usize = 10_000;

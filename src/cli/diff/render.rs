@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::Compared;
 use super::changes::{Change, Changed, Changes};
-use super::replay::Answer;
 use crate::diagnostic::Report;
+use crate::simulation::replay::Answer;
 
 /// Changes of one kind that the text shows; JSON has all that are told apart.
 const SHOWN: usize = 50;

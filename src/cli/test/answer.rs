@@ -1,4 +1,4 @@
-//! A test put to the gate, and what it said. Nothing is decided here: the gate does ([`crate::question`]).
+//! A test put to the gate, and what it said. Nothing is decided here: the gate does ([`crate::simulation`]).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,13 +8,13 @@ use http::HeaderValue;
 
 use super::case::{Asked, Case, Expected, Who};
 use crate::catalog::{Catalog, NotCallable};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Place, Report, Span};
 use crate::document::nearest;
 use crate::http::Host;
 use crate::policy::{Attribute, Consulted, Grant, Permit, WrittenRule};
-use crate::question::{self, Mistake, Question, What};
 use crate::reason::{Denial, Reason};
-use crate::snapshot::Snapshot;
+use crate::simulation::{self, Mistake, Question, What};
 
 /// What the gate said to a test.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Answer {
 pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mut Report) -> Option<Answer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
-        Ok(question::Answer { decided, trail, .. }) => {
+        Ok(simulation::Answer { decided, trail, .. }) => {
             let lacks_sets = match &case.who {
                 Who::Principal(principal) => {
                     principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
@@ -182,11 +182,11 @@ impl Case {
     /// What it asks the gate; as of now, where it does not say when.
     fn question(&self, now: SystemTime) -> Question {
         let who = match &self.who {
-            Who::Anonymous => question::Who::Anonymous,
+            Who::Anonymous => simulation::Who::Anonymous,
             Who::Principal(principal) => {
-                question::Who::Principal { principal: principal.clone(), sets: Vec::new() }
+                simulation::Who::Principal { principal: principal.clone(), sets: Vec::new() }
             }
-            Who::Claims(claims, _) => question::Who::Claims(claims.clone()),
+            Who::Claims(claims, _) => simulation::Who::Claims(claims.clone()),
         };
         let what = match &self.call {
             Asked::Request { http_method, target, host, .. } => {

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Fields, Node, Spelling, Value, nearest};
 use crate::principal::Principal;
-use crate::question::written;
 use crate::reason::Reason;
+use crate::simulation::written;
 
 /// A test.
 #[derive(Debug)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Weighed};
 use crate::diagnostic::Place;
+use crate::policy::Policy;
 use crate::policy::boundary::Applies;
 use crate::policy::decide::Subject;
-use crate::policy::resource::ResourceName;
-use crate::policy::{Policy, deny, role};
+use crate::policy::model::resource::ResourceName;
+use crate::policy::model::{deny, role};
 
 /// One thing that is needed: any one of the alternatives does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +201,9 @@ fn bind(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Opt
 }
 
 fn members(policy: &Policy, subject: Subject<'_>) -> Vec<Arc<str>> {
-    let Some(principal) = subject.principal else { return vec![crate::policy::member::ALL_USERS.into()] };
+    let Some(principal) = subject.principal else {
+        return vec![crate::policy::model::member::ALL_USERS.into()];
+    };
     let own: Arc<str> = principal.as_str().into();
     let groups = policy.background.naming(principal.as_str()).iter().cloned();
     std::iter::once(own).chain(groups).take(MOST).collect()

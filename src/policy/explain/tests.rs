@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime};
 use super::super::tests::{OPERATION, grants, load, loaded};
 use super::*;
 use crate::diagnostic::Place;
-use crate::policy::allow::Context;
-use crate::policy::background::Background;
+use crate::policy::explain::index::Background;
+use crate::policy::model::allow::Context;
 use crate::principal::Principal;
 
 const CANCEL: &str = "demo.operations.cancel";

@@ -7,8 +7,8 @@ use super::tree::{Tree, WrittenBinding};
 use super::{Findings, and_more};
 use crate::policy::condition::Foresight;
 use crate::policy::index::RoleId;
-use crate::policy::resource::ResourceName;
-use crate::policy::role::{self, Role};
+use crate::policy::model::resource::ResourceName;
+use crate::policy::model::role::{self, Role};
 
 const FRUITLESS: &str = "bindings that grant nothing";
 

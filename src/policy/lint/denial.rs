@@ -9,9 +9,9 @@ use super::{Findings, and_more};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling, Value};
 use crate::policy::condition::Foresight;
-use crate::policy::deny::{self, Pattern};
 use crate::policy::index::ResourceId;
-use crate::policy::member::ALL_USERS;
+use crate::policy::model::deny::{self, Pattern};
+use crate::policy::model::member::ALL_USERS;
 
 /// A deny rule.
 pub(super) struct WrittenDenial {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Method, PermissionRule};
-use crate::policy::role::Role;
+use crate::policy::model::role::Role;
 
 /// Which methods ask for which permission.
 pub(super) struct Exposed<'c> {

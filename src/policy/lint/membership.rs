@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::groups::Groups;
+use crate::policy::model::groups::Groups;
 
 /// The groups of a tree, seen from their members.
 pub(super) struct Membership<'g> {

@@ -7,7 +7,7 @@ use super::tree::Tree;
 use crate::catalog::{Catalog, Segment};
 use crate::diagnostic::Span;
 use crate::policy::index::ResourceId;
-use crate::policy::resource::ResourceName;
+use crate::policy::model::resource::ResourceName;
 
 /// Policies on a resource such that no exposed method can name it, or anything below it.
 pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>) {

@@ -10,18 +10,18 @@ use super::denial::{self, WrittenDenial};
 use super::membership::Membership;
 use crate::diagnostic::{Report, Span};
 use crate::document::{self, Node, Spelling, nearest};
-use crate::policy::allow::{self, Context};
 use crate::policy::condition::{self, Condition, Foresight, TagAsked};
-use crate::policy::groups::Groups;
-use crate::policy::hierarchy::Hierarchy;
 use crate::policy::index::{MemberId, Principal, Resource, ResourceId, Role, RoleId};
-use crate::policy::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
+use crate::policy::model::allow::{self, Context};
+use crate::policy::model::groups::Groups;
+use crate::policy::model::hierarchy::Hierarchy;
+use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
+use crate::policy::model::resource::ResourceName;
+use crate::policy::model::role::{self, Roles};
+use crate::policy::model::tags::Tags;
 use crate::policy::names::Names;
 use crate::policy::pools::Pools;
-use crate::policy::resource::ResourceName;
-use crate::policy::role::{self, Roles};
-use crate::policy::tags::Tags;
-use crate::policy::tree;
+use crate::source::directory;
 
 /// A policies directory.
 pub(super) struct Tree {
@@ -96,7 +96,7 @@ impl Tree {
                 tree.read_allow(&file.stem, &node, &mut conditions, report);
             }
         }
-        for file in tree::files(directory, "deny", report) {
+        for file in directory::files(directory, "deny", report) {
             if let Some(node) = document::read(&file.path, report) {
                 let resource = file.stem.rsplit_once('/').map_or("", |(resource, _)| resource);
                 let resource = tree.resource_names.intern(resource);

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::line::Line;
+use super::super::deadline::Line;
 use super::super::wire::Wire;
 use super::*;
 

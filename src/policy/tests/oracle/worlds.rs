@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::*;
 use crate::diagnostic::Source;
 use crate::document::{self, Node};
-use crate::policy::role::Role;
+use crate::policy::model::role::Role;
 
 pub(super) const PERMISSIONS: [&str; 3] =
     ["demo.operations.get", "demo.operations.list", "demo.operations.cancel"];

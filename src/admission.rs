@@ -1,0 +1,225 @@
+//! How many requests there may be at one time: of all clients, of one address and of one principal.
+//!
+//! A request over HTTP/2 that is not allowed yet is *pending*: it is being judged, or it was refused and its client has not
+//! taken the answer. One that is allowed is *under way*. HTTP/1 needs no bound for the first: there is at most one to a
+//! connection. A place is given back when it is dropped.
+//!
+//! Addresses and principals have [`Shares`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::config::Limits;
+use crate::http::network;
+use crate::reason::{Denial, Reason};
+use crate::shares::Shares;
+
+/// What there is to take.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pending: Bound,
+    pending_by_address: Shares,
+    under_way: Bound,
+    by_address: Shares,
+    by_principal: Shares,
+}
+
+impl Places {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            pending: Bound::new(limits.pending_requests),
+            pending_by_address: Shares::new(limits.pending_requests_per_address),
+            under_way: Bound::new(limits.requests),
+            by_address: Shares::new(limits.requests_per_address),
+            by_principal: Shares::new(limits.requests_per_principal),
+        })
+    }
+
+    /// Counts a request as pending, before anything is known of it but that it has come.
+    ///
+    /// # Errors
+    /// Where there are as many as there may be.
+    pub(crate) fn pend(self: &Arc<Self>) -> Result<Pending, Denial> {
+        if !self.pending.take() {
+            let detail = "as many requests are pending as there may be (`limits.pending_requests`)";
+            return Err(Denial::new(Reason::Overloaded, detail));
+        }
+        Ok(Pending { places: self.clone(), address: None })
+    }
+
+    /// Counts an allowed request as under way.
+    ///
+    /// # Errors
+    /// Where there are as many as there may be: of its principal, of its address, or of all.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        principal: Option<&str>,
+    ) -> Result<Place, Denial> {
+        let mut place = Place { places: self.clone(), address: None, principal: None, counts: false };
+        if let Some(principal) = principal {
+            let key = self.by_principal.key(principal);
+            if !self.by_principal.take(key) {
+                let detail = "the principal has as many requests under way as it may have (`limits.requests_per_principal`)";
+                return Err(Denial::new(Reason::PrincipalLimit, detail));
+            }
+            place.principal = Some(key);
+        }
+        if let Some(address) = address {
+            let key = self.by_address.key(network(address));
+            if !self.by_address.take(key) {
+                let detail = "the address has as many requests under way as it may have (`limits.requests_per_address`)";
+                return Err(Denial::new(Reason::AddressLimit, detail));
+            }
+            place.address = Some(key);
+        }
+        if !self.under_way.take() {
+            let detail = "as many requests are under way as there may be (`limits.requests`)";
+            return Err(Denial::new(Reason::Overloaded, detail));
+        }
+        place.counts = true;
+        Ok(place)
+    }
+}
+
+/// The place of a request that is not allowed yet, or never will be.
+#[derive(Debug)]
+pub struct Pending {
+    places: Arc<Places>,
+    address: Option<u64>,
+}
+
+impl Pending {
+    /// Counts it for its address as well, once that is known: a trusted proxy tells it in the head.
+    ///
+    /// # Errors
+    /// Where the address has as many as it may have.
+    pub(crate) fn count_for(&mut self, address: IpAddr) -> Result<(), Denial> {
+        let key = self.places.pending_by_address.key(network(address));
+        if !self.places.pending_by_address.take(key) {
+            let detail = "the address has as many requests pending as it may have (`limits.pending_requests_per_address`)";
+            return Err(Denial::new(Reason::AddressLimit, detail));
+        }
+        if let Some(counted) = self.address.replace(key) {
+            self.places.pending_by_address.give_back(counted);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.places.pending.give_back();
+        if let Some(address) = self.address {
+            self.places.pending_by_address.give_back(address);
+        }
+    }
+}
+
+/// The place of an allowed request.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    address: Option<u64>,
+    principal: Option<u64>,
+    counts: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.counts {
+            self.places.under_way.give_back();
+        }
+        if let Some(address) = self.address {
+            self.places.by_address.give_back(address);
+        }
+        if let Some(principal) = self.principal {
+            self.places.by_principal.give_back(principal);
+        }
+    }
+}
+
+/// A number that does not grow beyond another.
+#[derive(Debug)]
+struct Bound {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+impl Bound {
+    fn new(most: usize) -> Self {
+        Self { most, taken: AtomicUsize::new(0) }
+    }
+
+    fn take(&self) -> bool {
+        let one_more = |taken| (taken < self.most).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(limits: Limits) -> Arc<Places> {
+        Places::new(&limits)
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn entries(shares: &Shares) -> usize {
+        shares.len()
+    }
+
+    #[test]
+    fn a_place_counts_for_all_for_its_address_and_for_its_principal() {
+        let places = places(Limits {
+            requests: 4,
+            requests_per_address: 2,
+            requests_per_principal: 3,
+            ..Limits::default()
+        });
+        let (ana, ben) = ("user:ana@example.com", "user:ben@example.com");
+        let mut held = vec![
+            places.take(ip("192.0.2.1"), Some(ana)).unwrap(),
+            places.take(ip("192.0.2.1"), Some(ana)).unwrap(),
+        ];
+        let refused = |address, principal| places.take(address, principal).unwrap_err().reason();
+        assert_eq!(refused(ip("192.0.2.1"), Some(ben)), Reason::AddressLimit);
+        assert_eq!(refused(ip("::ffff:192.0.2.1"), None), Reason::AddressLimit);
+        held.push(places.take(ip("192.0.2.2"), Some(ana)).unwrap());
+        assert_eq!(refused(ip("192.0.2.3"), Some(ana)), Reason::PrincipalLimit);
+        held.push(places.take(ip("192.0.2.3"), Some(ben)).unwrap());
+        assert_eq!(refused(ip("192.0.2.4"), None), Reason::Overloaded);
+        // Each refusal has given back what it had taken before.
+        held.clear();
+        assert_eq!(places.under_way.taken.load(Ordering::SeqCst), 0);
+        assert_eq!((entries(&places.by_address), entries(&places.by_principal)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_pending_is_counted_for_its_address_once_that_is_known() {
+        let places =
+            places(Limits { pending_requests: 3, pending_requests_per_address: 1, ..Limits::default() });
+        let address = "2001:db8::1".parse().unwrap();
+        let mut first = places.pend().unwrap();
+        first.count_for(address).unwrap();
+        let mut second = places.pend().unwrap();
+        let neighbour = "2001:db8::2".parse().unwrap();
+        assert_eq!(second.count_for(neighbour).unwrap_err().reason(), Reason::AddressLimit);
+        let third = places.pend().unwrap();
+        assert_eq!(places.pend().unwrap_err().reason(), Reason::Overloaded);
+        drop((first, third));
+        second.count_for(neighbour).unwrap();
+        drop(second);
+        assert_eq!(places.pending.taken.load(Ordering::SeqCst), 0);
+        assert_eq!(entries(&places.pending_by_address), 0);
+    }
+}

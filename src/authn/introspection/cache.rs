@@ -1,0 +1,223 @@
+//! What issuers have answered, for as long as it is believed.
+//!
+//! The key is the SHA-256 of the token: what strangers send is not kept, since it may be a secret somewhere else, and an
+//! entry's size does not depend on it. News of good tokens and other news are bounded apart: anybody can invent tokens
+//! that are not good, and none of them pushes out one that is. A cache belongs to one issuer under one set of settings.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::authn::Caller;
+use crate::reason::Denial;
+
+/// Most bytes of good news, roughly: some 8,000 ordinary tokens.
+const GOOD_CAPACITY: u64 = 16 << 20;
+/// Most bytes of other news: some 8,000 tokens, of whatever size.
+const BAD_CAPACITY: u64 = 4 << 20;
+/// What an entry takes beside the answer, roughly.
+const OVERHEAD: u64 = 512;
+/// What the members of an answer take, in lengths of the answer, roughly.
+const WITH_MEMBERS: u64 = 3;
+/// An answer of ordinary size, for the first allocation.
+const ORDINARY: u64 = 512;
+
+/// What stands for a token.
+pub(super) type Key = [u8; 32];
+
+/// The key of a token.
+pub(super) fn key(token: &str) -> Key {
+    let mut key = Key::default();
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    for (byte, hashed) in key.iter_mut().zip(digest.as_ref()) {
+        *byte = *hashed;
+    }
+    key
+}
+
+/// A time span.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct During {
+    pub(super) from: SystemTime,
+    /// The first moment after it.
+    pub(super) until: SystemTime,
+}
+
+impl During {
+    fn covers(self, now: SystemTime) -> bool {
+        self.from <= now && now < self.until
+    }
+}
+
+#[derive(Clone)]
+struct Good {
+    caller: Arc<Caller>,
+    during: During,
+    weight: u64,
+}
+
+#[derive(Clone)]
+struct Bad {
+    denial: Denial,
+    during: During,
+}
+
+/// The answers of one issuer.
+pub(super) struct Answers {
+    good: Cache<Key, Good, ByBytes>,
+    bad: Cache<Key, Bad, ByBytes>,
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        let items = |capacity: u64, each: u64| usize::try_from(capacity / each).unwrap_or(usize::MAX);
+        Self {
+            good: Cache::with_weighter(
+                items(GOOD_CAPACITY, ORDINARY * WITH_MEMBERS + OVERHEAD),
+                GOOD_CAPACITY,
+                ByBytes,
+            ),
+            bad: Cache::with_weighter(items(BAD_CAPACITY, OVERHEAD), BAD_CAPACITY, ByBytes),
+        }
+    }
+
+    /// What the issuer said of a token, where that still holds.
+    pub(super) fn recall(&self, key: &Key, now: SystemTime) -> Option<Result<Arc<Caller>, Denial>> {
+        if let Some(good) = self.good.get(key).filter(|good| good.during.covers(now)) {
+            return Some(Ok(good.caller));
+        }
+        self.bad.get(key).filter(|bad| bad.during.covers(now)).map(|bad| Err(bad.denial))
+    }
+
+    /// Whether a token was good when it was asked about last, however long ago: as far as memory goes.
+    pub(super) fn was_good(&self, key: &Key) -> bool {
+        self.good.peek(key).is_some()
+    }
+
+    /// Remembers a good token. `length` is that of the answer.
+    pub(super) fn good(&self, key: Key, caller: Arc<Caller>, during: During, length: usize) {
+        self.bad.remove(&key);
+        let weight = OVERHEAD + length as u64 * WITH_MEMBERS;
+        self.good.insert(key, Good { caller, during, weight });
+    }
+
+    /// Remembers why a token is not good.
+    pub(super) fn bad(&self, key: Key, denial: Denial, during: During) {
+        self.good.remove(&key);
+        self.bad.insert(key, Bad { denial, during });
+    }
+
+    /// Remembers that nothing could be learnt of a token, and nothing that was known is forgotten.
+    pub(super) fn nothing(&self, key: Key, denial: Denial, during: During) {
+        self.bad.insert(key, Bad { denial, during });
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Good> for ByBytes {
+    fn weight(&self, _: &Key, good: &Good) -> u64 {
+        good.weight
+    }
+}
+
+impl Weighter<Key, Bad> for ByBytes {
+    fn weight(&self, _: &Key, _: &Bad) -> u64 {
+        OVERHEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use serde_json::Map;
+
+    use super::*;
+    use crate::principal::Principal;
+    use crate::principal::Scopes;
+    use crate::reason::Reason;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    const HOUR: During = During { from: UNIX_EPOCH, until: SystemTime::UNIX_EPOCH };
+
+    fn hour() -> During {
+        During { until: at(3600), ..HOUR }
+    }
+
+    fn caller() -> Arc<Caller> {
+        Arc::new(Caller {
+            issuer: "example".into(),
+            subject: None,
+            principal: Principal::user("ana@example.com").unwrap(),
+            sets: Vec::new(),
+            scopes: Scopes::default(),
+            confirmation: None,
+            expires: at(3600),
+            claims: Some(Map::new()),
+        })
+    }
+
+    fn denial(detail: &'static str) -> Denial {
+        Denial::new(Reason::TokenInvalid, detail)
+    }
+
+    #[test]
+    fn news_hold_for_their_time_alone() {
+        let answers = Answers::new();
+        let during = During { from: at(10), until: at(20) };
+        answers.good(key("good"), caller(), during, 100);
+        answers.bad(key("bad"), denial("bad"), during);
+        for (seconds, known) in [(9, false), (10, true), (19, true), (20, false)] {
+            assert_eq!(answers.recall(&key("good"), at(seconds)).is_some(), known, "{seconds}");
+            assert_eq!(answers.recall(&key("bad"), at(seconds)).is_some(), known, "{seconds}");
+        }
+        assert!(answers.was_good(&key("good")) && !answers.was_good(&key("bad")));
+        assert!(answers.recall(&key("goo"), at(10)).is_none());
+    }
+
+    #[test]
+    fn the_last_word_holds() {
+        let answers = Answers::new();
+        let token = key("token");
+        answers.good(token, caller(), hour(), 100);
+        answers.bad(token, denial("revoked"), hour());
+        assert_eq!(answers.recall(&token, at(0)).unwrap().unwrap_err().detail(), "revoked");
+        assert!(!answers.was_good(&token));
+        answers.good(token, caller(), hour(), 100);
+        assert!(answers.recall(&token, at(0)).unwrap().is_ok());
+        // That nothing was learnt is no word against it.
+        answers.nothing(token, denial("nothing"), hour());
+        assert!(answers.recall(&token, at(0)).unwrap().is_ok());
+    }
+
+    #[test]
+    fn invented_tokens_push_out_no_good_one() {
+        let answers = Answers::new();
+        for number in 0..1_000 {
+            answers.good(key(&format!("good {number}")), caller(), hour(), 300);
+        }
+        for number in 0..100_000 {
+            answers.bad(key(&format!("invented {number}")), denial("inactive"), hour());
+        }
+        assert!((0..1_000).all(|number| answers.recall(&key(&format!("good {number}")), at(0)).is_some()));
+        assert!(answers.bad.weight() <= BAD_CAPACITY && answers.bad.len() > 1_000, "{}", answers.bad.len());
+    }
+
+    #[test]
+    fn large_answers_are_bounded_in_bytes() {
+        let answers = Answers::new();
+        for number in 0..2_000 {
+            answers.good(key(&format!("{number}")), caller(), hour(), 60_000);
+        }
+        assert!(answers.good.weight() <= GOOD_CAPACITY);
+        assert!((1..100).contains(&answers.good.len()), "{}", answers.good.len());
+    }
+}

@@ -1,0 +1,197 @@
+//! How much an issuer is asked: about one token once at a time, about few tokens at a time, and not at all for a moment
+//! once it fails to answer.
+//!
+//! An answer that is missing may be missing for the one token that was sent: a stranger may send one that makes the issuer
+//! break off. So only the token waits, until [`SEVERAL`] different ones have failed in the same way and none was answered
+//! between them. That an issuer cannot be reached has nothing to do with any token.
+//!
+//! Tokens that were good when they were asked about last have lookups of their own: a flood of invented ones uses up
+//! those of strangers and leaves clients whose good token is due to be looked at again their turn.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::Judged;
+use super::cache::Key;
+
+/// Most lookups of tokens that are not known, at a time.
+const STRANGERS: usize = 64;
+/// Most lookups beside those, for tokens that were good.
+const ACQUAINTED: usize = 32;
+/// From a failure to the next question.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How many different tokens fail in the same way before it is the issuer that does.
+const SEVERAL: usize = 3;
+/// How long a failure counts.
+const COUNTS: Duration = Duration::from_secs(10);
+
+/// The ways in which questions about any token may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outage {
+    /// There is no connection.
+    Unreachable,
+    /// The connection broke, or no answer came in time.
+    Silence,
+    /// 401: the gate's own credentials (RFC 7662, section 2.3).
+    Credentials,
+    /// 429.
+    Throttled,
+    /// 502, 503, 504.
+    Unavailable,
+}
+
+/// The lookups under way at one issuer.
+pub(super) struct Traffic {
+    under_way: Arc<UnderWay>,
+    strangers: Arc<Semaphore>,
+    acquainted: Arc<Semaphore>,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Default)]
+struct UnderWay(Mutex<HashMap<Key, watch::Receiver<Option<Judged>>>>);
+
+#[derive(Default)]
+struct Trouble {
+    /// Since when nothing is asked about tokens that are not known, and about those that were good.
+    strangers_paused: Option<Instant>,
+    acquainted_paused: Option<Instant>,
+    complained: Option<Instant>,
+    /// Tokens that have failed since one was answered, once each.
+    failed: Vec<Failed>,
+}
+
+struct Failed {
+    key: Key,
+    outage: Outage,
+    was_good: bool,
+    at: Instant,
+}
+
+fn is_recent(since: Option<Instant>) -> bool {
+    since.is_some_and(|since| since.elapsed() < PAUSE)
+}
+
+/// Whether a lookup may start.
+pub(super) enum Admission {
+    /// The token is being looked up.
+    UnderWay(watch::Receiver<Option<Judged>>),
+    /// It has been, just now.
+    Known(Judged),
+    /// It may not be looked up now, and why.
+    Refused(&'static str),
+    /// It may: whoever looks it up sends the answer, once the landing is dropped.
+    Go(Landing, watch::Sender<Option<Judged>>, watch::Receiver<Option<Judged>>),
+}
+
+/// A lookup under way. It ends with this value, also in a panic.
+pub(super) struct Landing {
+    key: Key,
+    under_way: Arc<UnderWay>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Traffic {
+    pub(super) fn new() -> Self {
+        Self {
+            under_way: Arc::default(),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            acquainted: Arc::new(Semaphore::new(ACQUAINTED)),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Starts a lookup, unless there is one, its answer is `known`, or none may be started.
+    pub(super) fn admit(
+        &self,
+        key: Key,
+        known: impl FnOnce() -> Option<Judged>,
+        was_good: impl FnOnce() -> bool,
+    ) -> Admission {
+        let mut under_way = locked(&self.under_way.0);
+        let vacant = match under_way.entry(key) {
+            Entry::Occupied(lookup) => return Admission::UnderWay(lookup.get().clone()),
+            Entry::Vacant(vacant) => vacant,
+        };
+        if let Some(judged) = known() {
+            return Admission::Known(judged);
+        }
+        let was_good = was_good();
+        if locked(&self.trouble).is_paused(was_good) {
+            return Admission::Refused("it failed to answer a moment ago");
+        }
+        let reserved = was_good.then(|| self.acquainted.clone().try_acquire_owned().ok()).flatten();
+        let Some(permit) = reserved.or_else(|| self.strangers.clone().try_acquire_owned().ok()) else {
+            return Admission::Refused("too many lookups are under way");
+        };
+        let (sender, receiver) = watch::channel(None);
+        vacant.insert(receiver.clone());
+        let landing = Landing { key, under_way: self.under_way.clone(), _permit: permit };
+        Admission::Go(landing, sender, receiver)
+    }
+
+    /// Notes that the question about a token failed; asks nothing for a moment where that is the issuer's doing. Strangers'
+    /// tokens do not speak for those that were good.
+    pub(super) fn failed(&self, key: Key, outage: Outage, was_good: bool) {
+        locked(&self.trouble).note(Failed { key, outage, was_good, at: Instant::now() });
+    }
+
+    /// Notes that the issuer has answered a question.
+    pub(super) fn answered(&self) {
+        locked(&self.trouble).failed.clear();
+    }
+
+    /// Whether the operator has not been told of anything for a moment, and is to be.
+    pub(super) fn may_complain(&self) -> bool {
+        let mut trouble = locked(&self.trouble);
+        let news = trouble.complained.is_none_or(|since| since.elapsed() >= PAUSE);
+        if news {
+            trouble.complained = Some(Instant::now());
+        }
+        news
+    }
+}
+
+impl Trouble {
+    fn is_paused(&self, was_good: bool) -> bool {
+        is_recent(if was_good { self.acquainted_paused } else { self.strangers_paused })
+    }
+
+    fn note(&mut self, failed: Failed) {
+        let now = failed.at;
+        if failed.outage == Outage::Unreachable {
+            (self.strangers_paused, self.acquainted_paused) = (Some(now), Some(now));
+            return;
+        }
+        self.failed
+            .retain(|known| known.key != failed.key && now.saturating_duration_since(known.at) < COUNTS);
+        let outage = failed.outage;
+        self.failed.push(failed);
+        // More than are needed of each kind are never kept.
+        if self.failed.len() > 16 * SEVERAL {
+            self.failed.remove(0);
+        }
+        let alike = || self.failed.iter().filter(|known| known.outage == outage);
+        if alike().count() >= SEVERAL {
+            self.strangers_paused = Some(now);
+        }
+        if alike().filter(|known| known.was_good).count() >= SEVERAL {
+            self.acquainted_paused = Some(now);
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        locked(&self.under_way.0).remove(&self.key);
+    }
+}
+
+/// What a panic could have left half done here is a whole value all the same.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,241 @@
+//! One key of an issuer, and the rules a JWK must keep to become one (RFC 7517, RFC 7518 section 6, RFC 8037).
+//!
+//! All of them are checked here, once, when a key set is loaded: what a token's header says later selects among
+//! keys, it never changes what a key may do.
+
+mod modulus;
+mod small_order;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, VerificationAlgorithm,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::aws_lc;
+use serde_json::{Map, Value};
+
+use crate::authn::algorithm::{Algorithm, KeyType};
+
+/// RSA moduli below this many bits are refused (RFC 7518, section 3.3).
+const MIN_RSA_BITS: usize = 2048;
+/// Larger ones make each check of a signature a burden. The bound of aws-lc's own parameters.
+const MAX_RSA_BITS: usize = 8192;
+/// Smaller public exponents are refused (NIST SP 800-56B, section 6.2).
+const MIN_RSA_EXPONENT: u64 = 65537;
+/// Members that hold secrets: a public key set that has one of them has leaked it, or is no public key set
+/// (RFC 7518, sections 6.2.2, 6.3.2, 6.4.1; RFC 8037, section 2).
+const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// A public key with the algorithms it may be used for.
+pub(in crate::authn) struct Key {
+    kid: Option<String>,
+    algorithms: Vec<Algorithm>,
+    decoding: DecodingKey,
+}
+
+/// Why a JWK is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::authn) enum Unusable {
+    /// It is for something else: encryption, an algorithm that we do not know or that the issuer may not use. A key
+    /// set may well hold such keys (RFC 7517, section 5).
+    Foreign(String),
+    /// It claims to be a signature key and must not be trusted as one.
+    Refused(String),
+}
+
+impl Key {
+    /// Reads a JWK. `allowed` is the issuer's allow-list: the key takes no other algorithm.
+    ///
+    /// # Errors
+    /// Why the key is left out of the set.
+    pub(in crate::authn) fn from_jwk(
+        jwk: &Map<String, Value>,
+        allowed: &[Algorithm],
+    ) -> Result<Self, Unusable> {
+        if let Some(member) = SECRET_MEMBERS.into_iter().find(|member| jwk.contains_key(*member)) {
+            let why =
+                format!("has the secret member `{member}`: it is symmetric, or a private key was published");
+            return Err(Unusable::Refused(why));
+        }
+        let kid = text(jwk, "kid")?.map(str::to_owned);
+        check_purpose(jwk)?;
+        let (key_type, decoding) = match required(jwk, "kty")? {
+            "RSA" => (KeyType::Rsa, rsa(jwk)?),
+            "EC" => match required(jwk, "crv")? {
+                "P-256" => (KeyType::P256, ec(jwk, 32, &ECDSA_P256_SHA256_FIXED)?),
+                "P-384" => (KeyType::P384, ec(jwk, 48, &ECDSA_P384_SHA384_FIXED)?),
+                other => return Err(foreign(format!("is on the curve `{}`", other.escape_debug()))),
+            },
+            "OKP" => match required(jwk, "crv")? {
+                "Ed25519" => (KeyType::Ed25519, ed25519(jwk)?),
+                other => return Err(foreign(format!("is on the curve `{}`", other.escape_debug()))),
+            },
+            "oct" => return Err(refused("is symmetric")),
+            other => return Err(foreign(format!("is of the type `{}`", other.escape_debug()))),
+        };
+        let algorithms = algorithms(jwk, key_type, allowed)?;
+        Ok(Self { kid, algorithms, decoding })
+    }
+
+    /// The key's id.
+    pub(in crate::authn) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether signatures of this algorithm may be checked with the key.
+    pub(in crate::authn) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether `signature` is this key's signature of `message`. An algorithm that does not fit verifies nothing.
+    pub(in crate::authn) fn verifies(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &Vec<u8>,
+    ) -> bool {
+        // The provider by name, not the process-wide default: that one panics when another crate of the build
+        // enables a second provider and nobody has chosen.
+        self.fits(algorithm)
+            && (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.for_verification(), &self.decoding)
+                .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+    }
+}
+
+/// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3): both optional, and a key that has them says so.
+fn check_purpose(jwk: &Map<String, Value>) -> Result<(), Unusable> {
+    match text(jwk, "use")? {
+        None | Some("sig") => {}
+        Some(other) => return Err(foreign(format!("is for `use` `{}`", other.escape_debug()))),
+    }
+    match jwk.get("key_ops") {
+        None => Ok(()),
+        Some(Value::Array(operations)) if operations.iter().all(Value::is_string) => {
+            if operations.iter().any(|operation| operation == "verify") {
+                Ok(())
+            } else {
+                Err(foreign("has no `verify` among its `key_ops`"))
+            }
+        }
+        Some(_) => Err(refused("has a `key_ops` that is not an array of strings")),
+    }
+}
+
+/// The algorithms of the allow-list that fit the key's type and, where the key names one, its `alg`.
+fn algorithms(
+    jwk: &Map<String, Value>,
+    key_type: KeyType,
+    allowed: &[Algorithm],
+) -> Result<Vec<Algorithm>, Unusable> {
+    let named = match text(jwk, "alg")? {
+        None => None,
+        Some(name) => match name.parse::<Algorithm>() {
+            Ok(algorithm) if algorithm.key_type() == key_type => Some(algorithm),
+            Ok(algorithm) => {
+                return Err(refused(format!("names {algorithm}, which takes another type of key")));
+            }
+            Err(_) => return Err(foreign(format!("is for `alg` `{}`", name.escape_debug()))),
+        },
+    };
+    let fitting: Vec<_> = allowed
+        .iter()
+        .copied()
+        .filter(|algorithm| algorithm.key_type() == key_type && named.is_none_or(|named| named == *algorithm))
+        .collect();
+    if fitting.is_empty() { Err(foreign("fits no algorithm that the issuer may use")) } else { Ok(fitting) }
+}
+
+fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
+    let modulus = octets(jwk, "n")?;
+    let exponent = octets(jwk, "e")?;
+    // Base64urlUInt has no leading zeros (RFC 7518, section 2).
+    let (Some(1..), Some(1..)) = (modulus.first(), exponent.first()) else {
+        return Err(refused("has an RSA modulus or exponent that is empty or begins with a zero byte"));
+    };
+    // aws-lc finds this out only when it comes to verify.
+    if modulus.last().is_some_and(|byte| byte % 2 == 0) {
+        return Err(refused("has an even RSA modulus"));
+    }
+    let leading = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = modulus.len() * 8 - leading;
+    if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
+        return Err(refused(format!("has {bits} bits, outside {MIN_RSA_BITS} to {MAX_RSA_BITS}")));
+    }
+    let value = exponent.iter().try_fold(0u64, |value, byte| {
+        value.checked_mul(256).and_then(|value| value.checked_add(u64::from(*byte)))
+    });
+    match value {
+        Some(value) if value >= MIN_RSA_EXPONENT && value % 2 == 1 => {}
+        Some(value) => return Err(refused(format!("has the public exponent {value}"))),
+        None => return Err(refused("has a public exponent beyond 64 bits")),
+    }
+    if let Some(why) = modulus::weakness(&modulus) {
+        return Err(refused(why));
+    }
+    RsaPublicKeyComponents { n: modulus.as_slice(), e: exponent.as_slice() }
+        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+        .map_err(|error| refused(format!("is no RSA public key ({error})")))?;
+    Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+}
+
+fn ec(
+    jwk: &Map<String, Value>,
+    coordinate: usize,
+    algorithm: &'static dyn VerificationAlgorithm,
+) -> Result<DecodingKey, Unusable> {
+    let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
+    if x.len() != coordinate || y.len() != coordinate {
+        return Err(refused(format!("has a coordinate that is not {coordinate} bytes long")));
+    }
+    // An uncompressed point (SEC 1, section 2.3.3).
+    let point = [&[4][..], &x, &y].concat();
+    ParsedPublicKey::new(algorithm, &point)
+        .map_err(|error| refused(format!("is no point of its curve ({error})")))?;
+    Ok(DecodingKey::from_ec_der(&point))
+}
+
+fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
+    let x = octets(jwk, "x")?;
+    if x.len() != 32 {
+        return Err(refused("has an `x` that is not 32 bytes long"));
+    }
+    if small_order::is_small_order(&x) {
+        return Err(refused(
+            "is an Ed25519 point of small order, which verifies what its holder never signed",
+        ));
+    }
+    ParsedPublicKey::new(&ED25519, &x)
+        .map_err(|error| refused(format!("is no Ed25519 public key ({error})")))?;
+    Ok(DecodingKey::from_ed_der(&x))
+}
+
+fn octets(jwk: &Map<String, Value>, member: &str) -> Result<Vec<u8>, Unusable> {
+    URL_SAFE_NO_PAD
+        .decode(required(jwk, member)?)
+        .map_err(|error| refused(format!("has a `{member}` that is not base64url ({error})")))
+}
+
+fn required<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<&'a str, Unusable> {
+    text(jwk, member)?.ok_or_else(|| refused(format!("has no `{member}`")))
+}
+
+fn text<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, Unusable> {
+    match jwk.get(member) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(refused(format!("has a `{member}` that is not a string"))),
+    }
+}
+
+fn foreign(why: impl Into<String>) -> Unusable {
+    Unusable::Foreign(why.into())
+}
+
+fn refused(why: impl Into<String>) -> Unusable {
+    Unusable::Refused(why.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Keeping one issuer's keys fresh, off the request path.
+//!
+//! Each issuer has a task of its own: one that is slow or down holds up no other. When it is asked is [`Schedule`]'s to
+//! say.
+//!
+//! [`Schedule`]: crate::authn::jwks::schedule::Schedule
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::authn::jwks::KeySetError;
+use crate::authn::jwks::cache::HeldKeys;
+use crate::authn::jwks::fetch::{Fetch, FetchError};
+use crate::authn::jwks::schedule::Pace;
+use crate::authn::jwks::single_flight::{Asking, Flight};
+
+/// What a fetch was good for, for metrics: this, or the word of the error.
+pub(in crate::authn) const SUCCESS: &str = "success";
+
+/// How often it is looked whether a set is about to end: a clock that is set forward tells nothing of it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How the keys of one issuer are fetched.
+#[derive(Clone)]
+pub(in crate::authn) struct Remote {
+    pub(in crate::authn) fetch: Fetch,
+    pub(in crate::authn) pace: Pace,
+    pub(in crate::authn) asking: Arc<Asking>,
+}
+
+/// Why a refresh left the old set in place.
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
+}
+
+impl RefreshError {
+    /// The word for it in metrics.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.outcome(),
+            Self::KeySet(KeySetError::Withdrawn(_)) => "withdrawn",
+            Self::KeySet(_) => "content",
+        }
+    }
+}
+
+/// Whether there is a set that is not too old.
+pub(in crate::authn) fn has_keys(held: &HeldKeys) -> bool {
+    held.current(wall_clock()).is_some()
+}
+
+/// Fetches once where that is `needed` when its turn comes.
+///
+/// In a task of its own: a reload that ends the task which asks for it does not take the answer away from the requests
+/// that wait for it.
+pub(in crate::authn) async fn refresh(
+    held: &Arc<HeldKeys>,
+    remote: &Remote,
+    needed: impl Fn(&Asking) -> bool + Send + 'static,
+) {
+    let (held, remote) = (Arc::clone(held), remote.clone());
+    let fetched = tokio::spawn(async move {
+        if let Some(mut flight) = remote.asking.begin(needed).await {
+            fetch_once(&held, &remote.fetch, &mut flight).await;
+        }
+    });
+    // Cancelled, with everything else, where the process ends: nothing to tell.
+    if let Err(error) = fetched.await
+        && !error.is_cancelled()
+    {
+        tracing::error!("the fetch of a key set broke off: {error}");
+    }
+}
+
+/// The outcome is logged and counted.
+async fn fetch_once(held: &HeldKeys, fetch: &Fetch, flight: &mut Flight<'_>) {
+    match fetch_and_replace(held, fetch, flight.number).await {
+        Ok(fresh_for) => {
+            let failures = flight.succeed(fresh_for);
+            held.count(SUCCESS, None);
+            if failures > 0 {
+                tracing::info!(
+                    issuer = held.issuer(),
+                    url = fetch.url(),
+                    failures,
+                    "keys can be fetched again"
+                );
+            } else {
+                tracing::debug!(issuer = held.issuer(), url = fetch.url(), "keys fetched");
+            }
+        }
+        Err(error) => {
+            if matches!(error, RefreshError::KeySet(KeySetError::NoneUsable(_))) && has_keys(held) {
+                flight.check_again();
+            }
+            let age = held.age(wall_clock()).map(|age| age.as_secs());
+            let cause = error.outcome();
+            tracing::warn!(
+                issuer = held.issuer(),
+                url = fetch.url(),
+                cause,
+                keys_age_seconds = age,
+                "cannot refresh keys: {error}"
+            );
+            held.count(cause, Some(error.to_string()));
+        }
+    }
+}
+
+async fn fetch_and_replace(
+    held: &HeldKeys,
+    fetch: &Fetch,
+    number: u64,
+) -> Result<Option<Duration>, RefreshError> {
+    let answer = fetch.key_set().await?;
+    held.replace(&answer.document, number, wall_clock())?;
+    Ok(answer.fresh_for)
+}
+
+/// Refreshes for ever.
+pub(in crate::authn) async fn keep_fresh(held: &Arc<HeldKeys>, remote: &Remote) -> Infallible {
+    remote.asking.adopt(remote.pace);
+    loop {
+        tokio::select! {
+            () = remote.asking.due() => refresh(held, remote, Asking::is_due).await,
+            () = tokio::time::sleep(LOOK) => {
+                if held.is_near_its_end(wall_clock()) {
+                    remote.asking.hurry();
+                }
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the age of a key set is measured from when it came")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Tokens that were verified before: a client sends one token with every request for an hour, and its signature says
+//! the same each time.
+//!
+//! What may be remembered is the caller, and nothing that depends on the request: proof of possession, scopes, permission
+//! and body are judged on every hit. The key is the whole token, compared to the byte. An entry is good while the key set that
+//! verified it is the one in use and the token's own times hold; a set that was replaced (a key may have been withdrawn)
+//! or has grown too old ends it. A cache belongs to one [`crate::authn::Authenticator`], so that changed settings end it too.
+//! Only verified tokens get in: strangers can fill nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
+
+use crate::authn::Caller;
+use crate::authn::jwks::KeySet;
+
+/// Most bytes that the cache holds, roughly: some 4,700 ordinary tokens.
+const CAPACITY: u64 = 16 << 20;
+/// What an entry takes beside its token, roughly.
+const OVERHEAD: u64 = 512;
+/// What a token and its decoded claims take, in lengths of the token, roughly.
+const WITH_CLAIMS: u64 = 3;
+/// A token of ordinary size, for the first allocation.
+const ORDINARY: u64 = 1024;
+
+/// A token that was accepted.
+#[derive(Clone)]
+pub(in crate::authn) struct Remembered {
+    /// The place of its issuer.
+    pub(in crate::authn) issuer: usize,
+    /// The key set that verified it.
+    pub(in crate::authn) keys: Arc<KeySet>,
+    /// Who it speaks for.
+    pub(in crate::authn) caller: Arc<Caller>,
+    /// It is good from here …
+    pub(in crate::authn) from: SystemTime,
+    /// … to before here, clock skew included.
+    pub(in crate::authn) until: SystemTime,
+}
+
+/// How the cache has done since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCacheStatus {
+    /// Tokens that were known.
+    pub hits: u64,
+    /// Tokens that had to be verified.
+    pub misses: u64,
+    /// Tokens that made room for others.
+    pub evictions: u64,
+}
+
+/// The cache.
+pub(in crate::authn) struct VerifiedTokens {
+    entries: Cache<Box<str>, Remembered, ByBytes, DefaultHashBuilder, Counting>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: AtomicU64,
+}
+
+impl VerifiedTokens {
+    pub(in crate::authn) fn new() -> Self {
+        Self::counting_on(Arc::default())
+    }
+
+    /// An empty cache that counts on from another.
+    pub(in crate::authn) fn succeeding(previous: &Self) -> Self {
+        Self::counting_on(previous.counts.clone())
+    }
+
+    fn counting_on(counts: Arc<Counts>) -> Self {
+        let items = usize::try_from(CAPACITY / (ORDINARY * WITH_CLAIMS + OVERHEAD)).unwrap_or(usize::MAX);
+        let hasher = DefaultHashBuilder::default();
+        let entries = Cache::with(items, CAPACITY, ByBytes, hasher, Counting(counts.clone()));
+        Self { entries, counts }
+    }
+
+    /// The caller of a token that was accepted before and would be again. `in_use` gives the key set of an issuer,
+    /// if it has one that is not too old.
+    pub(in crate::authn) fn recall(
+        &self,
+        token: &str,
+        now: SystemTime,
+        in_use: impl Fn(usize) -> Option<Arc<KeySet>>,
+    ) -> Option<Arc<Caller>> {
+        let known = self.entries.get(token).filter(|known| {
+            known.from <= now
+                && now < known.until
+                && in_use(known.issuer).is_some_and(|keys| Arc::ptr_eq(&keys, &known.keys))
+        });
+        self.count(known.is_some());
+        known.map(|known| known.caller)
+    }
+
+    /// Counts a token that was known, or was not.
+    pub(in crate::authn) fn count(&self, known: bool) {
+        let counter = if known { &self.counts.hits } else { &self.counts.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Remembers a token that was accepted.
+    pub(in crate::authn) fn remember(&self, token: &str, accepted: Remembered) {
+        self.entries.insert(token.into(), accepted);
+    }
+
+    pub(in crate::authn) fn status(&self) -> TokenCacheStatus {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counts { hits, misses, evictions } = &*self.counts;
+        TokenCacheStatus { hits: count(hits), misses: count(misses), evictions: count(evictions) }
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Box<str>, Remembered> for ByBytes {
+    fn weight(&self, token: &Box<str>, _: &Remembered) -> u64 {
+        token.len() as u64 * WITH_CLAIMS + OVERHEAD
+    }
+}
+
+#[derive(Clone)]
+struct Counting(Arc<Counts>);
+
+impl Lifecycle<Box<str>, Remembered> for Counting {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: Box<str>, _: Remembered) {
+        self.0.evictions.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,241 @@
+//! What the claims of a verified token say: when it is good, for whom, who the caller is and what they may ask for.
+//!
+//! [`accept`] takes [`Verified`], and [`accept_answer`] what an issuer answered: what anybody could have written makes
+//! nobody a caller. [`assume`] is for questions about policy, and no request gets there.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use crate::authn::settings::{IssuerSettings, PossessionRule};
+use crate::authn::token::confirmation::{self, Confirmation};
+use crate::authn::token::identity::{Identified, Identity};
+use crate::authn::token::jwt::Verified;
+use crate::authn::{Caller, invalid, shown};
+use crate::principal::scopes::{Scopes, split_list};
+use crate::reason::{Denial, Reason};
+
+/// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
+const LATEST: u64 = 253_402_300_799;
+/// Claims that only an ID token has (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11).
+const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+
+/// What is left of a token once every rule was kept.
+pub(in crate::authn) struct Accepted {
+    pub(in crate::authn) subject: Option<String>,
+    pub(in crate::authn) identified: Identified,
+    pub(in crate::authn) scopes: Scopes,
+    pub(in crate::authn) confirmation: Option<Confirmation>,
+    /// The later of `nbf` and `iat`; the epoch where there is neither.
+    pub(in crate::authn) begins: SystemTime,
+    pub(in crate::authn) expires: SystemTime,
+}
+
+impl Accepted {
+    /// The caller that it makes, with what the issuer `issuer` says of them.
+    pub(in crate::authn) fn caller(self, issuer: &Arc<str>, claims: Map<String, Value>) -> Caller {
+        Caller {
+            issuer: Arc::clone(issuer),
+            subject: self.subject,
+            principal: self.identified.principal,
+            sets: self.identified.sets,
+            scopes: self.scopes,
+            confirmation: self.confirmation,
+            expires: self.expires,
+            claims: Some(claims),
+        }
+    }
+}
+
+/// Applies every rule of an issuer.
+///
+/// # Errors
+/// The first rule that is broken, in full for the audit log.
+pub(in crate::authn) fn accept(
+    token: &Verified<'_>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    check_type(token, &settings.token_types)?;
+    judge(token.claims(), settings, &settings.possession, identity, now, None)
+}
+
+/// Applies every rule to what an issuer said of an opaque token that it calls active. `end` is when the token is taken
+/// to end where the answer has no `exp`; without it, such an answer is refused.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no member tells in that way.
+pub(in crate::authn) fn accept_answer(
+    answer: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+    end: Option<SystemTime>,
+) -> Result<Accepted, Denial> {
+    judge(answer, settings, &settings.possession, identity, now, end)
+}
+
+/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no claim tells, and for a key that it would have to be bound to.
+pub(in crate::authn) fn assume(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    identity: &Identity,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    judge(claims, settings, &settings.possession.of_assumed(), identity, now, None)
+}
+
+fn judge(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    possession: &PossessionRule,
+    identity: &Identity,
+    now: SystemTime,
+    end: Option<SystemTime>,
+) -> Result<Accepted, Denial> {
+    check_kind(claims)?;
+    let (begins, expires) = check_times(claims, settings.clock_skew, now, end)?;
+    check_audience(claims, &settings.audiences)?;
+    let subject = text(claims, "sub")?;
+    let identified = identity.of(claims)?;
+    let scopes = scopes(claims)?;
+    let confirmation = confirmation::of(claims, possession)?;
+    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, confirmation, begins, expires })
+}
+
+/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
+pub(in crate::authn) fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
+    let unsupported = |detail: String| Err(Denial::new(Reason::TokenTypeUnsupported, detail));
+    let media_type = |typ: &str| match typ.split_once('/') {
+        Some((tree, subtype)) if tree.eq_ignore_ascii_case("application") => subtype.to_ascii_lowercase(),
+        _ => typ.to_ascii_lowercase(),
+    };
+    match token.token_type() {
+        None if accepted.is_empty() => {}
+        None => return unsupported("the header has no `typ`, which this issuer's tokens need".to_owned()),
+        Some(typ) => {
+            let sent = media_type(typ);
+            let known = if accepted.is_empty() {
+                matches!(sent.as_str(), "jwt" | "at+jwt")
+            } else {
+                accepted.iter().any(|accepted| media_type(accepted) == sent)
+            };
+            if !known {
+                return unsupported(format!("the header's `typ` is `{}`", shown(typ)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An ID token is for the client that asked for it, not for an API.
+pub(in crate::authn) fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
+    match ID_TOKEN_CLAIMS.into_iter().find(|claim| claims.contains_key(*claim)) {
+        Some(claim) => {
+            let detail = format!("`{claim}` makes it an ID token");
+            Err(Denial::new(Reason::TokenTypeUnsupported, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `exp`, `nbf` and `iat` (RFC 7519, section 4.1). Returns when it begins and ends, without skew; `end` stands in for a
+/// missing `exp`.
+pub(in crate::authn) fn check_times(
+    claims: &Map<String, Value>,
+    skew: Duration,
+    now: SystemTime,
+    end: Option<SystemTime>,
+) -> Result<(SystemTime, SystemTime), Denial> {
+    let since_epoch = |time: SystemTime| {
+        time.duration_since(UNIX_EPOCH)
+            .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))
+    };
+    let now = since_epoch(now)?;
+    let expires = match (time(claims, "exp")?, end) {
+        (Some(expires), _) => expires,
+        (None, Some(end)) => since_epoch(end)?,
+        (None, None) => return Err(invalid("the token has no `exp`")),
+    };
+    let not_before = time(claims, "nbf")?;
+    let issued = time(claims, "iat")?;
+    if let Some(not_before) = not_before
+        && not_before > now.saturating_add(skew)
+    {
+        return Err(invalid(format!("`nbf` is {} and now is {}", not_before.as_secs(), now.as_secs())));
+    }
+    if let Some(issued) = issued
+        && issued > now.saturating_add(skew)
+    {
+        return Err(invalid(format!("`iat` is {} and now is {}", issued.as_secs(), now.as_secs())));
+    }
+    if expires.saturating_add(skew) <= now {
+        let detail = format!("`exp` was {} and now is {}", expires.as_secs(), now.as_secs());
+        return Err(Denial::new(Reason::TokenExpired, detail));
+    }
+    let begins = not_before.max(issued).unwrap_or_default();
+    Ok((UNIX_EPOCH + begins, UNIX_EPOCH + expires))
+}
+
+/// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
+/// about when a token ends. Non-negative integers up to the year 9999 it is.
+pub(in crate::authn) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
+    match claims.get(claim) {
+        None => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(seconds @ 0..=LATEST) => Ok(Some(Duration::from_secs(seconds))),
+            _ => Err(invalid(format!("`{claim}` is not a whole number of seconds from 1970 to 9999"))),
+        },
+    }
+}
+
+/// `aud` (RFC 7519, section 4.1.3): a string or an array of strings, one of which is ours, to the byte.
+fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Denial> {
+    let sent = match claims.get("aud") {
+        None => return Err(invalid("the token has no `aud`")),
+        Some(Value::String(audience)) => vec![audience.as_str()],
+        Some(value) => {
+            strings(value).ok_or_else(|| invalid("`aud` is neither a string nor an array of strings"))?
+        }
+    };
+    if sent.iter().any(|audience| ours.iter().any(|ours| ours == audience)) {
+        return Ok(());
+    }
+    Err(invalid(format!("the token is for the audience {}", shown(&sent.join(", ")))))
+}
+
+/// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Azure and
+/// Okta write: the same, or an array. A token may have both; it holds the scopes of both.
+pub(in crate::authn) fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
+    let scope = text(claims, "scope")?.map(split_list).into_iter().flatten();
+    let read = match claims.get("scp") {
+        None => Scopes::of_token(scope),
+        Some(Value::String(list)) => Scopes::of_token(scope.chain(split_list(list))),
+        Some(value) => {
+            let list =
+                strings(value).ok_or_else(|| invalid("`scp` is neither a string nor an array of strings"))?;
+            Scopes::of_token(scope.chain(list))
+        }
+    };
+    read.map_err(|error| invalid(error.to_string()))
+}
+
+pub(in crate::authn) fn text<'a>(
+    claims: &'a Map<String, Value>,
+    claim: &str,
+) -> Result<Option<&'a str>, Denial> {
+    match claims.get(claim) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid(format!("`{claim}` is not a string"))),
+    }
+}
+
+fn strings(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}

@@ -1,0 +1,168 @@
+//! A JSON Web Signature in compact form (RFC 7515, section 7.1): what must hold of its bytes and its header before
+//! a key is asked about it.
+//!
+//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` is in one kind of text alone ([`Jws::with_key`]).
+//! RFC 7515 lets a reader ignore them, and a key, or a place to find one, that the token itself brings proves nothing.
+
+use std::collections::HashMap;
+
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::{Engine, alphabet};
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use crate::authn::algorithm::Algorithm;
+use crate::authn::jwks::jwk::Key;
+use crate::authn::{invalid, shown};
+use crate::json;
+use crate::reason::{Denial, Reason};
+
+/// Extensions that must be understood, of which we have none (`crit`), and two members that change what the
+/// signature covers or what the payload says (RFC 7515, section 4.1.11; RFC 7797, section 3; RFC 7516, section
+/// 4.1.3).
+const REFUSED_MEMBERS: [&str; 3] = ["crit", "b64", "zip"];
+
+/// A signed text as it came: well-formed, and nothing proven.
+pub(in crate::authn) struct Jws<'a> {
+    /// Header and payload as received, with the dot: what the signature covers.
+    signed: &'a [u8],
+    payload: &'a str,
+    signature: Vec<u8>,
+    algorithm: Algorithm,
+    kid: Option<String>,
+    token_type: Option<String>,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart and reads its header.
+    ///
+    /// # Errors
+    /// [`Reason::TokenTypeUnsupported`] for what is no JWS, [`Reason::TokenInvalid`] for one that breaks a rule.
+    pub(in crate::authn) fn parse(token: &'a str) -> Result<Self, Denial> {
+        Self::read(token).map(|(jws, _)| jws)
+    }
+
+    /// The same for a proof of possession, which brings the key that it proves the possession of. It is trusted with
+    /// nothing else.
+    ///
+    /// # Errors
+    /// As [`Jws::parse`], and where the header's `jwk` is missing or not an object.
+    pub(in crate::authn) fn with_key(proof: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
+        let (jws, mut header) = Self::read(proof)?;
+        match header.remove("jwk") {
+            Some(Value::Object(jwk)) => Ok((jws, jwk)),
+            Some(_) => Err(invalid("the header's `jwk` is not an object")),
+            None => Err(invalid("the header has no `jwk`")),
+        }
+    }
+
+    fn read(token: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
+        let (header, payload, signature) = segments(token)?;
+        let header = object(header, "header")?;
+        if let Some(member) = REFUSED_MEMBERS.into_iter().find(|member| header.contains_key(*member)) {
+            return Err(invalid(format!("the header has `{member}`")));
+        }
+        let algorithm = text(&header, "alg")?.ok_or_else(|| invalid("the header has no `alg`"))?;
+        let algorithm = algorithm
+            .parse::<Algorithm>()
+            .map_err(|_| invalid(format!("the algorithm `{}` is not supported", shown(algorithm))))?;
+        let kid = text(&header, "kid")?.map(str::to_owned);
+        let token_type = text(&header, "typ")?.map(str::to_owned);
+        let signed = token.as_bytes().get(..header_and_payload(token, signature)).unwrap_or_default();
+        let signature = decode(signature, "signature")?;
+        Ok((Self { signed, payload, signature, algorithm, kid, token_type }, header))
+    }
+
+    /// The payload, which must be a JSON object.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub(in crate::authn) fn payload(&self) -> Result<Map<String, Value>, Denial> {
+        object(self.payload, "payload")
+    }
+
+    /// The algorithm that the header names.
+    pub(in crate::authn) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key that the header names.
+    pub(in crate::authn) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The signature, decoded.
+    pub(in crate::authn) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The header's `typ`.
+    pub(in crate::authn) fn token_type(&self) -> Option<&str> {
+        self.token_type.as_deref()
+    }
+
+    /// Whether `key` made the signature, over the bytes as received.
+    pub(in crate::authn) fn is_signed_by(&self, key: &Key) -> bool {
+        key.verifies(self.algorithm, self.signed, &self.signature)
+    }
+}
+
+/// Whether a token shows itself to be a JOSE object, signed or encrypted: its first part is a JSON object in base64.
+///
+/// Read as generously as the most careless reader would (either alphabet, padded or not, bits left over): what is none
+/// may be shown to the issuer of opaque tokens, and nobody else's token may.
+pub(in crate::authn) fn is_jose(token: &str) -> bool {
+    const GENEROUS: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::URL_SAFE,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let Some((header, _)) = token.split_once('.') else { return false };
+    let header = header.replace('+', "-").replace('/', "_");
+    let header = GENEROUS.decode(header).unwrap_or_default();
+    serde_json::from_slice::<HashMap<String, IgnoredAny>>(&header).is_ok()
+}
+
+/// Cuts a token at its dots, before anything is decoded: a JWE has five parts, an opaque token often one.
+fn segments(token: &str) -> Result<(&str, &str, &str), Denial> {
+    let mut parts = token.split('.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(payload), Some(signature), None)
+            if [header, payload, signature].into_iter().all(is_base64url) =>
+        {
+            Ok((header, payload, signature))
+        }
+        _ => Err(Denial::new(Reason::TokenTypeUnsupported, "the token is not three base64url segments")),
+    }
+}
+
+fn is_base64url(segment: &str) -> bool {
+    segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn header_and_payload(token: &str, signature: &str) -> usize {
+    token.len() - signature.len() - 1
+}
+
+/// Strict base64url: no padding, no bits left over (RFC 7515, section 2), so that one token has one spelling.
+fn decode(segment: &str, what: &str) -> Result<Vec<u8>, Denial> {
+    URL_SAFE_NO_PAD.decode(segment).map_err(|error| invalid(format!("the {what} is not base64url: {error}")))
+}
+
+fn object(segment: &str, what: &str) -> Result<Map<String, Value>, Denial> {
+    json::parse_object(&decode(segment, what)?)
+        .map_err(|error| invalid(format!("the {what} is not a JSON object: {}", shown(&error.to_string()))))
+}
+
+fn text<'m>(header: &'m Map<String, Value>, member: &str) -> Result<Option<&'m str>, Denial> {
+    match header.get(member) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid(format!("the header's `{member}` is not a string"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

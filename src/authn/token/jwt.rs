@@ -1,0 +1,95 @@
+//! A token before and after its signature was checked, as two types (RFC 7519).
+//!
+//! [`Unverified`] is what a stranger sent. Its claims can be read for one purpose only, to find the issuer whose
+//! keys decide; every other reader takes [`Verified`], which only the check of the signature makes.
+
+use serde_json::{Map, Value};
+
+use crate::authn::algorithm::Algorithm;
+use crate::authn::jwks::jwk::Key;
+use crate::authn::jwks::single_flight::Named;
+use crate::authn::token::jws::Jws;
+use crate::reason::{Denial, Reason};
+
+/// A token as it came.
+pub(in crate::authn) struct Unverified<'a> {
+    jws: Jws<'a>,
+    claims: Map<String, Value>,
+}
+
+/// The claims of a token whose signature was good, and the `typ` that the signature covers too.
+pub(in crate::authn) struct Verified<'a> {
+    jws: Jws<'a>,
+    claims: Map<String, Value>,
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads a token, each part once.
+    ///
+    /// # Errors
+    /// As [`Jws::parse`], and where the payload is not a JSON object.
+    pub(in crate::authn) fn parse(token: &'a str) -> Result<Self, Denial> {
+        let jws = Jws::parse(token)?;
+        let claims = jws.payload()?;
+        Ok(Self { jws, claims })
+    }
+
+    /// The issuer that the token claims: whose keys to ask, not who signed.
+    ///
+    /// # Errors
+    /// Where `iss` is missing or not a string.
+    pub(in crate::authn) fn claimed_issuer(&self) -> Result<&str, Denial> {
+        match self.claims.get("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => Err(Denial::new(Reason::TokenInvalid, "`iss` is not a string")),
+            None => Err(Denial::new(Reason::TokenInvalid, "the token has no `iss`")),
+        }
+    }
+
+    /// The algorithm that the header names.
+    pub(in crate::authn) fn algorithm(&self) -> Algorithm {
+        self.jws.algorithm()
+    }
+
+    /// The key that the header names.
+    pub(in crate::authn) fn kid(&self) -> Option<&str> {
+        self.jws.kid()
+    }
+
+    /// What the token says of the key that signed it.
+    pub(in crate::authn) fn named_key(&self) -> Named<'_> {
+        match self.jws.kid() {
+            Some(kid) => Named::Kid(kid),
+            None => Named::Signature(self.jws.signature()),
+        }
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// The token as it was, where `key` did not make it.
+    pub(in crate::authn) fn verify(self, key: &Key) -> Result<Verified<'a>, Box<Self>> {
+        if self.jws.is_signed_by(key) {
+            Ok(Verified { jws: self.jws, claims: self.claims })
+        } else {
+            Err(Box::new(self))
+        }
+    }
+}
+
+impl Verified<'_> {
+    /// The header's `typ`.
+    pub(in crate::authn) fn token_type(&self) -> Option<&str> {
+        self.jws.token_type()
+    }
+
+    /// The claims.
+    pub(in crate::authn) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The claims, for keeps.
+    pub(in crate::authn) fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+}

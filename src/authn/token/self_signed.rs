@@ -1,0 +1,83 @@
+//! Service accounts that sign their own tokens (<https://google.aip.dev/auth/4111>): no authorization server has a part in
+//! it, and the account's own keys say that it was the account.
+//!
+//! Such a token names the service that it is for and no scopes (`aud: https://SERVICE/`, and then it holds for all of that
+//! service's methods), or scopes and no service. With both, one reader could go by the one and another by the other.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use crate::authn::settings::{IssuerSettings, PossessionRule};
+use crate::authn::token::claims::{Accepted, check_kind, check_times, check_type, scopes, text};
+use crate::authn::token::confirmation;
+use crate::authn::token::identity::Identified;
+use crate::authn::token::jwt::Verified;
+use crate::authn::{invalid, shown};
+use crate::principal::Principal;
+use crate::principal::scopes::Scopes;
+use crate::reason::Denial;
+
+/// The longest that such a token may be good.
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Applies every rule of a service account that is its own issuer.
+///
+/// # Errors
+/// The first rule that is broken, in full for the audit log.
+pub(in crate::authn) fn accept(
+    token: &Verified<'_>,
+    settings: &IssuerSettings,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    check_type(token, &settings.token_types)?;
+    judge(token.claims(), settings, &settings.possession, now)
+}
+
+/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+///
+/// # Errors
+/// As [`accept`], but for the token's type, which no claim tells.
+pub(in crate::authn) fn assume(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    judge(claims, settings, &settings.possession.of_assumed(), now)
+}
+
+fn judge(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    possession: &PossessionRule,
+    now: SystemTime,
+) -> Result<Accepted, Denial> {
+    let account = settings.issuer.as_str();
+    check_kind(claims)?;
+    let (begins, expires) = check_times(claims, settings.clock_skew, now, None)?;
+    let issued = claims.get("iat").and_then(Value::as_u64);
+    let issued = issued.ok_or_else(|| invalid("a service account's own token needs `iat`"))?;
+    if expires > UNIX_EPOCH + Duration::from_secs(issued) + MAX_LIFETIME {
+        return Err(invalid(format!(
+            "a service account's own token is good for {MAX_LIFETIME:?} at the most"
+        )));
+    }
+    match text(claims, "sub")? {
+        Some(subject) if subject == account => {}
+        Some(subject) => return Err(invalid(format!("`{account}` may not speak for `{}`", shown(subject)))),
+        None => return Err(invalid("the token has no `sub`")),
+    }
+    let mut scopes = scopes(claims)?;
+    match claims.get("aud") {
+        None if !scopes.is_empty() => {}
+        None => return Err(invalid("the token has neither `aud` nor `scope`")),
+        Some(Value::String(audience)) if scopes.is_empty() => scopes = Scopes::in_audience(audience),
+        Some(Value::String(_)) => return Err(invalid("the token has both `aud` and `scope`")),
+        Some(_) => return Err(invalid("`aud` is not a string")),
+    }
+    let principal =
+        Principal::service_account(account).map_err(|error| invalid(format!("`{account}`: {error}")))?;
+    let identified = Identified { principal, sets: Vec::new() };
+    let confirmation = confirmation::of(claims, possession)?;
+    Ok(Accepted { subject: Some(account.to_owned()), identified, scopes, confirmation, begins, expires })
+}

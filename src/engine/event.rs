@@ -1,0 +1,218 @@
+//! One record per request, from which the audit line and the metrics are both made: they cannot disagree.
+//!
+//! The shapes of the audit line are in [`crate::audit`]. It never holds a token.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use crate::audit::{
+    AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
+    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+};
+use crate::catalog::PermissionRule;
+use crate::decision::stages::Trail;
+use crate::http::{Request, Version};
+use crate::metrics::{ALLOWED, KEYS_PUBLISHED, MethodInstruments, Metrics};
+use crate::policy::{Grant, Permit};
+use crate::principal::Principal;
+use crate::reason::Denial;
+
+/// Everything that is told of a request once it is over.
+#[derive(Debug)]
+pub struct Event<'e> {
+    /// When its head was complete.
+    pub time: SystemTime,
+    /// From then to the end of the answer.
+    pub duration: Duration,
+    /// Names the request and its decision.
+    pub request_id: &'e str,
+    /// The policy that decided.
+    pub revision: &'e str,
+    /// The request, or `None` where its head could not be read.
+    pub request: Option<&'e Request>,
+    /// The other end of the connection.
+    pub peer: Option<SocketAddr>,
+    /// How far the decision got.
+    pub trail: &'e Trail,
+    /// The proof, where the request was allowed.
+    pub permit: Option<&'e Permit>,
+    /// The refusal, or the upstream's failure after a permit.
+    pub denial: Option<&'e Denial>,
+    /// The status that was sent; 0 where the client was gone.
+    pub status: u16,
+    /// Whether the gate answered with its own public keys: nothing was decided.
+    pub is_published: bool,
+    /// The endpoint that was asked, and for how long.
+    pub upstream: Option<(&'e str, SocketAddr, Duration)>,
+}
+
+impl Event<'_> {
+    /// The `reason` label: why it was refused, or that it was not.
+    fn reason(&self) -> &'static str {
+        let otherwise = if self.is_published { KEYS_PUBLISHED } else { ALLOWED };
+        self.denial.map_or(otherwise, |denial| denial.reason().entry().name)
+    }
+
+    fn decision(&self) -> &'static str {
+        match (self.permit, self.is_published) {
+            (Some(_), _) => "ALLOWED",
+            (None, true) => "ANSWERED",
+            (None, false) => "DENIED",
+        }
+    }
+
+    /// Counts it.
+    pub fn observe(&self, metrics: &Metrics, instruments: &[MethodInstruments]) {
+        let method = self.trail.call.as_ref().map(|call| &*call.method);
+        let own = method.and_then(|method| instruments.get(method.index));
+        match own {
+            Some(own) if self.denial.is_none() && self.status == 200 => own.allowed.inc(),
+            _ => metrics.count(method, self.status, self.reason()),
+        }
+        if let Some(own) = own {
+            own.duration.observe(self.duration.as_secs_f64());
+        }
+        if let Some((upstream, _, duration)) = self.upstream {
+            metrics.upstream_duration.with_label_values(&[upstream]).observe(duration.as_secs_f64());
+        }
+    }
+
+    /// The audit line.
+    pub fn log_entry(&self) -> LogEntry<'_> {
+        let call = self.trail.call.as_deref();
+        let method = self.request.map(|request| request.method.as_str());
+        let time = timestamp(self.time);
+        let ip: Option<IpAddr> = match self.request {
+            Some(request) => request.origin.address,
+            None => self.peer.map(|peer| peer.ip().to_canonical()),
+        };
+        LogEntry {
+            timestamp: time.clone(),
+            severity: if self.denial.is_some() { "WARNING" } else { "INFO" },
+            insert_id: self.request_id,
+            http_request: HttpRequest {
+                request_method: method,
+                status: self.status,
+                remote_ip: ip,
+                latency: seconds(self.duration),
+            },
+            proto_payload: AuditLog {
+                type_url: "type.googleapis.com/google.cloud.audit.AuditLog",
+                status: self.denial.map_or_else(Status::default, |denial| Status {
+                    code: Some(denial.reason().entry().code_number()),
+                    message: Some(Bounded::long(denial.public_message())),
+                }),
+                authentication_info: self.trail.caller.as_deref().map_or_else(
+                    AuthenticationInfo::default,
+                    |caller| AuthenticationInfo {
+                        principal_subject: Some(caller.principal.as_str()),
+                        principal_email: caller.principal.email(),
+                    },
+                ),
+                service_name: call.map(|call| call.method.service.name.as_str()),
+                method_name: call.map(|call| call.method.name.as_str()),
+                resource_name: call.map(|call| Bounded::long(call.resource())),
+                authorization_info: self.authorization_info(),
+                request_metadata: RequestMetadata {
+                    caller_ip: ip,
+                    caller_supplied_user_agent: self.user_agent().map(Bounded::short),
+                    request_attributes: RequestAttributes {
+                        id: self.request_id,
+                        time,
+                        method,
+                        host: self.request.map(|request| request.host.as_str()),
+                        path: self.request.map(|request| Bounded::long(request.path.as_str())),
+                        protocol: self.request.map(|request| protocol(request.version)),
+                    },
+                },
+                metadata: Decision {
+                    decision: self.decision(),
+                    reason: self.reason(),
+                    policy_revision: self.revision,
+                    rule: self.rule(),
+                    detail: self.denial.map(|denial| Bounded::long(denial.detail())),
+                    client_certificate: self.client_certificate(),
+                    confirmation: self.confirmation(),
+                    upstream: self.upstream.map(|(name, endpoint, duration)| UpstreamCall {
+                        name,
+                        endpoint,
+                        latency: seconds(duration),
+                    }),
+                },
+            },
+        }
+    }
+
+    /// The rule that decided: the binding that granted, the rule that asks for no permission, or what refused.
+    fn rule(&self) -> Option<DecidingRule<'_>> {
+        match self.permit.map(Permit::grant) {
+            Some(Grant::Binding(granted)) => Some(DecidingRule {
+                role: Some(&granted.role),
+                member: Some(&granted.member),
+                resource: Some(&granted.resource),
+                place: &granted.place,
+            }),
+            Some(Grant::NoPermissionAsked) => {
+                self.trail.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
+            }
+            None => self.denial.and_then(Denial::deciding_rule).map(DecidingRule::at),
+        }
+    }
+
+    /// The permission that was asked for; `granted` also where the body was refused after it.
+    fn authorization_info(&self) -> Option<[AuthorizationInfo<'_>; 1]> {
+        let call = self.trail.call.as_deref()?;
+        match &call.method.permission {
+            PermissionRule::None => None,
+            PermissionRule::Required(permission) => Some([AuthorizationInfo {
+                resource: Bounded::long(call.resource()),
+                permission,
+                granted: self.trail.granted,
+            }]),
+        }
+    }
+
+    fn client_certificate(&self) -> Option<ClientCertificate<'_>> {
+        let channel = self.request?.channel.as_ref()?;
+        let client = channel.shown.as_ref()?;
+        Some(ClientCertificate {
+            thumbprint: &client.thumbprint,
+            uri: client.uri.as_deref(),
+            principal: client.principal.as_ref().map(Principal::as_str),
+            no_caller: match (channel.refused, &client.caller) {
+                (Some(why), _) => Some(why.to_owned()),
+                (None, caller) => caller.as_ref().err().map(ToString::to_string),
+            },
+        })
+    }
+
+    fn confirmation(&self) -> Option<Confirmation<'_>> {
+        let confirmation = self.trail.caller.as_ref()?.confirmation.as_ref()?;
+        Some(Confirmation {
+            certificate: confirmation.certificate.as_deref(),
+            key: confirmation.key.as_ref().map(|key| &*key.thumbprint),
+        })
+    }
+
+    fn user_agent(&self) -> Option<&str> {
+        self.request?.headers.all("user-agent").next()?.to_str().ok()
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    }
+}
+
+/// RFC 3339 in UTC with microseconds.
+fn timestamp(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.6}"))
+}
+
+/// google.protobuf.Duration in JSON.
+fn seconds(duration: Duration) -> String {
+    format!("{:.6}s", duration.as_secs_f64())
+}

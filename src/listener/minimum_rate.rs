@@ -1,0 +1,167 @@
+//! Whether a client takes what it is sent.
+//!
+//! An answer that is not taken holds its connection, its buffers and its place. Time alone does not tell: a client that
+//! takes five bytes now and then is never late. So what counts is how much was taken in the time in which there was
+//! something to take.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::timer::Alarm;
+
+/// The least that has to be taken, on average. The kernel tells of every 32 KiB, so four times as much is always seen.
+const LEAST_PER_SECOND: u64 = 1024;
+
+/// Most bytes that the kernel holds unsent for one connection. It is told that more can be written at half of it: a
+/// client that takes some of a larger buffer would be seen as one that takes nothing.
+pub(super) const UNSENT_BYTES: u32 = 64 * 1024;
+
+/// Measures one connection, while there is no room for what it is to be sent.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Duration,
+    /// How long there was no room in this window, and what was taken in it.
+    waited: Duration,
+    taken: u64,
+    /// There is none now.
+    since: Option<Instant>,
+    alarm: Alarm,
+}
+
+impl Pace {
+    /// Judged whenever a client has been waited for this long.
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Alarm::default() }
+    }
+
+    /// Whether there is no room.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Passes the outcome of a write or a flush on, or says that the client takes too little.
+    pub(super) fn judge<T: Taken>(
+        &mut self,
+        context: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match outcome {
+            // Nothing was waited for: nearly always.
+            Poll::Ready(_) if self.since.is_none() && self.waited.is_zero() => outcome,
+            Poll::Ready(Ok(taken)) => {
+                self.taken += taken.bytes();
+                if let Some(since) = self.since.take() {
+                    self.waited += since.elapsed();
+                }
+                match self.is_over() {
+                    Ok(()) => Poll::Ready(Ok(taken)),
+                    Err(error) => Poll::Ready(Err(error)),
+                }
+            }
+            Poll::Ready(Err(_)) => outcome,
+            Poll::Pending => loop {
+                let since = *self.since.get_or_insert_with(Instant::now);
+                let until = since + self.window.saturating_sub(self.waited);
+                ready!(self.alarm.poll(context, until));
+                self.waited += since.elapsed();
+                self.since = None;
+                if let Err(error) = self.is_over() {
+                    return Poll::Ready(Err(error));
+                }
+            },
+        }
+    }
+
+    /// At the end of a window, begins another one or says that this was too little.
+    fn is_over(&mut self) -> io::Result<()> {
+        if self.waited < self.window {
+            return Ok(());
+        }
+        let least = LEAST_PER_SECOND.saturating_mul(self.window.as_secs().max(1));
+        if self.taken < least {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take what it is sent"));
+        }
+        self.waited = Duration::ZERO;
+        self.taken = 0;
+        Ok(())
+    }
+}
+
+/// What a write tells of how much was taken.
+pub(super) trait Taken {
+    /// In bytes.
+    fn bytes(&self) -> u64;
+}
+
+impl Taken for usize {
+    fn bytes(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl Taken for () {
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    /// Waits until there is room after `wait`, and has `bytes` taken then.
+    async fn take(pace: &mut Pace, wait: Duration, bytes: usize) -> io::Result<usize> {
+        let mut room = Box::pin(tokio::time::sleep(wait));
+        poll_fn(|context| {
+            let room = room.as_mut().poll(context).map(|()| Ok(bytes));
+            pace.judge(context, room)
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_late_after_the_window() {
+        let mut pace = Pace::new(WINDOW);
+        let began = Instant::now();
+        let error = take(&mut pace, WINDOW * 10, 1).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < WINDOW + Duration::from_millis(10), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn five_bytes_now_and_then_are_too_little() {
+        let mut pace = Pace::new(WINDOW);
+        for _ in 0..4 {
+            take(&mut pace, Duration::from_secs(2), 5).await.unwrap();
+        }
+        assert!(take(&mut pace, Duration::from_secs(2), 5).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_is_no_slow_client() {
+        let mut pace = Pace::new(WINDOW);
+        // 4 KiB a second, for an hour, as the kernel tells of them.
+        for _ in 0..450 {
+            take(&mut pace, Duration::from_secs(8), 32 * 1024).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_there_is_nothing_to_take_does_not_count() {
+        let mut pace = Pace::new(WINDOW);
+        for _ in 0..9 {
+            take(&mut pace, Duration::from_secs(1), 1).await.unwrap();
+            tokio::time::sleep(WINDOW * 3).await;
+            // What finds room at once is taken too.
+            take(&mut pace, Duration::ZERO, 1200).await.unwrap();
+        }
+        take(&mut pace, Duration::from_secs(1), 1).await.unwrap();
+    }
+}

@@ -1,0 +1,316 @@
+//! A client's connection below HTTP, with TLS or without, as Pingora wants its streams.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::http::ResponseHeader;
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use super::flood::Lookout;
+use super::minimum_rate::{Pace, UNSENT_BYTES};
+use crate::proxy::LINGER;
+use crate::tls::Established;
+
+/// What is written before it is flushed goes out as one TLS record, up to this size.
+const RECORD_BYTES: usize = 4096;
+
+/// A connection, and what has been read of it ahead of its turn.
+#[derive(Debug)]
+pub(super) struct Transport {
+    ahead: BytesMut,
+    wire: Wire,
+    pace: Pace,
+    lookout: Option<Box<Lookout>>,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Plain(Box<TcpStream>),
+    Tls(Box<Secured>),
+}
+
+#[derive(Debug)]
+struct Secured {
+    stream: BufWriter<TlsStream<tokio::net::TcpStream>>,
+    id: UniqueIDType,
+    socket: Arc<SocketDigest>,
+    established: Arc<Established>,
+    http2: bool,
+}
+
+impl Transport {
+    /// A connection without TLS, whose client takes what it is sent within `write_timeout`.
+    pub(super) fn plain(tcp: tokio::net::TcpStream, write_timeout: Duration) -> Self {
+        let digest = socket_digest(&tcp);
+        let mut tcp = TcpStream::from(tcp);
+        tcp.set_socket_digest(digest);
+        Self::over(Wire::Plain(Box::new(tcp)), write_timeout)
+    }
+
+    /// A connection whose handshake is over.
+    pub(super) fn tls(
+        stream: TlsStream<tokio::net::TcpStream>,
+        established: Established,
+        write_timeout: Duration,
+    ) -> Self {
+        use std::os::fd::AsRawFd;
+
+        let (tcp, connection) = stream.get_ref();
+        let (id, socket) = (tcp.as_raw_fd(), Arc::new(socket_digest(tcp)));
+        let http2 = connection.alpn_protocol() == Some(b"h2");
+        let stream = BufWriter::with_capacity(RECORD_BYTES, stream);
+        let secured = Secured { stream, id, socket, established: Arc::new(established), http2 };
+        Self::over(Wire::Tls(Box::new(secured)), write_timeout)
+    }
+
+    fn over(wire: Wire, write_timeout: Duration) -> Self {
+        Self { ahead: BytesMut::new(), wire, pace: Pace::new(write_timeout), lookout: None }
+    }
+
+    /// What the handshake has established.
+    pub(super) fn established(&self) -> Option<&Arc<Established>> {
+        match &self.wire {
+            Wire::Plain(_) => None,
+            Wire::Tls(secured) => Some(&secured.established),
+        }
+    }
+
+    /// Whether the two ends have agreed on HTTP/2; `None` where there is no TLS to agree in.
+    pub(super) fn agreed_http2(&self) -> Option<bool> {
+        match &self.wire {
+            Wire::Plain(_) => None,
+            Wire::Tls(secured) => Some(secured.http2),
+        }
+    }
+
+    /// Lets the next reads give these bytes first.
+    pub(super) fn rewind(&mut self, read: BytesMut) {
+        self.ahead = read;
+    }
+
+    /// From here on, the connection speaks HTTP/2, and this watches it.
+    pub(super) fn watch(&mut self, lookout: Lookout) {
+        self.lookout = Some(Box::new(lookout));
+    }
+
+    /// Lets an HTTP/2 connection's owner know what became of a write.
+    fn look_out<T>(&self, outcome: &Poll<io::Result<T>>) {
+        let Some(lookout) = &self.lookout else { return };
+        lookout.blocked(self.pace.is_waiting());
+        if matches!(outcome, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            lookout.not_taken();
+        }
+    }
+
+    /// Tells the client that this was all: over TLS, an end without a word could be anybody's.
+    pub(super) async fn close(&mut self) {
+        // Whether it hears it in time or not, the connection is over.
+        let _ = tokio::time::timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
+    }
+}
+
+fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
+    use std::os::fd::AsRawFd;
+
+    SocketDigest::from_raw_fd(tcp.as_raw_fd())
+}
+
+/// Does not let the kernel hold more for a client than it will soon take.
+pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    Ok(())
+}
+
+impl Wire {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(secured) => match ready!(Pin::new(&mut secured.stream).poll_read(context, buffer)) {
+                // Many clients end a connection without saying so in TLS. Requests say themselves where they end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                read => Poll::Ready(read),
+            },
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (self, slices) {
+            (Self::Plain(tcp), [bytes]) => Pin::new(tcp).poll_write(context, bytes),
+            (Self::Plain(tcp), slices) => Pin::new(tcp).poll_write_vectored(context, slices),
+            (Self::Tls(secured), [bytes]) => Pin::new(&mut secured.stream).poll_write(context, bytes),
+            (Self::Tls(secured), slices) => {
+                Pin::new(&mut secured.stream).poll_write_vectored(context, slices)
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(secured) => Pin::new(&mut secured.stream).poll_flush(context),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { ahead, wire, lookout, .. } = &mut *self;
+        if lookout.as_ref().is_some_and(|lookout| lookout.is_over()) {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = if ahead.is_empty() {
+            wire.poll_read(context, buffer)
+        } else {
+            let length = ahead.len().min(buffer.remaining());
+            buffer.put_slice(&ahead.split_to(length));
+            if ahead.is_empty() {
+                *ahead = BytesMut::new();
+            }
+            Poll::Ready(Ok(()))
+        };
+        if let Some(lookout) = lookout {
+            match &read {
+                Poll::Ready(Ok(())) => {
+                    lookout.came(buffer.filled().get(before..).unwrap_or_default());
+                    if lookout.is_over() {
+                        // Nobody reads these any more; the connection's owner ends it.
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => lookout.waits(context),
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { wire, pace, lookout, .. } = &mut *self;
+        let written = wire.poll_write(context, slices);
+        if let (Some(lookout), Poll::Ready(Ok(written))) = (lookout, &written) {
+            let mut left = *written;
+            for slice in slices {
+                lookout.went(slice.get(..left.min(slice.len())).unwrap_or_default());
+                left = left.saturating_sub(slice.len());
+            }
+        }
+        let written = pace.judge(context, written);
+        self.look_out(&written);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { wire, pace, .. } = &mut *self;
+        let flushed = wire.poll_flush(context);
+        let flushed = pace.judge(context, flushed);
+        self.look_out(&flushed);
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_shutdown(context),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.wire {
+            Wire::Plain(tcp) => tcp.is_write_vectored(),
+            Wire::Tls(secured) => secured.stream.is_write_vectored(),
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for Transport {
+    async fn shutdown(&mut self) {
+        match &mut self.wire {
+            Wire::Plain(tcp) => Shutdown::shutdown(&mut **tcp).await,
+            Wire::Tls(_) => self.close().await,
+        }
+    }
+}
+
+impl UniqueID for Transport {
+    fn id(&self) -> UniqueIDType {
+        match &self.wire {
+            Wire::Plain(tcp) => tcp.id(),
+            Wire::Tls(secured) => secured.id,
+        }
+    }
+}
+
+impl Ssl for Transport {
+    /// Its presence is what tells Pingora not to look for the preface of HTTP/2; what it says, nobody reads.
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.agreed_http2().map(|http2| if http2 { ALPN::H2 } else { ALPN::H1 })
+    }
+}
+
+/// Pingora then takes HTTP/2 with prior knowledge as known: the door has read the preface.
+impl Peek for Transport {}
+
+impl GetTimingDigest for Transport {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        match &self.wire {
+            Wire::Plain(tcp) => tcp.get_timing_digest(),
+            Wire::Tls(_) => Vec::new(),
+        }
+    }
+}
+
+impl GetProxyDigest for Transport {
+    /// The one thing of a connection that its HTTP/2 requests are handed and that can hold what we like.
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        let established = self.established()?.clone();
+        let response = ResponseHeader::build(200, Some(0)).ok()?;
+        Some(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(established)))))
+    }
+}
+
+impl GetSocketDigest for Transport {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        match &self.wire {
+            Wire::Plain(tcp) => tcp.get_socket_digest(),
+            Wire::Tls(secured) => Some(secured.socket.clone()),
+        }
+    }
+}

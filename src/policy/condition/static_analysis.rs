@@ -1,0 +1,106 @@
+//! What can be told of a condition before anybody asks: that it is always true, or can never be.
+
+use std::cell::{Cell, RefCell};
+use std::time::SystemTime;
+
+use super::{API_ATTRIBUTE, Condition, NEVER_KNOWN, TAG_FUNCTIONS, Variable, budget};
+use crate::cel::{Activation, Failure, Timestamp, Value};
+use crate::policy::model::tags::Tags;
+
+/// How a condition comes out for every request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Foresight {
+    /// It depends on the request.
+    Open,
+    /// True.
+    Always,
+    /// False.
+    Never,
+    /// False from now on: it was true until some time.
+    Expired,
+    /// Without a value, since it needs what is never known; told of when it was loaded.
+    Unknown,
+    /// Without a value, for this reason.
+    Failing(String),
+}
+
+/// A tag that a condition asks for by a constant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::policy) struct TagAsked {
+    /// `123456789012/env` or `tagKeys/1`.
+    pub(in crate::policy) key: String,
+    /// Where it is asked for one: `prod` or `tagValues/2`.
+    pub(in crate::policy) value: Option<String>,
+}
+
+impl Condition {
+    /// How it comes out for every request from now on, and the tags that it asks for.
+    pub(in crate::policy) fn foresee(&self, tags: &Tags, now: SystemTime) -> (Foresight, Vec<TagAsked>) {
+        let nobody = Nobody { tags, depends: Cell::new(false), asked: RefCell::default() };
+        let outcome = self.program.evaluate(&nobody, &mut budget());
+        let clock = Variable::ALL.iter().position(|variable| *variable == Variable::RequestTime);
+        let horizon = clock.and_then(|slot| self.program.horizon(slot));
+        let foresight = match outcome {
+            Ok(Value::Bool(true)) => Foresight::Always,
+            Ok(Value::Bool(false)) => Foresight::Never,
+            _ if horizon.zip(Timestamp::try_from(now).ok()).is_some_and(|(last, now)| last < now) => {
+                Foresight::Expired
+            }
+            Err(Failure::Unknown { .. }) if !nobody.depends.get() => Foresight::Unknown,
+            Err(failure @ Failure::Error(_)) if !nobody.depends.get() => {
+                Foresight::Failing(failure.to_string())
+            }
+            _ => Foresight::Open,
+        };
+        (foresight, nobody.asked.into_inner())
+    }
+}
+
+/// A request of which nothing is known. What an expression comes to without having asked for anything that a request
+/// brings, it comes to for all of them; and `&&` and `||` decide without what is not known where they can.
+struct Nobody<'t> {
+    tags: &'t Tags,
+    /// Whether anything was asked for that depends on the request.
+    depends: Cell<bool>,
+    asked: RefCell<Vec<TagAsked>>,
+}
+
+impl Nobody<'_> {
+    fn depends(&self, name: &'static str) -> Failure {
+        self.depends.set(true);
+        Failure::Unknown { name: name.into() }
+    }
+}
+
+impl<'v> Activation<'v> for Nobody<'_> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+        match Variable::ALL.get(slot) {
+            Some(variable) if !NEVER_KNOWN.contains(variable) => Err(self.depends(variable.name())),
+            Some(variable) => Err(Failure::Unknown { name: variable.name().into() }),
+            None => Err(Failure::Error("there is no such attribute".into())),
+        }
+    }
+
+    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+        let Some((name, spelling, _)) = TAG_FUNCTIONS.get(slot) else {
+            return Err(Failure::Unknown { name: API_ATTRIBUTE.into() });
+        };
+        let (key, value) = match arguments {
+            [Value::String(key)] => (key, None),
+            [Value::String(key), Value::String(value)] => (key, Some(value)),
+            _ => return Err(Failure::Error("a tag is asked for by strings".into())),
+        };
+        if !self.tags.are_known(*spelling) {
+            return Err(Failure::Unknown { name: (*name).into() });
+        }
+        let asked =
+            TagAsked { key: key.clone().into_owned(), value: value.map(|value| value.clone().into_owned()) };
+        self.asked.borrow_mut().push(asked);
+        let mut values = self.tags.values(key);
+        let exists = match value {
+            None => values.next().is_some(),
+            Some(wanted) => values.any(|value| value == wanted),
+        };
+        if exists { Err(self.depends(name)) } else { Ok(Value::Bool(false)) }
+    }
+}

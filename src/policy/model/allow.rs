@@ -1,0 +1,383 @@
+//! Allow policies: who holds which role on a resource and on everything below it. The shape is that of
+//! google/iam/v1/policy.proto (`Policy`), which is what `gcloud projects get-iam-policy` prints; the path of the
+//! file below `allow/` is the name of the resource.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Report, Source, Span};
+use crate::document::{self, Fields, Node, Spelling, nearest};
+use crate::policy::condition::Condition;
+use crate::policy::model::groups::Groups;
+use crate::policy::model::hierarchy::Hierarchy;
+use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
+use crate::policy::model::resource::{ROOTS, ResourceName};
+use crate::policy::model::role::{self, Roles};
+use crate::policy::model::tags::Tags;
+use crate::policy::pools::Pools;
+use crate::policy::spelling;
+use crate::source::directory::{self, TreeFile};
+
+/// What a binding is checked against, loaded before the first allow policy is.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// The roles that can be bound.
+    pub roles: &'c Roles,
+    /// What lies in what.
+    pub hierarchy: &'c Hierarchy,
+    /// Who is in which group.
+    pub groups: &'c Groups,
+    /// Which resource has which tags.
+    pub(in crate::policy) tags: &'c Tags,
+    /// Of which pools callers can be.
+    pub(in crate::policy) pools: &'c Pools,
+}
+
+/// The allow policy of one resource.
+#[derive(Debug)]
+pub struct AllowPolicy {
+    /// The resource that it is attached to.
+    pub resource: String,
+    /// The file, as the user would type it.
+    pub file: String,
+    /// The bindings that could be read.
+    pub bindings: Vec<Binding>,
+}
+
+/// A role and who holds it.
+#[derive(Debug)]
+pub struct Binding {
+    /// The name of a role that is defined.
+    pub role: String,
+    /// At least one member.
+    pub members: Vec<Member>,
+    /// What must hold for the binding to grant.
+    pub(in crate::policy) condition: Option<Condition>,
+    /// The 1-based line on which the binding begins.
+    pub line: usize,
+}
+
+/// The files below `allow/`, each the only one of its resource.
+pub(in crate::policy) fn files(directory: &Path, report: &mut Report) -> Vec<TreeFile> {
+    let mut files = directory::files(directory, "allow", report);
+    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+    files.retain(|file| {
+        if let Some(first) = seen.get(&file.stem) {
+            report
+                .file_error(
+                    &file.path,
+                    format!("`{}` has a second allow policy, beside {}", file.stem, first.display()),
+                )
+                .help("keep one of the two files");
+            return false;
+        }
+        seen.insert(file.stem.clone(), file.path.clone());
+        true
+    });
+    files.retain(|file| match ResourceName::attachable(&file.stem) {
+        Ok(_) => true,
+        Err(error) => {
+            report.file_error(&file.path, format!("`{}` names no resource: {error}", file.stem)).help(
+                "the path below `allow/` is the resource's name, for example `allow/projects/demo.yaml`",
+            );
+            false
+        }
+    });
+    for file in &files {
+        if let Some(reason) = spelling::unnameable(&file.stem) {
+            report
+                .file_warning(&file.path, format!("this policy speaks for nothing: {reason}"))
+                .help("rename the file: its path below `allow/` is the resource's name, as requests name it");
+        }
+    }
+    files
+}
+
+impl AllowPolicy {
+    pub(in crate::policy) fn load(
+        file: &TreeFile,
+        context: Context<'_>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let node = document::read(&file.path, report)?;
+        Self::read(&file.stem, &node, context, report)
+    }
+
+    pub(in crate::policy) fn read(
+        resource: &str,
+        node: &Node,
+        context: Context<'_>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let mut fields = node.fields("an allow policy", Spelling::Proto, report)?;
+        warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
+        let version = read_version(&mut fields, report);
+        fields.optional_string("etag", report);
+        if let Some(configs) = fields.optional("auditConfigs") {
+            check_audit_configs(configs, report);
+        }
+        let items = fields.optional("bindings").and_then(|node| node.list(report)).unwrap_or_default();
+        let mut reader = Reader {
+            resource,
+            version,
+            context,
+            lines: Lines::new(&node.span.source),
+            warned: BTreeSet::new(),
+        };
+        let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
+        fields.finish(report);
+        let file = node.span.source.path.display().to_string();
+        Some(Self { resource: resource.to_owned(), file, bindings })
+    }
+}
+
+struct Reader<'r> {
+    resource: &'r str,
+    version: Option<i64>,
+    context: Context<'r>,
+    lines: Lines<'r>,
+    /// Groups without an entry, and pools without an issuer, that were warned of: once per file is enough.
+    warned: BTreeSet<String>,
+}
+
+impl Reader<'_> {
+    fn binding(&mut self, node: &Node, report: &mut Report) -> Option<Binding> {
+        let mut fields = node.fields("a binding", Spelling::Proto, report)?;
+        let role = fields.required("role", report).and_then(|node| self.role(node, report));
+        let members = fields.required("members", report).map(|node| self.members(node, report));
+        // A condition that is left empty was meant to say something: `Some(None)` grants nothing.
+        let condition = fields.key("condition").map(|key| {
+            self.check_conditional(&key.span, role.as_deref(), members.as_deref(), report);
+            fields
+                .required("condition", report)
+                .and_then(|node| Condition::read(node, self.context.tags, report))
+        });
+        fields.finish(report);
+        let (role, members) = (role?, members?);
+        let condition = match condition {
+            None => None,
+            Some(read) => Some(read?),
+        };
+        if members.is_empty() {
+            return None;
+        }
+        Some(Binding { role, members, condition, line: self.lines.line(node.span.range.start) })
+    }
+
+    /// What IAM asks of a binding with a condition (google/iam/v1/policy.proto, `version`;
+    /// <https://cloud.google.com/iam/docs/conditions-overview#limitations>).
+    fn check_conditional(
+        &self,
+        span: &Span,
+        role: Option<&str>,
+        members: Option<&[Member]>,
+        report: &mut Report,
+    ) {
+        if self.version != Some(3) {
+            let written =
+                self.version.map_or("it has none".to_owned(), |version| format!("it has {version}"));
+            report
+                .error(span, format!("a condition needs a policy of version 3, and {written}"))
+                .help("write `version: 3` at the top of the file");
+        }
+        if let Some(role @ ("roles/owner" | "roles/editor" | "roles/viewer")) = role {
+            report
+                .error(span, format!("the basic role `{role}` cannot be bound with a condition"))
+                .help("bind a predefined or custom role that holds what is needed");
+        }
+        let public = members.into_iter().flatten().find_map(|member| match member {
+            Member::AllUsers => Some(ALL_USERS),
+            Member::AllAuthenticatedUsers => Some(ALL_AUTHENTICATED_USERS),
+            _ => None,
+        });
+        if let Some(member) = public {
+            report
+                .error(span, format!("a binding of `{member}` cannot have a condition"))
+                .help("name who is meant, or bind without a condition");
+        }
+    }
+
+    fn role(&self, node: &Node, report: &mut Report) -> Option<String> {
+        let name = node.string(report)?;
+        let Some(role) = self.context.roles.find(name) else {
+            if !role::is_role_name(name) {
+                report
+                    .error(&node.span, format!("`{name}` is not the name of a role"))
+                    .help("write `roles/ID`, `projects/PROJECT/roles/ID` or `organizations/NUMBER/roles/ID`");
+                return None;
+            }
+            let diagnostic = report.error(&node.span, format!("the role `{name}` is not defined"));
+            match self.context.roles.nearest(name) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help(format!(
+                    "put the output of `gcloud iam roles describe {name} --format=yaml` into a file below `roles/`"
+                )),
+            };
+            return None;
+        };
+        if let Some(owner) = role::owner(name)
+            && !self.lies_in(owner)
+        {
+            let resource = self.resource;
+            let root = ResourceName::new(resource).root();
+            let diagnostic = report.error(
+                &node.span,
+                format!(
+                    "`{name}` can only be bound on `{owner}` and below, and `{resource}` does not lie there"
+                ),
+            );
+            if owner.starts_with("organizations/") && !root.starts_with("organizations/") {
+                diagnostic.help(format!("if it does, say so in hierarchy.yaml: `{root}: {owner}`"));
+            } else {
+                diagnostic.help(format!(
+                    "bind a role that belongs to `{root}` or to what it lies in, or one named `roles/…`"
+                ));
+            }
+            return None;
+        }
+        if role.is_dormant() {
+            let state = if role.deleted { "deleted" } else { "disabled" };
+            report
+                .warning(&node.span, format!("the role `{name}` is {state}: this binding grants nothing"))
+                .related(&role.span, "the role is defined here");
+        }
+        Some(name.to_owned())
+    }
+
+    /// Whether the policy's resource is the owner of a custom role, or below it.
+    fn lies_in(&self, owner: &str) -> bool {
+        self.context.hierarchy.may_lie_in(ResourceName::new(self.resource).root(), owner)
+    }
+
+    /// Warns of a member that nobody is. Of a pool that no issuer has once per file: an export may hold thousands.
+    fn doubt(&mut self, text: &str, member: &Member, span: &Span, report: &mut Report) {
+        if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
+            report.warning(span, format!("`{text}` {doubt}")).help(help);
+        } else if let Some((doubt, help)) = self.context.pools.doubt(text)
+            && self.warned.insert(doubt.clone())
+        {
+            report.warning(span, format!("`{text}` {doubt}")).help(help);
+        }
+    }
+
+    fn members(&mut self, node: &Node, report: &mut Report) -> Vec<Member> {
+        let Some(items) = node.list(report) else { return Vec::new() };
+        if items.is_empty() {
+            report
+                .error(&node.span, "a binding needs at least one member")
+                .help("remove the binding, or say who holds the role");
+        }
+        let mut members = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(text) = item.string(report) else { continue };
+            let member = match Member::parse(text) {
+                Ok(member) => member,
+                Err(error) => {
+                    let diagnostic = report.error(&item.span, error.message);
+                    if let Some(help) = error.help {
+                        diagnostic.help(help);
+                    }
+                    continue;
+                }
+            };
+            self.doubt(text, &member, &item.span, report);
+            if let Member::Group(group) = &member
+                && !self.context.groups.contains(group.as_str())
+                && self.warned.insert(group.as_str().to_owned())
+            {
+                self.context.groups.warn_of_missing(group.as_str(), &item.span, report);
+            }
+            members.push(member);
+        }
+        members
+    }
+}
+
+/// google/iam/v1/policy.proto: 0, 1 and 3 are valid, anything else is rejected.
+fn read_version(fields: &mut Fields<'_>, report: &mut Report) -> Option<i64> {
+    let node = fields.optional("version")?;
+    let version = node.integer(report)?;
+    if !matches!(version, 0 | 1 | 3) {
+        report
+            .error(&node.span, format!("an allow policy has no version {version}"))
+            .help("write `version: 1`, or 3 where a binding has a condition");
+    }
+    Some(version)
+}
+
+/// Audit configs are Cloud Audit Logging's business: read so that an exported policy loads, and not used.
+fn check_audit_configs(node: &Node, report: &mut Report) {
+    for config in node.list(report).unwrap_or_default() {
+        let Some(mut fields) = config.fields("an audit config", Spelling::Proto, report) else { continue };
+        fields.required_string("service", report);
+        let logs = fields.required("auditLogConfigs", report);
+        fields.finish(report);
+        for log in logs.and_then(|node| node.list(report)).unwrap_or_default() {
+            let Some(mut fields) = log.fields("an audit log config", Spelling::Proto, report) else {
+                continue;
+            };
+            if let Some(node) = fields.required("logType", report)
+                && let Some(kind) = node.string(report)
+                && !matches!(kind, "ADMIN_READ" | "DATA_READ" | "DATA_WRITE")
+            {
+                report
+                    .error(&node.span, format!("`{kind}` is not a log type"))
+                    .help("log types are ADMIN_READ, DATA_READ and DATA_WRITE");
+            }
+            if let Some(members) = fields.optional("exemptedMembers") {
+                members.strings(report);
+            }
+            fields.finish(report);
+        }
+    }
+}
+
+pub(in crate::policy) fn warn_of_unreachable(
+    resource: &str,
+    span: &Span,
+    hierarchy: &Hierarchy,
+    report: &mut Report,
+) {
+    if ResourceName::new(resource).root() == resource && hierarchy.is_deserted(resource) {
+        report
+            .warning(span, format!("no project lies in `{resource}`: this policy speaks for no project"))
+            .help(format!(
+                "add the projects that do to hierarchy.yaml, for example `projects/demo: {resource}`"
+            ));
+    }
+    let collection = resource.split('/').next().unwrap_or_default();
+    if !ROOTS.contains(&collection)
+        && let Some(root) = nearest(collection, ROOTS.into_iter())
+    {
+        report
+            .warning(span, format!("`{resource}` lies in no project: its name begins with `{collection}`"))
+            .help(format!("did you mean `allow/{root}/…`?"));
+    }
+}
+
+/// Line numbers of ascending offsets, without counting from the top each time: a file may hold a million bindings.
+struct Lines<'s> {
+    source: &'s Source,
+    offset: usize,
+    line: usize,
+}
+
+impl<'s> Lines<'s> {
+    fn new(source: &'s Source) -> Self {
+        Self { source, offset: 0, line: 1 }
+    }
+
+    fn line(&mut self, offset: usize) -> usize {
+        // An alias stands where its anchor was written, which may be further up.
+        if offset < self.offset {
+            (self.offset, self.line) = (0, 1);
+        }
+        let between = self.source.text.as_bytes().get(self.offset..offset).unwrap_or_default();
+        self.line += between.iter().filter(|byte| **byte == b'\n').count();
+        self.offset = offset;
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests;

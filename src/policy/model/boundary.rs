@@ -1,0 +1,245 @@
+//! Reads `boundaries/`: boundary policies and their bindings, one of either per file, in the shapes that `gcloud iam
+//! principal-access-boundary-policies describe` and `gcloud iam policy-bindings describe` print.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostic::{Report, Span};
+use crate::document::{self, Fields, Node, Spelling, Value};
+use crate::policy::boundary::{Binding, Boundaries, BoundaryPolicy, ENVIRONMENT, PrincipalCondition};
+use crate::policy::condition;
+use crate::policy::model::PrincipalSet;
+use crate::policy::model::hierarchy::Hierarchy;
+use crate::policy::model::resource::ResourceName;
+use crate::policy::pools::Pools;
+use crate::policy::spelling;
+use crate::source::directory;
+
+/// Most `&&`, `||` and `!` in the condition of a policy binding (<https://cloud.google.com/iam/quotas>).
+const MAX_LOGIC_OPERATORS: usize = 10;
+
+/// What a file holds, and the collection that its name ends in.
+const POLICY: (&str, &str) = ("a boundary policy", "principalAccessBoundaryPolicies");
+const BINDING: (&str, &str) = ("a policy binding", "policyBindings");
+
+/// A policy binding whose policy is not looked up yet.
+struct Unresolved {
+    name: Arc<str>,
+    set: PrincipalSet,
+    condition: Option<PrincipalCondition>,
+    policy: (String, Span),
+    span: Span,
+}
+
+impl Boundaries {
+    pub(in crate::policy) fn load(
+        directory: &Path,
+        hierarchy: &Hierarchy,
+        pools: &Pools,
+        report: &mut Report,
+    ) -> Self {
+        let files = directory::files(directory, "boundaries", report);
+        let nodes = files.iter().filter_map(|file| document::read(&file.path, report)).collect::<Vec<_>>();
+        Self::read(&nodes, hierarchy, pools, report)
+    }
+
+    pub(in crate::policy) fn read(
+        nodes: &[Node],
+        hierarchy: &Hierarchy,
+        pools: &Pools,
+        report: &mut Report,
+    ) -> Self {
+        let mut policies: BTreeMap<Arc<str>, (Arc<BoundaryPolicy>, Span)> = BTreeMap::new();
+        let mut unresolved: Vec<Unresolved> = Vec::new();
+        for node in nodes {
+            if has_key(node, "target") {
+                let Some(binding) = read_binding(node, pools, report) else { continue };
+                match unresolved.iter().find(|other| other.name == binding.name) {
+                    Some(first) => twice(&binding.name, &binding.span, &first.span, report),
+                    None => unresolved.push(binding),
+                }
+            } else if let Some(policy) = read_policy(node, report) {
+                match policies.get(&policy.name) {
+                    Some((_, first)) => twice(&policy.name, &node.span, first, report),
+                    None => {
+                        policies.insert(policy.name.clone(), (Arc::new(policy), node.span.clone()));
+                    }
+                }
+            }
+        }
+        for (name, (_, span)) in &policies {
+            if !unresolved.iter().any(|binding| binding.policy.0 == **name) {
+                report
+                    .warning(span, format!("`{name}` is bound to nobody"))
+                    .help("add its policy bindings, as `gcloud iam policy-bindings describe` prints them, to `boundaries/`");
+            }
+        }
+        let mut bindings = Vec::new();
+        for Unresolved { name, set, condition, policy: (wanted, span), span: own } in unresolved {
+            match policies.get(wanted.as_str()) {
+                Some((policy, _)) => {
+                    let policy = Arc::clone(policy);
+                    bindings.push(Binding { name, set, condition, policy, place: own.place() });
+                }
+                None => {
+                    report.error(&span, format!("there is no boundary policy `{wanted}`")).help(
+                        "put the output of `gcloud iam principal-access-boundary-policies describe` into a file below \
+                         `boundaries/`",
+                    );
+                }
+            }
+        }
+        Self { bindings, hierarchy: hierarchy.clone() }
+    }
+}
+
+fn has_key(node: &Node, name: &str) -> bool {
+    let Value::Map(entries) = &node.value else { return false };
+    entries.iter().any(|(key, _)| matches!(&key.value, Value::String(text) if text == name))
+}
+
+fn twice(name: &str, span: &Span, first: &Span, report: &mut Report) {
+    report
+        .error(span, format!("`{name}` is given twice"))
+        .related(first, "first here")
+        .help("keep one of the two files");
+}
+
+/// The `name` of a resource of IAM v3, which ends in `collection/id`.
+fn read_name(
+    fields: &mut Fields<'_>,
+    (what, collection): (&str, &str),
+    report: &mut Report,
+) -> Option<Arc<str>> {
+    let node = fields.required("name", report)?;
+    let text = node.string(report)?;
+    let mut parts = text.rsplit('/').skip(1);
+    if ResourceName::attachable(text).is_err() || parts.next() != Some(collection) {
+        report
+            .error(&node.span, format!("`{text}` is not the name of {what}"))
+            .help(format!("write `organizations/NUMBER/locations/global/{collection}/ID`"));
+        return None;
+    }
+    Some(text.into())
+}
+
+fn ignore_bookkeeping(fields: &mut Fields<'_>) {
+    fields.ignore(&["uid", "etag", "display_name", "annotations", "create_time", "update_time"]);
+}
+
+/// google.iam.v3.PrincipalAccessBoundaryPolicy.
+fn read_policy(node: &Node, report: &mut Report) -> Option<BoundaryPolicy> {
+    let mut fields = node.fields("a principal access boundary policy", Spelling::Proto, report)?;
+    ignore_bookkeeping(&mut fields);
+    let name = read_name(&mut fields, POLICY, report);
+    let details = fields.required("details", report);
+    fields.finish(report);
+    let mut fields = details?.fields("the details", Spelling::Proto, report)?;
+    // `1`, `2`, … or `latest`; every permission is bounded here, which is stricter than any of them.
+    fields.ignore(&["enforcement_version"]);
+    let rules = fields.required("rules", report);
+    fields.finish(report);
+    let mut resources = Vec::new();
+    for rule in rules?.list(report)? {
+        let Some(mut fields) = rule.fields("a boundary rule", Spelling::Proto, report) else { continue };
+        fields.optional_string("description", report);
+        let listed = fields.required("resources", report);
+        let effect = fields.required("effect", report);
+        fields.finish(report);
+        if let Some(effect) = effect
+            && let Some(text) = effect.string(report)
+            && text != "ALLOW"
+        {
+            report
+                .error(&effect.span, format!("a boundary rule has no effect `{text}`"))
+                .help("write `effect: ALLOW`: a boundary lists what can be reached");
+        }
+        for (text, item) in listed.map(|node| node.strings(report)).unwrap_or_default() {
+            if let Some(resource) = read_resource(text, &item.span, report) {
+                resources.push((resource, item.span.place()));
+            }
+        }
+    }
+    Some(BoundaryPolicy { name: name?, resources, place: node.span.place() })
+}
+
+fn read_resource(text: &str, span: &Span, report: &mut Report) -> Option<String> {
+    let name = text.strip_prefix("//cloudresourcemanager.googleapis.com/");
+    let plain = |name: &&str| {
+        let known = ["projects/", "folders/", "organizations/"].iter().any(|root| name.starts_with(root));
+        known && name.split('/').count() == 2 && ResourceName::attachable(name).is_ok()
+    };
+    let Some(name) = name.filter(plain) else {
+        report.error(span, format!("`{text}` is no resource that a boundary can list")).help(
+            "write `//cloudresourcemanager.googleapis.com/projects/ID`, or `folders/NUMBER` or `organizations/NUMBER`",
+        );
+        return None;
+    };
+    if let Some(reason) = spelling::unnameable(name) {
+        report
+            .error(span, format!("`{text}` lists nothing: {reason}"))
+            .help("write the name as `gcloud projects list` prints it; `organizations/NUMBER` holds all of its projects");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// google.iam.v3.PolicyBinding.
+fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<Unresolved> {
+    let mut fields = node.fields("a policy binding", Spelling::Proto, report)?;
+    ignore_bookkeeping(&mut fields);
+    fields.ignore(&["policy_uid"]);
+    let name = read_name(&mut fields, BINDING, report);
+    let target = fields.required("target", report);
+    let kind = fields.optional("policy_kind");
+    let policy = fields.required("policy", report);
+    let condition = fields.optional("condition");
+    fields.finish(report);
+    if let Some(kind) = kind
+        && let Some(text) = kind.string(report)
+        && text != "PRINCIPAL_ACCESS_BOUNDARY"
+    {
+        report
+            .error(&kind.span, format!("policies of kind `{text}` cannot be enforced by opgate"))
+            .help("the kind is `PRINCIPAL_ACCESS_BOUNDARY`");
+    }
+    let condition = condition.map(|node| PrincipalCondition::read(node, report));
+    let mut fields = target?.fields("a target", Spelling::Proto, report)?;
+    let set = fields.required("principal_set", report);
+    fields.finish(report);
+    let set = set?;
+    let text = set.string(report)?;
+    let Some(parsed) = PrincipalSet::parse(text) else {
+        report
+            .error(&set.span, format!("`{text}` is no principal set that a boundary can be bound to"))
+            .help(
+                "write `//cloudresourcemanager.googleapis.com/` and a project, folder or organization, or \
+             `//iam.googleapis.com/` and a workforce pool, workload identity pool or Workspace",
+            );
+        return None;
+    };
+    if let Some((doubt, help)) = parsed.doubt(pools) {
+        report.error(&set.span, format!("`{text}` {doubt}")).help(help);
+    }
+    let policy = policy?;
+    Some(Unresolved {
+        name: name?,
+        set: parsed,
+        // A condition that is wrong is an error already; without it the binding would say something else.
+        condition: match condition {
+            None => None,
+            Some(read) => Some(read?),
+        },
+        policy: (policy.string(report)?.to_owned(), policy.span.clone()),
+        span: node.span.clone(),
+    })
+}
+
+impl PrincipalCondition {
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let (text, span, _) = condition::read_expression(node, report)?;
+        let program = condition::compile(text, &ENVIRONMENT, span, MAX_LOGIC_OPERATORS, report)?;
+        Some(Self { program, expression: text.into() })
+    }
+}

@@ -1,0 +1,234 @@
+use super::*;
+use crate::policy::tests::{CANCELLER, OPERATION, decide, grants, load};
+use crate::policy::{Policy, Refusal, Subject};
+
+const ANA: &str = "ana@example.com";
+const GROUPS: (&str, &str) = ("groups.yaml", "oncall@example.com: ['user:ana@example.com']\n");
+
+/// A tree in which everybody may cancel in projects/demo, with this deny policy there.
+fn tree(denial: &str) -> (Policy, String) {
+    load(&[
+        CANCELLER,
+        GROUPS,
+        ("hierarchy.yaml", "projects/demo: folders/42\nfolders/42: organizations/7\n"),
+        ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
+        ("deny/projects/demo/freeze.yaml", denial),
+    ])
+}
+
+fn rule(fields: &str) -> String {
+    format!("displayName: freeze\nkind: DenyPolicy\nrules:\n- denyRule:\n{fields}")
+}
+
+/// A rule against cancels, for these principals and with these further lines.
+fn freeze(principals: &str, more: &str) -> String {
+    rule(&format!(
+        "    deniedPrincipals: [{principals}]\n    deniedPermissions: ['demo.googleapis.com/operations.cancel']\n{more}"
+    ))
+}
+
+fn may(policy: &Policy, who: &str, verb: &str) -> bool {
+    let principal = Principal::from_email(who).unwrap();
+    let permission = format!("demo.operations.{verb}");
+    decide(policy, Subject::of(&principal), &permission, OPERATION).is_ok()
+}
+
+#[test]
+fn a_denial_beats_every_binding() {
+    let (policy, report) = tree(&freeze("'principal://goog/subject/Ana@Example.com'", ""));
+    assert_eq!(report, "");
+    assert!(!may(&policy, ANA, "cancel"));
+    assert!(may(&policy, ANA, "get"));
+    assert!(may(&policy, "bob@example.com", "cancel"));
+    assert_eq!(policy.counts().deny_rules, 1);
+}
+
+/// A rule that names nobody would be passed over.
+#[test]
+fn a_principal_whom_no_caller_can_be_is_an_error() {
+    let (policy, report) = tree(&freeze(
+        "'principal://goog/subject/ci@demo.iam.gserviceaccount.com', \
+         'principal://iam.googleapis.com/projects/-/serviceAccounts/ana@example.com'",
+        "",
+    ));
+    insta::assert_snapshot!(report);
+    assert!(!may(&policy, "ci@demo.iam.gserviceaccount.com", "cancel"));
+}
+
+/// Nobody would be denied by it.
+#[test]
+fn what_is_no_deleted_principal_is_an_error() {
+    for text in [
+        "deleted:principalSet://goog/public:all",
+        "deleted:principal://goog/subject/ana@example.com",
+        "deleted:user:ana@example.com?uid=1",
+        "deleted:principal://goog/subject/ana?uid=1",
+        "deleted:",
+    ] {
+        let (_, report) = tree(&freeze(&format!("'{text}'"), ""));
+        assert!(report.contains("is no principal that a deny rule can be decided by"), "{text}: {report}");
+    }
+    for text in [
+        "deleted:principalSet://goog/group/oncall@example.com?uid=1",
+        "deleted:principal://iam.googleapis.com/projects/-/serviceAccounts/ci@demo.iam.gserviceaccount.com?uid=1",
+        "deleted:principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/ana",
+    ] {
+        let (_, report) = tree(&freeze(&format!("'{text}'"), ""));
+        assert_eq!(report, "", "{text}");
+    }
+}
+
+/// Who is in it would not be denied.
+#[test]
+fn a_group_without_an_entry_within_a_denied_one_is_an_error() {
+    let (policy, report) = load(&[
+        CANCELLER,
+        (
+            "groups.yaml",
+            "staff@example.com: ['group:oncall@example.com']\n\
+             oncall@example.com: ['user:ana@example.com', 'group:vendors@example.com']\n",
+        ),
+        ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
+        ("deny/projects/demo/freeze.yaml", &freeze("'principalSet://goog/group/staff@example.com'", "")),
+    ]);
+    insta::assert_snapshot!(report);
+    assert!(!may(&policy, "vic@example.com", "cancel"));
+}
+
+#[test]
+fn everybody_means_the_anonymous_too() {
+    let (policy, _) = tree(&freeze("'principalSet://goog/public:all'", ""));
+    let permission = "demo.operations.cancel";
+    let refusal = decide(&policy, Subject::anonymous(), permission, OPERATION).unwrap_err();
+    let Refusal::Denied(denied) = refusal else { panic!("{refusal:?}") };
+    assert_eq!((&*denied.member, &*denied.resource), ("allUsers", "projects/demo"));
+    assert!(denied.place.file.ends_with("deny/projects/demo/freeze.yaml"));
+    assert_eq!(denied.place.line, 4);
+}
+
+#[test]
+fn a_group_is_denied_with_its_members_and_excepted_with_them() {
+    let (policy, _) = tree(&freeze("'principalSet://goog/group/oncall@example.com'", ""));
+    assert!(!may(&policy, ANA, "cancel"));
+    assert!(may(&policy, "bob@example.com", "cancel"));
+    let (policy, _) = tree(&freeze(
+        "'principalSet://goog/public:all'",
+        "    exceptionPrincipals: ['principalSet://goog/group/oncall@example.com']\n",
+    ));
+    assert!(may(&policy, ANA, "cancel"));
+    assert!(!may(&policy, "bob@example.com", "cancel"));
+}
+
+#[test]
+fn service_accounts_have_a_spelling_of_their_own() {
+    let account = "ci@p.iam.gserviceaccount.com";
+    let (policy, report) =
+        tree(&freeze(&format!("'principal://iam.googleapis.com/projects/-/serviceAccounts/{account}'"), ""));
+    assert_eq!(report, "");
+    assert!(!may(&policy, account, "cancel"));
+    assert!(may(&policy, ANA, "cancel"));
+}
+
+#[test]
+fn a_deleted_principal_is_nobody_and_its_successor_is_not_denied() {
+    let (policy, report) = tree(&freeze("'deleted:principal://goog/subject/ana@example.com?uid=1'", ""));
+    assert_eq!(report, "");
+    assert!(may(&policy, ANA, "cancel"));
+}
+
+#[test]
+fn wildcards_stand_for_one_part_each_and_exceptions_beat_them() {
+    let everybody = "    deniedPrincipals: ['principalSet://goog/public:all']\n";
+    for (permissions, cancel, get) in [
+        ("['demo.googleapis.com/*.*']", false, false),
+        ("['demo.googleapis.com/operations.*']", false, false),
+        ("['demo.googleapis.com/*.cancel']", false, true),
+        ("['demo.googleapis.com/operation.*']", true, true),
+        ("['dem.googleapis.com/*.*']", true, true),
+        ("['demo2.googleapis.com/*.*']", true, true),
+        (
+            "['demo.googleapis.com/*.*']\n    exceptionPermissions: ['demo.googleapis.com/operations.get']",
+            false,
+            true,
+        ),
+    ] {
+        let (policy, report) = tree(&rule(&format!("{everybody}    deniedPermissions: {permissions}\n")));
+        assert_eq!(report, "");
+        assert_eq!((may(&policy, ANA, "cancel"), may(&policy, ANA, "get")), (cancel, get), "{permissions}");
+    }
+}
+
+#[test]
+fn a_denial_reaches_down_from_the_organization_and_not_across() {
+    let freeze = freeze("'principalSet://goog/public:all'", "");
+    for (path, denied) in [
+        ("deny/organizations/7/freeze.yaml", true),
+        ("deny/folders/42/freeze.json", true),
+        ("deny/projects/demo/locations/eu/freeze.yaml", true),
+        ("deny/projects/demo/locations/us/freeze.yaml", false),
+        ("deny/projects/demo2/freeze.yaml", false),
+    ] {
+        let (policy, report) = load(&[
+            CANCELLER,
+            ("hierarchy.yaml", "projects/demo: folders/42\nfolders/42: organizations/7\n"),
+            ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
+            (path, &freeze),
+        ]);
+        assert_eq!(report, "", "{path}");
+        assert_eq!(!may(&policy, ANA, "cancel"), denied, "{path}");
+    }
+}
+
+#[test]
+fn the_detail_names_the_rule() {
+    let (policy, _) = tree(&freeze("'principalSet://goog/group/oncall@example.com'", ""));
+    let principal = Principal::user(ANA).unwrap();
+    let subject = Subject::of(&principal);
+    let (permission, resource) = ("demo.operations.cancel", ResourceName::new(OPERATION));
+    let refusal = decide(&policy, subject, permission, resource.as_str()).unwrap_err();
+    let detail = refusal.detail(subject, permission, resource);
+    assert!(detail.starts_with("a deny rule on `projects/demo` ("), "{detail}");
+    assert!(
+        detail.ends_with(
+            "/deny/projects/demo/freeze.yaml:4) denies `demo.operations.cancel` on \
+             `projects/demo/locations/eu/operations/o` to user:ana@example.com, as `group:oncall@example.com`"
+        ),
+        "{detail}"
+    );
+}
+
+#[test]
+fn what_cannot_be_decided_by_is_refused_at_load() {
+    let (policy, report) = tree(
+        "\
+kind: DenyPolicy2
+rules:
+- denyRule:
+    deniedPrincipals:
+    - user:ana@example.com
+    - group:oncall@example.com
+    - serviceAccount:ci@p.iam.gserviceaccount.com
+    - principalSet://goog/group/nobody@example.com
+    - principalSet://goog/cloudIdentityCustomerId/C01
+    - principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount
+    - principal://goog/subject/ana
+    - allUsers
+    exceptionPrincipals: ['principalSet://goog/public:all']
+    deniedPermissions: [demo.operations.cancel, 'demo.googleapis.com/operations', '*', 'demo/x.y']
+    exceptionPermissions: []
+    denialCondition: {expression: 'resource.matchTag(1)'}
+- description: no rule at all
+- denyRule: {deniedPrincipals: [], deniedPermissions: ['demo.googleapis.com/*.*'], denied: 1}
+ruels: []
+",
+    );
+    insta::assert_snapshot!(report);
+    assert!(!may(&policy, "bob@example.com", "cancel"));
+}
+
+#[test]
+fn a_file_without_a_resource_is_refused() {
+    let (_, report) =
+        load(&[("deny/freeze.yaml", "rules: []\n"), ("deny/projects/freeze.yaml", "rules: []\n")]);
+    insta::assert_snapshot!(report);
+}

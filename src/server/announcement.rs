@@ -1,0 +1,67 @@
+//! What a gate tells other programs about itself, in files: who it is, and where it serves.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::admin::Admin;
+use crate::cli::run::{Failure, wait_until_ready};
+use crate::server::sockets::Sockets;
+
+/// The files that were asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Announcement {
+    pid_file: Option<PathBuf>,
+    addresses_file: Option<PathBuf>,
+    addresses: serde_json::Value,
+}
+
+impl Announcement {
+    pub(crate) fn of(sockets: &Sockets, pid_file: Option<PathBuf>, addresses_file: Option<PathBuf>) -> Self {
+        let listeners: Vec<String> =
+            sockets.listeners.iter().map(|listening| listening.bound().to_string()).collect();
+        let mut addresses = json!({ "listeners": listeners, "admin": sockets.admin.bound().to_string() });
+        if let (Some(explain), Some(addresses)) = (&sockets.explain, addresses.as_object_mut()) {
+            addresses.insert("explain".to_owned(), explain.bound().to_string().into());
+        }
+        Self { pid_file, addresses_file, addresses }
+    }
+
+    /// Says who this process is.
+    pub(crate) fn pid(&self) -> Result<(), Failure> {
+        write(self.pid_file.as_deref(), &format!("{}\n", std::process::id()))
+    }
+
+    /// Says where requests are served, once they are.
+    pub(crate) async fn addresses(&self, admin: &Admin) -> Result<(), Failure> {
+        if self.addresses_file.is_some() {
+            wait_until_ready(admin).await;
+        }
+        write(self.addresses_file.as_deref(), &self.addresses.to_string())
+    }
+
+    /// Takes back who this process is, where no other process has put itself there.
+    pub(crate) fn withdraw(&self) {
+        let Some(path) = &self.pid_file else { return };
+        let own = std::process::id().to_string();
+        if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == own)
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(%error, path = %path.display(), "the process's id could not be removed");
+        }
+    }
+}
+
+fn write(path: Option<&Path>, content: &str) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    replace(path, content).map_err(|source| Failure::Write { path: path.to_owned(), source })
+}
+
+/// Written beside and renamed: a reader sees the whole file or none.
+fn replace(path: &Path, content: &str) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, content)?;
+    std::fs::rename(&partial, path)
+}

@@ -1,0 +1,51 @@
+//! How many files the process may open, and what follows for its limits.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Limits;
+use crate::listener::affordable;
+
+/// Raises the soft limit of open files to the hard one. The soft one is often 1,024, for programs that call `select`; this
+/// one does not. Gives the limit that is in force then; `None` where there is none.
+fn raise_open_files() -> Option<usize> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return current.and_then(|files| usize::try_from(files).ok());
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised to the hard limit");
+    }
+    getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok())
+}
+
+/// The limits, with as many connections, and requests under way, as the process has files for, less those that `admin` may
+/// take.
+pub(crate) fn within_open_files(limits: Limits, admin: usize) -> Limits {
+    let Some(files) = raise_open_files() else { return limits };
+    let connections = affordable(limits.connections, files, admin);
+    let requests = affordable(limits.requests, files, admin);
+    // A share of what there is stays a share.
+    let share = |most: usize| {
+        let share = most.saturating_mul(requests).div_ceil(limits.requests.max(1));
+        share.clamp(1, most)
+    };
+    let requests_per_principal = share(limits.requests_per_principal);
+    let requests_per_address = share(limits.requests_per_address);
+    Limits { connections, requests, requests_per_principal, requests_per_address, ..limits }
+}
+
+/// Tells the operator where there are fewer than they wrote.
+pub(crate) fn tell(written: Limits, held: Limits) {
+    let rows = [
+        ("connections", written.connections, held.connections),
+        ("requests", written.requests, held.requests),
+    ];
+    for (limit, wanted, held) in rows.into_iter().filter(|(_, wanted, held)| held < wanted) {
+        tracing::warn!(
+            limit,
+            wanted,
+            held,
+            "fewer than `limits` says, for want of files: raise the hard limit (`ulimit -Hn`, `LimitNOFILE=`)"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! What ends a gate: SIGTERM, SIGINT, or a new process that serves in its place.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Upgrade;
+use crate::handover::{self, Purpose};
+use crate::listener::Listening;
+
+/// The signals, each remembered until somebody asks.
+pub(crate) struct Signals {
+    pub(crate) stop: Stop,
+    quit: Signal,
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    pub(crate) async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl Signals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        let stop = Stop { terminate: terminate?, interrupt: interrupt? };
+        Ok(Self { stop, quit: signal(SignalKind::quit())? })
+    }
+
+    /// Waits until the process is to end. On SIGQUIT, offers `sockets` to a new one; where none takes them, nothing has
+    /// happened.
+    pub(crate) async fn until_end(
+        mut self,
+        upgrade: Option<&Upgrade>,
+        sockets: &[(Purpose, Arc<Listening>)],
+    ) {
+        loop {
+            tokio::select! {
+                () = self.stop.received() => return,
+                _ = self.quit.recv() => {}
+            }
+            let Some(upgrade) = upgrade else {
+                tracing::error!("SIGQUIT, and the configuration has no `upgrade`: serving on");
+                continue;
+            };
+            tracing::info!(socket = %upgrade.socket.display(), "SIGQUIT: offering the listeners to a new process");
+            let offered = tokio::select! {
+                // The offer ends with this.
+                () = self.stop.received() => return,
+                offered = handover::offer(upgrade, sockets) => offered,
+            };
+            match offered {
+                Ok(()) => return tracing::info!("the new process serves"),
+                Err(error) => tracing::error!(%error, "no new process has taken over, serving on"),
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The sockets that are listened on: taken over from the running process, or bound.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::cli::run::Failure;
+use crate::config::Config;
+use crate::handover::{Predecessor, Purpose};
+use crate::listener::Listening;
+
+/// Every socket of a configuration.
+pub(crate) struct Sockets {
+    pub(crate) admin: Arc<Listening>,
+    /// Where policy is told, if not there.
+    pub(crate) explain: Option<Arc<Listening>>,
+    /// In the configuration's order.
+    pub(crate) listeners: Vec<Arc<Listening>>,
+}
+
+impl Sockets {
+    /// Takes what `predecessor` has of them, and binds the others.
+    pub(crate) async fn open(
+        config: &Config,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<Self, Failure> {
+        let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address));
+        // Both are the operator's: which is which, the address says. Of two that are alike, the first is the first.
+        let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
+        let admin = std::iter::once(config.admin.address).chain(explain);
+        let wanted: Vec<_> = admin.map(|address| (Purpose::Admin, address)).chain(listeners).collect();
+        let mut taken = match predecessor {
+            Some(predecessor) => predecessor.take(&wanted).await?,
+            None => Vec::new(),
+        }
+        .into_iter();
+        let mut open = |address: SocketAddr| match taken.next().flatten() {
+            Some(listening) => Ok(Arc::new(listening)),
+            None => {
+                Listening::bind(address).map(Arc::new).map_err(|source| Failure::Listen { address, source })
+            }
+        };
+        let admin = open(config.admin.address)?;
+        let explain = explain.map(&mut open).transpose()?;
+        let listeners =
+            config.listeners.iter().map(|listener| open(listener.address)).collect::<Result<_, _>>()?;
+        Ok(Self { admin, explain, listeners })
+    }
+
+    /// All of them, with what each is for.
+    pub(crate) fn into_purposes(self) -> Vec<(Purpose, Arc<Listening>)> {
+        let listeners = self.listeners.into_iter().map(|listener| (Purpose::Listener, listener));
+        let admin = std::iter::once(self.admin).chain(self.explain);
+        admin.map(|admin| (Purpose::Admin, admin)).chain(listeners).collect()
+    }
+}

@@ -1,0 +1,319 @@
+//! Questions about the gate: who would call what, when and from where, put to it without sending a request.
+//!
+//! ```text
+//! Question ─► request or call ─► gate ─► Answer
+//!      └────► caller: proved by a token, or only said ──┘
+//! ```
+//!
+//! Whoever asks may say who calls: such a caller is assumed, nobody has proved to be them. So nothing on the way of a
+//! request comes by here, and no answer is acted on. A test asserts it.
+
+pub mod written;
+pub(crate) mod log_line;
+pub(crate) mod replay;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use crate::authn::{Authenticator, Caller, Vouched};
+use crate::catalog::{Call, Catalog, Method, NotCallable};
+use crate::decision::snapshot::Snapshot;
+use crate::decision::stages::{self, Trail};
+use crate::http::{Headers, Request, TrustedProxies};
+use crate::policy::{Attributes, Permit};
+use crate::principal::Principal;
+use crate::principal::Scopes;
+use crate::reason::{Denial, Reason};
+
+/// What somebody wants to know.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who calls.
+    pub who: Who,
+    /// What the token may be used for; where nothing is said, what the claims say, else what the method asks for. A
+    /// token says it itself.
+    pub scopes: Option<Vec<String>>,
+    /// What is called.
+    pub what: What,
+    /// When.
+    pub time: SystemTime,
+    /// From where.
+    pub origin: Option<IpAddr>,
+}
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// Somebody without a credential.
+    Anonymous,
+    /// Somebody of this name.
+    Principal {
+        /// The name.
+        principal: Principal,
+        /// The sets that their credential would vouch for, in the spelling of members: `group:…`, `principalSet://…`.
+        sets: Vec<Arc<str>>,
+    },
+    /// Whomever an issuer's rules make of these claims.
+    Claims(Map<String, Value>),
+    /// Whomever this token proves.
+    Token(Token),
+}
+
+/// A credential. It is never printed.
+#[derive(Clone)]
+pub struct Token {
+    text: String,
+    /// What its issuer says of it, where that had to be asked.
+    answered: Option<Result<Arc<Caller>, Denial>>,
+}
+
+/// What is called.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// As a client would: `POST /v1/projects/…`.
+    Request {
+        /// The HTTP method.
+        http_method: ::http::Method,
+        /// Path and query.
+        target: String,
+        /// Where it is sent; where nothing is said, to the host whose paths it fits.
+        host: Option<String>,
+    },
+    /// By its name: `google.longrunning.Operations.CancelOperation`.
+    Method {
+        /// The full name of the RPC.
+        method: String,
+        /// The relative name of the resource.
+        resource: String,
+        /// A host that tells apart services which share the method.
+        host: Option<String>,
+    },
+}
+
+/// Why a question cannot be put.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    /// The path is one of several hosts.
+    #[error("several hosts have this path: {}", hosts.join(", "))]
+    SeveralHosts {
+        /// Which.
+        hosts: Vec<String>,
+    },
+    /// The method is none.
+    #[error(transparent)]
+    NotCallable(#[from] NotCallable),
+    /// The text is no relative name of a resource.
+    #[error("`{resource}` is no relative name of a resource")]
+    NotAResource {
+        /// The text.
+        resource: String,
+    },
+    /// There are claims, and nobody who could have signed them.
+    #[error("no configuration says what an issuer's claims make of a caller")]
+    NoIssuer,
+}
+
+/// What the gate says.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whether it would let the call pass.
+    pub decided: Result<Permit, Denial>,
+    /// What it found out on its way there.
+    pub trail: Trail,
+    /// The request that was judged, where one was, and could be read.
+    pub request: Option<Request>,
+    time: SystemTime,
+    origin: Option<IpAddr>,
+}
+
+impl Question {
+    /// Waits for what a request with the same token would wait for: what the issuer of an opaque one says of it, or the
+    /// key of another.
+    pub async fn look_up(&mut self, authn: &Authenticator) {
+        if let Who::Token(token) = &mut self.who {
+            let authorization = token.authorization();
+            let authorization = [authorization.as_bytes()];
+            let answered = authn.look_up(&authorization, self.time, |_| {}).await;
+            token.answered = answered.map(|answer| answer.map(Vouched::unconfirmed));
+            let judged = authn.authenticate(&authorization, self.time);
+            if judged.is_err_and(|denial| denial.reason() == Reason::KeyPending) {
+                authn.await_key(&authorization).await;
+            }
+        }
+    }
+
+    /// Puts it to the gate. What is asked about a token that is opaque has to be looked up before.
+    ///
+    /// # Errors
+    /// Where it does not say clearly enough what is called, or by whom.
+    pub fn ask(&self, snapshot: &Snapshot) -> Result<Answer, Mistake> {
+        if matches!(self.who, Who::Claims(_)) && snapshot.authn.believes_nobody() {
+            return Err(Mistake::NoIssuer);
+        }
+        let mut trail = Trail::default();
+        let (decided, request) = match &self.what {
+            What::Request { http_method, target, host } => {
+                match self.request(http_method, target, host.as_deref(), &snapshot.catalog)? {
+                    Err(denial) => (Err(denial), None),
+                    Ok(request) => {
+                        let identify = |method: &Method| self.caller(method, snapshot);
+                        let decided = stages::judge_as(&request, identify, snapshot, self.time, &mut trail);
+                        (decided, Some(request))
+                    }
+                }
+            }
+            What::Method { method, resource, host } => {
+                let call = named_call(method, resource, host.as_deref(), &snapshot.catalog)?;
+                let attributes = Attributes { origin: self.origin, ..Attributes::at(self.time) };
+                let identify = |method: &Method| self.caller(method, snapshot);
+                (stages::call_as(Arc::new(call), identify, attributes, snapshot, &mut trail), None)
+            }
+        };
+        Ok(Answer { decided, trail, request, time: self.time, origin: self.origin })
+    }
+
+    /// The caller of a method: assumed, unless there is a token. Of one that is bound to a key it is assumed that its
+    /// sender has the key.
+    fn caller(&self, method: &Method, snapshot: &Snapshot) -> Result<Option<Arc<Caller>>, Denial> {
+        let scopes = || self.scopes.as_ref().unwrap_or(&method.scopes).iter().cloned().collect::<Scopes>();
+        match &self.who {
+            Who::Anonymous => Ok(None),
+            Who::Principal { principal, sets } => {
+                let mut caller = Caller::assumed(principal.clone(), scopes(), self.time);
+                caller.sets.extend(sets.iter().cloned());
+                Ok(Some(Arc::new(caller)))
+            }
+            Who::Claims(claims) => {
+                let caller = snapshot.authn.assume(claims.clone(), self.time)?;
+                let says_scopes = claims.contains_key("scope")
+                    || claims.contains_key("scp")
+                    || caller.scopes.audience().is_some();
+                let keep = self.scopes.is_none() && says_scopes;
+                let scopes = if keep { caller.scopes.clone() } else { scopes() };
+                Ok(Some(Arc::new(Caller { scopes, ..caller })))
+            }
+            Who::Token(token) => match &token.answered {
+                Some(answer) => answer.clone().map(Some),
+                None => {
+                    let authorization = token.authorization();
+                    let vouched = snapshot.authn.authenticate(&[authorization.as_bytes()], self.time)?;
+                    Ok(vouched.map(Vouched::unconfirmed))
+                }
+            },
+        }
+    }
+
+    /// The request that a client would send, or the refusal to read it.
+    fn request(
+        &self,
+        http_method: &::http::Method,
+        target: &str,
+        host: Option<&str>,
+        catalog: &Catalog,
+    ) -> Result<Result<Request, Denial>, Mistake> {
+        let on = |host: &str| {
+            let peer = self.origin.map(|ip| SocketAddr::new(ip, 0));
+            Request::from_http2(
+                http_method.clone(),
+                Some(host),
+                target,
+                Headers::default(),
+                peer,
+                &TrustedProxies::default(),
+            )
+        };
+        match host {
+            Some(host) => Ok(on(host)),
+            None => meant_host(on, catalog),
+        }
+    }
+}
+
+/// A request to the host whose paths it fits: without a host, the path has to say which service is meant.
+fn meant_host(
+    on: impl Fn(&str) -> Result<Request, Denial>,
+    catalog: &Catalog,
+) -> Result<Result<Request, Denial>, Mistake> {
+    let mut found = Vec::new();
+    let mut wrong_verb = Vec::new();
+    let mut others = Vec::new();
+    for host in catalog.one_host_per_service() {
+        let request = match on(host) {
+            Ok(request) => request,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        let routed = catalog.route(request.host.as_str(), &request.method, &request.path);
+        let list = match routed.map_err(|denial| denial.reason()) {
+            Ok(_) => &mut found,
+            Err(Reason::HttpMethodNotAllowed) => &mut wrong_verb,
+            Err(_) => &mut others,
+        };
+        list.push((host, request));
+    }
+    // Where no host has the path, all answer the same.
+    others.truncate(1);
+    let meant = [found, wrong_verb, others].into_iter().find(|list| !list.is_empty()).unwrap_or_default();
+    if meant.len() > 1 {
+        let hosts = meant.into_iter().map(|(host, _)| host.to_owned()).collect();
+        return Err(Mistake::SeveralHosts { hosts });
+    }
+    Ok(match meant.into_iter().next() {
+        Some((_, request)) => Ok(request),
+        None => Err(Denial::new(Reason::MethodNotFound, "no service is exposed")),
+    })
+}
+
+fn named_call(method: &str, resource: &str, host: Option<&str>, catalog: &Catalog) -> Result<Call, Mistake> {
+    if resource.starts_with('/') || resource.ends_with('/') || resource.split('/').any(str::is_empty) {
+        return Err(Mistake::NotAResource { resource: resource.to_owned() });
+    }
+    Ok(catalog.call(method, host, resource)?)
+}
+
+impl Mistake {
+    /// What to do about it. `say_host` is how whoever asks names a host: ``write `host: {}` `` with the host in it.
+    pub fn help(&self, say_host: impl Fn(&str) -> String) -> String {
+        match self {
+            Self::SeveralHosts { hosts } => {
+                let host = hosts.first().map_or("…", String::as_str);
+                format!("say which is asked: {}", say_host(host))
+            }
+            Self::NotCallable(reason) => reason.help(say_host),
+            Self::NotAResource { .. } => {
+                "write it as the path does, without the service: `projects/demo/locations/…`".to_owned()
+            }
+            Self::NoIssuer => "name one with `--config`, or say who it is by `principal` instead".to_owned(),
+        }
+    }
+}
+
+impl Answer {
+    /// What conditions could ask of the request.
+    pub fn attributes(&self) -> Attributes<'_> {
+        match &self.request {
+            Some(request) => stages::attributes(request, self.time),
+            None => Attributes { origin: self.origin, ..Attributes::at(self.time) },
+        }
+    }
+}
+
+impl Token {
+    /// A token; blanks around it are the file's.
+    pub fn new(text: &str) -> Self {
+        Self { text: text.trim().to_owned(), answered: None }
+    }
+
+    fn authorization(&self) -> String {
+        format!("Bearer {}", self.text)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token(…)")
+    }
+}

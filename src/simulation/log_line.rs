@@ -1,0 +1,217 @@
+//! A line of the audit log ([`crate::audit`]), read back: what was asked, and how far the gate got with it.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use crate::http::Path;
+use crate::principal::Principal;
+use crate::reason::Reason;
+
+/// A request as the log has it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) time: SystemTime,
+    pub(crate) http_method: Option<http::Method>,
+    pub(crate) host: Option<String>,
+    pub(crate) path: Option<Path>,
+    pub(crate) service: Option<String>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) recorded: Recorded,
+}
+
+/// How far the gate got, and with it what the line says about the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// Policy let it through; whatever came then is not policy's.
+    Allowed,
+    /// Somebody who was authenticated, with a scope of the method, lacked the permission.
+    Lacking,
+    /// Allowed, of a method that is not implemented.
+    Unimplemented,
+    /// Somebody who was authenticated had none of the method's scopes.
+    WithoutScope,
+    /// No credential was sent.
+    WithoutCredential,
+    /// No method was found. Nobody was authenticated.
+    WithoutMethod,
+    /// The request could not be read, or its credential proves nothing: refused whatever policies say.
+    Regardless,
+    /// Refused at a point that does not tell what policy would have said.
+    Inconclusive,
+}
+
+/// Why a line is no audit line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotALine {
+    #[error("{message} (column {column})")]
+    Json { message: String, column: usize },
+    #[error("`protoPayload` is of the type `{0}`")]
+    Type(String),
+    #[error("`{0}` is no time")]
+    Time(String),
+    #[error("`{0}` is no HTTP method")]
+    HttpMethod(String),
+    #[error("`{0}` is no path that opgate accepts")]
+    Path(String),
+    #[error("`{0}` is no caller: {1}")]
+    Principal(String, crate::principal::NotAPrincipal),
+    #[error("`{0}` is no decision")]
+    Decision(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    timestamp: String,
+    proto_payload: Payload,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    #[serde(rename = "@type")]
+    type_url: String,
+    authentication_info: AuthenticationInfo,
+    service_name: Option<String>,
+    authorization_info: Option<Vec<AuthorizationInfo>>,
+    request_metadata: RequestMetadata,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthenticationInfo {
+    principal_subject: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AuthorizationInfo {
+    granted: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestMetadata {
+    caller_ip: Option<IpAddr>,
+    request_attributes: RequestAttributes,
+}
+
+#[derive(Deserialize)]
+struct RequestAttributes {
+    method: Option<String>,
+    host: Option<String>,
+    path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    decision: String,
+    reason: String,
+}
+
+const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
+
+impl From<serde_json::Error> for NotALine {
+    /// Without the library's own number of the line, which is always 1.
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        Self::Json { message, column: error.column() }
+    }
+}
+
+impl Line {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is not an audit line of opgate's.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, NotALine> {
+        let Entry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
+        if payload.type_url != AUDIT_LOG {
+            return Err(NotALine::Type(payload.type_url));
+        }
+        let recorded = payload.recorded()?;
+        let time: jiff::Timestamp = timestamp.parse().map_err(|_| NotALine::Time(timestamp))?;
+        let RequestAttributes { method, host, path } = payload.request_metadata.request_attributes;
+        let principal = payload.authentication_info.principal_subject;
+        // A path that the log holds in part (`audit::Bounded`) tells nothing. No path that was parsed has this letter.
+        let path = path.filter(|path| !path.contains('…'));
+        Ok(Self {
+            time: time.into(),
+            http_method: method.map(http_method).transpose()?,
+            host,
+            path: path.map(|path| Path::parse(&path).map_err(|_| NotALine::Path(path))).transpose()?,
+            service: payload.service_name,
+            principal: principal.map(caller).transpose()?,
+            ip: payload.request_metadata.caller_ip,
+            recorded,
+        })
+    }
+}
+
+fn http_method(text: String) -> Result<http::Method, NotALine> {
+    text.parse().map_err(|_| NotALine::HttpMethod(text))
+}
+
+fn caller(text: String) -> Result<Principal, NotALine> {
+    Principal::parse(&text).map_err(|error| NotALine::Principal(text, error))
+}
+
+impl Payload {
+    fn recorded(&self) -> Result<Recorded, NotALine> {
+        match self.metadata.decision.as_str() {
+            // What failed after that is an upstream's or the client's.
+            "ALLOWED" => return Ok(Recorded::Allowed),
+            // The gate's own keys, which no policy keeps from anybody.
+            "ANSWERED" => return Ok(Recorded::Regardless),
+            "DENIED" => {}
+            other => return Err(NotALine::Decision(other.to_owned())),
+        }
+        let granted = self.authorization_info.iter().flatten().any(|info| info.granted);
+        let reason = Reason::ALL.iter().find(|reason| reason.entry().name == self.metadata.reason);
+        // A reason of another version of opgate says nothing here.
+        let Some(reason) = reason else { return Ok(Recorded::Inconclusive) };
+        Ok(match reason {
+            Reason::Unimplemented => Recorded::Unimplemented,
+            // Bodies are judged after policy.
+            Reason::BodyRefused | Reason::BodyTooLarge | Reason::BodyTimeout => Recorded::Allowed,
+            _ if granted => Recorded::Allowed,
+            Reason::PermissionDenied => Recorded::Lacking,
+            Reason::ScopeInsufficient => Recorded::WithoutScope,
+            Reason::CredentialsMissing => Recorded::WithoutCredential,
+            Reason::MethodNotFound | Reason::HttpMethodNotAllowed => Recorded::WithoutMethod,
+            Reason::RequestMalformed
+            | Reason::Misdirected
+            | Reason::HeadTimeout
+            | Reason::HeadTooLarge
+            | Reason::TargetTooLong
+            | Reason::TooManyStreams
+            | Reason::TokenInvalid
+            | Reason::TokenExpired
+            | Reason::TokenTypeUnsupported
+            | Reason::ProofInvalid
+            | Reason::ProofNonceMissing
+            | Reason::CredentialTypeUnsupported
+            | Reason::CredentialsOverloaded => Recorded::Regardless,
+            // The query is not in the log, and what it may not name depends on the method.
+            Reason::QueryParameterRefused
+            | Reason::NotReady
+            | Reason::Overloaded
+            | Reason::PrincipalLimit
+            | Reason::AddressLimit
+            | Reason::ProofLimit
+            | Reason::KeyPending
+            | Reason::UpstreamUnavailable
+            | Reason::UpstreamOverloaded
+            | Reason::UpstreamTimeout
+            | Reason::UpstreamInvalid
+            | Reason::ClientClosed
+            | Reason::AnswerNotTaken
+            | Reason::CutOff
+            | Reason::Internal => Recorded::Inconclusive,
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! What a policy tree says to a request of the log. The gate decides ([`crate::decision::stages::admit`]); here it is seen to that
+//! nothing is taken for an answer which hangs on what the log does not have.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::authn::Caller;
+use crate::catalog::{Call, Catalog, Method};
+use crate::decision::snapshot::Snapshot;
+use crate::decision::stages::{self, Trail};
+use crate::diagnostic::Place;
+use crate::http::Path;
+use crate::policy::{Attribute, Attributes, Consulted, Grant};
+use crate::reason::{Denial, Reason};
+use crate::simulation::log_line::{Line, Recorded};
+
+/// A tree, and whether an operator said what of it is exposed.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) snapshot: Snapshot,
+    configured: bool,
+    /// See [`crate::policy::Policy::mapped_pools`].
+    mapped_pools: HashSet<String>,
+}
+
+/// What a tree says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Let through, by the rule at this place.
+    Allowed(Place),
+    /// Refused, for this reason; in full; and by the rule at this place where there is one.
+    Refused { reason: Reason, detail: String, rule: Option<Place> },
+    /// It hangs on what the log does not have.
+    Unknown(Doubt),
+}
+
+/// What the log does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Doubt {
+    /// Who asked: nobody had been authenticated.
+    Caller,
+    /// Which of the scopes the token had.
+    Scopes,
+    /// What the token says.
+    Claims,
+    /// Which groups and attributes the issuer gives the caller.
+    Sets,
+    /// Where it came from, or what was asked of which host.
+    Request,
+    /// On which hosts the services are.
+    Host,
+    /// Why it was refused: that came before policy, or from elsewhere.
+    Refusal,
+}
+
+impl Doubt {
+    /// What is missing, in words.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Caller => {
+                "the log does not say who asked: no method was found, so nobody was authenticated"
+            }
+            Self::Scopes => "the log does not have the token's scopes, and the trees do not ask for the same",
+            Self::Claims => "conditions ask for `request.auth.claims`, which the log does not have",
+            Self::Sets => {
+                "rules ask for groups or attributes of the caller's pool, which the log does not have"
+            }
+            Self::Request => "the line lacks the address, host, path or method that the answer hangs on",
+            Self::Host => "no service of the trees has this host by itself; `--config` says who has it",
+            Self::Refusal => "the refusal does not tell what policy would have said",
+        }
+    }
+
+    /// What is missing, in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Scopes => "scopes",
+            Self::Claims => "claims",
+            Self::Sets => "sets",
+            Self::Request => "request",
+            Self::Host => "host",
+            Self::Refusal => "refusal",
+        }
+    }
+}
+
+/// A tree's answer, and the call that it takes the line for, where it has such a method.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) answer: Answer,
+    pub(crate) call: Option<Arc<Call>>,
+}
+
+impl Replay {
+    fn refused(call: Option<Arc<Call>>, denial: &Denial) -> Self {
+        let answer = Answer::Refused {
+            reason: denial.reason(),
+            detail: denial.detail().to_owned(),
+            rule: denial.deciding_rule().cloned(),
+        };
+        Self { answer, call }
+    }
+
+    fn unknown(call: Option<Arc<Call>>, doubt: Doubt) -> Self {
+        Self { answer: Answer::Unknown(doubt), call }
+    }
+}
+
+impl Tree {
+    /// A tree that was loaded, `configured` as an operator says or by itself.
+    pub(crate) fn new(snapshot: Snapshot, configured: bool) -> Self {
+        let mapped_pools = snapshot.policy.mapped_pools().into_iter().map(str::to_owned).collect();
+        Self { snapshot, configured, mapped_pools }
+    }
+
+    /// The call that the tree takes a line for, or the answer that there is none.
+    pub(crate) fn route(&self, line: &Line) -> Result<Arc<Call>, Replay> {
+        let (Some(http_method), Some(host), Some(path)) = (&line.http_method, &line.host, &line.path) else {
+            return Err(Replay::unknown(None, Doubt::Request));
+        };
+        let Some(host) = self.host(host, line.service.as_deref()) else {
+            return Err(Replay::unknown(None, Doubt::Host));
+        };
+        match self.snapshot.catalog.route(host, http_method, path) {
+            Ok(call) => Ok(Arc::new(call)),
+            Err(denial) => Err(Replay::refused(None, &denial)),
+        }
+    }
+
+    /// The host to look for. Where no configuration says who has which, a service of the log has its own.
+    fn host<'h>(&'h self, logged: &'h str, service: Option<&str>) -> Option<&'h str> {
+        let catalog = &self.snapshot.catalog;
+        if self.configured || is_exposed(catalog, logged) {
+            return Some(logged);
+        }
+        // A service that this tree does not have is found nowhere, and that is its answer.
+        service.map(|service| host_of(catalog, service).unwrap_or(logged))
+    }
+
+    /// What the tree says to a line that is this call. `logged` is the method by whose scopes the token was measured
+    /// when the log was written, where it is known.
+    pub(crate) fn decide(&self, line: &Line, call: Arc<Call>, logged: Option<&Method>) -> Replay {
+        match line.recorded {
+            Recorded::WithoutMethod => Replay::unknown(Some(call), Doubt::Caller),
+            Recorded::Regardless | Recorded::Inconclusive => Replay::unknown(Some(call), Doubt::Refusal),
+            Recorded::WithoutCredential => self.admit(line, call, None),
+            Recorded::Allowed | Recorded::Lacking | Recorded::Unimplemented | Recorded::WithoutScope => {
+                let Some(principal) = &line.principal else { return self.admit(line, call, None) };
+                let held = held(line.recorded, logged, &call.method);
+                let scopes = if held == Held::None { &[][..] } else { &call.method.scopes };
+                let scopes = scopes.iter().cloned().collect();
+                let caller = Caller::assumed(principal.clone(), scopes, line.time);
+                let replay = self.admit(line, call, Some(Arc::new(caller)));
+                let mapped = principal.pool().is_some_and(|pool| self.mapped_pools.contains(pool));
+                match (&replay.answer, held) {
+                    (Answer::Allowed(_), Held::Unclear) => Replay::unknown(replay.call, Doubt::Scopes),
+                    (Answer::Allowed(_), _) if mapped => Replay::unknown(replay.call, Doubt::Sets),
+                    (Answer::Refused { reason: Reason::PermissionDenied, .. }, _) if mapped => {
+                        Replay::unknown(replay.call, Doubt::Sets)
+                    }
+                    // Who is refused with every scope is refused without.
+                    _ => replay,
+                }
+            }
+        }
+    }
+
+    fn admit(&self, line: &Line, call: Arc<Call>, caller: Option<Arc<Caller>>) -> Replay {
+        let attributes = Attributes {
+            path: line.path.as_ref().map(Path::decoded),
+            host: line.host.as_deref(),
+            method: line.http_method.as_ref().map(http::Method::as_str),
+            origin: line.ip,
+            ..Attributes::at(line.time)
+        };
+        let mut trail = Trail::default();
+        match stages::admit(call.clone(), caller, attributes, &self.snapshot, &mut trail) {
+            Ok(permit) => {
+                let place = match permit.grant() {
+                    Grant::Binding(granted) => &granted.place,
+                    Grant::NoPermissionAsked => &call.method.place,
+                };
+                Replay { answer: Answer::Allowed(place.clone()), call: Some(call) }
+            }
+            // What is not known never grants, so that only a refusal can be its doing.
+            Err(denial) => match doubt(trail.consulted) {
+                Some(doubt) => Replay::unknown(Some(call), doubt),
+                None => Replay::refused(Some(call), &denial),
+            },
+        }
+    }
+}
+
+fn doubt(consulted: Consulted) -> Option<Doubt> {
+    consulted.missing().next().map(|attribute| match attribute {
+        Attribute::Claims => Doubt::Claims,
+        Attribute::Time | Attribute::Path | Attribute::Host | Attribute::Method | Attribute::Origin => {
+            Doubt::Request
+        }
+    })
+}
+
+/// What is known of the scopes that a token has of those that a method asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Some,
+    None,
+    Unclear,
+}
+
+/// The log says that the token had a scope of the method `logged`, or none. That tells of this method's where one list
+/// contains the other.
+fn held(recorded: Recorded, logged: Option<&Method>, method: &Method) -> Held {
+    if method.allow_without_credential {
+        return Held::Some;
+    }
+    // A method that asks nobody for a scope has measured none.
+    let Some(logged) = logged.filter(|logged| !logged.allow_without_credential) else {
+        return Held::Unclear;
+    };
+    let within = |few: &[String], many: &[String]| few.iter().all(|scope| many.contains(scope));
+    match recorded {
+        Recorded::WithoutScope if within(&method.scopes, &logged.scopes) => Held::None,
+        Recorded::WithoutScope => Held::Unclear,
+        _ if within(&logged.scopes, &method.scopes) => Held::Some,
+        _ => Held::Unclear,
+    }
+}
+
+fn is_exposed(catalog: &Catalog, host: &str) -> bool {
+    let mut hosts = catalog.methods().iter().flat_map(|method| &method.service.hosts);
+    hosts.any(|exposed| exposed == host || exposed == "*")
+}
+
+fn host_of<'c>(catalog: &'c Catalog, service: &str) -> Option<&'c str> {
+    let method = catalog.methods().iter().find(|method| method.service.name == service)?;
+    method.service.hosts.first().map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Exposure, Forwarding, PermissionRule};
+
+    fn method(scopes: &[&str], allow_without_credential: bool) -> Method {
+        let service = Exposure {
+            id: "demo".to_owned(),
+            name: "demo.googleapis.com".to_owned(),
+            hosts: Vec::new(),
+            upstream: String::new(),
+            forwarding: Forwarding::default(),
+            error_domain: String::new(),
+        };
+        Method {
+            index: 0,
+            service: Arc::new(service),
+            name: "demo.v1.Demo.Get".to_owned(),
+            permission: PermissionRule::None,
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            allow_without_credential,
+            resource_field: "name".to_owned(),
+            resource_type: None,
+            unimplemented: false,
+            place: Place { file: "services/demo.iam.yaml".into(), line: 1 },
+        }
+    }
+
+    #[test]
+    fn a_token_that_passed_for_one_list_of_scopes_passes_for_those_that_contain_it() {
+        let logged = method(&["a", "b"], false);
+        let passed = |scopes: &[&str]| held(Recorded::Allowed, Some(&logged), &method(scopes, false));
+        assert_eq!(passed(&["a", "b"]), Held::Some);
+        assert_eq!(passed(&["c", "b", "a"]), Held::Some);
+        // It may have been the other one.
+        assert_eq!(passed(&["a"]), Held::Unclear);
+        assert_eq!(passed(&["c"]), Held::Unclear);
+    }
+
+    #[test]
+    fn a_token_that_failed_for_one_list_of_scopes_fails_for_what_it_contains() {
+        let logged = method(&["a", "b"], false);
+        let failed = |scopes: &[&str]| held(Recorded::WithoutScope, Some(&logged), &method(scopes, false));
+        assert_eq!(failed(&["b", "a"]), Held::None);
+        assert_eq!(failed(&["a"]), Held::None);
+        assert_eq!(failed(&["a", "c"]), Held::Unclear);
+    }
+
+    #[test]
+    fn where_no_scope_was_asked_for_none_is_known() {
+        let (open, closed) = (method(&["a"], true), method(&["a"], false));
+        for recorded in [Recorded::Allowed, Recorded::Lacking] {
+            assert_eq!(held(recorded, Some(&open), &closed), Held::Unclear);
+            assert_eq!(held(recorded, None, &closed), Held::Unclear);
+            assert_eq!(held(recorded, None, &open), Held::Some);
+        }
+    }
+}
