@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opgate::config::Config;
 use opgate::decision::snapshot::Snapshot;
-use opgate::decision::stages::{self, Trail};
+use opgate::decision::stages::{self, Ruling, Trail};
 use opgate::diagnostic::Report;
 use opgate::http::head::{Head, HeadLimits};
 use opgate::http::{Request, TrustedProxies};
@@ -68,11 +68,10 @@ pub fn run() {
 /// Allocations that judging made.
 fn judge(request: &Request, snapshot: &Snapshot, now: SystemTime) -> usize {
     let mut trail = Trail::default();
-    let ((allocations, reallocations, _), permit) =
+    let ((allocations, reallocations, _), ruling) =
         count_alloc(|| stages::judge(request, snapshot, now, &mut trail));
-    if let Err(denial) = black_box(permit) {
-        panic!("{denial:?}");
-    }
+    let ruling = black_box(ruling);
+    assert!(matches!(ruling, Ok(Ruling::Permitted(_))), "{ruling:?}");
     allocations + reallocations
 }
 

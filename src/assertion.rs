@@ -45,9 +45,9 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use self::file::{KeyFlaw, read_key};
-use crate::authn::Caller;
 use crate::diagnostic::Span;
 use crate::http::Path;
+use crate::principal::Caller;
 use crate::signing::{Algorithm, SigningError, SigningKey};
 
 /// The media type of a key set (RFC 7517, section 8.5.2).

@@ -10,7 +10,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::authn::{Authenticator, Lookup, TokenCacheStatus};
+use crate::authn::{self, Authenticator};
 use crate::catalog::Method;
 use crate::config::Part;
 use crate::decision::snapshot::Snapshot;
@@ -62,16 +62,8 @@ pub struct Metrics {
     reload_successful: IntGaugeVec,
     reload_timestamp: GaugeVec,
     reload_lag: HistogramVec,
-    token_cache_hits: IntCounter,
-    token_cache_misses: IntCounter,
-    token_cache_evictions: IntCounter,
-    proofs: IntGauge,
-    token_lookups: IntCounterVec,
-    token_lookup_duration: HistogramVec,
-    jwks_keys: IntGaugeVec,
-    jwks_last_success: GaugeVec,
-    jwks_age: GaugeVec,
-    jwks_refreshes: IntCounterVec,
+    /// Those of authentication.
+    pub authn: authn::Instruments,
 }
 
 /// The instruments of one method's ordinary outcome.
@@ -215,49 +207,7 @@ impl Metrics {
                 &["part"],
                 vec![0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0],
             )?,
-            token_cache_hits: counter(
-                "opgate_token_cache_hits_total",
-                "Tokens that had been verified before.",
-            )?,
-            token_cache_misses: counter(
-                "opgate_token_cache_misses_total",
-                "Tokens that had to be verified.",
-            )?,
-            token_cache_evictions: counter(
-                "opgate_token_cache_evictions_total",
-                "Verified tokens that made room for others.",
-            )?,
-            proofs: {
-                let gauge = IntGauge::new(
-                    "opgate_dpop_proofs",
-                    "Proofs that are remembered, so that none is taken twice.",
-                )?;
-                registry.register(Box::new(gauge.clone()))?;
-                gauge
-            },
-            token_lookups: counters(
-                "opgate_token_lookups_total",
-                "Questions about opaque tokens, by outcome: active, inactive, refused, failed, unasked.",
-                &["issuer", "outcome"],
-            )?,
-            token_lookup_duration: histograms(
-                "opgate_token_lookup_duration_seconds",
-                "Time that an issuer took to answer about an opaque token.",
-                &["issuer"],
-                vec![1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0],
-            )?,
-            jwks_keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
-            jwks_last_success: instants(
-                "opgate_jwks_last_success_timestamp_seconds",
-                "When an issuer's keys were last loaded.",
-                &["issuer"],
-            )?,
-            jwks_age: instants("opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
-            jwks_refreshes: counters(
-                "opgate_jwks_refreshes_total",
-                "Attempts to load an issuer's keys, by outcome: success, or the cause of the failure.",
-                &["issuer", "outcome"],
-            )?,
+            authn: authn::Instruments::register(&registry)?,
             scraping: Mutex::default(),
             registry,
         };
@@ -281,15 +231,6 @@ impl Metrics {
         let (service, name) = method
             .map_or((UNROUTED, UNROUTED), |method| (method.service.name.as_str(), method.name.as_str()));
         self.requests.with_label_values(&[service, name, status.to_string().as_str(), reason]).inc();
-    }
-
-    /// Counts a lookup of an opaque token.
-    pub fn token_looked_up(&self, lookup: &Lookup<'_>) {
-        self.token_lookups.with_label_values(&[lookup.issuer, lookup.outcome.as_str()]).inc();
-        if let Some(duration) = lookup.duration {
-            let durations = self.token_lookup_duration.with_label_values(&[lookup.issuer]);
-            durations.observe(duration.as_secs_f64());
-        }
     }
 
     /// Says which policy is in force.
@@ -357,27 +298,9 @@ impl Metrics {
             let gauge = self.upstream_healthy.with_label_values(&[&*endpoint.upstream, address.as_str()]);
             gauge.set(i64::from(endpoint.is_healthy));
         }
-        let TokenCacheStatus { hits, misses, evictions } = authn.token_cache();
-        raise(&self.token_cache_hits, hits);
-        raise(&self.token_cache_misses, misses);
-        raise(&self.token_cache_evictions, evictions);
-        self.proofs.set(i64::try_from(authn.proofs_remembered()).unwrap_or(i64::MAX));
-        for status in authn.key_sets(now) {
-            let issuer = status.issuer.as_str();
-            self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
-            self.jwks_last_success.with_label_values(&[issuer]).set(status.last_success.map_or(0.0, seconds));
-            self.jwks_age.with_label_values(&[issuer]).set(status.age.map_or(0.0, |age| age.as_secs_f64()));
-            for (outcome, count) in &status.refreshes {
-                raise(&self.jwks_refreshes.with_label_values(&[issuer, outcome]), *count);
-            }
-        }
+        self.authn.update(authn, now);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
-}
-
-/// Brings a counter up to what was counted elsewhere.
-fn raise(counter: &IntCounter, count: u64) {
-    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 /// Seconds since the epoch, Prometheus's unit of instants.

@@ -5,8 +5,12 @@
 //! go through the constructors here, so that both write one identity in one way
 //! (<https://cloud.google.com/iam/docs/principal-identifiers>).
 
+pub(crate) mod caller;
+pub(crate) mod confirmation;
 pub(crate) mod scopes;
 
+pub use self::caller::Caller;
+pub use self::confirmation::{BoundKey, Confirmation, DpopRule};
 pub use self::scopes::Scopes;
 use std::fmt;
 use std::sync::Arc;

@@ -19,14 +19,13 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::authn::{Authenticator, Caller, Vouched};
+use crate::authn::{Authentication, Authenticator, UnconfirmedToken};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::stages::{self, Trail};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
-use crate::principal::Principal;
-use crate::principal::Scopes;
+use crate::principal::{Caller, Principal, Scopes};
 use crate::reason::{Denial, Reason};
 
 /// What somebody wants to know.
@@ -67,7 +66,7 @@ pub enum Who {
 #[derive(Clone)]
 pub struct Token {
     text: String,
-    /// What its issuer says of it, where that had to be asked.
+    /// What came of it once nothing is to be waited for.
     answered: Option<Result<Arc<Caller>, Denial>>,
 }
 
@@ -136,13 +135,13 @@ impl Question {
     pub async fn look_up(&mut self, authn: &Authenticator) {
         if let Who::Token(token) = &mut self.who {
             let authorization = token.authorization();
-            let authorization = [authorization.as_bytes()];
-            let answered = authn.look_up(&authorization, self.time, |_| {}).await;
-            token.answered = answered.map(|answer| answer.map(Vouched::unconfirmed));
-            let judged = authn.authenticate(&authorization, self.time);
-            if judged.is_err_and(|denial| denial.reason() == Reason::KeyPending) {
-                authn.await_key(&authorization).await;
-            }
+            let resolved = match authn.authenticate(&[authorization.as_bytes()], self.time) {
+                Ok(Authentication::Anonymous) => return,
+                Ok(Authentication::Token(known)) => Ok(known),
+                Ok(Authentication::Pending(pending)) => authn.resolve(pending, self.time, |_| {}).await,
+                Err(denial) => Err(denial),
+            };
+            token.answered = Some(resolved.map(UnconfirmedToken::assume_confirmed));
         }
     }
 
@@ -200,8 +199,11 @@ impl Question {
                 Some(answer) => answer.clone().map(Some),
                 None => {
                     let authorization = token.authorization();
-                    let vouched = snapshot.authn.authenticate(&[authorization.as_bytes()], self.time)?;
-                    Ok(vouched.map(Vouched::unconfirmed))
+                    match snapshot.authn.authenticate(&[authorization.as_bytes()], self.time)? {
+                        Authentication::Anonymous => Ok(None),
+                        Authentication::Token(token) => Ok(Some(token.assume_confirmed())),
+                        Authentication::Pending(pending) => Err(pending.into_denial()),
+                    }
                 }
             },
         }

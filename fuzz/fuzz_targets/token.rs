@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use opgate::authn::{Authenticator, IssuerSettings, KeySource};
+use opgate::authn::{Authentication, Authenticator, IssuerSettings, KeySource};
 use opgate::signing::{Algorithm, SigningKey};
 
 /// The beginning of 2026.
@@ -24,5 +24,5 @@ fuzz_target!(|bytes: &[u8]| {
     let mut value = b"Bearer ".to_vec();
     value.extend_from_slice(bytes);
     let caller = GATE.authenticate(&[&value], SystemTime::UNIX_EPOCH + NOW);
-    assert!(!matches!(caller, Ok(Some(_))), "accepted {:?}", String::from_utf8_lossy(bytes));
+    assert!(!matches!(caller, Ok(Authentication::Token(_))), "accepted {:?}", String::from_utf8_lossy(bytes));
 });

@@ -4,6 +4,10 @@
 //! A credential that two readers could find in different places, or cut out differently, is refused rather than
 //! searched for: a second field, another scheme, a second space, a byte that no token has.
 
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::reason::{Denial, Reason};
 
 /// Longer tokens are refused before anything of them is decoded. Bytes.
@@ -11,7 +15,7 @@ pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// How a token is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(super) enum AuthScheme {
     /// By itself.
     Bearer,
     /// With a proof in another header field.
@@ -21,8 +25,17 @@ pub(super) enum Scheme {
 /// A token as it was sent. It is never printed.
 #[derive(Clone, Copy)]
 pub(super) struct Credential<'a> {
-    pub(super) scheme: Scheme,
+    pub(super) scheme: AuthScheme,
     pub(super) token: &'a str,
+}
+
+/// How a token was sent, without the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presentation {
+    /// By itself.
+    Bearer,
+    /// With a proof, which has to name the token: by this, its `ath` (RFC 9449, section 4.2).
+    Dpop(String),
 }
 
 impl<'a> Credential<'a> {
@@ -46,9 +59,9 @@ impl<'a> Credential<'a> {
             None => (value, &[][..]),
         };
         let scheme = if scheme.eq_ignore_ascii_case(b"Bearer") {
-            Scheme::Bearer
+            AuthScheme::Bearer
         } else if scheme.eq_ignore_ascii_case(b"DPoP") {
-            Scheme::Dpop
+            AuthScheme::Dpop
         } else {
             let detail = "the authorization scheme is neither Bearer nor DPoP";
             return Err(Denial::new(Reason::CredentialTypeUnsupported, detail));
@@ -67,7 +80,30 @@ impl<'a> Credential<'a> {
     }
 }
 
-impl Scheme {
+impl Credential<'_> {
+    /// What is left of it once the token has been judged.
+    pub(super) fn presentation(&self) -> Presentation {
+        match self.scheme {
+            AuthScheme::Bearer => Presentation::Bearer,
+            AuthScheme::Dpop => {
+                let hash = digest::digest(&digest::SHA256, self.token.as_bytes());
+                Presentation::Dpop(URL_SAFE_NO_PAD.encode(hash))
+            }
+        }
+    }
+}
+
+impl Presentation {
+    /// A refusal that challenges in the scheme that the client speaks.
+    pub(super) fn answer(&self, denial: Denial) -> Denial {
+        match self {
+            Self::Bearer => denial,
+            Self::Dpop(_) => denial.over_dpop(),
+        }
+    }
+}
+
+impl AuthScheme {
     /// A refusal that challenges in the scheme that the client speaks.
     pub(super) fn answer(self, denial: Denial) -> Denial {
         match self {
@@ -108,12 +144,12 @@ mod tests {
     #[test]
     fn the_scheme_is_compared_without_case() {
         for (name, scheme) in [
-            ("Bearer", Scheme::Bearer),
-            ("bearer", Scheme::Bearer),
-            ("BEARER", Scheme::Bearer),
-            ("bEARER", Scheme::Bearer),
-            ("DPoP", Scheme::Dpop),
-            ("dpop", Scheme::Dpop),
+            ("Bearer", AuthScheme::Bearer),
+            ("bearer", AuthScheme::Bearer),
+            ("BEARER", AuthScheme::Bearer),
+            ("bEARER", AuthScheme::Bearer),
+            ("DPoP", AuthScheme::Dpop),
+            ("dpop", AuthScheme::Dpop),
         ] {
             let value = format!("{name} a.b-c_d~e+f/g==");
             let credential = Credential::of(&[value.as_bytes()]).unwrap().unwrap();

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use self::cache::{Answers, During, Key, key};
-use self::client::{AskError, Endpoint};
-use self::in_flight::{Admission, Traffic};
+use self::cache::{JudgedToken, TokenDigest, Validity, VerdictCache, key};
+use self::client::{IntrospectionClient, IntrospectionError};
+use self::in_flight::{LookupLimits, LookupStart};
 use self::settings::TokenEndpoint;
-use self::verdict::{Rules, Word};
+use self::verdict::{Rules, Verdict};
+use super::issuer;
 use super::settings::{IssuerSettings, SettingsError};
-use super::{Caller, issuer};
 use crate::reason::{Denial, Reason};
 
 /// A clock that is set back by more ends what was learnt in its future.
@@ -71,26 +71,24 @@ impl LookupOutcome {
     }
 }
 
-/// Who a token speaks for, or why it speaks for nobody.
-pub(super) type Judged = Result<Arc<Caller>, Denial>;
-
 /// An issuer whose tokens are opaque.
+#[derive(Clone)]
 pub(super) struct OpaqueIssuer {
-    office: Arc<Office>,
-    known: Arc<Known>,
+    introspector: Arc<Introspector>,
+    known: Arc<LookupState>,
 }
 
 /// What asking takes.
-struct Office {
+struct Introspector {
     rules: Rules,
     settings: TokenEndpoint,
-    endpoint: Endpoint,
+    endpoint: IntrospectionClient,
 }
 
 /// What has been learnt and is being learnt: what outlives a reload.
-struct Known {
-    answers: Answers,
-    traffic: Traffic,
+struct LookupState {
+    answers: VerdictCache,
+    limits: LookupLimits,
 }
 
 impl OpaqueIssuer {
@@ -104,7 +102,7 @@ impl OpaqueIssuer {
         endpoint: TokenEndpoint,
     ) -> Result<Self, Vec<SettingsError>> {
         let identity = issuer::identity(index, &settings);
-        let asked = Endpoint::load(index, &endpoint).map_err(|error| vec![error]);
+        let asked = IntrospectionClient::load(index, &endpoint).map_err(|error| vec![error]);
         let (identity, asked) = match (identity, asked) {
             (Ok(identity), Ok(asked)) => (identity, asked),
             (identity, asked) => {
@@ -114,37 +112,37 @@ impl OpaqueIssuer {
             }
         };
         let rules = Rules { name: settings.name.as_str().into(), settings, identity };
-        let known = Known { answers: Answers::new(), traffic: Traffic::new() };
+        let known = LookupState { answers: VerdictCache::new(), limits: LookupLimits::new() };
         Ok(Self {
-            office: Arc::new(Office { rules, settings: endpoint, endpoint: asked }),
+            introspector: Arc::new(Introspector { rules, settings: endpoint, endpoint: asked }),
             known: Arc::new(known),
         })
     }
 
     /// The issuer's name in the operator's file.
     pub(super) fn name(&self) -> &str {
-        &self.office.rules.name
+        &self.introspector.rules.name
     }
 
     /// `iss`.
     pub(super) fn issuer(&self) -> &str {
-        &self.office.rules.settings.issuer
+        &self.introspector.rules.settings.issuer
     }
 
     /// Whether a token may be one of this issuer's.
     pub(super) fn may_have_made(&self, token: &str) -> bool {
-        token.starts_with(&self.office.settings.prefix)
+        token.starts_with(&self.introspector.settings.prefix)
     }
 
     /// Takes over what was learnt before a reload, if nothing has changed that it hangs on. Secrets may have.
     pub(super) fn take_over(&mut self, previous: &Self) {
-        if self.office.rules.settings == previous.office.rules.settings {
+        if self.introspector.rules.settings == previous.introspector.rules.settings {
             self.known = Arc::clone(&previous.known);
         }
     }
 
     /// What is known of a token, without asking.
-    pub(super) fn recall(&self, token: &str, now: SystemTime) -> Option<Judged> {
+    pub(super) fn recall(&self, token: &str, now: SystemTime) -> Option<JudgedToken> {
         self.known.answers.recall(&key(token), now)
     }
 
@@ -157,17 +155,17 @@ impl OpaqueIssuer {
         token: &str,
         now: SystemTime,
         observe: impl FnOnce(&Lookup<'_>) + Send + 'static,
-    ) -> Judged {
+    ) -> JudgedToken {
         let mut answer = match self.join_or_start(token, now, observe) {
-            Step::Done(judged) => return judged,
-            Step::Wait(answer) => answer,
+            LookupStep::Done(judged) => return judged,
+            LookupStep::Wait(answer) => answer,
         };
         let judged = match answer.wait_for(Option::is_some).await {
             Ok(judged) => judged.clone(),
             // The task ended in a panic.
             Err(_) => None,
         };
-        judged.unwrap_or_else(|| Err(self.office.unknown("the lookup broke off")))
+        judged.unwrap_or_else(|| Err(self.introspector.unknown("the lookup broke off")))
     }
 
     fn join_or_start(
@@ -175,69 +173,75 @@ impl OpaqueIssuer {
         token: &str,
         now: SystemTime,
         observe: impl FnOnce(&Lookup<'_>) + Send + 'static,
-    ) -> Step {
+    ) -> LookupStep {
         let key = key(token);
-        let Known { answers, traffic } = &*self.known;
+        let LookupState { answers, limits } = &*self.known;
         // A lookup that ends has written its answer down before it is no longer under way: nobody falls between the two.
-        let admission = traffic.admit(key, || answers.recall(&key, now), || answers.was_good(&key));
-        let (landing, sender, receiver) = match admission {
-            Admission::UnderWay(answer) => return Step::Wait(answer),
-            Admission::Known(judged) => return Step::Done(judged),
-            Admission::Refused(why) => {
-                let issuer = &self.office.rules.name;
+        let admission = limits.admit(key, || answers.recall(&key, now), || answers.was_good(&key));
+        let (in_flight, sender, receiver) = match admission {
+            LookupStart::UnderWay(answer) => return LookupStep::Wait(answer),
+            LookupStart::Known(judged) => return LookupStep::Done(judged),
+            LookupStart::Refused(why) => {
+                let issuer = &self.introspector.rules.name;
                 observe(&Lookup { issuer, outcome: LookupOutcome::Unasked, duration: None });
-                return Step::Done(Err(self.office.unknown(why)));
+                return LookupStep::Done(Err(self.introspector.unknown(why)));
             }
-            Admission::Go(landing, sender, receiver) => (landing, sender, receiver),
+            LookupStart::Go(in_flight, sender, receiver) => (in_flight, sender, receiver),
         };
-        let (office, known, token) = (self.office.clone(), self.known.clone(), token.to_owned());
+        let (introspector, known, token) = (self.introspector.clone(), self.known.clone(), token.to_owned());
         tokio::spawn(async move {
             let started = Instant::now();
-            let said = office.ask(&token, now).await;
+            let said = introspector.ask(&token, now).await;
             let duration = started.elapsed();
-            let (outcome, judged) = office.settle(said, key, &known, now + duration);
-            drop(landing);
-            observe(&Lookup { issuer: &office.rules.name, outcome, duration: Some(duration) });
+            let (outcome, judged) = introspector.settle(said, key, &known, now + duration);
+            drop(in_flight);
+            observe(&Lookup { issuer: &introspector.rules.name, outcome, duration: Some(duration) });
             sender.send_replace(Some(judged));
         });
-        Step::Wait(receiver)
+        LookupStep::Wait(receiver)
     }
 }
 
-enum Step {
-    Done(Judged),
-    Wait(watch::Receiver<Option<Judged>>),
+enum LookupStep {
+    Done(JudgedToken),
+    Wait(watch::Receiver<Option<JudgedToken>>),
 }
 
 /// What an issuer said, and the length of its answer.
-type Said = Result<(Word, usize), AskError>;
+type IntrospectionResult = Result<(Verdict, usize), IntrospectionError>;
 
-impl Office {
-    async fn ask(&self, token: &str, asked: SystemTime) -> Said {
+impl Introspector {
+    async fn ask(&self, token: &str, asked: SystemTime) -> IntrospectionResult {
         let started = Instant::now();
         let answer = self.endpoint.ask(token).await?;
         let now = asked + started.elapsed();
-        let word = self.rules.judge(
+        let verdict = self.rules.judge(
             answer.members,
             &self.settings.dialect,
             now,
             now + self.settings.remember_briefly,
         );
-        Ok((word, answer.length))
+        Ok((verdict, answer.length))
     }
 
     /// Writes down what was learnt.
-    fn settle(&self, said: Said, key: Key, known: &Known, now: SystemTime) -> (LookupOutcome, Judged) {
+    fn settle(
+        &self,
+        said: IntrospectionResult,
+        key: TokenDigest,
+        known: &LookupState,
+        now: SystemTime,
+    ) -> (LookupOutcome, JudgedToken) {
         let from = now.checked_sub(CLOCK_SET_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
-        let briefly = During { from, until: now + self.settings.remember_briefly };
+        let briefly = Validity { from, until: now + self.settings.remember_briefly };
         let answers = &known.answers;
         if said.is_ok() {
-            known.traffic.answered();
+            known.limits.answered();
         }
         match said {
-            Ok((Word::Good(good), length)) => {
+            Ok((Verdict::Active(good), length)) => {
                 let begins = good.begins.checked_sub(self.rules.settings.clock_skew);
-                let during = During {
+                let during = Validity {
                     from: begins.unwrap_or(SystemTime::UNIX_EPOCH).max(from),
                     until: good.caller.expires.min(now + self.settings.remember),
                 };
@@ -245,18 +249,18 @@ impl Office {
                 answers.good(key, caller.clone(), during, length);
                 (LookupOutcome::Active, Ok(caller))
             }
-            Ok((Word::Inactive(denial), _)) => {
+            Ok((Verdict::Inactive(denial), _)) => {
                 answers.bad(key, denial.clone(), briefly);
                 (LookupOutcome::Inactive, Err(denial))
             }
-            Ok((Word::Refused(denial), _)) => {
+            Ok((Verdict::Refused(denial), _)) => {
                 answers.bad(key, denial.clone(), briefly);
                 (LookupOutcome::Refused, Err(denial))
             }
-            Ok((Word::Nothing(why), _)) => self.nothing_learnt(why.to_owned(), key, known, now),
+            Ok((Verdict::Unclear(why), _)) => self.nothing_learnt(why.to_owned(), key, known, now),
             Err(error) => {
                 if let Some(outage) = error.outage() {
-                    known.traffic.failed(key, outage, answers.was_good(&key));
+                    known.limits.failed(key, outage, answers.was_good(&key));
                 }
                 self.nothing_learnt(error.to_string(), key, known, now)
             }
@@ -267,16 +271,16 @@ impl Office {
     fn nothing_learnt(
         &self,
         why: String,
-        key: Key,
-        known: &Known,
+        key: TokenDigest,
+        known: &LookupState,
         now: SystemTime,
-    ) -> (LookupOutcome, Judged) {
-        if known.traffic.may_complain() {
+    ) -> (LookupOutcome, JudgedToken) {
+        if known.limits.may_complain() {
             self.complain(&why);
         }
         let denial = self.unknown(&why);
         let from = now.checked_sub(CLOCK_SET_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
-        known.answers.nothing(key, denial.clone(), During { from, until: now + NOTHING_LEARNT });
+        known.answers.nothing(key, denial.clone(), Validity { from, until: now + NOTHING_LEARNT });
         (LookupOutcome::Failed, Err(denial))
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::jwks::jwk::{Key, Unusable};
+use super::jwks::jwk::{UnusableKey, VerifyingKey};
 use crate::json;
 
 /// Larger documents are refused, whether fetched or read from a file. Bytes.
@@ -16,7 +16,7 @@ const MAX_KEYS: usize = 256;
 
 /// The usable keys of a JWK Set; at least one, or the issuer has withdrawn them all.
 pub(super) struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<VerifyingKey>,
     problems: Vec<String>,
 }
 
@@ -66,13 +66,13 @@ impl KeySet {
         let mut problems = Vec::new();
         for (index, jwk) in jwks.iter().enumerate() {
             let key = match jwk {
-                Value::Object(jwk) => Key::from_jwk(jwk, allowed),
-                _ => Err(Unusable::Refused("is not an object".to_owned())),
+                Value::Object(jwk) => VerifyingKey::from_jwk(jwk, allowed),
+                _ => Err(UnusableKey::Rejected("is not an object".to_owned())),
             };
             match key {
                 Ok(key) => keys.push(key),
-                Err(Unusable::Refused(why)) => problems.push(format!("key {} {why}", named(index, jwk))),
-                Err(Unusable::Foreign(why)) => {
+                Err(UnusableKey::Rejected(why)) => problems.push(format!("key {} {why}", named(index, jwk))),
+                Err(UnusableKey::Foreign(why)) => {
                     tracing::debug!("key {} of a key set {why}", named(index, jwk))
                 }
             }
@@ -91,7 +91,7 @@ impl KeySet {
     ///
     /// # Errors
     /// Where there is no such key.
-    pub(super) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, NoKey> {
+    pub(super) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&VerifyingKey, NoKey> {
         match kid {
             Some(kid) => {
                 let key = self.keys.iter().find(|key| key.kid() == Some(kid)).ok_or(NoKey::UnknownKid)?;
@@ -114,7 +114,7 @@ impl KeySet {
 
     /// What tokens call them. A key without a `kid` has no name.
     pub(super) fn kids(&self) -> BTreeSet<&str> {
-        self.keys.iter().filter_map(Key::kid).collect()
+        self.keys.iter().filter_map(VerifyingKey::kid).collect()
     }
 
     /// What was left out and why, for the operator.
@@ -124,12 +124,12 @@ impl KeySet {
 }
 
 /// A `kid` that two keys share says nothing: both go, since either could be the one that was not meant.
-fn drop_shared_kids(keys: &mut Vec<Key>, problems: &mut Vec<String>) {
+fn drop_shared_kids(keys: &mut Vec<VerifyingKey>, problems: &mut Vec<String>) {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    for kid in keys.iter().filter_map(Key::kid) {
+    for kid in keys.iter().filter_map(VerifyingKey::kid) {
         *seen.entry(kid.to_owned()).or_default() += 1;
     }
-    let shared = |key: &Key| key.kid().and_then(|kid| seen.get(kid)).is_some_and(|count| *count > 1);
+    let shared = |key: &VerifyingKey| key.kid().and_then(|kid| seen.get(kid)).is_some_and(|count| *count > 1);
     keys.retain(|key| !shared(key));
     let mut kids: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
     kids.sort();

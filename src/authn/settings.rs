@@ -8,11 +8,12 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-pub use self::dpop::{DpopRule, PossessionRule};
+pub use self::dpop::PossessionRule;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
 use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
+pub use crate::principal::DpopRule;
 use crate::principal::Principal;
 
 /// An issuer whose tokens are accepted.
@@ -176,6 +177,7 @@ impl std::error::Error for SettingsError {}
 
 /// A larger skew would make a dead token live on.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+
 /// Everything that is wrong with the settings, apart from what only reading their files shows.
 pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
@@ -204,20 +206,7 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             let message = format!("two issuers have the `iss` `{}`", issuer.issuer);
             error("issuer", message, "merge them: `audiences` and `algorithms` are lists");
         }
-        if issuer.self_signed {
-            check_account(&issuer.issuer, &mut error);
-        } else if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
-            let message = "`audiences` is empty or holds an empty string".to_owned();
-            error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
-        }
-        if issuer.algorithms.is_empty() {
-            let message = "`algorithms` is empty".to_owned();
-            error("algorithms", message, "leave it out for RS256, ES256, PS256 and EdDSA");
-        }
-        if issuer.clock_skew > MAX_CLOCK_SKEW {
-            let message = format!("a clock skew of {:?} is more than {MAX_CLOCK_SKEW:?}", issuer.clock_skew);
-            error("clock_skew", message, "synchronise the clocks: the skew prolongs every token");
-        }
+        check_tokens(issuer, &mut error);
         if several && asserting(&issuer) && !issuer.self_signed && issuer.identity.email_domains.is_none() {
             let message = "with several issuers, each must say whose emails it may assert".to_owned();
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
@@ -236,6 +225,24 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     }
     opaque::check_prefixes(settings, &mut errors);
     errors
+}
+
+/// Which tokens are the issuer's: for whom, by which algorithms, and when.
+fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, String, &'static str)) {
+    if issuer.self_signed {
+        check_account(&issuer.issuer, error);
+    } else if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        let message = "`audiences` is empty or holds an empty string".to_owned();
+        error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
+    }
+    if issuer.algorithms.is_empty() {
+        let message = "`algorithms` is empty".to_owned();
+        error("algorithms", message, "leave it out for RS256, ES256, PS256 and EdDSA");
+    }
+    if issuer.clock_skew > MAX_CLOCK_SKEW {
+        let message = format!("a clock skew of {:?} is more than {MAX_CLOCK_SKEW:?}", issuer.clock_skew);
+        error("clock_skew", message, "synchronise the clocks: the skew prolongs every token");
+    }
 }
 
 /// The email is part of an address that keys are fetched from.

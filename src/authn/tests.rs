@@ -7,6 +7,8 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::principal::Principal;
+use crate::reason::Reason;
 use crate::signing::{self, SigningKey};
 
 mod claims;
@@ -67,16 +69,29 @@ fn claims_with(changes: &Value) -> Value {
 }
 
 fn ask(gate: &Authenticator, token: &str) -> Result<Option<Arc<Caller>>, Denial> {
-    vouched(gate, &[format!("Bearer {token}").as_bytes()], now())
+    authenticated(gate, &[format!("Bearer {token}").as_bytes()], now())
 }
 
-/// Whom a credential speaks for, whoever sends it.
-fn vouched(
+/// Who a credential speaks for, whoever sends it, where nothing is waited for.
+pub(super) fn authenticated(
     gate: &Authenticator,
     authorization: &[&[u8]],
     now: SystemTime,
 ) -> Result<Option<Arc<Caller>>, Denial> {
-    Ok(gate.authenticate(authorization, now)?.map(Vouched::unconfirmed))
+    match gate.authenticate(authorization, now)? {
+        Authentication::Anonymous => Ok(None),
+        Authentication::Token(token) => Ok(Some(token.assume_confirmed())),
+        Authentication::Pending(pending) => Err(pending.into_denial()),
+    }
+}
+
+/// What a credential waits for.
+#[track_caller]
+pub(super) fn pending(gate: &Authenticator, authorization: &str, now: SystemTime) -> PendingToken {
+    match gate.authenticate(&[authorization.as_bytes()], now) {
+        Ok(Authentication::Pending(pending)) => pending,
+        other => panic!("waits for nothing: {other:?}"),
+    }
 }
 
 fn admitted(gate: &Authenticator, token: &str) -> Arc<Caller> {
@@ -149,7 +164,7 @@ fn a_caller_is_what_the_claims_say() {
 
 #[test]
 fn no_credential_is_no_caller_and_two_are_refused() {
-    assert_eq!(vouched(&GATE, &[], now()).unwrap(), None);
+    assert_eq!(authenticated(&GATE, &[], now()).unwrap(), None);
     let value = format!("Bearer {}", RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &honest()));
     let twice = GATE.authenticate(&[value.as_bytes(), value.as_bytes()], now()).unwrap_err();
     assert_eq!(twice.reason(), Reason::CredentialsOverloaded);

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! judge           Request ─► directed ─► route ─► authenticate ─► confirm ─► admit   what requests go through
-//! judge_answered  Request ─► route ─► the answer ─► confirm ─► admit   once an issuer was asked about the token
+//! resume          Unresolved ────────────────────► confirm ─► admit   once the wait for a token's issuer is over
 //! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
 //! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
 //! admit           Call, Caller ─► scope ─► IAM ─► Permit
@@ -16,11 +16,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::authn::{Caller, Evidence, Vouched};
+use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Consulted, Permit};
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// What is known of a request by the time it is decided; the audit line tells it, refused or not.
@@ -54,6 +55,24 @@ pub enum Stage {
     Implementation,
 }
 
+/// What comes of a request that no stage refuses.
+#[derive(Debug)]
+pub enum Ruling {
+    /// It may go on.
+    Permitted(Permit),
+    /// Nothing can be said of its token yet.
+    Unresolved(Unresolved),
+}
+
+/// A request whose token waits for its issuer, as far as it was judged.
+#[derive(Debug)]
+pub struct Unresolved {
+    /// What it calls.
+    pub call: Arc<Call>,
+    /// What it waits for.
+    pub token: PendingToken,
+}
+
 /// Decides a request against a snapshot, at a time.
 ///
 /// # Errors
@@ -63,24 +82,38 @@ pub fn judge(
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
-) -> Result<Permit, Denial> {
+) -> Result<Ruling, Denial> {
     request.directed()?;
-    judge_as(request, |method| authenticate(request, method, snapshot, now), snapshot, now, trail)
+    let call = Arc::new(route(request, snapshot)?);
+    trail.stage = Stage::Authenticate;
+    trail.call = Some(call.clone());
+    let authorization: Vec<&[u8]> = request.authorization().collect();
+    let refused = |denial| about(&call.method, denial);
+    let caller = match snapshot.authn.authenticate(&authorization, now).map_err(refused)? {
+        Authentication::Anonymous => by_certificate(request, &call.method, now).map_err(refused)?,
+        Authentication::Token(token) => {
+            Some(snapshot.authn.confirm(token, &evidence(request), now).map_err(refused)?)
+        }
+        Authentication::Pending(token) => return Ok(Ruling::Unresolved(Unresolved { call, token })),
+    };
+    admit(call, caller, attributes(request, now), snapshot, trail).map(Ruling::Permitted)
 }
 
-/// Decides a request whose credential is an opaque token, by what its issuer has answered about it.
+/// Goes on with a request once its token has been waited for, behind the stage that it waited at.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn judge_answered(
+pub fn resume(
     request: &Request,
-    answer: Result<Vouched<'_>, Denial>,
+    call: Arc<Call>,
+    resolved: Result<UnconfirmedToken, Denial>,
     snapshot: &Snapshot,
     now: SystemTime,
     trail: &mut Trail,
 ) -> Result<Permit, Denial> {
-    let confirmed = |vouched| snapshot.authn.confirm(vouched, &evidence(request), now);
-    judge_as(request, |_| answer.and_then(confirmed).map(Some), snapshot, now, trail)
+    let confirmed = resolved.and_then(|token| snapshot.authn.confirm(token, &evidence(request), now));
+    let caller = confirmed.map_err(|denial| about(&call.method, denial))?;
+    admit(call, Some(caller), attributes(request, now), snapshot, trail)
 }
 
 /// Decides a request that comes from whomever `identify` names once it is known which method is called. With
@@ -174,20 +207,6 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
     match request.query.keys().find(|key| call.binds_query_key(key)) {
         Some(key) => Err(query::refused(key)),
         None => Ok(call),
-    }
-}
-
-/// The caller, or `None` where no credential was sent.
-fn authenticate(
-    request: &Request,
-    method: &Method,
-    snapshot: &Snapshot,
-    now: SystemTime,
-) -> Result<Option<Arc<Caller>>, Denial> {
-    let authorization: Vec<&[u8]> = request.authorization().collect();
-    match snapshot.authn.authenticate(&authorization, now)? {
-        None => by_certificate(request, method, now),
-        Some(vouched) => snapshot.authn.confirm(vouched, &evidence(request), now).map(Some),
     }
 }
 

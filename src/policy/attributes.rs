@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::authn::Caller;
 use crate::catalog::Call;
+use crate::principal::Caller;
 
 /// The attributes of one request.
 #[derive(Clone, Copy, Debug)]

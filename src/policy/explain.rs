@@ -22,9 +22,9 @@ use super::index::{ConditionId, FileId, Index, MemberId};
 use super::model::resource::ResourceName;
 use super::permit::asked_of;
 use super::refusal::{Granted, Refusal, Tested};
-use crate::authn::Caller;
 use crate::catalog::{Call, PermissionRule};
 use crate::diagnostic::Place;
+use crate::principal::Caller;
 
 /// A decision with everything that was looked at.
 #[derive(Clone, Debug)]

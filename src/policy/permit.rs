@@ -8,8 +8,8 @@ use super::attributes::Attributes;
 use super::decide::Subject;
 use super::model::resource::ResourceName;
 use super::refusal::Granted;
-use crate::authn::Caller;
 use crate::catalog::{Call, PermissionRule};
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
 /// Proof that policy allows this caller this call. Only [`Policy::authorize`] makes one, and what goes upstream

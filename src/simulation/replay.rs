@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::authn::Caller;
 use crate::catalog::{Call, Catalog, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::stages::{self, Trail};
 use crate::diagnostic::Place;
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
+use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 use crate::simulation::log_line::{Line, Recorded};
 

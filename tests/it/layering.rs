@@ -49,7 +49,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
     // public keys. Its settings hold the span of that path.
-    ("assertion", &["authn", "diagnostic", "files", "http", "signing"]),
+    ("assertion", &["principal", "diagnostic", "files", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
@@ -295,12 +295,13 @@ fn what_decides_is_pure() {
 #[test]
 fn only_questions_assume_a_caller() {
     let assuming =
-        Regex::new(r"\bCaller::assumed\b|\.assume\(|\bunconfirmed\b|\bjudge_as\b|\bcall_as\b").unwrap();
+        Regex::new(r"\bCaller::assumed\b|\.assume\(|\bassume_confirmed\b|\bjudge_as\b|\bcall_as\b").unwrap();
     let files: BTreeSet<String> = product()
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
         .map(|file| file.name)
         .collect();
-    let expected = ["src/authn.rs", "src/authn/dpop.rs", "src/decision/stages.rs", "src/simulation.rs"];
+    let expected =
+        ["src/authn.rs", "src/authn/authentication.rs", "src/decision/stages.rs", "src/simulation.rs"];
     assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
 }
 

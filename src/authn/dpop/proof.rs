@@ -3,20 +3,17 @@
 //! Its header brings the key that checks it, which proves something only because the token names that key. So the two are
 //! compared first, and the key is held to the rules of any other (`jwk`).
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::Evidence;
+use super::evidence::Evidence;
 use super::target::{is_target, leads_here};
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::jwk::{Key, Unusable};
+use crate::authn::denial::shown;
+use crate::authn::jwks::jwk::{UnusableKey, VerifyingKey};
 use crate::authn::jwks::thumbprint;
-use crate::authn::shown;
-use crate::authn::token::claims::{text, time};
-use crate::authn::token::confirmation::BoundKey;
+use crate::authn::token::claim::{text, time};
 use crate::authn::token::jws::Jws;
+use crate::principal::BoundKey;
 use crate::reason::Denial;
 
 /// Longer proofs are refused before anything of them is decoded. Bytes: an RSA key and signature of 8192 bits fit.
@@ -31,7 +28,7 @@ const MAX_AHEAD: u64 = 30;
 
 /// What is left of a proof that holds, if it is the first time.
 #[derive(Debug)]
-pub(super) struct Good {
+pub(super) struct CheckedProof {
     pub(super) jti: String,
     pub(super) nonce: Option<String>,
     /// The second in which it ends, since the epoch.
@@ -40,14 +37,14 @@ pub(super) struct Good {
 
 /// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(super) enum ProofError {
     /// It is none, or not one of this request.
     Invalid(String),
     /// Another key than the token's made it.
     OtherKey,
 }
 
-impl From<Denial> for Flaw {
+impl From<Denial> for ProofError {
     fn from(denial: Denial) -> Self {
         Self::Invalid(format!("does not hold: {}", denial.detail()))
     }
@@ -60,10 +57,10 @@ impl From<Denial> for Flaw {
 pub(super) fn check(
     proof: &[u8],
     key: &BoundKey,
-    token: &str,
+    token_hash: &str,
     evidence: &Evidence<'_>,
     now: u64,
-) -> Result<Good, Flaw> {
+) -> Result<CheckedProof, ProofError> {
     if proof.len() > MAX_PROOF {
         return wrong(format!("has {} bytes, more than {MAX_PROOF}", proof.len()));
     }
@@ -75,18 +72,19 @@ pub(super) fn check(
         None => return wrong("has no `typ`"),
     }
     if thumbprint::of(&jwk).as_deref() != Some(&*key.thumbprint) {
-        return Err(Flaw::OtherKey);
+        return Err(ProofError::OtherKey);
     }
-    let used = Key::from_jwk(&jwk, Algorithm::ALL).or_else(|unusable| match unusable {
-        Unusable::Foreign(why) | Unusable::Refused(why) => wrong(format!("is by a key that {}", shown(&why))),
+    let used = VerifyingKey::from_jwk(&jwk, Algorithm::ALL).or_else(|unusable| match unusable {
+        UnusableKey::Foreign(why) | UnusableKey::Rejected(why) => {
+            wrong(format!("is by a key that {}", shown(&why)))
+        }
     })?;
     if !jws.is_signed_by(&used) {
         return wrong("is not signed by its key");
     }
     let claims = jws.payload()?;
     check_target(&claims, key, evidence)?;
-    let hash = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes()));
-    if required(&claims, "ath")? != hash {
+    if required(&claims, "ath")? != token_hash {
         return wrong("is for another token (`ath`)");
     }
     let end = check_times(&claims, now)?;
@@ -95,11 +93,15 @@ pub(super) fn check(
         return wrong(format!("has a `jti` that is empty or longer than {MAX_JTI} bytes"));
     }
     let nonce = text(&claims, "nonce")?;
-    Ok(Good { jti: jti.to_owned(), nonce: nonce.map(str::to_owned), end })
+    Ok(CheckedProof { jti: jti.to_owned(), nonce: nonce.map(str::to_owned), end })
 }
 
 /// `htm` and `htu`.
-fn check_target(claims: &Map<String, Value>, key: &BoundKey, evidence: &Evidence<'_>) -> Result<(), Flaw> {
+fn check_target(
+    claims: &Map<String, Value>,
+    key: &BoundKey,
+    evidence: &Evidence<'_>,
+) -> Result<(), ProofError> {
     let method = required(claims, "htm")?;
     if method != evidence.method {
         return wrong(format!("is for the method `{}` (`htm`)", shown(method)));
@@ -122,7 +124,7 @@ fn check_target(claims: &Map<String, Value>, key: &BoundKey, evidence: &Evidence
 }
 
 /// `iat`, and what a JWT may say beside it of when it holds (RFC 7519, section 4.1). Gives when it ends.
-fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, Flaw> {
+fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, ProofError> {
     let seconds = |claim| time(claims, claim).map(|time| time.map(|time| time.as_secs()));
     let Some(made) = seconds("iat")? else { return wrong("has no `iat`") };
     let end = made.saturating_add(MAX_AGE);
@@ -136,13 +138,13 @@ fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, Flaw> {
     Ok(end)
 }
 
-fn required<'c>(claims: &'c Map<String, Value>, claim: &str) -> Result<&'c str, Flaw> {
+fn required<'c>(claims: &'c Map<String, Value>, claim: &str) -> Result<&'c str, ProofError> {
     match text(claims, claim)? {
         Some(text) => Ok(text),
         None => wrong(format!("has no `{claim}`")),
     }
 }
 
-fn wrong<T>(why: impl Into<String>) -> Result<T, Flaw> {
-    Err(Flaw::Invalid(why.into()))
+fn wrong<T>(why: impl Into<String>) -> Result<T, ProofError> {
+    Err(ProofError::Invalid(why.into()))
 }

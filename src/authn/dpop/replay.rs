@@ -20,16 +20,16 @@ const MOST_IN_SHARD: usize = 16 * 1024;
 const MOST_OF_KEY: usize = 64 * 1024;
 
 /// What stands for a proof.
-pub(super) type Id = u128;
+pub(super) type ProofId = u128;
 
 /// The id of a key's proof. A client cannot choose in which shard it lies, or what else it is taken for.
-pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> Id {
+pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> ProofId {
     let tag = hmac::sign(secret, [b"used", thumbprint.as_bytes(), b" ", jti.as_bytes()].concat().as_slice());
-    tag.as_ref().iter().take(16).fold(0, |id, byte| id << 8 | Id::from(*byte))
+    tag.as_ref().iter().take(16).fold(0, |id, byte| id << 8 | ProofId::from(*byte))
 }
 
 /// The memory.
-pub(super) struct UsedProofs {
+pub(super) struct ReplayCache {
     shards: Vec<Mutex<Shard>>,
     /// How many proofs of each key are remembered. Its locks are taken within those of shards, never the other way round.
     keys: Shares,
@@ -37,16 +37,16 @@ pub(super) struct UsedProofs {
 
 #[derive(Default)]
 struct Shard {
-    ids: HashSet<Id>,
+    ids: HashSet<ProofId>,
     /// The same by the second in which they end, each with what stands for its key.
-    ends: BTreeMap<u64, Vec<(Id, u64)>>,
+    ends: BTreeMap<u64, Vec<(ProofId, u64)>>,
     /// What ends by then may be forgotten.
     forgotten: u64,
 }
 
 /// Why a proof is not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum ReplayError {
     /// It is there.
     Used,
     /// It may have been there.
@@ -57,7 +57,7 @@ pub(super) enum Refused {
     KeyFull,
 }
 
-impl UsedProofs {
+impl ReplayCache {
     pub(super) fn new() -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), keys: Shares::new(MOST_OF_KEY) }
     }
@@ -72,28 +72,34 @@ impl UsedProofs {
     ///
     /// # Errors
     /// Where it cannot be told that this is the first time.
-    pub(super) fn enter(&self, id: Id, thumbprint: &str, end: u64, now: u64) -> Result<(), Refused> {
-        let place = usize::try_from(id % SHARDS as Id).unwrap_or_default();
-        let shard = self.shards.get(place).ok_or(Refused::Full)?;
+    pub(super) fn enter(&self, id: ProofId, thumbprint: &str, end: u64, now: u64) -> Result<(), ReplayError> {
+        let place = usize::try_from(id % SHARDS as ProofId).unwrap_or_default();
+        let shard = self.shards.get(place).ok_or(ReplayError::Full)?;
         let key = self.keys.key(thumbprint);
         shard.lock().unwrap_or_else(PoisonError::into_inner).enter((id, key), end, now, &self.keys)
     }
 }
 
 impl Shard {
-    fn enter(&mut self, (id, key): (Id, u64), end: u64, now: u64, keys: &Shares) -> Result<(), Refused> {
+    fn enter(
+        &mut self,
+        (id, key): (ProofId, u64),
+        end: u64,
+        now: u64,
+        keys: &Shares,
+    ) -> Result<(), ReplayError> {
         self.forget(now, keys);
         if end <= self.forgotten {
-            return Err(Refused::TooLate);
+            return Err(ReplayError::TooLate);
         }
         if self.ids.contains(&id) {
-            return Err(Refused::Used);
+            return Err(ReplayError::Used);
         }
         if self.ids.len() >= MOST_IN_SHARD {
-            return Err(Refused::Full);
+            return Err(ReplayError::Full);
         }
         if !keys.take(key) {
-            return Err(Refused::KeyFull);
+            return Err(ReplayError::KeyFull);
         }
         self.ids.insert(id);
         self.ends.entry(end).or_default().push((id, key));
@@ -122,51 +128,51 @@ mod tests {
 
     #[test]
     fn a_proof_is_good_once_until_it_ends() {
-        let used = UsedProofs::new();
+        let used = ReplayCache::new();
         for now in 100..160 {
             let entered = used.enter(7, KEY, 160, now);
             assert_eq!(entered.is_ok(), now == 100, "{now}");
         }
-        assert_eq!(used.enter(7, KEY, 160, 159), Err(Refused::Used));
-        assert_eq!(used.enter(7 + SHARDS as Id, KEY, 160, 159), Ok(()));
+        assert_eq!(used.enter(7, KEY, 160, 159), Err(ReplayError::Used));
+        assert_eq!(used.enter(7 + SHARDS as ProofId, KEY, 160, 159), Ok(()));
         assert_eq!(used.len(), 2);
         // What has ended is forgotten, and is good no more either.
-        assert_eq!(used.enter(7, KEY, 160, 160), Err(Refused::TooLate));
+        assert_eq!(used.enter(7, KEY, 160, 160), Err(ReplayError::TooLate));
         assert_eq!(used.len(), 0);
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_proof_good_again() {
-        let used = UsedProofs::new();
+        let used = ReplayCache::new();
         used.enter(7, KEY, 160, 100).unwrap();
         used.enter(7, KEY, 300, 200).unwrap();
         for now in [100, 150, 199] {
-            assert_eq!(used.enter(7, KEY, 160, now), Err(Refused::TooLate), "{now}");
-            assert_eq!(used.enter(7, KEY, 300, now), Err(Refused::Used), "{now}");
+            assert_eq!(used.enter(7, KEY, 160, now), Err(ReplayError::TooLate), "{now}");
+            assert_eq!(used.enter(7, KEY, 300, now), Err(ReplayError::Used), "{now}");
         }
     }
 
     /// What was never there cannot have been forgotten: nobody waits for the clock to come by again.
     #[test]
     fn a_clock_that_was_an_hour_ahead_for_a_moment_shuts_nobody_out() {
-        let used = UsedProofs::new();
+        let used = ReplayCache::new();
         used.enter(7, KEY, 160, 100).unwrap();
-        used.enter(7 + SHARDS as Id, KEY, 3_860, 3_800).unwrap();
-        assert_eq!(used.enter(7, KEY, 160, 101), Err(Refused::TooLate));
-        assert_eq!(used.enter(7 + 2 * SHARDS as Id, KEY, 161, 101), Ok(()));
+        used.enter(7 + SHARDS as ProofId, KEY, 3_860, 3_800).unwrap();
+        assert_eq!(used.enter(7, KEY, 160, 101), Err(ReplayError::TooLate));
+        assert_eq!(used.enter(7 + 2 * SHARDS as ProofId, KEY, 161, 101), Ok(()));
     }
 
     #[test]
     fn a_full_memory_takes_no_more_and_forgets_nothing() {
-        let used = UsedProofs::new();
-        let most = MOST_IN_SHARD as Id;
-        let in_one_shard = |number: Id| number * SHARDS as Id;
+        let used = ReplayCache::new();
+        let most = MOST_IN_SHARD as ProofId;
+        let in_one_shard = |number: ProofId| number * SHARDS as ProofId;
         for number in 0..most {
             used.enter(in_one_shard(number), KEY, 160, 100).unwrap();
         }
-        assert_eq!(used.enter(in_one_shard(most), KEY, 160, 100), Err(Refused::Full));
+        assert_eq!(used.enter(in_one_shard(most), KEY, 160, 100), Err(ReplayError::Full));
         assert!(
-            (0..most).all(|number| used.enter(in_one_shard(number), KEY, 160, 159) == Err(Refused::Used))
+            (0..most).all(|number| used.enter(in_one_shard(number), KEY, 160, 159) == Err(ReplayError::Used))
         );
         // The others have room, and this one has it again once they end.
         assert_eq!(used.enter(1, KEY, 160, 159), Ok(()));
@@ -175,23 +181,23 @@ mod tests {
 
     #[test]
     fn one_key_fills_its_share_and_no_others() {
-        let used = UsedProofs::new();
-        let most = MOST_OF_KEY as Id;
+        let used = ReplayCache::new();
+        let most = MOST_OF_KEY as ProofId;
         for number in 0..most {
             used.enter(number, "greedy", 160, 100).unwrap();
         }
-        assert_eq!(used.enter(most, "greedy", 160, 100), Err(Refused::KeyFull));
+        assert_eq!(used.enter(most, "greedy", 160, 100), Err(ReplayError::KeyFull));
         // What was used stays used, and others have room: by far the most of it.
-        assert_eq!(used.enter(0, "greedy", 160, 159), Err(Refused::Used));
+        assert_eq!(used.enter(0, "greedy", 160, 159), Err(ReplayError::Used));
         for number in 1..10 * most {
             used.enter(most + number, if number % 2 == 0 { "ana" } else { "ben" }, 160, 100)
-                .or_else(|refused| if refused == Refused::KeyFull { Ok(()) } else { Err(refused) })
+                .or_else(|refused| if refused == ReplayError::KeyFull { Ok(()) } else { Err(refused) })
                 .unwrap();
         }
         assert_eq!(used.len(), 3 * MOST_OF_KEY);
         // Once they end, it has its share again, and nothing is left of the others.
         assert_eq!(used.enter(most, "greedy", 220, 160), Ok(()));
-        for shard in 0..SHARDS as Id {
+        for shard in 0..SHARDS as ProofId {
             used.enter(20 * most + shard, "cleo", 220, 160).unwrap();
         }
         let keys: usize = used.keys.len();
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn of_many_at_the_same_time_one_is_the_first() {
-        let used = UsedProofs::new();
+        let used = ReplayCache::new();
         for proof in 0..100 {
             let first = AtomicUsize::new(0);
             std::thread::scope(|scope| {

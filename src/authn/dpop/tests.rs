@@ -68,8 +68,12 @@ fn send(
     seconds: u64,
 ) -> Result<Arc<Caller>, Denial> {
     let authorization = format!("{scheme} {token}");
-    let vouched = gate.authenticate(&[authorization.as_bytes()], at(seconds))?.unwrap();
-    gate.confirm(vouched, evidence, at(seconds))
+    let crate::authn::Authentication::Token(token) =
+        gate.authenticate(&[authorization.as_bytes()], at(seconds))?
+    else {
+        panic!("waits for nothing")
+    };
+    gate.confirm(token, evidence, at(seconds))
 }
 
 #[track_caller]

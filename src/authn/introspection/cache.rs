@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::authn::Caller;
+use crate::principal::Caller;
 use crate::reason::Denial;
 
 /// Most bytes of good news, roughly: some 8,000 ordinary tokens.
@@ -25,12 +25,15 @@ const WITH_MEMBERS: u64 = 3;
 /// An answer of ordinary size, for the first allocation.
 const ORDINARY: u64 = 512;
 
+/// Who a token speaks for, or why it speaks for nobody.
+pub(super) type JudgedToken = Result<Arc<Caller>, Denial>;
+
 /// What stands for a token.
-pub(super) type Key = [u8; 32];
+pub(super) type TokenDigest = [u8; 32];
 
 /// The key of a token.
-pub(super) fn key(token: &str) -> Key {
-    let mut key = Key::default();
+pub(super) fn key(token: &str) -> TokenDigest {
+    let mut key = TokenDigest::default();
     let digest = digest::digest(&digest::SHA256, token.as_bytes());
     for (byte, hashed) in key.iter_mut().zip(digest.as_ref()) {
         *byte = *hashed;
@@ -40,52 +43,52 @@ pub(super) fn key(token: &str) -> Key {
 
 /// A time span.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct During {
+pub(super) struct Validity {
     pub(super) from: SystemTime,
     /// The first moment after it.
     pub(super) until: SystemTime,
 }
 
-impl During {
+impl Validity {
     fn covers(self, now: SystemTime) -> bool {
         self.from <= now && now < self.until
     }
 }
 
 #[derive(Clone)]
-struct Good {
+struct CachedCaller {
     caller: Arc<Caller>,
-    during: During,
+    during: Validity,
     weight: u64,
 }
 
 #[derive(Clone)]
-struct Bad {
+struct CachedDenial {
     denial: Denial,
-    during: During,
+    during: Validity,
 }
 
 /// The answers of one issuer.
-pub(super) struct Answers {
-    good: Cache<Key, Good, ByBytes>,
-    bad: Cache<Key, Bad, ByBytes>,
+pub(super) struct VerdictCache {
+    good: Cache<TokenDigest, CachedCaller, VerdictWeight>,
+    bad: Cache<TokenDigest, CachedDenial, VerdictWeight>,
 }
 
-impl Answers {
+impl VerdictCache {
     pub(super) fn new() -> Self {
         let items = |capacity: u64, each: u64| usize::try_from(capacity / each).unwrap_or(usize::MAX);
         Self {
             good: Cache::with_weighter(
                 items(GOOD_CAPACITY, ORDINARY * WITH_MEMBERS + OVERHEAD),
                 GOOD_CAPACITY,
-                ByBytes,
+                VerdictWeight,
             ),
-            bad: Cache::with_weighter(items(BAD_CAPACITY, OVERHEAD), BAD_CAPACITY, ByBytes),
+            bad: Cache::with_weighter(items(BAD_CAPACITY, OVERHEAD), BAD_CAPACITY, VerdictWeight),
         }
     }
 
     /// What the issuer said of a token, where that still holds.
-    pub(super) fn recall(&self, key: &Key, now: SystemTime) -> Option<Result<Arc<Caller>, Denial>> {
+    pub(super) fn recall(&self, key: &TokenDigest, now: SystemTime) -> Option<Result<Arc<Caller>, Denial>> {
         if let Some(good) = self.good.get(key).filter(|good| good.during.covers(now)) {
             return Some(Ok(good.caller));
         }
@@ -93,40 +96,40 @@ impl Answers {
     }
 
     /// Whether a token was good when it was asked about last, however long ago: as far as memory goes.
-    pub(super) fn was_good(&self, key: &Key) -> bool {
+    pub(super) fn was_good(&self, key: &TokenDigest) -> bool {
         self.good.peek(key).is_some()
     }
 
     /// Remembers a good token. `length` is that of the answer.
-    pub(super) fn good(&self, key: Key, caller: Arc<Caller>, during: During, length: usize) {
+    pub(super) fn good(&self, key: TokenDigest, caller: Arc<Caller>, during: Validity, length: usize) {
         self.bad.remove(&key);
         let weight = OVERHEAD + length as u64 * WITH_MEMBERS;
-        self.good.insert(key, Good { caller, during, weight });
+        self.good.insert(key, CachedCaller { caller, during, weight });
     }
 
     /// Remembers why a token is not good.
-    pub(super) fn bad(&self, key: Key, denial: Denial, during: During) {
+    pub(super) fn bad(&self, key: TokenDigest, denial: Denial, during: Validity) {
         self.good.remove(&key);
-        self.bad.insert(key, Bad { denial, during });
+        self.bad.insert(key, CachedDenial { denial, during });
     }
 
     /// Remembers that nothing could be learnt of a token, and nothing that was known is forgotten.
-    pub(super) fn nothing(&self, key: Key, denial: Denial, during: During) {
-        self.bad.insert(key, Bad { denial, during });
+    pub(super) fn nothing(&self, key: TokenDigest, denial: Denial, during: Validity) {
+        self.bad.insert(key, CachedDenial { denial, during });
     }
 }
 
 #[derive(Clone)]
-struct ByBytes;
+struct VerdictWeight;
 
-impl Weighter<Key, Good> for ByBytes {
-    fn weight(&self, _: &Key, good: &Good) -> u64 {
+impl Weighter<TokenDigest, CachedCaller> for VerdictWeight {
+    fn weight(&self, _: &TokenDigest, good: &CachedCaller) -> u64 {
         good.weight
     }
 }
 
-impl Weighter<Key, Bad> for ByBytes {
-    fn weight(&self, _: &Key, _: &Bad) -> u64 {
+impl Weighter<TokenDigest, CachedDenial> for VerdictWeight {
+    fn weight(&self, _: &TokenDigest, _: &CachedDenial) -> u64 {
         OVERHEAD
     }
 }
@@ -146,10 +149,10 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    const HOUR: During = During { from: UNIX_EPOCH, until: SystemTime::UNIX_EPOCH };
+    const HOUR: Validity = Validity { from: UNIX_EPOCH, until: SystemTime::UNIX_EPOCH };
 
-    fn hour() -> During {
-        During { until: at(3600), ..HOUR }
+    fn hour() -> Validity {
+        Validity { until: at(3600), ..HOUR }
     }
 
     fn caller() -> Arc<Caller> {
@@ -171,8 +174,8 @@ mod tests {
 
     #[test]
     fn news_hold_for_their_time_alone() {
-        let answers = Answers::new();
-        let during = During { from: at(10), until: at(20) };
+        let answers = VerdictCache::new();
+        let during = Validity { from: at(10), until: at(20) };
         answers.good(key("good"), caller(), during, 100);
         answers.bad(key("bad"), denial("bad"), during);
         for (seconds, known) in [(9, false), (10, true), (19, true), (20, false)] {
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_last_word_holds() {
-        let answers = Answers::new();
+        let answers = VerdictCache::new();
         let token = key("token");
         answers.good(token, caller(), hour(), 100);
         answers.bad(token, denial("revoked"), hour());
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn invented_tokens_push_out_no_good_one() {
-        let answers = Answers::new();
+        let answers = VerdictCache::new();
         for number in 0..1_000 {
             answers.good(key(&format!("good {number}")), caller(), hour(), 300);
         }
@@ -213,7 +216,7 @@ mod tests {
 
     #[test]
     fn large_answers_are_bounded_in_bytes() {
-        let answers = Answers::new();
+        let answers = VerdictCache::new();
         for number in 0..2_000 {
             answers.good(key(&format!("{number}")), caller(), hour(), 60_000);
         }

@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use super::in_flight::Outage;
 use super::settings::{ClientAuthentication, Dialect, TokenEndpoint};
+use crate::authn::denial::shown;
+use crate::authn::http_client::{self, ClientError};
 use crate::authn::introspection::secret::Secret;
-use crate::authn::jwks::fetch::{self, ClientError};
 use crate::authn::settings::{SettingsError, parse_url};
-use crate::authn::shown;
 use crate::files;
 use crate::json;
 
@@ -27,13 +27,13 @@ const MAX_ANSWER: usize = 64 * 1024;
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 /// An endpoint, and what it takes to ask it.
-pub(super) struct Endpoint {
+pub(super) struct IntrospectionClient {
     client: Client,
     url: Url,
-    question: Question,
+    question: TokenQuestion,
 }
 
-enum Question {
+enum TokenQuestion {
     /// `token=…`, and who asks: in a header, or in more of the form.
     Introspection { authorization: Option<HeaderValue>, credentials: Option<Secret> },
     /// `access_token=…`.
@@ -42,7 +42,7 @@ enum Question {
 
 /// What an endpoint said of a token.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct EndpointAnswer {
     /// The members of the answer; `None` where it said, by its status, that the token is not good.
     pub(super) members: Option<Map<String, Value>>,
     /// How long the answer was. Bytes.
@@ -51,8 +51,8 @@ pub(super) struct Answer {
 
 /// Why an endpoint said nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
-    #[error("{}", fetch::chain(.0))]
+pub(super) enum IntrospectionError {
+    #[error("{}", http_client::chain(.0))]
     Transport(reqwest::Error),
     #[error("the answer is {0}")]
     Unavailable(StatusCode),
@@ -66,13 +66,13 @@ pub(super) enum AskError {
     Syntax(#[from] serde_json::Error),
 }
 
-impl From<reqwest::Error> for AskError {
+impl From<reqwest::Error> for IntrospectionError {
     fn from(error: reqwest::Error) -> Self {
         Self::Transport(error.without_url())
     }
 }
 
-impl AskError {
+impl IntrospectionError {
     /// What may keep the issuer from answering other questions too; `None` where it is about the one token alone.
     pub(super) fn outage(&self) -> Option<Outage> {
         match self {
@@ -87,7 +87,7 @@ impl AskError {
     }
 }
 
-impl Endpoint {
+impl IntrospectionClient {
     /// Reads the files that the settings name: secret, certificate and CAs.
     ///
     /// # Errors
@@ -107,9 +107,10 @@ impl Endpoint {
             };
             wrong("ca", cause.to_string(), help)
         };
-        let mut builder = fetch::builder(&url, settings.ca.as_deref()).map_err(ca)?.timeout(settings.timeout);
+        let mut builder =
+            http_client::builder(&url, settings.ca.as_deref()).map_err(ca)?.timeout(settings.timeout);
         let question = match &settings.dialect {
-            Dialect::TokenInfo => Question::TokenInfo,
+            Dialect::TokenInfo => TokenQuestion::TokenInfo,
             Dialect::Introspection { client_id, authentication } => {
                 let secret = |path: &Path| {
                     Secret::read(path).map_err(|cause| {
@@ -121,13 +122,13 @@ impl Endpoint {
                     ClientAuthentication::Basic(path) => {
                         let authorization = basic(client_id, &secret(path)?)
                             .map_err(|error| wrong("client_id", error.to_string(), "use ASCII"))?;
-                        Question::Introspection { authorization: Some(authorization), credentials: None }
+                        TokenQuestion::Introspection { authorization: Some(authorization), credentials: None }
                     }
                     ClientAuthentication::Post(path) => {
                         let secret = secret(path)?;
                         let fields = [("client_id", client_id.as_str()), ("client_secret", secret.expose())];
                         let credentials = Some(Secret::new(form(&fields)));
-                        Question::Introspection { authorization: None, credentials }
+                        TokenQuestion::Introspection { authorization: None, credentials }
                     }
                     ClientAuthentication::Certificate { certificate, key } => {
                         builder = builder.identity(identity(certificate, key).map_err(|message| {
@@ -135,7 +136,7 @@ impl Endpoint {
                             wrong("client_certificate", message, help)
                         })?);
                         let credentials = Some(Secret::new(form(&[("client_id", client_id)])));
-                        Question::Introspection { authorization: None, credentials }
+                        TokenQuestion::Introspection { authorization: None, credentials }
                     }
                 }
             }
@@ -143,7 +144,7 @@ impl Endpoint {
         let client = builder.build().map_err(|error| match &settings.dialect {
             Dialect::Introspection { authentication: ClientAuthentication::Certificate { .. }, .. } => wrong(
                 "client_certificate",
-                format!("cannot set up TLS: {}", fetch::chain(&error)),
+                format!("cannot set up TLS: {}", http_client::chain(&error)),
                 "the private key must be the certificate's, and the CAs must be there",
             ),
             _ => ca(ClientError::Tls(error)),
@@ -160,14 +161,14 @@ impl Endpoint {
     ///
     /// # Errors
     /// No answer in time, or one that says nothing.
-    pub(super) async fn ask(&self, token: &str) -> Result<Answer, AskError> {
+    pub(super) async fn ask(&self, token: &str) -> Result<EndpointAnswer, IntrospectionError> {
         let mut request = self
             .client
             .post(self.url.clone())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let body = match &self.question {
-            Question::Introspection { authorization, credentials } => {
+            TokenQuestion::Introspection { authorization, credentials } => {
                 if let Some(authorization) = authorization {
                     request = request.header(AUTHORIZATION, authorization);
                 }
@@ -178,38 +179,38 @@ impl Endpoint {
                 }
                 body
             }
-            Question::TokenInfo => form(&[("access_token", token)]),
+            TokenQuestion::TokenInfo => form(&[("access_token", token)]),
         };
         let mut response = request.body(body).send().await?;
         let refused = match response.status() {
             StatusCode::OK => false,
-            StatusCode::BAD_REQUEST if matches!(self.question, Question::TokenInfo) => true,
+            StatusCode::BAD_REQUEST if matches!(self.question, TokenQuestion::TokenInfo) => true,
             // 401 is about the gate's own secret (RFC 7662, section 2.3).
             status @ (StatusCode::UNAUTHORIZED
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT) => return Err(AskError::Unavailable(status)),
-            status => return Err(AskError::Status(status)),
+            | StatusCode::GATEWAY_TIMEOUT) => return Err(IntrospectionError::Unavailable(status)),
+            status => return Err(IntrospectionError::Status(status)),
         };
         if !is_json(&response) {
-            return Err(AskError::ContentType);
+            return Err(IntrospectionError::ContentType);
         }
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if text.len() + chunk.len() > MAX_ANSWER {
-                return Err(AskError::TooLarge);
+                return Err(IntrospectionError::TooLarge);
             }
             text.extend_from_slice(&chunk);
         }
         let members = json::parse_object(&text)?;
         let length = text.len();
         match refused {
-            false => Ok(Answer { members: Some(members), length }),
+            false => Ok(EndpointAnswer { members: Some(members), length }),
             true if members.contains_key("error") || members.contains_key("error_description") => {
-                Ok(Answer { members: None, length })
+                Ok(EndpointAnswer { members: None, length })
             }
-            true => Err(AskError::Status(StatusCode::BAD_REQUEST)),
+            true => Err(IntrospectionError::Status(StatusCode::BAD_REQUEST)),
         }
     }
 }
@@ -248,6 +249,6 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
     pem.extend(read(key)?);
     Identity::from_pem(&pem).map_err(|error| {
         let (certificate, key) = (certificate.display(), key.display());
-        format!("`{certificate}` and `{key}` are no certificate and key: {}", fetch::chain(&error))
+        format!("`{certificate}` and `{key}` are no certificate and key: {}", http_client::chain(&error))
     })
 }

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::Judged;
-use super::cache::Key;
+use super::cache::{JudgedToken, TokenDigest};
 
 /// Most lookups of tokens that are not known, at a time.
 const STRANGERS: usize = 64;
@@ -45,28 +44,28 @@ pub(super) enum Outage {
 }
 
 /// The lookups under way at one issuer.
-pub(super) struct Traffic {
+pub(super) struct LookupLimits {
     under_way: Arc<UnderWay>,
     strangers: Arc<Semaphore>,
     acquainted: Arc<Semaphore>,
-    trouble: Mutex<Trouble>,
+    trouble: Mutex<Outages>,
 }
 
 #[derive(Default)]
-struct UnderWay(Mutex<HashMap<Key, watch::Receiver<Option<Judged>>>>);
+struct UnderWay(Mutex<HashMap<TokenDigest, watch::Receiver<Option<JudgedToken>>>>);
 
 #[derive(Default)]
-struct Trouble {
+struct Outages {
     /// Since when nothing is asked about tokens that are not known, and about those that were good.
     strangers_paused: Option<Instant>,
     acquainted_paused: Option<Instant>,
     complained: Option<Instant>,
     /// Tokens that have failed since one was answered, once each.
-    failed: Vec<Failed>,
+    failed: Vec<FailedLookup>,
 }
 
-struct Failed {
-    key: Key,
+struct FailedLookup {
+    key: TokenDigest,
     outage: Outage,
     was_good: bool,
     at: Instant,
@@ -77,25 +76,25 @@ fn is_recent(since: Option<Instant>) -> bool {
 }
 
 /// Whether a lookup may start.
-pub(super) enum Admission {
+pub(super) enum LookupStart {
     /// The token is being looked up.
-    UnderWay(watch::Receiver<Option<Judged>>),
+    UnderWay(watch::Receiver<Option<JudgedToken>>),
     /// It has been, just now.
-    Known(Judged),
+    Known(JudgedToken),
     /// It may not be looked up now, and why.
     Refused(&'static str),
     /// It may: whoever looks it up sends the answer, once the landing is dropped.
-    Go(Landing, watch::Sender<Option<Judged>>, watch::Receiver<Option<Judged>>),
+    Go(InFlightLookup, watch::Sender<Option<JudgedToken>>, watch::Receiver<Option<JudgedToken>>),
 }
 
 /// A lookup under way. It ends with this value, also in a panic.
-pub(super) struct Landing {
-    key: Key,
+pub(super) struct InFlightLookup {
+    key: TokenDigest,
     under_way: Arc<UnderWay>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Traffic {
+impl LookupLimits {
     pub(super) fn new() -> Self {
         Self {
             under_way: Arc::default(),
@@ -108,36 +107,36 @@ impl Traffic {
     /// Starts a lookup, unless there is one, its answer is `known`, or none may be started.
     pub(super) fn admit(
         &self,
-        key: Key,
-        known: impl FnOnce() -> Option<Judged>,
+        key: TokenDigest,
+        known: impl FnOnce() -> Option<JudgedToken>,
         was_good: impl FnOnce() -> bool,
-    ) -> Admission {
+    ) -> LookupStart {
         let mut under_way = locked(&self.under_way.0);
         let vacant = match under_way.entry(key) {
-            Entry::Occupied(lookup) => return Admission::UnderWay(lookup.get().clone()),
+            Entry::Occupied(lookup) => return LookupStart::UnderWay(lookup.get().clone()),
             Entry::Vacant(vacant) => vacant,
         };
         if let Some(judged) = known() {
-            return Admission::Known(judged);
+            return LookupStart::Known(judged);
         }
         let was_good = was_good();
         if locked(&self.trouble).is_paused(was_good) {
-            return Admission::Refused("it failed to answer a moment ago");
+            return LookupStart::Refused("it failed to answer a moment ago");
         }
         let reserved = was_good.then(|| self.acquainted.clone().try_acquire_owned().ok()).flatten();
         let Some(permit) = reserved.or_else(|| self.strangers.clone().try_acquire_owned().ok()) else {
-            return Admission::Refused("too many lookups are under way");
+            return LookupStart::Refused("too many lookups are under way");
         };
         let (sender, receiver) = watch::channel(None);
         vacant.insert(receiver.clone());
-        let landing = Landing { key, under_way: self.under_way.clone(), _permit: permit };
-        Admission::Go(landing, sender, receiver)
+        let in_flight = InFlightLookup { key, under_way: self.under_way.clone(), _permit: permit };
+        LookupStart::Go(in_flight, sender, receiver)
     }
 
     /// Notes that the question about a token failed; asks nothing for a moment where that is the issuer's doing. Strangers'
     /// tokens do not speak for those that were good.
-    pub(super) fn failed(&self, key: Key, outage: Outage, was_good: bool) {
-        locked(&self.trouble).note(Failed { key, outage, was_good, at: Instant::now() });
+    pub(super) fn failed(&self, key: TokenDigest, outage: Outage, was_good: bool) {
+        locked(&self.trouble).note(FailedLookup { key, outage, was_good, at: Instant::now() });
     }
 
     /// Notes that the issuer has answered a question.
@@ -156,12 +155,12 @@ impl Traffic {
     }
 }
 
-impl Trouble {
+impl Outages {
     fn is_paused(&self, was_good: bool) -> bool {
         is_recent(if was_good { self.acquainted_paused } else { self.strangers_paused })
     }
 
-    fn note(&mut self, failed: Failed) {
+    fn note(&mut self, failed: FailedLookup) {
         let now = failed.at;
         if failed.outage == Outage::Unreachable {
             (self.strangers_paused, self.acquainted_paused) = (Some(now), Some(now));
@@ -185,7 +184,7 @@ impl Trouble {
     }
 }
 
-impl Drop for Landing {
+impl Drop for InFlightLookup {
     fn drop(&mut self) {
         locked(&self.under_way.0).remove(&self.key);
     }

@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 
 use super::settings::{ClientAuthentication, Dialect};
 use super::*;
-use crate::authn::{Algorithm, Authenticator, IdentityRule, PossessionRule, Proof, Vouched};
+use crate::authn::{
+    Algorithm, Authentication, Authenticator, IdentityRule, PossessionRule, Proof, UnconfirmedToken,
+};
 
 mod bounds;
 
@@ -139,12 +141,14 @@ fn gate(server: &Server) -> Authenticator {
 }
 
 /// As the proxy does it: what is not known is asked for.
-async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, Option<&'static str>) {
+async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (JudgedToken, Option<&'static str>) {
     let value = format!("Bearer {token}");
-    match gate.authenticate(&[value.as_bytes()], now) {
-        Err(denial) if denial.reason() == Reason::NotReady => {}
-        judged => return (judged.map(|vouched| vouched.unwrap().unconfirmed()), None),
-    }
+    let pending = match gate.authenticate(&[value.as_bytes()], now) {
+        Ok(Authentication::Pending(pending)) => pending,
+        Ok(Authentication::Token(token)) => return (Ok(token.assume_confirmed()), None),
+        Ok(Authentication::Anonymous) => panic!("a token was sent"),
+        Err(denial) => return (Err(denial), None),
+    };
     let outcome = Arc::new(Mutex::new(None));
     let told = outcome.clone();
     let observe = move |lookup: &Lookup<'_>| {
@@ -152,16 +156,16 @@ async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (Judged, 
         assert_eq!(lookup.duration.is_some(), lookup.outcome != LookupOutcome::Unasked);
         *told.lock().unwrap() = Some(lookup.outcome.as_str());
     };
-    let judged = gate.look_up(&[value.as_bytes()], now, observe).await.unwrap().map(Vouched::unconfirmed);
+    let judged = gate.resolve(pending, now, observe).await.map(UnconfirmedToken::assume_confirmed);
     let outcome = *outcome.lock().unwrap();
     (judged, outcome)
 }
 
-async fn ask(gate: &Authenticator, token: &str) -> Judged {
+async fn ask(gate: &Authenticator, token: &str) -> JudgedToken {
     ask_at(gate, token, now()).await.0
 }
 
-fn reason(judged: Judged) -> Reason {
+fn reason(judged: JudgedToken) -> Reason {
     judged.unwrap_err().reason()
 }
 
@@ -347,9 +351,7 @@ async fn a_jwt_is_shown_to_nobody() {
         "e30.".to_owned(),
     ] {
         let value = format!("Bearer {token}");
-        let denial = gate.authenticate(&[value.as_bytes()], now()).unwrap_err();
-        assert_ne!(denial.reason(), Reason::NotReady, "{token}");
-        assert!(gate.look_up(&[value.as_bytes()], now(), |_| {}).await.is_none(), "{token}");
+        gate.authenticate(&[value.as_bytes()], now()).unwrap_err();
     }
     assert_eq!(server.count(), 0);
     // Three parts do not make one, nor does JSON without a dot.
@@ -374,18 +376,18 @@ async fn a_token_is_shown_to_its_own_issuer_alone() {
     let gate = Authenticator::load(issuers.to_vec(), now()).unwrap();
     let ask = async |token: &str| {
         let value = format!("Bearer {token}");
-        let judged = gate.look_up(&[value.as_bytes()], now(), |_| {}).await;
-        judged.map(|judged| judged.map_err(|denial| denial.reason()).map(|_| ()))
+        let judged = match gate.authenticate(&[value.as_bytes()], now()) {
+            Ok(Authentication::Pending(pending)) => gate.resolve(pending, now(), |_| {}).await.map(|_| ()),
+            judged => judged.map(|_| ()),
+        };
+        judged.map_err(|denial| denial.reason())
     };
-    assert_eq!(ask("one_x").await, Some(Ok(())));
+    assert_eq!(ask("one_x").await, Ok(()));
     assert_eq!((one.count(), two.count()), (1, 0));
-    assert_eq!(ask("two_x").await, Some(Err(Reason::TokenInvalid)));
+    assert_eq!(ask("two_x").await, Err(Reason::TokenInvalid));
     assert_eq!((one.count(), two.count()), (1, 1));
     for token in ["three_x", "One_x", "xone_", "on"] {
-        assert_eq!(ask(token).await, None);
-        let value = format!("Bearer {token}");
-        let denial = gate.authenticate(&[value.as_bytes()], now()).unwrap_err();
-        assert_eq!(denial.reason(), Reason::TokenTypeUnsupported);
+        assert_eq!(ask(token).await, Err(Reason::TokenTypeUnsupported));
     }
     assert_eq!((one.count(), two.count()), (1, 1));
 }
@@ -421,7 +423,7 @@ async fn a_reload_keeps_what_was_learnt_unless_it_changed_what_that_hangs_on() {
 fn nothing_prints_a_secret() {
     let gate = gate_with("http://127.0.0.1:1/", ClientAuthentication::Post);
     assert_eq!(format!("{gate:?}"), r#"Authenticator { issuers: ["https://issuer.example"] }"#);
-    let settings = format!("{:?}", gate.opaque[0].office.rules.settings);
+    let settings = format!("{:?}", gate.opaque[0].introspector.rules.settings);
     assert!(!settings.contains("s3cret"), "{settings}");
 }
 

@@ -15,35 +15,37 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::settings::Dialect;
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::IssuerSettings;
-use crate::authn::token::claims::{self, text};
-use crate::authn::token::identity::Identity;
-use crate::authn::{Caller, invalid, shown};
+use crate::authn::token::claim::text;
+use crate::authn::token::claims;
+use crate::authn::token::identity::IdentityMapping;
+use crate::principal::Caller;
 use crate::reason::Denial;
 
 /// What a token is judged by beside the answer.
 pub(super) struct Rules {
     pub(super) name: Arc<str>,
     pub(super) settings: IssuerSettings,
-    pub(super) identity: Identity,
+    pub(super) identity: IdentityMapping,
 }
 
 /// What an issuer says of a token.
 #[derive(Debug)]
-pub(super) enum Word {
+pub(super) enum Verdict {
     /// It is good, and this is whose.
-    Good(Box<Good>),
+    Active(Box<ActiveToken>),
     /// The issuer says that it is not.
     Inactive(Denial),
     /// The issuer says that it is, and a rule of ours says that it is not for this gate.
     Refused(Denial),
     /// Neither: the answer is not one.
-    Nothing(&'static str),
+    Unclear(&'static str),
 }
 
 /// A good token.
 #[derive(Debug)]
-pub(super) struct Good {
+pub(super) struct ActiveToken {
     pub(super) caller: Caller,
     /// The later of `nbf` and `iat`; the epoch where there is neither.
     pub(super) begins: SystemTime,
@@ -58,19 +60,20 @@ impl Rules {
         dialect: &Dialect,
         now: SystemTime,
         unstated: SystemTime,
-    ) -> Word {
-        let inactive =
-            || Word::Inactive(invalid(format!("issuer `{}` says that the token is not active", self.name)));
+    ) -> Verdict {
+        let inactive = || {
+            Verdict::Inactive(invalid(format!("issuer `{}` says that the token is not active", self.name)))
+        };
         let Some(members) = members else { return inactive() };
         let judged = match dialect {
             Dialect::Introspection { .. } => match members.get("active") {
                 Some(Value::Bool(true)) => self.introspected(members, now, unstated),
                 Some(Value::Bool(false)) => return inactive(),
-                _ => return Word::Nothing("the answer's `active` is neither true nor false"),
+                _ => return Verdict::Unclear("the answer's `active` is neither true nor false"),
             },
             Dialect::TokenInfo => self.described(members, now),
         };
-        judged.map_or_else(Word::Refused, |good| Word::Good(Box::new(good)))
+        judged.map_or_else(Verdict::Refused, |good| Verdict::Active(Box::new(good)))
     }
 
     /// RFC 7662, section 2.2.
@@ -79,7 +82,7 @@ impl Rules {
         members: Map<String, Value>,
         now: SystemTime,
         unstated: SystemTime,
-    ) -> Result<Good, Denial> {
+    ) -> Result<ActiveToken, Denial> {
         // A refresh token is active as well. One that is bound to a key says to which (RFC 9449, section 6.2).
         let bound = match text(&members, "token_type")? {
             None => false,
@@ -96,7 +99,7 @@ impl Rules {
     }
 
     /// <https://cloud.google.com/docs/authentication/token-types#access-tokens>
-    fn described(&self, mut members: Map<String, Value>, now: SystemTime) -> Result<Good, Denial> {
+    fn described(&self, mut members: Map<String, Value>, now: SystemTime) -> Result<ActiveToken, Denial> {
         for name in ["exp", "iat", "nbf", "expires_in"] {
             if let Some(Value::String(digits)) = members.get(name)
                 && let Some(number) = number(digits)
@@ -125,7 +128,7 @@ impl Rules {
         members: Map<String, Value>,
         now: SystemTime,
         end: Option<SystemTime>,
-    ) -> Result<Good, Denial> {
+    ) -> Result<ActiveToken, Denial> {
         if let Some(issuer) = text(&members, "iss")?
             && issuer != self.settings.issuer
         {
@@ -133,7 +136,7 @@ impl Rules {
         }
         let accepted = claims::accept_answer(&members, &self.settings, &self.identity, now, end)?;
         let begins = accepted.begins;
-        Ok(Good { caller: accepted.caller(&self.name, members), begins })
+        Ok(ActiveToken { caller: accepted.caller(&self.name, members), begins })
     }
 }
 

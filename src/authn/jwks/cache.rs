@@ -9,12 +9,14 @@ use arc_swap::{ArcSwapOption, Guard};
 use aws_lc_rs::digest;
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::refresh::SUCCESS;
+use crate::authn::denial::shown;
 use crate::authn::jwks::{KeySet, KeySetError};
-use crate::authn::shown;
+
+/// What a fetch was good for, for metrics: this, or the word of the error.
+pub(in crate::authn) const SUCCESS: &str = "success";
 
 /// A key set and when it came.
-pub(in crate::authn) struct Fetched {
+pub(in crate::authn) struct FetchedKeySet {
     /// The same as before where the document is: tokens that it verified stay verified.
     pub(in crate::authn) keys: Arc<KeySet>,
     /// The number of the fetch that brought it; 0 from a file.
@@ -51,24 +53,24 @@ pub struct KeySetStatus {
 const NEAR_THE_END: Duration = Duration::from_secs(60);
 
 /// The keys of one issuer, as the settings have them that are in force.
-pub(in crate::authn) struct HeldKeys {
+pub(in crate::authn) struct JwksCache {
     issuer: String,
     algorithms: Vec<Algorithm>,
     /// How long a set is used after it came; `None` for a file, which has no next fetch.
     max_stale: Option<Duration>,
-    come: Arc<Come>,
+    state: Arc<CacheState>,
 }
 
 /// What has come of fetches. Outlives reloads.
-struct Come {
-    current: ArcSwapOption<Fetched>,
+struct CacheState {
+    current: ArcSwapOption<FetchedKeySet>,
     /// Whether the last set that came had no key that can be used.
     emptied: AtomicBool,
     last_error: ArcSwapOption<String>,
     outcomes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-impl HeldKeys {
+impl JwksCache {
     /// No keys yet.
     pub(in crate::authn) fn new(
         issuer: String,
@@ -79,7 +81,7 @@ impl HeldKeys {
             issuer,
             algorithms,
             max_stale,
-            come: Arc::new(Come {
+            state: Arc::new(CacheState {
                 current: ArcSwapOption::empty(),
                 emptied: AtomicBool::new(false),
                 last_error: ArcSwapOption::empty(),
@@ -94,13 +96,13 @@ impl HeldKeys {
     pub(in crate::authn) fn succeeding(&self, previous: &Self) -> Self {
         let new = Self::new(self.issuer.clone(), self.algorithms.clone(), self.max_stale);
         if self.algorithms == previous.algorithms {
-            return Self { come: Arc::clone(&previous.come), ..new };
+            return Self { state: Arc::clone(&previous.state), ..new };
         }
         let known = previous.latest();
         let read =
             known.and_then(|known| Some((KeySet::parse(&known.document, &self.algorithms).ok()?, known)));
         if let Some((keys, known)) = read {
-            new.come.current.store(Some(Arc::new(Fetched {
+            new.state.current.store(Some(Arc::new(FetchedKeySet {
                 keys: Arc::new(keys),
                 document: Arc::clone(&known.document),
                 digest: known.digest.clone(),
@@ -117,15 +119,15 @@ impl HeldKeys {
 
     /// The set in use, or `None` where there is none or it is too old. The age is judged here, by every reader, so
     /// that old keys end even if the task that refreshes them does not run.
-    pub(in crate::authn) fn current(&self, now: SystemTime) -> Option<Guard<Option<Arc<Fetched>>>> {
-        let held = self.come.current.load();
+    pub(in crate::authn) fn current(&self, now: SystemTime) -> Option<Guard<Option<Arc<FetchedKeySet>>>> {
+        let held = self.state.current.load();
         let usable = held.as_ref().is_some_and(|fetched| !self.is_stale(fetched, now));
         usable.then_some(held)
     }
 
     /// The last set that came, however old.
-    pub(in crate::authn) fn latest(&self) -> Option<Arc<Fetched>> {
-        self.come.current.load_full()
+    pub(in crate::authn) fn latest(&self) -> Option<Arc<FetchedKeySet>> {
+        self.state.current.load_full()
     }
 
     /// Whether the set has ended or is about to: another one is due, whatever the schedule says.
@@ -135,13 +137,13 @@ impl HeldKeys {
         left.is_some_and(|left| left <= NEAR_THE_END.min(max_stale / 10))
     }
 
-    fn is_stale(&self, fetched: &Fetched, now: SystemTime) -> bool {
+    fn is_stale(&self, fetched: &FetchedKeySet, now: SystemTime) -> bool {
         self.max_stale.is_some_and(|max_stale| fetched.age(now) >= max_stale)
     }
 
     /// How old the set is, or `None` where there is none.
     pub(in crate::authn) fn age(&self, now: SystemTime) -> Option<Duration> {
-        self.come.current.load().as_ref().map(|fetched| fetched.age(now))
+        self.state.current.load().as_ref().map(|fetched| fetched.age(now))
     }
 
     /// Takes the document of a fetch as the new set. A set of which no key can be used is an answer too: once a second one
@@ -171,19 +173,26 @@ impl HeldKeys {
                 Err(error) => return Err(error),
             },
         };
-        self.come.emptied.store(outcome.is_err(), Ordering::Release);
+        self.state.emptied.store(outcome.is_err(), Ordering::Release);
         let (since, document) = (Instant::now(), document.into());
-        self.come.current.store(Some(Arc::new(Fetched { keys, fetch, at: now, since, document, digest })));
+        self.state.current.store(Some(Arc::new(FetchedKeySet {
+            keys,
+            fetch,
+            at: now,
+            since,
+            document,
+            digest,
+        })));
         outcome
     }
 
     /// Whether a set without a usable key is the second in a row, and there are keys to withdraw.
-    fn confirms_withdrawal(&self, known: Option<&Fetched>) -> bool {
-        self.come.emptied.swap(true, Ordering::AcqRel) && known.is_some()
+    fn confirms_withdrawal(&self, known: Option<&FetchedKeySet>) -> bool {
+        self.state.emptied.swap(true, Ordering::AcqRel) && known.is_some()
     }
 
     /// Reads a set, and tells the operator what it changes.
-    fn parse(&self, document: &[u8], known: Option<&Fetched>) -> Result<KeySet, KeySetError> {
+    fn parse(&self, document: &[u8], known: Option<&FetchedKeySet>) -> Result<KeySet, KeySetError> {
         let keys = KeySet::parse(document, &self.algorithms)?;
         let issuer = self.issuer.as_str();
         if known.is_none_or(|known| known.keys.problems() != keys.problems()) {
@@ -204,8 +213,8 @@ impl HeldKeys {
 
     /// Counts a fetch, and keeps why it failed until one does not.
     pub(in crate::authn) fn count(&self, outcome: &'static str, error: Option<String>) {
-        *self.come.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
-        self.come.last_error.store(error.map(Arc::new));
+        *self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
+        self.state.last_error.store(error.map(Arc::new));
     }
 
     /// Why the issuer's tokens cannot be judged at this moment, or `None` where they can.
@@ -220,7 +229,7 @@ impl HeldKeys {
             None => "no keys yet".to_owned(),
             Some(age) => format!("the keys are {} s old and no longer used", age.as_secs()),
         };
-        Some(match self.come.last_error.load().as_deref() {
+        Some(match self.state.last_error.load().as_deref() {
             Some(error) => format!("{since}: {error}"),
             None => since,
         })
@@ -228,21 +237,21 @@ impl HeldKeys {
 
     /// A snapshot for metrics.
     pub(in crate::authn) fn status(&self, now: SystemTime) -> KeySetStatus {
-        let held = self.come.current.load();
+        let held = self.state.current.load();
         let usable = held.as_ref().filter(|fetched| !self.is_stale(fetched, now));
         KeySetStatus {
             issuer: self.issuer.clone(),
             keys: usable.map_or(0, |fetched| fetched.keys.len()),
             last_success: held.as_ref().map(|fetched| fetched.at),
             age: held.as_ref().map(|fetched| fetched.age(now)),
-            refreshes: self.come.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            last_error: self.come.last_error.load().as_deref().cloned(),
+            refreshes: self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self.state.last_error.load().as_deref().cloned(),
             problems: held.as_ref().map_or_else(Vec::new, |fetched| fetched.keys.problems().to_vec()),
         }
     }
 }
 
-impl Fetched {
+impl FetchedKeySet {
     /// A clock that was set back makes a set look no older than it is, and no younger either: the other clock goes on.
     fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.at).unwrap_or_default().max(self.since.elapsed())

@@ -7,8 +7,8 @@
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::authn::denial::shown;
 use crate::authn::settings::{WellKnown, origin, parse_url, with_port};
-use crate::authn::shown;
 use crate::json;
 
 /// What is asked for where an issuer's keys are.

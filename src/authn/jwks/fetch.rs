@@ -1,7 +1,4 @@
 //! One fetch of a key set over HTTP, bounded in time and size.
-//!
-//! No redirect is followed: the operator wrote the URL whose answer is trusted, and a redirect would let whoever
-//! answers there name another (or plain `http`, or an address inside the network).
 
 use std::error::Error;
 use std::io;
@@ -9,12 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 
+use crate::authn::http_client::{ClientError, builder, chain};
 use crate::authn::jwks::MAX_DOCUMENT;
 use crate::authn::jwks::discovery::{Discovery, DiscoveryError};
-use crate::files;
 
 /// Until the connection stands, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +35,7 @@ pub(in crate::authn) enum Address {
 
 /// What a fetch brought.
 #[derive(Debug)]
-pub(in crate::authn) struct Answer {
+pub(in crate::authn) struct FetchedDocument {
     pub(in crate::authn) document: Vec<u8>,
     /// How long the server allows it to be used, where it says.
     pub(in crate::authn) fresh_for: Option<Duration>,
@@ -58,17 +54,6 @@ pub(in crate::authn) enum FetchError {
     Metadata { url: Url, error: Box<FetchError> },
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
-}
-
-/// Why no client could be built: the text is for the operator.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::authn) enum ClientError {
-    #[error("cannot read `{path}`: {error}")]
-    Unreadable { path: String, error: std::io::Error },
-    #[error("`{path}` holds no CA certificate in PEM form")]
-    NoCertificate { path: String },
-    #[error("cannot set up TLS: {}", chain(.0))]
-    Tls(reqwest::Error),
 }
 
 impl Fetch {
@@ -99,7 +84,7 @@ impl Fetch {
     ///
     /// # Errors
     /// No answer in time, one that is not 200, one that is too large, or metadata that leads nowhere.
-    pub(in crate::authn) async fn key_set(&self) -> Result<Answer, FetchError> {
+    pub(in crate::authn) async fn key_set(&self) -> Result<FetchedDocument, FetchError> {
         match &self.address {
             Address::Url(url) => self.ask(url).await,
             Address::Discovery(discovery) => {
@@ -113,7 +98,7 @@ impl Fetch {
         }
     }
 
-    async fn ask(&self, url: &Url) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: &Url) -> Result<FetchedDocument, FetchError> {
         let mut response = self.client.get(url.clone()).send().await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
@@ -126,7 +111,7 @@ impl Fetch {
             }
             document.extend_from_slice(&chunk);
         }
-        Ok(Answer { document, fresh_for })
+        Ok(FetchedDocument { document, fresh_for })
     }
 }
 
@@ -179,51 +164,6 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
     io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
         || io.and_then(io::Error::get_ref).is_some_and(|wrapped| is_tls(wrapped))
         || error.source().is_some_and(is_tls)
-}
-
-/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The timeouts are
-/// the caller's to set.
-///
-/// # Errors
-/// Where `ca` cannot be used.
-pub(in crate::authn) fn builder(url: &Url, ca: Option<&Path>) -> Result<ClientBuilder, ClientError> {
-    let secure = url.scheme() == "https";
-    let builder = Client::builder()
-        .redirect(Policy::none())
-        .https_only(secure)
-        .no_proxy()
-        .user_agent(concat!("opgate/", env!("CARGO_PKG_VERSION")));
-    Ok(match ca {
-        Some(path) => builder.tls_certs_only(certificates(path)?),
-        // Plain http to this machine needs no CA, and must not fail on a machine that has none.
-        None if !secure => builder.tls_certs_only([]),
-        None => builder,
-    })
-}
-
-/// Longest file of certificates, in bytes.
-const MAX_CERTIFICATES: u64 = 1 << 20;
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
-    let shown = path.display().to_string();
-    let pem = files::read(path, MAX_CERTIFICATES)
-        .map_err(|error| ClientError::Unreadable { path: shown.clone(), error })?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(ClientError::NoCertificate { path: shown }),
-    }
-}
-
-/// An error with its causes: reqwest's own text stops at "error sending request".
-pub(in crate::authn) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

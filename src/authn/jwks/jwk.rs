@@ -29,7 +29,7 @@ const MIN_RSA_EXPONENT: u64 = 65537;
 const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A public key with the algorithms it may be used for.
-pub(in crate::authn) struct Key {
+pub(in crate::authn) struct VerifyingKey {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
     decoding: DecodingKey,
@@ -37,15 +37,15 @@ pub(in crate::authn) struct Key {
 
 /// Why a JWK is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::authn) enum Unusable {
+pub(in crate::authn) enum UnusableKey {
     /// It is for something else: encryption, an algorithm that we do not know or that the issuer may not use. A key
     /// set may well hold such keys (RFC 7517, section 5).
     Foreign(String),
     /// It claims to be a signature key and must not be trusted as one.
-    Refused(String),
+    Rejected(String),
 }
 
-impl Key {
+impl VerifyingKey {
     /// Reads a JWK. `allowed` is the issuer's allow-list: the key takes no other algorithm.
     ///
     /// # Errors
@@ -53,11 +53,11 @@ impl Key {
     pub(in crate::authn) fn from_jwk(
         jwk: &Map<String, Value>,
         allowed: &[Algorithm],
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, UnusableKey> {
         if let Some(member) = SECRET_MEMBERS.into_iter().find(|member| jwk.contains_key(*member)) {
             let why =
                 format!("has the secret member `{member}`: it is symmetric, or a private key was published");
-            return Err(Unusable::Refused(why));
+            return Err(UnusableKey::Rejected(why));
         }
         let kid = text(jwk, "kid")?.map(str::to_owned);
         check_purpose(jwk)?;
@@ -105,7 +105,7 @@ impl Key {
 }
 
 /// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3): both optional, and a key that has them says so.
-fn check_purpose(jwk: &Map<String, Value>) -> Result<(), Unusable> {
+fn check_purpose(jwk: &Map<String, Value>) -> Result<(), UnusableKey> {
     match text(jwk, "use")? {
         None | Some("sig") => {}
         Some(other) => return Err(foreign(format!("is for `use` `{}`", other.escape_debug()))),
@@ -128,7 +128,7 @@ fn algorithms(
     jwk: &Map<String, Value>,
     key_type: KeyType,
     allowed: &[Algorithm],
-) -> Result<Vec<Algorithm>, Unusable> {
+) -> Result<Vec<Algorithm>, UnusableKey> {
     let named = match text(jwk, "alg")? {
         None => None,
         Some(name) => match name.parse::<Algorithm>() {
@@ -147,7 +147,7 @@ fn algorithms(
     if fitting.is_empty() { Err(foreign("fits no algorithm that the issuer may use")) } else { Ok(fitting) }
 }
 
-fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
+fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
     let modulus = octets(jwk, "n")?;
     let exponent = octets(jwk, "e")?;
     // Base64urlUInt has no leading zeros (RFC 7518, section 2).
@@ -184,7 +184,7 @@ fn ec(
     jwk: &Map<String, Value>,
     coordinate: usize,
     algorithm: &'static dyn VerificationAlgorithm,
-) -> Result<DecodingKey, Unusable> {
+) -> Result<DecodingKey, UnusableKey> {
     let (x, y) = (octets(jwk, "x")?, octets(jwk, "y")?);
     if x.len() != coordinate || y.len() != coordinate {
         return Err(refused(format!("has a coordinate that is not {coordinate} bytes long")));
@@ -196,7 +196,7 @@ fn ec(
     Ok(DecodingKey::from_ec_der(&point))
 }
 
-fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
+fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
     let x = octets(jwk, "x")?;
     if x.len() != 32 {
         return Err(refused("has an `x` that is not 32 bytes long"));
@@ -211,17 +211,17 @@ fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, Unusable> {
     Ok(DecodingKey::from_ed_der(&x))
 }
 
-fn octets(jwk: &Map<String, Value>, member: &str) -> Result<Vec<u8>, Unusable> {
+fn octets(jwk: &Map<String, Value>, member: &str) -> Result<Vec<u8>, UnusableKey> {
     URL_SAFE_NO_PAD
         .decode(required(jwk, member)?)
         .map_err(|error| refused(format!("has a `{member}` that is not base64url ({error})")))
 }
 
-fn required<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<&'a str, Unusable> {
+fn required<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<&'a str, UnusableKey> {
     text(jwk, member)?.ok_or_else(|| refused(format!("has no `{member}`")))
 }
 
-fn text<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, Unusable> {
+fn text<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, UnusableKey> {
     match jwk.get(member) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -229,12 +229,12 @@ fn text<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>
     }
 }
 
-fn foreign(why: impl Into<String>) -> Unusable {
-    Unusable::Foreign(why.into())
+fn foreign(why: impl Into<String>) -> UnusableKey {
+    UnusableKey::Foreign(why.into())
 }
 
-fn refused(why: impl Into<String>) -> Unusable {
-    Unusable::Refused(why.into())
+fn refused(why: impl Into<String>) -> UnusableKey {
+    UnusableKey::Rejected(why.into())
 }
 
 #[cfg(test)]

@@ -10,13 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::authn::jwks::KeySetError;
-use crate::authn::jwks::cache::HeldKeys;
+use crate::authn::jwks::cache::{JwksCache, SUCCESS};
 use crate::authn::jwks::fetch::{Fetch, FetchError};
-use crate::authn::jwks::schedule::Pace;
-use crate::authn::jwks::single_flight::{Asking, Flight};
-
-/// What a fetch was good for, for metrics: this, or the word of the error.
-pub(in crate::authn) const SUCCESS: &str = "success";
+use crate::authn::jwks::schedule::FetchIntervals;
+use crate::authn::jwks::single_flight::{Flight, KeyFetches};
 
 /// How often it is looked whether a set is about to end: a clock that is set forward tells nothing of it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,8 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(in crate::authn) struct Remote {
     pub(in crate::authn) fetch: Fetch,
-    pub(in crate::authn) pace: Pace,
-    pub(in crate::authn) asking: Arc<Asking>,
+    pub(in crate::authn) intervals: FetchIntervals,
+    pub(in crate::authn) fetches: Arc<KeyFetches>,
 }
 
 /// Why a refresh left the old set in place.
@@ -50,8 +47,8 @@ impl RefreshError {
 }
 
 /// Whether there is a set that is not too old.
-pub(in crate::authn) fn has_keys(held: &HeldKeys) -> bool {
-    held.current(wall_clock()).is_some()
+pub(in crate::authn) fn has_keys(jwks: &JwksCache) -> bool {
+    jwks.current(wall_clock()).is_some()
 }
 
 /// Fetches once where that is `needed` when its turn comes.
@@ -59,14 +56,14 @@ pub(in crate::authn) fn has_keys(held: &HeldKeys) -> bool {
 /// In a task of its own: a reload that ends the task which asks for it does not take the answer away from the requests
 /// that wait for it.
 pub(in crate::authn) async fn refresh(
-    held: &Arc<HeldKeys>,
+    jwks: &Arc<JwksCache>,
     remote: &Remote,
-    needed: impl Fn(&Asking) -> bool + Send + 'static,
+    needed: impl Fn(&KeyFetches) -> bool + Send + 'static,
 ) {
-    let (held, remote) = (Arc::clone(held), remote.clone());
+    let (jwks, remote) = (Arc::clone(jwks), remote.clone());
     let fetched = tokio::spawn(async move {
-        if let Some(mut flight) = remote.asking.begin(needed).await {
-            fetch_once(&held, &remote.fetch, &mut flight).await;
+        if let Some(mut flight) = remote.fetches.begin(needed).await {
+            fetch_once(&jwks, &remote.fetch, &mut flight).await;
         }
     });
     // Cancelled, with everything else, where the process ends: nothing to tell.
@@ -78,59 +75,59 @@ pub(in crate::authn) async fn refresh(
 }
 
 /// The outcome is logged and counted.
-async fn fetch_once(held: &HeldKeys, fetch: &Fetch, flight: &mut Flight<'_>) {
-    match fetch_and_replace(held, fetch, flight.number).await {
+async fn fetch_once(jwks: &JwksCache, fetch: &Fetch, flight: &mut Flight<'_>) {
+    match fetch_and_replace(jwks, fetch, flight.number).await {
         Ok(fresh_for) => {
             let failures = flight.succeed(fresh_for);
-            held.count(SUCCESS, None);
+            jwks.count(SUCCESS, None);
             if failures > 0 {
                 tracing::info!(
-                    issuer = held.issuer(),
+                    issuer = jwks.issuer(),
                     url = fetch.url(),
                     failures,
                     "keys can be fetched again"
                 );
             } else {
-                tracing::debug!(issuer = held.issuer(), url = fetch.url(), "keys fetched");
+                tracing::debug!(issuer = jwks.issuer(), url = fetch.url(), "keys fetched");
             }
         }
         Err(error) => {
-            if matches!(error, RefreshError::KeySet(KeySetError::NoneUsable(_))) && has_keys(held) {
+            if matches!(error, RefreshError::KeySet(KeySetError::NoneUsable(_))) && has_keys(jwks) {
                 flight.check_again();
             }
-            let age = held.age(wall_clock()).map(|age| age.as_secs());
+            let age = jwks.age(wall_clock()).map(|age| age.as_secs());
             let cause = error.outcome();
             tracing::warn!(
-                issuer = held.issuer(),
+                issuer = jwks.issuer(),
                 url = fetch.url(),
                 cause,
                 keys_age_seconds = age,
                 "cannot refresh keys: {error}"
             );
-            held.count(cause, Some(error.to_string()));
+            jwks.count(cause, Some(error.to_string()));
         }
     }
 }
 
 async fn fetch_and_replace(
-    held: &HeldKeys,
+    jwks: &JwksCache,
     fetch: &Fetch,
     number: u64,
 ) -> Result<Option<Duration>, RefreshError> {
     let answer = fetch.key_set().await?;
-    held.replace(&answer.document, number, wall_clock())?;
+    jwks.replace(&answer.document, number, wall_clock())?;
     Ok(answer.fresh_for)
 }
 
 /// Refreshes for ever.
-pub(in crate::authn) async fn keep_fresh(held: &Arc<HeldKeys>, remote: &Remote) -> Infallible {
-    remote.asking.adopt(remote.pace);
+pub(in crate::authn) async fn keep_fresh(jwks: &Arc<JwksCache>, remote: &Remote) -> Infallible {
+    remote.fetches.adopt(remote.intervals);
     loop {
         tokio::select! {
-            () = remote.asking.due() => refresh(held, remote, Asking::is_due).await,
+            () = remote.fetches.due() => refresh(jwks, remote, KeyFetches::is_due).await,
             () = tokio::time::sleep(LOOK) => {
-                if held.is_near_its_end(wall_clock()) {
-                    remote.asking.hurry();
+                if jwks.is_near_its_end(wall_clock()) {
+                    remote.fetches.hurry();
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::authn::settings::RemoteKeys;
 
 /// How often an issuer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::authn) struct Pace {
+pub(in crate::authn) struct FetchIntervals {
     /// How long a set is good that does not say.
     pub(in crate::authn) interval: Duration,
     /// From one fetch that an unknown key asks for to the next: a flood of invented keys drives one fetch per cool-down.
@@ -30,7 +30,7 @@ pub(in crate::authn) struct Pace {
 /// When the next fetch is due.
 #[derive(Clone, Debug)]
 pub(in crate::authn) struct Schedule {
-    pace: Pace,
+    intervals: FetchIntervals,
     due: Instant,
     failures: u32,
     /// Whether a request named a key that the set lacks, and nobody has looked since.
@@ -49,7 +49,7 @@ const HURRY: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(in crate::authn) struct Spread(pub(in crate::authn) u8);
 
-impl Pace {
+impl FetchIntervals {
     /// The pace of an issuer that the operator described.
     pub(in crate::authn) fn of(keys: &RemoteKeys) -> Self {
         Self {
@@ -75,10 +75,10 @@ impl Pace {
 
 impl Schedule {
     /// Due as after a failure: a gate that starts asks by itself, and this is for what it does not reach then.
-    pub(in crate::authn) fn new(pace: Pace, now: Instant) -> Self {
+    pub(in crate::authn) fn new(intervals: FetchIntervals, now: Instant) -> Self {
         Self {
-            pace,
-            due: now + pace.first_retry,
+            intervals,
+            due: now + intervals.first_retry,
             failures: 0,
             wished: false,
             cool: now,
@@ -100,18 +100,18 @@ impl Schedule {
     /// Notes that the set has ended or is about to: the next fetch begins soon, however long the back-off. Whether that
     /// changes anything.
     pub(in crate::authn) fn hurry(&mut self, now: Instant) -> bool {
-        let soon = self.begun.map_or(now, |begun| begun + HURRY.min(self.pace.last_retry));
+        let soon = self.begun.map_or(now, |begun| begun + HURRY.min(self.intervals.last_retry));
         let changes = soon < self.due;
         self.due = self.due.min(soon);
         changes
     }
 
     /// Goes on at another pace.
-    pub(in crate::authn) fn adopt(&mut self, pace: Pace, now: Instant) {
-        if self.pace != pace {
-            self.pace = pace;
-            self.due = self.due.min(now + pace.interval.saturating_sub(pace.interval / 10));
-            self.cool = self.cool.min(now + pace.cool_down);
+    pub(in crate::authn) fn adopt(&mut self, intervals: FetchIntervals, now: Instant) {
+        if self.intervals != intervals {
+            self.intervals = intervals;
+            self.due = self.due.min(now + intervals.interval.saturating_sub(intervals.interval / 10));
+            self.cool = self.cool.min(now + intervals.cool_down);
         }
     }
 
@@ -120,7 +120,7 @@ impl Schedule {
         self.begun = Some(now);
         self.wish_alone = self.wished && now < self.due;
         if std::mem::take(&mut self.wished) {
-            self.cool = now + self.pace.cool_down;
+            self.cool = now + self.intervals.cool_down;
         }
     }
 
@@ -132,7 +132,7 @@ impl Schedule {
         fresh_for: Option<Duration>,
         spread: Spread,
     ) -> u32 {
-        let lifetime = self.pace.lifetime(fresh_for);
+        let lifetime = self.intervals.lifetime(fresh_for);
         self.due = now + spread.shorten(lifetime.saturating_sub(lifetime / 10));
         std::mem::take(&mut self.failures)
     }
@@ -144,14 +144,14 @@ impl Schedule {
             return;
         }
         self.failures = self.failures.saturating_add(1);
-        self.due = now + spread.shorten(self.pace.retry(self.failures));
+        self.due = now + spread.shorten(self.intervals.retry(self.failures));
     }
 }
 
 impl Schedule {
     /// Notes that what the last fetch brought is to be asked for once more, soon.
     pub(in crate::authn) fn check_again(&mut self, now: Instant) {
-        self.due = self.due.min(now + self.pace.first_retry);
+        self.due = self.due.min(now + self.intervals.first_retry);
     }
 }
 
@@ -175,8 +175,8 @@ mod tests {
 
     fn schedule() -> (Schedule, Instant) {
         let now = Instant::now();
-        let pace = Pace::of(&RemoteKeys::at(crate::authn::KeyLocation::Url(String::new())));
-        (Schedule::new(pace, now), now)
+        let intervals = FetchIntervals::of(&RemoteKeys::at(crate::authn::KeyLocation::Url(String::new())));
+        (Schedule::new(intervals, now), now)
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
     fn another_pace_shortens_the_wait_under_way() {
         let (mut schedule, now) = schedule();
         schedule.succeed(now, None, LAST);
-        schedule.adopt(Pace { interval: seconds(100), ..schedule.pace }, now);
+        schedule.adopt(FetchIntervals { interval: seconds(100), ..schedule.intervals }, now);
         assert_eq!((schedule.next() - now).as_secs(), 90);
     }
 

@@ -16,7 +16,7 @@ use aws_lc_rs::rand;
 use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, watch};
 
-use crate::authn::jwks::schedule::{Pace, Schedule, Spread};
+use crate::authn::jwks::schedule::{FetchIntervals, Schedule, Spread};
 
 /// How long a request waits for the fetch that may bring its key.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const REMEMBERED: usize = 4096;
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// When an issuer is asked, and for what.
-pub(in crate::authn) struct Asking {
+pub(in crate::authn) struct KeyFetches {
     schedule: Mutex<Schedule>,
     /// Changes with every wish that changes the schedule.
     wishes: watch::Sender<()>,
@@ -38,7 +38,7 @@ pub(in crate::authn) struct Asking {
     ended: watch::Sender<u64>,
     /// One fetch at a time.
     flight: tokio::sync::Mutex<()>,
-    sights: Cache<u64, Sight>,
+    sights: Cache<u64, FirstNamed>,
     /// Nobody outside knows how keys are hashed: nobody can invent one that passes for another.
     hasher: RandomState,
     waiting: Semaphore,
@@ -46,7 +46,7 @@ pub(in crate::authn) struct Asking {
 
 /// When a key that the set lacked was first named.
 #[derive(Clone, Copy)]
-struct Sight {
+struct FirstNamed {
     at: SystemTime,
     /// How many fetches had begun.
     begun: u64,
@@ -54,7 +54,7 @@ struct Sight {
 
 /// What a token says of its key.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(in crate::authn) enum Named<'a> {
+pub(in crate::authn) enum KeyHint<'a> {
     /// Its `kid`.
     Kid(&'a str),
     /// Nothing: any key that made this signature.
@@ -63,7 +63,7 @@ pub(in crate::authn) enum Named<'a> {
 
 /// A fetch under way. Ends with the value: as a failure, unless it was told to have succeeded.
 pub(in crate::authn) struct Flight<'a> {
-    asking: &'a Asking,
+    fetches: &'a KeyFetches,
     /// From 1.
     pub(in crate::authn) number: u64,
     succeeded: bool,
@@ -71,11 +71,11 @@ pub(in crate::authn) struct Flight<'a> {
     _single: tokio::sync::MutexGuard<'a, ()>,
 }
 
-impl Asking {
+impl KeyFetches {
     /// An issuer that has not been asked.
-    pub(in crate::authn) fn new(pace: Pace) -> Self {
+    pub(in crate::authn) fn new(intervals: FetchIntervals) -> Self {
         Self {
-            schedule: Mutex::new(Schedule::new(pace, Instant::now())),
+            schedule: Mutex::new(Schedule::new(intervals, Instant::now())),
             wishes: watch::Sender::new(()),
             begun: AtomicU64::new(0),
             ended: watch::Sender::new(0),
@@ -88,10 +88,10 @@ impl Asking {
 
     /// Whether the issuer does not have a key: `fetch` is the number of the one that brought the set, which lacks it. If
     /// that began before the key was first named, the issuer will be asked again.
-    pub(in crate::authn) fn lacks(&self, key: Named<'_>, fetch: u64, now: SystemTime) -> bool {
+    pub(in crate::authn) fn lacks(&self, key: KeyHint<'_>, fetch: u64, now: SystemTime) -> bool {
         let id = self.hasher.hash_one(key);
         let sight = self.sight(id, now).unwrap_or_else(|| {
-            let sight = Sight { at: now, begun: self.begun.load(Ordering::SeqCst) };
+            let sight = FirstNamed { at: now, begun: self.begun.load(Ordering::SeqCst) };
             self.sights.insert(id, sight);
             sight
         });
@@ -104,14 +104,14 @@ impl Asking {
         false
     }
 
-    fn sight(&self, id: u64, now: SystemTime) -> Option<Sight> {
+    fn sight(&self, id: u64, now: SystemTime) -> Option<FirstNamed> {
         let sight = self.sights.get(&id)?;
         // One from the future is from before the clock was set back.
         now.duration_since(sight.at).is_ok_and(|age| age < BELIEVED).then_some(sight)
     }
 
     /// Waits until the fetch that may bring a key has ended, or `arrived`; not at all where none is about to begin.
-    pub(in crate::authn) async fn answer(&self, key: Named<'_>, arrived: impl Fn() -> bool) {
+    pub(in crate::authn) async fn answer(&self, key: KeyHint<'_>, arrived: impl Fn() -> bool) {
         let Some(sight) = self.sights.get(&self.hasher.hash_one(key)) else { return };
         let Ok(_place) = self.waiting.try_acquire() else { return };
         let mut ended = self.ended.subscribe();
@@ -159,8 +159,8 @@ impl Asking {
     }
 
     /// Goes on at the pace of the settings in force.
-    pub(in crate::authn) fn adopt(&self, pace: Pace) {
-        self.schedule().adopt(pace, Instant::now());
+    pub(in crate::authn) fn adopt(&self, intervals: FetchIntervals) {
+        self.schedule().adopt(intervals, Instant::now());
     }
 
     /// Whether a fetch is under way, or will be within the time that a request waits.
@@ -198,7 +198,7 @@ impl Asking {
         schedule.begin(Instant::now());
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         drop(schedule);
-        Some(Flight { asking: self, number, succeeded: false, checked_again: false, _single: single })
+        Some(Flight { fetches: self, number, succeeded: false, checked_again: false, _single: single })
     }
 
     /// Whether a fetch is due now.
@@ -217,7 +217,7 @@ impl Flight<'_> {
     /// Notes that it brought a set, which is good for `fresh_for` where the answer says. How many before it did not.
     pub(in crate::authn) fn succeed(&mut self, fresh_for: Option<Duration>) -> u32 {
         self.succeeded = true;
-        self.asking.schedule().succeed(Instant::now(), fresh_for, spread())
+        self.fetches.schedule().succeed(Instant::now(), fresh_for, spread())
     }
 }
 
@@ -231,13 +231,13 @@ impl Flight<'_> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.succeeded {
-            let (mut schedule, now) = (self.asking.schedule(), Instant::now());
+            let (mut schedule, now) = (self.fetches.schedule(), Instant::now());
             schedule.fail(now, spread());
             if self.checked_again {
                 schedule.check_again(now);
             }
         }
-        self.asking.ended.send_replace(self.number);
+        self.fetches.ended.send_replace(self.number);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Tokens that were verified before: what a hit may spare, and what ends it.
 
 use super::*;
+use crate::authn::token::cache::CachedToken;
 
 fn token(changes: &Value) -> String {
     RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &claims_with(changes))
 }
 
 fn at(gate: &Authenticator, token: &str, seconds: u64) -> Result<Option<Arc<Caller>>, Denial> {
-    vouched(gate, &[format!("Bearer {token}").as_bytes()], UNIX_EPOCH + Duration::from_secs(seconds))
+    authenticated(gate, &[format!("Bearer {token}").as_bytes()], UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 fn counts(gate: &Authenticator) -> (u64, u64) {
@@ -57,18 +58,18 @@ fn a_known_token_ends_with_the_key_set_that_verified_it() {
     let gate = gate(|_| {});
     let token = token(&json!({}));
     admitted(&gate, &token);
-    let held = gate.issuers[0].held();
+    let jwks = gate.issuers[0].jwks();
     // The same document again: the keys are the ones that verified it.
-    held.replace(&key_set(&keys()), 1, now()).unwrap();
+    jwks.replace(&key_set(&keys()), 1, now()).unwrap();
     admitted(&gate, &token);
     assert_eq!(counts(&gate), (1, 1));
     // Another document with its key: verified anew, once.
-    held.replace(&key_set(&keys()[..2]), 2, now()).unwrap();
+    jwks.replace(&key_set(&keys()[..2]), 2, now()).unwrap();
     admitted(&gate, &token);
     admitted(&gate, &token);
     assert_eq!(counts(&gate), (2, 2));
     // Its key is withdrawn.
-    held.replace(&key_set(&[P256.jwk("p256")]), 3, now()).unwrap();
+    jwks.replace(&key_set(&[P256.jwk("p256")]), 3, now()).unwrap();
     refused_for(&gate, &token, Reason::TokenInvalid, "no key");
 }
 
@@ -98,11 +99,13 @@ fn a_reload_forgets_tokens_and_keeps_counting() {
 fn memory_is_bounded() {
     let gate = gate(|_| {});
     let caller = admitted(&gate, &token(&json!({})));
-    let keys = gate.keys_in_use(0, now()).unwrap();
+    let jwks = gate.issuers[0].jwks();
+    let keys = jwks.latest().unwrap().keys.clone();
     let (from, until) = (now(), now() + Duration::from_secs(60));
     for number in 0..20_000 {
-        let remembered = Remembered { issuer: 0, keys: keys.clone(), caller: caller.clone(), from, until };
-        gate.verified.remember(&format!("{number:01000}"), remembered);
+        let (jwks, keys, caller) = (jwks.clone(), keys.clone(), caller.clone());
+        let remembered = CachedToken { jwks, keys, caller, from, until };
+        gate.tokens.remember(&format!("{number:01000}"), remembered);
     }
     // 16 MiB at about 3.5 KiB each.
     assert!(gate.token_cache().evictions > 14_000, "{:?}", gate.token_cache());

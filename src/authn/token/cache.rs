@@ -14,8 +14,9 @@ use std::time::SystemTime;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
-use crate::authn::Caller;
 use crate::authn::jwks::KeySet;
+use crate::authn::jwks::cache::JwksCache;
+use crate::principal::Caller;
 
 /// Most bytes that the cache holds, roughly: some 4,700 ordinary tokens.
 const CAPACITY: u64 = 16 << 20;
@@ -28,9 +29,9 @@ const ORDINARY: u64 = 1024;
 
 /// A token that was accepted.
 #[derive(Clone)]
-pub(in crate::authn) struct Remembered {
-    /// The place of its issuer.
-    pub(in crate::authn) issuer: usize,
+pub(in crate::authn) struct CachedToken {
+    /// Where its issuer's keys are.
+    pub(in crate::authn) jwks: Arc<JwksCache>,
     /// The key set that verified it.
     pub(in crate::authn) keys: Arc<KeySet>,
     /// Who it speaks for.
@@ -53,19 +54,19 @@ pub struct TokenCacheStatus {
 }
 
 /// The cache.
-pub(in crate::authn) struct VerifiedTokens {
-    entries: Cache<Box<str>, Remembered, ByBytes, DefaultHashBuilder, Counting>,
-    counts: Arc<Counts>,
+pub(in crate::authn) struct TokenCache {
+    entries: Cache<Box<str>, CachedToken, TokenWeight, DefaultHashBuilder, EvictionCounter>,
+    counts: Arc<CacheCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct CacheCounts {
     hits: AtomicU64,
     misses: AtomicU64,
     evictions: AtomicU64,
 }
 
-impl VerifiedTokens {
+impl TokenCache {
     pub(in crate::authn) fn new() -> Self {
         Self::counting_on(Arc::default())
     }
@@ -75,26 +76,19 @@ impl VerifiedTokens {
         Self::counting_on(previous.counts.clone())
     }
 
-    fn counting_on(counts: Arc<Counts>) -> Self {
+    fn counting_on(counts: Arc<CacheCounts>) -> Self {
         let items = usize::try_from(CAPACITY / (ORDINARY * WITH_CLAIMS + OVERHEAD)).unwrap_or(usize::MAX);
         let hasher = DefaultHashBuilder::default();
-        let entries = Cache::with(items, CAPACITY, ByBytes, hasher, Counting(counts.clone()));
+        let entries = Cache::with(items, CAPACITY, TokenWeight, hasher, EvictionCounter(counts.clone()));
         Self { entries, counts }
     }
 
-    /// The caller of a token that was accepted before and would be again. `in_use` gives the key set of an issuer,
-    /// if it has one that is not too old.
-    pub(in crate::authn) fn recall(
-        &self,
-        token: &str,
-        now: SystemTime,
-        in_use: impl Fn(usize) -> Option<Arc<KeySet>>,
-    ) -> Option<Arc<Caller>> {
-        let known = self.entries.get(token).filter(|known| {
-            known.from <= now
-                && now < known.until
-                && in_use(known.issuer).is_some_and(|keys| Arc::ptr_eq(&keys, &known.keys))
-        });
+    /// The caller of a token that was accepted before and would be again.
+    pub(in crate::authn) fn recall(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
+        let known = self
+            .entries
+            .get(token)
+            .filter(|known| known.from <= now && now < known.until && known.is_by_keys_in_use(now));
         self.count(known.is_some());
         known.map(|known| known.caller)
     }
@@ -106,33 +100,43 @@ impl VerifiedTokens {
     }
 
     /// Remembers a token that was accepted.
-    pub(in crate::authn) fn remember(&self, token: &str, accepted: Remembered) {
+    pub(in crate::authn) fn remember(&self, token: &str, accepted: CachedToken) {
         self.entries.insert(token.into(), accepted);
     }
 
     pub(in crate::authn) fn status(&self) -> TokenCacheStatus {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counts { hits, misses, evictions } = &*self.counts;
+        let CacheCounts { hits, misses, evictions } = &*self.counts;
         TokenCacheStatus { hits: count(hits), misses: count(misses), evictions: count(evictions) }
     }
 }
 
-#[derive(Clone)]
-struct ByBytes;
+impl CachedToken {
+    /// Whether the key set that verified it is the one in use, and not too old.
+    fn is_by_keys_in_use(&self, now: SystemTime) -> bool {
+        let jwks = self.jwks.current(now);
+        jwks.as_ref()
+            .and_then(|jwks| jwks.as_ref())
+            .is_some_and(|fetched| Arc::ptr_eq(&fetched.keys, &self.keys))
+    }
+}
 
-impl Weighter<Box<str>, Remembered> for ByBytes {
-    fn weight(&self, token: &Box<str>, _: &Remembered) -> u64 {
+#[derive(Clone)]
+struct TokenWeight;
+
+impl Weighter<Box<str>, CachedToken> for TokenWeight {
+    fn weight(&self, token: &Box<str>, _: &CachedToken) -> u64 {
         token.len() as u64 * WITH_CLAIMS + OVERHEAD
     }
 }
 
 #[derive(Clone)]
-struct Counting(Arc<Counts>);
+struct EvictionCounter(Arc<CacheCounts>);
 
-impl Lifecycle<Box<str>, Remembered> for Counting {
+impl Lifecycle<Box<str>, CachedToken> for EvictionCounter {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: Box<str>, _: Remembered) {
+    fn on_evict(&self, (): &mut (), _: Box<str>, _: CachedToken) {
         self.0.evictions.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -8,21 +8,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
-use crate::authn::token::confirmation::{self, Confirmation};
-use crate::authn::token::identity::{Identified, Identity};
+use crate::authn::token::claim::{text, time};
+use crate::authn::token::confirmation;
+use crate::authn::token::identity::{Identified, IdentityMapping};
 use crate::authn::token::jwt::Verified;
-use crate::authn::{Caller, invalid, shown};
 use crate::principal::scopes::{Scopes, split_list};
+use crate::principal::{Caller, Confirmation};
 use crate::reason::{Denial, Reason};
 
-/// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
-const LATEST: u64 = 253_402_300_799;
 /// Claims that only an ID token has (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11).
 const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
 /// What is left of a token once every rule was kept.
-pub(in crate::authn) struct Accepted {
+pub(in crate::authn) struct AcceptedClaims {
     pub(in crate::authn) subject: Option<String>,
     pub(in crate::authn) identified: Identified,
     pub(in crate::authn) scopes: Scopes,
@@ -32,7 +32,7 @@ pub(in crate::authn) struct Accepted {
     pub(in crate::authn) expires: SystemTime,
 }
 
-impl Accepted {
+impl AcceptedClaims {
     /// The caller that it makes, with what the issuer `issuer` says of them.
     pub(in crate::authn) fn caller(self, issuer: &Arc<str>, claims: Map<String, Value>) -> Caller {
         Caller {
@@ -55,9 +55,9 @@ impl Accepted {
 pub(in crate::authn) fn accept(
     token: &Verified<'_>,
     settings: &IssuerSettings,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     check_type(token, &settings.token_types)?;
     judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
@@ -70,10 +70,10 @@ pub(in crate::authn) fn accept(
 pub(in crate::authn) fn accept_answer(
     answer: &Map<String, Value>,
     settings: &IssuerSettings,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
     end: Option<SystemTime>,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     judge(answer, settings, &settings.possession, identity, now, end)
 }
 
@@ -84,9 +84,9 @@ pub(in crate::authn) fn accept_answer(
 pub(in crate::authn) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     judge(claims, settings, &settings.possession.of_assumed(), identity, now, None)
 }
 
@@ -94,10 +94,10 @@ fn judge(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
     possession: &PossessionRule,
-    identity: &Identity,
+    identity: &IdentityMapping,
     now: SystemTime,
     end: Option<SystemTime>,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     check_kind(claims)?;
     let (begins, expires) = check_times(claims, settings.clock_skew, now, end)?;
     check_audience(claims, &settings.audiences)?;
@@ -105,7 +105,14 @@ fn judge(
     let identified = identity.of(claims)?;
     let scopes = scopes(claims)?;
     let confirmation = confirmation::of(claims, possession)?;
-    Ok(Accepted { subject: subject.map(str::to_owned), identified, scopes, confirmation, begins, expires })
+    Ok(AcceptedClaims {
+        subject: subject.map(str::to_owned),
+        identified,
+        scopes,
+        confirmation,
+        begins,
+        expires,
+    })
 }
 
 /// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
@@ -182,18 +189,6 @@ pub(in crate::authn) fn check_times(
     Ok((UNIX_EPOCH + begins, UNIX_EPOCH + expires))
 }
 
-/// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
-/// about when a token ends. Non-negative integers up to the year 9999 it is.
-pub(in crate::authn) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(value) => match value.as_u64() {
-            Some(seconds @ 0..=LATEST) => Ok(Some(Duration::from_secs(seconds))),
-            _ => Err(invalid(format!("`{claim}` is not a whole number of seconds from 1970 to 9999"))),
-        },
-    }
-}
-
 /// `aud` (RFC 7519, section 4.1.3): a string or an array of strings, one of which is ours, to the byte.
 fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Denial> {
     let sent = match claims.get("aud") {
@@ -223,17 +218,6 @@ pub(in crate::authn) fn scopes(claims: &Map<String, Value>) -> Result<Scopes, De
         }
     };
     read.map_err(|error| invalid(error.to_string()))
-}
-
-pub(in crate::authn) fn text<'a>(
-    claims: &'a Map<String, Value>,
-    claim: &str,
-) -> Result<Option<&'a str>, Denial> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(invalid(format!("`{claim}` is not a string"))),
-    }
 }
 
 fn strings(value: &Value) -> Option<Vec<&str>> {

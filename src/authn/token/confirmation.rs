@@ -2,43 +2,14 @@
 //!
 //! A confirmation that is not understood is no reason to take the token for one that is bound to nothing.
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::authn::settings::{DpopRule, PossessionRule};
-use crate::authn::{invalid, shown};
+use crate::authn::denial::{invalid, shown};
+use crate::authn::settings::PossessionRule;
+use crate::principal::confirmation::{BoundKey, Confirmation};
 use crate::reason::Denial;
-
-/// What the sender of a token has to have; all of it, where it is more than one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confirmation {
-    /// `x5t#S256`: SHA-256 over the client's certificate, in base64url (RFC 8705, section 3.1).
-    pub certificate: Option<Box<str>>,
-    /// `jkt`: the key that signs the proofs (RFC 9449, section 6.1).
-    pub key: Option<BoundKey>,
-}
-
-/// A key that signs proofs, and how they are judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BoundKey {
-    /// SHA-256 over the key, in base64url (RFC 7638).
-    pub thumbprint: Box<str>,
-    /// The issuer's rule.
-    pub rule: DpopRule,
-}
-
-impl fmt::Display for Confirmation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let certificate =
-            self.certificate.as_ref().map(|thumbprint| format!("the client certificate `{thumbprint}`"));
-        let key = self.key.as_ref().map(|key| format!("a DPoP proof by the key `{}`", key.thumbprint));
-        let parts: Vec<String> = [certificate, key].into_iter().flatten().collect();
-        formatter.write_str(&parts.join(" and "))
-    }
-}
 
 /// What the claims say that the token is bound to.
 ///

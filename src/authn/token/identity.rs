@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IdentityRule, MappedAttribute};
-use crate::authn::{invalid, shown};
 use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value as Cel};
 use crate::principal::Principal;
+use crate::principal::caller::everybody_of;
 use crate::reason::Denial;
 
 /// The longest `sub` (OpenID Connect Core, section 2), and the longest group or attribute. Bytes.
@@ -27,7 +28,7 @@ const BUDGET: u64 = 1_000_000;
 
 /// An issuer's rule, ready to be applied.
 #[derive(Debug)]
-pub(in crate::authn) struct Identity {
+pub(in crate::authn) struct IdentityMapping {
     subject_pool: Option<String>,
     accept_unverified_email: bool,
     /// In lower case; `None` for any.
@@ -45,14 +46,14 @@ pub(in crate::authn) struct Identified {
 }
 
 /// An expression that cannot be used: the attribute it is for, `None` for the condition, and why.
-pub(in crate::authn) type Unusable = (Option<MappedAttribute>, String, String);
+pub(in crate::authn) type MappingError = (Option<MappedAttribute>, String, String);
 
-impl Identity {
+impl IdentityMapping {
     /// Compiles a rule that [`crate::authn::settings::check`] found nothing wrong with.
     ///
     /// # Errors
     /// Every expression that does not compile.
-    pub(in crate::authn) fn compile(rule: &IdentityRule) -> Result<Self, Vec<Unusable>> {
+    pub(in crate::authn) fn compile(rule: &IdentityRule) -> Result<Self, Vec<MappingError>> {
         let assertion = || Environment::new().with_iam_extensions().variable("assertion", claims_type());
         let mut unusable = Vec::new();
         let mut mapping = Vec::new();
@@ -128,7 +129,7 @@ impl Identity {
     /// A subject of the pool, with the groups and attributes that are mapped.
     fn federated(&self, pool: &str, mapped: &[Cel<'_>]) -> Result<Identified, Denial> {
         let mut principal = None;
-        let mut sets: Vec<Arc<str>> = vec![everybody(pool)];
+        let mut sets: Vec<Arc<str>> = vec![everybody_of(pool)];
         for ((attribute, _), value) in self.mapping.iter().zip(mapped) {
             match (attribute, value) {
                 (MappedAttribute::Subject, Cel::String(subject)) => {
@@ -162,7 +163,7 @@ impl Identity {
 
     /// The user or service account of a verified email, else the subject of the pool that `sub` names.
     fn unmapped(&self, pool: Option<&str>, claims: &Map<String, Value>) -> Result<Identified, Denial> {
-        let email = crate::authn::token::claims::text(claims, "email")?;
+        let email = crate::authn::token::claim::text(claims, "email")?;
         // `true` alone: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and what a claim of
         // another type means is the issuer's secret.
         let verified =
@@ -175,10 +176,13 @@ impl Identity {
                 Ok(Identified { principal, sets: Vec::new() })
             }
             (_, Some(pool)) => {
-                let subject = crate::authn::token::claims::text(claims, "sub")?
+                let subject = crate::authn::token::claim::text(claims, "sub")?
                     .ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
                 let subject = checked("sub", subject)?;
-                Ok(Identified { principal: Principal::subject(pool, subject), sets: vec![everybody(pool)] })
+                Ok(Identified {
+                    principal: Principal::subject(pool, subject),
+                    sets: vec![everybody_of(pool)],
+                })
             }
             (Some(_), None) => Err(invalid("`email` is not verified, and the issuer has no subject pool")),
             (None, None) => Err(invalid("the token has no `email`, and the issuer has no subject pool")),
@@ -200,11 +204,6 @@ impl Identity {
         }
         Err(invalid(format!("the issuer may not speak for `{principal}`: see its `email_domains`")))
     }
-}
-
-/// Everybody of a pool.
-pub(in crate::authn) fn everybody(pool: &str) -> Arc<str> {
-    format!("principalSet://{pool}/*").into()
 }
 
 fn claims_type() -> Type {

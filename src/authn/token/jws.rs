@@ -4,6 +4,7 @@
 //! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` is in one kind of text alone ([`Jws::with_key`]).
 //! RFC 7515 lets a reader ignore them, and a key, or a place to find one, that the token itself brings proves nothing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base64::engine::DecodePaddingMode;
@@ -13,8 +14,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::jwk::Key;
-use crate::authn::{invalid, shown};
+use crate::authn::denial::{invalid, shown};
+use crate::authn::jwks::jwk::VerifyingKey;
 use crate::json;
 use crate::reason::{Denial, Reason};
 
@@ -25,9 +26,10 @@ const REFUSED_MEMBERS: [&str; 3] = ["crit", "b64", "zip"];
 
 /// A signed text as it came: well-formed, and nothing proven.
 pub(in crate::authn) struct Jws<'a> {
-    /// Header and payload as received, with the dot: what the signature covers.
-    signed: &'a [u8],
-    payload: &'a str,
+    /// As received.
+    text: Cow<'a, str>,
+    /// The length of header and payload, with the dot: what the signature covers.
+    signed: usize,
     signature: Vec<u8>,
     algorithm: Algorithm,
     kid: Option<String>,
@@ -58,7 +60,7 @@ impl<'a> Jws<'a> {
     }
 
     fn read(token: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
-        let (header, payload, signature) = segments(token)?;
+        let (header, signature) = segments(token)?;
         let header = object(header, "header")?;
         if let Some(member) = REFUSED_MEMBERS.into_iter().find(|member| header.contains_key(*member)) {
             return Err(invalid(format!("the header has `{member}`")));
@@ -69,9 +71,24 @@ impl<'a> Jws<'a> {
             .map_err(|_| invalid(format!("the algorithm `{}` is not supported", shown(algorithm))))?;
         let kid = text(&header, "kid")?.map(str::to_owned);
         let token_type = text(&header, "typ")?.map(str::to_owned);
-        let signed = token.as_bytes().get(..header_and_payload(token, signature)).unwrap_or_default();
+        let signed = token.len() - signature.len() - 1;
         let signature = decode(signature, "signature")?;
-        Ok((Self { signed, payload, signature, algorithm, kid, token_type }, header))
+        Ok((Self { text: token.into(), signed, signature, algorithm, kid, token_type }, header))
+    }
+
+    /// The same, for longer than the request.
+    pub(in crate::authn) fn into_owned(self) -> Jws<'static> {
+        let Self { text, signed, signature, algorithm, kid, token_type } = self;
+        Jws { text: Cow::Owned(text.into_owned()), signed, signature, algorithm, kid, token_type }
+    }
+
+    /// The text as received.
+    pub(in crate::authn) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn signed(&self) -> &str {
+        self.text.get(..self.signed).unwrap_or_default()
     }
 
     /// The payload, which must be a JSON object.
@@ -79,7 +96,8 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// Where it is not.
     pub(in crate::authn) fn payload(&self) -> Result<Map<String, Value>, Denial> {
-        object(self.payload, "payload")
+        let (_, payload) = self.signed().split_once('.').unwrap_or_default();
+        object(payload, "payload")
     }
 
     /// The algorithm that the header names.
@@ -103,8 +121,8 @@ impl<'a> Jws<'a> {
     }
 
     /// Whether `key` made the signature, over the bytes as received.
-    pub(in crate::authn) fn is_signed_by(&self, key: &Key) -> bool {
-        key.verifies(self.algorithm, self.signed, &self.signature)
+    pub(in crate::authn) fn is_signed_by(&self, key: &VerifyingKey) -> bool {
+        key.verifies(self.algorithm, self.signed().as_bytes(), &self.signature)
     }
 }
 
@@ -125,14 +143,14 @@ pub(in crate::authn) fn is_jose(token: &str) -> bool {
     serde_json::from_slice::<HashMap<String, IgnoredAny>>(&header).is_ok()
 }
 
-/// Cuts a token at its dots, before anything is decoded: a JWE has five parts, an opaque token often one.
-fn segments(token: &str) -> Result<(&str, &str, &str), Denial> {
+/// Header and signature of a token of three parts, before anything is decoded: a JWE has five, an opaque token often one.
+fn segments(token: &str) -> Result<(&str, &str), Denial> {
     let mut parts = token.split('.');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(header), Some(payload), Some(signature), None)
             if [header, payload, signature].into_iter().all(is_base64url) =>
         {
-            Ok((header, payload, signature))
+            Ok((header, signature))
         }
         _ => Err(Denial::new(Reason::TokenTypeUnsupported, "the token is not three base64url segments")),
     }
@@ -140,10 +158,6 @@ fn segments(token: &str) -> Result<(&str, &str, &str), Denial> {
 
 fn is_base64url(segment: &str) -> bool {
     segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
-fn header_and_payload(token: &str, signature: &str) -> usize {
-    token.len() - signature.len() - 1
 }
 
 /// Strict base64url: no padding, no bits left over (RFC 7515, section 2), so that one token has one spelling.

@@ -6,8 +6,8 @@
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::jwks::jwk::Key;
-use crate::authn::jwks::single_flight::Named;
+use crate::authn::jwks::jwk::VerifyingKey;
+use crate::authn::jwks::single_flight::KeyHint;
 use crate::authn::token::jws::Jws;
 use crate::reason::{Denial, Reason};
 
@@ -46,6 +46,16 @@ impl<'a> Unverified<'a> {
         }
     }
 
+    /// The same, for longer than the request.
+    pub(in crate::authn) fn into_owned(self) -> Unverified<'static> {
+        Unverified { jws: self.jws.into_owned(), claims: self.claims }
+    }
+
+    /// The text as it came.
+    pub(in crate::authn) fn text(&self) -> &str {
+        self.jws.text()
+    }
+
     /// The algorithm that the header names.
     pub(in crate::authn) fn algorithm(&self) -> Algorithm {
         self.jws.algorithm()
@@ -57,10 +67,10 @@ impl<'a> Unverified<'a> {
     }
 
     /// What the token says of the key that signed it.
-    pub(in crate::authn) fn named_key(&self) -> Named<'_> {
+    pub(in crate::authn) fn named_key(&self) -> KeyHint<'_> {
         match self.jws.kid() {
-            Some(kid) => Named::Kid(kid),
-            None => Named::Signature(self.jws.signature()),
+            Some(kid) => KeyHint::Kid(kid),
+            None => KeyHint::Signature(self.jws.signature()),
         }
     }
 
@@ -68,7 +78,7 @@ impl<'a> Unverified<'a> {
     ///
     /// # Errors
     /// The token as it was, where `key` did not make it.
-    pub(in crate::authn) fn verify(self, key: &Key) -> Result<Verified<'a>, Box<Self>> {
+    pub(in crate::authn) fn verify(self, key: &VerifyingKey) -> Result<Verified<'a>, Box<Self>> {
         if self.jws.is_signed_by(key) {
             Ok(Verified { jws: self.jws, claims: self.claims })
         } else {

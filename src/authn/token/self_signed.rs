@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
-use crate::authn::token::claims::{Accepted, check_kind, check_times, check_type, scopes, text};
+use crate::authn::token::claim::text;
+use crate::authn::token::claims::{AcceptedClaims, check_kind, check_times, check_type, scopes};
 use crate::authn::token::confirmation;
 use crate::authn::token::identity::Identified;
 use crate::authn::token::jwt::Verified;
-use crate::authn::{invalid, shown};
 use crate::principal::Principal;
 use crate::principal::scopes::Scopes;
 use crate::reason::Denial;
@@ -29,7 +30,7 @@ pub(in crate::authn) fn accept(
     token: &Verified<'_>,
     settings: &IssuerSettings,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     check_type(token, &settings.token_types)?;
     judge(token.claims(), settings, &settings.possession, now)
 }
@@ -42,7 +43,7 @@ pub(in crate::authn) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     judge(claims, settings, &settings.possession.of_assumed(), now)
 }
 
@@ -51,7 +52,7 @@ fn judge(
     settings: &IssuerSettings,
     possession: &PossessionRule,
     now: SystemTime,
-) -> Result<Accepted, Denial> {
+) -> Result<AcceptedClaims, Denial> {
     let account = settings.issuer.as_str();
     check_kind(claims)?;
     let (begins, expires) = check_times(claims, settings.clock_skew, now, None)?;
@@ -79,5 +80,12 @@ fn judge(
         Principal::service_account(account).map_err(|error| invalid(format!("`{account}`: {error}")))?;
     let identified = Identified { principal, sets: Vec::new() };
     let confirmation = confirmation::of(claims, possession)?;
-    Ok(Accepted { subject: Some(account.to_owned()), identified, scopes, confirmation, begins, expires })
+    Ok(AcceptedClaims {
+        subject: Some(account.to_owned()),
+        identified,
+        scopes,
+        confirmation,
+        begins,
+        expires,
+    })
 }

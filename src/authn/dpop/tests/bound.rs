@@ -172,7 +172,7 @@ fn nothing_prints_a_token() {
     let gate = gate(PossessionRule::default());
     let token = token(&Value::Null);
     let authorization = format!("Bearer {token}");
-    let vouched = gate.authenticate(&[authorization.as_bytes()], at(NOW)).unwrap();
-    let printed = format!("{vouched:?}");
+    let authentication = gate.authenticate(&[authorization.as_bytes()], at(NOW)).unwrap();
+    let printed = format!("{authentication:?}");
     assert!(token.split('.').all(|part| !printed.contains(part)), "{printed}");
 }

@@ -88,7 +88,7 @@ fn the_proof_of_the_rfc_holds() {
         path: "/protectedresource",
         ..evidence(&[])
     };
-    let good = proof::check(proof.as_bytes(), &key, token, &evidence, 1_562_262_618).unwrap();
+    let good = proof::check(proof.as_bytes(), &key, &hash(token), &evidence, 1_562_262_618).unwrap();
     assert_eq!((good.jti.as_str(), good.end), ("e1j3V_bKic8-LAEB", 1_562_262_618 + 60));
 }
 
@@ -471,7 +471,7 @@ fn a_key_with_too_many_proofs_is_refused_with_a_reason_of_its_own() {
     let gate = gate(PossessionRule::default());
     let greedy = token(&json!({"jkt": thumbprint_of(&P256)}));
     for number in 0..u128::from(u16::MAX) + 1 {
-        gate.possession.used.enter(number, &thumbprint_of(&P256), NOW + 60, NOW).unwrap();
+        gate.binding.used.enter(number, &thumbprint_of(&P256), NOW + 60, NOW).unwrap();
     }
     let sent = send(&gate, ("DPoP", &greedy), &evidence(&[&proof(&P256, &greedy, &json!({}))]), NOW);
     refused(sent, Reason::ProofLimit, "of the token's key");

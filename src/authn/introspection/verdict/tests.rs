@@ -39,7 +39,7 @@ fn rules(dialect: Dialect, identity: IdentityRule) -> Rules {
     Rules { name: "example".into(), settings, identity }
 }
 
-fn judged(members: Value, dialect: Dialect, identity: IdentityRule) -> Word {
+fn judged(members: Value, dialect: Dialect, identity: IdentityRule) -> Verdict {
     let Value::Object(members) = members else { panic!("{members}") };
     rules(dialect.clone(), identity).judge(Some(members), &dialect, at(NOW), at(NOW + 10))
 }
@@ -55,7 +55,7 @@ fn with(mut members: Value, changes: &Value) -> Value {
     members
 }
 
-fn introspected(changes: &Value) -> Word {
+fn introspected(changes: &Value) -> Verdict {
     let members = json!({
         "active": true, "iss": "https://issuer.example", "aud": "gate", "sub": "1234", "token_type": "Bearer",
         "iat": NOW - 60, "exp": NOW + 3600, "scope": "read write", "client_id": "app",
@@ -64,7 +64,7 @@ fn introspected(changes: &Value) -> Word {
     judged(with(members, changes), introspection(), IdentityRule::default())
 }
 
-fn described(changes: &Value) -> Word {
+fn described(changes: &Value) -> Verdict {
     let members = json!({
         "azp": "app", "aud": "gate", "sub": "1234", "scope": "read write", "exp": (NOW + 3600).to_string(),
         "expires_in": "3600", "email": "ana@example.com", "email_verified": "true", "access_type": "online",
@@ -73,16 +73,16 @@ fn described(changes: &Value) -> Word {
 }
 
 #[track_caller]
-fn good(word: Word) -> Caller {
-    match word {
-        Word::Good(good) => good.caller,
+fn good(verdict: Verdict) -> Caller {
+    match verdict {
+        Verdict::Active(good) => good.caller,
         other => panic!("{other:?}"),
     }
 }
 
 #[track_caller]
-fn refused(word: Word, reason: Reason, detail: &str) {
-    let Word::Refused(denial) = word else { panic!("{word:?}") };
+fn refused(verdict: Verdict, reason: Reason, detail: &str) {
+    let Verdict::Refused(denial) = verdict else { panic!("{verdict:?}") };
     assert_eq!(denial.reason(), reason, "{}", denial.detail());
     assert!(denial.detail().contains(detail), "`{}` does not say `{detail}`", denial.detail());
 }
@@ -100,12 +100,12 @@ fn an_introspection_answer_makes_a_caller() {
 
 #[test]
 fn active_is_exactly_true() {
-    assert!(matches!(introspected(&json!({"active": false})), Word::Inactive(_)));
+    assert!(matches!(introspected(&json!({"active": false})), Verdict::Inactive(_)));
     for active in [json!(null), json!("true"), json!(1), json!([true]), json!({}), json!("false"), json!(0)] {
-        assert!(matches!(introspected(&json!({"active": active})), Word::Nothing(_)), "{active}");
+        assert!(matches!(introspected(&json!({"active": active})), Verdict::Unclear(_)), "{active}");
     }
     // What else is said of an inactive token says nothing.
-    assert!(matches!(introspected(&json!({"active": false, "exp": "x"})), Word::Inactive(_)));
+    assert!(matches!(introspected(&json!({"active": false, "exp": "x"})), Verdict::Inactive(_)));
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn tokeninfo_writes_numbers_and_booleans_as_strings() {
 #[test]
 fn a_status_that_says_no_is_believed() {
     for dialect in [introspection(), Dialect::TokenInfo] {
-        let word = rules(dialect.clone(), IdentityRule::default()).judge(None, &dialect, at(NOW), at(NOW));
-        assert!(matches!(word, Word::Inactive(_)));
+        let verdict = rules(dialect.clone(), IdentityRule::default()).judge(None, &dialect, at(NOW), at(NOW));
+        assert!(matches!(verdict, Verdict::Inactive(_)));
     }
     good(described(&json!({"active": false})));
 }

@@ -6,8 +6,8 @@ use super::modulus::tests::ROCA_MODULUS;
 use super::*;
 use crate::authn::tests::mint::{ED25519, P256, P384, RSA, base64};
 
-fn read(jwk: &Value) -> Result<Key, Unusable> {
-    Key::from_jwk(jwk.as_object().unwrap(), Algorithm::ALL)
+fn read(jwk: &Value) -> Result<VerifyingKey, UnusableKey> {
+    VerifyingKey::from_jwk(jwk.as_object().unwrap(), Algorithm::ALL)
 }
 
 fn with(mut jwk: Value, member: &str, value: Value) -> Value {
@@ -18,8 +18,8 @@ fn with(mut jwk: Value, member: &str, value: Value) -> Value {
 #[track_caller]
 fn refused_for(jwk: &Value, detail: &str) {
     match read(jwk) {
-        Err(Unusable::Refused(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
-        Err(Unusable::Foreign(why)) => panic!("only foreign: {why}"),
+        Err(UnusableKey::Rejected(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
+        Err(UnusableKey::Foreign(why)) => panic!("only foreign: {why}"),
         Ok(_) => panic!("accepted"),
     }
 }
@@ -27,8 +27,8 @@ fn refused_for(jwk: &Value, detail: &str) {
 #[track_caller]
 fn foreign_for(jwk: &Value, detail: &str) {
     match read(jwk) {
-        Err(Unusable::Foreign(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
-        Err(Unusable::Refused(why)) => panic!("refused: {why}"),
+        Err(UnusableKey::Foreign(why)) => assert!(why.contains(detail), "`{why}` does not say `{detail}`"),
+        Err(UnusableKey::Rejected(why)) => panic!("refused: {why}"),
         Ok(_) => panic!("accepted"),
     }
 }
@@ -96,10 +96,10 @@ fn an_ed25519_key_of_small_order_is_refused() {
 #[test]
 fn a_key_takes_no_algorithm_that_the_issuer_may_not_use() {
     let jwk = P256.jwk("k");
-    let of = |allowed: &[Algorithm]| Key::from_jwk(jwk.as_object().unwrap(), allowed).err();
+    let of = |allowed: &[Algorithm]| VerifyingKey::from_jwk(jwk.as_object().unwrap(), allowed).err();
     assert_eq!(of(&[Algorithm::Es256]), None);
     let why = "fits no algorithm that the issuer may use".to_owned();
-    assert_eq!(of(&[Algorithm::Rs256, Algorithm::Es384]), Some(Unusable::Foreign(why)));
+    assert_eq!(of(&[Algorithm::Rs256, Algorithm::Es384]), Some(UnusableKey::Foreign(why)));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn rsa_moduli_below_2048_bits_and_beyond_8192_are_refused() {
         refused_for(&rsa_of(bits), &format!("has {bits} bits"));
     }
     // The sizes at the bounds get as far as aws-lc, which has its own say.
-    assert!(!matches!(read(&rsa_of(2048)), Err(Unusable::Refused(why)) if why.contains("bits, outside")));
+    assert!(!matches!(read(&rsa_of(2048)), Err(UnusableKey::Rejected(why)) if why.contains("bits, outside")));
 }
 
 #[test]

@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::authn::jwks::fetch::Address;
-use crate::authn::jwks::schedule::Pace;
+use crate::authn::jwks::schedule::FetchIntervals;
+use crate::authn::tests::authenticated;
 use crate::authn::tests::mint::{P256, RSA, Signer, key_set};
 use crate::authn::{
     Algorithm, Authenticator, IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, WellKnown,
@@ -85,7 +86,7 @@ impl Server {
 }
 
 fn remote(url: &str) -> Remote {
-    Remote { fetch: fetch(url), pace: quick(), asking: Arc::new(Asking::new(quick())) }
+    Remote { fetch: fetch(url), intervals: quick(), fetches: Arc::new(KeyFetches::new(quick())) }
 }
 
 fn fetch(url: &str) -> Fetch {
@@ -94,14 +95,14 @@ fn fetch(url: &str) -> Fetch {
 }
 
 /// Fetches, due or not. Returns whether there is a new set.
-async fn fetched(held: &Arc<HeldKeys>, remote: &Remote) -> bool {
-    let before = count(held, SUCCESS);
-    refresh(held, remote, |_| true).await;
-    count(held, SUCCESS) > before
+async fn fetched(jwks: &Arc<JwksCache>, remote: &Remote) -> bool {
+    let before = count(jwks, SUCCESS);
+    refresh(jwks, remote, |_| true).await;
+    count(jwks, SUCCESS) > before
 }
 
-fn count(held: &HeldKeys, outcome: &str) -> u64 {
-    held.status(wall_clock()).refreshes.get(outcome).copied().unwrap_or_default()
+fn count(jwks: &JwksCache, outcome: &str) -> u64 {
+    jwks.status(wall_clock()).refreshes.get(outcome).copied().unwrap_or_default()
 }
 
 fn good() -> Vec<u8> {
@@ -112,13 +113,13 @@ fn rotated() -> Vec<u8> {
     key_set(&[RSA.jwk("rsa"), P256.jwk("new")])
 }
 
-fn held() -> Arc<HeldKeys> {
+fn jwks() -> Arc<JwksCache> {
     let max_stale = Some(Duration::from_secs(3600));
-    Arc::new(HeldKeys::new("example".to_owned(), Algorithm::DEFAULT.to_vec(), max_stale))
+    Arc::new(JwksCache::new("example".to_owned(), Algorithm::DEFAULT.to_vec(), max_stale))
 }
 
-fn quick() -> Pace {
-    Pace {
+fn quick() -> FetchIntervals {
+    FetchIntervals {
         interval: Duration::from_secs(3600),
         cool_down: Duration::from_millis(200),
         first_retry: Duration::from_millis(10),
@@ -126,8 +127,8 @@ fn quick() -> Pace {
     }
 }
 
-fn has(held: &HeldKeys, kid: &str, algorithm: Algorithm) -> bool {
-    let current = held.current(wall_clock());
+fn has(jwks: &JwksCache, kid: &str, algorithm: Algorithm) -> bool {
+    let current = jwks.current(wall_clock());
     let fetched = current.as_ref().and_then(|current| current.as_ref());
     fetched.is_some_and(|fetched| fetched.keys.select(Some(kid), algorithm).is_ok())
 }
@@ -162,14 +163,14 @@ async fn raw(head: &'static str, chunk: Vec<u8>, times: usize) -> String {
 #[tokio::test]
 async fn a_good_answer_becomes_the_key_set() {
     let server = Server::start(Answer::Document(good())).await;
-    let held = held();
-    assert!(fetched(&held, &server.remote()).await);
-    assert!(has(&held, "rsa", Algorithm::Rs256));
-    let status = held.status(wall_clock());
+    let jwks = jwks();
+    assert!(fetched(&jwks, &server.remote()).await);
+    assert!(has(&jwks, "rsa", Algorithm::Rs256));
+    let status = jwks.status(wall_clock());
     assert_eq!((status.keys, status.refreshes), (1, [(SUCCESS, 1)].into()));
     assert_eq!(status.last_error, None);
     assert!(status.last_success.unwrap() <= wall_clock());
-    assert_eq!(held.unreadiness(wall_clock()), None);
+    assert_eq!(jwks.unreadiness(wall_clock()), None);
 }
 
 #[tokio::test]
@@ -197,23 +198,23 @@ async fn old_keys_survive_every_bad_answer() {
         (Answer::Late, "timeout", "operation timed out"),
     ];
     let server = Server::start(Answer::Document(good())).await;
-    let held = held();
-    assert!(fetched(&held, &server.remote()).await);
-    let since = held.status(wall_clock()).last_success;
+    let jwks = jwks();
+    assert!(fetched(&jwks, &server.remote()).await);
+    let since = jwks.status(wall_clock()).last_success;
     for (answer, outcome, error) in bad {
         server.answer(answer);
-        let failures = count(&held, outcome);
-        assert!(!fetched(&held, &server.remote()).await, "{error}");
-        assert!(has(&held, "rsa", Algorithm::Rs256), "{error}");
-        let status = held.status(wall_clock());
+        let failures = count(&jwks, outcome);
+        assert!(!fetched(&jwks, &server.remote()).await, "{error}");
+        assert!(has(&jwks, "rsa", Algorithm::Rs256), "{error}");
+        let status = jwks.status(wall_clock());
         let told = status.last_error.unwrap();
         assert!(told.contains(error), "`{told}` does not say `{error}`");
-        assert_eq!((count(&held, outcome), status.last_success), (failures + 1, since));
+        assert_eq!((count(&jwks, outcome), status.last_success), (failures + 1, since));
     }
     server.answer(Answer::Document(rotated()));
-    assert!(fetched(&held, &server.remote()).await);
-    assert!(has(&held, "new", Algorithm::Es256));
-    assert_eq!(held.status(wall_clock()).last_error, None);
+    assert!(fetched(&jwks, &server.remote()).await);
+    assert!(has(&jwks, "new", Algorithm::Es256));
+    assert_eq!(jwks.status(wall_clock()).last_error, None);
 }
 
 #[tokio::test]
@@ -235,38 +236,38 @@ async fn nobody_there_is_an_error_that_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     drop(listener);
-    let held = held();
-    assert!(!fetched(&held, &remote(&url)).await);
-    assert_eq!(count(&held, "connect"), 1);
-    let unready = held.unreadiness(wall_clock()).unwrap();
+    let jwks = jwks();
+    assert!(!fetched(&jwks, &remote(&url)).await);
+    assert_eq!(count(&jwks, "connect"), 1);
+    let unready = jwks.unreadiness(wall_clock()).unwrap();
     assert!(unready.starts_with("no keys yet: ") && unready.contains("refused"), "{unready}");
 }
 
 #[tokio::test]
 async fn keys_end_with_max_stale_though_nobody_refreshes_them() {
     let server = Server::start(Answer::Document(good())).await;
-    let held = held();
-    assert!(fetched(&held, &server.remote()).await);
-    let fetched = held.status(wall_clock()).last_success.unwrap();
+    let jwks = jwks();
+    assert!(fetched(&jwks, &server.remote()).await);
+    let fetched = jwks.status(wall_clock()).last_success.unwrap();
     let (before, after) = (fetched + Duration::from_secs(3599), fetched + Duration::from_secs(3600));
-    assert!(held.current(before).is_some());
-    assert!(held.current(after).is_none());
-    assert_eq!((held.status(before).keys, held.status(after).keys), (1, 0));
-    assert_eq!(held.unreadiness(after).unwrap(), "the keys are 3600 s old and no longer used");
+    assert!(jwks.current(before).is_some());
+    assert!(jwks.current(after).is_none());
+    assert_eq!((jwks.status(before).keys, jwks.status(after).keys), (1, 0));
+    assert_eq!(jwks.unreadiness(after).unwrap(), "the keys are 3600 s old and no longer used");
     // A clock that was set back ends nothing.
-    assert!(held.current(fetched - Duration::from_secs(7200)).is_some());
+    assert!(jwks.current(fetched - Duration::from_secs(7200)).is_some());
 }
 
 #[tokio::test]
 async fn failures_are_retried_until_one_fetch_is_good() {
     let server = Server::start(Answer::Status(StatusCode::SERVICE_UNAVAILABLE)).await;
-    let held = held();
-    let (kept, remote) = (Arc::clone(&held), server.remote());
+    let jwks = jwks();
+    let (kept, remote) = (Arc::clone(&jwks), server.remote());
     let task = tokio::spawn(async move { keep_fresh(&kept, &remote).await });
     until("it was tried four times", || server.hits() >= 4).await;
-    assert!(held.current(wall_clock()).is_none());
+    assert!(jwks.current(wall_clock()).is_none());
     server.answer(Answer::Document(good()));
-    until("the keys are there", || has(&held, "rsa", Algorithm::Rs256)).await;
+    until("the keys are there", || has(&jwks, "rsa", Algorithm::Rs256)).await;
     task.abort();
 }
 
@@ -289,8 +290,8 @@ fn token_of(signer: &Signer, name: &str, header: serde_json::Value) -> String {
 
 fn ask(gate: &Authenticator, name: &str) -> Result<String, Reason> {
     let token = token(name, json!({"alg": "RS256", "kid": "rsa"}));
-    gate.authenticate(&[format!("Bearer {token}").as_bytes()], wall_clock())
-        .map(|vouched| vouched.unwrap().unconfirmed().principal.to_string())
+    authenticated(gate, &[format!("Bearer {token}").as_bytes()], wall_clock())
+        .map(|caller| caller.unwrap().principal.to_string())
         .map_err(|denial| denial.reason())
 }
 
@@ -345,7 +346,7 @@ async fn a_reload_takes_over_the_keys_of_what_did_not_change() {
     let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
     after.take_over(&before);
     assert_eq!(ask(&after, "one"), Err(Reason::TokenInvalid));
-    assert!(after.issuers[0].held().latest().is_none());
+    assert!(after.issuers[0].jwks().latest().is_none());
     let mut changed = settings("one", &server);
     changed.proof = Proof::Signature(KeySource::url(format!("{}?v2", server.url)));
     let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();
@@ -398,16 +399,16 @@ async fn keys_are_discovered_from_the_issuers_metadata() {
         (json!({"issuer": base}), Some("no `jwks_uri`")),
     ] {
         *server.metadata.lock().unwrap() = metadata.to_string();
-        let (held, remote) = (gate.issuers[0].held(), gate.issuers[0].remote().unwrap());
-        let (hits, failures) = (server.hits(), count(held, "discovery"));
-        assert_eq!(fetched(held, remote).await, reason.is_none());
-        let status = held.status(wall_clock());
+        let (jwks, remote) = (gate.issuers[0].jwks(), gate.issuers[0].remote().unwrap());
+        let (hits, failures) = (server.hits(), count(jwks, "discovery"));
+        assert_eq!(fetched(jwks, remote).await, reason.is_none());
+        let status = jwks.status(wall_clock());
         match reason {
             None => assert_eq!((status.last_error, server.hits()), (None, hits + 1)),
             Some(reason) => {
                 let told = status.last_error.unwrap();
                 assert!(told.contains(reason), "`{told}` does not say `{reason}`");
-                assert_eq!((server.hits(), count(held, "discovery")), (hits, failures + 1));
+                assert_eq!((server.hits(), count(jwks, "discovery")), (hits, failures + 1));
                 assert_eq!(status.keys, 1);
             }
         }

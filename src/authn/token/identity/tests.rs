@@ -15,7 +15,7 @@ fn rule(mapping: &[(&str, &str)], condition: Option<&str>) -> IdentityRule {
 }
 
 fn of(rule: &IdentityRule, claims: Value) -> Result<Identified, String> {
-    let identity = Identity::compile(rule).unwrap();
+    let identity = IdentityMapping::compile(rule).unwrap();
     let Value::Object(claims) = claims else { panic!("claims are an object") };
     identity.of(&claims).map_err(|denial| denial.detail().to_owned())
 }
@@ -197,7 +197,7 @@ fn what_does_not_compile_is_told() {
         &[("google.subject", "assertion.sub +"), ("google.groups", "'one'"), ("attribute.x", "claims.x")],
         Some("attribute.y == 1"),
     );
-    let told: Vec<String> = Identity::compile(&rule)
+    let told: Vec<String> = IdentityMapping::compile(&rule)
         .unwrap_err()
         .into_iter()
         .map(|(attribute, message, help)| {

@@ -1,0 +1,186 @@
+//! What Prometheus reads of authentication: known tokens, used proofs, lookups of opaque tokens, key sets.
+
+use std::time::SystemTime;
+
+use prometheus::core::Collector;
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use super::introspection::Lookup;
+use super::token::cache::TokenCacheStatus;
+use super::{Authenticator, KeySetStatus};
+
+/// The instruments of authentication. One set for the life of the process: a reload replaces the [`Authenticator`] alone.
+#[derive(Clone, Debug)]
+pub struct Instruments {
+    tokens: TokenCacheInstruments,
+    proofs: IntGauge,
+    lookups: LookupInstruments,
+    keys: KeySetInstruments,
+}
+
+#[derive(Clone, Debug)]
+struct TokenCacheInstruments {
+    hits: IntCounter,
+    misses: IntCounter,
+    evictions: IntCounter,
+}
+
+#[derive(Clone, Debug)]
+struct LookupInstruments {
+    total: IntCounterVec,
+    duration: HistogramVec,
+}
+
+#[derive(Clone, Debug)]
+struct KeySetInstruments {
+    keys: IntGaugeVec,
+    last_success: GaugeVec,
+    age: GaugeVec,
+    refreshes: IntCounterVec,
+}
+
+impl Instruments {
+    /// Makes and registers the instruments.
+    ///
+    /// # Errors
+    /// Where another one has the name: a fault of ours.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            tokens: TokenCacheInstruments::register(registry)?,
+            proofs: registered(
+                registry,
+                IntGauge::new(
+                    "opgate_dpop_proofs",
+                    "Proofs that are remembered, so that none is taken twice.",
+                ),
+            )?,
+            lookups: LookupInstruments::register(registry)?,
+            keys: KeySetInstruments::register(registry)?,
+        })
+    }
+
+    /// Counts a lookup of an opaque token.
+    pub fn looked_up(&self, lookup: &Lookup<'_>) {
+        self.lookups.total.with_label_values(&[lookup.issuer, lookup.outcome.as_str()]).inc();
+        if let Some(duration) = lookup.duration {
+            let durations = self.lookups.duration.with_label_values(&[lookup.issuer]);
+            durations.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Brings the instruments up to the state of `authn`, before a scrape.
+    pub fn update(&self, authn: &Authenticator, now: SystemTime) {
+        self.tokens.update(authn.token_cache());
+        self.proofs.set(i64::try_from(authn.proofs_remembered()).unwrap_or(i64::MAX));
+        for status in authn.key_sets(now) {
+            self.keys.update(&status);
+        }
+    }
+}
+
+impl TokenCacheInstruments {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
+        Ok(Self {
+            hits: counter("opgate_token_cache_hits_total", "Tokens that had been verified before.")?,
+            misses: counter("opgate_token_cache_misses_total", "Tokens that had to be verified.")?,
+            evictions: counter(
+                "opgate_token_cache_evictions_total",
+                "Verified tokens that made room for others.",
+            )?,
+        })
+    }
+
+    fn update(&self, status: TokenCacheStatus) {
+        raise(&self.hits, status.hits);
+        raise(&self.misses, status.misses);
+        raise(&self.evictions, status.evictions);
+    }
+}
+
+impl LookupInstruments {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let histograms = |name: &str, help: &str, labels: &[&str], buckets: Vec<f64>| {
+            registered(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels))
+        };
+        Ok(Self {
+            total: counters(
+                registry,
+                "opgate_token_lookups_total",
+                "Questions about opaque tokens, by outcome: active, inactive, refused, failed, unasked.",
+                &["issuer", "outcome"],
+            )?,
+            duration: histograms(
+                "opgate_token_lookup_duration_seconds",
+                "Time that an issuer took to answer about an opaque token.",
+                &["issuer"],
+                vec![1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0],
+            )?,
+        })
+    }
+}
+
+impl KeySetInstruments {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let instants = |name: &str, help: &str, labels: &[&str]| {
+            registered(registry, GaugeVec::new(Opts::new(name, help), labels))
+        };
+        Ok(Self {
+            keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
+            last_success: instants(
+                "opgate_jwks_last_success_timestamp_seconds",
+                "When an issuer's keys were last loaded.",
+                &["issuer"],
+            )?,
+            age: instants("opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
+            refreshes: counters(
+                registry,
+                "opgate_jwks_refreshes_total",
+                "Attempts to load an issuer's keys, by outcome: success, or the cause of the failure.",
+                &["issuer", "outcome"],
+            )?,
+        })
+    }
+
+    fn update(&self, status: &KeySetStatus) {
+        let issuer = status.issuer.as_str();
+        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let last_success = status.last_success.map(since_epoch).unwrap_or_default();
+        let age = status.age.unwrap_or_default();
+        self.keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
+        self.last_success.with_label_values(&[issuer]).set(last_success.as_secs_f64());
+        self.age.with_label_values(&[issuer]).set(age.as_secs_f64());
+        for (outcome, count) in &status.refreshes {
+            raise(&self.refreshes.with_label_values(&[issuer, outcome]), *count);
+        }
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// An instrument, known to the registry.
+fn registered<T: Collector + Clone + 'static>(
+    registry: &Registry,
+    instrument: Result<T, prometheus::Error>,
+) -> Result<T, prometheus::Error> {
+    let instrument = instrument?;
+    registry.register(Box::new(instrument.clone()))?;
+    Ok(instrument)
+}
+
+/// Brings a counter up to what was counted elsewhere.
+fn raise(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
+}
