@@ -6,7 +6,9 @@ CARGO ?= cargo
 .PHONY: demo test oracle soak revocation handover backends slow fuzz bench lint check clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
-	$(CARGO) run --quiet --locked -- demo $(DEMO_ARGS)
+	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
+	$(CARGO) build --locked --bins
+	@$(CARGO) run --quiet --locked --bin opgate-dev -- demo $(DEMO_ARGS)
 
 test: cmake          ## every test: units, properties, the real binary over real sockets
 	$(CARGO) test --locked
@@ -34,7 +36,7 @@ backends: cmake      ## an hour of requests of all kinds to real backends: what 
 	OPGATE_BACKENDS_SECONDS=$(BACKENDS_SECONDS) OPGATE_BACKENDS_SEED=$(BACKENDS_SEED) \
 	  $(CARGO) test --locked --profile soak --test it -- --nocapture the_method_that_is_judged_is_the_method_that_runs
 
-slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and one that is not to notice
+slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and one that must not be affected
 	@command -v slowhttptest >/dev/null || ./.ci/install-slowhttptest
 	OPGATE_SLOW=1000 $(CARGO) test --locked --test it -- --nocapture a_thousand_slow_clients
 
@@ -46,7 +48,7 @@ fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-bench: cmake         ## what is promised in figures, measured: decisions, the whole gate, loading a million grants
+bench: cmake         ## measure what is promised: decisions, the whole gate, loading a million grants
 	$(CARGO) bench --quiet --locked --bench bench -- $(BENCH_ARGS)
 
 lint: cmake          ## format, clippy, docs, the shipped configuration

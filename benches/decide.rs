@@ -1,8 +1,8 @@
-//! A decision: whether it costs the same at ten grants and at a million.
+//! A decision: whether it costs the same with ten grants and with a million.
 //!
-//! Two ways of asking: the same question again and again, which shows what the algorithm costs and must not depend on the
-//! size; and another caller about another project each time, all over the policy, which shows what memory costs where the
-//! policy outgrows the processor's caches. Only the first is held to a promise.
+//! There are two measurements. The same question again and again shows the cost of the algorithm, which must not depend
+//! on the size. Another caller and another project each time, all over the policy, shows the cost of memory once the
+//! policy outgrows the processor's caches. Only the first has a promise.
 
 use std::hint::black_box;
 use std::time::UNIX_EPOCH;
@@ -15,14 +15,14 @@ use crate::table::Row;
 use crate::tree::{self, Format, Shape};
 
 const SIZES: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
-/// Promised: the largest takes no more than so many times what the smallest takes.
+/// Promised: the largest size takes at most this many times as long as the smallest.
 const FLAT: f64 = 1.5;
-/// A busy machine is asked again before it counts.
+/// A failed promise is measured again before it counts: the machine may be busy.
 const ATTEMPTS: usize = 3;
-/// Different questions where each is another one. Prime, so that they fall all over the tree.
+/// The number of questions if each is another one. It is prime, so that they spread all over the tree.
 const QUESTIONS: usize = 9_973;
 
-/// One of the ways of asking, and the questions it takes from a tree.
+/// One of the measurements, and the questions that it takes from a tree.
 struct Case {
     name: &'static str,
     is_flat: bool,
@@ -105,7 +105,7 @@ fn measure(policy: &Policy, questions: &[Question]) -> f64 {
     })
 }
 
-/// Decides at every size; what breaks a promise.
+/// Measures decisions at every size; gives the broken promises.
 pub fn run() -> Vec<String> {
     let policies: Vec<(usize, Policy)> = SIZES
         .into_iter()

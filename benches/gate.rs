@@ -1,5 +1,5 @@
-//! The whole gate, from a parsed request to the permit, with the shipped policies: on a token that is known, on tokens that
-//! come for the first time, and on a known token with a DPoP proof, which is another one each time.
+//! The whole gate, from a parsed request to the permit, with the shipped policies: with a remembered token, with new
+//! tokens, and with a remembered token and a DPoP proof, which is new each time.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opgate::config::Config;
 use opgate::decision::snapshot::Snapshot;
 use opgate::decision::stages::{self, Ruling, Trail};
+use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::http::head::{Head, HeadLimits};
 use opgate::http::{Request, TrustedProxies};
@@ -24,7 +25,7 @@ use crate::table::Row;
 const HOST: &str = "cloudaicompanion.googleapis.com";
 const PATH: &str = "/v1/projects/demo/locations/us-central1/operations/op-1:cancel";
 
-/// Tokens that come for the first time, and proofs.
+/// The number of new tokens, and of proofs.
 const FRESH: usize = 500;
 
 /// Judges a cancel that Ana may make, with each kind of key.
@@ -65,7 +66,7 @@ pub fn run() {
     }
 }
 
-/// Allocations that judging made.
+/// The number of allocations for one decision.
 fn judge(request: &Request, snapshot: &Snapshot, now: SystemTime) -> usize {
     let mut trail = Trail::default();
     let ((allocations, reallocations, _), ruling) =
@@ -91,7 +92,7 @@ fn request(key: &SigningKey, id: &str, now: SystemTime) -> Request {
     sent(&format!("Bearer {}", token(key, id, None, now)), "")
 }
 
-/// A request with a bound token, and a proof that nobody has sent yet.
+/// A request with a bound token and a proof that is used for the first time.
 fn proven(holder: &SigningKey, token: &str, number: usize, now: SystemTime) -> Request {
     let header = json!({ "typ": "dpop+jwt", "alg": holder.algorithm().as_str(), "jwk": holder.public_jwk() });
     let claims = json!({

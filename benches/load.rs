@@ -1,4 +1,4 @@
-//! Loading: how long it takes, what a grant costs once loaded, and what loading takes at its peak.
+//! Loading: the time it takes, the memory of a grant once loaded, and the peak of memory during loading.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +12,10 @@ use crate::table::Row;
 use crate::tree::{self, Format, Shape};
 
 const GRANTS: usize = 1_000_000;
-/// Promised: fewer bytes for each grant.
+/// Promised: a grant takes fewer bytes than this.
 const MOST_BYTES: f64 = 400.0;
 
-/// Loads a million grants in every shape; what breaks a promise.
+/// Loads a million grants in every shape; gives the broken promises.
 pub fn run() -> Vec<String> {
     let mut broken = Vec::new();
     for format in Format::ALL {
@@ -43,7 +43,7 @@ pub fn load(tree: &Path) -> Policy {
     policy
 }
 
-/// A peak is one of the whole process, so each tree is loaded by another.
+/// A peak belongs to a whole process, so each tree is loaded in a process of its own.
 fn in_a_process_of_its_own(tree: &Path) -> Row {
     let program = std::env::current_exe().unwrap();
     let output = Command::new(program).arg("load-tree").arg(tree).output().unwrap();
@@ -59,7 +59,7 @@ fn in_a_process_of_its_own(tree: &Path) -> Row {
     }
 }
 
-/// The other process: prints nanoseconds, those of them on a processor, bytes, and bytes at the peak.
+/// Runs in that process: prints nanoseconds, nanoseconds on a processor, bytes, and bytes at the peak.
 pub fn load_tree(tree: &Path) {
     let before = ALLOCATOR.allocated();
     let (start, on_cpu) = (Instant::now(), nanoseconds_on_cpu());
@@ -70,7 +70,7 @@ pub fn load_tree(tree: &Path) {
     drop(policy);
 }
 
-/// How long this thread has run, where the kernel tells: waiting for a processor that others use is not loading.
+/// The time that this thread has run, if the kernel reports it: waiting for a busy processor is not loading.
 fn nanoseconds_on_cpu() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)

@@ -1,9 +1,9 @@
-//! What opgate promises in figures, measured: `make bench`, or `cargo bench -- decide` for one part.
+//! The performance that opgate promises, measured: `make bench`, or `cargo bench -- decide` for one part.
 //!
-//! It prints a table and fails where a promise is broken beyond doubt: a decision that grows with the policy, a grant that
-//! takes more memory than was said. Times are printed and not judged: they are those of this machine at this moment. All
-//! allocations are counted, on top of the product's own allocator; that costs some nanoseconds each, which the times
-//! include.
+//! It prints a table, and fails if a promise is clearly broken: a decision whose time grows with the policy, or a grant
+//! that takes more memory than promised. Times are printed and not judged, because they depend on the machine. All
+//! allocations are counted, on top of the product's own allocator; that costs some nanoseconds for each, which the
+//! times include.
 
 #![allow(
     clippy::unwrap_used,

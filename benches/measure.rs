@@ -1,13 +1,13 @@
-//! A stopwatch that does not mind a busy machine.
+//! A stopwatch that tolerates a busy machine.
 
 use std::time::Instant;
 
-/// Batches whose median is the answer.
+/// The number of batches. Their median is the result.
 const BATCHES: usize = 31;
-/// A batch takes at least this long, so that reading the clock costs nothing.
+/// The shortest time of a batch: reading the clock costs nothing beside it.
 const BATCH_NANOSECONDS: u128 = 2_000_000;
 
-/// Nanoseconds that one call takes.
+/// The nanoseconds of one call.
 pub fn nanoseconds(mut call: impl FnMut()) -> f64 {
     let mut batch = |calls: u32| {
         let start = Instant::now();
@@ -23,7 +23,7 @@ pub fn nanoseconds(mut call: impl FnMut()) -> f64 {
     median((0..BATCHES).map(|_| batch(calls) as f64 / f64::from(calls)).collect())
 }
 
-/// Nanoseconds that one call takes which cannot be made twice: each item is used up once.
+/// The nanoseconds of one call that cannot be repeated: each item is used once.
 pub fn nanoseconds_of_each<T>(items: Vec<T>, mut call: impl FnMut(T)) -> f64 {
     let each = items.into_iter().map(|item| {
         let start = Instant::now();

@@ -1,20 +1,20 @@
-//! What is printed: one row per measurement, one line per row.
+//! The output: one line per measurement.
 
-/// A measurement. What does not apply to it is not printed.
+/// A measurement. Figures that do not apply are not printed.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     pub name: String,
-    /// How many grants the policy holds.
+    /// The number of grants in the policy.
     pub size: usize,
     /// Nanoseconds of one call, or of loading one grant.
     pub nanoseconds: f64,
-    /// How much of that was spent on a processor, where others may have kept it busy.
+    /// The nanoseconds of that which were spent on a processor; the rest was waiting for a busy one.
     pub on_cpu: Option<f64>,
-    /// Against the smallest size.
+    /// The time relative to the smallest size.
     pub ratio: Option<f64>,
     /// Bytes for each grant, once loaded.
     pub bytes: Option<f64>,
-    /// Bytes at the peak of loading, beside what was there before.
+    /// Bytes at the peak of loading, beyond those before it.
     pub peak: Option<usize>,
     /// Allocations of one call.
     pub allocations: Option<usize>,

@@ -1,8 +1,8 @@
-//! Policy trees of any size, as a user would have them: files that gcloud printed, roles, groups, a hierarchy.
+//! Policy trees of any size, as real users have them: files that gcloud printed, roles, groups, a hierarchy.
 //!
-//! Sizes count **grants**: a role for one member on one resource, which is what a decision looks for and what costs
-//! memory. (`Counts::bindings` counts bindings as written, which hold one grant or a thousand.) Every grant has a member of
-//! its own, so that no name is shared: the dearest tree of its size.
+//! Sizes count **grants**. A grant is a role for one member on one resource: a decision looks for grants, and they cost
+//! the memory. (`Counts::bindings` counts bindings as written, which hold one grant or a thousand.) Every grant has a
+//! member of its own, so that no name is shared: the most expensive tree of its size.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -20,12 +20,12 @@ pub enum Shape {
     Crowds,
 }
 
-/// What the files are written in.
+/// The format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// As `gcloud projects get-iam-policy` prints by default.
+    /// The default output of `gcloud projects get-iam-policy`.
     Yaml,
-    /// As it prints with `--format=json`.
+    /// Its output with `--format=json`.
     Json,
 }
 
@@ -61,24 +61,24 @@ impl Format {
     }
 }
 
-/// Roles of the tree; bindings go through them in turn.
+/// The number of roles; bindings use them in turn.
 const ROLES: usize = 50;
-/// Permissions of each role.
+/// The number of permissions of each role.
 const PERMISSIONS: usize = 20;
-/// One grant in so many is to a group.
+/// One grant in this many is to a group.
 const GROUP_EVERY: usize = 1_000;
-/// Which of them.
+/// The remainder that selects it.
 const GROUP_AT: usize = 1;
 
-/// Who holds a role in the whole organization, on a condition as people write them.
+/// The caller with a role in the whole organization, on a typical condition.
 pub const CONDITIONAL: &str = "conditional@example.com";
 const CONDITION: &str = "resource.name.startsWith('projects/') && request.time < timestamp('2030-01-01T00:00:00Z') && \
     request.time.getHours('Europe/Berlin') < 18";
 
-/// A grant of the tree, and how somebody would ask for what it gives.
+/// A grant of the tree, as a request that uses it would name it.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The email of who holds it: the member, or the one who is in the group.
+    /// The email of the caller that has the grant: the member itself, or the group's member.
     pub email: String,
     pub permission: String,
     pub project: String,
@@ -103,7 +103,7 @@ pub fn is_to_group(grant: usize) -> bool {
     grant % GROUP_EVERY == GROUP_AT
 }
 
-/// The permission that nobody holds on anything.
+/// A permission that no caller has.
 pub const UNHELD: &str = "service0.things.unheld";
 
 fn email(grant: usize) -> String {
@@ -152,7 +152,7 @@ pub fn write(shape: Shape, format: Format, grants: usize) -> TempDir {
     directory
 }
 
-/// One role for each permission that is asked for.
+/// A binding of each role: a question may ask for a permission of any of them.
 fn conditional() -> String {
     let mut text = String::from("bindings:\n");
     for role in 0..ROLES {

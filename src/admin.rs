@@ -1,4 +1,4 @@
-//! What the operator and Prometheus ask, on an address of its own.
+//! The endpoints for the operator and Prometheus, on an address of their own.
 
 mod complaint;
 mod desk;
@@ -32,22 +32,22 @@ use self::told::{TokenFile, Told};
 use crate::assertion;
 use crate::clock;
 use crate::config::{AdminSettings, Explain};
+use crate::engine::Engine;
 use crate::listener::Listening;
-use crate::proxy::Proxy;
 use crate::reload::Status;
 
-/// What the endpoints look at.
+/// The state that the endpoints read.
 #[derive(Clone)]
 pub struct Admin {
-    proxy: Proxy,
+    engine: Engine,
     draining: Arc<AtomicBool>,
     reloads: Arc<ArcSwap<Status>>,
 }
 
 impl Admin {
     /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(proxy: Proxy, reloads: Arc<ArcSwap<Status>>) -> Self {
-        Self { proxy, draining: Arc::default(), reloads }
+    pub fn new(engine: Engine, reloads: Arc<ArcSwap<Status>>) -> Self {
+        Self { engine, draining: Arc::default(), reloads }
     }
 
     /// Why requests should not be sent here, or nothing.
@@ -56,14 +56,14 @@ impl Admin {
         if self.draining.load(Ordering::Acquire) {
             reasons.push("the process is draining".to_owned());
         }
-        for (issuer, why) in self.proxy.live().snapshot.authn.readiness(clock::now()) {
+        for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {
             reasons.push(format!("issuer `{issuer}`: {why}"));
         }
         reasons
     }
 
-    /// Serves until the process ends, or another one does so on the same sockets. Where there is an address of its own for
-    /// what tells of policy, that is told there alone. Unready once `shutdown` turns true.
+    /// Serves until the process ends, or another one serves on the same sockets. Where policy has an address of its
+    /// own, it can be read only there. Unready once `shutdown` turns true.
     ///
     /// # Errors
     /// Where a thread cannot be started.
@@ -76,7 +76,7 @@ impl Admin {
     ) -> std::io::Result<()> {
         let draining = self.draining.clone();
         tokio::spawn(async move {
-            // An error means that nobody can ask for a shutdown any more: the process is ending.
+            // An error means that the sender is gone: the process is ending.
             let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
             draining.store(true, Ordering::Release);
         });
@@ -86,7 +86,7 @@ impl Admin {
             Some(Explain { token_file: None, .. }) => Told::Always,
         };
         let connections = settings.connections;
-        let scrapes = Arc::new(scrapes(self.proxy.clone())?);
+        let scrapes = Arc::new(scrapes(self.engine.clone())?);
         let surface = Surface {
             admin: self,
             told: if explain.is_some() { Told::Never } else { told.clone() },
@@ -94,7 +94,7 @@ impl Admin {
             desk: Arc::new(Desk::open(connections)?),
             scrapes,
         };
-        // Answers until the process ends: a drain is when one wants to look.
+        // Answers until the process ends: an operator wants to look during a drain.
         let serve = |listening, surface| serving::serve(listening, routes(surface), connections);
         match explain {
             None => serve(listening, surface).await,
@@ -107,7 +107,7 @@ impl Admin {
     }
 }
 
-/// What is served at one address.
+/// The endpoints of one address.
 #[derive(Clone)]
 struct Surface {
     admin: Admin,
@@ -118,7 +118,7 @@ struct Surface {
 }
 
 impl Surface {
-    /// Whether a request may read what is told of policy.
+    /// Whether a request may read policy.
     fn tells(&self, request: &Parts) -> bool {
         self.hosts.judge(&request.uri, request.version, &request.headers).is_ok()
             && self.told.judge(&request.headers).is_ok()
@@ -131,8 +131,7 @@ impl FromRef<Surface> for Admin {
     }
 }
 
-/// Probes are answered whatever name they ask by, and so are the keys, which are public: they say nothing that a web page
-/// should not read.
+/// Probes are answered whatever the `Host` is, and so are the keys, which are public: a web page may read both.
 fn routes(surface: Surface) -> Router {
     let named = Router::new()
         .route("/metrics", get(metrics))
@@ -154,7 +153,7 @@ async fn by_name(State(surface): State<Surface>, request: Request, next: Next) -
     }
 }
 
-/// Whether it is ready, and to those who are told of policy, why not and by which.
+/// Whether it is ready; for those who may read policy also why not, and the revision.
 async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
     let answer = readyz(State(surface.admin.clone())).await;
     if surface.tells(&request) {
@@ -166,11 +165,11 @@ async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
-    let revision = admin.proxy.live().snapshot.revision.clone();
+    let revision = admin.engine.live().snapshot.revision.clone();
     let reloads = admin.reloads.load();
     let failed: serde_json::Map<_, _> =
         reloads.failures().into_iter().map(|(part, why)| (part.as_str().to_owned(), why.into())).collect();
-    // A failed reload does not make the gate unready: what is in force is good.
+    // A failed reload does not make the gate unready: the state in force is good.
     let body = json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
@@ -185,7 +184,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 /// The keys that verify assertions, where there are any.
 async fn jwks(State(admin): State<Admin>) -> Response {
-    let live = admin.proxy.live();
+    let live = admin.engine.live();
     let Some(assertions) = live.assertions() else { return StatusCode::NOT_FOUND.into_response() };
     let headers =
         [(header::CONTENT_TYPE, assertion::MEDIA_TYPE), (header::CACHE_CONTROL, assertion::CACHE_CONTROL)];
@@ -201,11 +200,11 @@ async fn metrics(State(surface): State<Surface>, request: Parts) -> Response {
 }
 
 /// What renders the metrics of a proxy.
-fn scrapes(proxy: Proxy) -> std::io::Result<Scrapes> {
+fn scrapes(engine: Engine) -> std::io::Result<Scrapes> {
     Scrapes::open(move || {
-        let live = proxy.live();
+        let live = engine.live();
         let endpoints = live.upstreams().status();
-        proxy.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
+        engine.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
     })
 }
 

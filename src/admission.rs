@@ -2,7 +2,7 @@
 //!
 //! A request over HTTP/2 that is not allowed yet is *pending*: it is being judged, or it was refused and its client has not
 //! taken the answer. One that is allowed is *under way*. HTTP/1 needs no bound for the first: there is at most one to a
-//! connection. A place is given back when it is dropped.
+//! connection. A slot is a guard: it is given back when it is dropped.
 //!
 //! Addresses and principals have [`Shares`].
 
@@ -15,9 +15,9 @@ use crate::http::network;
 use crate::reason::{Denial, Reason};
 use crate::shares::Shares;
 
-/// What there is to take.
+/// The slots that there are.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub struct Admission {
     pending: Bound,
     pending_by_address: Shares,
     under_way: Bound,
@@ -25,8 +25,9 @@ pub(crate) struct Places {
     by_principal: Shares,
 }
 
-impl Places {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+impl Admission {
+    /// As many as `limits` says, all free.
+    pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             pending: Bound::new(limits.pending_requests),
             pending_by_address: Shares::new(limits.pending_requests_per_address),
@@ -36,35 +37,31 @@ impl Places {
         })
     }
 
-    /// Counts a request as pending, before anything is known of it but that it has come.
+    /// Counts a request as pending when it has come and nothing more is known of it.
     ///
     /// # Errors
     /// Where there are as many as there may be.
-    pub(crate) fn pend(self: &Arc<Self>) -> Result<Pending, Denial> {
+    pub fn pend(self: &Arc<Self>) -> Result<PendingSlot, Denial> {
         if !self.pending.take() {
             let detail = "as many requests are pending as there may be (`limits.pending_requests`)";
             return Err(Denial::new(Reason::Overloaded, detail));
         }
-        Ok(Pending { places: self.clone(), address: None })
+        Ok(PendingSlot { admission: self.clone(), address: None })
     }
 
     /// Counts an allowed request as under way.
     ///
     /// # Errors
     /// Where there are as many as there may be: of its principal, of its address, or of all.
-    pub(crate) fn take(
-        self: &Arc<Self>,
-        address: Option<IpAddr>,
-        principal: Option<&str>,
-    ) -> Result<Place, Denial> {
-        let mut place = Place { places: self.clone(), address: None, principal: None, counts: false };
+    pub fn take(self: &Arc<Self>, address: Option<IpAddr>, principal: Option<&str>) -> Result<Slots, Denial> {
+        let mut slots = Slots { admission: self.clone(), address: None, principal: None, counts: false };
         if let Some(principal) = principal {
             let key = self.by_principal.key(principal);
             if !self.by_principal.take(key) {
                 let detail = "the principal has as many requests under way as it may have (`limits.requests_per_principal`)";
                 return Err(Denial::new(Reason::PrincipalLimit, detail));
             }
-            place.principal = Some(key);
+            slots.principal = Some(key);
         }
         if let Some(address) = address {
             let key = self.by_address.key(network(address));
@@ -72,75 +69,75 @@ impl Places {
                 let detail = "the address has as many requests under way as it may have (`limits.requests_per_address`)";
                 return Err(Denial::new(Reason::AddressLimit, detail));
             }
-            place.address = Some(key);
+            slots.address = Some(key);
         }
         if !self.under_way.take() {
             let detail = "as many requests are under way as there may be (`limits.requests`)";
             return Err(Denial::new(Reason::Overloaded, detail));
         }
-        place.counts = true;
-        Ok(place)
+        slots.counts = true;
+        Ok(slots)
     }
 }
 
-/// The place of a request that is not allowed yet, or never will be.
+/// The slot of a request that is not allowed yet, or never will be.
 #[derive(Debug)]
-pub struct Pending {
-    places: Arc<Places>,
+pub struct PendingSlot {
+    admission: Arc<Admission>,
     address: Option<u64>,
 }
 
-impl Pending {
+impl PendingSlot {
     /// Counts it for its address as well, once that is known: a trusted proxy tells it in the head.
     ///
     /// # Errors
     /// Where the address has as many as it may have.
-    pub(crate) fn count_for(&mut self, address: IpAddr) -> Result<(), Denial> {
-        let key = self.places.pending_by_address.key(network(address));
-        if !self.places.pending_by_address.take(key) {
+    pub fn count_for(&mut self, address: IpAddr) -> Result<(), Denial> {
+        let key = self.admission.pending_by_address.key(network(address));
+        if !self.admission.pending_by_address.take(key) {
             let detail = "the address has as many requests pending as it may have (`limits.pending_requests_per_address`)";
             return Err(Denial::new(Reason::AddressLimit, detail));
         }
         if let Some(counted) = self.address.replace(key) {
-            self.places.pending_by_address.give_back(counted);
+            self.admission.pending_by_address.give_back(counted);
         }
         Ok(())
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingSlot {
     fn drop(&mut self) {
-        self.places.pending.give_back();
+        self.admission.pending.give_back();
         if let Some(address) = self.address {
-            self.places.pending_by_address.give_back(address);
+            self.admission.pending_by_address.give_back(address);
         }
     }
 }
 
-/// The place of an allowed request.
+/// The slots of an allowed request: of its principal, of its address, and of all.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub struct Slots {
+    admission: Arc<Admission>,
     address: Option<u64>,
     principal: Option<u64>,
     counts: bool,
 }
 
-impl Drop for Place {
+impl Drop for Slots {
     fn drop(&mut self) {
         if self.counts {
-            self.places.under_way.give_back();
+            self.admission.under_way.give_back();
         }
         if let Some(address) = self.address {
-            self.places.by_address.give_back(address);
+            self.admission.by_address.give_back(address);
         }
         if let Some(principal) = self.principal {
-            self.places.by_principal.give_back(principal);
+            self.admission.by_principal.give_back(principal);
         }
     }
 }
 
-/// A number that does not grow beyond another.
+/// A counter with a bound.
 #[derive(Debug)]
 struct Bound {
     most: usize,
@@ -166,8 +163,8 @@ impl Bound {
 mod tests {
     use super::*;
 
-    fn places(limits: Limits) -> Arc<Places> {
-        Places::new(&limits)
+    fn admission(limits: Limits) -> Arc<Admission> {
+        Admission::new(&limits)
     }
 
     fn ip(text: &str) -> Option<IpAddr> {
@@ -180,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_place_counts_for_all_for_its_address_and_for_its_principal() {
-        let places = places(Limits {
+        let admission = admission(Limits {
             requests: 4,
             requests_per_address: 2,
             requests_per_principal: 3,
@@ -188,38 +185,38 @@ mod tests {
         });
         let (ana, ben) = ("user:ana@example.com", "user:ben@example.com");
         let mut held = vec![
-            places.take(ip("192.0.2.1"), Some(ana)).unwrap(),
-            places.take(ip("192.0.2.1"), Some(ana)).unwrap(),
+            admission.take(ip("192.0.2.1"), Some(ana)).unwrap(),
+            admission.take(ip("192.0.2.1"), Some(ana)).unwrap(),
         ];
-        let refused = |address, principal| places.take(address, principal).unwrap_err().reason();
+        let refused = |address, principal| admission.take(address, principal).unwrap_err().reason();
         assert_eq!(refused(ip("192.0.2.1"), Some(ben)), Reason::AddressLimit);
         assert_eq!(refused(ip("::ffff:192.0.2.1"), None), Reason::AddressLimit);
-        held.push(places.take(ip("192.0.2.2"), Some(ana)).unwrap());
+        held.push(admission.take(ip("192.0.2.2"), Some(ana)).unwrap());
         assert_eq!(refused(ip("192.0.2.3"), Some(ana)), Reason::PrincipalLimit);
-        held.push(places.take(ip("192.0.2.3"), Some(ben)).unwrap());
+        held.push(admission.take(ip("192.0.2.3"), Some(ben)).unwrap());
         assert_eq!(refused(ip("192.0.2.4"), None), Reason::Overloaded);
         // Each refusal has given back what it had taken before.
         held.clear();
-        assert_eq!(places.under_way.taken.load(Ordering::SeqCst), 0);
-        assert_eq!((entries(&places.by_address), entries(&places.by_principal)), (0, 0));
+        assert_eq!(admission.under_way.taken.load(Ordering::SeqCst), 0);
+        assert_eq!((entries(&admission.by_address), entries(&admission.by_principal)), (0, 0));
     }
 
     #[test]
     fn what_is_pending_is_counted_for_its_address_once_that_is_known() {
-        let places =
-            places(Limits { pending_requests: 3, pending_requests_per_address: 1, ..Limits::default() });
+        let admission =
+            admission(Limits { pending_requests: 3, pending_requests_per_address: 1, ..Limits::default() });
         let address = "2001:db8::1".parse().unwrap();
-        let mut first = places.pend().unwrap();
+        let mut first = admission.pend().unwrap();
         first.count_for(address).unwrap();
-        let mut second = places.pend().unwrap();
+        let mut second = admission.pend().unwrap();
         let neighbour = "2001:db8::2".parse().unwrap();
         assert_eq!(second.count_for(neighbour).unwrap_err().reason(), Reason::AddressLimit);
-        let third = places.pend().unwrap();
-        assert_eq!(places.pend().unwrap_err().reason(), Reason::Overloaded);
+        let third = admission.pend().unwrap();
+        assert_eq!(admission.pend().unwrap_err().reason(), Reason::Overloaded);
         drop((first, third));
         second.count_for(neighbour).unwrap();
         drop(second);
-        assert_eq!(places.pending.taken.load(Ordering::SeqCst), 0);
-        assert_eq!(entries(&places.pending_by_address), 0);
+        assert_eq!(admission.pending.taken.load(Ordering::SeqCst), 0);
+        assert_eq!(entries(&admission.pending_by_address), 0);
     }
 }

@@ -1,8 +1,7 @@
-//! The gate's own word about the caller, signed: `X-Opgate-Jwt-Assertion`, for backends that can be reached past the
+//! The gate's signed assertion about the caller: `X-Opgate-Jwt-Assertion`, for backends that can be reached past the
 //! gate or that do not trust every hop between it and them (as Google's IAP and Pomerium do it).
-//!
-//! It is a JWT (RFC 7519) with `typ: opgate-assertion+jwt` (RFC 8725, section 3.11), so that nothing which takes access
-//! tokens takes it for one, this gate included. Its claims:
+//! It is a JWT (RFC 7519) with `typ: opgate-assertion+jwt` (RFC 8725, section 3.11), so that a server which takes
+//! access tokens does not take it for one, this gate included. Its claims:
 //!
 //! | claim | what it says |
 //! |---|---|
@@ -13,22 +12,23 @@
 //! | `orig_iss`, `orig_sub` | `iss` and `sub` of the caller's own token, where it has them |
 //! | `iat`, `exp` | when it was signed, and when it ends |
 //!
-//! **It speaks of the caller and not of the request**, so that one serves many. To sign costs 20 to 30 µs, where to
-//! decide costs less than one; method, resource and request id would take that on every request, and would prove little,
-//! since the bytes that they belong to are not signed. So there is no `jti` either: a backend sees one assertion many
-//! times. What was signed is kept for its caller and service, and signed anew once half of its life is over: what a
-//! backend gets is good for at least the other half. To find it takes the read lock of one of many shards, as the token
-//! cache does, and allocates nothing. What is kept is bounded in bytes; a caller that falls out is signed for again. The
-//! key of an entry is every claim that differs between callers, compared to the byte.
+//! **It is about the caller and not about the request**, so that one serves many requests. A signature costs 20 to 30
+//! µs, a decision less than one. Method, resource and request id in it would need one for every request, and would
+//! prove little, since the bytes that they belong to are not signed. So there is no `jti` either: a backend sees one
+//! assertion many times. An assertion is kept for its caller and service, and signed anew once half of its life is
+//! over: a backend gets it with at least the other half. To find it takes the read lock of one of many shards, as the
+//! token cache does, and allocates nothing. The store is bounded in bytes; for a caller that falls out, a new one is
+//! signed. The key of an entry is every claim that differs between callers, compared to the byte.
 //!
-//! **An anonymous caller has none**, whatever it sends (a client's own `X-Opgate-*` fields end at the gate). There is no
-//! assertion without `sub` and none whose `sub` stands for everybody: a backend that requires one refuses an anonymous
-//! call, and one that serves anonymous callers too gives a request without it what everybody may have and no more.
+//! **An anonymous caller has none**, whatever it sends (a client's own `X-Opgate-*` fields end at the gate). There is
+//! no assertion without `sub` and none whose `sub` stands for everybody. A backend that requires an assertion refuses
+//! an anonymous call; one that serves anonymous callers too must give a request without it only what everybody may
+//! have.
 //!
-//! **Keys** are files, of which the first signs and all are published ([`Assertions::jwks`]). To rotate without a gap,
-//! add the new one at the end, wait until backends have fetched the set again, put it first, and take the old one away
-//! when its last assertion has ended. Without files a key is made at start and kept over reloads. No other gate, and not
-//! the next process of this one, signs with it.
+//! **Keys** are files: the first signs, and all are published ([`Assertions::jwks`]). To rotate without a gap, add the
+//! new one at the end, wait until backends have fetched the set again, put it first, and remove the old one when its
+//! last assertion has ended. Without files a key is made at start and kept over reloads. No other gate signs with it,
+//! and neither does the next process of this one.
 
 mod file;
 
@@ -104,7 +104,7 @@ pub struct Assertions {
 }
 
 impl Assertions {
-    /// What the settings ask for. A key that was made for `previous` signs on, and what it has signed is kept, where
+    /// Applies the settings. A key that was made for `previous` goes on signing, and its assertions are kept, where
     /// nothing about it has changed.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Assertions {
         email: Option<&str>,
         now: SystemTime,
     ) -> Result<HeaderValue, SigningError> {
-        // Of a clock before 1970 it has ended already: it is refused wherever it is verified.
+        // With a clock before 1970 it has ended already: every verifier refuses it.
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
             iss: &self.issuer,
@@ -236,7 +236,7 @@ struct Claims<'a> {
     exp: u64,
 }
 
-/// What differs between assertions that are signed at one time: the key of what is kept, while it is looked up.
+/// The claims that differ between assertions that are signed at one time: the key of the store, for a look-up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Asked<'a> {
     service: &'a str,
@@ -253,7 +253,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The same, while it is kept.
+/// The same, in the store.
 #[derive(Clone, PartialEq, Eq)]
 struct About {
     service: Box<str>,
@@ -300,7 +300,7 @@ impl Equivalent<About> for Asked<'_> {
 #[derive(Clone)]
 struct Kept {
     assertion: HeaderValue,
-    /// It was signed here …
+    /// When it was signed …
     from: SystemTime,
     /// … and is signed anew from here on.
     renew: SystemTime,

@@ -1,8 +1,8 @@
-//! Where audit lines are written: by a thread of its own, so that a slow disk does not slow requests.
+//! Writes audit lines on a thread of its own, so that a slow disk does not slow requests.
 //!
 //! The queue is bounded, in lines and in bytes. A line that finds it full, or that cannot be written, is counted
-//! (`opgate_audit_dropped_total`): a gap in the log is never silent. A log that nothing reads does not hold the process
-//! when it ends.
+//! (`opgate_audit_dropped_total`): a gap in the log is never silent. An output that takes nothing does not keep the
+//! process from ending.
 
 mod entry;
 mod writer;
@@ -24,14 +24,14 @@ use crate::config::AuditOutput;
 
 /// Lines that wait to be written.
 const QUEUE: usize = 16 * 1024;
-/// Bytes of lines that wait to be written: what a log that stalls can cost.
+/// Bytes of lines that wait to be written: the most memory that a stalled log can take.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
-/// At the end, how long a writer that makes no progress is waited for.
+/// At the end, how long to wait for a writer that makes no progress.
 const STALLED: Duration = Duration::from_secs(1);
-/// At the end, how long one that makes some is.
+/// At the end, how long to wait for one that makes some.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// The log. Dropping it writes what is queued, as far as something takes it.
+/// The log. Dropping it writes the queue, as far as the output takes it.
 #[derive(Debug)]
 pub struct Audit {
     queue: Option<SyncSender<String>>,
@@ -41,7 +41,7 @@ pub struct Audit {
     ended: Mutex<Receiver<()>>,
 }
 
-/// What waits to be written, and when something last was.
+/// How much waits to be written, and when the last write was.
 #[derive(Clone, Debug)]
 struct Backlog(Arc<BacklogInner>);
 
@@ -129,13 +129,13 @@ impl Audit {
             Ok(line) => self.write(line + "\n"),
             Err(error) => {
                 self.dropped.inc();
-                tracing::error!(%error, "an audit entry could not be written as JSON");
+                tracing::error!(%error, "cannot write an audit entry as JSON");
             }
         }
     }
 
-    /// Waits until everything queued so far is written, as far as something takes it: for the end of the process, which other
-    /// threads do not wait for.
+    /// Waits until everything queued so far is written, as far as the output takes it: for the end of the process,
+    /// which other threads do not wait for.
     pub fn flush(&self) {
         let begun = Instant::now();
         while self.backlog.bytes() > 0 {
@@ -160,7 +160,7 @@ impl Audit {
         }
     }
 
-    /// Waits until the writer has ended, for as long as it makes progress. Says whether it has.
+    /// Waits until the writer has ended, for as long as it makes progress. Returns whether it has.
     fn wait(&self) -> bool {
         let Ok(ended) = self.ended.lock() else { return false };
         let began = Instant::now();
@@ -182,7 +182,7 @@ impl Drop for Audit {
         self.queue = None;
         if !self.wait() {
             let bytes = self.backlog.0.bytes.load(Ordering::Acquire);
-            tracing::error!(bytes, "nothing takes the audit log: what is queued is lost");
+            tracing::error!(bytes, "the output of the audit log takes nothing: the queue is lost");
         }
     }
 }

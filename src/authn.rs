@@ -1,4 +1,4 @@
-//! Who asks: from the `Authorization` header to a [`Caller`], or the reason there is none.
+//! Authentication: from the `Authorization` header to a [`Caller`], or the reason there is none.
 //!
 //! ```text
 //! Authorization ─► credential ─► jws ─► token::jwt::Unverified ─► issuer, by exact `iss` ─► jwks: one key ─► token::jwt::Verified
@@ -6,7 +6,7 @@
 //!               Caller ◄─ proof of possession ◄─ principal, scopes, binding ◄─ typ, times, audience ◄─ claims
 //! ```
 //!
-//! A token that is no JWT goes another way to the same claims: its issuer is asked (`opaque`).
+//! A token that is not a JWT goes another way to the same claims: the gate asks its issuer (`introspection`).
 //!
 //! jsonwebtoken checks signatures. Which key may check which token, and what a token must say, is decided here:
 //! the library has no key policy (RFC 8725 asks for one). Key sets are files, or fetched in the background
@@ -84,7 +84,7 @@ impl Authenticator {
                     OpaqueIssuer::load(index, settings, endpoint).map(|issuer| opaque.push(issuer))
                 }
             };
-            // A URL that `check` has told of already is not told of twice.
+            // `check` may have reported the same URL already.
             let found = loaded.err().unwrap_or_default();
             let new: Vec<_> = found.into_iter().filter(|error| !errors.contains(error)).collect();
             errors.extend(new);
@@ -93,7 +93,7 @@ impl Authenticator {
         if errors.is_empty() { Ok(Self { issuers, opaque, ..Self::believing_nobody() }) } else { Err(errors) }
     }
 
-    /// Believes no issuer: every credential is refused.
+    /// Trusts no issuer: every credential is refused.
     pub fn believing_nobody() -> Self {
         Self {
             issuers: Vec::new(),
@@ -103,13 +103,14 @@ impl Authenticator {
         }
     }
 
-    /// Whether no issuer is believed.
+    /// Whether no issuer is trusted.
     pub fn believes_nobody(&self) -> bool {
         self.issuers.is_empty() && self.opaque.is_empty()
     }
 
-    /// Takes over the fetched keys of issuers that a reload left as they were, with their age and their counts, what
-    /// issuers have said of opaque tokens, and which proofs were used.
+    /// Keeps the fetched keys of issuers that a reload left as they were, with their age and their counts, the answers
+    /// of issuers about opaque tokens, and the memory of used proofs.
+    // Kept whatever else has changed: a reload that forgot used proofs would let them be used again.
     pub fn take_over(&mut self, previous: &Self) {
         self.binding = Arc::clone(&previous.binding);
         self.tokens = TokenCache::succeeding(&previous.tokens);
@@ -154,7 +155,7 @@ impl Authenticator {
         self.binding.remembered()
     }
 
-    /// How often a token was known, for metrics.
+    /// Hits and misses of the token cache, for metrics.
     pub fn token_cache(&self) -> TokenCacheStatus {
         self.tokens.status()
     }
@@ -175,9 +176,9 @@ impl Authenticator {
         self.issuers.iter().map(|issuer| issuer.jwks().status(now)).collect()
     }
 
-    /// Fetches the key sets that are with a server and not there yet, all at once. Takes at most the ten seconds of
-    /// one fetch, twice that where the keys are to be discovered. A failure is logged and shows in
-    /// [`Authenticator::readiness`]; [`Authenticator::run_refresh`] tries again.
+    /// Fetches the remote key sets that are not there yet, all at once. Takes at most the ten seconds of one fetch,
+    /// twice that where the keys are to be discovered. A failure is logged and shows in [`Authenticator::readiness`];
+    /// [`Authenticator::run_refresh`] tries again.
     pub async fn load_keys(&self) {
         let mut fetches = JoinSet::new();
         for issuer in &self.issuers {
@@ -191,7 +192,7 @@ impl Authenticator {
         }
         while let Some(ended) = fetches.join_next().await {
             if let Err(error) = ended {
-                tracing::error!("the fetch of a key set broke off: {error}");
+                tracing::error!("the task that fetches a key set failed: {error}");
             }
         }
     }
@@ -210,7 +211,7 @@ impl Authenticator {
             while let Some(ended) = tasks.join_next().await {
                 // They end in a panic or not at all. The keys of that issuer end with `max_stale`.
                 let Err(error) = ended;
-                tracing::error!("the refresh of a key set broke off: {error}");
+                tracing::error!("the task that refreshes a key set failed: {error}");
             }
             std::future::pending::<()>().await;
         };
@@ -229,7 +230,7 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-/// Reads a key set and forgets it: the way in for `fuzz/`, and in no build of the product.
+/// Reads a key set and drops it: the entry point for `fuzz/`, and in no build of the product.
 #[cfg(fuzzing)]
 pub fn read_key_set(document: &[u8]) {
     let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);

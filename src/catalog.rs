@@ -7,8 +7,8 @@
 //!                                   ExposureSettings (the operator's config)
 //! ```
 //!
-//! A method is exposed only if both files speak of it: the service file says how it is called and which scopes it
-//! takes, the iam file which permission it needs. Everything else is answered like a path that does not exist.
+//! A method is exposed only if both files name it: the service file says how it is called and which scopes it takes,
+//! the iam file which permission it needs. Everything else is answered like a path that does not exist.
 //! Pure: the files are read at load, no clock, no network.
 
 mod files;
@@ -44,7 +44,7 @@ pub struct Catalog {
     unexposed: Vec<Unexposed>,
     resources: Vec<Box<[Segment]>>,
     router: Router,
-    /// Those that lead to an exposed method, as written.
+    /// The routes that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
 }
 
@@ -224,7 +224,7 @@ impl Catalog {
 
 impl ExposureSettings {
     /// Every service of a directory that has both of its files, each on its own name: what can be exposed without an
-    /// operator who says so. Nothing goes upstream that way.
+    /// operator's configuration. No call goes upstream this way.
     pub fn all(directory: &Path, report: &mut Report) -> Vec<Self> {
         let ids = files::service_ids(directory, report).unwrap_or_default();
         let whole = ids.into_iter().filter(|id| files::has_iam_file(directory, id));

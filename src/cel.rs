@@ -1,7 +1,7 @@
 //! CEL, the Common Expression Language that IAM conditions are written in: checked when loaded, bounded when evaluated.
 //!
-//! Our own, since the `cel` crate (0.15) checks no types, bounds no work, tells no place to underline, stumbles over
-//! quoted fields and dotted names of the conformance cases, and brings an ANTLR runtime.
+//! Our own, since the `cel` crate (0.15) checks no types, bounds no work, gives no place to underline, fails on quoted
+//! fields and dotted names of the conformance cases, and brings an ANTLR runtime.
 //!
 //! ```text
 //! text ──► lexer ──► parser ──► check ──► fold ──► Program        all faults at load, each with its place
@@ -47,7 +47,7 @@ pub trait Activation<'v> {
     /// expression has no value, unless `&&` or `||` is decided by its other side.
     fn variable(&self, slot: usize) -> Result<Value<'v>, Failure>;
 
-    /// The answer of a function of the host. The arguments are of the types it was declared with.
+    /// The result of a function of the host. The arguments are of the types it was declared with.
     fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure>;
 }
 

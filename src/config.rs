@@ -1,7 +1,6 @@
 //! The operator's file, `opgate.yaml`, as written and as checked.
 //!
 //! A value's precedence is flag (`--set upstreams.ops.endpoints.0=10.0.0.1:80`), environment
-//! (`OPGATE__UPSTREAMS__OPS__ENDPOINTS__0=…`), file. Overrides replace nodes of the parsed file before it is checked, so
 //! a misspelt one is refused like a misspelt key. Every key, its default and its meaning are in `config/opgate.yaml`.
 
 mod admin;
@@ -46,15 +45,15 @@ use crate::http::head::HeadLimits;
 pub struct Config {
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
-    /// Where the operator looks.
+    /// The operator's address: metrics, probes, explanations.
     pub admin: AdminSettings,
     /// The backends.
     pub upstreams: Vec<Upstream>,
     /// Which services are exposed, where, and to which upstream.
     pub services: Vec<ExposureSettings>,
-    /// Whose tokens are believed.
+    /// The issuers whose tokens are accepted.
     pub issuers: Vec<Issuer>,
-    /// How the gate signs what it tells backends of the caller; `None` where it does not.
+    /// How the gate signs assertions about the caller for backends; `None` where it does not.
     pub assertion: Option<AssertionSettings>,
     /// The root of the policy tree.
     pub policy_directory: PathBuf,
@@ -62,11 +61,11 @@ pub struct Config {
     pub foreign_pools: Vec<String>,
     /// Bounds in bytes and time.
     pub limits: Limits,
-    /// The proxies in front whose word about their clients counts.
+    /// The proxies in front whose statements about their clients count.
     pub trusted_proxies: TrustedProxies,
     /// Where audit lines go.
     pub audit: AuditOutput,
-    /// What the operator's log says and how.
+    /// The level and format of the operator's log.
     pub telemetry: Telemetry,
     /// How the next process takes over; `None` where it cannot.
     pub upgrade: Option<Upgrade>,
@@ -90,7 +89,7 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whether HTTP/2 is spoken beside HTTP/1.1: agreed on by ALPN, or with prior knowledge where there is no TLS.
     pub http2: bool,
-    /// What TLS is spoken with; `None` for none.
+    /// The TLS settings; `None` for plain text.
     pub tls: Option<ListenerTls>,
 }
 
@@ -116,7 +115,7 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Of request bodies.
     pub body: BodyLimits,
-    /// In which a client has to take a part of what it is sent.
+    /// The time in which a client has to take a part of an answer.
     pub write_timeout: Duration,
     /// Requests under way at one time, of all connections.
     pub requests: usize,
@@ -213,7 +212,7 @@ impl Default for Telemetry {
 pub struct Origin {
     /// The file.
     pub path: PathBuf,
-    /// What is put in place of its values, the last one winning.
+    /// Values that replace those of the file; the last one wins.
     pub overrides: Vec<Override>,
 }
 

@@ -1,5 +1,21 @@
-//! Decides, without I/O and without a clock: the stages of a request, from its head to the permit.
+//! Decides, without I/O and without a clock: from a request to the proof that it may go upstream.
+//!
+//! ```text
+//! Request ─► decide ─┬─► Permitted ─► hold(slots) ─► AwaitingBody ─► complete, pass ─► Admitted
+//!                    ├─► Refused
+//!                    └─► Unresolved ─► resume ─► one of the two above
+//! ```
+//!
+//! [`Admitted`] is the only value that may be forwarded, and only [`AwaitingBody`] makes one. What waits (for an issuer,
+//! for a body, for a slot) is a value of its own: the caller does the waiting, and the decision goes on from there. It
+//! never starts again.
 
+mod admitted;
 pub mod body;
 pub mod snapshot;
 pub mod stages;
+mod trace;
+
+pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
+pub use self::stages::{Ruling, Unresolved, decide};
+pub use self::trace::{Stage, Trace};

@@ -1,8 +1,8 @@
-//! What is wrong with a file: what, where, and what to do next.
+//! A finding in a file: what is wrong, where, and what to do next.
 //!
 //! Loading never stops at the first mistake. Every loader takes a [`Report`], adds what it finds and goes on;
-//! the caller asks [`Report::is_fatal`] once, at the end. A diagnostic names its file and line, underlines the
-//! text it speaks of, and carries a `help` line whenever there is a next step to name.
+//! the caller asks [`Report::is_fatal`] once, at the end. A diagnostic names its file and line, underlines the text it
+//! is about, and carries a `help` line whenever there is a next step to name.
 //!
 //! Wording follows rustc: no capital, no full stop, the user's own text in backticks.
 
@@ -65,7 +65,7 @@ impl fmt::Debug for Span {
     }
 }
 
-/// Where a rule was written: what is left of a [`Span`] once the file's text is dropped.
+/// Where a rule was written: the rest of a [`Span`] once the file's text is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// The path as the user would type it.
@@ -88,7 +88,7 @@ pub enum Severity {
     Note,
     /// Probably a mistake; loading goes on.
     Warning,
-    /// What was written cannot be used: nothing of the tree is.
+    /// The text cannot be used, so nothing of the tree is used.
     Error,
 }
 
@@ -99,13 +99,13 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong.
     pub message: String,
-    /// Where, or `None` where the trouble is the file as a whole.
+    /// Where, or `None` where it is about the file as a whole.
     pub span: Option<Span>,
     /// The file, where there is no text to underline (it is missing or cannot be read).
     pub file: Option<PathBuf>,
-    /// What to do next.
+    /// The next step.
     pub help: Option<String>,
-    /// Another place that belongs to it, with what it is.
+    /// Another place that belongs to it, with its description.
     pub related: Option<(Span, String)>,
 }
 
@@ -186,12 +186,12 @@ impl Report {
         &self.diagnostics
     }
 
-    /// Takes over another report's diagnostics.
+    /// Adds another report's diagnostics.
     pub fn absorb(&mut self, other: Self) {
         self.diagnostics.extend(other.diagnostics);
     }
 
-    /// The report as text for a terminal or a log: one block per diagnostic, with the lines it speaks of.
+    /// The report as text for a terminal or a log: one block per diagnostic, with the lines it is about.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
@@ -272,8 +272,8 @@ impl Diagnostic {
 }
 
 impl Span {
-    /// The line with the range underlined. The renderer gets no more than that line: it reads all that it gets, and a
-    /// file may hold a million bindings.
+    /// The line with the range underlined. The renderer gets only that line: it reads all that it gets, and a file may
+    /// hold a million bindings.
     fn snippet(&self) -> Snippet<'_, Annotation<'_>> {
         let (text, range) = (self.source.text.as_str(), self.clamped());
         let start = text.get(..range.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);

@@ -50,7 +50,7 @@ impl PartialEq for Node {
 /// Longest file, in bytes: about five million bindings.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// Reads a file and parses it. What goes wrong is in the report.
+/// Reads a file and parses it. The report says what went wrong.
 pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
     match files::read(path, MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
@@ -75,7 +75,7 @@ pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
     }
 }
 
-/// Parses one document, YAML or JSON. What goes wrong is in the report.
+/// Parses one document, YAML or JSON. The report says what went wrong.
 pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
     reader::read(source).or_else(|| parse_any(source, report))
 }
@@ -112,12 +112,12 @@ fn options() -> serde_saphyr::Options {
     options.with_snippet = false;
     // `yes`, `on` and the like stay strings, as in YAML 1.2 and in what gcloud writes.
     options.strict_booleans = true;
-    // Merge keys would make a span point at text that says something else.
+    // Merge keys would make a span point at text with another meaning.
     options.merge_keys = serde_saphyr::MergeKeyPolicy::Error;
-    // Aliases are a convenience of hand-written files; a file that lives on them is an attack.
+    // Aliases are a convenience of hand-written files; a file with thousands of them is an attack.
     options.alias_limits.max_total_replayed_events = 100_000;
     let mut budget = serde_saphyr::Budget::default();
-    // A policy with a million bindings is one that we promise to load.
+    // A policy with a million bindings has to load.
     budget.max_events = 100_000_000;
     budget.max_nodes = 50_000_000;
     budget.max_total_scalar_bytes = 1 << 30;

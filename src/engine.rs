@@ -1,3 +1,341 @@
-//! What every front end calls: it decides, waits, admits and records.
+//! What every front end calls: it decides, and nothing else does; it records, and nothing else does.
+//!
+//! ```text
+//! receive ─► Exchange ─► decide ─┬─► Admitted ─► the front end hands the exchange to what forwards it
+//!                          ▲     ├─► Refused  ─► the front end answers
+//!                          │     └─► Wait ──┬─► Issuer: resolve asks it, and the decision goes on
+//!                          └────────────────┴─► Body: the front end reads it, complete judges it
+//! ```
+//!
+//! The decision itself is [`crate::decision`]: pure, of a snapshot, a request and a time. What is here lives: the snapshot in
+//! force, waiting for issuers, the slots that requests hold, and the record that each of them leaves.
 
 pub mod event;
+mod exchange;
+mod live;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use self::event::Event;
+pub use self::exchange::{Arrival, Attempted, Exchange, Forwarding, Phase};
+pub use self::live::Live;
+use crate::admission::{Admission, PendingSlot};
+use crate::audit::Audit;
+use crate::authn::Lookup;
+use crate::config::Limits;
+use crate::decision::body::BodyPlan;
+use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
+use crate::http::{Request, TrustedProxies};
+use crate::metrics::Metrics;
+use crate::reason::{Denial, Reason};
+
+/// The engine. Cheap to clone: all of it is shared.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    live: ArcSwap<Live>,
+    limits: Limits,
+    proxies: ArcSwap<TrustedProxies>,
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    admission: Arc<Admission>,
+}
+
+/// What the engine says of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It may go upstream.
+    Admitted(Admitted),
+    /// It is refused, for good.
+    Refused(Denial),
+    /// Something has to be waited for first.
+    Wait(Pending),
+    /// The gate answers it with its own public keys, as JSON: nothing is decided, and nothing goes upstream.
+    Publish(Bytes),
+}
+
+/// What a front end does with a request that is not refused.
+#[derive(Debug)]
+pub enum Next {
+    /// It hands the exchange to what forwards it.
+    Forward,
+    /// It answers with these public keys.
+    Publish(Bytes),
+}
+
+/// What a decision waits for. It goes on from there: nothing is judged twice.
+#[derive(Debug)]
+pub enum Pending {
+    /// An issuer's key or answer: [`Engine::resolve`].
+    Issuer(Unresolved),
+    /// The body: [`AwaitingBody::complete`] or [`AwaitingBody::pass`].
+    Body(AwaitingBody),
+}
+
+/// Where the body of a request comes from. A front end reads it in its protocol's way: it asks for it where the client
+/// waits to be asked (`100-continue`), within the deadline for bodies, and refuses what is not well framed.
+pub trait BodySource {
+    /// Policy allows the request: its connection is one that is used.
+    fn permitted(&mut self);
+
+    /// Reads the body to its end.
+    ///
+    /// # Errors
+    /// Where it cannot be read to its end or has more than `limit` bytes. `overflow` is the denial for the latter.
+    fn collect(
+        &mut self,
+        limit: u64,
+        overflow: impl Fn() -> Denial + Send + Sync,
+    ) -> impl Future<Output = Result<Bytes, Denial>> + Send;
+
+    /// Reads until it is known that the body is well begun; it is then passed on as it comes.
+    ///
+    /// # Errors
+    /// Where it is not.
+    fn begin(&mut self) -> impl Future<Output = Result<(), Denial>> + Send;
+}
+
+impl Engine {
+    /// An engine that decides by `live`.
+    pub fn new(
+        live: Live,
+        limits: Limits,
+        proxies: TrustedProxies,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            live: ArcSwap::from_pointee(live),
+            limits,
+            proxies: ArcSwap::from_pointee(proxies),
+            audit,
+            metrics,
+            draining: AtomicBool::new(false),
+            admission: Admission::new(&limits),
+        }))
+    }
+
+    /// The bounds of what clients may send and hold.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The proxies in front of the gate that are trusted to name their clients.
+    pub fn proxies(&self) -> impl Deref<Target = Arc<TrustedProxies>> {
+        self.0.proxies.load()
+    }
+
+    /// Trusts these proxies from here on.
+    pub fn trust(&self, proxies: &TrustedProxies) {
+        if **self.proxies() != *proxies {
+            tracing::info!("the trusted proxies are others now");
+            self.0.proxies.store(Arc::new(proxies.clone()));
+        }
+    }
+
+    /// The instruments.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// What is in force.
+    pub fn live(&self) -> Arc<Live> {
+        self.0.live.load_full()
+    }
+
+    /// Puts something else in force and gives back what was. Requests under way keep theirs.
+    pub fn swap(&self, live: Live) -> Arc<Live> {
+        self.0.live.swap(Arc::new(live))
+    }
+
+    /// Waits until what was recorded is written.
+    pub fn flush(&self) {
+        self.0.audit.flush();
+    }
+
+    /// From here on, answers tell clients to come back on another connection.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// A slot for a request over HTTP/2 that is not judged yet.
+    ///
+    /// # Errors
+    /// Where there are as many such requests as there may be.
+    pub fn pend(&self) -> Result<PendingSlot, Denial> {
+        self.0.admission.pend()
+    }
+
+    /// Begins the exchange of a request whose head has come.
+    pub fn receive(&self, arrival: Arrival, peer: Option<SocketAddr>) -> Exchange {
+        Exchange::new(self.clone(), arrival, peer)
+    }
+
+    /// Decides a request by what is in force.
+    pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
+        let request = Arc::new(request);
+        exchange.request = Some(request.clone());
+        if let Some(published) = self.published_keys(exchange, &request) {
+            return published;
+        }
+        let judging = Instant::now();
+        let ruling =
+            decision::decide(&exchange.live.snapshot, request, exchange.arrival.time, &mut exchange.trace);
+        exchange.judging += judging.elapsed();
+        self.follow(exchange, ruling)
+    }
+
+    /// Asks an issuer, and goes on with its answer.
+    pub async fn resolve(&self, exchange: &mut Exchange, unresolved: Unresolved) -> Decision {
+        let Unresolved { token, decision } = unresolved;
+        let live = exchange.live.clone();
+        let metrics = self.0.metrics.clone();
+        let observe = move |lookup: &Lookup<'_>| metrics.authn.looked_up(lookup);
+        let resolved = live.snapshot.authn.resolve(token, exchange.arrival.time, observe).await;
+        let judging = Instant::now();
+        let ruling = decision.resume(&live.snapshot, resolved, &mut exchange.trace);
+        exchange.judging += judging.elapsed();
+        self.follow(exchange, ruling)
+    }
+
+    /// Takes the slots of a request that is permitted, and plans how its body is read.
+    fn follow(&self, exchange: &mut Exchange, ruling: Ruling) -> Decision {
+        let permitted = match ruling {
+            Ruling::Unresolved(unresolved) => return Decision::Wait(Pending::Issuer(unresolved)),
+            Ruling::Refused(denial) => {
+                self.0.metrics.judge_duration.observe(exchange.judging.as_secs_f64());
+                return Decision::Refused(denial);
+            }
+            Ruling::Permitted(permitted) => permitted,
+        };
+        self.0.metrics.judge_duration.observe(exchange.judging.as_secs_f64());
+        // Slots come after the decision: a client that may call nothing takes no slot from those that may.
+        let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
+        let address = exchange.request.as_ref().and_then(|request| request.origin.address);
+        let held = self.0.admission.take(address, principal);
+        let held = held.and_then(|slots| permitted.hold(slots, self.0.limits.body));
+        match held {
+            Err(denial) => Decision::Refused(denial),
+            Ok(awaiting) if awaiting.plan() == BodyPlan::Nothing => match awaiting.complete(&Bytes::new()) {
+                Ok(admitted) => Decision::Admitted(admitted),
+                Err(denial) => Decision::Refused(denial),
+            },
+            Ok(awaiting) => Decision::Wait(Pending::Body(awaiting)),
+        }
+    }
+
+    /// Decides a request, waits for whatever that takes, and leaves the exchange ready to be forwarded.
+    ///
+    /// # Errors
+    /// Where the request is refused.
+    pub async fn admit(
+        &self,
+        exchange: &mut Exchange,
+        request: Request,
+        body: &mut impl BodySource,
+    ) -> Result<Next, Denial> {
+        let decision = self.decide(exchange, request);
+        self.go_on(exchange, decision, body).await
+    }
+
+    /// Goes on with a decision until the exchange is ready to be forwarded.
+    ///
+    /// # Errors
+    /// Where the request is refused.
+    pub async fn go_on(
+        &self,
+        exchange: &mut Exchange,
+        mut decision: Decision,
+        body: &mut impl BodySource,
+    ) -> Result<Next, Denial> {
+        let admitted = loop {
+            match decision {
+                Decision::Refused(denial) => return Err(denial),
+                Decision::Publish(jwks) => return Ok(Next::Publish(jwks)),
+                Decision::Wait(Pending::Issuer(unresolved)) => {
+                    decision = self.resolve(exchange, unresolved).await;
+                }
+                Decision::Admitted(admitted) => {
+                    body.permitted();
+                    self.0.metrics.body_duration.observe(0.0);
+                    break admitted;
+                }
+                Decision::Wait(Pending::Body(awaiting)) => {
+                    body.permitted();
+                    let taking = Instant::now();
+                    exchange.body_until = Some(taking + self.0.limits.body_timeout);
+                    let taken = self.take_body(awaiting, body).await;
+                    self.0.metrics.body_duration.observe(taking.elapsed().as_secs_f64());
+                    break taken?;
+                }
+            }
+        };
+        exchange.phase = Phase::Admitted(admitted);
+        Ok(Next::Forward)
+    }
+
+    async fn take_body(
+        &self,
+        awaiting: AwaitingBody,
+        body: &mut impl BodySource,
+    ) -> Result<Admitted, Denial> {
+        match awaiting.plan() {
+            BodyPlan::Nothing => awaiting.complete(&Bytes::new()),
+            BodyPlan::Pass => {
+                body.begin().await?;
+                awaiting.pass()
+            }
+            BodyPlan::Collect { limit } => {
+                let collected = body.collect(limit, || awaiting.overflow(limit)).await?;
+                awaiting.complete(&collected)
+            }
+        }
+    }
+
+    /// The keys that verify assertions, where that is what the request is for. They are public: no credential is asked for or
+    /// looked at, and no host or query makes a difference. 405 for any method but GET and HEAD: nothing under that path is
+    /// ever forwarded.
+    fn published_keys(&self, exchange: &mut Exchange, request: &Request) -> Option<Decision> {
+        let assertions = exchange.live.assertions()?;
+        if !assertions.are_published_at(&request.path) {
+            return None;
+        }
+        if matches!(request.method, ::http::Method::GET | ::http::Method::HEAD) {
+            let jwks = assertions.jwks();
+            exchange.phase = Phase::Publishing;
+            return Some(Decision::Publish(jwks));
+        }
+        let denial =
+            Denial::new(Reason::HttpMethodNotAllowed, "`assertion.jwks_path` is read with GET or HEAD");
+        Some(Decision::Refused(denial.allow("GET, HEAD")))
+    }
+
+    /// Records a head that never became a request.
+    pub fn record_refused_head(&self, arrival: Arrival, denial: Denial, peer: SocketAddr, status: u16) {
+        let mut exchange = self.receive(arrival, Some(peer));
+        exchange.denial = Some(denial);
+        exchange.record(status);
+    }
+
+    /// Counts a request and writes its audit line.
+    fn record(&self, live: &Live, event: &Event<'_>) {
+        event.observe(&self.0.metrics, live.instruments());
+        self.0.audit.record(&event.log_entry());
+    }
+}

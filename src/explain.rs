@@ -1,5 +1,5 @@
-//! Why the gate lets a call pass or not: the stages in their order, what each found, everything in the policy that bears
-//! on it, and what would turn the answer.
+//! Explains why the gate lets a call pass or not: the stages in their order with their findings, the parts of the
+//! policy that affect the answer, and what would turn it.
 //!
 //! ```text
 //! Question ─► question (the gate's answer) ──► stages ──┐
@@ -7,8 +7,8 @@
 //!                                     changes ◄─────────┘
 //! ```
 //!
-//! The JSON is that of Google's Policy Troubleshooter as far as it goes (google.cloud.policytroubleshooter.iam.v3); what
-//! it has no field for is in objects named `opgate`. Only who may read the policy may read this.
+//! The JSON is that of Google's Policy Troubleshooter as far as it goes (google.cloud.policytroubleshooter.iam.v3);
+//! objects named `opgate` hold what it has no field for. Only callers who may read the policy may read this.
 
 mod change;
 mod json;
@@ -35,14 +35,14 @@ use crate::simulation::{Answer, Mistake, Question, Who};
 pub struct Explained {
     question: Question,
     answer: Answer,
-    /// What was looked at in policy; `None` where no permission is asked for, or nobody known asks.
+    /// The findings in the policy; `None` where no permission is checked, or the caller is not known.
     policy: Option<Explanation>,
     stages: Vec<Told>,
     changes: Vec<Vec<Change>>,
     revision: String,
 }
 
-/// Puts a question to the gate and explains what it says.
+/// Puts a question to the gate and explains the answer.
 ///
 /// # Errors
 /// Where the question is not clear.
@@ -55,10 +55,10 @@ pub fn explain(question: Question, snapshot: &Snapshot, extent: Extent) -> Resul
     Ok(Explained { question, answer, policy, stages, changes, revision })
 }
 
-/// What policy has to say, even where an earlier stage refuses: who mends that wants to know what comes next.
+/// The policy's answer, even where an earlier stage refuses: after the first fix, it is the next question.
 fn examine(answer: &Answer, snapshot: &Snapshot, extent: Extent) -> Option<Explanation> {
-    let call = answer.trail.call.as_ref()?;
-    let caller = answer.trail.caller.as_deref();
+    let call = answer.trace.call.as_ref()?;
+    let caller = answer.trace.caller.as_deref();
     if caller.is_none() && !call.method.allow_without_credential {
         return None;
     }
@@ -81,7 +81,7 @@ impl Explained {
         json::render(self)
     }
 
-    /// What the policy was found to say.
+    /// The policy's findings.
     pub fn policy(&self) -> Option<&Explanation> {
         self.policy.as_ref()
     }
@@ -116,9 +116,9 @@ impl Explained {
         }
     }
 
-    /// Who asks, as far as that is known.
+    /// The caller, as far as known.
     fn caller(&self) -> String {
-        match &self.answer.trail.caller {
+        match &self.answer.trace.caller {
             Some(caller) => caller.principal.to_string(),
             None if matches!(self.question.who, Who::Anonymous) => "an anonymous caller".to_owned(),
             None => "an unauthenticated caller".to_owned(),
@@ -126,15 +126,15 @@ impl Explained {
     }
 
     fn permission(&self) -> Option<&str> {
-        match &self.answer.trail.call.as_ref()?.method.permission {
+        match &self.answer.trace.call.as_ref()?.method.permission {
             PermissionRule::Required(permission) => Some(permission),
             PermissionRule::None => None,
         }
     }
 
-    /// Attributes that conditions asked for and the question does not say.
+    /// Attributes that conditions read and the question does not give.
     fn missing(&self) -> Vec<&'static str> {
-        self.answer.trail.consulted.missing().map(|attribute| attribute.name()).collect()
+        self.answer.trace.consulted.missing().map(|attribute| attribute.name()).collect()
     }
 
     fn time(&self) -> SystemTime {

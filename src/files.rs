@@ -1,7 +1,7 @@
-//! Files that an operator names, read without surprises: regular files only, and no more of one than its reader can use.
+//! Reads files that an operator names: regular files only, and no more of one than its reader can use.
 //!
-//! A path may lead to a pipe, which waits for a writer for ever, or to a device, which never ends. Whatever reads a file
-//! for the configuration or for a policy reads it here.
+//! A path may lead to a pipe, which waits for a writer for ever, or to a device, which never ends. Every reader of
+//! configuration and policy files uses this.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -16,7 +16,8 @@ use rustix::fs::OFlags;
 /// # Errors
 /// Where the file cannot be read, is not a regular file, or is longer.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Asked before it is opened, since opening a device may do something, and after, since it may be another by then.
+    // Checked before it is opened, since opening a device may have an effect, and after, since it may be another file
+    // by then.
     let _ = regular(&fs::metadata(path)?)?;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -29,7 +30,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 
 fn read_to(file: File, length: u64, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
-    // The length may have been a lie: files of /proc have none.
+    // The length may be wrong: files of /proc have none.
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_long(most)) } else { Ok(bytes) }
 }
@@ -47,13 +48,13 @@ fn too_long(most: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {most} bytes"))
 }
 
-/// Directories that were entered, by what they are and not by their path: symbolic links lead to one directory in many
-/// ways, and round and round.
+/// Directories that were entered, by inode and not by path: symbolic links may lead to one directory in many ways, or
+/// in a circle.
 #[derive(Debug, Default)]
 pub struct Entered(HashSet<(u64, u64)>);
 
 impl Entered {
-    /// Notes that a directory is entered. Whether it is for the first time.
+    /// Notes that a directory is entered. Returns whether it is for the first time.
     pub fn enter(&mut self, directory: &Metadata) -> bool {
         self.0.insert((directory.dev(), directory.ino()))
     }
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_refused_without_waiting() {
+    fn other_than_regular_files_are_refused_without_waiting() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,7 +1,7 @@
 //! From one process to the next, without a connection that is refused in between.
 //!
-//! A socket that is listened on belongs to whoever holds it. The running process passes its own to the new one, over a
-//! Unix socket that is there only meanwhile:
+//! A listening socket belongs to every process that holds it. The running process passes its own to the new one, over a
+//! Unix socket that exists only meanwhile:
 //!
 //! ```text
 //! running process                                 new process: opgate run --upgrade
@@ -17,9 +17,9 @@
 //!    │ drains and ends                       hangs up │
 //! ```
 //!
-//! Until it has said `yours`, the running process has given nothing away: where the new one fails, or is not ready in
-//! time, it goes on as if nothing had been asked, and its log says why. A new process that is told no drains and ends; one
-//! whose predecessor has ended without a word goes on.
+//! Until it has said `yours`, the running process has given nothing away. Where the new one fails, or is not ready in
+//! time, it serves on as if nothing had been asked, and its log says why. A new process that hears "no" drains and
+//! ends; one whose predecessor has ended without an answer serves on.
 
 mod message;
 mod offer;
@@ -51,7 +51,7 @@ pub enum Failure {
         path: PathBuf,
     },
     /// Something else is there.
-    #[error("cannot offer the listeners at {path}: something that is no socket is there", path = path.display())]
+    #[error("cannot offer the listeners at {path}: something that is not a socket is there", path = path.display())]
     NoSocket {
         /// Where.
         path: PathBuf,
@@ -64,8 +64,8 @@ pub enum Failure {
         /// How long was waited.
         timeout: Duration,
     },
-    /// Nobody offered in time.
-    #[error("nobody offered listeners at {path} within {timeout:?}: send SIGQUIT to the running process", path = path.display())]
+    /// No process offered in time.
+    #[error("no process offered listeners at {path} within {timeout:?}: send SIGQUIT to the running process", path = path.display())]
     NobodyOffered {
         /// Where.
         path: PathBuf,
@@ -103,23 +103,23 @@ pub enum Failure {
         /// The other one's protocol.
         protocol: u32,
     },
-    /// The other process went away.
-    #[error("the other process went away: {source}")]
+    /// The other process has ended, or closed the connection.
+    #[error("the other process ended the handover: {source}")]
     Broken {
         /// What was seen of it.
         #[from]
         source: std::io::Error,
     },
-    /// The other process says what cannot be.
-    #[error("the other process does not keep to the protocol: {0}")]
+    /// The other process breaks the protocol.
+    #[error("the other process breaks the protocol: {0}")]
     Nonsense(String),
-    /// The other process does not want to.
+    /// The other process refuses.
     #[error("the other process says: {0}")]
     Refused(String),
     /// The whole took too long.
     #[error("the new process was not ready within {0:?}")]
     TooLate(Duration),
-    /// What was passed is not what was said.
-    #[error("what was handed over for {0} is no socket that listens there")]
+    /// The sockets are not the ones that were announced.
+    #[error("the socket that was handed over for {0} does not listen there")]
     WrongSocket(SocketAddr),
 }

@@ -1,7 +1,7 @@
-//! The request model: one strict parse, of which everything else is judged and from which everything is sent.
+//! The request model: one strict parse. Everything else is judged by it, and everything that is sent is made from it.
 //!
-//! A gate is bypassed where it reads a request in one way and the backend in another. So nothing here repairs
-//! anything: what could be read in two ways is refused, and what is forwarded is rebuilt from the parsed [`Request`],
+//! A gate is bypassed where it reads a request in one way and the backend in another. So nothing here repairs anything:
+//! a request that could be read in two ways is refused, and what is forwarded is rebuilt from the parsed [`Request`],
 //! never copied from the wire. Pure: no I/O, no clock, no pingora.
 
 pub mod answer;
@@ -24,17 +24,18 @@ use std::borrow::Cow;
 
 pub use self::channel::{Channel, ClientCertificate, NoCaller, ServerNames};
 pub use self::fold::fold;
+pub use self::head::{HeadLimits, RawHead};
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
 pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies, network};
 pub use self::query::Query;
-pub use self::request::{Framing, Host, Request};
+pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;
 pub use self::version::Version;
 use crate::reason::{Denial, Reason};
 
-/// The denial of a request that can be read in two ways, or in none. The client is told: all of it is about what it
-/// sent.
+/// The denial of a request that can be read in two ways, or in none. The client is told: the detail is only about what
+/// it sent.
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
 }

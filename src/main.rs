@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Many small, short-lived pieces per request: the system allocator is slower at that.
+/// A request allocates many small, short-lived pieces: the system allocator is slower at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,6 +1,6 @@
-//! What Prometheus scrapes: base units, and labels that no client can multiply (never a path, principal or token).
+//! The Prometheus metrics: base units, and labels that no client can multiply (never a path, principal or token).
 //!
-//! What a request touches is resolved once per snapshot ([`MethodInstruments`]); the rest looks its child up.
+//! The instruments of a request are resolved once per snapshot ([`MethodInstruments`]); the rest looks its child up.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use crate::config::Part;
 use crate::decision::snapshot::Snapshot;
 use crate::upstream::EndpointStatus;
 
-/// What came of an attempt to load a part.
+/// The outcome of an attempt to load a part.
 const SUCCESS: &str = "success";
 const FAILURE: &str = "failure";
 
@@ -78,7 +78,7 @@ pub struct MethodInstruments {
 impl Metrics {
     /// Makes and registers all instruments.
     ///
-    /// # Errors
+    /// Where two have one name: a bug.
     /// Where two have one name: a fault of ours.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
@@ -152,13 +152,13 @@ impl Metrics {
             )?,
             upstream_healthy: gauges(
                 "opgate_upstream_healthy",
-                "Whether an endpoint is asked in turn: its checks do not fail, and it is not ejected.",
+                "Whether an endpoint is used in turn: its checks do not fail, and it is not ejected.",
                 &["upstream", "endpoint"],
             )?,
             connections: gauges("opgate_connections", "Open client connections.", &["listener"])?,
             refused_connections: counters(
                 "opgate_refused_connections_total",
-                "Connections that were closed before a request: one too many, or without a TLS handshake.",
+                "Connections that were closed before a request: beyond a limit, or without a TLS handshake.",
                 &["reason"],
             )?,
             cut_connections: counters(
@@ -242,7 +242,7 @@ impl Metrics {
         self.policy_reload_timestamp.with_label_values::<&str>(&[]).set(seconds(loaded_at));
     }
 
-    /// Says that every part was loaded at the start.
+    /// Notes that every part was loaded at the start.
     pub fn parts_loaded(&self, now: SystemTime) {
         for part in Part::ALL {
             // Series that begin at zero show their first increase.
@@ -264,33 +264,34 @@ impl Metrics {
         }
     }
 
-    /// Says whether a part is as its files say.
+    /// Sets whether a part is as its files say.
     pub fn part_is_good(&self, part: Part, is_good: bool) {
         self.reload_successful.with_label_values(&[part.as_str()]).set(i64::from(is_good));
     }
 
-    /// Says how long a change took to be in force.
+    /// Observes how long a change took to be in force.
     pub fn part_lagged(&self, part: Part, changed: SystemTime, now: SystemTime) {
         let lag = now.duration_since(changed).unwrap_or_default();
         self.reload_lag.with_label_values(&[part.as_str()]).observe(lag.as_secs_f64());
     }
 
-    /// Says that the files on disk are not the policy in force.
+    /// Notes that the files on disk are not the policy in force.
     pub fn policy_refused(&self) {
         self.policy_reload_successful.set(0);
     }
 
-    /// The text that Prometheus reads. Key sets, known tokens, used proofs and endpoints are asked for their state now.
+    /// The text that Prometheus reads. The state of key sets, the token cache, used proofs and endpoints is read now.
     ///
     /// # Errors
-    /// Where an instrument cannot be encoded: a fault of ours.
+    /// Where an instrument cannot be encoded: a bug.
     pub fn render(
         &self,
         authn: &Authenticator,
         endpoints: &[EndpointStatus],
         now: SystemTime,
     ) -> Result<String, prometheus::Error> {
-        // One scrape at a time: an endpoint that is gone is gone from the gauges, and those that stay are always there.
+        // One scrape at a time: an endpoint that is gone must not be in the gauges, and those that stay must always be
+        // there.
         let _scraping = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         self.upstream_healthy.reset();
         for endpoint in endpoints {

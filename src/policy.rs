@@ -11,8 +11,8 @@
 //! A subject holds a permission on a resource when some binding on the resource's chain gives one of the subject's
 //! identities a role that holds the permission. The chain is the resource itself, its ancestors by name, then
 //! `hierarchy.yaml` up to the organization. Nothing else allows anything, and no binding takes anything away. A deny
-//! rule on the chain does, and so does a principal access boundary that does not contain the resource: they are asked
-//! first, and what they forbid no binding grants. A condition that cannot be evaluated never grants and always denies.
+//! rule on the chain does, and so does a principal access boundary that does not contain the resource. Both are checked
+//! first, and no binding grants what they forbid. A condition that cannot be evaluated never grants and always denies.
 //!
 //! Pure but for [`Policy::load`], which reads the files: no clock, no network.
 
@@ -87,14 +87,14 @@ impl Policy {
     /// Reads and compiles a policies directory. Every mistake is in the report, in the same order every time.
     ///
     /// `known_permissions` are the permissions that exposed methods ask for, with the place of the rule that does;
-    /// they serve to tell slips of the pen in roles, and may be empty.
+    /// they serve to find typing errors in roles, and may be empty.
     ///
     /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
     pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
         Self::load_among(&Pools::default(), directory, known_permissions, report)
     }
 
-    /// [`Policy::load`] for a gate whose pools are known: what none of its callers can be is told as well.
+    /// [`Policy::load`] for a gate whose pools are known: members that none of its callers can be are reported as well.
     pub fn load_among(
         pools: &Pools,
         directory: &Path,
@@ -126,7 +126,7 @@ impl Policy {
             .collect()
     }
 
-    /// The policy that grants nothing to anybody.
+    /// The policy that grants nothing.
     pub fn deny_all() -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! Who somebody is, in IAM's words: `user:ana@example.com`, `serviceAccount:ci@p.iam.gserviceaccount.com`,
+//! Identities in IAM's words: `user:ana@example.com`, `serviceAccount:ci@p.iam.gserviceaccount.com`,
 //! `principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/ana`.
 //!
 //! Authentication makes principals out of verified claims; policy compares them with the members of bindings. Both
@@ -22,23 +22,23 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Principal(Arc<str>);
 
-/// Why a text is no email address that a principal can be made of.
+/// Why a text is not an email address that a principal can be made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not an email address: it needs exactly one `@` with printable ASCII, no spaces and no `:` or `/` around it"
 )]
 pub struct NotAnEmail;
 
-/// Why a text is no principal that a caller can be.
+/// Why a text is not a principal that a caller can be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPrincipal {
-    /// It is of no kind that callers are.
+    /// No caller is of this kind.
     #[error("a caller is a `user:`, a `serviceAccount:` or a `principal://`")]
     UnknownKind,
-    /// What stands behind the kind is no email.
+    /// The text behind the kind is not an email.
     #[error(transparent)]
     NotAnEmail(#[from] NotAnEmail),
-    /// The email makes its bearer somebody else.
+    /// A caller with this email has another identifier.
     #[error("with that email, a caller is `{0}`")]
     OtherKind(Principal),
     /// The pool or the subject is missing.
@@ -47,10 +47,10 @@ pub enum NotAPrincipal {
 }
 
 impl Principal {
-    /// Reads the identifier of somebody who can call: as authentication writes it, and policies.
+    /// Reads the identifier of a possible caller: as authentication writes it, and policies.
     ///
     /// # Errors
-    /// A text that authentication gives nobody as their name.
+    /// A text that authentication never gives a caller as their name.
     pub fn parse(text: &str) -> Result<Self, NotAPrincipal> {
         if let Some(rest) = text.strip_prefix("principal://") {
             let plain = |part: &str| part.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_authentication_writes_is_read_back() {
+    fn principals_of_authentication_are_read_back() {
         let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
         for principal in [
             Principal::from_email("Ana@Example.COM").unwrap(),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_caller_is_called_is_no_principal() {
+    fn a_name_that_no_caller_can_have_is_not_a_principal() {
         let ci = Principal::service_account("ci@demo.iam.gserviceaccount.com").unwrap();
         let cases = [
             ("ana@example.com", NotAPrincipal::UnknownKind),

@@ -1,4 +1,4 @@
-//! One table: why a request was refused, and everything that follows from it.
+//! One table of the reasons for refusals, with everything that follows from each.
 //!
 //! A [`Reason`] decides the HTTP status, the google.rpc code, the ErrorInfo reason, the text the client reads, the
 //! `WWW-Authenticate` challenge and the metric label. No other place maps one to another. The wording of the rows
@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-/// What `WWW-Authenticate` says beside the realm (RFC 6750, section 3).
+/// The parameters of `WWW-Authenticate` beside the realm (RFC 6750, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// No such header: a credential would not help.
@@ -23,7 +23,7 @@ pub enum Challenge {
     UseNonce,
 }
 
-/// What a proof may be signed with, as a challenge for one says.
+/// The algorithms that a proof may be signed with, as the challenge lists them.
 pub const PROOF_ALGORITHMS: &str = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA";
 
 /// A row of the table.
@@ -35,7 +35,7 @@ pub struct Entry {
     pub status: u16,
     /// google.rpc.Code name, `error.status` in the body.
     pub code: &'static str,
-    /// ErrorInfo.reason, also the `reason` label of metrics and the word that decision tests expect.
+    /// ErrorInfo.reason, also the `reason` label of metrics and the word in decision tests.
     pub name: &'static str,
     /// ErrorInfo.domain.
     pub domain: &'static str,
@@ -94,7 +94,7 @@ reasons! {
     RequestMalformed = 400 "INVALID_ARGUMENT" "REQUEST_MALFORMED" OPGATE None "Request is malformed.";
     /// The query carries a parameter that would change what was judged.
     QueryParameterRefused = 400 "INVALID_ARGUMENT" "QUERY_PARAMETER_REFUSED" OPGATE None "Request has a query parameter that is not accepted.";
-    /// A body where the method takes none, or a body that says something else than the path.
+    /// A body where the method takes none, or a body that names something else than the path.
     BodyRefused = 400 "INVALID_ARGUMENT" "REQUEST_BODY_REFUSED" OPGATE None "Request body must be empty.";
     /// The body is larger than the method's bound.
     BodyTooLarge = 413 "INVALID_ARGUMENT" "REQUEST_BODY_TOO_LARGE" OPGATE None "Request body is too large.";
@@ -118,10 +118,10 @@ reasons! {
     TokenInvalid = 401 "UNAUTHENTICATED" "JWT_TOKEN_INVALID" GOOGLE InvalidToken INVALID;
     /// The token was good once.
     TokenExpired = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_EXPIRED" GOOGLE InvalidToken INVALID;
-    /// A token of a kind that is no access token here: an ID token, an unknown `typ`, an opaque token that nobody is asked
-    /// about.
+    /// A token of a kind that is not an access token here: an ID token, an unknown `typ`, an opaque token without an
+    /// issuer that could be asked.
     TokenTypeUnsupported = 401 "UNAUTHENTICATED" "ACCESS_TOKEN_TYPE_UNSUPPORTED" GOOGLE InvalidToken INVALID;
-    /// The token is bound to a key, and the proof that came with it does not hold.
+    /// The token is bound to a key, and the proof that came with it is not valid.
     ProofInvalid = 401 "UNAUTHENTICATED" "DPOP_PROOF_INVALID" OPGATE InvalidProof INVALID;
     /// A proof with the nonce of this answer would do.
     ProofNonceMissing = 401 "UNAUTHENTICATED" "DPOP_NONCE_REQUIRED" OPGATE UseNonce INVALID;
@@ -135,10 +135,11 @@ reasons! {
     PermissionDenied = 403 "PERMISSION_DENIED" "IAM_PERMISSION_DENIED" IAM None "Permission denied.";
     /// The method is declared, authorized, and not implemented behind this gate.
     Unimplemented = 501 "UNIMPLEMENTED" "METHOD_UNIMPLEMENTED" OPGATE None "Method is not implemented.";
-    /// Nothing can be decided yet: keys are not loaded, an issuer does not say what an opaque token is, or no more proofs
-    /// of possession can be remembered.
+    /// Nothing can be decided yet: keys are not loaded, an issuer does not answer about an opaque token, or no more
+    /// proofs of possession can be remembered.
     NotReady = 503 "UNAVAILABLE" "GATE_NOT_READY" OPGATE None "The service is currently unavailable.";
-    /// The token names a key that its issuer may have made since it was last asked: whether it is good cannot be told yet.
+    /// The token names a key that its issuer may have made since it was last asked: it is not known yet whether it is
+    /// good.
     KeyPending = 503 "UNAVAILABLE" "SIGNING_KEY_PENDING" OPGATE None "The service is currently unavailable.";
     /// The connection has as many requests under way as it may have.
     TooManyStreams = 429 "RESOURCE_EXHAUSTED" "STREAM_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
@@ -146,17 +147,17 @@ reasons! {
     PrincipalLimit = 429 "RESOURCE_EXHAUSTED" "PRINCIPAL_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
     /// The address has as many requests under way, or not allowed yet, as it may have.
     AddressLimit = 429 "RESOURCE_EXHAUSTED" "ADDRESS_LIMIT_EXCEEDED" OPGATE None "Too many requests at one time.";
-    /// Of the key that the token is bound to, as many proofs are remembered as may be.
+    /// As many proofs as may be are remembered for the key that the token is bound to.
     ProofLimit = 429 "RESOURCE_EXHAUSTED" "DPOP_PROOF_LIMIT_EXCEEDED" OPGATE None "Too many proofs of possession by one key in a short time.";
     /// The gate has as many requests under way as it may have.
     Overloaded = 503 "UNAVAILABLE" "GATE_OVERLOADED" OPGATE None "The service is currently unavailable.";
     /// No backend has the request: none could be reached, or it said that it has not begun.
     UpstreamUnavailable = 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
-    /// As much is asked of the backend as may be.
+    /// The backend has as many exchanges under way as it may have.
     UpstreamOverloaded = 503 "UNAVAILABLE" "UPSTREAM_OVERLOADED" OPGATE None "The service is currently unavailable.";
     /// The backend did not answer in time.
     UpstreamTimeout = 504 "DEADLINE_EXCEEDED" "UPSTREAM_TIMEOUT" OPGATE None "Deadline expired before operation could complete.";
-    /// The backend answered something that is not HTTP, or broke off.
+    /// The backend answered something that is not HTTP, or closed the connection within its answer.
     UpstreamInvalid = 502 "UNAVAILABLE" "UPSTREAM_INVALID" OPGATE None "The service sent an invalid response.";
     /// The client went away before it had its answer.
     ClientClosed = 499 "CANCELLED" "CLIENT_CLOSED_REQUEST" OPGATE None "The client closed the request.";
@@ -164,7 +165,7 @@ reasons! {
     AnswerNotTaken = 499 "CANCELLED" "RESPONSE_NOT_TAKEN" OPGATE None "The client did not take the response in time.";
     /// The gate ended the request: its grace period was over, or it failed.
     CutOff = 503 "UNAVAILABLE" "REQUEST_CUT_OFF" OPGATE None "The service is currently unavailable.";
-    /// A fault of our own: refused, since what cannot be decided is denied.
+    /// A bug of the gate: refused, since what cannot be decided is denied.
     Internal = 500 "INTERNAL" "INTERNAL" OPGATE None "Internal error.";
 }
 
@@ -187,7 +188,7 @@ impl Entry {
     }
 }
 
-/// A refusal: the reason, and what this one request adds to it.
+/// A refusal: the reason, and the details of this one request.
 #[derive(Clone, Debug)]
 pub struct Denial(Box<Inner>);
 
@@ -264,7 +265,7 @@ impl Denial {
         self
     }
 
-    /// The nonce that the next proof is to have (RFC 9449, section 9).
+    /// The nonce that the next proof has to have (RFC 9449, section 9).
     pub fn proof_nonce(mut self, nonce: impl Into<String>) -> Self {
         self.0.proof_nonce = Some(nonce.into());
         self

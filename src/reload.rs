@@ -1,10 +1,10 @@
 //! New files, same process: each part is built beside the one in force, and put in its place whole, or not at all.
 //!
-//! SIGHUP asks for it, and so does a change on disk (`watch`). Policy, services, upstreams, issuers, TLS and assertions are
-//! parts: one that does not load keeps its last good state, is told of (the log, metrics by part, `/readyz`) and is tried again
-//! with back-off. None holds another back: the configuration and the policy tree are read on threads of their own, names are
-//! looked up and keys are fetched beside, and a revocation waits for none of that. Nothing happens on the request path; the old
-//! snapshot is dropped here once the last request has let go of it.
+//! SIGHUP asks for it, and so does a change on disk (`watch`). Policy, services, upstreams, issuers, TLS and assertions
+//! are parts. A part that does not load keeps its last good state, is reported (the log, metrics by part, `/readyz`)
+//! and is tried again with back-off. No part holds another back: the configuration and the policy tree are read on
+//! threads of their own, names are looked up and keys are fetched beside, and a revocation waits for none of that.
+//! Nothing happens on the request path; the old snapshot is dropped here once the last request has let go of it.
 
 mod configuration;
 mod fingerprint;
@@ -34,28 +34,29 @@ use crate::clock;
 use crate::config::{Config, Issuer, Origin, Telemetry};
 use crate::decision::snapshot::{Tree, pools};
 use crate::diagnostic::{Report, Severity};
+use crate::engine::{Engine, Live};
 use crate::policy::Pools;
-use crate::proxy::{Live, Proxy};
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
 
-/// How long the policy tree waits for the configuration where both are to be read: it says which services there are.
+/// How long the policy tree waits for the configuration where both are to be read: the configuration says which
+/// services there are.
 const CONFIGURATION_FIRST: Duration = Duration::from_millis(200);
 
 /// From one look at snapshots that requests may have let go of to the next.
 const RELEASE_EVERY: Duration = Duration::from_millis(500);
 
-/// Loads the parts anew when that is asked for.
+/// Loads the parts anew on request.
 pub struct Reloader {
     origin: Origin,
     /// What the process was started with.
     started: Config,
     /// What is in force, as far as it is good.
     config: Config,
-    /// The listeners that were opened, and what each speaks TLS with.
+    /// The listeners that were opened, and the TLS settings of each.
     doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
-    proxy: Proxy,
+    engine: Engine,
     refresh: JoinHandle<()>,
     checks: Checks,
     lookups: Lookups,
@@ -76,15 +77,15 @@ pub struct Reloader {
     retired: Vec<Arc<Live>>,
 }
 
-/// What was read of a configuration and waits for a tree that was read after it. Together with the old tree, it could allow
-/// what neither the old files nor the new ones allow.
+/// The parts of a configuration that wait for a tree that was read after it. Together with the old tree, they could
+/// allow what neither the old files nor the new ones allow.
 #[derive(Default)]
 struct Held {
     /// Issuers that are new or changed, for the policy.
     authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
     /// Upstreams, for the services that name them.
     upstreams: Option<Upstreams>,
-    /// Nothing is signed any more once the next services are in force.
+    /// Whether signing ends once the next services are in force.
     assertions_end: bool,
     /// How many configurations were applied.
     applied: u64,
@@ -101,37 +102,37 @@ struct TreeRead {
 pub struct Started {
     /// Where the configuration comes from.
     pub origin: Origin,
-    /// What it said, as written.
+    /// Its value, as written.
     pub config: Config,
     /// When it was read.
     pub read_at: SystemTime,
-    /// What each listener speaks TLS with.
+    /// The TLS settings of each listener.
     pub tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
     /// The names of upstreams.
     pub lookups: Lookups,
-    /// What changes the operator's log.
+    /// Changes the operator's log.
     pub log: SetLog,
 }
 
-/// Has the operator's log say what the settings ask for.
+/// Applies new settings to the operator's log.
 pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
 
 impl Reloader {
     /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check
     /// the endpoints.
-    pub fn new(started: Started, proxy: Proxy) -> Self {
+    pub fn new(started: Started, engine: Engine) -> Self {
         let Started { origin, config, read_at, tls, lookups, log } = started;
-        let refresh = keep_fresh(&proxy.live().snapshot.authn);
-        let checks = proxy.live().upstreams().check();
+        let refresh = keep_fresh(&engine.live().snapshot.authn);
+        let checks = engine.live().upstreams().check();
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
-        proxy.metrics().parts_loaded(clock::now());
+        engine.metrics().parts_loaded(clock::now());
         let pools = pools(&config);
         let mut reloader = Self {
             origin,
             started: config.clone(),
             config: config.clone(),
             doors,
-            proxy,
+            engine,
             refresh,
             checks,
             lookups,
@@ -151,7 +152,7 @@ impl Reloader {
         reloader
     }
 
-    /// What keeps parts from being as the files say.
+    /// Why parts are not as the files say.
     pub fn status(&self) -> Arc<ArcSwap<Status>> {
         self.telling.shared()
     }
@@ -211,7 +212,7 @@ impl Reloader {
         }
         if self.lookups_again.is_due(now) {
             self.lookups.look_up_again();
-            // One for which no thread could be started is looked up later.
+            // If no thread could be started for one, it is looked up later.
             self.tell_names("trying again");
         }
         if self.configuration.may_begin() {
@@ -222,7 +223,7 @@ impl Reloader {
         let waits = self.configuration.since().is_some_and(|since| now < since + CONFIGURATION_FIRST);
         if !waits && self.tree.may_begin() {
             let (directory, services) = (self.config.policy_directory.clone(), self.config.services.clone());
-            let (pools, catalog) = (self.pools.clone(), self.proxy.live().snapshot.catalog.clone());
+            let (pools, catalog) = (self.pools.clone(), self.engine.live().snapshot.catalog.clone());
             let applied = self.held.applied;
             self.tree.begin(move || {
                 let tree = Tree::read(&directory, &services, &pools, Some(&catalog));
@@ -231,7 +232,7 @@ impl Reloader {
         }
     }
 
-    /// When there is something to do, if nothing else happens.
+    /// When there is something to do next, if nothing else happens.
     fn wake(&self) -> Instant {
         let now = Instant::now();
         let release = if self.retired.is_empty() { Duration::from_secs(60) } else { RELEASE_EVERY };
@@ -246,7 +247,7 @@ impl Reloader {
         InForce {
             config: self.config.clone(),
             issuers: self.issuers.clone(),
-            live: self.proxy.live(),
+            live: self.engine.live(),
             names: self.lookups.names().clone(),
         }
     }

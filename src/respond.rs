@@ -1,4 +1,4 @@
-//! The one place that writes an error.
+//! Writes error answers, in one place.
 //!
 //! An [`Answer`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
 //! asks for, and Google's own headers, so that a client library reads it like one of Google's.
@@ -20,8 +20,9 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Turns a denial into the answer that the client gets.
-pub fn answer(denial: &Denial, request_id: &str) -> Answer {
+/// Turns a denial into the answer that the client gets. `next_nonce` is for the client's next proof of possession (RFC
+/// 9449, section 8.2), where it is to hold one; the nonce that a denial asks for itself gives way to it.
+pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> Answer {
     let entry = denial.reason().entry();
     let metadata: serde_json::Map<String, serde_json::Value> =
         denial.metadata_entries().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
@@ -56,7 +57,10 @@ pub fn answer(denial: &Denial, request_id: &str) -> Answer {
     ];
     let optional = [
         (header::WWW_AUTHENTICATE, denial.challenge()),
-        (HeaderName::from_static("dpop-nonce"), denial.nonce_for_proofs().map(str::to_owned)),
+        (
+            HeaderName::from_static("dpop-nonce"),
+            next_nonce.or_else(|| denial.nonce_for_proofs().map(str::to_owned)),
+        ),
         (header::ALLOW, denial.allowed_methods().map(str::to_owned)),
         (HeaderName::from_static("x-request-id"), Some(request_id.to_owned())),
     ];
@@ -70,18 +74,17 @@ pub fn answer(denial: &Denial, request_id: &str) -> Answer {
 }
 
 impl Answer {
-    /// The answer as an HTTP/1.1 message that closes its connection: for heads that no HTTP library should see.
-    pub fn to_http1(&self) -> Bytes {
+    /// The head of the answer as an HTTP/1.1 message. `fields` are those of the connection.
+    pub fn http1_head(&self, fields: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
         let mut message = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers.iter().chain(fields) {
             message.extend_from_slice(name.as_str().as_bytes());
             message.extend_from_slice(b": ");
             message.extend_from_slice(value.as_bytes());
             message.extend_from_slice(b"\r\n");
         }
-        message.extend_from_slice(b"connection: close\r\n\r\n");
-        message.extend_from_slice(&self.body);
-        message.into()
+        message.extend_from_slice(b"\r\n");
+        message
     }
 }
 
@@ -91,7 +94,10 @@ mod tests {
     use crate::reason::Reason;
 
     fn rendered(denial: &Denial) -> String {
-        String::from_utf8(answer(denial, "3f0a").to_http1().to_vec()).unwrap().replace('\r', "")
+        let answer = answer(denial, "3f0a", None);
+        let mut message = answer.http1_head(&[(header::CONNECTION, HeaderValue::from_static("close"))]);
+        message.extend_from_slice(&answer.body);
+        String::from_utf8(message).unwrap().replace('\r', "")
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The same number for each of many: requests of a principal or an address, proofs of a key.
+//! Counters with one bound for every key: requests of a principal or an address, proofs of a key.
 //!
-//! Counters are in tables of several shards, each with a lock that is held for one look. Keys are hashes with a secret of the
-//! process, so that a client cannot choose what its own falls together with. A table is no longer than what is taken.
+//! Counters are in tables of several shards, each with a lock that is held for one look. Keys are hashed with a secret
+//! of the process, so that a client cannot choose its shard or make it collide with another's. A table holds only keys
+//! that have taken something.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -18,18 +19,18 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Each key may have `most`.
+    /// Each key may take `most`.
     pub fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { most, secret: RandomState::new(), shards }
     }
 
-    /// What stands for a key here.
+    /// The hash of a key.
     pub fn key(&self, of: impl Hash) -> u64 {
         self.secret.hash_one(of)
     }
 
-    /// Counts one more of a key, unless it has as many as it may have. Whether it was counted.
+    /// Counts one more of a key, unless it has as many as it may have. Returns whether it was counted.
     pub fn take(&self, key: u64) -> bool {
         let Some(mut shard) = self.shard(key) else { return false };
         let taken = shard.entry(key).or_default();

@@ -1,17 +1,16 @@
-//! Keys that sign tokens: for what the gate tells backends of the caller (assertion/), for `opgate token`, for the
-//! demo's issuer, and for tests that need tokens no honest issuer would mint.
+//! Private keys, and signatures with them: what opgate signs assertions with (assertion/).
 //!
-//! Clients' tokens are verified elsewhere (authn/), with other keys. Keys are kept in the container that openssl writes,
+//! Tokens of clients are verified elsewhere (authn/), with other keys. Keys are kept in the container that openssl writes,
 //! PKCS#8 in PEM (RFC 5958, RFC 7468), tokens are JWS compact serializations (RFC 7515), and public keys are published
 //! as JWK (RFC 7517, RFC 7518, RFC 8037).
+//!
+//! What only development needs is not here: access tokens, and files of private keys (dev/mint.rs).
 
 mod private_jwk;
 
 use std::fmt;
-use std::str::FromStr;
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -20,7 +19,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The algorithms that we sign with. Closed, unlike [`jsonwebtoken::Algorithm`]: a symmetric key cannot be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,12 +37,13 @@ pub enum Algorithm {
 
 /// A private key with its algorithm and key id.
 pub struct SigningKey {
-    algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     kid: String,
-    pair: Pair,
+    pub(crate) pair: Pair,
 }
 
-enum Pair {
+/// The key itself, by its kind. Only `dev` reads it outside of this module.
+pub(crate) enum Pair {
     Ec(EcdsaKeyPair),
     Rsa(RsaKeyPair),
     Ed(Ed25519KeyPair),
@@ -61,14 +61,6 @@ pub enum SigningError {
     /// The text is not a JWK that we can sign with.
     #[error("not a private JWK that can sign: {0}")]
     NotJwk(&'static str),
-    /// The key cannot sign with the algorithm that was asked for.
-    #[error("the key cannot sign with {wanted}: it is a key for {has}")]
-    WrongAlgorithm {
-        /// What was asked for.
-        wanted: Algorithm,
-        /// What the key is for.
-        has: Algorithm,
-    },
     /// The crypto library failed, which it does only where memory or entropy ends.
     #[error("the crypto library failed")]
     Crypto,
@@ -99,7 +91,7 @@ impl SigningKey {
     }
 
     /// Reads the first `PRIVATE KEY` block of a PEM text. What kind of key it is, the key says; an RSA key signs with
-    /// RS256 unless [`SigningKey::with_algorithm`] changes that.
+    /// RS256.
     ///
     /// # Errors
     /// Where there is no such block, or its key is of another kind.
@@ -127,23 +119,6 @@ impl SigningKey {
         Self { kid: kid.to_owned(), ..self }
     }
 
-    /// The same key signing with another algorithm: RS256 and PS256 share RSA keys.
-    ///
-    /// # Errors
-    /// Where keys of this kind do not sign with `algorithm`.
-    pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, SigningError> {
-        let fits = match self.pair {
-            Pair::Ec(_) => algorithm == Algorithm::Es256,
-            Pair::Rsa(_) => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
-            Pair::Ed(_) => algorithm == Algorithm::EdDsa,
-        };
-        if fits {
-            Ok(Self { algorithm, ..self })
-        } else {
-            Err(SigningError::WrongAlgorithm { wanted: algorithm, has: self.algorithm })
-        }
-    }
-
     /// What the key signs with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -156,28 +131,7 @@ impl SigningKey {
 }
 
 impl SigningKey {
-    /// An access token (`typ: at+jwt`, RFC 9068, section 2.1) with these claims.
-    ///
-    /// # Errors
-    /// Where the crypto library fails.
-    pub fn sign(&self, claims: &Value) -> Result<String, SigningError> {
-        self.sign_with_header(
-            &json!({ "alg": self.algorithm.as_str(), "typ": "at+jwt", "kid": self.kid }),
-            claims,
-        )
-    }
-
-    /// A token under any header, signed with this key's own algorithm whatever the header's `alg` says: for tokens
-    /// that a verifier must refuse.
-    ///
-    /// # Errors
-    /// Where the crypto library fails.
-    pub fn sign_with_header(&self, header: &Value, claims: &Value) -> Result<String, SigningError> {
-        self.sign_raw(header.to_string().as_bytes(), claims.to_string().as_bytes())
-    }
-
-    /// A token whose header and payload are any bytes at all, correctly signed: duplicate members, text that is no
-    /// JSON.
+    /// A token with this header and this payload, whatever bytes they are: the caller writes their JSON.
     ///
     /// # Errors
     /// Where the crypto library fails.
@@ -218,24 +172,6 @@ impl SigningKey {
         }
         Value::Object(jwk)
     }
-
-    /// A key set (RFC 7517, section 5) with this one public key.
-    pub fn jwks(&self) -> Value {
-        json!({ "keys": [self.public_jwk()] })
-    }
-
-    /// The private key, for a file that only its owner may read.
-    ///
-    /// # Errors
-    /// Where the crypto library fails.
-    pub fn to_pkcs8_pem(&self) -> Result<PrivatePem, SigningError> {
-        let text = match &self.pair {
-            Pair::Ec(pair) => encode_pem(pair.to_pkcs8v1()?.as_ref()),
-            Pair::Ed(pair) => encode_pem(pair.to_pkcs8v1()?.as_ref()),
-            Pair::Rsa(pair) => encode_pem(AsDer::<Pkcs8V1Der<'_>>::as_der(pair)?.as_ref()),
-        };
-        Ok(PrivatePem(text))
-    }
 }
 
 impl fmt::Debug for SigningKey {
@@ -245,28 +181,6 @@ impl fmt::Debug for SigningKey {
             .field("algorithm", &self.algorithm)
             .field("kid", &self.kid)
             .finish_non_exhaustive()
-    }
-}
-
-/// A private key as PEM. Neither `Debug` nor `Display` prints it: only [`PrivatePem::reveal`] does, and says so.
-pub struct PrivatePem(String);
-
-impl PrivatePem {
-    /// The key itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for PrivatePem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
-
-impl fmt::Display for PrivatePem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("[private key]")
     }
 }
 
@@ -288,28 +202,6 @@ impl Algorithm {
 impl fmt::Display for Algorithm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or_else(|| "expected ES256, RS256, PS256 or EdDSA".to_owned())
-    }
-}
-
-impl From<Algorithm> for jsonwebtoken::Algorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Es256 => Self::ES256,
-            Algorithm::Rs256 => Self::RS256,
-            Algorithm::Ps256 => Self::PS256,
-            Algorithm::EdDsa => Self::EdDSA,
-        }
     }
 }
 
@@ -352,22 +244,8 @@ fn thumbprint(pair: &Pair) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
 
-const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const END: &str = "-----END PRIVATE KEY-----";
-
-fn encode_pem(der: &[u8]) -> String {
-    let mut text = format!("{BEGIN}\n");
-    for (index, character) in STANDARD.encode(der).chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
-            text.push('\n');
-        }
-        text.push(character);
-    }
-    text.push('\n');
-    text.push_str(END);
-    text.push('\n');
-    text
-}
+pub(crate) const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+pub(crate) const END: &str = "-----END PRIVATE KEY-----";
 
 fn decode_pem(text: &str) -> Option<Vec<u8>> {
     let (_, rest) = text.split_once(BEGIN)?;

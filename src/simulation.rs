@@ -1,12 +1,12 @@
-//! Questions about the gate: who would call what, when and from where, put to it without sending a request.
+//! Questions about the gate: a caller, a call, a time and an origin, put to it without sending a request.
 //!
 //! ```text
 //! Question ─► request or call ─► gate ─► Answer
 //!      └────► caller: proved by a token, or only said ──┘
 //! ```
 //!
-//! Whoever asks may say who calls: such a caller is assumed, nobody has proved to be them. So nothing on the way of a
-//! request comes by here, and no answer is acted on. A test asserts it.
+//! A question may name any caller: such a caller is assumed, without proof. So no request ever uses this module, and no
+//! answer is acted on. A test asserts it.
 
 pub mod written;
 pub(crate) mod log_line;
@@ -22,43 +22,43 @@ use serde_json::{Map, Value};
 use crate::authn::{Authentication, Authenticator, UnconfirmedToken};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
-use crate::decision::stages::{self, Trail};
+use crate::decision::{Trace, stages};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::{Caller, Principal, Scopes};
 use crate::reason::{Denial, Reason};
 
-/// What somebody wants to know.
+/// A question.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Who calls.
+    /// The caller.
     pub who: Who,
-    /// What the token may be used for; where nothing is said, what the claims say, else what the method asks for. A
+    /// What the token may be used for; by default what the claims say, else the scopes that the method requires. A
     /// token says it itself.
     pub scopes: Option<Vec<String>>,
-    /// What is called.
+    /// The call.
     pub what: What,
-    /// When.
+    /// The time.
     pub time: SystemTime,
-    /// From where.
+    /// The origin.
     pub origin: Option<IpAddr>,
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Debug)]
 pub enum Who {
-    /// Somebody without a credential.
+    /// A caller without a credential.
     Anonymous,
-    /// Somebody of this name.
+    /// A caller of this name.
     Principal {
         /// The name.
         principal: Principal,
-        /// The sets that their credential would vouch for, in the spelling of members: `group:…`, `principalSet://…`.
+        /// The sets that their credential would assert, in the spelling of members: `group:…`, `principalSet://…`.
         sets: Vec<Arc<str>>,
     },
-    /// Whomever an issuer's rules make of these claims.
+    /// The caller that an issuer's rules make of these claims.
     Claims(Map<String, Value>),
-    /// Whomever this token proves.
+    /// The caller that this token proves.
     Token(Token),
 }
 
@@ -70,7 +70,7 @@ pub struct Token {
     answered: Option<Result<Arc<Caller>, Denial>>,
 }
 
-/// What is called.
+/// The call.
 #[derive(Clone, Debug)]
 pub enum What {
     /// As a client would: `POST /v1/projects/…`.
@@ -79,7 +79,7 @@ pub enum What {
         http_method: ::http::Method,
         /// Path and query.
         target: String,
-        /// Where it is sent; where nothing is said, to the host whose paths it fits.
+        /// Where it is sent; by default to the host whose paths it fits.
         host: Option<String>,
     },
     /// By its name: `google.longrunning.Operations.CancelOperation`.
@@ -102,27 +102,27 @@ pub enum Mistake {
         /// Which.
         hosts: Vec<String>,
     },
-    /// The method is none.
+    /// There is no such method.
     #[error(transparent)]
     NotCallable(#[from] NotCallable),
-    /// The text is no relative name of a resource.
-    #[error("`{resource}` is no relative name of a resource")]
+    /// The text is not a relative name of a resource.
+    #[error("`{resource}` is not a relative name of a resource")]
     NotAResource {
         /// The text.
         resource: String,
     },
-    /// There are claims, and nobody who could have signed them.
+    /// There are claims, and no issuers are configured that could have signed them.
     #[error("no configuration says what an issuer's claims make of a caller")]
     NoIssuer,
 }
 
-/// What the gate says.
+/// The gate's answer.
 #[derive(Debug)]
 pub struct Answer {
     /// Whether it would let the call pass.
     pub decided: Result<Permit, Denial>,
     /// What it found out on its way there.
-    pub trail: Trail,
+    pub trace: Trace,
     /// The request that was judged, where one was, and could be read.
     pub request: Option<Request>,
     time: SystemTime,
@@ -130,8 +130,8 @@ pub struct Answer {
 }
 
 impl Question {
-    /// Waits for what a request with the same token would wait for: what the issuer of an opaque one says of it, or the
-    /// key of another.
+    /// Waits as a request with the same token would: for the answer of an opaque token's issuer, or for the key of
+    /// another one.
     pub async fn look_up(&mut self, authn: &Authenticator) {
         if let Who::Token(token) = &mut self.who {
             let authorization = token.authorization();
@@ -145,22 +145,22 @@ impl Question {
         }
     }
 
-    /// Puts it to the gate. What is asked about a token that is opaque has to be looked up before.
+    /// Puts it to the gate. An opaque token in the question has to be looked up first.
     ///
     /// # Errors
-    /// Where it does not say clearly enough what is called, or by whom.
+    /// Where the call or the caller is not clear.
     pub fn ask(&self, snapshot: &Snapshot) -> Result<Answer, Mistake> {
         if matches!(self.who, Who::Claims(_)) && snapshot.authn.believes_nobody() {
             return Err(Mistake::NoIssuer);
         }
-        let mut trail = Trail::default();
+        let mut trace = Trace::default();
         let (decided, request) = match &self.what {
             What::Request { http_method, target, host } => {
                 match self.request(http_method, target, host.as_deref(), &snapshot.catalog)? {
                     Err(denial) => (Err(denial), None),
                     Ok(request) => {
                         let identify = |method: &Method| self.caller(method, snapshot);
-                        let decided = stages::judge_as(&request, identify, snapshot, self.time, &mut trail);
+                        let decided = stages::decide_as(&request, identify, snapshot, self.time, &mut trace);
                         (decided, Some(request))
                     }
                 }
@@ -169,14 +169,14 @@ impl Question {
                 let call = named_call(method, resource, host.as_deref(), &snapshot.catalog)?;
                 let attributes = Attributes { origin: self.origin, ..Attributes::at(self.time) };
                 let identify = |method: &Method| self.caller(method, snapshot);
-                (stages::call_as(Arc::new(call), identify, attributes, snapshot, &mut trail), None)
+                (stages::decide_call_as(Arc::new(call), identify, attributes, snapshot, &mut trace), None)
             }
         };
-        Ok(Answer { decided, trail, request, time: self.time, origin: self.origin })
+        Ok(Answer { decided, trace, request, time: self.time, origin: self.origin })
     }
 
-    /// The caller of a method: assumed, unless there is a token. Of one that is bound to a key it is assumed that its
-    /// sender has the key.
+    /// The caller of a method: assumed, unless there is a token. For a token that is bound to a key, it is assumed that
+    /// its sender has the key.
     fn caller(&self, method: &Method, snapshot: &Snapshot) -> Result<Option<Arc<Caller>>, Denial> {
         let scopes = || self.scopes.as_ref().unwrap_or(&method.scopes).iter().cloned().collect::<Scopes>();
         match &self.who {
@@ -277,24 +277,27 @@ fn named_call(method: &str, resource: &str, host: Option<&str>, catalog: &Catalo
 }
 
 impl Mistake {
-    /// What to do about it. `say_host` is how whoever asks names a host: ``write `host: {}` `` with the host in it.
+    /// The next step. `say_host` is how the user of this front end names a host: ``write `host: {}` `` with the host in
+    /// it.
     pub fn help(&self, say_host: impl Fn(&str) -> String) -> String {
         match self {
             Self::SeveralHosts { hosts } => {
                 let host = hosts.first().map_or("…", String::as_str);
-                format!("say which is asked: {}", say_host(host))
+                format!("say which one is meant: {}", say_host(host))
             }
             Self::NotCallable(reason) => reason.help(say_host),
             Self::NotAResource { .. } => {
                 "write it as the path does, without the service: `projects/demo/locations/…`".to_owned()
             }
-            Self::NoIssuer => "name one with `--config`, or say who it is by `principal` instead".to_owned(),
+            Self::NoIssuer => {
+                "name one with `--config`, or name the caller by `principal` instead".to_owned()
+            }
         }
     }
 }
 
 impl Answer {
-    /// What conditions could ask of the request.
+    /// The attributes that conditions could read of the request.
     pub fn attributes(&self) -> Attributes<'_> {
         match &self.request {
             Some(request) => stages::attributes(request, self.time),
@@ -304,7 +307,7 @@ impl Answer {
 }
 
 impl Token {
-    /// A token; blanks around it are the file's.
+    /// A token; blanks around it belong to the file.
     pub fn new(text: &str) -> Self {
         Self { text: text.trim().to_owned(), answered: None }
     }

@@ -1,16 +1,14 @@
 //! The operator's log: where it goes, and what a reload changes about it.
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::complain;
 use crate::config::Telemetry;
 use crate::reload::SetLog;
+use crate::terminal::{eprint, stderr_has_colours};
 
 /// A log that was started.
 pub(crate) struct Log {
-    /// Has it say what the settings ask for from now on.
+    /// Applies new settings to it.
     pub(crate) filter: SetLog,
 }
 
@@ -19,7 +17,7 @@ impl Log {
     pub(crate) fn start(telemetry: &Telemetry) -> Self {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter(telemetry))
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(stderr_has_colours())
             .with_writer(std::io::stderr);
         let (started, filter): (_, SetLog) = if telemetry.json {
             let builder = builder.json().with_filter_reloading();
@@ -31,7 +29,7 @@ impl Log {
             (builder.try_init(), Box::new(move |telemetry| told(handle.reload(filter(telemetry)))))
         };
         if let Err(error) = started {
-            complain(&format!("opgate: the log could not be started: {error}\n"));
+            eprint(&format!("opgate: the log could not be started: {error}\n"));
         }
         Self { filter }
     }
@@ -39,14 +37,14 @@ impl Log {
 
 fn told(reloaded: Result<(), tracing_subscriber::reload::Error>) {
     if let Err(error) = reloaded {
-        complain(&format!("opgate: the log could not be changed: {error}\n"));
+        eprint(&format!("opgate: the log could not be changed: {error}\n"));
     }
 }
 
 fn filter(telemetry: &Telemetry) -> EnvFilter {
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&telemetry.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Pingora calls it an error when an idle connection is taken a moment too early; it opens another one.
+    // Pingora logs an error when a pooled connection is taken up a moment too early; it opens another one.
     match "pingora_core::connectors=off".parse() {
         Ok(directive) if !telemetry.log.contains("pingora") => filter.add_directive(directive),
         _ => filter,

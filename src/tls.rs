@@ -1,4 +1,4 @@
-//! Certificates and keys: read from PEM files, checked as far as files can be, and made into what speaks TLS.
+//! Certificates and keys: read from PEM files, checked as far as files can be, and made into TLS settings.
 //!
 //! All of it happens when the configuration is loaded, so that `opgate check` finds a key that does not fit its
 //! certificate, and a reload that finds one keeps what is in force. TLS 1.2 and 1.3 with the defaults of rustls, over
@@ -25,13 +25,13 @@ pub use self::server::{ClientRule, ServerTls};
 /// The certificate of a CA.
 pub type Authority = CertificateDer<'static>;
 
-/// What is wrong with a file of certificates or keys. Never says what is in a key.
+/// What is wrong with a file of certificates or keys. It never quotes a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Flaw {
     /// The fault, with the file's path.
     pub message: String,
-    /// What to do about it.
+    /// The next step.
     pub help: &'static str,
 }
 
@@ -41,10 +41,10 @@ impl Flaw {
     }
 }
 
-/// Makes aws-lc the cryptography of every TLS connection of the process. Pingora's connector, which cannot be told
-/// which to use, would take another library's where nobody has chosen before it.
+/// Makes aws-lc the cryptography of every TLS connection of the process. Pingora's connector cannot be given a
+/// provider: it would take another library's where no default is installed.
 pub fn choose_cryptography() {
-    // An error means that it has been chosen already.
+    // An error means that one is installed already.
     let _ = CryptoProvider::install_default(aws_lc_rs::default_provider());
 }
 

@@ -3,10 +3,10 @@
 //! [`Upstreams::choose`] and [`rewrite::outgoing`] both ask for a permit, which only policy can make: code that would
 //! forward a request without a decision does not compile.
 //!
-//! Endpoints are taken in turn. One is left out while its health check fails (`check`) and for a while after it failed
-//! several requests in a row (`standing`). Checks may take out all: then there is no backend, which is 503. Ejection never
-//! does: an outlier is worse than the others, and where there are no others, leaving it out would turn a request that may
-//! fail into one that must. So when every endpoint is ejected, they are asked in turn as if none was.
+//! Endpoints are used in turn. One is left out while its health check fails (`check`) and for a while after it failed
+//! several requests in a row (`standing`). Checks may take out all: then there is no backend, which is 503. Ejection
+//! never does. An outlier is worse than the others; where there are no others, leaving it out would turn a request that
+//! may fail into one that must. So when every endpoint is ejected, they are used in turn as if none was.
 
 mod capacity;
 mod connector;
@@ -53,23 +53,24 @@ struct Pool {
     capacity: Arc<Capacity>,
     health_check: Option<HealthCheck>,
     total: Duration,
-    /// Why no TLS can be spoken to it.
+    /// Why TLS to it is not possible.
     fault: Option<String>,
 }
 
-/// What is told of an endpoint.
+/// The state of an endpoint, for metrics.
 #[derive(Debug)]
 pub struct EndpointStatus {
     /// The upstream's name.
     pub upstream: Arc<str>,
     /// The endpoint's address.
     pub address: SocketAddr,
-    /// Whether it is asked in turn: its checks do not fail, and it is not ejected.
+    /// Whether it is used in turn: its checks do not fail, and it is not ejected.
     pub is_healthy: bool,
 }
 
 impl Upstreams {
-    /// Builds the pools, with the addresses that `names` are known to have. What `previous` knows of endpoints that stay is taken over, and so are the places of an upstream
+    /// Builds the pools, with the addresses that `names` are known to have. The state of endpoints that stay is kept
+    /// from `previous`, and so are the places of an upstream whose limits stay: requests under way still count.
     /// whose limits stay: requests under way count on.
     pub fn new(settings: &[Upstream], names: &Names, previous: Option<&Self>) -> Self {
         let pool = |upstream: &Upstream| {
@@ -79,8 +80,8 @@ impl Upstreams {
         Self { by_name: settings.iter().map(pool).collect() }
     }
 
-    /// Takes a place at the upstream that the call goes to, if need be once one is free. Says until when the exchange may
-    /// go on; `None` for as long as it likes.
+    /// Takes a place at the upstream that the call goes to, or waits for one. Returns the deadline of the exchange;
+    /// `None` for no limit.
     ///
     /// # Errors
     /// 503 where too many wait already, or none becomes free in time.
@@ -118,8 +119,8 @@ impl Upstreams {
         self.pool(permit).is_ok_and(|pool| pool.candidates(0, Some(failed)).next().is_some())
     }
 
-    /// Keeps, beside its own, those of `previous` that are still in use: what is named by a catalogue is there until another
-    /// catalogue is in force.
+    /// Keeps the upstreams of `previous` that are still in use beside its own: a catalogue in force must find every
+    /// upstream that it names.
     pub fn keep(&mut self, previous: &Self, is_used: impl Fn(&str) -> bool) {
         for (name, pool) in previous.by_name.iter().filter(|(name, _)| is_used(name)) {
             self.by_name.entry(name.clone()).or_insert_with(|| pool.clone());
@@ -135,7 +136,7 @@ impl Upstreams {
         })
     }
 
-    /// The upstreams that no TLS can be spoken to with what was loaded, and why.
+    /// The upstreams whose TLS settings do not work, and why.
     pub fn faults(&self) -> Vec<(&str, &str)> {
         let pools = self.by_name.iter();
         let mut faults: Vec<_> =
@@ -144,7 +145,7 @@ impl Upstreams {
         faults
     }
 
-    /// How each endpoint stands, for the metrics.
+    /// The state of each endpoint, for the metrics.
     pub fn status(&self) -> Vec<EndpointStatus> {
         let status = |endpoint: &Arc<Endpoint>| EndpointStatus {
             upstream: endpoint.upstream.clone(),
@@ -186,9 +187,10 @@ impl Pool {
             let standing = known.map(|known| known.standing.clone());
             let standing = standing.unwrap_or_else(|| Arc::new(Standing::new(Instant::now())));
             if previous.is_some_and(|pool| pool.health_check.is_none()) {
-                // Checks that are turned on again say something new: what the last ones said is void.
+                // Where checks are turned on again, the results of earlier ones no longer count.
                 standing.checked(true);
             }
+            // An open connection was verified under the old TLS settings: it may only be used if they are the same.
             let kept = known.filter(|known| {
                 known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle
             });
@@ -209,6 +211,7 @@ impl Pool {
                 kept,
             })
         };
+        // The same semaphore: requests that began before the reload still count.
         let capacity = previous.map(|pool| &pool.capacity).filter(|known| known.limits == settings.limits);
         Self {
             endpoints: names.addresses(&settings.endpoints).iter().map(endpoint).collect(),
@@ -222,6 +225,7 @@ impl Pool {
 
     fn next(&self, failed: Option<SocketAddr>) -> Option<Attempt> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        // All that are left are ejected: one of them is used all the same, since a refusal is certain to fail.
         self.candidates(turn, failed)
             .find_map(Endpoint::visit)
             .or_else(|| self.candidates(turn, failed).next().map(Endpoint::visit_anyway))

@@ -1,12 +1,13 @@
-//! Answers: in pieces they are what they are whole, and what passes is read in the same way by a reader of its own.
+//! Answers: reading them in pieces gives the same result as reading them whole, and an independent reader agrees on
+//! those that pass.
 //!
-//! The first byte says whether the request was HEAD and how far an input gets at once; eight more say where it is cut.
+//! The first byte says whether the request was HEAD and how the input is used; eight more say where it is cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use opgate::http::answer::{Answer, AnswerFault, Broken};
 
-/// What was used of the bytes or what is wrong with them, and what may be read of them.
+/// The number of bytes used, or the fault; and the bytes that may be passed on.
 fn followed(text: &[u8], sizes: &[u8], to_head: bool) -> (Result<usize, AnswerFault>, Vec<u8>, bool) {
     let mut answer = Answer::new();
     let (mut held, mut passed, mut used) = (Vec::new(), Vec::new(), 0);
@@ -36,7 +37,7 @@ fn followed(text: &[u8], sizes: &[u8], to_head: bool) -> (Result<usize, AnswerFa
     (Ok(used), passed, answer.keeps_the_connection())
 }
 
-/// Reads heads as httparse does, and says where the answer ends: `None` where its length does not tell.
+/// Reads heads with httparse, and gives the end of the answer: `None` if its length does not tell.
 fn end_of(passed: &[u8], to_head: bool) -> Option<usize> {
     let mut at = 0;
     loop {

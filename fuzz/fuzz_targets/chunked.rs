@@ -1,4 +1,4 @@
-//! Chunked bodies: what is followed is what the grammar says, however it comes in pieces.
+//! Chunked bodies: the parser agrees with the grammar, in whatever pieces the bytes come.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use opgate::http::chunked::{Chunked, MAX_EXTENSION_BYTES};
 
-// The same reference as that of the integration tests: regular expressions written from the RFC.
+// The same reference as in the integration tests: regular expressions written from the RFC.
 #[path = "../../tests/it/chunks/grammar.rs"]
 mod grammar;
 
@@ -14,7 +14,7 @@ use grammar::{Grammar, Reading};
 
 static GRAMMAR: LazyLock<Grammar> = LazyLock::new(Grammar::new);
 
-/// Follows bytes in pieces whose lengths a seed decides; 0 for the whole at once.
+/// Parses bytes in pieces whose lengths come from a seed; 0 for all at once.
 fn follow(bytes: &[u8], seed: usize) -> Reading {
     let mut chunked = Chunked::new();
     let (mut at, mut end) = (0, 0);
@@ -36,12 +36,12 @@ fn follow(bytes: &[u8], seed: usize) -> Reading {
         at += piece.len();
     }
     assert!(chunked.has_chunk() || !chunked.is_done());
-    // It keeps no data.
+    // The parser keeps no data.
     if chunked.is_done() { Reading::Whole { end, data: Vec::new() } } else { Reading::More }
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    // The grammar has no bounds for extensions and trailers; what is shorter than either is within both.
+    // The grammar has no bounds for extensions and trailers; inputs shorter than either bound cannot reach it.
     if bytes.len() as u64 > MAX_EXTENSION_BYTES {
         return;
     }

@@ -1,4 +1,4 @@
-//! YAML and JSON files: a tree, or diagnostics that can be rendered.
+//! YAML and JSON files: reading gives a tree, or diagnostics that can be rendered.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

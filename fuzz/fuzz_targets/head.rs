@@ -1,13 +1,13 @@
-//! Request heads: what passes is a request that can be read in one way only.
+//! Request heads: a head that passes is a request that can be read in one way only.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use opgate::http::{Request, TrustedProxies};
-use opgate::http::head::{Head, HeadLimits, find_end};
+use opgate::http::head::{RawHead, HeadLimits, find_end};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(end) = find_end(bytes, 0) else { return };
-    let Ok(head) = Head::parse(&bytes[..end], HeadLimits::default()) else { return };
+    let Ok(head) = RawHead::parse(&bytes[..end], HeadLimits::default()) else { return };
     let target = head.target.clone();
     for (name, value) in head.headers.iter() {
         assert!(!name.as_str().contains([' ', ':', '\r', '\n']));
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Ok(request) = Request::from_head(head, None, &TrustedProxies::default()) else { return };
     let path = request.path.as_str();
-    // What is judged is what was sent, to the byte.
+    // The judged head is the one that was sent, to the byte.
     assert!(target.contains(path), "{target:?} became {path:?}");
     assert!(path.starts_with('/') && path.is_ascii());
     let segments: Vec<&str> = path[1..].split('/').collect();

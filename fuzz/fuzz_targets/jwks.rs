@@ -1,4 +1,4 @@
-//! Key sets, as a server that has been taken over might send them.
+//! Key sets, as a compromised server might send them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Paths and queries: refused, or kept to the byte.
+//! Paths and queries: refused, or kept unchanged to the byte.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

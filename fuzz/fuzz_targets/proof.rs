@@ -1,7 +1,7 @@
-//! Proofs of possession, beside a token that was stolen: whatever is sent, it is not the token's for the taking.
+//! Proofs of possession beside a stolen token: no input makes the token usable without its key.
 //!
-//! The first byte says how far an input gets: as the whole proof; as the parts of one that names the right key; or signed
-//! with that key, as its holder could, for another token.
+//! The first byte selects how the input is used: as the whole proof, as parts of a proof that names the right key, or
+//! signed with that key for another token, as its holder could do.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use opgate::authn::{Authentication, Authenticator, Evidence, IssuerSettings, KeySource};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 
-/// The beginning of 2026.
+/// The first second of 2026.
 const NOW: u64 = 1_767_225_600;
 
 struct Scene {

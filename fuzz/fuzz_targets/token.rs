@@ -1,4 +1,4 @@
-//! Credentials: whoever has no key is nobody, whatever they send.
+//! Credentials: no input without the issuer's key is accepted as a caller.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use opgate::authn::{Authentication, Authenticator, IssuerSettings, KeySource};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 
-/// The beginning of 2026.
+/// The first second of 2026.
 const NOW: Duration = Duration::from_secs(1_767_225_600);
 
 static GATE: LazyLock<Authenticator> = LazyLock::new(|| {

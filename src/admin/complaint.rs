@@ -1,16 +1,16 @@
-//! A line of the log that strangers can cause: once a minute at the most.
+//! A line of the log that strangers can cause: at most once a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(60);
 
-/// When something was last complained of.
+/// The time of the last line.
 #[derive(Debug, Default)]
 pub(super) struct Complaint(Mutex<Option<Instant>>);
 
 impl Complaint {
-    /// Whether it may be complained of now; then not again for a while.
+    /// Whether a line may be written now; then not again for a while.
     pub(super) fn is_due(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| last.elapsed() >= EVERY);

@@ -1,7 +1,7 @@
-//! Where questions about policy are answered: a few threads that do nothing else.
+//! Answers questions about policy on a few threads of its own.
 //!
-//! Not the threads that serve requests, and not the pool for calls that block, which reloads need: whatever is asked, and
-//! however often, a revocation waits for none of it.
+//! Not on the threads that serve requests, and not in the pool for blocking calls, which reloads need: whatever is
+//! asked, and however often, a revocation does not wait for it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// How many are answered at a time.
 const THREADS: usize = 2;
 
-/// How many may be under way: being answered, waiting for it, or for what an issuer says. Each holds a question of at most
-/// 64 KiB and its answer.
+/// How many may be under way: being answered, waiting for a thread, or waiting for an issuer. Each holds a question of
+/// at most 64 KiB and its answer.
 const PLACES: usize = 8;
 
-/// What the threads give to those that serve, where both want a core (nice(2)).
+/// Lowers the threads' priority below those that serve, for when both want a core (nice(2)).
 const NICENESS: i32 = 10;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -25,14 +25,14 @@ type Work = Box<dyn FnOnce() + Send>;
 /// The right to be answered. Given back when it is dropped: with the answer, or once its client is gone.
 pub(super) type Place = OwnedSemaphorePermit;
 
-/// The threads, and the places before them. The threads end with it.
+/// The threads, and the places in front of them. The threads end with this value.
 pub(super) struct Desk {
     places: Arc<Semaphore>,
     queue: Sender<Work>,
 }
 
 impl Desk {
-    /// Starts the threads. At the most half of `connections` wait here: the others can ask for something else.
+    /// Starts the threads. At most half of `connections` wait here: the others can ask for something else.
     pub(super) fn open(connections: usize) -> io::Result<Self> {
         let (queue, works) = channel();
         let works = Arc::new(Mutex::new(works));
@@ -51,8 +51,8 @@ impl Desk {
         self.places.clone().try_acquire_owned().ok()
     }
 
-    /// What `work` gives; `None` where it broke off. Work whose client is gone is not begun. What has begun holds
-    /// its place to its end, whether anybody waits or not.
+    /// The result of `work`; `None` where it panicked. Work whose client is gone is not begun. Work that has begun
+    /// holds its place to its end, even if its client is gone.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         place: Place,
@@ -75,19 +75,19 @@ impl Desk {
 pub(super) fn yield_to_those_that_serve() {
     // Linux keeps it for each thread.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%error, "a thread of the admin port has the priority of those that serve");
+        tracing::debug!(%error, "cannot lower the priority of a thread of the admin port");
     }
 }
 
 fn work_on(works: &Mutex<Receiver<Work>>) {
     yield_to_those_that_serve();
     loop {
-        // The lock is held while one waits: the other waits for the lock.
+        // The lock is held while one thread waits for work: the others wait for the lock.
         let work = works.lock().unwrap_or_else(PoisonError::into_inner).recv();
         // The desk is gone.
         let Ok(work) = work else { return };
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            tracing::error!("an explanation broke off");
+            tracing::error!("an explanation panicked");
         }
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_takes_no_thread_and_no_place() {
+    async fn work_that_panics_takes_no_thread_and_no_place() {
         let desk = Desk::open(64).unwrap();
         for _ in 0..2 * PLACES {
             let place = desk.places.clone().acquire_owned().await.unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_is_not_begun() {
+    async fn work_without_a_waiting_client_is_not_begun() {
         let desk = Desk::open(64).unwrap();
         let begun = Arc::new(AtomicUsize::new(0));
         let (closed, gate) = channel::<()>();
@@ -143,7 +143,7 @@ mod tests {
             let asked = desk.work(desk.place().unwrap(), work());
             assert!(tokio::time::timeout(Duration::from_millis(50), asked).await.is_err());
         }
-        // Two have begun, and hold their places; the six that wait hold theirs until a thread comes by.
+        // Two have begun, and hold their places; the six that wait hold theirs until a thread is free.
         assert_eq!(begun.load(Ordering::SeqCst), THREADS);
         assert!(desk.place().is_none());
         drop(closed);

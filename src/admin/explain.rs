@@ -1,6 +1,6 @@
-//! `POST /explain`: a question as JSON, answered by the snapshot that requests are judged by at this moment.
+//! `POST /explain`: a question as JSON, answered by the snapshot in force.
 //!
-//! A token that is asked about is verified and never written anywhere.
+//! A token in a question is verified and never written anywhere.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::simulation::{Mistake, Question, Token, What, Who};
 /// Longest body, in bytes: room for a token or its claims.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// From a question to its answer, with all that has to be looked up and waited for.
+/// From a question to its answer, with every look-up and wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -89,7 +89,7 @@ async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, Refused> {
     }
     let progress = request.extensions().get::<Progress>().cloned();
     let body = Bytes::from_request(request, &()).await.map_err(unread)?;
-    // The client has sent all that it had to: from here on it waits for the gate.
+    // The client has sent everything: from here on it waits for the gate.
     if let Some(progress) = progress {
         progress.enter(Stage::Answering);
     }
@@ -98,20 +98,23 @@ async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, Refused> {
     match tokio::time::timeout(ANSWER_TIMEOUT, explained(surface, question, extent, place)).await {
         Ok(answer) => answer,
         Err(_) => {
-            let help = "what was asked for takes too long, or an issuer that has to be asked does not answer";
+            let help = "the explanation takes too long, or an issuer does not answer";
             Err(Refused::new(format!("no explanation within {ANSWER_TIMEOUT:?}"), help)
                 .with(StatusCode::SERVICE_UNAVAILABLE))
         }
     }
 }
 
-/// A page in a browser can send a form here, but no JSON that it was not allowed to, and nothing without saying so.
+/// A page in a browser can send a form here. It cannot send JSON without permission, nor a request without `Origin`.
 fn refuse_pages(headers: &HeaderMap) -> Result<(), Refused> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_of_a_page = headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none");
     if is_of_a_page {
-        return Err(Refused::new("a web page asks", "ask from a program, without `Origin`")
-            .with(StatusCode::FORBIDDEN));
+        return Err(Refused::new(
+            "requests of web pages are refused",
+            "ask from a program, without `Origin`",
+        )
+        .with(StatusCode::FORBIDDEN));
     }
     Ok(())
 }
@@ -128,7 +131,7 @@ fn unread(rejection: BytesRejection) -> Refused {
 
 fn read(body: &[u8]) -> Result<(Question, Extent), Refused> {
     let body: Body = serde_json::from_slice(body).map_err(|error| {
-        // A fault of a value quotes it, and it may be a token: the place says enough.
+        // A fault of a value quotes the value, which may be a token: only its place is told.
         let what = match error.classify() {
             serde_json::error::Category::Data => "does not fit what can be asked",
             _ => "is not JSON",
@@ -143,20 +146,20 @@ fn read(body: &[u8]) -> Result<(Question, Extent), Refused> {
     Ok((question(body)?, extent))
 }
 
-/// The answer as JSON. Made and written by a thread that serves no requests: a resource with very many bindings keeps one busy
-/// for a while.
+/// The answer as JSON. A thread that serves no requests makes and writes it: a resource with very many bindings takes a
+/// while.
 async fn explained(
     surface: &Surface,
     mut question: Question,
     extent: Extent,
     place: Place,
 ) -> Result<Vec<u8>, Refused> {
-    let live = surface.admin.proxy.live();
+    let live = surface.admin.engine.live();
     question.look_up(&live.snapshot.authn).await;
     let explained = surface.desk.work(place, move || {
         let found = explain(question, &live.snapshot, extent).map_err(Refused::from)?;
         serde_json::to_vec(&found.json()).map_err(|error| {
-            tracing::error!(%error, "an explanation could not be written");
+            tracing::error!(%error, "cannot write an explanation");
             Refused::broke_off()
         })
     });

@@ -1,7 +1,7 @@
-//! The names that the admin port may be asked by.
+//! The names under which the admin port answers.
 //!
-//! A web page can have its own name lead to this address a moment after it was loaded (DNS rebinding): the browser then
-//! takes the gate's answers for the page's own, and lets it read them. What it cannot change is the name that it asks by.
+//! A web page can make its own name lead to this address a moment after it was loaded (DNS rebinding): the browser then
+//! takes the gate's answers for the page's own, and lets it read them. But the page cannot change the name in `Host`.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 
@@ -22,14 +22,14 @@ impl Hosts {
         Self { names, refusals: Complaint::default() }
     }
 
-    /// Judges the name that a request asks by, and tells the operator of one that is not good.
+    /// Judges the `Host` of a request, and warns the operator of a wrong one.
     ///
     /// # Errors
     /// 400 where there is none, or not one; 421 where it is another's (RFC 9110, sections 7.2 and 7.4).
     pub(super) fn judge(&self, uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Refused> {
         let mut fields = headers.get_all(header::HOST).iter();
         let named = match (fields.next(), fields.next()) {
-            // No browser says nothing. A probe that speaks HTTP/1.0 does.
+            // Every browser sends a `Host`. A probe that speaks HTTP/1.0 may not.
             (None, _) if version < Version::HTTP_11 => return Ok(()),
             (Some(field), None) => field.clone(),
             _ => return Err(Refused::new("there is not one `Host`", "send one, as HTTP/1.1 asks for")),
@@ -55,7 +55,7 @@ impl Hosts {
         if self.refusals.is_due() {
             tracing::warn!(
                 host = ?named,
-                "the admin port was asked by a name that it does not have: if it is yours, add it to `admin.hosts`"
+                "the admin port was asked by an unknown name: if it is yours, add it to `admin.hosts`"
             );
         }
         Refused::new(

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! All but `Answering` wait for the client, and have a deadline. One more connection than there may be closes one that
-//! waits: of the address that has most of them, the one that has waited longest. So who holds connections without a whole
-//! request on them holds none that another needs: a probe sends its request as it comes. Where none waits, one is closed
-//! that is being answered, of another address that has more than half of the places.
+//! waits: of the address with most of them, the one that has waited longest. So idle connections never take the place
+//! of one that another client needs: a probe sends its request as it connects. Where none waits, one is closed that is
+//! being answered, of another address that has more than half of the places.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ pub(super) enum Stage {
     Writing,
     /// Another request.
     Idle,
-    /// Nothing any more: its place is given to another.
+    /// Nothing any more: its place was given to another.
     Closed,
 }
 
@@ -41,7 +41,7 @@ impl Stage {
         match self {
             Self::Head => Some(Duration::from_secs(5)),
             Self::Body => Some(Duration::from_secs(10)),
-            // What takes long has a deadline of its own (`desk.rs`).
+            // A long answer has a deadline of its own (`desk.rs`).
             Self::Answering => None,
             Self::Writing => Some(Duration::from_secs(30)),
             // Longer than Prometheus waits between two scrapes, by default a minute.
@@ -51,7 +51,7 @@ impl Stage {
     }
 }
 
-/// What a connection is doing, and since when. Seen by all who hold it.
+/// What a connection is doing, and since when. Its task and the table share it.
 #[derive(Clone, Debug)]
 pub(super) struct Progress(Arc<watch::Sender<(Stage, Instant)>>);
 
@@ -158,7 +158,7 @@ impl Held {
 }
 
 impl Held {
-    /// The oldest connection of the address that has more than half of them, if that is not the one that asks.
+    /// The oldest connection of the address with more than half of them, if the newcomer is of another address.
     fn of_most(&self, asking: IpAddr) -> Option<u64> {
         let of = |network: IpAddr| self.connections.iter().filter(move |(_, (other, _))| *other == network);
         let networks = self.connections.values().map(|(network, _)| *network);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_connections_and_asks_on_each_gives_way_to_others_alone() {
+    fn an_address_with_most_connections_all_busy_gives_way_only_to_others() {
         let places = Places::new(4);
         let held: Vec<_> = (0..4).map(|_| take(&places, 1)).collect();
         held.iter().for_each(|place| place.progress.enter(Stage::Answering));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_connections_gives_way_to_others() {
+    fn an_address_with_most_connections_gives_way_to_others() {
         let places = Places::new(4);
         let probe = take(&places, 9);
         let held: Vec<_> = (0..3).map(|_| take(&places, 1)).collect();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_answered_is_not_closed_for_one_of_its_own() {
+    fn a_busy_connection_is_not_closed_for_one_of_its_own_address() {
         let places = Places::new(2);
         let held = [take(&places, 1), take(&places, 2)];
         held.iter().for_each(|place| place.progress.enter(Stage::Answering));

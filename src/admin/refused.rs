@@ -1,4 +1,4 @@
-//! Why the admin port does not answer, and what to do: the one shape of its errors.
+//! Why the admin port refuses, and the next step: the one shape of its errors.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
@@ -22,7 +22,7 @@ impl Refused {
         Self { status, ..self }
     }
 
-    /// Too many ask (RFC 9110, sections 15.6.4 and 10.2.3).
+    /// Too many questions at once (RFC 9110, sections 15.6.4 and 10.2.3).
     pub(super) fn busy() -> Self {
         let field = Some(("retry-after", "1"));
         let refused = Self::new("other questions are being answered", "ask again in a second")
@@ -31,7 +31,7 @@ impl Refused {
     }
 
     pub(super) fn broke_off() -> Self {
-        Self::new("the explanation broke off", "the log says why").with(StatusCode::INTERNAL_SERVER_ERROR)
+        Self::new("the explanation failed", "the log says why").with(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// No token, or not the right one; `challenge` is what RFC 6750, section 3, says to answer.

@@ -1,8 +1,8 @@
-//! Where metrics are rendered: on one thread, once for all that wait.
+//! Renders metrics: on one thread, once for all clients that wait.
 //!
-//! Rendering takes milliseconds, and a client may ask for it a thousand times over one connection. A client that asks while a text is
-//! rendered gets the next one, with all that asked meanwhile: however many ask, one core of one thread is the most that
-//! it costs, below what serves requests.
+//! Rendering takes milliseconds, and a client may ask for it a thousand times over one connection. A client that asks
+//! while a text is rendered gets the next one, with all others that asked meanwhile. So however many ask, it costs at
+//! most one core, at a lower priority than requests.
 
 use std::io;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn serve(queue: &Receiver<Waiting>, render: impl Fn() -> Rendered) {
         let text = match render() {
             Ok(text) => Some(Arc::from(text)),
             Err(error) => {
-                tracing::error!(%error, "the metrics could not be rendered");
+                tracing::error!(%error, "cannot render the metrics");
                 None
             }
         };
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_rendered_is_said_to_all() {
+    async fn a_failed_rendering_is_reported_to_all() {
         let scrapes = Scrapes::open(|| Err(prometheus::Error::Msg("on purpose".to_owned()))).unwrap();
         assert_eq!(scrapes.text().await, None);
         assert_eq!(scrapes.text().await, None);

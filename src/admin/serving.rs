@@ -46,7 +46,7 @@ pub(super) async fn serve(listening: Arc<Listening>, routes: Router, connections
             Ok(accepted) => accepted,
             Err(error) => {
                 if failed.is_due() {
-                    tracing::error!(%error, "a connection to the admin address could not be accepted");
+                    tracing::error!(%error, "cannot accept a connection to the admin address");
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -57,10 +57,10 @@ pub(super) async fn serve(listening: Arc<Listening>, routes: Router, connections
             tracing::warn!(
                 connections,
                 %peer,
-                "one connection too many to the admin address: the one that waits longest is closed for it"
+                "too many connections to the admin address: the one that has waited longest is closed"
             );
         }
-        // Where there is none, it is closed.
+        // Where there is none to close, the new one is closed.
         let Some((place, _)) = taken else { continue };
         let (routes, ending) = (routes.clone(), ending.clone());
         tasks.spawn(async move {
@@ -87,7 +87,7 @@ async fn converse(stream: TcpStream, place: Place, routes: Router, mut ending: w
             answer
         }
     });
-    // Times are kept by `Progress`, which all stages share.
+    // `Progress` keeps the time, for all stages.
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_headers(MAX_FIELDS)
@@ -99,7 +99,7 @@ async fn converse(stream: TcpStream, place: Place, routes: Router, mut ending: w
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection to the admin address broke off");
+                    tracing::debug!(%error, "a connection to the admin address failed");
                 }
                 return;
             }

@@ -1,4 +1,4 @@
-//! Who is told of policy at one address: every client, none, or one that shows the token.
+//! Who may read policy at one address: every client, none, or one that shows the token.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -11,10 +11,10 @@ use super::refused::Refused;
 use crate::authn::Secret;
 use crate::config::AdminSettings;
 
-/// How often it is looked whether the file of the token has changed.
+/// How often the file of the token is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Who is told.
+/// Who may read policy.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     Always,
@@ -26,20 +26,21 @@ impl Told {
     /// Judges what a request shows.
     ///
     /// # Errors
-    /// 404 where it is told to no client; 401 without the token (RFC 6750, section 3).
+    /// 404 where no client may read it; 401 without the token (RFC 6750, section 3).
     pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
         match self {
             Self::Always => Ok(()),
             Self::Never => {
                 let help = "`admin.explain` of the configuration says where, if anywhere";
-                Err(Refused::new("policy is not told at this address", help).with(StatusCode::NOT_FOUND))
+                Err(Refused::new("policy cannot be read at this address", help).with(StatusCode::NOT_FOUND))
             }
             Self::Bearer(file) => file.judge(headers),
         }
     }
 }
 
-/// A token, as the file holds it: one that changes is read again. Where it cannot be read, no token is right until it can.
+/// A token, as the file holds it: a changed file is read again. Where it cannot be read, no token is right until it
+/// can.
 #[derive(Debug)]
 pub(super) struct TokenFile {
     path: PathBuf,
@@ -71,7 +72,7 @@ impl TokenFile {
     }
 
     fn refuse(&self, why: &str) {
-        // Told once: it is read again and again.
+        // Logged once: the file is read again and again.
         if self.secret.swap(None).is_some() {
             let path = self.path.display();
             tracing::error!(%path, "the token of `admin.explain` cannot be read, and none is right until it can: {why}");
@@ -81,11 +82,11 @@ impl TokenFile {
     fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let mut fields = headers.get_all(header::AUTHORIZATION).iter();
         let Some(field) = fields.next() else {
-            return Err(Refused::unauthorized("a token is asked for", "Bearer realm=\"opgate\""));
+            return Err(Refused::unauthorized("a token is needed", "Bearer realm=\"opgate\""));
         };
         let offered = bearer(field.as_bytes()).filter(|_| fields.next().is_none());
         let secret = self.secret.load();
-        // Without a secret none is right.
+        // Without a secret no token is right.
         match (offered, secret.as_ref()) {
             (Some(offered), Some(secret)) if secret.is(offered) => Ok(()),
             _ => {
@@ -102,7 +103,7 @@ fn bearer(field: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
-/// What changes with a file: an equal time does not hide it.
+/// Facts that change with a file, more than its time: that may stay equal.
 type State = Option<(u64, u64, i64, i64, i64, i64)>;
 
 fn state_of(path: &Path) -> State {
@@ -159,7 +160,7 @@ mod tests {
         }
         assert!(!judge(&file, &[]));
         assert!(!judge(&file, &["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"]));
-        // A token that is taken away is good no more; one that can be guessed never is.
+        // A token that was removed is good no more; one that can be guessed never is.
         for content in ["", "short"] {
             std::fs::write(&file.path, content).unwrap();
             assert!(!file.read());

@@ -1,4 +1,4 @@
-//! A connection that tells of what it is doing: when a head begins, and when an answer is taken.
+//! A connection that reports its progress: when a head begins, and when an answer is taken.
 
 use std::io;
 use std::pin::Pin;
@@ -48,7 +48,7 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    /// hyper asks for this once it has written all that it has.
+    /// hyper calls this once it has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         if self.progress.stage() == Stage::Writing {

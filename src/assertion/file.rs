@@ -9,13 +9,13 @@ use crate::signing::{SigningError, SigningKey};
 /// No key is longer.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// What is wrong with a key's file. Never says what is in it.
+/// What is wrong with a key's file. It never quotes the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct KeyFlaw {
     /// The fault, with the file's path.
     pub message: String,
-    /// What to do about it.
+    /// The next step.
     pub help: &'static str,
 }
 
@@ -59,7 +59,7 @@ pub fn read_key(path: &Path) -> Result<SigningKey, KeyFlaw> {
     if text.matches("-----BEGIN PRIVATE KEY-----").count() > 1 {
         return flaw(
             format!("`{shown}` holds more than one private key"),
-            "give each a file, the one that signs first",
+            "give each a file of its own, and list the signing one first",
         );
     }
     match SigningKey::from_pkcs8_pem(&text) {

@@ -27,7 +27,7 @@ fn assertions(keys: &[&Arc<SigningKey>]) -> Arc<Assertions> {
     Assertions::new(&settings(keys), None).unwrap()
 }
 
-/// 2026, so that a verifier that reads the clock is not needed to tell the times.
+/// 2026, so that a test can give the time and needs no clock.
 fn start() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_772_000_000)
 }
@@ -104,14 +104,14 @@ fn one_assertion_serves_until_half_of_its_life_is_over() {
     assert_ne!(second, first);
     assert_eq!(verified(&second, &assertions).unwrap().1["exp"], 1_772_000_090);
     assert_eq!(at(after(59)), second);
-    // A clock that is set back makes none that begins in the future.
+    // A clock that is set back makes no assertion that begins in the future.
     let third = at(after(10));
     assert_eq!(verified(&third, &assertions).unwrap().1["iat"], 1_772_000_010);
 }
 
-/// Whatever differs between two callers differs between their assertions, though one has just been signed for the other.
+/// Two callers that differ in anything get different assertions, even if one has just been signed for the other.
 #[test]
-fn who_differs_in_anything_has_an_assertion_of_their_own() {
+fn callers_that_differ_in_anything_have_different_assertions() {
     let assertions = assertions(&[&key(Algorithm::Es256)]);
     let bob = Principal::user("bob@example.com").unwrap();
     let callers = [
@@ -148,7 +148,7 @@ fn a_subject_longer_than_openid_has_them_is_not_passed_on() {
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
+fn the_store_is_bounded() {
     let assertions = assertions(&[&key(Algorithm::EdDsa)]);
     for number in 0..12_000 {
         let principal = Principal::subject(POOL, &format!("{number:0>250}"));
@@ -198,7 +198,7 @@ fn a_key_that_was_made_signs_on_until_there_are_files() {
 }
 
 #[test]
-fn what_is_published_and_printed_holds_no_private_member() {
+fn published_and_printed_keys_hold_no_private_member() {
     let assertions = assertions(&[&key(Algorithm::Es256), &key(Algorithm::Rs256), &key(Algorithm::EdDsa)]);
     let jwks: Value = serde_json::from_slice(&assertions.jwks()).unwrap();
     for jwk in jwks["keys"].as_array().unwrap() {

@@ -1,8 +1,8 @@
 //! The audit line: a Cloud Logging `LogEntry` with a `google.cloud.audit.AuditLog` payload
 //! (google/logging/v2/log_entry.proto, google/cloud/audit/audit_log.proto), so that tools that read Google's audit logs
-//! read ours. What Google's messages have no field for is in `AuditLog.metadata`.
+//! read ours. `AuditLog.metadata` holds what Google's messages have no field for.
 //!
-//! Written straight from what the request holds: no tree of JSON values is built per request.
+//! Written straight from the request: no tree of JSON values is built per request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 
 use crate::diagnostic::Place;
 
-/// Text that a client has chosen, told up to a bound: a header field that HTTP/2 compresses to one byte would otherwise be
-/// written out again and again.
+/// Text that a client has chosen, written up to a bound: a header field that HTTP/2 compresses to one byte would
+/// otherwise be written out again and again.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounded<'e> {
     text: &'e str,
@@ -103,7 +103,7 @@ pub struct Status<'e> {
     pub message: Option<Bounded<'e>>,
 }
 
-/// google.cloud.audit.AuthenticationInfo: empty where nobody was authenticated.
+/// google.cloud.audit.AuthenticationInfo: empty where no caller was authenticated.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "Google documents its fields")]
@@ -151,29 +151,29 @@ pub struct RequestAttributes<'e> {
     pub protocol: Option<&'static str>,
 }
 
-/// Ours: what was decided, by which policy and which rule.
+/// Ours: the decision, and the policy and the rule that made it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision<'e> {
-    /// `ALLOWED` or `DENIED`; `ANSWERED` where the gate gave its public keys, and nothing was decided.
+    /// `ALLOWED` or `DENIED`; `ANSWERED` where the gate sent its public keys, and nothing was decided.
     pub decision: &'static str,
     /// The reason, as metrics and the client's ErrorInfo have it; `ALLOWED` where there was none to refuse.
     pub reason: &'static str,
     /// Names the policy tree.
     pub policy_revision: &'e str,
-    /// What granted, or what refused where one rule did.
+    /// The rule that granted, or the one that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<DecidingRule<'e>>,
-    /// The reason in full. Not told to the client.
+    /// The reason in full. The client does not see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Bounded<'e>>,
     /// The certificate that the client showed over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate<'e>>,
-    /// What the token is bound to, which the client has shown that it has: as the token's `cnf`.
+    /// The key that the token is bound to and that the client has shown: as the token's `cnf`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation<'e>>,
-    /// The backend that was asked.
+    /// The backend that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamCall<'e>>,
 }
@@ -196,13 +196,13 @@ pub struct DecidingRule<'e> {
 }
 
 impl<'e> DecidingRule<'e> {
-    /// A rule that is told by its place alone.
+    /// A rule of which only the place is known.
     pub fn at(place: &'e Place) -> Self {
         Self { role: None, member: None, resource: None, place }
     }
 }
 
-/// A client's certificate, verified; whether its holder is also the caller, `authenticationInfo` says.
+/// A client's certificate, verified; `authenticationInfo` says whether its holder is also the caller.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCertificate<'e> {

@@ -63,7 +63,7 @@ fn the_log_is_not_readable_by_everyone() {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o137, 0);
 }
 
-/// logrotate renames the file; what is written from then on goes to the path, and no line is lost.
+/// logrotate renames the file: later lines go to the path, and no line is lost.
 #[test]
 fn a_file_that_is_renamed_is_opened_again() {
     let directory = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn a_line_after_a_failed_write_begins_anew() {
     assert_eq!(whole as u64 + dropped.get(), 100, "a line is there or counted");
 }
 
-/// Takes nothing, and says nothing of it.
+/// Takes nothing, and gives no error.
 struct Stalled(Receiver<()>);
 
 impl Write for Stalled {

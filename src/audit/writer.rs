@@ -1,8 +1,8 @@
 //! The thread that writes audit lines, and the file that it writes to.
 //!
-//! It looks for lines now and then instead of waiting for each: a thread that is woken for every line costs a request
-//! more than its line. What is written is whole lines in one write, so that another process that appends to the file (an
-//! upgrade) cannot come between. A write that fails may leave half a line behind; the next one then begins a line anew.
+//! It looks for lines now and then and is not woken for each: to wake a thread costs a request more than the line
+//! itself. It writes whole lines in one write, so that another process that appends to the file (an upgrade) cannot
+//! come between. A write that fails may leave half a line behind; the next one then begins a new line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use super::Backlog;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Lines are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
-/// How often a log that cannot be written is complained of.
+/// How often a log that cannot be written is reported.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// The owner reads and writes, the group reads: the log names callers and what they do.
 const MODE: u32 = 0o640;
@@ -29,12 +29,12 @@ const MODE: u32 = 0o640;
 pub(super) enum Sink {
     /// A stream that is open for as long as the process lives.
     Stream(Box<dyn Write + Send>),
-    /// A file that may be renamed under the writer's hands (logrotate).
+    /// A file that may be renamed while it is open (logrotate).
     File { path: PathBuf, file: File },
 }
 
 impl Sink {
-    /// A standard stream, without the buffer that the library puts before it: what it holds back could be lost uncounted.
+    /// A standard stream, without the library's buffer: bytes in the buffer could be lost uncounted.
     pub(super) fn standard(stream: &impl AsFd) -> io::Result<Self> {
         Ok(Self::Stream(Box::new(File::from(stream.as_fd().try_clone_to_owned()?))))
     }
@@ -44,7 +44,7 @@ impl Sink {
         Ok(Self::File { path: path.to_owned(), file: open(path)? })
     }
 
-    /// Opens the file again where its path names another one by now, or none. Says whether it did.
+    /// Opens the file again where its path names another one by now, or none. Returns whether it did.
     fn follow(&mut self) -> io::Result<bool> {
         let Self::File { path, file } = self else { return Ok(false) };
         let ours = file.metadata()?;
@@ -105,7 +105,7 @@ impl Writer {
         }
     }
 
-    /// Takes lines off the queue, up to a batch. Says whether there will be no more.
+    /// Takes lines off the queue, up to a batch. Returns whether there will be no more.
     fn collect(&self, batch: &mut Vec<u8>) -> bool {
         while batch.len() < BATCH_BYTES {
             match self.lines.try_recv() {
@@ -121,7 +121,7 @@ impl Writer {
         match self.sink.follow() {
             Ok(is_another) => self.is_torn &= !is_another,
             // Lines still go to the file that is open.
-            Err(error) => self.complain(&error, "the audit log could not be opened again"),
+            Err(error) => self.complain(&error, "cannot open the audit log again"),
         }
         let (written, failure) = self.write_all(batch);
         let left = batch.get(written..).unwrap_or_default();
@@ -129,11 +129,11 @@ impl Writer {
         if let Some(error) = failure {
             let lost = left.iter().filter(|byte| **byte == b'\n').count();
             self.dropped.inc_by(lost as u64);
-            self.complain(&error, "audit lines could not be written");
+            self.complain(&error, "cannot write audit lines");
         }
     }
 
-    /// How many bytes were written, and why not all. Of a line that was begun, the rest is left away.
+    /// How many bytes were written, and why not all. The rest of a line that was begun is left out.
     fn write_all(&mut self, batch: &[u8]) -> (usize, Option<io::Error>) {
         while self.is_torn {
             match self.sink.write(b"\n") {
@@ -164,7 +164,7 @@ impl Writer {
         (written, failure)
     }
 
-    /// Tells the operator, now and then: a line of their log for each line that is lost would fill the other disk.
+    /// Reports to the operator, now and then: a log line for each lost line would fill the other disk.
     fn complain(&mut self, error: &io::Error, message: &str) {
         if self.complained.is_some_and(|last| last.elapsed() < COMPLAIN_EVERY) {
             return;

@@ -1,7 +1,7 @@
 //! The signature algorithms that a token may use, and the one kind of key that each of them takes.
 //!
-//! Our own enum instead of the library's: it has no HMAC and no `none`, so a token signed with a public key used as
-//! a secret, or not signed at all, has no value here that could be let through by mistake.
+//! Our own enum and not the library's: it has no HMAC and no `none`. So a token signed with a public key used as a
+//! secret, or not signed at all, has no value here that could be let through by mistake.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// What a key is, as far as it decides which algorithms may use it.
+/// The type of a key, as far as it decides which algorithms may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyType {
     Rsa,
@@ -38,7 +38,7 @@ pub(super) enum KeyType {
     Ed25519,
 }
 
-/// A name that is no algorithm of the table.
+/// A name that is not an algorithm of the table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown signature algorithm `{}`", .0.escape_debug())]
 pub struct UnknownAlgorithm(pub String);
@@ -57,7 +57,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// What an issuer allows that does not say: one of each family.
+    /// The default of an issuer: one of each family.
     pub const DEFAULT: &'static [Self] = &[Self::Rs256, Self::Es256, Self::Ps256, Self::EdDsa];
 
     /// The name in `alg`.

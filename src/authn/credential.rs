@@ -1,8 +1,8 @@
-//! The credential of a request: a token and the scheme that it is sent under, once. `Bearer` (RFC 6750, section 2.1) is for
-//! whoever has the token, `DPoP` (RFC 9449, section 7.1) for whoever has a key beside it.
+//! The credential of a request: a token and the scheme that it is sent under, once. Any client that has the token may
+//! send it as `Bearer` (RFC 6750, section 2.1); `DPoP` (RFC 9449, section 7.1) needs a key beside it.
 //!
-//! A credential that two readers could find in different places, or cut out differently, is refused rather than
-//! searched for: a second field, another scheme, a second space, a byte that no token has.
+//! A credential that two readers could find in different places, or cut out differently, is refused: a second field,
+//! another scheme, a second space, a byte that no token has.
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -42,7 +42,7 @@ impl<'a> Credential<'a> {
     /// Reads the `Authorization` fields; `None` where there is none.
     ///
     /// # Errors
-    /// More than one field, another scheme, or what is no `b64token`.
+    /// More than one field, another scheme, or what is not a `b64token`.
     pub(super) fn of(authorization: &[&'a [u8]]) -> Result<Option<Self>, Denial> {
         let value = match authorization {
             [] => return Ok(None),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn no_field_is_no_credential() {
+    fn without_the_field_there_is_no_credential() {
         assert_eq!(token(&[]).unwrap(), None);
     }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_b64token_is_refused() {
+    fn a_credential_that_is_not_a_b64token_is_refused() {
         let values: [&[u8]; 15] = [
             b"DPoP",
             b"DPoP  a",

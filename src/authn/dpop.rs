@@ -1,5 +1,5 @@
-//! Whether whoever sends a token may use it: a token that is bound to a key (RFC 7800, `cnf`) is good for those alone who
-//! have the key, and a stolen one is good for nothing.
+//! Checks that the sender of a token may use it. A token that is bound to a key (RFC 7800, `cnf`) is good only for a
+//! client that has the key; a stolen one is worthless.
 //!
 //! ```text
 //! UnconfirmedToken: who it speaks for ─► confirmation ─┬─ none ────────────────────────────► Caller
@@ -7,8 +7,8 @@
 //!                                                     └─ jkt: the `DPoP` header ─► proof ─► nonce ─► used ─► Caller
 //! ```
 //!
-//! All of this depends on the request and is done for every one, whether or not the token was known. A key is asked about
-//! a proof only if the token names it, so strangers make the gate do no more than read and hash.
+//! All of this depends on the request and is done for every one, whether or not the token was known. A proof is only
+//! checked if the token names its key, so strangers make the gate do no more than read and hash.
 
 mod evidence;
 mod proof;
@@ -81,7 +81,7 @@ impl TokenBinding {
             }
             (Some(_), Presentation::Bearer) => {
                 return Err(
-                    invalid("the token is bound to a key, and was sent as anybody's (Bearer)").over_dpop()
+                    invalid("the token is bound to a key, and was sent without a proof (Bearer)").over_dpop()
                 );
             }
             (None, Presentation::Dpop(_)) => {
@@ -93,7 +93,7 @@ impl TokenBinding {
         Ok(caller)
     }
 
-    /// The nonce for the next proof of a caller who needs one: told with each answer, it saves a refusal (RFC 9449,
+    /// The nonce for the next proof of a caller that needs one: to send it with each answer saves a refusal (RFC 9449,
     /// section 8.2).
     pub(super) fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
         let key = caller.confirmation.as_ref()?.key.as_ref().filter(|key| key.rule.nonces);
@@ -109,9 +109,10 @@ impl TokenBinding {
         evidence: &Evidence<'_>,
         now: SystemTime,
     ) -> Result<(), Denial> {
-        let secret = self.key.as_ref().ok_or_else(|| {
-            Denial::new(Reason::Internal, "the machine gave no random numbers at the start")
-        })?;
+        let secret = self
+            .key
+            .as_ref()
+            .ok_or_else(|| Denial::new(Reason::Internal, "the machine had no random numbers at the start"))?;
         let wrong = |why: String| Denial::new(Reason::ProofInvalid, format!("the DPoP proof {why}"));
         let [proof] = evidence.proofs[..] else {
             return Err(wrong(format!("is there {} times", evidence.proofs.len())));

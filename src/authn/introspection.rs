@@ -1,4 +1,4 @@
-//! Opaque tokens: their issuer is asked what they are, once in a while.
+//! Opaque tokens: the gate asks their issuer what they are, and remembers the answer for a while.
 //!
 //! ```text
 //! token ─► recall ─► known: caller or denial              on the request path: no I/O, no waiting
@@ -8,8 +8,8 @@
 //!                                      └► one of few ─► endpoint ─► verdict::Rules ─► answers ─► caller or denial
 //! ```
 //!
-//! What cannot be learnt is not decided: the client reads 503, never 401, and is never let through. The lookup runs in a
-//! task of its own, so that a client which goes away takes nothing from the others that wait for it.
+//! Without an answer nothing is decided: the client reads 503, never 401, and is never let through. The lookup runs in
+//! a task of its own, so that a client which goes away does not end it for the others that wait.
 
 pub(super) mod settings;
 
@@ -27,30 +27,31 @@ use super::issuer;
 use super::settings::{IssuerSettings, SettingsError};
 use crate::reason::{Denial, Reason};
 
-/// A clock that is set back by more ends what was learnt in its future.
+/// Answers that lie further in the future than this are dropped: the clock was set back.
 const CLOCK_SET_BACK: Duration = Duration::from_secs(60);
-/// How long an answer that says nothing stands for the token that it is about.
+/// How long an answer that says nothing counts for its token.
 const NOTHING_LEARNT: Duration = Duration::from_secs(1);
 
-/// What came of a lookup, for metrics.
+/// The outcome of a lookup, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lookup<'l> {
     /// The issuer's name.
     pub issuer: &'l str,
-    /// What came of it.
+    /// The outcome.
     pub outcome: LookupOutcome,
     /// How long the issuer took; `None` where it was not asked.
     pub duration: Option<Duration>,
 }
 
-/// What comes of lookups.
+/// The outcomes of lookups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupOutcome {
     /// The token is good.
     Active,
     /// The issuer says that it is not.
     Inactive,
-    /// The issuer says that it is, and the gate's rules refuse it: another audience, nobody whom policy could name.
+    /// The issuer says that it is, and the gate's rules refuse it: another audience, or no principal that policy could
+    /// name.
     Refused,
     /// No answer, or one that says nothing.
     Failed,
@@ -134,7 +135,7 @@ impl OpaqueIssuer {
         token.starts_with(&self.introspector.settings.prefix)
     }
 
-    /// Takes over what was learnt before a reload, if nothing has changed that it hangs on. Secrets may have.
+    /// Keeps the answers from before a reload, if nothing has changed that they depend on. Secrets may have.
     pub(super) fn take_over(&mut self, previous: &Self) {
         if self.introspector.rules.settings == previous.introspector.rules.settings {
             self.known = Arc::clone(&previous.known);
@@ -146,10 +147,10 @@ impl OpaqueIssuer {
         self.known.answers.recall(&key(token), now)
     }
 
-    /// What the issuer says of a token, which is asked for unless it is known or being asked for.
+    /// The issuer's answer about a token: it is asked unless the answer is known or on its way.
     ///
     /// # Errors
-    /// Where the token is not good; [`Reason::NotReady`] where nothing can be learnt of it.
+    /// Where the token is not good; [`Reason::NotReady`] where there is no answer.
     pub(super) async fn look_up(
         &self,
         token: &str,
@@ -162,7 +163,7 @@ impl OpaqueIssuer {
         };
         let judged = match answer.wait_for(Option::is_some).await {
             Ok(judged) => judged.clone(),
-            // The task ended in a panic.
+            // The task panicked.
             Err(_) => None,
         };
         judged.unwrap_or_else(|| Err(self.introspector.unknown("the lookup broke off")))
@@ -267,7 +268,7 @@ impl Introspector {
         }
     }
 
-    /// An answer that says nothing of this token may be all that there is to have about it: no other waits for it.
+    /// The issuer may say nothing about this one token, ever: no other token waits for it.
     fn nothing_learnt(
         &self,
         why: String,
@@ -289,7 +290,7 @@ impl Introspector {
         tracing::warn!(issuer, url, "cannot look up tokens: {why}");
     }
 
-    /// Nothing can be decided about a token. That is no word against it.
+    /// Nothing can be decided about a token. That does not count against it.
     fn unknown(&self, why: &str) -> Denial {
         let detail = format!("issuer `{}` has not said what the token is: {why}", self.rules.name);
         Denial::new(Reason::NotReady, detail)

@@ -1,4 +1,4 @@
-//! One issuer: its settings and its keys, and the judgement of a token that claims to be its.
+//! One issuer: its settings and its keys, and the judgement of a token that names it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::files;
 use crate::principal::Caller;
 use crate::reason::Denial;
 
-/// How long assumed claims are good for where they do not say.
+/// How long assumed claims are good for without an `exp`.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An issuer, ready to judge tokens as soon as it has keys. A copy shares them.
@@ -107,8 +107,8 @@ impl JwtIssuer {
         self.remote.as_ref()
     }
 
-    /// Takes over the keys of the same issuer from before a reload, so that a reload needs no fetch: its issuer may be
-    /// down. Nothing is taken over where they may be somebody else's: of another `iss`, another address, another CA.
+    /// Keeps the keys of the same issuer over a reload, so that a reload needs no fetch: the issuer may be down.
+    /// Nothing is kept where the keys may be another issuer's: with another `iss`, another address, another CA.
     pub(super) fn take_over(&mut self, previous: &Self) {
         let same = self.settings.issuer == previous.settings.issuer
             && source(&self.settings).is_some_and(|source| Some(source) == self::source(&previous.settings));
@@ -144,7 +144,7 @@ impl JwtIssuer {
     }
 }
 
-/// Where keys come from, and who can vouch for it.
+/// Where keys come from, and which CA must vouch for it.
 fn source(settings: &IssuerSettings) -> Option<(&KeyLocation, Option<&Path>)> {
     match &settings.proof {
         Proof::Signature(KeySource::Remote(keys)) => Some((&keys.location, keys.ca.as_deref())),

@@ -1,4 +1,4 @@
-//! A JWK Set (RFC 7517, section 5): the keys of one issuer that may check signatures, and what was left out.
+//! A JWK Set (RFC 7517, section 5): the keys of one issuer that may check signatures, and the keys that were left out.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ pub(super) struct KeySet {
     problems: Vec<String>,
 }
 
-/// Why a document is no key set that tokens can be checked with.
+/// Why a document is not a key set that tokens can be checked with.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeySetError {
     #[error("the key set is larger than {MAX_DOCUMENT} bytes")]
@@ -37,7 +37,7 @@ pub(super) enum KeySetError {
     Withdrawn(Vec<String>),
 }
 
-/// Why no key of the set answers for a token.
+/// Why no key of the set can verify a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoKey {
     /// No key has the token's `kid`.
@@ -49,10 +49,10 @@ pub(super) enum NoKey {
 }
 
 impl KeySet {
-    /// Reads a JWK Set. Keys that break the rules are left out and told of by [`KeySet::problems`]; the others stay.
+    /// Reads a JWK Set. Keys that break the rules are left out and listed by [`KeySet::problems`]; the others stay.
     ///
     /// # Errors
-    /// Where the document is no key set, or no key is left: such a document replaces nothing.
+    /// Where the document is not a key set, or no key is left: such a document replaces nothing.
     pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, KeySetError> {
         if document.len() > MAX_DOCUMENT {
             return Err(KeySetError::TooLarge);
@@ -81,13 +81,13 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::NoneUsable(problems)) } else { Ok(Self { keys, problems }) }
     }
 
-    /// What is left of an issuer's keys that it has withdrawn.
+    /// An empty set: what is left of an issuer's keys that it has withdrawn.
     pub(super) fn withdrawn(problems: Vec<String>) -> Self {
         Self { keys: Vec::new(), problems }
     }
 
-    /// The key that a token must be signed with. A `kid` selects exactly the key that has it; a token without one
-    /// is accepted only where a single key comes into question (RFC 7515, section 4.1.4).
+    /// The key that a token must be signed with. A `kid` selects exactly the key that has it; a token without one is
+    /// accepted only where a single key fits (RFC 7515, section 4.1.4).
     ///
     /// # Errors
     /// Where there is no such key.
@@ -112,7 +112,7 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// What tokens call them. A key without a `kid` has no name.
+    /// The names that tokens have for them. A key without a `kid` has no name.
     pub(super) fn kids(&self) -> BTreeSet<&str> {
         self.keys.iter().filter_map(VerifyingKey::kid).collect()
     }

@@ -1,4 +1,5 @@
-//! What the operator says of an issuer, as plain data, and what must hold of it before a token is judged by it.
+//! The operator's settings of an issuer, as plain data, and the rules that they must keep before a token is judged by
+//! them.
 
 mod keys;
 
@@ -19,15 +20,15 @@ use crate::principal::Principal;
 /// An issuer whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerSettings {
-    /// What logs and metrics call it.
+    /// Its name in logs and metrics.
     pub name: String,
     /// `iss`, to the byte.
     pub issuer: String,
     /// A token needs one of these in `aud`; at least one.
     pub audiences: Vec<String>,
-    /// What shows that a token is its.
+    /// How its tokens are verified.
     pub proof: Proof,
-    /// The algorithms it may sign with; at least one.
+    /// The algorithms that it may sign with; at least one.
     pub algorithms: Vec<Algorithm>,
     /// How far its clock may be from ours.
     pub clock_skew: Duration,
@@ -36,19 +37,19 @@ pub struct IssuerSettings {
     pub token_types: Vec<String>,
     /// How its claims become a principal.
     pub identity: IdentityRule,
-    /// What its tokens are bound to.
+    /// What its tokens have to be bound to.
     pub possession: PossessionRule,
     /// A service account that signs for itself (AIP-4111): `issuer` is its email, its tokens name a service instead of
-    /// `audiences`, and `identity` says nothing.
+    /// `audiences`, and `identity` is not used.
     pub self_signed: bool,
 }
 
-/// What shows that a token is an issuer's.
+/// How an issuer's tokens are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// Its signature: the tokens are JWTs.
+    /// By its signature: the tokens are JWTs.
     Signature(KeySource),
-    /// The issuer's word: the tokens are opaque, and it is asked about each.
+    /// By asking it: the tokens are opaque.
     Endpoint(TokenEndpoint),
 }
 
@@ -58,14 +59,15 @@ pub struct IdentityRule {
     /// The pool of callers without a verified email: `principal://POOL/subject/SUB`. Begins with
     /// `iam.googleapis.com/`.
     pub subject_pool: Option<String>,
-    /// Takes `email` without `email_verified: true`. Only for an issuer that lets nobody choose their address.
+    /// Accepts `email` without `email_verified: true`. Only for an issuer whose users cannot choose their address.
     pub accept_unverified_email: bool,
     /// The domains of the emails that the issuer may assert: `example.com`, `*.example.com` for those below it, `*`
     /// for any. `None` for any, where no other issuer could be impersonated.
     pub email_domains: Option<Vec<String>>,
-    /// What of the subject pool's principals is taken from which claims, in CEL. Not empty: `email` is not looked at.
+    /// The attributes of the subject pool's principals, and the claims that they are taken from, in CEL. Not empty:
+    /// `email` is not read.
     pub attribute_mapping: Vec<(MappedAttribute, String)>,
-    /// What must hold of the claims (`assertion`) and of what is mapped, in CEL.
+    /// The condition on the claims (`assertion`) and on what is mapped, in CEL.
     pub attribute_condition: Option<String>,
 }
 
@@ -81,7 +83,7 @@ pub enum MappedAttribute {
 }
 
 impl MappedAttribute {
-    /// Reads an attribute's name; `None` where it is none.
+    /// Reads an attribute's name; `None` where it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "google.subject" => Some(Self::Subject),
@@ -123,7 +125,7 @@ pub struct SettingsError {
 }
 
 impl IssuerSettings {
-    /// How far an issuer's clock may be off that does not say.
+    /// The default for how far an issuer's clock may be off.
     pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
     /// An issuer of JWTs with the defaults in everything that has one.
@@ -175,7 +177,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// A larger skew would make a dead token live on.
+/// A larger skew would let an expired token live on.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// Everything that is wrong with the settings, apart from what only reading their files shows.
@@ -183,7 +185,7 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
     let mut issuers = HashSet::new();
-    // One that maps no attributes takes whatever verified email a token has.
+    // An issuer that maps no attributes accepts every verified email in a token.
     let asserting = |issuer: &&IssuerSettings| issuer.identity.attribute_mapping.is_empty();
     let several = settings.iter().filter(asserting).count() > 1;
     for (index, issuer) in settings.iter().enumerate() {
@@ -208,12 +210,12 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
         }
         check_tokens(issuer, &mut error);
         if several && asserting(&issuer) && !issuer.self_signed && issuer.identity.email_domains.is_none() {
-            let message = "with several issuers, each must say whose emails it may assert".to_owned();
+            let message = "with several issuers, each must say which emails it may assert".to_owned();
             error("name", message, "add `email_domains: [example.com]`; `['*']` trusts it with everybody's");
         }
         let PossessionRule { mtls, dpop, .. } = issuer.possession;
         if !mtls && dpop.is_none() {
-            let message = "no kind of proof is taken".to_owned();
+            let message = "no kind of proof is accepted".to_owned();
             error("proof_of_possession", message, "name `mtls`, `dpop` or both: a bound token needs one");
         }
         check_identity(&issuer.identity, &mut error);
@@ -283,7 +285,7 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
         let name = domain.strip_prefix("*.").unwrap_or(domain);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
         if domain != "*" && (name.is_empty() || name.starts_with('.') || !name.bytes().all(plain)) {
-            let message = format!("`{domain}` is no domain");
+            let message = format!("`{domain}` is not a domain");
             error(
                 "email_domains",
                 message,

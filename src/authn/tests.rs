@@ -1,4 +1,4 @@
-//! Whole tokens through the whole stage: the attacks that other gates fell to, and what an honest token says.
+//! Whole tokens through the whole stage: known attacks on other gates, and honest tokens.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::principal::Principal;
 use crate::reason::Reason;
+use crate::dev::mint::Mint;
 use crate::signing::{self, SigningKey};
 
 mod claims;
@@ -98,7 +99,7 @@ fn admitted(gate: &Authenticator, token: &str) -> Arc<Caller> {
     ask(gate, token).unwrap().unwrap()
 }
 
-/// Asserts a refusal, and that it tells the client nothing of its own and the log nothing of the token.
+/// Asserts a refusal, and that its answer tells the client nothing more and its log line quotes nothing of the token.
 #[track_caller]
 fn refused(gate: &Authenticator, token: &str) -> Denial {
     let denial = ask(gate, token).unwrap_err();
@@ -134,7 +135,7 @@ fn every_supported_algorithm_makes_a_caller() {
 }
 
 #[test]
-fn what_our_own_keys_sign_is_accepted_under_their_own_key_set() {
+fn tokens_of_our_own_keys_are_accepted_under_their_own_key_set() {
     for algorithm in signing::Algorithm::ALL {
         let key = SigningKey::generate(algorithm, None).unwrap();
         let gate = gate_with(&[key.public_jwk()], |_| {});

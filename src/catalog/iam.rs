@@ -1,7 +1,7 @@
 //! The iam file beside a service file: which permission each RPC needs, on which resource.
 //!
-//! Google publishes how an API is called and which scopes it takes, but not what IAM asks for; this file of ours adds
-//! it, RPC by RPC. It has no wildcards: an RPC that the backend gains stays closed until someone writes a line for it.
+//! Google publishes how an API is called and which scopes it takes, but not which permission IAM checks. This file adds
+//! it, RPC by RPC. It has no wildcards: a new RPC of the backend stays closed until it has a line here.
 
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling, nearest};
@@ -11,7 +11,7 @@ use super::method::{BodyRule, PermissionRule};
 /// A file `<id>.iam.yaml`.
 #[derive(Clone, Debug)]
 pub struct IamFile {
-    /// The service that it speaks of, and where that is written.
+    /// The service that it is for, and where that is written.
     pub service: Option<(String, Span)>,
     /// ErrorInfo.domain of the service's IAM denials.
     pub error_domain: String,
@@ -19,7 +19,7 @@ pub struct IamFile {
     pub rules: Vec<IamRule>,
 }
 
-/// What IAM asks for one RPC.
+/// The IAM check of one RPC.
 #[derive(Clone, Debug)]
 pub struct IamRule {
     /// The full RPC name.
@@ -32,7 +32,7 @@ pub struct IamRule {
     pub resource: Option<(String, Span)>,
     /// The body rule, where it is not left to the http rule.
     pub body: Option<(BodyRule, Span)>,
-    /// Whether the body may name another resource than the one that is judged, where that is said, and where.
+    /// Whether the body may name another resource than the one that is judged, where the file says so, and where.
     pub body_may_name_another_resource: Option<(bool, Span)>,
     /// What conditions see as `resource.type`: `SERVICE/Type`.
     pub resource_type: Option<String>,
@@ -92,7 +92,7 @@ impl IamRule {
         let resource_type = resource_type.map(|node| read_resource_type(node, report));
         let unimplemented = unimplemented.map(|node| node.boolean(report));
         let selector_node = selector?;
-        // `Some(None)`: written, but wrong. The rule is left out rather than read as if nothing had been written.
+        // `Some(None)`: written, but wrong. The rule is left out; it must not be read as if the field were absent.
         Some(Self {
             selector: selector_node.string(report)?.to_owned(),
             span: selector_node.span.clone(),

@@ -16,7 +16,7 @@ pub struct Method {
     pub service: Arc<Exposure>,
     /// The full RPC name: `google.longrunning.Operations.CancelOperation`.
     pub name: String,
-    /// What IAM asks for.
+    /// The permission that IAM checks.
     pub permission: PermissionRule,
     /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices). Empty only where
     /// a credential is optional.
@@ -50,21 +50,22 @@ pub struct Exposure {
     pub error_domain: String,
 }
 
-/// What goes upstream beside the request itself: of who asks and of the client's own fields, as the operator says.
+/// What goes upstream beside the request itself: the caller's identity and the client's own fields, as the operator
+/// says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
     /// The client's `Authorization`.
     pub authorization: bool,
     /// `x-opgate-principal`: the verified principal, percent-encoded.
     pub principal: bool,
-    /// `x-opgate-jwt-assertion`: who asks, signed by the gate.
+    /// `x-opgate-jwt-assertion`: the caller, in a token that the gate signs.
     pub assertion: bool,
     /// `x-request-id`: the id that the audit line and an error carry.
     pub request_id: bool,
     /// `x-forwarded-for` and `x-forwarded-proto`: the client's address and scheme, as far as they are known.
     pub origin: bool,
-    /// The client's fields that may go upstream, `None` for all that a client may send. What frames and describes a
-    /// body is not in question.
+    /// The client's fields that may go upstream, `None` for all that a client may send. Fields that frame or describe
+    /// the body always go.
     pub request_headers: Option<HeaderNames>,
 }
 
@@ -73,11 +74,11 @@ pub struct Forwarding {
 pub enum PermissionRule {
     /// The caller needs this permission on the resource.
     Required(String),
-    /// `permission: none`, said outright: a valid token with a scope is enough.
+    /// `permission: none`, written in the file: a valid token with a scope is enough.
     None,
 }
 
-/// What body a call may bring (DESIGN, section 5, "Body").
+/// What body a call may bring (docs/policy.md, "Expose a method").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.
@@ -92,8 +93,8 @@ pub enum BodyRule {
 
 impl BodyRule {
     /// The rule for a request with this HTTP method. The body of a GET, HEAD or DELETE has no defined meaning (RFC
-    /// 9110, sections 9.3.1, 9.3.2 and 9.3.5): one server reads it, the next takes it for another request. So there
-    /// is none, whatever a file says.
+    /// 9110, sections 9.3.1, 9.3.2 and 9.3.5): one server reads it, another takes it for the next request. So such a
+    /// request has no body, whatever a file says.
     pub fn on(self, http_method: &::http::Method) -> Self {
         match *http_method {
             ::http::Method::GET | ::http::Method::HEAD | ::http::Method::DELETE => Self::Empty,

@@ -1,4 +1,4 @@
-//! Calls that are named rather than sent: a method by its full name on a resource, as people ask about policy.
+//! Calls that are named and not sent: a method by its full name on a resource, as a person asks about policy.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::method::{BodyRule, Call, Method};
 use crate::diagnostic::Place;
 use crate::document::nearest;
 
-/// Why a name and a host are no method that can be called.
+/// Why a name and a host are not a method that can be called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotCallable {
     /// No service has such a method.
@@ -18,7 +18,7 @@ pub enum NotCallable {
         /// What may be meant.
         nearest: Option<String>,
     },
-    /// An http rule speaks of it, and no iam rule.
+    /// It has an http rule and no iam rule.
     #[error("`{name}` is not exposed")]
     Unexposed {
         /// As it was asked for.
@@ -47,7 +47,8 @@ pub enum NotCallable {
 }
 
 impl NotCallable {
-    /// What to do about it. `say_host` is how whoever asks names a host: ``write `host: {}` `` with the host in it.
+    /// The next step. `say_host` is how the user of this front end names a host: ``write `host: {}` `` with the host in
+    /// it.
     pub fn help(&self, say_host: impl Fn(&str) -> String) -> String {
         match self {
             Self::Unknown { nearest: Some(known), .. } => format!("did you mean `{known}`?"),
@@ -61,7 +62,7 @@ impl NotCallable {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("it is on {}", hosts.join(", ")),
             },
-            Self::Ambiguous { host, .. } => format!("say whose it is: {}", say_host(host)),
+            Self::Ambiguous { host, .. } => format!("say which service is meant: {}", say_host(host)),
         }
     }
 }

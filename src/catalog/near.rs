@@ -1,4 +1,4 @@
-//! What a request that leads nowhere may have meant.
+//! What a request without a method may have meant.
 
 use std::iter;
 use std::sync::Arc;

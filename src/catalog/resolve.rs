@@ -18,7 +18,7 @@ pub(super) struct Definition {
     pub(super) closed: Vec<HttpRule>,
 }
 
-/// An RPC that both files speak of.
+/// An RPC that both files name.
 #[derive(Debug)]
 pub(super) struct Rpc {
     pub(super) name: String,
@@ -123,7 +123,7 @@ fn join(
     })
 }
 
-/// The resource field, which every binding must capture: a call without a resource is a call that IAM cannot judge.
+/// The resource field, which every binding must capture: IAM cannot judge a call without a resource.
 fn check_resource(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Option<String> {
     let (field, span) = match &rule.resource {
         Some((field, span)) => (field.as_str(), span),
@@ -190,7 +190,7 @@ fn check_credentials(
     }
 }
 
-/// The bindings, each with its body rule. What the HTTP method has to say about bodies is added when a request comes,
+/// The bindings, each with its body rule. The HTTP method limits the body as well. That is applied to each request,
 /// since a binding can take any method.
 fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Binding, BodyRule)> {
     if let Some((body, span)) = &rule.body
@@ -215,8 +215,8 @@ fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Bin
         .collect()
 }
 
-/// Says where bytes that are not judged reach a transcoder that takes the resource from them rather than from the path.
-/// Where no permission is asked, no resource is judged that they could replace.
+/// Reports bodies that are not judged and that reach a transcoder which takes the resource from the body, not from the
+/// path. Where no permission is checked, there is no judged resource that a body could replace.
 fn check_streams(
     rule: &IamRule,
     resource_field: &str,
@@ -234,7 +234,7 @@ fn check_streams(
     };
     match (open, &rule.body_may_name_another_resource) {
         (None, Some((_, span))) => {
-            report.error(span, format!("no body of `{}` can name another resource unjudged", rule.selector)).help(
+            report.error(span, format!("no body of `{}` can name another resource without being judged", rule.selector)).help(
                 "delete the line: it is for `body: stream`, where a permission is asked on a field of the body",
             );
         }
@@ -244,7 +244,7 @@ fn check_streams(
             report
                 .warning(
                     span,
-                    format!("a body of `{}` can name another `{resource_field}` than the path, unjudged", rule.selector),
+                    format!("a body of `{}` can name another `{resource_field}` than the path, and is not judged", rule.selector),
                 )
                 .help(format!(
                     "write `body: message`, which is judged; or, if the backend takes `{resource_field}` from the path \

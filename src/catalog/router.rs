@@ -1,20 +1,20 @@
 //! From host, HTTP method and path to a call.
 //!
-//! Each host has a trie over path segments, one per verb: a verb picks the trie before any segment is looked at, so no
-//! wildcard can swallow one. Within a trie the search goes depth first, a literal before `*` before `**`, and backs
-//! out of a branch that has no template for the request's HTTP method, as Google's transcoder does
+//! Each host has a trie over path segments, one per verb. The verb picks the trie before any segment is looked at, so a
+//! wildcard cannot match it. Within a trie the search goes depth first, a literal before `*` before `**`, and backs out
+//! of a branch that has no template for the request's HTTP method, as Google's transcoder does
 //! (grpc-httpjson-transcoding, path_matcher_node.cc). So of several templates that match, the one wins that is more
 //! specific at the first segment in which they differ; among those that differ only after a `**`, the one with the
-//! longer tail; and at one template, the named HTTP method before "any". What this order does not decide is two
-//! templates of one shape, and those are refused at load.
-//!
-//! Methods that are not exposed are in the tries too. Where `GET /v1/{name=*}` is exposed and `GET /v1/status` is not,
-//! the backend takes `/v1/status` for the second: to let it pass as a call of the first would run a method that no rule
-//! allows. So what is kept closed shadows what is exposed, by the same order, wherever both share a host and an upstream.
+//! longer tail; and at one template, the named HTTP method before "any". This order does not decide between two
+//! templates of one shape: those are refused at load.
+//! Methods that are not exposed are in the tries too. Suppose `GET /v1/{name=*}` is exposed and `GET /v1/status` is
+//! not. The backend takes `/v1/status` for the second: to let it pass as a call of the first would run a method that no
+//! rule allows. So a closed method shadows exposed ones by the same order, wherever both share a host and an upstream.
 //!
 //! A backend may read a path in another way: decode it before it routes, ignore the case of letters, look for the verb
-//! behind a colon that was encoded, run for HEAD what it has for GET. The route of the path as it was sent decides what is
-//! judged; a request that any such reading leads to another route of the same upstream is refused ([`HostRoutes::refuse_other_readings`]).
+//! behind a colon that was encoded, handle HEAD with its code for GET. The gate judges the route of the path as it was
+//! sent. If any such reading leads to another route of the same upstream, the request is refused
+//! ([`HostRoutes::refuse_other_readings`]).
 
 mod overlap;
 mod trie;
@@ -78,8 +78,8 @@ struct HostRoutes {
     without_verb: Trie,
     /// By the normalized verb.
     with_verb: HashMap<Box<str>, Trie>,
-    /// Whether some literal or verb is not its own normalized form: then a path that is may still match it in another
-    /// reading.
+    /// Whether some literal or verb is not in its normalized form: then a path in the normalized form may still match
+    /// it in another reading.
     has_odd_literals: bool,
 }
 
@@ -167,7 +167,7 @@ impl Router {
     }
 }
 
-/// What stands in the way of a request that leads nowhere.
+/// What would take a request that has no exposed method.
 impl Router {
     /// The full name of the RPC that the request would call, were it exposed.
     pub fn closed(&self, host: &str, http_method: &::http::Method, path: &Path) -> Option<&str> {
@@ -179,7 +179,7 @@ impl Router {
     }
 }
 
-/// The routes of a host without repetitions. What would be ambiguous is reported, once for all hosts.
+/// The routes of a host without repetitions. Ambiguous ones are reported, once for all hosts.
 fn distinct<'r>(
     host: &str,
     routes: &[(usize, &'r WrittenRoute)],
@@ -339,7 +339,7 @@ impl HostRoutes {
         let upstream = &*route.service.upstream;
         let taken = |reading: &Reading<'_>| self.trie(reading)?.taken(http_method, reading, upstream);
         let is_other = |taken: &&Arc<Route>| !Arc::ptr_eq(taken, route) && !taken.runs_the_same(route);
-        // Otherwise the search has taken this very reading already.
+        // Otherwise the search has already used this reading.
         let is_read_anew = self.has_odd_literals || !path.is_normal() || *http_method == ::http::Method::HEAD;
         let folded = is_read_anew.then(|| taken(reading)).flatten();
         let elsewhere = || path.other_readings().iter().find_map(|reading| taken(reading).filter(is_other));
@@ -362,7 +362,7 @@ impl HostRoutes {
 }
 
 /// The denial of a path that two readers take for calls of two methods. The client is told what to change and not which
-/// method it is: that one may be closed.
+/// method the other one is: that may be a closed one.
 fn two_methods(route: &Route, other: &Route) -> Denial {
     let (sent, read) = (route.long_name(), other.long_name());
     let detail =

@@ -63,8 +63,8 @@ pub enum HttpBody {
 }
 
 impl HttpBody {
-    /// A field of the request message as a body would spell it, or `None` where the body cannot hold it. A body where
-    /// none is due could hold anything.
+    /// A field of the request message as a body would spell it, or `None` where the body cannot hold it. A body on a
+    /// binding without one could hold anything.
     pub fn field<'f>(&self, field: &'f str) -> Option<&'f str> {
         match self {
             Self::None | Self::Whole => Some(field),
@@ -110,7 +110,7 @@ impl Service {
     }
 }
 
-/// The fields of google.api.Service (google/api/service.proto) that say nothing to a gate.
+/// The fields of google.api.Service (google/api/service.proto) that a gate does not use.
 const NOT_READ: &[&str] = &[
     "title",
     "producer_project_id",
@@ -219,12 +219,12 @@ fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<Binding>
     }
     let custom = fields.optional("custom");
     let body = fields.optional("body").and_then(|node| read_body(node, report));
-    // Answers pass through as the backend sends them.
+    // Answers pass as the backend sends them.
     fields.ignore(&["response_body"]);
 
     let custom = match custom {
         None => None,
-        // A custom pattern with mistakes still counts as a pattern: its own diagnostics say all there is to say.
+        // A custom pattern with mistakes still counts as a pattern: its own diagnostics are enough.
         Some(node) => Some(read_custom(node, report)?),
     };
     patterns.extend(custom);

@@ -9,11 +9,11 @@
 //!
 //! (google/api/http.proto.) `*` stands for one segment, `**` for zero or more; `{v}` is `{v=*}`. The proto wants `**`
 //! to be last, but Google's own transcoder takes literals after it and published files use that
-//! (`/v2/{name=operations/projects/**}/operations`), so literals may follow and wildcards may not: where a `**` ends
-//! is then always clear.
+//! (`/v2/{name=operations/projects/**}/operations`). So literals may follow and wildcards may not: then the end of a
+//! `**` is always clear.
 //!
-//! A literal must be text that [`Path`] accepts as a segment. Any other would be a rule that no request can reach, and
-//! whoever wrote it believes that it does something.
+//! A literal must be text that [`Path`] accepts as a segment. No request can reach a rule with any other literal, and
+//! its author would believe that it has an effect.
 
 mod parse;
 
@@ -52,7 +52,7 @@ pub struct Variable {
     range: Range<usize>,
 }
 
-/// Why a text is not a template, and which piece of it is to blame.
+/// Why a text is not a template, and which piece of it is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
@@ -60,7 +60,7 @@ pub struct TemplateError {
     pub range: Range<usize>,
     /// What is wrong.
     pub message: String,
-    /// What to do about it.
+    /// The next step.
     pub help: Option<&'static str>,
 }
 
@@ -100,7 +100,7 @@ impl Template {
         Self { variables: Vec::new(), ..self.clone() }.to_string()
     }
 
-    /// Whether every literal and the verb are normal: no letter changes when letters are folded, and no punctuation but `-`.
+    /// Whether every literal and the verb are normal: folding changes no letter, and there is no punctuation but `-`.
     pub fn is_normal(&self) -> bool {
         let mut texts = self.segments.iter().filter_map(Segment::literal).chain(self.verb());
         texts.all(|text| *normalize_literal(text) == *text)

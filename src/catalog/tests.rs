@@ -134,7 +134,7 @@ fn the_body_rule_follows_the_binding() {
     assert_eq!(body("DELETE", "/v1/operations/o:cancel"), BodyRule::Empty);
 }
 
-/// The body of a transcoded call wins over its path, and nothing judges one that is passed on.
+/// The body of a transcoded call wins over its path, and a body that is passed on is not judged.
 #[test]
 fn a_stream_that_could_name_another_resource_is_told_of() {
     let streamed = |rpc: &str, more: &str| {
@@ -160,7 +160,7 @@ fn a_stream_that_could_name_another_resource_is_told_of() {
 }
 
 #[test]
-fn what_no_body_can_name_needs_no_leave() {
+fn a_resource_that_no_body_can_name_needs_no_permission_for_bodies() {
     let status = "permission: none\n";
     let (catalog, report) = load_library(&IAM.replace(status, &format!("{status}  body: stream\n")));
     assert!(catalog.is_none(), "a GET takes no body");
@@ -267,7 +267,7 @@ fn a_method_that_needs_no_credential_needs_no_scope() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_files_are_named() {
     let files = [("library.yaml", SERVICE), ("museum.json", "{}"), ("museum.iam.yaml", "")];
     let exposures = [
         exposure("libary", None),

@@ -1,4 +1,4 @@
-//! `+ - * / %` and the negative: checked, since an overflow is an error and never a wrapped number.
+//! `+ - * / %` and the negative, checked: an overflow is an error and never a wrapped number.
 
 use std::borrow::Cow;
 

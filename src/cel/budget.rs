@@ -22,8 +22,9 @@ impl Budget {
         self.left
     }
 
-    /// Takes the units *before* the work is done. What cannot be paid in full empties the budget: every evaluation
-    /// after it fails as well, so that no expression is decided by its place in the order.
+    /// Takes the units *before* the work is done. A charge that is larger than the rest empties the budget: every
+    /// evaluation after it fails as well, so that the result of an expression does not depend on its place in the
+    /// order.
     pub(super) fn charge(&mut self, units: usize) -> Result<(), Failure> {
         match self.left.checked_sub(u64::try_from(units).unwrap_or(u64::MAX)) {
             Some(left) => {

@@ -11,7 +11,7 @@ use super::instant::{Duration, SECOND, Timestamp};
 
 const DAY: i64 = 86_400;
 
-/// Where a time of day is told.
+/// The zone of a time of day.
 #[derive(Clone, Debug)]
 pub(super) enum Zone {
     /// So many seconds east of UTC.
@@ -125,7 +125,7 @@ pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     };
     let east = match zone {
         "Z" => 0,
-        // Without a sign it is an offset for CEL's accessors, but no RFC 3339.
+        // Without a sign it is an offset for CEL's accessors, but not valid in RFC 3339.
         zone if zone.starts_with(['+', '-']) => offset(zone)?,
         _ => return None,
     };
@@ -169,7 +169,7 @@ pub(super) fn print_time(time: Timestamp) -> String {
 /// `1h30m`, `-1.5s`, `100ms`: numbers with units, and a sign for all of it.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     const UNITS: &[(&str, i128)] = &[
-        // The longest first: `ms` is no `m`.
+        // The longest first: `ms` is not an `m`.
         ("ns", 1),
         ("us", 1_000),
         ("µs", 1_000),
@@ -208,7 +208,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::from_nanoseconds(sign * total)
 }
 
-/// Up to 18 digits, and what follows them: more are no duration, and would not fit.
+/// Up to 18 digits, and what follows them: more are not a duration, and would not fit.
 fn digits(text: &str) -> Option<(&str, &str)> {
     let length = text.bytes().take_while(u8::is_ascii_digit).count();
     if length > 18 { None } else { text.split_at_checked(length) }

@@ -1,4 +1,5 @@
-//! Types: what the parts of an expression are, and whether they fit together. All faults are found, not only the first.
+//! Types: the types of the parts of an expression, and whether they fit together. All faults are found, not only the
+//! first.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,7 +17,7 @@ mod literal;
 mod name;
 mod operator;
 
-/// What constants may cost that are worked out at load; what costs more is worked out at the evaluation, and counted.
+/// The most work for constants at load; what costs more is left to the evaluation, and counted there.
 const FOLDING: u64 = 500_000;
 
 /// A checked expression.
@@ -79,7 +80,7 @@ impl Typed {
         Self { node, of }
     }
 
-    /// What stands for a part with a fault: it fits everywhere, so that one mistake is told once.
+    /// The type of a part with a fault: it fits everywhere, so that one mistake is reported once.
     fn faulty() -> Self {
         Self::new(Node::Constant(Value::Null), Type::Dyn)
     }
@@ -189,7 +190,7 @@ impl Checker<'_> {
                 Err(super::Failure::Error(reason)) if self.faults.is_empty() => {
                     return self.fault(range, reason, "write each key once; `1` and `1u` are one key");
                 }
-                // Too large to be worked out here, or told already.
+                // Too large to be evaluated here, or reported already.
                 Err(_) => {}
             }
         }

@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::fault::Failure;
 use super::value::{Key, Value};
 
-/// CEL's `==`. It never errs: what is of different kinds is different.
+/// CEL's `==`. It never fails: values of different kinds are different.
 pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) -> Result<bool, Failure> {
     budget.charge(1)?;
     match (left, right) {
@@ -99,7 +99,7 @@ pub(super) fn contains(
     }
 }
 
-/// The value under a key of a map. What cannot be a key is under none.
+/// The value under a key of a map. A value that cannot be a key is under none.
 pub(super) fn at_key<'m, 'v>(
     map: &'m Value<'v>,
     wanted: &Value<'_>,

@@ -1,4 +1,5 @@
-//! Conversions between types: `int('5')`, `string(1.5)`, `timestamp(0)`. What would lose more than a fraction errs.
+//! Conversions between types: `int('5')`, `string(1.5)`, `timestamp(0)`. A conversion that would lose more than a
+//! fraction fails.
 
 use std::borrow::Cow;
 
@@ -14,7 +15,7 @@ const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 /// What reading or printing a number or a time costs beside its text.
 const TEXT_COST: usize = 16;
 
-/// Longer than any number or time as text: nothing longer is looked at.
+/// Longer than any number or time as text: a longer text is not looked at.
 const MAX_TEXT: usize = 400;
 
 /// The value as one of another kind.
@@ -53,7 +54,8 @@ pub(super) fn to<'v>(kind: Kind, value: &Value<'v>, budget: &mut Budget) -> Resu
     converted.ok_or_else(|| {
         // Without the `google.protobuf.` of times.
         let wanted = kind.name().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        Failure::Error(Cow::Owned(format!("this {} is no {wanted}", value.kind())))
+        let article = if kind == Kind::Int { "an" } else { "a" };
+        Failure::Error(Cow::Owned(format!("this {} is not {article} {wanted}", value.kind())))
     })
 }
 

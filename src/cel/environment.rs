@@ -1,4 +1,4 @@
-//! What expressions may name, and of which types it is.
+//! The names that expressions may use, and their types.
 
 use std::fmt;
 
@@ -18,12 +18,12 @@ pub enum Type {
     Type,
     List(Box<Type>),
     Map(Box<Type>, Box<Type>),
-    /// Not known before the evaluation: what is done with it is checked then.
+    /// Not known before the evaluation: its use is checked then.
     Dyn,
 }
 
-/// What expressions may name: variables, and functions of the host. A dotted name (`resource.name`) is declared whole.
-/// Slots are numbers in the order of declaration, from 0 for variables and from 0 for functions.
+/// The names that expressions may use: variables, and functions of the host. A dotted name (`resource.name`) is
+/// declared whole. Slots are numbers in the order of declaration, from 0 for variables and from 0 for functions.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     pub(super) variables: Vec<Variable>,
@@ -84,7 +84,7 @@ impl Type {
         Self::Map(Box::new(key), Box::new(value))
     }
 
-    /// Whether a value of the one type may be one of the other. What is not known may be anything.
+    /// Whether a value of the one type may be one of the other. An unknown type may be anything.
     pub(super) fn fits(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Dyn, _) | (_, Self::Dyn) => true,

@@ -1,4 +1,4 @@
-//! Nodes to values. Every step is paid for before it is made; nothing recurses deeper than the expression is high.
+//! Nodes to values. Every step is charged before it is made; the recursion is no deeper than the expression is high.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -80,7 +80,7 @@ impl<'v> Evaluation<'v, '_> {
                     .budget
                     .charge(OFFSET_COST)
                     .map(|()| Value::Int(calendar::part_of_time(*part, time, zone))),
-                _ => Err(Failure::text("only timestamps are told in a zone")),
+                _ => Err(Failure::text("only timestamps have a zone")),
             },
             Node::Select { operand, field } => self.select(operand, field),
             Node::Has { operand, field } => {

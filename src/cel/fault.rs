@@ -10,9 +10,9 @@ use thiserror::Error;
 pub struct Fault {
     /// The bytes of the expression's text that it speaks of.
     pub range: Range<usize>,
-    /// What is wrong, in words of a policy author.
+    /// What is wrong, in words for a policy author.
     pub message: String,
-    /// What to do next.
+    /// The next step.
     pub help: String,
 }
 

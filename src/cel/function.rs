@@ -214,7 +214,7 @@ pub(super) const OVERLOADS: &[Overload] = &[
     iam(method("join", &[Shape::Strings, Shape::String], Shape::String, Function::Join)),
 ];
 
-/// The function's value. What the types of the arguments did not tell at load is told here.
+/// The function's value. Faults that the types at load do not show are found here.
 pub(super) fn apply<'v>(
     function: Function,
     arguments: &[Value<'v>],
@@ -226,7 +226,7 @@ pub(super) fn apply<'v>(
         (Function::Dyn, [value]) => value.copy(budget),
         (Function::To(kind), [value]) => convert::to(kind, value, budget),
         (Function::Date, [Value::String(text)]) => {
-            calendar::parse_date(text).map(Value::Timestamp).ok_or(Failure::text("this string is no date"))
+            calendar::parse_date(text).map(Value::Timestamp).ok_or(Failure::text("this string is not a date"))
         }
         (Function::Matches, [Value::String(text), Value::String(pattern)]) => {
             Pattern::compile_late(pattern, budget)?.is_found_in(text, budget).map(Value::Bool)
@@ -248,7 +248,7 @@ pub(super) fn apply<'v>(
         }
         (Function::Part(part), [Value::Timestamp(time), Value::String(zone)]) => {
             budget.charge(ZONE_COST)?;
-            let zone = Zone::parse(zone).ok_or(Failure::text("this string is no time zone"))?;
+            let zone = Zone::parse(zone).ok_or(Failure::text("this string is not a time zone"))?;
             Ok(Value::Int(calendar::part_of_time(part, *time, &zone)))
         }
         (Function::Part(part), [Value::Duration(duration)]) => calendar::part_of_duration(part, *duration)

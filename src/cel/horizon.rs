@@ -1,4 +1,4 @@
-//! How long an expression can be true: what its comparisons with the time say, wherever they decide.
+//! How long an expression can be true, as far as comparisons with the time decide it.
 
 use super::instant::Timestamp;
 use super::node::Node;

@@ -80,7 +80,7 @@ impl<'t> Lexer<'t> {
         } else {
             let range = start..start + first.len_utf8();
             let help = FOREIGN.iter().find(|(foreign, _)| *foreign == first).map(|(_, help)| *help);
-            let message = format!("`{}` is no part of an expression", first.escape_debug());
+            let message = format!("`{}` is not part of an expression", first.escape_debug());
             return Err(Fault::new(
                 range,
                 message,

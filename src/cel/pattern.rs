@@ -1,4 +1,4 @@
-//! Patterns of `matches`: RE2's, which CEL means, run by the `regex` crate.
+//! Patterns of `matches`: in RE2's syntax, as in CEL, run by the `regex` crate.
 //!
 //! The two agree on nearly everything. Where they do not, a pattern is translated (`\d`, `\w`, `\s` and `\b` are of
 //! ASCII in RE2, and of Unicode in the crate), or refused where one of them would read it as something else.
@@ -168,7 +168,7 @@ fn escape(text: &str, in_class: bool, translated: &mut String) -> Result<usize, 
         't' => "\\t",
         'v' => "\\x0B",
         'x' | 'p' | 'P' => {
-            // The braces of `\x{fc}` and `\p{Greek}` are no repetition.
+            // The braces of `\x{fc}` and `\p{Greek}` are not repetition.
             let braced = text.get(1..).is_some_and(|rest| rest.starts_with('{'));
             let length = if braced { text.find('}').map_or(1, |end| end + 1) } else { 1 };
             translated.push('\\');
@@ -188,7 +188,7 @@ fn escape(text: &str, in_class: bool, translated: &mut String) -> Result<usize, 
 
 /// `{2}`, `{2,}`, `{2,5}` after the bracket, and how long it is; RE2 takes any other `{` as a character.
 fn repetition(text: &str) -> Result<(usize, String), String> {
-    let refused = || "a `{` that is no repetition such as `{2,5}` is written `\\{`".to_owned();
+    let refused = || "a `{` that is not a repetition such as `{2,5}` is written `\\{`".to_owned();
     let (inner, _) = text.split_once('}').ok_or_else(refused)?;
     let (least, most) = inner.split_once(',').unwrap_or((inner, inner));
     let count = |digits: &str| {

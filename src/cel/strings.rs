@@ -72,7 +72,7 @@ pub(super) fn split<'v>(
         Ok(())
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // The empty string between characters is no separator before the first and after the last one.
+    // The empty string between characters is not a separator before the first and after the last one.
     let mut rest = text.as_ref();
     let mut made = 0;
     while made < limit && !(separator.is_empty() && rest.is_empty()) {

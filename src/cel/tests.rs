@@ -48,7 +48,7 @@ impl<'v> Activation<'v> for Request {
                 Ok(Value::Bool(key == "env" && value == "prod"))
             }
             (1, [Value::String(_), default]) => Ok(default.clone()),
-            other => panic!("{other:?} is no call"),
+            other => panic!("{other:?} is not a call"),
         }
     }
 }
@@ -106,7 +106,7 @@ fn a_program_tells_what_it_reads() {
     assert_eq!(program.logic_operators(), 5);
 }
 
-/// The checker takes the host's word for types; the evaluation does not.
+/// The checker relies on the host's types; the evaluation does not.
 #[test]
 fn a_host_that_answers_with_another_type_is_not_believed() {
     struct Liar;

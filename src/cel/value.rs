@@ -1,4 +1,4 @@
-//! What expressions are evaluated to.
+//! The values of expressions.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,7 +34,7 @@ pub enum Value<'v> {
 #[derive(Clone, Debug)]
 pub struct List<'v>(Arc<[Value<'v>]>);
 
-/// What a value is, as `type(…)` tells.
+/// The kind of a value, as `type(…)` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Kind {
@@ -53,7 +53,7 @@ pub enum Kind {
 }
 
 impl<'v> Value<'v> {
-    /// What it is.
+    /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Null => Kind::Null,
@@ -80,7 +80,7 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// Bytes that a list or a map takes with everything in it; 0 for what is no list and no map.
+    /// Bytes that a list or a map takes with everything in it; 0 for other values.
     pub(super) fn built(&self) -> usize {
         let held = |value: &Self| size_of::<Self>() + value.built();
         match self {

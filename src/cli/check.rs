@@ -1,4 +1,4 @@
-//! `opgate check`: loads everything, and says everything that is wrong or may not be meant.
+//! `opgate check`: loads everything, and reports every mistake and everything that may not be meant.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, INVALID, Output, complain, counted, print, print_report};
+use super::{ConfigArgs, Output};
 use crate::catalog;
 use crate::clock;
 use crate::config::{Config, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
 use crate::policy;
+use crate::terminal::{FAILED, INVALID, counted, eprint, eprint_report, print};
 use crate::upstream::names::Lookups;
 
 /// How long a check waits for names to be looked up.
@@ -60,7 +61,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Output::Text => {
             if !report.diagnostics().is_empty() {
-                print_report(&report);
+                eprint_report(&report);
             }
             if let (true, Some(found)) = (valid, &found) {
                 print(&found.text);
@@ -110,18 +111,18 @@ fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
             lookups.all_found(LONGEST_LOOKUP).await;
             lookups.unknown()
         }),
-        Err(error) => return complain(&format!("opgate: names are not looked up: {error}\n")),
+        Err(error) => return eprint(&format!("opgate: names are not looked up: {error}\n")),
     };
     for (name, why) in failures {
         report
             .file_warning(file, format!("the endpoint `{name}` cannot be looked up: {why}"))
-            .help("the gate starts all the same, and tries again: its upstream answers 503 until then");
+            .help("the gate starts all the same, and tries again: until then its upstream answers 503");
     }
 }
 
 fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.origin().load(report)?;
-    // A policy tree that is read with a broken config still has mistakes worth reporting.
+    // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
     let snapshot = Snapshot::load(&config, now, report)?;
     policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);

@@ -5,8 +5,8 @@
 //!                     └─► replay on NEW_DIR (the gate decides) ─┴─► changes ─► text, JSON
 //! ```
 //!
-//! The log is streamed. An answer that hangs on what the log does not have is never taken for one: such requests are
-//! counted apart, with what is missing.
+//! The log is streamed. An answer that depends on something the log lacks does not count as an answer: such requests
+//! are counted apart, with what is missing.
 
 mod changes;
 mod render;
@@ -19,16 +19,17 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::changes::Changes;
+use super::Output;
 use super::tree::{ExposureArgs, load_tree};
-use super::{FAILED, INVALID, Output, print, print_report};
 use crate::diagnostic::Report;
 use crate::simulation::log_line::Line;
 use crate::simulation::replay::Tree;
+use crate::terminal::{FAILED, INVALID, eprint_report, print};
 
 /// The longest line that is read; the gate's own are some kilobytes.
 const LONGEST: usize = 1 << 20;
 
-/// Lines that are no audit lines and are told one by one.
+/// Lines that are not audit lines and are reported one by one.
 const TOLD: u64 = 20;
 
 /// Arguments of `opgate diff`.
@@ -45,7 +46,7 @@ pub struct Args {
     requests: PathBuf,
     #[command(flatten)]
     exposure: ExposureArgs,
-    /// Pass over lines that are no audit lines; without it, one of them makes the log invalid
+    /// Pass over lines that are not audit lines; without it, one of them makes the log invalid
     #[arg(long)]
     lenient: bool,
     /// How to print the result
@@ -61,7 +62,7 @@ struct Compared {
     new: PathBuf,
     new_revision: String,
     changes: Changes,
-    /// Lines that are no audit lines.
+    /// Lines that are not audit lines.
     passed_over: u64,
 }
 
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
     let compared = compare(args, &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let Some(compared) = compared else {
         if args.output == Output::Json {
@@ -144,7 +145,7 @@ impl Log {
         Some(Self { path: path.to_owned(), reader, lenient, number: 0, passed_over: 0 })
     }
 
-    /// The next audit line, with its number. What is none is passed over; whether that is right is said at the end.
+    /// The next audit line, with its number. Other lines are passed over; `end` says whether that is an error.
     fn next(&mut self, report: &mut Report) -> Option<(u64, Line)> {
         let mut bytes = Vec::new();
         loop {
@@ -157,14 +158,14 @@ impl Log {
                 Err(error) => {
                     report
                         .file_error(&self.path, format!("cannot read line {}: {error}", self.number))
-                        .help("read the log from a file that nobody writes to");
+                        .help("read a copy of the log that no process writes to");
                     return None;
                 }
             }
             if bytes.len() > LONGEST {
                 report
                     .file_error(&self.path, format!("line {} is longer than 1 MiB", self.number))
-                    .help("no audit line is: look what this file holds");
+                    .help("no audit line is that long: check what this file holds");
                 return None;
             }
             if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -176,7 +177,10 @@ impl Log {
                     self.passed_over += 1;
                     if !self.lenient && self.passed_over <= TOLD {
                         report
-                            .file_error(&self.path, format!("line {} is no audit line: {error}", self.number))
+                            .file_error(
+                                &self.path,
+                                format!("line {} is not an audit line: {error}", self.number),
+                            )
                             .help("`--lenient` passes over such lines, and says how many there were");
                     }
                 }
@@ -189,7 +193,7 @@ impl Log {
         if !self.lenient && self.passed_over > TOLD {
             let more = self.passed_over - TOLD;
             report
-                .file_error(&self.path, format!("{more} more lines are no audit lines"))
+                .file_error(&self.path, format!("{more} more lines are not audit lines"))
                 .help("`--lenient` passes over them all");
         }
         // A comparison of nothing must not look like one in which nothing changed.

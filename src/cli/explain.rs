@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::Output;
 use super::tree::{TreeArgs, refuse};
-use super::{DENIED, FAILED, INVALID, Output, complain, print};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
@@ -19,6 +19,7 @@ use crate::policy::explain::Extent;
 use crate::principal::Principal;
 use crate::simulation::written::{self, Unreadable};
 use crate::simulation::{Mistake, Question, Token, What, Who};
+use crate::terminal::{DENIED, FAILED, INVALID, eprint, print};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
@@ -26,10 +27,10 @@ pub struct Args {
     #[command(flatten)]
     tree: TreeArgs,
 
-    /// Who calls, like `user:ana@example.com`; an anonymous caller where nobody is named
+    /// Who calls, like `user:ana@example.com`; an anonymous caller without it
     #[arg(long, value_name = "PRINCIPAL", value_parser = written::principal, conflicts_with_all = ["claims", "token"])]
     principal: Option<Principal>,
-    /// A group or `principalSet://` that their credential would vouch for; can be repeated
+    /// A group or `principalSet://` that their credential would assert; can be repeated
     #[arg(long = "group", value_name = "GROUP", value_parser = written::set, requires = "principal")]
     groups: Vec<Arc<str>>,
     /// A JSON file with the claims that an issuer would sign for them
@@ -64,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
 
-    /// Tell every rule on the chain, not only those that bear on the answer
+    /// Show every rule on the chain, not only those that affect the answer
     #[arg(long)]
     all: bool,
     /// How to print the result
@@ -72,7 +73,7 @@ pub struct Args {
     output: Output,
 }
 
-/// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where it cannot be asked about.
+/// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where the question is invalid.
 pub fn run(args: &Args) -> ExitCode {
     let mut question = match args.question() {
         Ok(question) => question,
@@ -84,7 +85,7 @@ pub fn run(args: &Args) -> ExitCode {
     if args.token.is_some()
         && let Err(error) = ask_issuers(&mut question, &snapshot)
     {
-        complain(&format!("opgate: cannot ask the issuers: {error}\n"));
+        eprint(&format!("opgate: cannot ask the issuers: {error}\n"));
         return ExitCode::from(FAILED);
     }
     let extent = if args.all { Extent::All } else { Extent::Relevant };
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What keeps a question from being asked.
+/// Why a question cannot be asked.
 pub(super) struct Problem {
     message: String,
     help: String,
@@ -114,7 +115,7 @@ impl Problem {
     pub(super) fn print(&self, output: Output) -> ExitCode {
         let Self { message, help } = self;
         match output {
-            Output::Text => complain(&format!("error: {message}\n  = help: {help}\n")),
+            Output::Text => eprint(&format!("error: {message}\n  = help: {help}\n")),
             Output::Json => {
                 let error = json!({ "message": message, "help": help });
                 print(&format!("{:#}\n", json!({ "valid": false, "error": error })));
@@ -185,7 +186,7 @@ impl Args {
     }
 }
 
-/// A file's text; `-` is standard input. No more than a token or claims can have.
+/// A file's text; `-` is standard input. Bounded by the longest token or claims.
 fn read(path: &Path) -> Result<String, Problem> {
     const MOST: u64 = 64 * 1024;
     let mut text = String::new();
@@ -207,12 +208,12 @@ fn claims(path: &Path) -> Result<Map<String, Value>, Problem> {
     let help = "write a JSON object, as the payload of a token: `{\"iss\": …, \"email\": …}`";
     match serde_json::from_str(&read(path)?) {
         Ok(Value::Object(claims)) => Ok(claims),
-        Ok(_) => Err(Problem::new(format!("{} is no JSON object", path.display()), help)),
-        Err(error) => Err(Problem::new(format!("{} is no JSON: {error}", path.display()), help)),
+        Ok(_) => Err(Problem::new(format!("{} is not a JSON object", path.display()), help)),
+        Err(error) => Err(Problem::new(format!("{} is not JSON: {error}", path.display()), help)),
     }
 }
 
-/// Fetches the keys that are behind a URL, and has the issuer of an opaque token asked. What cannot be had shows in the
+/// Fetches the keys that are behind a URL, and asks the issuer of an opaque token. What cannot be fetched shows in the
 /// answer.
 fn ask_issuers(question: &mut Question, snapshot: &Snapshot) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

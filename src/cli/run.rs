@@ -1,4 +1,4 @@
-//! `opgate run`: the gate, from files to open doors and to the last answered request.
+//! `opgate run`: the gate, from files to open listeners and to the last answered request.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{ConfigArgs, FAILED, INVALID, complain, print_report};
+use super::ConfigArgs;
 use crate::admin::Admin;
 use crate::assertion::Assertions;
 use crate::audit::Audit;
@@ -23,16 +23,19 @@ use crate::clock;
 use crate::config::{Config, ListenerTls, Origin};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
+use crate::engine::{Engine, Live};
+use crate::frontend::Http;
 use crate::handover::{self, Predecessor};
-use crate::listener::{Admission, Door};
+use crate::listener::{ConnectionLimits, Listener};
 use crate::metrics::Metrics;
-use crate::proxy::{Live, Proxy};
+use crate::proxy::Proxy;
 use crate::reload::{Reloader, Started};
 use crate::server::announcement::Announcement;
 use crate::server::signals::Signals;
 use crate::server::sockets::Sockets;
 use crate::signing::SigningError;
 use crate::telemetry::Log;
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report};
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
@@ -40,7 +43,7 @@ use crate::upstream::names::Lookups;
 /// How long a start waits for the names of upstreams to be looked up.
 const LOOKUP_AT_START: Duration = Duration::from_secs(1);
 
-/// How long the end of the process waits for threads that serve nothing any more.
+/// How long the end of the process waits for threads that no longer serve.
 const END: Duration = Duration::from_millis(200);
 
 /// Arguments of `opgate run`.
@@ -60,7 +63,7 @@ pub struct Args {
     pid_file: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT, or until another process does.
+/// Serves until SIGTERM or SIGINT, or until another process serves in its place.
 pub fn run(args: &Args) -> ExitCode {
     tls::choose_cryptography();
     let origin = args.config.origin();
@@ -69,7 +72,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let config = &loaded.config;
     if args.upgrade && config.upgrade.is_none() {
-        complain(
+        eprint(
             "opgate: `--upgrade` needs `upgrade.socket` in the configuration: the same as the running process has\n",
         );
         return ExitCode::from(INVALID);
@@ -91,7 +94,7 @@ pub fn run(args: &Args) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("opgate: {error}\n"));
+            eprint(&format!("opgate: {error}\n"));
             ExitCode::from(FAILED)
         }
     }
@@ -112,7 +115,7 @@ fn load(origin: &Origin) -> Option<Loaded> {
     let config = origin.load(&mut report);
     let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
     if !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let loaded = Loaded { config: config?, snapshot: snapshot?, read_at };
     (!report.is_fatal()).then_some(loaded)
@@ -138,7 +141,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Handover(#[from] handover::Failure),
     #[error(
-        "the configuration was changed while the running process was waited for, and does not hold any more"
+        "the configuration was changed while this process waited for the running one, and is not valid any more"
     )]
     Changed,
     #[error("not ready in time: {0}")]
@@ -149,14 +152,14 @@ pub(crate) enum Failure {
     Stopped,
 }
 
-/// Serves, where the process is to take over from another one: once that one offers, and if it lets go.
+/// Waits for the running process where this one is to take over from it, then serves.
 async fn start(args: &Args, origin: Origin, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let Some(upgrade) = loaded.config.upgrade.as_ref().filter(|_| args.upgrade) else {
         return serve(args, origin, loaded, log, &mut None).await;
     };
     tracing::info!(socket = %upgrade.socket.display(), "waiting for the running process to offer its listeners");
     let mut predecessor = Some(Predecessor::find(upgrade).await?);
-    // That may have taken a while: what counts is what the files say now.
+    // Waiting may have taken a while: the files may have changed meanwhile, so they are read again.
     let served = match load(&origin) {
         Some(loaded) => serve(args, origin, loaded, log, &mut predecessor).await,
         None => Err(Failure::Changed),
@@ -167,7 +170,8 @@ async fn start(args: &Args, origin: Origin, loaded: Loaded, log: Log) -> Result<
     served
 }
 
-/// Serves until the process is to end, then drains. `predecessor` is left there if this ends before that one lets go.
+/// Serves until the process is to end, then drains. `predecessor` is left in place if this ends before that one has let
+/// go.
 async fn serve(
     args: &Args,
     origin: Origin,
@@ -194,27 +198,27 @@ async fn serve(
     }
     metrics.policy_loaded(&snapshot, clock::now());
     let authn = snapshot.authn.clone();
-    // Before anything is waited for: a gate that waits for its issuer can be stopped.
+    // Before any wait: a gate that waits for its issuer can be stopped.
     let mut signals = Signals::listen()?;
     let assertions = config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
     let live = Live::new(snapshot, Arc::new(upstreams), assertions, &metrics);
-    let proxy = Proxy::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
+    let engine = Engine::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
-    // Sockets first: a port that is taken is told before keys are waited for.
+    // Sockets first: a port in use is reported before the process waits for keys.
     let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
     let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
     let as_written = Config { limits: written, ..config.clone() };
     let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups, log: log.filter };
-    let reloader = Reloader::new(started, proxy.clone());
-    let admin = Admin::new(proxy.clone(), reloader.status());
+    let reloader = Reloader::new(started, engine.clone());
+    let admin = Admin::new(engine.clone(), reloader.status());
     let serve_admin = || {
         let (own, explain) = (sockets.admin.clone(), sockets.explain.clone());
         tokio::spawn(admin.clone().serve(config.admin.clone(), own, explain, shutdown.clone()))
     };
     let mut admin_task = match predecessor {
         None => serve_admin(),
-        // It serves, and answers there, until this one is ready to.
+        // The running process serves, and answers on the admin port, until this one is ready to.
         Some(predecessor) => {
             tokio::select! {
                 ready = ready_to_take_over(&admin, &authn, predecessor.deadline()) => ready?,
@@ -225,8 +229,8 @@ async fn serve(
     };
     let mut reload_task = tokio::spawn(reloader.run(shutdown.clone()));
 
-    let app = Arc::new(pingora_proxy(&proxy, &config));
-    let mut doors = open_doors(&config, &sockets, tls, &app, &proxy, &shutdown);
+    let app = Arc::new(pingora_proxy(Proxy::new(engine.clone()), &config));
+    let mut listeners = listen(&config, &sockets, tls, &app, &engine, &shutdown);
     crate::server::open_files::tell(written, config.limits);
     let announcement = Announcement::of(&sockets, args.pid_file.clone(), args.addresses_file.clone());
     let served = match predecessor.take() {
@@ -234,7 +238,7 @@ async fn serve(
         None => Ok(None),
     };
     let took_over = matches!(served, Ok(Some(_)));
-    // Whom it has let go of must not stop for a file: nobody else serves.
+    // The old process must not block on the pid file: it no longer serves, and this one is the only one that does.
     let or_serve_on = |told: Result<(), Failure>| match told {
         Err(error) if took_over => {
             tracing::error!(%error, "serving on");
@@ -242,7 +246,8 @@ async fn serve(
         }
         told => told,
     };
-    // The running process ends after this, and whoever watches it looks for the new one then.
+    // The old process ends after this. A supervisor that watches it looks for the new one then, so the pid file comes
+    // first.
     let served = served.and_then(|relieved| {
         let told = announcement.pid();
         drop(relieved);
@@ -260,27 +265,27 @@ async fn serve(
             failed = broken("the admin port", &mut admin_task) => Err(failed),
             failed = broken("the reloads", &mut reload_task) => Err(failed),
         },
-        // Where there is a running process, it goes on: nothing is lost by this one's end.
+        // Where there is a running process, it goes on: the end of this one loses nothing.
         failed => failed,
     };
-    // The doors close their own once they have let in who waits.
+    // The listeners close their sockets once they have accepted the clients that wait.
     drop(sockets);
     tracing::info!("draining");
     // Nobody is left to hear it if all receivers are gone.
-    proxy.drain();
+    engine.drain();
     let _ = shut_down.send(true);
-    while doors.join_next().await.is_some() {}
+    while listeners.join_next().await.is_some() {}
     // Not before: Pingora would drop requests that it has not begun to parse.
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();
-    // Threads may hold the proxy a little longer than this, and nothing waits for them.
-    proxy.flush();
+    // Threads may hold the engine a little longer than this, and nothing waits for them.
+    engine.flush();
     announcement.withdraw();
     served
 }
 
-/// Waits until a task that is to go on to the end has failed.
+/// Waits until one of the tasks that must not end has failed.
 async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) -> Failure {
     match task.await {
         // The admin port ends where another process serves it.
@@ -290,29 +295,30 @@ async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) 
     }
 }
 
-/// Lets clients in, each listener by a door of its own.
-fn open_doors(
+/// Accepts clients, on each listener.
+fn listen(
     config: &Config,
     sockets: &Sockets,
     tls: Vec<Option<Arc<ArcSwap<ServerTls>>>>,
     app: &Arc<HttpProxy<Proxy>>,
-    proxy: &Proxy,
+    engine: &Engine,
     shutdown: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
-    let admission = Admission::new(&config.limits);
-    let mut doors = JoinSet::new();
-    for ((settings, tls), listening) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
-        let address = listening.bound();
+    let connections = ConnectionLimits::new(&config.limits);
+    let mut listeners = JoinSet::new();
+    for ((settings, tls), socket) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
+        let address = socket.bound();
         tracing::info!(%address, "listening");
-        let (app, gate) = (app.clone(), proxy.clone());
-        let door = Door::new(address, settings.http2, tls, config.limits, admission.clone(), app, gate);
-        doors.spawn(door.serve(listening.clone(), shutdown.clone()));
+        let http = Http::new(address, settings.http2, engine.clone(), app.clone());
+        let metrics = engine.metrics().clone();
+        let listener = Listener::new(address, tls, config.limits, connections.clone(), metrics, http);
+        listeners.spawn(listener.serve(socket.clone(), shutdown.clone()));
     }
     tracing::info!(address = %sockets.admin.bound(), "admin listening");
     if let Some(explain) = &sockets.explain {
         tracing::info!(address = %explain.bound(), "explain listening");
     }
-    doors
+    listeners
 }
 
 /// Loads keys until the gate can serve in another one's place.
@@ -326,21 +332,22 @@ async fn ready_to_take_over(admin: &Admin, authn: &Authenticator, deadline: Inst
 }
 
 /// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
-fn pingora_proxy(proxy: &Proxy, config: &Config) -> HttpProxy<Proxy> {
+fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
     let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
     let mut options = HttpServerOptions::default();
     options.h2c = true;
-    // Not to proxy it: to have it refused, counted and audited like everything else.
+    // CONNECT is let through to the gate, which refuses, counts and audits it like every other request. It is never
+    // proxied.
     options.allow_connect_method_proxying = true;
-    let mut app = HttpProxy::new(proxy.clone(), Arc::new(conf));
+    let mut app = HttpProxy::new(proxy, Arc::new(conf));
     app.server_options = Some(options);
     let mut http2 = default_h2_options();
-    // The library counts 32 bytes for each field, and pseudo-headers for fields (RFC 9113, section 6.5.2): the limit that
-    // counts is the gate's own, which is the same for both versions.
+    // The library counts 32 bytes for each field, and pseudo-headers as fields (RFC 9113, section 6.5.2). The gate's
+    // own limit is lower and the same for both versions.
     let head = config.limits.head;
     let list = head.bytes.saturating_add(head.fields.saturating_add(5).saturating_mul(64));
     http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
-    // What is held for one connection, and for how many streams that nobody wants any more, before the connection ends.
+    // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
     http2.max_concurrent_streams(u32::try_from(config.limits.http2_streams).unwrap_or(u32::MAX));
     http2.max_send_buffer_size(64 * 1024);
     http2.max_concurrent_reset_streams(20);

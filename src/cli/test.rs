@@ -21,13 +21,14 @@ use serde_json::json;
 use self::answer::Answer;
 use self::case::Case;
 use self::coverage::Coverage;
+use super::Output;
 use super::tree::{ExposureArgs, load_tree};
-use super::{FAILED, INVALID, Output, complain, print, print_report};
 use crate::clock;
 use crate::config::Config;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::policy::Policy;
+use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate test`.
 #[derive(Debug, clap::Args)]
@@ -65,7 +66,7 @@ struct Outcome {
 struct Results {
     directory: PathBuf,
     outcomes: Vec<Outcome>,
-    /// `None` where a filter left tests out: what they exercise is not known.
+    /// `None` where a filter left tests out: then the coverage is not known.
     coverage: Option<Coverage>,
     duration: Duration,
 }
@@ -85,7 +86,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut report = Report::new();
     let results = test(args, clock::now(), &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
-        print_report(&report);
+        eprint_report(&report);
     }
     let Some(results) = results else {
         if args.output == Output::Json {
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(path) = &args.junit
         && let Err(error) = std::fs::write(path, junit::render(&results))
     {
-        complain(&format!("opgate: cannot write {}: {error}\n", path.display()));
+        eprint(&format!("opgate: cannot write {}: {error}\n", path.display()));
         return ExitCode::from(FAILED);
     }
     if results.failed() > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
@@ -137,7 +138,7 @@ fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
 /// The selected tests of a policies directory.
 fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case> {
     if !directory.is_dir() {
-        // Told when the tree is loaded.
+        // Loading the tree reports it.
         return Vec::new();
     }
     let errors_before = report.diagnostics().len();
@@ -145,7 +146,7 @@ fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case
     let all: Vec<Case> = files.iter().flat_map(|file| case::read(file, report)).collect();
     let folder = directory.join("tests");
     if all.is_empty() && report.diagnostics().len() == errors_before {
-        // A run that tests nothing must not look like one in which everything is right.
+        // A run without a test must not look like a run that passed.
         report
             .file_error(&folder, "there is no test")
             .help("write one: `- {name: …, principal: …, call: POST /v1/…, expect: allowed}`");

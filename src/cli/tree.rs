@@ -9,11 +9,12 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::{INVALID, Output, print, print_report};
+use super::Output;
 use crate::catalog::ExposureSettings;
 use crate::config::{Config, Origin, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
+use crate::terminal::{INVALID, eprint_report, print};
 
 /// Which configuration says what is exposed, if any.
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub(super) struct TreeArgs {
 }
 
 impl TreeArgs {
-    /// The tree; nobody is authenticated by it. What is wrong is in the report.
+    /// The tree, without issuers: it authenticates no caller. The report says what is wrong.
     pub(super) fn load(&self, report: &mut Report) -> Option<Snapshot> {
         let config = self.config(report)?;
         let named = config.as_ref().map(|config| config.policy_directory.clone());
@@ -58,10 +59,10 @@ impl TreeArgs {
     }
 }
 
-/// Tells of a tree that cannot be asked.
+/// Reports a tree that cannot be asked.
 pub(super) fn refuse(report: &Report, output: Output) -> ExitCode {
     match output {
-        Output::Text => print_report(report),
+        Output::Text => eprint_report(report),
         Output::Json => {
             print(&format!("{:#}\n", json!({ "valid": false, "diagnostics": report.to_json() })));
         }
@@ -70,8 +71,8 @@ pub(super) fn refuse(report: &Report, output: Output) -> ExitCode {
 }
 
 impl ExposureArgs {
-    /// The configuration, where one was given. `directory` takes the place of the one that it names, which need not be
-    /// there: a policy is often tested far from where it is deployed. What is wrong is in the report.
+    /// The configuration, where one was given. `directory` replaces the one that it names, which need not exist: a
+    /// policy is often tested far from where it is deployed. The report says what is wrong.
     pub(super) fn load(&self, directory: Option<&Path>, report: &mut Report) -> Option<Config> {
         let path = self.config.clone()?;
         if let Some(directory) = directory
@@ -90,7 +91,7 @@ impl ExposureArgs {
     }
 }
 
-/// The override that names a directory, as seen from here and not from the configuration's folder.
+/// The override that names a directory, relative to the working directory and not to the configuration's folder.
 fn in_place(directory: &Path, report: &mut Report) -> Option<Override> {
     let absolute = match std::path::absolute(directory) {
         Ok(absolute) => absolute,
@@ -111,7 +112,7 @@ fn in_place(directory: &Path, report: &mut Report) -> Option<Override> {
     format!("policy.directory={value}").parse().ok()
 }
 
-/// Loads a tree with what the configuration exposes of it, or all of it. Nobody is authenticated by it.
+/// Loads a tree with what the configuration exposes of it, or all of it, without issuers.
 pub(super) fn load_tree(directory: &Path, config: Option<&Config>, report: &mut Report) -> Option<Snapshot> {
     if !is_there(directory, report) {
         return None;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{Output, print};
+use super::Output;
+use crate::terminal::print;
 
 /// Arguments of `opgate version`.
 #[derive(Debug, clap::Args)]

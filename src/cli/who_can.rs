@@ -1,4 +1,4 @@
-//! `opgate who-can PERMISSION on RESOURCE`: everybody who holds a permission, and by what.
+//! `opgate who-can PERMISSION on RESOURCE`: every principal that holds a permission, and by which bindings.
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::Output;
 use super::explain::Problem;
 use super::tree::{TreeArgs, refuse};
-use super::{Output, counted, print};
 use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;
@@ -19,6 +19,7 @@ use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
 use crate::policy::{Attributes, Refusal, ResourceName};
 use crate::simulation::written;
+use crate::terminal::{counted, print};
 
 /// Arguments of `opgate who-can`.
 #[derive(Debug, clap::Args)]
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A slip of the pen must not pass for a permission that nobody holds.
+/// A typing error must not look like a permission that no principal holds.
 fn check(args: &Args, snapshot: &Snapshot) -> Result<(), Problem> {
     let asked = snapshot.catalog.permissions();
     let asked = asked.iter().map(|(permission, _)| permission.as_str());
@@ -76,17 +77,17 @@ fn check(args: &Args, snapshot: &Snapshot) -> Result<(), Problem> {
             Some(near) => format!("did you mean `{near}`?"),
             None => "write it as roles do: `cloudaicompanion.operations.cancel`".to_owned(),
         };
-        let message = format!("no role that is bound holds `{}`, and no method asks for it", args.permission);
+        let message = format!("no role that is bound holds `{}`, and no method requires it", args.permission);
         return Err(Problem::new(message, help));
     }
     if args.resource.split('/').any(str::is_empty) {
-        let message = format!("`{}` is no relative name of a resource", args.resource);
+        let message = format!("`{}` is not a relative name of a resource", args.resource);
         return Err(Problem::new(message, "write it without the service: `projects/demo/locations/…`"));
     }
     Ok(())
 }
 
-/// The service whose methods ask for the permission, where there is one such: conditions may ask for it.
+/// The one service whose methods require the permission, where there is one: conditions may read it.
 fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Exposure>> {
     let asking = catalog.methods().iter().filter(
         |method| matches!(&method.permission, PermissionRule::Required(asked) if asked == permission),
@@ -96,7 +97,7 @@ fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Ex
     services.all(|service| service.name == first.name).then_some(first)
 }
 
-/// What is to be told of a holder in a word.
+/// A short note on a holder.
 fn state(holder: &Holder) -> &'static str {
     match &holder.decided {
         Ok(_) => "CAN",
@@ -111,7 +112,7 @@ fn text(args: &Args, holders: &[Holder]) -> String {
     let (can, cannot): (Vec<&Holder>, Vec<&Holder>) =
         holders.iter().partition(|holder| holder.decided.is_ok());
     let count = match can.len() {
-        0 => "nobody".to_owned(),
+        0 => "no principal".to_owned(),
         count => counted(count, "principal"),
     };
     let mut page = Page::default();
@@ -150,7 +151,7 @@ fn grants(page: &mut Page, holder: &Holder) {
 }
 
 fn of_set(holder: &Holder) -> &'static str {
-    if holder.is_set { " (all in it, but whom a rule denies by name)" } else { "" }
+    if holder.is_set { " (all of its members, except those that a rule denies by name)" } else { "" }
 }
 
 fn why(holder: &Holder) -> String {

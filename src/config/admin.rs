@@ -1,4 +1,4 @@
-//! The `admin` of the file: where the operator looks, by which names, and who is told of policy there.
+//! The `admin` of the file: the operator's address, the names it is asked by, and who may read policy there.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::authn::Secret;
 use crate::diagnostic::Report;
 use crate::document::{Fields, Node, Spelling, Value};
 
-/// Where the operator looks.
+/// The operator's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// Address and port; port 0 takes a free one.
@@ -19,16 +19,16 @@ pub struct AdminSettings {
     pub hosts: Vec<String>,
     /// Connections at one time, to each of its addresses.
     pub connections: usize,
-    /// Who is told of policy; `None` where it is told to no client.
+    /// Who may read policy; `None` for no client.
     pub explain: Option<Explain>,
 }
 
-/// Who is told of policy.
+/// Who may read policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explain {
-    /// The one address where it is told; that of the other endpoints where nothing is said.
+    /// An address of its own for that; that of the other endpoints without one.
     pub address: Option<SocketAddr>,
-    /// The file with the token that is to be shown; none is asked for where nothing is said.
+    /// The file with the token that a client has to show; none is needed without one.
     pub token_file: Option<PathBuf>,
 }
 
@@ -47,7 +47,7 @@ impl AdminSettings {
     /// Fewest bytes of a token: a shorter one can be guessed.
     pub const SHORTEST_TOKEN: usize = 16;
 
-    /// The files that its connections take at the most: each is one, and one more is accepted before another is closed.
+    /// The most files that its connections take: one each, and one more is accepted before another is closed.
     pub fn files(&self) -> usize {
         let addresses =
             1 + usize::from(self.explain.as_ref().is_some_and(|explain| explain.address.is_some()));
@@ -80,7 +80,7 @@ fn explain(node: &Node, admin: Option<SocketAddr>, base: &Path, report: &mut Rep
         Value::Map(_) => {}
         _ => {
             report
-                .error(&node.span, "nothing says who is told of policy")
+                .error(&node.span, "neither `address` nor `token_file` says who may read policy")
                 .help("write `off`, or `{address: 127.0.0.1:9902, token_file: FILE}`, one of them or both");
             return None;
         }
@@ -91,7 +91,7 @@ fn explain(node: &Node, admin: Option<SocketAddr>, base: &Path, report: &mut Rep
         if Some(address) == admin && address.port() != 0 {
             report
                 .error(&node.span, "this is the address of `admin`")
-                .help("choose another one, or leave it out: policy is told there then");
+                .help("choose another one, or leave it out: then policy can be read there");
         }
         Some(address)
     });

@@ -1,4 +1,4 @@
-//! The `assertion` of the file: how the gate signs what it tells backends of the caller.
+//! The `assertion` of the file: how the gate signs assertions about the caller for backends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,9 +36,9 @@ pub(super) fn assertion<'i>(
             .error(&node.span, format!("`{issuer}` is not an issuer"))
             .help("write a URL that begins with `https://` and has neither a query nor a fragment: `https://gate.example.com`");
     } else if trusted.any(|trusted| trusted == issuer) {
-        report
-            .error(&node.span, format!("`{issuer}` is an issuer whose tokens are believed here"))
-            .help("give the gate a name of its own: who trusts both could not tell their tokens apart");
+        report.error(&node.span, format!("`{issuer}` is an issuer whose tokens are believed here")).help(
+            "give the gate a name of its own: a backend that trusts both could not tell their tokens apart",
+        );
     }
     Some(AssertionSettings {
         issuer: issuer.to_owned(),
@@ -91,7 +91,7 @@ fn lifetime(node: &Node, report: &mut Report) -> Option<Duration> {
     Some(lifetime)
 }
 
-/// A path that every reader writes in one way, so that comparing bytes is enough.
+/// A path with one spelling only, so that comparing bytes is enough.
 fn path(node: &Node, report: &mut Report) -> Option<crate::http::Path> {
     let text = node.string(report)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');

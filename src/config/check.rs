@@ -62,7 +62,7 @@ pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sect
     Some(Sections { listeners, upstreams, services, issuers, assertion, policy, trusted_proxies, settled })
 }
 
-/// What stands beside the parts.
+/// The settings beside the parts.
 fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled {
     let limits = fields.optional("limits").and_then(|node| limits::limits(node, report)).unwrap_or_default();
     let audit =
@@ -91,7 +91,7 @@ fn listeners(node: &Node, base: &Path, report: &mut Report) -> Vec<Listener> {
         let http2 = fields.optional("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
         let tls = fields.optional("tls").map(|node| tls::listener(node, base, http2, report));
         fields.finish(report);
-        // Without the TLS that is written there is no listener.
+        // The listener must not serve without the TLS that is written.
         let tls = tls.map_or(Some(None), |tls| tls.map(Some))?;
         Some(Listener { address: address?, http2, tls })
     };
@@ -182,14 +182,14 @@ fn forwarding(node: &Node, asserting: bool, report: &mut Report) -> Forwarding {
             "assertion" if asserting => forwarding.assertion = true,
             "assertion" => {
                 report
-                    .error(&item.span, "nothing says how assertions are signed")
+                    .error(&item.span, "the configuration does not say how assertions are signed")
                     .help("add `assertion: {issuer: 'https://gate.example.com', keys: [FILE]}` to the configuration");
             }
             "request_id" => forwarding.request_id = true,
             "origin" => forwarding.origin = true,
             _ => {
                 report
-                    .error(&item.span, format!("`{text}` is nothing that can be forwarded"))
+                    .error(&item.span, format!("`{text}` cannot be forwarded"))
                     .help("choose from `authorization`, `principal`, `assertion`, `request_id` and `origin`");
             }
         }
@@ -197,8 +197,8 @@ fn forwarding(node: &Node, asserting: bool, report: &mut Report) -> Forwarding {
     forwarding
 }
 
-/// What holds of issuers beyond the shape of the file is checked where they are used
-/// ([`crate::authn::Authenticator::load`]); the spans let those findings point here.
+/// The meaning of issuers' settings is checked where they are used ([`crate::authn::Authenticator::load`]); the spans
+/// let those findings point here.
 fn issuers(node: &Node, base: &Path, report: &mut Report) -> Vec<Issuer> {
     let entries = node.entries(report).unwrap_or_default();
     if entries.is_empty() {
@@ -278,7 +278,7 @@ fn attribute_mapping(node: &Node, report: &mut Report) -> Vec<(MappedAttribute, 
             }
             None => {
                 report
-                    .error(&key.span, format!("`{name}` is nothing that can be mapped"))
+                    .error(&key.span, format!("`{name}` cannot be mapped"))
                     .help("map `google.subject`, `google.groups` and `attribute.NAME`");
             }
         }
@@ -300,7 +300,7 @@ fn algorithms(node: &Node, report: &mut Report) -> Vec<Algorithm> {
             }
         }
     }
-    // A list that is empty only for want of a good item has been told of.
+    // A list that is empty because no item is good has been reported already.
     if algorithms.is_empty() && !none_written { Algorithm::DEFAULT.to_vec() } else { algorithms }
 }
 
@@ -329,9 +329,9 @@ fn foreign_pools(node: &Node, report: &mut Report) -> Vec<String> {
         if text.starts_with("iam.googleapis.com/") && !text.ends_with('/') && !text.contains('*') {
             pools.push(text.to_owned());
         } else {
-            report
-                .error(&item.span, format!("`{text}` is not the name of an identity pool"))
-                .help("write `iam.googleapis.com/locations/global/workforcePools/POOL`; `*` is no wildcard");
+            report.error(&item.span, format!("`{text}` is not the name of an identity pool")).help(
+                "write `iam.googleapis.com/locations/global/workforcePools/POOL`; `*` is not a wildcard",
+            );
         }
     }
     pools

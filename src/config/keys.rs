@@ -1,4 +1,4 @@
-//! `keys` of an issuer: a file, a URL, or where the issuer says.
+//! `keys` of an issuer: in a file, at a URL, or where the issuer's metadata says.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(super) fn keys(
     remote.ca = ca.and_then(|node| node.string(report).map(|path| located(base, path)));
     if let (Some(hosts), None) = (&jwks_hosts, &discovery) {
         report
-            .error(&hosts.span, "`jwks_hosts` has a meaning with `discovery` alone")
+            .error(&hosts.span, "`jwks_hosts` only has a meaning with `discovery`")
             .help("leave it out: the keys of a `url` are fetched from there and nowhere else");
     }
     match (file, url, discovery) {

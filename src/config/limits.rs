@@ -44,8 +44,8 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     set(&mut fields, "requests", &mut limits.requests, requests, report);
     set(&mut fields, "requests_per_principal", &mut limits.requests_per_principal, requests, report);
     set(&mut fields, "requests_per_address", &mut limits.requests_per_address, requests, report);
-    // What they hold is bounded by this: a head (32KiB), 128 bytes for each of its fields (100) and 8KiB, a thousand times:
-    // some 52MiB. A connection holds up to 20KiB beside, or 128KiB over HTTP/2: the streams of the library.
+    // It bounds their memory: a head (32KiB), 128 bytes for each of its fields (100) and 8KiB, a thousand times, are
+    // some 52MiB. A connection holds up to 20KiB beside, or 128KiB over HTTP/2: the library's streams.
     set(&mut fields, "pending_requests", &mut limits.pending_requests, requests, report);
     let pending = &mut limits.pending_requests_per_address;
     set(&mut fields, "pending_requests_per_address", pending, requests, report);
@@ -63,7 +63,7 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
     Some(limits)
 }
 
-/// Refuses what is beyond Pingora's own bounds: it would answer such heads by itself.
+/// Refuses values beyond Pingora's own bounds: it would answer such heads itself.
 fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
     if value.is_some_and(|value| value > most) {
         report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));
@@ -71,7 +71,7 @@ fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) 
     value
 }
 
-/// A size that a body may have that is held whole before it is sent.
+/// The size of a body that is held whole before it is sent.
 fn held_size(node: &Node, report: &mut Report) -> Option<u64> {
     let bytes = size(node, report)?;
     if bytes > MAX_HELD_BODY {

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// A path of the file as it is opened and shown: `config/../policies` is `policies`.
 ///
-/// A `..` takes back the name before it only where that is a directory and no symbolic link: elsewhere the path means
+/// A `..` removes the name before it only where that is a directory and not a symbolic link: elsewhere the path means
 /// something else, or nothing, and stays as it was written.
 pub(super) fn located(base: &Path, written: &str) -> PathBuf {
     let mut path = PathBuf::new();

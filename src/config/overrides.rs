@@ -1,4 +1,4 @@
-//! Values that a flag or an environment variable puts in place of the file's.
+//! Values from a flag or an environment variable that replace those of the file.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use crate::document::{self, Node, Value};
 /// A path into the file and the value to put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// How it was given, for messages: `--set a.b` or the variable's name.
+    /// Its source, for messages: `--set a.b` or the variable's name.
     origin: String,
     steps: Vec<String>,
     value: String,
@@ -46,7 +46,7 @@ impl Override {
         overrides
     }
 
-    /// Puts the value into the tree. Mappings on the way are made; a list takes an item it has, or the next.
+    /// Puts the value into the tree. Missing mappings on the way are made; a list takes an existing item, or the next.
     pub(super) fn apply(&self, root: &mut Node, report: &mut Report) {
         let source = Source::new(&self.origin, &self.value);
         let Some(value) = document::parse(&source, report) else {

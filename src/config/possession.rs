@@ -1,4 +1,4 @@
-//! `proof_of_possession` of an issuer: what its tokens have to be bound to.
+//! `proof_of_possession` of an issuer: which key its tokens have to be bound to.
 
 use super::check::choice;
 use crate::authn::{DpopRule, PossessionRule};
@@ -14,7 +14,7 @@ enum Kind {
 
 const KINDS: [(&str, Kind); 2] = [("mtls", Kind::Mtls), ("dpop", Kind::Dpop)];
 
-/// Reads it. What is wrong with it has been told where it is the default.
+/// Reads it. Mistakes in the default have been reported already.
 pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
     let Some(mut fields) = node.fields("`proof_of_possession`", Spelling::Exact, report) else {
         return PossessionRule::default();
@@ -38,7 +38,7 @@ pub(super) fn possession(node: &Node, report: &mut Report) -> PossessionRule {
     for (name, node) in [("nonces", nonces), ("public_port", public_port)] {
         if let Some(node) = node.filter(|_| !taken(Kind::Dpop)) {
             report
-                .error(&node.span, format!("`{name}` is about DPoP proofs, and none are taken"))
+                .error(&node.span, format!("`{name}` is about DPoP proofs, and `kinds` does not accept any"))
                 .help("leave it out, or name `dpop` among `kinds`");
         }
     }

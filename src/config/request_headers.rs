@@ -5,7 +5,7 @@ use crate::document::Node;
 use crate::http::HeaderNames;
 use crate::http::headers::{Fate, fate};
 
-/// Reads the list. What could never go upstream by it is a mistake, and so is what stands there twice.
+/// Reads the list. A field that could never go upstream is a mistake, and so is one that is listed twice.
 pub(super) fn request_headers(node: &Node, report: &mut Report) -> HeaderNames {
     let mut listed: Vec<(String, Span)> = Vec::new();
     for (text, item) in node.strings(report) {
@@ -51,16 +51,16 @@ fn mistake(text: &str, name: &str) -> Option<(String, String)> {
             "write a name, like `accept`, or how names begin, like `x-acme-*`".to_owned(),
         )
     } else if beginning.is_some() && !plain.ends_with('-') {
-        (format!("`{text}` does not end at a word"), format!("write `{plain}-*`, or list the names"))
+        (format!("`{text}` does not end at a hyphen"), format!("write `{plain}-*`, or list the names"))
     } else if plain == "authorization" {
         (
-            "`authorization` goes upstream by `forward` alone".to_owned(),
+            "`authorization` only goes upstream by `forward`".to_owned(),
             "write `forward: [authorization]`".to_owned(),
         )
     } else if OF_NO_LIST.contains(&plain) {
         (
-            format!("`{text}` is not a matter of this list"),
-            "delete it: what HTTP needs goes upstream in any case, and what the gate uses up never"
+            format!("`{text}` cannot be chosen by this list"),
+            "delete it: fields that HTTP needs always go upstream, and fields that the gate uses never do"
                 .to_owned(),
         )
     } else {
@@ -68,8 +68,7 @@ fn mistake(text: &str, name: &str) -> Option<(String, String)> {
             Fate::Passes => return None,
             Fate::Dropped => (
                 format!("a client's `{text}` never goes upstream"),
-                "delete it: what only a gateway may say, the gate says (`forward`), or it is not said"
-                    .to_owned(),
+                "delete it: only the gate may send this field (`forward`)".to_owned(),
             ),
             Fate::Refused(why) => {
                 (format!("a request with `{text}` is refused: {why}"), "delete it".to_owned())
@@ -79,7 +78,7 @@ fn mistake(text: &str, name: &str) -> Option<(String, String)> {
     Some((message, help))
 }
 
-/// What is written for the body that was judged, and what the gate answers itself.
+/// Fields that are written for the judged body, and fields that the gate answers itself.
 const OF_NO_LIST: &[&str] = &["content-encoding", "content-length", "content-type", "dpop", "expect", "host"];
 
 #[cfg(test)]
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_go_upstream_by_the_list_is_a_mistake() {
+    fn a_field_that_can_never_go_upstream_is_a_mistake() {
         insta::assert_snapshot!(
             read(
                 "- x y

@@ -1,7 +1,7 @@
-//! A configuration as it is read: section by section, each with what is wrong in it.
+//! A configuration as it is read: section by section, each with its own mistakes.
 //!
-//! A process that starts takes the file whole or not at all. One that serves takes each section that is good, and keeps what
-//! it has of the others: a slip in one must not hold back what was changed in another.
+//! A process that starts takes the file whole or not at all. One that serves takes each section that is good, and keeps
+//! the one in force of the others: a mistake in one must not hold back a change in another.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::diagnostic::Report;
 use crate::document;
 use crate::http::TrustedProxies;
 
-/// What is loaded, kept and told of by itself.
+/// A unit that is loaded, kept and reported on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// The configuration file as a whole, and what no other part covers.
@@ -24,13 +24,13 @@ pub enum Part {
     Policy,
     /// Which methods there are and where they are exposed: `services` in the configuration and in the tree.
     Services,
-    /// Where requests go.
+    /// The backends.
     Upstreams,
-    /// Whose tokens are believed.
+    /// The issuers whose tokens are accepted.
     Issuers,
-    /// What listeners speak TLS with.
+    /// The TLS settings of listeners.
     Tls,
-    /// What signs for backends.
+    /// The keys that sign for backends.
     Assertion,
 }
 
@@ -60,7 +60,7 @@ impl Part {
     }
 }
 
-/// A section: what it says, as far as that could be made out, and what is wrong with it.
+/// A section: its value, as far as it could be read, and its mistakes.
 #[derive(Debug)]
 pub(super) struct Section<T> {
     pub(super) value: Option<T>,
@@ -74,8 +74,8 @@ impl<T> Section<T> {
         Self { value, report }
     }
 
-    /// Puts what it says in place of `kept`, if it is good. Warnings go to `warnings`; where it is not good, everything that
-    /// was found is given back.
+    /// Replaces `kept` by its value, if it is good. Warnings go to `warnings`; where it is not good, all findings are
+    /// given back.
     pub(super) fn replace(self, kept: &mut T, warnings: &mut Report) -> Result<(), Report> {
         match self.value {
             Some(value) if !self.report.is_fatal() => {
@@ -114,7 +114,7 @@ pub struct Sections {
     pub(super) assertion: Section<Option<AssertionSettings>>,
     /// The directory, and `foreign_pools`.
     pub(super) policy: Section<(PathBuf, Vec<String>)>,
-    /// Whose word counts is as urgent as a policy.
+    /// The trusted proxies are as urgent as a policy.
     pub(super) trusted_proxies: Section<TrustedProxies>,
     pub(super) settled: Section<Settled>,
 }
@@ -128,7 +128,7 @@ impl Sections {
         check::check(&root, path.parent().unwrap_or(Path::new("")), report)
     }
 
-    /// The whole, as far as something can be made of it. What is wrong is in the report.
+    /// The whole, as far as it could be read. The report says what is wrong.
     pub(super) fn into_config(self, report: &mut Report) -> Option<Config> {
         let listeners = self.listeners.into_value(report);
         let upstreams = self.upstreams.into_value(report);
@@ -157,7 +157,7 @@ impl Sections {
         })
     }
 
-    /// Puts what is good in place of what `config` has. What was found in the other sections is given back, by part.
+    /// Replaces what `config` has by what is good. The findings of the other sections are given back, by part.
     pub fn update(self, config: &mut Config, warnings: &mut Report) -> Vec<(Part, Report)> {
         let mut faults = Vec::new();
         let mut note = |part, replaced: Result<(), Report>| {
@@ -197,8 +197,8 @@ impl Sections {
     }
 }
 
-/// Puts back the services that lead to other upstreams than before, where upstreams do not load: a name may stand for another
-/// backend by now. What is exposed no longer is closed all the same.
+/// Puts back the services that lead to other upstreams than before, where upstreams do not load: a name may stand for
+/// another backend by now. A service that is no longer exposed is still closed.
 fn hold_back(before: &[ExposureSettings], services: &mut Vec<ExposureSettings>) -> Result<(), Report> {
     let led_there =
         |new: &ExposureSettings| before.iter().any(|old| old.id == new.id && old.upstream == new.upstream);
@@ -206,7 +206,7 @@ fn hold_back(before: &[ExposureSettings], services: &mut Vec<ExposureSettings>) 
     for service in services.iter().filter(|service| !led_there(service)) {
         report
             .error(&service.span, "the service leads to another upstream, and `upstreams` does not load")
-            .help("put `upstreams` right: until then only what was exposed before is");
+            .help("fix `upstreams`: until then only services that were exposed before are");
     }
     if !report.is_fatal() {
         return Ok(());

@@ -28,10 +28,10 @@ pub(super) fn service_accounts(
     let accounts = accounts.map(|node| node.strings(report)).unwrap_or_default();
     let Some(keys_node) = keys_node else { return Vec::new() };
     let Some(keys) = keys(keys_node, base, &mut spans, report) else { return Vec::new() };
-    // A set for several would let each of them sign for the others.
+    // With one key set for several accounts, each could sign for the others.
     if !keys.is_template() {
         report
-            .error(&keys_node.span, "the service accounts would have their keys in one place")
+            .error(&keys_node.span, "the service accounts would share one key set")
             .help("write `{email}` where the address of an account's keys has its email");
     }
     let issuer = |(email, item): (&str, &Node)| {

@@ -5,7 +5,7 @@ use crate::authn::{
     Dialect, DpopRule, KeyLocation, KeySource, PossessionRule, Proof, TokenEndpoint, WellKnown,
 };
 
-/// A configuration that holds, as the base of those that do not.
+/// A valid configuration, as the base of the invalid ones.
 const GOOD: &str = "\
 listeners: [{address: \"127.0.0.1:8080\"}]
 upstreams: {ops: {endpoints: [\"127.0.0.1:9000\"]}}
@@ -37,7 +37,7 @@ fn rendered(text: &str) -> String {
 }
 
 #[test]
-fn what_is_left_out_has_a_safe_default() {
+fn absent_settings_have_safe_defaults() {
     let (config, report) = load(GOOD, &[]);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let config = config.unwrap();
@@ -317,7 +317,7 @@ fn the_upgrade_socket_has_a_place() {
     );
 }
 
-/// The base with more said of its upstream.
+/// The base with more settings of its upstream.
 fn with_upstream(settings: &str) -> String {
     GOOD.replace("[\"127.0.0.1:9000\"]}", &format!("[\"127.0.0.1:9000\"], {settings}}}"))
 }

@@ -1,5 +1,5 @@
-//! The `tls` of listeners and upstreams: files are read and checked here, so that all that is wrong with them is told
-//! with the rest of the configuration.
+//! The `tls` of listeners and upstreams: files are read and checked here, so that their mistakes are reported with the
+//! rest of the configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::diagnostic::Report;
 use crate::document::{Fields, Node, Spelling};
 use crate::tls::{Authority, ClientRule, ClientTls, Flaw, Identity, ServerTls, authorities};
 
-/// What a listener speaks TLS with, and the files that it was made of.
+/// The TLS settings of a listener, and the files that they were made of.
 #[derive(Clone, Debug)]
 pub struct ListenerTls {
     /// Ready to serve.
@@ -24,13 +24,13 @@ pub struct ListenerTls {
 }
 
 impl ListenerTls {
-    /// What a listener's door reads for each handshake, and a reload swaps.
+    /// The value that a listener reads for each handshake, and that a reload swaps.
     pub fn swappable(listener: &Listener) -> Option<Arc<ArcSwap<ServerTls>>> {
         listener.tls.as_ref().map(|tls| Arc::new(ArcSwap::new(tls.server.clone())))
     }
 }
 
-/// What TLS is spoken with to an upstream, and the files that it was made of.
+/// The TLS settings of an upstream, and the files that they were made of.
 #[derive(Clone, Debug)]
 pub struct UpstreamTls {
     /// Ready to connect.
@@ -82,7 +82,7 @@ fn identities(
 }
 
 /// Certificates are chosen by the name that a client asks for (RFC 6066, section 3), and verified by their alternative
-/// names alone (RFC 9525, section 6.3): the common name says nothing. The first one is for all other clients, and those that
+/// names (RFC 9525, section 6.3): the common name does not count. The first one is for all other clients; those that
 /// connect to an address ask for no name.
 fn tell_of_no_name(identity: &Identity, is_first: bool, chain: &Node, report: &mut Report) {
     let certificate = &identity.certificate;
@@ -103,7 +103,7 @@ fn tell_of_no_name(identity: &Identity, is_first: bool, chain: &Node, report: &m
     }
 }
 
-/// A chain and its key. Once it has expired it is still used: a reload that refused it would keep an older one.
+/// A chain and its key. An expired one is still used: a reload that refused it would keep an older one.
 fn identity(
     chain: Option<&Node>,
     key: Option<&Node>,
@@ -121,7 +121,7 @@ fn identity(
             if let Some(untimely) = identity.untimely(clock::now()) {
                 report
                     .warning(&chain.span, format!("the certificate {untimely}"))
-                    .help("it is presented all the same; who verifies it will refuse it");
+                    .help("it is presented all the same, and clients that verify it will refuse it");
             }
             Some(identity)
         }
@@ -136,7 +136,7 @@ fn identity(
     }
 }
 
-/// What is asked of clients: `Some(None)` for nothing, `None` where that cannot be told.
+/// What is required of clients: `Some(None)` for nothing, `None` where that is not known.
 fn clients(
     fields: &mut Fields<'_>,
     base: &Path,
@@ -150,7 +150,7 @@ fn clients(
             if let Some(node) = fields.optional(name) {
                 alone = true;
                 report
-                    .error(&node.span, format!("`{name}` says nothing without `client_ca`"))
+                    .error(&node.span, format!("`{name}` has no effect without `client_ca`"))
                     .help("name the CAs that clients' certificates may come from");
             }
         }
@@ -173,7 +173,7 @@ fn clients(
         }
         (_, Some(scopes)) if !is_caller => {
             report
-                .error(&scopes.span, "`client_scopes` says nothing without `client_identity: principal`")
+                .error(&scopes.span, "`client_scopes` has no effect without `client_identity: principal`")
                 .help("only a certificate that makes a caller has scopes");
         }
         _ => {}
@@ -232,7 +232,7 @@ pub(super) fn upstream(
     let (name, written) = name?;
     if !is_server_name(name) {
         report
-            .error(&written.span, format!("`{name}` is no name that a certificate can be verified for"))
+            .error(&written.span, format!("`{name}` is not a name that a certificate can be verified for"))
             .help("write `sni: backend.example.com`, the name in the upstream's certificate");
         return None;
     }
@@ -240,7 +240,7 @@ pub(super) fn upstream(
     Some(UpstreamTls { client: ClientTls::new(name, authorities, identity?), files })
 }
 
-/// The host of all endpoints, which their certificates are for where nothing else is said.
+/// The host of all endpoints, which their certificates are for without an `sni`.
 fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Option<(&'n str, &'n Node)> {
     let mut hosts = endpoints.list(report)?.iter().filter_map(|item| match &item.value {
         crate::document::Value::String(text) => Some((text.rsplit_once(':')?.0, item)),

@@ -27,7 +27,7 @@ pub(super) fn proof(
     let mut given = [signed, introspected, described].into_iter().flatten();
     let (Some(_), second) = (given.next(), given.next()) else {
         report
-            .error(fields.span(), "nothing says how the issuer's tokens are verified")
+            .error(fields.span(), "the issuer does not say how its tokens are verified")
             .help("add `keys: …` for JWTs, `introspection: …` or `tokeninfo: …` for opaque tokens");
         return None;
     };
@@ -80,7 +80,10 @@ fn introspection(node: &Node, base: &Path, spans: &mut Spans, report: &mut Repor
         (None, Some(certificate), Some(key)) => {
             if let Some(node) = method {
                 report
-                    .error(&node.span, "`authentication` says where the secret goes, and there is none")
+                    .error(
+                        &node.span,
+                        "`authentication` says where the secret goes, and no secret is configured",
+                    )
                     .help("leave it out: a certificate is presented when the connection is made");
             }
             let (certificate, key) = (path(certificate, base, report), path(key, base, report));
@@ -90,7 +93,7 @@ fn introspection(node: &Node, base: &Path, spans: &mut Spans, report: &mut Repor
         }
         _ => {
             report
-                .error(&node.span, "`introspection` needs one way to say who asks")
+                .error(&node.span, "`introspection` needs one way to authenticate the gate")
                 .help("write `client_secret_file`, or `client_certificate` and `client_key`");
             None
         }

@@ -1,4 +1,4 @@
-//! The `trusted_proxies` of the file: whose word about the client counts.
+//! The `trusted_proxies` of the file: the proxies whose statements about the client count.
 
 use ipnet::IpNet;
 
@@ -38,7 +38,7 @@ fn networks(node: &Node, report: &mut Report) -> Vec<IpNet> {
         match network(text) {
             Some(network) if network.prefix_len() == 0 => {
                 report
-                    .error(&item.span, "whoever connects would be believed")
+                    .error(&item.span, "every client would be trusted")
                     .help("name the addresses that the proxies connect from, like `10.0.0.0/8`");
             }
             Some(network) if network.trunc() != network => {

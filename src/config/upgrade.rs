@@ -10,11 +10,10 @@ use super::scalars::duration;
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
 
-/// The longest path that the address of a Unix socket holds (unix(7)), less what the name of one that is being made has
-/// more.
+/// The longest path of a Unix socket's address (unix(7)), less the suffix of one that is being made.
 const MOST_BYTES: usize = 107 - ".4194304".len();
 
-/// Where two processes meet, and for how long one waits for the other.
+/// Where two processes meet, and how long one waits for the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     /// The Unix socket that the running process offers its sockets on, once it is asked to.

@@ -1,4 +1,4 @@
-//! The `upstreams` of the file: the backends, how they are asked, and when they are left alone.
+//! The `upstreams` of the file: the backends, how they are reached, and when an endpoint is left out.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,24 +11,24 @@ use super::{Protocol, UpstreamTls, tls};
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
 
-/// A backend: equal endpoints, taken in turn.
+/// A backend: equal endpoints, used in turn.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// Its name in the file.
     pub name: String,
     /// Where it is, as written.
     pub endpoints: Vec<EndpointAddress>,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// What TLS is spoken with; `None` for none.
+    /// The TLS settings; `None` for plain text.
     pub tls: Option<UpstreamTls>,
     /// How long each step may take.
     pub timeouts: Timeouts,
-    /// How endpoints are asked whether they are well; `None` where they are not.
+    /// How endpoints are checked; `None` where they are not.
     pub health_check: Option<HealthCheck>,
     /// When an endpoint that fails requests is left out.
     pub outliers: Outliers,
-    /// How much is asked of it at one time.
+    /// Its bounds at one time.
     pub limits: UpstreamLimits,
 }
 
@@ -61,7 +61,7 @@ impl std::str::FromStr for EndpointAddress {
         if port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err("the port is not a number up to 65535");
         }
-        // What a resolver takes: names of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
+        // Names that a resolver takes: those of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
             return Err("the host is neither a name nor an address");
@@ -90,7 +90,7 @@ impl Default for Timeouts {
     }
 }
 
-/// How an endpoint is asked whether it is well, beside the requests that it serves.
+/// How the health of an endpoint is checked, beside the requests that it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     /// What is fetched, over the upstream's protocol; `None` for a connection alone.
@@ -122,7 +122,7 @@ impl Default for HealthCheck {
 pub struct Outliers {
     /// Failures in a row that eject it.
     pub failures: usize,
-    /// How long it is left out the first time; twice as long each time that the trial after it fails.
+    /// How long it is left out the first time; twice as long each time the trial after it fails.
     pub ejection: Duration,
     /// How long at the most.
     pub longest_ejection: Duration,
@@ -134,7 +134,7 @@ impl Default for Outliers {
     }
 }
 
-/// How much is asked of an upstream at one time.
+/// The bounds of an upstream at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamLimits {
     /// Exchanges under way, over all endpoints.
@@ -147,8 +147,8 @@ pub struct UpstreamLimits {
 
 impl Default for UpstreamLimits {
     fn default() -> Self {
-        // As many as the gate takes at all: what slow clients hold at one upstream is then no bound for the others. Who
-        // knows what a backend bears writes less.
+        // As many as the gate takes at all: slow clients of one upstream must not limit the others. An operator who
+        // knows what a backend can take writes less.
         Self { requests: 10_000, pending: 1_000, pending_timeout: Duration::from_secs(1) }
     }
 }
@@ -168,7 +168,7 @@ fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option
     let protocol = protocol_node.and_then(|node| choice(node, &protocols, report)).unwrap_or(Protocol::H1);
     let tls_node = fields.optional("tls");
     let tls = tls_node.map(|node| tls::upstream(node, endpoints_node, base, report));
-    // Without the TLS that is written, nothing is sent anywhere.
+    // Nothing must be sent without the TLS that is written.
     let (tls, endpoints) = match tls {
         Some(None) => (None, Vec::new()),
         tls => (tls.flatten(), endpoints),
@@ -248,7 +248,7 @@ fn path(node: &Node, report: &mut Report) -> Option<String> {
     let text = node.string(report)?;
     let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if !is_path {
-        report.error(&node.span, format!("`{text}` is no path to fetch")).help(
+        report.error(&node.span, format!("`{text}` is not a path to fetch")).help(
             "write it as it goes on the wire, like `/healthz`; leave it out to check the connection alone",
         );
     }

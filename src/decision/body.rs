@@ -2,8 +2,8 @@
 //!
 //! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of
 //! `projects/mine/…` whose body names `projects/yours/…` cancels yours. So a body that could say anything is not
-//! forwarded: it is empty, or it says what the path says (DESIGN, section 5, "Body"; facts on clients: official ones
-//! send nothing, `{}` or `{"name": …}`).
+//! forwarded: it is empty, or it says what the path says (docs/policy.md, "Expose a method"). Official clients send
+//! nothing, `{}` or `{"name": …}`.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -31,12 +31,12 @@ impl Default for BodyLimits {
 
 /// Most bytes of a body that is held whole: what Pingora's retry buffer keeps for sending.
 pub const MAX_HELD_BODY: u64 = 64 * 1024;
-/// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and change.
+/// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and a margin.
 const EMPTY_MESSAGE_BYTES: u64 = 50 * 1024;
 
-/// How the proxy is to take a body in before it may forward.
+/// How a body is read before the request may be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intake {
+pub enum BodyPlan {
     /// There is none: nothing to read.
     Nothing,
     /// Read until the end or until there are more than `limit` bytes, then [`settle`].
@@ -48,14 +48,14 @@ pub enum Intake {
     Pass,
 }
 
-/// Decides from the head alone how the body is taken in.
+/// Decides from the head alone how the body is read.
 ///
 /// # Errors
 /// Refuses what the announced length already gives away, so that no byte of it is waited for.
-pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake, Denial> {
+pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPlan, Denial> {
     let rule = call.body;
     let announced = match request.framing {
-        Framing::None | Framing::Length(0) => return Ok(Intake::Nothing),
+        Framing::None | Framing::Length(0) => return Ok(BodyPlan::Nothing),
         Framing::Length(length) => Some(length),
         Framing::Stream(length) => length,
         Framing::Chunked => None,
@@ -80,12 +80,12 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<Intake
         return Err(refused("the body's content type is not `application/json`"));
     }
     Ok(match rule {
-        BodyRule::Stream => Intake::Pass,
-        _ => Intake::Collect { limit },
+        BodyRule::Stream => BodyPlan::Pass,
+        _ => BodyPlan::Collect { limit },
     })
 }
 
-/// Whether a body is what it is judged as: one reader's JSON may be another's form.
+/// Whether the body has the type that it is judged as: one reader's JSON may be another's form.
 fn is_json(request: &Request) -> Result<bool, Denial> {
     let Some(value) = request.headers.one("content-type")? else {
         return Ok(true);
@@ -115,7 +115,7 @@ pub fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
                     let told = format!("Request body must be empty: {}.", denial.detail());
                     denial.message(told)
                 })?;
-            // Never the client's bytes: an empty message is the same message.
+            // Never the client's bytes: an empty message has one form, and that form is sent.
             Ok(Bytes::new())
         }
         BodyRule::Message => {
@@ -126,7 +126,7 @@ pub fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
     }
 }
 
-/// Whether a body is absent or a JSON object that passes `accept` and gives no path variable another value.
+/// Whether a body is absent, or a JSON object that passes `accept` and gives no path variable another value.
 fn agree_with_path(
     body: &Bytes,
     call: &Call,
@@ -171,7 +171,7 @@ fn field_of<'v>(
     let rest = field_path.split_once('.').map(|(_, rest)| rest);
     let mut found = None;
     for (key, value) in fields {
-        // An object that inherits from this one has its fields too (ECMAScript, where objects are merged).
+        // In some readers, an object inherits the fields of its `__proto__` (ECMAScript, where objects are merged).
         if key == "__proto__" {
             return Err(Unreadable("may be given by `__proto__`"));
         }
@@ -198,7 +198,7 @@ fn not_empty() -> Denial {
     Denial::new(Reason::BodyRefused, "the method takes no body, and one was sent")
 }
 
-/// The client is told why: all of it is about bytes that it sent.
+/// The client is told why: the detail is only about bytes that it sent.
 fn refused(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
     Denial::new(Reason::BodyRefused, detail).told()
 }

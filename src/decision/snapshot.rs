@@ -1,4 +1,4 @@
-//! Everything that a decision is made from, as one immutable value.
+//! Everything that a decision depends on, as one immutable value.
 //!
 //! A request holds one snapshot from its first stage to its last, so that no decision mixes two policies. A reload
 //! builds a new one beside it and swaps it whole.
@@ -17,7 +17,7 @@ use crate::policy::{Policy, Pools};
 use crate::source::directory;
 use crate::{document, files};
 
-/// How often a tree is read before it is said to change all the time.
+/// How often a tree is read before it counts as changing all the time.
 const ATTEMPTS: usize = 5;
 
 /// Catalogue, authentication and policy, as they are in force together.
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 5;
 pub struct Snapshot {
     /// What can be called.
     pub catalog: Arc<Catalog>,
-    /// Whose tokens are believed.
+    /// The trusted issuers.
     pub authn: Arc<Authenticator>,
     /// Who may do what.
     pub policy: Arc<Policy>,
@@ -35,24 +35,24 @@ pub struct Snapshot {
     pub services_revision: String,
 }
 
-/// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does not
-/// keep a rule from being in force.
+/// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does
+/// not keep a rule from being in force.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// What the service files and the configuration's `services` make.
+    /// The catalogue of the service files and the configuration's `services`.
     pub catalog: Option<Arc<Catalog>>,
     /// Names the service files by their content.
     pub services_revision: String,
-    /// What is wrong with that.
+    /// The report on that.
     pub services: Report,
-    /// What everything else makes, with the name of the tree.
+    /// The policy of all other files, with the name of the tree.
     pub policy: Option<(Arc<Policy>, String)>,
-    /// What is wrong with that, or with the tree as a whole.
+    /// The report on that, or on the tree as a whole.
     pub policies: Report,
 }
 
 impl Tree {
-    /// Reads a tree. Slips of the pen in roles are told by the permissions that the methods of the tree ask for; where
+    /// Reads a tree. Typing errors in roles are found by the permissions that the methods of the tree require; where
     /// those cannot be read, by the ones of `in_force`.
     pub fn read(
         directory: &Path,
@@ -94,7 +94,7 @@ impl Snapshot {
     pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
         let authn = authenticator(config, now, report);
         if report.is_fatal() && !config.policy_directory.is_dir() {
-            // Told with the configuration: everything else about the tree would only repeat that.
+            // Reported with the configuration. Other errors about the tree would only repeat that.
             return None;
         }
         let snapshot =
@@ -103,7 +103,7 @@ impl Snapshot {
         (!report.is_fatal()).then_some(snapshot)
     }
 
-    /// Loads a policy tree by itself, for questions about it. No issuer is believed: every credential is refused.
+    /// Loads a policy tree by itself, for questions about it. No issuer is trusted: every credential is refused.
     pub fn of_tree(directory: &Path, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
         Self::with_tree(
             directory,
@@ -142,7 +142,7 @@ pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) 
     }
 }
 
-/// The identity pools that callers of a configuration can be of, and those that it says other gates know.
+/// The identity pools that callers of a configuration can be of, and those that other gates know.
 pub fn pools(config: &Config) -> Pools {
     let mut pools = Pools::configured();
     for issuer in &config.issuers {
@@ -179,8 +179,8 @@ pub fn authenticator(config: &Config, now: SystemTime, report: &mut Report) -> O
     }
 }
 
-/// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy of some
-/// old files and some new ones, which no author wrote; such a reading is thrown away, with what it found.
+/// Reads a tree as it was at one moment, and names it. Files that change while they are read would make a policy of
+/// some old files and some new ones, which no author wrote. Such a reading is dropped, with its findings.
 fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) -> Option<(T, Revision)> {
     for _ in 0..ATTEMPTS {
         let before = revision(directory, report)?;
@@ -191,7 +191,7 @@ fn read_whole<T>(directory: &Path, report: &mut Report, read: impl Fn() -> T) ->
         }
     }
     report
-        .file_error(directory, "the files changed each time that they were read")
+        .file_error(directory, "the files changed each time they were read")
         .help("write a tree whole, beside the old one, and put it in place in one step");
     None
 }
@@ -203,8 +203,8 @@ struct Revision {
     services: String,
 }
 
-/// Hashes paths and contents of what is loaded of a tree, in order, so that equal trees have equal revisions wherever
-/// they lie. `None` where the tree cannot be read as a whole, which is in the report then.
+/// Hashes paths and contents of the files that are loaded, in order, so that equal trees have equal revisions wherever
+/// they lie. `None` where the tree cannot be read as a whole; the report says why.
 fn revision(directory: &Path, report: &mut Report) -> Option<Revision> {
     let mut found = Report::new();
     let paths = directory::survey(directory, &mut found);

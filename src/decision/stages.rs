@@ -1,186 +1,187 @@
-//! The decision, whole: from a parsed request to the proof that it may go on, or the reason that it may not.
+//! The stages of a decision, in their order.
 //!
 //! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no
 //! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
-//! about resources or policy (DESIGN, section 5, "Order").
+//! about resources or policy (docs/errors.md, "Order").
 //!
 //! ```text
-//! judge           Request ─► directed ─► route ─► authenticate ─► confirm ─► admit   what requests go through
-//! resume          Unresolved ────────────────────► confirm ─► admit   once the wait for a token's issuer is over
-//! judge_as        Request ─► route ─► identify ─────► admit   whoever the question says, and nobody has proved
-//! call_as         Call ─────────────► identify ─────► admit   of a call that nobody has sent
-//! admit           Call, Caller ─► scope ─► IAM ─► Permit
+//! decide     Request ─► directed ─► route ─► authenticate ─► confirm ─► authorize    what requests go through
+//! resume                   the issuer's answer ──────────────► confirm ─► authorize    once an issuer was asked
+//! decide_as  Request ─► route ─► identify ─────────────────────────────► authorize    simulations: an assumed caller
+//! decide_call_as  Call ───────► identify ─────────────────────────────► authorize    of a call without a request
+//! authorize  Call, Caller ─► scope ─► IAM ─► implementation ─► Permit
 //! ```
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::admitted::Permitted;
+use super::trace::{Stage, Trace};
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
-use crate::policy::{Attributes, Consulted, Permit};
+use crate::policy::{Attributes, Permit};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
-/// What is known of a request by the time it is decided; the audit line tells it, refused or not.
-#[derive(Debug, Default)]
-pub struct Trail {
-    /// The method that it calls.
-    pub call: Option<Arc<Call>>,
-    /// Who calls it.
-    pub caller: Option<Arc<Caller>>,
-    /// Whether policy granted the permission, even if a later stage refused.
-    pub granted: bool,
-    /// What conditions asked of the request.
-    pub consulted: Consulted,
-    /// The stage that was reached: the one that refused, where one did.
-    pub stage: Stage,
-}
-
-/// The stages, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Which method is called.
-    #[default]
-    Route,
-    /// Who calls it.
-    Authenticate,
-    /// What the token may be used for.
-    Scope,
-    /// Whether policy grants the permission.
-    Policy,
-    /// Whether the method does anything here.
-    Implementation,
-}
-
-/// What comes of a request that no stage refuses.
+/// What a decision comes to.
 #[derive(Debug)]
 pub enum Ruling {
-    /// It may go on.
-    Permitted(Permit),
-    /// Nothing can be said of its token yet.
+    /// Policy allows the request.
+    Permitted(Permitted),
+    /// It is refused, for good.
+    Refused(Denial),
+    /// Its issuer has to be asked first.
     Unresolved(Unresolved),
 }
 
-/// A request whose token waits for its issuer, as far as it was judged.
+impl Ruling {
+    fn of(request: Arc<Request>, ruled: Result<Permit, Denial>) -> Self {
+        match ruled {
+            Ok(permit) => Self::Permitted(Permitted::new(request, permit)),
+            Err(denial) => Self::Refused(denial),
+        }
+    }
+}
+
+/// A decision that waits for an issuer: for a key, or for its answer about an opaque token.
 #[derive(Debug)]
 pub struct Unresolved {
-    /// What it calls.
-    pub call: Arc<Call>,
-    /// What it waits for.
+    /// What [`Authenticator::resolve`](crate::authn::Authenticator::resolve) waits with.
     pub token: PendingToken,
+    /// What goes on with the answer.
+    pub decision: AwaitingToken,
 }
 
-/// Decides a request against a snapshot, at a time.
-///
-/// # Errors
-/// The first stage that refuses, in the order of TLS, route, authenticate, scope, IAM.
-pub fn judge(
-    request: &Request,
-    snapshot: &Snapshot,
+/// A decision up to the caller: the request is routed, its token is parsed.
+#[derive(Debug)]
+pub struct AwaitingToken {
+    request: Arc<Request>,
+    call: Arc<Call>,
     now: SystemTime,
-    trail: &mut Trail,
-) -> Result<Ruling, Denial> {
+}
+
+impl AwaitingToken {
+    /// Goes on with what came of the token. Nothing that was judged before is judged again.
+    pub fn resume(
+        self,
+        snapshot: &Snapshot,
+        token: Result<UnconfirmedToken, Denial>,
+        trace: &mut Trace,
+    ) -> Ruling {
+        let Self { request, call, now } = self;
+        let identified = token
+            .and_then(|token| snapshot.authn.confirm(token, &evidence(&request), now))
+            .map_err(|denial| about(&call.method, denial));
+        let ruled = identified
+            .and_then(|caller| authorize(call, Some(caller), attributes(&request, now), snapshot, trace));
+        Ruling::of(request, ruled)
+    }
+}
+
+/// Decides a request against a snapshot, at a time. The order is TLS, route, authenticate, scope, IAM: the first stage
+/// that refuses is the one that is told.
+pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace: &mut Trace) -> Ruling {
+    match identify(snapshot, &request, now, trace) {
+        Err(denial) => Ruling::Refused(denial),
+        Ok((call, Identified::Pending(token))) => {
+            Ruling::Unresolved(Unresolved { token, decision: AwaitingToken { request, call, now } })
+        }
+        Ok((call, Identified::Caller(caller))) => {
+            let ruled = authorize(call, caller, attributes(&request, now), snapshot, trace);
+            Ruling::of(request, ruled)
+        }
+    }
+}
+
+/// Who calls, as far as it is known without asking an issuer.
+enum Identified {
+    /// The caller; `None` where no credential was sent.
+    Caller(Option<Arc<Caller>>),
+    Pending(PendingToken),
+}
+
+fn identify(
+    snapshot: &Snapshot,
+    request: &Request,
+    now: SystemTime,
+    trace: &mut Trace,
+) -> Result<(Arc<Call>, Identified), Denial> {
     request.directed()?;
     let call = Arc::new(route(request, snapshot)?);
-    trail.stage = Stage::Authenticate;
-    trail.call = Some(call.clone());
-    let authorization: Vec<&[u8]> = request.authorization().collect();
-    let refused = |denial| about(&call.method, denial);
-    let caller = match snapshot.authn.authenticate(&authorization, now).map_err(refused)? {
-        Authentication::Anonymous => by_certificate(request, &call.method, now).map_err(refused)?,
-        Authentication::Token(token) => {
-            Some(snapshot.authn.confirm(token, &evidence(request), now).map_err(refused)?)
-        }
-        Authentication::Pending(token) => return Ok(Ruling::Unresolved(Unresolved { call, token })),
-    };
-    admit(call, caller, attributes(request, now), snapshot, trail).map(Ruling::Permitted)
+    trace.stage = Stage::Authenticate;
+    trace.call = Some(call.clone());
+    let identified = authenticate(request, &call.method, snapshot, now);
+    identified.map_err(|denial| about(&call.method, denial)).map(|identified| (call, identified))
 }
 
-/// Goes on with a request once its token has been waited for, behind the stage that it waited at.
+/// Decides a request that comes from the caller that `identify` gives once it is known which method is called. With
+/// [`decide`] that is the caller that the credential proves; a simulation may assume any.
 ///
 /// # Errors
-/// As [`judge`].
-pub fn resume(
-    request: &Request,
-    call: Arc<Call>,
-    resolved: Result<UnconfirmedToken, Denial>,
-    snapshot: &Snapshot,
-    now: SystemTime,
-    trail: &mut Trail,
-) -> Result<Permit, Denial> {
-    let confirmed = resolved.and_then(|token| snapshot.authn.confirm(token, &evidence(request), now));
-    let caller = confirmed.map_err(|denial| about(&call.method, denial))?;
-    admit(call, Some(caller), attributes(request, now), snapshot, trail)
-}
-
-/// Decides a request that comes from whomever `identify` names once it is known which method is called. With
-/// [`judge`] that is who the credential proves; a question about policy may say whom it likes.
-///
-/// # Errors
-/// As [`judge`]; what `identify` refuses is refused.
-pub fn judge_as(
+/// As [`decide`]; what `identify` refuses is refused.
+pub fn decide_as(
     request: &Request,
     identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
     snapshot: &Snapshot,
     now: SystemTime,
-    trail: &mut Trail,
+    trace: &mut Trace,
 ) -> Result<Permit, Denial> {
     let call = Arc::new(route(request, snapshot)?);
-    call_as(call, identify, attributes(request, now), snapshot, trail)
+    decide_call_as(call, identify, attributes(request, now), snapshot, trace)
 }
 
-/// Decides a call by whomever `identify` names.
+/// Decides a call by the caller that `identify` gives.
 ///
 /// # Errors
 /// The first stage that refuses, in the order authenticate, scope, IAM.
-pub fn call_as(
+pub fn decide_call_as(
     call: Arc<Call>,
     identify: impl FnOnce(&Method) -> Result<Option<Arc<Caller>>, Denial>,
     attributes: Attributes<'_>,
     snapshot: &Snapshot,
-    trail: &mut Trail,
+    trace: &mut Trace,
 ) -> Result<Permit, Denial> {
-    trail.stage = Stage::Authenticate;
-    trail.call = Some(call.clone());
+    trace.stage = Stage::Authenticate;
+    trace.call = Some(call.clone());
     let caller = identify(&call.method).map_err(|denial| about(&call.method, denial))?;
-    admit(call, caller, attributes, snapshot, trail)
+    authorize(call, caller, attributes, snapshot, trace)
 }
 
-/// Decides a call, once it is known who makes it: scope, then IAM.
+/// Decides a call of a known caller: scope, then IAM.
 ///
 /// # Errors
 /// The first stage that refuses.
-pub fn admit(
+pub fn authorize(
     call: Arc<Call>,
     caller: Option<Arc<Caller>>,
     attributes: Attributes<'_>,
     snapshot: &Snapshot,
-    trail: &mut Trail,
+    trace: &mut Trace,
 ) -> Result<Permit, Denial> {
-    let call = &*trail.call.insert(call);
-    trail.caller = caller;
-    let caller = trail.caller.as_ref();
-    trail.stage = Stage::Authenticate;
+    let call = &*trace.call.insert(call);
+    trace.caller = caller;
+    let caller = trace.caller.as_ref();
+    trace.stage = Stage::Authenticate;
     if caller.is_none() && !call.method.allow_without_credential {
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
-    trail.stage = Stage::Scope;
+    trace.stage = Stage::Scope;
     require_scope(caller.map(|caller| &**caller), &call.method).map_err(|denial| {
         // A client that proves possession is challenged for another token in the same scheme.
         let proven = caller.and_then(|caller| caller.confirmation.as_ref()?.key.as_ref());
         if proven.is_some() { denial.over_dpop() } else { denial }
     })?;
-    trail.stage = Stage::Policy;
+    trace.stage = Stage::Policy;
     let consulted = Cell::default();
     let authorized =
         snapshot.policy.authorize(call, caller, Attributes { consulted: Some(&consulted), ..attributes });
-    trail.consulted = consulted.get();
+    trace.consulted = consulted.get();
     let permit = authorized?;
-    trail.granted = true;
-    trail.stage = Stage::Implementation;
+    trace.granted = true;
+    trace.stage = Stage::Implementation;
     if call.method.unimplemented {
         return Err(Denial::new(
             Reason::Unimplemented,
@@ -190,7 +191,7 @@ pub fn admit(
     Ok(permit)
 }
 
-/// What conditions may ask of the request.
+/// The attributes that conditions may read of the request.
 pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
     Attributes {
         path: Some(request.path.decoded()),
@@ -210,7 +211,25 @@ fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
     }
 }
 
-/// What the request shows of whoever sends it.
+/// The caller as the credential or the client certificate proves it, or what has to be asked first.
+fn authenticate(
+    request: &Request,
+    method: &Method,
+    snapshot: &Snapshot,
+    now: SystemTime,
+) -> Result<Identified, Denial> {
+    let authorization: Vec<&[u8]> = request.authorization().collect();
+    match snapshot.authn.authenticate(&authorization, now)? {
+        Authentication::Anonymous => by_certificate(request, method, now).map(Identified::Caller),
+        Authentication::Token(token) => {
+            let caller = snapshot.authn.confirm(token, &evidence(request), now)?;
+            Ok(Identified::Caller(Some(caller)))
+        }
+        Authentication::Pending(token) => Ok(Identified::Pending(token)),
+    }
+}
+
+/// What the request shows of its sender.
 fn evidence(request: &Request) -> Evidence<'_> {
     let client = request.channel.as_ref().and_then(|channel| channel.client());
     Evidence {
@@ -224,7 +243,7 @@ fn evidence(request: &Request) -> Evidence<'_> {
     }
 }
 
-/// The holder of the connection's client certificate, where the listener takes that for a credential.
+/// The holder of the connection's client certificate, where the listener accepts it as a credential.
 fn by_certificate(
     request: &Request,
     method: &Method,
@@ -255,8 +274,8 @@ fn by_certificate(
     ))))
 }
 
-/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience in
-/// their place is for that service alone, whether or not the method asks for a scope.
+/// Any one of the method's scopes suffices (google/api/auth.proto, `canonical_scopes`). A token that names an audience
+/// in their place is only for that service, whether or not the method requires a scope.
 fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial> {
     let Some(caller) = caller else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The fields of a mapping, asked for one by one; what nobody asked for is an error.
+//! The fields of a mapping, asked for one by one; a field that is never asked for is an error.
 
 use super::{Node, Value};
 use crate::diagnostic::{Report, Span};
@@ -13,7 +13,7 @@ pub enum Spelling {
     Proto,
 }
 
-/// A mapping being read. Call [`Fields::finish`] at the end: it reports the keys that nobody asked for.
+/// A mapping being read. Call [`Fields::finish`] at the end: it reports the keys that were not asked for.
 #[derive(Debug)]
 pub struct Fields<'n> {
     what: &'static str,
@@ -100,7 +100,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that were not asked for.
     pub fn finish(self, report: &mut Report) {
         for (key, key_node, _, taken) in &self.entries {
             if *taken {
@@ -136,7 +136,7 @@ fn camel(name: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// The candidate that a mistyped name most likely meant, or `None` where nothing is near.
+/// The candidate that a mistyped name most likely meant, or `None` where none is near.
 pub fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(typed, candidate), candidate))

@@ -1,11 +1,10 @@
-//! The short way through a document that is plain, as almost every large one is: what gcloud prints, in YAML or JSON.
+//! A fast reader for plain documents, as almost every large one is: what gcloud prints, in YAML or JSON.
 //!
-//! serde-saphyr answers for every document; for one of a million bindings it takes three times as long as the parser
-//! below it, since each event passes through anchors, tags, merge keys and serde. This reader takes the events of that same
+//! serde-saphyr reads every document. For one of a million bindings it takes three times as long as the parser below
+//! it, since each event passes through anchors, tags, merge keys and serde. This reader takes the events of that same
 //! parser as they come. It never judges: at the first thing that is not plain (an anchor, a tag, a key given twice, a
-//! scalar whose type takes more than a glance, a syntax error) it gives up, and the whole document goes the long way,
-//! which reads or refuses it. So the two can differ only in what this one accepts, and a property test compares that,
-//! spans included.
+//! scalar whose type is not obvious, a syntax error) it gives up, and serde-saphyr reads or refuses the whole document.
+//! So the two can differ only in what this one accepts, and a property test compares that, spans included.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,7 +15,8 @@ use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as P
 use super::{Node, Value};
 use crate::diagnostic::{Source, Span};
 
-// Each bound lies below that of the long way (`options` in document.rs), so that no document is accepted for the way it takes.
+// Each bound lies below serde-saphyr's (`options` in document.rs), so that this reader accepts no document that the
+// other refuses.
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 40_000_000;
 const MAX_BYTES: usize = 1 << 29;
@@ -52,7 +52,7 @@ struct Reader<'s> {
     source: &'s Arc<Source>,
     /// Lists and mappings that have begun and not ended.
     open: Vec<Open>,
-    /// What was read and belongs to something open, in order: a mapping's keys and values take turns.
+    /// Nodes that were read and belong to an open list or mapping, in order: a mapping's keys and values take turns.
     read: Vec<Node>,
     /// Nodes of the whole document.
     count: usize,
@@ -108,7 +108,7 @@ impl Reader<'_> {
     }
 }
 
-/// What a scalar is, where that is plain to see: in quotes, or a word, or a number in digits alone.
+/// The type of a scalar, where it is obvious: in quotes, or a word, or a number in digits alone.
 fn scalar(text: Cow<'_, str>, style: ScalarStyle) -> Option<Value> {
     if style != ScalarStyle::Plain {
         return Some(Value::String(text.into_owned()));
@@ -122,7 +122,7 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle) -> Option<Value> {
     digits.then(|| text.parse().ok().map(Value::Integer))?
 }
 
-/// Whether all keys are strings, each once, and none asks for another mapping to be merged in.
+/// Whether all keys are strings, each once, and no key merges another mapping in.
 fn has_plain_keys(entries: &[(Node, Node)]) -> bool {
     let mut keys = entries.iter().map(|(key, _)| match &key.value {
         Value::String(text) if text != "<<" => Some(text.as_str()),

@@ -1,4 +1,4 @@
-//! One record per request, from which the audit line and the metrics are both made: they cannot disagree.
+//! One record per request: the audit line and the metrics are both made from it, so they cannot disagree.
 //!
 //! The shapes of the audit line are in [`crate::audit`]. It never holds a token.
 
@@ -10,21 +10,21 @@ use crate::audit::{
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
 use crate::catalog::PermissionRule;
-use crate::decision::stages::Trail;
+use crate::decision::Trace;
 use crate::http::{Request, Version};
 use crate::metrics::{ALLOWED, KEYS_PUBLISHED, MethodInstruments, Metrics};
 use crate::policy::{Grant, Permit};
 use crate::principal::Principal;
 use crate::reason::Denial;
 
-/// Everything that is told of a request once it is over.
+/// Everything that is recorded of a request once it is over.
 #[derive(Debug)]
 pub struct Event<'e> {
     /// When its head was complete.
     pub time: SystemTime,
     /// From then to the end of the answer.
     pub duration: Duration,
-    /// Names the request and its decision.
+    /// The id of the request and its decision.
     pub request_id: &'e str,
     /// The policy that decided.
     pub revision: &'e str,
@@ -33,7 +33,7 @@ pub struct Event<'e> {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// How far the decision got.
-    pub trail: &'e Trail,
+    pub trace: &'e Trace,
     /// The proof, where the request was allowed.
     pub permit: Option<&'e Permit>,
     /// The refusal, or the upstream's failure after a permit.
@@ -42,7 +42,7 @@ pub struct Event<'e> {
     pub status: u16,
     /// Whether the gate answered with its own public keys: nothing was decided.
     pub is_published: bool,
-    /// The endpoint that was asked, and for how long.
+    /// The endpoint that was used, and for how long.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }
 
@@ -61,9 +61,9 @@ impl Event<'_> {
         }
     }
 
-    /// Counts it.
+    /// Counts it in the metrics.
     pub fn observe(&self, metrics: &Metrics, instruments: &[MethodInstruments]) {
-        let method = self.trail.call.as_ref().map(|call| &*call.method);
+        let method = self.trace.call.as_ref().map(|call| &*call.method);
         let own = method.and_then(|method| instruments.get(method.index));
         match own {
             Some(own) if self.denial.is_none() && self.status == 200 => own.allowed.inc(),
@@ -79,7 +79,7 @@ impl Event<'_> {
 
     /// The audit line.
     pub fn log_entry(&self) -> LogEntry<'_> {
-        let call = self.trail.call.as_deref();
+        let call = self.trace.call.as_deref();
         let method = self.request.map(|request| request.method.as_str());
         let time = timestamp(self.time);
         let ip: Option<IpAddr> = match self.request {
@@ -102,7 +102,7 @@ impl Event<'_> {
                     code: Some(denial.reason().entry().code_number()),
                     message: Some(Bounded::long(denial.public_message())),
                 }),
-                authentication_info: self.trail.caller.as_deref().map_or_else(
+                authentication_info: self.trace.caller.as_deref().map_or_else(
                     AuthenticationInfo::default,
                     |caller| AuthenticationInfo {
                         principal_subject: Some(caller.principal.as_str()),
@@ -143,7 +143,8 @@ impl Event<'_> {
         }
     }
 
-    /// The rule that decided: the binding that granted, the rule that asks for no permission, or what refused.
+    /// The rule that decided: the binding that granted, the rule of a method without a permission, or the rule that
+    /// refused.
     fn rule(&self) -> Option<DecidingRule<'_>> {
         match self.permit.map(Permit::grant) {
             Some(Grant::Binding(granted)) => Some(DecidingRule {
@@ -153,21 +154,21 @@ impl Event<'_> {
                 place: &granted.place,
             }),
             Some(Grant::NoPermissionAsked) => {
-                self.trail.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
+                self.trace.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
             }
             None => self.denial.and_then(Denial::deciding_rule).map(DecidingRule::at),
         }
     }
 
-    /// The permission that was asked for; `granted` also where the body was refused after it.
+    /// The permission that was checked; `granted` also where the body was refused after it.
     fn authorization_info(&self) -> Option<[AuthorizationInfo<'_>; 1]> {
-        let call = self.trail.call.as_deref()?;
+        let call = self.trace.call.as_deref()?;
         match &call.method.permission {
             PermissionRule::None => None,
             PermissionRule::Required(permission) => Some([AuthorizationInfo {
                 resource: Bounded::long(call.resource()),
                 permission,
-                granted: self.trail.granted,
+                granted: self.trace.granted,
             }]),
         }
     }
@@ -187,7 +188,7 @@ impl Event<'_> {
     }
 
     fn confirmation(&self) -> Option<Confirmation<'_>> {
-        let confirmation = self.trail.caller.as_ref()?.confirmation.as_ref()?;
+        let confirmation = self.trace.caller.as_ref()?.confirmation.as_ref()?;
         Some(Confirmation {
             certificate: confirmation.certificate.as_deref(),
             key: confirmation.key.as_ref().map(|key| &*key.thumbprint),

@@ -1,9 +1,9 @@
-//! What would turn the answer, in sentences: what policy has to change, and what the request has.
+//! What would turn the answer, in sentences: changes to the policy, and changes to the request.
 
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, PermissionRule};
-use crate::decision::stages::Stage;
+use crate::decision::Stage;
 use crate::diagnostic::Place;
 use crate::document::nearest;
 use crate::http::Path;
@@ -19,7 +19,7 @@ pub struct Change {
     pub kind: &'static str,
     /// In a sentence.
     pub text: String,
-    /// What is to be changed.
+    /// The place to change.
     pub place: Option<Place>,
 }
 
@@ -33,20 +33,20 @@ impl Change {
 pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalog) -> Vec<Vec<Change>> {
     let mut steps = Vec::new();
     if let Err(denial) = &answer.decided {
-        match answer.trail.stage {
+        match answer.trace.stage {
             Stage::Route => steps.push(route(answer, denial, catalog)),
             Stage::Authenticate => steps.push(vec![authenticate(denial)]),
             Stage::Scope => steps.push(vec![scope(answer, denial)]),
-            // What policy refuses, policy says below.
+            // The policy part explains the policy's own refusals.
             Stage::Policy => steps.extend(sign_in(answer)),
             Stage::Implementation => {
-                let place = answer.trail.call.as_ref().map(|call| &call.method.place);
+                let place = answer.trace.call.as_ref().map(|call| &call.method.place);
                 let text = "take `unimplemented: true` out of the rule, once a backend implements the method";
                 steps.push(vec![Change::new("IMPLEMENT_METHOD", text, place)]);
             }
         }
     }
-    // Once the gate refuses for another reason, what policy allows need not be turned.
+    // The gate refuses for another reason: an allow of the policy need not be turned.
     let of_policy = policy.filter(|policy| answer.decided.is_ok() || policy.decided.is_err());
     for step in of_policy.iter().flat_map(|policy| &policy.steps) {
         steps.push(step.alternatives.iter().map(|remedy| change(remedy, answer)).collect());
@@ -73,7 +73,7 @@ fn route(answer: &Answer, denial: &Denial, catalog: &Catalog) -> Vec<Change> {
         Reason::QueryParameterRefused => {
             changes.push(Change::new("CORRECT_REQUEST", "leave the query parameter out", None));
         }
-        // The request itself could be parsed: its path is a call of two methods.
+        // The request could be parsed, but its path is a call of two methods.
         Reason::RequestMalformed => {
             let text =
                 "spell the path as its http rule does, and give the resource a name that no http rule has";
@@ -110,29 +110,29 @@ fn authenticate(denial: &Denial) -> Change {
             Change::new("SEND_CREDENTIAL", "send a credential: `Authorization: Bearer TOKEN`", None)
         }
         Reason::NotReady | Reason::KeyPending => {
-            Change::new("WAIT_FOR_KEYS", "wait until the issuer's keys are there", None)
+            Change::new("WAIT_FOR_KEYS", "wait until the issuer's keys are loaded", None)
         }
         Reason::TokenExpired => Change::new("RENEW_TOKEN", "send a token that has not expired", None),
         _ => Change::new(
             "SEND_OTHER_TOKEN",
-            "send another token: what is wrong with this one is told above",
+            "send another token: the reason above says what is wrong with this one",
             None,
         ),
     }
 }
 
 fn scope(answer: &Answer, denial: &Denial) -> Change {
-    // A token that names another service cannot ask for a scope beside.
+    // A token that names a service cannot have a scope as well.
     if denial.reason() != Reason::ScopeInsufficient {
         return authenticate(denial);
     }
-    let scopes = answer.trail.call.as_ref().map(|call| call.method.scopes.join(", ")).unwrap_or_default();
+    let scopes = answer.trace.call.as_ref().map(|call| call.method.scopes.join(", ")).unwrap_or_default();
     Change::new("REQUEST_SCOPE", format!("send a token with one of these scopes: {scopes}"), None)
 }
 
-/// An anonymous caller may be somebody once they have signed in.
+/// An anonymous caller may get access by signing in.
 fn sign_in(answer: &Answer) -> Option<Vec<Change>> {
-    answer.trail.caller.is_none().then(|| {
+    answer.trace.caller.is_none().then(|| {
         let text = "send a credential: bindings other than of `allUsers` are for who has one";
         vec![Change::new("SEND_CREDENTIAL", text, None)]
     })
@@ -168,7 +168,7 @@ fn change(remedy: &Remedy, answer: &Answer) -> Change {
         Remedy::AddPermission { role, place, binding } => Change::new(
             "ADD_PERMISSION",
             format!(
-                "add `{}` to the role `{role}`, which the caller holds ({binding}), and so for all who hold it",
+                "add `{}` to the role `{role}`, which the caller holds ({binding}), and so for every holder of it",
                 permission(answer)
             ),
             place.as_ref(),
@@ -194,7 +194,7 @@ fn change(remedy: &Remedy, answer: &Answer) -> Change {
     }
 }
 
-/// What a condition came to, and why.
+/// The outcome of a condition, and why.
 fn seen(condition: &Weighed) -> String {
     let expression = &condition.tested.expression;
     match &condition.tested.outcome {
@@ -204,7 +204,7 @@ fn seen(condition: &Weighed) -> String {
 }
 
 fn permission(answer: &Answer) -> String {
-    match answer.trail.call.as_ref().map(|call| &call.method.permission) {
+    match answer.trace.call.as_ref().map(|call| &call.method.permission) {
         Some(PermissionRule::Required(permission)) => permission.clone(),
         Some(PermissionRule::None) | None => "the permission".to_owned(),
     }

@@ -1,7 +1,7 @@
-//! An explanation as programs read it: `TroubleshootIamPolicyResponse` of google.cloud.policytroubleshooter.iam (v3, and
-//! v3beta for boundaries), with what that has no field for in objects named `opgate`.
+//! An explanation for programs: `TroubleshootIamPolicyResponse` of google.cloud.policytroubleshooter.iam (v3, and
+//! v3beta for boundaries); objects named `opgate` hold what that has no field for.
 //!
-//! A state of ours is definite where Google's troubleshooter may say that it does not know: a gate has to decide.
+//! Google's troubleshooter may say that it does not know a state. A gate has to decide, so a state here is definite.
 
 use serde_json::{Map, Value, json};
 
@@ -32,10 +32,10 @@ pub(super) fn render(explained: &Explained) -> Value {
 
 /// google.cloud.policytroubleshooter.iam.v3.AccessTuple.
 fn access_tuple(explained: &Explained) -> Option<Value> {
-    let trail = &explained.answer.trail;
-    let call = trail.call.as_ref()?;
+    let trace = &explained.answer.trace;
+    let call = trace.call.as_ref()?;
     let permission = explained.permission()?;
-    let principal = trail
+    let principal = trace
         .caller
         .as_ref()
         .map(|caller| caller.principal.email().unwrap_or_else(|| caller.principal.as_str()).to_owned());
@@ -55,9 +55,9 @@ fn access_tuple(explained: &Explained) -> Option<Value> {
     }))
 }
 
-/// What the gate says, whose stages Google has no field for.
+/// The gate's answer: Google has no field for its stages.
 fn gate(explained: &Explained) -> Value {
-    let trail = &explained.answer.trail;
+    let trace = &explained.answer.trace;
     let refusal = explained.answer.decided.as_ref().err().map(|denial| denial.reason().entry());
     let stages: Vec<Value> = explained
         .stages
@@ -79,11 +79,11 @@ fn gate(explained: &Explained) -> Value {
         "httpStatus": refusal.map(|entry| entry.status),
         "because": explained.because(),
         "rule": explained.rule().map(place),
-        "principal": trail.caller.as_ref().map(|caller| caller.principal.as_str()),
-        "sets": trail.caller.as_ref().map(|caller| &caller.sets),
-        "service": trail.call.as_ref().map(|call| &call.method.service.name),
-        "method": trail.call.as_ref().map(|call| &call.method.name),
-        "resource": trail.call.as_ref().map(|call| call.resource()),
+        "principal": trace.caller.as_ref().map(|caller| caller.principal.as_str()),
+        "sets": trace.caller.as_ref().map(|caller| &caller.sets),
+        "service": trace.call.as_ref().map(|call| &call.method.service.name),
+        "method": trace.call.as_ref().map(|call| &call.method.name),
+        "resource": trace.call.as_ref().map(|call| call.resource()),
         "time": time(explained),
         "policyRevision": explained.revision,
         "stages": stages,
@@ -182,7 +182,7 @@ impl Writer<'_> {
 
     /// The full name of something on the chain.
     fn full_name(&self, resource: &str) -> String {
-        let service = self.explained.answer.trail.call.as_ref().map(|call| call.method.service.name.as_str());
+        let service = self.explained.answer.trace.call.as_ref().map(|call| call.method.service.name.as_str());
         full_name(service.unwrap_or_default(), resource)
     }
 }

@@ -1,39 +1,39 @@
-//! The stages that a request goes through, and what each said.
+//! The stages that a request goes through, and their results.
 
 use crate::catalog::{Call, PermissionRule};
-use crate::decision::stages::Stage;
+use crate::decision::Stage;
 use crate::diagnostic::Place;
 use crate::policy::explain::Explanation;
 use crate::policy::{Applies, Refusal};
 use crate::reason::Denial;
 use crate::simulation::{Answer, Question, Who};
 
-/// What a stage came to.
+/// The result of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It lets the call pass.
     Passed,
     /// It refuses the call.
     Refused,
-    /// An earlier stage refused; what it would say is told where that is known.
+    /// An earlier stage refused; its own result is told where that is known.
     NotReached,
 }
 
-/// A stage, and what it said.
+/// A stage, and its result.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What it came to.
+    /// Its result.
     pub state: State,
     /// Why.
     pub says: String,
-    /// The rule that it went by, where there is one.
+    /// The rule that it applied, where there is one.
     pub rule: Option<Place>,
 }
 
 impl State {
-    /// In a word.
+    /// The name of the result.
     pub fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -47,7 +47,7 @@ impl State {
 pub(super) fn tell(question: &Question, answer: &Answer, policy: Option<&Explanation>) -> Vec<Told> {
     let teller = Teller { question, answer, policy };
     let mut told = vec![teller.route(), teller.authenticate(), teller.scope()];
-    match &answer.trail.call {
+    match &answer.trace.call {
         Some(call) if call.method.permission == PermissionRule::None => {
             let says = "the method asks for no permission".to_owned();
             let place = call.method.place.clone();
@@ -55,7 +55,7 @@ pub(super) fn tell(question: &Question, answer: &Answer, policy: Option<&Explana
         }
         _ => told.extend(teller.policy()),
     }
-    told.extend(answer.trail.call.as_ref().and_then(|call| teller.implementation(call)));
+    told.extend(answer.trace.call.as_ref().and_then(|call| teller.implementation(call)));
     told
 }
 
@@ -67,12 +67,12 @@ struct Teller<'t> {
 
 impl Teller<'_> {
     fn refused_at(&self, stage: Stage) -> Option<&Denial> {
-        self.answer.decided.as_ref().err().filter(|_| self.answer.trail.stage == stage)
+        self.answer.decided.as_ref().err().filter(|_| self.answer.trace.stage == stage)
     }
 
-    /// What a stage came to, as far as the gate tells.
+    /// The result of a stage, as far as the gate tells.
     fn reached(&self, stage: Stage) -> State {
-        match (&self.answer.decided, self.answer.trail.stage) {
+        match (&self.answer.decided, self.answer.trace.stage) {
             (Ok(_), _) => State::Passed,
             (Err(_), refused) if refused == stage => State::Refused,
             (Err(_), refused) if refused < stage => State::NotReached,
@@ -86,7 +86,7 @@ impl Teller<'_> {
 
     fn route(&self) -> Told {
         let state = self.reached(Stage::Route);
-        match (self.refused_at(Stage::Route), &self.answer.trail.call) {
+        match (self.refused_at(Stage::Route), &self.answer.trace.call) {
             (Some(denial), _) => self.told("route", state, denial.detail().to_owned(), None),
             (None, Some(call)) => {
                 let method = &call.method;
@@ -99,7 +99,7 @@ impl Teller<'_> {
 
     fn authenticate(&self) -> Told {
         let state = self.reached(Stage::Authenticate);
-        let says = match (self.refused_at(Stage::Authenticate), &self.answer.trail.caller) {
+        let says = match (self.refused_at(Stage::Authenticate), &self.answer.trace.caller) {
             (Some(denial), _) => denial.detail().to_owned(),
             (None, Some(caller)) => {
                 let sets: Vec<&str> = caller.sets.iter().map(|set| &**set).collect();
@@ -114,7 +114,7 @@ impl Teller<'_> {
                         format!("{}{sets}, by issuer `{}`{bound}", caller.principal, caller.issuer)
                     }
                     Who::Claims(_) => format!(
-                        "assumed: {}{sets}, as issuer `{}` would vouch for these claims",
+                        "assumed: {}{sets}, as issuer `{}` would sign these claims",
                         caller.principal, caller.issuer
                     ),
                     Who::Principal { .. } | Who::Anonymous => {
@@ -130,7 +130,7 @@ impl Teller<'_> {
 
     fn scope(&self) -> Told {
         let state = self.reached(Stage::Scope);
-        let says = match (self.refused_at(Stage::Scope), &self.answer.trail.caller, &self.answer.trail.call) {
+        let says = match (self.refused_at(Stage::Scope), &self.answer.trace.caller, &self.answer.trace.call) {
             (Some(denial), ..) => denial.detail().to_owned(),
             (None, Some(caller), Some(call)) => {
                 let scopes = caller.scopes.iter().collect::<Vec<_>>().join(" ");
@@ -175,7 +175,7 @@ impl Teller<'_> {
             Err(Refusal::OutOfBounds(out)) => {
                 ("the resource is out of bounds".to_owned(), Some(out.place.clone()))
             }
-            _ if policy.boundaries.is_empty() => ("none is bound to anybody".to_owned(), None),
+            _ if policy.boundaries.is_empty() => ("none is bound to a principal set".to_owned(), None),
             _ if policy.boundaries.iter().all(|one| one.applies == Applies::No) => {
                 ("none is bound to the caller".to_owned(), None)
             }

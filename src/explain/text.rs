@@ -1,4 +1,4 @@
-//! An explanation as people read it: the answer first, then the stages, then what in the policy bears on it, then what
+//! An explanation for people: the answer first, then the stages, then the parts of the policy that affect it, then what
 //! would turn it. Readable without colour.
 
 use std::fmt::Write;
@@ -38,7 +38,7 @@ impl Page {
         let may = if explained.is_allowed() { "may" } else { "may not" };
         let who = explained.caller();
         let indent = " ".repeat(word.len());
-        match (&explained.answer.trail.call, explained.permission()) {
+        match (&explained.answer.trace.call, explained.permission()) {
             (Some(call), Some(permission)) => {
                 self.put(word, &format!("{who} {may} {permission}"));
                 self.put(&indent, &format!("on {}", call.resource()));
@@ -50,7 +50,7 @@ impl Page {
         let missing = explained.missing();
         if !missing.is_empty() {
             let missing = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            self.put(&indent, &format!("conditions ask for {missing}, which the question does not say"));
+            self.put(&indent, &format!("conditions read {missing}, which the question does not give"));
         }
     }
 
@@ -93,7 +93,7 @@ impl Page {
                 "the caller is not in it, or the condition is not for them".to_owned()
             }
             Applies::No => "the caller is not in it".to_owned(),
-            Applies::Unknown(why) => format!("whether the caller is in it cannot be told: {why}"),
+            Applies::Unknown(why) => format!("it is not known whether the caller is in it: {why}"),
         };
         self.put("    set         ", &format!("{principal_set}: {member}"));
         if let Some(condition) = &boundary.condition {

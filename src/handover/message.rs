@@ -1,4 +1,4 @@
-//! What the two processes say: lines of JSON, and sockets.
+//! The messages of the two processes: lines of JSON, and sockets.
 //!
 //! Sockets come with one byte each. A line is read byte by byte, so that no read takes the byte that a socket belongs to.
 
@@ -19,13 +19,13 @@ use tokio::net::UnixStream;
 
 use super::Failure;
 
-/// The version of what is said here. What changes its meaning changes the number.
+/// The version of these messages. A change of their meaning changes the number.
 pub const PROTOCOL: u32 = 1;
 
 /// Longer than any list of listeners.
 const MAX_LINE: usize = 256 * 1024;
 
-/// What each side begins with. Any version can read any other's.
+/// The first message of each side. Every version can read every other's.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Greeting {
     pub(super) handover: u32,
@@ -33,17 +33,17 @@ pub(super) struct Greeting {
     pub(super) version: String,
 }
 
-/// What the running process says.
+/// Messages of the running process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromRunning {
     Offer(Vec<Offered>),
-    /// The new one serves from here on.
+    /// The new process serves from here on.
     Yours,
     Refused(String),
 }
 
-/// What the new process says.
+/// Messages of the new process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromNew {
@@ -62,7 +62,7 @@ pub(super) struct Offered {
     pub(super) bound: SocketAddr,
 }
 
-/// Who connects to a socket.
+/// The clients of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -72,7 +72,7 @@ pub enum Purpose {
     Admin,
 }
 
-/// Says which version this is, hears which the other is, and goes on only where they can understand each other.
+/// Exchanges versions, and goes on only where the two processes understand each other.
 pub(super) async fn greet(stream: &mut UnixStream) -> Result<(), Failure> {
     let ours = Greeting { handover: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
     say(stream, &ours).await?;

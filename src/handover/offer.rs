@@ -1,4 +1,4 @@
-//! The running process: offers its sockets, and lets go of them once somebody else accepts.
+//! The running process: offers its sockets, and lets go of them once the new process accepts.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -18,8 +18,8 @@ use crate::listener::Listening;
 /// How long a process that serves may take to write a file.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// Offers `sockets` to a new process until one has them and is ready. What it has taken is passed on then: nothing else
-/// has changed for whoever goes on serving after an error.
+/// Offers `sockets` to a new process until one has them and is ready. The sockets it has taken are passed on then.
+/// After an error nothing has changed: this process goes on serving.
 ///
 /// # Errors
 /// Where no process came, or none that was ready in time.
@@ -37,17 +37,17 @@ pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> 
     };
     match handed_over {
         Ok(taken) => {
-            // First: it is the other one's to make from here on.
+            // First: from here on the new process creates the socket at this path.
             drop(place);
             say(&mut stream, &FromRunning::Yours).await?;
             taken.iter().for_each(|socket| socket.pass_on());
-            // Whoever watches this process looks for the other one when it ends: not before that one can be found. It
-            // serves, whether it hangs up or not.
+            // A supervisor that watches this process looks for the new one when it ends. So this one waits until the
+            // new one has written its pid file, or hangs up. The new one serves in either case.
             let _ = tokio::time::timeout(LAST_WORD, stream.read_u8()).await;
             Ok(())
         }
         Err(failure) => {
-            // Nobody may be there to hear it.
+            // The other process may have gone already.
             let _ = say(&mut stream, &FromRunning::Refused(failure.to_string())).await;
             Err(failure)
         }
@@ -87,15 +87,15 @@ async fn hand_over(
     }
 }
 
-/// The socket in the file system; gone with the value.
+/// The socket in the file system; dropping the value removes it.
 struct Place {
     path: PathBuf,
     listener: UnixListener,
 }
 
 impl Place {
-    /// Makes the socket beside its path and renames it there: nobody else can connect before its mode says so, and what
-    /// a process that was killed has left behind is replaced in one step.
+    /// Creates the socket beside its path and renames it there. So no other process can connect before the mode is set,
+    /// and a socket that a killed process has left behind is replaced in one step.
     fn make(path: &Path) -> Result<Self, Failure> {
         let failed = |source| Failure::Offer { path: path.to_owned(), source };
         match std::fs::symlink_metadata(path) {
@@ -119,7 +119,7 @@ impl Place {
         let placed = std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))
             .and_then(|()| std::fs::rename(&beside, path));
         if let Err(error) = placed {
-            // Whether it can be taken away or not, what failed is the other thing.
+            // The first failure is the one to report, whether or not the file can be removed.
             let _ = std::fs::remove_file(&beside);
             return Err(failed(error));
         }
@@ -134,12 +134,12 @@ impl Place {
                 accepted.map_err(|source| Failure::Offer { path: self.path.clone(), source })?;
             match is_no_stranger(&stream, &self.path) {
                 Ok(()) => return Ok(stream),
-                Err(error) => tracing::warn!(%error, "the listeners are not handed to everybody"),
+                Err(error) => tracing::warn!(%error, "refused to hand the listeners to another process"),
             }
         }
     }
 
-    /// Tells whoever else comes that there is a process already. Ends only where the socket fails.
+    /// Tells every other process that comes that a handover is under way. Ends only where the socket fails.
     async fn turn_others_away<T>(&self) -> Result<T, Failure> {
         loop {
             let mut stream = self.somebody().await?;
@@ -148,9 +148,9 @@ impl Place {
                 let why = "another new process is taking over".to_owned();
                 Ok::<_, Failure>(say(&mut stream, &FromRunning::Refused(why)).await?)
             };
-            // A second for two lines: who does not listen is not told.
+            // One second for two lines: a process that does not read is not told.
             if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), told).await {
-                tracing::debug!(%error, "a second new process could not be turned away");
+                tracing::debug!(%error, "cannot tell a second new process that a handover is under way");
             }
         }
     }
@@ -159,7 +159,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the upgrade socket could not be removed");
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the upgrade socket");
         }
     }
 }

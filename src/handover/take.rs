@@ -12,7 +12,7 @@ use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_
 use crate::config::Upgrade;
 use crate::listener::Listening;
 
-/// From one look for an offer to the next. Neither process has to be started or asked first.
+/// The time between two looks for an offer. So the two processes may be started in either order.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The process that serves until this one does.
@@ -28,7 +28,7 @@ impl Predecessor {
     /// Waits until the running process offers its sockets.
     ///
     /// # Errors
-    /// Where nobody does in time, or not this process's own user, or in another version of the protocol.
+    /// Where no process offers in time, or it runs as another user, or speaks another version of the protocol.
     pub async fn find(upgrade: &Upgrade) -> Result<Self, Failure> {
         let mut stream = connect(upgrade).await?;
         let deadline = Instant::now() + upgrade.timeout;
@@ -81,21 +81,21 @@ impl Predecessor {
         received.unwrap_or(Err(Failure::TooLate(self.timeout)))
     }
 
-    /// Until when this process has to be ready.
+    /// The time by which this process has to be ready.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What is said where it is not.
+    /// The error where it is not.
     pub fn too_late(&self) -> Failure {
         Failure::TooLate(self.timeout)
     }
 
-    /// Tells the running process that this one accepts on all its sockets. It lets go of them then, or says why not; one
-    /// that has ended meanwhile has let go. It does not end before the value is dropped.
+    /// Tells the running process that this one accepts on all its sockets. That one lets go of them then, or says why
+    /// not. If it has ended meanwhile, it has let go. It does not end before the value is dropped.
     ///
     /// # Errors
-    /// Where it goes on serving: this process has to stop.
+    /// Where the running process goes on serving: this process has to stop.
     pub async fn relieve(mut self) -> Result<Relieved, Failure> {
         let relieved = async {
             say(&mut self.stream, &FromNew::Ready).await?;
@@ -105,13 +105,13 @@ impl Predecessor {
                 FromRunning::Offer(_) => Err(Failure::Nonsense("it offers twice".to_owned())),
             }
         };
-        // The running process has a deadline of its own: this bounds one that hangs.
+        // The running process has a deadline of its own: this one is for a process that hangs.
         let deadline = self.deadline + self.timeout;
         match timeout_at(deadline.into(), relieved).await {
             Ok(Ok(())) => {}
-            // It was killed, or told to stop: if this one stopped too, nobody would be left.
+            // The running process was killed, or told to stop. If this one stopped too, no process would serve.
             Ok(Err(Failure::Broken { source })) => {
-                tracing::warn!(%source, "the running process ended without a word: serving in its place");
+                tracing::warn!(%source, "the running process ended without an answer: serving in its place");
             }
             Ok(Err(failure)) => return Err(failure),
             Err(_) => return Err(Failure::TooLate(self.timeout)),
@@ -121,18 +121,18 @@ impl Predecessor {
 
     /// Tells the running process why this one ends.
     pub async fn give_up(mut self, why: &str) {
-        // It sees the end of the connection where it does not hear this.
+        // If this fails, it sees the end of the connection.
         let _ = say(&mut self.stream, &FromNew::Failed(why.to_owned())).await;
     }
 }
 
-/// A process that has let go, and looks whether its successor still has something to do before it ends.
+/// The old process after it has let go: it waits until its successor has done what has to come before its end.
 #[derive(Debug)]
 pub struct Relieved {
     _stream: UnixStream,
 }
 
-/// The socket that comes next, which has to be the one that was spoken of.
+/// The next socket, which has to be the one that was announced.
 async fn listening(
     stream: &UnixStream,
     bound: SocketAddr,
@@ -155,7 +155,7 @@ async fn connect(upgrade: &Upgrade) -> Result<UnixStream, Failure> {
                 is_no_stranger(&stream, path)?;
                 return Ok(stream);
             }
-            // Not asked yet; or what a process that was killed has left behind.
+            // Either no offer yet, or the socket of a process that was killed.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
             Err(source) => return Err(Failure::Ask { path: path.clone(), source }),

@@ -1,23 +1,24 @@
-//! An HTTP/1 answer, followed as its bytes come.
+//! An HTTP/1 answer, parsed as its bytes come.
 //!
-//! HTTP libraries repair answers as kindly as requests: they take a bare LF for a line end, unfold a folded line, drop the
-//! `Content-Length` beside a `Transfer-Encoding`. What they repair, the next reader need not, and where two of them see two
-//! ends of one answer, what one takes for its rest is the next request's answer to the other. So the bytes of an answer are
-//! followed by the letter of RFC 9112 before any library sees them, and what deviates does not get there.
+//! HTTP libraries repair answers as they repair requests: they take a bare LF for a line end, unfold a folded line,
+//! drop the `Content-Length` beside a `Transfer-Encoding`. The next reader need not repair the same things. Where two
+//! readers see two ends of one answer, the rest of it for one is the next request's answer for the other. So the bytes
+//! of an answer are checked by the letter of RFC 9112 before any library sees them, and deviating bytes do not get
+//! there.
 //!
-//! A connection carries one exchange at a time: an [`Answer`] begins with the first byte that comes for its request, and
-//! ends where its own framing says. It can be fed in pieces of any size, and says the same of all of them.
+//! A connection carries one exchange at a time: an [`Answer`] begins with the first byte that comes for its request,
+//! and ends where its own framing says. It can be fed in pieces of any size, with the same result.
 
 use super::chunked::{ChunkError, Chunked};
 use super::field_line;
 pub use super::field_line::FieldFault;
 use super::head::is_field_byte;
 
-/// Bytes of a head, at the most.
+/// Most bytes of a head.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Fields of a head, at the most.
+/// Most fields of a head.
 pub const MAX_FIELDS: usize = 200;
-/// Interim answers (1xx) before an answer, at the most.
+/// Most interim answers (1xx) before an answer.
 pub const MAX_INTERIM: usize = 16;
 
 /// What is wrong with an answer.
@@ -27,9 +28,9 @@ pub enum AnswerFault {
     #[error("the answer does not begin with a status line")]
     StatusLine,
     /// A status that has no meaning.
-    #[error("the backend's status is not one")]
+    #[error("the backend's status is not valid")]
     Status,
-    /// 101: no request of ours can have asked for it.
+    /// 101: the gate never asks for an upgrade.
     #[error("the backend switched protocols")]
     Switched,
     /// A CR or LF that is not a CRLF (RFC 9112, section 2.2).
@@ -124,11 +125,11 @@ impl Answer {
         Self { state: State::Head, line: Vec::new(), head: Head::default(), interim: 0 }
     }
 
-    /// Follows the answer, be it `to_head` or to a request of another method, through its next bytes. Says how many of them
-    /// are its own: all, unless it ends before.
+    /// Parses the next bytes of the answer, to a HEAD request if `to_head`. Returns how many of them belong to it: all,
+    /// unless it ends before.
     ///
     /// # Errors
-    /// Once, and ever after, where the answer could be read in two ways or in none.
+    /// Where the answer could be read in two ways or in none. Every later call gives the same error.
     pub fn advance(&mut self, bytes: &[u8], to_head: bool) -> Result<usize, Broken> {
         let mut at = 0;
         // Where the head under way begins; one that began earlier is not given out in part.
@@ -184,7 +185,7 @@ impl Answer {
     /// The connection has ended.
     ///
     /// # Errors
-    /// Where it has within a head. What is missing of a body, its reader sees.
+    /// Where the head is not complete. A reader of the body sees itself what is missing.
     pub fn end(&mut self) -> Result<(), AnswerFault> {
         match self.state {
             State::ToTheEnd => self.state = State::Done,
@@ -197,12 +198,12 @@ impl Answer {
         Ok(())
     }
 
-    /// Whether nothing of it is to come.
+    /// Whether it is complete.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
-    /// Whether it has begun, be it with an interim answer, and its head is still to come to its end.
+    /// Whether it has begun, if only with an interim answer, and its head is not complete.
     pub fn is_within_head(&self) -> bool {
         self.interim > 0 && matches!(self.state, State::Head) || self.head_bytes() > 0
     }
@@ -212,7 +213,7 @@ impl Answer {
         if matches!(self.state, State::Head) { self.head.bytes } else { 0 }
     }
 
-    /// Whether its connection may serve the next request: it has ended, by its own word, and nothing in it says that the
+    /// Whether its connection may serve the next request: it has ended by its own framing, and no field says that the
     /// connection ends too (RFC 9112, section 9.3).
     pub fn keeps_the_connection(&self) -> bool {
         self.is_done() && !self.head.closes && !self.head.is_http10
@@ -223,7 +224,8 @@ impl Answer {
         Broken { good, fault }
     }
 
-    /// Takes bytes up to the end of a line, and looks at each: what cannot become a line is refused before it is one.
+    /// Takes bytes up to the end of a line, and checks each: a byte that cannot be part of a line is refused before the
+    /// line ends.
     fn take_line(&mut self, bytes: &[u8]) -> Result<(usize, bool), AnswerFault> {
         let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
         let piece = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
@@ -236,7 +238,7 @@ impl Answer {
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         // The last byte may be the CR of a CRLF.
         let (line, has_cr) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-        // The first byte that is wrong says what is wrong, however the bytes come.
+        // The first wrong byte decides the error, in whatever pieces the bytes come.
         for (at, byte) in line.iter().enumerate().skip(known.saturating_sub(1)) {
             match (byte, self.head.status) {
                 (b'\r', _) => return Err(AnswerFault::LineEnd),
@@ -251,7 +253,7 @@ impl Answer {
         Ok((piece.len(), end.is_some()))
     }
 
-    /// Reads a line with its CRLF. Says whether the head ends with it.
+    /// Reads a line with its CRLF. Returns whether the head ends with it.
     fn end_line(&mut self, line: &[u8], to_head: bool) -> Result<bool, AnswerFault> {
         let line = line.strip_suffix(b"\r\n").unwrap_or(line);
         let Some(status) = self.head.status else {
@@ -275,7 +277,7 @@ impl Answer {
         Ok(true)
     }
 
-    /// What comes after the head (RFC 9112, section 6.3), without the repairs.
+    /// The body that follows the head (RFC 9112, section 6.3), without the repairs.
     fn framing(&self, status: u16, to_head: bool) -> Result<State, AnswerFault> {
         let Head { is_http10, length, is_chunked, .. } = self.head;
         if is_chunked && length.is_some() {
@@ -309,7 +311,7 @@ impl Head {
         let (name, value) = field_line::split(line)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = field_line::number(value).ok_or(AnswerFault::Length)?;
-            // The same once more says nothing else (RFC 9110, section 8.6).
+            // A second field with the same value changes nothing (RFC 9110, section 8.6).
             if self.length.is_some_and(|known| known != length) {
                 return Err(AnswerFault::Length);
             }
@@ -343,7 +345,7 @@ fn fits_status_line(at: usize, byte: u8) -> bool {
 }
 
 /// `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112, section 4), with both spaces: a line of bytes that
-/// [`fits_status_line`] allows. Says the status, and whether the version is 1.0.
+/// [`fits_status_line`] allows. Returns the status, and whether the version is 1.0.
 fn status_line(line: &[u8]) -> Result<(u16, bool), AnswerFault> {
     let digits = line.get(9..12).and_then(field_line::number).and_then(|number| u16::try_from(number).ok());
     let (Some(status), Some(b' ')) = (digits, line.get(12)) else {

@@ -1,7 +1,7 @@
-//! A request as it goes out, followed to its end.
+//! A request on its way out, tracked to its end.
 //!
-//! An answer may come before its request is all out, and whether a connection is free for the next request depends on both.
-//! What is followed here, the gate has written itself: what cannot be followed is never taken for done.
+//! An answer may come before its request is all out, and whether a connection is free for the next request depends on
+//! both. The gate has written these bytes itself: if they cannot be tracked, the request never counts as done.
 
 use super::chunked::Chunked;
 use super::field_line;
@@ -23,7 +23,7 @@ enum State {
     Length(u64),
     Chunked(Chunked),
     Done,
-    /// It has no end that can be told.
+    /// Its end is not known.
     Unknown,
 }
 
@@ -33,13 +33,13 @@ impl Asked {
         Self { state: State::Head, head: Vec::new(), is_head: false }
     }
 
-    /// Follows it through the bytes that went out.
+    /// Tracks the bytes that went out.
     pub fn advance(&mut self, mut bytes: &[u8]) {
         if matches!(self.state, State::Head)
             && self.head.is_empty()
             && let Some(end) = find_end(bytes, 0)
         {
-            // Nearly always: the head leaves in one write.
+            // The usual case: the head leaves in one write.
             let (head, rest) = bytes.split_at_checked(end).unwrap_or_default();
             self.is_head = head.starts_with(b"HEAD ");
             self.state = framing(head);

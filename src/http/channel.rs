@@ -1,4 +1,4 @@
-//! What TLS has established about the connection that a request came over, and which hosts it may address there.
+//! The TLS facts of the connection that a request came over, and which hosts it may address there.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::reason::{Denial, Reason};
 pub struct ServerNames(Vec<String>);
 
 impl ServerNames {
-    /// Names as a certificate has them. What is no name, or a wildcard elsewhere than in its whole first label, covers
+    /// Names as a certificate has them. What is not a name, or a wildcard elsewhere than in its whole first label, covers
     /// nothing.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let is_plain = |name: &str| {
@@ -40,11 +40,11 @@ impl ServerNames {
 pub struct Channel {
     /// The host that the client asked TLS for, in lower case.
     pub server_name: Option<Box<str>>,
-    /// What the certificate is good for that the client was shown.
+    /// The names of the certificate that the client was shown.
     pub names: Arc<ServerNames>,
-    /// The client's own certificate, by the rules in force; what counts of it, [`Channel::client`] says.
+    /// The client's own certificate; [`Channel::client`] says whether the rules in force accept it.
     pub shown: Option<ClientCertificate>,
-    /// Why there would be no such connection by the rules in force, which may be others than it was made under.
+    /// Why the rules in force would refuse such a connection: they may be others than it was made under.
     pub refused: Option<&'static str>,
 }
 
@@ -57,7 +57,7 @@ pub struct ClientCertificate {
     pub uri: Option<String>,
     /// The holder as a subject of the listener's pool.
     pub principal: Option<Principal>,
-    /// What the holder may do who sends no other credential, or why the certificate makes no caller.
+    /// What a holder who sends no other credential may do, or why the certificate makes no caller.
     pub caller: Result<Arc<[String]>, NoCaller>,
     /// When it ends.
     pub until: SystemTime,
@@ -66,13 +66,13 @@ pub struct ClientCertificate {
 /// Why a certificate that holds makes no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCaller {
-    /// The listener does not take certificates for credentials.
+    /// The listener does not accept certificates as credentials.
     #[error("the listener takes client certificates for the audit line alone (`client_identity: audit`)")]
     ForTheAuditLine,
     /// It does not name a holder.
     #[error("it has no URI among its subject alternative names")]
     WithoutUri,
-    /// It cannot be told who the holder is (SPIFFE X.509-SVID, section 2).
+    /// The holder is not clear (SPIFFE X.509-SVID, section 2).
     #[error("it has more than one URI among its subject alternative names")]
     SeveralUris,
     /// It could be read as another one.
@@ -84,8 +84,8 @@ pub enum NoCaller {
 }
 
 impl Channel {
-    /// Whether a request for `host` may come this way. A client may use one connection for all names of the
-    /// certificate that it was shown (RFC 9113, section 9.1.1); one that asked for no name is taken at its word.
+    /// Whether a request for `host` may come this way. A client may use one connection for all names of the certificate
+    /// that it was shown (RFC 9113, section 9.1.1); for one that asked for no name, every host is allowed.
     fn leads_to(&self, host: &Host) -> bool {
         self.server_name.as_deref().is_none_or(|name| name == host.as_str())
             || self.names.cover(host.as_str())
@@ -98,11 +98,11 @@ impl Channel {
 }
 
 impl Request {
-    /// Whether it addresses a host of the connection that it came over, and there may be such a connection.
+    /// Checks that the request addresses a host of its connection, and that the rules in force allow the connection.
     ///
     /// # Errors
-    /// 421 (RFC 9110, section 15.5.20): what looked at the connection's TLS saw it go elsewhere, or would not have let it
-    /// begin. The client may come again over another one.
+    /// 421 (RFC 9110, section 15.5.20): a proxy that looked at the connection's TLS saw another host, or would have
+    /// refused the connection. The client may come again over another one.
     pub fn directed(&self) -> Result<(), Denial> {
         match self.channel.as_deref() {
             Some(Channel { refused: Some(why), .. }) => Err(Denial::new(Reason::Misdirected, *why)),
@@ -111,7 +111,7 @@ impl Request {
                 Err(Denial::new(
                     Reason::Misdirected,
                     format!(
-                        "the connection is to `{name}`, whose certificate is none for `{}`",
+                        "the connection is to `{name}`, whose certificate does not cover `{}`",
                         self.host.as_str()
                     ),
                 ))
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_covers_nothing() {
+    fn a_malformed_name_covers_nothing() {
         let names = ServerNames::new([
             "*",
             "*.",

@@ -1,9 +1,9 @@
-//! The chunked transfer coding, followed as its bytes pass (RFC 9112, section 7.1).
+//! The chunked transfer coding, parsed as its bytes pass (RFC 9112, section 7.1).
 //!
-//! Libraries read chunks kindly: a missing size is 0, an extension is anything up to the next CRLF, a trailer is any
-//! line. One of two readers in a row that ends lines at a bare LF, or takes a size for another, sees the end of the body
-//! in another place, and what is data to one is a request to the other. So every byte is held against the grammar
-//! before a library sees it:
+//! Libraries read chunks leniently: a missing size is 0, an extension is anything up to the next CRLF, a trailer is any
+//! line. If one of two readers in a row ends lines at a bare LF, or reads another size, it sees the end of the body in
+//! another place: data for one is a request for the other. So every byte is checked against the grammar before a
+//! library sees it:
 //!
 //! ```text
 //! chunked-body = *chunk last-chunk trailer-section CRLF
@@ -26,19 +26,19 @@ use super::head::is_field_byte;
 use super::{is_token_byte, malformed};
 use crate::reason::Denial;
 
-/// Most digits of a chunk-size, leading zeros included: what fits 64 bits. The grammar has no bound, readers have.
+/// Most digits of a chunk-size, leading zeros included: what fits 64 bits. The grammar has no bound, but readers have.
 pub const MAX_SIZE_DIGITS: u8 = 16;
 /// The largest chunk-size. Readers that hold sizes in signed 64 bits take a larger one for another.
 pub const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
-/// Most bytes by which extensions may be ahead of the data (RFC 9112, section 7.1.1, asks for a limit): a sender that
-/// signs or stamps each of its chunks stays below, one that sends extensions and nothing else does not. Pingora gives up
-/// on a line of 8 KiB that does not come at once.
+/// Most bytes by which extensions may be ahead of the data (RFC 9112, section 7.1.1, asks for a limit). A sender that
+/// signs or stamps each of its chunks stays below; one that sends only extensions does not. Pingora gives up on a line
+/// of 8 KiB that does not come at once.
 pub const MAX_EXTENSION_BYTES: u64 = 4 * 1024;
-/// Most bytes of the trailer section: what checksums and signatures at the end of a body need many times over.
+/// Most bytes of the trailer section: many times what checksums and signatures at the end of a body need.
 pub const MAX_TRAILER_BYTES: u64 = 8 * 1024;
 
-/// Fields that are not trailers: what must be known before the content is read (RFC 9110, section 6.5.1). Its sender may
-/// not send them, and a reader that merges trailers into the head would take another request than the one that was
+/// Fields that are not trailers: a reader must know them before the content (RFC 9110, section 6.5.1). A sender must
+/// not send them, and a reader that merges trailers into the head would get another request than the one that was
 /// judged. Lower case.
 const NEVER_TRAILERS: &[&str] = &[
     // Message framing and the connection.
@@ -52,7 +52,7 @@ const NEVER_TRAILERS: &[&str] = &[
     "upgrade",
     // Routing.
     "host",
-    // Authentication, and what stands for it.
+    // Authentication, and fields that replace it.
     "authorization",
     "proxy-authorization",
     "www-authenticate",
@@ -124,7 +124,7 @@ pub struct Chunked {
     /// Of the chunk under way.
     size: u64,
     digits: u8,
-    /// Bytes of extensions that no data has made up for yet.
+    /// Bytes of extensions that are not yet matched by data.
     extension_bytes: u64,
     trailer_bytes: u64,
     /// The name of the trailer under way, in lower case, as far as it can be one of [`NEVER_TRAILERS`].
@@ -193,18 +193,32 @@ impl Chunked {
         }
     }
 
-    /// Follows the body through `bytes`, which come next on the connection, and says how many of them are the body's: all,
-    /// until it ends among them. Bytes behind its end are never looked at.
+    /// Parses the next bytes on the connection, and returns how many of them belong to the body: all, until it ends
+    /// among them. Bytes behind its end are never looked at.
     ///
     /// # Errors
-    /// Where the bytes are not a chunked body's. Which of them were is not said: none may be used. An error stays one.
+    /// Where the bytes are not a chunked body's. None of them may be used then. Every later call gives the same error.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkError> {
+        self.walk(bytes, |_| {})
+    }
+
+    /// As [`advance`](Self::advance), and appends the data of the chunks to `data`.
+    ///
+    /// # Errors
+    /// As `advance`. `data` may then hold a part of the body.
+    pub fn decode(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, ChunkError> {
+        self.walk(bytes, |piece| data.extend_from_slice(piece))
+    }
+
+    fn walk(&mut self, bytes: &[u8], mut on_data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut rest = bytes;
         while self.state != State::Done {
             let Some((byte, behind)) = rest.split_first() else { break };
             if let State::Data { left } = self.state {
                 let length = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
-                rest = rest.get(length..).unwrap_or_default();
+                let (piece, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                on_data(piece);
+                rest = behind;
                 let left = left.saturating_sub(length as u64);
                 self.state = if left == 0 { State::DataCr } else { State::Data { left } };
                 continue;
@@ -254,7 +268,7 @@ impl Chunked {
             }
             State::LineLf | State::TrailerLf | State::EndLf => Err(ChunkError::LineEnd),
             State::Broken(error) => Err(error),
-            // `advance` sees to both.
+            // `advance` handles both.
             State::Data { .. } | State::Done => Err(ChunkError::DataEnd),
             _ => self.extension(byte),
         }
@@ -301,7 +315,8 @@ impl Chunked {
             (State::ValueStart | State::Value, _) if is_token_byte(byte) => State::Value,
             (State::Quoted, b'"') => State::QuotedEnd,
             (State::Quoted, b'\\') => State::QuotedPair,
-            // `qdtext` and what `\` may stand before (RFC 9110, section 5.6.4): what may stand in a field's value.
+            // `qdtext`, and the bytes that `\` may quote (RFC 9110, section 5.6.4): those that a field's value may
+            // hold.
             (State::Quoted | State::QuotedPair, _) if is_field_byte(byte) => State::Quoted,
             (_, b'\n') => return Err(ChunkError::LineEnd),
             _ => return Err(ChunkError::Extension),

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_repair_is_refused() {
+    fn input_that_readers_repair_is_refused() {
         for (line, fault) in [
             (&b" x: y"[..], FieldFault::Folded),
             (b"\tx: y", FieldFault::Folded),
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// The library that holds the names agrees about what one is.
+    /// The library that holds the names has the same rule for them.
     #[test]
     fn a_name_is_what_the_library_takes() {
         for byte in 0..=u8::MAX {

@@ -5,8 +5,8 @@ use super::fold::fold_letter;
 /// Whether two paths lead to one field, or one of them to a part of what the other leads to: `book.name`, `book[name]`,
 /// `Book.Name`, `_book`, `bo-ok.name.x`.
 ///
-/// Of each step only letters and digits count, folded: some servers strip blanks and `$` from a key, others fold `_`, `-`
-/// and case. A path without any leads nowhere. And PHP makes one name of a whole key: where `left` is the field
+/// Of each step only letters and digits count, folded: some servers strip blanks and `$` from a key, others fold `_`,
+/// `-` and case. A path without any leads nowhere. PHP makes one name of a whole key: where `left` is the field
 /// `resource_name`, the key `resource.name` leads there too.
 pub fn overlap(left: &str, right: &str) -> bool {
     steps(right).next().is_some()
@@ -14,7 +14,7 @@ pub fn overlap(left: &str, right: &str) -> bool {
             || steps(left).zip(steps(right)).all(|(left, right)| letters(left).eq(letters(right))))
 }
 
-/// The steps of a path (`a.b`, `a[b]`). A step of punctuation alone is none.
+/// The steps of a path (`a.b`, `a[b]`). Punctuation alone is not a step.
 pub fn steps(path: &str) -> impl Iterator<Item = &str> {
     path.split(['.', '[']).filter(|step| step.contains(char::is_alphanumeric))
 }

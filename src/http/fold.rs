@@ -1,9 +1,9 @@
-//! Letters compared as the most forgiving reader compares them.
+//! Compares letters as the most lenient reader does.
 //!
 //! A backend that matches names without regard to case may mean more than `A` to `Z`: Go's `encoding/json` folds by
 //! Unicode, so that `ſ` (U+017F) is an `s` and the Kelvin sign (U+212A) a `k`; Java's `equalsIgnoreCase` takes `ı` and
-//! `İ` for an `i`; Python's `casefold` takes `ß` for `ss`. All of these are one here. Code that compares what is judged with
-//! what is sent compares folded text: to fold too much refuses a request, to fold too little lets one pass.
+//! `İ` for an `i`; Python's `casefold` takes `ß` for `ss`. All of these are one here. Code that compares judged text
+//! with sent text compares folded text: to fold too much refuses a request, to fold too little lets one pass.
 
 use std::borrow::Cow;
 

@@ -1,26 +1,31 @@
 //! The head of an HTTP/1 message, parsed from its raw bytes.
 //!
-//! Lenient heads are how requests are smuggled: a bare LF, a folded line, a space before the colon, two lengths. HTTP
-//! libraries repair them, each in its own way, and the repaired request is not the one that the next hop reads. So the
-//! head is parsed here, from the bytes as they came, by the letter of RFC 9112, and what deviates is refused. The only
+//! Lenient parsers let requests be smuggled: a bare LF, a folded line, a space before the colon, two lengths. HTTP
+//! libraries repair such heads, each in its own way, and the next hop does not read the repaired request. So the head
+//! is parsed here, from the bytes as they came, by the letter of RFC 9112, and deviations are refused. The only
 //! leniency left is optional whitespace around a field value (RFC 9112, section 5).
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::field_line::FieldFault;
 use super::headers::Headers;
+use super::proxies::Scheme;
 use super::version::Version;
 use super::{field_line, malformed, request_line};
 use crate::reason::{Denial, Reason};
 
 /// A request line and its fields, not yet judged as a request.
 #[derive(Debug)]
-pub struct Head {
+pub struct RawHead {
     /// The method, as sent.
     pub method: Method,
-    /// The request target, as sent.
+    /// The request target as sent; over HTTP/2, `:path`.
     pub target: String,
-    /// HTTP/1.0 or HTTP/1.1.
+    /// `:authority`; `None` over HTTP/1.
+    pub authority: Option<String>,
+    /// `:scheme`; `None` over HTTP/1.
+    pub scheme: Option<Scheme>,
+    /// The version it came in.
     pub version: Version,
     /// The fields, in order.
     pub headers: Headers,
@@ -44,7 +49,7 @@ impl Default for HeadLimits {
 }
 
 /// The length of the head at the start of `bytes`, final empty line included, or `None` while it is incomplete.
-/// `from` is how many bytes an earlier call has seen, so that a head that trickles in is scanned once.
+/// `from` is how many bytes an earlier call has seen, so that a head that comes in small pieces is scanned once.
 pub fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     // The terminator may straddle the two reads.
     let start = from.saturating_sub(3);
@@ -52,7 +57,7 @@ pub fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     tail.windows(4).position(|window| window == b"\r\n\r\n").map(|at| start + at + 4)
 }
 
-impl Head {
+impl RawHead {
     /// Parses a head that [`find_end`] has delimited.
     ///
     /// # Errors
@@ -76,7 +81,43 @@ impl Head {
             let (name, value) = parse_field(line?)?;
             headers.push(name, value);
         }
-        Ok(Self { method, target, version, headers })
+        Ok(Self { method, target, authority: None, scheme: None, version, headers })
+    }
+
+    /// Reads the head of an HTTP/2 request (RFC 9113, section 8.3). The h2 library has refused by itself what it calls
+    /// malformed (RFC 9113, section 8.1.1), and `http::Uri` has cut off a fragment: what is read here is what is judged and
+    /// sent.
+    ///
+    /// # Errors
+    /// 400 for a scheme that is not HTTP's, 431 beyond the limits.
+    pub fn from_http2(
+        method: &Method,
+        uri: &Uri,
+        fields: &HeaderMap,
+        limits: HeadLimits,
+    ) -> Result<Self, Denial> {
+        let mut headers = Headers::with_capacity(fields.len());
+        for (name, value) in fields {
+            headers.push(name.clone(), value.clone());
+        }
+        let authority = uri.authority().map(|authority| authority.as_str());
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        limits.check(method, target, authority, &headers)?;
+        // The library shows `:scheme` only beside `:authority`, and refuses a request without it.
+        let scheme = match uri.scheme_str() {
+            None => None,
+            Some("http") => Some(Scheme::Http),
+            Some("https") => Some(Scheme::Https),
+            Some(_) => return Err(malformed("`:scheme` is neither http nor https")),
+        };
+        Ok(Self {
+            method: method.clone(),
+            target: target.to_owned(),
+            authority: authority.map(str::to_owned),
+            scheme,
+            version: Version::Http2,
+            headers,
+        })
     }
 }
 
@@ -134,7 +175,7 @@ fn parse_field(line: &[u8]) -> Result<(HeaderName, HeaderValue), Denial> {
     Ok((name, value))
 }
 
-/// What may stand in a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
+/// The bytes of a field's value: text, blanks and `obs-text`, no control byte (RFC 9110, section 5.5).
 pub(super) fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
@@ -147,8 +188,8 @@ impl HeadLimits {
             .told()
     }
 
-    /// Refuses a head that came in fields and not in lines (HTTP/2), and would be beyond these limits as the lines that go
-    /// to a backend.
+    /// Refuses a head that came as fields and not as lines (HTTP/2), if it would be beyond these limits as the lines
+    /// that go to a backend.
     ///
     /// # Errors
     /// 414 and 431.
@@ -190,8 +231,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Head, Denial> {
-        Head::parse(text.as_bytes(), HeadLimits::default())
+    fn parse(text: &str) -> Result<RawHead, Denial> {
+        RawHead::parse(text.as_bytes(), HeadLimits::default())
     }
 
     #[test]
@@ -242,7 +283,7 @@ mod tests {
     #[test]
     fn limits_are_exact() {
         let limits = HeadLimits { bytes: 40, fields: 2, ..HeadLimits::default() };
-        let head = |text: &str| Head::parse(text.as_bytes(), limits);
+        let head = |text: &str| RawHead::parse(text.as_bytes(), limits);
         assert!(head("GET / HTTP/1.1\r\na: 1\r\nb: 2\r\n\r\n").is_ok());
         assert_eq!(
             head("GET / HTTP/1.1\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n").unwrap_err().reason(),
@@ -254,7 +295,7 @@ mod tests {
         );
     }
 
-    /// What fits as lines fits as fields, and what does not does not.
+    /// The limits accept the same heads as lines and as fields.
     #[test]
     fn limits_are_the_same_for_lines_and_for_fields() {
         let text = "GET /x?y HTTP/1.1\r\nhost: a.b:80\r\nx: 1\r\ny: \r\n\r\n";
@@ -268,7 +309,7 @@ mod tests {
         {
             let limits = HeadLimits { bytes, fields, target };
             let as_fields = limits.check(&head.method, &head.target, Some("a.b:80"), &headers);
-            let as_lines = Head::parse(text.as_bytes(), limits).map(|_| ());
+            let as_lines = RawHead::parse(text.as_bytes(), limits).map(|_| ());
             let reason = |outcome: Result<(), Denial>| outcome.map_err(|denial| denial.reason());
             assert_eq!(reason(as_fields), reason(as_lines), "{limits:?}");
         }
@@ -290,7 +331,7 @@ mod tests {
             let mut head = b"GET / HTTP/1.1\r\n".to_vec();
             head.extend(bytes);
             head.extend(b"\r\n\r\n");
-            if let Ok(parsed) = Head::parse(&head, HeadLimits::default()) {
+            if let Ok(parsed) = RawHead::parse(&head, HeadLimits::default()) {
                 for (name, value) in parsed.headers.iter() {
                     prop_assert!(!name.as_str().is_empty());
                     prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));

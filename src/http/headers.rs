@@ -17,7 +17,7 @@ pub struct Headers {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Fields that speak of one connection (RFC 9110, section 7.6.1) and end here.
+/// Fields about one connection (RFC 9110, section 7.6.1), which end here.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
     "http2-settings",
@@ -44,7 +44,7 @@ const SINGULAR: &[&str] = &[
     "transfer-encoding",
 ];
 
-/// Fields that `Connection` may not name: taking them away would change what is framed, who asks or what is judged.
+/// Fields that `Connection` may not name: to remove them would change the framing, the caller or what is judged.
 const NOT_NOMINABLE: &[&str] = &[
     "authorization",
     "content-encoding",
@@ -109,9 +109,9 @@ impl Headers {
         }
     }
 
-    /// Makes one `Cookie` of several. HTTP/2 may send a cookie in crumbs, and a field of another version takes them whole
-    /// (RFC 9113, section 8.2.3); over HTTP/1 a client sends one (RFC 6265, section 5.4), and servers differ about which of
-    /// two counts.
+    /// Joins several `Cookie` fields into one. HTTP/2 may split a cookie, and a field of another version holds it whole
+    /// (RFC 9113, section 8.2.3); over HTTP/1 a client sends one (RFC 6265, section 5.4), and servers differ about
+    /// which of two counts.
     ///
     /// # Errors
     /// 400 where they cannot be joined.
@@ -127,8 +127,8 @@ impl Headers {
         Ok(())
     }
 
-    /// Refuses what no honest client sends and drops what ends here, so that later stages never see a client's copy
-    /// of a header that opgate sets.
+    /// Refuses fields that no honest client sends, and drops those that end here: later stages never see a client's
+    /// copy of a header that opgate sets.
     ///
     /// # Errors
     /// 400 for method overrides, upgrades, repeated singular fields, underscore twins and forbidden nominations.
@@ -146,7 +146,7 @@ impl Headers {
         let mut refusal = None;
         self.fields.retain(|(name, _)| match fate(name.as_str()) {
             Fate::Passes => nominated.iter().all(|field| name != field.as_str()),
-            // The framing itself is read after this, and dropped when the request is rebuilt.
+            // The framing is read after this, and dropped when the request is rebuilt.
             Fate::Dropped => name == "transfer-encoding",
             Fate::Refused(why) => {
                 refusal.get_or_insert(why);
@@ -160,18 +160,18 @@ impl Headers {
     }
 }
 
-/// What becomes of a client's field, by its name.
+/// What happens to a client's field, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// A client may send it.
     Passes,
-    /// It ends here: it speaks of one connection, or tells a backend what the gate alone may tell it.
+    /// It ends here: it is about one connection, or only the gate may tell it to a backend.
     Dropped,
     /// The request is refused, for this reason.
     Refused(String),
 }
 
-/// What becomes of a client's field of this name, in lower case.
+/// What happens to a client's field of this name, in lower case.
 pub fn fate(name: &str) -> Fate {
     if name == "upgrade" {
         return Fate::Refused("protocol upgrades are not spoken here".to_owned());
@@ -180,7 +180,7 @@ pub fn fate(name: &str) -> Fate {
         && is_trusted(&twin)
     {
         // CGI-style servers read `X_Opgate_Principal` as `X-Opgate-Principal`, some `Transfer--Encoding` too.
-        return Fate::Refused(format!("the header `{name}` passes for `{twin}` at some servers"));
+        return Fate::Refused(format!("some servers read the header `{name}` as `{twin}`"));
     }
     match family(name) {
         Some(Family::MethodOverride) => {
@@ -194,7 +194,7 @@ pub fn fate(name: &str) -> Fate {
 
 /// The fields that a `Connection` value names, beside its own options.
 ///
-/// A list longer than any client sends is refused: each item costs a search, and Pingora draws a line too.
+/// A list longer than any client sends is refused: each item costs a search, and Pingora has a bound as well.
 fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
     const MOST: usize = 8;
     let text = value.to_str().map_err(|_| malformed("the header `connection` is not ASCII"))?;
@@ -211,9 +211,7 @@ fn nominations(value: &HeaderValue) -> Result<Vec<String>, Denial> {
             continue;
         }
         if NOT_NOMINABLE.contains(&option.as_str()) || family(&option).is_some() {
-            return Err(malformed(format!(
-                "the header `connection` names `{option}`, which is not its to remove"
-            )));
+            return Err(malformed(format!("the header `connection` must not name `{option}`")));
         }
         fields.push(option);
     }
@@ -234,7 +232,7 @@ fn plain_twin(name: &str) -> Option<String> {
     })
 }
 
-/// Whether a name is one that opgate judges by, sets or drops.
+/// Whether opgate judges by this name, sets it or drops it.
 fn is_trusted(name: &str) -> bool {
     family(name).is_some() || [HOP_BY_HOP, SINGULAR, NOT_NOMINABLE].iter().any(|names| names.contains(&name))
 }

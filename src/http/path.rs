@@ -1,8 +1,8 @@
 //! The path, after one strict parse.
 //!
-//! A path is the raw text that was sent (and will be sent) and its segments decoded once. Two readers that differ in
-//! how they merge slashes, resolve dots, cut parameters at `;`, turn `\` into `/` or decode twice must not be able to
-//! disagree about a path that passes here, so every such path is refused (RFC 3986, sections 3.3 and 6.2).
+//! A path is the raw text that was sent (and will be sent) and its segments decoded once. Two readers may differ in how
+//! they merge slashes, resolve dots, cut parameters at `;`, turn `\` into `/` or decode twice. They must not disagree
+//! about a path that passes here, so every such path is refused (RFC 3986, sections 3.3 and 6.2).
 
 mod reading;
 
@@ -73,7 +73,7 @@ impl Path {
             start += piece.len() + 1;
         }
         if verb.is_some() {
-            // No verb holds a `%`. What it encodes is refused like anywhere else, and not answered with 404.
+            // A verb holds no `%`. An encoded character in it is refused as elsewhere, and not answered with 404.
             decode_segment(raw.get(last_slash + 1..).unwrap_or_default())?;
         }
         if verb.is_none()
@@ -95,8 +95,8 @@ impl Path {
         &self.raw
     }
 
-    /// The path decoded: the same text for all the ways to encode what it says, so that no rule is dodged by one of them.
-    /// A colon stays encoded where it would be read as that of a verb.
+    /// The path decoded: one text for all encodings of it, so that no rule is evaded by one of them. A colon stays
+    /// encoded where it would be read as that of a verb.
     pub fn decoded(&self) -> &str {
         self.decoded.as_deref().unwrap_or(&self.raw)
     }
@@ -122,7 +122,7 @@ impl Path {
         self.segments.len()
     }
 
-    /// Never: a path has at least one segment. For clippy's sake beside [`Path::len`].
+    /// Always false: a path has at least one segment. It is for clippy's sake beside [`Path::len`].
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
@@ -194,7 +194,7 @@ fn decode_segment(text: &str) -> Result<Option<Box<str>>, Denial> {
         let octet = rest.next().zip(rest.next()).and_then(|(high, low)| hex_octet(high, low));
         match octet {
             None => return Err(malformed("the path has a `%` that two hex digits do not follow")),
-            // What one server decodes before it looks for these and another after is two paths.
+            // If one server decodes before it looks for these and another one after, they see two paths.
             Some(octet @ (b'/' | b'\\' | b';' | b'?' | b'#')) => {
                 return Err(malformed(format!("the path holds an encoded `{}`", char::from(octet))));
             }
@@ -262,19 +262,19 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_colon_is_no_verb() {
+    fn an_encoded_colon_is_not_a_verb() {
         let path = Path::parse("/v1/operations/o%3Acancel").unwrap();
         assert_eq!(path.verb(), None);
         assert_eq!(path.segment(2), Some("o:cancel"));
     }
 
     #[test]
-    fn a_colon_before_the_last_slash_is_no_verb() {
+    fn a_colon_before_the_last_slash_is_not_a_verb() {
         assert_eq!(Path::parse("/v1/example.com:p/x").unwrap().verb(), None);
     }
 
     #[test]
-    fn what_two_parsers_could_read_differently_is_refused() {
+    fn paths_that_two_parsers_could_read_differently_are_refused() {
         for raw in [
             "",
             "v1/x",
@@ -332,9 +332,9 @@ mod tests {
         assert_eq!(refused("/v1/x%2Fy"), "the path holds an encoded `/`");
     }
 
-    /// Found by fuzzing: everything behind the last colon was passed over.
+    /// A bug that fuzzing found and that was fixed: everything behind the last colon was ignored.
     #[test]
-    fn what_a_verb_encodes_is_refused_as_in_a_segment() {
+    fn encoded_characters_are_refused_in_a_verb_as_in_a_segment() {
         assert_eq!(refused("/v1/o:%00"), "the path holds an encoded control character");
         assert_eq!(refused("/v1/o:x%2Fy"), "the path holds an encoded `/`");
         assert_eq!(refused("/v1/o:x%"), "the path has a `%` that two hex digits do not follow");

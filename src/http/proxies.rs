@@ -1,9 +1,9 @@
-//! The proxies in front of the gate, and what they say of the client behind them.
+//! The proxies in front of the gate, and what they say about the client behind them.
 //!
-//! `X-Forwarded-For` and `Forwarded` say whatever who sends them likes. They are read only where the other end of the
+//! Any sender can write anything into `X-Forwarded-For` and `Forwarded`. They are read only where the other end of the
 //! connection is a configured proxy, and only as far as configured proxies have written them: from the right, past the
-//! addresses of such proxies, to the first that is none. That is the client; what stands left of it, the client has
-//! written itself. Everywhere else these fields end here unread, like all that claims to know who asks.
+//! addresses of such proxies, to the first other address. That is the client; the client itself has written what stands
+//! left of it. Everywhere else these fields end here unread, like every field that claims to know the caller.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -14,14 +14,14 @@ use super::headers::Headers;
 use super::{is_token_byte, malformed};
 use crate::reason::Denial;
 
-/// Whose word about the client counts, and where they say it. The default trusts nobody.
+/// The trusted proxies, and the field that they write. The default trusts no proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     /// Where their connections come from.
     pub networks: Vec<IpNet>,
-    /// The one field that all of them write. What a client puts into another passes them by.
+    /// The one field that all of them write. Another one that a client writes is not read.
     pub field: HopField,
-    /// What clients speak to them, where the field does not say.
+    /// The scheme of clients, where the field does not say.
     pub scheme: Option<Scheme>,
 }
 
@@ -52,9 +52,9 @@ const MOST_PARAMETERS: usize = 16;
 /// Where a request began, as far as that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The client's address, of IPv4 in its own form; `None` where nobody knows, or a proxy would not say.
+    /// The client's address, IPv4 in its own form; `None` where it is not known, or a proxy hides it.
     pub address: Option<IpAddr>,
-    /// What the client spoke to the first proxy, where that says.
+    /// The scheme that the client used to the first proxy, where that says.
     pub scheme: Option<Scheme>,
 }
 
@@ -67,7 +67,7 @@ pub enum Scheme {
     Https,
 }
 
-/// One entry: whom a proxy had a request from.
+/// One entry: the client that a proxy had a request from.
 struct Hop {
     /// `None` for `unknown` and for names that hide it (RFC 7239, sections 6.2 and 6.3).
     address: Option<IpAddr>,
@@ -77,7 +77,7 @@ struct Hop {
 impl TrustedProxies {
     /// Where a request over a connection from `peer` began.
     ///
-    /// # Errors
+    /// 400 for a field that a trusted proxy cannot have written.
     /// 400 for what a trusted proxy cannot have meant.
     pub fn origin(&self, peer: Option<SocketAddr>, headers: &Headers) -> Result<Origin, Denial> {
         let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else {
@@ -105,7 +105,7 @@ impl TrustedProxies {
         }
     }
 
-    /// The first hop, from this end, that is no trusted proxy; the last one where all are.
+    /// The first hop, from this end, that is not a trusted proxy; the last one where all are.
     fn nearest_stranger(
         &self,
         mut nearest: Hop,
@@ -152,7 +152,7 @@ fn scheme(value: &HeaderValue) -> Result<Scheme, Denial> {
 }
 
 fn text(value: &HeaderValue) -> Result<&str, Denial> {
-    value.to_str().map_err(|_| malformed("what a proxy says of its client is not ASCII"))
+    value.to_str().map_err(|_| malformed("a proxy's description of its client is not ASCII"))
 }
 
 fn trim(text: &str) -> &str {
@@ -172,14 +172,14 @@ fn node(text: &str) -> Result<Option<IpAddr>, Denial> {
         .or_else(|| bracketed().map(IpAddr::V6));
     match address {
         Some(address) => Ok(Some(address.to_canonical())),
-        None => Err(malformed("a proxy names its client by something that is no address")),
+        None => Err(malformed("a proxy names its client with a text that is not an address")),
     }
 }
 
 /// Adds the elements of a `Forwarded` value, left to right (RFC 7239, section 4).
 ///
-/// Read whole and to the letter: what a client has begun and not ended (a quoted string, say) must not swallow what a
-/// proxy has put behind it.
+/// Read whole and to the letter: a client's unfinished part (an open quoted string, say) must not swallow what a proxy
+/// has put behind it.
 fn elements(value: &str, hops: &mut Vec<Hop>) -> Result<(), Denial> {
     let broken = || malformed("the header `forwarded` is not what RFC 7239 says");
     let mut rest = value;
@@ -189,7 +189,7 @@ fn elements(value: &str, hops: &mut Vec<Hop>) -> Result<(), Denial> {
         loop {
             let (name, after) = rest.split_once('=').ok_or_else(broken)?;
             let name = trim(name).to_ascii_lowercase();
-            // RFC 7239 has four. A client writes into this too, and each is compared with all.
+            // RFC 7239 has four. A client writes into this too, and each is compared with all others.
             if seen.len() == MOST_PARAMETERS {
                 return Err(broken());
             }
@@ -218,7 +218,7 @@ fn elements(value: &str, hops: &mut Vec<Hop>) -> Result<(), Denial> {
     }
 }
 
-/// A token or a quoted string, and what comes behind it.
+/// A token or a quoted string, and the text behind it.
 fn pair_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.bytes().position(|byte| !is_token_byte(byte)).unwrap_or(text.len());
@@ -278,12 +278,12 @@ mod tests {
             let found = origin(field, "203.0.113.9:1", &fields).unwrap();
             assert_eq!(found, Origin { address: ip("203.0.113.9"), scheme: None });
         }
-        let nobody = TrustedProxies::default().origin(Some(PROXY.parse().unwrap()), &Headers::default());
-        assert_eq!(nobody.unwrap().address, ip("10.0.0.1"));
+        let unknown = TrustedProxies::default().origin(Some(PROXY.parse().unwrap()), &Headers::default());
+        assert_eq!(unknown.unwrap().address, ip("10.0.0.1"));
     }
 
     #[test]
-    fn the_client_is_the_nearest_hop_that_is_no_proxy() {
+    fn the_client_is_the_nearest_hop_that_is_not_a_proxy() {
         assert_eq!(of_list(&["192.0.2.1"]), ip("192.0.2.1"));
         assert_eq!(of_list(&["127.0.0.1, 192.0.2.1"]), ip("192.0.2.1"), "the client wrote the rest");
         assert_eq!(of_list(&["1.1.1.1, 192.0.2.1, 10.3.0.1 ,10.0.0.2"]), ip("192.0.2.1"));
@@ -324,14 +324,14 @@ mod tests {
         ] {
             assert_eq!(of_list(&[written]), ip(meant), "{written}");
         }
-        assert_eq!(of_list(&["192.0.2.1, unknown"]), None, "nobody knows, and nothing is guessed");
+        assert_eq!(of_list(&["192.0.2.1, unknown"]), None, "it is unknown, and nothing is guessed");
         let mapped =
             origin(HopField::XForwardedFor, "[::ffff:10.0.0.1]:1", &[("x-forwarded-for", "192.0.2.1")]);
         assert_eq!(mapped.unwrap().address, ip("192.0.2.1"));
     }
 
     #[test]
-    fn what_a_proxy_cannot_have_meant_is_refused() {
+    fn fields_that_a_proxy_cannot_have_meant_are_refused() {
         for value in ["", "192.0.2.1,", "192.0.2", "host.example", "[192.0.2.1]", "192.0.2.1 10.0.0.2", "é"]
         {
             let fields = [("x-forwarded-for", value)];

@@ -1,4 +1,4 @@
-//! The query string: forwarded as it came, once no key in it can change what was judged.
+//! The query string: forwarded as it came, if no key in it can change what was judged.
 //!
 //! A transcoder binds query parameters to fields of the request message, and Google's front ends read system
 //! parameters from it (cloud.google.com/apis/docs/system-parameters). A key that binds a field which the path has
@@ -21,8 +21,8 @@ pub struct Query {
 /// Longest query that is read, in bytes.
 pub const MAX_QUERY_BYTES: usize = 32 * 1024;
 
-/// Parameters that replace the method, the content type or the answer's type, or carry a credential past the header:
-/// their letters and digits, folded.
+/// Parameters that replace the method, the content type or the answer's type, or carry a credential outside of the
+/// header: their letters and digits, folded.
 const REFUSED: &[&str] = &[
     "accesstoken",
     "bearertoken",
@@ -42,8 +42,8 @@ const REFUSED: &[&str] = &[
     "xmethodoverride",
 ];
 
-/// Parameters that do so only where more than letters stands before them (`_method` of Rails, Symfony, Laravel and Spring,
-/// `.method` of PHP, `_content_type`): without, they are names as others.
+/// Parameters that do so only with punctuation in front (`_method` of Rails, Symfony, Laravel and Spring, `.method` of
+/// PHP, `_content_type`): without it, they are ordinary names.
 const REFUSED_BEHIND_A_MARK: &[&str] = &["contenttype", "method"];
 
 /// The methods that Restlet's tunnel takes from a plain `method=…`, and those that WebDAV adds.
@@ -123,8 +123,8 @@ pub fn refused(key: &str) -> Denial {
     .told()
 }
 
-/// Whether a parameter changes what was judged, in any spelling that some reader takes for one of those that do: letters
-/// folded, blanks, `$`, `_` and `-` left out, `.` and `[` either left out (PHP makes them `_`) or taken for the end.
+/// Whether a parameter changes what was judged, in any spelling that some reader accepts: letters folded, blanks, `$`,
+/// `_` and `-` left out, `.` and `[` either left out (PHP makes them `_`) or taken for the end.
 fn changes_what_was_judged(key: &str, value: &str) -> bool {
     let is = |text: &str, names: &[&str]| names.iter().any(|name| letters(text).eq(name.chars()));
     let outer = key.trim_start_matches('[').split('[').next().unwrap_or_default();
@@ -137,12 +137,12 @@ fn changes_what_was_judged(key: &str, value: &str) -> bool {
     })
 }
 
-/// Whether a key is `_method` to some reader: in a form or, at Laravel, in a JSON body, too.
+/// Whether some reader takes a key for `_method`: in a form or, with Laravel, in a JSON body, too.
 pub(crate) fn is_method_override(key: &str) -> bool {
     is_marked(key) && steps(key).next().is_some_and(|step| letters(step).eq("method".chars()))
 }
 
-/// Whether something else than a letter or a digit begins a key, blanks apart.
+/// Whether a key begins with a character other than a letter or a digit, blanks apart.
 fn is_marked(key: &str) -> bool {
     !key.trim_start_matches(' ').starts_with(char::is_alphanumeric)
 }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_query_is_refused() {
+    fn a_malformed_query_is_refused() {
         for raw in [
             "a=%",
             "a=%4",

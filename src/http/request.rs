@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 
 use super::channel::Channel;
-use super::head::Head;
+use super::head::RawHead;
 use super::headers::Headers;
 use super::path::Path;
 use super::proxies::{Origin, Scheme, TrustedProxies};
@@ -52,23 +52,53 @@ pub struct Request {
     pub headers: Headers,
     /// How the body is delimited.
     pub framing: Framing,
+    /// Whether the connection goes on after the answer, as far as the client says (RFC 9112, section 9.3).
+    pub persists: bool,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// Where it began: at the other end of the connection, or where a trusted proxy there says.
     pub origin: Origin,
-    /// The scheme that an absolute-form target or `:scheme` names. It says nothing that the connection does not.
+    /// The scheme of an absolute-form target or of `:scheme`. It agrees with the connection.
     pub named_scheme: Option<Scheme>,
     /// The port that the connection came in at.
     pub port: Option<u16>,
-    /// What TLS says of the connection; `None` where there is none.
+    /// The TLS facts of the connection; `None` without TLS.
+    pub channel: Option<Arc<Channel>>,
+}
+
+/// What a connection says of the requests that come over it.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The other end.
+    pub address: Option<SocketAddr>,
+    /// The port that it came in at.
+    pub port: Option<u16>,
+    /// What TLS says of it; `None` where there is none.
     pub channel: Option<Arc<Channel>>,
 }
 
 impl Request {
+    /// Judges the head of a request, of either version.
+    ///
+    /// # Errors
+    /// 400 for everything that two readers could take for two requests.
+    pub fn new(head: RawHead, peer: &Peer, proxies: &TrustedProxies) -> Result<Self, Denial> {
+        let request = match head.version {
+            Version::Http2 => {
+                let RawHead { method, target, authority, scheme, headers, .. } = head;
+                let authority = authority.as_deref();
+                let request = Self::from_http2(method, authority, &target, headers, peer.address, proxies)?;
+                Self { named_scheme: scheme, ..request }
+            }
+            Version::Http10 | Version::Http11 => Self::from_head(head, peer.address, proxies)?,
+        };
+        Self { port: peer.port, ..request }.over(peer.channel.clone(), proxies)
+    }
+
     /// Judges an HTTP/1 head.
     ///
     /// # Errors
-    /// 400 for every class of DESIGN, section 5, "Requests".
+    /// 400 for every class that docs/security.md, "What is refused", lists.
     pub fn from_head(head: Head, peer: Option<SocketAddr>, proxies: &TrustedProxies) -> Result<Self, Denial> {
         let Head { method, target, version, headers } = head;
         let host_field = match headers.one("host")? {
@@ -76,11 +106,12 @@ impl Request {
             None => return Err(malformed("the header `host` is missing")),
         };
         let framing = frame_http1(version, &headers)?;
+        let persists = persists(version, &headers);
         refuse_content(&method, framing)?;
         let (named_scheme, origin_form) = match split_absolute_form(&target)? {
             None => (None, target.as_str()),
             Some((scheme, authority, origin_form)) => {
-                // To the byte: Pingora asks the same, and would answer by itself.
+                // To the byte: Pingora compares as well, and would answer itself.
                 if authority.as_bytes() != host_field.as_bytes() {
                     return Err(malformed("the request target names another host than the header `host`"));
                 }
@@ -89,13 +120,13 @@ impl Request {
         };
         let origin = proxies.origin(peer, &headers)?;
         let request = Self::assemble(version, method, host_field, origin_form, headers, framing)?;
-        Ok(Self { peer, origin, named_scheme, ..request })
+        Ok(Self { persists, peer, origin, named_scheme, ..request })
     }
 
     /// Judges an HTTP/2 head (RFC 9113, section 8.3). `authority` is the `:authority` pseudo-header.
     ///
     /// # Errors
-    /// As [`Request::from_head`].
+    /// As [`Request::new`].
     pub fn from_http2(
         method: Method,
         authority: Option<&str>,
@@ -163,6 +194,7 @@ impl Request {
             query,
             headers,
             framing,
+            persists: true,
             peer: None,
             origin: Origin::default(),
             named_scheme: None,
@@ -171,10 +203,10 @@ impl Request {
         })
     }
 
-    /// The request as one that came over a connection of which TLS says `channel`.
+    /// The request, as it came over a connection with these TLS facts.
     ///
     /// # Errors
-    /// 400 where it names a scheme that this connection does not speak.
+    /// 400 where it names a scheme that this connection does not have.
     pub fn over(self, channel: Option<Arc<Channel>>, proxies: &TrustedProxies) -> Result<Self, Denial> {
         let from_trusted_proxy = self.peer.is_some_and(|peer| proxies.trusts(peer));
         request_line::fit_scheme(self.named_scheme, channel.is_some(), from_trusted_proxy)?;
@@ -189,7 +221,7 @@ impl Request {
         }
     }
 
-    /// The scheme that the client used: what a trusted proxy says, else what this connection is.
+    /// The scheme that the client used: as a trusted proxy says, else that of this connection.
     pub fn scheme(&self) -> Scheme {
         let ours = if self.channel.is_some() { Scheme::Https } else { Scheme::Http };
         self.origin.scheme.unwrap_or(ours)
@@ -209,6 +241,15 @@ impl Request {
     pub fn expects_continue(&self) -> bool {
         self.version == Version::Http11 && self.headers.contains("expect")
     }
+}
+
+/// Whether the client lets the connection go on: `close` ends it, `keep-alive` keeps one of HTTP/1.0.
+fn persists(version: Version, headers: &Headers) -> bool {
+    let says = |option: &str| {
+        let values = headers.all("connection").flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        values.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(option.as_bytes()))
+    };
+    !says("close") && (version == Version::Http11 || says("keep-alive"))
 }
 
 impl Host {
@@ -257,7 +298,7 @@ impl Host {
     }
 }
 
-/// RFC 9112, section 6.3, without its repairs: a request that gives two delimitations is refused, not read by one.
+/// RFC 9112, section 6.3, without its repairs: a request with two delimitations is refused.
 fn frame_http1(version: Version, headers: &Headers) -> Result<Framing, Denial> {
     let length = content_length(headers)?;
     let Some(coding) = headers.one("transfer-encoding")? else {
@@ -276,8 +317,8 @@ fn frame_http1(version: Version, headers: &Headers) -> Result<Framing, Denial> {
     Ok(Framing::Chunked)
 }
 
-/// RFC 9110, section 9.3.1: content in a GET has no meaning, and is how a request is hidden from servers that do not look
-/// for any. What is announced is refused here, and what comes unannounced by the body rule.
+/// RFC 9110, section 9.3.1: content in a GET has no meaning, and can hide a request from servers that do not look for
+/// any. An announced body is refused here, an unannounced one by the body rule.
 fn refuse_content(method: &Method, framing: Framing) -> Result<(), Denial> {
     let announced = match framing {
         Framing::Chunked => true,
@@ -337,7 +378,7 @@ mod tests {
 
     fn http1(text: &str) -> Result<Request, Denial> {
         Request::from_head(
-            Head::parse(text.as_bytes(), HeadLimits::default())?,
+            RawHead::parse(text.as_bytes(), HeadLimits::default())?,
             None,
             &TrustedProxies::default(),
         )

@@ -1,5 +1,5 @@
-//! What a request asks for, by one rule for every version: the request line of HTTP/1 and the pseudo-headers of HTTP/2
-//! say the same thing, and the backend reads one of them whichever the client sent.
+//! The method and the target, by one rule for every version: the request line of HTTP/1 and the pseudo-headers of
+//! HTTP/2 mean the same, and the backend reads one of them whichever the client sent.
 
 use http::Method;
 
@@ -10,12 +10,12 @@ use crate::reason::Denial;
 /// Longest method.
 const MAX_METHOD: usize = 32;
 
-/// Methods that are not spoken here. CONNECT opens a tunnel, TRACE (and TRACK, as one server calls it) sends credentials
+/// Methods that the gate refuses. CONNECT opens a tunnel, TRACE (and TRACK, as one server calls it) sends credentials
 /// back, and PRI is reserved so that no request has it (RFC 9110, section 9.3; RFC 9113, section 3.4).
 const NOT_SPOKEN: &[&str] = &["CONNECT", "PRI", "TRACE", "TRACK"];
 
-/// A method: upper-case letters. RFC 9110, section 9.1 allows any token and tells `post` from `POST`; there are backends
-/// that do not, and every method that an API uses is upper-case letters.
+/// A method: upper-case letters. RFC 9110, section 9.1 allows any token and distinguishes `post` from `POST`; some
+/// backends do not, and every method that an API uses is upper-case letters.
 ///
 /// # Errors
 /// 400.
@@ -25,7 +25,7 @@ pub(super) fn method(bytes: &[u8]) -> Result<Method, Denial> {
     }
     let method = Method::from_bytes(bytes).map_err(|_| malformed("the method is not a token"))?;
     if NOT_SPOKEN.contains(&method.as_str()) {
-        return Err(malformed(format!("the method {method} is not spoken here")));
+        return Err(malformed(format!("the method {method} is not supported")));
     }
     Ok(method)
 }
@@ -51,8 +51,8 @@ pub(super) fn target(bytes: &[u8]) -> Result<&str, Denial> {
 
 /// Whether the scheme that a request names fits the connection that it came over.
 ///
-/// Over TLS that is `https`. Without TLS it is `http`; `https` (RFC 9113, section 8.3.1: an intermediary may name another
-/// scheme than its own) is the word of a balancer that has ended TLS, and believed where its other words are.
+/// Over TLS that is `https`. Without TLS it is `http`; `https` (RFC 9113, section 8.3.1: an intermediary may name
+/// another scheme than its own) comes from a balancer that has ended TLS, and is accepted from trusted proxies only.
 ///
 /// # Errors
 /// 400.

@@ -1,18 +1,18 @@
-//! How many connections there may be, in total and from one address. One more takes the place of an idle one that is of no
-//! use to its client, or is closed as it comes: then it costs no task, no buffer and no handshake.
+//! How many connections there may be, in total and from one address. A further one replaces an idle one that never had
+//! a good request, or is closed at once: then it costs no task, no buffer and no handshake.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::connection_slot::{Seat, Standing};
+use super::connection_slot::{ConnectionSlot, SlotState};
 use crate::config::Limits;
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
 const OTHER_FILES: usize = 64 + 2 * 128;
-/// Of connections that never were allowed anything, one in so many is put out at once, up to [`MOST_PUT_OUT`]: the next
+/// Of connections whose requests were all refused, one in so many is closed at once, up to [`MOST_PUT_OUT`]: the next
 /// newcomers need no search.
 const PUT_OUT: usize = 64;
 const MOST_PUT_OUT: usize = 32;
@@ -21,17 +21,17 @@ const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
 /// Counts the connections of all listeners.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct ConnectionLimits {
     most: usize,
     most_per_address: usize,
     since: Instant,
-    seats: Arc<Mutex<Seats>>,
+    slots: Arc<Mutex<ConnectionSlots>>,
 }
 
-/// Who is in.
+/// The open connections.
 #[derive(Debug, Default)]
-pub(super) struct Seats {
-    taken: HashMap<u64, Arc<Standing>>,
+pub(super) struct ConnectionSlots {
+    taken: HashMap<u64, Arc<SlotState>>,
     by_network: HashMap<IpAddr, Here>,
     next: u64,
     /// When a search among all found nothing.
@@ -46,21 +46,21 @@ struct Here {
     in_vain: Option<Instant>,
 }
 
-impl Seats {
+impl ConnectionSlots {
     /// Gives a place back, unless it is another's already.
     pub(super) fn leave(&mut self, number: u64) {
-        let Some(standing) = self.taken.remove(&number) else { return };
-        if let Some(here) = self.by_network.get_mut(&standing.network) {
+        let Some(state) = self.taken.remove(&number) else { return };
+        if let Some(here) = self.by_network.get_mut(&state.network) {
             here.taken = here.taken.saturating_sub(1);
             if here.taken == 0 {
                 // The table is no longer than there are connections.
-                self.by_network.remove(&standing.network);
+                self.by_network.remove(&state.network);
             }
         }
     }
 
-    /// Puts out connections that are idle, of one address or of any: the oldest of those that never were allowed anything, else
-    /// the oldest of the others. `false` where there is none.
+    /// Closes connections that are idle, of one address or of any: the oldest of those whose requests were all refused,
+    /// else the oldest of the others. `false` where there is none.
     fn make_room(&mut self, network: Option<IpAddr>) -> bool {
         let now = Instant::now();
         let in_vain = match network {
@@ -70,12 +70,12 @@ impl Seats {
         if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
             return false;
         }
-        let of_network = |standing: &Standing| network.is_none_or(|network| network == standing.network);
+        let of_network = |state: &SlotState| network.is_none_or(|network| network == state.network);
         let mut idle: Vec<((bool, u64), u64)> = self
             .taken
             .iter()
-            .filter(|(_, standing)| of_network(standing))
-            .filter_map(|(number, standing)| Some((standing.may_go(now)?, *number)))
+            .filter(|(_, state)| of_network(state))
+            .filter_map(|(number, state)| Some((state.may_go(now)?, *number)))
             .collect();
         idle.sort_unstable();
         let never_allowed = idle.iter().filter(|((ever_allowed, _), _)| !ever_allowed).count();
@@ -85,7 +85,7 @@ impl Seats {
             if made == many {
                 break;
             }
-            if self.taken.get(&number).is_some_and(|standing| standing.put_out(from)) {
+            if self.taken.get(&number).is_some_and(|state| state.put_out(from)) {
                 self.leave(number);
                 made += 1;
             }
@@ -103,7 +103,7 @@ impl Seats {
     }
 }
 
-/// Which limit a connection is beyond.
+/// Which limit a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     Total,
@@ -120,39 +120,39 @@ impl Full {
     }
 }
 
-impl Admission {
+impl ConnectionLimits {
     /// Admits as many connections as `limits` says.
     pub fn new(limits: &Limits) -> Self {
         Self {
             most: limits.connections,
             most_per_address: limits.connections_per_address,
             since: Instant::now(),
-            seats: Arc::default(),
+            slots: Arc::default(),
         }
     }
 
-    pub(super) fn admit(&self, address: IpAddr) -> Result<Seat, Full> {
+    pub(super) fn admit(&self, address: IpAddr) -> Result<ConnectionSlot, Full> {
         let network = network(address);
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = seats.by_network.get(&network).map_or(0, |here| here.taken);
-        if here >= self.most_per_address && !seats.make_room(Some(network)) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = slots.by_network.get(&network).map_or(0, |here| here.taken);
+        if here >= self.most_per_address && !slots.make_room(Some(network)) {
             return Err(Full::Address);
         }
-        if seats.taken.len() >= self.most && !seats.make_room(None) {
+        if slots.taken.len() >= self.most && !slots.make_room(None) {
             return Err(Full::Total);
         }
-        let number = seats.next;
-        seats.next += 1;
-        seats.by_network.entry(network).or_default().taken += 1;
-        let standing = Arc::new(Standing::new(network, self.since));
-        seats.taken.insert(number, standing.clone());
-        Ok(Seat::new(number, standing, self.seats.clone()))
+        let number = slots.next;
+        slots.next += 1;
+        slots.by_network.entry(network).or_default().taken += 1;
+        let state = Arc::new(SlotState::new(network, self.since));
+        slots.taken.insert(number, state.clone());
+        Ok(ConnectionSlot::new(number, state, self.slots.clone()))
     }
 }
 
-/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`, of which the admin
-/// port may take `admin`: a request takes a connection to a backend, which is two files (that connections can be cut takes
-/// one). Once there are none left, nobody is answered: so neither port can take what the other one needs.
+/// How many of `wanted` connections, and requests at one time, a process can hold that may open `files`, of which the
+/// admin port may take `admin`. A request takes a connection to a backend, which is two files (one of them to be able
+/// to cut it). A process without files cannot answer any client: so neither port may take what the other one needs.
 pub fn affordable(wanted: usize, files: usize, admin: usize) -> usize {
     wanted.min(files.saturating_sub(OTHER_FILES).saturating_sub(admin) / 3).max(1)
 }
@@ -161,8 +161,8 @@ pub fn affordable(wanted: usize, files: usize, admin: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn admission(connections: usize, connections_per_address: usize) -> Admission {
-        Admission::new(&Limits { connections, connections_per_address, ..Limits::default() })
+    fn admission(connections: usize, connections_per_address: usize) -> ConnectionLimits {
+        ConnectionLimits::new(&Limits { connections, connections_per_address, ..Limits::default() })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_is_given_back() {
+    fn a_slot_is_given_back() {
         let admission = admission(3, 2);
         let first = admission.admit(ip("192.0.2.1")).unwrap();
         let second = admission.admit(ip("192.0.2.1")).unwrap();
@@ -180,22 +180,22 @@ mod tests {
         drop(first);
         let again = admission.admit(ip("192.0.2.1")).unwrap();
         drop((second, third, again));
-        let seats = admission.seats.lock().unwrap();
-        assert_eq!((seats.taken.len(), seats.by_network.len()), (0, 0));
+        let slots = admission.slots.lock().unwrap();
+        assert_eq!((slots.taken.len(), slots.by_network.len()), (0, 0));
     }
 
     #[test]
     fn a_refused_address_leaves_nothing_behind() {
         let admission = admission(1, 1);
-        let _seat = admission.admit(ip("192.0.2.1")).unwrap();
+        let _slot = admission.admit(ip("192.0.2.1")).unwrap();
         for last in 2..100 {
             assert!(admission.admit(IpAddr::from([192, 0, 2, last])).is_err());
         }
-        assert_eq!(admission.seats.lock().unwrap().by_network.len(), 1);
+        assert_eq!(admission.slots.lock().unwrap().by_network.len(), 1);
     }
 
     #[test]
-    fn who_was_refused_makes_room_and_who_is_served_or_new_does_not() {
+    fn a_refused_client_makes_room_and_a_served_or_new_one_does_not() {
         let admission = admission(3, 3);
         let refused = admission.admit(ip("192.0.2.1")).unwrap();
         assert!(refused.begin());
@@ -204,7 +204,7 @@ mod tests {
         assert!(served.begin());
         let idle = admission.admit(ip("192.0.2.3")).unwrap();
         assert!(idle.begin());
-        idle.ever_allowed().tell();
+        idle.allowed();
         idle.rest();
         let newcomer = admission.admit(ip("192.0.2.4")).unwrap();
         assert!(!refused.begin(), "its place is another's");
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(admission.admit(ip("192.0.2.5")).unwrap_err(), Full::Total);
         // Its place was given back once.
         drop((refused, served));
-        assert_eq!(admission.seats.lock().unwrap().taken.len(), 2);
+        assert_eq!(admission.slots.lock().unwrap().taken.len(), 2);
     }
 
     #[test]
@@ -221,9 +221,9 @@ mod tests {
         let admission = admission(10, 1);
         let other = admission.admit(ip("192.0.2.1")).unwrap();
         let first = admission.admit(ip("192.0.2.2")).unwrap();
-        for seat in [&other, &first] {
-            assert!(seat.begin());
-            seat.rest();
+        for slot in [&other, &first] {
+            assert!(slot.begin());
+            slot.rest();
         }
         let _second = admission.admit(ip("192.0.2.2")).unwrap();
         assert!(other.begin() && !first.begin());
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn an_address_of_ipv6_is_its_network() {
         let admission = admission(10, 1);
-        let _seats = ["2001:db8::1", "2001:db8:0:1::1", "::ffff:192.0.2.1"]
+        let _slots = ["2001:db8::1", "2001:db8:0:1::1", "::ffff:192.0.2.1"]
             .map(|text| admission.admit(ip(text)).unwrap());
         for text in ["2001:db8::2", "2001:db8:0:1:ffff::", "192.0.2.1"] {
             assert_eq!(admission.admit(ip(text)).unwrap_err(), Full::Address, "{text}");

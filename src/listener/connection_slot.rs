@@ -1,63 +1,62 @@
 //! A connection's place, and whether it may be given to another connection.
 //!
-//! Whose requests were all refused, or who has said nothing for a moment, makes room for a newcomer where there is no more
-//! of it; who was allowed something keeps its place for as long as it is in use. What a connection does is one number that
-//! it swaps as a request begins and ends, so that no request takes a lock for this.
+//! A connection whose requests were all refused, or that was silent for a moment, makes room for a newcomer where there
+//! is no more; one that had an allowed request keeps its place as long as it is in use. The state of a connection is
+//! one number that it swaps as a request begins and ends, so that no request takes a lock for this.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::connection_limits::Seats;
-use crate::listener::EverAllowed;
+use super::connection_limits::ConnectionSlots;
 
-/// From the connection to its first request: a newcomer is not put out by the next one.
+/// The time from the connection to its first request: the next newcomer does not replace it at once.
 const FIRST_WORD: Duration = Duration::from_secs(1);
-/// Between two requests of a client that was allowed one. Its next one may be on its way as the connection is closed, as
-/// with any end of an idle connection (RFC 9112, section 9.5).
+/// The time between two requests of a client that had an allowed one. Its next one may be on its way as the connection
+/// is closed, as with any end of an idle connection (RFC 9112, section 9.5).
 const BETWEEN_REQUESTS: Duration = Duration::from_secs(10);
 
 /// A request is under way.
 const BUSY: u64 = u64::MAX;
-/// The place is another's.
+/// Another connection has the place.
 const GONE: u64 = u64::MAX - 1;
 
 /// A connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct ConnectionSlot {
     number: u64,
-    standing: Arc<Standing>,
-    seats: Arc<Mutex<Seats>>,
+    state: Arc<SlotState>,
+    slots: Arc<Mutex<ConnectionSlots>>,
 }
 
-/// What is known of the connection that has a place.
+/// The state of the connection that has a place.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct SlotState {
     pub(super) network: IpAddr,
-    /// Milliseconds of [`since`](Self::since) from which on it may be put out; or [`BUSY`], or [`GONE`].
+    /// Milliseconds of [`since`](Self::since) from which on it may be closed; or [`BUSY`], or [`GONE`].
     idle: AtomicU64,
     since: Instant,
-    ever_allowed: EverAllowed,
+    ever_allowed: AtomicBool,
     put_out: Notify,
 }
 
-impl Standing {
+impl SlotState {
     /// Of a connection that comes now, on a clock that began at `since`.
     pub(super) fn new(network: IpAddr, since: Instant) -> Self {
         let idle = AtomicU64::new(millis(since.elapsed() + FIRST_WORD));
-        Self { network, idle, since, ever_allowed: EverAllowed::default(), put_out: Notify::new() }
+        Self { network, idle, since, ever_allowed: AtomicBool::new(false), put_out: Notify::new() }
     }
 
-    /// Since when it may be put out, where it may be by now: those first that never were allowed anything, then the others.
+    /// Since when it may be closed, if it may be now: first those that never had an allowed request, then the others.
     pub(super) fn may_go(&self, now: Instant) -> Option<(bool, u64)> {
         let from = self.idle.load(Ordering::Acquire);
-        (from <= millis(now - self.since)).then(|| (self.ever_allowed.is_told(), from))
+        (from <= millis(now - self.since)).then(|| (self.ever_allowed.load(Ordering::Relaxed), from))
     }
 
-    /// Puts it out, unless a request has begun since it was looked at.
+    /// Closes it, unless a request has begun since it was looked at.
     pub(super) fn put_out(&self, from: u64) -> bool {
         let gone = self.idle.compare_exchange(from, GONE, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if gone {
@@ -67,38 +66,39 @@ impl Standing {
     }
 }
 
-impl Seat {
-    pub(super) fn new(number: u64, standing: Arc<Standing>, seats: Arc<Mutex<Seats>>) -> Self {
-        Self { number, standing, seats }
+impl ConnectionSlot {
+    pub(super) fn new(number: u64, state: Arc<SlotState>, slots: Arc<Mutex<ConnectionSlots>>) -> Self {
+        Self { number, state, slots }
     }
 
     /// A request begins. `false` where the place is another's already: nothing is served on this connection any more.
-    pub(super) fn begin(&self) -> bool {
-        let idle = &self.standing.idle;
+    pub(crate) fn begin(&self) -> bool {
+        let idle = &self.state.idle;
         idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| (idle != GONE).then_some(BUSY)).is_ok()
     }
 
     /// No request is under way.
-    pub(super) fn rest(&self) {
-        let patience = if self.standing.ever_allowed.is_told() { BETWEEN_REQUESTS } else { Duration::ZERO };
-        let from = millis(self.standing.since.elapsed() + patience);
-        self.standing.idle.store(from, Ordering::Release);
+    pub(crate) fn rest(&self) {
+        let patience =
+            if self.state.ever_allowed.load(Ordering::Relaxed) { BETWEEN_REQUESTS } else { Duration::ZERO };
+        let from = millis(self.state.since.elapsed() + patience);
+        self.state.idle.store(from, Ordering::Release);
     }
 
     /// Waits until the place is another's.
-    pub(super) async fn made_room(&self) {
-        self.standing.put_out.notified().await;
+    pub(crate) async fn made_room(&self) {
+        self.state.put_out.notified().await;
     }
 
-    /// For the connection's requests to tell.
-    pub(super) fn ever_allowed(&self) -> &EverAllowed {
-        &self.standing.ever_allowed
+    /// Tells that a request of the connection was allowed.
+    pub(crate) fn allowed(&self) {
+        self.state.ever_allowed.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
     }
 }
 

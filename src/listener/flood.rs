@@ -1,9 +1,9 @@
-//! What an HTTP/2 client does with its connection, seen from its frames in both directions.
+//! Protection against HTTP/2 floods: watches the frames of a connection in both directions.
 //!
-//! The library below the requests bounds what a connection may hold: streams, header blocks, small DATA frames. It does
-//! not bound what a connection may cost: resets, pings and settings can go on for ever, each a little work and none of
-//! it a request. So work that serves nothing is counted here against work that does, and a connection that has used up
-//! its credit is ended. And the library refuses malformed requests by itself, unseen by anybody: here they are seen.
+//! The h2 library bounds what a connection may hold: streams, header blocks, small DATA frames. It does not bound what
+//! a connection may cost: resets, pings and settings can go on for ever, each a little work and none of it a request.
+//! So work that serves no request is counted here against work that does, and a connection that has used up its credit
+//! is ended. The library also refuses malformed requests by itself, without a trace: here they are counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::frames::{CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, RST_STREAM};
-use super::timer::Alarm;
-use crate::proxy::NotTaken;
+use super::stalled::Stalled;
+use super::timer::Timer;
 
 /// Frames that serve no request: how many there may be ahead of any that does, how many more a second, and how many for
 /// each answer and each piece of one. A client acknowledges what it gets (WINDOW_UPDATE, PING), so pieces earn.
@@ -22,21 +22,21 @@ const IDLE_FRAMES: i64 = 1000;
 const IDLE_FRAMES_PER_SECOND: i64 = 100;
 const IDLE_FRAMES_PER_ANSWER: i64 = 16;
 const IDLE_FRAMES_PER_PIECE: i64 = 4;
-/// What a GOAWAY counts for: a client has one to say, or two.
+/// What a GOAWAY counts for: a client sends one, or two.
 const GOAWAY_FRAMES: i64 = 100;
-/// A piece of a body that is worth its frame, in bytes.
+/// The bytes of a body that are worth one frame.
 const PIECE_BYTES: u32 = 1024;
 /// The seconds in which all resets that a connection may have are given back.
 const RESETS_SECONDS: i64 = 10;
 
-/// Error codes (RFC 9113, section 7) that our own side resets a stream with for what its client did.
+/// Error codes (RFC 9113, section 7) with which our own side resets a stream because of what its client did.
 const PROTOCOL_ERROR: u32 = 1;
 const REFUSED_STREAM: u32 = 7;
 const CLIENTS_FAULTS: [u32; 7] = [PROTOCOL_ERROR, 3, 5, 6, REFUSED_STREAM, 9, 11];
 
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flood {
+pub(crate) enum Flood {
     /// Streams that one side or the other has reset.
     Resets,
     /// Frames that serve no request.
@@ -47,7 +47,7 @@ pub(super) enum Flood {
 
 impl Flood {
     /// The `reason` of `opgate_cut_connections_total`.
-    pub(super) fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Resets => "resets",
             Self::IdleFrames => "idle_frames",
@@ -56,87 +56,92 @@ impl Flood {
     }
 }
 
-/// What the lookout tells the connection's owner. Both run in one task.
+/// What the guard tells the connection's owner. Both run in one task.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct ConnectionStats {
     opened: AtomicU64,
     malformed: AtomicU64,
     refused: AtomicU64,
     is_blocked: AtomicBool,
     has_gone_away: AtomicBool,
     flood: OnceLock<Flood>,
-    not_taken: NotTaken,
+    stalled: Stalled,
 }
 
-impl Ledger {
+impl ConnectionStats {
     /// Requests whose fields have come in whole.
-    pub(super) fn opened(&self) -> u64 {
+    pub(crate) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
     /// Streams that were reset for a broken rule, before any answer.
-    pub(super) fn malformed(&self) -> u64 {
+    pub(crate) fn malformed(&self) -> u64 {
         self.malformed.load(Ordering::Relaxed)
     }
 
     /// Streams that were one too many.
-    pub(super) fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
     /// Whether something waits to be written: frames that have come may not have been read yet.
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// Whether the client was told that nothing more will be served.
-    pub(super) fn has_gone_away(&self) -> bool {
+    pub(crate) fn has_gone_away(&self) -> bool {
         self.has_gone_away.load(Ordering::Relaxed)
     }
 
     /// What its requests are to know of its end.
-    pub(super) fn not_taken(&self) -> &NotTaken {
-        &self.not_taken
+    pub(crate) fn stalled(&self) -> &Stalled {
+        &self.stalled
     }
 
     /// Why the connection is to be cut.
-    pub(super) fn flood(&self) -> Option<Flood> {
+    pub(crate) fn flood(&self) -> Option<Flood> {
         self.flood.get().copied()
     }
 }
 
 /// Watches one connection.
 #[derive(Debug)]
-pub(super) struct Lookout {
+pub(crate) struct FloodGuard {
     inbound: Frames,
     outbound: Frames,
     account: Account,
     head_timeout: Duration,
     /// Runs while a frame or a block of fields is incomplete.
-    alarm: Alarm,
+    alarm: Timer,
     is_late_at: Option<Instant>,
 }
 
-impl Lookout {
-    /// A lookout that begins with the client's preface, of `preface` bytes.
-    pub(super) fn new(ledger: Arc<Ledger>, preface: usize, resets: usize, head_timeout: Duration) -> Self {
+impl FloodGuard {
+    /// A guard that begins with the client's preface, of `preface` bytes.
+    pub(crate) fn new(
+        stats: Arc<ConnectionStats>,
+        preface: usize,
+        resets: usize,
+        head_timeout: Duration,
+    ) -> Self {
         Self {
             inbound: Frames::after(preface),
             outbound: Frames::default(),
-            account: Account::new(ledger, resets),
+            account: Account::new(stats, resets),
             head_timeout,
-            alarm: Alarm::default(),
+            alarm: Timer::default(),
             is_late_at: None,
         }
     }
 
     /// Whether nothing more is to be read.
-    pub(super) fn is_over(&self) -> bool {
-        self.account.ledger.flood().is_some()
+    pub(crate) fn is_over(&self) -> bool {
+        self.account.stats.flood().is_some()
     }
 
     /// These bytes have come.
-    pub(super) fn came(&mut self, bytes: &[u8]) {
+    pub(crate) fn came(&mut self, bytes: &[u8]) {
         let Self { inbound, account, .. } = self;
         inbound.read(bytes, |frame| account.came(frame));
         if !self.is_within_head() {
@@ -145,7 +150,7 @@ impl Lookout {
     }
 
     /// Nothing has come: what has begun to come may be late.
-    pub(super) fn waits(&mut self, context: &mut Context<'_>) {
+    pub(crate) fn waits(&mut self, context: &mut Context<'_>) {
         if !self.is_within_head() {
             return;
         }
@@ -158,19 +163,19 @@ impl Lookout {
     }
 
     /// These bytes have gone out.
-    pub(super) fn went(&mut self, bytes: &[u8]) {
+    pub(crate) fn went(&mut self, bytes: &[u8]) {
         let Self { outbound, account, .. } = self;
         outbound.read(bytes, |frame| account.went(frame));
     }
 
     /// The client takes nothing: the connection is over.
-    pub(super) fn not_taken(&self) {
-        self.account.ledger.not_taken.tell();
+    pub(crate) fn tell_stalled(&self) {
+        self.account.stats.stalled.tell();
     }
 
     /// Whether there is room to write.
-    pub(super) fn blocked(&self, is_blocked: bool) {
-        self.account.ledger.is_blocked.store(is_blocked, Ordering::Relaxed);
+    pub(crate) fn blocked(&self, is_blocked: bool) {
+        self.account.stats.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
     fn is_within_head(&self) -> bool {
@@ -181,7 +186,7 @@ impl Lookout {
 /// A connection's credit.
 #[derive(Debug)]
 struct Account {
-    ledger: Arc<Ledger>,
+    stats: Arc<ConnectionStats>,
     idle_frames: i64,
     resets: i64,
     most_resets: i64,
@@ -193,15 +198,15 @@ struct Account {
     opens: bool,
     /// The highest stream that was answered.
     answered: u32,
-    /// The last stream that will be served, once that has been said.
+    /// The last stream that will be served, once the client was told.
     last_served: u32,
 }
 
 impl Account {
-    fn new(ledger: Arc<Ledger>, resets: usize) -> Self {
+    fn new(stats: Arc<ConnectionStats>, resets: usize) -> Self {
         let most_resets = i64::try_from(resets).unwrap_or(i64::MAX);
         Self {
-            ledger,
+            stats,
             idle_frames: IDLE_FRAMES,
             resets: most_resets,
             most_resets,
@@ -216,7 +221,7 @@ impl Account {
 
     fn came(&mut self, frame: &Frame) {
         match frame.kind {
-            // Small ones are the library's to bound.
+            // The library bounds small ones.
             DATA => {
                 if frame.length >= PIECE_BYTES {
                     self.earn(1);
@@ -243,7 +248,7 @@ impl Account {
     fn block(&mut self, frame: &Frame) {
         self.within_block = !frame.ends_headers();
         if !self.within_block && self.opens && frame.stream <= self.last_served {
-            self.ledger.opened.fetch_add(1, Ordering::Relaxed);
+            self.stats.opened.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -262,9 +267,9 @@ impl Account {
             }
             RST_STREAM => {
                 if frame.code == REFUSED_STREAM {
-                    self.ledger.refused.fetch_add(1, Ordering::Relaxed);
+                    self.stats.refused.fetch_add(1, Ordering::Relaxed);
                 } else if frame.code == PROTOCOL_ERROR && frame.stream > self.answered {
-                    self.ledger.malformed.fetch_add(1, Ordering::Relaxed);
+                    self.stats.malformed.fetch_add(1, Ordering::Relaxed);
                 }
                 if CLIENTS_FAULTS.contains(&frame.code) {
                     self.spend_reset();
@@ -274,7 +279,7 @@ impl Account {
                 self.last_served = frame.last_stream;
                 // The first of a graceful end names the highest number there is (RFC 9113, section 6.8).
                 let is_last = frame.last_stream < 0x7fff_ffff;
-                self.ledger.has_gone_away.store(is_last, Ordering::Relaxed);
+                self.stats.has_gone_away.store(is_last, Ordering::Relaxed);
             }
             _ => {}
         }
@@ -304,7 +309,7 @@ impl Account {
         }
     }
 
-    /// What time gives back. The clock is read only here: when there is nothing left.
+    /// Adds the credit that time gives back. The clock is read only here: when there is no credit left.
     fn pay(&mut self) {
         let now = Instant::now();
         let milliseconds = i64::try_from((now - self.paid).as_millis()).unwrap_or(i64::MAX).min(60_000);
@@ -316,7 +321,7 @@ impl Account {
 
     fn cut(&self, flood: Flood) {
         // What was the first reason stays the reason.
-        let _ = self.ledger.flood.set(flood);
+        let _ = self.stats.flood.set(flood);
     }
 }
 

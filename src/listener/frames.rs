@@ -1,5 +1,5 @@
-//! The frames of an HTTP/2 connection, as they go by (RFC 9113, section 4.1): what each one says of itself, and nothing
-//! of what it carries.
+//! Finds the frames of an HTTP/2 connection as they pass (RFC 9113, section 4.1): their headers, and nothing of their
+//! payload.
 
 /// DATA.
 pub(super) const DATA: u8 = 0;
@@ -56,7 +56,7 @@ impl Frame {
         most.min(self.length as usize)
     }
 
-    /// Of DATA and HEADERS: the sender has said all that it will on this stream.
+    /// Of DATA and HEADERS: the sender sends no more on this stream.
     pub(super) fn ends_stream(&self) -> bool {
         matches!(self.kind, DATA | HEADERS) && self.flags & 0x1 != 0
     }
@@ -86,12 +86,13 @@ impl Frames {
         Self { ahead, ..Self::default() }
     }
 
-    /// Whether a frame has begun and is not complete. A DATA frame's payload is the body's affair.
+    /// Whether a frame has begun and is not complete. The payload of a DATA frame does not count: the body has its own
+    /// deadline.
     pub(super) fn is_within_frame(&self) -> bool {
         self.known > 0 || (self.left > 0 && self.kind != DATA)
     }
 
-    /// Tells of every frame whose header is complete with these bytes.
+    /// Reports every frame whose header is complete with these bytes.
     pub(super) fn read(&mut self, mut bytes: &[u8], mut tell: impl FnMut(&Frame)) {
         let skipped = self.ahead.min(bytes.len());
         self.ahead -= skipped;
@@ -103,7 +104,7 @@ impl Frames {
                 bytes = bytes.get(skipped..).unwrap_or_default();
                 continue;
             }
-            // Nearly always, the header is there in one piece and says it all.
+            // The usual case: the header comes in one piece.
             if self.known == 0
                 && let Some((header, rest)) = bytes.split_first_chunk()
             {
@@ -122,7 +123,7 @@ impl Frames {
             }
             self.known += taken;
             bytes = rest;
-            // The type is known only now: it may be one that says more.
+            // The type is known only now: it may be one with more to read.
             if self.known == wanted && self.known == self.wanted() {
                 let frame = self.frame();
                 self.left = (HEADER + frame.length as usize).saturating_sub(self.known);
@@ -133,7 +134,7 @@ impl Frames {
         }
     }
 
-    /// How many bytes it takes to tell of the frame that has begun.
+    /// How many bytes are needed to report the frame that has begun.
     fn wanted(&self) -> usize {
         if self.known < HEADER { HEADER } else { HEADER + self.frame().says() }
     }

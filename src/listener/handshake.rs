@@ -1,4 +1,4 @@
-//! TLS before anything else is said: a handshake in time, or no connection.
+//! The TLS handshake: complete in time, or no connection.
 
 use std::io;
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio_rustls::rustls::Error;
 
-use super::stream::Transport;
-use crate::proxy::Arrival;
+use super::stream::ClientStream;
+use crate::clock;
 use crate::tls::{Established, ServerTls};
 
 /// Why a connection ended with its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum HandshakeError {
     /// It took too long.
     Timeout,
     /// The client went away.
     Closed,
     /// What came is not TLS.
     NotTls,
-    /// No version, cipher or protocol that both speak.
+    /// The two ends have no version, cipher or protocol in common.
     Incompatible,
-    /// The client's certificate is missing, or does not hold.
+    /// The client's certificate is missing, or is not valid.
     ClientCertificate,
-    /// The client would not have ours.
+    /// The client refused our certificate.
     Refused,
     /// Anything else.
     Other,
 }
 
-impl Failure {
+impl HandshakeError {
     /// The `reason` of `opgate_refused_connections_total`.
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -56,23 +56,23 @@ impl Failure {
     }
 }
 
-/// Does the handshake, or says why there was none, with the words for the log.
+/// Does the handshake, or says why it failed, in words for the log.
 pub(super) async fn shake_hands(
     tcp: tokio::net::TcpStream,
     rules: &Arc<ArcSwap<ServerTls>>,
     deadline: Instant,
     write_timeout: Duration,
-) -> Result<Transport, (Failure, String)> {
+) -> Result<ClientStream, (HandshakeError, String)> {
     let tls = rules.load_full();
     match tokio::time::timeout_at(deadline.into(), tls.acceptor().accept(tcp)).await {
         Ok(Ok(mut stream)) => {
-            // What TLS holds back counts as taken only once all of it is: no more than one record (RFC 8446, section 5.1),
-            // so that a client that takes some is seen to.
+            // Bytes that TLS holds back count as taken only once all of them are: at most one record (RFC 8446, section
+            // 5.1), so that progress of a slow client is seen.
             stream.get_mut().1.set_buffer_limit(Some(16 * 1024));
-            let established = Established::new(rules.clone(), &tls, stream.get_ref().1, Arrival::now().time);
-            Ok(Transport::tls(stream, established, write_timeout))
+            let established = Established::new(rules.clone(), &tls, stream.get_ref().1, clock::now());
+            Ok(ClientStream::tls(stream, established, write_timeout))
         }
-        Ok(Err(error)) => Err((Failure::of(&error), error.to_string())),
-        Err(_) => Err((Failure::Timeout, "it did not end in time".to_owned())),
+        Ok(Err(error)) => Err((HandshakeError::of(&error), error.to_string())),
+        Err(_) => Err((HandshakeError::Timeout, "it did not end in time".to_owned())),
     }
 }

@@ -1,7 +1,7 @@
-//! Whether a client takes what it is sent.
+//! The minimum rate at which a client has to take its answers.
 //!
-//! An answer that is not taken holds its connection, its buffers and its place. Time alone does not tell: a client that
-//! takes five bytes now and then is never late. So what counts is how much was taken in the time in which there was
+//! An answer that is not taken holds its connection, its buffers and its place. A timeout alone is not enough: a client
+//! that takes five bytes now and then never exceeds it. So the rate is measured, over the time in which there was
 //! something to take.
 
 use std::io;
@@ -10,31 +10,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::timer::Alarm;
+use super::timer::Timer;
 
-/// The least that has to be taken, on average. The kernel tells of every 32 KiB, so four times as much is always seen.
+/// The least that has to be taken, on average. The kernel reports every 32 KiB, so four times as much is always seen.
 const LEAST_PER_SECOND: u64 = 1024;
 
-/// Most bytes that the kernel holds unsent for one connection. It is told that more can be written at half of it: a
-/// client that takes some of a larger buffer would be seen as one that takes nothing.
+/// Most bytes that the kernel holds unsent for one connection. It reports room at half of it: with a larger buffer, a
+/// slow client would look like one that takes nothing.
 pub(super) const UNSENT_BYTES: u32 = 64 * 1024;
 
-/// Measures one connection, while there is no room for what it is to be sent.
+/// Measures one connection, while it has no room for the next bytes.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct MinimumRate {
     window: Duration,
-    /// How long there was no room in this window, and what was taken in it.
+    /// How long there was no room in this window, and how much was taken in it.
     waited: Duration,
     taken: u64,
-    /// There is none now.
+    /// Whether there is none now.
     since: Option<Instant>,
-    alarm: Alarm,
+    alarm: Timer,
 }
 
-impl Pace {
+impl MinimumRate {
     /// Judged whenever a client has been waited for this long.
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Alarm::default() }
+        Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Timer::default() }
     }
 
     /// Whether there is no room.
@@ -42,14 +42,14 @@ impl Pace {
         self.since.is_some()
     }
 
-    /// Passes the outcome of a write or a flush on, or says that the client takes too little.
+    /// Passes on the outcome of a write or a flush, or reports that the client takes too little.
     pub(super) fn judge<T: Taken>(
         &mut self,
         context: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match outcome {
-            // Nothing was waited for: nearly always.
+            // The usual case: nothing was waited for.
             Poll::Ready(_) if self.since.is_none() && self.waited.is_zero() => outcome,
             Poll::Ready(Ok(taken)) => {
                 self.taken += taken.bytes();
@@ -75,7 +75,7 @@ impl Pace {
         }
     }
 
-    /// At the end of a window, begins another one or says that this was too little.
+    /// At the end of a window, begins another one or reports that too little was taken.
     fn is_over(&mut self) -> io::Result<()> {
         if self.waited < self.window {
             return Ok(());
@@ -90,7 +90,7 @@ impl Pace {
     }
 }
 
-/// What a write tells of how much was taken.
+/// What a write says about how much was taken.
 pub(super) trait Taken {
     /// In bytes.
     fn bytes(&self) -> u64;
@@ -117,7 +117,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(10);
 
     /// Waits until there is room after `wait`, and has `bytes` taken then.
-    async fn take(pace: &mut Pace, wait: Duration, bytes: usize) -> io::Result<usize> {
+    async fn take(pace: &mut MinimumRate, wait: Duration, bytes: usize) -> io::Result<usize> {
         let mut room = Box::pin(tokio::time::sleep(wait));
         poll_fn(|context| {
             let room = room.as_mut().poll(context).map(|()| Ok(bytes));
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_late_after_the_window() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         let began = Instant::now();
         let error = take(&mut pace, WINDOW * 10, 1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn five_bytes_now_and_then_are_too_little() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         for _ in 0..4 {
             take(&mut pace, Duration::from_secs(2), 5).await.unwrap();
         }
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_no_slow_client() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         // 4 KiB a second, for an hour, as the kernel tells of them.
         for _ in 0..450 {
             take(&mut pace, Duration::from_secs(8), 32 * 1024).await.unwrap();
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_there_is_nothing_to_take_does_not_count() {
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = MinimumRate::new(WINDOW);
         for _ in 0..9 {
             take(&mut pace, Duration::from_secs(1), 1).await.unwrap();
             tokio::time::sleep(WINDOW * 3).await;

@@ -1,8 +1,8 @@
-//! A listening socket, and what becomes of the connections that wait in it when the process stops accepting.
+//! A listening socket, and what happens to connections that wait in it when the process stops accepting.
 //!
-//! The kernel completes handshakes by itself: a client may be connected, and have sent a request, before anybody has
-//! accepted it. Closing the socket resets such a client. So either another process goes on accepting from the same
-//! socket, or what waits is accepted before it is closed.
+//! The kernel completes handshakes by itself: a client may be connected, and have sent a request, before the process
+//! has accepted it. Closing the socket resets such a client. So either another process goes on accepting from the same
+//! socket, or the waiting connections are accepted before it is closed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-/// How many clients may wait to be accepted: as many as come while a process is busy elsewhere. More are dropped by the
-/// kernel, and try again after a second.
+/// How many clients may wait to be accepted: as many as come while the process is busy. The kernel drops more, and they
+/// try again after a second.
 const QUEUE: u32 = 1024;
 
-/// A socket that is listened on. It is closed with the last one who holds it.
+/// A listening socket. It is closed with its last owner.
 #[derive(Debug)]
 pub struct Listening {
     socket: TcpListener,
@@ -31,7 +31,7 @@ impl Listening {
     /// Where the address cannot be listened on.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Not for two at a time: for a restart while old connections linger in TIME_WAIT.
+        // Not for two processes at a time: it allows a restart while old connections linger in TIME_WAIT.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Self::new(socket.listen(QUEUE)?, address)
@@ -61,14 +61,14 @@ impl Listening {
         self.bound
     }
 
-    /// Another process accepts from this socket now: what waits in it is left to that one.
+    /// Another process accepts from this socket now: the waiting connections are left to it.
     pub fn pass_on(&self) {
         self.passed_on.send_replace(true);
     }
 
     /// Waits until another process accepts from this socket.
     pub async fn passed_on(&self) {
-        // No error: the sender is here.
+        // No error is possible: the sender is here.
         let _ = self.passed_on.subscribe().wait_for(|passed_on| *passed_on).await;
     }
 
@@ -80,21 +80,21 @@ impl Listening {
         self.socket.accept().await
     }
 
-    /// The connections that wait, where nobody else will accept them.
+    /// The connections that wait, where no other process will accept them.
     pub(super) fn waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
         let mut waiting = Vec::new();
         if !*self.passed_on.borrow()
             && let Err(error) = self.accept_waiting(&mut waiting)
         {
-            tracing::error!(%error, listener = %self.bound, "connections that waited could not be accepted");
+            tracing::error!(%error, listener = %self.bound, "cannot accept waiting connections");
         }
         waiting
     }
 
-    /// Asks the kernel, not tokio, which it may not have told yet.
+    /// Asks the kernel directly: tokio may not know of them yet.
     fn accept_waiting(&self, waiting: &mut Vec<(TcpStream, SocketAddr)>) -> io::Result<()> {
         let socket = StdListener::from(self.socket.as_fd().try_clone_to_owned()?);
-        // As many as can have waited: who comes without a pause does not hold the end.
+        // As many as can have waited: a stream of new clients must not delay the end.
         for _ in 0..QUEUE {
             match socket.accept() {
                 Ok((stream, peer)) => {
@@ -126,7 +126,7 @@ mod tests {
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
     #[tokio::test]
-    async fn who_has_connected_and_was_not_accepted_yet_is_not_reset() {
+    async fn a_client_that_waits_to_be_accepted_is_not_reset() {
         let listening = Listening::bind(ANY).unwrap();
         let mut clients: Vec<_> =
             (0..20).map(|_| std::net::TcpStream::connect(listening.bound()).unwrap()).collect();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_in_a_socket_that_was_passed_on_is_the_successors() {
+    async fn clients_that_wait_in_a_passed_socket_are_left_to_the_successor() {
         let listening = Listening::bind(ANY).unwrap();
         let socket = StdListener::from(listening.as_fd().try_clone_to_owned().unwrap());
         let successor = Listening::inherited(socket, ANY).unwrap();

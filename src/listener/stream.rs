@@ -1,4 +1,4 @@
-//! A client's connection below HTTP, with TLS or without, as Pingora wants its streams.
+//! A client's connection below HTTP, with TLS or without, as a stream for Pingora.
 
 use std::io;
 use std::pin::Pin;
@@ -19,21 +19,24 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use super::flood::Lookout;
-use super::minimum_rate::{Pace, UNSENT_BYTES};
-use crate::proxy::LINGER;
+use super::flood::FloodGuard;
+use super::minimum_rate::{MinimumRate, UNSENT_BYTES};
 use crate::tls::Established;
+
+/// How much and how long a refused client's remaining bytes are read, so that a reset does not overtake the answer.
+pub(crate) const LINGER_BYTES: usize = 256 * 1024;
+pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 /// What is written before it is flushed goes out as one TLS record, up to this size.
 const RECORD_BYTES: usize = 4096;
 
-/// A connection, and what has been read of it ahead of its turn.
+/// A connection, and bytes of it that were read ahead.
 #[derive(Debug)]
-pub(super) struct Transport {
+pub(crate) struct ClientStream {
     ahead: BytesMut,
     wire: Wire,
-    pace: Pace,
-    lookout: Option<Box<Lookout>>,
+    pace: MinimumRate,
+    guard: Option<Box<FloodGuard>>,
 }
 
 #[derive(Debug)]
@@ -51,9 +54,9 @@ struct Secured {
     http2: bool,
 }
 
-impl Transport {
+impl ClientStream {
     /// A connection without TLS, whose client takes what it is sent within `write_timeout`.
-    pub(super) fn plain(tcp: tokio::net::TcpStream, write_timeout: Duration) -> Self {
+    pub(crate) fn plain(tcp: tokio::net::TcpStream, write_timeout: Duration) -> Self {
         let digest = socket_digest(&tcp);
         let mut tcp = TcpStream::from(tcp);
         tcp.set_socket_digest(digest);
@@ -61,7 +64,7 @@ impl Transport {
     }
 
     /// A connection whose handshake is over.
-    pub(super) fn tls(
+    pub(crate) fn tls(
         stream: TlsStream<tokio::net::TcpStream>,
         established: Established,
         write_timeout: Duration,
@@ -77,11 +80,11 @@ impl Transport {
     }
 
     fn over(wire: Wire, write_timeout: Duration) -> Self {
-        Self { ahead: BytesMut::new(), wire, pace: Pace::new(write_timeout), lookout: None }
+        Self { ahead: BytesMut::new(), wire, pace: MinimumRate::new(write_timeout), guard: None }
     }
 
     /// What the handshake has established.
-    pub(super) fn established(&self) -> Option<&Arc<Established>> {
+    pub(crate) fn established(&self) -> Option<&Arc<Established>> {
         match &self.wire {
             Wire::Plain(_) => None,
             Wire::Tls(secured) => Some(&secured.established),
@@ -89,7 +92,7 @@ impl Transport {
     }
 
     /// Whether the two ends have agreed on HTTP/2; `None` where there is no TLS to agree in.
-    pub(super) fn agreed_http2(&self) -> Option<bool> {
+    pub(crate) fn agreed_http2(&self) -> Option<bool> {
         match &self.wire {
             Wire::Plain(_) => None,
             Wire::Tls(secured) => Some(secured.http2),
@@ -97,26 +100,26 @@ impl Transport {
     }
 
     /// Lets the next reads give these bytes first.
-    pub(super) fn rewind(&mut self, read: BytesMut) {
+    pub(crate) fn rewind(&mut self, read: BytesMut) {
         self.ahead = read;
     }
 
     /// From here on, the connection speaks HTTP/2, and this watches it.
-    pub(super) fn watch(&mut self, lookout: Lookout) {
-        self.lookout = Some(Box::new(lookout));
+    pub(crate) fn watch(&mut self, guard: FloodGuard) {
+        self.guard = Some(Box::new(guard));
     }
 
     /// Lets an HTTP/2 connection's owner know what became of a write.
     fn look_out<T>(&self, outcome: &Poll<io::Result<T>>) {
-        let Some(lookout) = &self.lookout else { return };
-        lookout.blocked(self.pace.is_waiting());
+        let Some(guard) = &self.guard else { return };
+        guard.blocked(self.pace.is_waiting());
         if matches!(outcome, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
-            lookout.not_taken();
+            guard.tell_stalled();
         }
     }
 
     /// Tells the client that this was all: over TLS, an end without a word could be anybody's.
-    pub(super) async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         // Whether it hears it in time or not, the connection is over.
         let _ = tokio::time::timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
     }
@@ -128,7 +131,7 @@ fn socket_digest(tcp: &tokio::net::TcpStream) -> SocketDigest {
     SocketDigest::from_raw_fd(tcp.as_raw_fd())
 }
 
-/// Does not let the kernel hold more for a client than it will soon take.
+/// Bounds what the kernel holds unsent for a client.
 pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)?;
@@ -140,7 +143,7 @@ impl Wire {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
             Self::Tls(secured) => match ready!(Pin::new(&mut secured.stream).poll_read(context, buffer)) {
-                // Many clients end a connection without saying so in TLS. Requests say themselves where they end.
+                // Many clients end a connection without saying so in TLS. Requests have their end in themselves.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
                 read => Poll::Ready(read),
             },
@@ -170,14 +173,14 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Transport {
+impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { ahead, wire, lookout, .. } = &mut *self;
-        if lookout.as_ref().is_some_and(|lookout| lookout.is_over()) {
+        let Self { ahead, wire, guard, .. } = &mut *self;
+        if guard.as_ref().is_some_and(|guard| guard.is_over()) {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
@@ -191,24 +194,24 @@ impl AsyncRead for Transport {
             }
             Poll::Ready(Ok(()))
         };
-        if let Some(lookout) = lookout {
+        if let Some(guard) = guard {
             match &read {
                 Poll::Ready(Ok(())) => {
-                    lookout.came(buffer.filled().get(before..).unwrap_or_default());
-                    if lookout.is_over() {
+                    guard.came(buffer.filled().get(before..).unwrap_or_default());
+                    if guard.is_over() {
                         // Nobody reads these any more; the connection's owner ends it.
                         return Poll::Pending;
                     }
                 }
                 Poll::Ready(Err(_)) => {}
-                Poll::Pending => lookout.waits(context),
+                Poll::Pending => guard.waits(context),
             }
         }
         read
     }
 }
 
-impl AsyncWrite for Transport {
+impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
     }
@@ -218,12 +221,12 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { wire, pace, lookout, .. } = &mut *self;
+        let Self { wire, pace, guard, .. } = &mut *self;
         let written = wire.poll_write(context, slices);
-        if let (Some(lookout), Poll::Ready(Ok(written))) = (lookout, &written) {
+        if let (Some(guard), Poll::Ready(Ok(written))) = (guard, &written) {
             let mut left = *written;
             for slice in slices {
-                lookout.went(slice.get(..left.min(slice.len())).unwrap_or_default());
+                guard.went(slice.get(..left.min(slice.len())).unwrap_or_default());
                 left = left.saturating_sub(slice.len());
             }
         }
@@ -256,7 +259,7 @@ impl AsyncWrite for Transport {
 }
 
 #[async_trait]
-impl Shutdown for Transport {
+impl Shutdown for ClientStream {
     async fn shutdown(&mut self) {
         match &mut self.wire {
             Wire::Plain(tcp) => Shutdown::shutdown(&mut **tcp).await,
@@ -265,7 +268,7 @@ impl Shutdown for Transport {
     }
 }
 
-impl UniqueID for Transport {
+impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
         match &self.wire {
             Wire::Plain(tcp) => tcp.id(),
@@ -274,7 +277,7 @@ impl UniqueID for Transport {
     }
 }
 
-impl Ssl for Transport {
+impl Ssl for ClientStream {
     /// Its presence is what tells Pingora not to look for the preface of HTTP/2; what it says, nobody reads.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
@@ -286,9 +289,9 @@ impl Ssl for Transport {
 }
 
 /// Pingora then takes HTTP/2 with prior knowledge as known: the door has read the preface.
-impl Peek for Transport {}
+impl Peek for ClientStream {}
 
-impl GetTimingDigest for Transport {
+impl GetTimingDigest for ClientStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         match &self.wire {
             Wire::Plain(tcp) => tcp.get_timing_digest(),
@@ -297,7 +300,7 @@ impl GetTimingDigest for Transport {
     }
 }
 
-impl GetProxyDigest for Transport {
+impl GetProxyDigest for ClientStream {
     /// The one thing of a connection that its HTTP/2 requests are handed and that can hold what we like.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         let established = self.established()?.clone();
@@ -306,7 +309,7 @@ impl GetProxyDigest for Transport {
     }
 }
 
-impl GetSocketDigest for Transport {
+impl GetSocketDigest for ClientStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         match &self.wire {
             Wire::Plain(tcp) => tcp.get_socket_digest(),

@@ -1,8 +1,8 @@
-//! What conditions may ask of a request beside who, what and where
+//! What conditions may read of a request, beside the caller, the method and the resource
 //! (<https://cloud.google.com/iam/docs/conditions-attribute-reference>).
 //!
-//! An attribute that is not known makes what asks for it impossible to evaluate: such a condition never grants, and
-//! a deny rule with such a condition denies.
+//! An attribute that is not known makes a condition that reads it impossible to evaluate: such a condition never
+//! grants, and a deny rule with such a condition denies.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ pub struct Attributes<'r> {
     pub consulted: Option<&'r Cell<Consulted>>,
 }
 
-/// An attribute that tells of one request, rather than of the method, the resource or the caller's name.
+/// An attribute of one request. The method, the resource and the caller's name are not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     /// `request.time`.
@@ -53,8 +53,8 @@ pub enum Attribute {
     Origin,
 }
 
-/// Which attributes conditions asked for while a call was decided. Somebody who asks about a call that they have not
-/// before them (a test, a log) has to know whether the answer hangs on what they left out.
+/// Which attributes conditions read while a call was decided. A simulated call (a test, a line of a log) may lack some
+/// of them: this tells whether its answer depends on one that is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Consulted {
     asked: u8,

@@ -1,13 +1,13 @@
 //! Principal access boundaries: which resources a set of principals can reach at all, whatever is granted there
 //! (google/iam/v3, <https://cloud.google.com/iam/docs/principal-access-boundary-policies>).
 //!
-//! A boundary policy lists resources; a policy binding puts it on a principal set. Who is in the sets of some bindings
-//! reaches what any of their policies lists, and nothing else. They are enforced for every permission: the enforcement
-//! version narrows them to permissions that Google counts up, and none of the APIs behind opgate is Google's.
+//! A boundary policy lists resources; a policy binding puts it on a principal set. A principal in the sets of some
+//! bindings reaches what any of their policies lists, and nothing else. Boundaries are enforced for every permission.
+//! Google's enforcement version narrows them to a list of permissions, and none of the APIs behind opgate is Google's.
 //!
 //! Membership is not always known here: which Workspace domain belongs to which organization, or which id a project's
-//! number has where hierarchy.yaml does not say. What cannot be told counts against the caller: the resource has to be within bounds whether or not they
-//! are in the set.
+//! number has where hierarchy.yaml does not say. Unknown membership counts against the caller: the resource has to be
+//! within bounds whether or not they are in the set.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -63,7 +63,7 @@ pub enum Applies {
     Yes,
     /// They are not.
     No,
-    /// It cannot be told, for this reason.
+    /// It is not known, for this reason.
     Unknown(String),
 }
 
@@ -87,12 +87,12 @@ pub struct OutOfBounds {
     pub principal_set: Arc<str>,
     /// Where its binding is written.
     pub place: Place,
-    /// Why it could not be told whether the caller is bound.
+    /// Why it is not known whether the caller is bound.
     pub doubt: Option<String>,
 }
 
 impl Boundaries {
-    /// Whether a caller can reach a resource. A caller without a credential is no principal, and not bound.
+    /// Whether a caller can reach a resource. A caller without a credential is not a principal, and not bound.
     ///
     /// # Errors
     /// The binding that keeps them from it.
@@ -139,8 +139,9 @@ impl Boundaries {
     }
 }
 
-/// The verdict of all bindings. One that is certain to apply admits what its policy lists, and then what others list as
-/// well; where none is certain, each that may apply might be the only one.
+/// The verdict of all bindings. A binding that is certain to apply admits what its policy lists; then what others list
+/// counts as well. Where no binding is certain to apply, each that may apply might be the only one, and has to list the
+/// resource.
 pub(super) fn within_bounds(examined: &[Examined<'_>]) -> Result<(), OutOfBounds> {
     let (certain, doubtful): (Vec<_>, Vec<_>) =
         examined.iter().filter(|one| one.applies != Applies::No).partition(|one| one.applies == Applies::Yes);
@@ -214,7 +215,7 @@ impl<'v> Activation<'v> for Who<'v> {
 /// google/iam/v3/policy_binding_resources.proto, `PolicyBinding.condition`.
 fn kind(principal: &Principal) -> Option<&'static str> {
     if let Some(pool) = principal.pool() {
-        // The pool alone tells: what comes behind it its bearer may have chosen.
+        // Only the pool tells the kind: the bearer may have chosen what follows it.
         return match pool.split('/').rev().nth(1) {
             Some("workforcePools") => Some("iam.googleapis.com/WorkforcePoolIdentity"),
             Some("workloadIdentityPools") => Some("iam.googleapis.com/WorkloadPoolIdentity"),

@@ -12,7 +12,7 @@ use super::model::deny::DenyPolicy;
 use super::model::groups::Groups;
 use super::names::Id;
 
-/// Collects policies, one by one, so that no more than one is in memory as written.
+/// Collects policies one by one, so that only one is in memory as written.
 #[derive(Debug, Default)]
 pub(super) struct Compiler {
     index: Index,
@@ -103,7 +103,7 @@ impl Compiler {
             .hierarchy
             .aliases()
             .map(|(name, other)| {
-                // Looked up by name: known to the length that lookups are bounded by.
+                // Names are looked up only up to this length.
                 index.resource(name);
                 (name.into(), other.into())
             })

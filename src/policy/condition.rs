@@ -1,8 +1,8 @@
 //! Conditions of bindings and deny rules: `google.type.Expr` in CEL, over the attributes that IAM documents
 //! (<https://cloud.google.com/iam/docs/conditions-attribute-reference>).
 //!
-//! Compiled and type-checked at load, so that a slip of the pen is told of before it denies or grants. At run time a
-//! condition holds, does not hold, or cannot be evaluated; the last never grants, and a deny rule denies by it.
+//! Compiled and type-checked at load, so that a typing error is reported before it denies or grants. At run time a
+//! condition holds, does not hold, or cannot be evaluated. The last never grants, and it makes a deny rule deny.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,8 +17,8 @@ use crate::principal::Principal;
 /// Most `&&`, `||` and `!` in one condition (<https://cloud.google.com/iam/quotas>).
 const MAX_LOGIC_OPERATORS: usize = 12;
 
-/// Units of work that the conditions of one decision may take together; see [`Budget`]. Conditions that people write
-/// take some tens each.
+/// Units of work that the conditions of one decision may take together; see [`Budget`]. Conditions in practice take
+/// some tens each.
 const DECISION_BUDGET: u64 = 100_000;
 
 pub(super) use self::static_analysis::{Foresight, TagAsked};
@@ -27,13 +27,13 @@ pub(super) use self::static_analysis::{Foresight, TagAsked};
 #[derive(Debug)]
 pub(super) struct Condition {
     program: Program,
-    /// As written.
+    /// The expression, as written.
     pub(super) expression: Arc<str>,
-    /// What its author calls it.
+    /// Its title, if it has one.
     pub(super) title: Option<Arc<str>>,
 }
 
-/// How a condition came out.
+/// The outcome of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is true.
@@ -53,7 +53,7 @@ pub struct Read {
     pub value: Option<String>,
 }
 
-/// What a condition is asked about.
+/// The values that a condition is evaluated with.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) principal: Option<&'a Principal>,
@@ -123,7 +123,7 @@ impl Variable {
     }
 }
 
-/// Attributes that Identity-Aware Proxy has and opgate has not: conditions on them load and are never true.
+/// Attributes that Identity-Aware Proxy has and opgate does not have: conditions on them load and are never true.
 const NEVER_KNOWN: [Variable; 3] =
     [Variable::AccessLevels, Variable::DestinationIp, Variable::DestinationPort];
 
@@ -147,10 +147,11 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     environment.function(API_ATTRIBUTE, &[Type::String, Type::Dyn], Type::Dyn)
 });
 
-/// The function that asks for an API attribute, behind those of tags. Google's own services set these for the call that is
-/// judged, such as `iam.googleapis.com/modifiedGrantsByRole` for `setIamPolicy` ("Attribute reference for IAM Conditions",
-/// API attributes). No backend of this gate does: its value is not known, which is another thing than that the call does
-/// not set it. The default that the expression gives is for the latter, and would grant what the condition is to limit.
+/// The function that reads an API attribute, behind those of tags. Google's own services set these attributes for the
+/// call that is judged, such as `iam.googleapis.com/modifiedGrantsByRole` for `setIamPolicy` ("Attribute reference for
+/// IAM Conditions", API attributes). No backend of this gate sets any, so the value is unknown. The expression's
+/// default is for a call that does not set the attribute; to use it for an unknown value would grant what the condition
+/// is to limit.
 const API_ATTRIBUTE: &str = "api.getAttribute";
 
 impl Condition {
@@ -170,28 +171,33 @@ impl Condition {
             report
                 .warning(
                     span,
-                    format!("what `{API_ATTRIBUTE}` asks is never known here: only Google's services tell"),
+                    format!(
+                        "the value of `{API_ATTRIBUTE}` is never known here: only Google's services set it"
+                    ),
                 )
                 .help("a condition that needs it never grants, and a deny rule that needs it always denies");
         }
         for (function, spelling, _) in program.functions().filter_map(|slot| TAG_FUNCTIONS.get(slot)) {
             if !tags.are_known(*spelling) {
                 report
-                    .warning(span, format!("what `{function}` asks is never known here: {}", spelling.lack()))
+                    .warning(
+                        span,
+                        format!("the value of `{function}` is never known here: {}", spelling.lack()),
+                    )
                     .help(spelling.remedy());
             }
         }
         Some(Self { expression: text.into(), title: title.map(Arc::from), program })
     }
 
-    /// How it comes out.
+    /// The outcome for these values.
     pub(super) fn outcome(&self, asked: Asked<'_>, budget: &mut Budget) -> Outcome {
         Outcome::of(self.program.evaluate(&asked, budget))
     }
 }
 
 impl Outcome {
-    /// What the evaluation of a condition comes to. Whatever is no boolean is no answer.
+    /// The outcome of an evaluation. A value that is not a boolean counts as no outcome.
     pub(super) fn of(evaluated: Result<Value<'_>, Failure>) -> Self {
         match evaluated {
             Ok(Value::Bool(true)) => Self::Holds,
@@ -203,7 +209,7 @@ impl Outcome {
 }
 
 impl Condition {
-    /// What it reads, with the values that it sees.
+    /// The attributes that it reads, with their values.
     pub(super) fn reads(&self, asked: Asked<'_>) -> Vec<Read> {
         let read = |variable: &Variable| Read { name: variable.name(), value: asked.shown(*variable, self) };
         self.program.variables().filter_map(|slot| Variable::ALL.get(slot)).map(read).collect()
@@ -211,7 +217,7 @@ impl Condition {
 }
 
 impl Asked<'_> {
-    /// The value of an attribute for people who look why a condition came out as it did.
+    /// The value of an attribute, for a person who looks at why a condition came out as it did.
     fn shown(&self, variable: Variable, condition: &Condition) -> Option<String> {
         let attributes = self.attributes;
         let quoted = |text: &str| format!("{text:?}");
@@ -227,7 +233,7 @@ impl Asked<'_> {
             Variable::RequestHost => attributes.host.map(quoted),
             Variable::RequestMethod => attributes.method.map(quoted),
             Variable::RequestPrincipal => self.principal.map(|principal| quoted(principal.as_str())),
-            // Those that it may ask for: what else a token says concerns nobody.
+            // Only claims that the condition may read: an explanation must not show the rest of a token.
             Variable::RequestClaims => attributes.claims.map(|claims| {
                 let named = claims.iter().filter(|(name, _)| condition.expression.contains(name.as_str()));
                 let named = named.map(|(name, value)| format!("{name:?}: {value}"));
@@ -289,8 +295,8 @@ pub(super) fn compile(
     }
 }
 
-/// The part of a file that a part of a scalar's text is, where the scalar is written as it reads: not so in folded
-/// text, or where a quote is escaped.
+/// The part of a file that a part of a scalar's text is, where the scalar is written as it reads. In folded text, or
+/// where a quote is escaped, it is not.
 fn within(span: &Span, text: &str, range: &std::ops::Range<usize>) -> Option<Span> {
     let written = span.source.text.get(span.range.clone())?;
     let start = span.range.start + written.find(text)?;
@@ -317,16 +323,16 @@ impl<'v> Activation<'v> for Asked<'v> {
             Variable::RequestMethod => text(attributes.method),
             Variable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
             Variable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
-            // On a socket of IPv6 that serves both, a client of IPv4 is `::ffff:192.0.2.7`.
+            // On a dual-stack IPv6 socket, an IPv4 client is `::ffff:192.0.2.7`.
             Variable::OriginIp => {
                 attributes.origin.map(|ip| Value::from(ip.to_canonical().to_string())).ok_or_else(unknown)
             }
             Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
         };
         if let Some(attribute) = variable.told_by_the_request() {
-            // Who sends no credential has no claims: that is known.
-            let nobody = attribute == Attribute::Claims && self.principal.is_none();
-            attributes.note(attribute, value.is_ok() || nobody);
+            // An anonymous caller has no claims. That is known, so it is not noted as missing.
+            let anonymous = attribute == Attribute::Claims && self.principal.is_none();
+            attributes.note(attribute, value.is_ok() || anonymous);
         }
         value
     }
@@ -341,7 +347,7 @@ impl<'v> Activation<'v> for Asked<'v> {
                 [Value::String(key), Value::String(value)] => {
                     Ok(Value::Bool(self.tags.value(self.resource, key) == Some(value)))
                 }
-                _ => Err(Failure::Error("a tag is asked for by strings".into())),
+                _ => Err(Failure::Error("a tag is named by strings".into())),
             },
             None => Err(Failure::Unknown { name: API_ATTRIBUTE.into() }),
         }

@@ -1,10 +1,9 @@
 //! The decision: is the resource within the subject's boundaries, does no deny rule on its chain take the permission
-//! away, and does some binding there give the subject a role that holds it? Asked in that order
-//! (<https://cloud.google.com/iam/docs/policy-types#evaluation>).
+//! away, and does some binding there give the subject a role that holds it? The questions are asked in that order
 //!
-//! Nearest resource first, and on one resource the subject's own name before its sets, groups, domain,
-//! `allAuthenticatedUsers` and `allUsers`: the answer is the same in any order, the binding that is named in the
-//! audit log is the closest one. No allocation until there is an answer, unless a condition makes one.
+//! The nearest resource comes first. On one resource the subject's own name comes before its sets, groups, domain,
+//! `allAuthenticatedUsers` and `allUsers`. The answer is the same in any order; this order makes the audit log name the
+//! closest binding. Nothing is allocated until there is an answer, unless a condition allocates.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use super::refusal::{Denied, Granted, Refusal, Tested, Unmet};
 use crate::cel::Budget;
 use crate::principal::Principal;
 
-/// Who asks, as far as policy is concerned.
+/// The caller, as far as policy is concerned.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'s> {
     pub(super) principal: Option<&'s Principal>,
@@ -26,7 +25,7 @@ pub struct Subject<'s> {
 }
 
 impl<'s> Subject<'s> {
-    /// Nobody in particular: only `allUsers` speaks for them.
+    /// An anonymous caller: only a binding of `allUsers` applies to them.
     pub fn anonymous() -> Self {
         Self::default()
     }
@@ -36,7 +35,7 @@ impl<'s> Subject<'s> {
         Self { principal: Some(principal), sets: &[] }
     }
 
-    /// With the sets that its credential vouches for, in the spelling of members: `principalSet://…`, `group:…`.
+    /// With the sets that its credential asserts, in the spelling of members: `principalSet://…`, `group:…`.
     pub fn with_sets(self, sets: &'s [Arc<str>]) -> Self {
         Self { sets, ..self }
     }
@@ -47,7 +46,7 @@ impl<'s> Subject<'s> {
     }
 }
 
-/// A question, with what answering it may cost.
+/// A question, with the budget for answering it.
 pub(super) struct Inquiry<'q> {
     pub(super) policy: &'q Policy,
     pub(super) identity: Identity<'q>,
@@ -55,7 +54,7 @@ pub(super) struct Inquiry<'q> {
     pub(super) resource: ResourceName<'q>,
     asked: Asked<'q>,
     budget: Budget,
-    /// Where it is kept how conditions came out, for an explanation.
+    /// Where the outcomes of conditions are kept for an explanation.
     record: Option<Vec<(ConditionId, Tested)>>,
 }
 
@@ -63,7 +62,7 @@ impl Policy {
     /// Whether the subject holds the permission on the resource, by which binding, or why not.
     ///
     /// # Errors
-    /// What forbids it, or else what came near.
+    /// What forbids it, or else the nearest binding that did not grant it.
     pub fn decide(
         &self,
         subject: Subject<'_>,
@@ -88,17 +87,17 @@ impl<'q> Inquiry<'q> {
         Self { policy, identity, permission, resource, asked, budget: condition::budget(), record: None }
     }
 
-    /// Keeps how conditions come out.
+    /// Keeps the outcomes of conditions.
     pub(super) fn recording(self) -> Self {
         Self { record: Some(Vec::new()), ..self }
     }
 
-    /// How conditions came out since it records.
+    /// The outcomes of conditions since it records.
     pub(super) fn into_record(self) -> Vec<(ConditionId, Tested)> {
         self.record.unwrap_or_default()
     }
 
-    /// Begins again with all that conditions may spend.
+    /// Gives conditions their whole budget again.
     pub(super) fn renew(&mut self) {
         self.budget = condition::budget();
     }
@@ -112,7 +111,7 @@ impl<'q> Inquiry<'q> {
         self.granted()
     }
 
-    /// Principal access boundaries: what lies outside of them nobody can grant.
+    /// Principal access boundaries: no binding grants anything on a resource outside of them.
     fn keep_within_bounds(&mut self, subject: Subject<'_>) -> Result<(), OutOfBounds> {
         self.policy.boundaries.check(subject, self.resource, &mut self.budget)
     }
@@ -120,6 +119,7 @@ impl<'q> Inquiry<'q> {
     /// The deny rule on the chain that forbids it.
     fn denied(&mut self) -> Option<Denied> {
         let index = self.policy.index();
+        // Most policies have no deny rule: they need not be searched on every request.
         if !index.denies() {
             return None;
         }
@@ -134,6 +134,8 @@ impl<'q> Inquiry<'q> {
                     if tested.as_ref().is_none_or(Tested::lets_deny) {
                         return Some(Denied {
                             member: index.member_name(member),
+                            // A rule without a condition denies, and so does one whose condition has no value: a rule
+                            // that cannot be evaluated must not be passed over.
                             resource: index.resource_name(resource),
                             condition: tested,
                             place: index.place(rule.file, rule.line),
@@ -145,7 +147,7 @@ impl<'q> Inquiry<'q> {
         None
     }
 
-    /// Whether a deny rule that names the subject is for the permission and excepts neither.
+    /// Whether a deny rule that names the subject covers the permission, and excepts neither of them.
     pub(super) fn speaks_of(&self, rule: &Denial) -> bool {
         rule.permissions.contain(self.permission)
             && !rule.exceptions.contain(self.permission)
@@ -158,6 +160,7 @@ impl<'q> Inquiry<'q> {
         let holders = index.holders(self.permission);
         let mut lacking = 0;
         let mut nearest = None;
+        // For the refusal only: what came nearest to a grant.
         let mut unmet = None;
         for resource in index.chain(self.resource) {
             for member in self.identity.members(self.policy) {
@@ -167,6 +170,8 @@ impl<'q> Inquiry<'q> {
                     holding += 1;
                     let Some(id) = candidate.condition else {
                         return Ok(self.binding(resource, member, *candidate));
+                        // Without a condition it grants at once. Rows without a condition come first, so no budget is spent
+                        // where none is needed.
                     };
                     let tested = self.test(id);
                     if tested.lets_grant() {
@@ -179,6 +184,7 @@ impl<'q> Inquiry<'q> {
             }
         }
         Err(match (unmet, nearest) {
+            // The first that is found is the nearest: later ones are on a resource further up, or name a wider set.
             (Some((resource, member, bound, tested)), _) => {
                 Refusal::Unmet(Box::new(Unmet { binding: self.binding(resource, member, bound), tested }))
             }
@@ -189,8 +195,8 @@ impl<'q> Inquiry<'q> {
         })
     }
 
-    /// How the condition of a deny rule comes out: for the resource as it is asked about, or else by the other name of its
-    /// project. A rule that asks for one name is not dodged by the other.
+    /// The outcome of the condition of a deny rule: for the resource as the request names it, or else by the other name
+    /// of its project. A condition on one name must not be evaded by using the other.
     fn test_by_both_names(&mut self, id: ConditionId, other: Option<&str>) -> Tested {
         let tested = self.weigh(id, self.asked);
         let tested = match other {
@@ -205,7 +211,7 @@ impl<'q> Inquiry<'q> {
         tested
     }
 
-    /// How a condition comes out for this question.
+    /// The outcome of a condition for this question.
     pub(super) fn test(&mut self, id: ConditionId) -> Tested {
         let tested = self.weigh(id, self.asked);
         self.keep(id, &tested);
@@ -227,13 +233,14 @@ impl<'q> Inquiry<'q> {
             },
             None => Tested {
                 expression: Arc::default(),
+                // Cannot happen: conditions are never removed from an index. Unknown never grants and always denies.
                 title: None,
                 outcome: Outcome::Unknown("the condition went missing".to_owned()),
             },
         }
     }
 
-    /// What a condition reads, with the values that it sees.
+    /// The attributes that a condition reads, with their values.
     pub(super) fn reads(&self, id: ConditionId) -> Vec<Read> {
         self.policy.index().condition(id).map(|condition| condition.reads(self.asked)).unwrap_or_default()
     }
@@ -251,7 +258,7 @@ impl<'q> Inquiry<'q> {
     }
 }
 
-/// A subject in the numbers of one index. What no binding and no group names has none.
+/// A subject in the numbers of one index. A name that no binding and no group uses has no number.
 pub(super) struct Identity<'i> {
     principal: Option<MemberId>,
     groups: &'i [MemberId],
@@ -263,12 +270,13 @@ impl<'i> Identity<'i> {
     fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
         let index = policy.index();
         let Some(principal) = subject.principal else {
-            // Who has no name is in no set, either; `who_can` asks about whoever is in one.
+            // An anonymous caller is in no set. `who_can` passes a set without a principal, to ask about all of its
+            // members.
             let rest = [None, None, index.all_users()];
             return Self { principal: None, groups: &[], sets: subject.sets, rest };
         };
         let member = index.member(principal.as_str());
-        // `domain:` stands for the users of a Workspace domain; a service account belongs to a project.
+        // A `domain:` member stands for the users of a Workspace domain; a service account belongs to a project.
         let is_user = principal.as_str().starts_with("user:");
         let domain = principal.domain().filter(|_| is_user).and_then(|domain| index.domain(domain));
         // Users and service accounts; federated identities are not among them
@@ -282,7 +290,7 @@ impl<'i> Identity<'i> {
         }
     }
 
-    /// Everything that the subject is called in bindings, groups and deny rules.
+    /// Every identifier that bindings, groups and deny rules may name the subject by, the narrowest first.
     pub(super) fn members(&self, policy: &'i Policy) -> impl Iterator<Item = MemberId> + use<'i> {
         let index = policy.index();
         let sets = self.sets.iter().filter_map(|set| index.member(set));

@@ -1,8 +1,9 @@
-//! Why a decision is as it is: every boundary, deny rule and binding on the resource's chain, and what of each was met.
+//! Why a decision is as it is: every boundary, deny rule and binding on the resource's chain, and which of its parts
+//! matched.
 //!
-//! A plain tree of facts; how it reads is [`crate::explain`]'s business. The verdict is the engine's
-//! ([`Explanation::decided`] is what [`Policy::decide`] says), and the parts are told by the primitives that it is made
-//! of. Unlike a decision, an explanation walks everything that is attached to the chain.
+//! A plain tree of facts; [`crate::explain`] makes text of it. The verdict is the engine's ([`Explanation::decided`] is
+//! what [`Policy::decide`] says), and the parts are told by the primitives that it is made of. Unlike a decision, an
+//! explanation walks everything that is attached to the chain.
 
 mod binding;
 mod denial;
@@ -35,7 +36,7 @@ pub struct Explanation {
     pub permission: String,
     /// The resource that it is asked for on.
     pub resource: String,
-    /// What the engine says.
+    /// The engine's verdict.
     pub decided: Result<Granted, Refusal>,
     /// The resource and everything that it lies in, nearest first.
     pub chain: Vec<Arc<str>>,
@@ -45,7 +46,7 @@ pub struct Explanation {
     pub rules: Vec<Attached<ExplainedRule>>,
     /// The bindings on the chain.
     pub bindings: Vec<Attached<ExplainedBinding>>,
-    /// What would turn the answer: each step is needed.
+    /// What would turn the answer: all of these steps are needed.
     pub steps: Vec<Step>,
 }
 
@@ -64,7 +65,7 @@ pub enum Extent {
 pub struct Attached<Of> {
     /// The resource.
     pub resource: Arc<str>,
-    /// What matters most comes first.
+    /// The most relevant ones first.
     pub told: Vec<Of>,
     /// How many more there are.
     pub omitted: usize,
@@ -75,7 +76,7 @@ pub struct Attached<Of> {
 pub struct ExplainedBoundary {
     /// The name of the binding.
     pub name: Arc<str>,
-    /// Whom the policy is bound to.
+    /// The principal set that the policy is bound to.
     pub principal_set: String,
     /// The condition on who is bound.
     pub condition: Option<Arc<str>>,
@@ -170,7 +171,7 @@ impl Policy {
         subject: Subject<'_>,
         resource: ResourceName<'_>,
     ) -> Vec<ExplainedBoundary> {
-        // They are the first that a decision asks, with the whole budget.
+        // A decision checks them first, with the whole budget.
         let examined = self.boundaries.examine(subject, resource, &mut condition::budget());
         examined
             .into_iter()
@@ -225,14 +226,14 @@ impl Explanation {
 struct Examiner<'e> {
     policy: &'e Policy,
     subject: Subject<'e>,
-    /// Everything that the subject is called.
+    /// Every identifier of the subject.
     identity: Vec<MemberId>,
     extent: Extent,
-    /// How conditions came out when the decision was made: where the budget ran out then, it has run out.
+    /// The outcomes of conditions at the decision. Where the budget ran out then, the explanation says so.
     record: Vec<(ConditionId, Tested)>,
-    /// Where the rule is written that decided, or came nearest: it is told in any case.
+    /// Where the rule is written that decided, or came nearest: it is always told.
     decisive: Option<(FileId, u32)>,
-    /// For what the decision did not come to.
+    /// For what the decision did not evaluate.
     inquiry: Inquiry<'e>,
 }
 

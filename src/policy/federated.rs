@@ -1,7 +1,7 @@
-//! Federated identities and sets of them, taken apart: which of them no caller can be, and how they should be written.
+//! Federated identities and sets of them, taken apart: which of them no caller can be, and how to write them.
 //!
-//! The forms are those of <https://cloud.google.com/iam/docs/principal-identifiers>. A value is taken literally: `*` is no
-//! wildcard in it, and only behind the pool itself does it stand for everybody.
+//! The forms are those of <https://cloud.google.com/iam/docs/principal-identifiers>. A value is taken literally: `*` is
+//! not a wildcard in it. Only behind the pool itself does `*` stand for everybody.
 
 use super::spelling::has_encoded_octet;
 use crate::authn::MappedAttribute;
@@ -16,7 +16,7 @@ pub(super) struct Federated<'t> {
     pub(super) part: Part<'t>,
 }
 
-/// Who of a pool is meant.
+/// The part of a pool that is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'t> {
     Subject(&'t str),
@@ -24,7 +24,7 @@ pub(super) enum Part<'t> {
     /// A name, and a value where one is written.
     Attribute(&'t str, Option<&'t str>),
     Everybody,
-    /// Service accounts or others of a project, folder or organization, which no pool knows.
+    /// Service accounts and other sets of a project, folder or organization: no pool lists their members.
     Type,
 }
 
@@ -39,7 +39,7 @@ impl<'t> Federated<'t> {
             return Some(Self { pool, part: Part::Subject(subject) });
         }
         let rest = text.strip_prefix("principalSet://")?;
-        // The first of these ends the pool: what comes behind it is a value, whatever it looks like.
+        // The first of these ends the pool. What follows is a value, whatever it looks like.
         let marker = ["/group/", "/attribute.", "/type/"]
             .into_iter()
             .filter_map(|marker| Some((rest.find(marker)?, marker)))
@@ -59,7 +59,7 @@ impl<'t> Federated<'t> {
         Some(Self { pool, part })
     }
 
-    /// Why nobody can be this, whatever a gate is configured with.
+    /// Why no caller can be this, whatever the gate's configuration says.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         let Self { pool, part } = self;
         if *part == Part::Type {
@@ -100,7 +100,7 @@ impl<'t> Federated<'t> {
             Part::Everybody | Part::Type => return None,
         };
         if value == "*" {
-            return Some((format!("matches no caller: `*` is no wildcard as a {what}"), everybody()));
+            return Some((format!("matches no caller: `*` is not a wildcard as a {what}"), everybody()));
         }
         let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         (!plain || value.len() > MAX_VALUE).then(|| {
@@ -113,7 +113,7 @@ impl<'t> Federated<'t> {
         })
     }
 
-    /// What is well spelled, can be somebody, and is seldom meant.
+    /// What is well spelled, can match a caller, and is seldom meant.
     pub(super) fn caution(&self) -> Option<Doubt> {
         let value = match self.part {
             Part::Subject(value) | Part::Group(value) | Part::Attribute(_, Some(value)) => value,
@@ -124,7 +124,7 @@ impl<'t> Federated<'t> {
             return Some((message.to_owned(), "write the value as the token has it".to_owned()));
         }
         value.contains('*').then(|| {
-            let message = "is compared as it is written: `*` is no wildcard in a value";
+            let message = "is compared as it is written: `*` is not a wildcard in a value";
             (message.to_owned(), "name each value, or everybody of the pool".to_owned())
         })
     }
@@ -146,7 +146,7 @@ mod tests {
     const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
 
     #[test]
-    fn what_no_caller_can_be_is_told_with_what_to_write() {
+    fn members_that_no_caller_can_be_are_reported_with_a_fix() {
         let told: String = [
             format!("principalSet://{POOL}/attribute.team"),
             format!("principalSet://{POOL}/attribute.team/"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_can_be_is_not_doubted() {
+    fn members_that_a_caller_can_be_are_not_reported() {
         for text in [
             format!("principalSet://{POOL}/*"),
             format!("principalSet://{POOL}/group/a/attribute.b/*"),

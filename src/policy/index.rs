@@ -1,5 +1,5 @@
-//! The compiled policy: an index that answers without looking at policies as written, so that a decision costs the
-//! same at ten bindings and at a million.
+//! The compiled policy: an index that answers without the policies as written, so that a decision costs the same at ten
+//! bindings and at a million.
 //!
 //! ```text
 //! (resource, member) ──► the roles bound there, sorted ┐
@@ -42,8 +42,8 @@ pub(super) type RoleId = Id<Role>;
 pub(super) type ConditionId = Id<When>;
 pub(super) type FileId = Id<File>;
 
-/// A role bound to a member on a resource, without the member and the resource. Ordered by role, without condition
-/// first: what needs nothing evaluated is tried first.
+/// A role bound to a member on a resource, without the member and the resource. Ordered by role, then without a
+/// condition first: a binding that needs no evaluation is tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Bound {
     pub(super) role: RoleId,
@@ -92,7 +92,7 @@ pub(super) struct Index {
     pub(super) domains: HashMap<Box<str>, MemberId>,
     /// Sorted by resource, member and role.
     pub(super) bound: Vec<Bound>,
-    /// Whom each of `bound` is bound to.
+    /// The member that each of `bound` is bound to.
     pub(super) bound_to: Vec<MemberId>,
     /// Where the roles of a resource and a member begin within `bound`, and how many they are.
     pub(super) ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
@@ -107,8 +107,8 @@ pub(super) struct Index {
 
 /// Asking.
 impl Index {
-    /// The resources on a name's chain that policies or the hierarchy know, nearest first. What is below a project that
-    /// has two names is on it by both: only then is anything allocated.
+    /// The resources on a name's chain that policies or the hierarchy know, nearest first. What is below a project with
+    /// two names is on the chain by both names: only then is anything allocated.
     pub(super) fn chain(&self, name: ResourceName<'_>) -> impl Iterator<Item = ResourceId> {
         let other = self.other_name(name);
         let both: Vec<ResourceId> = match &other {
@@ -138,7 +138,7 @@ impl Index {
     }
 
     fn find_resource(&self, name: &str) -> Option<ResourceId> {
-        // A path holds thousands of segments if it likes; hashing each prefix would cost its square.
+        // A path may hold thousands of segments. Hashing each prefix would cost the square of its length.
         if name.len() > self.longest { None } else { self.resources.find(name) }
     }
 
@@ -146,7 +146,7 @@ impl Index {
         self.parents.get(id.index()).copied().flatten()
     }
 
-    /// The number of an identifier that is bound somewhere, or in a group that is.
+    /// The number of an identifier that is bound, or that is in a bound group.
     pub(super) fn member(&self, identifier: &str) -> Option<MemberId> {
         self.members.find(identifier)
     }
@@ -181,7 +181,7 @@ impl Index {
         self.bound.get(start..start + length).unwrap_or_default()
     }
 
-    /// Everything that is bound on a resource, with whom it is bound to.
+    /// Everything that is bound on a resource, with its member.
     pub(super) fn attached(&self, resource: ResourceId) -> impl Iterator<Item = (MemberId, &Bound)> {
         let (start, length) = self.attached.get(&resource).copied().unwrap_or_default();
         let range = start as usize..start as usize + length as usize;

@@ -1,20 +1,20 @@
-//! What a valid policy tree says that its author may not mean: `opgate check` tells, nothing else does.
+//! What a valid policy tree says that its author may not mean. Only `opgate check` reports it.
 //!
-//! A mistake is an error and found when the tree is loaded ([`super::Policy::load`]). What is looked for here is
-//! well-formed and does nothing, or does more than it seems to. It costs a second reading of the tree, since the
-//! compiled policy no longer knows where each member was written; a gate that starts or reloads does not pay for it.
+//! A mistake is an error, and loading the tree finds it ([`super::Policy::load`]). This module looks for rules that are
+//! well-formed and do nothing, or do more than they seem to. It reads the tree a second time, since the compiled policy
+//! no longer knows where each member was written; a gate that starts or reloads does not pay for that.
 //!
 //! ```text
 //! allow/, deny/, … ──► Tree ─┬─► method    exposed, and who can call it
 //!                            ├─► role      bound, and asked for
 //!                            ├─► group     referred to
-//!                            ├─► binding   grants something, to somebody, and not too much
+//!                            ├─► binding   grants something, to some caller, and not too much
 //!                            ├─► reach     on a resource that some call is about, below what denies
 //!                            ├─► shadow    changes something that another binding does not
-//!                            └─► denial    denies something, to somebody
+//!                            └─► denial    denies something, to some caller
 //! ```
 //!
-//! Notes are worth knowing, warnings probably a mistake.
+//! Notes are worth knowing; warnings are probably a mistake.
 
 mod binding;
 mod denial;
@@ -36,12 +36,12 @@ use self::tree::Tree;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Report, Severity, Span};
 
-/// Most findings of one kind that are told one by one: who has more of them than that mends the cause, or does not mind.
+/// Most findings of one kind that are listed. An author with more of them fixes the cause, or does not mind.
 const MOST_OF_A_KIND: usize = 20;
 
 /// Looks for what the author of a tree may not mean. The tree has to be one that loads without an error.
 pub fn lint(directory: &Path, catalog: &Catalog, now: SystemTime, report: &mut Report) {
-    // What the first reading had to say is told already.
+    // The first reading has reported its own findings already.
     let mut again = Report::new();
     let tree = Tree::read(directory, now, &mut again);
     if again.is_fatal() {
@@ -129,7 +129,7 @@ impl Findings<'_> {
             let more = count - MOST_OF_A_KIND;
             self.report
                 .note(&span, format!("{more} more {kind} are not listed, of which this is the first"))
-                .help(format!("mend the {MOST_OF_A_KIND} above and check again"));
+                .help(format!("fix the {MOST_OF_A_KIND} above and check again"));
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-/// The number of a name. `Of` keeps the numbers of resources, members, roles, conditions and files apart. Counted from
-/// one, so that `Option<Id>` is no larger.
+/// The number of a name. `Of` keeps the numbers of resources, members, roles, conditions and files apart. Numbers begin
+/// at one, so that `Option<Id>` takes no more space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id<Of>(NonZeroU32, PhantomData<Of>);
 
@@ -56,7 +56,7 @@ impl<Of: Copy> Names<Of> {
         self.texts.len()
     }
 
-    /// Gives back what growing reserved.
+    /// Frees the spare capacity.
     pub(super) fn shrink(&mut self) {
         self.ids.shrink_to_fit();
         self.texts.shrink_to_fit();
@@ -68,7 +68,7 @@ impl<Of: Copy> Id<Of> {
     pub(super) fn after(count: usize) -> Self {
         #[expect(
             clippy::expect_used,
-            reason = "four billion names do not fit in memory; two names with one number would grant what nobody wrote"
+            reason = "four billion names do not fit in memory; two names with one number would grant what no policy says"
         )]
         let number = u32::try_from(count + 1).ok().and_then(NonZeroU32::new).expect("fewer than 2^32 names");
         Self(number, PhantomData)

@@ -1,4 +1,4 @@
-//! The proof that a call is allowed, and the one function that gives it out.
+//! The proof that a call is allowed, and the one function that makes it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,8 +12,8 @@ use crate::catalog::{Call, PermissionRule};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
-/// Proof that policy allows this caller this call. Only [`Policy::authorize`] makes one, and what goes upstream
-/// asks for one: there is no way to a backend around it.
+/// Proof that policy allows this caller this call. Only [`Policy::authorize`] makes one. Forwarding needs one: no
+/// request gets to a backend without it.
 #[derive(Debug)]
 pub struct Permit {
     call: Arc<Call>,
@@ -23,7 +23,7 @@ pub struct Permit {
     _proof: (),
 }
 
-/// Why a call is allowed: what the audit line names.
+/// Why a call is allowed: the audit line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// A binding grants the permission that the method asks for.
@@ -38,7 +38,7 @@ impl Permit {
         &self.call
     }
 
-    /// Who makes it; `None` where they sent no credential.
+    /// The caller; `None` where they sent no credential.
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.as_deref()
     }
@@ -59,12 +59,12 @@ impl Policy {
     /// the caller add theirs.
     ///
     /// `caller` is `None` where no credential was sent. Such a call needs a method that allows it
-    /// (`allow_without_credential`), whatever an earlier stage let pass, and, where the method asks for a
-    /// permission, a binding of `allUsers`. Its denial is 401 and not 403: signing in may help.
+    /// (`allow_without_credential`), whatever an earlier stage let pass. Where the method has a permission, it needs a
+    /// binding of `allUsers` as well. Its denial is 401 and not 403: signing in may help.
     ///
     /// # Errors
-    /// [`Reason::PermissionDenied`] in Google's words, or [`Reason::CredentialsMissing`]. What nearly matched is in
-    /// the detail alone.
+    /// [`Reason::PermissionDenied`] in Google's words, or [`Reason::CredentialsMissing`]. Only the detail says what
+    /// nearly matched.
     pub fn authorize(
         &self,
         call: &Arc<Call>,
@@ -105,7 +105,7 @@ impl Policy {
     }
 }
 
-/// Who asks for what on which resource, and what conditions may ask, of a call.
+/// The question to policy that a call puts, with the attributes for conditions.
 pub(super) fn asked_of<'c>(
     call: &'c Call,
     caller: Option<&'c Caller>,
@@ -118,8 +118,8 @@ pub(super) fn asked_of<'c>(
     (subject, ResourceName::new(call.resource()), attributes.of_call(call, caller))
 }
 
-/// The wording and fields that cloudaicompanion.googleapis.com answers with; AIP-211 for why it does not tell whether
-/// the resource exists.
+/// The wording and fields that cloudaicompanion.googleapis.com answers with. It does not say whether the resource
+/// exists (AIP-211).
 fn permission_denied(call: &Call, permission: &str, detail: String) -> Denial {
     let service = &call.method.service;
     let resource = call.resource();

@@ -1,5 +1,5 @@
-//! The identity pools that a gate's configuration knows, and what its issuers map of their principals: a member of any
-//! other pool, or of a group or attribute that nothing maps, is never a caller of this gate.
+//! The identity pools that a gate's configuration knows, and what its issuers map of their principals. A member of any
+//! other pool, or of a group or attribute that no issuer maps, is never a caller of this gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +7,22 @@ use super::federated::{Doubt, Federated, Part};
 use crate::authn::MappedAttribute;
 use crate::document::nearest;
 
-/// What to do with a pool that is right all the same.
+/// The next step for a pool that is right though this gate does not know it.
 const FOREIGN: &str =
     "A pool that other gates know belongs under `policy.foreign_pools` of the configuration";
 
-/// The known pools. By default nothing is known of any, and none is doubted: a tree that is read by itself.
+/// The known pools. By default nothing is known of any, and none is doubted: a tree that is read without a
+/// configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
-    /// `None` where no configuration says.
+    /// `None` without a configuration.
     known: Option<BTreeMap<String, Mapped>>,
 }
 
 /// What callers of a pool can be besides its subjects.
 #[derive(Clone, Debug, Default)]
 struct Mapped {
-    /// Other gates know its callers: anybody may be in it.
+    /// Other gates know its callers: any member of it may exist.
     foreign: bool,
     groups: bool,
     attributes: BTreeSet<String>,
@@ -33,8 +34,8 @@ impl Pools {
         Self { known: Some(BTreeMap::new()) }
     }
 
-    /// Adds a pool of which callers are subjects. Several issuers may have one pool: what one of them maps, some caller
-    /// may be.
+    /// Adds a pool whose callers are subjects. Several issuers may have one pool: a claim that one of them maps, some
+    /// caller may have.
     pub fn add<'a>(&mut self, pool: &str, mapping: impl IntoIterator<Item = &'a MappedAttribute>) {
         let mapped = self.entry(pool);
         for attribute in mapping {
@@ -53,8 +54,8 @@ impl Pools {
         self.entry(pool).foreign = true;
     }
 
-    /// Adds all that another one knows. A pool that a running gate knew once is not taken for a misspelt one: an issuer that
-    /// is taken away must not keep policies from being loaded.
+    /// Adds all pools of another value. A pool that a running gate once knew does not count as misspelt: to remove an
+    /// issuer must not keep policies from being loaded.
     pub fn remember(&mut self, other: &Self) {
         for (pool, before) in other.known.iter().flatten() {
             let mapped = self.entry(pool);
@@ -68,7 +69,7 @@ impl Pools {
         self.known.get_or_insert_with(BTreeMap::new).entry(pool.to_owned()).or_default()
     }
 
-    /// Why no caller of this gate can be a member; nothing where the member is no federated one.
+    /// Why no caller of this gate can be a member; nothing where the member is not a federated one.
     pub(super) fn doubt(&self, member: &str) -> Option<Doubt> {
         let Federated { pool, part } = Federated::parse(member)?;
         if let Some(doubt) = self.doubt_of_pool(pool) {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_caller_of_the_configuration_can_be_is_told() {
+    fn members_that_no_caller_of_the_configuration_can_be_are_reported() {
         let told: String = [
             "principal://iam.googleapis.com/locations/global/workforcePools/stuff/subject/ana",
             "principalSet://iam.googleapis.com/projects/demo/locations/global/workloadIdentityPools/mesh/*",
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_caller_can_be_is_not_doubted() {
+    fn members_that_some_caller_can_be_are_not_reported() {
         for text in [
             "user:ana@example.com",
             &format!("principal://{MESH}/subject/x"),

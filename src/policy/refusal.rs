@@ -1,5 +1,5 @@
-//! What a decision was made by: the binding that granted, or what forbade or fell short. The audit log tells it, and
-//! `explain`; the client never reads it.
+//! The rule that a decision rests on: the binding that granted, or what forbade or fell short. The audit log and
+//! `explain` show it; the client never sees it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::diagnostic::Place;
 pub struct Granted {
     /// The role that holds the permission.
     pub role: Arc<str>,
-    /// The member that the subject is, in canonical spelling.
+    /// The member that the subject matches, in canonical spelling.
     pub member: Arc<str>,
     /// The resource that the binding is attached to.
     pub resource: Arc<str>,
@@ -28,7 +28,7 @@ pub struct Granted {
 /// The deny rule that forbids a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    /// The denied principal that the subject is, in canonical spelling.
+    /// The denied principal that the subject matches, in canonical spelling.
     pub member: Arc<str>,
     /// The resource that the rule is attached to.
     pub resource: Arc<str>,
@@ -38,14 +38,14 @@ pub struct Denied {
     pub place: Place,
 }
 
-/// A condition and how it came out.
+/// A condition and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tested {
     /// As written.
     pub expression: Arc<str>,
-    /// What its author calls it.
+    /// Its title, if it has one.
     pub title: Option<Arc<str>>,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
@@ -65,7 +65,7 @@ pub enum Refusal {
     OutOfBounds(Box<OutOfBounds>),
     /// A deny rule forbids it; no binding was looked at.
     Denied(Box<Denied>),
-    /// A binding grants it, whose condition does not hold. The nearest one, where there are several.
+    /// A binding would grant it, and its condition does not hold. The nearest one, where there are several.
     Unmet(Box<Unmet>),
     /// The subject holds roles on the chain, none of which holds the permission.
     Lacking {
@@ -88,7 +88,8 @@ impl Refusal {
         }
     }
 
-    /// The refusal in a sentence, for the audit log and for `explain`: it tells of policy, so never for the client.
+    /// The refusal in a sentence, for the audit log and for `explain`. It shows policy, so the client must never see
+    /// it.
     pub fn detail(&self, subject: Subject<'_>, permission: &str, resource: ResourceName<'_>) -> String {
         let (name, resource) = (subject.name(), resource.as_str());
         let none = || format!("no binding on `{resource}` or above grants `{permission}` to {name}");
@@ -108,11 +109,14 @@ impl Refusal {
                 format!("{}: {} would, but {tested}", none(), binding.described())
             }
             Self::Lacking { count: 1, nearest } => {
-                format!("{}: they hold one role, which lacks it: {}", none(), nearest.described())
+                format!("{}: they hold one role, which does not include it: {}", none(), nearest.described())
             }
             Self::Lacking { count, nearest } => {
                 let nearest = nearest.described();
-                format!("{}: they hold {count} roles, which lack it, the nearest being {nearest}", none())
+                format!(
+                    "{}: they hold {count} roles, which do not include it, the nearest being {nearest}",
+                    none()
+                )
             }
             Self::Nameless => format!("{}: none names them", none()),
         }

@@ -1,5 +1,5 @@
-//! What rules a policy has, for those who ask it questions: every one that can decide a call, by its place, which is
-//! what a set of tests is measured against; and whose groups and attributes they name.
+//! The rules of a policy, for reports: every rule that can decide a call, by its place (the coverage of tests is
+//! measured against them), and the pools whose groups and attributes rules name.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +27,8 @@ pub struct WrittenRule {
 }
 
 impl Policy {
-    /// Every rule that some call could be decided by: by kind, then as they stand in the files. A binding whose
-    /// members all match nobody (`deleted:`) decides nothing and is none; rules on one line are one.
+    /// Every rule that can decide some call: by kind, then in the order of the files. A binding whose members match no
+    /// caller (`deleted:`) decides nothing and is left out; rules on one line count as one.
     pub fn rules(&self) -> Vec<WrittenRule> {
         let index = self.index();
         let bindings: BTreeSet<_> = index.bound.iter().map(|bound| (bound.file, bound.line)).collect();
@@ -44,8 +44,8 @@ impl Policy {
         rules
     }
 
-    /// The identity pools of which some rule names a group or an attribute. What such
-    /// a policy says to somebody of the pool cannot be told from their subject alone.
+    /// The identity pools of which some rule names a group or an attribute. For a caller of such a pool, the subject
+    /// alone does not tell what the policy says.
     pub fn mapped_pools(&self) -> BTreeSet<&str> {
         let sets =
             self.index().members.iter().filter_map(|(_, member)| member.strip_prefix("principalSet://"));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grants_nothing_has_no_rules() {
+    fn a_policy_that_grants_nothing_has_no_rules() {
         assert_eq!(Policy::deny_all().rules(), []);
     }
 }

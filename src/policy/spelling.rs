@@ -1,11 +1,11 @@
-//! Names of resources that no request can ask about, for all that they look like names.
+//! Names that look like names of resources, and that no request can ask about.
 //!
-//! A policy on such a name speaks for nothing. On an allow policy that is a binding lost, on a deny policy a call let
-//! through that was meant to be refused: there it is an error. Only what is certain is told: requests are refused or
-//! decoded before a name is taken from them, and Google says how projects are named. What an id of
-//! another collection looks like is its service's business.
+//! A policy on such a name has no effect. An allow policy then lacks a binding; a deny policy lets a call through that
+//! it was meant to refuse, so there it is an error. Only what is certain is reported: requests are refused or decoded
+//! before a name is taken from them, and Google says how projects are named. Other services say what the ids of their
+//! collections look like.
 
-/// What a name has that the name of nothing has, or `None` where a request may ask about it.
+/// What is wrong with a name that no request can have, or `None` where a request may have it.
 pub(super) fn unnameable(resource: &str) -> Option<String> {
     let segment = resource.split('/').find_map(|segment| Some((segment, of_segment(segment)?)));
     if let Some((segment, reason)) = segment {
@@ -25,15 +25,16 @@ fn of_segment(segment: &str) -> Option<&'static str> {
         Some("is percent-encoded, and names are compared after they are decoded")
     } else if matches!(segment, "*" | "**") {
         Some(
-            "stands for itself: a resource name has no wildcard, and a policy holds for all below its resource",
+            "stands for itself: a resource name has no wildcard, and a policy applies to everything below its resource",
         )
     } else {
         None
     }
 }
 
-/// An id is 6 to 30 lower-case letters, digits and hyphens, behind `DOMAIN:` where it is old; or it is a number
-/// (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>). Its length is not looked at: test
+/// An id has 6 to 30 lower-case letters, digits and hyphens, behind `DOMAIN:` if it is old; or it is a number
+/// (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>). Its length is not checked: test
+/// environments have shorter ones.
 /// environments have shorter ones.
 fn of_project(id: &str) -> Option<&'static str> {
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -52,7 +53,8 @@ pub(super) fn has_encoded_octet(text: &str) -> bool {
     )
 }
 
-/// Characters that leave no ink: format characters, and what is displayed as nothing (Unicode, `Default_Ignorable_Code_Point`).
+/// Characters without a glyph: format characters, and what is displayed as nothing (Unicode,
+/// `Default_Ignorable_Code_Point`).
 fn is_invisible(character: char) -> bool {
     matches!(
         character,

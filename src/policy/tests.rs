@@ -147,7 +147,7 @@ fn groups_count_through_other_groups() {
     ]);
     assert!(may(&policy, "ana@example.com", "cancel", OPERATION));
     assert!(!may(&policy, "bob@example.com", "cancel", OPERATION));
-    // The group's own address is nobody's identity.
+    // No caller has the group's own address as their identity.
     assert!(!may(&policy, "a@x.com", "cancel", OPERATION));
 }
 
@@ -158,7 +158,7 @@ fn emails_are_compared_without_case() {
 }
 
 #[test]
-fn deleted_members_match_nobody() {
+fn deleted_members_match_no_caller() {
     let members = "deleted:user:ana@example.com?uid=1', 'deleted:group:oncall@example.com?uid=2', \
                    'deleted:serviceAccount:ci@demo.iam.gserviceaccount.com?uid=3";
     let policy = loaded(&[
@@ -291,7 +291,7 @@ fn a_member_with_many_roles_is_found_out_either_way() {
 }
 
 #[test]
-fn what_does_not_belong_into_the_tree_is_told() {
+fn files_that_do_not_belong_into_the_tree_are_reported() {
     let (_, report) = load(&[
         ("README.md", ""),
         (".git/config", ""),
@@ -312,9 +312,9 @@ fn what_does_not_belong_into_the_tree_is_told() {
     insta::assert_snapshot!(report);
 }
 
-/// A revocation that was edited on the machine waited for the editor's backup to be removed.
+/// A revocation that was written with an editor had to wait until the editor's backup was removed.
 #[test]
-fn what_an_editor_leaves_behind_holds_no_policy_back() {
+fn files_of_an_editor_hold_no_policy_back() {
     let left =
         ["demo.yaml~", "#demo.yaml#", "demo.yaml.bak", "demo.yaml.orig", "demo.yaml.swp", "~", "4913.tmp"];
     for name in left {

@@ -1,6 +1,6 @@
 //! Who holds a permission on a resource: every principal that some binding on the chain names, by itself or in a group.
 //!
-//! Whoever is named is put to [`Policy::decide`]: deny rules and boundaries have their say.
+//! Every named principal goes through [`Policy::decide`], so deny rules and boundaries count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use super::refusal::{Granted, Refusal};
 use crate::diagnostic::Place;
 use crate::principal::Principal;
 
-/// Somebody whom a binding gives a role that holds the permission.
+/// A principal to which a binding gives a role that holds the permission.
 #[derive(Clone, Debug)]
 pub struct Holder {
     /// An identity, or a set of them whose members no file lists.
     pub name: Arc<str>,
     /// Whether it is a set: some of its members may be denied what others are not.
     pub is_set: bool,
-    /// What the engine says to them, as asked.
+    /// The engine's verdict for them, as asked.
     pub decided: Result<Granted, Refusal>,
-    /// What gives it to them, nearest resource first.
+    /// The bindings that give it to them, nearest resource first.
     pub grants: Vec<GrantedThrough>,
 }
 
-/// A binding that gives somebody a role that holds the permission.
+/// A binding that gives the principal a role that holds the permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantedThrough {
     /// The role.
     pub role: Arc<str>,
-    /// The member that they are.
+    /// The member that they match.
     pub member: Arc<str>,
     /// The groups between them and the member, nearest to them first.
     pub through: Vec<Arc<str>>,
@@ -48,7 +48,8 @@ pub struct GrantedThrough {
 const IDENTITIES: [&str; 3] = ["user:", "serviceAccount:", "principal://"];
 
 impl Policy {
-    /// Everybody whom a binding on the chain gives a role that holds the permission: identities, then sets, by name.
+    /// Every principal to which a binding on the chain gives a role that holds the permission: identities, then sets,
+    /// by name.
     pub fn who_can(
         &self,
         permission: &str,
@@ -68,7 +69,7 @@ impl Policy {
                 for (name, through) in inside(&index.member_name(member), &members_of) {
                     let is_set = Principal::parse(&name).is_err();
                     if is_set && IDENTITIES.iter().any(|kind| name.starts_with(kind)) {
-                        // Nobody has this name (Member::doubt).
+                        // No caller has this name (Member::doubt).
                         continue;
                     }
                     let key = (is_set, name);

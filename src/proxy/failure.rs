@@ -1,13 +1,13 @@
-//! What went wrong while forwarding, in the words of the reason table: ours, theirs or the client's.
+//! Failures while forwarding, as reasons of the table: ours, the backend's or the client's.
 //!
 //! The status tells a client what it may do next. 503 says that no backend has the request: it may be sent again. 502
-//! and 504 say that one may have it, and nobody knows what became of it there.
+//! and 504 say that one may have it, and that its fate is not known.
 
 use std::io;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::stream;
+use super::task;
 use crate::http::answer::AnswerFault;
 use crate::http::chunked::ChunkError;
 use crate::reason::{Denial, Reason};
@@ -22,13 +22,13 @@ pub(super) enum Fault {
     Tls,
     /// Not in time.
     Timeout,
-    /// Something that is no HTTP, or an end before the end.
+    /// Something that is not HTTP, or an end before the end.
     Invalid,
-    /// A connection that was kept from an earlier request, and that the backend closed just as it was used again.
+    /// A kept connection that the backend closed just as it was used again.
     Stale,
-    /// The backend said over HTTP/2 that it has not begun with the request, and will not.
+    /// The backend says over HTTP/2 that it has not begun with the request, and will not.
     Refused,
-    /// This machine has no files or ports left: nobody was asked.
+    /// This machine has no files or ports left: no backend was reached.
     Local,
 }
 
@@ -41,14 +41,16 @@ pub(super) enum Cut {
 }
 
 impl Fault {
-    /// Of an attempt that got as far as a connection: to an answer, be it interim, or not; on one that is `reused` or new.
+    /// Of an attempt that got a connection: with an answer, if only an interim one, or without; on a `reused`
+    /// connection or a new one.
     pub(super) fn of(error: &Error, is_answered: bool, reused: bool) -> Self {
         match error.etype() {
             kind if is_timeout(kind) => Self::Timeout,
             _ if is_answered => Self::Invalid,
             _ if is_refused(error) => Self::Refused,
-            // Whatever came, it came on this request.
-            // A server may say why it closes an idle connection (408), just as it is used again: it has no byte of the request.
+            // Any bytes that came answer this request.
+            // A server may say why it closes an idle connection (408) just as it is used again: it has no byte of the
+            // request.
             _ if reused && bad_answer(error) == Some(AnswerFault::Unasked) => Self::Stale,
             _ if bad_answer(error).is_some() => Self::Invalid,
             ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError if reused => {
@@ -58,7 +60,7 @@ impl Fault {
         }
     }
 
-    /// Of an attempt that did not.
+    /// Of an attempt without a connection.
     pub(super) fn of_connect(error: &Error) -> Self {
         if is_tls(error.etype()) {
             Self::Tls
@@ -82,13 +84,13 @@ impl Fault {
         }
     }
 
-    /// Whether it speaks against the endpoint. A server may close a connection that is idle, and may refuse a stream.
+    /// Whether it counts against the endpoint. A server may close an idle connection, and may refuse a stream.
     pub(super) fn is_held_against_the_endpoint(self) -> bool {
         !matches!(self, Self::Stale | Self::Refused | Self::Local)
     }
 }
 
-/// Whether the backend has said that it did nothing with the request: its stream was refused, or is beyond the last one of
+/// Whether the backend says that it did nothing with the request: its stream was refused, or is beyond the last one of
 /// a GOAWAY (RFC 9113, sections 8.7 and 6.8).
 pub(super) fn is_refused(error: &Error) -> bool {
     error.root_cause().downcast_ref::<h2::Error>().is_some_and(|error| {
@@ -109,7 +111,7 @@ fn is_local(error: &Error) -> bool {
     io.and_then(io::Error::raw_os_error).is_some_and(|number| matches!(number, 23 | 24 | 99 | 105))
 }
 
-/// What a failure while forwarding is called.
+/// The denial for a failure while forwarding.
 pub(super) fn denial_of(error: &Error) -> Denial {
     if *error.esource() == ErrorSource::Downstream
         && let Some(error) = bad_chunk(error)
@@ -132,9 +134,9 @@ pub(super) fn denial_of(error: &Error) -> Denial {
     Denial::new(reason, error.to_string())
 }
 
-/// What the door says of a client that does not take what it is sent.
+/// The denial for a client that does not take its answer.
 fn is_not_taken(error: &Error) -> bool {
-    if stream::is_not_taken() {
+    if task::is_stalled() {
         return true;
     }
     let Some(cause) = &error.cause else { return false };
@@ -150,18 +152,8 @@ fn is_tls(kind: &ErrorType) -> bool {
     matches!(kind, ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert)
 }
 
-/// What the door says of a request's body that is not chunked well.
+/// The denial for a request's body that is not well chunked.
 pub(super) fn bad_chunk(error: &Error) -> Option<ChunkError> {
     let io = error.root_cause().downcast_ref::<io::Error>()?;
     io.get_ref()?.downcast_ref::<ChunkError>().copied()
-}
-
-/// What a failure while a body is taken in is called.
-pub(super) fn unreadable(error: &Error) -> Denial {
-    if let Some(error) = bad_chunk(error) {
-        return error.denial();
-    }
-    // Pingora's own timeout, of a single read, may be the first of the two to tell.
-    let reason = if is_timeout(error.etype()) { Reason::BodyTimeout } else { Reason::RequestMalformed };
-    Denial::new(reason, format!("the body could not be read: {error}"))
 }

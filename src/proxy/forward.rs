@@ -1,9 +1,9 @@
 //! An exchange with a backend: where it goes, what is sent, and whether it may be sent again.
 //!
-//! A request is sent again once, and only where no backend can have acted on the first attempt: there was no connection, its
-//! head did not leave the gate whole, or the backend said over HTTP/2 that it has not begun. What changes nothing (GET,
-//! HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may not: whether the backend closed
-//! before it read the request or after, nothing on the wire tells.
+//! A request is sent again once, and only where no backend can have acted on the first attempt: there was no
+//! connection, its head did not leave the gate whole, or the backend said over HTTP/2 that it has not begun. A request
+//! that changes nothing (GET, HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may
+//! not: nothing on the wire tells whether the backend closed before it read the request or after.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
@@ -13,30 +13,35 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 
-use super::Exchange;
 use super::failure::{Cut, Fault, is_refused};
+use super::task;
 use crate::clock;
+use crate::decision::JudgedBody;
+use crate::engine::{Attempted, Exchange, Forwarding};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
 use crate::upstream::{Deadline, is_used, response};
+use std::time::Instant;
+
+use bytes::Bytes;
 
 impl Exchange {
-    /// Takes a place at the upstream, once for all attempts, and chooses an endpoint of it.
+    /// Takes a slot at the upstream, once for all attempts, and chooses an endpoint of it.
     pub(super) async fn choose(&mut self) -> Result<HttpPeer> {
-        let permit = self.permit.as_ref().ok_or_else(no_permit)?;
-        let upstreams = &self.live.upstreams;
-        let chosen = match &self.place {
+        let live = self.live.clone();
+        let upstreams = live.upstreams();
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
+        let permit = forwarding.admitted.permit();
+        let held = match &forwarding.slot {
             Some(_) => Ok(()),
-            None => upstreams.take_place(permit).await.map(|(place, until)| {
-                self.place = Some(place);
-                self.until = until;
-            }),
+            None => upstreams.take_place(permit).await.map(|slot| forwarding.slot = Some(slot)),
         };
-        match chosen.and_then(|()| upstreams.choose(permit, self.failed)) {
+        match held.and_then(|()| upstreams.choose(forwarding.admitted.permit(), forwarding.failed)) {
             Ok(attempt) => {
                 let peer = attempt.peer();
-                self.begin_attempt(attempt);
+                forwarding.attempt = Some(Attempted::new(attempt));
+                forwarding.attempts += 1;
                 Ok(peer)
             }
             Err(denial) => {
@@ -49,59 +54,105 @@ impl Exchange {
         }
     }
 
-    /// The clock runs on the connection that was found. Pingora tells of HTTP/2 connections
-    /// alone whether they were used before.
-    pub(super) fn connected(&mut self, reused: bool, digest: Option<&Digest>) {
-        self.reused = reused || digest.is_some_and(is_used);
-        self.deadline = self.until.zip(digest).and_then(|(until, digest)| Deadline::on(digest, until));
+    /// The time of the exchange runs on the connection that was found. Pingora tells of HTTP/2 connections alone whether
+    /// they were used before.
+    pub(super) fn connected(&mut self, reused: bool, digest: Option<&Digest>) -> Result<()> {
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
+        let until = forwarding.slot.as_ref().and_then(|(_, until)| *until);
+        forwarding.deadline = until.zip(digest).and_then(|(until, digest)| Deadline::on(digest, until));
+        if let Some(attempted) = &mut forwarding.attempt {
+            attempted.reused = reused || digest.is_some_and(is_used);
+        }
+        Ok(())
     }
 
-    /// Puts the judged request in place of what Pingora made of the client's.
+    /// Replaces the request that Pingora copied from the client by the judged one.
     pub(super) fn rewrite(&mut self, header: &mut RequestHeader) -> Result<()> {
-        self.body_sent = false;
-        self.body_begun = false;
-        self.passed = 0;
-        let (Some(permit), Some(request)) = (&self.permit, &self.request) else {
-            return Err(no_permit());
+        let over_http2 = header.version == ::http::Version::HTTP_2;
+        let assertion = self.assertion()?;
+        let request_id = self.arrival.request_id.clone();
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
+        if let Some(attempted) = &mut forwarding.attempt {
+            (attempted.body_sent, attempted.body_begun, attempted.passed) = (false, false, 0);
+            attempted.over_http2 = over_http2;
+        }
+        let admitted = &forwarding.admitted;
+        let request = admitted.request();
+        let body = match admitted.body() {
+            JudgedBody::Held(bytes) => OutgoingBody::Held(bytes.len()),
+            JudgedBody::Passed => OutgoingBody::Passed,
         };
-        let body = self.body.as_ref().map_or(OutgoingBody::Passed, |bytes| OutgoingBody::Held(bytes.len()));
         let names: Vec<_> = header.headers.keys().cloned().collect();
         for name in names {
             header.remove_header(&name);
         }
         header.set_method(request.method.clone());
         header.set_raw_path(request.target().as_bytes())?;
-        self.over_http2 = header.version == ::http::Version::HTTP_2;
-        let assertion = self.assertion(permit)?;
-        let fields = outgoing(request, permit, body, &self.arrival.request_id, assertion);
+        let fields = outgoing(request, admitted.permit(), body, &request_id, assertion);
         let fields =
-            fields.map_err(|error| internal(format!("the backend cannot be told who asks: {error}")))?;
+            fields.map_err(|error| internal(format!("cannot tell the backend the caller: {error}")))?;
         for (name, value) in fields {
             // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
-            if !(self.over_http2 && name == ::http::header::TRANSFER_ENCODING) {
+            if !(over_http2 && name == ::http::header::TRANSFER_ENCODING) {
                 header.append_header(name, value)?;
             }
         }
         Ok(())
     }
 
-    /// The gate's signed word about the caller, where the service is to have it and there is one. The clock is read here:
-    /// the body may have taken its time since the decision.
-    fn assertion(&self, permit: &Permit) -> Result<Option<HeaderValue>> {
+    /// The gate's signed assertion about the caller, where the service is to have one and there is a caller. The clock is
+    /// read here: the body may have taken its time since the decision.
+    fn assertion(&self) -> Result<Option<HeaderValue>> {
+        let permit = self.permit()?;
         let service = &permit.call().method.service;
         let (true, Some(caller)) = (service.forwarding.assertion, permit.caller()) else { return Ok(None) };
-        let assertions = self.live.assertions().ok_or_else(|| internal("nothing signs assertions"))?;
+        let assertions = self.live.assertions().ok_or_else(|| internal("no key signs assertions"))?;
         let signed = assertions.about(caller, &service.name, clock::now());
-        signed.map(Some).map_err(|error| internal(format!("an assertion cannot be signed: {error}")))
+        signed.map(Some).map_err(|error| internal(format!("cannot sign an assertion: {error}")))
+    }
+
+    fn permit(&self) -> Result<&Permit> {
+        self.forwarding().map(|forwarding| forwarding.admitted.permit()).ok_or_else(no_permit)
+    }
+
+    /// Puts the judged body in place of what Pingora has read of the client's, or lets it pass within its bounds.
+    pub(super) fn send_body(&mut self, chunk: &mut Option<Bytes>, end_of_stream: bool) -> Result<()> {
+        let limit = self.engine().limits().body.stream;
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
+        let Some(attempted) = &mut forwarding.attempt else { return Err(no_permit()) };
+        attempted.body_begun = true;
+        if let JudgedBody::Held(judged) = forwarding.admitted.body() {
+            // What was judged is what is sent, once, whatever Pingora's buffer holds.
+            let first = !std::mem::replace(&mut attempted.body_sent, true);
+            *chunk = (first && !judged.is_empty()).then(|| judged.clone());
+            return Ok(());
+        }
+        attempted.passed += chunk.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let denial = if attempted.passed > limit {
+            Denial::new(Reason::BodyTooLarge, "the body grew beyond its bound").told()
+        } else if forwarding.body_until.is_some_and(|until| Instant::now() > until) {
+            Denial::new(Reason::BodyTimeout, "the body did not end in time")
+        } else {
+            if end_of_stream {
+                forwarding.body_whole.get_or_insert_with(Instant::now);
+                forwarding.body_until = None;
+                task::set_deadline(None);
+            }
+            return Ok(());
+        };
+        let status = denial.reason().entry().status;
+        self.denial = Some(denial);
+        Err(Error::explain(ErrorType::HTTPStatus(status), "the body is refused").into_down())
     }
 
     /// Judges the head of an answer, interim ones included, and takes out what ends here.
     pub(super) fn judge_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         let status = response.status.as_u16();
         let judged = response::judge(status, response.version, &response.headers);
         let judged = judged.and_then(|()| {
-            self.interim += usize::from(status < 200);
-            if self.interim > response::MAX_INTERIM {
+            forwarding.interim += usize::from(status < 200);
+            if forwarding.interim > response::MAX_INTERIM {
                 Err("the answer does not come, only interim ones")
             } else {
                 Ok(())
@@ -111,34 +162,46 @@ impl Exchange {
         for name in response::ending(&response.headers) {
             response.remove_header(&name);
         }
-        // The same length twice is one length.
+        // Two fields with the same length are one length.
         let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
         if let (Some(length), Some(_)) = (lengths.next().cloned(), lengths.next()) {
             response.insert_header(CONTENT_LENGTH, length)?;
         }
-        if status >= 200 {
-            self.note_answer();
+        if status >= 200
+            && let Some(attempted) = &mut forwarding.attempt
+        {
+            attempted.attempt.answered();
         }
         Ok(())
-    }
-
-    /// Takes out of the trailers what ends here: a client may read them like the head.
-    pub(super) fn judge_trailers(trailers: &mut HeaderMap) {
-        for name in response::ending(trailers) {
-            trailers.remove(&name);
-        }
     }
 
     /// An answer without a length ends with its connection; one that was cut is not at its end.
     pub(super) fn judge_answer_body(&mut self, ends: bool) -> Result<()> {
-        if self.deadline.as_ref().is_some_and(Deadline::has_passed) {
+        let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
+        if forwarding.deadline.as_ref().is_some_and(Deadline::has_passed) {
             return Err(Error::explain(ErrorType::ReadTimedout, "the answer was cut").into_up());
         }
         if ends {
-            // The connection may serve the next one before the books of this one are closed.
-            self.deadline = None;
+            // The connection may serve the next exchange before this one is recorded.
+            forwarding.deadline = None;
         }
         Ok(())
+    }
+
+    /// The answer goes to the client now.
+    pub(super) fn begin_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        if let Some(nonce) = self.next_nonce() {
+            response.insert_header("dpop-nonce", nonce)?;
+        }
+        self.forwarding_mut().ok_or_else(no_permit)?.begun = response.status.as_u16();
+        Ok(())
+    }
+
+    /// The answer came, whatever it says.
+    pub(super) fn note_success(&self) {
+        if let Some(attempted) = self.forwarding().and_then(|forwarding| forwarding.attempt.as_ref()) {
+            attempted.attempt.succeeded();
+        }
     }
 
     /// No byte has gone out yet: another endpoint may be asked, once.
@@ -146,23 +209,23 @@ impl Exchange {
         self.count_failure(Fault::of_connect(error), Cut::No);
         let retry = self.is_first_attempt() && self.has_alternative();
         if retry {
-            self.failed = self.endpoint();
+            self.leave_out();
         } else {
             self.denial.get_or_insert_with(|| Denial::new(Reason::UpstreamUnavailable, error.to_string()));
         }
         error.set_retry(retry);
     }
 
-    /// There was a connection. Decides whether the request is sent once more, and what it is called if not.
+    /// There was a connection. Decides whether the request is sent once more, and the denial if not.
     pub(super) fn failed_on_connection(&mut self, error: &mut Error, session: &Session) {
-        let reused = self.reused;
-        if *error.esource() != ErrorSource::Upstream {
+        let Some(forwarding) = self.forwarding().filter(|_| *error.esource() == ErrorSource::Upstream) else {
             error.set_retry(false);
             return;
-        }
-        let was_cut = self.deadline.as_ref().is_some_and(Deadline::has_passed);
+        };
+        let reused = forwarding.attempt.as_ref().is_some_and(|attempted| attempted.reused);
+        let was_cut = forwarding.deadline.as_ref().is_some_and(Deadline::has_passed);
         let is_answered = session.response_written().is_some();
-        let is_unsent = !is_answered && self.is_unsent(error);
+        let is_unsent = !is_answered && is_unsent(forwarding, error);
         let fault = if was_cut { Fault::Timeout } else { Fault::of(error, is_answered, reused) };
         let cut = match (was_cut, is_answered) {
             (false, _) => Cut::No,
@@ -170,16 +233,17 @@ impl Exchange {
             (true, true) => Cut::WithinTheAnswer,
         };
         self.count_failure(fault, cut);
+        // Pingora marks some errors as worth a retry on a reused connection only; this resolves the mark.
         error.retry.decide_reuse(reused);
         let may_repeat = is_unsent || self.changes_nothing() && error.retry();
         let can_repeat =
             self.is_first_attempt() && !was_cut && !is_answered && !session.as_ref().retry_buffer_truncated();
-        // The same endpoint again, only where the fault was not its: it declined, or it had closed an idle connection.
+        // The same endpoint again only where it was not to blame: it declined, or it had closed an idle connection.
         let elsewhere = self.has_alternative();
         let retry =
             may_repeat && can_repeat && (elsewhere || !fault.is_held_against_the_endpoint() || !is_unsent);
         if retry && elsewhere && fault != Fault::Stale {
-            self.failed = self.endpoint();
+            self.leave_out();
         }
         error.set_retry(retry);
         if retry {
@@ -193,10 +257,42 @@ impl Exchange {
         }
     }
 
-    /// Whether no backend can have acted on the request: it said so, or its head cannot have been whole there. Over HTTP/1,
-    /// what is written once the head is out comes by `request_body_filter`.
-    fn is_unsent(&self, error: &Error) -> bool {
-        is_refused(error) || !self.over_http2 && !self.body_begun && *error.etype() == ErrorType::WriteError
+    /// Counts a failed attempt. An endpoint is left out for what it does, never for what a client can make of an exchange.
+    fn count_failure(&self, fault: Fault, cut: Cut) {
+        let Some(forwarding) = self.forwarding() else { return };
+        let Some(Attempted { attempt, .. }) = &forwarding.attempt else { return };
+        let labels = [attempt.upstream(), fault.label()];
+        self.engine().metrics().upstream_errors.with_label_values(&labels).inc();
+        let may_be_the_clients = match (cut, forwarding.body_whole) {
+            // How fast an answer is read is up to the client.
+            (Cut::WithinTheAnswer, _) => true,
+            // A backend may wait for the rest of a body before it says anything, and may lose patience.
+            (_, None) => matches!(fault, Fault::Timeout | Fault::Invalid),
+            // It had less time than it may take.
+            (Cut::BeforeIt, Some(whole)) => whole.elapsed() < attempt.patience(),
+            (Cut::No, Some(_)) => false,
+        };
+        if fault.is_held_against_the_endpoint() && !may_be_the_clients {
+            attempt.failed();
+        }
+    }
+
+    fn count_overload(&self) {
+        if let Ok(permit) = self.permit() {
+            let upstream = permit.call().method.service.upstream.as_str();
+            self.engine().metrics().upstream_refused.with_label_values(&[upstream]).inc();
+        }
+    }
+
+    fn is_first_attempt(&self) -> bool {
+        self.forwarding().is_some_and(|forwarding| forwarding.attempts == 1)
+    }
+
+    /// The endpoint of this attempt is not asked again.
+    fn leave_out(&mut self) {
+        if let Some(forwarding) = self.forwarding_mut() {
+            forwarding.failed = forwarding.attempt.as_ref().map(|attempted| attempted.attempt.address());
+        }
     }
 
     fn changes_nothing(&self) -> bool {
@@ -205,15 +301,30 @@ impl Exchange {
     }
 
     fn has_alternative(&self) -> bool {
-        self.permit
-            .as_ref()
-            .zip(self.endpoint())
-            .is_some_and(|(permit, failed)| self.live.upstreams.has_alternative(permit, failed))
+        let Some(forwarding) = self.forwarding() else { return false };
+        let Some(attempted) = &forwarding.attempt else { return false };
+        let permit = forwarding.admitted.permit();
+        self.live.upstreams().has_alternative(permit, attempted.attempt.address())
+    }
+}
+
+/// Whether no backend can have acted on the request: it said so, or its head cannot have been whole there. Over HTTP/1,
+/// what is written once the head is out comes by `request_body_filter`.
+fn is_unsent(forwarding: &Forwarding, error: &Error) -> bool {
+    let head_may_be_out =
+        forwarding.attempt.as_ref().is_none_or(|attempted| attempted.over_http2 || attempted.body_begun);
+    is_refused(error) || !head_may_be_out && *error.etype() == ErrorType::WriteError
+}
+
+/// Takes out of the trailers what ends here: a client may read them like the head.
+pub(super) fn judge_trailers(trailers: &mut HeaderMap) {
+    for name in response::ending(trailers) {
+        trailers.remove(&name);
     }
 }
 
 /// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
-fn no_permit() -> Box<Error> {
+pub(super) fn no_permit() -> Box<Error> {
     internal("no permit")
 }
 

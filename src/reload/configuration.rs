@@ -1,4 +1,4 @@
-//! The configuration file and what it names, read anew: each part as far as it is good by itself.
+//! Reads the configuration file and its files anew: each part as far as it is good by itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::clock;
 use crate::config::{Config, Issuer, Origin, Part};
 use crate::decision::snapshot::{authenticator, check_published};
 use crate::diagnostic::{Report, Severity};
-use crate::proxy::Live;
+use crate::engine::Live;
 use crate::upstream::Upstreams;
 use crate::upstream::names::Names;
 
-/// What a configuration is read beside.
+/// What is in force while a configuration is read.
 pub(super) struct InForce {
     pub(super) config: Config,
     /// The issuers that are believed: those of `config` may wait for the policy tree.
@@ -24,12 +24,12 @@ pub(super) struct InForce {
 
 /// What was read.
 pub(super) struct Read {
-    /// What was good of it, and what is in force of the rest.
+    /// The good parts, and what is in force of the others.
     pub(super) config: Config,
     /// The parts that are to be put in force; `None` where the part failed.
     pub(super) authn: Option<Authenticator>,
-    /// Those of the issuers in force that the file still names, where it does not name all: what it takes away waits for
-    /// nothing.
+    /// Those of the issuers in force that the file still names, where it does not name all: an issuer is removed
+    /// without waiting for anything.
     pub(super) fewer: Option<(Authenticator, Vec<Issuer>)>,
     /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
@@ -67,7 +67,7 @@ pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
         warnings: Report::new(),
     };
     match sections {
-        // A name that is misspelt at the top may have been meant for any section.
+        // A misspelt name at the top may have been meant for any section.
         Some(sections) if !whole.is_fatal() => {
             read.is_whole = true;
             let faults = sections.update(&mut read.config, &mut read.warnings);
@@ -158,12 +158,12 @@ fn is_named(issuer: &Issuer, among: &[Issuer]) -> bool {
     among.iter().any(|other| other.settings.issuer == issuer.settings.issuer)
 }
 
-/// What was found, for the log and for `/readyz`.
+/// The findings, for the log and for `/readyz`.
 pub(super) fn text(report: &Report) -> String {
     format!("{}{} errors", report.render(false), report.count(Severity::Error))
 }
 
-/// The files that a configuration was made of, but for the policy tree.
+/// The files that a configuration was made of, except the policy tree.
 pub(super) fn files(origin: &Origin, config: &Config) -> Vec<PathBuf> {
     let mut files = vec![origin.path.clone()];
     let of_listeners = config.listeners.iter().flat_map(|listener| &listener.tls);
@@ -177,7 +177,7 @@ pub(super) fn files(origin: &Origin, config: &Config) -> Vec<PathBuf> {
     files
 }
 
-/// The settings in which a configuration differs from the one that the process was started with, and that no reload takes.
+/// The settings that differ from those that the process was started with, and that a reload does not apply.
 pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| {
         let listener =

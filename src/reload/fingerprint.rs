@@ -1,4 +1,4 @@
-//! What can be told of files without reading them, and when they last changed.
+//! Facts about files that are known without reading them, and when they last changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -11,14 +11,14 @@ use crate::files::Entered;
 /// More symbolic links on the way to a file than any system follows.
 const MAX_LINKS: usize = 40;
 
-/// More files than a tree may have (`policy::tree::MAX_FILES`), and the others: what is beyond is not looked at.
+/// More files than a tree may have (`policy::tree::MAX_FILES`), and the others. Files beyond that are not looked at.
 const MAX_FILES: usize = 300_000;
 
 /// The longest tick of the kernel's clock for changes.
 const TICK: Duration = Duration::from_millis(20);
 
-/// What one file is. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`) has another
-/// change time, which cannot be set, and one that was put in its place is another inode.
+/// The identity of one file. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`)
+/// has another change time, which cannot be set, and a file that replaced it has another inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -49,24 +49,24 @@ impl Stamp {
 /// Files and trees, as they were at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fingerprint {
-    /// Of each file, what its path leads to. A path that leads nowhere is part of it.
+    /// Of each file, the one that its path leads to. That a path leads nowhere counts as well.
     files: BTreeMap<PathBuf, Option<Stamp>>,
     /// Directories of trees.
     directories: BTreeMap<PathBuf, Option<Stamp>>,
-    /// Directories in which it is decided where the way to a file or a tree leads.
+    /// Directories that decide where the path of a file or a tree leads.
     ways: BTreeMap<PathBuf, Option<Stamp>>,
-    /// The symbolic links on the way there.
+    /// The symbolic links on these paths.
     crossed: Vec<Stamp>,
     /// Files that do not lie in a directory of a tree: those that are named, and what symbolic links in trees lead to.
     alone: BTreeSet<PathBuf>,
 }
 
-/// What is of interest of what happens to a path.
+/// Which events of a path are of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interest {
     /// Everything that changes it or what is in it.
     Content,
-    /// The names in a directory. Others write their files beside, say a log.
+    /// The names in a directory. Other programs write files beside them, a log for example.
     Names,
 }
 
@@ -107,7 +107,7 @@ impl Fingerprint {
     fn enter(&mut self, directory: &Path, metadata: &Metadata, pending: &mut Vec<PathBuf>) {
         self.directories.insert(directory.to_owned(), Some(Stamp::of(metadata)));
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            // What a tree is read without: `.git`, and the data of a ConfigMap, which links lead into.
+            // A tree is read without these: `.git`, and the data of a ConfigMap, which links lead into.
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 continue;
             }
@@ -119,7 +119,7 @@ impl Fingerprint {
         }
     }
 
-    /// Notes the directories in which it is decided where a path leads: its own, and those of every symbolic link on the way.
+    /// Notes the directories that decide where a path leads: its own, and those of every symbolic link on it.
     fn way_to(&mut self, path: &Path) {
         let mut pending = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
         for _ in 0..MAX_LINKS {
@@ -150,13 +150,13 @@ impl Fingerprint {
             && self.alone == other.alone
     }
 
-    /// What has to be watched to hear of any change.
+    /// The paths to watch to hear of any change.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&PathBuf, Interest)> {
         let content = self.directories.keys().chain(&self.alone).map(|path| (path, Interest::Content));
         content.chain(self.ways.keys().map(|path| (path, Interest::Names)))
     }
 
-    /// When the last of the changes was made that lead here from `before`.
+    /// When the last change since `before` was made.
     pub(super) fn changed_since(&self, before: &Self) -> Option<SystemTime> {
         let files = self.files.iter().filter(|(path, stamp)| before.files.get(*path) != Some(stamp));
         let directories =
@@ -165,13 +165,13 @@ impl Fingerprint {
         files.chain(directories).chain(ways).filter_map(|(_, stamp)| Some(stamp.as_ref()?.changed())).max()
     }
 
-    /// Whether anything may have been changed after a moment: a file, the names in a directory of a tree, a link on the way.
-    /// The kernel's clock for changes goes in ticks: what was changed just before counts as after.
+    /// Whether anything may have been changed after a moment: a file, the names in a directory of a tree, a link on the
+    /// way. The kernel's clock for changes goes in ticks: a change just before the moment counts as after it.
     pub(super) fn is_newer_than(&self, moment: SystemTime) -> bool {
         let moment = moment.checked_sub(TICK).unwrap_or(moment);
         let files = self.files.values().chain(self.directories.values());
         files.flatten().chain(&self.crossed).any(|stamp| stamp.changed() > moment)
-            // One that is gone says nothing of when.
+            // A file that was removed does not say when.
             || self.files.values().any(Option::is_none)
     }
 }

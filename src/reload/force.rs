@@ -1,9 +1,9 @@
-//! Putting in force what was read, part by part.
+//! Puts parts in force after they were read.
 //!
-//! Old and new parts together must not allow what neither all the old files nor all the new ones allow. So what takes away is in
-//! force at once, and what adds waits for what it belongs to: an issuer for the policy that was read after it, upstreams for the
-//! services that name them, the methods of a tree for its rules. On a retry, only parts that had failed are replaced: the others
-//! keep what they have learnt.
+//! Old and new parts together must not allow what neither all the old files nor all the new ones allow. So a part that
+//! takes away access is in force at once, and a part that adds access waits for the one it belongs to: an issuer for
+//! the policy that was read after it, upstreams for the services that name them, the methods of a tree for its rules.
+//! On a retry, only parts that had failed are replaced: the others keep what they have learnt.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,8 +18,8 @@ use crate::clock;
 use crate::config::{Config, Issuer, Part};
 use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::diagnostic::Report;
+use crate::engine::Live;
 use crate::policy::Policy;
-use crate::proxy::Live;
 use crate::upstream::Upstreams;
 
 impl Reloader {
@@ -38,12 +38,12 @@ impl Reloader {
         self.apply(&mut read, cause);
         for part in Part::ALL {
             let fault = read.fault(part);
-            // The policy tree says of itself whether it is loaded; here it is only said where it lies.
+            // The policy tree reports itself whether it is loaded; this is only about its place.
             if part == Part::Policy && fault.is_none() && read.is_whole {
-                self.telling.forget(part, Found::Configuration, self.proxy.metrics());
+                self.telling.forget(part, Found::Configuration, self.engine.metrics());
             } else if (read.is_whole && part != Part::Policy) || fault.is_some() {
                 let is_loaded = fault.is_none();
-                self.telling.tell(part, Found::Configuration, cause.what, fault, self.proxy.metrics());
+                self.telling.tell(part, Found::Configuration, cause.what, fault, self.engine.metrics());
                 // Services are in force once the tree is read by them.
                 self.lagged(part, is_loaded && part != Part::Services, cause);
             }
@@ -56,26 +56,26 @@ impl Reloader {
     }
 
     fn configuration_failed(&mut self, why: String) {
-        let metrics = self.proxy.metrics();
+        let metrics = self.engine.metrics();
         self.telling.tell(Part::Configuration, Found::Configuration, "deadline", Some(why), metrics);
     }
 
-    /// Puts what was good of a configuration in force, or holds it until the tree is read that belongs to it.
+    /// Puts the good parts of a configuration in force, or holds them until the tree that belongs to them is read.
     fn apply(&mut self, read: &mut Read, cause: Cause) {
         let failing = self.telling.failing(Found::Configuration);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
         let before = std::mem::replace(&mut self.config, read.config.clone());
         self.held.applied += 1;
-        let live = self.proxy.live();
+        let live = self.engine.live();
         let is_same = before.policy_directory == self.config.policy_directory
             && says_same(&self.services, &self.config.services);
         if read.fault(Part::Issuers).is_some() {
-            // It may name what the file takes away.
+            // The tree may name something that the file removes.
             self.held.authn = None;
         }
         let authn = is_due(Part::Issuers).then(|| self.believe(read)).flatten();
         let upstreams = read.upstreams.take().filter(|_| is_due(Part::Upstreams));
-        // Names may have been found since the reading began.
+        // Names may have been looked up since the reading began.
         let is_outdated = read.names != *self.lookups.names();
         let upstreams = upstreams.map(|read| if is_outdated { self.upstreams(&live) } else { read });
         let is_redirected = upstreams.is_some();
@@ -88,7 +88,7 @@ impl Reloader {
             None
         };
         let assertions = read.assertions.take().filter(|_| is_due(Part::Assertion));
-        // The services in force may ask for assertions: they end with them.
+        // The services in force may ask for assertions: signing ends with them.
         let still_end = self.held.assertions_end && assertions.is_none();
         self.held.assertions_end = !is_same && (still_end || matches!(assertions, Some(None)));
         let assertions = assertions.filter(|_| !self.held.assertions_end);
@@ -98,14 +98,14 @@ impl Reloader {
             let snapshot = Snapshot { authn, ..live.snapshot.clone() };
             let upstreams = upstreams.map_or_else(|| live.upstreams().clone(), |new| keeping(new, &live));
             let assertions = assertions.unwrap_or_else(|| live.assertions().cloned());
-            self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), is_refreshed);
+            self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
         }
         if is_redirected {
             self.lookups.look_up(&self.config.upstreams);
             self.tell_names(cause.what);
         }
         self.apply_settings(&before);
-        self.judge_published(&self.proxy.live().snapshot.catalog);
+        self.judge_published(&self.engine.live().snapshot.catalog);
         // What failed may hold now: it may name what is configured by now.
         if !is_same || self.held.authn.is_some() || self.tree.back_off.next().is_some() {
             self.tree.want(Cause { is_retry: cause.is_retry && is_same, ..cause });
@@ -115,12 +115,14 @@ impl Reloader {
         }
     }
 
-    /// The issuers that are believed from now on: fewer at once; others once the policy is read that may name them.
+    /// Sets the issuers that are accepted from now on: a removal at once, an addition once the policy is read that may
+    /// name it.
     fn believe(&mut self, read: &mut Read) -> Option<Arc<Authenticator>> {
         let is_known = |issuer: &Issuer| self.issuers.iter().any(|known| known.settings == issuer.settings);
         let authn = read.authn.take().map(Arc::new);
         if let Some(authn) = authn {
             let issuers = self.config.issuers.clone();
+            // No issuer is new, so no token is accepted that was not before: it need not wait for the policy.
             if issuers.iter().all(is_known) {
                 self.held.authn = None;
                 self.issuers = issuers;
@@ -128,21 +130,23 @@ impl Reloader {
             }
             self.held.authn = Some((authn, issuers));
         }
+        // New issuers wait; those that the file removes end now.
         let (authn, issuers) = read.fewer.take()?;
         self.issuers = issuers;
         Some(Arc::new(authn))
     }
 
-    /// Takes the settings beside the parts, and tells of those that a reload does not take.
+    /// Applies the settings beside the parts, and reports those that a reload does not apply.
     fn apply_settings(&mut self, before: &Config) {
         self.present();
-        self.proxy.trust(&self.config.trusted_proxies);
+        self.engine.trust(&self.config.trusted_proxies);
         if before.telemetry.log != self.config.telemetry.log {
-            tracing::info!(filter = self.config.telemetry.log, "the log says other things now");
+            tracing::info!(filter = self.config.telemetry.log, "the log filter has changed");
             (self.log)(&self.config.telemetry);
         }
         self.telling.restart(waiting_for_restart(&self.started, &self.config));
         let mut pools = pools(&self.config);
+        // Pools that were known once stay known: to remove an issuer must not make policies fail to load.
         pools.remember(&self.pools);
         self.pools = pools;
     }
@@ -160,7 +164,7 @@ impl Reloader {
         let Tree { catalog, services_revision, services, policy, policies } = tree;
         let is_whole = policy.is_some();
         // Methods and rules of one tree belong together: other methods wait for rules that can be read.
-        let is_other = services_revision != self.proxy.live().snapshot.services_revision;
+        let is_other = services_revision != self.engine.live().snapshot.services_revision;
         let waits = catalog.is_some() && !is_whole && is_other;
         let catalog = catalog.filter(|_| !waits);
         if catalog.is_some() && is_whole {
@@ -171,8 +175,10 @@ impl Reloader {
         let failing = self.telling.failing(Found::Tree);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
         let rows = [(Part::Services, &services, catalog.is_some()), (Part::Policy, &policies, is_whole)];
+        // On a retry, a part that is in force already is not replaced by an equal one.
         let catalog = catalog.filter(|_| is_due(Part::Services) || self.held.upstreams.is_some());
         let policy = policy.filter(|_| is_due(Part::Policy));
+        // Only if this tree was read after the configuration that named the issuers: an older tree may not know of them.
         let authn = self.held.authn.take_if(|_| is_whole && applied == self.held.applied);
         if catalog.is_some() || policy.is_some() || authn.is_some() {
             let catalog = catalog.map(|catalog| (catalog, services_revision, exposed));
@@ -185,20 +191,20 @@ impl Reloader {
             let fault = (!is_loaded).then(|| match report.is_fatal() {
                 true => text(report),
                 false if waits => "the service files wait for the rest of the policy tree to load".to_owned(),
-                // A tree that could not be read as a whole has no services either, and one text is enough.
+                // A tree that could not be read as a whole has no services either. One text is enough for both.
                 false => "the policy tree could not be read".to_owned(),
             });
-            self.telling.tell(part, Found::Tree, cause.what, fault, self.proxy.metrics());
+            self.telling.tell(part, Found::Tree, cause.what, fault, self.engine.metrics());
             self.lagged(part, is_loaded, cause);
         }
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
-            self.proxy.metrics().policy_refused();
+            self.engine.metrics().policy_refused();
         }
         if self.held.authn.is_some() && !is_whole {
             let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
-            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.proxy.metrics());
+            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.engine.metrics());
         } else {
-            self.telling.forget(Part::Issuers, Found::Tree, self.proxy.metrics());
+            self.telling.forget(Part::Issuers, Found::Tree, self.engine.metrics());
         }
     }
 
@@ -209,12 +215,13 @@ impl Reloader {
         authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
         cause: Cause,
     ) {
-        let live = self.proxy.live();
+        let live = self.engine.live();
         let mut snapshot = live.snapshot.clone();
         let mut upstreams = live.upstreams().clone();
         let mut assertions = live.assertions().cloned();
         if let Some((catalog, services_revision, exposed)) = catalog {
             self.judge_published(&catalog);
+            // Held upstreams belong to the services in the configuration. If the tree was read for other ones, they wait on.
             let belong = says_same(&exposed, &self.config.services)
                 && !self.telling.failing(Found::Configuration).contains(&Part::Services);
             if let Some(held) = self.held.upstreams.take_if(|_| belong) {
@@ -241,37 +248,37 @@ impl Reloader {
             self.issuers = issuers;
         }
         if is_loaded {
-            self.proxy.metrics().policy_loaded(&snapshot, clock::now());
+            self.engine.metrics().policy_loaded(&snapshot, clock::now());
         }
-        self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), is_refreshed);
+        self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
     }
 
     /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
     fn put(&mut self, live: Live, is_refreshed: bool) {
-        let before = self.proxy.live();
+        let before = self.engine.live();
         self.swap(live);
-        let now = self.proxy.live();
+        let now = self.engine.live();
         if is_refreshed {
             let refresh = keep_fresh(&now.snapshot.authn);
             std::mem::replace(&mut self.refresh, refresh).abort();
         }
         if !Arc::ptr_eq(before.upstreams(), now.upstreams()) {
-            // Those of the old set end with this.
+            // The tasks of the old set end with this.
             self.checks = now.upstreams().check();
         }
     }
 
     fn tree_failed(&mut self, why: String) {
-        let metrics = self.proxy.metrics();
+        let metrics = self.engine.metrics();
         metrics.policy_refused();
         self.telling.tell(Part::Policy, Found::Tree, "deadline", Some(why), metrics);
     }
 
-    /// Tells whether the gate's own keys are published on a path of a method.
+    /// Reports whether the gate's own keys are published on a path of a method.
     fn judge_published(&self, catalog: &Catalog) {
         let mut conflict = Report::new();
         check_published(&self.config, catalog, &mut conflict);
-        let metrics = self.proxy.metrics();
+        let metrics = self.engine.metrics();
         if conflict.is_fatal() {
             let why = Some(text(&conflict));
             self.telling.tell(Part::Assertion, Found::Tree, "policy tree", why, metrics);
@@ -283,21 +290,21 @@ impl Reloader {
     /// Measures how long it took from a change until it was in force.
     fn lagged(&self, part: Part, is_loaded: bool, cause: Cause) {
         if let Some(changed) = cause.changed.filter(|_| is_loaded) {
-            self.proxy.metrics().part_lagged(part, changed, clock::now());
+            self.engine.metrics().part_lagged(part, changed, clock::now());
         }
     }
 
-    /// Takes what a name was found to stand for.
+    /// Takes the addresses that a name was found to have.
     pub(super) fn name_found(&mut self, is_other: bool) {
         if is_other {
-            let live = self.proxy.live();
+            let live = self.engine.live();
             if self.held.upstreams.is_some() {
                 self.held.upstreams = Some(self.upstreams(&live));
             } else {
                 let upstreams = keeping(self.upstreams(&live), &live);
                 let snapshot = live.snapshot.clone();
                 let assertions = live.assertions().cloned();
-                self.put(Live::new(snapshot, upstreams, assertions, self.proxy.metrics()), false);
+                self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), false);
             }
         }
         self.tell_names("name looked up");
@@ -320,19 +327,20 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, self.proxy.metrics());
+        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, self.engine.metrics());
     }
 
     fn swap(&mut self, live: Live) {
-        let old = self.proxy.swap(live);
+        let old = self.engine.swap(live);
         self.retired.push(old);
     }
 
-    /// Lets the next handshakes be done with the certificates in force, and requests on connections that are open be judged by
-    /// the rules for clients. The listeners themselves take a restart: of those, what fits is taken all the same.
+    /// From here on, handshakes use the certificates in force, and requests on open connections are judged by the rules
+    /// for clients in force. New or removed listeners need a restart; the TLS settings of listeners that stay are
+    /// applied all the same.
     fn present(&self) {
         for (place, (address, tls)) in self.doors.iter().enumerate() {
-            // Of several that take a free port, each has its place.
+            // Several listeners may take a free port: each is matched by its place.
             let listeners = &self.config.listeners;
             let same = listeners.get(place).filter(|listener| listener.address == *address);
             let new = same.or_else(|| listeners.iter().find(|listener| listener.address == *address));
@@ -352,7 +360,7 @@ impl Reloader {
     }
 }
 
-/// The upstreams, with those that the catalogue in force still leads to.
+/// The upstreams, with those that the catalogue in force still uses.
 fn keeping(mut upstreams: Upstreams, live: &Live) -> Arc<Upstreams> {
     upstreams.keep(live.upstreams(), |name| live.snapshot.catalog.leads_to(name));
     Arc::new(upstreams)

@@ -1,7 +1,7 @@
-//! What the kernel tells of changes to files: inotify(7).
+//! Notifications of the kernel about changes to files: inotify(7).
 //!
-//! The events say only that something happened; what did, a look at the files says. `notify`, the usual library, also asks
-//! for each time that a file is opened, and every reading of the gate's own would wake it: here the mask is the gate's.
+//! The events say only that something happened; a look at the files says what. `notify`, the usual library, also
+//! reports each opening of a file, and every reading of the gate's own would wake it: so the mask is chosen here.
 
 use std::collections::HashSet;
 use std::io;
@@ -35,7 +35,7 @@ const NAMES: WatchFlags = WatchFlags::CREATE
 /// An instance of inotify.
 pub(super) struct Notifications {
     instance: Arc<OwnedFd>,
-    /// Something was told of since it was last asked for.
+    /// An event since the last wait.
     told: Receiver<()>,
     watched: HashSet<i32>,
 }
@@ -68,27 +68,27 @@ impl Notifications {
                 Interest::Content => CHANGES,
                 Interest::Names => NAMES,
             };
-            // One inode has one watch, whichever path leads there: it is for all that is asked for.
+            // One inode has one watch, whichever path leads there: it is for all events that are wanted.
             match inotify::add_watch(&*self.instance, path, flags | WatchFlags::MASK_ADD) {
                 Ok(watch) => {
                     now.insert(watch);
                 }
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {}
-                // A directory that may be crossed and not listed, like those of private keys; or one of a tree that cannot be
-                // read: that it can be again, the directory around it tells.
+                // A directory that may be entered and not listed, like those of private keys; or one of a tree that
+                // cannot be read. The directory around it reports when it can be read again.
                 Err(rustix::io::Errno::ACCESS) => {}
                 Err(error) => failure = Some(error),
             }
         }
         for gone in self.watched.difference(&now) {
-            // A watch ends by itself with what it watched: then there is nothing to remove.
+            // A watch ends by itself when its file is removed: then there is nothing to remove.
             let _ = inotify::remove_watch(&*self.instance, *gone);
         }
         self.watched = now;
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Waits for a change. `false` where the kernel does not tell any more.
+    /// Waits for a change. `false` where the kernel reports no more.
     pub(super) async fn change(&mut self) -> bool {
         self.told.recv().await.is_some()
     }
@@ -103,7 +103,7 @@ fn listen(instance: &OwnedFd, tell: &Sender<()>) {
             // One that is not taken yet says as much as two.
             Ok(_) if tell.try_send(()).is_err() && tell.is_closed() => return,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return tracing::warn!(%error, "no changes of files are told of any more"),
+            Err(error) => return tracing::warn!(%error, "the kernel reports no more changes of files"),
         }
     }
 }

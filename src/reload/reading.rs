@@ -1,7 +1,8 @@
-//! One kind of reading: on a thread of its own, one at a time, again after a failure, and told of when it takes too long.
+//! One kind of reading: on a thread of its own, one at a time, repeated after a failure, and reported when it takes too
+//! long.
 //!
-//! Files may lie on a file system that does not answer. Then a thread hangs, and nothing else does: neither another reading,
-//! nor the end of the process.
+//! Files may lie on a file system that does not answer. Then a thread hangs, and nothing else does: neither another
+//! reading nor the end of the process.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -10,17 +11,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-/// How long a reading may take before it is told of. A million bindings are read in a fraction of it.
+/// How long a reading may take before it is reported. A million bindings are read in a fraction of it.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Readings that may hang at one time, before no further one is begun.
+/// Most readings that may hang at one time: beyond that no further one is begun.
 const MOST_HANGING: usize = 3;
 
 /// From a failure to the next attempt; twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// Runs something on a thread of its own. `None` where it broke off or no thread can be started.
+/// Runs something on a thread of its own. `None` where it panicked or no thread can be started.
 pub(super) async fn aside<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -34,11 +35,11 @@ fn begin_aside<T: Send + 'static>(
 ) -> oneshot::Receiver<T> {
     let (sender, receiver) = oneshot::channel();
     let begun = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // Where the receiver is gone, the process is ending, or another reading was begun.
+        // The receiver is gone where the process is ending, or another reading was begun.
         let _ = sender.send(work());
     });
     if let Err(error) = begun {
-        tracing::error!(%error, thread = name, "no thread can be started");
+        tracing::error!(%error, thread = name, "cannot start a thread");
     }
     receiver
 }
@@ -76,7 +77,7 @@ impl BackOff {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cause {
     pub(super) what: &'static str,
-    /// Nothing has changed: what failed is tried again.
+    /// Nothing has changed: a failed reading is tried again.
     pub(super) is_retry: bool,
     /// When they were changed, where that is the cause.
     pub(super) changed: Option<SystemTime>,
@@ -88,9 +89,9 @@ pub(super) struct Reading<T> {
     deadline: Duration,
     wanted: Option<Cause>,
     under_way: Option<UnderWay<T>>,
-    /// Those whose deadline is over, and which another one has followed; the oldest first.
+    /// Readings that are overdue and that another one has followed; the oldest first.
     hanging: Vec<UnderWay<T>>,
-    /// Those that have not ended, and whose result is of no use any more.
+    /// Readings that have not ended, and whose result is of no use any more.
     void: Vec<oneshot::Receiver<T>>,
     pub(super) back_off: BackOff,
 }
@@ -104,11 +105,11 @@ struct UnderWay<T> {
 
 /// How a reading ended.
 pub(super) enum Ended<T> {
-    /// With what was read, and why it was.
+    /// With a result, and the cause of the reading.
     Read(Cause, T),
     /// Not yet: it takes longer than it may.
     Overdue,
-    /// It broke off.
+    /// The thread panicked.
     Broken,
 }
 
@@ -161,8 +162,8 @@ impl<T: Send + 'static> Reading<T> {
         self.under_way = Some(UnderWay { cause, begun: Instant::now(), is_overdue: false, read });
     }
 
-    /// Waits for a reading to end, or to be overdue. One that another has followed counts as long as that one has not ended:
-    /// a tree that takes long to read, and is changed meanwhile, is in force as it was then.
+    /// Waits for a reading to end, or to be overdue. One that another has followed counts as long as that one has not
+    /// ended: a tree that takes long to read, and is changed meanwhile, is put in force as it was then.
     pub(super) async fn ended(&mut self) -> Ended<T> {
         let deadline = self.under_way.as_ref().filter(|reading| !reading.is_overdue);
         let deadline = deadline.map(|reading| reading.begun + self.deadline);
@@ -178,7 +179,7 @@ impl<T: Send + 'static> Reading<T> {
                 && let Poll::Ready(read) = Pin::new(&mut reading.read).poll(context)
             {
                 let cause = reading.cause;
-                // What they have read is older than this.
+                // Their results are older than this one.
                 void.extend(hanging.drain(..).map(|reading| reading.read));
                 *under_way = None;
                 return Poll::Ready(read.map_or(Ended::Broken, |read| Ended::Read(cause, read)));
@@ -230,14 +231,14 @@ mod tests {
         reading.want(CHANGED);
         assert!(reading.may_begin());
         reading.begin(|| "new");
-        // A busy machine may need longer than the deadline to start a thread: then it is told of first.
+        // A busy machine may need longer than the deadline to start a thread: then it is reported as overdue first.
         let ended = match reading.ended().await {
             Ended::Overdue => reading.ended().await,
             ended => ended,
         };
         assert!(matches!(ended, Ended::Read(_, "new")));
         drop(release);
-        // What it has read is older: it is not put in force.
+        // Its result is older: it is not put in force.
         assert!(tokio::time::timeout(Duration::from_millis(50), reading.ended()).await.is_err());
     }
 

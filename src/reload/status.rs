@@ -1,4 +1,4 @@
-//! What the operator is told of parts that do not load.
+//! Reports on parts that do not load.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::config::Part;
 use crate::metrics::Metrics;
 
-/// Where a fault of a part was found: each is put right by itself.
+/// Where a fault of a part was found: each kind is fixed separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Found {
     Configuration,
@@ -16,11 +16,11 @@ pub(super) enum Found {
     Names,
 }
 
-/// What keeps parts from being as the files say, and settings that take a restart.
+/// Why parts are not as the files say, and settings that need a restart.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     faults: BTreeMap<(Part, Found), Arc<str>>,
-    /// Settings whose change is not in force before the process is started anew.
+    /// Settings whose change needs a restart of the process.
     pub restart: Vec<&'static str>,
 }
 
@@ -49,7 +49,7 @@ impl Status {
     }
 }
 
-/// The status as it is shared with those who ask, and how it is told.
+/// The status, shared with its readers, and the log of it.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
     shared: Arc<ArcSwap<Status>>,
@@ -60,7 +60,7 @@ impl Telling {
         self.shared.clone()
     }
 
-    /// Notes what came of an attempt at a part. The log has each fault once, however often it is tried again.
+    /// Notes the outcome of an attempt at a part. The log has each fault once, however often it is tried again.
     pub(super) fn tell(
         &self,
         part: Part,
@@ -79,7 +79,7 @@ impl Telling {
                 tracing::error!(
                     part = part.as_str(),
                     cause,
-                    "the files are not loaded, what was loaded before stays in force:\n{why}"
+                    "the files are not loaded, the last good state stays in force:\n{why}"
                 );
             }
             (None, Some(_)) => tracing::info!(part = part.as_str(), cause, "loaded again"),
@@ -90,7 +90,7 @@ impl Telling {
         self.shared.store(Arc::new(status));
     }
 
-    /// Takes back what was found at a part, where nothing was attempted.
+    /// Clears the fault of a part where nothing was attempted.
     pub(super) fn forget(&self, part: Part, found: Found, metrics: &Metrics) {
         let mut status = Status::clone(&self.shared.load());
         if status.faults.remove(&(part, found)).is_some() {
@@ -106,7 +106,7 @@ impl Telling {
         of_kind.map(|(part, _)| *part).collect()
     }
 
-    /// Notes which settings take a restart.
+    /// Notes which settings need a restart.
     pub(super) fn restart(&self, settings: Vec<&'static str>) {
         let mut status = Status::clone(&self.shared.load());
         if settings == status.restart {
@@ -115,7 +115,7 @@ impl Telling {
         if !settings.is_empty() {
             tracing::warn!(
                 settings = settings.join(", "),
-                "the configuration was changed where a reload changes nothing: start the process anew, or upgrade it"
+                "the configuration was changed where a reload has no effect: restart the process, or upgrade it"
             );
         }
         status.restart = settings;

@@ -1,8 +1,8 @@
-//! Finds changes to files and trees: the kernel tells of them, and a slow look is the net below.
+//! Finds changes to files and trees: by notifications of the kernel, and by a slow look in case they fail.
 //!
 //! Notifications do not arrive from a network file system, and not from every one that another container shares. So the
-//! files are looked at all the same, as rarely as costs next to nothing. Where such a look finds what no notification told of,
-//! or where there are none to be had, they are looked at more often.
+//! files are looked at all the same, rarely enough to cost next to nothing. Where such a look finds a change without a
+//! notification, or where there are no notifications, the looks are more frequent.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,25 +16,25 @@ use super::aside;
 use super::fingerprint::Fingerprint;
 use super::notifications::Notifications;
 
-/// How long nothing happens before a change is taken to be complete: a tree that is being written is not read.
+/// How long nothing happens before a change counts as complete: a tree that is being written is not read.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// After which a tree that is written all the time is read anyway: a revocation may be in it.
+/// The time after which a tree that is written all the time is read anyway: a revocation may be in it.
 const RESTLESS: Duration = Duration::from_millis(300);
 
-/// From one look to the next where the kernel tells of changes.
+/// The time between two looks where the kernel sends notifications.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// From one look to the next where it does not.
+/// The time between two looks where it does not.
 const FAST: Duration = Duration::from_millis(500);
 
 /// A look is not repeated before this many times as long as it took: a third of a percent of a core.
 const SHARE: u32 = 300;
 
-/// From one look to the next at the most: a file system that answers slowly is looked at all the same.
+/// The longest time between two looks: a file system that answers slowly is looked at all the same.
 const SLOWEST: Duration = Duration::from_secs(60);
 
-/// How long a look may take. After that the files are read: then it is told of where they cannot be.
+/// How long a look may take. After that the files are read: that reports it if they cannot be.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// Looks that may hang at one time.
@@ -107,9 +107,9 @@ struct Watching {
     looks: Arc<()>,
     /// How long the last look took.
     cost: Duration,
-    /// Whether notifications cannot be had at this moment, which was told.
+    /// Whether there are no notifications at this moment, which was reported.
     is_lost: bool,
-    /// Whether every change so far was told of.
+    /// Whether every change so far had a notification.
     is_told: bool,
 }
 
@@ -181,7 +181,7 @@ impl Watching {
             if !told && self.is_told && self.notifications.is_some() {
                 tracing::warn!(
                     files = self.what,
-                    "a change was not told of: looking at the files more often"
+                    "there was no notification of a change: looking at the files more often"
                 );
                 self.is_told = false;
             }
@@ -194,7 +194,7 @@ impl Watching {
         }
     }
 
-    /// Takes up what is to be watched now. What was changed since it was read is told of. `false` where it is over.
+    /// Takes the new list of files. A change since they were read is reported. `false` where watching is over.
     async fn turn(&mut self) -> bool {
         let read_at = self.roots.borrow_and_update().read_at;
         let now = self.look().await;
@@ -207,8 +207,8 @@ impl Watching {
         !is_new || self.changed.send(Change { at: None }).await.is_ok()
     }
 
-    /// Looks again until a look finds what the one before has found: what happened before a directory was watched was not told
-    /// of. Whether there was anything.
+    /// Looks again until two looks agree: changes before a directory was watched have no notification. Whether there
+    /// was a change.
     async fn overtake(&mut self) -> bool {
         let mut is_new = false;
         let restless = Instant::now() + RESTLESS;
@@ -249,7 +249,7 @@ impl Watching {
         }
     }
 
-    /// Waits until nothing is told of for a moment.
+    /// Waits until there is no notification for a moment.
     async fn quieten(&mut self) {
         let Some(notifications) = &mut self.notifications else { return };
         let restless = Instant::now() + RESTLESS;
@@ -308,20 +308,20 @@ impl Watching {
             tracing::warn!(
                 files = self.what,
                 %error,
-                "changes are not told of (`sysctl fs.inotify`): looking at the files more often"
+                "no notifications of changes (`sysctl fs.inotify`): looking at the files more often"
             );
         }
         self.notifications = None;
     }
 
-    /// Tries again to be told of changes.
+    /// Tries again to get notifications.
     fn regain(&mut self) {
         if self.notifications.is_some() || !self.is_lost {
             return;
         }
         let Ok(mut notifications) = Notifications::new() else { return };
         if notifications.follow(self.known.watched()).is_ok() {
-            tracing::info!(files = self.what, "changes are told of again");
+            tracing::info!(files = self.what, "notifications of changes work again");
             self.notifications = Some(notifications);
             self.is_lost = false;
         }

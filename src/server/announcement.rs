@@ -1,4 +1,4 @@
-//! What a gate tells other programs about itself, in files: who it is, and where it serves.
+//! What a gate writes for other programs: its process id, and the addresses that it serves on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,12 @@ impl Announcement {
         Self { pid_file, addresses_file, addresses }
     }
 
-    /// Says who this process is.
+    /// Writes the process id.
     pub(crate) fn pid(&self) -> Result<(), Failure> {
         write(self.pid_file.as_deref(), &format!("{}\n", std::process::id()))
     }
 
-    /// Says where requests are served, once they are.
+    /// Writes the addresses, once requests are served.
     pub(crate) async fn addresses(&self, admin: &Admin) -> Result<(), Failure> {
         if self.addresses_file.is_some() {
             wait_until_ready(admin).await;
@@ -41,14 +41,14 @@ impl Announcement {
         write(self.addresses_file.as_deref(), &self.addresses.to_string())
     }
 
-    /// Takes back who this process is, where no other process has put itself there.
+    /// Removes the process id, unless another process has written its own.
     pub(crate) fn withdraw(&self) {
         let Some(path) = &self.pid_file else { return };
         let own = std::process::id().to_string();
         if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == own)
             && let Err(error) = std::fs::remove_file(path)
         {
-            tracing::warn!(%error, path = %path.display(), "the process's id could not be removed");
+            tracing::warn!(%error, path = %path.display(), "cannot remove the pid file");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! How many files the process may open, and what follows for its limits.
+//! How many files the process may open, and which limits follow from it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Limits;
 use crate::listener::affordable;
 
-/// Raises the soft limit of open files to the hard one. The soft one is often 1,024, for programs that call `select`; this
-/// one does not. Gives the limit that is in force then; `None` where there is none.
+/// Raises the soft limit of open files to the hard one. The soft one is often 1,024, for programs that call `select`;
+/// opgate does not call it. Returns the limit that is in force then; `None` where there is none.
 fn raise_open_files() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
         return current.and_then(|files| usize::try_from(files).ok());
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files could not be raised to the hard limit");
+        tracing::warn!(%error, "cannot raise the limit of open files to the hard limit");
     }
     getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok())
 }
@@ -34,7 +34,7 @@ pub(crate) fn within_open_files(limits: Limits, admin: usize) -> Limits {
     Limits { connections, requests, requests_per_principal, requests_per_address, ..limits }
 }
 
-/// Tells the operator where there are fewer than they wrote.
+/// Warns the operator where there are fewer than they wrote.
 pub(crate) fn tell(written: Limits, held: Limits) {
     let rows = [
         ("connections", written.connections, held.connections),
@@ -45,7 +45,7 @@ pub(crate) fn tell(written: Limits, held: Limits) {
             limit,
             wanted,
             held,
-            "fewer than `limits` says, for want of files: raise the hard limit (`ulimit -Hn`, `LimitNOFILE=`)"
+            "fewer than `limits` says: the process may not open enough files: raise the hard limit (`ulimit -Hn`, `LimitNOFILE=`)"
         );
     }
 }

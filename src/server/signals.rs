@@ -9,7 +9,7 @@ use crate::config::Upgrade;
 use crate::handover::{self, Purpose};
 use crate::listener::Listening;
 
-/// The signals, each remembered until somebody asks.
+/// The signals. Each is remembered until it is asked for.
 pub(crate) struct Signals {
     pub(crate) stop: Stop,
     quit: Signal,
@@ -37,8 +37,8 @@ impl Signals {
         Ok(Self { stop, quit: signal(SignalKind::quit())? })
     }
 
-    /// Waits until the process is to end. On SIGQUIT, offers `sockets` to a new one; where none takes them, nothing has
-    /// happened.
+    /// Waits until the process is to end. On SIGQUIT, offers `sockets` to a new process; where none takes them, this
+    /// one serves on.
     pub(crate) async fn until_end(
         mut self,
         upgrade: Option<&Upgrade>,
@@ -50,12 +50,12 @@ impl Signals {
                 _ = self.quit.recv() => {}
             }
             let Some(upgrade) = upgrade else {
-                tracing::error!("SIGQUIT, and the configuration has no `upgrade`: serving on");
+                tracing::error!("SIGQUIT ignored: the configuration has no `upgrade`");
                 continue;
             };
             tracing::info!(socket = %upgrade.socket.display(), "SIGQUIT: offering the listeners to a new process");
             let offered = tokio::select! {
-                // The offer ends with this.
+                // The offer ends when this value is dropped.
                 () = self.stop.received() => return,
                 offered = handover::offer(upgrade, sockets) => offered,
             };

@@ -11,7 +11,7 @@ use crate::listener::Listening;
 /// Every socket of a configuration.
 pub(crate) struct Sockets {
     pub(crate) admin: Arc<Listening>,
-    /// Where policy is told, if not there.
+    /// The address for questions about policy, if it is another one.
     pub(crate) explain: Option<Arc<Listening>>,
     /// In the configuration's order.
     pub(crate) listeners: Vec<Arc<Listening>>,
@@ -24,7 +24,7 @@ impl Sockets {
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, Failure> {
         let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address));
-        // Both are the operator's: which is which, the address says. Of two that are alike, the first is the first.
+        // The operator names both, and the address tells which is which. Of two equal ones the first is taken first.
         let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
         let admin = std::iter::once(config.admin.address).chain(explain);
         let wanted: Vec<_> = admin.map(|address| (Purpose::Admin, address)).chain(listeners).collect();
@@ -46,7 +46,7 @@ impl Sockets {
         Ok(Self { admin, explain, listeners })
     }
 
-    /// All of them, with what each is for.
+    /// All of them, with the purpose of each.
     pub(crate) fn into_purposes(self) -> Vec<(Purpose, Arc<Listening>)> {
         let listeners = self.listeners.into_iter().map(|listener| (Purpose::Listener, listener));
         let admin = std::iter::once(self.admin).chain(self.explain);

@@ -25,17 +25,17 @@ pub(crate) struct Line {
 /// How far the gate got, and with it what the line says about the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recorded {
-    /// Policy let it through; whatever came then is not policy's.
+    /// Policy let it through; any later failure does not come from policy.
     Allowed,
-    /// Somebody who was authenticated, with a scope of the method, lacked the permission.
+    /// An authenticated caller, with a scope of the method, lacked the permission.
     Lacking,
     /// Allowed, of a method that is not implemented.
     Unimplemented,
-    /// Somebody who was authenticated had none of the method's scopes.
+    /// An authenticated caller had none of the method's scopes.
     WithoutScope,
     /// No credential was sent.
     WithoutCredential,
-    /// No method was found. Nobody was authenticated.
+    /// No method was found. The caller was not authenticated.
     WithoutMethod,
     /// The request could not be read, or its credential proves nothing: refused whatever policies say.
     Regardless,
@@ -43,22 +43,22 @@ pub(crate) enum Recorded {
     Inconclusive,
 }
 
-/// Why a line is no audit line.
+/// Why a line is not an audit line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotALine {
     #[error("{message} (column {column})")]
     Json { message: String, column: usize },
     #[error("`protoPayload` is of the type `{0}`")]
     Type(String),
-    #[error("`{0}` is no time")]
+    #[error("`{0}` is not a time")]
     Time(String),
-    #[error("`{0}` is no HTTP method")]
+    #[error("`{0}` is not an HTTP method")]
     HttpMethod(String),
-    #[error("`{0}` is no path that opgate accepts")]
+    #[error("`{0}` is not a path that opgate accepts")]
     Path(String),
-    #[error("`{0}` is no caller: {1}")]
+    #[error("`{0}` is not a caller: {1}")]
     Principal(String, crate::principal::NotAPrincipal),
-    #[error("`{0}` is no decision")]
+    #[error("`{0}` is not a decision")]
     Decision(String),
 }
 
@@ -137,7 +137,8 @@ impl Line {
         let time: jiff::Timestamp = timestamp.parse().map_err(|_| NotALine::Time(timestamp))?;
         let RequestAttributes { method, host, path } = payload.request_metadata.request_attributes;
         let principal = payload.authentication_info.principal_subject;
-        // A path that the log holds in part (`audit::Bounded`) tells nothing. No path that was parsed has this letter.
+        // A path that the log holds in part (`audit::Bounded`) is not used: the letter that marks the cut is in no
+        // parsed path.
         let path = path.filter(|path| !path.contains('…'));
         Ok(Self {
             time: time.into(),
@@ -163,9 +164,9 @@ fn caller(text: String) -> Result<Principal, NotALine> {
 impl Payload {
     fn recorded(&self) -> Result<Recorded, NotALine> {
         match self.metadata.decision.as_str() {
-            // What failed after that is an upstream's or the client's.
+            // Any later failure comes from an upstream or the client.
             "ALLOWED" => return Ok(Recorded::Allowed),
-            // The gate's own keys, which no policy keeps from anybody.
+            // The gate's own keys, which no policy protects.
             "ANSWERED" => return Ok(Recorded::Regardless),
             "DENIED" => {}
             other => return Err(NotALine::Decision(other.to_owned())),
@@ -196,7 +197,7 @@ impl Payload {
             | Reason::ProofNonceMissing
             | Reason::CredentialTypeUnsupported
             | Reason::CredentialsOverloaded => Recorded::Regardless,
-            // The query is not in the log, and what it may not name depends on the method.
+            // The log does not have the query, and which fields a query may not name depends on the method.
             Reason::QueryParameterRefused
             | Reason::NotReady
             | Reason::Overloaded

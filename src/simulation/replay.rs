@@ -1,12 +1,12 @@
-//! What a policy tree says to a request of the log. The gate decides ([`crate::decision::stages::admit`]); here it is seen to that
-//! nothing is taken for an answer which hangs on what the log does not have.
+//! What a policy tree says to a request of the log. The gate decides ([`crate::decision::stages::admit`]); this module makes sure
+//! that an answer which depends on something the log lacks does not count as one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalog::{Call, Catalog, Method};
 use crate::decision::snapshot::Snapshot;
-use crate::decision::stages::{self, Trail};
+use crate::decision::{Trace, stages};
 use crate::diagnostic::Place;
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
@@ -30,14 +30,14 @@ pub(crate) enum Answer {
     Allowed(Place),
     /// Refused, for this reason; in full; and by the rule at this place where there is one.
     Refused { reason: Reason, detail: String, rule: Option<Place> },
-    /// It hangs on what the log does not have.
+    /// It depends on something that the log does not have.
     Unknown(Doubt),
 }
 
 /// What the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Doubt {
-    /// Who asked: nobody had been authenticated.
+    /// The caller: none was authenticated.
     Caller,
     /// Which of the scopes the token had.
     Scopes,
@@ -45,11 +45,11 @@ pub(crate) enum Doubt {
     Claims,
     /// Which groups and attributes the issuer gives the caller.
     Sets,
-    /// Where it came from, or what was asked of which host.
+    /// Where it came from, or which path of which host was requested.
     Request,
     /// On which hosts the services are.
     Host,
-    /// Why it was refused: that came before policy, or from elsewhere.
+    /// Why it was refused: that happened before policy, or outside of it.
     Refusal,
 }
 
@@ -58,15 +58,17 @@ impl Doubt {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Caller => {
-                "the log does not say who asked: no method was found, so nobody was authenticated"
+                "the log does not name the caller: no method was found, so the caller was not authenticated"
             }
             Self::Scopes => "the log does not have the token's scopes, and the trees do not ask for the same",
             Self::Claims => "conditions ask for `request.auth.claims`, which the log does not have",
             Self::Sets => {
                 "rules ask for groups or attributes of the caller's pool, which the log does not have"
             }
-            Self::Request => "the line lacks the address, host, path or method that the answer hangs on",
-            Self::Host => "no service of the trees has this host by itself; `--config` says who has it",
+            Self::Request => "the line lacks the address, host, path or method that the answer depends on",
+            Self::Host => {
+                "no service of the trees has this host as its own name; `--config` says which service has it"
+            }
             Self::Refusal => "the refusal does not tell what policy would have said",
         }
     }
@@ -85,7 +87,7 @@ impl Doubt {
     }
 }
 
-/// A tree's answer, and the call that it takes the line for, where it has such a method.
+/// A tree's answer, and the call that the line is in this tree, where it has such a method.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) answer: Answer,
@@ -128,13 +130,13 @@ impl Tree {
         }
     }
 
-    /// The host to look for. Where no configuration says who has which, a service of the log has its own.
+    /// The host to look for. Without a configuration that assigns hosts, a service of the log has its own name.
     fn host<'h>(&'h self, logged: &'h str, service: Option<&str>) -> Option<&'h str> {
         let catalog = &self.snapshot.catalog;
         if self.configured || is_exposed(catalog, logged) {
             return Some(logged);
         }
-        // A service that this tree does not have is found nowhere, and that is its answer.
+        // A service that this tree does not have is not found, and that is its answer.
         service.map(|service| host_of(catalog, service).unwrap_or(logged))
     }
 
@@ -159,7 +161,7 @@ impl Tree {
                     (Answer::Refused { reason: Reason::PermissionDenied, .. }, _) if mapped => {
                         Replay::unknown(replay.call, Doubt::Sets)
                     }
-                    // Who is refused with every scope is refused without.
+                    // A caller who is refused with every scope is refused without.
                     _ => replay,
                 }
             }
@@ -174,8 +176,8 @@ impl Tree {
             origin: line.ip,
             ..Attributes::at(line.time)
         };
-        let mut trail = Trail::default();
-        match stages::admit(call.clone(), caller, attributes, &self.snapshot, &mut trail) {
+        let mut trace = Trace::default();
+        match stages::authorize(call.clone(), caller, attributes, &self.snapshot, &mut trace) {
             Ok(permit) => {
                 let place = match permit.grant() {
                     Grant::Binding(granted) => &granted.place,
@@ -184,7 +186,7 @@ impl Tree {
                 Replay { answer: Answer::Allowed(place.clone()), call: Some(call) }
             }
             // What is not known never grants, so that only a refusal can be its doing.
-            Err(denial) => match doubt(trail.consulted) {
+            Err(denial) => match doubt(trace.consulted) {
                 Some(doubt) => Replay::unknown(Some(call), doubt),
                 None => Replay::refused(Some(call), &denial),
             },
@@ -201,7 +203,7 @@ fn doubt(consulted: Consulted) -> Option<Doubt> {
     })
 }
 
-/// What is known of the scopes that a token has of those that a method asks for.
+/// What is known of the token's scopes among those that a method requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     Some,
@@ -215,7 +217,7 @@ fn held(recorded: Recorded, logged: Option<&Method>, method: &Method) -> Held {
     if method.allow_without_credential {
         return Held::Some;
     }
-    // A method that asks nobody for a scope has measured none.
+    // A method without scopes has not checked any.
     let Some(logged) = logged.filter(|logged| !logged.allow_without_credential) else {
         return Held::Unclear;
     };
@@ -272,7 +274,7 @@ mod tests {
         let passed = |scopes: &[&str]| held(Recorded::Allowed, Some(&logged), &method(scopes, false));
         assert_eq!(passed(&["a", "b"]), Held::Some);
         assert_eq!(passed(&["c", "b", "a"]), Held::Some);
-        // It may have been the other one.
+        // The token may have had the other scope.
         assert_eq!(passed(&["a"]), Held::Unclear);
         assert_eq!(passed(&["c"]), Held::Unclear);
     }
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_scope_was_asked_for_none_is_known() {
+    fn without_a_required_scope_none_is_known() {
         let (open, closed) = (method(&["a"], true), method(&["a"], false));
         for recorded in [Recorded::Allowed, Recorded::Lacking] {
             assert_eq!(held(recorded, Some(&open), &closed), Held::Unclear);

@@ -14,7 +14,7 @@ use crate::principal::{NotAPrincipal, Principal};
 pub struct Unreadable {
     /// What is wrong.
     pub message: String,
-    /// What to do about it.
+    /// The next step.
     pub help: String,
 }
 
@@ -30,7 +30,7 @@ pub const HTTP_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DEL
 /// An HTTP method.
 ///
 /// # Errors
-/// A word that is none.
+/// A word that is not one.
 pub fn http_method(text: &str) -> Result<::http::Method, Unreadable> {
     let known = HTTP_METHODS.contains(&text).then(|| text.parse().ok()).flatten();
     known.ok_or_else(|| {
@@ -38,7 +38,7 @@ pub fn http_method(text: &str) -> Result<::http::Method, Unreadable> {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("choose from {}", HTTP_METHODS.join(", ")),
         };
-        Unreadable::new(format!("`{text}` is no HTTP method"), help)
+        Unreadable::new(format!("`{text}` is not an HTTP method"), help)
     })
 }
 
@@ -56,7 +56,7 @@ pub fn split_url(target: &str) -> (Option<String>, &str) {
 /// A request: method, then a path or a URL, and the host where that is a path.
 ///
 /// # Errors
-/// What is no method, and a host that is named twice.
+/// A text that is not a method, and a host that is named twice.
 pub fn request(method: &str, target: &str, host: Option<&str>) -> Result<What, Unreadable> {
     let http_method = http_method(method)?;
     let (host_in_url, target) = split_url(target);
@@ -70,10 +70,10 @@ pub fn request(method: &str, target: &str, host: Option<&str>) -> Result<What, U
     Ok(What::Request { http_method, target: target.to_owned(), host })
 }
 
-/// Somebody who can call.
+/// A principal that a caller can be.
 ///
 /// # Errors
-/// What authentication names nobody.
+/// A name that authentication never gives a caller.
 pub fn principal(text: &str) -> Result<Principal, Unreadable> {
     Principal::parse(text).map_err(|error| {
         let help = match error {
@@ -84,7 +84,7 @@ pub fn principal(text: &str) -> Result<Principal, Unreadable> {
                 "write `user:EMAIL`, `serviceAccount:EMAIL` or `principal://POOL/subject/SUBJECT`".to_owned()
             }
         };
-        Unreadable::new(format!("`{text}` is no caller: {error}"), help)
+        Unreadable::new(format!("`{text}` is not a caller: {error}"), help)
     })
 }
 
@@ -99,7 +99,7 @@ pub fn set(text: &str) -> Result<Arc<str>, Unreadable> {
     match Principal::group(text.strip_prefix("group:").unwrap_or(text)) {
         Ok(group) => Ok(group.as_str().into()),
         Err(error) => Err(Unreadable::new(
-            format!("`{text}` is no group: {error}"),
+            format!("`{text}` is not a group: {error}"),
             "write its email, or a whole `principalSet://…`",
         )),
     }
@@ -112,7 +112,7 @@ pub fn set(text: &str) -> Result<Arc<str>, Unreadable> {
 pub fn address(text: &str) -> Result<IpAddr, Unreadable> {
     text.parse().map_err(|_| {
         Unreadable::new(
-            format!("`{text}` is no IP address"),
+            format!("`{text}` is not an IP address"),
             "write one address, without a port or a prefix length: `192.0.2.7`",
         )
     })
@@ -125,7 +125,7 @@ pub fn address(text: &str) -> Result<IpAddr, Unreadable> {
 pub fn time(text: &str) -> Result<SystemTime, Unreadable> {
     text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|error| {
         Unreadable::new(
-            format!("`{text}` is no time: {error}"),
+            format!("`{text}` is not a time: {error}"),
             "write it as RFC 3339 does: `2026-03-01T12:00:00Z`",
         )
     })

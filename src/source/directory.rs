@@ -1,11 +1,11 @@
 //! The policies directory as a list of files, in an order that does not depend on the file system.
 //!
-//! A file that is not read is a rule that is not applied, so nothing is passed over in silence: an unknown name at the
-//! top (`alow/`), another extension (`demo.yml`), a directory that cannot be listed are all errors.
-//! There are three exceptions. Names that begin with a dot: editors' lock files, `.git`, and the `..data` links with which
-//! Kubernetes mounts a volume. What editors and merges leave behind (`demo.yaml~`, `demo.yaml.orig`), and what can hold no
-//! rule since it is not a regular file (a pipe, a device), both with a warning: a revocation that was written beside it must
-//! not wait for it.
+//! A file that is not read is a rule that is not applied, so each of these is an error: an unknown name at the top
+//! (`alow/`), another extension (`demo.yml`), a directory that cannot be listed.
+//! There are three exceptions. Names that begin with a dot are passed over: editors' lock files, `.git`, and the
+//! `..data` links with which Kubernetes mounts a volume. Files that editors and merges leave behind (`demo.yaml~`,
+//! `demo.yaml.orig`) are passed over with a warning, and so are files that hold no rule since they are not regular
+//! files (a pipe, a device): a revocation beside such a file must not wait until it is removed.
 //!
 //! A directory is entered once, however many symbolic links lead to it, and a tree is bounded ([`survey`]).
 
@@ -79,7 +79,7 @@ pub(crate) fn files(directory: &Path, below: &str, report: &mut Report) -> Vec<T
     found
 }
 
-/// What a walk has come by.
+/// What a walk has found.
 struct Walk<'w> {
     entered: &'w mut Entered,
     found: &'w mut Vec<TreeFile>,
@@ -144,7 +144,7 @@ fn may_enter(directory: &Path, depth: usize, entered: &mut Entered, report: &mut
     }
 }
 
-/// Every file of a tree that may be read, by path: a look at the whole of it before any file is opened. The report says
+/// Every file of a tree that may be read, by path: a look at the whole tree before any file is opened. The report says
 /// what makes it unreadable as a whole: a directory that is in it twice, or more files or bytes than a tree may have.
 pub(crate) fn survey(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
     let mut survey = Survey::default();
@@ -166,11 +166,11 @@ impl Survey {
         if self.is_full || !may_enter(directory, depth, &mut self.entered, report) {
             return;
         }
-        // What is passed over with a warning is told of by those who read the files.
+        // The readers of the files report what is passed over with a warning.
         let mut quiet = Report::new();
         let Some(entries) = list(directory, &mut quiet) else { return report.absorb(quiet) };
         for (path, _) in entries {
-            // A link that leads nowhere is theirs to tell of, too.
+            // They report a link that leads nowhere, too.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             if metadata.is_dir() {
                 self.enter(&path, depth + 1, report);
@@ -188,15 +188,15 @@ impl Survey {
                         directory,
                         format!("the tree has more than {MAX_FILES} files or {MAX_BYTES} bytes"),
                     )
-                    .help("look for a file or a link in it that is not meant as policy");
+                    .help("look in it for a file or a link that is not meant as policy");
                 return;
             }
         }
     }
 }
 
-/// Whether a name is one that editors and merges give to what they leave beside a file: a backup, a lock, the other side of
-/// a conflict. None of them can be meant as a policy, and a policy that was edited on the machine must not wait for it.
+/// Whether a name is one that editors and merges give to the files they leave behind: a backup, a lock, the other side
+/// of a conflict. None of them can be meant as a policy, and a policy that was edited beside one must not wait for it.
 fn is_left_behind(name: &str) -> bool {
     const ENDINGS: [&str; 10] =
         ["~", ".bak", ".orig", ".rej", ".swo", ".swp", ".tmp", ".rpmnew", ".rpmsave", ".dpkg-dist"];
@@ -243,7 +243,7 @@ fn list(directory: &Path, report: &mut Report) -> Option<Vec<(PathBuf, String)>>
 
 fn exists(path: &Path, report: &mut Report) -> bool {
     match path.try_exists() {
-        // Not as good as absent: the rules that were meant to be there would not be applied.
+        // A broken link does not count as absent: the rules in the missing file would not be applied.
         Ok(false) if path.is_symlink() => {
             report.file_error(path, "the link leads nowhere").help("remove it, or put back what it leads to");
             false

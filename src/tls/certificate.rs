@@ -22,7 +22,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a certificate in DER; `None` where it is none.
+    /// Reads a certificate in DER; `None` where it is not one.
     pub fn read(der: &[u8]) -> Option<Self> {
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         if !rest.is_empty() {
@@ -50,8 +50,8 @@ impl Certificate {
         })
     }
 
-    /// The one URI that names the holder. With two of them it cannot be told who it is (SPIFFE X.509-SVID, section 2);
-    /// what is not plain ASCII could be read as something else.
+    /// The one URI that names the holder. With two of them the holder is not clear (SPIFFE X.509-SVID, section 2); text
+    /// that is not plain ASCII could be read in two ways.
     ///
     /// # Errors
     /// Why there is not exactly one.

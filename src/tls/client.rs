@@ -1,4 +1,4 @@
-//! The client's side: what an upstream must prove, and what is shown to it.
+//! The client's side: what an upstream must prove, and which certificate it is shown.
 
 use std::sync::Arc;
 
@@ -17,9 +17,10 @@ pub struct ClientTls {
     pub server_name: String,
     /// The only CAs that the certificate may come from; `None` for the system's.
     pub authorities: Option<Vec<Authority>>,
-    /// What is shown to an upstream that asks.
+    /// The certificate for an upstream that asks for one.
     pub identity: Option<Identity>,
-    /// Tells apart what differs in any of these: a connection that was made under one is none for the other.
+    /// Tells apart settings that differ in any of these: a connection that was made under one must not be used for the
+    /// other.
     pub fingerprint: u64,
 }
 
@@ -59,7 +60,7 @@ impl ClientTls {
                 .map_err(|error| refused(error.to_string()))?,
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A session that is taken up again is not verified again: a certificate that has ended since would go on.
+        // A resumed session is not verified again: it would outlive a certificate that has ended.
         config.resumption = Resumption::disabled();
         Ok((TlsConnector::from(Arc::new(config)), name))
     }
@@ -82,7 +83,7 @@ fn fingerprint(name: &str, authorities: Option<&[Authority]>, identity: Option<&
     add(&[u8::from(identity.is_some())]);
     if let Some(identity) = identity {
         identity.chain().iter().for_each(|certificate| add(certificate));
-        // The key fits the certificate: nothing of it is needed here.
+        // The key fits the certificate, which is all that this checks: the key itself is not needed here.
     }
     let digest = context.finish();
     digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))

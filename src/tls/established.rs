@@ -1,9 +1,9 @@
-//! A connection whose handshake is over, and what its requests may claim of it.
+//! A connection whose handshake is over, and what its requests may claim by it.
 //!
-//! A connection outlives the rules that it was made under: a reload may name another CA, none, another pool, other scopes.
-//! So what is kept of a client's certificate are the facts, and each request asks what the rules in force make of them. It
-//! gets what it would get if the handshake were done now. While the rules are the same that costs a comparison; when they
-//! change, the certificate is verified again, once for each connection.
+//! A connection outlives the rules that it was made under: a reload may name another CA, none, another pool, other
+//! scopes. So the facts of a client's certificate are kept, and each request applies the rules in force to them. It
+//! gets what it would get if the handshake were done now. While the rules stay the same that costs a comparison; when
+//! they change, the certificate is verified again, once for each connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct Established {
     judged: ArcSwap<Judged>,
 }
 
-/// A client's certificate, whose key the client has. What it is good for, the rules say.
+/// A client's certificate, whose key the client has. The rules say what it is good for.
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
     thumbprint: String,
@@ -49,8 +49,8 @@ struct Judged {
 }
 
 impl Established {
-    /// What the handshake of `connection` has established, which was done under `rules` as they were at this moment or
-    /// before: they are asked again for each request.
+    /// What the handshake of `connection` has established, which was done under `rules` or earlier ones: they are
+    /// applied again for each request.
     pub fn new(
         rules: Arc<ArcSwap<ServerTls>>,
         shaken: &ServerTls,
@@ -64,7 +64,7 @@ impl Established {
         Self { rules, judged: ArcSwap::from_pointee(judged), server_name, names, client }
     }
 
-    /// What a request that comes over it at `now` may claim, by the rules in force.
+    /// What a request on it at `now` may claim, by the rules in force.
     pub fn channel(&self, now: SystemTime) -> Arc<Channel> {
         let rules = self.rules.load();
         let judged = self.judged.load();
@@ -78,7 +78,7 @@ impl Established {
             _ => {}
         }
         let new = match (&judged.clients, in_force) {
-            // Other files were loaded, and say the same.
+            // Other files were loaded, with the same content.
             (Some(known), Some(clients)) if in_time && known.rule == clients.rule => Judged {
                 clients: Some(clients.clone()),
                 times: judged.times,
@@ -104,7 +104,7 @@ impl Shown {
         let certificate = Certificate::read(der);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
         let above = chain.iter().skip(1).filter_map(|der| Some(Certificate::read(der)?.until));
-        // One that cannot be read speaks for nobody, and for no time.
+        // A certificate that cannot be read names no caller, and holds at no time.
         let times = certificate
             .as_ref()
             .map_or((UNIX_EPOCH, UNIX_EPOCH), |certificate| (certificate.from, certificate.until));
@@ -120,7 +120,7 @@ impl Shown {
         })
     }
 
-    /// What its holder is by the rules.
+    /// What the rules make its holder.
     fn by(&self, clients: &Clients) -> ClientCertificate {
         let rule = &clients.rule;
         let uri = self.uri.as_deref().map_err(|why| *why);
@@ -130,7 +130,7 @@ impl Shown {
             caller: match (&rule.scopes, uri) {
                 (None, _) => Err(NoCaller::ForTheAuditLine),
                 (Some(_), Err(why)) => Err(why),
-                // The configuration asks for a pool wherever certificates make callers.
+                // The configuration requires a pool wherever certificates make callers.
                 (Some(_), Ok(_)) if principal.is_none() => Err(NoCaller::ForTheAuditLine),
                 (Some(scopes), Ok(_)) => Ok(scopes.clone()),
             },
@@ -142,7 +142,7 @@ impl Shown {
 
     /// From when and until when what was verified at `now` holds.
     fn verified_at(&self, now: SystemTime) -> (SystemTime, SystemTime) {
-        // One that had ended before was not needed to get to an authority.
+        // A certificate that had ended before was not needed to get to an authority.
         let end = self.ends.iter().filter(|end| **end >= now).min();
         (self.times.0, end.copied().unwrap_or(self.times.1))
     }
@@ -158,7 +158,7 @@ fn judge(
 ) -> Judged {
     let always = (UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(u32::MAX.into()) * 4);
     let (client, refused, times) = match (clients, shown) {
-        // Nothing is asked for: nothing counts.
+        // The listener requires no certificate: none counts.
         (None, _) => (None, None, always),
         (Some(clients), None) if clients.rule.required => (None, Some(UNCERTIFIED), always),
         (Some(_), None) => (None, None, always),
@@ -166,7 +166,7 @@ fn judge(
             let client = shown.by(clients);
             match verify(clients, shown, now) {
                 Ok(()) => (Some(client), None, shown.verified_at(now)),
-                // Not asked again before the rules change, or the clock is set back.
+                // Not verified again before the rules change, or the clock is set back.
                 Err(why) => (Some(client), Some(why), (now, always.1)),
             }
         }

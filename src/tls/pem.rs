@@ -113,7 +113,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Flaw> {
     if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
         return Err(Flaw::new(
             format!("the key in `{shown}` is encrypted"),
-            "there is nobody to ask for its passphrase: decrypt it with `openssl pkey`, readable by this user alone",
+            "opgate cannot ask for its passphrase: decrypt it with `openssl pkey`, readable by this user alone",
         ));
     }
     let mut keys = PrivateKeyDer::pem_slice_iter(&bytes);
@@ -147,7 +147,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Flaw> {
         Ok(bytes) => Ok(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Err(Flaw::new(
             format!("`{shown}` is longer than 1MiB"),
-            "that is no file of certificates or keys",
+            "that is not a file of certificates or keys",
         )),
         Err(error) => Err(Flaw::new(
             format!("cannot read `{shown}`: {error}"),

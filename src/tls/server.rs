@@ -1,4 +1,4 @@
-//! The server's side: what a listener presents, and whom it asks for a certificate.
+//! The server's side: which certificate a listener presents, and which ones it requires of clients.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use super::{Authority, Flaw, Identity, provider, trust};
 use crate::http::ServerNames;
 
-/// What a listener asks of its clients.
+/// What a listener requires of its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRule {
     /// The only CAs that a client's certificate may come from.
     pub authorities: Vec<Authority>,
-    /// Whether there is no connection without one.
+    /// Whether a client without one is refused.
     pub required: bool,
     /// The identity pool that its holders are subjects of.
     pub pool: Option<String>,
-    /// What a holder who sends no other credential may do; `None` where a certificate alone makes nobody a caller.
+    /// What a holder who sends no other credential may do; `None` where a certificate alone does not make a caller.
     pub scopes: Option<Arc<[String]>>,
 }
 
@@ -47,7 +47,7 @@ impl ServerTls {
         self.clients.as_ref()?.rule.pool.as_deref()
     }
 
-    /// TLS with `identities`, of which the first is presented to whoever asks for a name that none has.
+    /// TLS with `identities`; the first is presented for a name that none of them has.
     ///
     /// # Errors
     /// Where the authorities are none, or the library refuses what it is given.
@@ -82,7 +82,7 @@ impl ServerTls {
         config.alpn_protocols =
             if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
         if clients.is_some() {
-            // A session that is taken up again is not verified again: a certificate that has ended since would go on.
+            // A resumed session is not verified again: it would outlive a certificate that has ended.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
@@ -94,12 +94,12 @@ impl ServerTls {
         TlsAcceptor::from(self.config.clone())
     }
 
-    /// What it asks of its clients, if anything.
+    /// What it requires of its clients, if anything.
     pub(super) fn clients(&self) -> Option<&Arc<Clients>> {
         self.clients.as_ref()
     }
 
-    /// The names of the certificate that is presented to who asks for `server_name`.
+    /// The names of the certificate that is presented for `server_name`.
     pub(super) fn names_for(&self, server_name: Option<&str>) -> Arc<ServerNames> {
         self.certificates.for_name(server_name).map(|presented| presented.names.clone()).unwrap_or_default()
     }

@@ -36,7 +36,7 @@ fn a_holder_is_named_by_exactly_one_uri() {
 }
 
 #[test]
-fn what_is_no_certificate_is_not_read() {
+fn files_without_a_certificate_are_refused() {
     assert!(Certificate::read(b"").is_none());
     assert!(Certificate::read(b"\x30\x03\x02\x01\x00").is_none());
     let mut trailing = authority().der().to_vec();

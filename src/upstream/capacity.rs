@@ -1,4 +1,4 @@
-//! How much is asked of an upstream at one time. What is beyond it waits a little, or is refused at once.
+//! Bounds the exchanges of an upstream at one time. A request beyond the bound waits a little, or is refused at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,10 +19,10 @@ pub(super) struct Capacity {
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
 
-/// Why there is no place.
+/// Why no place was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// As many wait already as may.
+    /// As many requests wait already as may.
     TooManyPending,
     /// None became free in time.
     WaitedInVain,
@@ -34,7 +34,7 @@ impl Capacity {
         Self { limits, free: Arc::new(Semaphore::new(limits.requests)), pending: AtomicUsize::new(0) }
     }
 
-    /// Takes a place: at once where one is free, else the next, in the order of those that wait.
+    /// Takes a place: at once where one is free, else in the order of those that wait.
     pub(super) async fn take(&self) -> Result<Place, Full> {
         if let Ok(permit) = self.free.clone().try_acquire_owned() {
             return Ok(Place(permit));
@@ -45,13 +45,14 @@ impl Capacity {
         }
         match tokio::time::timeout(self.limits.pending_timeout, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Place(permit)),
-            // Nobody closes the semaphore.
+            // An error would mean a closed semaphore, and it is never closed.
             Ok(Err(_)) | Err(_) => Err(Full::WaitedInVain),
         }
     }
 }
 
-/// One that waits, however it ends: with a place, without, or because its client is gone.
+/// A request that waits. Dropping it counts it out, however the wait ends: with a place, without, or because its client
+/// is gone.
 struct Waiting<'c> {
     pending: &'c AtomicUsize,
     before: usize,
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_next_and_who_would_wait_too_many_is_refused() {
+    async fn a_waiting_request_is_next_and_one_too_many_is_refused() {
         let capacity = capacity(1, 1, Duration::from_secs(60));
         let held = capacity.take().await.unwrap();
         let waiting = tokio::spawn({
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_waiting_makes_room() {
+    async fn a_request_that_stops_waiting_makes_room() {
         let capacity = capacity(1, 1, Duration::from_secs(60));
         let _held = capacity.take().await.unwrap();
         for _ in 0..3 {

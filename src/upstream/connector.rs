@@ -1,9 +1,9 @@
-//! Opens the connections that Pingora speaks on, and hands out those that are kept.
+//! Opens the connections that Pingora uses, and hands out kept ones.
 //!
-//! Over HTTP/1, Pingora gets no connection itself but one exchange's view of it (`watched`): so TLS is spoken here, below
-//! that view. What Pingora would do there is done as it does: TLS 1.2 and 1.3, the upstream's name verified against the
-//! CAs that were named or the system's, the gate's certificate shown where it is asked for. Over HTTP/2, the h2 library reads
-//! answers strictly, and Pingora has the connection whole.
+//! Over HTTP/1, Pingora does not get the connection itself but one exchange's view of it (`watched`): so TLS is done
+//! here, below that view, in the way Pingora would: TLS 1.2 and 1.3, the upstream's name verified against the CAs that
+//! were named or the system's, the gate's certificate shown where it is asked for. Over HTTP/2, the h2 library reads
+//! answers strictly, and Pingora has the whole connection.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::wire::{Connection, Wire};
 /// Opens connections to an endpoint.
 #[derive(Debug)]
 pub(super) enum Connector {
-    /// Over HTTP/1: with this TLS or none; `None` where none is kept for another exchange.
+    /// Over HTTP/1: with this TLS or none; `None` where no connection is kept for another exchange.
     Http1 { secured: Option<Arc<Secured>>, kept: Option<Arc<Kept>> },
     /// Over HTTP/2.
     Http2,

@@ -1,9 +1,9 @@
-//! Connections to backends that can be cut.
+//! Connections to backends that can be cut at a deadline.
 //!
-//! Pingora's read timeout begins anew with each read: a backend that drips a byte now and then holds a request as long as
-//! it likes, and within a response's head no filter of ours runs. So connections are opened here (`connector`), and each is
-//! watched: when the exchange on it has had its time, the socket is shut down, and Pingora reads the end. It works because
-//! one connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
+//! Pingora's read timeout begins anew with each read: a backend that sends a byte now and then holds a request without
+//! end, and within a response's head no filter of ours runs. So connections are opened here (`connector`), and each is
+//! watched: at the exchange's deadline the socket is shut down, and Pingora reads the end. It works because one
+//! connection carries one exchange at a time (over HTTP/2 too: `max_h2_streams`).
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -19,18 +19,18 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// How long a watch sleeps while nothing is asked of its connection.
+/// How long a watch sleeps while its connection has no deadline.
 const DOZE: Duration = Duration::from_secs(60);
 
-/// One connection, from the side that cuts it.
+/// A handle that cuts one connection.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// The same socket again: the connection has the other.
+    /// A duplicate of the socket: the connection has the other.
     socket: std::net::TcpStream,
     epoch: Instant,
     /// Nanoseconds after `epoch` at which the exchange under way is cut; 0 for none.
     deadline: AtomicU64,
-    /// The deadline that was not kept; 0 for none.
+    /// The deadline that was missed; 0 for none.
     cut: AtomicU64,
     /// When the watch wakes up by itself.
     wakes: AtomicU64,
@@ -47,7 +47,7 @@ pub fn is_used(digest: &Digest) -> bool {
     Line::of(digest).is_some_and(|line| line.is_used_again())
 }
 
-/// The time that one exchange has on a connection. Over with the value.
+/// The deadline of one exchange on a connection. Dropping it clears the deadline.
 #[derive(Debug)]
 pub struct Deadline {
     line: Arc<Line>,
@@ -55,8 +55,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Lets the exchange that begins on the connection of `digest` go on until `until`. `None` where the connection is
-    /// none of ours.
+    /// Lets the exchange that begins on the connection of `digest` go on until `until`. `None` where the connection was
+    /// not opened here.
     pub fn on(digest: &Digest, until: Instant) -> Option<Self> {
         Some(Self::begin(Line::of(digest)?.clone(), until))
     }
@@ -102,13 +102,13 @@ impl Line {
         Ok(line)
     }
 
-    /// What is handed on to each exchange on the connection: Pingora has a place for what a proxy said, which is free.
+    /// What each exchange on the connection gets: Pingora has a slot for a proxy's answer, which is free here.
     pub(super) fn digest(self: &Arc<Self>) -> Result<ProxyDigest> {
         let response = ResponseHeader::build(200, Some(0))?;
         Ok(ProxyDigest::new(Box::new(response), Some(Box::new(self.clone()))))
     }
 
-    /// The line that was handed on with a connection. `None` where the connection is none of ours.
+    /// The line that was handed on with a connection. `None` where the connection was not opened here.
     fn of(digest: &Digest) -> Option<&Arc<Self>> {
         digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
     }
@@ -122,7 +122,7 @@ impl Line {
         self.is_used.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing has come that is not read yet, as the system knows it.
+    /// Whether no unread byte has come, as far as the system knows.
     pub(super) fn is_quiet(&self) -> bool {
         self.socket.peek(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
@@ -131,7 +131,7 @@ impl Line {
         u64::try_from(instant.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Cuts the connection if its time is over. Says when to look again, or that there is nothing left to look at.
+    /// Cuts the connection if its deadline is over. Returns when to look again, or that no look is needed.
     fn look(&self, now: Instant) -> Option<Instant> {
         let wake = now + DOZE;
         self.wakes.store(self.nanoseconds(wake), Ordering::SeqCst);
@@ -143,7 +143,7 @@ impl Line {
             self.wakes.store(deadline, Ordering::SeqCst);
             return Some(self.epoch.checked_add(Duration::from_nanos(deadline)).unwrap_or(wake).min(wake));
         }
-        // Unless the exchange ends in this moment.
+        // Unless the exchange ends at this moment.
         if self.deadline.compare_exchange(deadline, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return Some(now);
         }
@@ -162,7 +162,7 @@ impl Drop for Line {
     }
 }
 
-/// Watches a connection until it is cut or dropped. It is held by nobody here while this sleeps.
+/// Watches a connection until it is cut or dropped. While this sleeps, it does not hold the connection.
 async fn watch(line: Weak<Line>, call: Arc<Notify>) {
     while let Some(wake) = line.upgrade().and_then(|line| line.look(Instant::now())) {
         tokio::select! {

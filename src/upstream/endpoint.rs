@@ -10,7 +10,7 @@ use super::kept::Kept;
 use super::outlier::{Standing, Turn};
 use crate::config::Outliers;
 
-/// A backend's address, and all that it takes to ask there.
+/// A backend's address, and everything that is needed to connect to it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     /// The upstream's name.
@@ -19,21 +19,21 @@ pub(super) struct Endpoint {
     /// The `Host` of checks: the name in the certificate, or else the address.
     pub(super) authority: String,
     pub(super) outliers: Outliers,
-    /// Whether checks are made: what they said before is void where they are not.
+    /// Whether checks are made: where they are not, earlier results do not count.
     pub(super) is_checked: bool,
-    /// Taken over by the endpoint of the same upstream and address of the next configuration.
+    /// Kept by the endpoint of the same upstream and address of the next configuration.
     pub(super) standing: Arc<Standing>,
-    /// Of its TLS, where it is spoken to over any.
+    /// The peer for requests.
     pub(super) fingerprint: Option<u64>,
     pub(super) peer: HttpPeer,
     /// The same for checks, of which each has a connection of its own.
     pub(super) check_peer: HttpPeer,
-    /// Its connections that wait for a request. Taken over like its standing, where they would be made in the same way.
+    /// Its idle connections. Kept like its standing, where they would be made in the same way.
     pub(super) kept: Arc<Kept>,
 }
 
 impl Endpoint {
-    /// Whether checks, where there are any, let it be asked.
+    /// Whether checks, where there are any, let it be used.
     pub(super) fn passes_checks(&self) -> bool {
         !self.is_checked || self.standing.passes_checks()
     }
@@ -50,7 +50,7 @@ impl Endpoint {
     }
 }
 
-/// One attempt at an endpoint. How it went, it is told: a trial of which nothing is said is made again.
+/// One attempt at an endpoint. The caller reports how it went: a trial without a report is made again.
 #[derive(Debug)]
 pub struct Attempt {
     endpoint: Arc<Endpoint>,
@@ -73,12 +73,12 @@ impl Attempt {
         self.endpoint.peer.clone()
     }
 
-    /// It was answered, to the end.
+    /// The exchange ended well.
     pub fn succeeded(&self) {
         self.endpoint.standing.succeeded();
     }
 
-    /// The answer has begun. A trial is over with that: how long the rest takes may be the client's doing.
+    /// The answer has begun. A trial ends here: how long the rest takes may be up to the client.
     pub fn answered(&mut self) {
         if std::mem::replace(&mut self.turn, Turn::Ordinary) == Turn::Trial {
             self.endpoint.standing.succeeded();
@@ -91,7 +91,7 @@ impl Attempt {
         self.endpoint.peer.options.read_timeout.unwrap_or_default()
     }
 
-    /// It failed, and the endpoint is to blame. Says for how long that one is left out now.
+    /// It failed, and the endpoint is to blame. Returns how long it is left out for that.
     pub fn failed(&self) -> Option<Duration> {
         let ejected = self.endpoint.standing.failed(self.turn, &self.endpoint.outliers, Instant::now());
         if let Some(length) = ejected {

@@ -1,8 +1,8 @@
-//! Asks endpoints whether they are well, beside the requests that they serve.
+//! Checks the health of endpoints, beside the requests that they serve.
 //!
 //! A check is made over the upstream's own protocol and TLS, each on a connection of its own: an old connection says
-//! little about a new one. Pingora's load balancer has checks too; they verify no certificate against our CAs, read an
-//! answer without end, and forget what they knew with each reload.
+//! little about a new one. Pingora's load balancer has checks too, but they do not verify certificates against our CAs,
+//! read an answer without end, and forget their results with each reload.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::config::HealthCheck;
 pub struct Checks(#[expect(dead_code, reason = "its tasks end when it is dropped")] JoinSet<()>);
 
 impl Upstreams {
-    /// Begins to check the endpoints of upstreams that ask for it.
+    /// Begins to check the endpoints of upstreams that are configured so.
     pub fn check(&self) -> Checks {
         let mut tasks = JoinSet::new();
-        // Trust anchors and all: one for all checks, and none where there are none.
+        // With its trust anchors it is costly: one connector for all checks, and none where there are no checks.
         let mut connector: Option<Arc<Connector>> = None;
         for pool in self.pools() {
             let Some(check) = &pool.health_check else { continue };

@@ -1,8 +1,8 @@
-//! Connections that wait for the next exchange.
+//! Idle connections that wait for the next exchange.
 //!
-//! Pingora keeps connections too. It takes them back by its own reading of an answer, and what it has read of one is gone
-//! when the next exchange begins; here a connection is kept only where the answer that was followed on it has ended by its
-//! own word and nothing came after it, and the exchange that takes it begins at a known place.
+//! Pingora keeps connections too. But it takes them back by its own reading of an answer, and its read buffer is lost
+//! when the next exchange begins. Here a connection is kept only where its answer ended by its own framing and nothing
+//! came after it, so the exchange that takes it begins at a known place.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,14 +15,14 @@ use super::wire::Connection;
 const MOST: usize = 128;
 /// How many are kept now.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
-/// How often what has ended or grown old is looked for.
+/// How often ended or old connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The connections of an endpoint that nothing happens on.
+/// The idle connections of an endpoint.
 #[derive(Debug)]
 pub(super) struct Kept {
     idle: Mutex<Idle>,
-    /// How long one may wait.
+    /// How long one may be idle.
     lifetime: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Kept {
         self.lifetime
     }
 
-    /// One that is as it was left, of those that wait the one that came last.
+    /// The newest one that is still as it was left.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
             let (mut connection, since, _counted) = self.idle().connections.pop()?;
@@ -79,13 +79,13 @@ impl Kept {
             idle.connections.push((connection, Instant::now(), counted));
             !std::mem::replace(&mut idle.is_swept, true)
         };
-        // A connection may be dropped with its runtime, which runs nothing more.
+        // A connection may be dropped with its runtime, which then runs no more tasks.
         if begins && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(sweep(Arc::downgrade(self), self.lifetime.min(SWEEP)));
         }
     }
 
-    /// Closes what has waited too long or was closed at the other end. Says whether there is more to look after.
+    /// Closes connections that have waited too long or that the backend has closed. Returns whether any are left.
     fn sweep(&self) -> bool {
         let mut ended = Vec::new();
         let mut idle = self.idle();
@@ -101,7 +101,7 @@ impl Kept {
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
-        // What it holds is whole at every moment.
+        // Another thread that panicked has left it valid: each change is a single step.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! The addresses of endpoints that are written with a name.
 //!
-//! A name is looked up on a thread of its own, and nothing waits for it: what was found the last time stays in use.
+//! A name is looked up on a thread of its own, and nothing waits for it: the last known addresses stay in use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -17,7 +17,8 @@ use crate::config::{EndpointAddress, Upstream};
 pub struct Names(HashMap<Arc<str>, Vec<SocketAddr>>);
 
 impl Names {
-    /// The addresses of endpoints, each once: two names of one address are one endpoint. A name that was never found has none.
+    /// The addresses of endpoints, each once: two names of one address are one endpoint. A name that was never found
+    /// has none.
     pub fn addresses(&self, endpoints: &[EndpointAddress]) -> Vec<SocketAddr> {
         let mut addresses = Vec::new();
         for endpoint in endpoints {
@@ -34,7 +35,7 @@ impl Names {
         addresses
     }
 
-    /// Notes what a name stands for. Whether that is something else than before.
+    /// Notes the addresses of a name. Whether they have changed.
     pub fn learn(&mut self, name: Arc<str>, mut addresses: Vec<SocketAddr>) -> bool {
         // Resolvers answer in another order each time.
         addresses.sort_unstable();
@@ -55,12 +56,12 @@ fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
         .collect()
 }
 
-/// Looks names up, each on a thread of its own, and remembers what was found.
+/// Looks names up, each on a thread of its own, and remembers their addresses.
 #[derive(Debug)]
 pub struct Lookups {
     names: Names,
     wanted: BTreeSet<Arc<str>>,
-    /// Those that a thread is looking up.
+    /// Names that a thread is looking up.
     under_way: HashSet<Arc<str>>,
     failures: BTreeMap<Arc<str>, String>,
     sender: UnboundedSender<Found>,
@@ -84,17 +85,17 @@ impl Default for Lookups {
 }
 
 impl Lookups {
-    /// What was found so far.
+    /// The addresses so far.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Names that could not be looked up the last time, and why.
+    /// Names whose last look-up failed, and why.
     pub fn failures(&self) -> &BTreeMap<Arc<str>, String> {
         &self.failures
     }
 
-    /// Names that nothing is known of, and why.
+    /// Names without any known address, and why.
     pub fn unknown(&self) -> Vec<(Arc<str>, String)> {
         let unknown = self.wanted.iter().filter(|name| !self.names.0.contains_key(*name));
         let why = |name: &Arc<str>| {
@@ -103,7 +104,7 @@ impl Lookups {
         unknown.map(|name| (name.clone(), why(name))).collect()
     }
 
-    /// Looks up every name of these upstreams, and of no others from now on.
+    /// Looks up every name of these upstreams, and from now on only those.
     pub fn look_up(&mut self, upstreams: &[Upstream]) {
         self.wanted = of(upstreams);
         self.failures.retain(|name, _| self.wanted.contains(name));
@@ -112,7 +113,7 @@ impl Lookups {
         }
     }
 
-    /// Looks up again what could not be looked up.
+    /// Repeats the look-ups that failed.
     pub fn look_up_again(&mut self) {
         for name in self.failures.keys().cloned().collect::<Vec<_>>() {
             self.begin(name);
@@ -125,13 +126,13 @@ impl Lookups {
         }
         if let Err(error) = look_up(name.clone(), self.sender.clone()) {
             self.under_way.remove(&name);
-            self.failures.insert(name, format!("no thread can be started: {error}"));
+            self.failures.insert(name, format!("cannot start a thread: {error}"));
         }
     }
 
-    /// Waits for a name to be looked up. Whether its addresses are others than before.
+    /// Waits for a look-up to end. Whether its addresses have changed.
     pub async fn found(&mut self) -> bool {
-        // A sender is kept here: it never closes.
+        // A sender is kept here, so it never closes.
         let Some((name, found)) = self.receiver.recv().await else { return std::future::pending().await };
         self.under_way.remove(&name);
         if !self.wanted.contains(&name) {
@@ -156,12 +157,12 @@ impl Lookups {
                 self.found().await;
             }
         };
-        // What is not found by then is found later.
+        // A name that is not found by then is found later.
         let _ = tokio::time::timeout(longest, all).await;
     }
 }
 
-/// Looks a name up and sends what was found; for as long as the system's resolver takes.
+/// Looks a name up and sends the result; for as long as the system's resolver takes.
 fn look_up(name: Arc<str>, found: UnboundedSender<Found>) -> io::Result<()> {
     let look_up = move || {
         let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
@@ -179,7 +180,7 @@ fn look_up(name: Arc<str>, found: UnboundedSender<Found>) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A name that is dead for a moment must not take its upstream away.
+    /// A name that fails for a moment must not take its upstream away.
     #[tokio::test]
     async fn a_name_that_cannot_be_looked_up_keeps_the_addresses_that_it_had() {
         let mut lookups = Lookups::default();

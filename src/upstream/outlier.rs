@@ -1,7 +1,7 @@
-//! Whether an endpoint is asked: what its checks and its own failures say of it.
+//! Whether an endpoint is used: by the results of its checks and of requests.
 //!
-//! Checks take an endpoint out and bring it back. Beside them, requests tell: an endpoint that fails several in a row is
-//! ejected for a while, and then one request decides.
+//! Checks take an endpoint out and bring it back. Requests count beside them: an endpoint that fails several in a row
+//! is ejected for a while, and then one request decides.
 //!
 //! ```text
 //!              failures in a row               its time is over
@@ -11,20 +11,20 @@
 //!    └────────────────────────────────────────────── succeeds ──────┘
 //! ```
 //!
-//! Everything here is atomics: an endpoint that is well costs a request two loads.
+//! Everything here is atomics: a healthy endpoint costs a request two loads.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::Outliers;
 
-/// What is known of one endpoint. Outlives reloads.
+/// The state of one endpoint. Outlives reloads.
 #[derive(Debug)]
 pub(super) struct Standing {
     passes_checks: AtomicBool,
     /// In a row.
     failures: AtomicU32,
-    /// In a row: what the length of the next one follows from.
+    /// In a row: the length of the next ejection follows from it.
     ejections: AtomicU32,
     /// Milliseconds after `epoch`; 0 where it is not ejected.
     ejected_until: AtomicU64,
@@ -33,17 +33,17 @@ pub(super) struct Standing {
     epoch: Instant,
 }
 
-/// How an endpoint may be asked.
+/// How an endpoint may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Like any other.
     Ordinary,
-    /// To see whether it is well again.
+    /// To see whether it is healthy again.
     Trial,
 }
 
 impl Standing {
-    /// An endpoint of which nothing bad is known.
+    /// An endpoint without a known fault.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             passes_checks: AtomicBool::new(true),
@@ -55,12 +55,12 @@ impl Standing {
         }
     }
 
-    /// What the last checks came to. Before the first, that it is well.
+    /// The result of the last checks. Before the first, that it is healthy.
     pub(super) fn passes_checks(&self) -> bool {
         self.passes_checks.load(Ordering::Acquire)
     }
 
-    /// Notes what checks have come to.
+    /// Notes the result of checks.
     pub(super) fn checked(&self, passes: bool) {
         self.passes_checks.store(passes, Ordering::Release);
     }
@@ -70,7 +70,7 @@ impl Standing {
         self.ejected_until.load(Ordering::Acquire) != 0
     }
 
-    /// Its turn, if it has one. A trial is one request's alone, until that succeeds, fails or lets go of it.
+    /// Its turn, if it has one. Only one request at a time makes the trial, until it succeeds, fails or is dropped.
     pub(super) fn turn(&self, now: impl FnOnce() -> Instant) -> Option<Turn> {
         let until = self.ejected_until.load(Ordering::Acquire);
         if until == 0 {
@@ -80,7 +80,7 @@ impl Standing {
         (is_over && !self.on_trial.swap(true, Ordering::AcqRel)).then_some(Turn::Trial)
     }
 
-    /// A request had its answer: whatever was held against the endpoint is over.
+    /// A request had its answer: all failures so far are forgiven.
     pub(super) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -91,13 +91,14 @@ impl Standing {
         }
     }
 
-    /// A request failed. Says for how long the endpoint is ejected for it.
+    /// A request failed. Returns how long the endpoint is ejected for it.
     pub(super) fn failed(&self, turn: Turn, outliers: &Outliers, now: Instant) -> Option<Duration> {
         let until = self.ejected_until.load(Ordering::Acquire);
         let ejects = match turn {
             // Unless a request that began before has succeeded meanwhile.
             Turn::Trial => until != 0,
-            // What began before the ejection, or for want of anybody else, is no news.
+            // A request that began before the ejection, or that came here because all endpoints were ejected, says
+            // nothing new.
             Turn::Ordinary if until != 0 => false,
             Turn::Ordinary => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) as usize + 1;
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_fails_after_another_request_has_succeeded_ejects_nobody() {
+    fn a_trial_that_fails_after_another_request_has_succeeded_ejects_no_endpoint() {
         let start = Instant::now();
         let standing = ejected(start);
         let now = start + seconds(11);
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_an_ejection_does_not_prolong_it() {
+    fn a_request_from_before_an_ejection_does_not_prolong_it() {
         let start = Instant::now();
         let standing = ejected(start);
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! What Pingora connects to: an address with TLS, timeouts and protocol, made once for each endpoint.
+//! The peer that Pingora connects to: an address with TLS, timeouts and protocol, made once for each endpoint.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ pub(super) fn peer(
     let connector = match settings.protocol {
         Protocol::H1 => {
             peer.options.set_http_version(1, 1);
-            // Pingora sees no TLS here: it is spoken below what Pingora sees.
+            // Pingora sees no TLS here: it is done below the stream that Pingora sees.
             Connector::Http1 { secured: secured.cloned(), kept: kept.cloned() }
         }
         Protocol::H2c | Protocol::H2 => {
             if let Some(secured) = secured {
-                // Pingora verifies what it has a name for, and its defaults do: never without one.
+                // Pingora verifies the certificate if it has a name, which is its default: never leave the name out.
                 peer = HttpPeer::new(address, true, secured.server_name().to_owned());
                 peer.options.ca = secured.authorities();
                 peer.client_cert_key = secured.identity();
@@ -37,7 +37,8 @@ pub(super) fn peer(
         }
     };
     if let Some(secured) = secured {
-        // The CAs are not part of what Pingora keeps connections apart by, nor is more of our certificate than its number.
+        // Pingora does not tell connections apart by the CAs, nor by more of our certificate than its number: so this
+        // key does.
         peer.group_key = secured.fingerprint();
     }
     let timeouts = &settings.timeouts;
@@ -48,7 +49,7 @@ pub(super) fn peer(
     peer.options.idle_timeout = Some(timeouts.idle);
     let connector: Arc<dyn L4Connect + Send + Sync> = Arc::new(connector);
     peer.options.custom_l4 = Some(connector);
-    // An exchange is cut by cutting its connection; and what goes wrong on one is nobody else's trouble.
+    // One exchange per connection: to cut an exchange cuts its connection, and must not affect another exchange.
     peer.options.max_h2_streams = 1;
     peer
 }

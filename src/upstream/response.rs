@@ -1,23 +1,23 @@
-//! The head of a backend's answer, judged before a client sees it, and rid of what ends here.
+//! The head of a backend's answer: checked before a client sees it, and without the fields that must not pass.
 //!
-//! Over HTTP/1 its bytes have been followed already ([`crate::http::answer`]), over HTTP/2 the h2 library has read them.
-//! What is left is what both let pass: heads without end, framing that a client may read in another way than the gate, and
-//! fields that are not the backend's to send.
+//! Over HTTP/1 its bytes have been checked already ([`crate::http::answer`]), over HTTP/2 the h2 library has read them.
+//! This module refuses what both let pass: heads without end, framing that a client may read in another way than the
+//! gate, and fields that the backend must not send.
 //!
-//! An answer must not lead a client or a front around the gate, nor speak in its name. So these end here:
-//! - what speaks of the connection to the backend (RFC 9110, section 7.6.1);
-//! - what names another place for the gate's own: `Alt-Svc` (RFC 7838) and those before and beside it. A client keeps it,
-//!   and sends the next requests, credentials and all, where no gate is;
-//! - what a front takes as an order and no client ever sees: to fetch another resource in place of the answer
-//!   (`X-Accel-Redirect`, `X-Sendfile`, `X-Reproxy-Url` …), to keep it for others against `Cache-Control` (RFC 9213), to
-//!   take the gate out of service (`X-Envoy-…`);
-//! - what the gate says itself, or a proxy where the gate is the proxy: `DPoP-Nonce`, `X-Opgate-…`, `Proxy-Authenticate`;
-//! - what decides about other services on the host: keys that it is pinned to, reports of every request to it, scripts with
-//!   power over its other paths.
+//! An answer must not lead a client or a front past the gate, nor claim to come from it. So these fields are removed:
+//! - fields about the connection to the backend (RFC 9110, section 7.6.1);
+//! - fields that name another place for the gate's own: `Alt-Svc` (RFC 7838) and those before and beside it. A client
+//!   keeps it, and sends the next requests, credentials and all, past the gate;
+//! - orders to a front that no client ever sees: to fetch another resource in place of the answer (`X-Accel-Redirect`,
+//!   `X-Sendfile`, `X-Reproxy-Url` …), to keep it for others against `Cache-Control` (RFC 9213), to take the gate out of
+//!   service (`X-Envoy-…`);
+//! - fields that only the gate sends, or only a proxy: `DPoP-Nonce`, `X-Opgate-…`, `Proxy-Authenticate`;
+//! - fields that decide about other services on the host: keys that it is pinned to, reports of every request to it,
+//!   scripts with power over its other paths.
 //!
-//! What is about the answer or the backend's own goes on: `Location` and `Refresh` lead where a client looks before it goes;
-//! `WWW-Authenticate` is of a backend that asks for credentials of its own; `Clear-Site-Data` and
-//! `Strict-Transport-Security` take away and tighten, and the gate has no word of its own for either.
+//! Fields about the answer or about the backend itself pass: `Location` and `Refresh` lead where a client looks before
+//! it goes; `WWW-Authenticate` is for a backend that asks for credentials of its own; `Clear-Site-Data` and
+//! `Strict-Transport-Security` take away and tighten, and the gate sends neither itself.
 
 use std::sync::LazyLock;
 
@@ -30,7 +30,7 @@ pub use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES as MAX_BYTES, MAX_INTER
 /// The fields that end here. Pingora writes `Transfer-Encoding` anew.
 static ENDS_HERE: LazyLock<HeaderNames> = LazyLock::new(|| {
     HeaderNames::new([
-        // Of one connection.
+        // About one connection.
         "connection",
         "http2-settings",
         "keep-alive",
@@ -52,7 +52,7 @@ static ENDS_HERE: LazyLock<HeaderNames> = LazyLock::new(|| {
         "x-sendfile",
         "x-sendfile-*",
         "x-sendfile2",
-        // The gate's word, and a proxy's.
+        // Sent by the gate or by a proxy.
         "dpop-nonce",
         "proxy-authenticate",
         "proxy-authentication-info",
@@ -76,7 +76,7 @@ fn ends_here(name: &str) -> bool {
 /// In words for the audit log.
 pub fn judge(status: u16, version: Version, headers: &HeaderMap) -> Result<(), &'static str> {
     match status {
-        // No request of ours can have asked for it.
+        // The gate never asks for an upgrade.
         101 => return Err("the backend switched protocols"),
         100..=599 => {}
         _ => return Err("the backend's status is not one"),
@@ -121,8 +121,8 @@ fn is_number(digits: &[u8]) -> bool {
     (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// The fields of an answer that end at the gate: those that are listed above, and those that `Connection` names. Framing
-/// does not depend on what a field says of it.
+/// Removes the fields that must not pass: those that are listed above, and those that `Connection` names. Framing does
+/// not depend on what a field says of it.
 pub fn ending(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> =
         headers.keys().filter(|name| ends_here(name.as_str())).cloned().collect();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_does_not() {
+    fn ambiguous_answers_do_not_pass() {
         for (status, version, fields) in [
             (101, Version::HTTP_11, &[] as &[_]),
             (99, Version::HTTP_11, &[]),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_around_the_gate_or_speaks_for_it_ends_here() {
+    fn fields_that_lead_around_the_gate_or_speak_for_it_are_removed() {
         let answer = headers(&[
             ("alt-svc", "h3=\":443\""),
             ("x-accel-redirect", "/internal"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_speaks_of_the_connection_ends_here() {
+    fn fields_about_the_connection_are_removed() {
         let mut answer = headers(&[
             ("connection", "close, X-Hop"),
             ("keep-alive", "timeout=5"),

@@ -1,8 +1,8 @@
 //! The outgoing request, rebuilt from the judged one.
 //!
-//! Nothing is copied from the wire: the method, the target and the fields are those of [`Request`], whose parts a
-//! client may send. Framing is written for the body that was judged. What opgate adds, it adds last, and never in part:
-//! a backend that is not told of an authenticated caller would take the call for anonymous.
+//! Nothing is copied from the wire: the method, the target and the fields are those of [`Request`], and only those that
+//! a client may send. Framing is written for the body that was judged. What opgate adds, it adds last, and never in
+//! part: a backend that is not told of an authenticated caller would take the call for anonymous.
 
 use http::header::InvalidHeaderValue;
 use http::{HeaderName, HeaderValue, header};
@@ -39,11 +39,11 @@ const IN_PRINCIPAL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'@');
 
-/// The fields that go upstream with an allowed request. `assertion` is the gate's signed word about the caller, where
-/// the service is to have it.
+/// The fields that go upstream with an allowed request. `assertion` is the gate's signed assertion about the caller,
+/// for services that get one.
 ///
 /// # Errors
-/// Where something that the backend is to be told cannot be written in a field: a fault of ours. Nothing is left out.
+/// Where a value for the backend cannot be written in a field: a fault of ours. Nothing is left out.
 pub fn outgoing(
     request: &Request,
     permit: &Permit,
@@ -60,9 +60,9 @@ pub fn outgoing(
             // Written anew below, or answered here.
             "host" | "content-length" | "transfer-encoding" | "expect" => false,
             "authorization" => forwarding.authorization,
-            // It was for this request to the gate, and is used.
+            // The proof was for this request to the gate, and is used up.
             "dpop" => false,
-            // A body that was judged has the type that it was judged as, below, and no coding; an empty one neither.
+            // A judged body gets the type that it was judged as, below, and no coding; an empty one gets neither.
             "content-type" | "content-encoding" => body == OutgoingBody::Passed,
             name => listed.is_none_or(|listed| listed.contains(name)),
         };
@@ -104,15 +104,15 @@ fn encoded(principal: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     HeaderValue::from_str(&text)
 }
 
-/// Whether a value proves who somebody is. Marked as sensitive, it is printed nowhere (Pingora's debug log prints whole
-/// heads) and indexed by no HPACK table (RFC 7541, section 7.1.3).
+/// Whether a value is a credential. Values marked as sensitive are never printed (Pingora's debug log prints whole
+/// heads) and never indexed by an HPACK table (RFC 7541, section 7.1.3).
 fn is_credential(name: &HeaderName) -> bool {
     matches!(name.as_str(), "authorization" | "cookie" | "x-goog-api-key")
 }
 
-/// The type of a body that was judged: another reader's guess, or the client's word, would make another message of its
-/// bytes. `Content-Length` wherever the length is known; a request whose method gives a body meaning says even that it has
-/// none (RFC 9110, section 8.6).
+/// The type of a body that was judged: with another type, the backend could read another message in its bytes.
+/// `Content-Length` wherever the length is known. Where the method gives a body meaning, a request without one says so
+/// (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut Fields) {
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
     match (body, request.framing) {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_as_something_else_is_encoded() {
+    fn bytes_with_a_meaning_elsewhere_are_encoded() {
         for (principal, value) in [
             ("user:a+b@example.com", "user:a%2Bb@example.com"),
             ("x, user:root@example.com", "x%2C%20user:root@example.com"),

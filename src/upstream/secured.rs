@@ -1,4 +1,4 @@
-//! TLS to an upstream: as Pingora wants it for HTTP/2, and as it is spoken here for HTTP/1. Made once for each upstream.
+//! TLS to an upstream: for Pingora over HTTP/2, and for our own connector over HTTP/1. Made once for each upstream.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::config::Protocol;
 use crate::tls::{Authority, ClientTls};
 
-/// What TLS is spoken with.
+/// The TLS settings.
 pub(super) struct Secured {
     tls: ClientTls,
     authorities: Option<Arc<[WrappedX509]>>,
@@ -19,19 +19,19 @@ pub(super) struct Secured {
     ours: Ours,
 }
 
-/// What speaks it here.
+/// The TLS implementation.
 enum Ours {
     Speaks(Box<TlsConnector>, ServerName<'static>),
-    /// rustls does not take what was loaded.
+    /// rustls refused the settings.
     Refused(String),
-    /// Pingora speaks it.
+    /// Pingora does TLS.
     Pingoras,
 }
 
 impl Secured {
     /// TLS under `protocol`.
     pub(super) fn new(tls: &ClientTls, protocol: Protocol) -> Self {
-        // Pingora parses what was parsed when it was loaded, with the same library.
+        // Pingora parses the same bytes with the same library as at load.
         let parsed = |der: &Authority| WrappedX509::new(der.to_vec(), parse_x509);
         let authorities =
             tls.authorities.as_ref().map(|authorities| authorities.iter().map(parsed).collect());
@@ -53,7 +53,7 @@ impl Secured {
         &self.tls.server_name
     }
 
-    /// Tells apart connections of which one cannot stand in for the other.
+    /// Tells apart connections that cannot replace each other.
     pub(super) fn fingerprint(&self) -> u64 {
         self.tls.fingerprint
     }
@@ -66,7 +66,7 @@ impl Secured {
         self.identity.clone()
     }
 
-    /// Why it cannot be spoken, where that is known without a connection.
+    /// Why TLS is not possible, where that is known without a connection.
     pub(super) fn fault(&self) -> Option<&str> {
         match &self.ours {
             Ours::Refused(why) => Some(why),
@@ -74,15 +74,15 @@ impl Secured {
         }
     }
 
-    /// What speaks it, and the name that the other end has to prove.
+    /// The connector, and the name that the other end has to prove.
     ///
     /// # Errors
-    /// Where what was loaded is refused: nothing is sent then.
+    /// Where the settings were refused: nothing is sent then.
     pub(super) fn connector(&self) -> Result<(&TlsConnector, ServerName<'static>)> {
         match &self.ours {
             Ours::Speaks(connector, name) => Ok((connector, name.clone())),
             Ours::Refused(why) => Error::e_explain(ErrorType::InvalidCert, why.clone()),
-            Ours::Pingoras => Error::e_explain(ErrorType::InternalError, "HTTP/2 is Pingora's to secure"),
+            Ours::Pingoras => Error::e_explain(ErrorType::InternalError, "Pingora does the TLS of HTTP/2"),
         }
     }
 }

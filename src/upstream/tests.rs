@@ -86,7 +86,7 @@ fn an_ejected_endpoint_is_asked_before_one_that_fails_its_checks() {
 }
 
 #[test]
-fn what_is_known_of_an_endpoint_outlives_a_reload() {
+fn the_state_of_an_endpoint_outlives_a_reload() {
     let before = Upstreams::new(&[settings(&[1, 2])], &Names::default(), None);
     eject(&before.by_name["operations"], 1);
     let after = Upstreams::new(&[settings(&[3, 1])], &Names::default(), Some(&before));

@@ -1,9 +1,9 @@
-//! One exchange's view of a connection, which is what Pingora has of it.
+//! One exchange's view of a connection: the stream that Pingora gets.
 //!
-//! It begins with the first byte of a request and ends with the last of its answer, and both are followed as they pass:
-//! bytes that another reader could take in another way end the exchange before Pingora sees them, and so does whatever
-//! comes where no answer is due. A head is given out once it is whole. After the answer nothing comes, whatever the backend
-//! sends: what follows is not part of it, and its connection carries no other exchange.
+//! It begins with the first byte of a request and ends with the last of its answer, and both are parsed as they pass.
+//! Bytes that another reader could take in another way end the exchange before Pingora sees them, and so do bytes that
+//! come where no answer is due. A head is given out once it is whole. After the answer nothing is given out, whatever
+//! the backend sends: what follows is not part of it, and its connection carries no other exchange.
 
 use std::io;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub(super) struct Watched {
     /// What may be read, and how much of it has been.
     ready: Vec<u8>,
     given: usize,
-    /// Why no more is.
+    /// Why no more may be read.
     fault: Option<AnswerFault>,
     /// How the connection broke, where it did not end.
     broke: Option<io::ErrorKind>,
@@ -79,13 +79,13 @@ impl Watched {
         true
     }
 
-    /// Judges what has been read into `buffer` from `before` on, and leaves there what may be read of it.
+    /// Judges the bytes that were read into `buffer` from `before` on, and leaves there those that may be read.
     fn judge(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         let new = buffer.filled().get(before..).unwrap_or_default();
         let (passed, used) = match self.follow(new) {
             Ok(used) => {
                 self.is_over |= used < new.len();
-                // Of a head that is not whole, nothing.
+                // Nothing of a head that is not whole.
                 let passed = (self.held.len() + used).saturating_sub(self.answer.head_bytes());
                 (passed, used)
             }
@@ -118,16 +118,17 @@ impl Watched {
         self.answer.advance(bytes, self.asked.is_head())
     }
 
-    /// The connection has ended, well or not.
+    /// The connection has ended, cleanly or not.
     fn ended(&mut self, error: Option<io::Error>) -> io::Result<()> {
         self.is_over = true;
         match error {
-            // Not an end: an answer that goes up to the end of its connection is not whole. Said to every later read too.
+            // Not a clean end, so an answer that goes up to the end of its connection is not whole. Every later read
+            // gets this error, too.
             Some(error) if !self.answer.is_within_head() => {
                 self.broke = Some(error.kind());
                 Err(error)
             }
-            // Pingora sees what is missing of a body; of a head, it has seen nothing.
+            // Pingora sees which part of a body is missing; of a head, it has seen nothing.
             _ => self.answer.end().map_err(|fault| self.fails(fault)),
         }
     }
@@ -138,8 +139,8 @@ impl Watched {
         io::Error::new(io::ErrorKind::InvalidData, fault)
     }
 
-    /// Looks once more at a connection that was kept, before the first byte of a request leaves on it: what has come since it
-    /// was taken would be taken for the answer. Nothing is sent then, and the request may go elsewhere.
+    /// Looks once more at a kept connection before the first byte of a request leaves on it: bytes that came while it
+    /// was idle would be taken for the answer. Nothing is sent then, and the request may go elsewhere.
     fn begin(&mut self) -> io::Result<()> {
         if self.asked.has_begun() {
             return Ok(());
@@ -152,7 +153,7 @@ impl Watched {
         Ok(())
     }
 
-    /// Whether nothing speaks against another exchange on this connection.
+    /// Whether the connection may carry another exchange.
     fn may_be_kept(&self) -> bool {
         self.is_offered && !self.is_over && self.asked.is_done() && self.answer.keeps_the_connection()
     }
@@ -249,7 +250,7 @@ impl VirtualSocket for Watched {
         match option {
             // Set once, when the connection was opened: an exchange that takes a kept one asks again.
             VirtualSockOpt::NoDelay => Ok(()),
-            // The peers that are made here ask for none.
+            // The peers that are made here do not ask for any.
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

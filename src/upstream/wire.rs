@@ -27,14 +27,14 @@ pub(super) enum Wire {
 }
 
 impl Connection {
-    /// Whether the backend has said nothing since its last answer, not even that it closes.
+    /// Whether the backend has sent nothing since its last answer, not even the end of the connection.
     pub(super) fn is_quiet(&mut self) -> bool {
-        // What has come a moment ago, the runtime may not know of yet.
+        // The runtime may not know yet of bytes that came a moment ago.
         !self.has_spoken() && self.line.is_quiet()
     }
 
-    /// Whether the backend has said something since its last answer, as far as the runtime knows. What TLS has to say to
-    /// itself does not count, and is read here.
+    /// Whether the backend has sent something since its last answer, as far as the runtime knows. Messages of TLS
+    /// itself do not count, and are read here.
     pub(super) fn has_spoken(&mut self) -> bool {
         let read = poll_fn(|context| {
             let mut space = [0; 1];

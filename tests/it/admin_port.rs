@@ -1,16 +1,16 @@
-//! Who comes to the admin port, and what they can do to others: nothing that a client or a reload would notice.
+//! What clients of the admin port can do to others: nothing that a client or a reload would notice.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use opgate::demo::wire;
+use opgate::dev::wire;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::bystander::Bystander;
-use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, root, signal, token};
+use crate::harness::{Answer, COMPANION, Gate, Req, Setup, Tree, signal, token};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 
@@ -22,7 +22,7 @@ async fn ask(address: SocketAddr, head: &str) -> Answer {
     wire::exchange(address, head.as_bytes()).await.unwrap()
 }
 
-/// Whether the gate answers that it lives, to a client of another address than those who attack.
+/// Whether `/livez` answers a client of another address than the attackers'.
 async fn is_alive(address: SocketAddr) -> bool {
     let probe = async {
         let socket = TcpSocket::new_v4()?;
@@ -41,7 +41,7 @@ async fn get(address: SocketAddr, path: &str, fields: &str) -> Answer {
     ask(address, &format!("GET {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n")).await
 }
 
-/// A question, with these fields, beside `Host`.
+/// Posts a question to `/explain` with these fields beside `Host`.
 async fn explain(address: SocketAddr, fields: &str) -> Answer {
     explain_with(address, fields, &question(2)).await
 }
@@ -70,7 +70,7 @@ fn question(scopes: usize) -> String {
     .to_string()
 }
 
-/// Where policy is told, if not at the admin address.
+/// Where policy details are served, if not at the admin address.
 fn explain_address(gate: &Gate) -> SocketAddr {
     let told: Value =
         serde_json::from_str(&std::fs::read_to_string(gate.path("addresses.json")).unwrap()).unwrap();
@@ -81,21 +81,21 @@ fn open_files(gate: &Gate) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).unwrap().count()
 }
 
-/// Connections that do this, one after another, without an end: those that the gate closes are replaced.
+/// Opens connections that do this, one after another, without an end. The gate closes some of them: they are replaced.
 async fn hold(address: SocketAddr, bytes: &[u8], most: usize) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..most {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // One that was closed for another is one that fails.
+        // A connection fails if the gate closed it in favour of another.
         let _ = stream.write_all(bytes).await;
         held.push(stream);
     }
     held
 }
 
-/// 520 of them were enough to stop both ports of a gate that may open 512 files, for as long as they liked.
+/// Once, 520 such connections stopped both ports of a gate that may open 512 files, for as long as the client liked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_held_to_the_admin_port_stop_neither_port() {
+async fn idle_admin_connections_block_neither_port() {
     let gate = Gate::start_with(Setup { open_files: Some(512), ..Setup::default() });
     let scrapes = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
     let body = "POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -142,7 +142,7 @@ async fn connections_that_are_held_to_the_admin_port_stop_neither_port() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_a_body_and_an_answer_have_their_time() {
+async fn admin_heads_bodies_and_answers_time_out() {
     let gate = Gate::start();
     let cut_after = async |bytes: &str| {
         let mut stream = TcpStream::connect(gate.admin).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_head_a_body_and_an_answer_have_their_time() {
     let (head, second, body) = tokio::join!(cut_after("GET /livez HT"), cut_after("GET"), cut_after(post));
     assert!((4..8).contains(&head) && (4..8).contains(&second), "{head} {second}");
     assert!((9..13).contains(&body), "{body}");
-    // Between two scrapes a connection is kept; a second head has its time again.
+    // A connection is kept between two scrapes; a second head has its own full time.
     let mut scraper = TcpStream::connect(gate.admin).await.unwrap();
     for pause in [0, 7] {
         tokio::time::sleep(Duration::from_secs(pause)).await;
@@ -170,12 +170,11 @@ async fn a_head_a_body_and_an_answer_have_their_time() {
     }
 }
 
-/// 32 of them took both cores for 20 s and the threads that reloads need; a revocation waited for them.
+/// Once, 32 of them took both cores for 20 s, and the threads that reloads need: a revocation waited for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn questions_hold_up_no_revocation_and_nobody_else() {
-    let policies = tempfile::tempdir().unwrap();
-    copy(&root().join("policies"), policies.path());
-    let gate = set(&[format!("policy.directory={}", policies.path().display())]);
+async fn explain_requests_delay_no_revocation_and_no_client() {
+    let policies = Tree::shipped();
+    let gate = set(&[policies.setting()]);
     let body = question(20_000);
     assert!(body.len() > 60_000 && body.len() < 64 * 1024);
     let one = Instant::now();
@@ -225,7 +224,7 @@ async fn questions_hold_up_no_revocation_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_web_page_reads_nothing_by_a_name_of_its_own() {
+async fn a_web_page_cannot_read_the_admin_port_by_dns_rebinding() {
     let gate = set(&["admin.hosts=[opgate.monitoring.svc]".to_owned()]);
     let port = gate.admin.port();
     for (host, status) in [
@@ -241,7 +240,7 @@ async fn a_web_page_reads_nothing_by_a_name_of_its_own() {
         for path in ["/metrics", "/version"] {
             assert_eq!(get(gate.admin, path, &fields).await.status, status, "{host} {path}");
         }
-        // A probe is answered whatever it asks by, and learns what it has to.
+        // A probe is answered under any host name, and learns only what a probe may.
         assert_eq!(get(gate.admin, "/livez", &fields).await.status, 200);
         let ready = get(gate.admin, "/readyz", &fields).await.json().unwrap();
         assert_eq!(ready["ready"], true);
@@ -270,7 +269,7 @@ async fn a_web_page_reads_nothing_by_a_name_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_tells_of_policy_asks_for_the_token() {
+async fn policy_details_require_the_token() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
@@ -286,15 +285,15 @@ async fn what_tells_of_policy_asks_for_the_token() {
         let answer = explain(gate.admin, fields).await;
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(challenge)), "{fields}");
     }
-    tells(gate.admin, &good, true).await;
-    tells(gate.admin, &wrong, false).await;
-    tells(gate.admin, "", false).await;
+    assert_policy_details(gate.admin, &good, true).await;
+    assert_policy_details(gate.admin, &wrong, false).await;
+    assert_policy_details(gate.admin, "", false).await;
 
-    // A token that is changed is in force without a restart, and the old one is not.
+    // A changed token is in force without a restart, and the old one is refused.
     std::fs::write(&file, "another-token-of-some-length").unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while explain(gate.admin, &good).await.status != 401 {
-        assert!(Instant::now() < deadline, "the old token is good");
+        assert!(Instant::now() < deadline, "the old token is still accepted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(
@@ -306,8 +305,9 @@ async fn what_tells_of_policy_asks_for_the_token() {
     }
 }
 
-/// Whether `/readyz` and `/metrics` say which policy is in force. Probes and the other metrics are there in any case.
-async fn tells(address: SocketAddr, fields: &str, expected: bool) {
+/// Asserts whether `/readyz` and `/metrics` say which policy is in force. Probes and the other metrics are always
+/// there.
+async fn assert_policy_details(address: SocketAddr, fields: &str, expected: bool) {
     let fields = format!("Host: localhost\r\n{fields}");
     let ready = get(address, "/readyz", &fields).await;
     let known: Vec<String> = ready.json().unwrap().as_object().unwrap().keys().cloned().collect();
@@ -321,25 +321,25 @@ async fn tells(address: SocketAddr, fields: &str, expected: bool) {
 }
 
 #[tokio::test]
-async fn what_tells_of_policy_can_be_switched_off() {
+async fn policy_details_can_be_switched_off() {
     for off in ["off", "false"] {
         let gate = set(&[format!("admin.explain={off}")]);
         let answer = explain(gate.admin, "").await;
         assert_eq!(answer.status, 404);
         assert!(answer.json().unwrap()["error"]["help"].as_str().unwrap().contains("`admin.explain`"));
-        tells(gate.admin, "", false).await;
+        assert_policy_details(gate.admin, "", false).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_tells_of_policy_has_an_address_of_its_own_which_is_handed_over() {
+async fn policy_details_can_have_their_own_address_which_is_handed_over() {
     let directory = tempfile::tempdir().unwrap();
     let upgrade = json!({ "socket": directory.path().join("upgrade.sock"), "timeout": "30s" });
     let mut old = set(&["admin.explain={address: '127.0.0.1:0'}".to_owned(), format!("upgrade={upgrade}")]);
     let own = explain_address(&old);
     assert_eq!((explain(old.admin, "").await.status, explain(own, "").await.status), (404, 200));
-    tells(old.admin, "", false).await;
-    tells(own, "", true).await;
+    assert_policy_details(old.admin, "", false).await;
+    assert_policy_details(own, "", true).await;
     assert_eq!(old.http1(&Req::new("GET", COMPANION, "/explain")).await.status, 404);
 
     let mut new = old.successor("new", &[]);

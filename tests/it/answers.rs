@@ -1,5 +1,5 @@
-//! Answers that HTTP libraries repair, on connections that have carried a good one before, with TLS and without; and what
-//! of an answer ends at the gate.
+//! Answers that HTTP libraries repair, on connections that carried a good one before, with TLS and without. Also the
+//! fields of an answer that the gate removes.
 
 use std::time::Duration;
 
@@ -7,14 +7,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::authority::Authority;
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{COMPANION, Gate, Setup, TRAIN, cancel, get, reason, token};
 use crate::origin::Step::{Body, Close, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step};
 
 const BACKEND: &str = "backend.test";
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
-/// Each was a 200 once: the library below took it for what it is nearly.
+/// Each was once passed on as a 200: the library took it for the valid answer that it resembles.
 const REPAIRED: &[&str] = &[
     "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nX-A: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
@@ -27,21 +26,7 @@ const REPAIRED: &[&str] = &[
     "HTTP/1.1 103 Early Hints\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
 ];
 
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
-fn get() -> Req {
-    Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
-}
-
-async fn errors(gate: &Gate, kind: &str) -> usize {
-    let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-}
-
-/// Each on a connection that was used before, for a request that may be repeated and for one that may not.
+/// Sends each on a connection that was used before, for a request that may be repeated and for one that may not.
 async fn assert_none_passes(gate: &Gate, origin: &Origin) {
     let mut lines = 0;
     let mut faults = 0;
@@ -51,7 +36,7 @@ async fn assert_none_passes(gate: &Gate, origin: &Origin) {
             let (asked, connections) = (origin.requests().len(), origin.connections());
             origin.play_next(Some(script));
             assert_eq!(gate.http1(&request).await.status, 200, "{text:?}");
-            // A connection is kept a moment after its answer is out.
+            // A connection is kept for a moment after its answer is out.
             tokio::time::sleep(Duration::from_millis(50)).await;
             let answer = gate.http1(&request).await;
             assert_eq!((answer.status, reason(&answer).as_str()), (502, "UPSTREAM_INVALID"), "{text:?}");
@@ -63,18 +48,18 @@ async fn assert_none_passes(gate: &Gate, origin: &Origin) {
             assert_eq!(line["protoPayload"]["metadata"]["reason"], "UPSTREAM_INVALID", "{line}");
             let detail = line["protoPayload"]["metadata"]["detail"].as_str().unwrap();
             assert!(detail.contains("answer"), "{detail}");
-            // The backend holds it open: that it is not used any more is the gate's doing.
+            // The backend holds the connection open: if it is not used again, the gate ended it.
             assert_eq!(gate.http1(&request).await.status, 200, "{text:?}");
             assert_eq!(origin.connections(), connections + 2, "{text:?}");
             lines += 1;
             gate.audit(lines);
         }
-        assert_eq!(errors(gate, "invalid").await, faults);
-        assert_eq!(errors(gate, "stale").await, 0, "{text:?}");
+        assert_eq!(gate.upstream_errors("invalid").await, faults);
+        assert_eq!(gate.upstream_errors("stale").await, 0, "{text:?}");
     }
 }
 
-/// Answers, and closes: what comes next has a connection of its own.
+/// Answers and closes, so that the next request comes on a connection of its own.
 const WELL: &[Step] =
     &[Head, Body, Say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), Close];
 
@@ -103,7 +88,7 @@ async fn an_answer_that_a_library_repairs_is_a_bad_gateway_over_tls_too() {
     assert_none_passes(&gate, &origin).await;
 }
 
-/// A field that must not pass, and what a client or a front would do with it.
+/// A field that must not pass, and what a client or a front proxy would do with it.
 const ENDS_HERE: &[(&str, &str)] = &[
     ("alt-svc", "h3=\"backend.example:443\"; ma=86400"),
     ("alternate-protocol", "443:quic"),
@@ -155,7 +140,7 @@ async fn h2c_backend() -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn what_leads_around_the_gate_or_speaks_for_it_ends_there() {
+async fn response_fields_that_bypass_or_impersonate_the_gate_are_removed() {
     let fields: String =
         ENDS_HERE.iter().chain(PASSES).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let early = format!("HTTP/1.1 103 Early Hints\r\n{fields}\r\n");
@@ -183,7 +168,7 @@ async fn what_leads_around_the_gate_or_speaks_for_it_ends_there() {
     }
 }
 
-/// The names of the trailers that a client of HTTP/2 gets.
+/// The names of the trailers that an HTTP/2 client gets.
 async fn trailers_of(gate: &Gate) -> Vec<String> {
     let stream = tokio::net::TcpStream::connect(gate.address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();

@@ -1,5 +1,5 @@
-//! `X-Opgate-Jwt-Assertion`: who asks, signed by the gate, as a backend verifies it with a library of its own and the
-//! keys that the gate publishes.
+//! `X-Opgate-Jwt-Assertion`: the caller's identity, signed by the gate. The tests verify it as a backend does, with a
+//! JWT library of their own and the keys that the gate publishes.
 
 mod keys;
 
@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::harness::{COMPANION, Gate, Req, Setup, TRANSLATION, copy, root, token, token_with, values};
+use crate::harness::{COMPANION, Gate, Req, Setup, TRANSLATION, Tree, root, token, token_with, values};
 
 const FIELD: &str = "x-opgate-jwt-assertion";
 const GATE: &str = "https://gate.example.com";
@@ -31,7 +32,7 @@ fn write_key(path: &Path) -> SigningKey {
     key
 }
 
-/// A setup in which translation alone is told who asks.
+/// A setup in which only translation gets the assertion.
 fn setup(directory: &Path) -> Setup {
     write_key(&directory.join("gate-key.pem"));
     let assertion = json!({ "issuer": GATE, "keys": [directory.join("gate-key.pem")], "jwks_path": JWKS });
@@ -43,7 +44,7 @@ fn setup(directory: &Path) -> Setup {
     Setup { set, ..Setup::default() }
 }
 
-/// The claims of an assertion that one of the keys verifies, for translation and now: what a backend does.
+/// Does what a backend does: gives the claims of an assertion that one of the keys verifies, for translation and now.
 fn verified(assertion: &str, jwks: &JwkSet) -> Result<Value, String> {
     let header = decode_header(assertion).map_err(|error| error.to_string())?;
     let jwk = header.kid.as_deref().and_then(|kid| jwks.find(kid)).ok_or("no such key")?;
@@ -65,7 +66,7 @@ async fn published(gate: &Gate) -> JwkSet {
 /// What the backend saw of a request that it answered.
 async fn seen(gate: &Gate, request: &Req) -> Vec<HeaderMap> {
     gate.backend.clear();
-    for answer in [gate.http1(request).await, gate.http2(request).await] {
+    for answer in gate.over_both(request).await {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     gate.backend.requests().into_iter().map(|request| request.headers).collect()
@@ -98,9 +99,9 @@ async fn a_backend_verifies_who_asks_with_the_published_keys() {
                 (&json!(crate::harness::ISSUER), &json!("0017"))
             );
             assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
-            assert!(!headers.contains_key("x-opgate-principal"), "it was not asked for");
+            assert!(!headers.contains_key("x-opgate-principal"), "the service did not ask for an assertion");
         }
-        // The other service was not to be told, though the same caller has just been signed for.
+        // The other service must not get one, though one has just been signed for the same caller.
         let companion =
             Req::new("GET", COMPANION, "/v1/projects/demo/locations/us-central1/operations/train-1");
         for headers in seen(&gate, &companion.bearer(&bearer)).await {
@@ -124,7 +125,7 @@ async fn a_subject_that_looks_like_a_list_is_one_subject() {
             assert_eq!(
                 claims["sub"],
                 format!("principal://{POOL}/subject/{subject}"),
-                "exact, and not encoded"
+                "the subject is exact and not encoded"
             );
             assert_eq!((&claims["email"], &claims["orig_sub"]), (&Value::Null, &json!(subject)));
         }
@@ -132,25 +133,21 @@ async fn a_subject_that_looks_like_a_list_is_one_subject() {
 }
 
 /// A tree in which translation may be called without a credential.
-fn open_tree(directory: &Path) -> String {
-    let policies = directory.join("policies");
-    copy(&root().join("policies"), &policies);
-    let path = policies.join("services/translation.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let open = text.replace("    oauth:", "    allow_without_credential: true\n    oauth:");
-    assert_ne!(open, text);
-    std::fs::write(&path, open).unwrap();
-    format!("policy.directory={}", policies.display())
+fn open_tree() -> Tree {
+    let tree = Tree::shipped();
+    tree.edit("services/translation.yaml", "    oauth:", "    allow_without_credential: true\n    oauth:");
+    tree
 }
 
 #[tokio::test]
 async fn an_anonymous_caller_has_no_assertion_and_cannot_bring_one() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = setup(directory.path());
-    setup.set.push(open_tree(directory.path()));
+    let tree = open_tree();
+    setup.set.push(tree.setting());
     setup.set.push("services.translation.forward=[assertion, principal]".to_owned());
     let gate = Gate::start_with(setup);
-    // One that the gate has signed for another caller, and one that a client has signed.
+    // One assertion that the gate signed for another caller, and one that a client signed.
     let replayed = assertion_for(&gate, "ana@example.com").await;
     let forged = SigningKey::generate(Algorithm::Es256, None).unwrap();
     let forged =
@@ -159,7 +156,7 @@ async fn an_anonymous_caller_has_no_assertion_and_cannot_bring_one() {
     for headers in seen(&gate, &request).await {
         assert!(!headers.contains_key(FIELD) && !headers.contains_key("x-opgate-principal"), "{headers:?}");
     }
-    // An authenticated caller has the assertion about itself alone.
+    // An authenticated caller's backend gets the gate's own assertion alone.
     let jwks = published(&gate).await;
     for headers in seen(&gate, &request.bearer(&token("bob@example.com"))).await {
         let found = values(&headers, FIELD);
@@ -171,10 +168,10 @@ async fn an_anonymous_caller_has_no_assertion_and_cannot_bring_one() {
         assert_eq!(gate.http1(&request).await.status, 400, "{twin}");
     }
     let named = translate().bearer(&token("bob@example.com")).header("Connection", FIELD);
-    assert_eq!(gate.http1(&named).await.status, 400, "it may not be taken away either");
+    assert_eq!(gate.http1(&named).await.status, 400, "the client may not remove it either");
 }
 
-/// It tells a backend of a caller; it is not a credential.
+/// The assertion tells a backend about a caller; it is not a credential.
 #[tokio::test]
 async fn an_assertion_is_not_an_access_token() {
     let directory = tempfile::tempdir().unwrap();
@@ -183,7 +180,7 @@ async fn an_assertion_is_not_an_access_token() {
     let assertion = json!({ "issuer": GATE, "keys": [directory.path().join("shared.pem")] });
     let jwks = directory.path().join("shared.jwks.json");
     std::fs::write(&jwks, keys.jwks().to_string()).unwrap();
-    // Even at a gate whose operator has gone out of the way to believe its keys.
+    // Not even at a gate whose operator configured the gate's own keys as an issuer's.
     let issuer = json!({
         "issuer": "https://other.example.com", "audiences": [AUDIENCE], "keys": { "file": jwks },
         "email_domains": ["example.com"],

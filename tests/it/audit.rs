@@ -1,13 +1,11 @@
-//! The audit log under what a disk, a pipe or a client can do to it.
+//! The audit log, whatever a disk, a pipe or a client does to it.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{COMPANION, Gate, Req, Setup, token};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, token};
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A pipe whose reader is alive and reads nothing: `opgate run | less`.
+/// A pipe whose reader is alive and does not read: `opgate run | less`.
 #[tokio::test]
 async fn a_stalled_audit_pipe_does_not_hold_the_end_of_the_process() {
     let directory = tempfile::tempdir().unwrap();
@@ -28,14 +26,14 @@ async fn a_stalled_audit_pipe_does_not_hold_the_end_of_the_process() {
     gate.ask_to_end();
     gate.ended().await;
     assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
-    assert!(gate.log().contains("nothing takes the audit log"), "{}", gate.log());
+    assert!(gate.log().contains("the output of the audit log takes nothing"), "{}", gate.log());
     reader.kill().unwrap();
     reader.wait().unwrap();
 }
 
-/// HPACK makes one byte of a field that is sent again and again; JSON makes two of each quote.
+/// HPACK sends a repeated field as one byte, and JSON writes a quote as two: a small request could fill the log.
 #[tokio::test]
-async fn what_a_client_has_chosen_is_told_up_to_a_bound() {
+async fn text_that_a_client_chooses_is_logged_up_to_a_limit() {
     let gate = Gate::start();
     let agent = "\"".repeat(2_900);
     let long = format!("/v1/projects/demo/locations/us-central1/operations/{}:cancel", "o".repeat(5_000));

@@ -52,7 +52,7 @@ impl Authority {
         self.issue_with(names, |_| {})
     }
 
-    /// The same with something else about it.
+    /// Issues a certificate like [`Self::issue`] does, with a change of its parameters.
     pub fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -102,7 +102,8 @@ impl Leaf {
 }
 
 impl Leaf {
-    /// A server that presents it, speaks these protocols, and lets in clients of one CA alone where one is named.
+    /// A server that presents this certificate, speaks these protocols, and, if a CA is named, accepts its clients
+    /// alone.
     pub fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -132,7 +133,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Shows this certificate where it is asked for one.
+    /// Shows this certificate if the server asks for one.
     pub fn showing(mut self, leaf: &Leaf) -> Self {
         self.identity = Some((leaf.chain.clone(), leaf.key.clone()));
         self
@@ -166,7 +167,7 @@ impl Client {
         config
     }
 
-    /// Does a handshake, asking for `name`; no name is asked for where it is an address.
+    /// Does a handshake and asks for `name` (SNI). An address is not asked for.
     pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(Arc::new(self.config()));
         let name = ServerName::try_from(name.to_owned()).unwrap();

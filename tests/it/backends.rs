@@ -1,8 +1,8 @@
 //! Real backends behind the gate: the method that was judged is the method that runs.
 //!
-//! `tests/backends` holds programs that serve one route table, each in the way of its framework: net/http by hand and with
-//! its patterns, grpc-gateway, Express, Flask, nginx by case and without. `.ci/install-backends` installs what they need.
-//! Each test starts all of them, and one gate with a host for each.
+//! `tests/backends` holds programs that serve one route table, each in the way of its framework: net/http by hand and
+//! with its patterns, grpc-gateway, Express, Flask, nginx by case and without. `.ci/install-backends` installs what
+//! they need. Each test starts all of them, and one gate with a host for each.
 
 mod books;
 mod carried;
@@ -19,7 +19,7 @@ mod scene;
 
 use self::books::Difference;
 
-/// Ends the test where backends have run what was not judged. The first differences of each backend are told.
+/// Ends the test if backends have run what was not judged. Tells the first differences of each backend.
 fn assert_no_differences(what: &str, differences: &[Difference], told: impl Fn(u64) -> Option<String>) {
     let lines: Vec<String> = differences
         .iter()

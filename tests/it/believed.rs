@@ -1,12 +1,12 @@
 //! Headers that a backend believes or unwraps, and the list of those that may go upstream.
 
-use crate::harness::{Body, COMPANION, Gate, Req, reason, token, values};
-use crate::headers::{ANA, CANCEL, cancel, gates, seen};
+use crate::harness::{Body, CANCEL, COMPANION, Gate, Req, reason, token, values};
+use crate::headers::{ANA, cancel, gates, seen};
 
-/// What gateways, identity proxies, CDNs, meshes and frameworks tell a backend, and what a backend unwraps. Names are
-/// those of their documentation; of a family, some of its members.
-const TOLD_BY_GATEWAYS: &[&str] = &[
-    // CGI's variables, which servers of Python take from headers.
+/// Headers that gateways, identity proxies, CDNs, meshes and frameworks send to a backend, and headers that a backend
+/// unwraps. Names are from their documentation; a family is represented by some of its members.
+const SET_BY_GATEWAYS: &[&str] = &[
+    // CGI variables, which Python servers make from headers.
     "script-name",
     "path-info",
     "daphne-root-path",
@@ -108,9 +108,9 @@ const TOLD_BY_GATEWAYS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn what_a_gateway_would_tell_a_backend_is_never_told_by_a_client() {
+async fn a_client_cannot_send_a_header_that_only_a_gateway_may_set() {
     for (protocol, gate) in gates(&["services.cloudaicompanion.forward=[authorization, principal]"]) {
-        for names in TOLD_BY_GATEWAYS.chunks(40) {
+        for names in SET_BY_GATEWAYS.chunks(40) {
             let mut request = cancel().bearer(&token(ANA));
             for name in names {
                 request = request.header(name, "forged");
@@ -126,9 +126,9 @@ async fn what_a_gateway_would_tell_a_backend_is_never_told_by_a_client() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_what_a_gateway_would_tell_is_refused_and_no_connection_takes_it_away() {
+async fn other_spellings_of_gateway_headers_are_refused_and_connection_cannot_name_one() {
     let gate = Gate::start();
-    for name in TOLD_BY_GATEWAYS.iter().filter(|name| name.contains('-')) {
+    for name in SET_BY_GATEWAYS.iter().filter(|name| name.contains('-')) {
         let twins = [name.replace('-', "_"), name.replacen('-', ".", 1), name.replacen('-', "--", 1)];
         let headers = twins.iter().map(|twin| (twin.as_str(), "1"));
         for (field, value) in headers.chain([("connection", *name)]) {
@@ -159,7 +159,7 @@ async fn every_header_that_replaces_the_method_is_refused() {
         "x.http.method.override",
     ] {
         let request = cancel().bearer(&token(ANA)).header(name, "DELETE");
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
@@ -167,7 +167,7 @@ async fn every_header_that_replaces_the_method_is_refused() {
 }
 
 #[tokio::test]
-async fn what_honest_clients_send_passes_though_its_name_is_near_a_family() {
+async fn headers_of_ordinary_clients_pass_though_their_names_resemble_gateway_headers() {
     const HONEST: &[&str] = &[
         "accept-language",
         "baggage",
@@ -217,7 +217,7 @@ async fn what_honest_clients_send_passes_though_its_name_is_near_a_family() {
 }
 
 #[tokio::test]
-async fn where_request_headers_are_listed_no_other_header_of_a_client_goes_upstream() {
+async fn only_listed_request_headers_go_upstream() {
     let listed = "services.cloudaicompanion.request_headers=[Accept, x-acme-*, x-trace]";
     for (protocol, gate) in gates(&[listed]) {
         let request = cancel()
@@ -236,7 +236,7 @@ async fn where_request_headers_are_listed_no_other_header_of_a_client_goes_upstr
         for headers in seen(&gate, &request).await {
             let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
             names.sort_unstable();
-            // The host is a pseudo-header over HTTP/2.
+            // Over HTTP/2 the host is a pseudo-header.
             names.retain(|name| *name != "host");
             let expected = [
                 "accept",
@@ -250,7 +250,7 @@ async fn where_request_headers_are_listed_no_other_header_of_a_client_goes_upstr
             assert_eq!(names, expected, "over {protocol}");
         }
     }
-    // An empty list lets none pass; what frames and describes a body is HTTP's own.
+    // An empty list forwards no client header; fields that frame and describe a body always go.
     for (protocol, gate) in gates(&["services.cloudaicompanion.request_headers=[]"]) {
         let request = Req::new("POST", COMPANION, &CANCEL.replace(":cancel", ":wait"))
             .bearer(&token(ANA))

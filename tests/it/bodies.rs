@@ -1,4 +1,4 @@
-//! Bodies: what clients send and what becomes of it, over every framing there is.
+//! Bodies: what clients send and how the gate answers, in every framing there is.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn cancel() -> Req {
         .header("content-type", "application/json")
 }
 
-/// One of a method that takes no byte.
+/// A cancel of a method that takes no body.
 pub fn cancel_without_body() -> Req {
     Req::new("POST", DATAPROC, &format!("/v1/{JOB}:cancel"))
         .bearer(&ana())
@@ -38,13 +38,13 @@ fn wait() -> Req {
         .header("content-type", "application/json")
 }
 
-/// The head of a request with fields that frame its body otherwise than [`Req`] does.
+/// The head of a request, with fields that frame its body in another way than [`Req`] does.
 pub fn head(request: &Req, fields: &str) -> String {
     let text = String::from_utf8(request.to_http1()).unwrap();
     format!("{}\r\n{fields}\r\n\r\n", text.trim_end())
 }
 
-/// A body in each framing, with a word for each.
+/// Sends a body in each framing, and names the framing of each answer.
 async fn in_every_framing(gate: &Gate, request: &Req, body: &[u8]) -> Vec<(&'static str, Answer)> {
     let with = |body| request.clone().body(body);
     let mut answers = vec![
@@ -59,7 +59,7 @@ async fn in_every_framing(gate: &Gate, request: &Req, body: &[u8]) -> Vec<(&'sta
     answers
 }
 
-/// What the backend saw: so many requests, each with an empty body and nothing that speaks of another.
+/// Asserts that the backend saw so many requests, each with an empty body and no field that announces another.
 fn assert_empty_cancels(gate: &Gate, count: usize, row: &str) {
     let requests = gate.backend.requests();
     assert_eq!(requests.len(), count, "{row}");
@@ -108,7 +108,7 @@ async fn an_empty_message_in_every_spelling_of_official_clients_is_forwarded_emp
 }
 
 #[tokio::test]
-async fn a_method_without_a_body_takes_nothing_and_nothing_else() {
+async fn a_method_without_a_body_accepts_an_empty_body_alone() {
     let gate = Gate::start();
     let answers = in_every_framing(&gate, &cancel_without_body(), b"").await;
     assert_eq!(answers.len(), 5);
@@ -117,7 +117,7 @@ async fn a_method_without_a_body_takes_nothing_and_nothing_else() {
     }
     assert_empty_cancels(&gate, 5, "empty");
 
-    // `""` is Node's, `{}` Rust's where a rule has no body: refused by design.
+    // Node's client sends `""` and Rust's sends `{}` where a rule has no body: refused by design.
     for body in ["\"\"", "{}", " ", "\n", "null", "\0"] {
         for (framing, answer) in in_every_framing(&gate, &cancel_without_body(), body.as_bytes()).await {
             let outcome = (answer.status, reason(&answer));
@@ -128,7 +128,7 @@ async fn a_method_without_a_body_takes_nothing_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_body_that_says_something_is_refused_where_an_empty_message_is_due() {
+async fn a_body_with_content_is_refused_where_an_empty_message_is_expected() {
     let other = TRAIN.replace("demo", "other");
     let rows = [
         "\"\"".to_owned(),
@@ -215,7 +215,7 @@ async fn empty_data_frames_are_an_empty_body() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_told_to_continue_only_where_its_body_can_be_accepted() {
+async fn expect_100_continue_is_answered_only_where_the_body_can_be_accepted() {
     let gate = Gate::start();
     let anonymous = Req::new("POST", COMPANION, &format!("/v1/{TRAIN}:cancel"));
     for (row, request, fields, status) in [
@@ -228,7 +228,7 @@ async fn a_client_that_asks_first_is_told_to_continue_only_where_its_body_can_be
         connection.send(head(&request, &format!("Expect: 100-continue\r\n{fields}"))).await;
         assert_eq!(connection.status().await, Some(status), "{row}");
     }
-    assert_empty_cancels(&gate, 1, "no body at all");
+    assert_empty_cancels(&gate, 1, "the backend got a body");
 
     for fields in ["Content-Length: 2", "Transfer-Encoding: chunked"] {
         let mut connection = Connection::open(gate.address).await;
@@ -264,8 +264,8 @@ async fn a_coded_body_is_refused_and_never_decoded() {
     }
     assert!(gate.backend.requests().is_empty());
     let answer = gate.http1(&cancel().header("content-encoding", "gzip").body(Body::Length(vec![]))).await;
-    assert_eq!(answer.status, 200, "nothing is nothing in every coding");
-    assert_empty_cancels(&gate, 1, "coding of nothing");
+    assert_eq!(answer.status, 200, "an empty body is empty in every coding");
+    assert_empty_cancels(&gate, 1, "the coding of an empty body");
 }
 
 #[tokio::test]
@@ -322,7 +322,7 @@ async fn a_body_that_breaks_off_is_never_forwarded() {
 async fn bad_chunks_are_never_forwarded() {
     let gate = Gate::start();
     for (row, body) in [
-        ("a size that is no number", "g\r\n{}\r\n0\r\n\r\n"),
+        ("a size that is not a number", "g\r\n{}\r\n0\r\n\r\n"),
         ("a negative size", "-2\r\n{}\r\n0\r\n\r\n"),
         ("a signed size", "+2\r\n{}\r\n0\r\n\r\n"),
         ("a prefixed size", "0x2\r\n{}\r\n0\r\n\r\n"),
@@ -338,7 +338,7 @@ async fn bad_chunks_are_never_forwarded() {
         let answer = connection.answer().await.unwrap();
         assert_eq!(answer.status, 400, "{row}");
         assert_eq!(answer.header("connection"), Some("close"), "{row}");
-        // Where a broken body ends, nobody knows: what follows is no request.
+        // After a broken body, the start of a next request is unknown: what follows must not be read as one.
         connection.try_send(cancel().to_http1()).await;
         assert_eq!(connection.rest().await, b"", "{row}");
     }
@@ -346,7 +346,7 @@ async fn bad_chunks_are_never_forwarded() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Pingora's chunk reader (httparse) takes a missing size for 0. Here it is none, and ends the connection.
+/// Pingora's chunk reader (httparse) reads a missing size as 0. The gate refuses it and ends the connection.
 #[tokio::test]
 async fn a_missing_chunk_size_is_refused_and_ends_the_connection() {
     let hidden = String::from_utf8(cancel().to_http1()).unwrap();
@@ -402,7 +402,7 @@ async fn a_message_arrives_byte_for_byte() {
     }
 }
 
-/// One that is announced makes it no request; one that comes unannounced is a body where none may be.
+/// If the body is announced, the request is malformed; if it is not announced, it is a body where none is allowed.
 #[tokio::test]
 async fn a_get_with_a_body_is_refused() {
     let gate = Gate::start();

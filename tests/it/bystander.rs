@@ -1,4 +1,4 @@
-//! Who is not to notice, and what the gate holds meanwhile.
+//! A client that must not notice an attack, and what the gate holds during it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Http2, Req, token};
+use crate::harness::{COMPANION, Gate, Http2, Req, TRAIN, token};
 
-pub const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-/// A client that cancels again and again, over connections of both versions.
+/// A client that cancels again and again over connections of both versions.
 pub struct Bystander {
     shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
@@ -38,7 +36,7 @@ impl Bystander {
     }
 
     pub fn counts(&self) -> Counts {
-        // In this order: one that is under way is not missing.
+        // Read in this order: a request in flight must not count as missing.
         let answered = self.shared.answered.load(Ordering::SeqCst);
         Counts { asked: self.shared.asked.load(Ordering::SeqCst), answered }
     }

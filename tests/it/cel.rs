@@ -1,8 +1,8 @@
 //! CEL against the public conformance cases (cel-spec, Apache-2.0), read from the folder `OPGATE_CORPORA` names.
 //!
-//! A case passes where the value is the expected one, or where it must err and it is refused at load or fails at the
-//! evaluation. What opgate does not have (messages, and expressions that nothing checks) has to be refused at load:
-//! those cases are counted by class, and a case that leaves its class fails the test.
+//! A case passes if the value is the expected one. A case that must fail passes if it is refused at load or fails at
+//! the evaluation. opgate refuses at load what it does not have (messages, expressions that nothing checks): those
+//! cases are counted by class, and a case that leaves its class fails the test.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ fn judge(case: &Json) -> Verdict {
     }
 }
 
-/// The class of a case that has a value and is refused; none where the checker should have taken it.
+/// The class of a case that has a value and is refused; none if the checker should have accepted it.
 fn refusal(case: &Json, faults: &[Fault]) -> Verdict {
     let messages: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
     if messages.contains(&"messages are not supported") {
@@ -104,7 +104,8 @@ fn name(case: &Json) -> String {
     format!("{}/{}/{}", part("file"), part("section"), part("name"))
 }
 
-/// The variables of a case. opgate has no containers: what one would shorten is declared under the short name too.
+/// The variables of a case. opgate has no containers: a name that a container would shorten is declared in short as
+/// well.
 fn environment(case: &Json) -> (Environment, Bindings) {
     let empty = Vec::new();
     let declared = case.get("type_env").and_then(Json::as_array).unwrap_or(&empty);
@@ -147,7 +148,7 @@ fn type_of(json: &Json) -> Type {
     }
 }
 
-/// A value of the corpus. What opgate cannot hold is null: its case is refused before it is read.
+/// A value of the corpus. A value that opgate cannot hold becomes null: its case is refused before it is read.
 fn decode(json: &Json) -> Value<'static> {
     let Some((kind, value)) = json.as_object().and_then(|object| object.iter().next()) else {
         return Value::Null;
@@ -200,7 +201,7 @@ fn key(value: Value<'static>) -> Key<'static> {
         Value::Int(value) => Key::Int(value),
         Value::Uint(value) => Key::Uint(value),
         Value::String(value) => Key::String(value),
-        other => panic!("{other:?} is no key"),
+        other => panic!("{other:?} is not a key"),
     }
 }
 
@@ -225,8 +226,8 @@ fn same(left: &Value<'_>, right: &Value<'_>) -> bool {
                     same(&left_key.to_value(), &right_key.to_value()) && same(left, right)
                 })
         }
-        // The negative zero is told from the positive one, and NaN is NaN. The reader of the corpus may be off by one
-        // in the last place.
+        // Negative and positive zero differ, and NaN equals NaN. The JSON reader of the corpus may be off by one in the
+        // last place.
         (Value::Double(left), Value::Double(right)) => {
             left.to_bits().abs_diff(right.to_bits()) <= 1 || left.is_nan() && right.is_nan()
         }

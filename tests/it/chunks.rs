@@ -1,5 +1,5 @@
-//! Chunked request bodies, read by the letter of RFC 9112, section 7.1: whatever a kinder reader would repair is
-//! refused, told and the end of the connection, and nothing of it reaches a backend.
+//! Chunked request bodies, read strictly by RFC 9112, section 7.1. A body that a lenient reader would repair is refused
+//! and logged, its connection ends, and no byte of it reaches a backend.
 
 mod fuzz;
 mod grammar;
@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::harness::{Answer, COMPANION, reason};
 use crate::open_gate::{ANYTHING, OpenGate};
 
-/// A method of each body rule, that everybody may call.
+/// A method of each body rule, which every caller may call.
 pub const RULES: [(&str, &str, &str); 3] = [
     ("empty_message", COMPANION, "/v1/projects/demo/locations/eu/operations/o1:cancel"),
     ("message", COMPANION, "/v1/projects/demo/locations/eu/operations/o1:wait"),
@@ -27,7 +27,7 @@ pub fn head(host: &str, target: &str) -> String {
     )
 }
 
-/// Long enough for what was sent before to be read by itself.
+/// Long enough that the gate reads the bytes before it by themselves.
 pub async fn apart() {
     tokio::time::sleep(Duration::from_millis(3)).await;
 }
@@ -39,8 +39,8 @@ pub fn assert_not_chunked(answer: &Answer, row: &str) {
     assert_eq!(answer.header("connection"), Some("close"), "{row}");
 }
 
-/// Each body, for each rule, with its head and in two pieces cut at every byte: refused once, and the connection ends
-/// though a whole request follows.
+/// Sends each body under each rule, with its head and cut in two at every byte. It is refused once, and the connection
+/// ends although a whole request follows.
 async fn assert_refused(bodies: &[&str]) {
     let open = OpenGate::start();
     let mut sent = 0;
@@ -82,7 +82,7 @@ async fn an_empty_chunk_size_is_refused() {
     assert_refused(&["\r\n\r\n", ";x\r\n\r\n", " \r\n\r\n", "\r\n{}\r\n0\r\n\r\n"]).await;
 }
 
-/// A front that ends lines at LF sees the chunk's data in `a=b`, and the rest of it as another request.
+/// A front that ends lines at LF takes the chunk's data from `a=b` on, and reads the rest of it as another request.
 #[tokio::test]
 async fn a_bare_lf_in_a_chunk_extension_is_refused() {
     assert_refused(&["2;\na=b\r\n{}\r\n0\r\n\r\n", "2;a\n\r\n{}\r\n0\r\n\r\n", "0;a=\"\n\"\r\n\r\n"]).await;
@@ -135,7 +135,7 @@ async fn a_good_body_passes_however_it_is_cut() {
     let open = OpenGate::start();
     let mut sent = 0;
     for (rule, host, target) in RULES {
-        // One connection for all: each body ends where it ends.
+        // All over one connection: each body must end exactly where it ends.
         let mut connection = Connection::open(open.gate.address).await;
         for body in bodies {
             for cut in 0..=body.len() {
@@ -157,7 +157,7 @@ async fn a_good_body_passes_however_it_is_cut() {
     }
 }
 
-/// RFC 9112, section 9.3.2: what comes behind a chunked body is the next request, wherever it is cut.
+/// RFC 9112, section 9.3.2: the bytes behind a chunked body are the next request, wherever they are cut.
 #[tokio::test]
 async fn requests_behind_a_chunked_body_are_answered_in_turn() {
     let open = OpenGate::start();

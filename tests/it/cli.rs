@@ -1,15 +1,13 @@
-//! Everything that the commands print, as a user sees it: exit code and both streams.
+//! The output of the commands as a user sees it: exit code and both streams.
 //!
-//! Each test works in a copy of the shipped `config/` and `policies/`, so that the paths in messages are relative and the
-//! same on every machine.
+//! Each test works in a copy of the shipped `config/` and `policies/`, so that the paths in messages are relative and
+//! the same on every machine.
 
-mod check;
-mod demo;
+pub mod check;
 mod explain;
 mod diff;
 mod run;
 mod test;
-mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,12 +16,12 @@ use tempfile::TempDir;
 
 use crate::harness;
 
-/// A copy of the shipped files, to be broken.
+/// A copy of the shipped files, which a test may break.
 pub struct Workspace {
     directory: TempDir,
 }
 
-/// What a command did.
+/// The result of a command.
 pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
@@ -43,7 +41,7 @@ impl Workspace {
         self.directory.path().join(name)
     }
 
-    /// Writes a file, and the directories that it lies in.
+    /// Writes a file, and creates its directories.
     pub fn write(self, name: &str, text: &str) -> Self {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -51,7 +49,7 @@ impl Workspace {
         self
     }
 
-    /// Replaces text that stands once in a file.
+    /// Replaces text that occurs once in a file.
     pub fn edit(self, name: &str, old: &str, new: &str) -> Self {
         let text = std::fs::read_to_string(self.path(name)).unwrap();
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {name}");
@@ -95,6 +93,12 @@ impl Workspace {
     pub fn opgate(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(self.command(arguments))
     }
+
+    pub fn opgate_dev(&self, arguments: &[&str]) -> Outcome {
+        let mut command = harness::opgate_dev();
+        command.current_dir(self.directory.path()).args(arguments);
+        Outcome::of(command)
+    }
 }
 
 impl Outcome {
@@ -107,7 +111,7 @@ impl Outcome {
         }
     }
 
-    /// Everything in one text, with what changes from build to build replaced.
+    /// Everything in one text. Parts that change from build to build are replaced.
     pub fn text(&self) -> String {
         let code = self.code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
         let text =
@@ -120,23 +124,28 @@ impl Outcome {
 }
 
 /// One snapshot of several commands, each under its command line.
-fn told(workspace: &Workspace, commands: &[&[&str]]) -> String {
-    let told = commands
+fn outputs(workspace: &Workspace, commands: &[&[&str]]) -> String {
+    transcript("opgate", commands, |arguments| workspace.opgate(arguments))
+}
+
+/// What several commands of a program print, each under its command line.
+pub fn transcript(program: &str, commands: &[&[&str]], run: impl Fn(&[&str]) -> Outcome) -> String {
+    let shown = commands
         .iter()
-        .map(|arguments| format!("$ opgate {}\n{}", arguments.join(" "), workspace.opgate(arguments).text()));
-    told.collect::<Vec<_>>().join("\n")
+        .map(|arguments| format!("$ {program} {}\n{}", arguments.join(" "), run(arguments).text()));
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn help_is_asked_for_with_exit_0_and_shown_unasked_with_exit_3() {
+fn help_exits_0_if_it_was_asked_for_and_3_if_not() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(&workspace, &[&[], &["--help"], &["help", "check"]]));
+    insta::assert_snapshot!(outputs(&workspace, &[&[], &["--help"], &["help", "check"]]));
 }
 
 #[test]
 fn every_command_has_its_help() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(
+    insta::assert_snapshot!(outputs(
         &workspace,
         &[
             &["run", "--help"],
@@ -145,17 +154,15 @@ fn every_command_has_its_help() {
             &["explain", "--help"],
             &["who-can", "--help"],
             &["diff", "--help"],
-            &["token", "--help"],
-            &["demo", "--help"],
             &["version", "--help"],
         ]
     ));
 }
 
 #[test]
-fn what_is_no_command_and_what_lacks_arguments_is_invalid() {
+fn unknown_commands_and_missing_arguments_are_invalid() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(
+    insta::assert_snapshot!(outputs(
         &workspace,
         &[
             &["chek"],
@@ -170,9 +177,9 @@ fn what_is_no_command_and_what_lacks_arguments_is_invalid() {
 }
 
 #[test]
-fn the_version_is_told_to_people_and_programs() {
+fn the_version_is_printed_as_text_and_as_json() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(told(
+    insta::assert_snapshot!(outputs(
         &workspace,
         &[&["version"], &["--version"], &["version", "--output", "json"]]
     ));

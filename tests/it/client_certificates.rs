@@ -1,4 +1,4 @@
-//! Clients that show a certificate: who gets in, who they are, and where that is written down.
+//! Clients that show a certificate: which ones the gate accepts, who they are, and where that is logged.
 
 mod reloaded;
 
@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use crate::authority::{Authority, Client, Leaf, expired};
 use crate::connection::Connection;
 use crate::harness::{
-    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, now, reason, root, token,
+    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, TRAIN, Tree, now, reason, token,
     token_with,
 };
 
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 const POOL: &str = "iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/mesh";
 const CI: &str = "spiffe://prod.example/ns/ci/sa/deploy";
 
@@ -23,12 +22,21 @@ fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))
 }
 
-/// A gate that asks clients for certificates of one CA, under policies in which [`CI`] is on call as ana is.
+/// The shipped policies, in which [`CI`] has the same role as ana.
+fn policies() -> Tree {
+    let tree = Tree::shipped();
+    let ana = "user:ana@example.com";
+    tree.edit("groups.yaml", ana, &format!("{ana}\n- principal://{POOL}/subject/{CI}"));
+    tree
+}
+
+/// A gate that asks clients for certificates of one CA.
 struct Mutual {
     gate: Gate,
     server: Authority,
     clients: Authority,
     _files: tempfile::TempDir,
+    _policies: Tree,
 }
 
 impl Mutual {
@@ -43,23 +51,17 @@ impl Mutual {
         tls["client_ca"] = json!(ca);
         tls["client_certificates"] = json!(mode);
         tls["client_pool"] = json!(POOL);
-        let policies = files.path().join("policies");
-        copy(&root().join("policies"), &policies);
-        let groups = std::fs::read_to_string(policies.join("groups.yaml")).unwrap();
-        let ana = "user:ana@example.com";
-        assert!(groups.contains(ana));
-        let on_call = format!("{ana}\n- principal://{POOL}/subject/{CI}");
-        std::fs::write(policies.join("groups.yaml"), groups.replacen(ana, &on_call, 1)).unwrap();
-        let set = vec![format!("listeners.0.tls={tls}"), format!("policy.directory={}", policies.display())];
+        let policies = policies();
+        let set = vec![format!("listeners.0.tls={tls}"), policies.setting()];
         let gate = Gate::start_with(Setup { set, ..Setup::default() });
-        Self { gate, server, clients, _files: files }
+        Self { gate, server, clients, _files: files, _policies: policies }
     }
 
     fn holder(&self, uris: &[&str]) -> Client {
         self.server.client().showing(&self.clients.issue_to(uris))
     }
 
-    /// The answer over HTTP/1 and over HTTP/2, which must be one. `None` where there is no connection.
+    /// The answer over HTTP/1 and over HTTP/2, which must agree. `None` if there is no connection.
     async fn ask(&self, client: &Client, request: &Req) -> Option<(u16, String)> {
         let connect = async |client: Client| client.connect(self.gate.address, COMPANION).await;
         let mut connection = Connection::over(connect(client.clone().tls12()).await.ok()?);
@@ -74,12 +76,12 @@ impl Mutual {
 }
 
 #[tokio::test]
-async fn where_a_certificate_is_required_nobody_gets_in_without_a_good_one() {
+async fn a_connection_without_a_good_certificate_is_refused_where_one_is_required() {
     let mutual = Mutual::start("required", json!({}));
     let ana = cancel().bearer(&token("ana@example.com"));
     let foreign = Authority::new().issue_to(&[CI]);
     let stale = mutual.clients.issue_with(&[], expired);
-    // As the holder of the server's own certificate would be: another CA's, though one that the gate knows.
+    // The last certificate comes from a CA that the gate uses for itself, but does not trust for clients.
     let server = mutual.server.issue(&[COMPANION]);
     let client = mutual.server.client();
     for refused in [
@@ -96,7 +98,7 @@ async fn where_a_certificate_is_required_nobody_gets_in_without_a_good_one() {
 
     let holder = mutual.holder(&[CI]);
     assert_eq!(mutual.ask(&holder, &ana).await, Some((200, String::new())));
-    // It opens the connection, and nothing else.
+    // The certificate opens the connection, and nothing else.
     assert_eq!(mutual.ask(&holder, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
     for line in mutual.gate.audit(4) {
         let shown = &line["protoPayload"]["metadata"]["clientCertificate"];
@@ -109,7 +111,7 @@ async fn where_a_certificate_is_required_nobody_gets_in_without_a_good_one() {
 }
 
 #[tokio::test]
-async fn where_a_certificate_is_optional_a_bad_one_is_still_refused() {
+async fn a_bad_certificate_is_refused_though_certificates_are_optional() {
     let mutual = Mutual::start("optional", json!({}));
     let ana = cancel().bearer(&token("ana@example.com"));
     let client = mutual.server.client();
@@ -128,15 +130,15 @@ async fn a_certificate_may_make_its_holder_the_caller() {
         let who = &line["protoPayload"]["authenticationInfo"]["principalSubject"];
         assert_eq!(*who, format!("principal://{POOL}/subject/{CI}"));
     }
-    // A token that is sent is what counts, good or bad.
+    // A token in the request takes precedence, whether it is good or bad.
     let bob = cancel().bearer(&token("bob@example.com"));
     assert_eq!(mutual.ask(&ci, &bob).await, Some((403, "IAM_PERMISSION_DENIED".to_owned())));
     assert_eq!(mutual.ask(&ci, &cancel().bearer("x")).await.unwrap().0, 401);
-    // Another holder is somebody else; one who cannot be told, and one without a certificate, are nobody.
+    // Another holder is another principal. Without a certificate, or with an ambiguous one, there is no caller.
     let other = mutual.holder(&["spiffe://prod.example/ns/web"]);
     assert_eq!(mutual.ask(&other, &cancel()).await, Some((403, "IAM_PERMISSION_DENIED".to_owned())));
-    for nobody in [mutual.holder(&[]), mutual.holder(&[CI, CI]), mutual.server.client()] {
-        assert_eq!(mutual.ask(&nobody, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
+    for unnamed in [mutual.holder(&[]), mutual.holder(&[CI, CI]), mutual.server.client()] {
+        assert_eq!(mutual.ask(&unnamed, &cancel()).await, Some((401, "CREDENTIALS_MISSING".to_owned())));
     }
 }
 
@@ -154,7 +156,7 @@ async fn a_certificate_that_makes_no_caller_is_audited_with_the_reason() {
     let reasons = ["has no URI", "more than one URI", "empty, or not plain ASCII", "client_identity: audit"];
     for (pair, reason) in lines.chunks(2).zip(reasons) {
         for line in pair {
-            let told = told_of(line);
+            let told = decision_of(line);
             let denied = told["detail"].as_str().unwrap();
             assert!(
                 denied.starts_with("no credential was sent, and the client's certificate makes no caller")
@@ -165,7 +167,7 @@ async fn a_certificate_that_makes_no_caller_is_audited_with_the_reason() {
     }
 }
 
-/// Of a certificate, as tokens name it (RFC 8705, section 3.1).
+/// The thumbprint of a certificate, as tokens name it (RFC 8705, section 3.1).
 fn thumbprint(leaf: &Leaf) -> String {
     let certificate = &leaf.certificates()[0];
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
@@ -174,7 +176,7 @@ fn thumbprint(leaf: &Leaf) -> String {
 
 #[tokio::test]
 async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alone() {
-    // Whoever has a certificate could be a caller by it: a token that is sent is what counts.
+    // Every certificate here could name a caller: the token must still take precedence.
     let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
     let mutual = Mutual::start("optional", caller);
     let (own, others) = (mutual.clients.issue_to(&[CI]), mutual.clients.issue_to(&[CI]));
@@ -185,7 +187,7 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alo
     let client = mutual.server.client();
     let (holder, other) = (client.clone().showing(&own), client.clone().showing(&others));
     let refused = Some((401, "JWT_TOKEN_INVALID".to_owned()));
-    // Twice: that the token is known changes nothing.
+    // Twice: remembering the token must not change the result.
     for _ in 0..2 {
         assert_eq!(mutual.ask(&holder, &bound(&own)).await, Some((200, String::new())));
         assert_eq!(mutual.ask(&other, &bound(&own)).await, refused);
@@ -195,19 +197,19 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alo
     assert_eq!(mutual.gate.backend.requests().len(), 4);
     let lines = mutual.gate.audit(16);
     let told =
-        |reason: &str| lines.iter().filter(|line| told_of(line)["reason"] == reason).collect::<Vec<_>>();
+        |reason: &str| lines.iter().filter(|line| decision_of(line)["reason"] == reason).collect::<Vec<_>>();
     for line in told("ALLOWED") {
-        assert_eq!(told_of(line)["confirmation"], json!({ "x5t#S256": thumbprint(&own) }), "{line}");
+        assert_eq!(decision_of(line)["confirmation"], json!({ "x5t#S256": thumbprint(&own) }), "{line}");
         assert_eq!(line["protoPayload"]["authenticationInfo"]["principalEmail"], "ana@example.com");
     }
     for line in told("JWT_TOKEN_INVALID") {
-        assert!(told_of(line)["detail"].as_str().unwrap().contains("certificate"), "{line}");
-        assert!(told_of(line)["confirmation"].is_null(), "{line}");
+        assert!(decision_of(line)["detail"].as_str().unwrap().contains("certificate"), "{line}");
+        assert!(decision_of(line)["confirmation"].is_null(), "{line}");
     }
 }
 
-/// What an audit line says of the decision.
-fn told_of(line: &Value) -> &Value {
+/// The part of an audit line that describes the decision.
+fn decision_of(line: &Value) -> &Value {
     &line["protoPayload"]["metadata"]
 }
 
@@ -219,9 +221,9 @@ async fn a_certificate_has_the_scopes_that_the_listener_gives_it() {
     assert_eq!(mutual.ask(&mutual.holder(&[CI]), &cancel()).await, refused);
 }
 
-/// The connection outlives the certificate that it was opened with.
+/// The connection outlives the certificate that opened it.
 #[tokio::test]
-async fn a_certificate_that_ends_makes_nobody_a_caller_any_more() {
+async fn an_expired_certificate_no_longer_names_a_caller() {
     let caller = json!({ "client_identity": "principal", "client_scopes": [CLOUD_PLATFORM] });
     let mutual = Mutual::start("required", caller);
     let brief = mutual.clients.issue_with(&[], |params| {
@@ -236,12 +238,13 @@ async fn a_certificate_that_ends_makes_nobody_a_caller_any_more() {
         let answer = connection.answer().await.unwrap();
         statuses.push(answer.status);
         if answer.status != 200 {
-            // As a handshake with it would, now: the client may come again with another one.
+            // A new handshake would be refused as well, so the connection ends: the client may reconnect with another
+            // certificate.
             assert_eq!((answer.status, reason(&answer).as_str()), (421, "REQUEST_MISDIRECTED"));
             assert!(connection.answer().await.is_none(), "the connection ends with it");
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(statuses.len() > 1, "it was good at first");
+    assert!(statuses.len() > 1, "the certificate was good at first");
 }

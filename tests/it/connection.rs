@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::Answer;
 
-/// For one answer. Nothing here is about time: it only ends a test that would hang.
+/// Far above what an answer takes: it only ends a test that would hang.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// TCP, or TLS over it.
@@ -29,7 +29,7 @@ impl Connection {
         Self::over(stream)
     }
 
-    /// A connection on which nothing of HTTP has been said yet.
+    /// A connection on which no byte of HTTP has been sent yet.
     pub fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self { stream: Box::new(stream), unread: Vec::new() }
     }
@@ -38,7 +38,7 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Sends to a peer that may have closed already: `false` where it has.
+    /// Sends to a peer that may have closed already; gives `false` if it has.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
@@ -48,12 +48,12 @@ impl Connection {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// The same towards a peer that may have closed already.
+    /// Like [`Self::finish`], for a peer that may have closed already.
     pub async fn finish_if_open(&mut self) {
         let _ = self.stream.shutdown().await;
     }
 
-    /// The next message, interim answers (1xx) included; `None` where the connection ends first.
+    /// The next message, interim answers (1xx) included; `None` if the connection ends first.
     pub async fn answer(&mut self) -> Option<Answer> {
         let answer = async {
             let end = loop {
@@ -74,7 +74,7 @@ impl Connection {
         tokio::time::timeout(TIMEOUT, answer).await.expect("an answer or an end in time")
     }
 
-    /// The status of the next message; `None` where the connection ends first.
+    /// The status of the next message; `None` if the connection ends first.
     pub async fn status(&mut self) -> Option<u16> {
         self.answer().await.map(|answer| answer.status)
     }
@@ -86,12 +86,12 @@ impl Connection {
         std::mem::take(&mut self.unread)
     }
 
-    /// The type of the next HTTP/2 frame; `None` where the connection ends first.
+    /// The type of the next HTTP/2 frame; `None` if the connection ends first.
     pub async fn frame_kind(&mut self) -> Option<u8> {
         self.frame().await.map(|(kind, _)| kind)
     }
 
-    /// Type and payload of the next HTTP/2 frame; `None` where the connection ends first.
+    /// Type and payload of the next HTTP/2 frame; `None` if the connection ends first.
     pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let frame = async {
             while self.unread.len() < 9 {
@@ -137,7 +137,7 @@ impl Connection {
         self.unread.drain(..length).collect()
     }
 
-    /// `false` at the end of the connection; a reset is one.
+    /// Gives `false` at the end of the connection; a reset is an end.
     async fn read_more(&mut self) -> bool {
         self.stream.read_buf(&mut self.unread).await.is_ok_and(|length| length > 0)
     }

@@ -2,12 +2,10 @@
 
 use std::process::Command;
 
-use crate::harness::{COMPANION, Gate, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, COMPANION, Gate, token};
 
 /// Whether there is a curl that speaks HTTP/2.
-fn installed() -> bool {
+pub fn installed() -> bool {
     let version = Command::new("curl").arg("--version").output();
     let speaks_http2 = version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2"));
     if !speaks_http2 {
@@ -16,7 +14,7 @@ fn installed() -> bool {
     speaks_http2
 }
 
-/// What curl says of an answer: version, status, the fields that are asked for, and the body.
+/// The parts of an answer that curl prints: version, status, the requested fields, and the body.
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
     version: String,
@@ -44,7 +42,7 @@ fn curl(gate: &Gate, arguments: &[&str]) -> Said {
     Said { version, status, content_type, challenge, body: without_request_id(&body) }
 }
 
-/// The one line of an error that differs from answer to answer.
+/// Removes the one line of an error that differs from answer to answer.
 fn without_request_id(body: &str) -> String {
     body.lines().filter(|line| !line.contains("\"requestId\"")).collect::<Vec<_>>().join("\n")
 }

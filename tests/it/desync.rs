@@ -1,23 +1,17 @@
-//! Requests behind requests: pipelined, and hidden in heads whose end two readers see in different places.
+//! Requests behind requests: pipelined ones, and ones hidden behind a head whose end two readers see in different
+//! places.
 
 mod corpus;
 
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, Gate, Req, token};
+use crate::harness::{Body, CANCEL, COMPANION, Gate, Req, cancel, token};
 
-const PATH: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A cancel that policy allows.
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, PATH).bearer(&token("ana@example.com"))
-}
-
-/// RFC 9112, section 9.3.2. A gate may answer in turn or close; it may not let one through unseen.
+/// RFC 9112, section 9.3.2. The gate may answer them in turn or close; it may not forward one without judging it.
 #[tokio::test]
 async fn pipelined_requests_are_judged_or_dropped() {
     let mut gate = Gate::start();
-    let bob = Req::new("POST", COMPANION, PATH).bearer(&token("bob@example.com"));
-    let anonymous = Req::new("POST", COMPANION, PATH);
+    let bob = Req::new("POST", COMPANION, CANCEL).bearer(&token("bob@example.com"));
+    let anonymous = Req::new("POST", COMPANION, CANCEL);
     let body = |request: &Req| request.clone().body(Body::Length(b"{}".to_vec()));
     for batch in [
         vec![cancel(), bob.clone(), cancel()],
@@ -44,9 +38,9 @@ async fn pipelined_requests_are_judged_or_dropped() {
     assert_each_forwarded_request_was_allowed(&mut gate);
 }
 
-/// The backend's requests and the audit lines that say ALLOWED and name an endpoint are the same ones.
+/// The backend's requests are exactly those whose audit line says ALLOWED and names an endpoint.
 fn assert_each_forwarded_request_was_allowed(gate: &mut Gate) {
-    // The log is whole when the process has ended.
+    // The log is complete once the process has ended.
     assert!(gate.terminate().success());
     let forwarded: Vec<String> = gate
         .backend

@@ -1,7 +1,7 @@
-//! The end of a gate: what is in flight is answered and written down, and nothing else is waited for.
+//! The shutdown of a gate: requests in flight are answered and logged, and nothing else delays it.
 //!
-//! The default grace period is 30 s, and the harness waits 15 s for an end: a gate that sits its grace period out
-//! fails every test here.
+//! The default grace period is 30 s, and the harness waits 15 s for an end: a gate that waits for its whole grace
+//! period fails every test here.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::frames;
-use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, signal, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+use crate::harness::{Body, COMPANION, Gate, Http2, Req, Setup, TRAIN, cancel, signal, token};
 
 /// A request that the backend answers after a second.
 fn slow() -> Req {
@@ -25,10 +23,6 @@ fn waiting(timeout: &str) -> Req {
         .body(Body::Length(format!("{{\"timeout\":\"{timeout}\"}}").into_bytes()))
 }
 
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
 async fn start_http2(client: &mut Http2, request: &Req) -> h2::client::ResponseFuture {
     let (answer, mut stream) = client.start(request, false).await;
     let Body::Length(body) = &request.body else { panic!("{request:?} has no body") };
@@ -36,13 +30,7 @@ async fn start_http2(client: &mut Http2, request: &Req) -> h2::client::ResponseF
     answer
 }
 
-async fn backend_has_seen(gate: &Gate, count: usize) {
-    while gate.backend.requests().len() < count {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// The signal has arrived once nobody listens any more.
+/// Waits until the listening socket is closed: the signal has arrived.
 async fn listener_is_gone(gate: &Gate) {
     while TcpStream::connect(gate.address).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -67,13 +55,13 @@ async fn requests_in_flight_are_answered_and_new_ones_refused() {
     for _ in 0..10 {
         streams.push(start_http2(&mut client, &slow()).await);
     }
-    backend_has_seen(&gate, 20).await;
+    gate.backend_has_seen(20).await;
     gate.ask_to_end();
     listener_is_gone(&gate).await;
 
     for connection in &mut connections {
         assert_eq!(connection.status().await, Some(200));
-        assert_eq!(connection.rest().await, b"", "answered, then closed");
+        assert_eq!(connection.rest().await, b"", "the connection closes after the answer");
     }
     for stream in streams {
         assert_eq!(client.finish(stream).await.status, 200);
@@ -84,7 +72,7 @@ async fn requests_in_flight_are_answered_and_new_ones_refused() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_hold_the_end() {
+async fn idle_connections_do_not_delay_the_end() {
     let mut gate = Gate::start();
     let mut silent = Connection::open(gate.address).await;
     let mut kept_alive = Connection::open(gate.address).await;
@@ -95,7 +83,7 @@ async fn idle_connections_do_not_hold_the_end() {
     let (answer, _) = http2.start(&cancel(), true).await;
     assert_eq!(http2.finish(answer).await.status, 200);
 
-    // Were the first head waited for, it would be for a minute.
+    // A gate that waited for the first head would wait for a minute.
     let set = vec!["limits={head_timeout: 60s, grace_period: 60s}".into()];
     let mut patient = Gate::start_with(Setup { set, ..Setup::default() });
     let mut waited_for = Connection::open(patient.address).await;
@@ -112,9 +100,9 @@ async fn idle_connections_do_not_hold_the_end() {
     assert_eq!(statuses(&gate.audit(2)), [200; 2]);
 }
 
-/// What had begun to arrive was accepted: it is read to its end and judged.
+/// The gate accepted this request when its first bytes arrived: it reads it to the end and judges it.
 #[tokio::test]
-async fn a_request_whose_head_was_on_the_way_is_answered() {
+async fn a_request_with_an_incomplete_head_is_answered() {
     let mut gate = Gate::start();
     let request = cancel().to_http1();
     let (first, second) = request.split_at(request.len() / 2);
@@ -124,7 +112,7 @@ async fn a_request_whose_head_was_on_the_way_is_answered() {
     kept_alive.send(&request).await;
     assert_eq!(kept_alive.status().await, Some(200));
     kept_alive.send(first).await;
-    // Answered after what was sent before it has been read.
+    // It is answered after the bytes before it have been read.
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     gate.ask_to_end();
     listener_is_gone(&gate).await;
@@ -139,9 +127,9 @@ async fn a_request_whose_head_was_on_the_way_is_answered() {
     assert_eq!(statuses(&gate.audit(4)), [200; 4]);
 }
 
-/// An HTTP/2 connection that had begun to begin is told to go away once it has.
+/// An HTTP/2 connection with an incomplete preface gets a GOAWAY once the preface is complete.
 #[tokio::test]
-async fn a_preface_that_was_on_the_way_does_not_hold_the_end() {
+async fn an_incomplete_preface_does_not_delay_the_end() {
     let mut gate = Gate::start();
     let (first, second) = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".split_at(10);
     let mut connection = Connection::open(gate.address).await;
@@ -152,7 +140,7 @@ async fn a_preface_that_was_on_the_way_does_not_hold_the_end() {
     connection.send(second).await;
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     connection.send(SETTINGS).await;
-    // A well-behaved client hangs up once it is told to.
+    // A well-behaved client closes after a GOAWAY.
     let goaway = 7;
     let mut frames = Vec::new();
     while !frames.contains(&goaway) {
@@ -163,13 +151,13 @@ async fn a_preface_that_was_on_the_way_does_not_hold_the_end() {
 }
 
 #[tokio::test]
-async fn the_grace_period_ends_what_does_not_end_itself() {
+async fn the_grace_period_cuts_connections_that_do_not_end() {
     let mut gate = Gate::start_with(Setup { set: vec!["limits.grace_period=1s".into()], ..Setup::default() });
     let mut connection = Connection::open(gate.address).await;
     connection.send(waiting("50s").to_http1()).await;
     let mut client = gate.http2_client().await;
     let stream = start_http2(&mut client, &waiting("50s")).await;
-    backend_has_seen(&gate, 2).await;
+    gate.backend_has_seen(2).await;
     gate.ask_to_end();
     assert!(gate.ended().await.success());
     assert_eq!(connection.rest().await, b"", "cut off without an answer");
@@ -177,9 +165,9 @@ async fn the_grace_period_ends_what_does_not_end_itself() {
     assert!(gate.log().contains("still open when the grace period ended"));
 }
 
-/// A client cannot know that a connection is closing while it sends its next request on it.
+/// A client cannot know that a connection is about to close when it sends its next request, so the gate announces it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_uses_a_connection_is_told_before_it_ends() {
+async fn a_connection_in_use_announces_its_end() {
     let mut gate = Gate::start();
     let refused = Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"));
     let mut clients = tokio::task::JoinSet::new();
@@ -199,7 +187,7 @@ async fn who_uses_a_connection_is_told_before_it_ends() {
                 let sent = connection.try_send(&bytes).await;
                 let idle = idle_since.elapsed();
                 let answer = if sent { connection.answer().await } else { None };
-                // A client that did not get to run for that long is not one that uses its connection.
+                // If the test machine did not run the client for that long, the connection counts as idle.
                 let Some(answer) = answer else {
                     assert!(idle > Duration::from_millis(500), "no answer after {idle:?}");
                     return answered;
@@ -213,16 +201,16 @@ async fn who_uses_a_connection_is_told_before_it_ends() {
             }
         });
     }
-    backend_has_seen(&gate, 100).await;
+    gate.backend_has_seen(100).await;
     gate.ask_to_end();
     let answered: usize = clients.join_all().await.into_iter().sum();
     assert!(gate.ended().await.success());
     assert_eq!(gate.audit(answered).len(), answered);
 }
 
-/// The kernel has completed their handshakes: they have been let in, though nobody has looked.
+/// The kernel has completed their handshakes, so the clients are connected although the gate has not accepted them yet.
 #[tokio::test]
-async fn who_waits_in_the_listener_is_answered() {
+async fn connections_in_the_accept_queue_are_answered() {
     let mut gate = Gate::start();
     signal(gate.pid(), "STOP");
     let mut waiting = Vec::new();
@@ -242,14 +230,14 @@ async fn who_waits_in_the_listener_is_answered() {
     assert_eq!(statuses(&gate.audit(200)), [200; 200]);
 }
 
-/// The first GOAWAY only announces the second, which says where the line is (RFC 9113, section 6.8).
+/// The first GOAWAY only announces the second, which names the last stream (RFC 9113, section 6.8).
 #[tokio::test]
 async fn a_stream_between_the_two_goaways_is_served() {
     let (headers, ping, goaway) = (1, 6, 7);
     let mut gate = Gate::start();
     let mut connection = Connection::open(gate.address).await;
     connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
-    // The acknowledgement of the settings: the connection is up.
+    // The acknowledgement of the settings: the connection is established.
     while connection.frame().await.unwrap() != (4, vec![]) {}
     gate.ask_to_end();
     let next = async |connection: &mut Connection, wanted: u8| {
@@ -281,7 +269,7 @@ async fn a_stream_between_the_two_goaways_is_served() {
         rest.push(frame);
     }
     let last = |kind| rest.iter().rfind(|(found, _)| *found == kind).map(|(_, payload)| &payload[..]);
-    // 200 is entry 8 of the static table.
+    // Entry 8 of the static table is `:status: 200`.
     assert_eq!(last(headers).unwrap()[0], 0x88);
     assert_eq!(last(goaway).unwrap()[..4], [0, 0, 0, 1]);
     assert!(gate.ended().await.success());

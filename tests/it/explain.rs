@@ -1,5 +1,6 @@
-//! `POST /explain` on the admin port: the running gate's own words about its own snapshot.
+//! `POST /explain` on the admin port: the running gate explains decisions by its own snapshot.
 
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 
 use crate::harness::{COMPANION, Gate, claims, foreign_key, token};
@@ -38,8 +39,8 @@ async fn a_question_is_answered_by_the_snapshot_in_force() {
 
     let group = with(json!({ "principal": "user:eve@example.com", "groups": ["leads@example.com"] }));
     assert_eq!(asked(&gate, group).await["overallAccessState"], "CAN_ACCESS");
-    let nobody = asked(&gate, question()).await;
-    assert_eq!(nobody["opgate"]["reason"], "CREDENTIALS_MISSING");
+    let anonymous = asked(&gate, question()).await;
+    assert_eq!(anonymous["opgate"]["reason"], "CREDENTIALS_MISSING");
     let scope = with(
         json!({ "principal": "user:lea@example.com", "scopes": ["x"], "time": "2026-03-01T12:00:00Z", "ip": "::1" }),
     );
@@ -66,7 +67,7 @@ async fn a_token_is_verified_and_written_nowhere() {
     );
     let other = asked(&gate, with(json!({ "token": forged }))).await;
     assert_eq!(other["opgate"]["reason"], "JWT_TOKEN_INVALID");
-    // A fault of the body is told without what stands there.
+    // A mistake in the body is reported without quoting the body.
     let broken = gate.explain(&with(json!({ "token": good, "time": { "is": good } }))).await;
     assert_eq!(broken.status, 400);
     let texts = [
@@ -82,7 +83,7 @@ async fn a_token_is_verified_and_written_nowhere() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_question_is_refused_with_the_next_step() {
+async fn an_invalid_question_is_refused_with_the_next_step() {
     let gate = Gate::start();
     let refused = [
         json!([]),

@@ -1,6 +1,6 @@
-//! HTTP/2 floods against the real gate: frame scripts that cost their sender little and a server much.
+//! HTTP/2 floods against the real gate: frame scripts that are cheap for the sender and expensive for a server.
 //!
-//! While each of them runs, others are served as if nothing happened, `/livez` answers and memory stays bounded.
+//! During each of them, other clients are served as usual, `/livez` answers and memory stays bounded.
 //! `OPGATE_FLOOD` multiplies the frames that each connection sends.
 
 mod scripts;
@@ -24,11 +24,11 @@ const CONNECTIONS: usize = 4;
 /// How a connection of a flood ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The gate said so, with this error code.
+    /// The gate ended it with this error code.
     GoAway(u32),
     /// The gate closed or reset the connection.
     Closed,
-    /// The script was sent to its end, and the connection was still open.
+    /// The script ran to its end, and the connection was still open.
     Survived,
 }
 
@@ -37,7 +37,7 @@ struct Flooded {
     ends: Vec<End>,
 }
 
-/// Sends a script over one connection, reading what comes meanwhile.
+/// Sends a script over one connection, and reads what comes meanwhile.
 async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
@@ -63,7 +63,7 @@ async fn send(address: SocketAddr, script: &Script, units: u32) -> (u64, End) {
         }
         Ok::<_, std::io::Error>(())
     };
-    // A gate that has ended the connection does not read any more.
+    // A gate that has ended the connection no longer reads.
     let sent = flood.await;
     let waiting = if sent.is_ok() { script.patience } else { Duration::from_secs(10) };
     let end = tokio::time::timeout(waiting, reader).await.map_or(End::Survived, Result::unwrap);
@@ -106,7 +106,7 @@ async fn cut(gate: &Gate) -> Vec<String> {
         .collect()
 }
 
-/// Waits until so many answers were cut because nobody took them.
+/// Waits until so many answers were cut because the client did not take them.
 async fn until_not_taken(gate: &Gate, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -125,13 +125,13 @@ async fn until_not_taken(gate: &Gate, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_notices_a_flood() {
+async fn a_flood_does_not_affect_other_clients() {
     let large = Large::start();
     let set = vec!["limits={write_timeout: 2s, body_timeout: 5s}".to_owned()];
     let endpoints = Some(vec![large.address()]);
     let gate = Gate::start_with(Setup { set, endpoints, ..Setup::default() });
     let bystander = Bystander::start(&gate);
-    // What a gate holds once it has begun to serve.
+    // The memory that a gate holds once it has begun to serve.
     bystander.has_asked(20).await;
     let (mut table, mut wrong) = (String::new(), Vec::new());
     for script in scripts().into_iter().map(Arc::new) {

@@ -21,7 +21,7 @@ pub const END_HEADERS: u8 = 0x4;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Status(u16),
@@ -59,7 +59,7 @@ pub fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
     block
 }
 
-/// A HEADERS frame that is all of a request.
+/// A HEADERS frame that is a whole request.
 pub fn headers(stream: u32, fields: &[(&str, &[u8])]) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(fields))
 }
@@ -70,7 +70,7 @@ pub async fn ask(address: SocketAddr, fields: &[(&str, &[u8])]) -> Outcome {
     ask_over(stream, &headers(1, fields)).await
 }
 
-/// Sends frames over a connection on which nothing has been said, and waits for an answer to one request.
+/// Sends frames over a fresh connection, and waits for an answer to one request.
 pub async fn ask_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, frames: &[u8]) -> Outcome {
     let exchange = async {
         stream.write_all(&[&opening(&[]), frames].concat()).await.unwrap();

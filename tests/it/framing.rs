@@ -1,18 +1,11 @@
-//! Heads that two readers could read differently, and connections that are not what they seem.
+//! Heads that two readers could read differently, and connections that do not start as they should.
 //!
-//! Every row is a request that policy would allow if it were taken for the one it resembles.
+//! Every row is a request that policy would allow if the gate read it as the one it resembles.
 
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
-
-const PATH: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A cancel that policy allows.
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, PATH).bearer(&token("ana@example.com"))
-}
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, cancel, reason, token};
 
 /// A head with this request line, this host and these further lines, all ending in CRLF.
 fn head(request_line: &str, host: &str, lines: &str) -> Vec<u8> {
@@ -22,7 +15,7 @@ fn head(request_line: &str, host: &str, lines: &str) -> Vec<u8> {
 
 /// A head whose further lines are these.
 fn with(lines: &str) -> Vec<u8> {
-    head(&format!("POST {PATH} HTTP/1.1"), &format!("Host: {COMPANION}\r\n"), lines)
+    head(&format!("POST {CANCEL} HTTP/1.1"), &format!("Host: {COMPANION}\r\n"), lines)
 }
 
 /// A head whose request line is this.
@@ -37,10 +30,10 @@ fn target(target: &str) -> Vec<u8> {
 
 /// A head whose `Host` lines are these.
 fn host(lines: &str) -> Vec<u8> {
-    head(&format!("POST {PATH} HTTP/1.1"), lines, "Content-Length: 0\r\n")
+    head(&format!("POST {CANCEL} HTTP/1.1"), lines, "Content-Length: 0\r\n")
 }
 
-/// Sends every row over a connection of its own: each is refused for `expected`, told, counted, and never forwarded.
+/// Sends every row over a connection of its own. Each is refused for `expected`, logged, counted, and never forwarded.
 async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
     let gate = Gate::start();
     for (row, bytes) in rows {
@@ -64,7 +57,7 @@ async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
     assert!(gate.metrics().await.contains(&counter), "{counter}");
     assert!(gate.backend.requests().is_empty());
 
-    // The row that all others deviate from.
+    // The plain row: all others deviate from it.
     let mut connection = Connection::open(gate.address).await;
     connection.send(with("Content-Length: 0\r\n")).await;
     assert_eq!(connection.status().await, Some(200));
@@ -73,30 +66,30 @@ async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
 #[tokio::test]
 async fn request_lines_that_readers_repair_are_refused() {
     let rows = [
-        ("two spaces before the target", line(&format!("POST  {PATH} HTTP/1.1"))),
-        ("two spaces after the target", line(&format!("POST {PATH}  HTTP/1.1"))),
-        ("a tab", line(&format!("POST\t{PATH} HTTP/1.1"))),
-        ("a space in front", line(&format!(" POST {PATH} HTTP/1.1"))),
-        ("a space at the end", line(&format!("POST {PATH} HTTP/1.1 "))),
-        ("a space in the target", line(&format!("POST {PATH} x HTTP/1.1"))),
+        ("two spaces before the target", line(&format!("POST  {CANCEL} HTTP/1.1"))),
+        ("two spaces after the target", line(&format!("POST {CANCEL}  HTTP/1.1"))),
+        ("a tab", line(&format!("POST\t{CANCEL} HTTP/1.1"))),
+        ("a space in front", line(&format!(" POST {CANCEL} HTTP/1.1"))),
+        ("a space at the end", line(&format!("POST {CANCEL} HTTP/1.1 "))),
+        ("a space in the target", line(&format!("POST {CANCEL} x HTTP/1.1"))),
         ("an empty line in front", [b"\r\n".to_vec(), with("Content-Length: 0\r\n")].concat()),
-        ("no version", line(&format!("POST {PATH}"))),
-        ("HTTP/0.9", line(&format!("POST {PATH} HTTP/0.9"))),
-        ("HTTP/1.2", line(&format!("POST {PATH} HTTP/1.2"))),
-        ("HTTP/2.0", line(&format!("POST {PATH} HTTP/2.0"))),
-        ("a version in lower case", line(&format!("POST {PATH} http/1.1"))),
-        ("a method in lower case", line(&format!("post {PATH} HTTP/1.1"))),
-        ("a method that is no token", line(&format!("PO(ST {PATH} HTTP/1.1"))),
-        ("a method that swallows the verb", line(&format!("POSTcancel {PATH} HTTP/1.1"))),
-        ("no method", line(&format!("{PATH} HTTP/1.1"))),
-        ("bare LF", line(&format!("POST {PATH} HTTP/1.1\nX: y"))),
-        ("bare CR", line(&format!("POST {PATH} HTTP/1.1\rX: y"))),
+        ("no version", line(&format!("POST {CANCEL}"))),
+        ("HTTP/0.9", line(&format!("POST {CANCEL} HTTP/0.9"))),
+        ("HTTP/1.2", line(&format!("POST {CANCEL} HTTP/1.2"))),
+        ("HTTP/2.0", line(&format!("POST {CANCEL} HTTP/2.0"))),
+        ("a version in lower case", line(&format!("POST {CANCEL} http/1.1"))),
+        ("a method in lower case", line(&format!("post {CANCEL} HTTP/1.1"))),
+        ("a method that is not a token", line(&format!("PO(ST {CANCEL} HTTP/1.1"))),
+        ("a method that swallows the verb", line(&format!("POSTcancel {CANCEL} HTTP/1.1"))),
+        ("no method", line(&format!("{CANCEL} HTTP/1.1"))),
+        ("bare LF", line(&format!("POST {CANCEL} HTTP/1.1\nX: y"))),
+        ("bare CR", line(&format!("POST {CANCEL} HTTP/1.1\rX: y"))),
         ("only bare LF", {
             let text = String::from_utf8(with("Content-Length: 0\r\n")).unwrap();
             let tail = "\r\nX: y\r\n\r\n";
             (text.trim_end().replace("\r\n", "\n") + tail).into_bytes()
         }),
-        ("TRACE", line(&format!("TRACE {PATH} HTTP/1.1"))),
+        ("TRACE", line(&format!("TRACE {CANCEL} HTTP/1.1"))),
         ("not HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;
@@ -160,7 +153,7 @@ async fn queries_that_would_change_what_was_judged_are_refused() {
         "$httpMethod=DELETE",
     ]
     .into_iter()
-    .map(|query| (query, target(&format!("{PATH}?{query}"))))
+    .map(|query| (query, target(&format!("{CANCEL}?{query}"))))
     .collect();
     let gate = Gate::start();
     for (row, bytes) in &rows {
@@ -182,19 +175,19 @@ async fn hosts_that_readers_could_disagree_about_are_refused() {
         ("user information", host(&format!("Host: evil@{COMPANION}\r\n"))),
         ("a list", host(&format!("Host: {COMPANION}, evil.example\r\n"))),
         ("a path", host(&format!("Host: {COMPANION}/x\r\n"))),
-        ("a port that is no number", host(&format!("Host: {COMPANION}:80x\r\n"))),
+        ("a port that is not a number", host(&format!("Host: {COMPANION}:80x\r\n"))),
         ("an empty port", host(&format!("Host: {COMPANION}:\r\n"))),
         ("a space before the colon", host(&format!("Host : {COMPANION}\r\n"))),
         ("folded", host(&format!("Host:\r\n {COMPANION}\r\n"))),
         ("not ASCII", host("Host: cloudaicompanion.localh\u{f6}st\r\n")),
-        ("missing over HTTP/1.0", head(&format!("POST {PATH} HTTP/1.0"), "", "Content-Length: 0\r\n")),
+        ("missing over HTTP/1.0", head(&format!("POST {CANCEL} HTTP/1.0"), "", "Content-Length: 0\r\n")),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;
 }
 
 #[tokio::test]
 async fn bodies_that_end_in_two_places_are_refused() {
-    let http_1_0 = |lines| head(&format!("POST {PATH} HTTP/1.0"), &format!("Host: {COMPANION}\r\n"), lines);
+    let http_1_0 = |lines| head(&format!("POST {CANCEL} HTTP/1.0"), &format!("Host: {COMPANION}\r\n"), lines);
     let rows = [
         ("length and chunked", with("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n")),
         ("chunked and length", with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n")),
@@ -256,7 +249,7 @@ async fn fields_that_readers_repair_or_believe_are_refused() {
         ("Connection takes the credential away", with("Connection: close, Authorization\r\n")),
         ("Connection takes the host away", with("Connection: host\r\n")),
         ("Connection takes the length away", with("Connection: content-length\r\nContent-Length: 0\r\n")),
-        ("Connection is no list", with("Connection: a b\r\n")),
+        ("Connection is not a list", with("Connection: a b\r\n")),
         ("Expect", with("Expect: 200-maybe\r\n")),
         ("two Expects", with("Expect: 100-continue\r\nExpect: 100-continue\r\n")),
         ("two types", with("Content-Type: a/b\r\nContent-Type: c/d\r\n")),
@@ -275,7 +268,7 @@ async fn connect_is_refused() {
     let rows = [
         ("authority form", b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n".to_vec()),
         ("early data", b"CONNECT a.b:443 HTTP/1.1\r\nHost: a.b:443\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_vec()),
-        ("origin form", line(&format!("CONNECT {PATH} HTTP/1.1"))),
+        ("origin form", line(&format!("CONNECT {CANCEL} HTTP/1.1"))),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;
 
@@ -285,7 +278,7 @@ async fn connect_is_refused() {
     let (answer, _stream) = client.start(&connect, false).await;
     assert_eq!(client.finish(answer).await.status, 400);
     let (answer, _stream) = client.start(&cancel(), true).await;
-    assert_eq!(client.finish(answer).await.status, 200, "the connection lives on");
+    assert_eq!(client.finish(answer).await.status, 200, "the connection stays open");
     let mut reasons: Vec<_> = gate
         .audit(2)
         .iter()
@@ -313,7 +306,7 @@ async fn heads_beyond_the_limits_are_refused() {
     ];
     assert_refused(&rows, 431, "REQUEST_HEAD_TOO_LARGE").await;
 
-    // At the limits, a head is read; that nothing is bound at its path is found out by reading it.
+    // At the limits, the gate reads the head: the 404 shows that it got as far as the path.
     let gate = Gate::start();
     for lines in [fields(100), padding(32 * 1024)] {
         let bytes = String::from_utf8(with(&lines)).unwrap().replace(":cancel", ":cancxl");
@@ -354,7 +347,7 @@ async fn a_head_that_trickles_or_stalls_is_given_up() {
     };
     assert_eq!(answer.status, 408);
 
-    // Who says nothing asks nothing, and gets no answer.
+    // A client that sends nothing has sent no request, and gets no answer.
     let mut silent = Connection::open(gate.address).await;
     assert_eq!(silent.rest().await, b"");
     assert_eq!(gate.audit(5).len(), 5);
@@ -362,7 +355,7 @@ async fn a_head_that_trickles_or_stalls_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_preface_is_one_only_at_the_start_and_in_full() {
+async fn an_http2_preface_counts_only_at_the_start_and_in_full() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     let gate = Gate::start();
@@ -402,7 +395,7 @@ async fn a_preface_is_one_only_at_the_start_and_in_full() {
     connection.send([PREFACE, request.as_slice()].concat()).await;
     connection.finish().await;
     let rest = connection.rest().await;
-    assert!(!rest.windows(5).any(|window| window == b"HTTP/"), "a request is no frame");
+    assert!(!rest.windows(5).any(|window| window == b"HTTP/"), "a request is not a frame");
     assert_eq!(gate.audit(6).len(), 6);
     assert_eq!(gate.backend.requests().len(), 1);
 
@@ -419,7 +412,7 @@ async fn http2_heads_are_judged_alike() {
         ("our header's twin", cancel().header("x_opgate_principal", "user:root@example.com")),
         ("method override", cancel().header("x-http-method-override", "DELETE")),
         ("expect", cancel().header("expect", "200-maybe")),
-        ("TRACE", Req::new("TRACE", COMPANION, PATH).bearer(&token("ana@example.com"))),
+        ("TRACE", Req::new("TRACE", COMPANION, CANCEL).bearer(&token("ana@example.com"))),
         ("dot segments", Req::new("POST", COMPANION, "/v1/../x").bearer(&token("ana@example.com"))),
         ("an encoded slash", Req::new("POST", COMPANION, "/v1%2Fx").bearer(&token("ana@example.com"))),
     ];
@@ -435,7 +428,7 @@ async fn http2_heads_are_judged_alike() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// What a client may claim and what goes upstream under that name are two things.
+/// A field that a client sends and a field that the gate sends upstream under that name are two things.
 #[tokio::test]
 async fn claims_about_the_caller_end_at_the_gate() {
     let gate = Gate::start();
@@ -446,7 +439,7 @@ async fn claims_about_the_caller_end_at_the_gate() {
         .header("x-request-id", "mine")
         .header("x-goog-iap-jwt-assertion", "x")
         .header("x-mine", "kept");
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.status, 200);
     }
     let nominating = request.header("connection", "x-mine");

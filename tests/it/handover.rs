@@ -1,8 +1,8 @@
 //! Reloads, upgrades and drains under load: every request is answered, none is lost, none is forwarded twice.
 //!
-//! A million requests over a hundred events are `make handover`; the suite runs a few thousand. Each try of a request has
-//! a number of its own, which goes through the gate as the name of an operation: what the clients have had an answer to,
-//! what the backend has seen and what the audit log says it was sent must be the same numbers, each once.
+//! `make handover` sends a million requests over a hundred events; the suite sends a few thousand. Each try of a
+//! request has a number of its own, which is the name of the operation. The numbers that clients got an answer for,
+//! that the backend saw, and that the audit log says were sent must be the same, each once.
 
 mod backend;
 mod books;
@@ -16,16 +16,13 @@ use std::time::{Duration, Instant};
 use self::backend::serve_backend;
 use self::books::{Books, Retries};
 use self::generations::Generations;
+use crate::harness::parameter;
 
-/// Clients of HTTP/1.1: every second is idle for a moment between two requests, every fourth has a connection for each.
+/// Clients of HTTP/1.1. Every second one idles between two requests; every fourth uses a connection per request.
 const HTTP1_CLIENTS: u64 = 8;
 /// Connections of HTTP/2, and streams at a time on each.
 const HTTP2_CONNECTIONS: u64 = 4;
 const STREAMS: usize = 6;
-
-fn parameter(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_or_doubled_over_reloads_upgrades_and_drains() {
@@ -50,7 +47,7 @@ async fn no_request_is_lost_or_doubled_over_reloads_upgrades_and_drains() {
     }
     let answered = async {
         while let Some(ended) = clients.join_next().await {
-            // What went wrong for one is told at once, and not after the others.
+            // The test fails as soon as one client does, not after the others end.
             ended.unwrap();
         }
     };

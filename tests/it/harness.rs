@@ -2,8 +2,11 @@
 //!
 //! Every test starts its own gate on free ports, so that tests run side by side and read their own logs.
 
+mod calls;
 mod http2;
+mod observed;
 mod process;
+mod tree;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,18 +15,22 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderMap;
-use opgate::demo::backend::Backend;
-use opgate::demo::wire;
+use opgate::dev::backend::Backend;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+pub use self::calls::{CANCEL, TRAIN, cancel, connect_from, get, parameter};
 pub use self::http2::Http2;
+pub use self::observed::outcome;
 pub use self::process::{Process, signal};
+pub use self::tree::Tree;
 
-pub use opgate::demo::wire::Answer;
+pub use opgate::dev::wire::RawResponse as Answer;
 
 pub const ISSUER: &str = "https://issuer.demo.localhost";
 pub const AUDIENCE: &str = "https://opgate.demo.localhost";
@@ -34,7 +41,7 @@ pub const COMPANION: &str = "cloudaicompanion.localhost";
 pub const DATAPROC: &str = "dataproc.localhost";
 pub const TRANSLATION: &str = "translation.localhost";
 
-/// What a gate is started with, beside the shipped configuration.
+/// The settings of a gate, beside the shipped configuration.
 #[derive(Default)]
 pub struct Setup {
     /// `--set` arguments, after the harness's own.
@@ -47,17 +54,17 @@ pub struct Setup {
     pub endpoints: Option<Vec<SocketAddr>>,
     /// `h2c` towards the upstream.
     pub upstream_protocol: Option<&'static str>,
-    /// Does not wait until the gate is ready, and has it log JSON lines: its addresses are read from there.
+    /// Does not wait until the gate is ready, and makes it log JSON lines: the harness reads its addresses from there.
     pub unready: bool,
     /// The soft limit of open files that it is started with.
     pub soft_open_files: Option<u32>,
     /// The hard limit of open files, which no program can raise.
     pub open_files: Option<u32>,
-    /// Where its standard output goes; nowhere by default.
+    /// Where its standard output goes; by default nowhere.
     pub stdout: Option<Stdio>,
 }
 
-/// A running gate. Ends with the value.
+/// A running gate. It ends when the value is dropped.
 pub struct Gate {
     child: Child,
     directory: TempDir,
@@ -92,6 +99,11 @@ pub fn opgate() -> Command {
     under_test(Command::new(env!("CARGO_BIN_EXE_opgate")))
 }
 
+/// The program for development, which lies beside it.
+pub fn opgate_dev() -> Command {
+    under_test(Command::new(env!("CARGO_BIN_EXE_opgate-dev")))
+}
+
 /// The program under test, with a limit of open files: the soft one, or both.
 fn opgate_with_files(kind: &str, files: u32) -> Command {
     let mut shell = Command::new("sh");
@@ -105,7 +117,7 @@ fn opgate_with_files(kind: &str, files: u32) -> Command {
 
 fn under_test(mut command: Command) -> Command {
     command.current_dir(root());
-    // What the developer's shell overrides is not under test.
+    // Settings from the developer's shell must not affect the test.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPGATE_")) {
         command.env_remove(name);
     }
@@ -218,7 +230,7 @@ impl Gate {
         gate
     }
 
-    /// The address in a line of the log, where it is written as JSON.
+    /// The address in a line of the log, which is JSON here.
     fn logged_address(&self, message: &str) -> Option<SocketAddr> {
         self.log()
             .lines()
@@ -239,17 +251,17 @@ impl Gate {
         }
     }
 
-    /// Another gate of the same configuration, with more settings, that is to take over from this one.
+    /// Another gate of the same configuration, with more settings, started to take over from this one.
     pub fn successor(&self, name: &str, more: &[String]) -> Process {
         Process::start(name, self.directory.path(), &[&self.settings, more].concat(), &["--upgrade"])
     }
 
-    /// A file of this gate's own.
+    /// The path of a file of this gate.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Its standard output, where `Setup::stdout` is a pipe; once.
+    /// Its standard output, if `Setup::stdout` is a pipe; can be taken once.
     pub fn stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().unwrap()
     }
@@ -271,7 +283,7 @@ impl Gate {
         assert!(status.success());
     }
 
-    /// Waits for the end; half a default grace period at the most.
+    /// Waits for the end, at most half a default grace period.
     pub async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
@@ -307,7 +319,7 @@ impl Gate {
         }
     }
 
-    /// What Prometheus would scrape.
+    /// The metrics, as Prometheus scrapes them.
     pub async fn metrics(&self) -> String {
         String::from_utf8(self.admin("/metrics").await.body).unwrap()
     }
@@ -317,7 +329,7 @@ impl Gate {
         wire::fetch(self.admin, path).await.unwrap()
     }
 
-    /// Asks the admin port why.
+    /// Posts a question to `/explain`.
     pub async fn explain(&self, question: &Value) -> Answer {
         self.admin_post("/explain", "application/json", question.to_string().as_bytes()).await
     }
@@ -335,7 +347,7 @@ impl Gate {
         wire::exchange(self.admin, &request).await.unwrap()
     }
 
-    /// Sends exact bytes over HTTP/1.1 and gives back every byte that comes until the gate closes.
+    /// Sends exact bytes over HTTP/1.1 and gives every byte that comes until the gate closes.
     pub async fn raw_to_the_end(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         let talk = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -393,7 +405,7 @@ pub enum Body {
     None,
     /// With `Content-Length`, over HTTP/2 too.
     Length(Vec<u8>),
-    /// In one chunk, or none where it is empty.
+    /// In one chunk, or in none if it is empty.
     Chunked(Vec<u8>),
 }
 
@@ -456,14 +468,14 @@ impl Req {
         };
         let (response, mut stream) = client.start(self, body.is_none()).await;
         if let Some(body) = body {
-            // A gate that has refused already may have closed the stream.
+            // A gate that has refused the request already may have closed the stream.
             let _ = stream.send_data(body.into(), true);
         }
         client.finish(response).await
     }
 }
 
-/// `error.details[0].reason` of an answer; empty where there is none.
+/// `error.details[0].reason` of an answer; empty if there is none.
 pub fn reason(answer: &Answer) -> String {
     let json = answer.json().unwrap_or_default();
     json["error"]["details"][0]["reason"].as_str().unwrap_or_default().to_owned()
@@ -474,7 +486,7 @@ pub fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
     headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
 }
 
-/// The folder of public test data, or `None` (with a word about it) where it is not there.
+/// The folder of public test data; prints why and gives `None` if it is not there.
 pub fn corpora(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("OPGATE_CORPORA").map(PathBuf::from);
     if folder.is_none() {

@@ -1,18 +1,17 @@
-//! Which header fields reach the backend, over each version on each side.
+//! Header fields that reach the backend, for each version on each side.
 
 use serde_json::json;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token, values};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, reason, token, values};
 use crate::recorder::{Recorder, field, request_line};
 
 pub const ANA: &str = "ana@example.com";
-pub const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 pub fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)
 }
 
-/// A gate that speaks to its backend over each version, and what a version is called.
+/// Gates that speak to their backend over each version, with the name of the version.
 pub fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
     ["h1", "h2c"].map(|protocol| {
         let set = set.iter().map(|setting| (*setting).to_owned()).collect();
@@ -24,14 +23,14 @@ pub fn gates(set: &[&str]) -> [(&'static str, Gate); 2] {
 /// Sends a request over both versions and gives what the backend saw of each.
 pub async fn seen(gate: &Gate, request: &Req) -> Vec<http::HeaderMap> {
     gate.backend.clear();
-    for answer in [gate.http1(request).await, gate.http2(request).await] {
+    for answer in gate.over_both(request).await {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     gate.backend.requests().into_iter().map(|request| request.headers).collect()
 }
 
 #[tokio::test]
-async fn who_asks_is_said_by_the_gate_and_never_by_the_client() {
+async fn identity_headers_are_set_by_the_gate_and_never_by_the_client() {
     const CLAIMS: &[&str] = &[
         "x-opgate-principal",
         "x-opgate-anything",
@@ -72,7 +71,7 @@ async fn who_asks_is_said_by_the_gate_and_never_by_the_client() {
                 assert!(!headers.contains_key(*name), "{name} over {protocol}");
             }
         }
-        // The ids are those of the audit log, whose lines are written once their answers are, in whatever order.
+        // The ids are those of the audit log, whose lines are written after the answers, in any order.
         let audit = gate.audit(2);
         let mut logged: Vec<&str> = audit.iter().map(|line| line["insertId"].as_str().unwrap()).collect();
         ids.sort();
@@ -95,7 +94,7 @@ async fn an_underscore_twin_of_a_trusted_header_is_refused() {
         "x_http_method_override",
     ] {
         let request = cancel().bearer(&token(ANA)).header(name, "1");
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
@@ -136,7 +135,7 @@ async fn authorization_ends_at_the_gate_unless_it_is_forwarded() {
 }
 
 #[tokio::test]
-async fn connection_takes_away_what_it_names_and_nothing_that_is_judged_or_set() {
+async fn connection_removes_the_fields_it_names_but_none_that_is_judged_or_set() {
     for (protocol, gate) in gates(&["services.cloudaicompanion.forward=[authorization, principal]"]) {
         let request = cancel()
             .bearer(&token(ANA))
@@ -214,7 +213,7 @@ async fn everything_else_arrives_as_it_was_sent() {
                 assert_eq!(values(headers, name), expected, "{name} over {protocol}");
             }
         }
-        // Whichever version the client spoke, the backend sees the same, but for the id of the request.
+        // Whichever version the client speaks, the backend sees the same, except for the id of the request.
         let [mut first, mut second] = <[_; 2]>::try_from(both).unwrap();
         for headers in [&mut first, &mut second] {
             headers.remove("x-request-id");
@@ -228,7 +227,7 @@ async fn cookies_in_several_fields_arrive_whole() {
     for (protocol, gate) in gates(&[]) {
         let request = cancel().bearer(&token(ANA)).header("cookie", "a=1").header("cookie", "b=2");
         for headers in seen(&gate, &request).await {
-            // HTTP/2 lets a client cut them up, and a hop put them together (RFC 9113, section 8.2.3).
+            // HTTP/2 lets a client split cookies, and a hop join them (RFC 9113, section 8.2.3).
             assert_eq!(values(&headers, "cookie").join("; "), "a=1; b=2", "{protocol}");
         }
     }
@@ -242,7 +241,7 @@ async fn host_and_target_arrive_to_the_byte() {
     for host in ["CloudAIcompanion.localhost:8080", COMPANION] {
         for target in [CANCEL.to_owned(), format!("{CANCEL}{query}"), format!("{CANCEL}?")] {
             let request = Req::new("POST", host, &target).bearer(&token(ANA));
-            for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+            for answer in gate.over_both(&request).await {
                 assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
             }
             let heads = recorder.take();
@@ -258,7 +257,7 @@ async fn host_and_target_arrive_to_the_byte() {
     // And over HTTP/2 towards the backend.
     let gate = Gate::start_with(Setup { upstream_protocol: Some("h2c"), ..Setup::default() });
     let request = Req::new("POST", COMPANION, &format!("{CANCEL}{query}")).bearer(&token(ANA));
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.status, 200);
     }
     for request in gate.backend.requests() {
@@ -268,7 +267,7 @@ async fn host_and_target_arrive_to_the_byte() {
 }
 
 #[tokio::test]
-async fn a_field_that_may_be_there_once_is_refused_twice() {
+async fn a_field_that_may_be_sent_once_is_refused_if_it_is_repeated() {
     let gate = Gate::start();
     for (name, first, second) in [
         ("content-type", "application/json", "text/plain"),
@@ -278,14 +277,14 @@ async fn a_field_that_may_be_there_once_is_refused_twice() {
         ("range", "bytes=0-1", "bytes=2-3"),
     ] {
         let request = cancel().bearer(&token(ANA)).header(name, first).header(name, second);
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
     assert!(gate.backend.requests().is_empty());
 }
 
-/// HTTP/1 trims a value, HTTP/2 forbids to send it so (RFC 9113, section 8.2.1): passed on, each hop would read another.
+/// HTTP/1 trims a value, and HTTP/2 forbids blanks around it (RFC 9113, section 8.2.1): two hops could read two values.
 #[tokio::test]
 async fn whitespace_around_a_value_does_not_reach_the_backend() {
     let gate = Gate::start();
@@ -300,13 +299,13 @@ async fn whitespace_around_a_value_does_not_reach_the_backend() {
     }
 }
 
-/// What the backend answers passes through as it is: the gate adds no credential, identity or id of its own to it.
+/// The backend's answer passes unchanged: the gate adds no credential, identity or id of its own to it.
 #[tokio::test]
 async fn the_backends_answer_is_not_touched() {
     let recorder = Recorder::start();
     let gate = Gate::start_with(Setup { endpoints: Some(vec![recorder.address()]), ..Setup::default() });
     let request = cancel().bearer(&token(ANA));
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.json(), Some(json!({})));
         let mut names: Vec<&str> = answer.headers.keys().map(|name| name.as_str()).collect();
         names.retain(|name| !matches!(*name, "connection" | "date" | "keep-alive"));

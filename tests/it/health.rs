@@ -1,7 +1,6 @@
-//! Endpoints that are left out: by their checks, or because they fail requests; and how they come back.
+//! Endpoints that are left out, because they fail their checks or requests, and how they return.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,19 +9,14 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, root, token};
+use crate::harness::{Gate, Setup, cancel, reason, root};
 use crate::origin::Step::{Body, Close, Head, Say};
 use crate::origin::{OK, Origin, Step, refusing};
 
 const WELL: &[Step] = &[Head, Body, Say(OK)];
 const BROKEN: &[Step] = &[Head, Close];
 
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
-
-/// A backend over HTTP/1.1 and h2c whose health is told to it.
+/// A backend over HTTP/1.1 and h2c whose health the test sets.
 struct Backend {
     address: SocketAddr,
     health: Arc<AtomicU16>,
@@ -78,7 +72,7 @@ fn gate(endpoints: &[SocketAddr], protocol: &'static str, settings: &[&str]) -> 
     })
 }
 
-/// What the gauge says of an endpoint, if it has it.
+/// The gauge's value for an endpoint, if it has one.
 async fn healthy(gate: &Gate, upstream: &str, endpoint: SocketAddr) -> Option<bool> {
     let name = format!("opgate_upstream_healthy{{endpoint=\"{endpoint}\",upstream=\"{upstream}\"}} ");
     gate.metrics().await.lines().find_map(|line| Some(line.strip_prefix(&name)? == "1"))
@@ -125,21 +119,21 @@ async fn where_all_endpoints_fail_their_checks_there_is_no_backend() {
     let check = "health_check={path: /healthz, interval: 50ms, unhealthy_after: 1}";
     let gate = gate(&[backend.address], "h1", &[check]);
     until_healthy(&gate, backend.address, Some(false)).await;
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_UNAVAILABLE"));
     }
     assert_eq!(backend.requests(), 0);
     for line in gate.audit(2) {
         let decision = &line["protoPayload"]["metadata"];
         assert_eq!(decision["reason"], "UPSTREAM_UNAVAILABLE");
-        assert!(decision["upstream"].is_null(), "nobody was asked: {line}");
+        assert!(decision["upstream"].is_null(), "a backend was asked: {line}");
     }
     backend.health.store(200, Ordering::SeqCst);
     until_healthy(&gate, backend.address, Some(true)).await;
     assert_eq!(gate.http1(&cancel()).await.status, 200);
 }
 
-/// Without a path, a connection will do; and a backend that takes connections and says nothing passes no check with one.
+/// Without a path, a check is a connection. With one, a backend that accepts connections and sends nothing fails it.
 #[tokio::test]
 async fn a_check_is_a_connection_or_an_answer() {
     let silent = Origin::start(&[Head, Step::Hang]).await;
@@ -153,7 +147,7 @@ async fn a_check_is_a_connection_or_an_answer() {
     until_healthy(&by_answer, silent.address, Some(false)).await;
 }
 
-/// Each reload replaces the checks, and what is no longer there is no longer told of.
+/// Each reload replaces the checks. An endpoint that is gone disappears from the metric.
 #[tokio::test]
 async fn a_reload_ends_the_checks_of_the_old_set() {
     let (kept, dropped) = (Backend::start().await, Backend::start().await);
@@ -185,18 +179,18 @@ async fn a_reload_ends_the_checks_of_the_old_set() {
     until(dropped.address, Some(true)).await;
 
     write(&[kept.address]);
-    let hang_up = || {
-        let status = Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap();
-        assert!(status.success());
-    };
-    hang_up();
+    gate.hang_up();
     until(dropped.address, None).await;
-    assert_eq!(healthy(&gate, "spare", kept.address).await, Some(false), "what is known outlives the reload");
-    // A check may have been on its way.
+    assert_eq!(
+        healthy(&gate, "spare", kept.address).await,
+        Some(false),
+        "the state of the endpoint outlives the reload"
+    );
+    // A check may have been in flight.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let ended = dropped.checks();
     for _ in 0..20 {
-        hang_up();
+        gate.hang_up();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let before = kept.checks();
@@ -227,7 +221,7 @@ async fn an_endpoint_that_keeps_failing_is_ejected() {
 }
 
 #[tokio::test]
-async fn after_its_time_one_request_decides() {
+async fn after_an_ejection_one_request_decides() {
     let broken = Origin::start(BROKEN).await;
     let well = Origin::start(WELL).await;
     let gate = gate(
@@ -238,7 +232,7 @@ async fn after_its_time_one_request_decides() {
     while broken.requests().len() < 2 {
         gate.http1(&cancel()).await;
     }
-    // The trial fails: one request, and no other until twice the time is over.
+    // The trial fails: one request reaches the endpoint, and no other until twice the time is over.
     let ejected = Instant::now();
     let mut tried = ejected;
     while broken.requests().len() < 3 {
@@ -247,13 +241,13 @@ async fn after_its_time_one_request_decides() {
         gate.http1(&cancel()).await;
     }
     assert_eq!(healthy(&gate, "operations", broken.address).await, Some(false));
-    // From here on it is well. The next trial shows it, and it is asked in turn again.
+    // The endpoint works again. The next trial shows it, and the endpoint takes its turn again.
     while healthy(&gate, "operations", broken.address).await == Some(false) {
         assert!(tried.elapsed() < Duration::from_secs(20));
         broken.play_next(Some(WELL));
         gate.http1(&cancel()).await;
     }
-    assert!(tried.elapsed() >= Duration::from_millis(500), "it was left out for longer than the first time");
+    assert!(tried.elapsed() >= Duration::from_millis(500), "the second ejection is longer than the first");
     assert_eq!(broken.requests().len(), 4, "one trial");
     let before = broken.requests().len();
     for _ in 0..4 {
@@ -263,7 +257,7 @@ async fn after_its_time_one_request_decides() {
     assert_eq!(broken.requests().len(), before + 2);
 }
 
-/// To refuse for want of anybody better would turn a request that may fail into one that must.
+/// Refusing every request would turn requests that may fail into requests that must.
 #[tokio::test]
 async fn the_last_endpoint_is_asked_however_often_it_fails() {
     let broken = Origin::start(BROKEN).await;
@@ -278,9 +272,9 @@ async fn the_last_endpoint_is_asked_however_often_it_fails() {
     assert_eq!(healthy(&gate, "operations", broken.address).await, Some(true));
 }
 
-/// Whoever may call could else have endpoints taken out one after another.
+/// Otherwise a caller could eject endpoints one after another by provoking errors.
 #[tokio::test]
-async fn an_answer_is_never_held_against_an_endpoint() {
+async fn an_error_status_ejects_no_endpoint() {
     const OOPS: &[Step] = &[Head, Body, Say("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")];
     let origins = [Origin::start(OOPS).await, Origin::start(OOPS).await];
     let addresses = origins.each_ref().map(|origin| origin.address);

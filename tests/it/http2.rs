@@ -1,4 +1,4 @@
-//! HTTP/2 requests that break a rule (RFC 9113, section 8): refused, whoever refuses them, and written down once each.
+//! HTTP/2 requests that break a rule (RFC 9113, section 8): refused, by the library or the gate, and logged once each.
 
 use std::time::Duration;
 
@@ -9,13 +9,11 @@ use crate::authority::Authority;
 use crate::frames::{
     self, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, RST_STREAM, ask_over, block, frame, next, opening,
 };
-use crate::harness::{COMPANION, Gate, Setup, token};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, COMPANION, Gate, Setup, token};
 
 type Fields<'f> = Vec<(&'f str, &'f [u8])>;
 
-/// A request that is allowed, with `changes`: a name that it has is replaced, `None` removes it, others are added.
+/// An allowed request with changes: `set` replaces a field, `without` removes one, `add` appends one.
 struct Request {
     fields: Vec<(String, Vec<u8>)>,
 }
@@ -77,7 +75,7 @@ impl Request {
     }
 }
 
-/// Heads that are refused, with a word for each.
+/// Heads that are refused, with a label for each.
 fn broken_heads(scheme: &str) -> Vec<(&'static str, Request)> {
     let good = || Request::new(scheme);
     let other_scheme = good().set(":scheme", "ftp");
@@ -95,7 +93,7 @@ fn broken_heads(scheme: &str) -> Vec<(&'static str, Request)> {
         (":status", good().first(":status", "200")),
         (":protocol", good().first(":protocol", "websocket")),
         ("an empty :method", good().set(":method", "")),
-        ("a :method that is no token", good().set(":method", "PO ST")),
+        ("a :method that is not a token", good().set(":method", "PO ST")),
         ("no authority", good().without(":authority")),
         ("an empty :authority", good().set(":authority", "")),
         (":authority with user information", good().set(":authority", format!("u@{COMPANION}"))),
@@ -152,9 +150,9 @@ fn lines_of(gate: &Gate, count: usize) -> Vec<(String, u64)> {
     gate.audit(count).iter().map(told).collect()
 }
 
-/// Each is refused, leaves one line and one count, and reaches nobody.
+/// Asserts that each row is refused, leaves one line and one count, and reaches no backend.
 async fn assert_written_down(gate: &Gate, rows: &[(&str, Outcome)]) {
-    // A request that is allowed, after which every line has been written.
+    // Sends an allowed request: after its line, every earlier line has been written.
     let lines = lines_of(gate, rows.len());
     assert_eq!(lines.len(), rows.len(), "{lines:?}");
     for (number, (row, outcome)) in rows.iter().enumerate() {
@@ -183,7 +181,7 @@ async fn a_broken_head_is_refused_and_written_down_once() {
         let outcome = ask_over(stream, &request.whole()).await;
         assert!(matches!(outcome, Outcome::Status(400) | Outcome::Broken), "{row}: {outcome:?}");
         outcomes.push((row, outcome));
-        // Its line comes before the next one's.
+        // Its line must come before the next one's.
         gate.audit(outcomes.len());
     }
     assert_written_down(&gate, &outcomes).await;
@@ -213,8 +211,8 @@ async fn a_broken_head_over_tls_is_refused_and_written_down_once() {
 }
 
 #[tokio::test]
-async fn what_is_unusual_and_has_one_meaning_passes() {
-    // A balancer that ends TLS is believed where it is trusted.
+async fn an_unusual_request_with_one_meaning_passes() {
+    // A balancer that ends TLS is trusted here.
     let set = vec!["trusted_proxies={addresses: [127.0.0.1]}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let good = || Request::new("http");
@@ -234,7 +232,7 @@ async fn what_is_unusual_and_has_one_meaning_passes() {
     let requests = gate.backend.requests();
     assert_eq!(requests.len(), rows.len());
     for request in &requests {
-        // A fragment is cut off before it is judged: what is judged is what is sent.
+        // A fragment is cut off before the decision: the judged target is the one that is sent.
         assert_eq!(request.target, CANCEL);
     }
     assert_eq!(requests[5].headers["cookie"], "a=1; b=2");
@@ -274,7 +272,7 @@ async fn a_body_that_is_not_as_long_as_it_says_is_refused() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// One of many on a connection is refused, and the others do not notice.
+/// One of many requests on a connection is refused, and the others are not affected.
 #[tokio::test]
 async fn a_broken_head_among_good_ones_is_its_own_line() {
     let gate = Gate::start();
@@ -297,7 +295,7 @@ async fn a_broken_head_among_good_ones_is_its_own_line() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), all).await.expect("all are told of in time");
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("all lines come in time");
     assert_eq!((answered, reset), (20, 10));
     let mut lines = lines_of(&gate, 30);
     lines.sort();
@@ -305,9 +303,9 @@ async fn a_broken_head_among_good_ones_is_its_own_line() {
     assert_eq!(lines, expected.concat());
 }
 
-/// A limit of streams, and of the bytes of a head and its target.
+/// The limit of streams, and the limits of the bytes of a head and its target.
 #[tokio::test]
-async fn what_is_too_much_is_refused_and_written_down() {
+async fn requests_over_the_limits_are_refused_and_written_down() {
     let set = vec!["limits={http2_streams: 2, head_bytes: 8KiB, target_bytes: 300B}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let long = Request::new("http").set(":path", format!("{CANCEL}?x={}", "x".repeat(300)));
@@ -323,7 +321,7 @@ async fn what_is_too_much_is_refused_and_written_down() {
         assert_eq!(ask_over(stream, &request.whole()).await, Outcome::Status(status), "{reason}");
         assert_eq!(lines_of(&gate, before + 1)[before], (reason.to_owned(), u64::from(status)));
     }
-    // Three at one time, of which none ends by itself.
+    // Three at the same time, none of which ends by itself.
     let mut frames = opening(&[]);
     for stream in [1, 3, 5] {
         frames.extend(frame(HEADERS, END_HEADERS, stream, &Request::new("http").block()));
@@ -343,7 +341,7 @@ async fn what_is_too_much_is_refused_and_written_down() {
 }
 
 #[tokio::test]
-async fn a_scheme_or_host_in_another_case_is_what_it_says() {
+async fn scheme_and_host_may_be_in_any_case() {
     let gate = Gate::start();
     let fields = Request::new("http").set(":authority", COMPANION.to_uppercase());
     let fields: Fields<'_> =

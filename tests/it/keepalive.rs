@@ -1,10 +1,10 @@
-//! Several requests on one connection: nothing of one is taken for another, or left behind for it.
+//! Several requests on one connection: no byte of one is read as part of another.
 
 use crate::bodies::{TRAIN, ana, cancel, cancel_without_body, head};
 use crate::connection::Connection;
 use crate::harness::{Body, COMPANION, Gate, Req, Setup, token, values};
 
-/// What an attacker hides in a body: a request that would be allowed if it were taken for one.
+/// A request hidden in a body: it would be allowed if it were read as one.
 #[tokio::test]
 async fn a_refused_body_is_never_taken_for_the_next_request() {
     let hidden = String::from_utf8(cancel().to_http1()).unwrap();
@@ -23,7 +23,7 @@ async fn a_refused_body_is_never_taken_for_the_next_request() {
         ("two lengths", cancel(), "Content-Length: 0\r\nContent-Length: 5", &hidden),
         ("length and chunked", cancel(), "Content-Length: 0\r\nTransfer-Encoding: chunked", &hidden),
     ] {
-        // With the head, and after the answer where there is one already.
+        // Sent with the head or, where an answer comes first, after it.
         for at_once in [true, false] {
             let mut connection = Connection::open(gate.address).await;
             connection.send(head(&request, fields)).await;
@@ -31,7 +31,7 @@ async fn a_refused_body_is_never_taken_for_the_next_request() {
             let early = if at_once || needs_body { None } else { connection.answer().await };
             connection.try_send(body).await;
             connection.try_send(&hidden[..hidden.len() / 2]).await;
-            // The last request is never whole, so that a gate which goes on reading has to wait.
+            // The last request is never complete, so that a gate which went on reading would have to wait.
             let answer = if early.is_some() { early } else { connection.answer().await };
             assert!((400..500).contains(&answer.unwrap().status), "{row}");
             connection.finish_if_open().await;
@@ -74,7 +74,7 @@ async fn a_connection_serves_on_after_an_answer() {
     assert!(requests.iter().all(|request| request.body.is_empty()));
 }
 
-/// Nothing of one request is left for the next: not the token, not the body, not the permit.
+/// Nothing of one request applies to the next: not the token, not the body, not the permit.
 #[tokio::test]
 async fn principals_that_share_a_connection_are_judged_one_by_one() {
     let gate = Gate::start();
@@ -94,7 +94,7 @@ async fn principals_that_share_a_connection_are_judged_one_by_one() {
         let (answer, _) = client.start(&request(who), true).await;
         assert_eq!(client.finish(answer).await.status, status, "{who}");
     }
-    // Lines are written after the answers: in any order.
+    // Lines are written after the answers, in any order.
     let lines = gate.audit(rows.len() * 2);
     let mut told: Vec<_> = lines
         .iter()
@@ -119,8 +119,8 @@ async fn principals_that_share_a_connection_are_judged_one_by_one() {
     assert_eq!(principals, [ana, ana, ana, ana, lea, lea]);
 }
 
-/// The rest of a pipelined body comes while the request before it still waits for its answer, and belongs to that body
-/// alone: not to the next head, and the next head not to it.
+/// The rest of a pipelined body arrives while the request before it still waits for its answer. It belongs to that
+/// body: no byte of it may become part of the next head, and no byte of the next head part of it.
 #[tokio::test]
 async fn a_pipelined_body_that_comes_while_an_answer_is_waited_for_is_read_in_its_place() {
     let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,7 +1,7 @@
-//! What can happen to an issuer's keys, under load: in every scene, no bad token passes and no good one is called bad.
+//! Changes of an issuer's keys under load: in every scene, no bad token passes and no good one is called bad.
 //!
-//! A good token may be answered 503 while the gate cannot tell (its key is new and the issuer does not answer): clients try
-//! again. 401 they believe. `--nocapture` prints the table.
+//! A good token may be answered 503 while the gate cannot tell (its key is new and the issuer does not answer): clients
+//! try again. After 401 they do not. `--nocapture` prints the table.
 
 mod scenarios;
 mod scene;
@@ -18,7 +18,7 @@ use scene::Row;
 
 type Scenario = Pin<Box<dyn Future<Output = Row> + Send>>;
 
-/// Gates that run at a time: each has its clients.
+/// Gates that run at the same time, each with its own clients.
 const AT_A_TIME: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +48,7 @@ async fn whatever_happens_to_key_sets_no_decision_is_wrong_and_no_good_token_is_
         assert_eq!((row.wrong, row.false_401), (0, 0), "{}", row.name);
         assert!(row.requests > 20, "{row:?}");
         assert!(row.fetches <= row.bound, "{row:?}");
-        // Where the issuer answers, nobody is told to come back.
+        // While the issuer answers, no client may be told to come back.
         assert!(row.unavailable == 0 || !row.name.starts_with("seamless: "), "{row:?}");
     }
 }

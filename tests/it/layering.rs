@@ -1,4 +1,4 @@
-//! The shape of the source: who may know whom, and what no file may hold.
+//! The shape of the source: which module may name which, and what no file may contain.
 //!
 //! A request goes one way (the diagram in `src/lib.rs`), and a stage that reached back to a later one would make that a
 //! lie. What fails here is either a mistake or a decision: then the table is where it is written down.
@@ -12,7 +12,7 @@ use regex::Regex;
 use crate::harness::root;
 
 /// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
-const MAY_NAME: &[(&str, &[&str])] = &[
+pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
     // Reads what an operator names.
@@ -24,6 +24,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("principal", &[]),
     ("clock", &[]),
     ("signing", &[]),
+    // How commands print and exit.
+    ("terminal", &["diagnostic"]),
     // The expression language of conditions knows no policy.
     ("cel", &[]),
     // A denial names the rule that decided, as a place.
@@ -47,9 +49,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "explain",
         &["catalog", "diagnostic", "document", "gate", "http", "policy", "question", "reason", "snapshot"],
     ),
-    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of its
-    // public keys. Its settings hold the span of that path.
-    ("assertion", &["principal", "diagnostic", "files", "http", "signing"]),
+    // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
+    // its public keys. Its settings hold the span of that path.
+    ("assertion", &["authn", "diagnostic", "files", "http", "signing"]),
     ("upstream", &["http", "policy", "reason", "config", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
@@ -122,10 +124,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    // What serves development: it speaks to the product over sockets and through files. Of the configuration it uses
+    // durations alone.
+    ("dev", &["clock", "config", "diagnostic", "reason", "signing", "terminal"]),
 ];
 
-/// Modules at the edge: they start the others.
-const EDGES: &[&str] = &["cli", "demo", "lib", "main"];
+/// Modules at the edge, which start the others: the commands, the library's own file, and the programs.
+const EDGES: &[&str] = &["cli", "lib", "main", "bin"];
+
+/// The module that is not part of the product, and the one program that is made of it.
+const DEV: &str = "dev";
+const DEV_PROGRAM: &str = "src/bin/opgate-dev.rs";
 
 /// The one file of `http` that reads a call: the body rule belongs to the method.
 const CATALOG_IN_HTTP: &str = "src/decision/body.rs";
@@ -258,7 +267,7 @@ fn every_stage_names_only_what_comes_before_it() {
     );
 }
 
-/// The table has no edge that nothing uses: it would allow what nobody decided.
+/// The table has no unused edge: it would allow a dependency that was never decided on.
 #[test]
 fn every_allowed_edge_is_used() {
     let files: Vec<File> = product().collect();
@@ -275,8 +284,36 @@ fn every_allowed_edge_is_used() {
     nothing(found, "Take the edge out of MAY_NAME in tests/it/layering.rs.");
 }
 
+/// Whether a file names the module for development, by whatever path.
+fn names_dev(file: &File) -> bool {
+    let by_path = Regex::new(&format!(r"\b(?:opgate|self|super)::{DEV}\b")).unwrap();
+    let code = file.code();
+    named_modules(&code).contains(DEV) || by_path.is_match(&code)
+}
+
+/// So the linker leaves it out of the product: see `the_product_holds_nothing_of_dev` (dev.rs).
 #[test]
-fn what_decides_is_pure() {
+fn no_module_of_the_product_names_what_serves_development() {
+    let naming: Vec<String> = product()
+        .filter(|file| file.module() != DEV && file.name != DEV_PROGRAM)
+        .filter(names_dev)
+        .map(|file| file.name)
+        .collect();
+    nothing(naming, "Move what the product needs out of `dev`.");
+    let planted = |text: &str| names_dev(&File { name: "src/cli/run.rs".to_owned(), text: text.to_owned() });
+    for text in [
+        "use crate::dev::wire;",
+        "use crate::{clock, dev::{issuer::Issuer, wire}};",
+        "use super::dev;",
+        "fn main() { opgate::dev::cli::main() }",
+    ] {
+        assert!(planted(text), "{text}");
+    }
+    assert!(!planted("// use crate::dev::wire;\nuse crate::device::dev;"));
+}
+
+#[test]
+fn decision_modules_are_pure() {
     let mut found = Vec::new();
     for file in product().filter(|file| PURE.contains(&file.module())) {
         let code = file.code();
@@ -290,8 +327,8 @@ fn what_decides_is_pure() {
     );
 }
 
-/// Whoever is only said to call is nobody on the way of a request: what makes a caller without a proof is named where
-/// questions are put, and where it is defined.
+/// A caller that a question merely names is not authenticated. So the function that makes a caller without a proof is
+/// named only by questions, and where it is defined.
 #[test]
 fn only_questions_assume_a_caller() {
     let assuming =
@@ -311,7 +348,7 @@ fn only_questions_assume_a_caller() {
 }
 
 #[test]
-fn one_adapter_meets_pingora() {
+fn only_the_adapter_implements_pingoras_proxy() {
     let adapters: Vec<String> =
         product().filter(|file| file.code().contains("impl ProxyHttp")).map(|file| file.name).collect();
     assert_eq!(adapters, ["src/proxy.rs"]);
@@ -369,7 +406,7 @@ fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
 fn no_committed_file_names_a_developers_machine() {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let Some(listed) = listed.ok().filter(|output| output.status.success()) else {
-        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is no git checkout");
+        eprintln!("no_committed_file_names_a_developers_machine is skipped: this is not a git checkout");
         return;
     };
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -1,37 +1,24 @@
-//! More connections than there may be, and connections that last longer: who is turned away, and who does not notice.
+//! More connections than the limits allow, and connections that last longer: which clients are refused, and which are
+//! not affected.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::frames::{END_HEADERS, END_STREAM, HEADERS, block, frame, next, opening};
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, connect_from, reason, token};
 
 fn limited(limits: &[&str]) -> Gate {
     let set = limits.iter().map(|limit| format!("limits.{limit}")).collect();
     Gate::start_with(Setup { set, ..Setup::default() })
 }
 
-/// A connection from another address of this machine.
-async fn from(address: &str, to: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
-    socket.connect(to).await.unwrap()
-}
-
-/// Whether the gate lets this connection be: it answers a request on it.
+/// Whether the gate keeps this connection: it answers a request on it.
 async fn is_served(stream: TcpStream) -> Option<Connection> {
     let mut connection = Connection::over(stream);
-    // Whoever is turned away may be so before it has said anything.
+    // The gate may close a refused connection before the client has sent anything.
     let _ = connection.try_send(cancel().to_http1()).await;
     match connection.status().await {
         Some(status) => {
@@ -42,43 +29,33 @@ async fn is_served(stream: TcpStream) -> Option<Connection> {
     }
 }
 
-async fn metric(gate: &Gate, name: &str) -> u64 {
-    let metrics = gate.metrics().await;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-    value.map_or(0, |value| value.trim().parse().unwrap())
-}
-
-async fn refused(gate: &Gate, reason: &str) -> u64 {
-    metric(gate, &format!("opgate_refused_connections_total{{reason=\"{reason}\"}} ")).await
-}
-
 #[tokio::test]
 async fn one_address_cannot_take_every_place() {
     let gate = limited(&["connections_per_address=3"]);
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(is_served(from("127.0.0.2", gate.address).await).await.unwrap());
+        held.push(is_served(connect_from("127.0.0.2", gate.address).await).await.unwrap());
     }
     for count in 1..=3 {
-        assert!(is_served(from("127.0.0.2", gate.address).await).await.is_none());
-        assert_eq!(refused(&gate, "connections_per_address").await, count);
-        // Others do not notice.
-        assert!(is_served(from("127.0.0.3", gate.address).await).await.is_some());
+        assert!(is_served(connect_from("127.0.0.2", gate.address).await).await.is_none());
+        assert_eq!(gate.refused_connections("connections_per_address").await, count);
+        // Other addresses are not affected.
+        assert!(is_served(connect_from("127.0.0.3", gate.address).await).await.is_some());
     }
-    // Those who are in stay in, and a place that is given back is taken again.
+    // Admitted connections stay, and a place that is given back can be taken again.
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
         assert_eq!(connection.status().await, Some(200));
     }
     held.pop();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while is_served(from("127.0.0.2", gate.address).await).await.is_none() {
+    while is_served(connect_from("127.0.0.2", gate.address).await).await.is_none() {
         assert!(Instant::now() < deadline, "the place is given back");
     }
 }
 
 #[tokio::test]
-async fn a_full_house_turns_everybody_away_and_tells_the_operator() {
+async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() {
     let gate = limited(&["connections=20"]);
     let mut held = Vec::new();
     for _ in 0..20 {
@@ -86,24 +63,24 @@ async fn a_full_house_turns_everybody_away_and_tells_the_operator() {
     }
     let audited = gate.audit(20).len();
     for number in 0..300 {
-        let mut stream = from(&format!("127.0.0.{}", 2 + number % 200), gate.address).await;
+        let mut stream = connect_from(&format!("127.0.0.{}", 2 + number % 200), gate.address).await;
         let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
-        assert!(matches!(end, Ok(Ok(0) | Err(_))), "closed, and nothing said: {end:?}");
+        assert!(matches!(end, Ok(Ok(0) | Err(_))), "the connection closes without a byte: {end:?}");
         if number % 50 == 0 {
             assert_eq!(gate.admin("/livez").await.status, 200);
             assert_eq!(gate.admin("/readyz").await.status, 200);
         }
     }
-    assert_eq!(refused(&gate, "connections").await, 300);
-    assert_eq!(metric(&gate, &format!("opgate_connections{{listener=\"{}\"}} ", gate.address)).await, 20);
-    assert_eq!(gate.audit(20).len(), audited, "no request, no audit line");
+    assert_eq!(gate.refused_connections("connections").await, 300);
+    assert_eq!(gate.metric(&format!("opgate_connections{{listener=\"{}\"}}", gate.address)).await, 20);
+    assert_eq!(gate.audit(20).len(), audited, "a connection without a request leaves no audit line");
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
         assert_eq!(connection.status().await, Some(200));
     }
 }
 
-/// With 1,024 files, 320 connections were served, whatever the hard limit.
+/// Before the soft limit was raised, a gate with 1,024 files served 320 connections, whatever the hard limit.
 #[tokio::test]
 async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     let gate = Gate::start_with(Setup { soft_open_files: Some(256), ..Setup::default() });
@@ -115,7 +92,7 @@ async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_with_the_answer_after_its_time() {
+async fn a_connection_past_its_lifetime_ends_with_the_next_answer() {
     let gate = limited(&["connection_lifetime=300ms"]);
     let mut connection = Connection::open(gate.address).await;
     let mut answers = 0;
@@ -134,9 +111,9 @@ async fn a_connection_ends_with_the_answer_after_its_time() {
     assert_eq!(connection.rest().await, b"");
 }
 
-/// What is under way at that time is answered; the client is told not to begin more.
+/// Requests under way at that time are answered; GOAWAY tells the client to start no more.
 #[tokio::test]
-async fn an_http2_connection_is_drained_after_its_time() {
+async fn an_http2_connection_past_its_lifetime_is_drained() {
     let gate = limited(&["connection_lifetime=300ms"]);
     let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
     let wait = b"{\"timeout\":\"1s\"}".to_vec();
@@ -145,13 +122,13 @@ async fn an_http2_connection_is_drained_after_its_time() {
     stream.send_data(wait.into(), true).unwrap();
     assert_eq!(client.finish(response).await.status, 200);
     client.closed().await.unwrap();
-    // Another one is served.
+    // A new connection is served.
     assert_eq!(gate.http2(&cancel()).await.status, 200);
 }
 
-/// Over connections of both versions together.
+/// Counted over connections of both versions together.
 #[tokio::test]
-async fn one_request_too_many_is_told_so_at_once() {
+async fn a_request_over_the_limit_is_refused_at_once() {
     let gate = limited(&["requests=3"]);
     let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
     let wait = b"{\"timeout\":\"2s\"}".to_vec();
@@ -167,10 +144,10 @@ async fn one_request_too_many_is_told_so_at_once() {
     third.send(slow.to_http1()).await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while gate.backend.requests().len() < 3 {
-        assert!(Instant::now() < deadline, "three are under way");
+        assert!(Instant::now() < deadline, "three requests are under way");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (503, "GATE_OVERLOADED"));
     }
     for response in waiting {
@@ -180,10 +157,10 @@ async fn one_request_too_many_is_told_so_at_once() {
     assert_eq!(gate.http1(&cancel()).await.status, 200);
 }
 
-/// Strangers open no window for their refusals, and send bodies that do not end: neither takes a place, and none is held for
-/// long.
+/// Unauthenticated clients open no window for their refusals, and send bodies that do not end: they take no place of an
+/// allowed request, and none of them is held for long.
 #[tokio::test]
-async fn who_may_call_nothing_takes_nobodys_place() {
+async fn refused_callers_take_no_place_of_an_allowed_one() {
     let gate = limited(&["requests=2"]);
     let head = |end| {
         let fields = block(&[
@@ -202,12 +179,12 @@ async fn who_may_call_nothing_takes_nobodys_place() {
         said.extend(endless(stream + 2));
     }
     stranger.write_all(&said).await.unwrap();
-    // All twenty are being refused: each has its answer's head, and none its body.
+    // All twenty are being refused: each has the head of its answer, and none the body.
     let mut heads = 0;
     while heads < 20 {
         heads += usize::from(matches!(next(&mut stranger).await, Some((HEADERS, _))));
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!(answer.status, 200, "{}", reason(&answer));
     }
     let refused = || async {
@@ -217,20 +194,20 @@ async fn who_may_call_nothing_takes_nobodys_place() {
     };
     let deadline = Instant::now() + Duration::from_secs(8);
     while refused().await < 20 {
-        assert!(Instant::now() < deadline, "refusals that nobody takes are held");
+        assert!(Instant::now() < deadline, "the gate holds refusals that the client does not take");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Over HTTP/2, with a word: a client that sends a request just then knows that it was not served.
+/// HTTP/2 sends a GOAWAY first: a client that sends a request at that moment knows that it was not served.
 #[tokio::test]
-async fn an_idle_connection_ends_after_its_time() {
+async fn an_idle_connection_times_out() {
     let gate = limited(&["idle_timeout=500ms"]);
     let mut connection = Connection::open(gate.address).await;
     connection.send(cancel().to_http1()).await;
     assert_eq!(connection.status().await, Some(200));
     let mut client = gate.http2_client().await;
-    // What is under way is not idle.
+    // A request under way is not idle.
     let slow = Req::new("POST", COMPANION, &format!("{TRAIN}:wait")).bearer(&token("ana@example.com"));
     let wait = b"{\"timeout\":\"1.5s\"}".to_vec();
     let (response, mut stream) = client.start(&slow.body(Body::Length(wait.clone())), false).await;

@@ -8,11 +8,12 @@
     clippy::string_slice,
     clippy::print_stderr,
     unreachable_pub,
-    reason = "tests end in a panic where anything is not as expected"
+    reason = "tests panic if a result is unexpected"
 )]
 
 mod admin_port;
 mod answers;
+mod architecture;
 mod assertion;
 mod audit;
 mod authority;
@@ -26,8 +27,8 @@ mod cli;
 mod client_certificates;
 mod connection;
 mod curl;
-mod demo;
 mod desync;
+mod dev;
 mod drain;
 mod explain;
 mod faults;

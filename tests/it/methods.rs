@@ -1,5 +1,5 @@
-//! One rule for what a request asks for, whichever version says it: the method, the scheme, the cookies, the measure of
-//! the head. Where every method and path is open, what is refused is refused by that rule alone.
+//! One rule for both versions: the method, the scheme, the cookies, the size of the head. Every method and path is open
+//! here, so a refusal comes from that rule alone.
 
 use serde_json::json;
 
@@ -38,7 +38,7 @@ async fn a_method_is_refused_over_http2_as_it_is_over_http1() {
     open.assert_what_arrived_was_allowed();
 }
 
-/// Over both versions: `:scheme` in one, an absolute-form target in the other.
+/// Sends schemes over both versions: in `:scheme`, and in an absolute-form target.
 async fn schemes(gate: &Gate, peer_is_trusted: bool) {
     let authorization = format!("Bearer {}", token("ana@example.com"));
     let cancel = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
@@ -62,14 +62,14 @@ async fn schemes(gate: &Gate, peer_is_trusted: bool) {
 }
 
 #[tokio::test]
-async fn https_without_tls_is_the_word_of_a_trusted_proxy_alone() {
+async fn the_https_scheme_without_tls_is_accepted_from_a_trusted_proxy_alone() {
     schemes(&Gate::start(), false).await;
     let set = vec!["trusted_proxies={addresses: [127.0.0.1]}".to_owned()];
     schemes(&Gate::start_with(Setup { set, ..Setup::default() }), true).await;
 }
 
 #[tokio::test]
-async fn over_tls_no_scheme_but_https_is_spoken() {
+async fn over_tls_only_the_https_scheme_is_accepted() {
     let authority = Authority::new();
     let files = tempfile::tempdir().unwrap();
     let (cert, key) = authority.issue(&[COMPANION]).write(files.path(), "server");
@@ -77,7 +77,7 @@ async fn over_tls_no_scheme_but_https_is_spoken() {
     let gate = Gate::start_with(Setup {
         set: vec![
             format!("listeners.0.tls={tls}"),
-            // Not even where such a peer is believed.
+            // Not even from a peer that is trusted for the scheme.
             "trusted_proxies={addresses: [127.0.0.1]}".to_owned(),
         ],
         ..Setup::default()
@@ -109,12 +109,12 @@ async fn over_tls_no_scheme_but_https_is_spoken() {
     assert_eq!(gate.backend.requests().len(), 2);
 }
 
-/// Of two cookies, one server takes the first and another the last.
+/// If two cookie fields arrived, one server would read the first and another the last.
 #[tokio::test]
 async fn cookies_reach_the_backend_as_one_field() {
     let open = OpenGate::start();
     let head = format!("GET /x HTTP/1.1\r\nHost: {ANYTHING}\r\nCookie: a=1\r\nX: y\r\nCookie: b=2\r\n\r\n");
-    let answer = opgate::demo::wire::exchange(open.gate.address, head.as_bytes()).await.unwrap();
+    let answer = opgate::dev::wire::exchange(open.gate.address, head.as_bytes()).await.unwrap();
     assert_eq!(answer.status, 200);
     let fields = [
         (":method", b"GET".as_slice()),
@@ -133,9 +133,9 @@ async fn cookies_reach_the_backend_as_one_field() {
     }
 }
 
-/// What a backend gets of HTTP/2 is no longer than what HTTP/1 may send it.
+/// A head from HTTP/2 must not become longer for the backend than HTTP/1 allows.
 #[tokio::test]
-async fn a_head_has_the_same_measure_over_both_versions() {
+async fn a_head_has_the_same_limits_over_both_versions() {
     let set = vec!["limits={head_bytes: 4KiB, head_fields: 20}".to_owned()];
     let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let cancel = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";

@@ -4,22 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::harness::{
-    Answer, Body, CLOUD_TRANSLATION, COMPANION, DATAPROC, Gate, Req, TRANSLATION, claims, foreign_key, key,
-    reason, token, token_with,
+    Answer, Body, CLOUD_TRANSLATION, COMPANION, DATAPROC, Gate, Req, TRAIN, TRANSLATION, claims, foreign_key,
+    key, reason, token, token_with,
 };
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
 
 fn cancel() -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:cancel"))
 }
 
-/// One request of each outcome that does not need a misbehaving backend, with the reason that is to be recorded.
+/// One request of each outcome that does not need a misbehaving backend, with the expected reason.
 fn outcomes() -> Vec<(Req, u16, &'static str)> {
     let ana = token("ana@example.com");
     let narrow = key().sign(&claims("ana@example.com", &[CLOUD_TRANSLATION])).unwrap();
@@ -68,7 +67,7 @@ fn counted(metrics: &str) -> BTreeMap<(String, String, String, String), u64> {
     counts
 }
 
-/// The same, from audit lines.
+/// The same counts, from audit lines.
 fn written(lines: &[Value]) -> BTreeMap<(String, String, String, String), u64> {
     let mut counts = BTreeMap::new();
     for line in lines {
@@ -106,7 +105,7 @@ async fn the_admin_endpoints_answer() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_eq!(get("/").await.status, 404);
 
-    // They are on the admin port alone.
+    // They are served on the admin port alone.
     for path in ["/livez", "/readyz", "/metrics", "/version"] {
         let answer = gate.http1(&Req::new("GET", COMPANION, path)).await;
         assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{path}");
@@ -114,7 +113,7 @@ async fn the_admin_endpoints_answer() {
 }
 
 #[tokio::test]
-async fn every_documented_metric_is_there_and_promtool_has_nothing_to_say() {
+async fn every_documented_metric_is_there_and_promtool_accepts_them() {
     let gate = Gate::start();
     let outcomes = outcomes();
     for (request, ..) in &outcomes {
@@ -168,7 +167,7 @@ async fn no_client_can_multiply_series() {
     let ana = token("ana@example.com");
     let vary = |number: usize| {
         let id = format!("x{number}");
-        let somebody = token(&format!("{id}@example.com"));
+        let invented = token(&format!("{id}@example.com"));
         let letters: String = [number / 26, number % 26]
             .iter()
             .map(|at| char::from(b'A' + u8::try_from(*at).unwrap()))
@@ -180,7 +179,7 @@ async fn no_client_can_multiply_series() {
             Req::new("POST", COMPANION, &format!("{TRAIN}:{id}")).bearer(&ana),
             Req::new("POST", &format!("{id}.localhost"), &format!("{TRAIN}:cancel")).bearer(&ana),
             Req::new(&format!("X{letters}"), COMPANION, TRAIN).bearer(&ana),
-            cancel().bearer(&somebody),
+            cancel().bearer(&invented),
             cancel().bearer(&format!("{id}.{id}.{id}")),
             Req::new("GET", COMPANION, &format!("{TRAIN}{id}")).bearer(&ana),
             Req::new("POST", COMPANION, &format!("/{id}/../y")).bearer(&ana),
@@ -208,7 +207,7 @@ async fn every_request_has_one_audit_line_and_one_count() {
     let outcomes = outcomes();
     let mut answers: Vec<(Answer, u16, &str)> = Vec::new();
     for (request, status, expected) in &outcomes {
-        for answer in [gate.http1(request).await, gate.http2(request).await] {
+        for answer in gate.over_both(request).await {
             answers.push((answer, *status, expected));
         }
     }
@@ -290,11 +289,11 @@ async fn an_audit_line_is_a_log_entry_with_an_audit_payload() {
         if payload["methodName"].is_string() {
             assert!(payload["serviceName"].as_str().unwrap().ends_with(".googleapis.com"));
             assert!(payload["resourceName"].as_str().unwrap().starts_with("projects/demo/"));
-            // Translation asks for no permission.
+            // Translation requires no permission.
             let asked = payload["serviceName"] != "translation.googleapis.com";
             assert_eq!(payload["authorizationInfo"].is_array(), asked, "{text}");
             for info in payload["authorizationInfo"].as_array().into_iter().flatten() {
-                // A body is looked at once IAM has granted.
+                // The body is judged after IAM has granted.
                 let body_refused = decision["reason"].as_str().unwrap().starts_with("REQUEST_BODY");
                 assert_eq!(info["granted"], allowed || body_refused, "{text}");
                 assert!(info["permission"].as_str().unwrap().contains(".operations."));

@@ -1,7 +1,8 @@
-//! Opaque tokens through the whole gate, with an issuer behind real HTTP that answers as it is told to.
+//! Opaque tokens through the whole gate. The issuer is a real HTTP server that answers as the test tells it to.
 
 mod mtls;
 
+use opgate::dev::mint::Mint;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,12 +17,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::harness::{
-    CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, foreign_key, now, reason, token, token_with,
+    CANCEL, CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, foreign_key, now, reason, token, token_with,
 };
 use crate::possession::Holder;
 
 const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 const SECRET: &str = "a-secret-of-the-gate-0123456789";
 const PARTNER: &str = "https://login.partner.example";
 
@@ -29,15 +29,15 @@ fn cancel(token: &str) -> Req {
     Req::new("POST", COMPANION, CANCEL).bearer(token)
 }
 
-/// The `Authorization` header and the form of a question.
+/// The `Authorization` header and the form of an introspection request.
 type Question = (Option<String>, String);
 
-/// An issuer that knows tokens by what they are called.
+/// An issuer that answers by the token's name.
 struct Partner {
     address: SocketAddr,
-    /// What came.
+    /// The requests that it received.
     asked: Arc<Mutex<Vec<Question>>>,
-    /// How long it takes for a token that is called slow. Milliseconds.
+    /// The delay for a token whose name says `slow`, in milliseconds.
     delay: Arc<AtomicUsize>,
 }
 
@@ -88,14 +88,14 @@ impl Partner {
     }
 }
 
-/// How a gate asks a partner.
+/// The configuration with which a gate asks a partner.
 struct Asked {
     proof: Value,
     _secret: Option<tempfile::NamedTempFile>,
 }
 
 impl Asked {
-    /// A gate that believes the partner beside the harness's own issuer.
+    /// A gate that trusts the partner beside the harness's own issuer.
     fn gate(&self) -> Gate {
         let mut partner =
             json!({ "issuer": PARTNER, "audiences": ["opgate"], "email_domains": ["example.com"] });
@@ -166,11 +166,7 @@ fn answered(name: &str) -> Response {
 
 /// A request's status and reason over both versions, which must agree.
 async fn judged(gate: &Gate, token: &str) -> (u16, String) {
-    let request = cancel(token);
-    let (first, second) = (gate.http1(&request).await, gate.http2(&request).await);
-    let judged = (first.status, reason(&first));
-    assert_eq!((second.status, reason(&second)), judged, "{token}");
-    judged
+    gate.outcome(&cancel(token)).await
 }
 
 fn answer(status: u16, reason: &str) -> (u16, String) {
@@ -186,7 +182,7 @@ fn unavailable() -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_introspected_token_is_as_good_as_its_issuer_says() {
+async fn an_introspected_token_is_judged_by_its_issuers_answer() {
     let partner = Partner::start().await;
     let gate = partner.introspection(json!({})).gate();
     assert_eq!(gate.admin("/readyz").await.status, 200);
@@ -216,16 +212,16 @@ async fn an_introspected_token_is_as_good_as_its_issuer_says() {
         assert_eq!(gate.backend.requests().len() - seen, reached, "{token}");
         assert_eq!(partner.count() - asked, 1, "{token}");
     }
-    // JWTs go their own way, and nobody else is shown them.
+    // JWTs are verified by keys; no issuer is asked about them.
     let asked = partner.count();
     assert_eq!(judged(&gate, &token(ANA)).await, allowed());
     let theirs = token_with(ANA, json!({ "iss": PARTNER }));
-    let nobodys = token_with(ANA, json!({ "iss": "https://nobody.example" }));
+    let unknown = token_with(ANA, json!({ "iss": "https://unknown.example" }));
     let forged = foreign_key().sign(&claims(ANA, &[CLOUD_PLATFORM])).unwrap();
-    for token in [theirs, nobodys, forged] {
+    for token in [theirs, unknown, forged] {
         assert_eq!(judged(&gate, &token).await, invalid());
     }
-    // What is no request of ours is not asked about either.
+    // Tokens that cannot be the partner's are not asked about either.
     let elsewhere = Req::new("POST", COMPANION, "/v1/nothing").bearer("good-elsewhere");
     assert_eq!(gate.http1(&elsewhere).await.status, 404);
     assert_eq!(partner.count(), asked);
@@ -248,10 +244,10 @@ async fn a_token_that_its_issuer_calls_bound_is_held_to_its_key() {
     let key = Holder::new_key();
     let token = format!("bound-{}", key.kid());
     let holder = Holder::with_key(key, token);
-    // The first request has the issuer asked, and its proof is used once for all that.
+    // The first request makes the gate ask the issuer; its proof is still used only once.
     for _ in 0..2 {
         let request = holder.proven();
-        let answers = [gate.http1(&request).await, gate.http2(&request).await];
+        let answers = gate.over_both(&request).await;
         let told = answers.map(|answer| (answer.status, reason(&answer)));
         assert_eq!(told, [allowed(), answer(401, "DPOP_PROOF_INVALID")], "{}", gate.log());
         assert_eq!(judged(&gate, &holder.token).await, answer(401, "JWT_TOKEN_INVALID"));
@@ -261,7 +257,7 @@ async fn a_token_that_its_issuer_calls_bound_is_held_to_its_key() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_to_the_client_what_any_other_says() {
+async fn a_refused_opaque_token_is_answered_like_any_other_token() {
     let partner = Partner::start().await;
     let gate = partner.introspection(json!({})).gate();
     let inactive = gate.http1(&cancel("inactive")).await;
@@ -300,7 +296,7 @@ async fn tokeninfo_as_google_writes_it() {
     ] {
         assert_eq!(judged(&gate, token).await, expected, "{token}");
     }
-    // The token is in the body: URLs are logged.
+    // The token is in the body, because URLs are logged.
     assert_eq!(partner.asked.lock().unwrap()[0], (None, "access_token=google".to_owned()));
     assert_eq!(partner.count(), 9);
 }
@@ -327,7 +323,7 @@ async fn a_flood_of_invented_tokens_neither_floods_the_issuer_nor_stops_a_good_c
     let partner = Partner::start().await;
     let gate = Arc::new(partner.introspection(json!({})).gate());
     assert_eq!(judged(&gate, "good").await, allowed());
-    // Each lookup takes long enough for all of the flood to arrive meanwhile.
+    // Each lookup takes long enough for the whole flood to arrive meanwhile.
     partner.delay.store(3_000, Ordering::SeqCst);
     let flood: Vec<_> = (0..300)
         .map(|number| {
@@ -347,7 +343,7 @@ async fn a_flood_of_invented_tokens_neither_floods_the_issuer_nor_stops_a_good_c
     for request in flood {
         *statuses.entry(request.await.unwrap()).or_insert(0) += 1;
     }
-    // Those that were not asked about may come again.
+    // Clients whose tokens were not asked about may come again.
     assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [200, 503]);
     assert_eq!(statuses[&200] + 1, partner.count());
     assert!(statuses[&503] > 100, "{statuses:?}");
@@ -355,7 +351,7 @@ async fn a_flood_of_invented_tokens_neither_floods_the_issuer_nor_stops_a_good_c
 
 #[tokio::test]
 async fn an_issuer_that_is_down_is_503_until_it_is_up() {
-    // Bound and not accepting: nobody else can get the port meanwhile.
+    // Bound and not accepting, so that no other test gets the port meanwhile.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -364,7 +360,7 @@ async fn an_issuer_that_is_down_is_503_until_it_is_up() {
     for token in ["good", "inactive", "good"] {
         assert_eq!(judged(&gate, token).await, unavailable());
     }
-    // Everybody else goes on.
+    // Tokens of other issuers still pass.
     assert_eq!(judged(&gate, &token(ANA)).await, allowed());
     assert_eq!(gate.admin("/readyz").await.status, 200);
     let partner = Partner::at(socket.listen(64).unwrap());
@@ -391,7 +387,7 @@ async fn an_issuer_that_takes_too_long_is_503() {
 }
 
 #[tokio::test]
-async fn the_gate_says_who_asks_and_writes_the_secret_nowhere() {
+async fn the_gate_authenticates_to_the_issuer_and_writes_the_secret_nowhere() {
     for (method, authorization, rest) in [
         // printf 'opgate:a-secret-of-the-gate-0123456789' | base64
         ("basic", Some("Basic b3BnYXRlOmEtc2VjcmV0LW9mLXRoZS1nYXRlLTAxMjM0NTY3ODk="), String::new()),
@@ -430,7 +426,7 @@ async fn a_reload_asks_about_no_token_again_and_reads_the_secret_again() {
     assert_eq!(judged(&gate, "good").await, allowed());
     let secret = asked.proof["introspection"]["client_secret_file"].as_str().unwrap();
     std::fs::write(secret, "rotated").unwrap();
-    // The gate looks at its files by itself.
+    // The gate finds changed files by itself.
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut number = 0;
     loop {
@@ -448,7 +444,7 @@ async fn a_reload_asks_about_no_token_again_and_reads_the_secret_again() {
 }
 
 #[tokio::test]
-async fn who_asks_why_about_an_opaque_token_has_its_issuer_asked() {
+async fn explaining_an_opaque_token_asks_its_issuer() {
     let partner = Partner::start().await;
     let asked = partner.introspection(json!({}));
     let gate = asked.gate();

@@ -1,16 +1,15 @@
-//! A gate that lets everybody call everything, in front of a backend that keeps bytes.
+//! A gate at which every caller may call everything, in front of a backend that keeps bytes.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::frames::{self, Outcome};
-use crate::harness::{COMPANION, Gate, Setup, root};
+use crate::harness::{COMPANION, Gate, Setup, Tree, root};
 use crate::recorder::Recorder;
 
-/// Where every path is a method.
+/// A host on which every path is a method.
 pub const ANYTHING: &str = "anything.localhost";
 
 const SERVICE: &str = "
@@ -41,7 +40,7 @@ rules:
 pub struct OpenGate {
     pub gate: Gate,
     pub backend: Recorder,
-    _tree: TempDir,
+    _tree: Tree,
 }
 
 impl OpenGate {
@@ -49,46 +48,41 @@ impl OpenGate {
         Self::start_with(Setup::default())
     }
 
-    /// The same with more settings, and in front of other endpoints where `setup` names some.
+    /// The same with more settings. If `setup` names endpoints, it stands in front of those.
     pub fn start_with(mut setup: Setup) -> Self {
-        let tree = tempfile::tempdir().unwrap();
-        let services = tree.path().join("services");
-        fs::create_dir(&services).unwrap();
-        let write = |name: &str, text: &str| fs::write(services.join(name), text).unwrap();
-        write("anything.yaml", SERVICE);
-        write("anything.iam.yaml", RULES);
+        let tree = Tree::empty();
+        tree.add_service("anything", SERVICE, RULES);
         let shipped = |name: &str| fs::read_to_string(root().join("policies/services").join(name)).unwrap();
         let open = |line: &str| match line.split_once("permission: ") {
             Some((before, _)) => format!("{before}permission: none\n"),
             None => format!("{line}\n"),
         };
         let rules: String = shipped("cloudaicompanion.iam.yaml").lines().map(open).collect();
-        write("cloudaicompanion.iam.yaml", &rules);
         let service = shipped("cloudaicompanion.yaml");
         let service = service.replace("    oauth:", "    allow_without_credential: true\n    oauth:");
-        write("cloudaicompanion.yaml", &service);
+        tree.add_service("cloudaicompanion", &service, &rules);
 
         let backend = Recorder::start();
         let exposed = json!({
             "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations", "forward": ["request_id"] },
             "anything": { "hosts": [ANYTHING, "localhost"], "upstream": "operations", "forward": ["request_id"] },
         });
-        setup.set.push(format!("policy.directory={}", tree.path().display()));
+        setup.set.push(tree.setting());
         setup.set.push(format!("services={exposed}"));
         setup.endpoints.get_or_insert_with(|| vec![backend.address()]);
         let gate = Gate::start_with(setup);
         Self { gate, backend, _tree: tree }
     }
 
-    /// The status over HTTP/1.1, or `None` where no answer comes.
+    /// The status over HTTP/1.1, or `None` if no answer comes.
     pub async fn http1(&self, method: &str, host: &str, target: &[u8]) -> Option<u16> {
         let end = format!(" HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let bytes = [method.as_bytes(), b" ", target, end.as_bytes()].concat();
-        opgate::demo::wire::exchange(self.gate.address, &bytes).await.ok().map(|answer| answer.status)
+        opgate::dev::wire::exchange(self.gate.address, &bytes).await.ok().map(|answer| answer.status)
     }
 
-    /// Every request that reached the backend is one that the audit log calls allowed, and each allowed one reached it
-    /// once. Says how many there were.
+    /// Asserts that the requests that reached the backend are those that the audit log calls allowed, once each. Gives
+    /// their number.
     pub fn assert_what_arrived_was_allowed(&self) -> usize {
         let mut arrived = self.backend.request_ids();
         arrived.sort();
@@ -110,7 +104,7 @@ impl OpenGate {
         arrived.len()
     }
 
-    /// What comes over HTTP/2.
+    /// The outcome over HTTP/2.
     pub async fn http2(&self, method: &str, host: &str, target: &[u8]) -> Outcome {
         let fields = [
             (":method", method.as_bytes()),

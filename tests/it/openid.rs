@@ -1,5 +1,5 @@
-//! A real OpenID provider as the issuer: discovery, its tokens, and the rotation of its keys; what it says of opaque tokens
-//! and the keys that it binds tokens to are in `openid/`.
+//! A real OpenID provider as the issuer: discovery, its tokens, and the rotation of its keys. Introspection of its
+//! opaque tokens and tokens that it binds to keys are in `openid/`.
 //!
 //! `tests/openid` holds the provider, pinned by its lockfile; npm installs it below the target directory, once.
 
@@ -13,11 +13,12 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::json;
 
-use crate::harness::{AUDIENCE, Answer, COMPANION, Gate, Req, Setup, claims, reason, root};
+use crate::harness::{AUDIENCE, Answer, CANCEL, COMPANION, Gate, Req, Setup, claims, outcome, root};
 
 struct Provider {
     child: Child,
@@ -26,8 +27,8 @@ struct Provider {
     issuer: String,
 }
 
-/// The folder with the provider and all that it needs, or `None` (with a word about it) where there is no npm. Tests that
-/// come at the same time wait for one installation.
+/// The folder with the provider and its packages; prints why and gives `None` if there is no npm. Tests that run at the
+/// same time wait for one installation.
 fn installed() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOLDER.get_or_init(install).as_deref()
@@ -76,7 +77,7 @@ impl Provider {
         provider
     }
 
-    /// The rest of the next line that begins like this; the library has things to say in between.
+    /// The rest of the next line that begins like this; the library prints other lines in between.
     fn line(&mut self, beginning: &str) -> String {
         loop {
             let line = self.output.next().expect("the provider has ended").unwrap();
@@ -91,12 +92,12 @@ impl Provider {
         self.line("done");
     }
 
-    /// A token for the client `tests` itself, as a service gets one (RFC 6749, section 4.4).
+    /// A token that the client `tests` gets for itself, as a service does (RFC 6749, section 4.4).
     async fn token(&self) -> String {
         self.token_with("tests", "", &[]).await
     }
 
-    /// The same for another client, with more in the form and in the head.
+    /// A token for another client, with more form parameters and header fields.
     async fn token_with(&self, client: &str, form: &str, head: &[(&str, &str)]) -> String {
         let scope = "https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform";
         let form = format!("grant_type=client_credentials&scope={scope}{form}");
@@ -105,7 +106,7 @@ impl Provider {
         json["access_token"].as_str().unwrap_or_else(|| panic!("no token: {json}")).to_owned()
     }
 
-    /// Sends a form as a client, whose secret is its name.
+    /// Sends a form as a client. A client's secret is its name.
     async fn post(&self, path: &str, client: &str, form: &str, head: &[(&str, &str)]) -> Answer {
         let authority = self.issuer.strip_prefix("http://").unwrap();
         let basic = STANDARD.encode(format!("{client}:{client}"));
@@ -118,7 +119,7 @@ impl Provider {
         wire::exchange(authority.parse().unwrap(), request.as_bytes()).await.unwrap()
     }
 
-    /// An issuer of opaque tokens, as a gate's configuration names it: the provider, asked.
+    /// The settings of an issuer of opaque tokens: the provider, by introspection.
     fn asked(&self, secret: &Path) -> Vec<String> {
         let introspection = json!({
             "url": format!("{}/token/introspection", self.issuer), "client_id": "gate",
@@ -132,7 +133,7 @@ impl Provider {
     }
 }
 
-/// What makes a token opaque, in the form that asks for it.
+/// The form parameter that makes a token opaque.
 const OPAQUE: &str = "&resource=https%3A%2F%2Fopgate.demo.localhost%2Fopaque";
 
 /// The secret of the provider's client `gate`.
@@ -149,24 +150,18 @@ impl Drop for Provider {
     }
 }
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
 fn cancel() -> Req {
     Req::new("POST", COMPANION, CANCEL)
 }
 
-async fn told(gate: &Gate, token: &str) -> (u16, String) {
-    told_of(&gate.http1(&cancel().bearer(token)).await)
+async fn outcome_with(gate: &Gate, token: &str) -> (u16, String) {
+    outcome(&gate.http1(&cancel().bearer(token)).await)
 }
 
-fn told_of(answer: &Answer) -> (u16, String) {
-    (answer.status, reason(answer))
-}
-
-/// The same, once the gate can tell.
+/// The same, once the gate has the keys.
 async fn judged(gate: &Gate, token: &str) -> (u16, String) {
     loop {
-        let told = told(gate, token).await;
+        let told = outcome_with(gate, token).await;
         if told.0 != 503 {
             return told;
         }
@@ -188,25 +183,25 @@ async fn a_real_openid_provider_is_discovered_and_rotates_its_keys() {
         ..Setup::default()
     });
     let first = provider.token().await;
-    assert_eq!(told(&gate, &first).await, allowed(), "{}", gate.log());
+    assert_eq!(outcome_with(&gate, &first).await, allowed(), "{}", gate.log());
 
-    // Signed with a key that the gate has never seen: the one request waits, and none is refused.
+    // Signed with a key that the gate has never seen: this request waits for a fetch, and is not refused.
     provider.tell("publish");
     provider.tell("use");
     let second = provider.token().await;
-    assert_eq!(told(&gate, &second).await, allowed(), "{}", gate.log());
-    assert_eq!(told(&gate, &first).await, allowed());
+    assert_eq!(outcome_with(&gate, &second).await, allowed(), "{}", gate.log());
+    assert_eq!(outcome_with(&gate, &first).await, allowed());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 2\n"));
 
     provider.tell("withdraw");
     let stranger = SigningKey::generate(Algorithm::Es256, Some("invented")).unwrap();
     let mut claims = claims("ana@example.com", &[]);
     claims["iss"] = json!(issuer);
-    // The provider has no such key, which the gate has from the fetch that tells it of the withdrawal.
+    // The provider has no such key any more. The fetch that was made for it tells the gate of the withdrawal.
     let invented = stranger.sign(&claims).unwrap();
     assert_eq!(judged(&gate, &invented).await, (401, "JWT_TOKEN_INVALID".to_owned()));
     assert_eq!(judged(&gate, &first).await, (401, "JWT_TOKEN_INVALID".to_owned()));
-    assert_eq!(told(&gate, &second).await, allowed());
+    assert_eq!(outcome_with(&gate, &second).await, allowed());
     assert_eq!(gate.backend.requests().len(), 4);
     let log = gate.log();
     assert!(log.contains("the issuer has changed its keys"), "{log}");

@@ -1,4 +1,4 @@
-//! Upstreams that misbehave: little servers that play a script.
+//! Misbehaving upstreams: small servers that play a script.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
-/// A plain answer of an operation that was cancelled.
+/// A plain answer to a cancel.
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
-/// What an origin does on a connection, again and again until the connection ends.
+/// A step of an origin on a connection. The script is repeated until the connection ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// Reads a request's head.
@@ -27,7 +27,7 @@ pub enum Step {
     Drip(&'static str),
     /// Ends the connection.
     Close,
-    /// Ends it with a reset, which takes unsent and unread bytes along.
+    /// Ends it with a reset, which discards unsent and unread bytes.
     Reset,
     /// Does nothing until the other end closes.
     Hang,
@@ -41,7 +41,7 @@ pub struct Origin {
 
 #[derive(Default)]
 struct Seen {
-    /// What the next connection plays instead of the script.
+    /// The script that the next connection plays instead.
     next: Mutex<Option<&'static [Step]>>,
     connections: AtomicUsize,
     heads: Mutex<Vec<String>>,
@@ -53,7 +53,7 @@ impl Origin {
         Self::start_over(None, script).await
     }
 
-    /// The same over TLS, or with no more than a handshake that fails.
+    /// The same over TLS; the handshake itself may be all that fails.
     pub async fn start_tls(tls: ServerConfig, script: &'static [Step]) -> Self {
         Self::start_over(Some(TlsAcceptor::from(Arc::new(tls))), script).await
     }
@@ -86,12 +86,12 @@ impl Origin {
         Self { address, seen, task }
     }
 
-    /// Has the next connection play something else, or takes that back.
+    /// Makes the next connection play another script; `None` takes that back.
     pub fn play_next(&self, script: Option<&'static [Step]>) {
         *self.seen.next.lock().unwrap() = script;
     }
 
-    /// The heads of the requests that reached it.
+    /// The heads of the requests that it has received.
     pub fn requests(&self) -> Vec<String> {
         self.seen.heads.lock().unwrap().clone()
     }
@@ -107,7 +107,7 @@ impl Drop for Origin {
     }
 }
 
-/// An address at which nothing listens. The port stays bound until the process ends, so that no other test gets it.
+/// An address at which no process listens. The port stays bound until the process ends, so that no other test gets it.
 pub async fn refusing() -> SocketAddr {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,12 +1,13 @@
-//! Upstreams that are asked as much as they may be.
+//! Upstreams at their limits of requests.
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, reason, token};
 
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
+/// Requests that the upstream's limits refused.
+const REFUSED: &str = "opgate_upstream_refused_total{upstream=\"operations\"}";
 
-/// A request that the backend answers after that time.
+/// A request that the backend answers after this time.
 fn wait(timeout: &str) -> Req {
     Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
@@ -18,26 +19,12 @@ fn gate(limits: &str) -> Gate {
     Gate::start_with(Setup { set, ..Setup::default() })
 }
 
-async fn backend_has_seen(gate: &Gate, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while gate.backend.requests().len() < count {
-        assert!(Instant::now() < deadline, "{} requests", gate.backend.requests().len());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn refused(gate: &Gate) -> String {
-    let name = "opgate_upstream_refused_total{upstream=\"operations\"} ";
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0").to_owned()
-}
-
 #[tokio::test]
-async fn what_is_too_much_is_refused_at_once() {
+async fn requests_over_the_pending_limit_are_refused_at_once() {
     let gate = gate("{requests: 1, pending: 1, pending_timeout: 60s}");
     let (slow, quick) = (wait("3s"), wait("1s"));
     let (first, others) = tokio::join!(gate.http1(&slow), async {
-        backend_has_seen(&gate, 1).await;
+        gate.backend_has_seen(1).await;
         let since = Instant::now();
         let asked = async |version: u8| {
             let answer = if version == 1 { gate.http1(&quick).await } else { gate.http2(&quick).await };
@@ -49,13 +36,13 @@ async fn what_is_too_much_is_refused_at_once() {
     let others = [others.0, others.1, others.2, others.3];
     let (served, turned_away): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|(answer, _)| answer.status == 200);
-    assert_eq!((served.len(), turned_away.len()), (1, 3), "one waits and is served");
+    assert_eq!((served.len(), turned_away.len()), (1, 3), "the pending request is served");
     for (answer, time) in turned_away {
         assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_OVERLOADED"));
         assert_eq!(answer.json().unwrap()["error"]["status"], "UNAVAILABLE");
-        assert!(time < served[0].1, "refused before the one that waited was served");
+        assert!(time < served[0].1, "refused before the pending request was served");
     }
-    assert_eq!(refused(&gate).await, "3");
+    assert_eq!(gate.metric(REFUSED).await, 3);
     assert_eq!(gate.backend.requests().len(), 2);
     let refusals = gate.audit(5).into_iter().filter(|line| line["httpRequest"]["status"] == 503);
     for line in refusals {
@@ -66,18 +53,18 @@ async fn what_is_too_much_is_refused_at_once() {
         );
         assert!(decision["upstream"].is_null(), "{line}");
     }
-    // Places are given back, of requests that were served and of those that were not.
+    // Places are given back, by requests that were served and by those that were not.
     for _ in 0..3 {
         assert_eq!(gate.http1(&wait("0.001s")).await.status, 200);
     }
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever() {
+async fn a_pending_request_times_out() {
     let gate = gate("{requests: 1, pending: 5, pending_timeout: 200ms}");
     let (slow, quick) = (wait("3s"), wait("1s"));
     let (first, second) = tokio::join!(gate.http1(&slow), async {
-        backend_has_seen(&gate, 1).await;
+        gate.backend_has_seen(1).await;
         let since = Instant::now();
         let answer = gate.http1(&quick).await;
         assert!(since.elapsed() >= Duration::from_millis(200));
@@ -85,7 +72,7 @@ async fn nobody_waits_for_ever() {
     });
     assert_eq!(first.status, 200);
     assert_eq!((second.status, reason(&second).as_str()), (503, "UPSTREAM_OVERLOADED"));
-    assert_eq!((gate.backend.requests().len(), refused(&gate).await.as_str()), (1, "1"));
+    assert_eq!((gate.backend.requests().len(), gate.metric(REFUSED).await), (1, 1));
 }
 
 /// A backend that fails gives its place back like one that answers.

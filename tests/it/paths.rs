@@ -1,21 +1,20 @@
-//! What the gate judged is what the backend gets, to the byte, or the backend gets nothing.
+//! The backend gets the path that the gate has judged, to the byte, or nothing.
 //!
-//! The vectors are sent to a gate that lets everybody call everything, so that the path alone decides. The named
-//! tests are the ways in which other proxies were led past their own decision.
+//! The vectors are sent to a gate at which every caller may call everything, so that the path alone decides. Each named
+//! test is a bypass that worked against another proxy.
 
 mod vectors;
 
 use serde_json::json;
 
 use crate::frames::{self, Outcome};
-use crate::harness::{COMPANION, DATAPROC, Gate, Req, Setup, reason, token};
+use crate::harness::{CANCEL, COMPANION, DATAPROC, Gate, Req, Setup, reason, token};
 use crate::open_gate::{ANYTHING, OpenGate};
 use crate::recorder::{Recorder, request_line};
 
 const ANA: &str = "ana@example.com";
 /// May cancel in `projects/other` only.
 const ERIN: &str = "erin@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 /// Both versions refuse the target with 400, and nothing reaches the backend.
 async fn refused_as_malformed(open: &OpenGate, target: &str) {
@@ -23,7 +22,7 @@ async fn refused_as_malformed(open: &OpenGate, target: &str) {
         let answer = open.http1(method, host, target.as_bytes()).await;
         assert_eq!(answer, Some(400), "{method} {target:?} at {host}, HTTP/1.1");
         let outcome = open.http2(method, host, target.as_bytes()).await;
-        // What HTTP/2 itself does not allow, its library answers with a reset.
+        // The library resets a stream for a path that HTTP/2 itself does not allow.
         let refused = matches!(outcome, Outcome::Status(400) | Outcome::Broken);
         assert!(refused, "{method} {target:?} at {host}, HTTP/2: {outcome:?}");
         assert_eq!(open.backend.take(), Vec::<String>::new(), "{method} {target:?} at {host}");
@@ -58,7 +57,7 @@ async fn encoded_and_doubled_slashes_never_reach_the_backend() {
     }
 }
 
-/// Over HTTP/2 the library cuts a fragment off before anybody can see it: then the rest is what is judged and sent.
+/// Over HTTP/2 the library cuts a fragment off before the gate sees it: the rest is judged and sent.
 #[tokio::test]
 async fn a_fragment_is_no_part_of_a_request() {
     let open = OpenGate::start();
@@ -75,7 +74,7 @@ async fn a_fragment_is_no_part_of_a_request() {
         let judged = target.split('#').next().unwrap();
         assert_eq!(request_line(&open.backend.take()[0]), format!("GET {judged} HTTP/1.1"));
     }
-    // Without its fragment it is no cancel.
+    // Without its fragment it is not a cancel.
     let target = "/v1/projects/demo/locations/us-central1/operations/train-1#:cancel";
     assert_eq!(open.http2("POST", COMPANION, target.as_bytes()).await, Outcome::Status(405));
     assert!(open.backend.take().is_empty());
@@ -166,7 +165,7 @@ async fn two_slashes_do_not_begin_an_authority() {
     ] {
         refused_as_malformed(&open, target).await;
     }
-    // An absolute-form that names another host than `Host`, or none that is known.
+    // An absolute-form target that names another host than `Host`, or an unknown one.
     for target in [
         "http://dataproc.localhost/x",
         "http://a@anything.localhost/x",
@@ -219,13 +218,13 @@ async fn a_query_decides_nothing_about_the_route() {
         "/healthz?public=1".to_owned(),
     ] {
         let request = Req::new("POST", COMPANION, &target).bearer(&token(ANA));
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{target}");
         }
     }
-    // What the query looks like does not let anybody past the caller's check either.
+    // A query does not let a caller past authentication either.
     let request = Req::new("POST", COMPANION, &format!("{CANCEL}?/livez&x=/metrics"));
-    for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+    for answer in gate.over_both(&request).await {
         assert_eq!(answer.status, 401);
     }
     assert!(gate.backend.requests().is_empty());
@@ -236,7 +235,7 @@ async fn no_path_of_the_admin_port_is_served_to_clients() {
     let gate = Gate::start();
     for target in ["/metrics", "/livez", "/readyz", "/version", "/healthz", "/.well-known/x"] {
         let probe = Req::new("GET", COMPANION, target).header("user-agent", "kube-probe/1.30");
-        for answer in [gate.http1(&probe).await, gate.http2(&probe).await] {
+        for answer in gate.over_both(&probe).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (404, "METHOD_NOT_FOUND"), "{target}");
         }
     }
@@ -252,7 +251,7 @@ async fn a_host_is_one_host_in_any_case_and_with_any_port() {
         "CLOUDAICOMPANION.GOOGLEAPIS.COM:443",
     ] {
         let refused = Req::new("POST", host, CANCEL).bearer(&token(ERIN));
-        for answer in [gate.http1(&refused).await, gate.http2(&refused).await] {
+        for answer in gate.over_both(&refused).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (403, "IAM_PERMISSION_DENIED"), "{host}");
         }
     }
@@ -269,7 +268,7 @@ async fn a_host_is_one_host_in_any_case_and_with_any_port() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Two services, two upstreams: the request goes where the method that was judged belongs.
+/// Two services, two upstreams: the request goes to the upstream of the judged method.
 #[tokio::test]
 async fn the_upstream_is_that_of_the_route_that_was_judged() {
     let (companion, dataproc) = (Recorder::start(), Recorder::start());
@@ -309,7 +308,7 @@ async fn an_unregistered_verb_never_falls_into_a_wildcard() {
     for suffix in [":abort", ":", ":cancel:abort", ":Get", ":get", ":%63ancel", ":cance%6C"] {
         for method in ["GET", "POST", "DELETE"] {
             let request = Req::new(method, COMPANION, &format!("{operation}{suffix}")).bearer(&token(ANA));
-            for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+            for answer in gate.over_both(&request).await {
                 let got = (answer.status, reason(&answer));
                 assert_eq!(got, (404, "METHOD_NOT_FOUND".to_owned()), "{method} {suffix}");
             }
@@ -325,13 +324,13 @@ async fn a_header_or_parameter_does_not_change_the_method_that_was_judged() {
         Req::new("GET", COMPANION, CANCEL.strip_suffix(":cancel").unwrap()).bearer(&token("bob@example.com"));
     for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"] {
         let request = get.clone().header(&name.to_ascii_lowercase(), "DELETE");
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_MALFORMED"), "{name}");
         }
     }
     for query in ["$httpMethod=DELETE", "httpmethod=DELETE", "%24httpMethod=DELETE"] {
         let request = Req { target: format!("{}?{query}", get.target), ..get.clone() };
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(
                 (answer.status, reason(&answer).as_str()),
                 (400, "QUERY_PARAMETER_REFUSED"),
@@ -342,7 +341,7 @@ async fn a_header_or_parameter_does_not_change_the_method_that_was_judged() {
     assert!(gate.backend.requests().is_empty());
 }
 
-/// Pingora percent-encodes these on the way out: the backend would see another path than the filter did.
+/// Pingora percent-encodes these on the way out, so the backend would see another path than the one judged.
 #[tokio::test]
 async fn bytes_that_no_path_may_hold_are_refused_and_not_encoded() {
     let open = OpenGate::start();

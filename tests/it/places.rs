@@ -1,27 +1,23 @@
-//! Places: how many requests and connections one client can hold, what those cost the gate that are allowed nothing, and
-//! who does not notice.
+//! Limits by client: how many requests and connections one client can hold, what unauthenticated clients cost the gate,
+//! and that others are not affected.
 
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::bystander::{Bystander, TRAIN, resident_kib};
+use crate::bystander::{Bystander, resident_kib};
 use crate::connection::Connection;
 use crate::frames::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, block, frame, next, opening,
 };
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, reason, token};
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, connect_from, reason, token};
 
 fn limited(limits: &str) -> Gate {
     Gate::start_with(Setup { set: vec![format!("limits={limits}")], ..Setup::default() })
 }
 
-/// Heads of requests without a credential whose bodies never come.
+/// Heads of requests without a credential, whose bodies never come.
 fn unfinished(count: u32) -> Vec<u8> {
     let fields = block(&[
         (":method", b"POST"),
@@ -32,19 +28,13 @@ fn unfinished(count: u32) -> Vec<u8> {
     (0..count).flat_map(|number| frame(HEADERS, END_HEADERS, 2 * number + 1, &fields)).collect()
 }
 
-async fn from(address: &str, gate: &Gate) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
-    socket.connect(gate.address).await.unwrap()
-}
-
 async fn count(gate: &Gate, of: &str) -> u64 {
     let metrics = gate.metrics().await;
     let lines = metrics.lines().filter(|line| line.contains(of) && !line.starts_with('#'));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// How long answers take: the 99th percentile of `asked` requests over one connection.
+/// The 99th percentile of the time to an answer, over `asked` requests on one connection.
 async fn p99(gate: &Gate, asked: usize) -> Duration {
     let mut connection = Connection::open(gate.address).await;
     let request = cancel().to_http1();
@@ -59,7 +49,7 @@ async fn p99(gate: &Gate, asked: usize) -> Duration {
     took[asked * 99 / 100]
 }
 
-/// RFC 9113, section 8.1: the answer whole, then RST_STREAM with NO_ERROR, and nothing is waited for.
+/// RFC 9113, section 8.1: the whole answer, then RST_STREAM with NO_ERROR; the gate does not wait for the body.
 #[tokio::test]
 async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     let gate = limited("{body_timeout: 60s}");
@@ -68,7 +58,7 @@ async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     stream.write_all(&[opening(&[]), unfinished(1)].concat()).await.unwrap();
     let mut seen = Vec::new();
     let reset = loop {
-        let (kind, payload) = next(&mut stream).await.expect("the connection goes on");
+        let (kind, payload) = next(&mut stream).await.expect("the connection stays open");
         match kind {
             HEADERS | DATA => seen.push(kind),
             RST_STREAM => break payload,
@@ -77,13 +67,13 @@ async fn a_refused_http2_request_ends_at_once_and_its_body_is_not_read() {
     };
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
     assert_eq!((seen, reset), (vec![HEADERS, DATA], vec![0, 0, 0, 0]));
-    // The next one is served.
+    // The next request is served.
     let again = [frame(DATA, END_STREAM, 1, b"late"), unfinished(2)[unfinished(1).len()..].to_vec()].concat();
     stream.write_all(&again).await.unwrap();
-    while !matches!(next(&mut stream).await.expect("the connection goes on"), (RST_STREAM, _)) {}
+    while !matches!(next(&mut stream).await.expect("the connection stays open"), (RST_STREAM, _)) {}
 }
 
-/// A hundred connections with 99 unfinished requests each held 22 KiB for each of them.
+/// Once, a hundred connections with 99 unfinished requests each held 22 KiB per request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_refused_streams_hold_next_to_nothing() {
     let gate = limited("{connections_per_address: 2000}");
@@ -92,12 +82,12 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
     let idle = p99(&gate, 400).await;
     let before = resident_kib(gate.pid());
     let mut seen = 0;
-    // A client that sends no more, and one that opens no window for its refusals.
+    // A client that sends no more, and a client that opens no window for its refusals.
     for window in [65_535, 0] {
         let asked = bystander.counts();
         let mut held = Vec::new();
         for number in 0..100 {
-            let mut stream = from(&format!("127.0.0.{}", 2 + number / 10), &gate).await;
+            let mut stream = connect_from(&format!("127.0.0.{}", 2 + number / 10), gate.address).await;
             stream.write_all(&[opening(&[(4, window)]), unfinished(99)].concat()).await.unwrap();
             held.push(stream);
         }
@@ -113,7 +103,7 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
         bystander.has_asked(asked.asked + 30).await;
         let after = resident_kib(gate.pid());
         eprintln!("window {window}: RSS {before} -> {most}, then {after} KiB; p99 {idle:?} -> {under:?}");
-        // The figures of the configuration: 100 connections, and what may be pending.
+        // From the configuration's figures: 100 connections, and the pending requests.
         let bound = 100 * 128 + 1000 * (32 + 100 / 8 + 8);
         assert!(most.max(after) < before + bound, "RSS {before} -> {most}, {after} KiB");
     }
@@ -121,26 +111,27 @@ async fn ten_thousand_refused_streams_hold_next_to_nothing() {
     assert_eq!(counts.answered, counts.asked, "the bystander's requests");
 }
 
-/// Who opens no window for refusals is waited for up to a number; then streams are reset, and then connections end.
+/// A client that opens no window for refusals is waited for, up to a number of streams; then streams are reset, and
+/// then connections end.
 #[tokio::test]
-async fn what_is_pending_is_bounded_by_address_and_in_all() {
+async fn pending_requests_are_bounded_by_address_and_in_total() {
     for limits in ["{pending_requests_per_address: 5}", "{pending_requests: 5}"] {
         let gate = limited(limits);
         let mut stranger = TcpStream::connect(gate.address).await.unwrap();
         stranger.write_all(&[opening(&[(4, 0)]), unfinished(99)].concat()).await.unwrap();
         let (mut heads, mut calm) = (0, 0);
         while heads < 5 || calm < 94 {
-            match next(&mut stranger).await.expect("the connection goes on") {
+            match next(&mut stranger).await.expect("the connection stays open") {
                 (HEADERS, _) => heads += 1,
                 (RST_STREAM, code) => calm += usize::from(code == [0, 0, 0, 11]),
                 _ => {}
             }
         }
-        // A caller who is known needs none of these places.
+        // An authenticated caller needs none of these places.
         for answer in [gate.http2(&cancel()).await, gate.http1(&cancel()).await] {
             assert_eq!(answer.status, 200, "{limits}: {}", reason(&answer));
         }
-        // And again: too many resets end the connection.
+        // Again: too many resets end the connection.
         let fields = unfinished(600);
         let rest = &fields[unfinished(99).len()..];
         let _ = stranger.write_all(rest).await;
@@ -148,7 +139,7 @@ async fn what_is_pending_is_bounded_by_address_and_in_all() {
             match next(&mut stranger).await {
                 Some((GOAWAY, payload)) => break payload[4..8].to_vec(),
                 Some(_) => {}
-                None => panic!("an end without a word"),
+                None => panic!("the connection ended without a GOAWAY"),
             }
         };
         assert_eq!(code, [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
@@ -179,7 +170,7 @@ async fn one_principal_cannot_take_every_place() {
     for number in 0..2 {
         held.push(waiting(&gate, &wait_as("ana@example.com"), number).await);
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (429, "PRINCIPAL_LIMIT_EXCEEDED"));
     }
     held.push(waiting(&gate, &wait_as("ci@demo.iam.gserviceaccount.com"), 2).await);
@@ -196,15 +187,15 @@ async fn one_address_cannot_have_every_request() {
     for number in 0..2 {
         held.push(waiting(&gate, &wait_as("ana@example.com"), number).await);
     }
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (429, "ADDRESS_LIMIT_EXCEEDED"));
     }
-    let mut other = Connection::over(from("127.0.0.2", &gate).await);
+    let mut other = Connection::over(connect_from("127.0.0.2", gate.address).await);
     other.send(cancel().to_http1()).await;
     assert_eq!(other.status().await, Some(200));
 }
 
-/// Behind a proxy, all clients have one address; what counts is theirs.
+/// Behind a proxy, all clients share one peer address; the client's own address counts.
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_clients_own_address_counts() {
     let set = vec![
@@ -216,14 +207,14 @@ async fn behind_a_trusted_proxy_the_clients_own_address_counts() {
     let mut held = waiting(&gate, &of(wait_as("ana@example.com"), "192.0.2.1"), 0).await;
     for (client, expected) in [("192.0.2.1", 429), ("192.0.2.2", 200)] {
         let request = of(cancel(), client);
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(answer.status, expected, "{client}: {}", reason(&answer));
         }
     }
     assert_eq!(held.status().await, Some(200));
 }
 
-/// They held every place for a minute, after one 404 each.
+/// Once, they held every place for a minute, after one 404 each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_never_were_allowed_anything_make_room() {
     let gate = limited("{connections: 50}");
@@ -249,7 +240,7 @@ async fn connections_that_never_were_allowed_anything_make_room() {
     }
     assert_eq!(count(&gate, "opgate_cut_connections_total{reason=\"made_room\"}").await, 20);
     assert_eq!(count(&gate, "opgate_refused_connections_total").await, 0);
-    // The oldest have gone, and who is allowed something stays.
+    // The oldest have been closed, and the connection with an allowed request stays.
     assert_eq!(strangers.remove(0).rest().await, b"");
     strangers.last_mut().unwrap().send(&lost).await;
     assert_eq!(strangers.last_mut().unwrap().status().await, Some(404));
@@ -259,9 +250,9 @@ async fn connections_that_never_were_allowed_anything_make_room() {
     }
 }
 
-/// Over HTTP/2, and where nothing is ever said.
+/// Over HTTP/2, and on connections on which nothing is ever sent.
 #[tokio::test]
-async fn every_kind_of_idle_stranger_makes_room() {
+async fn idle_connections_of_every_kind_make_room() {
     let gate = limited("{connections: 12}");
     let mut strangers = Vec::new();
     for number in 0..12_u32 {
@@ -275,7 +266,7 @@ async fn every_kind_of_idle_stranger_makes_room() {
         stranger.write_all(&said).await.unwrap();
         strangers.push(stranger);
     }
-    // For a moment, who has said nothing yet is a newcomer as well.
+    // For a moment, a silent connection counts as new.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let mut newcomers = Vec::new();
     for _ in 0..12 {
@@ -288,6 +279,6 @@ async fn every_kind_of_idle_stranger_makes_room() {
         let mut rest = Vec::new();
         let end = stranger.read_to_end(&mut rest);
         let ended = tokio::time::timeout(Duration::from_secs(5), end).await;
-        assert!(ended.is_ok(), "every stranger has gone");
+        assert!(ended.is_ok(), "the idle connections are closed");
     }
 }

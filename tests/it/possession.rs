@@ -1,20 +1,20 @@
-//! Tokens that are bound to a key, and the DPoP proofs that come with them, over real sockets. Client certificates are in
-//! `client_certificates`.
+//! Tokens that are bound to a key, and the DPoP proofs that come with them, over real sockets. `client_certificates`
+//! tests tokens that are bound to certificates.
 
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::connection::Connection;
-use crate::harness::{Answer, COMPANION, Gate, Http2, Req, Setup, now, reason, token, token_with, values};
+use crate::harness::{CANCEL, COMPANION, Gate, Http2, Req, Setup, now, outcome, token, token_with, values};
 
 const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 /// A client with a key, and a token that is bound to it.
 pub struct Holder {
@@ -23,14 +23,14 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// One whose token the harness's issuer makes.
+    /// A client whose token the harness's issuer makes.
     fn new() -> Self {
         let key = Self::new_key();
         let token = token_with(ANA, json!({ "cnf": { "jkt": key.kid() } }));
         Self { key, token }
     }
 
-    /// One whose token is somebody else's to make.
+    /// A client whose token another issuer makes.
     pub fn with_key(key: SigningKey, token: String) -> Self {
         Self { key, token }
     }
@@ -40,7 +40,7 @@ impl Holder {
         SigningKey::generate(Algorithm::Es256, None).unwrap()
     }
 
-    /// A proof for a POST to a URL, with more claims, or others.
+    /// A proof for a POST to a URL, with additional or changed claims.
     pub fn proof(&self, url: &str, more: Value) -> String {
         prove(&self.key, Some(&self.token), url, more)
     }
@@ -49,7 +49,7 @@ impl Holder {
         Req::new("POST", COMPANION, CANCEL).header("authorization", &format!("DPoP {}", self.token))
     }
 
-    /// A cancel with a proof that is good once.
+    /// A cancel with a fresh proof, which is good once.
     pub fn proven(&self) -> Req {
         self.cancel().header("dpop", &self.proof(&url("http"), json!({})))
     }
@@ -72,10 +72,6 @@ fn url(scheme: &str) -> String {
     format!("{scheme}://{COMPANION}{CANCEL}")
 }
 
-fn told(answer: &Answer) -> (u16, String) {
-    (answer.status, reason(answer))
-}
-
 fn allowed() -> (u16, String) {
     (200, String::new())
 }
@@ -91,7 +87,7 @@ fn gate_with(rule: Value) -> Gate {
 
 /// Sends a request over both versions.
 async fn send(gate: &Gate, request: impl Fn() -> Req) -> [(u16, String); 2] {
-    [told(&gate.http1(&request()).await), told(&gate.http2(&request()).await)]
+    [outcome(&gate.http1(&request()).await), outcome(&gate.http2(&request()).await)]
 }
 
 #[tokio::test]
@@ -115,16 +111,16 @@ async fn a_proof_makes_the_holder_of_a_bound_token_the_caller() {
 }
 
 #[tokio::test]
-async fn a_known_token_is_nothing_without_its_proof() {
+async fn a_remembered_token_is_refused_without_its_proof() {
     let gate = Gate::start();
     let holder = Holder::new();
     let thief = SigningKey::generate(Algorithm::Es256, Some("thief")).unwrap();
     let proof = |more: Value| holder.proof(&url("http"), more);
     let thiefs = prove(&thief, Some(&holder.token), &url("http"), json!({}));
     let cases = [
-        ("as anybody's", Req::new("POST", COMPANION, CANCEL).bearer(&holder.token), "JWT_TOKEN_INVALID"),
+        ("as a bearer token", Req::new("POST", COMPANION, CANCEL).bearer(&holder.token), "JWT_TOKEN_INVALID"),
         (
-            "as anybody's, with a proof",
+            "as a bearer token, with a proof",
             Req::new("POST", COMPANION, CANCEL).bearer(&holder.token).header("dpop", &proof(json!({}))),
             "JWT_TOKEN_INVALID",
         ),
@@ -157,8 +153,8 @@ async fn a_known_token_is_nothing_without_its_proof() {
     ];
     assert_eq!(send(&gate, || holder.proven()).await, [allowed(), allowed()]);
     for (name, request, reason) in cases {
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
-            assert_eq!(told(&answer), refused(reason), "{name}");
+        for answer in gate.over_both(&request).await {
+            assert_eq!(outcome(&answer), refused(reason), "{name}");
             let [challenge] = &values(&answer.headers, "www-authenticate")[..] else { panic!("{name}") };
             let error = if reason == "DPOP_PROOF_INVALID" { "invalid_dpop_proof" } else { "invalid_token" };
             assert!(challenge.starts_with("DPoP realm="), "{name}: {challenge}");
@@ -166,12 +162,12 @@ async fn a_known_token_is_nothing_without_its_proof() {
         }
     }
     assert_eq!(gate.backend.requests().len(), 2);
-    // A token that is bound to nothing is none for this scheme.
+    // A token without a binding is refused under this scheme.
     let free = Req::new("POST", COMPANION, CANCEL).header("authorization", &format!("DPoP {}", token(ANA)));
     let free =
         || free.clone().header("dpop", &prove(&holder.key, Some(&token(ANA)), &url("http"), json!({})));
     assert_eq!(send(&gate, free).await, [refused("JWT_TOKEN_INVALID"), refused("JWT_TOKEN_INVALID")]);
-    // The one who asks why is not asked for a proof, and is told of it.
+    // `/explain` does not require a proof, and says that a request does.
     let request = json!({ "method": "POST", "path": CANCEL, "host": COMPANION });
     let explained = gate.explain(&json!({ "token": holder.token, "request": request })).await.json().unwrap();
     assert_eq!(explained["overallAccessState"], "CAN_ACCESS");
@@ -184,7 +180,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
     let gate = Gate::start();
     let holder = Holder::new();
     let request = holder.proven();
-    assert_eq!(told(&gate.http1(&request).await), allowed());
+    assert_eq!(outcome(&gate.http1(&request).await), allowed());
     let again = [refused("DPOP_PROOF_INVALID"), refused("DPOP_PROOF_INVALID")];
     assert_eq!(send(&gate, || request.clone()).await, again);
     let loaded = async || {
@@ -193,8 +189,7 @@ async fn a_proof_is_good_once_also_after_a_reload() {
         metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
     };
     let before = loaded().await;
-    let told = std::process::Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap();
-    assert!(told.success());
+    gate.hang_up();
     let deadline = Instant::now() + Duration::from_secs(20);
     while loaded().await == before {
         assert!(Instant::now() < deadline, "no reload:\n{}", gate.log());
@@ -207,9 +202,9 @@ async fn a_proof_is_good_once_also_after_a_reload() {
     assert_eq!(used, 4);
 }
 
-/// A thief and the client at the same moment: the same request, as often as it can be sent.
+/// A thief and the client race: the same request, as often as it can be sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_send_one_proof_at_the_same_time_one_is_let_through() {
+async fn of_many_requests_with_one_proof_at_the_same_time_one_passes() {
     let gate = Gate::start();
     let holder = Holder::new();
     let mut passed = 0;
@@ -222,15 +217,15 @@ async fn of_many_that_send_one_proof_at_the_same_time_one_is_let_through() {
         }
         let over1 = (0..16).map(|_| {
             let (request, address) = (request.to_http1(), gate.address);
-            tokio::spawn(async move { opgate::demo::wire::exchange(address, &request).await.unwrap() })
+            tokio::spawn(async move { opgate::dev::wire::exchange(address, &request).await.unwrap() })
         });
         let over1: Vec<_> = over1.collect();
         let mut told_of = Vec::new();
         for answer in answers {
-            told_of.push(told(&client.finish(answer).await));
+            told_of.push(outcome(&client.finish(answer).await));
         }
         for answer in over1 {
-            told_of.push(told(&answer.await.unwrap()));
+            told_of.push(outcome(&answer.await.unwrap()));
         }
         assert_eq!(told_of.iter().filter(|told| **told == allowed()).count(), 1, "{told_of:?}");
         assert_eq!(told_of.iter().filter(|told| **told == refused("DPOP_PROOF_INVALID")).count(), 47);
@@ -255,11 +250,11 @@ async fn a_proof_that_two_readers_could_find_in_two_places_is_refused() {
             [malformed.clone(), malformed.clone()]
         );
     }
-    // Over HTTP/2, `Connection` is refused whatever it says.
+    // Over HTTP/2, `Connection` is always refused.
     let nominated = holder.proven().header("connection", "close, DPoP");
-    assert_eq!(told(&gate.http1(&nominated).await), malformed);
+    assert_eq!(outcome(&gate.http1(&nominated).await), malformed);
     assert_eq!(gate.backend.requests().len(), 0);
-    // One that nobody asked for ends here all the same.
+    // A proof that is not needed is removed all the same.
     let stray = Req::new("POST", COMPANION, CANCEL).bearer(&token(ANA)).header("dpop", "anything");
     assert_eq!(send(&gate, || stray.clone()).await, [allowed(), allowed()]);
     assert!(gate.backend.requests().iter().all(|request| !request.headers.contains_key("dpop")));
@@ -292,37 +287,37 @@ async fn a_client_is_given_the_nonce_that_its_proof_needs() {
             false => gate.http1(request).await,
         };
         let answer = send(&holder.proven()).await;
-        assert_eq!(told(&answer), refused("DPOP_NONCE_REQUIRED"));
+        assert_eq!(outcome(&answer), refused("DPOP_NONCE_REQUIRED"));
         assert!(values(&answer.headers, "www-authenticate")[0].contains("error=\"use_dpop_nonce\""));
         let [nonce] = &values(&answer.headers, "dpop-nonce")[..] else { panic!("{:?}", answer.headers) };
         let with = |nonce: &str| {
             holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "nonce": nonce })))
         };
         let answer = send(&with(nonce)).await;
-        assert_eq!(told(&answer), allowed());
-        // Each answer has the newest one, so that no other refusal is needed to get it.
+        assert_eq!(outcome(&answer), allowed());
+        // Each answer carries the newest nonce, so that a client needs no other refusal to get it.
         let [next] = &values(&answer.headers, "dpop-nonce")[..] else { panic!("{:?}", answer.headers) };
-        assert_eq!(told(&send(&with(next)).await), allowed());
-        // It is no answer's alone.
-        assert_eq!(told(&send(&with(nonce)).await), allowed());
+        assert_eq!(outcome(&send(&with(next)).await), allowed());
+        // A nonce is good for more than one request.
+        assert_eq!(outcome(&send(&with(nonce)).await), allowed());
         let other = with(next).header("x-other", "1");
         let elsewhere = Req { target: CANCEL.replace("cancel", "destroy"), ..other };
-        assert!(!send(&elsewhere).await.headers.contains_key("dpop-nonce"), "nobody is known to ask");
-        assert_eq!(told(&send(&with("invented")).await), refused("DPOP_NONCE_REQUIRED"));
+        assert!(!send(&elsewhere).await.headers.contains_key("dpop-nonce"), "the caller is unknown");
+        assert_eq!(outcome(&send(&with("invented")).await), refused("DPOP_NONCE_REQUIRED"));
     }
-    // Also an answer that is a refusal, once it is known who asks.
+    // A refusal carries one too, once the caller is known.
     let key = Holder::new_key();
     let bob = token_with("bob@example.com", json!({ "cnf": { "jkt": key.kid() } }));
     let bob = Holder::with_key(key, bob);
     let nonce = values(&gate.http1(&bob.proven()).await.headers, "dpop-nonce").remove(0);
     let proof = bob.proof(&url("http"), json!({ "nonce": nonce }));
     let answer = gate.http1(&bob.cancel().header("dpop", &proof)).await;
-    assert_eq!(told(&answer), (403, "IAM_PERMISSION_DENIED".to_owned()));
+    assert_eq!(outcome(&answer), (403, "IAM_PERMISSION_DENIED".to_owned()));
     assert_eq!(values(&answer.headers, "dpop-nonce").len(), 1);
-    // Of what is wrong with a proof otherwise, no nonce tells.
+    // An answer about another mistake in a proof carries no nonce.
     let wrong = holder.cancel().header("dpop", &holder.proof(&url("http"), json!({ "htm": "GET" })));
     let answer = gate.http1(&wrong).await;
-    assert_eq!(told(&answer), refused("DPOP_PROOF_INVALID"));
+    assert_eq!(outcome(&answer), refused("DPOP_PROOF_INVALID"));
     assert!(!answer.headers.contains_key("dpop-nonce"));
 }
 
@@ -334,11 +329,11 @@ async fn a_client_that_proves_possession_is_told_of_missing_scopes_in_its_own_sc
     let holder = Holder::with_key(key, token);
     let proven = holder.proven();
     let answer = gate.http1(&proven).await;
-    assert_eq!(told(&answer), (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT".to_owned()));
+    assert_eq!(outcome(&answer), (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT".to_owned()));
     let challenge = &values(&answer.headers, "www-authenticate")[0];
     assert!(challenge.starts_with("DPoP realm=") && challenge.contains("insufficient_scope"), "{challenge}");
     // The proof is used up all the same.
-    assert_eq!(told(&gate.http1(&proven).await), refused("DPOP_PROOF_INVALID"));
+    assert_eq!(outcome(&gate.http1(&proven).await), refused("DPOP_PROOF_INVALID"));
 }
 
 #[tokio::test]
@@ -361,9 +356,9 @@ async fn an_issuer_may_require_that_its_tokens_are_bound() {
     assert!(details[2..].iter().all(|detail| detail.contains("no kind of proof")), "{details:?}");
 }
 
-/// The scheme is what the client signs: that of the listener, or of whom the operator trusts to end TLS before the gate.
+/// The client signs the scheme that it uses: the listener's, or https if a trusted proxy ends TLS before the gate.
 #[tokio::test]
-async fn a_client_signs_the_scheme_that_it_calls() {
+async fn a_proof_is_good_for_the_scheme_that_the_client_uses() {
     let holder = Holder::new();
     let proven = |scheme| holder.cancel().header("dpop", &holder.proof(&url(scheme), json!({})));
     let wrong = || refused("DPOP_PROOF_INVALID");
@@ -379,7 +374,7 @@ async fn a_client_signs_the_scheme_that_it_calls() {
         let forwarded = || proven(scheme).header("x-forwarded-proto", "https");
         assert_eq!(send(&gate, forwarded).await, [expected.clone(), expected]);
     }
-    // Nobody else's word counts.
+    // A field from any other peer does not count.
     let stranger = Gate::start();
     let forwarded = || proven("https").header("x-forwarded-proto", "https");
     assert_eq!(send(&stranger, forwarded).await, [wrong(), wrong()]);
@@ -395,9 +390,9 @@ async fn a_client_signs_the_scheme_that_it_calls() {
             async |client: crate::authority::Client| client.connect(gate.address, COMPANION).await.unwrap();
         let mut connection = Connection::over(connect(authority.client()).await);
         connection.send(proven(scheme).to_http1()).await;
-        assert_eq!(told(&connection.answer().await.unwrap()), expected, "{scheme}");
+        assert_eq!(outcome(&connection.answer().await.unwrap()), expected, "{scheme}");
         let mut client = Http2::over_tls(connect(authority.client().offering(&["h2"])).await).await;
         let (response, _) = client.start(&proven(scheme), true).await;
-        assert_eq!(told(&client.finish(response).await), expected, "{scheme}");
+        assert_eq!(outcome(&client.finish(response).await), expected, "{scheme}");
     }
 }

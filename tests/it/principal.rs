@@ -1,9 +1,8 @@
-//! `X-Opgate-Principal`: one value that decodes to the principal, whatever an identity provider lets people call
-//! themselves.
+//! `X-Opgate-Principal`: one value that decodes to the principal, whatever names an identity provider allows.
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gate, Req, Setup, TRANSLATION, token_with};
+use crate::harness::{Gate, Req, Setup, TRANSLATION, token_with};
 use crate::recorder::{Recorder, field};
 
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
@@ -26,7 +25,7 @@ fn cancel(subject: &Value) -> Req {
     Req::new("POST", TRANSLATION, "/v3/projects/demo/operations/batch-1:cancel").bearer(&token)
 }
 
-/// What a backend reads that takes the field for a list (RFC 9110, section 5.6.1), parameters and all.
+/// The elements for a backend that reads the field as a list (RFC 9110, section 5.6.1), with parameters.
 fn elements(head: &str) -> Vec<String> {
     let lines = field(head, "x-opgate-principal");
     lines.iter().flat_map(|line| line.split([',', ';', ' '])).map(str::to_owned).collect()
@@ -34,10 +33,6 @@ fn elements(head: &str) -> Vec<String> {
 
 fn decoded(value: &str) -> String {
     percent_encoding::percent_decode_str(value).decode_utf8().unwrap().into_owned()
-}
-
-async fn over_both(gate: &Gate, request: &Req) -> [Answer; 2] {
-    [gate.http1(request).await, gate.http2(request).await]
 }
 
 #[tokio::test]
@@ -56,7 +51,7 @@ async fn a_subject_with_a_comma_is_one_element_that_decodes_to_it() {
         "x+user:root@example.com",
         "'x'\\`(user:root@example.com)<>{}[]|^~!*#?$",
     ] {
-        for answer in over_both(&gate, &cancel(&json!(subject))).await {
+        for answer in gate.over_both(&cancel(&json!(subject))).await {
             assert_eq!(answer.status, 200, "{subject:?}");
         }
         let heads = backend.take();
@@ -81,9 +76,9 @@ async fn an_ordinary_principal_is_written_as_policies_write_it() {
     }
 }
 
-/// What no identifier of a policy can name makes no caller: a line feed, text that is not ASCII.
+/// A subject that no policy identifier can name, such as a line feed or text that is not ASCII, is not a caller.
 #[tokio::test]
-async fn a_subject_that_no_policy_can_name_calls_nothing() {
+async fn a_subject_that_no_policy_can_name_is_refused() {
     let (gate, backend) = gate(POOL);
     for subject in [
         "x\nX-Opgate-Principal: user:root@example.com",
@@ -95,14 +90,14 @@ async fn a_subject_that_no_policy_can_name_calls_nothing() {
         "x\u{2028}user:root@example.com",
         "",
     ] {
-        for answer in over_both(&gate, &cancel(&json!(subject))).await {
+        for answer in gate.over_both(&cancel(&json!(subject))).await {
             assert_eq!(answer.status, 401, "{subject:?}");
         }
     }
     assert_eq!(backend.take(), Vec::<String>::new());
 }
 
-/// A pool may have a name that no header field can hold. Its people are not anonymous for that.
+/// A pool's name may hold bytes that no header field can hold. Its members are still authenticated and named.
 #[tokio::test]
 async fn an_authenticated_caller_is_always_named() {
     for name in ["a\nb", "a\u{7f}b", "zürich", "a, user:root@example.com"] {

@@ -1,11 +1,8 @@
-//! Other readings of the method, the query and the body than the one that was judged.
-
-use std::fs;
+//! Method, query and body: a backend must not read another call than the one that was judged.
 
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::harness::{Answer, Body, Gate, Req, Setup, reason, values};
+use crate::harness::{Body, Gate, Req, Setup, Tree, reason, values};
 
 const HOST: &str = "books.localhost";
 const BOOK: &str = "projects/mine/locations/l/operations/book";
@@ -35,39 +32,33 @@ rules:
 - {selector: example.Books.Upload, permission: none, resource: resource, body: stream}
 ";
 
-/// A gate in front of methods whose resource is the path variable `resource`: a name that folds in more ways than `name`.
+/// A gate in front of methods whose resource is the path variable `resource`: a name that folds in more ways than
+/// `name`.
 struct Books {
     gate: Gate,
-    _tree: TempDir,
+    _tree: Tree,
 }
 
 impl Books {
     fn start(upstream_protocol: Option<&'static str>) -> Self {
-        let tree = tempfile::tempdir().unwrap();
-        let services = tree.path().join("services");
-        fs::create_dir(&services).unwrap();
-        fs::write(services.join("books.yaml"), SERVICE).unwrap();
-        fs::write(services.join("books.iam.yaml"), RULES).unwrap();
+        let tree = Tree::empty();
+        tree.add_service("books", SERVICE, RULES);
         let exposed = json!({ "books": { "hosts": [HOST], "upstream": "operations" } });
-        let set = vec![format!("policy.directory={}", tree.path().display()), format!("services={exposed}")];
+        let set = vec![tree.setting(), format!("services={exposed}")];
         Self { gate: Gate::start_with(Setup { set, upstream_protocol, ..Setup::default() }), _tree: tree }
     }
 
-    async fn over_both(&self, request: &Req) -> [Answer; 2] {
-        [self.gate.http1(request).await, self.gate.http2(request).await]
-    }
-
     async fn assert_refused(&self, request: &Req, expected: &str) {
-        for answer in self.over_both(request).await {
+        for answer in self.gate.over_both(request).await {
             assert_eq!((answer.status, reason(&answer).as_str()), (400, expected), "{request:?}");
         }
         assert!(self.gate.backend.requests().is_empty(), "{request:?}");
     }
 
     /// What the backend saw of a request that is sent over both versions. It may know nothing of what it is asked.
-    async fn seen(&self, request: &Req) -> Vec<opgate::demo::backend::ReceivedRequest> {
+    async fn seen(&self, request: &Req) -> Vec<opgate::dev::backend::ReceivedRequest> {
         self.gate.backend.clear();
-        for answer in self.over_both(request).await {
+        for answer in self.gate.over_both(request).await {
             assert_eq!(reason(&answer), "", "{request:?}");
         }
         let requests = self.gate.backend.requests();
@@ -85,9 +76,9 @@ fn ask(query: &str) -> Req {
     Req::new("GET", HOST, &format!("/v1/{BOOK}?{query}"))
 }
 
-/// Go's `encoding/json` folds by Unicode, and others fold in other ways: every one of them would act on another book.
+/// Go's `encoding/json` folds keys by Unicode, and other readers in other ways: any of them would act on another book.
 #[tokio::test]
-async fn a_key_of_the_body_that_some_reader_takes_for_the_path_variable_says_what_the_path_says() {
+async fn a_body_key_that_some_reader_takes_for_the_path_variable_must_agree_with_the_path() {
     let books = Books::start(None);
     for key in [
         "resource",
@@ -120,7 +111,7 @@ async fn a_key_of_the_body_that_some_reader_takes_for_the_path_variable_says_wha
 }
 
 #[tokio::test]
-async fn a_key_of_the_query_that_some_reader_takes_for_the_path_variable_is_refused() {
+async fn a_query_key_that_some_reader_takes_for_the_path_variable_is_refused() {
     let books = Books::start(None);
     for key in
         ["resource", "Resource", "re%C5%BFource", "RE%C5%BFOURCE", "re_source", "resource%5B%5D", "+resource"]
@@ -130,9 +121,9 @@ async fn a_key_of_the_query_that_some_reader_takes_for_the_path_variable_is_refu
     books.seen(&ask("resources=x&filter=resource%3Da")).await;
 }
 
-/// A reader that goes by the form of the bytes takes `&resource=…&` for a field; one that goes by the type does not.
+/// A reader that guesses by content takes `&resource=…&` for a form field; a reader that goes by the type does not.
 #[tokio::test]
-async fn what_was_judged_as_json_is_sent_as_json_whatever_its_sender_called_it() {
+async fn a_body_judged_as_json_is_sent_as_json_whatever_its_type_was() {
     let body = r#"{"x":"&resource=projects/other&z="}"#;
     for upstream_protocol in [None, Some("h2c")] {
         let books = Books::start(upstream_protocol);
@@ -158,9 +149,9 @@ async fn what_was_judged_as_json_is_sent_as_json_whatever_its_sender_called_it()
             }
         }
         for seen in books.seen(&mark("").header("content-type", "application/json")).await {
-            assert!(!seen.headers.contains_key("content-type"), "nothing has no type");
+            assert!(!seen.headers.contains_key("content-type"), "an empty body has no type");
         }
-        // Bytes that are passed on as they come keep the type that they came with, or none.
+        // A streamed body keeps the type that it came with, or has none.
         let upload = Req::new("POST", HOST, &format!("/upload/{BOOK}")).body(Body::Length(b"x=1".to_vec()));
         for seen in books.seen(&upload).await {
             assert!(!seen.headers.contains_key("content-type"));

@@ -1,4 +1,4 @@
-//! A backend that keeps the bytes of each head and body as they came: no HTTP library has read them before the test does.
+//! A backend that keeps the bytes of each head and body as they came: no HTTP library reads them before the test does.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -43,17 +43,17 @@ impl Recorder {
         std::mem::take(&mut *self.seen.heads.lock().unwrap())
     }
 
-    /// The target and the body of every request that came whole so far, taken or not.
+    /// The target and the body of every complete request so far, taken or not.
     pub fn bodies(&self) -> Vec<(String, Vec<u8>)> {
         self.seen.bodies.lock().unwrap().clone()
     }
 
-    /// What `X-Request-Id` said in every request so far, taken or not.
+    /// The `X-Request-Id` of every request so far, taken or not.
     pub fn request_ids(&self) -> Vec<String> {
         self.seen.request_ids.lock().unwrap().clone()
     }
 
-    /// How many bytes have come so far, of requests or of anything else.
+    /// The number of bytes that have come so far.
     pub fn bytes(&self) -> usize {
         self.seen.bytes.load(Ordering::SeqCst)
     }
@@ -89,7 +89,7 @@ fn serve(mut stream: TcpStream, seen: &Seen) {
     }
 }
 
-/// Reads a body as the gate frames it; `None` where the connection ends first.
+/// Reads a body as the gate frames it; `None` if the connection ends first.
 fn read_body(stream: &mut TcpStream, head: &str, bytes: &mut Vec<u8>, seen: &Seen) -> Option<Vec<u8>> {
     let mut take = |length: usize, bytes: &mut Vec<u8>| {
         while bytes.len() < length {

@@ -1,17 +1,14 @@
-//! New policy files, same process: swapped whole, or not at all.
+//! Policy files that change under a running process: replaced as a whole, or not at all.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use opgate::demo::wire;
+use opgate::dev::wire;
 use serde_json::Value;
 
-use crate::harness::{Answer, COMPANION, Gate, Req, Setup, copy, reason, root, token};
+use crate::harness::{Answer, CANCEL, COMPANION, Gate, Req, Setup, copy, reason, root, token};
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A gate that serves by a copy of the shipped policies.
+/// A gate with a copy of the shipped policies.
 struct Tree {
     directory: tempfile::TempDir,
     gate: Gate,
@@ -41,7 +38,7 @@ impl Tree {
         let path = self.path(relative);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{relative} has no {from:?}");
-        // In one step: the gate may look at any moment, and a file that is half written is another policy.
+        // In one step: the gate may look at any moment, and half a file is a different policy.
         let next = self.path("next");
         std::fs::write(&next, text.replace(from, to)).unwrap();
         std::fs::rename(next, path).unwrap();
@@ -55,7 +52,7 @@ impl Tree {
         self.readyz().await["policyRevision"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until what `/readyz` says passes.
+    /// Waits until the answer of `/readyz` passes a test.
     async fn until(&self, what: &str, passes: impl Fn(&Value) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -78,7 +75,7 @@ impl Tree {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_in_force_without_a_word_or_a_restart() {
+async fn a_changed_file_is_in_force_without_a_signal_or_a_restart() {
     let tree = Tree::start();
     assert_eq!(reason(&tree.cancel_as("bob@example.com").await), "IAM_PERMISSION_DENIED");
     let before = tree.revision().await;
@@ -86,7 +83,7 @@ async fn a_changed_file_is_in_force_without_a_word_or_a_restart() {
     tree.until_revision_is_not(&before).await;
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
     assert_eq!(reason(&tree.cancel_as("ana@example.com").await), "IAM_PERMISSION_DENIED");
-    // Each decision names the tree that it was made by.
+    // Each decision names the revision of its tree.
     let lines = tree.gate.audit(3);
     let revisions: Vec<&Value> =
         lines.iter().map(|line| &line["protoPayload"]["metadata"]["policyRevision"]).collect();
@@ -111,7 +108,7 @@ async fn a_broken_tree_keeps_the_old_one_in_force_and_says_so() {
     assert!(tree.gate.log().contains("did you mean `role`?"), "{}", tree.gate.log());
 
     tree.edit("policies/allow/projects/demo.yaml", "roel: ", "role: ");
-    tree.until("the mended tree", |state| state["lastReloadFailure"].is_null()).await;
+    tree.until("the fixed tree", |state| state["lastReloadFailure"].is_null()).await;
     assert!(tree.gate.metrics().await.contains("opgate_policy_last_reload_successful 1"));
 }
 
@@ -120,13 +117,12 @@ async fn sighup_loads_at_once() {
     let tree = Tree::start();
     let before = tree.revision().await;
     tree.edit("policies/groups.yaml", "user:ana@example.com", "user:bob@example.com");
-    let sent = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
+    tree.gate.hang_up();
     tree.until_revision_is_not(&before).await;
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
 }
 
-/// As the kubelet updates a ConfigMap: `policies` → `..data/…`, `..data` → a dated folder, renamed over.
+/// As the kubelet updates a ConfigMap: `policies` → `..data/…`, `..data` → a dated folder, replaced by a rename.
 #[tokio::test]
 async fn a_config_map_is_followed_through_its_symlinks() {
     let tree = Tree::start_at(|directory| {
@@ -143,8 +139,8 @@ async fn a_config_map_is_followed_through_its_symlinks() {
     assert_eq!(tree.cancel_as("bob@example.com").await.status, 200);
 }
 
-/// Trees that are swapped under load, and in each of which exactly one of two people may cancel. `OPGATE_SOAK` is how
-/// many seconds that goes on; `make soak` makes it a minute.
+/// Trees are swapped under load; in each of them, exactly one of two callers may cancel. `OPGATE_SOAK` sets the number
+/// of seconds; `make soak` sets a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_every_100_ms_under_load_loses_and_mixes_nothing() {
     let seconds = std::env::var("OPGATE_SOAK").map_or(3, |seconds| seconds.parse().unwrap());
@@ -176,13 +172,12 @@ async fn a_reload_every_100_ms_under_load_loses_and_mixes_nothing() {
             match reloads % 4 {
                 0 => tree.edit("policies/groups.yaml", "user:ana@", "user:bob@"),
                 2 => tree.edit("policies/groups.yaml", "user:bob@", "user:ana@"),
-                // What is broken for 100 ms is never in force.
+                // The tree that is broken for 100 ms is never in force.
                 1 => std::fs::write(tree.path("policies/allow/projects/broken.yaml"), "bindings: [{}]\n")
                     .unwrap(),
                 _ => std::fs::remove_file(tree.path("policies/allow/projects/broken.yaml")).unwrap(),
             }
-            let signal = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
-            assert!(signal.success());
+            tree.gate.hang_up();
             reloads += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -217,8 +212,7 @@ async fn no_request_fails_or_mixes_two_trees_while_they_are_swapped() {
     for round in 0..6 {
         let (from, to) = if round % 2 == 0 { ("ana", "bob") } else { ("bob", "ana") };
         tree.edit("policies/groups.yaml", &format!("user:{from}@"), &format!("user:{to}@"));
-        let sent_signal = Command::new("kill").args(["-HUP", &tree.gate.pid().to_string()]).status().unwrap();
-        assert!(sent_signal.success());
+        tree.gate.hang_up();
         for _ in 0..10 {
             for request in [&ana, &bob] {
                 let status = tree.gate.http1(request).await.status;
@@ -229,7 +223,7 @@ async fn no_request_fails_or_mixes_two_trees_while_they_are_swapped() {
         tree.until_revision_is_not(revisions.last().unwrap()).await;
         revisions.push(tree.revision().await);
     }
-    // In the tree that a line names, exactly one of the two may cancel, and the line says what that tree says.
+    // In the tree of a line's revision exactly one of the two may cancel, and the line must agree with that tree.
     for line in tree.gate.audit(sent) {
         let payload = &line["protoPayload"];
         let by_ana = payload["authenticationInfo"]["principalEmail"] == "ana@example.com";

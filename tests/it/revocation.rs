@@ -1,4 +1,5 @@
-//! How long a revocation takes: from the changed file to the last request that the old policy allows, whatever else goes wrong.
+//! The time that a revocation takes, whatever else goes wrong: from the changed file to the last request that the old
+//! policy allows.
 //!
 //! `--nocapture` prints the figures. `make revocation` takes them from an optimized build, with larger trees.
 
@@ -12,11 +13,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, root, token};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, root, token};
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-
-/// A gate that serves by a copy of the shipped policies.
+/// A gate with a copy of the shipped policies.
 struct Revocable {
     directory: tempfile::TempDir,
     gate: Gate,
@@ -24,14 +23,16 @@ struct Revocable {
 
 impl Revocable {
     fn start(lay_out: impl FnOnce(&Path), set: Vec<String>) -> Self {
+        Self::start_with(lay_out, Setup { set, ..Setup::default() })
+    }
+
+    fn start_with(lay_out: impl FnOnce(&Path), mut setup: Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let policies = directory.path().join("policies");
         copy(&root().join("policies"), &policies);
         lay_out(&policies);
-        let mut all = vec![format!("policy.directory={}", policies.display())];
-        all.extend(set);
-        let gate = Gate::start_with(Setup { set: all, ..Setup::default() });
-        Self { directory, gate }
+        setup.set.push(format!("policy.directory={}", policies.display()));
+        Self { directory, gate: Gate::start_with(setup) }
     }
 
     fn policies(&self) -> PathBuf {
@@ -52,7 +53,7 @@ impl Revocable {
         std::fs::rename(next, groups).unwrap();
     }
 
-    /// From the change to the last request that is allowed.
+    /// The time from the change to the last request that is allowed.
     async fn time_to_revoke(&self) -> Duration {
         assert_eq!(self.status().await, 200, "{}", self.gate.log());
         let changed = Instant::now();
@@ -70,8 +71,8 @@ impl Revocable {
         }
     }
 
-    /// The sum and the count of what the metric has measured for a part, once it has measured anything: a reading that began
-    /// before the change may have put it in force, and the one that the change asked for ends later.
+    /// The sum and the count of the metric for a part, once it has a value. A reading that began before the change may
+    /// put it in force, while the reading that the change caused ends later.
     async fn lag(&self, part: &str) -> (f64, f64) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -181,9 +182,9 @@ async fn a_revocation_is_in_force_soon_whatever_else_goes_wrong() {
         };
         tell(name, taken, gate.lag("policy").await);
         let log = gate.gate.log();
-        assert!(!log.contains("looking at the files more often"), "the kernel tells of changes here: {log}");
+        assert!(!log.contains("looking at the files more often"), "the kernel reports changes here: {log}");
     }
-    // Its readiness waits for the keys: nothing else does.
+    // Its readiness waits for the keys. Nothing else does.
     let gate = Revocable::start_unready(hanging_issuer(&listener));
     let taken = gate.time_to_revoke().await;
     tell("an issuer that hangs", taken, gate.lag("policy").await);
@@ -191,20 +192,15 @@ async fn a_revocation_is_in_force_soon_whatever_else_goes_wrong() {
 
 impl Revocable {
     fn start_unready(set: Vec<String>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let policies = directory.path().join("policies");
-        copy(&root().join("policies"), &policies);
-        let mut all = vec![format!("policy.directory={}", policies.display())];
-        all.extend(set);
         let begun = Instant::now();
-        let gate = Gate::start_with(Setup { set: all, unready: true, ..Setup::default() });
+        let revocable = Self::start_with(nothing, Setup { set, unready: true, ..Setup::default() });
         eprintln!("serves after {} ms, with an issuer that hangs", begun.elapsed().as_millis());
-        Self { directory, gate }
+        revocable
     }
 }
 
 #[tokio::test]
-async fn a_pipe_in_the_tree_holds_neither_a_reload_nor_the_end_back() {
+async fn a_pipe_in_the_tree_delays_neither_a_reload_nor_the_end() {
     let mut gate = Revocable::start(nothing, vec!["limits.grace_period=2s".to_owned()]);
     pipe(&gate.policies());
     gate.time_to_revoke().await;
@@ -214,7 +210,7 @@ async fn a_pipe_in_the_tree_holds_neither_a_reload_nor_the_end_back() {
 }
 
 #[tokio::test]
-async fn links_that_lead_round_and_round_are_an_error_and_cost_nothing() {
+async fn symlink_loops_are_an_error_and_cost_nothing() {
     let gate = Revocable::start(nothing, Vec::new());
     for name in ["a", "b"] {
         std::os::unix::fs::symlink(".", gate.policies().join("allow").join(name)).unwrap();
@@ -228,7 +224,7 @@ async fn links_that_lead_round_and_round_are_an_error_and_cost_nothing() {
     gate.time_to_revoke().await;
 }
 
-/// `rsync -t` and `tar` write files with the modification time that they have elsewhere.
+/// `rsync -t` and `tar` give files the modification time that they have elsewhere.
 #[tokio::test]
 async fn a_file_with_the_same_length_and_modification_time_is_seen() {
     let gate = Revocable::start(nothing, Vec::new());

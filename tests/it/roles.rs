@@ -1,4 +1,4 @@
-//! Google's own roles, as published: every one loads, and holds what facts about it say.
+//! Google's own roles, as published: each loads, and facts known about it hold.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use opgate::principal::Principal;
 
 use crate::harness::corpora;
 
-/// Whether a role allows to cancel operations of its service.
+/// Whether a role allows cancelling operations of its service.
 const CANCELS: [(&str, &str, bool); 11] = [
     ("cloudaicompanion.admin", "cloudaicompanion.operations.cancel", true),
     ("cloudaicompanion.editor", "cloudaicompanion.operations.cancel", true),

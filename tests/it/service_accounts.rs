@@ -1,5 +1,7 @@
-//! Service accounts that sign their own tokens (AIP-4111): each with its own keys, and for the service that it names.
+//! Service accounts that sign their own tokens (AIP-4111): each with its own keys, for the service that the token
+//! names.
 
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
@@ -64,19 +66,19 @@ async fn a_service_accounts_own_token_is_good_for_the_service_that_it_names() {
         (&ci, CI, json!({ "aud": COMPANION_SERVICE, "scope": CLOUD_PLATFORM }), &invalid, &invalid),
         (&ci, CI, json!({ "scope": CLOUD_PLATFORM }), &allowed, &allowed),
         (&ci, CI, json!({ "scope": "openid" }), &scope, &scope),
-        // Policy knows the one and not the other, and neither signs for the other.
+        // Policy knows one account and not the other, and neither can sign for the other.
         (&cd, CD, json!({ "aud": COMPANION_SERVICE }), &denied, &invalid),
         (&cd, CI, json!({ "aud": COMPANION_SERVICE }), &invalid, &invalid),
         (&ci, CD, json!({ "aud": COMPANION_SERVICE }), &invalid, &invalid),
     ] {
         let token = own_token(signer, account, purpose.clone());
-        // Twice: what is remembered of a token is not which service it is good for.
+        // Twice: a remembered token must still be checked for its service.
         for _ in 0..2 {
             assert_eq!(told(COMPANION, COMPANION_CANCEL, &token).await, *companion, "{account} {purpose}");
             assert_eq!(told(DATAPROC, DATAPROC_CANCEL, &token).await, *dataproc, "{account} {purpose}");
         }
     }
-    // An issuer that may speak for people does not speak for them.
+    // An issuer of other accounts' tokens cannot assert the email of one that signs its own.
     assert_eq!(told(COMPANION, COMPANION_CANCEL, &token(CI)).await, invalid);
     assert!(gate.metrics().await.contains(&format!("opgate_jwks_keys{{issuer=\"robots/{CI}\"}} 1\n")));
 }

@@ -1,4 +1,4 @@
-//! The files that come with opgate: they load, their comments are true, and they grant what they say.
+//! The files that come with opgate: they load, their comments are true, and they grant what the comments say.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::{Config, HealthCheck};
 use opgate::decision::snapshot::Snapshot;
+use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::signing::{Algorithm, SigningKey};
 use regex::Regex;
@@ -25,7 +26,7 @@ fn load(path: &Path) -> Config {
 }
 
 #[test]
-fn the_shipped_files_load_without_a_word() {
+fn the_shipped_files_load_without_a_warning() {
     for name in SHIPPED {
         let config = load(&root().join(name));
         let mut report = Report::new();
@@ -39,7 +40,8 @@ fn the_shipped_files_load_without_a_word() {
     }
 }
 
-/// Commented-out keys whose value is an example, as the file says of each: one of the staff's issuer, all of others.
+/// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
+/// issuers.
 const EXAMPLES: [&str; 25] = [
     "assertion",
     "attribute_condition",
@@ -68,7 +70,7 @@ const EXAMPLES: [&str; 25] = [
     "workers",
 ];
 
-/// The annotated file with its commented-out settings in force: the keys, and the text.
+/// The annotated file with its commented-out settings in force: their keys, and the text.
 fn uncommented(text: &str, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
     let setting = Regex::new(r"^( *)# ( *)(([a-z_0-9]+):( .*|))$").unwrap();
     let mut keys = Vec::new();
@@ -118,7 +120,7 @@ fn what_is_commented_out_is_the_default() {
     }
     for (written, default) in written.services.iter().zip(&default.services) {
         assert_eq!(format!("{:?}", written.forwarding), format!("{:?}", default.forwarding));
-        // Left out, it is the service's own name.
+        // The default is the service's own name.
         if written.hosts != default.hosts {
             assert_eq!(default.hosts, None);
             assert_eq!(written.hosts, Some(vec![format!("{}.googleapis.com", written.id)]));
@@ -154,10 +156,10 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     assert_eq!((assertion.lifetime, assertion.keys.len()), (AssertionSettings::DEFAULT_LIFETIME, 1));
     assert_eq!(config.upgrade.unwrap().timeout, Duration::from_secs(60));
     assert!(config.listeners[0].tls.is_some() && config.upstreams[0].tls.is_some());
-    // It shows what need not be said.
+    // The example spells out a default.
     let check = config.upstreams[0].health_check.clone().unwrap();
     assert_eq!(HealthCheck { path: None, ..check }, HealthCheck::default());
-    // Its times are those that it need not say.
+    // Its times are the defaults.
     let partner = config.issuers.iter().find(|issuer| issuer.settings.name == "partner").unwrap();
     let Proof::Endpoint(endpoint) = &partner.settings.proof else { panic!("it is asked") };
     let default = TokenEndpoint::new(&*endpoint.url, endpoint.dialect.clone());
@@ -184,7 +186,7 @@ fn the_annotated_file_has_every_key() {
         .collect();
     assert!(keys.len() > 40, "{keys:?}");
     for key in keys {
-        // `file` is the alternative to `url`, told in its comment.
+        // `file` is the alternative to `url`; the comment there mentions it.
         assert!(text.contains(&format!("{key}:")), "config/opgate.yaml does not show `{key}`");
     }
 }
@@ -204,7 +206,7 @@ const METHODS: [(&str, &str, &str); 5] = [
     ("wait", "POST", "/operations/none:wait"),
 ];
 
-/// Who may call what, as the comments of the shipped policies say. Translation asks for a scope alone.
+/// Who may call what, as the comments of the shipped policies say. Translation requires a scope alone.
 const GRANTED: &str = "\
 ana@example.com
   companion demo: cancel get list wait
@@ -236,7 +238,7 @@ ci@demo.iam.gserviceaccount.com
   companion other: nothing
   dataproc demo: cancel delete get list wait
   translation demo: cancel delete get list wait
-nobody@example.com
+absent@example.com
   companion demo: nothing
   companion other: nothing
   dataproc demo: nothing
@@ -271,7 +273,7 @@ async fn the_shipped_policies_grant_what_they_say() {
     assert_eq!(granted, GRANTED);
 }
 
-/// The tree's own tests pass, wherever it is served, and every binding decides one of them.
+/// The tree's own tests pass wherever it is served, and every binding decides one of them.
 #[test]
 fn the_shipped_tests_exercise_every_rule() {
     for arguments in

@@ -1,14 +1,12 @@
-//! Clients that take their time: over a head, a body or an answer. None of them holds the gate up, or keeps what it was
-//! given for longer than the limits say.
+//! Clients that are slow with a head, a body or an answer. None of them delays others, or keeps resources for longer
+//! than the limits say.
 
 mod thousand;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -19,9 +17,9 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, RST_STREAM, WINDOW_UPDATE,
     ask_over, block, frame, next, opening,
 };
-use crate::harness::{Gate, Setup};
+use crate::harness::{COMPANION, Gate, Setup, Tree};
 
-/// Where everybody may call everything.
+/// A host on which every caller may call everything.
 const HOST: &str = "slow.localhost";
 
 const SERVICE: &str = "
@@ -51,10 +49,10 @@ rules:
   body: stream
 ";
 
-/// A gate in front of a backend with large answers; `limits` in the configuration's own words.
+/// A gate in front of a backend with large answers; `limits` is the configuration's own text.
 struct Slow {
     gate: Gate,
-    _tree: TempDir,
+    _tree: Tree,
 }
 
 impl Slow {
@@ -63,27 +61,20 @@ impl Slow {
     }
 
     fn in_front_of(backend: SocketAddr, limits: &str, more: &[String]) -> Self {
-        let tree = tempfile::tempdir().unwrap();
-        crate::harness::copy(&crate::harness::root().join("policies"), tree.path());
-        let services = tree.path().join("services");
-        fs::write(services.join("slow.yaml"), SERVICE).unwrap();
-        fs::write(services.join("slow.iam.yaml"), RULES).unwrap();
+        let tree = Tree::shipped();
+        tree.add_service("slow", SERVICE, RULES);
         let exposed = json!({
             "slow": { "hosts": [HOST, "127.0.0.1"], "upstream": "operations" },
-            "cloudaicompanion": { "hosts": [crate::harness::COMPANION], "upstream": "operations" },
+            "cloudaicompanion": { "hosts": [COMPANION], "upstream": "operations" },
         });
-        let mut set = vec![
-            format!("policy.directory={}", tree.path().display()),
-            format!("services={exposed}"),
-            format!("limits={limits}"),
-        ];
+        let mut set = vec![tree.setting(), format!("services={exposed}"), format!("limits={limits}")];
         set.extend_from_slice(more);
         let endpoints = Some(vec![backend]);
         Self { gate: Gate::start_with(Setup { endpoints, set, ..Setup::default() }), _tree: tree }
     }
 
-    /// Waits until so many requests ended for this reason, and gives back how long that took.
-    async fn until_told(&self, reason: &str, count: u64) -> Duration {
+    /// Waits until so many requests have ended for this reason, and gives the time that it took.
+    async fn until_ended(&self, reason: &str, count: u64) -> Duration {
         let began = Instant::now();
         loop {
             let metrics = self.gate.metrics().await;
@@ -113,7 +104,7 @@ async fn narrow(address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
-/// Says something, and then takes five bytes now and then until there are no more.
+/// Sends bytes, and then reads five bytes now and then until the end.
 async fn sip(mut stream: impl AsyncRead + AsyncWrite + Unpin, said: &[u8]) {
     stream.write_all(said).await.unwrap();
     stream.flush().await.unwrap();
@@ -136,7 +127,7 @@ fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET"))
 }
 
-/// HTTP/1.1, HTTP/2 with room for all of it, HTTP/2 with a window that opens by five bytes.
+/// Over HTTP/1.1, over HTTP/2 with a large window, and over HTTP/2 with a window that opens by five bytes.
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_cut() {
     let slow = Slow::start("{write_timeout: 2s}", &[]);
@@ -165,12 +156,12 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
             }
         };
         let ends = async {
-            while !matches!(next(&mut reading).await.expect("the connection goes on"), (RST_STREAM, _)) {}
+            while !matches!(next(&mut reading).await.expect("the connection stays open"), (RST_STREAM, _)) {}
         };
         tokio::select! { () = opens => {}, () = ends => {} }
     });
-    let took = slow.until_told("RESPONSE_NOT_TAKEN", 4).await;
-    eprintln!("four answers that nobody took are cut after {took:?}");
+    let took = slow.until_ended("RESPONSE_NOT_TAKEN", 4).await;
+    eprintln!("four answers that clients did not take are cut after {took:?}");
     let metrics = slow.gate.metrics().await;
     assert!(metrics.contains("opgate_cut_connections_total{reason=\"write_timeout\"} 1"), "{metrics}");
     drop(drop_by_drop);
@@ -188,11 +179,11 @@ async fn a_client_that_does_not_take_its_answer_over_tls_is_cut() {
     let stream = client.connect(slow.gate.address, HOST).await.unwrap();
     let http1 = format!("GET /v1/x HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
     let client = tokio::spawn(async move { sip(stream, http1.as_bytes()).await });
-    slow.until_told("RESPONSE_NOT_TAKEN", 1).await;
+    slow.until_ended("RESPONSE_NOT_TAKEN", 1).await;
     client.abort();
 }
 
-/// Two seconds are the limit, and this takes longer: what counts is that it goes on.
+/// The limit is two seconds, and this takes longer. The answer is not cut because it makes progress.
 #[tokio::test]
 async fn a_client_on_a_slow_line_has_its_whole_answer() {
     let slow = Slow::start("{write_timeout: 1s}", &[]);
@@ -212,7 +203,7 @@ async fn a_client_on_a_slow_line_has_its_whole_answer() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_passed_on_and_stops_ends_in_time() {
+async fn a_streamed_body_that_stops_times_out() {
     let slow = Slow::start("{body_timeout: 1s}", &[]);
     let mut stopped = Connection::open(slow.gate.address).await;
     stopped.send(format!("POST /v1/x HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\nx")).await;
@@ -235,7 +226,7 @@ async fn a_body_that_is_passed_on_and_stops_ends_in_time() {
     let reader = tokio::spawn(async move {
         let mut ended = 0;
         while ended < 2 {
-            let (kind, _) = next(&mut reading).await.expect("the connection goes on");
+            let (kind, _) = next(&mut reading).await.expect("the connection stays open");
             ended += u32::from(kind == RST_STREAM);
         }
     });
@@ -246,13 +237,13 @@ async fn a_body_that_is_passed_on_and_stops_ends_in_time() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    slow.until_told("REQUEST_BODY_TIMEOUT", 4).await;
+    slow.until_ended("REQUEST_BODY_TIMEOUT", 4).await;
     tokio::time::timeout(Duration::from_secs(10), reader).await.expect("both are reset").unwrap();
     writer.abort();
     trickle.abort();
 }
 
-/// Nobody has judged them.
+/// The gate does not judge trailers, so it does not pass them on.
 #[tokio::test]
 async fn trailers_of_a_body_that_is_passed_on_end_at_the_gate() {
     let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -276,7 +267,7 @@ async fn trailers_of_a_body_that_is_passed_on_end_at_the_gate() {
 }
 
 #[tokio::test]
-async fn a_block_of_fields_that_does_not_end_is_late() {
+async fn a_header_block_that_does_not_end_times_out() {
     let slow = Slow::start("{head_timeout: 1s}", &[]);
     let begun = frame(HEADERS, 0, 1, &head("GET"));
     for rest in [Vec::new(), frame(CONTINUATION, 0, 1, &[0x10; 20])] {
@@ -288,7 +279,7 @@ async fn a_block_of_fields_that_does_not_end_is_late() {
                 let _ = writing.write_all(&[byte]).await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            // Half closed would be another end.
+            // The connection stays fully open: a half-closed one would end in another way.
             std::future::pending::<()>().await;
         });
         let told = async {
@@ -306,9 +297,9 @@ async fn a_block_of_fields_that_does_not_end_is_late() {
     assert!(metrics.contains("opgate_cut_connections_total{reason=\"head_timeout\"} 2"), "{metrics}");
 }
 
-/// How fast an answer is read is up to the client: that it is not over in time takes no backend out.
+/// The client decides how fast an answer is read: a timeout there must not eject the endpoint.
 #[tokio::test]
-async fn a_client_that_reads_slowly_ejects_nobody() {
+async fn a_client_that_reads_slowly_ejects_no_endpoint() {
     let set = [
         "upstreams.operations.timeouts={response: 1s, total: 2s}".to_owned(),
         "upstreams.operations.outliers={failures: 2}".to_owned(),
@@ -331,7 +322,7 @@ async fn a_client_that_reads_slowly_ejects_nobody() {
         });
     }
     clients.join_all().await;
-    slow.until_told("UPSTREAM_TIMEOUT", 4).await;
+    slow.until_ended("UPSTREAM_TIMEOUT", 4).await;
     let metrics = slow.gate.metrics().await;
     let healthy = metrics.lines().find(|line| line.starts_with("opgate_upstream_healthy{")).unwrap();
     assert!(healthy.ends_with(" 1"), "{healthy}");

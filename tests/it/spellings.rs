@@ -1,14 +1,11 @@
-//! Paths that one backend takes for a call of one method, and another for a call of another.
+//! Paths that one backend reads as a call of one method, and another backend as a call of another.
 //!
-//! Three services share a host and a backend. The caller may call `things.get` and nothing else, so that every request
-//! that arrives was judged as that one.
-
-use std::fs;
+//! Three services share a host and a backend. The caller may call `things.get` and nothing else, so a request that
+//! arrives was judged as that method.
 
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::harness::{Gate, Req, Setup, reason, token};
+use crate::harness::{Gate, Req, Setup, Tree, reason, token};
 use crate::recorder::{Recorder, request_line};
 
 const HOST: &str = "things.localhost";
@@ -54,18 +51,12 @@ const SERVICES: [(&str, &str, &str); 3] = [
 struct Lab {
     gate: Gate,
     backend: Recorder,
-    _tree: TempDir,
-}
-
-fn write(tree: &TempDir, name: &str, text: &str) {
-    let path = tree.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
+    _tree: Tree,
 }
 
 impl Lab {
     fn start() -> Self {
-        let tree = tempfile::tempdir().unwrap();
+        let tree = Tree::empty();
         let mut exposed = serde_json::Map::new();
         for (id, rules, iam) in SERVICES {
             let scopes = "oauth: {canonical_scopes: https://www.googleapis.com/auth/cloud-platform}";
@@ -73,31 +64,27 @@ impl Lab {
                 "type: google.api.Service\nname: {id}.example.com\nhttp:\n  rules:{rules}authentication:\n  rules:\n  - \
                  selector: '*'\n    {scopes}\n"
             );
-            write(&tree, &format!("services/{id}.yaml"), &service);
             let iam = format!("service: {id}.example.com\nrules:{iam}");
-            write(&tree, &format!("services/{id}.iam.yaml"), &iam);
+            tree.add_service(id, &service, &iam);
             exposed.insert(id.into(), json!({ "hosts": [HOST], "upstream": "operations" }));
         }
-        write(&tree, "roles/reader.yaml", "name: roles/lab.reader\nincludedPermissions: [lab.things.get]\n");
+        tree.write("roles/reader.yaml", "name: roles/lab.reader\nincludedPermissions: [lab.things.get]\n");
         let allow = format!("bindings:\n- {{role: roles/lab.reader, members: ['user:{ANA}']}}\n");
-        write(&tree, "allow/projects/p.yaml", &allow);
+        tree.write("allow/projects/p.yaml", &allow);
         let backend = Recorder::start();
         let gate = Gate::start_with(Setup {
             endpoints: Some(vec![backend.address()]),
-            set: vec![
-                format!("policy.directory={}", tree.path().display()),
-                format!("services={}", json!(exposed)),
-            ],
+            set: vec![tree.setting(), format!("services={}", json!(exposed))],
             ..Setup::default()
         });
         Self { gate, backend, _tree: tree }
     }
 
-    /// Status and reason over both versions, which are the same, and whether the request arrived, which follows from it.
+    /// Status and reason over both versions, which must agree. Also asserts that the request arrived if it was allowed.
     async fn ask(&self, path: &str) -> (u16, String) {
         let target = format!("/v1/projects/p/{path}");
         let request = Req::new("GET", HOST, &target).bearer(&token(ANA));
-        let answers = [self.gate.http1(&request).await, self.gate.http2(&request).await];
+        let answers = self.gate.over_both(&request).await;
         let arrived = self.backend.take();
         let [first, second] = answers.map(|answer| (answer.status, reason(&answer)));
         assert_eq!(first, second, "{path}");
@@ -141,7 +128,7 @@ async fn a_literal_or_a_verb_in_another_spelling_never_dodges_its_route() {
     }
 }
 
-/// Node's clients encode every colon of an id.
+/// Node clients encode every colon of an id.
 #[tokio::test]
 async fn an_encoded_colon_in_an_id_stays_legal() {
     let lab = Lab::start();
@@ -151,7 +138,7 @@ async fn an_encoded_colon_in_an_id_stays_legal() {
 }
 
 #[tokio::test]
-async fn what_one_service_keeps_closed_is_closed_for_all_of_its_backend() {
+async fn a_method_that_one_service_closes_is_closed_for_its_whole_backend() {
     let lab = Lab::start();
     assert_eq!(lab.ask("rooms/x").await.0, 200);
     assert_eq!(lab.ask("status").await.0, 200);

@@ -1,4 +1,4 @@
-//! Listeners that speak TLS: what is served over it, what is refused, and what ends without an answer.
+//! TLS listeners: requests that are served, requests that are refused, and connections that end without an answer.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,13 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::authority::{Authority, Client, Leaf};
 use crate::connection::Connection;
-use crate::harness::{Body, COMPANION, DATAPROC, Gate, Http2, Req, Setup, reason, token};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
+use crate::harness::{Body, COMPANION, DATAPROC, Gate, Http2, Req, Setup, TRAIN, cancel, reason, token};
 
 /// A gate that speaks TLS, with the CA that its certificates come from.
 struct Secured {
@@ -30,7 +24,7 @@ impl Secured {
         Self::start_with(&[&[COMPANION]], json!({}), &[])
     }
 
-    /// A certificate for each list of names; more of `tls`, and more settings.
+    /// One certificate for each list of names, with more keys of `tls` and more settings.
     fn start_with(certificates: &[&[&str]], more: Value, set: &[&str]) -> Self {
         let authority = Authority::new();
         let files = tempfile::tempdir().unwrap();
@@ -65,16 +59,10 @@ impl Secured {
         Http2::over_tls(stream).await
     }
 
-    async fn refused(&self, reason: &str) -> u64 {
-        let name = format!("opgate_refused_connections_total{{reason=\"{reason}\"}} ");
-        let metrics = self.gate.metrics().await;
-        metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-    }
-
-    /// Waits for it: what ends a connection is counted after the client has seen the end.
+    /// Waits for the count: the gate counts after the client has seen the end.
     async fn until_refused(&self, reason: &str, count: u64) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.refused(reason).await < count {
+        while self.gate.refused_connections(reason).await < count {
             assert!(Instant::now() < deadline, "{reason}:\n{}", self.gate.metrics().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -90,7 +78,7 @@ async fn a_cancel_is_judged_and_recorded_over_tls_as_it_is_without() {
         let mut connection = secured.http1(&client, COMPANION).await;
         connection.send(cancel().to_http1()).await;
         assert_eq!(connection.status().await, Some(200));
-        // The connection goes on, also after a refusal.
+        // The connection stays open, also after a refusal.
         connection.send(foreign.to_http1()).await;
         let answer = connection.answer().await.unwrap();
         assert_eq!((answer.status, reason(&answer).as_str()), (403, "IAM_PERMISSION_DENIED"));
@@ -111,7 +99,7 @@ async fn a_cancel_is_judged_and_recorded_over_tls_as_it_is_without() {
 }
 
 #[tokio::test]
-async fn curl_agrees() {
+async fn curl_gets_the_same_answer_over_tls() {
     let secured = Secured::start();
     let ca = secured.files.path().join("ca.pem");
     std::fs::write(&ca, secured.authority.pem()).unwrap();
@@ -140,7 +128,7 @@ async fn a_listener_without_http2_offers_none() {
     let mut connection = Connection::over(stream);
     connection.send(cancel().to_http1()).await;
     assert_eq!(connection.status().await, Some(200));
-    // Nor is it spoken to who asks for it in another way.
+    // HTTP/2 with prior knowledge is refused as well.
     let mut connection = secured.http1(&secured.client(), COMPANION).await;
     connection.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!(connection.status().await, Some(400));
@@ -149,7 +137,7 @@ async fn a_listener_without_http2_offers_none() {
 }
 
 #[tokio::test]
-async fn who_agrees_on_http2_and_speaks_http1_is_not_listened_to() {
+async fn http1_on_a_connection_that_agreed_on_http2_is_not_served() {
     let secured = Secured::start();
     let client = secured.client().offering(&["h2"]);
     let mut connection = secured.http1(&client, COMPANION).await;
@@ -159,12 +147,12 @@ async fn who_agrees_on_http2_and_speaks_http1_is_not_listened_to() {
 }
 
 #[tokio::test]
-async fn what_is_not_tls_is_closed_and_counted() {
+async fn a_connection_that_is_not_tls_is_closed_and_counted() {
     let secured = Secured::start();
     let mut stream = TcpStream::connect(secured.gate.address).await.unwrap();
     stream.write_all(&cancel().to_http1()).await.unwrap();
     let mut said = Vec::new();
-    // A reset is an end too.
+    // A reset is an end as well.
     let _ = stream.read_to_end(&mut said).await;
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
     secured.until_refused("not_tls", 1).await;
@@ -190,9 +178,9 @@ async fn tls_1_1_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn a_slow_handshake_is_cut_and_holds_nobody_up() {
+async fn a_slow_handshake_is_cut_and_delays_no_other_client() {
     let secured = Secured::start_with(&[&[COMPANION]], json!({}), &["limits.handshake_timeout=300ms"]);
-    // One says nothing; one begins a record and stops.
+    // One client sends nothing; another begins a record and stops.
     let mut slow = Vec::new();
     for sent in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
         let mut stream = TcpStream::connect(secured.gate.address).await.unwrap();
@@ -241,10 +229,10 @@ async fn a_certificate_is_chosen_by_the_name_that_is_asked_for() {
     let names: &[&[&str]] = &[&[COMPANION], &["*.dataproc.localhost", DATAPROC]];
     let secured = Secured::start_with(names, json!({}), &[]);
     for name in [COMPANION, DATAPROC, "eu.dataproc.localhost", "DATAPROC.localhost"] {
-        // The client verifies it.
+        // The client verifies the certificate.
         secured.client().connect(secured.gate.address, name).await.unwrap();
     }
-    // Others get the first, which is none for them.
+    // Other names get the first certificate, which does not match them.
     for name in ["translation.localhost", "a.b.dataproc.localhost", "127.0.0.1"] {
         let error = secured.client().connect(secured.gate.address, name).await.unwrap_err();
         assert!(error.to_string().contains("not valid for name"), "{name}: {error}");
@@ -252,7 +240,7 @@ async fn a_certificate_is_chosen_by_the_name_that_is_asked_for() {
     secured.until_refused("tls_refused_by_client", 1).await;
 }
 
-/// Certificates are replaced over and over while handshakes go on; none of those fails.
+/// Certificates are replaced over and over during handshakes; no handshake fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_replaced_without_a_failed_handshake() {
     let secured = Secured::start();
@@ -275,15 +263,15 @@ async fn certificates_are_replaced_without_a_failed_handshake() {
         let mut number = 0;
         while Instant::now() < until {
             let leaf = secured.authority.issue(&[COMPANION]);
-            // Now and then the key comes late: what does not fit is not taken.
+            // Now and then the key comes late: a certificate without its key is not used.
             if number % 2 == 1 {
                 Leaf { key: String::new(), ..secured.authority.issue(&[COMPANION]) }
                     .write(secured.files.path(), "server-0");
-                hang_up(&secured.gate);
+                secured.gate.hang_up();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             leaf.write(secured.files.path(), "server-0");
-            hang_up(&secured.gate);
+            secured.gate.hang_up();
             tokio::time::sleep(Duration::from_millis(200)).await;
             number += 1;
         }
@@ -297,7 +285,7 @@ async fn certificates_are_replaced_without_a_failed_handshake() {
     );
 }
 
-/// Without a signal: the files are looked at.
+/// Without a signal: the gate looks at its files.
 #[tokio::test]
 async fn a_renewed_certificate_is_found_on_disk() {
     let secured = Secured::start();
@@ -315,11 +303,7 @@ async fn shown(secured: &Secured) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
-fn hang_up(gate: &Gate) {
-    assert!(Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap().success());
-}
-
-/// A connection may be used for every name of its certificate, and for no other's.
+/// A connection may be used for every name of its certificate, and for no name of another.
 #[tokio::test]
 async fn a_request_for_another_certificates_host_is_misdirected() {
     let names: &[&[&str]] = &[&[COMPANION, "*.companion.localhost", "127.0.0.1"], &[DATAPROC]];
@@ -351,16 +335,16 @@ async fn a_request_for_another_certificates_host_is_misdirected() {
         }
     }
     assert_eq!(secured.gate.backend.requests().len(), 8);
-    // A line may come after the answer, and so after the next request's.
+    // A line may come after the answer, and so after the next request's line.
     let lines = secured.gate.audit(14);
     let told = |line: &&Value| line["protoPayload"]["metadata"]["reason"] == "REQUEST_MISDIRECTED";
     let line = lines.iter().find(told).unwrap();
     let detail = line["protoPayload"]["metadata"]["detail"].as_str().unwrap();
     assert_eq!(
         detail,
-        format!("the connection is to `{COMPANION}`, whose certificate is none for `{DATAPROC}`")
+        format!("the connection is to `{COMPANION}`, whose certificate does not cover `{DATAPROC}`")
     );
-    // Who asks for no name is taken at its word.
+    // A client that sends no SNI may use any host.
     let mut unnamed = secured.http1(&secured.client(), "127.0.0.1").await;
     unnamed.send(to("elsewhere.localhost").to_http1()).await;
     assert_eq!(unnamed.status().await, Some(200));

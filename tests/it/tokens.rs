@@ -1,4 +1,4 @@
-//! Keys behind a URL, every algorithm, several issuers, and that a token shows up nowhere.
+//! Keys behind a URL, every algorithm, several issuers, and that tokens are never logged.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,28 +9,20 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
-use opgate::demo::issuer::Issuer;
+use opgate::dev::issuer::Issuer;
+use opgate::dev::mint::Mint;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    AUDIENCE, Body, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, copy, foreign_key, key, now,
-    reason, root, token, token_with,
+    AUDIENCE, Body, CANCEL, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, Tree, claims, foreign_key,
+    key, now, token, token_with,
 };
 
 const ANA: &str = "ana@example.com";
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
 
 fn cancel(token: &str) -> Req {
     Req::new("POST", COMPANION, CANCEL).bearer(token)
-}
-
-/// A request's status and reason over both versions, which must agree.
-async fn judged(gate: &Gate, request: &Req) -> (u16, String) {
-    let (first, second) = (gate.http1(request).await, gate.http2(request).await);
-    let judged = (first.status, reason(&first));
-    assert_eq!((second.status, reason(&second)), judged);
-    judged
 }
 
 fn allowed() -> (u16, String) {
@@ -52,16 +44,16 @@ async fn keys_come_from_the_issuers_url() {
     assert_eq!(gate.admin("/readyz").await.status, 200);
     let hour = Duration::from_secs(3600);
     let good = issuer.token(ANA, &[CLOUD_PLATFORM], hour).unwrap();
-    assert_eq!(judged(&gate, &cancel(&good)).await, allowed());
+    assert_eq!(gate.outcome(&cancel(&good)).await, allowed());
     let expired = issuer.expired_token(ANA, &[CLOUD_PLATFORM], hour).unwrap();
-    assert_eq!(judged(&gate, &cancel(&expired)).await, (401, "ACCESS_TOKEN_EXPIRED".to_owned()));
-    // The harness's own key is in the file that the URL took the place of.
-    assert_eq!(judged(&gate, &cancel(&token(ANA))).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&expired)).await, (401, "ACCESS_TOKEN_EXPIRED".to_owned()));
+    // The harness's own key is in a file, which the URL replaces.
+    assert_eq!(gate.outcome(&cancel(&token(ANA))).await, invalid());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 1"));
     assert_eq!(gate.backend.requests().len(), 2);
 }
 
-/// A key server that answers 500 until it is told to work.
+/// A key server that answers 500 until `works` is set.
 async fn start_key_server(jwks: Value, works: Arc<AtomicBool>) -> SocketAddr {
     let answer = move || async move {
         match works.load(Ordering::SeqCst) {
@@ -75,14 +67,14 @@ async fn start_key_server(jwks: Value, works: Arc<AtomicBool>) -> SocketAddr {
     address
 }
 
-/// The gate's start is waited for without the runtime, which must serve keys meanwhile.
+/// Starts a gate on another thread: this runtime must serve keys meanwhile.
 async fn start_unready(set: Vec<String>) -> Gate {
     let setup = Setup { unready: true, set, ..Setup::default() };
     tokio::task::spawn_blocking(|| Gate::start_with(setup)).await.unwrap()
 }
 
 #[tokio::test]
-async fn without_keys_nobody_is_refused_for_their_token_and_the_gate_is_not_ready() {
+async fn without_keys_no_token_is_called_invalid_and_the_gate_is_not_ready() {
     let works = Arc::new(AtomicBool::new(false));
     let keys = start_key_server(key().jwks(), works.clone()).await;
     let gate = start_unready(vec![keys_behind(&format!("http://{keys}/keys"))]).await;
@@ -94,21 +86,21 @@ async fn without_keys_nobody_is_refused_for_their_token_and_the_gate_is_not_read
     let expected = "issuer `demo`: no keys yet: the answer is 500 Internal Server Error, not 200";
     assert_eq!(reasons, json!([expected]));
 
-    // Good, forged and expired alike: nothing can be said of a token, so nothing is.
+    // Good, forged and expired alike: the gate cannot tell, so it calls none of them invalid.
     let unavailable = (503, "GATE_NOT_READY".to_owned());
     let forged = foreign_key().sign(&claims(ANA, &[CLOUD_PLATFORM])).unwrap();
     let expired = token_with(ANA, json!({ "exp": now() - 3600 }));
     for token in [token(ANA), forged.clone(), expired] {
-        assert_eq!(judged(&gate, &cancel(&token)).await, unavailable);
+        assert_eq!(gate.outcome(&cancel(&token)).await, unavailable);
     }
     let answer = gate.http1(&cancel(&token(ANA))).await;
     assert_eq!(answer.json().unwrap()["error"]["status"], "UNAVAILABLE");
     assert_eq!(answer.header("www-authenticate"), None);
-    // What needs no key is answered as ever.
+    // Requests that need no key are answered as usual.
     let without = Req::new("POST", COMPANION, CANCEL);
-    assert_eq!(judged(&gate, &without).await, (401, "CREDENTIALS_MISSING".to_owned()));
+    assert_eq!(gate.outcome(&without).await, (401, "CREDENTIALS_MISSING".to_owned()));
     let foreign = token_with(ANA, json!({ "iss": "https://issuer.example.com" }));
-    assert_eq!(judged(&gate, &cancel(&foreign)).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&foreign)).await, invalid());
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 0"));
     assert!(gate.backend.requests().is_empty());
 
@@ -118,13 +110,13 @@ async fn without_keys_nobody_is_refused_for_their_token_and_the_gate_is_not_read
         assert!(Instant::now() < deadline, "still not ready:\n{}", gate.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(judged(&gate, &cancel(&token(ANA))).await, allowed());
-    assert_eq!(judged(&gate, &cancel(&forged)).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&token(ANA))).await, allowed());
+    assert_eq!(gate.outcome(&cancel(&forged)).await, invalid());
 }
 
 #[tokio::test]
-async fn an_issuer_that_nobody_answers_for_leaves_the_gate_unready() {
-    // Bound and not accepting: nobody else can get the port meanwhile.
+async fn an_unreachable_issuer_leaves_the_gate_unready() {
+    // Bound and not accepting, so that no other test gets the port meanwhile.
     let silent = tokio::net::TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = silent.local_addr().unwrap();
@@ -134,7 +126,7 @@ async fn an_issuer_that_nobody_answers_for_leaves_the_gate_unready() {
     let reasons = readiness.json().unwrap()["reasons"].to_string();
     assert!(reasons.contains("issuer `demo`: no keys yet: error sending request"), "{reasons}");
     assert!(reasons.contains("refused"), "{reasons}");
-    assert_eq!(judged(&gate, &cancel(&token(ANA))).await, (503, "GATE_NOT_READY".to_owned()));
+    assert_eq!(gate.outcome(&cancel(&token(ANA))).await, (503, "GATE_NOT_READY".to_owned()));
 }
 
 #[tokio::test]
@@ -145,7 +137,7 @@ async fn a_key_server_that_answers_rubbish_gives_no_keys() {
         let keys = start_key_server(document.clone(), works.clone()).await;
         let gate = start_unready(vec![keys_behind(&format!("http://{keys}/keys"))]).await;
         assert_eq!(gate.admin("/readyz").await.status, 503, "{document}");
-        assert_eq!(judged(&gate, &cancel(&token(ANA))).await.0, 503, "{document}");
+        assert_eq!(gate.outcome(&cancel(&token(ANA))).await.0, 503, "{document}");
         assert!(gate.backend.requests().is_empty());
     }
 }
@@ -160,13 +152,13 @@ async fn every_algorithm_is_accepted_with_its_own_key_alone() {
     for key in &keys {
         let name = key.algorithm().as_str();
         let token = key.sign(&claims).unwrap();
-        assert_eq!(judged(&gate, &cancel(&token)).await, allowed(), "{name}");
+        assert_eq!(gate.outcome(&cancel(&token)).await, allowed(), "{name}");
         for other in keys.iter().filter(|other| other.kid() != key.kid()) {
             // Another key's id, another key's algorithm, and both.
             for (alg, kid) in [(name, other.kid()), (other.kid(), name), (other.kid(), other.kid())] {
                 let header = json!({ "alg": alg, "typ": "at+jwt", "kid": kid });
                 let token = key.sign_with_header(&header, &claims).unwrap();
-                assert_eq!(judged(&gate, &cancel(&token)).await, invalid(), "{name} as {alg} of {kid}");
+                assert_eq!(gate.outcome(&cancel(&token)).await, invalid(), "{name} as {alg} of {kid}");
             }
         }
     }
@@ -181,8 +173,8 @@ async fn an_algorithm_that_the_operator_left_out_is_refused() {
         ..Setup::default()
     });
     let claims = claims(ANA, &[CLOUD_PLATFORM]);
-    assert_eq!(judged(&gate, &cancel(&key().sign(&claims).unwrap())).await, allowed());
-    assert_eq!(judged(&gate, &cancel(&es256().sign(&claims).unwrap())).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&key().sign(&claims).unwrap())).await, allowed());
+    assert_eq!(gate.outcome(&cancel(&es256().sign(&claims).unwrap())).await, invalid());
 }
 
 fn es256() -> &'static SigningKey {
@@ -196,7 +188,7 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     const THEIRS: &str = "https://opgate.partner.example";
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("partner.jwks.json");
-    // Both call their key `test`.
+    // Both issuers call their key `test`.
     std::fs::write(&file, foreign_key().jwks().to_string()).unwrap();
     let partner = |domains: &str| {
         let partner = json!({
@@ -219,7 +211,7 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
         claims["iss"] = json!(issuer);
         claims["aud"] = json!(audience);
         gate.backend.clear();
-        assert_eq!(judged(&gate, &cancel(&signer.sign(&claims).unwrap())).await, expected, "{name}");
+        assert_eq!(gate.outcome(&cancel(&signer.sign(&claims).unwrap())).await, expected, "{name}");
         let reached = if expected.0 == 200 { 2 } else { 0 };
         assert_eq!(gate.backend.requests().len(), reached, "{name}");
     }
@@ -228,26 +220,23 @@ async fn two_issuers_do_not_vouch_for_each_others_tokens() {
     claims["iss"] = json!(PARTNER);
     claims["aud"] = json!(THEIRS);
     let gate = partner("partner.example");
-    assert_eq!(judged(&gate, &cancel(&foreign_key().sign(&claims).unwrap())).await, invalid());
+    assert_eq!(gate.outcome(&cancel(&foreign_key().sign(&claims).unwrap())).await, invalid());
     assert_eq!(gate.backend.requests().len(), 0);
 }
 
-/// Claims decide through the pool's groups and attributes, and what cannot be mapped decides nothing.
+/// Mapped groups and attributes decide; a token that cannot be mapped is refused.
 #[tokio::test]
 async fn mapped_groups_and_attributes_are_members() {
     let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
-    let directory = tempfile::tempdir().unwrap();
-    let policies = directory.path().join("policies");
-    copy(&root().join("policies"), &policies);
+    let tree = Tree::shipped();
     let bindings = format!(
         "version: 3\nbindings:\n- role: organizations/7/roles/operationsCanceller\n  members:\n  - principalSet://{pool}/group/oncall\n\
          - role: organizations/7/roles/operationsCanceller\n  members:\n  - principalSet://{pool}/attribute.team/search\n  condition:\n    \
          expression: request.auth.claims.level >= 3 && request.method == 'POST'\n"
     );
-    std::fs::create_dir_all(policies.join("allow/projects/demo/locations")).unwrap();
-    std::fs::write(policies.join("allow/projects/demo/locations/us-central1.yaml"), bindings).unwrap();
+    tree.write("allow/projects/demo/locations/us-central1.yaml", &bindings);
     let set = vec![
-        format!("policy.directory={}", policies.display()),
+        tree.setting(),
         format!("issuers.demo.subject_pool={pool}"),
         "issuers.demo.attribute_mapping={google.subject: assertion.sub, google.groups: assertion.groups, \
          attribute.team: \"has(assertion.team) ? assertion.team.lowerAscii() : ''\"}"
@@ -269,12 +258,12 @@ async fn mapped_groups_and_attributes_are_members() {
     ] {
         let mut claims = ours.clone();
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        assert_eq!(judged(&gate, &cancel(&token_with(ANA, claims))).await, expected, "{changes}");
+        assert_eq!(gate.outcome(&cancel(&token_with(ANA, claims))).await, expected, "{changes}");
     }
 }
 
 #[test]
-fn the_log_has_no_colours_where_nobody_sees_them() {
+fn the_log_has_no_colours_in_a_file() {
     let mut gate = Gate::start();
     assert!(gate.terminate().success());
     let log = gate.log();
@@ -286,12 +275,12 @@ fn the_log_has_no_colours_where_nobody_sees_them() {
 async fn a_token_is_written_nowhere() {
     for protocol in ["h1", "h2c"] {
         for forward in ["[principal]", "[authorization, principal, request_id]"] {
-            nothing_is_written_of_a_token(protocol, forward).await;
+            no_token_is_written(protocol, forward).await;
         }
     }
 }
 
-async fn nothing_is_written_of_a_token(protocol: &'static str, forward: &str) {
+async fn no_token_is_written(protocol: &'static str, forward: &str) {
     const OPAQUE: &str = "ya29-opaque-secret-0123456789";
     const PASSWORD: &str = "YW5hOnNlY3JldC1wYXNzd29yZA==";
     let mut gate = Gate::start_with(Setup {
@@ -327,7 +316,7 @@ async fn nothing_is_written_of_a_token(protocol: &'static str, forward: &str) {
         gate.http1(request).await;
         gate.http2(request).await;
     }
-    // Heads that are no requests: the line with the token is the one at fault.
+    // Malformed heads: the line with the token is the malformed one.
     for head in [
         format!("POST {CANCEL} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization : Bearer {OPAQUE}\r\n\r\n"),
         format!("POST {CANCEL} HTTP/1.1\r\nHost: {COMPANION}\r\nAuthorization: Bearer\r\n {OPAQUE}\r\n\r\n"),

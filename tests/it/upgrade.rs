@@ -1,4 +1,4 @@
-//! One process takes over from another: no connection is refused, and whoever fails leaves everything as it was.
+//! One process takes over from another: no connection is refused, and a process that fails leaves everything as it was.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use opgate::config::Upgrade;
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::handover::{self, Purpose};
 use opgate::listener::Listening;
 use serde_json::{Value, json};
@@ -16,14 +17,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Process, Req, Setup, key, signal, token};
+use crate::harness::{COMPANION, Gate, Process, Req, Setup, cancel, key, signal};
 
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
-
-/// A gate that can be taken over from, and where.
+/// A running gate that offers its sockets, and the path of its upgrade socket.
 struct Old {
     gate: Gate,
     socket: PathBuf,
@@ -47,7 +43,7 @@ impl Old {
         signal(self.gate.pid(), "QUIT");
     }
 
-    /// Asks, and waits for the offer.
+    /// Asks for an upgrade, and waits for the offer.
     async fn offers(&self) {
         self.ask();
         until("the socket is there", || self.socket.exists()).await;
@@ -90,17 +86,17 @@ async fn no_connection_is_refused_while_a_new_process_takes_over() {
     let upgrade = async {
         let mut new = old.gate.successor("new", &[]);
         old.ask();
-        // The same sockets, though the configuration asks for free ports.
+        // The sockets are the same, though the configuration asks for free ports.
         assert_eq!(new.serving().await, (vec![address], admin));
         assert!(old.gate.ended().await.success(), "{}", old.gate.log());
         stop.store(true, Ordering::Relaxed);
         new
     };
     let (mut new, one, two, three) = tokio::join!(upgrade, knock(), knock(), knock());
-    assert!(!old.socket.exists(), "the socket is there only meanwhile");
+    assert!(!old.socket.exists(), "the socket exists only during the upgrade");
     new.signal("TERM");
     assert!(new.ended().await.success());
-    // Each line of the log that both wrote is whole, and none is missing.
+    // Both processes wrote the log: each line is whole, and none is missing.
     let audit = std::fs::read_to_string(old.gate.path("audit.jsonl")).unwrap();
     let whole = audit.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok());
     assert_eq!(whole.count(), one + two + three);
@@ -136,7 +132,7 @@ async fn connections_are_drained_by_the_process_that_has_them() {
     let request = cancel().to_http1();
     half_sent.send(&request[..request.len() / 2]).await;
     let http2 = old.gate.http2_client().await;
-    // Answered after what was sent before it has been read.
+    // It is answered after the bytes before it have been read.
     old.serves().await;
     let mut new = old.gate.successor("new", &[]);
     old.ask();
@@ -163,10 +159,10 @@ async fn a_new_process_that_breaks_off_changes_nothing() {
     new.signal("KILL");
     new.ended().await;
     old.logged("no new process has taken over, serving on").await;
-    assert!(old.gate.log().contains("the other process went away"), "{}", old.gate.log());
+    assert!(old.gate.log().contains("the other process ended the handover"), "{}", old.gate.log());
     assert!(!old.socket.exists());
     old.serves().await;
-    // It can be asked again.
+    // The old process can be asked again.
     let mut new = old.gate.successor("next", &[]);
     old.ask();
     new.serving().await;
@@ -201,7 +197,7 @@ async fn a_new_process_that_stays_unready_is_not_waited_for_forever() {
     old.serves().await;
 }
 
-/// If it stopped as well, nobody would be left.
+/// If the new process stopped as well, no process would be left.
 #[tokio::test]
 async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() {
     let directory = tempfile::tempdir().unwrap();
@@ -215,7 +211,7 @@ async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() 
         format!("issuers.demo.keys={}", json!({ "url": format!("http://{}/", keys.local_addr().unwrap()) })),
     ];
     let mut new = Process::start("new", directory.path(), &settings, &["--upgrade"]);
-    // It asks for its keys once it has its socket.
+    // The new process fetches its keys once it has its sockets.
     let sockets = [(Purpose::Listener, socket.clone())];
     let mut asking = tokio::select! {
         asking = keys.accept() => asking.unwrap().0,
@@ -231,7 +227,7 @@ async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() 
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
     asking.write_all((answer + &key_set).as_bytes()).await.unwrap();
     assert_eq!(new.serving().await.0, [socket.bound()]);
-    new.logged("ended without a word: serving in its place").await;
+    new.logged("ended without an answer: serving in its place").await;
     let anonymous = wire::exchange(socket.bound(), &Req::new("POST", COMPANION, "/v1/x").to_http1()).await;
     assert_eq!(anonymous.unwrap().status, 404);
 }
@@ -265,7 +261,7 @@ async fn listeners_that_changed_are_bound_anew_and_closed() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.local_addr().unwrap()
     };
-    // The one that is there under the address it is bound to, and another.
+    // A listener with the address that is bound already, and another one.
     let listeners = json!([{ "address": old.gate.address }, { "address": free }]);
     let mut second = old.gate.successor("second", &[format!("listeners={listeners}")]);
     old.ask();
@@ -280,7 +276,7 @@ async fn listeners_that_changed_are_bound_anew_and_closed() {
     assert_eq!(third.serving().await.0, [free]);
     assert!(second.ended().await.success());
     assert_eq!(status(free).await, 200);
-    assert!(TcpStream::connect(old.gate.address).await.is_err(), "nobody listens there any more");
+    assert!(TcpStream::connect(old.gate.address).await.is_err(), "the port is still open");
 }
 
 #[tokio::test]
@@ -302,19 +298,19 @@ async fn a_second_new_process_is_turned_away() {
 }
 
 #[tokio::test]
-async fn what_lies_where_the_socket_is_to_be_is_replaced_or_told() {
+async fn a_stale_upgrade_socket_is_replaced_and_anything_else_there_is_reported() {
     let old = Old::start();
-    // What a process that was killed leaves behind.
+    // A socket that a killed process left behind.
     drop(std::os::unix::net::UnixListener::bind(&old.socket).unwrap());
     old.ask();
     until("the socket is a live one", || std::os::unix::net::UnixStream::connect(&old.socket).is_ok()).await;
-    // Whoever says nothing is not a new process.
+    // A peer that sends nothing is not a new process.
     old.logged("no new process has taken over").await;
     until("the socket is gone", || !old.socket.exists()).await;
 
     std::fs::write(&old.socket, "mine").unwrap();
     old.ask();
-    old.logged("something that is no socket is there").await;
+    old.logged("something that is not a socket is there").await;
     assert_eq!(std::fs::read_to_string(&old.socket).unwrap(), "mine");
     std::fs::remove_file(&old.socket).unwrap();
 
@@ -331,14 +327,14 @@ async fn what_lies_where_the_socket_is_to_be_is_replaced_or_told() {
 }
 
 #[tokio::test]
-async fn nobody_waits_forever() {
+async fn an_upgrade_without_a_peer_times_out() {
     let old = Old::start_with("1s");
     old.ask();
     old.logged("no new process came to").await;
     old.serves().await;
     let mut new = old.gate.successor("new", &[]);
     assert_eq!(new.ended().await.code(), Some(1));
-    assert!(new.log().contains("opgate: nobody offered listeners at"), "{}", new.log());
+    assert!(new.log().contains("opgate: no process offered listeners at"), "{}", new.log());
     assert!(new.log().contains("send SIGQUIT to the running process"), "{}", new.log());
 }
 
@@ -392,7 +388,7 @@ async fn a_new_process_of_another_protocol_or_of_none_is_told() {
 
     until("the socket is gone", || !old.socket.exists()).await;
     for (said, told) in [
-        ("hello\n", "does not keep to the protocol"),
+        ("hello\n", "breaks the protocol"),
         ("{\"handover\":1,\"opgate\":\"1\"}\n\"ready\"\n", "it is ready before it has begun"),
         ("{\"handover\":1,\"opgate\":\"1\"}\n{\"take\":[7]}\n", "it takes socket 7 of 2"),
     ] {

@@ -1,22 +1,12 @@
-//! Upstreams that are down, slow, silent or wrong, and what the client, the log and the metrics say of it.
+//! Upstreams that are down, slow, silent or wrong: what the client gets, and what the log and the metrics say.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, TRAIN, cancel, get, reason, token};
 use crate::origin::Step::{Body, Close, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step, refusing};
-
-const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
-fn get() -> Req {
-    Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
-}
 
 fn in_front_of(endpoints: Vec<SocketAddr>) -> Gate {
     let set = vec!["upstreams.operations.timeouts={connect: 1s, response: 1s}".to_owned()];
@@ -29,22 +19,16 @@ fn speaking_h2c(endpoints: Vec<SocketAddr>) -> Gate {
     Gate::start_with(Setup { endpoints: Some(endpoints), set, upstream_protocol, ..Setup::default() })
 }
 
-async fn errors(gate: &Gate, kind: &str) -> u64 {
-    let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
-}
-
-/// A cancel over either version gets this status, reason and AIP-193 code; the audit line agrees.
+/// Asserts that a cancel over either version gets this status, reason and AIP-193 code, and that the audit line agrees.
 async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
-    for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+    for answer in gate.over_both(&cancel()).await {
         assert_eq!((answer.status, reason(&answer).as_str()), (status, expected));
         assert_eq!(answer.json().unwrap()["error"]["status"], code);
         assert_eq!(answer.header("content-type"), Some("application/json; charset=UTF-8"));
     }
     for line in gate.audit(2) {
         let decision = &line["protoPayload"]["metadata"];
-        assert_eq!(decision["decision"], "ALLOWED", "policy said yes; the backend failed");
+        assert_eq!(decision["decision"], "ALLOWED", "policy allowed it; the backend failed");
         assert_eq!(decision["reason"], expected);
         assert_eq!(decision["upstream"]["name"], "operations");
         assert_eq!(line["httpRequest"]["status"], status);
@@ -57,15 +41,15 @@ async fn assert_fails(gate: &Gate, status: u16, code: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn no_backend_is_unavailable() {
+async fn without_a_backend_the_answer_is_unavailable() {
     for gate in [in_front_of(vec![refusing().await]), speaking_h2c(vec![refusing().await])] {
         assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
-        assert_eq!(errors(&gate, "connect").await, 2);
+        assert_eq!(gate.upstream_errors("connect").await, 2);
     }
-    // All of several: one retry, no more.
+    // If all of several fail, there is one retry and no more.
     let gate = in_front_of(vec![refusing().await, refusing().await, refusing().await]);
     assert_fails(&gate, 503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE").await;
-    assert_eq!(errors(&gate, "connect").await, 4);
+    assert_eq!(gate.upstream_errors("connect").await, 4);
 }
 
 #[tokio::test]
@@ -76,14 +60,14 @@ async fn an_endpoint_that_refuses_is_replaced_by_another() {
         assert_eq!(gate.http1(&cancel()).await.status, 200);
         assert_eq!(origin.requests().len(), sent);
     }
-    assert!(errors(&gate, "connect").await > 0, "the wrong endpoint was asked first at least once");
+    assert!(gate.upstream_errors("connect").await > 0, "the wrong endpoint was asked first at least once");
     for line in gate.audit(4) {
         let endpoint = &line["protoPayload"]["metadata"]["upstream"]["endpoint"];
         assert_eq!(*endpoint, origin.address.to_string(), "the log names the one that answered");
     }
 }
 
-/// Once it may have reached a backend, a cancel is never sent again: not there, and nowhere else.
+/// A cancel that may have reached a backend is never sent again, to the same endpoint or another.
 #[tokio::test]
 async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
     let rows: &[(&str, &[Step], u16, &str)] = &[
@@ -93,7 +77,7 @@ async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
         ("never answers", &[Head, Body, Hang], 504, "UPSTREAM_TIMEOUT"),
         ("never reads", &[Hang], 504, "UPSTREAM_TIMEOUT"),
         (
-            "is no HTTP server",
+            "is not an HTTP server",
             &[Head, Body, Say("SSH-2.0-OpenSSH_9.9\r\n\r\n"), Close],
             502,
             "UPSTREAM_INVALID",
@@ -137,13 +121,13 @@ async fn a_cancel_that_may_have_arrived_is_never_sent_twice() {
         assert_eq!(first.connections() + second.connections(), 1, "{row}");
         assert!(first.requests().len() + second.requests().len() <= 1, "{row}");
         let kind = if *status == 504 { "timeout" } else { "invalid" };
-        assert_eq!(errors(&gate, kind).await, 1, "{row}");
+        assert_eq!(gate.upstream_errors(kind).await, 1, "{row}");
         let line = &gate.audit(1)[0];
         assert_eq!(line["protoPayload"]["metadata"]["reason"], *expected, "{row}");
     }
 }
 
-/// An answer that has begun cannot be taken back: its end is missing, and the client sees that.
+/// An answer that has begun cannot be taken back: its end is missing, and the client must see that.
 #[tokio::test]
 async fn a_truncated_answer_does_not_look_whole() {
     for script in [
@@ -170,7 +154,7 @@ async fn a_truncated_answer_does_not_look_whole() {
 }
 
 #[tokio::test]
-async fn what_the_backend_answers_is_left_alone() {
+async fn an_error_of_the_backend_passes_unchanged() {
     let rows = [
         (
             "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nX-Own: a\r\nContent-Length: 22\r\n\r\n{\"error\":{\"code\":404}}",
@@ -190,7 +174,7 @@ async fn what_the_backend_answers_is_left_alone() {
         let origin = Origin::start(script).await;
         let gate = in_front_of(vec![origin.address]);
         let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        for answer in [gate.http1(&cancel()).await, gate.http2(&cancel()).await] {
+        for answer in gate.over_both(&cancel()).await {
             assert_eq!(answer.status, status);
             assert_eq!(answer.header("x-own"), Some("a"));
             assert_eq!(answer.header("content-length"), Some(body.len().to_string().as_str()));
@@ -203,7 +187,7 @@ async fn what_the_backend_answers_is_left_alone() {
     }
 }
 
-/// What a backend says of its connection is not for those who have another one (RFC 9110, section 7.6.1).
+/// Fields about the backend's connection do not concern the client's (RFC 9110, section 7.6.1).
 #[tokio::test]
 async fn hop_by_hop_fields_of_an_answer_end_at_the_gate() {
     const ANSWER: &str = "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: a\r\n\
@@ -225,13 +209,13 @@ async fn hop_by_hop_fields_of_an_answer_end_at_the_gate() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_was_read_is_an_answer() {
+async fn an_answer_before_the_body_was_read_is_passed_on() {
     let wait = Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
         .body(crate::harness::Body::Length(vec![b' '; 60_000].into_iter().chain(*b"{}").collect()));
     let origin = Origin::start(&[Head, Say(OK), Body]).await;
     let gate = in_front_of(vec![origin.address]);
-    for answer in [gate.http1(&wait).await, gate.http2(&wait).await] {
+    for answer in gate.over_both(&wait).await {
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
     }
     assert_eq!(origin.requests().len(), 2);
@@ -271,12 +255,12 @@ async fn a_connection_to_a_backend_is_used_again() {
     for _ in 0..5 {
         assert_eq!(gate.http1(&cancel()).await.status, 200);
     }
-    // A connection goes back to the pool behind the answer: the next request may be there first.
+    // The connection returns to the pool after the answer: the next request may come before that.
     let (requests, connections) = (origin.requests().len(), origin.connections());
     assert!(requests == 5 && connections < 4, "{requests} requests over {connections} connections");
 }
 
-/// The race that every pool has: the backend closes a connection just as it is used again.
+/// The race of every pool: the backend closes a connection at the moment that it is used again.
 #[tokio::test]
 async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     // The second request of each connection is read, and the connection closed.
@@ -285,10 +269,10 @@ async fn a_cancel_on_a_connection_that_has_died_is_not_sent_twice() {
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     let answer = gate.http1(&cancel()).await;
     assert_eq!((answer.status, reason(&answer).as_str()), (502, "UPSTREAM_INVALID"));
-    assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second was sent once");
-    assert_eq!(errors(&gate, "stale").await, 1);
+    assert_eq!((origin.requests().len(), origin.connections()), (2, 1), "the second request was sent once");
+    assert_eq!(gate.upstream_errors("stale").await, 1);
 
-    // What changes nothing may be.
+    // A request that changes nothing may be sent again.
     let origin = Origin::start(&[Head, Body, Say(OK), Head, Body, Close]).await;
     let gate = in_front_of(vec![origin.address]);
     assert_eq!(gate.http1(&get()).await.status, 200);
@@ -316,9 +300,9 @@ async fn endpoints_take_turns() {
     assert_eq!(origins.each_ref().map(|origin| origin.requests().len()), [3, 3, 3]);
 }
 
-/// What an answer leaves behind on a pooled connection is not the next client's answer.
+/// Bytes that follow an answer on a pooled connection must not become the next client's answer.
 #[tokio::test]
-async fn bytes_after_an_answer_are_nobodys_answer() {
+async fn bytes_after_an_answer_are_never_taken_for_an_answer() {
     const POISON: &str = "HTTP/1.1 299 Poison\r\nContent-Length: 0\r\n\r\n";
     let script: &'static [Step] = &[Head, Body, Say(OK), Say(POISON)];
     let origin = Origin::start(script).await;
@@ -330,7 +314,7 @@ async fn bytes_after_an_answer_are_nobodys_answer() {
     assert_eq!(origin.requests().len(), 4);
 }
 
-/// What an HTTP/2 backend does to a stream.
+/// What an HTTP/2 backend does with a stream.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Answer(u16),
@@ -339,7 +323,7 @@ enum Fate {
     Silence,
 }
 
-/// An HTTP/2 backend that counts the requests it was sent.
+/// An HTTP/2 backend that counts its requests.
 async fn h2c_origin(fate: Fate) -> (SocketAddr, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -393,9 +377,9 @@ async fn over_http2_too_a_cancel_is_sent_once() {
     }
 }
 
-/// RFC 9113, section 8.7: nothing has been done with it, so it may be sent again, once, to whoever is next.
+/// RFC 9113, section 8.7: the backend has not processed it, so it may be sent again, once, to the next endpoint.
 #[tokio::test]
-async fn what_a_backend_refuses_before_it_begins_is_sent_once_more() {
+async fn a_stream_that_a_backend_refuses_before_it_begins_is_sent_once_more() {
     let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
     let (answering, answered) = h2c_origin(Fate::Answer(200)).await;
     let count = |seen: &std::sync::atomic::AtomicUsize| seen.load(std::sync::atomic::Ordering::SeqCst);
@@ -405,9 +389,9 @@ async fn what_a_backend_refuses_before_it_begins_is_sent_once_more() {
         assert_eq!(count(&answered), sent);
     }
     assert!(count(&refused) > 0, "the one that refuses was asked first at least once");
-    assert_eq!(errors(&gate, "refused").await, count(&refused) as u64);
+    assert_eq!(gate.upstream_errors("refused").await, count(&refused) as u64);
 
-    // Where there is no other, it is asked again itself; and then the client may.
+    // If there is no other endpoint, the same one is asked again; after that, the client may try again.
     let (refusing, refused) = h2c_origin(Fate::Reset(h2::Reason::REFUSED_STREAM)).await;
     let gate = speaking_h2c(vec![refusing]);
     let answer = gate.http1(&cancel()).await;

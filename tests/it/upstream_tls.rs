@@ -1,26 +1,20 @@
-//! Backends over TLS: they prove who they are, or nothing is sent to them.
+//! Backends over TLS: a backend proves its identity, or it is sent nothing.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, expired};
-use crate::harness::{COMPANION, Gate, Req, Setup, reason, token};
+use crate::harness::{Gate, Setup, cancel, reason};
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 use crate::origin::{OK, Origin, Step};
 
 const BACKEND: &str = "backend.test";
 const SCRIPT: &[Step] = &[Head, Body, Say(OK)];
 
-fn cancel() -> Req {
-    let target = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-    Req::new("POST", COMPANION, target).bearer(&token("ana@example.com"))
-}
-
-/// A CA for backends, and where its files lie.
+/// A CA for backends, and the directory of its files.
 struct Backends {
     authority: Authority,
     files: TempDir,
@@ -41,7 +35,7 @@ impl Backends {
         std::fs::write(self.ca(), authority.pem()).unwrap();
     }
 
-    /// A gate that knows the backend by its name and trusts this CA.
+    /// A gate that knows the backend by its name, and trusts this CA.
     fn gate(&self, origin: &Origin, protocol: &'static str, more: &Value) -> Gate {
         let mut tls = json!({ "ca": self.ca(), "sni": BACKEND });
         tls.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -49,12 +43,6 @@ impl Backends {
         let endpoints = Some(vec![origin.address]);
         Gate::start_with(Setup { set, endpoints, upstream_protocol: Some(protocol), ..Setup::default() })
     }
-}
-
-async fn errors(gate: &Gate, kind: &str) -> u64 {
-    let name = format!("opgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"operations\"}} ");
-    let metrics = gate.metrics().await;
-    metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test]
@@ -71,10 +59,10 @@ async fn a_cancel_goes_to_a_backend_that_proves_its_name() {
         }
         let requests = origin.requests();
         assert_eq!(requests.len(), 4);
-        // As HTTP/2 requests are noted, with their scheme.
+        // The origin records HTTP/2 requests with their scheme.
         assert_eq!(requests.iter().all(|head| head.contains("https://")), protocol == "h2", "{requests:?}");
         assert!(origin.connections() < 4, "connections are used again");
-        assert_eq!(errors(&gate, "tls").await, 0);
+        assert_eq!(gate.upstream_errors("tls").await, 0);
     }
 }
 
@@ -89,7 +77,7 @@ async fn a_backend_may_be_known_by_its_address() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_a_backend_that_proves_nothing() {
+async fn a_backend_without_a_good_certificate_is_sent_nothing() {
     let backends = Backends::new();
     let foreign = Authority::new();
     let bad = [
@@ -105,17 +93,17 @@ async fn nothing_is_sent_to_a_backend_that_proves_nothing() {
             let answer = gate.http1(&cancel()).await;
             assert_eq!((answer.status, reason(&answer).as_str()), (503, "UPSTREAM_UNAVAILABLE"), "{what}");
             assert_eq!(origin.requests().len(), 0, "{what}");
-            assert_eq!(errors(&gate, "tls").await, 1, "{what}");
+            assert_eq!(gate.upstream_errors("tls").await, 1, "{what}");
             let detail = gate.audit(1)[0]["protoPayload"]["metadata"]["detail"].to_string();
             assert!(detail.contains("certificate"), "{what}: {detail}");
         }
     }
-    // Nor without TLS, to one that speaks none.
+    // Nor to a backend that does not speak TLS: without TLS, nothing is sent.
     let origin = Origin::start(&[Say(OK), Head]).await;
     let gate = backends.gate(&origin, "h1", &json!({}));
     assert_eq!(gate.http1(&cancel()).await.status, 503);
-    assert_eq!((origin.requests().len(), errors(&gate, "tls").await), (0, 1));
-    // What the system trusts is not this CA.
+    assert_eq!((origin.requests().len(), gate.upstream_errors("tls").await), (0, 1));
+    // The system's CAs do not include this one.
     let leaf = backends.authority.issue(&[BACKEND]);
     let origin = Origin::start_tls(leaf.server(&[], None), SCRIPT).await;
     let set = vec![format!("upstreams.operations.tls={{sni: {BACKEND}}}")];
@@ -138,16 +126,16 @@ async fn the_gate_shows_its_own_certificate() {
     assert_eq!(origin.requests().len(), 1);
 }
 
-/// A connection that was made while another CA was trusted is not used any more.
+/// A connection that was made under another CA is not used any more.
 #[tokio::test]
-async fn a_ca_that_is_not_trusted_any_more_is_not_spoken_to() {
+async fn a_connection_made_under_a_ca_that_is_no_longer_trusted_is_not_used() {
     let backends = Backends::new();
     let leaf = backends.authority.issue(&[BACKEND]);
     let origin = Origin::start_tls(leaf.server(&[], None), SCRIPT).await;
     let gate = backends.gate(&origin, "h1", &json!({}));
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     backends.trust(&Authority::new());
-    assert!(Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap().success());
+    gate.hang_up();
     let deadline = Instant::now() + Duration::from_secs(15);
     while gate.http1(&cancel()).await.status != 503 {
         assert!(Instant::now() < deadline, "{}", gate.log());
@@ -155,7 +143,7 @@ async fn a_ca_that_is_not_trusted_any_more_is_not_spoken_to() {
     }
 }
 
-/// Time runs out beneath TLS too, and an answer without a length is not at its end then.
+/// Timeouts work under TLS as well; an answer without a length that is cut by one must not look complete.
 #[tokio::test]
 async fn a_backend_that_drips_is_cut_off() {
     const SLOW: &str =
@@ -176,7 +164,7 @@ async fn a_backend_that_drips_is_cut_off() {
     assert_eq!(origin.requests().len(), 1);
 }
 
-/// Checks are made over the upstream's TLS, verified like everything else.
+/// Health checks use the upstream's TLS, with the same verification.
 #[tokio::test]
 async fn a_check_verifies_the_certificate() {
     let backends = Backends::new();

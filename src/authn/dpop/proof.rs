@@ -1,7 +1,7 @@
 //! A DPoP proof (RFC 9449, section 4): a JWT that a client signs for one request, with the key that its token is bound to.
 //!
-//! Its header brings the key that checks it, which proves something only because the token names that key. So the two are
-//! compared first, and the key is held to the rules of any other (`jwk`).
+//! Its header brings the key that checks it, which proves something only because the token names that key. So the two
+//! are compared first, and the key has to keep the rules of every other (`jwk`).
 
 use serde_json::{Map, Value};
 
@@ -20,13 +20,13 @@ use crate::reason::Denial;
 const MAX_PROOF: usize = 8 * 1024;
 /// Longer ids are refused. Bytes.
 const MAX_JTI: usize = 256;
-/// How long a proof is good after it was made. Seconds. It is no setting: with a longer one, a reload would make proofs
-/// good again that are forgotten.
+/// How long a proof is good after it was made. Seconds. It is not a setting: with a longer one, a reload would make
+/// forgotten proofs good again.
 const MAX_AGE: u64 = 60;
 /// How far a client's clock may be ahead. Seconds.
 const MAX_AHEAD: u64 = 30;
 
-/// What is left of a proof that holds, if it is the first time.
+/// A proof that holds, if it is used for the first time.
 #[derive(Debug)]
 pub(super) struct CheckedProof {
     pub(super) jti: String,
@@ -46,14 +46,14 @@ pub(super) enum ProofError {
 
 impl From<Denial> for ProofError {
     fn from(denial: Denial) -> Self {
-        Self::Invalid(format!("does not hold: {}", denial.detail()))
+        Self::Invalid(format!("is not valid: {}", denial.detail()))
     }
 }
 
-/// Checks all of a proof but its nonce and whether it was used before. `now` in seconds since the epoch.
+/// Checks all of a proof except its nonce and whether it was used before. `now` in seconds since the epoch.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first fault.
 pub(super) fn check(
     proof: &[u8],
     key: &BoundKey,
@@ -109,7 +109,7 @@ fn check_target(
     let scheme = evidence.scheme;
     let authority = std::str::from_utf8(evidence.authority).unwrap_or_default();
     let url = required(claims, "htu")?;
-    // The client writes both the proof and `Host`: what they agree on may be another server on the same name.
+    // The client writes both the proof and `Host`: the two may agree on another server of the same name.
     if !leads_here(authority, scheme, [evidence.port, key.rule.public_port]) {
         return wrong(format!(
             "is for `{}`, which is not a port of this gate: if one in front of it is meant, name that as `public_port`",
@@ -133,7 +133,7 @@ fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, ProofError>
         return wrong(format!("was made at {made} (`iat`), and now is {now}"));
     }
     if seconds("exp")?.is_some_and(|end| end <= now) || seconds("nbf")?.is_some_and(|begin| begin > latest) {
-        return wrong("does not hold now (`exp`, `nbf`)");
+        return wrong("is not valid now (`exp`, `nbf`)");
     }
     Ok(end)
 }

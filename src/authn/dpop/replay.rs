@@ -1,9 +1,9 @@
-//! The proofs that were used, for as long as they would be good: each is good once (RFC 9449, section 11.1).
+//! The used proofs, for as long as they would be good: each is good once (RFC 9449, section 11.1).
 //!
-//! None is forgotten early. Where there is no room for another, that one is refused; and a proof that ends before
-//! something was forgotten (the clock has been set back) may be what was forgotten. Only proofs that hold in everything
-//! else get here, so that it takes a key of one's own to fill the memory; and one key has a share of it, so that it takes
-//! many.
+//! No proof is forgotten early. Where there is no room for another, that one is refused. After the clock was set back,
+//! a proof may end before some that were forgotten already: it may be one of them, so it is refused. Only proofs
+//! without any other fault get here, so a client needs a key of its own to fill the memory; and one key has a share of
+//! it, so it needs many.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +49,7 @@ struct Shard {
 pub(super) enum ReplayError {
     /// It is there.
     Used,
-    /// It may have been there.
+    /// It may have been used.
     TooLate,
     /// There is no room.
     Full,
@@ -67,8 +67,8 @@ impl ReplayCache {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).ids.len()).sum()
     }
 
-    /// Remembers a proof by the key of this thumbprint until the second in which it ends. Of several that enter one at the
-    /// same time, one succeeds.
+    /// Remembers a proof by the key of this thumbprint until the second in which it ends. Of several threads that enter
+    /// one at the same time, one succeeds.
     ///
     /// # Errors
     /// Where it cannot be told that this is the first time.
@@ -152,7 +152,8 @@ mod tests {
         }
     }
 
-    /// What was never there cannot have been forgotten: nobody waits for the clock to come by again.
+    /// Proofs that were never entered cannot have been forgotten: they are good at once, not only when the clock has
+    /// caught up.
     #[test]
     fn a_clock_that_was_an_hour_ahead_for_a_moment_shuts_nobody_out() {
         let used = ReplayCache::new();

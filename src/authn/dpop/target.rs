@@ -1,8 +1,8 @@
 //! Whether a URL is that of a request, as a proof's `htu` has to be.
 //!
-//! Both are brought into one form first (RFC 9449, section 4.3; RFC 3986, sections 6.2.2 and 6.2.3): case of scheme and
-//! host, the port that goes without saying, needless percent-encoding. Dot segments are not resolved: no request that gets
-//! here has any, and what differs is refused.
+//! Both are normalized first (RFC 9449, section 4.3; RFC 3986, sections 6.2.2 and 6.2.3): case of scheme and host, the
+//! default port, needless percent-encoding. Dot segments are not resolved: no request that gets here has any, and a URL
+//! with some is refused.
 
 /// Whether `url`, without its query and fragment, is that of a request to `path` of `authority`.
 pub(super) fn is_target(url: &str, scheme: &str, authority: &str, path: &str) -> bool {
@@ -36,7 +36,7 @@ fn plain_authority(authority: &str, scheme: &str) -> String {
     host.unwrap_or(&authority).to_owned()
 }
 
-/// Unreserved characters as they are and all other encoded bytes in capitals; `None` where a `%` encodes nothing.
+/// Unreserved characters decoded and all other encoded bytes in capitals; `None` where a `%` encodes nothing.
 fn plain_path(path: &str) -> Option<String> {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path.chars();

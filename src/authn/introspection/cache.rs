@@ -1,8 +1,9 @@
-//! What issuers have answered, for as long as it is believed.
+//! The answers of issuers, for as long as they count.
 //!
-//! The key is the SHA-256 of the token: what strangers send is not kept, since it may be a secret somewhere else, and an
-//! entry's size does not depend on it. News of good tokens and other news are bounded apart: anybody can invent tokens
-//! that are not good, and none of them pushes out one that is. A cache belongs to one issuer under one set of settings.
+//! The key is the SHA-256 of the token. The token itself is not kept, since a stranger's text may be a secret somewhere
+//! else, and an entry's size must not depend on it. Answers about good tokens and other answers are bounded apart:
+//! anybody can invent tokens that are not good, and none of them pushes out one that is. A cache belongs to one issuer
+//! under one set of settings.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,9 +15,9 @@ use quick_cache::sync::Cache;
 use crate::principal::Caller;
 use crate::reason::Denial;
 
-/// Most bytes of good news, roughly: some 8,000 ordinary tokens.
+/// Most bytes of answers about good tokens, roughly: some 8,000 ordinary ones.
 const GOOD_CAPACITY: u64 = 16 << 20;
-/// Most bytes of other news: some 8,000 tokens, of whatever size.
+/// Most bytes of other answers: some 8,000 tokens, of whatever size.
 const BAD_CAPACITY: u64 = 4 << 20;
 /// What an entry takes beside the answer, roughly.
 const OVERHEAD: u64 = 512;
@@ -196,7 +197,7 @@ mod tests {
         assert!(!answers.was_good(&token));
         answers.good(token, caller(), hour(), 100);
         assert!(answers.recall(&token, at(0)).unwrap().is_ok());
-        // That nothing was learnt is no word against it.
+        // A failed lookup does not count against the token.
         answers.nothing(token, denial("nothing"), hour());
         assert!(answers.recall(&token, at(0)).unwrap().is_ok());
     }

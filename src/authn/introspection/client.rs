@@ -1,7 +1,7 @@
 //! One question to an issuer's endpoint over HTTP, bounded in time and size.
 //!
-//! The token goes into the body and never into a URL, which proxies and servers log. No redirect is followed: whoever
-//! answers could have tokens, and the gate's own secret, sent elsewhere.
+//! The token goes into the body and never into a URL, which proxies and servers log. No redirect is followed: the
+//! server could have tokens, and the gate's own secret, sent elsewhere.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use crate::json;
 
 /// Larger answers are refused. Bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// What stays as it is in a form: `application/x-www-form-urlencoded`, where every reader agrees.
+/// The bytes that need no encoding in a form: `application/x-www-form-urlencoded`, where every reader agrees.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 /// An endpoint, and what it takes to ask it.
@@ -40,7 +40,7 @@ enum TokenQuestion {
     TokenInfo,
 }
 
-/// What an endpoint said of a token.
+/// An endpoint's answer about a token.
 #[derive(Debug)]
 pub(super) struct EndpointAnswer {
     /// The members of the answer; `None` where it said, by its status, that the token is not good.
@@ -49,7 +49,7 @@ pub(super) struct EndpointAnswer {
     pub(super) length: usize,
 }
 
-/// Why an endpoint said nothing.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IntrospectionError {
     #[error("{}", http_client::chain(.0))]
@@ -76,7 +76,7 @@ impl IntrospectionError {
     /// What may keep the issuer from answering other questions too; `None` where it is about the one token alone.
     pub(super) fn outage(&self) -> Option<Outage> {
         match self {
-            // Nothing was sent yet: no token has to do with it.
+            // Nothing was sent yet, so the failure does not depend on the token.
             Self::Transport(error) if error.is_connect() => Some(Outage::Unreachable),
             Self::Transport(_) => Some(Outage::Silence),
             Self::Unavailable(StatusCode::UNAUTHORIZED) => Some(Outage::Credentials),

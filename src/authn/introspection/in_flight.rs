@@ -1,12 +1,12 @@
-//! How much an issuer is asked: about one token once at a time, about few tokens at a time, and not at all for a moment
-//! once it fails to answer.
+//! Bounds on the questions to an issuer: about one token once at a time, about few tokens at a time, and not at all for
+//! a moment once it fails to answer.
 //!
-//! An answer that is missing may be missing for the one token that was sent: a stranger may send one that makes the issuer
-//! break off. So only the token waits, until [`SEVERAL`] different ones have failed in the same way and none was answered
-//! between them. That an issuer cannot be reached has nothing to do with any token.
+//! A failure may come from the one token that was sent: a stranger may send one that makes the issuer drop the
+//! connection. So only that token waits, until [`SEVERAL`] different ones have failed in the same way and none was
+//! answered between them. That an issuer cannot be reached does not depend on any token.
 //!
-//! Tokens that were good when they were asked about last have lookups of their own: a flood of invented ones uses up
-//! those of strangers and leaves clients whose good token is due to be looked at again their turn.
+//! Tokens that were good at their last lookup have lookups of their own: a flood of invented tokens uses up those of
+//! strangers, and clients whose good token is due for a lookup still get their turn.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,7 +23,7 @@ const STRANGERS: usize = 64;
 const ACQUAINTED: usize = 32;
 /// From a failure to the next question.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many different tokens fail in the same way before it is the issuer that does.
+/// How many different tokens fail in the same way before the issuer counts as failing.
 const SEVERAL: usize = 3;
 /// How long a failure counts.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -144,7 +144,7 @@ impl LookupLimits {
         locked(&self.trouble).failed.clear();
     }
 
-    /// Whether the operator has not been told of anything for a moment, and is to be.
+    /// Whether a failure is to be logged: at most one in a while.
     pub(super) fn may_complain(&self) -> bool {
         let mut trouble = locked(&self.trouble);
         let news = trouble.complained.is_none_or(|since| since.elapsed() >= PAUSE);
@@ -170,7 +170,7 @@ impl Outages {
             .retain(|known| known.key != failed.key && now.saturating_duration_since(known.at) < COUNTS);
         let outage = failed.outage;
         self.failed.push(failed);
-        // More than are needed of each kind are never kept.
+        // Not more of each kind are kept than are needed.
         if self.failed.len() > 16 * SEVERAL {
             self.failed.remove(0);
         }
@@ -190,7 +190,7 @@ impl Drop for InFlightLookup {
     }
 }
 
-/// What a panic could have left half done here is a whole value all the same.
+/// A panic in the middle of a change leaves a valid value all the same.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Secrets of the gate's own: what it proves with, to an issuer that it asks, who it is; and what an operator shows it.
+//! The gate's own secrets: those that authenticate it at an issuer, and those that an operator shows to it.
 
 use std::fmt;
 use std::io;
@@ -9,10 +9,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::files;
 
-/// Longer ones are no secrets but the wrong file. Bytes.
+/// A longer file is not a secret but the wrong file. Bytes.
 const LONGEST: u64 = 4096;
 
-/// A text that nothing prints. It cannot be cloned: it is where it was put, and nowhere else.
+/// A text that is never printed. It cannot be cloned, so it stays where it was put.
 pub struct Secret(Box<str>);
 
 /// Why a file holds no secret.
@@ -36,7 +36,7 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// A secret that is made of others.
+    /// A secret that is made from others.
     pub(in crate::authn) fn new(text: String) -> Self {
         Self(text.into())
     }
@@ -64,8 +64,8 @@ impl Secret {
         }
     }
 
-    /// Whether a text is the secret. The time that it takes says nothing of how much of it is right, or of how long it is:
-    /// what is compared are digests.
+    /// Whether a text is the secret. The time that it takes does not depend on how much of it is right, or on its
+    /// length: digests are compared.
     pub fn is(&self, text: &[u8]) -> bool {
         let [held, offered] = [self.0.as_bytes(), text].map(|text| digest(&SHA256, text));
         verify_slices_are_equal(held.as_ref(), offered.as_ref()).is_ok()
@@ -77,7 +77,7 @@ impl Secret {
         self.0.len()
     }
 
-    /// The secret itself. Whoever asks sends it where it belongs and writes it nowhere.
+    /// The secret itself. The caller sends it where it belongs, and must not write it anywhere.
     pub(in crate::authn) fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What the operator says of an endpoint that tells what opaque tokens are.
+//! The operator's settings of an endpoint that is asked about opaque tokens.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,36 @@ use crate::authn::settings::{IssuerSettings, Proof, SettingsError, parse_url};
 pub struct TokenEndpoint {
     /// `https://…`; `http://` for a loopback address only.
     pub url: String,
-    /// What is spoken there.
+    /// The protocol.
     pub dialect: Dialect,
-    /// How the issuer's opaque tokens begin, where several issuers are asked. Others are never shown to this one. Empty:
-    /// anyhow.
+    /// The first characters of the issuer's opaque tokens, where several issuers are asked. Other tokens are never
+    /// shown to this one. Empty: all are.
     pub prefix: String,
     /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
     pub ca: Option<PathBuf>,
     /// From the question to the last byte of the answer.
     pub timeout: Duration,
-    /// How long the word that a token is good is taken for it, if the token does not end before.
+    /// How long a good token counts as good, if it does not end before.
     pub remember: Duration,
-    /// The same for a token that is not good, and for one of which the issuer does not say when it ends.
+    /// The same for a token that is not good, and for one whose issuer does not say when it ends.
     pub remember_briefly: Duration,
 }
 
-/// What is spoken at an endpoint.
+/// The protocol of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// OAuth 2.0 Token Introspection (RFC 7662).
     Introspection {
         /// The gate's name at the issuer.
         client_id: String,
-        /// How it proves that.
+        /// How the gate authenticates.
         authentication: ClientAuthentication,
     },
     /// Google's: <https://oauth2.googleapis.com/tokeninfo>.
     TokenInfo,
 }
 
-/// How a client proves who it is. Secrets are in files: settings hold none.
+/// How the gate authenticates at the issuer. Secrets are in files: settings hold none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAuthentication {
     /// The secret of this file, in an `Authorization` header (RFC 6749, section 2.3.1).
@@ -57,11 +57,11 @@ pub enum ClientAuthentication {
 }
 
 impl TokenEndpoint {
-    /// Until an answer has come, where nothing else is said.
+    /// The default timeout.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-    /// How long good news is believed, where nothing else is said.
+    /// The default for good tokens.
     pub const DEFAULT_REMEMBER: Duration = Duration::from_secs(300);
-    /// How long other news is believed, where nothing else is said.
+    /// The default for other answers.
     pub const DEFAULT_REMEMBER_BRIEFLY: Duration = Duration::from_secs(10);
 
     /// An endpoint with the defaults in everything that has one.
@@ -94,12 +94,12 @@ impl TokenEndpoint {
 
 /// Clients do not wait longer, and every wait holds one of the lookups that may be under way.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
-/// A token that is revoked works that long.
+/// A revoked token works that long.
 const MAX_REMEMBER: Duration = Duration::from_secs(3600);
-/// A token that is asked about too early is refused that long.
+/// A token that comes before its issuer knows it is refused that long.
 const MAX_REMEMBER_BRIEFLY: Duration = Duration::from_secs(60);
 
-/// Tells what is wrong with an endpoint's settings, apart from what only reading their files shows.
+/// Reports what is wrong with an endpoint's settings, as far as that can be known without reading their files.
 pub(in crate::authn) fn check(
     endpoint: &TokenEndpoint,
     error: &mut impl FnMut(&'static str, String, &'static str),
@@ -118,13 +118,13 @@ pub(in crate::authn) fn check(
         error("prefix", message, "tokens consist of letters, digits and `-._~+/`");
     }
     let times = [
-        ("timeout", endpoint.timeout, MAX_TIMEOUT, "clients do not wait so long for their answer"),
-        ("remember", endpoint.remember, MAX_REMEMBER, "a token that is revoked goes on working for so long"),
+        ("timeout", endpoint.timeout, MAX_TIMEOUT, "clients do not wait that long for their answer"),
+        ("remember", endpoint.remember, MAX_REMEMBER, "a revoked token goes on working for that long"),
         (
             "remember_briefly",
             endpoint.remember_briefly,
             MAX_REMEMBER_BRIEFLY,
-            "a token that is asked about too early is refused for so long",
+            "a token that comes before its issuer knows it is refused for that long",
         ),
     ];
     for (field, time, most, help) in times {
@@ -139,7 +139,7 @@ fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
 }
 
-/// No token may be shown to an issuer that did not make it: of several that are asked, the prefix tells whose it is.
+/// A token may only be shown to the issuer that made it: where several are asked, the prefix says which one that is.
 pub(in crate::authn) fn check_prefixes(settings: &[IssuerSettings], errors: &mut Vec<SettingsError>) {
     let asked: Vec<(usize, &str, &str)> = settings
         .iter()
@@ -155,7 +155,7 @@ pub(in crate::authn) fn check_prefixes(settings: &[IssuerSettings], errors: &mut
     for (place, (index, name, prefix)) in asked.iter().enumerate() {
         if prefix.is_empty() {
             if asked.len() > 1 {
-                let message = format!("which opaque tokens are those of `{name}` cannot be told");
+                let message = format!("opaque tokens of `{name}` cannot be told from others");
                 error(*index, message, "of several issuers that are asked, each needs a `prefix`".into());
             }
             continue;

@@ -33,7 +33,7 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW + seconds)
 }
 
-/// What was asked: the path, the `Authorization` header and the form.
+/// The request: the path, the `Authorization` header and the form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked {
     authorization: Option<String>,
@@ -47,7 +47,7 @@ struct Server {
 }
 
 impl Server {
-    /// An endpoint that answers a token, and how many were asked about before, in this way.
+    /// An endpoint that answers a token in this way; it gets the number of requests before.
     async fn start<F: Future<Output = Response> + Send>(
         answer: impl Fn(String, usize) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -181,7 +181,7 @@ async fn a_token_is_asked_about_once() {
     assert_eq!(server.count(), 1);
     let counts = gate.token_cache();
     assert_eq!((counts.hits, counts.misses), (1, 1));
-    // The word is believed for five minutes.
+    // The answer counts for five minutes.
     assert_eq!(ask_at(&gate, "opaque", at(302)).await.1, Some("active"));
     assert_eq!(server.count(), 2);
 }
@@ -197,7 +197,7 @@ async fn a_word_ends_with_the_token() {
     let gate = gate(&server);
     ask(&gate, "opaque").await.unwrap();
     assert_eq!(ask_at(&gate, "opaque", at(19)).await.1, None);
-    // Within the clock skew it is asked about each time.
+    // Within the clock skew it is looked up each time.
     assert_eq!(ask_at(&gate, "opaque", at(20)).await.1, Some("active"));
     assert_eq!(ask_at(&gate, "opaque", at(21)).await.1, Some("active"));
     let (judged, outcome) = ask_at(&gate, "opaque", at(50)).await;
@@ -222,7 +222,7 @@ async fn a_token_without_an_end_and_one_that_is_not_active_are_remembered_briefl
         assert_eq!(ask_at(&gate, token, at(12)).await.1, Some(outcome));
     }
     assert_eq!(reason(ask(&gate, "inactive").await), Reason::TokenInvalid);
-    // A clock that is set back: what was learnt lies in its future.
+    // A clock that is set back: the answers lie in its future.
     assert_eq!(
         ask_at(&gate, "endless", UNIX_EPOCH + Duration::from_secs(NOW - 3600)).await.1,
         Some("active")
@@ -253,7 +253,7 @@ async fn the_gate_says_who_asks() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_decides_nothing() {
+async fn a_malformed_answer_decides_nothing() {
     let server = Server::start(|token, _| async move {
         match token.as_str() {
             "active-as-text" => text("application/json", r#"{"active":"true","aud":"gate"}"#),
@@ -296,7 +296,7 @@ async fn what_is_no_answer_decides_nothing() {
     for token in tokens {
         let (judged, outcome) = ask_at(&gate, token, now()).await;
         assert_eq!((reason(judged), outcome), (Reason::NotReady, Some("failed")), "{token}");
-        // The token waits for a moment, and nobody else does.
+        // This token waits for a moment; no other does.
         assert_eq!(ask_at(&gate, token, now()).await.1, None, "{token}");
         ask(&gate, &format!("good-beside-{token}")).await.unwrap();
     }
@@ -328,7 +328,7 @@ async fn tokeninfo_says_no_by_its_status() {
 }
 
 #[tokio::test]
-async fn a_jwt_is_shown_to_nobody() {
+async fn a_jwt_is_sent_to_no_issuer() {
     let server = Server::answering(|_| good()).await;
     let gate = gate(&server);
     let jose = |header: &[u8]| format!("{}.e30.AAAA", crate::authn::tests::mint::base64(header));

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The members of an answer have the meaning of a JWT's claims (RFC 7662, section 2.2), and the rules are the same ones.
-//! Google's tokeninfo writes numbers and booleans as strings; they are read as such there and nowhere else.
+//! Google's tokeninfo writes numbers and booleans as strings; they are read as such only there.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,14 +23,14 @@ use crate::authn::token::identity::IdentityMapping;
 use crate::principal::Caller;
 use crate::reason::Denial;
 
-/// What a token is judged by beside the answer.
+/// The rules for a token, beside the answer.
 pub(super) struct Rules {
     pub(super) name: Arc<str>,
     pub(super) settings: IssuerSettings,
     pub(super) identity: IdentityMapping,
 }
 
-/// What an issuer says of a token.
+/// An issuer's verdict on a token.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It is good, and this is whose.
@@ -52,8 +52,8 @@ pub(super) struct ActiveToken {
 }
 
 impl Rules {
-    /// Judges the members of an answer; `None` where its status alone said that the token is not good. `unstated` is when
-    /// a token ends of which the answer does not tell.
+    /// Judges the members of an answer; `None` where its status alone said that the token is not good. `unstated` is
+    /// the end of a token whose answer does not give one.
     pub(super) fn judge(
         &self,
         members: Option<Map<String, Value>>,

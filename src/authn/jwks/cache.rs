@@ -1,4 +1,4 @@
-//! The keys of one issuer as they are held: read by every request without a lock, replaced whole in the background.
+//! The keys of one issuer in memory: read by every request without a lock, replaced whole in the background.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +22,14 @@ pub(in crate::authn) struct FetchedKeySet {
     /// The number of the fetch that brought it; 0 from a file.
     pub(in crate::authn) fetch: u64,
     at: SystemTime,
-    /// The same moment on a clock that is never set.
+    /// The same moment on the monotonic clock.
     since: Instant,
     document: Arc<[u8]>,
     /// SHA-256 of the document.
     digest: Vec<u8>,
 }
 
-/// What an issuer's keys are at this moment, for metrics and `/readyz`.
+/// The state of an issuer's keys, for metrics and `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetStatus {
     /// The issuer's name.
@@ -40,7 +40,7 @@ pub struct KeySetStatus {
     pub last_success: Option<SystemTime>,
     /// How old it is (`opgate_jwks_age_seconds`).
     pub age: Option<Duration>,
-    /// Fetches by what came of them: `success`, or the cause (`opgate_jwks_refreshes_total`).
+    /// Fetches by outcome: `success`, or the cause (`opgate_jwks_refreshes_total`).
     pub refreshes: BTreeMap<&'static str, u64>,
     /// Why the last fetch failed, until one succeeds.
     pub last_error: Option<String>,
@@ -48,8 +48,8 @@ pub struct KeySetStatus {
     pub problems: Vec<String>,
 }
 
-/// How long before a set ends its issuer is asked for another one whatever happened before; a tenth of its time, where
-/// that is less.
+/// How long before a set ends its issuer is asked for another one, whatever the schedule says; a tenth of its time,
+/// where that is less.
 const NEAR_THE_END: Duration = Duration::from_secs(60);
 
 /// The keys of one issuer, as the settings have them that are in force.
@@ -91,8 +91,8 @@ impl JwksCache {
         }
     }
 
-    /// The same keys under other settings: how long they are used and which algorithms they are for may have changed, whose
-    /// they are has not.
+    /// The same keys under other settings: how long they are used and which algorithms they are for may have changed,
+    /// their issuer has not.
     pub(in crate::authn) fn succeeding(&self, previous: &Self) -> Self {
         let new = Self::new(self.issuer.clone(), self.algorithms.clone(), self.max_stale);
         if self.algorithms == previous.algorithms {
@@ -146,8 +146,8 @@ impl JwksCache {
         self.state.current.load().as_ref().map(|fetched| fetched.age(now))
     }
 
-    /// Takes the document of a fetch as the new set. A set of which no key can be used is an answer too: once a second one
-    /// says the same, the old keys are withdrawn. Until then they stay, as they do for what is not a set.
+    /// Takes the document of a fetch as the new set. A set without a usable key is an answer too: once a second one
+    /// says the same, the old keys are withdrawn. Until then they stay, as they do for a document that is not a set.
     ///
     /// # Errors
     /// Why the document is not taken, or that it withdraws the keys.
@@ -211,7 +211,7 @@ impl JwksCache {
         Ok(keys)
     }
 
-    /// Counts a fetch, and keeps why it failed until one does not.
+    /// Counts a fetch, and keeps the reason of a failure until a fetch succeeds.
     pub(in crate::authn) fn count(&self, outcome: &'static str, error: Option<String>) {
         *self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
         self.state.last_error.store(error.map(Arc::new));

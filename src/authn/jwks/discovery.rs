@@ -1,8 +1,8 @@
-//! An issuer's own word on where its keys are (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
+//! An issuer's metadata, which says where its keys are (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
 //!
 //! The address of the metadata follows from the configured `iss`, and the metadata must name that `iss`, to the byte:
-//! what answers there for somebody else, answers for nobody. The keys must lie with the issuer itself, or on a host that
-//! the operator named: whoever can write the metadata cannot send the gate to any address of the network that it is in.
+//! metadata of another issuer is never used. The keys must lie with the issuer itself, or on a host that the operator
+//! named: a writer of the metadata cannot send the gate to any address of the network that it is in.
 
 use reqwest::Url;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::authn::denial::shown;
 use crate::authn::settings::{WellKnown, origin, parse_url, with_port};
 use crate::json;
 
-/// What is asked for where an issuer's keys are.
+/// The issuer, and where its keys may be.
 #[derive(Clone, Debug)]
 pub(in crate::authn) struct Discovery {
     /// `iss`, to the byte.
@@ -165,7 +165,7 @@ mod tests {
             ("https://other.example.net:8443/", false, true),
             ("https://other.example.net/", false, false),
             ("https://login.example.com.evil.example/", false, false),
-            // An issuer behind TLS cannot have its keys taken from this machine in the clear.
+            // The keys of an issuer behind TLS must not be fetched in the clear, even from this machine.
             ("http://127.0.0.1:8080/keys", false, false),
             ("http://login.example.com/keys", false, false),
             ("https://login.example.com@evil.example/", false, false),

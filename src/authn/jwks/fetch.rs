@@ -12,9 +12,9 @@ use crate::authn::http_client::{ClientError, builder, chain};
 use crate::authn::jwks::MAX_DOCUMENT;
 use crate::authn::jwks::discovery::{Discovery, DiscoveryError};
 
-/// Until the connection stands, with TLS.
+/// The time for a connection, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From the start to the last byte of the body.
+/// The time from the start to the last byte of the body.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a key set is, and the client that may fetch it.
@@ -50,7 +50,7 @@ pub(in crate::authn) enum FetchError {
     Status(StatusCode),
     #[error("the answer is larger than {MAX_DOCUMENT} bytes")]
     TooLarge,
-    #[error("of the issuer's metadata {url}: {error}")]
+    #[error("the issuer's metadata {url}: {error}")]
     Metadata { url: Url, error: Box<FetchError> },
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
@@ -125,7 +125,7 @@ impl Address {
 }
 
 impl FetchError {
-    /// The word for it in metrics.
+    /// The label's value in metrics.
     pub(in crate::authn) fn outcome(&self) -> &'static str {
         match self {
             Self::Transport(error) if error.is_timeout() => "timeout",
@@ -140,7 +140,7 @@ impl FetchError {
     }
 }
 
-/// How long an answer may be used (RFC 9111, sections 4.2 and 5.2.2): not at all, where it cannot be told.
+/// How long an answer may be used (RFC 9111, sections 4.2 and 5.2.2): not at all, where it is not clear.
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let mut fresh_for: Option<Duration> = None;
     let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
@@ -158,7 +158,7 @@ fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     fresh_for.map(|fresh_for| fresh_for.saturating_sub(Duration::from_secs(age.unwrap_or(0))))
 }
 
-/// Whether TLS is what failed: rustls hands its errors on as I/O errors of this kind, which others wrap in their own.
+/// Whether TLS failed: rustls passes its errors on as I/O errors of this kind, which others wrap in their own.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
     let io = error.downcast_ref::<io::Error>();
     io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)

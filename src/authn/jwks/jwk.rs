@@ -1,7 +1,7 @@
 //! One key of an issuer, and the rules a JWK must keep to become one (RFC 7517, RFC 7518 section 6, RFC 8037).
 //!
-//! All of them are checked here, once, when a key set is loaded: what a token's header says later selects among
-//! keys, it never changes what a key may do.
+//! All of them are checked here, once, when a key set is loaded: a token's header may only select among keys, it never
+//! changes what a key may do.
 
 mod modulus;
 mod small_order;
@@ -20,11 +20,11 @@ use crate::authn::algorithm::{Algorithm, KeyType};
 
 /// RSA moduli below this many bits are refused (RFC 7518, section 3.3).
 const MIN_RSA_BITS: usize = 2048;
-/// Larger ones make each check of a signature a burden. The bound of aws-lc's own parameters.
+/// Larger ones make each check of a signature too costly. The bound of aws-lc's own parameters.
 const MAX_RSA_BITS: usize = 8192;
 /// Smaller public exponents are refused (NIST SP 800-56B, section 6.2).
 const MIN_RSA_EXPONENT: u64 = 65537;
-/// Members that hold secrets: a public key set that has one of them has leaked it, or is no public key set
+/// Members that hold secrets: a public key set that has one of them has leaked it, or is not a public key set
 /// (RFC 7518, sections 6.2.2, 6.3.2, 6.4.1; RFC 8037, section 2).
 const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
@@ -96,8 +96,8 @@ impl VerifyingKey {
         message: &[u8],
         signature: &Vec<u8>,
     ) -> bool {
-        // The provider by name, not the process-wide default: that one panics when another crate of the build
-        // enables a second provider and nobody has chosen.
+        // The provider by name, not the process-wide default: that one panics when another crate of the build enables a
+        // second provider and no default was installed.
         self.fits(algorithm)
             && (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.for_verification(), &self.decoding)
                 .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
@@ -176,7 +176,7 @@ fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
     }
     RsaPublicKeyComponents { n: modulus.as_slice(), e: exponent.as_slice() }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        .map_err(|error| refused(format!("is no RSA public key ({error})")))?;
+        .map_err(|error| refused(format!("is not an RSA public key ({error})")))?;
     Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
 }
 
@@ -192,7 +192,7 @@ fn ec(
     // An uncompressed point (SEC 1, section 2.3.3).
     let point = [&[4][..], &x, &y].concat();
     ParsedPublicKey::new(algorithm, &point)
-        .map_err(|error| refused(format!("is no point of its curve ({error})")))?;
+        .map_err(|error| refused(format!("is not a point of its curve ({error})")))?;
     Ok(DecodingKey::from_ec_der(&point))
 }
 
@@ -207,7 +207,7 @@ fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, UnusableKey> {
         ));
     }
     ParsedPublicKey::new(&ED25519, &x)
-        .map_err(|error| refused(format!("is no Ed25519 public key ({error})")))?;
+        .map_err(|error| refused(format!("is not an Ed25519 public key ({error})")))?;
     Ok(DecodingKey::from_ed_der(&x))
 }
 

@@ -1,7 +1,6 @@
 //! Keeping one issuer's keys fresh, off the request path.
 //!
-//! Each issuer has a task of its own: one that is slow or down holds up no other. When it is asked is [`Schedule`]'s to
-//! say.
+//! Each issuer has a task of its own: one that is slow or down holds up no other. [`Schedule`] says when it is asked.
 //!
 //! [`Schedule`]: crate::authn::jwks::schedule::Schedule
 
@@ -15,7 +14,7 @@ use crate::authn::jwks::fetch::{Fetch, FetchError};
 use crate::authn::jwks::schedule::FetchIntervals;
 use crate::authn::jwks::single_flight::{Flight, KeyFetches};
 
-/// How often it is looked whether a set is about to end: a clock that is set forward tells nothing of it.
+/// How often a set is checked for its end: a clock that is set forward sends no event.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How the keys of one issuer are fetched.
@@ -26,7 +25,7 @@ pub(in crate::authn) struct Remote {
     pub(in crate::authn) fetches: Arc<KeyFetches>,
 }
 
-/// Why a refresh left the old set in place.
+/// Why a refresh kept the old set.
 #[derive(Debug, thiserror::Error)]
 enum RefreshError {
     #[error(transparent)]
@@ -36,7 +35,7 @@ enum RefreshError {
 }
 
 impl RefreshError {
-    /// The word for it in metrics.
+    /// The label's value in metrics.
     fn outcome(&self) -> &'static str {
         match self {
             Self::Fetch(error) => error.outcome(),
@@ -66,11 +65,11 @@ pub(in crate::authn) async fn refresh(
             fetch_once(&jwks, &remote.fetch, &mut flight).await;
         }
     });
-    // Cancelled, with everything else, where the process ends: nothing to tell.
+    // Cancelled with everything else where the process ends: not worth a log line.
     if let Err(error) = fetched.await
         && !error.is_cancelled()
     {
-        tracing::error!("the fetch of a key set broke off: {error}");
+        tracing::error!("the task that fetches a key set failed: {error}");
     }
 }
 

@@ -7,8 +7,8 @@
 //!            └── the set has ended, or is about to ─────┘
 //! ```
 //!
-//! Strangers can wish for keys. What comes of a fetch that only a wish brought neither lengthens the back-off nor puts off
-//! the next fetch on schedule.
+//! Strangers can ask for keys. A fetch that only such a wish has brought neither lengthens the back-off nor delays the
+//! next fetch on schedule.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(in crate::authn) struct Schedule {
     intervals: FetchIntervals,
     due: Instant,
     failures: u32,
-    /// Whether a request named a key that the set lacks, and nobody has looked since.
+    /// Whether a request named a key that the set lacks, and no fetch has begun since.
     wished: bool,
     /// When the last cool-down ends.
     cool: Instant,
@@ -45,7 +45,7 @@ pub(in crate::authn) struct Schedule {
 /// From one fetch to the next where a set has ended or is about to, at the most.
 const HURRY: Duration = Duration::from_secs(10);
 
-/// Where between its bounds a wait ends: of many gates, each asks in a second of its own.
+/// Spreads waits between their bounds: of many gates, each asks in a second of its own.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::authn) struct Spread(pub(in crate::authn) u8);
 
@@ -67,7 +67,7 @@ impl FetchIntervals {
     }
 
     /// How long a set is good whose answer allows it `fresh_for`: no longer than the operator says, and long enough not
-    /// to be a burden.
+    /// to burden the issuer.
     fn lifetime(self, fresh_for: Option<Duration>) -> Duration {
         fresh_for.map_or(self.interval, |fresh_for| fresh_for.max(RemoteKeys::MIN_REFRESH).min(self.interval))
     }
@@ -92,7 +92,7 @@ impl Schedule {
         if self.wished { self.due.min(self.cool) } else { self.due }
     }
 
-    /// Notes that a request named a key that the set lacks. Whether nobody had before.
+    /// Notes that a request named a key that the set lacks. Returns whether it is the first such wish.
     pub(in crate::authn) fn wish(&mut self) -> bool {
         !std::mem::replace(&mut self.wished, true)
     }
@@ -125,7 +125,7 @@ impl Schedule {
     }
 
     /// Notes that a fetch brought a set, which is good for `fresh_for` where the answer says. The next one begins after
-    /// eight to nine tenths of that. How many before it did not.
+    /// eight to nine tenths of that. Returns how many before it failed.
     pub(in crate::authn) fn succeed(
         &mut self,
         now: Instant,
@@ -137,7 +137,7 @@ impl Schedule {
         std::mem::take(&mut self.failures)
     }
 
-    /// Notes that a fetch brought nothing. A wish that brought it stays one.
+    /// Notes that a fetch failed. A wish that brought it stays one.
     pub(in crate::authn) fn fail(&mut self, now: Instant, spread: Spread) {
         if std::mem::take(&mut self.wish_alone) {
             self.wished = true;
@@ -149,7 +149,7 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// Notes that what the last fetch brought is to be asked for once more, soon.
+    /// Notes that the result of the last fetch is to be checked by another one soon.
     pub(in crate::authn) fn check_again(&mut self, now: Instant) {
         self.due = self.due.min(now + self.intervals.first_retry);
     }
@@ -221,7 +221,7 @@ mod tests {
         schedule.begin(start);
         schedule.succeed(start, None, LAST);
         let mut fetches = Vec::new();
-        // Somebody wishes every second for a minute.
+        // A wish every second for a minute.
         for second in 0..60 {
             let now = start + seconds(second);
             assert!(schedule.wish() || fetches.last() != Some(&(second - 1)));

@@ -1,11 +1,11 @@
-//! The asking of one issuer for its keys: when next, what for, and who waits for the answer. Outlives reloads.
+//! Asks one issuer for its keys: when next, why, and which requests wait for the answer. Outlives reloads.
 //!
 //! A token that names a key which the set lacks may be good: the issuer may have made the key since it was last asked.
-//! Refused it is only once the issuer, asked after the token was first seen, still has no such key. Until then nothing is
-//! said of it ([`crate::reason::Reason::KeyPending`]), and the fetch that will tell is on its way.
+//! It is refused only once the issuer, asked after the token was first seen, still has no such key. Until then nothing
+//! is decided ([`crate::reason::Reason::KeyPending`]), and the fetch that will tell is on its way.
 //!
-//! Strangers can invent keys as fast as they can send. Their flood costs one fetch per cool-down, a place among
-//! [`PLACES`] for those who wait, and eight bytes and a count for each of the last [`REMEMBERED`] keys.
+//! Strangers can invent keys as fast as they can send. Such a flood costs one fetch per cool-down, one of [`PLACES`]
+//! places to wait in, and eight bytes and a count for each of the last [`REMEMBERED`] keys.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PLACES: usize = 1024;
 /// How many keys that sets lacked are remembered.
 const REMEMBERED: usize = 4096;
-/// How long a key that the issuer does not have is believed not to be there, unless a fetch brings it.
+/// How long a key that the issuer does not have counts as missing, unless a fetch brings it.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// When an issuer is asked, and for what.
@@ -34,7 +34,7 @@ pub(in crate::authn) struct KeyFetches {
     wishes: watch::Sender<()>,
     /// How many fetches have begun.
     begun: AtomicU64,
-    /// The last of them that ended, however it did.
+    /// The last of them that ended, with or without success.
     ended: watch::Sender<u64>,
     /// One fetch at a time.
     flight: tokio::sync::Mutex<()>,
@@ -61,7 +61,7 @@ pub(in crate::authn) enum KeyHint<'a> {
     Signature(&'a [u8]),
 }
 
-/// A fetch under way. Ends with the value: as a failure, unless it was told to have succeeded.
+/// A fetch under way. When this is dropped, it ends: as a failure, unless success was noted.
 pub(in crate::authn) struct Flight<'a> {
     fetches: &'a KeyFetches,
     /// From 1.
@@ -106,7 +106,7 @@ impl KeyFetches {
 
     fn sight(&self, id: u64, now: SystemTime) -> Option<FirstNamed> {
         let sight = self.sights.get(&id)?;
-        // One from the future is from before the clock was set back.
+        // A time in the future is from before the clock was set back.
         now.duration_since(sight.at).is_ok_and(|age| age < BELIEVED).then_some(sight)
     }
 
@@ -126,11 +126,11 @@ impl KeyFetches {
                 }
             }
         };
-        // Whether the answer came in time or not, the token is judged by what is known then.
+        // Whether or not the answer came in time, the token is judged by what is known then.
         let _ = tokio::time::timeout(PATIENCE, answer).await;
     }
 
-    /// Notes that the set has ended or is about to: the issuer is asked soon, whatever came of it before.
+    /// Notes that the set has ended or is about to: the issuer is asked soon, whether or not the last fetch succeeded.
     pub(in crate::authn) fn hurry(&self) {
         if self.schedule().hurry(Instant::now()) {
             self.wishes.send_replace(());
@@ -143,7 +143,7 @@ impl KeyFetches {
         self.is_soon(ended)
     }
 
-    /// Waits until a set has come in the place of one that has ended; not at all where no fetch is about to begin.
+    /// Waits until a set has replaced one that has ended; not at all where no fetch is about to begin.
     pub(in crate::authn) async fn next_set(&self, arrived: impl Fn() -> bool) {
         let Ok(_place) = self.waiting.try_acquire() else { return };
         let mut ended = self.ended.subscribe();
@@ -165,7 +165,7 @@ impl KeyFetches {
 
     /// Whether a fetch is under way, or will be within the time that a request waits.
     fn is_soon(&self, ended: u64) -> bool {
-        // In this order: a fetch that begins in between is seen by the one or the other.
+        // In this order: a fetch that begins in between is seen by one of the two.
         let next = self.schedule().next();
         next <= Instant::now() + PATIENCE || self.begun.load(Ordering::SeqCst) > ended
     }
@@ -179,7 +179,7 @@ impl KeyFetches {
             tokio::select! {
                 () = tokio::time::sleep_until(next.into()) => return,
                 changed = wishes.changed() => {
-                    // The sender is ours.
+                    // The sender is ours, so it is never closed.
                     if changed.is_err() {
                         return;
                     }
@@ -206,15 +206,16 @@ impl KeyFetches {
         self.schedule().next() <= Instant::now()
     }
 
-    /// The schedule, for as long as nothing is waited for.
+    /// The schedule, locked. No caller waits for anything while it holds this.
     pub(in crate::authn) fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        // Every change to it is a single assignment: whoever panicked has left it whole.
+        // Every change is a single assignment, so a thread that panicked has left it whole.
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Flight<'_> {
-    /// Notes that it brought a set, which is good for `fresh_for` where the answer says. How many before it did not.
+    /// Notes that it brought a set, which is good for `fresh_for` where the answer says. Returns how many before it did
+    /// not.
     pub(in crate::authn) fn succeed(&mut self, fresh_for: Option<Duration>) -> u32 {
         self.succeeded = true;
         self.fetches.schedule().succeed(Instant::now(), fresh_for, spread())
@@ -241,7 +242,7 @@ impl Drop for Flight<'_> {
     }
 }
 
-/// Without random bytes a wait is merely not spread.
+/// Without random bytes the wait is not spread, which is harmless.
 fn spread() -> Spread {
     let mut byte = [0];
     Spread(rand::fill(&mut byte).map_or(0, |()| u8::from_be_bytes(byte)))

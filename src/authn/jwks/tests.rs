@@ -46,7 +46,7 @@ fn keys_for_another_purpose_may_share_a_kid() {
 }
 
 #[test]
-fn what_is_no_usable_set_is_refused_with_the_reason() {
+fn an_unusable_key_set_is_refused_with_the_reason() {
     assert_eq!(error(br#"{"keys":[]}"#), "no key of the set can be used");
     assert_eq!(error(b"{}"), "the key set has no `keys` array");
     assert_eq!(error(br#"{"keys":{}}"#), "the key set has no `keys` array");

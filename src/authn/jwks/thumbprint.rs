@@ -1,12 +1,12 @@
-//! The name of a public key that its members make (RFC 7638).
+//! The thumbprint of a public key (RFC 7638).
 
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-/// The thumbprint of a JWK, or `None` where one of the members that make up such a key is missing or not a string. That it
-/// is a key, this does not say.
+/// The thumbprint of a JWK, or `None` where one of the members that make up such a key is missing or not a string. It
+/// does not check that the key is valid.
 pub(in crate::authn) fn of(jwk: &Map<String, Value>) -> Option<String> {
     // In the order of their names (RFC 7638, section 3.2; RFC 8037, section 2).
     let members: &[&str] = match jwk.get("kty")?.as_str()? {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_has_none() {
+    fn a_jwk_that_is_not_a_public_key_has_no_thumbprint() {
         for jwk in [
             json!({}),
             json!({"kty": "oct", "k": "AAAA"}),

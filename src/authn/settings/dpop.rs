@@ -1,4 +1,4 @@
-//! What an issuer's tokens have to be bound to, and what is taken for proof of it.
+//! What an issuer's tokens have to be bound to, and the kinds of proof that are accepted.
 
 use crate::principal::confirmation::DpopRule;
 
@@ -20,7 +20,8 @@ impl Default for PossessionRule {
 }
 
 impl PossessionRule {
-    /// The same for claims that are only assumed: what every good token would say of its key, nobody cares to write down.
+    /// The same for claims that are only assumed: a question need not give the binding that every good token would
+    /// have.
     pub(in crate::authn) fn of_assumed(self) -> Self {
         Self { required: false, ..self }
     }

@@ -1,4 +1,4 @@
-//! Where an issuer's keys are, and how often somebody looks.
+//! Where an issuer's keys are, and how often they are fetched.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-/// What stands for a service account in the address of its keys.
+/// The placeholder for a service account in the address of its keys.
 const EMAIL: &str = "{email}";
 
 /// Where an issuer's JWK Set is.
@@ -14,27 +14,27 @@ const EMAIL: &str = "{email}";
 pub enum KeySource {
     /// In a file, read when the settings are loaded.
     File(PathBuf),
-    /// With a server, fetched at start and again in the background.
+    /// From a server, fetched at start and again in the background.
     Remote(RemoteKeys),
 }
 
 /// A JWK Set that is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteKeys {
-    /// Which address is asked.
+    /// The address that is asked.
     pub location: KeyLocation,
     /// From one fetch to the next, at the most: the answer's `Cache-Control` can shorten it.
     pub refresh: Duration,
     /// How long the last good set is used while fetches fail.
     pub max_stale: Duration,
-    /// From one fetch for the sake of an unknown key to the next.
+    /// From one fetch for an unknown key to the next.
     pub cool_down: Duration,
     /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
     pub ca: Option<PathBuf>,
 }
 
-/// The address of a JWK Set. It comes from the operator, or from a document of the issuer that the operator named;
-/// nothing that a token says has part in it.
+/// The address of a JWK Set. It comes from the operator, or from a document of the issuer that the operator named, and
+/// never from a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyLocation {
     /// `https://…`; `http://` for a loopback address only.
@@ -88,15 +88,15 @@ impl KeySource {
 }
 
 impl RemoteKeys {
-    /// From one fetch to the next, where nothing else is said.
+    /// The default time from one fetch to the next.
     pub const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
-    /// How long keys outlive their issuer's silence, where nothing else is said.
+    /// The default time that keys are used while their issuer does not answer.
     pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-    /// From one fetch for an unknown key to the next, where nothing else is said.
+    /// The default time from one fetch for an unknown key to the next.
     pub const DEFAULT_COOL_DOWN: Duration = Duration::from_secs(10);
-    /// Fetching more often, on schedule, is a burden on the issuer, whatever its `Cache-Control` says.
+    /// More frequent fetches on schedule would burden the issuer, whatever its `Cache-Control` says.
     pub const MIN_REFRESH: Duration = Duration::from_secs(30);
-    /// Nobody may have an issuer asked more often than that by inventing keys.
+    /// The bound for fetches that invented keys can cause.
     pub const MIN_COOL_DOWN: Duration = Duration::from_secs(1);
 
     /// Keys at an address, with the default times and the system's CAs.
@@ -130,9 +130,9 @@ pub(super) fn check(
             for host in hosts {
                 let named = Url::parse(&format!("https://{host}/")).ok();
                 let whole = named.is_some_and(|url| origin(&url) == format!("https://{}", with_port(host)));
-                // A pattern would be one that is never matched.
+                // A pattern would never match.
                 if !whole || host.contains('*') {
-                    let message = format!("`{host}` is no host");
+                    let message = format!("`{host}` is not a host");
                     error("jwks_hosts", message, "write `keys.example.com` or `keys.example.com:8443`");
                 }
             }
@@ -148,12 +148,12 @@ pub(super) fn check(
         error("max_stale", message, "make it longer than `refresh`");
     }
     if *cool_down < RemoteKeys::MIN_COOL_DOWN {
-        let message = format!("invented keys could have the issuer asked every {cool_down:?}");
+        let message = format!("invented keys could cause a fetch every {cool_down:?}");
         error("cool_down", message, "make it 1 s or more");
     }
 }
 
-/// The URL of keys, or of an issuer that is asked: one that nobody on the way can answer for.
+/// The URL of keys, or of an issuer that is asked: it must be safe from a forged answer on the way.
 pub(in crate::authn) fn parse_url(text: &str) -> Result<Url, (String, &'static str)> {
     let url =
         Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), "write `https://…`"))?;
@@ -172,7 +172,7 @@ pub(in crate::authn) fn parse_url(text: &str) -> Result<Url, (String, &'static s
     }
 }
 
-/// An `iss` that metadata can be found by (RFC 8414, section 2: no query and no fragment).
+/// An `iss` that has metadata (RFC 8414, section 2: no query and no fragment).
 pub(in crate::authn) fn parse_issuer(issuer: &str) -> Result<Url, (String, &'static str)> {
     let help =
         "discovery needs an `issuer` like `https://login.example.com`; otherwise name the keys by `url`";

@@ -14,7 +14,7 @@ fn defaults_are_accepted() {
     assert_eq!(check(&[]), []);
 }
 
-/// Nothing but the operator's word says that `two` does not sign for the people of `one`.
+/// Only the operator can say that `two` does not sign for the people of `one`.
 #[test]
 fn several_issuers_say_whose_emails_they_may_assert() {
     let told =
@@ -121,7 +121,7 @@ fn a_bad_url_is_told_of_once() {
 
 /// Discovery starts from `iss`, and where the keys may lie is a list of hosts.
 #[test]
-fn what_discovery_needs_is_told() {
+fn missing_settings_of_discovery_are_reported() {
     let discovering = |issuer: &str, hosts: &[&str]| {
         let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
         let location = KeyLocation::Discovery { document: WellKnown::OpenId, hosts };
@@ -153,7 +153,7 @@ fn a_service_account_is_its_own_issuer_at_its_own_address() {
     assert_eq!(ci.name, "robots/ci@demo.iam.gserviceaccount.com");
     let at = KeySource::url("https://keys.example.com/ci@demo.iam.gserviceaccount.com/jwk");
     assert_eq!(ci.proof, Proof::Signature(at));
-    // Whoever else is believed must not be able to speak for it.
+    // Another trusted issuer must not be able to assert it.
     let told =
         |settings: &[IssuerSettings]| check(settings).iter().map(|error| error.index).collect::<Vec<_>>();
     assert_eq!(told(&[ci.clone(), account("cd@demo.iam.gserviceaccount.com")]), [0; 0]);

@@ -1,4 +1,4 @@
-//! Genuine tokens: when they are good, for whom, and whom they name.
+//! Genuine tokens: their times, their audience, and their identity.
 
 use super::*;
 
@@ -172,9 +172,9 @@ fn a_pool_names_callers_without_a_verified_email_by_subject() {
         let changes = json!({"email": null, "sub": sub});
         refused_for(&gate, &token(&changes), Reason::TokenInvalid, "`sub` is empty, longer");
     }
-    let nobody = token(&json!({"email": null, "sub": null}));
-    refused_for(&gate, &nobody, Reason::TokenInvalid, "no `sub`");
-    // A verified email that is none is not passed over for the subject.
+    let neither = token(&json!({"email": null, "sub": null}));
+    refused_for(&gate, &neither, Reason::TokenInvalid, "no `sub`");
+    // A malformed verified email is not passed over for the subject.
     refused_for(&gate, &token(&json!({"email": "ana"})), Reason::TokenInvalid, "not an email address");
 }
 

@@ -1,4 +1,4 @@
-//! Tokens that prove nothing: each one is a way in that some gate left open.
+//! Tokens that prove nothing: each one got through some other gate.
 
 use proptest::prelude::*;
 
@@ -222,7 +222,7 @@ fn no_bit_of_a_signature_is_spare() {
 
 #[test]
 fn psychic_signatures_are_refused() {
-    // r = s = 0 verifies everything where nobody checks the range (CVE-2022-21449).
+    // r = s = 0 verifies everything where the range is not checked (CVE-2022-21449).
     for (alg, kid, length) in [("ES256", "p256", 64), ("EdDSA", "ed", 64), ("RS256", "rsa", 256)] {
         let header = json!({"alg": alg, "kid": kid}).to_string();
         let signed = format!("{}.{}", base64(header), base64(honest().to_string()));

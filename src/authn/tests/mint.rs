@@ -1,4 +1,4 @@
-//! Signers for tests, over aws-lc directly: what signs here shares no code with what verifies.
+//! Signers for tests, over aws-lc directly: they share no code with the verifier.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
-//! Key sets with keys that must not be trusted, and tokens that those keys have signed well: only the rules about keys keep
-//! them out. A good key beside them stays good.
+//! Key sets with keys that must not be trusted, and tokens that those keys have signed well: only the rules about keys
+//! refuse them. A good key beside them stays good.
 
 use super::mint::STRANGER;
 use super::*;
@@ -60,7 +60,7 @@ fn a_key_that_says_it_is_for_something_else_signs_no_token() {
         }
         the_good_key_stays(&gate, member);
     }
-    // What all of them were made from signs tokens.
+    // The key that all of them were made from signs tokens.
     let gate = gate_beside(&[STRANGER.jwk("k")]);
     assert!(ask(&gate, &STRANGER.token(&json!({"alg": "RS256", "kid": "k"}), &honest())).is_ok());
 }
@@ -114,7 +114,7 @@ fn a_weak_key_signs_no_token() {
     assert_eq!((refusals, vectors.len()), (7, 8));
 }
 
-/// A `kid` is looked for and nowhere followed: not to a file, a server, another parameter or another key.
+/// A `kid` is only compared. It never leads to a file, a server, another parameter or another key.
 #[test]
 fn a_kid_leads_nowhere() {
     let gate = gate_beside(&[RSA.jwk("rsa")]);

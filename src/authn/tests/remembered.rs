@@ -1,4 +1,4 @@
-//! Tokens that were verified before: what a hit may spare, and what ends it.
+//! Tokens that were verified before: what a hit saves, and what ends it.
 
 use super::*;
 use crate::authn::token::cache::CachedToken;
@@ -74,7 +74,7 @@ fn a_known_token_ends_with_the_key_set_that_verified_it() {
 }
 
 #[test]
-fn what_was_refused_is_not_remembered() {
+fn refused_tokens_are_not_remembered() {
     let gate = gate(|_| {});
     let expired = token(&json!({"exp": NOW - 60}));
     for _ in 0..3 {

@@ -49,7 +49,7 @@ fn scopes_stand_in_place_of_its_audience() {
     assert_eq!(caller.scopes.iter().collect::<Vec<_>>(), ["read", "write"]);
 }
 
-/// An email in the claims is nobody's word but the account's own.
+/// Only the account itself says what the email in its claims is.
 #[test]
 fn it_speaks_for_itself_alone() {
     let gate = accounts();
@@ -63,7 +63,7 @@ fn it_speaks_for_itself_alone() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_refused() {
+fn tokens_that_break_a_rule_are_refused() {
     let gate = accounts();
     for (changes, detail) in [
         (json!({"scope": "read"}), "both"),
@@ -80,7 +80,7 @@ fn what_breaks_a_rule_is_refused() {
     refused_for(&gate, &token(&json!({"iat": NOW - 3700, "exp": NOW - 100})), Reason::TokenExpired, "");
 }
 
-/// What such a token always says need not be written down for a question; what it is for has to be.
+/// Claims that such a token always has may be left out of a question; its audience may not.
 #[test]
 fn claims_are_assumed_by_its_own_rules() {
     let gate = accounts();

@@ -1,11 +1,11 @@
-//! Tokens that were verified before: a client sends one token with every request for an hour, and its signature says
+//! A cache of verified tokens: a client sends one token with every request for an hour, and the result of its check is
 //! the same each time.
 //!
-//! What may be remembered is the caller, and nothing that depends on the request: proof of possession, scopes, permission
-//! and body are judged on every hit. The key is the whole token, compared to the byte. An entry is good while the key set that
-//! verified it is the one in use and the token's own times hold; a set that was replaced (a key may have been withdrawn)
-//! or has grown too old ends it. A cache belongs to one [`crate::authn::Authenticator`], so that changed settings end it too.
-//! Only verified tokens get in: strangers can fill nothing.
+//! Only the caller is remembered, and nothing that depends on the request: proof of possession, scopes, permission and
+//! body are judged on every hit. The key is the whole token, compared to the byte. An entry is good while the key set
+//! that verified it is the one in use and the token's own times hold; a set that was replaced (a key may have been
+//! withdrawn) or has grown too old ends it. A cache belongs to one [`super::Authenticator`], so that changed settings
+//! end it too. Only verified tokens get in: strangers cannot fill it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ pub(in crate::authn) struct CachedToken {
     pub(in crate::authn) jwks: Arc<JwksCache>,
     /// The key set that verified it.
     pub(in crate::authn) keys: Arc<KeySet>,
-    /// Who it speaks for.
+    /// The caller.
     pub(in crate::authn) caller: Arc<Caller>,
     /// It is good from here …
     pub(in crate::authn) from: SystemTime,
@@ -42,7 +42,7 @@ pub(in crate::authn) struct CachedToken {
     pub(in crate::authn) until: SystemTime,
 }
 
-/// How the cache has done since the process started.
+/// The counts of the cache since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCacheStatus {
     /// Tokens that were known.
@@ -71,7 +71,7 @@ impl TokenCache {
         Self::counting_on(Arc::default())
     }
 
-    /// An empty cache that counts on from another.
+    /// An empty cache whose counts go on from another's.
     pub(in crate::authn) fn succeeding(previous: &Self) -> Self {
         Self::counting_on(previous.counts.clone())
     }
@@ -93,7 +93,7 @@ impl TokenCache {
         known.map(|known| known.caller)
     }
 
-    /// Counts a token that was known, or was not.
+    /// Counts a hit or a miss.
     pub(in crate::authn) fn count(&self, known: bool) {
         let counter = if known { &self.counts.hits } else { &self.counts.misses };
         counter.fetch_add(1, Ordering::Relaxed);

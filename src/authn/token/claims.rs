@@ -1,7 +1,7 @@
-//! What the claims of a verified token say: when it is good, for whom, who the caller is and what they may ask for.
+//! The claims of a verified token: its times, its audience, the caller and their scopes.
 //!
-//! [`accept`] takes [`Verified`], and [`accept_answer`] what an issuer answered: what anybody could have written makes
-//! nobody a caller. [`assume`] is for questions about policy, and no request gets there.
+//! [`accept`] takes [`Verified`], and [`accept_answer`] an issuer's answer: claims that anybody could have written
+//! never make a caller. [`assume`] is for questions about policy, and no request gets there.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -62,8 +62,8 @@ pub(in crate::authn) fn accept(
     judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
 
-/// Applies every rule to what an issuer said of an opaque token that it calls active. `end` is when the token is taken
-/// to end where the answer has no `exp`; without it, such an answer is refused.
+/// Applies every rule to an issuer's answer about an opaque token that it calls active. `end` is when the token ends
+/// where the answer has no `exp`; without it, such an answer is refused.
 ///
 /// # Errors
 /// As [`accept`], but for the token's type, which no member tells in that way.
@@ -77,10 +77,10 @@ pub(in crate::authn) fn accept_answer(
     judge(answer, settings, &settings.possession, identity, now, end)
 }
 
-/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+/// Applies every rule to claims without a signature, for questions about policy. It does not authenticate a sender.
 ///
 /// # Errors
-/// As [`accept`], but for the token's type, which no claim tells, and for a key that it would have to be bound to.
+/// As [`accept`], except for the token's type, which no claim tells, and for the key that it would have to be bound to.
 pub(in crate::authn) fn assume(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,

@@ -1,6 +1,6 @@
-//! What a token is bound to: its `cnf` (RFC 7800), read by the issuer's rule.
+//! The key that a token is bound to: its `cnf` (RFC 7800), read by the issuer's rule.
 //!
-//! A confirmation that is not understood is no reason to take the token for one that is bound to nothing.
+//! An unknown confirmation is refused: the token must not pass for one that is bound to nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ use crate::reason::Denial;
 /// What the claims say that the token is bound to.
 ///
 /// # Errors
-/// A confirmation that is malformed, not understood or of a kind that the issuer's rule does not take; none where the rule
+/// A confirmation that is malformed, unknown or of a kind that the issuer's rule does not accept; none where the rule
 /// requires one.
 pub(in crate::authn) fn of(
     claims: &Map<String, Value>,
@@ -22,7 +22,7 @@ pub(in crate::authn) fn of(
 ) -> Result<Option<Confirmation>, Denial> {
     let members = match claims.get("cnf") {
         None if rule.required => {
-            let denial = invalid("the token is bound to no key, and this issuer's have to be");
+            let denial = invalid("the token is bound to no key, and this issuer's tokens have to be");
             return Err(if rule.dpop.is_some() { denial.over_dpop() } else { denial });
         }
         None => return Ok(None),
@@ -31,7 +31,7 @@ pub(in crate::authn) fn of(
     };
     let mut confirmation = Confirmation { certificate: None, key: None };
     for (member, value) in members {
-        let thumbprint = || digest(value).ok_or_else(|| invalid(format!("`cnf.{member}` is no SHA-256")));
+        let thumbprint = || digest(value).ok_or_else(|| invalid(format!("`cnf.{member}` is not a SHA-256")));
         match (member.as_str(), rule.dpop) {
             ("x5t#S256", _) if rule.mtls => confirmation.certificate = Some(thumbprint()?),
             ("jkt", Some(rule)) => {
@@ -39,7 +39,7 @@ pub(in crate::authn) fn of(
             }
             ("x5t#S256" | "jkt", _) => {
                 return Err(invalid(format!(
-                    "`cnf.{member}` is no kind of proof that this issuer may ask for"
+                    "`cnf.{member}` is not a kind of proof that this issuer may ask for"
                 )));
             }
             _ => return Err(invalid(format!("`cnf.{}` is not understood", shown(member)))),
@@ -48,7 +48,7 @@ pub(in crate::authn) fn of(
     Ok(Some(confirmation))
 }
 
-/// 32 bytes in the one base64url that there is of them.
+/// 32 bytes in their one base64url spelling.
 fn digest(value: &Value) -> Option<Box<str>> {
     let text = value.as_str()?;
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

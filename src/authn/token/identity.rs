@@ -1,9 +1,9 @@
-//! Who the claims of a verified token make of its bearer: an email's user or service account, or a subject of an
+//! The identity that the claims of a verified token make: an email's user or service account, or a subject of an
 //! identity pool, with the groups and attributes that the issuer's mapping takes from the claims.
 //!
 //! The mapping is CEL over `assertion`, as in Workload and Workforce Identity Federation
 //! (<https://cloud.google.com/iam/docs/workload-identity-federation#mapping>), compiled once when the settings are
-//! loaded. What cannot be mapped is denied: half an identity could be somebody else's.
+//! loaded. A token that cannot be mapped is denied: half an identity could be another caller's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::reason::Denial;
 const MAX_NAME: usize = 255;
 /// Most groups of one token; tokens are bounded in bytes as well.
 const MAX_GROUPS: usize = 1000;
-/// Units of work that one attribute's expression may take, for one token; see [`Budget`]. Each has its own: what one uses up
-/// is not missing to another, and the one that ran out is the one that is told. Enough for what is done to each of
-/// [`MAX_GROUPS`] groups.
+/// Units of work that one attribute's expression may take, for one token; see [`Budget`]. Each has its own: one
+/// attribute does not use up the budget of another, and the error names the one that ran out. Enough for what is done
+/// to each of [`MAX_GROUPS`] groups.
 const BUDGET: u64 = 1_000_000;
 
 /// An issuer's rule, ready to be applied.
@@ -37,11 +37,11 @@ pub(in crate::authn) struct IdentityMapping {
     condition: Option<Program>,
 }
 
-/// Who somebody is.
+/// An identity, as the claims make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::authn) struct Identified {
     pub(in crate::authn) principal: Principal,
-    /// What else policy may call them: the sets of their pool, groups and attributes.
+    /// Other names that policy may have for it: the sets of its pool, groups and attributes.
     pub(in crate::authn) sets: Vec<Arc<str>>,
 }
 
@@ -97,10 +97,10 @@ impl IdentityMapping {
         })
     }
 
-    /// Who the claims speak of.
+    /// The identity that the claims make.
     ///
     /// # Errors
-    /// Claims that make nobody, or somebody whom this issuer may not speak for.
+    /// Claims that make no identity, or one that this issuer may not assert.
     pub(in crate::authn) fn of(&self, claims: &Map<String, Value>) -> Result<Identified, Denial> {
         let assertion = Assertion { claims, mapped: &[] };
         let mut mapped: Vec<Cel<'_>> = Vec::with_capacity(self.mapping.len());
@@ -141,14 +141,16 @@ impl IdentityMapping {
                     }
                     for group in groups.values() {
                         let Cel::String(group) = group else {
-                            return Err(invalid("`google.groups` is mapped to something that is no string"));
+                            return Err(invalid(
+                                "`google.groups` is mapped to something that is not a string",
+                            ));
                         };
                         let group = checked(attribute, group)?;
                         sets.push(format!("principalSet://{pool}/group/{group}").into());
                     }
                 }
                 (MappedAttribute::Custom(name), Cel::String(value)) => {
-                    // What a token leaves empty is no attribute of its bearer.
+                    // An attribute that is empty in the token is left out.
                     if !value.is_empty() {
                         let value = checked(attribute, value)?;
                         sets.push(format!("principalSet://{pool}/attribute.{name}/{value}").into());
@@ -221,7 +223,7 @@ fn told(fault: crate::cel::Fault, text: &str) -> (String, String) {
     (message, fault.help)
 }
 
-/// A name that can stand in a principal identifier and means itself there. `what` it is the name of.
+/// A name that needs no encoding in a principal identifier. The error says that it is the name of `what`.
 fn checked(what: impl fmt::Display, name: &str) -> Result<&str, Denial> {
     let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
@@ -232,7 +234,7 @@ fn checked(what: impl fmt::Display, name: &str) -> Result<&str, Denial> {
     Ok(name)
 }
 
-/// The claims, and what is mapped from them for the condition.
+/// The claims, and for the condition also what is mapped from them.
 struct Assertion<'a> {
     claims: &'a Map<String, Value>,
     mapped: &'a [Cel<'a>],

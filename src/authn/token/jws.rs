@@ -1,8 +1,9 @@
-//! A JSON Web Signature in compact form (RFC 7515, section 7.1): what must hold of its bytes and its header before
-//! a key is asked about it.
+//! A JSON Web Signature in compact form (RFC 7515, section 7.1): the rules for its bytes and its header, before a key
+//! is chosen.
 //!
-//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` is in one kind of text alone ([`Jws::with_key`]).
-//! RFC 7515 lets a reader ignore them, and a key, or a place to find one, that the token itself brings proves nothing.
+//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` only in proofs of possession
+//! ([`Jws::with_key`]). RFC 7515 lets a reader ignore them: a key that the token itself brings, or the place of one,
+//! proves nothing.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ use crate::reason::{Denial, Reason};
 /// 4.1.3).
 const REFUSED_MEMBERS: [&str; 3] = ["crit", "b64", "zip"];
 
-/// A signed text as it came: well-formed, and nothing proven.
+/// A signed text as it came: well-formed, and nothing is proven.
 pub(in crate::authn) struct Jws<'a> {
     /// As received.
     text: Cow<'a, str>,
@@ -40,13 +41,13 @@ impl<'a> Jws<'a> {
     /// Takes a token apart and reads its header.
     ///
     /// # Errors
-    /// [`Reason::TokenTypeUnsupported`] for what is no JWS, [`Reason::TokenInvalid`] for one that breaks a rule.
+    /// [`Reason::TokenTypeUnsupported`] for what is not a JWS, [`Reason::TokenInvalid`] for one that breaks a rule.
     pub(in crate::authn) fn parse(token: &'a str) -> Result<Self, Denial> {
         Self::read(token).map(|(jws, _)| jws)
     }
 
-    /// The same for a proof of possession, which brings the key that it proves the possession of. It is trusted with
-    /// nothing else.
+    /// The same for a proof of possession, which brings the key that it proves the possession of. The key is trusted
+    /// with nothing else.
     ///
     /// # Errors
     /// As [`Jws::parse`], and where the header's `jwk` is missing or not an object.
@@ -128,8 +129,8 @@ impl<'a> Jws<'a> {
 
 /// Whether a token shows itself to be a JOSE object, signed or encrypted: its first part is a JSON object in base64.
 ///
-/// Read as generously as the most careless reader would (either alphabet, padded or not, bits left over): what is none
-/// may be shown to the issuer of opaque tokens, and nobody else's token may.
+/// Read as generously as the most careless reader would (either alphabet, padded or not, bits left over). A text that
+/// is none may be shown to the issuer of opaque tokens; another issuer's token must not be.
 pub(in crate::authn) fn is_jose(token: &str) -> bool {
     const GENEROUS: GeneralPurpose = GeneralPurpose::new(
         &alphabet::URL_SAFE,

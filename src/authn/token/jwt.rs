@@ -1,7 +1,7 @@
 //! A token before and after its signature was checked, as two types (RFC 7519).
 //!
-//! [`Unverified`] is what a stranger sent. Its claims can be read for one purpose only, to find the issuer whose
-//! keys decide; every other reader takes [`Verified`], which only the check of the signature makes.
+//! [`Unverified`] is a stranger's text. Its claims may be read for one purpose only: to find the issuer whose keys
+//! decide. Every other reader takes [`Verified`], which only the check of the signature makes.
 
 use serde_json::{Map, Value};
 
@@ -34,7 +34,7 @@ impl<'a> Unverified<'a> {
         Ok(Self { jws, claims })
     }
 
-    /// The issuer that the token claims: whose keys to ask, not who signed.
+    /// The issuer that the token claims: it selects the keys, and does not say who signed.
     ///
     /// # Errors
     /// Where `iss` is missing or not a string.
@@ -98,7 +98,7 @@ impl Verified<'_> {
         &self.claims
     }
 
-    /// The claims, for keeps.
+    /// The claims, by value.
     pub(in crate::authn) fn into_claims(self) -> Map<String, Value> {
         self.claims
     }

@@ -1,8 +1,9 @@
-//! Service accounts that sign their own tokens (<https://google.aip.dev/auth/4111>): no authorization server has a part in
-//! it, and the account's own keys say that it was the account.
+//! Service accounts that sign their own tokens (<https://google.aip.dev/auth/4111>): there is no authorization server,
+//! and the account's own keys prove that it was the account.
 //!
-//! Such a token names the service that it is for and no scopes (`aud: https://SERVICE/`, and then it holds for all of that
-//! service's methods), or scopes and no service. With both, one reader could go by the one and another by the other.
+//! Such a token names the service that it is for and no scopes (`aud: https://SERVICE/`, and then it holds for all of
+//! that service's methods), or scopes and no service. With both, one reader could go by the one and another by the
+//! other.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,7 +36,7 @@ pub(in crate::authn) fn accept(
     judge(token.claims(), settings, &settings.possession, now)
 }
 
-/// Applies every rule to claims that nobody signed, for questions about policy. Says nothing about who sends them.
+/// Applies every rule to claims without a signature, for questions about policy. It does not authenticate a sender.
 ///
 /// # Errors
 /// As [`accept`], but for the token's type, which no claim tells.

@@ -1,4 +1,4 @@
-//! Routes of different services that can match the same request: what `check` tells of them.
+//! Routes of different services that can match the same request: `check` reports them.
 //!
 //! Two services on one host and one upstream are one API to the backend, whatever files they are written in. Which of two
 //! routes a request takes is always decided (see [`super`]); here the operator learns of it.
@@ -11,7 +11,7 @@ use crate::catalog::template::{Segment, Template};
 use crate::diagnostic::Report;
 use crate::http::path::normalize_literal;
 
-/// Pairs of services that were told of, each with whether one of the two routes is closed.
+/// Pairs of services that were reported, each with whether one of the two routes is closed.
 pub(super) type Told = HashSet<([String; 2], bool)>;
 
 /// Reports the first overlap of each two services that share this host and an upstream.

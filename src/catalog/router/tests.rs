@@ -171,7 +171,7 @@ fn another_http_method_of_a_known_path_is_answered_with_those_it_has() {
 }
 
 #[test]
-fn a_path_nobody_has_is_not_found_whatever_the_method() {
+fn an_unknown_path_is_not_found_whatever_the_method() {
     let router = router(&["POST /v1/*", "GET /v1/*:do"]);
     let detail = |path: &str| {
         let denial = ask(&router, "GET", path).unwrap_err();
@@ -237,7 +237,7 @@ fn an_open_and_a_closed_route_of_one_shape_are_refused_within_a_service() {
 }
 
 #[test]
-fn what_a_service_keeps_closed_shadows_what_it_exposes() {
+fn closed_methods_of_a_service_shadow_exposed_ones() {
     let mut report = Report::new();
     let bindings = ["GET /v1/{name=**}", "POST /v1/*", "CLOSED GET /v1/status", "CLOSED ANY /v1/a/{x}"];
     let mut routes = bind(0, &["h"], &bindings);
@@ -259,7 +259,7 @@ fn what_a_service_keeps_closed_shadows_what_it_exposes() {
 }
 
 #[test]
-fn what_precedence_decides_is_no_conflict() {
+fn routes_that_precedence_decides_are_not_a_conflict() {
     for (left, right) in [
         ("GET /v1/*", "GET /v1/a"),
         ("GET /v1/*", "GET /v1/**"),
@@ -292,10 +292,7 @@ const STRICTER: &[(&str, &str)] = &[
     ("/v1/projects/p%2fq/locations/l/operations/o:cancel", "an encoded slash"),
     ("/v1/projects/%2E%2E/locations/l/operations/o:cancel", "a dot segment: some servers resolve it"),
     ("/v1/projects/../locations/l/operations/o:cancel", "a dot segment"),
-    (
-        "/v1/projects/p/locations/l/operations/o:wait",
-        "GET: a verb that nobody registered is not part of a name",
-    ),
+    ("/v1/projects/p/locations/l/operations/o:wait", "GET: an unregistered verb is not part of a name"),
     ("/v1/projects/p/locations/l/operations/o", "POSTcancel is not POST with the verb `cancel`"),
     ("/v1/projects/p/locations/l/operations/o%00:cancel", "an encoded control character"),
     (

@@ -5,7 +5,7 @@ use crate::document::{Node, Spelling};
 
 use super::is_identifier;
 
-/// What a set of RPCs asks of credentials.
+/// What a set of RPCs requires of credentials.
 #[derive(Clone, Debug)]
 pub struct AuthenticationRule {
     /// The RPCs it covers: any of these.
@@ -45,7 +45,7 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Vec<AuthenticationRule> 
         return Vec::new();
     };
     let rules = fields.optional("rules").and_then(|rules| rules.list(report)).unwrap_or_default();
-    // Who may issue tokens is the operator's to say, in the config.
+    // The operator says in the configuration which issuers are accepted.
     fields.ignore(&["providers"]);
     fields.finish(report);
     rules.iter().filter_map(|node| read_rule(node, report)).collect()
@@ -69,7 +69,8 @@ fn read_rule(node: &Node, report: &mut Report) -> Option<AuthenticationRule> {
     Some(AuthenticationRule { selectors, scopes, allow_without_credential, span: selector.span.clone() })
 }
 
-/// A comma-separated list of patterns. A rule with a bad one is left out whole: what it was to cover is unknown.
+/// A comma-separated list of patterns. A rule with a bad pattern is left out whole: it is not known which RPCs it was
+/// to cover.
 fn read_selectors(node: &Node, report: &mut Report) -> Option<Vec<Selector>> {
     let mut selectors = Vec::new();
     for pattern in node.string(report)?.split(',').map(str::trim) {

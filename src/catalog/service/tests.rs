@@ -46,7 +46,7 @@ authentication:
 ";
 
 #[test]
-fn what_a_gate_needs_is_read() {
+fn name_rules_and_scopes_are_read() {
     let (service, report) = read(LIBRARY);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     let service = service.unwrap();

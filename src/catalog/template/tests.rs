@@ -47,9 +47,9 @@ fn a_shape_is_what_decides_which_paths_match() {
     assert_eq!(template("/v1/{a=x/*}/*:c").shape(), template("/v1/x/{z=*/*}:c").shape());
 }
 
-/// The registration errors of facts.md, section 2 (http_template_test.cc), and ours. Carets show the piece to blame.
+/// The registration errors of grpc-httpjson-transcoding (http_template_test.cc), and ours. Carets show the piece to blame.
 #[test]
-fn what_is_no_template_is_refused_at_its_place() {
+fn a_malformed_template_is_refused_at_its_place() {
     let mut shown = String::new();
     for text in [
         "",
@@ -133,7 +133,7 @@ fn variables_capture_what_their_segments_match() {
 }
 
 #[test]
-fn what_follows_a_rest_is_counted_from_the_end() {
+fn literals_after_a_rest_are_counted_from_the_end() {
     let text = "/v2/{name=operations/projects/**}/operations";
     assert_eq!(
         captured(text, "/v2/operations/projects/a/b/operations"),

@@ -1,4 +1,4 @@
-//! Calls: which function is meant, whether its arguments fit, and what can be worked out at load.
+//! Calls: which function is meant, whether its arguments fit, and which calls can be evaluated at load.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ impl Checker<'_> {
             if self.environment.functions.iter().any(|known| known.name == *dotted) {
                 return self.host(range, dotted, arguments);
             }
-            // `resource.startsWith('…')` is a mistake in the name of the attribute, and told as one.
+            // `resource.startsWith('…')` is a mistake in the name of the attribute, and is reported as one.
             let is_method = self.overloads().any(|overload| overload.name == function);
             let namespace = |target: &Expression| {
                 !is_method

@@ -1,4 +1,4 @@
-//! Literals as arguments: what can be worked out at load is, and what is wrong with them is told then.
+//! Literals as arguments: evaluated at load where possible, so that their faults are reported then.
 
 use super::{Checker, Typed, constants};
 use crate::cel::calendar::{Part, Zone};
@@ -75,7 +75,8 @@ fn call(function: Function, arguments: Vec<Typed>, of: Type) -> Typed {
 }
 
 fn zone(part: Part, text: &str) -> Result<Prepared, (String, &'static str)> {
-    let told = || (format!("`{text}` is no time zone"), "write a name such as `Europe/Berlin`, or `+01:00`");
+    let told =
+        || (format!("`{text}` is not a time zone"), "write a name such as `Europe/Berlin`, or `+01:00`");
     Zone::parse(text).map(|zone| Prepared::Zone(part, zone)).ok_or_else(told)
 }
 
@@ -83,15 +84,15 @@ fn zone(part: Part, text: &str) -> Result<Prepared, (String, &'static str)> {
 fn told(function: Function, text: &str) -> Option<(String, &'static str)> {
     match function {
         Function::To(Kind::Timestamp) => Some((
-            format!("`{text}` is no time"),
+            format!("`{text}` is not a time"),
             "times are written as `2030-01-31T09:30:00Z`, or with an offset for `Z`: `+01:00`",
         )),
         Function::To(Kind::Duration) => {
-            Some((format!("`{text}` is no duration"), "durations are written as `3600s` or `1h30m`"))
+            Some((format!("`{text}` is not a duration"), "durations are written as `3600s` or `1h30m`"))
         }
-        Function::Date => Some((format!("`{text}` is no date"), "dates are written as `2030-01-31`")),
+        Function::Date => Some((format!("`{text}` is not a date"), "dates are written as `2030-01-31`")),
         Function::Extract if strings::template_parts(text).is_none() => Some((
-            format!("`{text}` is no template of `extract`"),
+            format!("`{text}` is not a template of `extract`"),
             "a template has one name in braces: `projects/{project}/`",
         )),
         _ => None,

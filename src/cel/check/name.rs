@@ -1,4 +1,4 @@
-//! Names: variables of macros and of the environment, types, fields; and what was probably meant by others.
+//! Names: variables of macros and of the environment, types, fields; and suggestions for unknown ones.
 
 use super::{Checker, Typed};
 use crate::cel::environment::Type;
@@ -26,7 +26,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What the whole of a dotted name stands for.
+    /// The meaning of the whole of a dotted name.
     fn declared(&mut self, expression: &Expression) -> Option<Typed> {
         let (parts, absolute) = expression.dotted()?;
         if !absolute && let Some(local) = parts.first().and_then(|root| self.local(root)) {
@@ -100,7 +100,7 @@ impl Checker<'_> {
         let message = if below.is_empty() {
             format!("`{name}` is not known here")
         } else {
-            format!("`{name}` is no value by itself")
+            format!("`{name}` is not a value by itself")
         };
         let near = nearest(&name, self.known_names()).map(ToOwned::to_owned);
         let help = if !below.is_empty() {

@@ -53,7 +53,7 @@ fn patterns_mean_what_they_mean_in_re2() {
 }
 
 #[test]
-fn what_the_two_read_differently_is_refused() {
+fn patterns_that_the_two_read_differently_are_refused() {
     for pattern in [
         "[a&&b]",
         "[a--b]",

@@ -175,7 +175,7 @@ fn size(value: &Value<'_>, seen: &mut std::collections::HashSet<usize>) -> usize
 }
 
 #[test]
-fn what_is_made_is_no_larger_than_what_was_paid_for_it() {
+fn a_value_is_no_larger_than_the_work_charged_for_it() {
     for text in [
         "resource.name.split('')",
         "resource.name.split('').map(x, x + resource.name)",
@@ -199,7 +199,7 @@ fn what_is_made_is_no_larger_than_what_was_paid_for_it() {
     }
 }
 
-/// What is too much to be worked out at load is no fault: it is left to the evaluation.
+/// A constant that is too large for the load is not a fault: it is left to the evaluation.
 #[test]
 fn literals_are_taken_however_much_stands_before_them() {
     let list = format!("[{}]", vec!["1"; 20_000].join(","));

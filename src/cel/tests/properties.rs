@@ -202,13 +202,13 @@ proptest! {
         let text = tokens.concat();
         if let Err(faults) = Program::compile(&text, &wide(), &Type::Bool) {
             for fault in faults {
-                prop_assert!(text.get(fault.range.clone()).is_some(), "{:?} is no place in {:?}", fault, text);
+                prop_assert!(text.get(fault.range.clone()).is_some(), "{:?} is not a place in {:?}", fault, text);
                 prop_assert!(!fault.help.is_empty());
             }
         }
     }
 
-    /// Whatever is asked of a pattern: it is taken with the meaning of RE2, or refused.
+    /// Whatever a pattern is: it is used with the meaning of RE2, or refused.
     #[test]
     fn no_pattern_panics(pattern in r"[\\\[\](){}?*+|^$.:<>!=&~a-c0-9dwsbBAzpP,-]{0,20}", text in "[a-c0-9 -]{0,10}") {
         if let Ok(pattern) = pattern::Pattern::compile(&pattern) {
@@ -268,7 +268,7 @@ fn token() -> impl Strategy<Value = String> {
     prop::sample::select(tokens).prop_map(str::to_owned)
 }
 
-/// True, false, an error, a value that is no boolean, an attribute that is not known.
+/// True, false, an error, a value that is not a boolean, an attribute that is not known.
 fn term() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["true", "false", "1 / 0 == 1", "dyn(1)", "request.path == ''"])
         .prop_map(|term| format!("({term})"))

@@ -44,7 +44,7 @@ fn conditions_of_iam() {
 }
 
 #[test]
-fn what_cannot_be_known_decides_nothing() {
+fn unknown_values_decide_nothing() {
     all(&[
         ("request.path == '/'", "failure: `request.path` is not known for this request"),
         ("request.path == '/' || true", "true"),
@@ -110,12 +110,12 @@ fn numbers() {
         ("1 < 1.5 && 2u > 1 && 1u < 1.1", "true"),
         ("0.0 / 0.0 == 0.0 / 0.0 || 0.0 / 0.0 < 1.0 || 0.0 / 0.0 >= 1.0", "false"),
         ("int('-5') + int(5.9) + int(5u)", "5"),
-        ("int(1e19)", "failure: this double is no int"),
-        ("uint(-1)", "failure: this int is no uint"),
-        ("uint(-0.5)", "failure: this double is no uint"),
-        ("uint('+1')", "failure: this string is no uint"),
-        ("int('1 ')", "failure: this string is no int"),
-        ("bool('yes')", "failure: this string is no bool"),
+        ("int(1e19)", "failure: this double is not an int"),
+        ("uint(-1)", "failure: this int is not a uint"),
+        ("uint(-0.5)", "failure: this double is not a uint"),
+        ("uint('+1')", "failure: this string is not a uint"),
+        ("int('1 ')", "failure: this string is not an int"),
+        ("bool('yes')", "failure: this string is not a bool"),
         (
             "[string(1e21), string(1e20), string(1.5e-7), string(0.0001)]",
             "['1e+21', '100000000000000000000', '1.5e-07', '0.0001']",
@@ -186,7 +186,7 @@ fn times() {
         ("timestamp('2024-02-29T00:00:00Z').getDayOfYear()", "59"),
         ("timestamp('2024-12-31T00:00:00Z').getMonth()", "11"),
         ("[request.time.getDate(), request.time.getDayOfMonth()]", "[13, 12]"),
-        ("request.time.getHours(resource.name)", "failure: this string is no time zone"),
+        ("request.time.getHours(resource.name)", "failure: this string is not a time zone"),
         ("request.time.getHours('UTC') == request.time.getHours()", "true"),
         ("request.time.getMilliseconds()", "123"),
         ("timestamp(-1)", "1969-12-31T23:59:59Z"),
@@ -201,6 +201,6 @@ fn times() {
             "'2009-02-13T23:31:30.12Z-0.5s'",
         ),
         ("timestamp(resource.name) == request.time || true", "true"),
-        ("timestamp(resource.name)", "failure: this string is no timestamp"),
+        ("timestamp(resource.name)", "failure: this string is not a timestamp"),
     ]);
 }

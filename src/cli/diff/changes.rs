@@ -22,7 +22,7 @@ pub(super) enum Change {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Question {
     pub(super) change: Change,
-    /// `None` for somebody without a credential.
+    /// `None` for a caller without a credential.
     pub(super) principal: Option<String>,
     /// What is asked for: a permission, or the method where it asks for none.
     pub(super) permission: String,
@@ -108,7 +108,7 @@ impl Changes {
     }
 
     fn note(&mut self, change: Change, line: &Line, before: Replay, after: Replay) {
-        // One of the two let it through, and so knows the method.
+        // One of the two trees let it through, and so knows the method.
         let call = after.call.as_ref().or(before.call.as_ref());
         let method = call.map(|call| &call.method);
         let name = method.map(|method| method.name.clone()).unwrap_or_default();
@@ -141,7 +141,7 @@ impl Changes {
         found
     }
 
-    /// Requests of which it cannot be told.
+    /// Requests without a known answer.
     pub(super) fn doubtful(&self) -> u64 {
         self.doubts.values().sum()
     }

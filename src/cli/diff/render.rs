@@ -39,7 +39,7 @@ pub(super) fn text(compared: &Compared) -> String {
         let _ = writeln!(text, "the changes of {} are counted and not listed", counted(changes.unlisted));
     }
     if compared.passed_over > 0 {
-        let _ = writeln!(text, "{} passed over: no audit lines", lines(compared.passed_over));
+        let _ = writeln!(text, "{} passed over: not audit lines", lines(compared.passed_over));
     }
     if let Some(first) = changes.first_otherwise {
         let _ = writeln!(
@@ -55,7 +55,7 @@ pub(super) fn text(compared: &Compared) -> String {
 fn table(changes: &[&Changed], text: &mut String) {
     let shown = changes.get(..SHOWN).unwrap_or(changes);
     let principal =
-        |changed: &Changed| changed.question.principal.clone().unwrap_or_else(|| "nobody".to_owned());
+        |changed: &Changed| changed.question.principal.clone().unwrap_or_else(|| "anonymous".to_owned());
     let widest =
         |cell: &dyn Fn(&Changed) -> usize| shown.iter().map(|changed| cell(changed)).max().unwrap_or(0);
     let count_width = widest(&|changed| changed.requests.to_string().len());

@@ -1,4 +1,4 @@
-//! A test put to the gate, and what it said. Nothing is decided here: the gate does ([`crate::simulation`]).
+//! A test put to the gate, and its answer. Nothing is decided here: the gate does ([`crate::simulation`]).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::policy::{Attribute, Consulted, Grant, Permit, WrittenRule};
 use crate::reason::{Denial, Reason};
 use crate::simulation::{self, Mistake, Question, What};
 
-/// What the gate said to a test.
+/// The gate's answer to a test.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) decision: Expected,
@@ -25,7 +25,7 @@ pub(super) struct Answer {
     /// The rule that decided, where one did.
     pub(super) rule: Option<Place>,
     pub(super) consulted: Consulted,
-    /// Whether rules name groups or attributes of the caller's pool that the test does not say.
+    /// Whether rules name groups or attributes of the caller's pool that the test does not give.
     lacks_sets: bool,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct Answer {
 pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mut Report) -> Option<Answer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
-        Ok(simulation::Answer { decided, trail, .. }) => {
+        Ok(simulation::Answer { decided, trace, .. }) => {
             let lacks_sets = match &case.who {
                 Who::Principal(principal) => {
                     principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
                 }
                 Who::Anonymous | Who::Claims(..) => false,
             };
-            Some(Answer::of(decided, trail.consulted, lacks_sets))
+            Some(Answer::of(decided, trace.consulted, lacks_sets))
         }
         Err(mistake) => {
             let help = mistake.help(|host| format!("`host: {host}`"));
@@ -73,7 +73,7 @@ impl Answer {
                 because: denial.detail().to_owned(),
                 rule: denial.deciding_rule().cloned(),
                 consulted,
-                // What refuses before policy does not ask who is in which set.
+                // A refusal that comes before policy does not depend on sets.
                 lacks_sets: lacks_sets && denial.reason() == Reason::PermissionDenied,
             },
         }
@@ -90,16 +90,18 @@ impl Answer {
         self.decision == case.expected && rule
     }
 
-    /// Reports where the answer hangs on something that the test does not say.
+    /// Reports where the answer depends on something that the test does not say.
     pub(super) fn warn(&self, case: &Case, report: &mut Report) {
         if case.time.is_none() && self.consulted.asked_for(Attribute::Time) {
             report
                 .warning(&case.span, "the answer depends on the time, and the test does not say which")
-                .help("it was asked as of now, and may come out otherwise tomorrow: add `time: 2026-03-01T12:00:00Z`");
+                .help(
+                    "it was asked as of now, and may be another tomorrow: add `time: 2026-03-01T12:00:00Z`",
+                );
         }
         if self.lacks_sets {
             let message =
-                "rules ask for groups or attributes of the caller's pool, which the test does not say";
+                "rules ask for groups or attributes of the caller's pool, which the test does not give";
             report.warning(&case.span, message).help(
                 "write `claims: {iss: …, sub: …}` instead of `principal`, and the issuer's mapping takes them from \
                  there",
@@ -117,7 +119,7 @@ impl Answer {
             report
                 .warning(
                     &case.span,
-                    format!("a condition asks for `{}`, which the test does not say", attribute.name()),
+                    format!("a condition reads `{}`, which the test does not give", attribute.name()),
                 )
                 .help(help);
         }
@@ -135,7 +137,7 @@ pub(super) fn rule_files<'r>(
     places.map(|place| below(directory, place)).collect()
 }
 
-/// Reports a rule that the test expects and that no file has. `None` where it did.
+/// Reports a rule that the test expects and that no file has. `None` if it did.
 pub(super) fn check_rule(case: &Case, files: &BTreeSet<&str>, report: &mut Report) -> Option<()> {
     let Some(expected) = &case.rule else { return Some(()) };
     if files.contains(expected.file.as_str()) {
@@ -157,10 +159,10 @@ pub(super) fn below<'p>(directory: &Path, place: &'p Place) -> &'p str {
     path.strip_prefix(directory).ok().and_then(Path::to_str).unwrap_or(&place.file)
 }
 
-/// Reports a host that nothing is exposed on, unless the test expects just that. `None` where it did.
+/// Reports a host that nothing is exposed on, unless the test expects just that. `None` if it did.
 fn check_host(case: &Case, catalog: &Catalog, report: &mut Report) -> Option<()> {
     let Asked::Request { host: Some(host), .. } = &case.call else { return Some(()) };
-    // What is no host at all is for the gate to refuse.
+    // The gate refuses a text that is not a host at all.
     let name = HeaderValue::from_str(host).ok().and_then(|authority| Host::parse(&authority).ok());
     let Some(name) = name.filter(|_| case.expected != Expected::Refused(Reason::MethodNotFound)) else {
         return Some(());
@@ -179,7 +181,7 @@ fn check_host(case: &Case, catalog: &Catalog, report: &mut Report) -> Option<()>
 }
 
 impl Case {
-    /// What it asks the gate; as of now, where it does not say when.
+    /// The question for the gate; as of now, where the test does not give a time.
     fn question(&self, now: SystemTime) -> Question {
         let who = match &self.who {
             Who::Anonymous => simulation::Who::Anonymous,

@@ -1,4 +1,4 @@
-//! A decision test as its author wrote it: who calls what, when and from where, and what comes of it.
+//! A decision test as its author wrote it: who calls what, when and from where, and the expected decision.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -53,7 +53,7 @@ pub(super) enum Asked {
     Method { method: String, resource: String, host: Option<String>, span: Span, host_span: Option<Span> },
 }
 
-/// What comes of it.
+/// The expected decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Allowed,
@@ -119,7 +119,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> Vec<Case> {
     let items = root.list(report).unwrap_or_default();
     let cases: Vec<Case> = items.iter().filter_map(|item| case(item, report)).collect();
     for (index, case) in cases.iter().enumerate() {
-        // Reports are read by name, and those who keep them tell tests apart by it.
+        // Reports are read by name, and dashboards tell tests apart by it.
         if let Some(first) = cases.iter().take(index).find(|first| first.name == case.name) {
             report
                 .error(&case.span, format!("two tests of this file are named `{}`", case.name))
@@ -159,7 +159,7 @@ fn case(node: &Node, report: &mut Report) -> Option<Case> {
 fn name(node: &Node, report: &mut Report) -> Option<String> {
     let text = node.string(report)?.trim();
     if text.is_empty() {
-        report.error(&node.span, "the test has no name").help("say in a few words who may do what");
+        report.error(&node.span, "the test has no name").help("say in a few words which caller may do what");
         return None;
     }
     Some(text.to_owned())
@@ -179,7 +179,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
             match Principal::parse(text) {
                 Ok(principal) => Some(Who::Principal(principal)),
                 Err(error) => {
-                    report.error(&node.span, format!("`{text}` is no caller: {error}")).help(
+                    report.error(&node.span, format!("`{text}` is not a caller: {error}")).help(
                         "write `user:EMAIL`, `serviceAccount:EMAIL` or `principal://POOL/subject/SUBJECT`; leave the \
                          line out for a caller without a credential",
                     );
@@ -293,7 +293,7 @@ fn request_line(node: &Node, report: &mut Report) -> Option<(http::Method, Optio
     let parts: Vec<&str> = text.split_ascii_whitespace().collect();
     let [method, target] = parts.as_slice() else {
         report
-            .error(&node.span, format!("`{text}` is no HTTP method and path"))
+            .error(&node.span, format!("`{text}` is not an HTTP method and path"))
             .help("write `POST /v1/projects/…`");
         return None;
     };
@@ -349,7 +349,7 @@ fn expected(node: &Node, report: &mut Report) -> Option<Expected> {
         report
             .error(
                 &node.span,
-                format!("no decision ends in `{text}`: it comes about later, or not by policy"),
+                format!("no decision ends in `{text}`: it happens later, or outside of policy"),
             )
             .help(format!("choose from {}", list()));
         return None;
@@ -371,7 +371,7 @@ fn rule(node: &Node, report: &mut Report) -> Option<ExpectedRule> {
             Ok(line) => (file, Some(line)),
             Err(_) => {
                 report
-                    .error(&node.span, format!("`{line}` is no number of a line"))
+                    .error(&node.span, format!("`{line}` is not a line number"))
                     .help("write a file of the policies directory, and a line if it matters: `allow/projects/demo.yaml:12`");
                 return None;
             }

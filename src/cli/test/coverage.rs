@@ -1,4 +1,4 @@
-//! Which rules the tests exercise: a rule that decides no test could say anything, and nobody would notice.
+//! Which rules the tests exercise: if no test is decided by a rule, a mistake in the rule goes unnoticed.
 
 use std::collections::HashSet;
 

@@ -52,7 +52,7 @@ pub(super) fn difference(outcome: &Outcome, directory: &Path) -> String {
 /// The question in a line.
 fn asked(case: &Case) -> String {
     let who = match &case.who {
-        Who::Anonymous => "nobody".to_owned(),
+        Who::Anonymous => "an anonymous caller".to_owned(),
         Who::Principal(principal) => principal.to_string(),
         Who::Claims(claims, _) => serde_json::Value::Object(claims.clone()).to_string(),
     };

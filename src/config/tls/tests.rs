@@ -100,7 +100,7 @@ fn files_that_cannot_be_used_are_told_of_one_by_one() {
         "certificates: [{cert: missing.pem, key: .}]",
         "certificates: [{cert: good.pem, key: good-key.pem}], client_ca: good-key.pem, client_certificates: required",
     ]);
-    // None of them speaks without.
+    // Each of them needs another one.
     assert!(config.unwrap().listeners.is_empty());
     insta::assert_snapshot!(said);
 }
@@ -115,7 +115,7 @@ fn settings_that_say_nothing_are_refused() {
             "certificates: [{cert: good.pem, key: good-key.pem}], client_ca: ca.pem, client_certificates: maybe, \
              client_pool: pools/p, client_identity: principal",
             "certificates: [{cert: good.pem, key: good-key.pem}], client_ca: ca.pem, client_scopes: [a], \
-             client_identity: nobody",
+             client_identity: person",
         ])
         .1
     );

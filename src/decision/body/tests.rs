@@ -4,7 +4,7 @@ use super::*;
 use crate::catalog::{Exposure, Method, PermissionRule};
 use crate::diagnostic::Place;
 use crate::http::TrustedProxies;
-use crate::http::head::{Head, HeadLimits};
+use crate::http::head::{HeadLimits, RawHead};
 
 const NAME: &str = "projects/p/locations/l/operations/o";
 
@@ -35,7 +35,7 @@ fn call(body: BodyRule) -> Call {
 fn request(fields: &str) -> Request {
     let text = format!("POST /v1/x:cancel HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     Request::from_head(
-        Head::parse(text.as_bytes(), HeadLimits::default()).unwrap(),
+        RawHead::parse(text.as_bytes(), HeadLimits::default()).unwrap(),
         None,
         &TrustedProxies::default(),
     )
@@ -52,9 +52,9 @@ fn settled(rule: BodyRule, body: &str) -> Result<String, Reason> {
 fn an_announced_body_is_refused_before_it_arrives() {
     let plan = |fields| plan(&request(fields), &call(BodyRule::Empty), BodyLimits::default());
     assert_eq!(plan("Content-Length: 1\r\n").unwrap_err().reason(), Reason::BodyRefused);
-    assert_eq!(plan("Content-Length: 0\r\n").unwrap(), Intake::Nothing);
-    assert_eq!(plan("").unwrap(), Intake::Nothing);
-    assert_eq!(plan("Transfer-Encoding: chunked\r\n").unwrap(), Intake::Collect { limit: 0 });
+    assert_eq!(plan("Content-Length: 0\r\n").unwrap(), BodyPlan::Nothing);
+    assert_eq!(plan("").unwrap(), BodyPlan::Nothing);
+    assert_eq!(plan("Transfer-Encoding: chunked\r\n").unwrap(), BodyPlan::Collect { limit: 0 });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::diagnostic::Report;
 use crate::document::parse_any;
 
-/// Everything that the two ways could tell apart: values, and the bytes that each stands for.
+/// Everything in which the two readers could differ: values, and the bytes that each stands for.
 fn told(node: &Node, text: &mut Vec<String>) {
     let kind = match &node.value {
         Value::List(items) => {
@@ -25,7 +25,7 @@ fn told(node: &Node, text: &mut Vec<String>) {
     text.push(format!("{kind} at {:?}", node.span.range));
 }
 
-/// Whether the document is plain. Where it is, the long way reads the same.
+/// Whether the document is plain. Where it is, serde-saphyr reads the same.
 fn is_plain_and_the_same(text: &str) -> bool {
     let source = Source::new("test.yaml", text);
     let Some(short) = read(&source) else { return false };
@@ -40,7 +40,7 @@ fn is_plain_and_the_same(text: &str) -> bool {
 }
 
 #[test]
-fn what_gcloud_prints_is_plain() {
+fn the_output_of_gcloud_is_plain() {
     for text in [
         "bindings:\n- members:\n  - user:ana@example.com\n  - group:oncall@example.com\n  role: roles/viewer\n\
          etag: BwXhqDDTJ2k=\nversion: 1\n",
@@ -59,7 +59,7 @@ fn what_gcloud_prints_is_plain() {
 }
 
 #[test]
-fn what_takes_more_than_a_glance_goes_the_long_way() {
+fn documents_that_are_not_plain_are_left_to_the_full_reader() {
     for text in [
         "",
         "~",
@@ -117,7 +117,7 @@ fn files_of_others_read_the_same() {
     assert!(plain > 10, "{plain} of {files} files are plain");
 }
 
-/// Scalars whose type, or whose being a scalar, is a matter of small print.
+/// Scalars whose type is hard to see, or which may not be scalars at all.
 const TRICKY: &[&str] = &[
     "a",
     "b",

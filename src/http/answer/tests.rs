@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What becomes of bytes that come at once, and whether the connection may be used again.
+/// The result for bytes that come at once, and whether the connection may be used again.
 fn followed(text: &[u8], to_head: bool) -> (Result<usize, Broken>, bool) {
     let mut answer = Answer::new();
     let used = answer.advance(text, to_head);
@@ -122,9 +122,9 @@ fn answers_that_a_library_repairs_do_not() {
     }
 }
 
-/// Nothing is waited for that cannot make it good.
+/// A fault is reported at once: no later byte could remove it.
 #[test]
-fn what_is_wrong_is_told_before_the_head_is_whole() {
+fn a_fault_is_reported_before_the_head_is_whole() {
     for text in
         ["X", "HTTP/2", "HTTP/1.1 x", "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\r\nX\0", "HTTP/1.1 200 OK\rX"]
     {
@@ -153,7 +153,7 @@ fn a_head_has_bounds_before_it_is_whole() {
 }
 
 #[test]
-fn what_comes_before_a_fault_may_be_read() {
+fn bytes_before_a_fault_may_be_read() {
     let text = b"HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\nX";
     assert_eq!(followed(text, false).0, Err(Broken { good: 18, fault: AnswerFault::LineEnd }));
     let (outcome, passed, _) = in_pieces(text, &[20], false);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::head::{Head, HeadLimits};
+use crate::http::head::{HeadLimits, RawHead};
 
 /// How many bytes are the body's, where it is whole and good.
 fn follow(bytes: &[u8]) -> Result<Option<usize>, ChunkError> {
@@ -53,7 +53,7 @@ fn good_bodies_end_where_they_end() {
 }
 
 #[test]
-fn what_readers_repair_is_refused() {
+fn input_that_readers_repair_is_refused() {
     use ChunkError::*;
     for (body, error) in [
         ("\r\n\r\n", Size),
@@ -164,7 +164,7 @@ fn bounds_are_exact() {
     let body = |chunks: String| follow(format!("{chunks}0\r\n\r\n").as_bytes()).map(|end| end.is_some());
     assert_eq!(body(chunk(MAX_EXTENSION_BYTES, "x")), Ok(true));
     assert_eq!(body(chunk(MAX_EXTENSION_BYTES + 1, "x")), Err(ChunkError::ExtensionsTooLong));
-    // Data makes up for extensions: byte for byte, and never for more than there were.
+    // Data makes up for extensions: byte for byte, and never in advance.
     let data = "x".repeat(100);
     let full = chunk(MAX_EXTENSION_BYTES, &data);
     assert_eq!(body(format!("{full}{}", chunk(100, "x"))), Ok(true));
@@ -205,7 +205,7 @@ fn every_name_that_is_not_a_trailer_fits_its_place() {
     }
 }
 
-/// Bytes that decide something, often.
+/// Bytes that matter to the grammar, often.
 fn near_chunks() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"\r\n".to_vec()),
@@ -241,7 +241,7 @@ proptest! {
         // An empty line ends either.
         prop_assume!(!line.is_empty() && !line.starts_with("\r\n") && !line.contains("\r\n\r\n"));
         let head = format!("GET / HTTP/1.1\r\n{line}\r\n\r\n");
-        let in_head = Head::parse(head.as_bytes(), HeadLimits::default());
+        let in_head = RawHead::parse(head.as_bytes(), HeadLimits::default());
         let body = format!("0\r\n{line}\r\n\r\n");
         prop_assert_eq!(follow(body.as_bytes()).is_ok_and(|end| end == Some(body.len())), in_head.is_ok());
     }

@@ -1,9 +1,9 @@
-//! The header fields that say who asks, from where, of which host or how safely, to a backend that believes them.
+//! Header fields about the caller, the client's address, the host or the connection's safety, which backends believe.
 //!
-//! A gateway, an identity proxy, a CDN or a mesh in front of a backend tells it such things by header, and the backend
-//! believes what it is told. opgate stands where they stand: a client's copies end here. The lists go by families, since
-//! a name that is missing is a way round the gate. A `*` at the end stands for whatever follows. In each list, the names
-//! are those of the documentation of the products that it is named for.
+//! A gateway, an identity proxy, a CDN or a mesh in front of a backend sends it such fields, and the backend believes
+//! them. opgate stands in their place, so a client's copies end here. The lists go by families, since a missing name is
+//! a way round the gate. A `*` at the end stands for any text. The names of each list come from the documentation of
+//! the products that it is named for.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,9 @@ use super::names::HeaderNames;
 const UNWRAPPED: &[&str] =
     &["camel*", "grpc-metadata-*", "grpc-trailer-*", "grpcgateway-*", "micro-*", "org-apache-camel*"];
 
-/// Who asks, as Kubernetes' front proxy, web servers' modules and identity proxies say it: Authelia, Authentik, Grafana,
-/// Keycloak, mod_auth_openidc, mod_auth_mellon, nginx-ldap-auth, oauth2-proxy, Okta, Oracle's and IBM's access managers,
-/// Pomerium, Shibboleth, SiteMinder, Tailscale, Teleport, Vouch.
+/// The caller, in the fields of Kubernetes' front proxy, web servers' modules and identity proxies: Authelia,
+/// Authentik, Grafana, Keycloak, mod_auth_openidc, mod_auth_mellon, nginx-ldap-auth, oauth2-proxy, Okta, Oracle's and
+/// IBM's access managers, Pomerium, Shibboleth, SiteMinder, Tailscale, Teleport, Vouch.
 const IDENTITY: &[&str] = &[
     "auth-request-*",
     "auth-user*",
@@ -65,8 +65,8 @@ const IDENTITY: &[&str] = &[
     "x-webauth-*",
 ];
 
-/// Who asks, in the words of gateways without a product's name (APISIX, caddy-security, Keystone, NiFi, Oathkeeper, mobile
-/// networks), and credentials that would pass for `Authorization`.
+/// The caller, in the fields of gateways without a product's name (APISIX, caddy-security, Keystone, NiFi, Oathkeeper,
+/// mobile networks), and credentials that would pass for `Authorization`.
 const CLAIMED: &[&str] = &[
     "es-security-runas-user",
     "msisdn",
@@ -178,7 +178,7 @@ const CLOUDS: &[&str] = &[
     "x-waws-*",
 ];
 
-/// The client's address and the hops before, and what CGI would make of a proxy (httpoxy).
+/// The client's address and the hops before, and the fields that CGI turns into proxy settings (httpoxy).
 const ADDRESSES: &[&str] = &[
     "client-ip*",
     "cluster-client-ip",
@@ -214,9 +214,10 @@ const ADDRESSES: &[&str] = &[
     "x-via",
 ];
 
-/// The host, the scheme, the path, the resource, the function and the type of the body, where they would stand in place of
-/// what was judged: the variables of CGI (RFC 3875, section 4.1), which gunicorn, Daphne and Passenger take from headers, and
-/// fields that name a second resource or another function (S3, Cloud Storage, Azure, WebDAV, Spring Cloud Function).
+/// The host, the scheme, the path, the resource, the function and the type of the body, where they would replace the
+/// judged ones: the variables of CGI (RFC 3875, section 4.1), which gunicorn, Daphne and Passenger take from headers,
+/// and fields that name a second resource or another function (S3, Cloud Storage, Azure, WebDAV, Spring Cloud
+/// Function).
 const TARGETS: &[&str] = &[
     "auth-type",
     "daphne-*",
@@ -268,7 +269,7 @@ const TARGETS: &[&str] = &[
     "x-virtual-host*",
 ];
 
-/// What TLS says of the client (RFC 9440 and what came before it: Apache, HAProxy, nginx, Citrix, F5).
+/// TLS facts about the client (RFC 9440 and older fields: Apache, HAProxy, nginx, Citrix, F5).
 const CERTIFICATES: &[&str] = &[
     "client-cert*",
     "client-dn",
@@ -284,8 +285,8 @@ const CERTIFICATES: &[&str] = &[
     "x-tls*",
 ];
 
-/// Members of these families that clients write themselves and no gateway does: Chrome, gRPC-Web, Firebase and other
-/// SDKs' names and versions, traces, and keys and tokens that their reader verifies.
+/// Members of these families that clients write themselves and no gateway does: names and versions of Chrome, gRPC-Web,
+/// Firebase and other SDKs, traces, and keys and tokens that their reader verifies.
 const CLIENTS_OWN: &[&str] = &[
     "x-amzn-trace-id",
     "x-auth-key",
@@ -299,7 +300,7 @@ const CLIENTS_OWN: &[&str] = &[
     "x-user-agent",
 ];
 
-/// Fields that replace the method, which was judged (cloud.google.com/apis/docs/system-parameters and its imitators).
+/// Fields that replace the judged method (cloud.google.com/apis/docs/system-parameters and similar ones).
 /// `Method` alone is what `_method` is to a reader that trims.
 const METHOD_OVERRIDES: &[&str] = &[
     "http-method*",
@@ -323,10 +324,10 @@ static OWN: LazyLock<HeaderNames> = LazyLock::new(|| HeaderNames::new(CLIENTS_OW
 static OVERRIDES: LazyLock<HeaderNames> =
     LazyLock::new(|| HeaderNames::new(METHOD_OVERRIDES.iter().copied()));
 
-/// What becomes of a client's field of a family.
+/// What happens to a client's field of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// It tells what the gate alone may tell: dropped.
+    /// Only the gate may tell it: dropped.
     Told,
     /// It replaces the method: the request is refused.
     MethodOverride,

@@ -1,7 +1,7 @@
 //! Sets of header names.
 
-/// Header names, whole or by how they begin, asked in the time of a binary search: every field of every request is
-/// looked for in some.
+/// A set of header names, whole or as prefixes. A look-up takes the time of a binary search, since every field of every
+/// request is looked up in some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderNames {
     /// In order, and none begins with a prefix that is there too: so the last one that is not greater than a name is the

@@ -31,7 +31,7 @@ fn identity_headers_of_a_client_are_dropped() {
 }
 
 #[test]
-fn what_a_gateway_tells_a_backend_is_dropped_and_what_clients_send_is_not() {
+fn fields_of_gateways_are_dropped_and_fields_of_clients_are_not() {
     let headers = settle(&[
         ("Grpc-Metadata-X-Opgate-Principal", "user:root@example.com"),
         ("Grpc-Metadata-Grpc-Metadata-X", "1"),

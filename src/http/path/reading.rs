@@ -1,7 +1,7 @@
-//! The readings of a path: which segments and which verb a backend may see that reads it in another way than it was sent.
+//! The readings of a path: the segments and the verb that a backend sees if it reads the path in another way.
 //!
-//! A gate that compares the path as it was sent, in front of a backend that decodes it first, judges one method and lets
-//! another run. The router asks here what else the path may say.
+//! A gate may compare the path as it was sent, and the backend behind it may decode the path first. Then one method is
+//! judged and another runs. The router asks here for the other readings.
 
 use std::borrow::Cow;
 
@@ -22,8 +22,8 @@ pub struct Reading<'p> {
 }
 
 impl Path {
-    /// Whether every reader that splits the path where it is split here sees the same segments and verb: nothing in it
-    /// is encoded, and no letter changes when letters are folded.
+    /// Whether every reader that splits the path in the same places sees the same segments and verb: nothing in it is
+    /// encoded, and folding changes no letter.
     pub fn is_normal(&self) -> bool {
         self.segments.iter().all(|segment| segment.normalized.is_none())
             && self.verb().is_none_or(|verb| *normalize(verb) == *verb)
@@ -44,10 +44,11 @@ impl Path {
     /// path.
     ///
     /// grpc-gateway decodes a path first and takes the verb behind the last colon of the decoded text. Rails and older
-    /// Spring take `.json` behind the last segment, or whatever follows a dot, for a format that the route does not name.
+    /// Spring take `.json` behind the last segment, or any text behind a dot, for a format that the route does not
+    /// name.
     pub fn other_readings(&self) -> Vec<Reading<'_>> {
         let mut readings = Vec::new();
-        // A raw verb is what every reader finds that knows verbs: `a%3Ab:c` has the verb `c` before and after decoding.
+        // Every reader that knows verbs finds a raw verb: `a%3Ab:c` has the verb `c` before and after decoding.
         let Some(last) = self.len().checked_sub(1).filter(|_| self.verb.is_none()) else { return readings };
         let whole = fold(self.segment(last).unwrap_or_default());
         let mut read = |text: &str, is_other: bool| {
@@ -66,7 +67,7 @@ impl Path {
         readings
     }
 
-    /// A segment as the readers compare it that decode and fold letters.
+    /// A segment as readers compare it that decode and fold letters.
     fn normalized_segment(&self, index: usize) -> Option<&str> {
         let segment = self.segments.get(index)?;
         match &segment.normalized {
@@ -82,7 +83,7 @@ impl Reading<'_> {
         self.path.len()
     }
 
-    /// Never: a path has at least one segment. For clippy's sake beside [`Reading::len`].
+    /// Always false: a path has at least one segment. It is for clippy's sake beside [`Reading::len`].
     pub fn is_empty(&self) -> bool {
         self.path.is_empty()
     }

@@ -24,93 +24,93 @@ fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
 }
 
-fn lookout(resets: usize) -> (Lookout, Arc<Ledger>) {
-    let ledger = Arc::new(Ledger::default());
-    (Lookout::new(ledger.clone(), 0, resets, Duration::from_secs(10)), ledger)
+fn guard(resets: usize) -> (FloodGuard, Arc<ConnectionStats>) {
+    let stats = Arc::new(ConnectionStats::default());
+    (FloodGuard::new(stats.clone(), 0, resets, Duration::from_secs(10)), stats)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_is_opened_once_by_the_end_of_its_fields() {
-    let (mut lookout, ledger) = lookout(10);
-    lookout.came(&frame(HEADERS, 0, 1, b"x"));
-    assert_eq!(ledger.opened(), 0);
-    lookout.came(&frame(CONTINUATION, END_HEADERS, 1, b"x"));
-    assert_eq!(ledger.opened(), 1);
+    let (mut guard, stats) = guard(10);
+    guard.came(&frame(HEADERS, 0, 1, b"x"));
+    assert_eq!(stats.opened(), 0);
+    guard.came(&frame(CONTINUATION, END_HEADERS, 1, b"x"));
+    assert_eq!(stats.opened(), 1);
     // Trailers open nothing.
-    lookout.came(&frame(HEADERS, END_HEADERS | END_STREAM, 1, b"x"));
-    assert_eq!(ledger.opened(), 1);
-    lookout.came(&request(5));
-    assert_eq!(ledger.opened(), 2);
+    guard.came(&frame(HEADERS, END_HEADERS | END_STREAM, 1, b"x"));
+    assert_eq!(stats.opened(), 1);
+    guard.came(&request(5));
+    assert_eq!(stats.opened(), 2);
     // Nor does what comes after the last stream that is served.
-    lookout.went(&frame(GOAWAY, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0]));
-    lookout.came(&request(7));
-    assert_eq!(ledger.opened(), 2);
-    assert!(ledger.has_gone_away());
+    guard.went(&frame(GOAWAY, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0]));
+    guard.came(&request(7));
+    assert_eq!(stats.opened(), 2);
+    assert!(stats.has_gone_away());
 }
 
 #[tokio::test(start_paused = true)]
 async fn resets_by_either_side_use_up_the_same_credit() {
-    let (mut lookout, ledger) = lookout(10);
+    let (mut guard, stats) = guard(10);
     for stream in 0..5 {
-        lookout.came(&request(2 * stream + 1));
-        lookout.came(&reset(2 * stream + 1, 8));
+        guard.came(&request(2 * stream + 1));
+        guard.came(&reset(2 * stream + 1, 8));
     }
     for stream in 5..10 {
-        lookout.went(&reset(2 * stream + 1, PROTOCOL_ERROR));
+        guard.went(&reset(2 * stream + 1, PROTOCOL_ERROR));
     }
-    // The server's own faults, and a body that it does not want any more, are not the client's.
+    // The server's own faults, and a body that it does not want any more, do not count against the client.
     for code in [0, 2, 8] {
-        lookout.went(&reset(31, code));
+        guard.went(&reset(31, code));
     }
-    assert_eq!((ledger.flood(), ledger.malformed()), (None, 5));
-    lookout.went(&reset(33, REFUSED_STREAM));
-    assert_eq!((ledger.flood(), ledger.refused()), (Some(Flood::Resets), 1));
-    assert!(lookout.is_over());
+    assert_eq!((stats.flood(), stats.malformed()), (None, 5));
+    guard.went(&reset(33, REFUSED_STREAM));
+    assert_eq!((stats.flood(), stats.refused()), (Some(Flood::Resets), 1));
+    assert!(guard.is_over());
 }
 
 #[tokio::test(start_paused = true)]
 async fn answers_and_time_give_resets_back() {
-    let (mut lookout, ledger) = lookout(10);
+    let (mut guard, stats) = guard(10);
     for stream in 0..1000 {
         let stream = 4 * stream + 1;
-        lookout.came(&[request(stream), request(stream + 2)].concat());
-        lookout.came(&reset(stream, 8));
-        lookout.went(&frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, b"x"));
+        guard.came(&[request(stream), request(stream + 2)].concat());
+        guard.came(&reset(stream, 8));
+        guard.went(&frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, b"x"));
     }
     for _ in 0..100 {
         tokio::time::advance(Duration::from_secs(1)).await;
-        lookout.came(&reset(1, 8));
+        guard.came(&reset(1, 8));
     }
-    assert_eq!(ledger.flood(), None);
+    assert_eq!(stats.flood(), None);
     for _ in 0..20 {
-        lookout.came(&reset(1, 8));
+        guard.came(&reset(1, 8));
     }
-    assert_eq!(ledger.flood(), Some(Flood::Resets));
+    assert_eq!(stats.flood(), Some(Flood::Resets));
 }
 
 #[tokio::test(start_paused = true)]
 async fn frames_that_serve_nothing_run_out() {
     for kind in [SETTINGS, PING, 2, 8, 10, 0xbe] {
-        let (mut lookout, ledger) = lookout(10);
+        let (mut guard, stats) = guard(10);
         for _ in 0..IDLE_FRAMES {
-            lookout.came(&frame(kind, 0, 0, &[0; 8]));
+            guard.came(&frame(kind, 0, 0, &[0; 8]));
         }
-        assert_eq!(ledger.flood(), None, "{kind}");
-        lookout.came(&frame(kind, 0, 0, &[0; 8]));
-        assert_eq!(ledger.flood(), Some(Flood::IdleFrames), "{kind}");
+        assert_eq!(stats.flood(), None, "{kind}");
+        guard.came(&frame(kind, 0, 0, &[0; 8]));
+        assert_eq!(stats.flood(), Some(Flood::IdleFrames), "{kind}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_and_time_earn_frames() {
-    let (mut lookout, ledger) = lookout(10);
+    let (mut guard, stats) = guard(10);
     for stream in 0..2000 {
-        lookout.came(&request(2 * stream + 1));
+        guard.came(&request(2 * stream + 1));
         // A long answer, of which each piece is acknowledged.
-        lookout.went(&frame(HEADERS, END_HEADERS, 2 * stream + 1, b"x"));
+        guard.went(&frame(HEADERS, END_HEADERS, 2 * stream + 1, b"x"));
         for _ in 0..10 {
-            lookout.went(&frame(DATA, 0, 2 * stream + 1, &[0; 16]));
-            lookout.came(
+            guard.went(&frame(DATA, 0, 2 * stream + 1, &[0; 16]));
+            guard.came(
                 &[frame(8, 0, 0, &[0; 4]), frame(8, 0, 1, &[0; 4]), frame(PING, 0, 0, &[0; 8])].concat(),
             );
         }
@@ -118,43 +118,43 @@ async fn work_and_time_earn_frames() {
     for _ in 0..3600 {
         tokio::time::advance(Duration::from_secs(1)).await;
         for _ in 0..50 {
-            lookout.came(&frame(PING, 0, 0, &[0; 8]));
+            guard.came(&frame(PING, 0, 0, &[0; 8]));
         }
     }
-    assert_eq!(ledger.flood(), None);
+    assert_eq!(stats.flood(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fields_that_do_not_end_are_late() {
-    let (mut lookout, ledger) = lookout(10);
+    let (mut guard, stats) = guard(10);
     let start = Instant::now();
-    lookout.came(&frame(HEADERS, 0, 1, b"x"));
+    guard.came(&frame(HEADERS, 0, 1, b"x"));
     let trickle = frame(CONTINUATION, 0, 1, &[0; 200]);
     for byte in &trickle {
-        lookout.came(&[*byte]);
+        guard.came(&[*byte]);
         let wait = tokio::time::timeout(
             Duration::from_secs(1),
             poll_fn(|context| {
-                lookout.waits(context);
-                if ledger.flood().is_some() { Poll::Ready(()) } else { Poll::Pending }
+                guard.waits(context);
+                if stats.flood().is_some() { Poll::Ready(()) } else { Poll::Pending }
             }),
         );
         if wait.await.is_ok() {
             break;
         }
     }
-    assert_eq!(ledger.flood(), Some(Flood::SlowHead));
+    assert_eq!(stats.flood(), Some(Flood::SlowHead));
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_between_frames_is_none_within_one() {
-    let (mut lookout, ledger) = lookout(10);
-    lookout.came(&frame(HEADERS, END_HEADERS, 1, b"x"));
-    lookout.came(&frame(DATA, 0, 1, &[0; 100])[..50]);
+    let (mut guard, stats) = guard(10);
+    guard.came(&frame(HEADERS, END_HEADERS, 1, b"x"));
+    guard.came(&frame(DATA, 0, 1, &[0; 100])[..50]);
     let pause = poll_fn(|context| {
-        lookout.waits(context);
-        if ledger.flood().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        guard.waits(context);
+        if stats.flood().is_some() { Poll::Ready(()) } else { Poll::Pending }
     });
     assert!(tokio::time::timeout(Duration::from_secs(100), pause).await.is_err());
 }

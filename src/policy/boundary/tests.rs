@@ -76,14 +76,14 @@ fn a_resource_outside_is_out_of_reach_whatever_is_granted() {
     let ana = Principal::subject(POOL, "ana");
     assert_eq!(decided(&policy, &ana, OPERATION), Ok(()));
     insta::assert_snapshot!(decided(&policy, &ana, OUTSIDE).unwrap_err());
-    // Who is not in the set is not bound, and neither is who is nobody.
+    // A principal outside the set is not bound, and neither is an anonymous caller.
     assert_eq!(decided(&policy, &Principal::subject(&format!("{POOL}2"), "ana"), OUTSIDE), Ok(()));
     assert!(decide(&policy, Subject::anonymous(), "demo.operations.cancel", OUTSIDE).is_ok());
 }
 
 /// Which principals a set binds: `in`, `out`, or `may be`, as far as the files say.
 #[test]
-fn who_is_in_a_set() {
+fn principal_sets_have_members() {
     let account = |email: &str| Principal::service_account(email).unwrap();
     let principals = [
         ("user", Principal::user("ana@example.com").unwrap()),
@@ -93,7 +93,7 @@ fn who_is_in_a_set() {
         ("App Engine of lab", account("lab@appspot.gserviceaccount.com")),
         ("Compute Engine of 123", account("123-compute@developer.gserviceaccount.com")),
         ("service agent", account("service-123@gcp-sa-pubsub.iam.gserviceaccount.com")),
-        ("of a project nobody knows", account("ci@elsewhere.iam.gserviceaccount.com")),
+        ("of an unknown project", account("ci@elsewhere.iam.gserviceaccount.com")),
         ("of no known pool", Principal::subject("iam.googleapis.com/elsewhere", "x")),
     ];
     let root = "//cloudresourcemanager.googleapis.com";
@@ -149,7 +149,7 @@ fn a_condition_that_has_no_value_binds() {
     }
 }
 
-/// A subject is what a token says, and its bearer may have a say in that.
+/// A token chooses its subject, and the bearer may have chosen it.
 #[test]
 fn a_subject_that_looks_like_a_pool_is_bound_like_any_other() {
     let root = "//cloudresourcemanager.googleapis.com";
@@ -209,7 +209,7 @@ fn principals_are_of_the_types_that_iam_names() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_the_next_step() {
+fn mistakes_are_reported_with_the_next_step() {
     let (policy, report) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
@@ -262,7 +262,7 @@ target: {principalSet: '//cloudresourcemanager.googleapis.com/projects/demo'}
 }
 
 #[test]
-fn a_boundary_that_is_bound_to_nobody_is_told_of() {
+fn a_boundary_without_a_binding_is_reported() {
     let (_, report) = load(&[CANCELLER, ("boundaries/ours.yaml", POLICY)]);
     insta::assert_snapshot!(report);
 }

@@ -1,4 +1,4 @@
-//! What can be told of a condition before anybody asks: that it is always true, or can never be.
+//! What can be said of a condition before any request: that it is always true, or can never be.
 
 use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ pub(in crate::policy) enum Foresight {
     Never,
     /// False from now on: it was true until some time.
     Expired,
-    /// Without a value, since it needs what is never known; told of when it was loaded.
+    /// Without a value, since it reads what is never known. Loading has reported that.
     Unknown,
     /// Without a value, for this reason.
     Failing(String),
@@ -36,8 +36,8 @@ pub(in crate::policy) struct TagAsked {
 impl Condition {
     /// How it comes out for every request from now on, and the tags that it asks for.
     pub(in crate::policy) fn foresee(&self, tags: &Tags, now: SystemTime) -> (Foresight, Vec<TagAsked>) {
-        let nobody = Nobody { tags, depends: Cell::new(false), asked: RefCell::default() };
-        let outcome = self.program.evaluate(&nobody, &mut budget());
+        let request = Nobody { tags, depends: Cell::new(false), asked: RefCell::default() };
+        let outcome = self.program.evaluate(&request, &mut budget());
         let clock = Variable::ALL.iter().position(|variable| *variable == Variable::RequestTime);
         let horizon = clock.and_then(|slot| self.program.horizon(slot));
         let foresight = match outcome {
@@ -46,21 +46,21 @@ impl Condition {
             _ if horizon.zip(Timestamp::try_from(now).ok()).is_some_and(|(last, now)| last < now) => {
                 Foresight::Expired
             }
-            Err(Failure::Unknown { .. }) if !nobody.depends.get() => Foresight::Unknown,
-            Err(failure @ Failure::Error(_)) if !nobody.depends.get() => {
+            Err(Failure::Unknown { .. }) if !request.depends.get() => Foresight::Unknown,
+            Err(failure @ Failure::Error(_)) if !request.depends.get() => {
                 Foresight::Failing(failure.to_string())
             }
             _ => Foresight::Open,
         };
-        (foresight, nobody.asked.into_inner())
+        (foresight, request.asked.into_inner())
     }
 }
 
-/// A request of which nothing is known. What an expression comes to without having asked for anything that a request
-/// brings, it comes to for all of them; and `&&` and `||` decide without what is not known where they can.
+/// A request of which nothing is known. An outcome that was reached without reading anything of the request is the
+/// outcome for every request. `&&` and `||` decide without an unknown operand where they can.
 struct Nobody<'t> {
     tags: &'t Tags,
-    /// Whether anything was asked for that depends on the request.
+    /// Whether the evaluation read anything that depends on the request.
     depends: Cell<bool>,
     asked: RefCell<Vec<TagAsked>>,
 }
@@ -88,7 +88,7 @@ impl<'v> Activation<'v> for Nobody<'_> {
         let (key, value) = match arguments {
             [Value::String(key)] => (key, None),
             [Value::String(key), Value::String(value)] => (key, Some(value)),
-            _ => return Err(Failure::Error("a tag is asked for by strings".into())),
+            _ => return Err(Failure::Error("a tag is named by strings".into())),
         };
         if !self.tags.are_known(*spelling) {
             return Err(Failure::Unknown { name: (*name).into() });

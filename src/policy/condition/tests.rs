@@ -37,7 +37,7 @@ fn outcome(expression: &str, attributes: &Attributes<'_>) -> Outcome {
     }
 }
 
-/// As a client of IPv4 is seen on a socket of IPv6 that serves both.
+/// The address of an IPv4 client on a dual-stack IPv6 socket.
 #[test]
 fn an_address_has_one_spelling_whatever_socket_it_came_by() {
     let attributes =
@@ -78,7 +78,7 @@ fn every_attribute_can_be_asked() {
 }
 
 #[test]
-fn what_is_not_known_never_grants() {
+fn an_unknown_attribute_never_grants() {
     let nothing = Attributes::at(monday());
     for expression in [
         "resource.type == 'x'",
@@ -94,7 +94,7 @@ fn what_is_not_known_never_grants() {
         "resource.hasTagKeyId('tagKeys/1')",
         "resource.matchTagId('tagKeys/1', 'tagValues/2')",
         "[1][size(resource.name)] == 1",
-        // The guard of delegated grants: its default is no value of the call that is judged.
+        // The guard of delegated grants: its default is not a value of the call that is judged.
         "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(['roles/viewer'])",
         "api.getAttribute('storage.googleapis.com/objectListPrefix', '').startsWith('public/')",
     ] {
@@ -152,7 +152,7 @@ fn a_granting_condition_is_named() {
     assert_eq!(granted.condition.as_deref(), Some("resource.name != ''"));
 }
 
-/// The bound is one decision's, not one condition's: a hundred costly ones are no way around it.
+/// One decision has one budget, not one per condition: a hundred costly conditions do not get around it.
 #[test]
 fn all_conditions_of_a_decision_share_one_budget() {
     let costly = "[0,1,2,3,4,5,6,7,8,9]";
@@ -178,7 +178,7 @@ fn all_conditions_of_a_decision_share_one_budget() {
     assert!(why.contains("more work than is allowed"), "{why}");
 }
 
-/// What conditions asked for in one decision, and what of it was not known.
+/// What conditions read in one decision, and what of it was not known.
 fn consulted(expression: &str, attributes: &Attributes<'_>) -> (Vec<Attribute>, Vec<Attribute>) {
     let cell = std::cell::Cell::default();
     let attributes = Attributes { consulted: Some(&cell), ..*attributes };
@@ -189,14 +189,14 @@ fn consulted(expression: &str, attributes: &Attributes<'_>) -> (Vec<Attribute>, 
 }
 
 #[test]
-fn what_a_condition_asks_for_is_noted_and_nothing_else() {
+fn attributes_that_a_condition_reads_are_noted_and_no_others() {
     use Attribute::{Claims, Host, Method, Origin, Path, Time};
     let attributes = Attributes { host: Some("demo.googleapis.com"), ..Attributes::at(monday()) };
     let cases: [(&str, &[Attribute], &[Attribute]); 6] = [
         ("resource.name.startsWith('projects/')", &[], &[]),
         ("request.time.getHours() == 9", &[Time], &[]),
         ("request.host == 'demo.googleapis.com'", &[Host], &[]),
-        // What is not looked at is not asked for.
+        // A condition that is not evaluated reads nothing.
         ("request.host == 'x' && request.auth.claims.level == 1", &[Host], &[]),
         ("request.path == '/' || request.method == 'GET'", &[Path, Method], &[Path, Method]),
         ("origin.ip == '192.0.2.7' && has(request.auth.claims.x)", &[Claims, Origin], &[Claims, Origin]),

@@ -7,7 +7,7 @@ use super::{Attached, Examiner, Extent, Matched, Weighed, most, rank};
 use crate::diagnostic::Place;
 use crate::policy::index::{Bound, ConditionId, FileId, MemberId, ResourceId, RoleId};
 
-/// A binding, and what of it was met.
+/// A binding, and which of its parts matched.
 #[derive(Clone, Debug)]
 pub struct ExplainedBinding {
     /// The role that it binds.
@@ -84,8 +84,8 @@ impl Examiner<'_> {
         Some(Attached { resource: index.resource_name(resource), told, omitted })
     }
 
-    /// Every binding once, by rank. A million are compared as they stand in the index; only those that are told become
-    /// more than that.
+    /// Every binding once, by rank. A million rows are compared as they stand in the index; only those that are told
+    /// are expanded.
     fn ranked(&self, resource: ResourceId) -> Vec<(u8, Bound)> {
         let index = self.policy.index();
         let holders = index.holders(self.inquiry.permission);

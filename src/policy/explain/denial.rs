@@ -6,7 +6,7 @@ use super::{Attached, Examiner, Extent, Matched, Weighed, most, rank};
 use crate::diagnostic::Place;
 use crate::policy::index::{Denial, ResourceId};
 
-/// A deny rule, and what of it was met.
+/// A deny rule, and which of its parts matched.
 #[derive(Clone, Debug)]
 pub struct ExplainedRule {
     /// What it denies, as written, and whether the permission is of it.
@@ -25,7 +25,7 @@ pub struct ExplainedRule {
     pub other_excepted_count: usize,
     /// Its condition, where it has one.
     pub condition: Option<Weighed>,
-    /// Whether it is for the caller and the permission, and excepts neither: the engine's word.
+    /// Whether it covers the caller and the permission, and excepts neither, as the engine says.
     pub speaks: bool,
     /// Where it is written.
     pub place: Place,
@@ -57,7 +57,7 @@ impl Examiner<'_> {
         if rules.is_empty() {
             return None;
         }
-        // Stable: otherwise as they were read.
+        // The sort is stable: within a rank they stay as they were read.
         let is_decisive = |rule: &Denial| self.decisive == Some((rule.file, rule.line));
         rules.sort_by_key(|(rank, rule)| (*rank, !is_decisive(rule)));
         let all = rules.len();

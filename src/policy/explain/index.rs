@@ -1,5 +1,5 @@
-//! What explanations need to know and decisions do not: which group names whom, where roles are defined, and which of
-//! them hold what is asked for.
+//! What explanations need to know and decisions do not: which group names which members, where roles are defined, and
+//! which roles hold a permission.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(in crate::policy) struct Background {
     holding: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
-/// What is to be told of a role.
+/// What an explanation says of a role.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct RoleNote {
     /// Where it is defined.
@@ -49,7 +49,7 @@ impl Background {
         background
     }
 
-    /// What there is to tell of a role.
+    /// What an explanation says of a role.
     pub(in crate::policy) fn role(&self, name: &str) -> Option<&RoleNote> {
         self.roles.get(name)
     }

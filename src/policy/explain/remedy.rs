@@ -1,4 +1,4 @@
-//! What would have to change for the answer to be the other one: the shortest list, and only what is certain to do.
+//! What would have to change to turn the answer: the shortest list, and only changes that are certain to do so.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::policy::decide::Subject;
 use crate::policy::model::resource::ResourceName;
 use crate::policy::model::{deny, role};
 
-/// One thing that is needed: any one of the alternatives does it.
+/// One needed step: any one of the alternatives is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What would do.
+    /// The alternatives.
     pub alternatives: Vec<Remedy>,
 }
 
@@ -72,18 +72,18 @@ pub enum Remedy {
         roles: Vec<Arc<str>>,
         /// How many more hold it.
         more: usize,
-        /// Whom to: the caller, or a group that they are in.
+        /// The member to bind it to: the caller, or a group that they are in.
         members: Vec<Arc<str>>,
-        /// On what, with the file of its allow policy.
+        /// The resource to bind it on, with the file of its allow policy.
         on: Vec<(Arc<str>, String)>,
     },
-    /// Take a binding away, or the caller out of it.
+    /// Remove a binding, or the caller from it.
     Unbind {
         /// Where it is written.
         binding: Place,
         /// Its role.
         role: Arc<str>,
-        /// As whom the caller holds it.
+        /// The member that the caller is there.
         member: Arc<str>,
         /// Where it is attached.
         resource: Arc<str>,
@@ -95,7 +95,7 @@ const MOST_ROLES: usize = 5;
 /// Most of anything else that is proposed.
 const MOST: usize = 3;
 
-/// What would turn the answer: each step is needed.
+/// What would turn the answer: all of these steps are needed.
 pub(super) fn steps(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Vec<Step> {
     if explanation.decided.is_ok() {
         return explanation.granting().map(|(resource, binding)| unbind(resource, binding)).collect();
@@ -123,7 +123,8 @@ fn unbind(resource: &Arc<str>, binding: &ExplainedBinding) -> Step {
     }
 }
 
-/// Of the boundaries that are certain to apply, one has to list the resource; where none is, each that may.
+/// Of the boundaries that are certain to apply, one has to list the resource. Where none is certain, each that may
+/// apply has to.
 fn boundary_steps(explanation: &Explanation) -> Vec<Step> {
     let resource = ResourceName::new(&explanation.resource).root().to_owned();
     let remedy = |boundary: &ExplainedBoundary| Remedy::ListInBoundary {

@@ -162,7 +162,7 @@ fn every_part_of_a_deny_rule_is_told() {
         denies("ana@example.com"),
         [(yes, yes, yes), (yes, no, no), (no, yes, no), (no, yes, no), (yes, yes, yes)]
     );
-    // A rule for others and other permissions would not be told; these are all for everybody's permission.
+    // A rule for other callers and permissions would not be told; these all cover the permission.
     assert_eq!(
         denies("bob@example.com"),
         [(yes, no, no), (yes, yes, yes), (no, yes, no), (no, yes, no), (yes, yes, yes)]
@@ -222,7 +222,7 @@ fn remedies(policy: &Policy, who: &str) -> Vec<Remedy> {
 }
 
 #[test]
-fn what_is_proposed_for_who_lacks_a_permission() {
+fn remedies_for_a_missing_permission() {
     // Sorted: a role that can be bound here only, one that cannot, six for everywhere.
     let mut files = vec![
         ("hierarchy.yaml".to_owned(), "projects/demo: organizations/7\n".to_owned()),

@@ -12,7 +12,7 @@ use crate::policy::model::role::{self, Role};
 
 const FRUITLESS: &str = "bindings that grant nothing";
 
-/// Bindings of which no member is anybody.
+/// Bindings without a member that can be a caller.
 pub(super) fn fruitless(tree: &Tree, findings: &mut Findings<'_>) {
     for binding in &tree.bindings {
         let members = &binding.members;
@@ -22,34 +22,34 @@ pub(super) fn fruitless(tree: &Tree, findings: &mut Findings<'_>) {
         let why = if members.iter().all(|member| member.id.is_none() && !member.is_told) {
             "all of its members are deleted"
         } else {
-            "its members are nobody, by what groups.yaml says"
+            "its members have no members in groups.yaml"
         };
         findings.warning(
             FRUITLESS,
             &binding.role_span,
-            format!("nobody gets `{}` here: {why}", tree.role_name(binding.role)),
-            "remove the binding, or say who is to hold the role",
+            format!("this binding of `{}` grants nothing: {why}", tree.role_name(binding.role)),
+            "remove the binding, or name the members to hold the role",
         );
     }
 }
 
 /// Conditions of bindings that come out the same for every request, and tags that no resource has.
 pub(super) fn conditions(tree: &Tree, findings: &mut Findings<'_>) {
-    const REMOVE: &str = "remove the binding, or mend the condition";
+    const REMOVE: &str = "remove the binding, or fix the condition";
     for binding in &tree.bindings {
         let Some(condition) = &binding.condition else { continue };
         let Some(foreseen) = tree.foresight(Some(condition)) else { continue };
         let span = &condition.span;
         match &foreseen.foresight {
-            // What is never known was told of when it was loaded.
+            // Loading has reported what is never known.
             Foresight::Open | Foresight::Unknown => {}
             Foresight::Never if foreseen.lacks_tags() => {}
             Foresight::Always => {
                 findings.warning(
                     "conditions that are always true",
                     span,
-                    "this condition is always true: it keeps nobody out",
-                    "remove it, or write what it is to ask",
+                    "this condition is always true: it keeps no caller out",
+                    "remove it, or write the condition that is meant",
                 );
             }
             Foresight::Never => {
@@ -96,7 +96,7 @@ pub(super) fn public(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings
                 "bindings that let everybody change things",
                 &member.span,
                 format!("{who} gets {} on `{resource}`", and_more(first, more.len())),
-                "name who is meant, or bind everybody to a role that only reads (`get` and `list`)",
+                "name the members, or bind everybody to a role that only reads (`get` and `list`)",
             );
         }
     }

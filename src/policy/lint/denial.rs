@@ -21,14 +21,14 @@ pub(super) struct WrittenDenial {
     permissions: Vec<WrittenPattern>,
     excepted_permissions: Vec<WrittenPattern>,
     condition: Option<WrittenCondition>,
-    /// Where the list of whom it denies begins.
+    /// Where the list of denied principals begins.
     pub(super) principals_span: Span,
-    /// Where the list of what it denies begins.
+    /// Where the list of denied permissions begins.
     permissions_span: Span,
 }
 
 struct WrittenPrincipal {
-    /// `None` for a deleted one, which is nobody.
+    /// `None` for a deleted one, which matches no caller.
     identifier: Option<String>,
     text: String,
     span: Span,
@@ -41,7 +41,7 @@ struct WrittenPattern {
 }
 
 impl WrittenDenial {
-    /// Everybody whom it names.
+    /// Every principal that it names.
     pub(super) fn identifiers(&self) -> impl Iterator<Item = &str> {
         let named = self.denied.iter().chain(&self.excepted);
         named.filter_map(|principal| principal.identifier.as_deref())
@@ -119,7 +119,7 @@ fn patterns(node: &Node, report: &mut Report) -> Vec<WrittenPattern> {
 }
 
 const FRUITLESS: &str = "deny rules that deny nothing";
-const IDLE_EXCEPTIONS: &str = "exceptions of what is not denied";
+const IDLE_EXCEPTIONS: &str = "exceptions without effect";
 
 /// Tells of rules that deny nothing, and of exceptions that except nothing.
 pub(super) fn fruitless(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
@@ -161,7 +161,7 @@ fn permissions(rule: &WrittenDenial, exposed: &Exposed<'_>, findings: &mut Findi
                 IDLE_EXCEPTIONS,
                 &exception.span,
                 format!("`{}` excepts nothing that this rule denies and a method asks for", exception.text),
-                "remove it, or mend its spelling",
+                "remove it, or fix its spelling",
             );
         }
     }
@@ -179,8 +179,8 @@ fn people<'w>(rule: &'w WrittenDenial, membership: &Membership<'_>, findings: &m
         findings.warning(
             FRUITLESS,
             &rule.principals_span,
-            "everybody whom this rule denies is deleted: it denies nobody",
-            "remove the rule, or say whom it is to deny",
+            "all principals of this rule are deleted: it denies no caller",
+            "remove the rule, or name the principals to deny",
         );
         return;
     }
@@ -192,9 +192,9 @@ fn people<'w>(rule: &'w WrittenDenial, membership: &Membership<'_>, findings: &m
     };
     if denied.iter().all(|name| is_excepted(name)) {
         let why = if denied.iter().all(|name| is_nobody(name)) {
-            "nobody is in the groups that this rule denies, by what groups.yaml says: it denies nobody"
+            "the groups of this rule have no members in groups.yaml: it denies no caller"
         } else {
-            "everybody whom this rule denies is excepted again: it denies nobody"
+            "all principals of this rule are excepted again: it denies no caller"
         };
         findings.warning(
             FRUITLESS,
@@ -204,12 +204,12 @@ fn people<'w>(rule: &'w WrittenDenial, membership: &Membership<'_>, findings: &m
         );
         return;
     }
-    // Who is in a set of federated identities is for their credentials to say.
+    // Only a credential says which sets of federated identities a caller is in.
     let is_set = |name: &&str| name.starts_with("principalSet:");
     if denied.contains(ALL_USERS) || denied.iter().any(is_set) {
         return;
     }
-    // A group around somebody who is denied excepts them too.
+    // To except a group excepts a denied principal in it, too.
     let around: BTreeSet<&str> = denied.iter().flat_map(|name| membership.groups_of(name)).collect();
     let overlaps = |name: &str| {
         among(name, &denied)
@@ -223,7 +223,7 @@ fn people<'w>(rule: &'w WrittenDenial, membership: &Membership<'_>, findings: &m
             findings.note(
                 IDLE_EXCEPTIONS,
                 &exception.span,
-                format!("`{}` is not denied by this rule: to except it changes nothing", exception.text),
+                format!("`{}` is not denied by this rule: this exception changes nothing", exception.text),
                 "remove it, or deny a group that it is in",
             );
         }
@@ -235,7 +235,7 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
     let Some(foreseen) = tree.foresight(Some(condition)) else { return };
     let span = &condition.span;
     match &foreseen.foresight {
-        // What is never known was told of when it was loaded.
+        // Loading has reported what is never known.
         Foresight::Open | Foresight::Unknown => {}
         Foresight::Never if foreseen.lacks_tags() => {}
         Foresight::Always => {
@@ -243,12 +243,12 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
                 "conditions that are always true",
                 span,
                 "this condition is always true: the rule denies at all times",
-                "remove it, or write what it is to ask",
+                "remove it, or write the condition that is meant",
             );
         }
         Foresight::Never => {
             let message = "this condition is never true: the rule denies nothing";
-            findings.warning(FRUITLESS, span, message, "remove the rule, or mend the condition");
+            findings.warning(FRUITLESS, span, message, "remove the rule, or fix the condition");
         }
         Foresight::Expired => {
             let message = "the time of this condition is over: the rule denies nothing any more";
@@ -259,7 +259,7 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
                 "conditions that never have a value",
                 span,
                 format!("this condition never has a value, so the rule denies at all times: {why}"),
-                "mend the condition, or remove it to say so",
+                "fix the condition, or remove it to say so",
             );
         }
     }

@@ -45,7 +45,7 @@ impl<'c> Exposed<'c> {
     }
 }
 
-/// Whether a permission is to look at something and not to change it.
+/// Whether a permission reads and does not change anything.
 pub(super) fn is_to_read(permission: &str) -> bool {
     let verb = permission.rsplit('.').next().unwrap_or_default();
     // `getData` and `listRuns` as well, but not `getaway`.

@@ -45,7 +45,7 @@ impl<'g> Membership<'g> {
         self.within.get(group).into_iter().flatten().copied()
     }
 
-    /// Whether somebody is in a group.
+    /// Whether a group has a member that can be a caller.
     pub(super) fn is_populated(&self, group: &str) -> bool {
         self.members_of(group).any(|member| !member.starts_with("group:"))
     }

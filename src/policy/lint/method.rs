@@ -1,4 +1,4 @@
-//! Methods that nobody can call: they are not exposed, or nobody holds what they ask for.
+//! Methods that cannot be called: they are not exposed, or no binding grants their permission.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(super) fn closed(catalog: &Catalog, findings: &mut Findings<'_>) {
     }
 }
 
-/// Exposed methods whose permission nobody holds.
+/// Exposed methods whose permission no binding grants.
 pub(super) fn out_of_reach(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
     let fruitful: BTreeSet<RoleId> = tree
         .bindings
@@ -59,14 +59,14 @@ pub(super) fn out_of_reach(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Fi
                     format!("add `{permission}` to the `includedPermissions` of a role below `roles/`"),
                 ),
                 Some(role) => (
-                    format!("no binding grants `{permission}` to anybody"),
+                    format!("no binding grants `{permission}`"),
                     format!("bind a role that holds it, `{role}` for example, in a policy below `allow/`"),
                 ),
             };
             findings.warning(
-                "methods that nobody can call",
+                "methods that cannot be called",
                 &span,
-                format!("nobody can call `{}`: {why}", method.name),
+                format!("`{}` cannot be called: {why}", method.name),
                 help,
             );
         }
@@ -92,7 +92,7 @@ impl Files {
                     findings
                         .report
                         .file_error(path, format!("cannot read the file: {error}"))
-                        .help("it could be read a moment ago: check again");
+                        .help("it could be read a moment ago: run the check again");
                     None
                 }
             }

@@ -9,7 +9,7 @@ use crate::diagnostic::Span;
 use crate::policy::index::ResourceId;
 use crate::policy::model::resource::ResourceName;
 
-/// Policies on a resource such that no exposed method can name it, or anything below it.
+/// Policies on a resource that no exposed method can name, and below which it can name nothing.
 pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>) {
     let mut attached: BTreeMap<ResourceId, &Span> = BTreeMap::new();
     let bindings = tree.bindings.iter().map(|binding| (binding.resource, &binding.role_span));
@@ -19,7 +19,7 @@ pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>
     }
     for (resource, span) in attached {
         let name = tree.resource_name(resource);
-        // What lies in a folder or an organization hierarchy.yaml says, and loading warns where nothing does.
+        // hierarchy.yaml says what lies in a folder or an organization. Loading warns of one that is empty.
         let is_container = ["folders/", "organizations/"].iter().any(|root| name.starts_with(root));
         let other = tree.hierarchy.other_name(ResourceName::new(&name));
         let is_reached = |name: &str| catalog.resources().any(|shape| is_below(shape, name));
@@ -30,15 +30,15 @@ pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>
             "policies that no call reaches",
             span,
             format!(
-                "no exposed method asks for a permission on `{name}` or below it: this policy is never asked"
+                "no exposed method asks for a permission on `{name}` or below it: this policy never applies"
             ),
             "compare the name with the paths of the http rules (services/*.yaml), or remove the file",
         );
     }
 }
 
-/// Projects and folders with bindings of which hierarchy.yaml does not tell the organization, where a folder or an
-/// organization has a deny policy: it may be meant for them, and does not speak for them.
+/// Projects and folders with bindings whose organization hierarchy.yaml does not tell, where a folder or an
+/// organization has a deny policy. The policy may be meant for them, and does not apply to them.
 pub(super) fn adrift(tree: &Tree, findings: &mut Findings<'_>) {
     let is_container = |name: &str| name.starts_with("folders/") || name.starts_with("organizations/");
     let denials = tree.denials.iter().map(|denial| tree.resource_name(denial.resource));

@@ -9,7 +9,7 @@ pub(super) fn unbound(tree: &Tree, findings: &mut Findings<'_>) {
     for role in tree.roles.iter() {
         if tree.role_names.find(&role.name).is_none() {
             findings.note(
-                "roles that nobody holds",
+                "roles that no binding names",
                 &role.span,
                 format!("no binding names the role `{}`", role.name),
                 "delete the file, or bind the role in a policy below `allow/`",
@@ -22,7 +22,7 @@ pub(super) fn unbound(tree: &Tree, findings: &mut Findings<'_>) {
 pub(super) fn unasked(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
     for role in tree.roles.iter() {
         let is_bound = tree.role_names.find(&role.name).is_some();
-        // That a role is disabled or deleted is told where it is bound.
+        // Where a disabled or deleted role is bound, that is reported.
         if !is_bound || role.is_dormant() || exposed.held(role).next().is_some() {
             continue;
         }
@@ -41,6 +41,6 @@ pub(super) fn unasked(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Finding
                 "expose a method that does (services/*.iam.yaml), or remove the role and its bindings",
             ),
         };
-        findings.note("roles that open nothing", &role.span, message, help);
+        findings.note("roles without effect", &role.span, message, help);
     }
 }

@@ -1,4 +1,4 @@
-//! Members and conditions in the shadow of another binding, without which nothing would change.
+//! Members and conditions that another binding makes redundant: nothing would change without them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -45,7 +45,8 @@ pub(super) fn shadowed(tree: &Tree, findings: &mut Findings<'_>) {
                 tell(tree, binding, member, 0, &shadow, findings);
                 continue;
             }
-            // Everybody casts a shadow over all other members of the binding: one finding for them.
+            // `allUsers` and `allAuthenticatedUsers` make all other members of the binding redundant: one finding for
+            // them.
             match public.iter_mut().find(|(other, ..)| other.by == shadow.by) {
                 Some((_, _, more)) => *more += 1,
                 None => public.push((shadow, at, 0)),
@@ -118,7 +119,7 @@ struct Shadow {
     is_public: bool,
 }
 
-/// What the members of one resource's bindings may be in the shadow of.
+/// The holdings that may make members of one resource's bindings redundant.
 struct Shadows<'t> {
     tree: &'t Tree,
     holdings: &'t HashMap<Holding, Position>,
@@ -130,14 +131,14 @@ impl Shadows<'_> {
     /// The nearest holding that makes a member of a binding change nothing.
     fn over(&self, binding: &WrittenBinding, member: &WrittenMember, here: Position) -> Option<Shadow> {
         let id = member.id.filter(|_| member.is_somebody)?;
-        // Users and service accounts are among `allAuthenticatedUsers`; federated identities are not, and who is in a group
-        // may be one.
+        // Users and service accounts are among `allAuthenticatedUsers`. Federated identities are not, and a group may
+        // have one as a member.
         let name = self.tree.member_name(id);
         let is_account = ["user:", "serviceAccount:", "domain:"].iter().any(|kind| name.starts_with(kind));
         let authenticated = self.tree.all_authenticated_users();
         let authenticated = authenticated.filter(|authenticated| is_account || *authenticated == id);
         let everybody = [self.tree.all_users(), authenticated];
-        // `allUsers` is more than `allAuthenticatedUsers`, and nothing is more than `allUsers`.
+        // `allUsers` includes `allAuthenticatedUsers`, and nothing includes `allUsers`.
         let public = match everybody.iter().position(|public| *public == Some(id)) {
             Some(at) => everybody.get(..at),
             None => Some(&everybody[..]),
@@ -145,7 +146,7 @@ impl Shadows<'_> {
         let public = public.unwrap_or_default().iter().copied().flatten();
         let own = binding.condition.as_ref().map(|condition| condition.number);
         for resource in self.chain {
-            // Groups change; whoever is named beside one on another resource may be meant to stay.
+            // Groups change: a member that is named beside one on another resource may be meant to stay.
             let near = if *resource == binding.resource { self.around.get(&id) } else { None };
             let near = near.into_iter().flatten().copied();
             for candidate in std::iter::once(id).chain(near).chain(public.clone()) {

@@ -34,7 +34,7 @@ const FILES: [(&str, &str); 5] = [
     ("hierarchy.yaml", "projects/p: folders/1\nfolders/1: organizations/9\n"),
 ];
 
-/// Somebody holds each role, so that only what a test adds is told of.
+/// Each role is bound, so that only what a test adds is reported.
 const ROOT: (&str, &str) = (
     "allow/organizations/9.yaml",
     "bindings:\n- {role: roles/reader, members: ['user:root@x.com']}\n- {role: roles/admin, members: ['user:root@x.com']}\n",
@@ -76,7 +76,7 @@ fn report_of(files: &[(&str, &str)]) -> (Report, String) {
     (report, text)
 }
 
-/// What is told of these files beside [`ROOT`].
+/// The report on these files beside [`ROOT`].
 fn told(files: &[(&str, &str)]) -> String {
     report_of(&[&[ROOT], files].concat()).1
 }
@@ -107,15 +107,15 @@ fn a_tree_that_means_what_it_says_is_passed_over_in_silence() {
 }
 
 #[test]
-fn methods_that_nobody_can_call() {
+fn methods_that_cannot_be_called() {
     let rule = "- selector: demo.Jobs.Delete\n  permission: demo.jobs.delete\n";
     let iam = FILES[1].1.replace(rule, "");
-    let nobody = "bindings:\n- {role: roles/admin, members: ['deleted:user:max@x.com?uid=1']}\n";
+    let deleted = "bindings:\n- {role: roles/admin, members: ['deleted:user:max@x.com?uid=1']}\n";
     let reader = "name: roles/admin\nincludedPermissions: [demo.jobs.get]\n";
     insta::assert_snapshot!(
         [
             told(&[("services/demo.iam.yaml", &iam)]),
-            report_of(&[("allow/projects/p.yaml", nobody)]).1,
+            report_of(&[("allow/projects/p.yaml", deleted)]).1,
             told(&[("roles/admin.yaml", reader)]),
         ]
         .join("--------\n\n")
@@ -297,7 +297,10 @@ fn only_so_many_of_a_kind_are_listed() {
     let (report, _) = report_of(&files);
     assert_eq!(report.count(Severity::Note), MOST_OF_A_KIND + 1);
     let last = report.diagnostics().last().unwrap();
-    assert_eq!(last.message, "30 more roles that nobody holds are not listed, of which this is the first");
+    assert_eq!(
+        last.message,
+        "30 more roles that no binding names are not listed, of which this is the first"
+    );
     assert!(last.span.as_ref().unwrap().place().file.ends_with("roles/20.yaml"));
 }
 
@@ -328,7 +331,7 @@ fn projects_that_no_deny_policy_above_reaches_are_told_of() {
         ("allow/projects/stray.yaml", allow),
         ("allow/projects/stray/jobs/j.yaml", below),
     ];
-    // Nothing above denies anything: nobody misses it.
+    // Nothing above denies anything, so nothing is missed.
     assert_eq!(told(&allows), "");
     let denied: Vec<_> = allows.into_iter().chain([("deny/organizations/9/freeze.yaml", deny)]).collect();
     insta::assert_snapshot!(told(&denied));

@@ -29,7 +29,7 @@ pub(super) struct Tree {
     pub(super) hierarchy: Hierarchy,
     pub(super) groups: Groups,
     pub(super) tags: Tags,
-    /// Loading has told of pools; what is read again doubts none.
+    /// Loading has reported unknown pools; the second reading doubts no pool.
     pools: Pools,
     pub(super) bindings: Vec<WrittenBinding>,
     pub(super) denials: Vec<WrittenDenial>,
@@ -51,11 +51,11 @@ pub(super) struct WrittenBinding {
 
 /// A member of a binding.
 pub(super) struct WrittenMember {
-    /// `None` for a deleted one, which is nobody.
+    /// `None` for a deleted one, which matches no caller.
     pub(super) id: Option<MemberId>,
-    /// Whether it can be somebody: not deleted, not misspelt, and no group without anybody in it.
+    /// Whether it can be a caller: not deleted, not misspelt, and not a group without members.
     pub(super) is_somebody: bool,
-    /// Whether loading has told already that it is nobody.
+    /// Whether loading has reported already that it matches no caller.
     pub(super) is_told: bool,
     pub(super) span: Span,
 }
@@ -67,7 +67,7 @@ pub(super) struct WrittenCondition {
     pub(super) span: Span,
 }
 
-/// What can be told of a condition beforehand.
+/// What can be said of a condition before any request.
 pub(super) struct Foreseen {
     pub(super) foresight: Foresight,
     /// Tags that it asks for and no resource has: what to say, and the next step.
@@ -103,12 +103,12 @@ impl Tree {
                 denial::read(&mut tree, resource, &node, &mut conditions, report);
             }
         }
-        // Groups are known in full only now.
+        // Only here are all groups known.
         let membership = Membership::of(&tree.groups);
-        let somebody = |name: &str| !name.starts_with("group:") || membership.is_populated(name);
+        let populated = |name: &str| !name.starts_with("group:") || membership.is_populated(name);
         for member in tree.bindings.iter_mut().flat_map(|binding| &mut binding.members) {
             let name = member.id.and_then(|id| tree.member_names.text(id));
-            member.is_somebody &= name.is_some_and(|name| somebody(name));
+            member.is_somebody &= name.is_some_and(|name| populated(name));
         }
         tree
     }
@@ -186,7 +186,7 @@ impl Tree {
         self.member_names.text(id).cloned().unwrap_or_default()
     }
 
-    /// What can be told of a condition where one is written.
+    /// What can be said of a condition before any request, where it has one.
     pub(super) fn foresight(&self, condition: Option<&WrittenCondition>) -> Option<&Foreseen> {
         self.conditions.get(condition?.number)
     }
@@ -265,7 +265,7 @@ impl Foreseen {
         }
     }
 
-    /// Whether it is a tag that no resource has that it is never true for.
+    /// Whether a tag that no resource has is the reason why it is never true.
     pub(super) fn lacks_tags(&self) -> bool {
         !self.missing_tags.is_empty()
     }
@@ -282,7 +282,9 @@ fn missing_tag(tags: &Tags, asked: &TagAsked) -> Option<(String, String)> {
     };
     let help = match near {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "add it to tags.yaml where a resource has it: what is not there counts as absent".to_owned(),
+        None => {
+            "add it to tags.yaml where a resource has it: a tag that is not there counts as absent".to_owned()
+        }
     };
     Some((format!("no resource has the tag `{tag}`"), help))
 }

@@ -86,7 +86,7 @@ pub(in crate::policy) fn files(directory: &Path, report: &mut Report) -> Vec<Tre
     for file in &files {
         if let Some(reason) = spelling::unnameable(&file.stem) {
             report
-                .file_warning(&file.path, format!("this policy speaks for nothing: {reason}"))
+                .file_warning(&file.path, format!("this policy applies to no resource: {reason}"))
                 .help("rename the file: its path below `allow/` is the resource's name, as requests name it");
         }
     }
@@ -145,7 +145,8 @@ impl Reader<'_> {
         let mut fields = node.fields("a binding", Spelling::Proto, report)?;
         let role = fields.required("role", report).and_then(|node| self.role(node, report));
         let members = fields.required("members", report).map(|node| self.members(node, report));
-        // A condition that is left empty was meant to say something: `Some(None)` grants nothing.
+        // An empty condition is an error, and the binding must not become an unconditional one: `Some(None)` grants
+        // nothing.
         let condition = fields.key("condition").map(|key| {
             self.check_conditional(&key.span, role.as_deref(), members.as_deref(), report);
             fields
@@ -193,7 +194,7 @@ impl Reader<'_> {
         if let Some(member) = public {
             report
                 .error(span, format!("a binding of `{member}` cannot have a condition"))
-                .help("name who is meant, or bind without a condition");
+                .help("name the members, or bind without a condition");
         }
     }
 
@@ -249,7 +250,8 @@ impl Reader<'_> {
         self.context.hierarchy.may_lie_in(ResourceName::new(self.resource).root(), owner)
     }
 
-    /// Warns of a member that nobody is. Of a pool that no issuer has once per file: an export may hold thousands.
+    /// Warns of a member that no caller can be. Of a pool that no issuer has once per file: an export may hold
+    /// thousands.
     fn doubt(&mut self, text: &str, member: &Member, span: &Span, report: &mut Report) {
         if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
             report.warning(span, format!("`{text}` {doubt}")).help(help);
@@ -265,7 +267,7 @@ impl Reader<'_> {
         if items.is_empty() {
             report
                 .error(&node.span, "a binding needs at least one member")
-                .help("remove the binding, or say who holds the role");
+                .help("remove the binding, or name the members that hold the role");
         }
         let mut members = Vec::with_capacity(items.len());
         for item in items {
@@ -305,7 +307,7 @@ fn read_version(fields: &mut Fields<'_>, report: &mut Report) -> Option<i64> {
     Some(version)
 }
 
-/// Audit configs are Cloud Audit Logging's business: read so that an exported policy loads, and not used.
+/// Audit configs belong to Cloud Audit Logging: they are read so that an exported policy loads, and not used.
 fn check_audit_configs(node: &Node, report: &mut Report) {
     for config in node.list(report).unwrap_or_default() {
         let Some(mut fields) = config.fields("an audit config", Spelling::Proto, report) else { continue };
@@ -340,7 +342,7 @@ pub(in crate::policy) fn warn_of_unreachable(
 ) {
     if ResourceName::new(resource).root() == resource && hierarchy.is_deserted(resource) {
         report
-            .warning(span, format!("no project lies in `{resource}`: this policy speaks for no project"))
+            .warning(span, format!("no project lies in `{resource}`: this policy applies to no project"))
             .help(format!(
                 "add the projects that do to hierarchy.yaml, for example `projects/demo: {resource}`"
             ));

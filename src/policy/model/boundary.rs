@@ -71,7 +71,7 @@ impl Boundaries {
         for (name, (_, span)) in &policies {
             if !unresolved.iter().any(|binding| binding.policy.0 == **name) {
                 report
-                    .warning(span, format!("`{name}` is bound to nobody"))
+                    .warning(span, format!("`{name}` is bound to no principal set"))
                     .help("add its policy bindings, as `gcloud iam policy-bindings describe` prints them, to `boundaries/`");
             }
         }
@@ -136,7 +136,7 @@ fn read_policy(node: &Node, report: &mut Report) -> Option<BoundaryPolicy> {
     let details = fields.required("details", report);
     fields.finish(report);
     let mut fields = details?.fields("the details", Spelling::Proto, report)?;
-    // `1`, `2`, … or `latest`; every permission is bounded here, which is stricter than any of them.
+    // `1`, `2`, … or `latest`. Opgate bounds every permission, which is stricter than any of these versions.
     fields.ignore(&["enforcement_version"]);
     let rules = fields.required("rules", report);
     fields.finish(report);
@@ -171,7 +171,7 @@ fn read_resource(text: &str, span: &Span, report: &mut Report) -> Option<String>
         known && name.split('/').count() == 2 && ResourceName::attachable(name).is_ok()
     };
     let Some(name) = name.filter(plain) else {
-        report.error(span, format!("`{text}` is no resource that a boundary can list")).help(
+        report.error(span, format!("`{text}` is not a resource that a boundary can list")).help(
             "write `//cloudresourcemanager.googleapis.com/projects/ID`, or `folders/NUMBER` or `organizations/NUMBER`",
         );
         return None;
@@ -212,7 +212,7 @@ fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<Unres
     let text = set.string(report)?;
     let Some(parsed) = PrincipalSet::parse(text) else {
         report
-            .error(&set.span, format!("`{text}` is no principal set that a boundary can be bound to"))
+            .error(&set.span, format!("`{text}` is not a principal set that a boundary can be bound to"))
             .help(
                 "write `//cloudresourcemanager.googleapis.com/` and a project, folder or organization, or \
              `//iam.googleapis.com/` and a workforce pool, workload identity pool or Workspace",
@@ -226,7 +226,7 @@ fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<Unres
     Some(Unresolved {
         name: name?,
         set: parsed,
-        // A condition that is wrong is an error already; without it the binding would say something else.
+        // A wrong condition is already an error. Without it the binding would mean something else.
         condition: match condition {
             None => None,
             Some(read) => Some(read?),

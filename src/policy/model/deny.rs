@@ -1,10 +1,10 @@
-//! Deny policies: what nobody may do on a resource and below it, whatever a binding grants. The shape is that of
+//! Deny policies: what is forbidden on a resource and below it, whatever a binding grants. The shape is that of
 //! google/iam/v2/policy.proto and deny.proto, which is what `gcloud iam policies get … --kind=denypolicies` prints; the
 //! path of the file is the resource and an id of the author's: `deny/projects/demo/freeze.yaml`.
 //!
-//! A rule that cannot be evaluated must not be passed over: it would leave allowed what it forbids. So what cannot be
-//! decided by (a principal set whose members are not known here, a group without an entry) is an error at load, and a
-//! condition that has no value for a request denies it.
+//! A rule that cannot be evaluated must not be passed over: it would leave allowed what it forbids. So a principal that
+//! cannot be matched here (a principal set whose members are not known, a group without an entry) is an error at load,
+//! and a condition that has no value for a request denies it.
 
 use std::fmt;
 use std::path::Path;
@@ -33,16 +33,16 @@ pub struct DenyPolicy {
     pub rules: Vec<DenyRule>,
 }
 
-/// Who is denied what, and what is excepted.
+/// The principals and permissions of one rule, and its exceptions.
 #[derive(Debug)]
 pub struct DenyRule {
-    /// Canonical identifiers; those that match nobody are left out.
+    /// Canonical identifiers; deleted principals are left out.
     pub denied_principals: Vec<String>,
-    /// The same, for who is not denied after all.
+    /// The same, for the principals that are excepted.
     pub exception_principals: Vec<String>,
-    /// What is denied.
+    /// The permissions that are denied.
     pub denied_permissions: Permissions,
-    /// What of it is not.
+    /// The permissions that are excepted.
     pub exception_permissions: Permissions,
     /// When the rule holds; at all times where there is none.
     pub(in crate::policy) condition: Option<Condition>,
@@ -149,7 +149,7 @@ fn read_rule(node: &Node, context: Context<'_>, report: &mut Report) -> Option<D
         exception_permissions: excepted_permissions
             .map(|node| read_permissions(node, report))
             .unwrap_or_default(),
-        // A condition that is wrong is an error already; without it the rule would say something else.
+        // A wrong condition is already an error. Without it the rule would mean something else.
         condition: match condition {
             None => None,
             Some(read) => Some(read?),
@@ -164,7 +164,7 @@ fn principals(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
     if texts.is_empty() {
         report
             .error(&node.span, "the list of principals is empty")
-            .help("name who is denied, `principalSet://goog/public:all` for everybody");
+            .help("name the principals to deny, `principalSet://goog/public:all` for everybody");
     }
     texts
         .into_iter()
@@ -176,11 +176,11 @@ fn exceptions(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
     let mut found = Vec::new();
     for (text, item) in node.strings(report) {
         match principal(text, &item.span, Place::Excepted, context, report) {
-            // google/iam/v2/deny.proto, exception_principals.
+            // google/iam/v2/deny.proto does not allow it in `exception_principals`.
             Some(identifier) if identifier == ALL_USERS => {
                 report
-                    .error(&item.span, "everybody cannot be an exception: the rule would deny nobody")
-                    .help("remove the rule, or name who is excepted");
+                    .error(&item.span, "a rule cannot except everybody: it would deny no caller")
+                    .help("remove the rule, or name the principals to except");
             }
             Some(identifier) => found.push(identifier),
             None => {}
@@ -190,7 +190,7 @@ fn exceptions(node: &Node, context: Context<'_>, report: &mut Report) -> Vec<Str
 }
 
 /// A principal in the spelling of IAM v2 (<https://cloud.google.com/iam/docs/principal-identifiers#v2>), as the
-/// canonical identifier that callers are compared with; `None` for a deleted one, which is nobody.
+/// canonical identifier that callers are compared with; `None` for a deleted one, which matches no caller.
 pub(in crate::policy) fn principal(
     text: &str,
     span: &Span,
@@ -222,7 +222,8 @@ pub(in crate::policy) fn principal(
     if let Some((prefix, email)) = emails {
         let written = if prefix == USER { Principal::user(email) } else { Principal::service_account(email) };
         let written = canonical(written, report)?;
-        // Whoever has this email is called something else: the rule would pass over them.
+        // Callers with this email have the other kind of identifier. The rule would not match them, and would let them
+        // pass.
         if Principal::from_email(email).is_ok_and(|caller| caller.as_str() != written) {
             let (what, prefix) = match prefix {
                 USER => ("an email under `gserviceaccount.com` is a service account", SERVICE_ACCOUNT),
@@ -239,10 +240,10 @@ pub(in crate::policy) fn principal(
         let group = canonical(Principal::group(email), report)?;
         if let Some(missing) = context.groups.missing_within(&group) {
             let message = if missing == group {
-                format!("`{group}` has no entry in groups.yaml: nobody would be in it here")
+                format!("`{group}` has no entry in groups.yaml: it would have no members here")
             } else {
                 format!(
-                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: nobody would be in it here"
+                    "`{missing}`, which is in `{group}`, has no entry in groups.yaml: it would have no members here"
                 )
             };
             report.error(span, message).help("list its members in groups.yaml");
@@ -251,6 +252,8 @@ pub(in crate::policy) fn principal(
             place.tell(span, message, "fix or remove it in groups.yaml".to_owned(), report);
         }
         return Some(group);
+        // `/type/` names a set by a kind of identity (all service accounts of a project, for example). Which callers are in
+        // it is not known here, so it cannot be denied.
     }
     let federated = text.starts_with("principal://iam.googleapis.com/")
         || (text.starts_with("principalSet://iam.googleapis.com/") && !text.contains("/type/"));
@@ -258,7 +261,7 @@ pub(in crate::policy) fn principal(
         return possible(text, text.to_owned(), span, place, context, report);
     }
     let diagnostic =
-        report.error(span, format!("`{text}` is no principal that a deny rule can be decided by here"));
+        report.error(span, format!("`{text}` is not a principal that a deny rule can be evaluated for here"));
     match text.split_once(':') {
         Some(("user", email)) => diagnostic.help(format!("deny rules write a user `{USER}{email}`")),
         Some(("serviceAccount", email)) => {
@@ -276,9 +279,9 @@ pub(in crate::policy) fn principal(
 /// Where a principal stands in a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Place {
-    /// Among those who are denied: one that nobody is leaves allowed what was to be denied.
+    /// Among the denied principals. One that matches no caller leaves allowed what the rule is to deny: an error.
     Denied,
-    /// Among those who are not: one that nobody is denies more than was meant.
+    /// Among the exceptions. One that matches no caller denies more than was meant: a warning.
     Excepted,
 }
 
@@ -291,7 +294,7 @@ impl Place {
     }
 }
 
-/// The identifier of a well spelled principal, unless nobody can be it.
+/// The identifier of a well spelled principal, unless no caller can have it.
 fn possible(
     text: &str,
     identifier: String,
@@ -302,6 +305,7 @@ fn possible(
 ) -> Option<String> {
     let member = Member::parse(&identifier).ok()?;
     if let Some((doubt, help)) = member.doubt() {
+        // Misspelt whatever the configuration is: it is left out, with an error or a warning.
         place.tell(span, format!("`{text}` {doubt}"), help, report);
         return None;
     }
@@ -313,8 +317,8 @@ fn possible(
     Some(identifier)
 }
 
-/// Whether what stands behind `deleted:` names one identity or group that once was: what is spelled otherwise may have
-/// been meant for somebody who is.
+/// Whether the text behind `deleted:` names one identity or group that once existed. A text in another spelling may
+/// have been meant for a principal that still exists, so it is an error.
 fn is_deleted(text: &str, kinds: [&str; 3]) -> bool {
     if let Some((email, uid)) = text.split_once("?uid=") {
         let email = kinds.iter().find_map(|kind| email.strip_prefix(kind));
@@ -337,7 +341,7 @@ fn read_permissions(node: &Node, report: &mut Report) -> Permissions {
             Some(pattern) => patterns.push(pattern),
             None => {
                 let diagnostic =
-                    report.error(&item.span, format!("`{text}` is no permission of a deny rule"));
+                    report.error(&item.span, format!("`{text}` is not a permission of a deny rule"));
                 let mut parts = text.split('.');
                 match (text.contains('/'), parts.next(), parts.next(), parts.next(), parts.next()) {
                     (false, Some(service), Some(resource), Some(verb), None) => diagnostic
@@ -358,7 +362,7 @@ impl Permissions {
         self.0.iter().any(|pattern| pattern.matches(permission))
     }
 
-    /// Each as written, and whether a permission is one of those that it stands for.
+    /// Each pattern as written, and whether it covers a permission.
     pub(in crate::policy) fn matching(&self, permission: &str) -> Vec<(String, bool)> {
         self.0.iter().map(|pattern| (pattern.to_string(), pattern.matches(permission))).collect()
     }
@@ -382,7 +386,7 @@ pub fn qualified(permission: &str) -> String {
     }
 }
 
-/// The host that stands for the service of permissions; that of the resource manager is not its own.
+/// The host that stands for the service of permissions; that of the resource manager has another name.
 fn host_of(service: &str) -> String {
     let service = if service == "resourcemanager" { "cloudresourcemanager" } else { service };
     format!("{service}.googleapis.com")
@@ -396,7 +400,7 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// `FQDN/resource.verb`. The service of a permission is the FQDN without `.googleapis.com`; that of the resource
+    /// Reads `FQDN/resource.verb`. The service of a permission is the FQDN without `.googleapis.com`; the resource
     /// manager is the exception (<https://cloud.google.com/iam/docs/deny-permissions-support>).
     pub(in crate::policy) fn parse(text: &str) -> Option<Self> {
         let (host, rest) = text.split_once('/')?;
@@ -418,7 +422,7 @@ impl Pattern {
         Some(Self { service: service.into(), resource: part(resource)?, verb: part(verb)? })
     }
 
-    /// Whether a permission is meant.
+    /// Whether the pattern covers a permission.
     pub(in crate::policy) fn matches(&self, permission: &str) -> bool {
         let Some((service, rest)) = permission.split_once('.') else { return false };
         let Some((resource, verb)) = rest.split_once('.') else { return false };

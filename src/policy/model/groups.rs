@@ -22,7 +22,7 @@ struct Group {
     span: Span,
     /// Canonical identifiers: users, service accounts, federated identities and groups.
     members: Vec<String>,
-    /// Members that nobody is, and why.
+    /// Members that no caller can be, and why.
     doubtful: Vec<(String, String)>,
 }
 
@@ -98,7 +98,7 @@ impl Groups {
         self.by_name.get(name).map(|group| &group.span)
     }
 
-    /// A member of a group, or of a group in it, that nobody is, and why.
+    /// A member of a group, or of a group in it, that no caller can be, and why.
     pub(in crate::policy) fn doubtful_within(&self, name: &str, pools: &Pools) -> Option<(String, String)> {
         let mut seen = BTreeSet::from([name]);
         let mut pending = vec![name];
@@ -138,7 +138,7 @@ impl Groups {
         }
         let email = name.strip_prefix("group:").unwrap_or(name);
         report
-            .warning(span, format!("nobody is in `{name}`: `groups.yaml` has no entry for it"))
+            .warning(span, format!("`{name}` has no members: `groups.yaml` has no entry for it"))
             .help(format!("add `{email}: [user:…]` to groups.yaml"));
     }
 
@@ -147,7 +147,7 @@ impl Groups {
         let mut cut = Vec::new();
         let mut done: BTreeSet<&str> = BTreeSet::new();
         for start in self.by_name.keys() {
-            // Depth first without recursion: nesting is as deep as the file says, the stack is not.
+            // Depth first, without recursion: a file may nest groups more deeply than the stack allows.
             let mut path: Vec<(&str, usize)> = Vec::new();
             let mut on_path: BTreeSet<&str> = BTreeSet::new();
             if !done.contains(start.as_str()) {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_reached_twice_is_no_cycle() {
+    fn a_group_reached_twice_is_not_a_cycle() {
         let (_, report) = read(
             "a@x.com: [group:b@x.com, group:c@x.com]\nb@x.com: [group:d@x.com]\n\
              c@x.com: [group:d@x.com]\nd@x.com: [user:u@x.com]\n",

@@ -2,11 +2,12 @@
 //! number a project has: `projects/demo: {parent: folders/42, projectNumber: 123456}`.
 //!
 //! A project has an id and a number, and requests may name it by either
-//! (<https://cloud.google.com/resource-manager/docs/creating-managing-projects#identifying_projects>). What a policy on
-//! one name says holds for the other: a deny rule would else be dodged by the name that it does not write.
+//! (<https://cloud.google.com/resource-manager/docs/creating-managing-projects#identifying_projects>). A policy on one
+//! name holds for the other as well: else a request could evade a deny rule by using the name that the rule does not
+//! write.
 //!
-//! Google's Resource Manager knows this by itself; a gate that asks nobody must be told. A project that is not
-//! named here lies in nothing: only policies on itself and below speak for it.
+//! Google's Resource Manager knows the hierarchy. Opgate asks no other service, so this file has to say it. A project
+//! that is not named here has no parent: only policies on itself and below apply to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -28,7 +29,7 @@ pub struct Hierarchy {
     aliases: BTreeMap<String, String>,
     /// Folders and organizations that some project lies in.
     populated: BTreeSet<String>,
-    /// Whether links are missing for a mistake: what seems to lie nowhere may lie somewhere.
+    /// Whether mistakes have removed links: a resource without a parent may have one.
     incomplete: bool,
 }
 
@@ -90,7 +91,7 @@ impl Hierarchy {
             if let Some(first) = spans.get(other) {
                 diagnostic.related(first, "the other project is here");
             }
-            diagnostic.help("a number is one project's: compare with `gcloud projects describe`");
+            diagnostic.help("a number belongs to one project: compare with `gcloud projects describe`");
             return;
         }
         match (self.parents.get(id).cloned(), self.parents.get(&number).cloned()) {
@@ -178,8 +179,8 @@ impl Hierarchy {
         self.parents.iter().map(|(child, parent)| (child.as_str(), parent.as_str()))
     }
 
-    /// Whether `name` is `owner` or lies in it. Always true where mistakes hide links: they are told of, nothing of the
-    /// tree is used, and a second error would lead away from the first.
+    /// Whether `name` is `owner` or lies in it. Always true where mistakes hide links. They are reported, the tree is
+    /// not used, and a second error would distract from the first.
     pub(in crate::policy) fn may_lie_in(&self, name: &str, owner: &str) -> bool {
         self.incomplete || self.is_same(name, owner) || self.ancestors(name).any(|ancestor| ancestor == owner)
     }
@@ -280,7 +281,8 @@ fn kind<'t>(text: &'t str, node: &Node, report: &mut Report) -> Option<&'t str> 
         .filter(|(collection, id)| KINDS.contains(collection) && plain(id))
         .map(|(collection, _)| collection);
     if known.is_none() {
-        let diagnostic = report.error(&node.span, format!("`{text}` is no project, folder or organization"));
+        let diagnostic =
+            report.error(&node.span, format!("`{text}` is not a project, folder or organization"));
         match nearest(collection, KINDS.into_iter()).filter(|kind| *kind != collection) {
             Some(kind) => diagnostic.help(format!("did you mean `{kind}/…`?")),
             None => diagnostic.help("write `projects/ID`, `folders/ID` or `organizations/ID`"),
@@ -289,7 +291,7 @@ fn kind<'t>(text: &'t str, node: &Node, report: &mut Report) -> Option<&'t str> 
     }
     if let Some(reason) = spelling::unnameable(text) {
         report
-            .error(&node.span, format!("`{text}` names nothing that a request can ask about: {reason}"))
+            .error(&node.span, format!("`{text}` is not a name that a request can have: {reason}"))
             .help("write the id of the project as `gcloud projects list` prints it");
         return None;
     }

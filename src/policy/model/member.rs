@@ -31,11 +31,11 @@ pub enum Member {
     PrincipalSet(Box<str>),
     /// Every user whose email is under this domain (in lower case).
     Domain(Box<str>),
-    /// A deleted identity. It matches no caller, whoever has its email today.
+    /// A deleted identity. It matches no caller, whatever caller has its email today.
     Deleted,
 }
 
-/// Why a text is no member, and what to write instead.
+/// Why a text is not a member, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAMember {
     /// What is wrong, in a diagnostic's words.
@@ -84,7 +84,7 @@ impl Member {
 
     /// The identifier that a caller is looked up with, or `None` where the member matches no caller.
     pub fn identifier(&self) -> Option<Identifier<'_>> {
-        // A token may hold `*` as a value, and must not get what was meant for all.
+        // A token may hold `*` as a value. That value must not match what is meant for everybody.
         if self.is_nobody() {
             return None;
         }
@@ -99,7 +99,7 @@ impl Member {
         Some(Identifier { kind: "", text })
     }
 
-    /// What a reader should know of a member that is well spelled and yet matches no caller, with the next step.
+    /// Why a well spelled member matches no caller, with the next step.
     pub(in crate::policy) fn doubt(&self) -> Option<Doubt> {
         let (message, help) = match self {
             Self::Identity(text) | Self::PrincipalSet(text) if text.starts_with("principal") => {
@@ -115,7 +115,7 @@ impl Member {
         Some((message.to_owned(), help))
     }
 
-    /// What a reader should know of a member that somebody may be, though another was meant.
+    /// What to know of a member that a caller can be, though another was probably meant.
     pub(in crate::policy) fn caution(&self) -> Option<Doubt> {
         match self {
             Self::Identity(text) | Self::PrincipalSet(text) => Federated::parse(text)?.caution(),
@@ -135,12 +135,12 @@ impl Member {
     }
 }
 
-/// Why nobody has the email of an identity, or is called so by it.
+/// Why no caller has this email, or this kind of identity with it.
 fn doubt_of_email(text: &str) -> Option<(&'static str, String)> {
     let (kind, value) = text.split_once(':')?;
     if let Some(domain) = value.strip_prefix("*@") {
         let help = format!("write `domain:{domain}` in a binding, or name each user");
-        return Some(("matches no caller: `*` is no wildcard in an email", help));
+        return Some(("matches no caller: `*` is not a wildcard in an email", help));
     }
     if has_encoded_octet(value) {
         let help = "write the address as it is: nothing in it is percent-decoded".to_owned();
@@ -256,7 +256,7 @@ fn federated(text: &str, parts: &[&str]) -> Result<Box<str>, NotAMember> {
         }
     };
     Err(NotAMember {
-        message: format!("`{text}` is no principal identifier that IAM knows"),
+        message: format!("`{text}` is not a principal identifier that IAM knows"),
         help: Some(help.to_owned()),
     })
 }
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_the_next_step() {
+    fn mistakes_are_reported_with_the_next_step() {
         let texts = [
             "ana@example.com",
             "allusers",
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_match_nobody_are_doubted() {
+    fn members_that_match_no_caller_are_reported() {
         let doubtful = [
             "user:ci@demo.iam.gserviceaccount.com",
             "serviceAccount:ana@example.com",

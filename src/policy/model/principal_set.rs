@@ -28,7 +28,7 @@ enum Kind {
 }
 
 impl PrincipalSet {
-    /// Reads a principal set; `None` where it is none that IAM v3 has.
+    /// Reads a principal set; `None` where IAM v3 has no such set.
     pub(in crate::policy) fn parse(text: &str) -> Option<Self> {
         let is_word = |word: &str| {
             !word.is_empty()
@@ -59,7 +59,7 @@ impl PrincipalSet {
         &self.text
     }
 
-    /// Why nobody can be in the set, and what to write.
+    /// Why no caller can be in the set, and what to write.
     pub(in crate::policy) fn doubt(&self, pools: &Pools) -> Option<(String, String)> {
         match &self.kind {
             Kind::Pool(name) => pools.doubt_of_pool(&format!("iam.googleapis.com/{name}")),
@@ -71,7 +71,7 @@ impl PrincipalSet {
         }
     }
 
-    /// Whether a principal is in the set, as far as can be told.
+    /// Whether a principal is in the set, as far as the files tell.
     pub(in crate::policy) fn contains(&self, principal: &Principal, hierarchy: &Hierarchy) -> Applies {
         let text = principal.as_str();
         match &self.kind {
@@ -114,7 +114,7 @@ fn is_pool(pool: &str, principal: &Principal, hierarchy: &Hierarchy) -> Applies 
     }
 }
 
-/// Where a principal is at home.
+/// Where a principal belongs.
 enum Home {
     /// `projects/ID` or `projects/NUMBER`.
     Project(String),
@@ -124,7 +124,7 @@ enum Home {
 
 fn home(principal: &Principal) -> Home {
     let text = principal.as_str();
-    // Of a federated identity the pool alone: what comes behind it its bearer may have chosen.
+    // Of a federated identity only the pool counts: the bearer may have chosen what follows it.
     if let Some(pool) = principal.pool() {
         return match pool.split('/').collect::<Vec<_>>().as_slice() {
             [_, "projects", project, ..] => Home::Project(format!("projects/{project}")),
@@ -138,8 +138,8 @@ fn home(principal: &Principal) -> Home {
     let Some((local, domain)) = principal.email().and_then(|email| email.split_once('@')) else {
         return Home::Unknown;
     };
-    // <https://cloud.google.com/iam/docs/service-account-types>. Service agents carry the number of a project of
-    // Google's own as well: where an account is at home is told by these three alone.
+    // <https://cloud.google.com/iam/docs/service-account-types>. Service agents carry the number of one of Google's own
+    // projects as well: only these three say to which project an account belongs.
     let project = match domain {
         "appspot.gserviceaccount.com" => Some(local),
         "developer.gserviceaccount.com" => local.strip_suffix("-compute"),
@@ -150,8 +150,8 @@ fn home(principal: &Principal) -> Home {
     project.map_or(Home::Unknown, |project| Home::Project(format!("projects/{}", project_id(project))))
 }
 
-/// The id of a project that an account's email names: `lab.example.com` is `example.com:lab`, from the days when ids
-/// belonged to domains.
+/// The id of a project that an account's email names: `lab.example.com` is `example.com:lab`. Old ids belong to a
+/// domain.
 fn project_id(name: &str) -> Cow<'_, str> {
     match name.split_once('.') {
         Some((id, domain)) => Cow::Owned(format!("{domain}:{id}")),

@@ -1,8 +1,8 @@
 //! What a policy can be attached to, and which names inherit from which.
 //!
-//! A relative resource name (AIP-122) is a row of `collection/id` pairs. A policy on `projects/demo` speaks for
-//! everything whose name begins with that pair, never for `projects/demo2`: names are compared pair by pair, and
-//! character by character within a pair. Nothing here knows of `hierarchy.yaml`; see [`crate::policy::model::hierarchy`].
+//! A relative resource name (AIP-122) is a row of `collection/id` pairs. A policy on `projects/demo` applies to
+//! everything whose name begins with that pair, never to `projects/demo2`: names are compared pair by pair, and
+//! character by character within a pair. Nothing here knows of `hierarchy.yaml`; see [`super::hierarchy`].
 
 use std::iter;
 
@@ -25,7 +25,7 @@ pub enum NotAResourceName {
 }
 
 impl<'a> ResourceName<'a> {
-    /// The name that a call asks about. Whatever the text is: what nobody has attached a policy to is denied.
+    /// The name that a call asks about. Any text will do: a resource without a policy is denied.
     pub fn new(name: &'a str) -> Self {
         Self(name)
     }
@@ -67,7 +67,7 @@ impl<'a> ResourceName<'a> {
         names.map(|(name, _)| name)
     }
 
-    /// The last name of the chain, `projects/p`: where `hierarchy.yaml` takes over.
+    /// The last name of the chain, `projects/p`: from there `hierarchy.yaml` goes on.
     pub fn root(self) -> &'a str {
         if !self.is_plain() {
             return self.0;

@@ -72,7 +72,7 @@ pub struct Roles {
 
 impl Roles {
     /// Reads every file below `roles/`. `known` are the permissions that exposed methods ask for, with the place of
-    /// the rule that does: a permission one slip of the pen away from one of them earns a warning.
+    /// the rule that does: a permission one edit away from one of them earns a warning.
     pub(in crate::policy) fn load(directory: &Path, known: &[(String, Place)], report: &mut Report) -> Self {
         let mut roles = Self::default();
         for file in directory::files(directory, "roles", report) {

@@ -1,9 +1,10 @@
 //! `tags.yaml`: the resource tags that conditions ask about with `resource.matchTag` and its siblings
 //! (<https://cloud.google.com/iam/docs/tags-access-control>), one `resource: {key: value}` per line.
 //!
-//! Google's Resource Manager knows the tags of a resource by itself; a gate that asks nobody must be told. Without the
-//! file no tag is known, and a condition on tags has no value; with it the answer is yes or no. Tags are inherited: by
-//! the names below a resource, and by what lies in it (`hierarchy.yaml`), until one of the same key is nearer.
+//! Google's Resource Manager knows the tags of a resource. Opgate asks no other service, so this file has to say them.
+//! Without the file no tag is known, and a condition on tags has no value; with it the answer is yes or no. Tags are
+//! inherited by the names below a resource, and by what lies in it (`hierarchy.yaml`), until a nearer resource has the
+//! same key.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,7 +34,7 @@ struct Tag {
     value: Box<str>,
 }
 
-/// The two ways to name a key and a value. A file may use either or both; which names have which ids it does not say.
+/// The two ways to name a key and a value. A file may use either or both; it does not say which name has which id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum TagSpelling {
     /// `123456789012/env` and `prod`.
@@ -43,7 +44,7 @@ pub(in crate::policy) enum TagSpelling {
 }
 
 impl TagSpelling {
-    /// What keeps tags from being known in this spelling.
+    /// Why tags are not known in this spelling.
     pub(in crate::policy) fn lack(self) -> &'static str {
         match self {
             Self::Named => "no tags.yaml names a tag",
@@ -51,7 +52,7 @@ impl TagSpelling {
         }
     }
 
-    /// What to do about it.
+    /// The next step.
     pub(in crate::policy) fn remedy(self) -> &'static str {
         match self {
             Self::Named => {
@@ -139,7 +140,7 @@ impl Tags {
                     .find_map(find)
             }
         };
-        // Links of the hierarchy are few, whatever a request asks about.
+        // The hierarchy has few links, whatever a request asks about.
         own.or_else(|| self.hierarchy.ancestors(resource.root()).find_map(find))
     }
 
@@ -163,7 +164,7 @@ fn check_resource(resource: &str, node: &Node, report: &mut Report) -> bool {
     }
     if let Some(reason) = spelling::unnameable(resource) {
         report
-            .error(&node.span, format!("these tags are of nothing: {reason}"))
+            .error(&node.span, format!("these tags belong to no resource: {reason}"))
             .help("write the name as requests write it");
         return false;
     }

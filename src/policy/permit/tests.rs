@@ -138,7 +138,7 @@ fn the_resource_comes_from_the_methods_own_field() {
 }
 
 #[test]
-fn a_broken_tree_permits_nobody() {
+fn a_broken_tree_permits_no_caller() {
     let (policy, _) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grants("roles/canceller", "user:ana@example.com")),

@@ -1,5 +1,5 @@
-//! The naive evaluator, written straight from DESIGN, section 5, "IAM", over the model the trees are printed from.
-//! It shares no code with the engine: where the two disagree, one of them does not say what the design says.
+//! The naive evaluator, written straight from docs/policy.md, "How a decision is made", over the model the trees are printed
+//! from. It shares no code with the engine: where the two disagree, one of them does not do what that page says.
 
 mod explained;
 mod worlds;
@@ -28,7 +28,7 @@ impl World {
             Some(at) => CONDITIONS[at].1(self, caller, resource),
         };
         let value = |condition| value_for(condition, resource);
-        // A deny rule is not dodged by the other name of a project.
+        // A deny rule must not be evaded by the other name of a project.
         let names = [resource.to_owned(), self.other_name(resource).unwrap_or_else(|| resource.to_owned())];
         let denied = self.denials.iter().any(|rule| {
             chain.contains(&ATTACHED[rule.attached].to_owned())
@@ -51,7 +51,7 @@ impl World {
         })
     }
 
-    /// Whether the resource is within bounds however the memberships that cannot be told turn out.
+    /// Whether the resource is within bounds, whatever the unknown memberships are.
     fn bounds_admit(&self, caller: Option<&str>, chain: &[String]) -> bool {
         let Some(caller) = caller else { return true };
         let applies: Vec<Option<bool>> = self
@@ -223,7 +223,7 @@ fn the_engine_decides_as_the_design_says() {
             Ok(())
         })
         .unwrap();
-    // Agreement says little where nearly everything is denied, or allowed.
+    // Agreement proves little where nearly everything is denied, or nearly everything allowed.
     let total = allowed.get() + denied.get();
     println!("{total} decisions, {} allowed, no disagreement", allowed.get());
     assert!(allowed.get() * 20 > total && denied.get() * 20 > total, "{} of {total} allowed", allowed.get());

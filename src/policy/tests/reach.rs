@@ -1,5 +1,5 @@
-//! What a deny rule, a boundary or a binding reaches: nothing that matches no caller loads in silence, and a project is one
-//! project by its id and by its number.
+//! What a deny rule, a boundary or a binding reaches: a rule that matches no caller is always reported, and a project
+//! is one project by its id and by its number.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn load_known(files: &[(&str, &str)]) -> (Policy, String) {
 }
 
 #[test]
-fn a_deny_rule_for_nobody_is_an_error() {
+fn a_deny_rule_that_matches_no_caller_is_an_error() {
     let mut told = String::new();
     for principal in [
         format!("principalSet://{POOL}/attribute.team"),
@@ -55,7 +55,7 @@ fn a_deny_rule_for_nobody_is_an_error() {
 }
 
 #[test]
-fn a_deny_rule_for_nobody_of_the_configuration_is_an_error() {
+fn a_deny_rule_that_matches_no_caller_of_the_configuration_is_an_error() {
     let mut told = String::new();
     for principal in [
         format!("principalSet://{}s/*", POOL),
@@ -66,7 +66,7 @@ fn a_deny_rule_for_nobody_of_the_configuration_is_an_error() {
         let deny = denies(&principal, "");
         let (_, report) = load_known(&[("deny/projects/demo/d.yaml", &deny)]);
         assert!(report.starts_with("error: "), "{principal}: {report}");
-        // A tree by itself names pools that nothing is known of.
+        // A tree without a configuration names pools of which nothing is known.
         assert_eq!(load(&[VIEWER, ("deny/projects/demo/d.yaml", &deny)]).1, "");
         told.push_str(&report);
     }
@@ -74,7 +74,7 @@ fn a_deny_rule_for_nobody_of_the_configuration_is_an_error() {
 }
 
 #[test]
-fn an_exception_for_nobody_is_a_warning_since_it_denies_more() {
+fn an_exception_that_matches_no_caller_is_a_warning_since_it_denies_more() {
     let more =
         format!("    exceptionPrincipals: ['principalSet://{POOL}/group/*', 'principalSet://{POOL}s/*']\n");
     let deny = denies("principalSet://goog/public:all", &more);
@@ -87,7 +87,7 @@ fn an_exception_for_nobody_is_a_warning_since_it_denies_more() {
 }
 
 #[test]
-fn a_binding_for_nobody_is_a_warning_and_a_token_that_says_star_holds_nothing() {
+fn a_binding_that_matches_no_caller_is_a_warning_and_a_token_with_a_star_gets_nothing() {
     for member in [
         format!("principal://{POOL}/subject/*"),
         format!("principalSet://{POOL}/group/*"),
@@ -106,7 +106,7 @@ fn a_binding_for_nobody_is_a_warning_and_a_token_that_says_star_holds_nothing() 
 }
 
 #[test]
-fn a_denied_group_with_a_member_that_nobody_is_is_an_error() {
+fn a_denied_group_with_a_member_that_no_caller_can_be_is_an_error() {
     let deny = denies("principalSet://goog/group/out@example.com", "");
     let groups = format!("out@example.com: ['principal://{POOL}/subject/*']\n");
     let (_, report) = load(&[VIEWER, ("groups.yaml", &groups), ("deny/projects/demo/d.yaml", &deny)]);
@@ -145,7 +145,7 @@ fn boundary(resource: &str, set: &str) -> [(&'static str, String); 2] {
 }
 
 #[test]
-fn a_boundary_for_nobody_or_of_nothing_is_an_error() {
+fn a_boundary_that_matches_no_caller_or_no_resource_is_an_error() {
     let misspelt = format!("//{POOL}s");
     let by_id = format!("//{}", MESH.replace("/1/", "/demo/"));
     let mut told = String::new();

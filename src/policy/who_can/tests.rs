@@ -93,7 +93,7 @@ fn sets_are_asked_for_as_a_whole() {
 }
 
 #[test]
-fn what_matches_nobody_is_nobody() {
+fn members_that_match_no_caller_are_not_listed() {
     let (policy, _) = load(&[
         super::super::tests::CANCELLER,
         (

@@ -90,7 +90,7 @@ async fn a_connection_is_not_kept_where_anything_is_open_on_it() {
 }
 
 #[tokio::test]
-async fn what_was_said_or_closed_while_it_was_kept_ends_it() {
+async fn bytes_or_an_end_while_idle_end_a_kept_connection() {
     for closes in [false, true] {
         let kept = kept();
         let (connection, mut theirs) = pair().await;
@@ -112,7 +112,7 @@ async fn what_was_said_or_closed_while_it_was_kept_ends_it() {
     assert!(short.take().is_none());
 }
 
-/// Whatever the pieces are, a head is given out whole, and nothing of one that is wrong.
+/// In whatever pieces it comes, a head is given out whole, and nothing of a wrong one is.
 #[tokio::test]
 async fn a_head_is_given_out_whole_or_not_at_all() {
     let early: &[u8] = b"HTTP/1.1 103 Early\r\n\r\n";
@@ -196,9 +196,9 @@ async fn an_end_within_a_head_is_a_fault_and_one_before_it_is_not() {
     }
 }
 
-/// A 408 that a server sends as it closes an idle connection was the next client's answer.
+/// A bug that was fixed: a 408 that a server sends as it closes an idle connection became the next client's answer.
 #[tokio::test]
-async fn what_comes_before_a_request_leaves_on_a_kept_connection_is_not_its_answer() {
+async fn bytes_before_a_request_leaves_on_a_kept_connection_are_not_its_answer() {
     let kept = kept();
     let (connection, mut theirs) = pair().await;
     let mut watched = Watched::new(connection, Some(kept.clone()));

@@ -1,11 +1,12 @@
-//! The keys of assertions: where they are published, how they change, and what is wrong with files of them.
+//! The keys of assertions: where they are published, how they change, and what is reported of bad key files.
 
+use opgate::dev::mint::Mint;
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use super::*;
 use crate::connection::Connection;
-use crate::harness::{Answer, Body, reason};
+use crate::harness::{Body, reason};
 
 fn kids(jwks: &JwkSet) -> BTreeSet<String> {
     jwks.keys.iter().map(|jwk| jwk.common.key_id.clone().unwrap()).collect()
@@ -15,12 +16,7 @@ fn kid(assertion: &str) -> String {
     decode_header(assertion).unwrap().kid.unwrap()
 }
 
-fn hang_up(gate: &Gate) {
-    let sent = Command::new("kill").args(["-HUP", &gate.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
-}
-
-/// A configuration of its own, whose keys can be changed.
+/// A gate with a configuration of its own, whose keys can be changed.
 struct Rotating {
     directory: tempfile::TempDir,
     gate: Gate,
@@ -45,7 +41,7 @@ impl Rotating {
     /// Changes the keys, and waits until the new set is published on the admin port.
     async fn rotate(&self, keys: &[&str], published_after: usize) {
         write(self.directory.path(), keys);
-        hang_up(&self.gate);
+        self.gate.hang_up();
         until(&self.gate, "the new keys", async || published(&self.gate).await.keys.len() == published_after)
             .await;
     }
@@ -59,7 +55,7 @@ fn write(directory: &Path, keys: &[&str]) {
     std::fs::rename(next, directory.join("gate.yaml")).unwrap();
 }
 
-/// A backend that has fetched the keys before each step verifies what it gets after it, and the other way round.
+/// A backend that fetched the keys before a step verifies what it gets after it, and the other way round.
 #[tokio::test]
 async fn keys_are_rotated_without_a_gap() {
     let rotating = Rotating::start(&["a.pem"], &["a.pem", "b.pem"]);
@@ -77,9 +73,9 @@ async fn keys_are_rotated_without_a_gap() {
         verified(&still_by_a, jwks).unwrap();
     }
 
-    // The same set: what tells that it is in force is who signs.
+    // The published set is the same: only the signer tells that the new order is in force.
     write(rotating.directory.path(), &["b.pem", "a.pem"]);
-    hang_up(gate);
+    gate.hang_up();
     until(gate, "the other key", async || kid(&assertion_for(gate, "ana@example.com").await) != kid(&by_a))
         .await;
     let by_b = assertion_for(gate, "ana@example.com").await;
@@ -91,10 +87,10 @@ async fn keys_are_rotated_without_a_gap() {
     let only_b = published(gate).await;
     verified(&assertion_for(gate, "ana@example.com").await, &both).unwrap();
     verified(&by_b, &only_b).unwrap();
-    assert!(verified(&by_a, &only_b).is_err(), "a key that is taken away verifies nothing more");
+    assert!(verified(&by_a, &only_b).is_err(), "a removed key verifies nothing");
 }
 
-/// A file that changes is read again without a signal; one that holds no key changes nothing, and is told of.
+/// A changed file is read again without a signal. A file without a key changes nothing, and is reported.
 #[tokio::test]
 async fn a_changed_key_file_is_taken_and_a_bad_one_keeps_the_old_key() {
     let rotating = Rotating::start(&["a.pem"], &["a.pem"]);
@@ -106,7 +102,7 @@ async fn a_changed_key_file_is_taken_and_a_bad_one_keeps_the_old_key() {
     let why = failure().await;
     let why = why.as_str().unwrap();
     assert!(why.contains("gate.yaml:") && why.contains("a.pem` cannot be used"), "{why}");
-    assert!(!why.contains("AAAA"), "what is in a key file is not told: {why}");
+    assert!(!why.contains("AAAA"), "the error quotes the key file: {why}");
     assert_eq!(published(gate).await, before);
     verified(&assertion_for(gate, "ana@example.com").await, &before).unwrap();
 
@@ -128,23 +124,19 @@ async fn without_files_a_key_is_made_at_start_and_kept_over_reloads() {
     };
     let (first, second) = (start(), start());
     let jwks = published(&first).await;
-    assert!(kids(&jwks).is_disjoint(&kids(&published(&second).await)), "each start makes its own");
+    assert!(kids(&jwks).is_disjoint(&kids(&published(&second).await)), "each start makes its own key");
     assert!(first.log().contains("it changes at each start"), "{}", first.log());
     verified(&assertion_for(&first, "ana@example.com").await, &jwks).unwrap();
-    hang_up(&first);
+    first.hang_up();
     until(&first, "the reload", async || first.log().contains("policy reloaded")).await;
     assert_eq!(published(&first).await, jwks);
     verified(&assertion_for(&first, "bob@example.com").await, &jwks).unwrap();
-    // Nothing is published where clients come, unless a path says so.
+    // The listeners publish nothing unless `jwks_path` is set.
     assert_eq!(first.http1(&Req::new("GET", TRANSLATION, JWKS)).await.status, 404);
 }
 
-async fn over_both(gate: &Gate, request: &Req) -> [Answer; 2] {
-    [gate.http1(request).await, gate.http2(request).await]
-}
-
 #[tokio::test]
-async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
+async fn the_keys_are_public_on_the_listeners_and_the_admin_port() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Gate::start_with(setup(directory.path()));
     let at_admin = gate.admin("/jwks").await;
@@ -154,7 +146,7 @@ async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
         Req::new("GET", "gate.example.com:8443", JWKS),
         Req::new("GET", COMPANION, &format!("{JWKS}?v=1")).bearer("not a token"),
     ] {
-        answers.extend(over_both(&gate, &request).await);
+        answers.extend(gate.over_both(&request).await);
     }
     for answer in &answers {
         assert_eq!((answer.status, &answer.body), (200, &at_admin.body));
@@ -169,7 +161,7 @@ async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
     let jwks = at_admin.json().unwrap();
     let key = jwks["keys"][0].as_object().unwrap();
     let members: Vec<&str> = key.keys().map(String::as_str).collect();
-    assert_eq!(members, ["crv", "kty", "x", "y", "alg", "use", "kid"], "public ones alone");
+    assert_eq!(members, ["crv", "kty", "x", "y", "alg", "use", "kid"], "only public keys are published");
 
     let length = at_admin.body.len().to_string();
     let head = Req::new("HEAD", TRANSLATION, JWKS);
@@ -183,7 +175,7 @@ async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
         "{text}"
     );
     assert!(text.ends_with("\r\n\r\n"), "no body: {text}");
-    assert_eq!(gate.backend.requests().len(), 0, "the backend never hears of it");
+    assert_eq!(gate.backend.requests().len(), 0, "the backend is not asked");
 
     let lines = gate.audit(8);
     for line in &lines {
@@ -201,15 +193,16 @@ async fn the_keys_are_read_by_anybody_on_the_listeners_and_the_admin_port() {
 }
 
 #[tokio::test]
-async fn the_path_of_the_keys_is_read_and_nothing_else() {
+async fn the_path_of_the_keys_serves_get_and_head_alone() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = setup(directory.path());
-    // A service that takes whatever comes, but for this path: a backend must not be asked for what the gate answers.
+    // This service matches every path. The path of the keys still belongs to the gate: the backend must not be asked
+    // for it.
     setup.set.push("services.translation.hosts=['*']".to_owned());
     let gate = Gate::start_with(setup);
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         for answer in
-            over_both(&gate, &Req::new(method, TRANSLATION, JWKS).bearer(&token("ana@example.com"))).await
+            gate.over_both(&Req::new(method, TRANSLATION, JWKS).bearer(&token("ana@example.com"))).await
         {
             assert_eq!(
                 (answer.status, reason(&answer).as_str()),
@@ -226,7 +219,7 @@ async fn the_path_of_the_keys_is_read_and_nothing_else() {
         format!("/x{JWKS}"),
         "/jwks".to_owned(),
     ] {
-        for answer in over_both(&gate, &Req::new("GET", TRANSLATION, &target)).await {
+        for answer in gate.over_both(&Req::new("GET", TRANSLATION, &target)).await {
             assert_eq!(answer.status, 404, "{target}");
         }
     }
@@ -238,7 +231,7 @@ async fn the_path_of_the_keys_is_read_and_nothing_else() {
     assert_eq!(gate.backend.requests().len(), 0);
 }
 
-/// The answer leaves the connection where a request begins, or at its end.
+/// After the answer, the connection is where a next request begins, or at its end.
 #[tokio::test]
 async fn a_connection_goes_on_after_the_keys_and_ends_after_an_unread_body() {
     let directory = tempfile::tempdir().unwrap();
@@ -254,7 +247,7 @@ async fn a_connection_goes_on_after_the_keys_and_ends_after_an_unread_body() {
     connection.send(cancel.to_http1()).await;
     assert_eq!(connection.status().await, Some(200));
 
-    // A body that is not read is not the next request.
+    // An unread body must not be read as the next request.
     let smuggled = cancel.to_http1();
     gate.backend.clear();
     for (method, status) in [("GET", 400), ("HEAD", 400), ("POST", 405)] {
@@ -299,9 +292,9 @@ fn a_path_that_a_service_has_is_refused_at_load() {
     }
 }
 
-/// Every mistake with a key file is told with the file and what to do, and none waits for a pipe or reads a device.
+/// Every mistake names the file and what to do. The gate neither waits for a pipe nor reads a device.
 #[test]
-fn what_is_wrong_with_a_key_file_is_told_with_the_next_step() {
+fn every_mistake_in_a_key_file_is_reported_with_the_next_step() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let good = write_key(&path("good.pem"));

@@ -1,9 +1,9 @@
-//! What the gate has judged and what the backends have run, as both tell it: the audit log, and a line of each backend for
-//! each request. A request's own id joins them (`forward: [request_id]`); the number of the case that it was sent as is
-//! its `User-Agent`.
+//! Compares what the gate has judged with what the backends have run. The gate tells by its audit log, a backend by a
+//! line for each request. A request's own id joins the two (`forward: [request_id]`); `User-Agent` holds the number of
+//! the test case that it was sent for.
 //!
-//! They agree where a backend has run exactly the method that the gate has judged, with the HTTP method and on the
-//! resource that it has judged, or nothing.
+//! The two agree if a backend has run nothing, or exactly the method that the gate has judged, with the HTTP method and
+//! on the resource that it has judged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 /// Request lines that are kept.
 const MOST_UNREAD: usize = 1000;
 
-/// What an audit line says.
+/// The facts of an audit line.
 #[derive(Clone, Debug, Default)]
 pub struct Judged {
     pub case: Option<u64>,
@@ -28,7 +28,7 @@ pub struct Judged {
     pub path: String,
 }
 
-/// What a backend's line says. `ran` is empty where it has no such method.
+/// The facts of a backend's line. `ran` is empty if the backend has no such method.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Ran {
     pub id: String,
@@ -36,25 +36,25 @@ pub struct Ran {
     pub http: String,
     pub ran: String,
     pub resource: String,
-    /// The names of the header fields that it has seen; nginx does not tell.
+    /// The names of the header fields that it has seen; nginx does not report them.
     #[serde(default)]
     pub headers: String,
     /// The keys of the metadata that grpc-gateway makes of them.
     #[serde(default)]
     pub metadata: String,
-    /// How long the body was, where it was taken as bytes.
+    /// The length of the body, for a method that takes it as bytes.
     #[serde(default)]
     pub length: usize,
-    /// The request line, which nginx tells of a head that it cannot read.
+    /// The request line. nginx reports it for a head that it cannot read.
     #[serde(default)]
     line: String,
 }
 
-/// A backend has run something else than what was judged.
+/// A backend has run something other than what was judged.
 #[derive(Clone, Debug)]
 pub struct Difference {
     pub ran: Ran,
-    /// Nothing where no audit line has the id.
+    /// `None` if no audit line has the id.
     pub judged: Option<Judged>,
 }
 
@@ -66,7 +66,7 @@ pub struct Tally {
     pub allowed: u64,
     /// The backend has run a method.
     pub ran: u64,
-    /// It has answered that it has none.
+    /// The backend has answered that it has no such method.
     pub nowhere: u64,
     pub differences: u64,
 }
@@ -80,9 +80,9 @@ pub struct Books {
 struct Pages {
     /// Audit lines so far.
     lines: u64,
-    /// Allowed, and not heard of from a backend yet, by id.
+    /// Allowed, and not yet reported by a backend, by id.
     allowed: HashMap<String, Judged>,
-    /// Heard of from a backend, and not from the audit log yet.
+    /// Reported by a backend, and not yet in the audit log.
     heard: HashMap<String, Ran>,
     tallies: BTreeMap<String, Tally>,
     differences: Vec<Difference>,
@@ -118,8 +118,8 @@ impl Books {
         self.pages().hear(ran);
     }
 
-    /// Waits until `requests` are in the audit log, and the backends have told of what was allowed, or tell of nothing
-    /// more: what was cut off on its way they may not have seen.
+    /// Waits until `requests` are in the audit log and the backends have reported what was allowed, or report nothing
+    /// more: a backend may not have seen a request that was cut off on its way.
     pub async fn settled(&self, requests: u64) {
         let patience = Duration::from_secs(5);
         loop {
@@ -147,7 +147,7 @@ impl Books {
         std::mem::take(&mut self.pages().differences)
     }
 
-    /// What has run and was never judged: no audit line, now that all is settled, has its id.
+    /// Requests that ran and were never judged: all lines are in, and no audit line has their id.
     pub fn orphans(&self) -> Vec<Difference> {
         let heard = std::mem::take(&mut self.pages().heard);
         let ran = heard.into_values().filter(|ran| !ran.ran.is_empty());
@@ -210,7 +210,7 @@ impl Pages {
         match self.allowed.remove(&ran.id) {
             Some(judged) => self.compare(ran, judged),
             None => {
-                // Two requests of one id, or of none: at least one of them was never judged.
+                // Two requests with one id, or without one: at least one of them was never judged.
                 if let Some(other) = self.heard.insert(ran.id.clone(), ran) {
                     self.differences.push(Difference { ran: other, judged: None });
                 }

@@ -1,5 +1,5 @@
-//! What a request carries beside its path: header fields that backends unwrap or believe, overrides of the method, bodies
-//! that two readers take for two things, HTTP methods that no other route takes.
+//! What a request carries beside its path: header fields that backends unwrap or believe, overrides of the method,
+//! bodies that two readers read differently, HTTP methods that no other route accepts.
 
 use super::assert_no_differences;
 use super::books::Books;
@@ -13,7 +13,7 @@ const HOOK: &str = "/v1/projects/p/hooks/h";
 const TEST: &str = "/v1/projects/p/things/x:testIamPermissions";
 const ELSEWHERE: &str = "projects/q/things/y";
 
-/// Fields that grpc-gateway and what stands behind it turn into metadata, and fields by which backends know who asks.
+/// Fields that grpc-gateway and the service behind it turn into metadata, and fields that name the caller to backends.
 const BELIEVED: &[&str] = &[
     "Grpc-Metadata-Role",
     "grpc-metadata-x-user",
@@ -34,7 +34,7 @@ const BELIEVED: &[&str] = &[
     "X-Rewrite-Url",
 ];
 
-/// All that came of it agrees, and the requests of this test that must have arrived did.
+/// Asserts that backends ran what was judged, and that the requests of this test that must arrive did.
 fn assert_agreement(what: &str, scene: &Scene, outcomes: &[Outcome]) {
     let told =
         |number| outcomes.iter().find(|outcome| outcome.case.number == number).map(|o| o.case.to_string());
@@ -56,7 +56,7 @@ async fn fields_that_a_backend_unwraps_or_believes_never_arrive() {
                 cases.push(case.header(&name.to_ascii_lowercase(), "YWRtaW4="));
             }
         }
-        // What is not of this kind goes on.
+        // Other fields pass.
         cases.push(Case::new("GET", &backend.host(), THING).header("x-team", "search"));
     }
     let outcomes = scene.ask(cases).await;
@@ -64,7 +64,7 @@ async fn fields_that_a_backend_unwraps_or_believes_never_arrive() {
     for outcome in &outcomes {
         let (name, _) = outcome.case.request.headers.last().unwrap();
         for ran in &outcome.entry.ran {
-            // nginx does not tell.
+            // nginx does not report header fields.
             let told = !ran.headers.is_empty();
             let arrived = ran.headers.split(' ').any(|field| field == name);
             let unwrapped = name.strip_prefix("grpc-metadata-").unwrap_or(name);
@@ -182,7 +182,7 @@ async fn a_body_that_is_read_in_another_way_names_no_other_resource() {
                 }
             }
         }
-        // The same in a query: of a name that the path gives already, in any spelling.
+        // The same in a query: a parameter that the path has already, in any spelling.
         for key in [
             "name",
             "Name",
@@ -218,7 +218,8 @@ async fn a_body_that_is_read_in_another_way_names_no_other_resource() {
     );
 }
 
-/// On a route for any HTTP method: what is not a token (RFC 9110, section 9.1) never leaves the gate, over either version.
+/// On a route for any HTTP method: a method that is not a token (RFC 9110, section 9.1) never leaves the gate, over
+/// either version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_http_methods_are_judged_alike_over_both_versions() {
     const TOKENS: &[&str] = &[

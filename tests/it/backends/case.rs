@@ -11,7 +11,7 @@ pub enum Version {
     Http2,
 }
 
-/// Who sends it.
+/// The caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// May call everything that is exposed.
@@ -81,7 +81,7 @@ impl Case {
     }
 }
 
-/// For people: without the token.
+/// For failure messages: without the token.
 impl fmt::Display for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, version, caller, request, chunks } = self;

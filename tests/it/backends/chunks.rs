@@ -1,4 +1,4 @@
-//! Chunked bodies: nothing that is malformed runs at a backend, though some would repair it.
+//! Chunked bodies: a malformed one runs nothing at a backend, though some backends would repair it.
 
 use super::assert_no_differences;
 use super::books::Books;

@@ -1,4 +1,4 @@
-//! Clients that keep their connections: what differs is what is asked, not how often a connection is made.
+//! Clients that keep their connections: the tests compare requests, and new connections would only cost time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::case::Case;
 use crate::harness::Body;
 
-/// Only ends a test that would hang.
+/// Far above what an answer takes: it only ends a test that would hang.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a client sees of a case: the status, or that the connection or the stream has ended instead.
@@ -40,7 +40,7 @@ impl Http1 {
         };
         let is_head = case.request.method == "HEAD";
         let exchange = async {
-            // A gate that has refused the head may have closed: what it said still counts.
+            // A gate that has refused the head may have closed the connection; its answer still counts.
             let sent = stream.write_all(&bytes).await.is_ok();
             let (status, is_last) = answer(&mut stream, &mut unread, is_head).await?;
             Some((status, is_last || !sent))
@@ -126,7 +126,7 @@ impl Http2 {
         Self { address, connection: None }
     }
 
-    /// What cannot be written as HTTP/2 by the library is not sent: `Err`.
+    /// Gives `Err` for a request that the library cannot write as HTTP/2; it is not sent.
     pub async fn ask(&mut self, case: &Case, token: &str) -> Result<Seen, String> {
         let request = case.to_send(token);
         let mut head = http::Request::builder()
@@ -176,7 +176,7 @@ impl Http2 {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        // What its end means for a request, the request is told.
+        // If the connection fails, the request reports it.
         tokio::spawn(connection);
         client.ready().await.unwrap()
     }

@@ -1,5 +1,5 @@
-//! Every public corpus of paths, put into the route table as far as it goes, and every spelling of the table's own paths
-//! that one change makes: a letter's case, a byte percent-encoded, both, twice, and letters that fold to ASCII.
+//! Every public corpus of paths, put into the route table as far as it goes, and every spelling of the table's own
+//! paths that one change makes: a letter's case, a byte percent-encoded, both, twice, and letters that fold to ASCII.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use super::generator::ROUTES;
 use super::scene::Scene;
 use crate::harness::corpora;
 
-/// Sends every pair of HTTP method and path to every backend, over both versions. At least a share of them (one in
-/// `allowed`) has to be allowed: what is all refused proves nothing.
+/// Sends every pair of HTTP method and path to every backend, over both versions. At least one in `allowed` has to be
+/// allowed: a run in which everything is refused proves nothing.
 async fn assert_agreement(what: &str, scene: &Scene, targets: &BTreeSet<(String, String)>, allowed: usize) {
     let mut cases = Vec::new();
     for (method, target) in targets {
         for backend in scene.backends() {
             for version in [Version::Http1, Version::Http2] {
                 let uri: Result<http::Uri, _> = format!("http://{}{target}", backend.host()).parse();
-                // The HTTP/2 client cannot write it. tests/it/paths.rs sends such paths by hand.
+                // The HTTP/2 client cannot write this path. tests/it/paths.rs sends such paths by hand.
                 if version == Version::Http2 && (uri.is_err() || target.contains('#')) {
                     continue;
                 }
@@ -92,7 +92,7 @@ async fn every_spelling_of_the_route_table_runs_as_judged_or_not_at_all() {
     assert_agreement("spellings", &scene, &targets, 20).await;
 }
 
-/// What a path may end in, for one reader, without being another path.
+/// Endings that one reader ignores: the path with one of them is still the same path to it.
 const ENDS: &[&str] = &[
     "%3A",
     "%3a",
@@ -139,17 +139,17 @@ async fn corpora_of_paths_run_as_judged_or_not_at_all() {
     let mut add = |method: &str, path: &str| {
         for path in [
             path.to_owned(),
-            // As it is below a wildcard for many segments, and as the end of what takes one.
+            // The path below a wildcard for many segments, and below routes for a single one.
             format!("/v1/projects/p/files{path}"),
             format!("/v1/projects/p/things{path}"),
             format!("/v1/projects/p/hooks{path}"),
             format!("/v1/projects/p{path}"),
-            // A cancel of an operation, as one of a transfer.
+            // The vectors have a cancel of an operation; the route table has one of a transfer.
             path.replacen("/locations/l/operations/", "/transferOperations/", 1),
             path.replacen("/locations/l/operations/", "/things/", 1).replace(":cancel", ":exportSecrets"),
             path.replacen("/locations/l/operations/", "/things/", 1).replace("cancel", "exportSecrets"),
         ] {
-            // Anything else does not make a request line.
+            // Other texts cannot stand in a request line.
             if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
                 targets.insert((method.to_owned(), path));
             }

@@ -1,7 +1,7 @@
-//! The differential fuzz: whatever is sent, what a backend has run is what the gate has judged.
+//! The differential fuzz: whatever is sent, a backend runs the method that the gate has judged.
 //!
-//! A short run of one seed is part of the suite; an hour is `make backends`. `OPGATE_BACKENDS_SECONDS` and
-//! `OPGATE_BACKENDS_SEED` say otherwise.
+//! The suite does a short run of one seed; `make backends` does an hour. `OPGATE_BACKENDS_SECONDS` and
+//! `OPGATE_BACKENDS_SEED` change both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,16 +13,13 @@ use super::case::Version;
 use super::client::{Http1, Http2};
 use super::generator::case;
 use super::scene::Scene;
+use crate::harness::parameter;
 
-/// Connections of each version. What they cost is nothing beside what the backends do.
+/// Connections of each version. They cost nothing beside the work of the backends.
 const HTTP1_CLIENTS: u64 = 32;
 const HTTP2_CLIENTS: u64 = 16;
-/// Differences of one backend that are told in full.
+/// How many differences of one backend are printed in full.
 const TOLD: usize = 12;
-
-fn parameter(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
 
 /// Requests that clients have sent, and what came back: by status, and how many were cut off without one.
 #[derive(Default)]
@@ -110,7 +107,7 @@ fn number(version: Version, turn: u64) -> u64 {
     }
 }
 
-/// Tells differences with the request of each, made again from its number.
+/// Prints differences, each with its request, which is made again from its number.
 struct Told {
     seed: u64,
     hosts: Arc<[String]>,
@@ -159,7 +156,7 @@ fn report(scene: &Scene, sent: &Sent, elapsed: f64) {
         );
         judged += tally.judged;
         allowed += tally.allowed;
-        // What a backend refuses by itself before it has a line to write, or never sees the end of, is little.
+        // Requests that a backend refuses before it writes a line, or whose end it never sees, must be few.
         let heard = tally.ran + tally.nowhere;
         assert!(
             heard * 10 > tally.allowed * 9,

@@ -1,4 +1,4 @@
-//! Requests around the route table, each made from a seed and its number alone: what has failed can be made again.
+//! Requests around the route table. Each is made from a seed and its number alone, so that a failure can be repeated.
 
 use super::case::{Caller, Case, Version};
 use crate::harness::Body;
@@ -198,7 +198,7 @@ const BODIES: &[&str] = &[
     r#"{"a":1e999}"#,
     "{\"permissions\":[\"\u{212a}\"]}",
 ];
-/// After a head that says `chunked`: grammar that readers repair in different ways (RFC 9112, section 7.1).
+/// After a head that says `chunked`: bodies that readers repair in different ways (RFC 9112, section 7.1).
 const CHUNKS: &[&str] = &[
     "2\r\n{}\r\n0\r\n\r\n",
     "2\n{}\n0\n\n",
@@ -222,7 +222,7 @@ const CHUNKS: &[&str] = &[
     "g\r\n{}\r\n0\r\n\r\n",
 ];
 
-/// Wholly determined by its seed (splitmix64, Steele, Lea and Flood 2014).
+/// Random numbers that the seed determines (splitmix64, Steele, Lea and Flood 2014).
 struct Dice(u64);
 
 impl Dice {
@@ -238,7 +238,7 @@ impl Dice {
         (self.roll() % bound as u64) as usize
     }
 
-    /// Whether one of a hundred equal chances that are `percent` comes up.
+    /// True in `percent` of a hundred calls.
     fn percent(&mut self, percent: u64) -> bool {
         self.roll() % 100 < percent
     }
@@ -248,7 +248,7 @@ impl Dice {
     }
 }
 
-/// The case of this number for one of these hosts. Of three numbers one goes over HTTP/2.
+/// The case of this number for one of these hosts. One number in three goes over HTTP/2.
 pub fn case(seed: u64, number: u64, hosts: &[String]) -> Case {
     let mut dice = Dice(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95));
     let version = if number.is_multiple_of(3) { Version::Http2 } else { Version::Http1 };
@@ -273,7 +273,7 @@ pub fn case(seed: u64, number: u64, hosts: &[String]) -> Case {
     case.number = number;
     if dice.percent(10) {
         let (name, value) = *dice.of(HEADERS);
-        // HTTP/2 has no fields of a connection, and a wait for 100 is not what is tested.
+        // HTTP/2 has no connection-specific fields, and waiting for 100 (Continue) is not tested here.
         if (version == Version::Http1 || name != "connection") && name != "expect" {
             case = case.header(name, value);
         }
@@ -304,7 +304,7 @@ fn with_body(dice: &mut Dice, case: Case, method: &str) -> Case {
 
 /// One change of a path.
 fn mutate(dice: &mut Dice, path: String) -> String {
-    // Not the slash at the beginning: without it there is no path.
+    // The first slash stays: without it, the target is not a path.
     let at = 1 + dice.below(path.len() - 1);
     let byte = path.as_bytes()[at];
     let (before, here, after) = match (path.get(..at), path.get(at..=at), path.get(at + 1..)) {

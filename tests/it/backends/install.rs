@@ -1,6 +1,6 @@
-//! What each backend needs, installed below the target directory, once: npm and pip load packages that are pinned in
-//! `tests/backends`, Go builds with Debian's packages, nginx is there. Who lacks a tool is told which, and that its
-//! backends are skipped; CI skips none. `.ci/install-backends` installs the tools.
+//! What each backend needs, installed once below the target directory: npm and pip load packages that are pinned in
+//! `tests/backends`, Go builds with Debian's packages, nginx comes from the system. If a tool is missing, the test
+//! names it and skips its backends; in CI it fails instead. `.ci/install-backends` installs the tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,17 +25,17 @@ const NGINX: &[Check] = &[("nginx", || Command::new("nginx").arg("-v").output().
 /// The backends' files, ready to run.
 #[derive(Debug)]
 pub struct Installed {
-    /// The program that `tests/backends/go` is.
+    /// The program built from `tests/backends/go`.
     pub go: Option<PathBuf>,
     /// The folder with `server.mjs` and its modules.
     pub express: Option<PathBuf>,
     /// The folder with `app.py`, and a Python in `venv`.
     pub flask: Option<PathBuf>,
-    /// The folder with nginx's configuration, to be filled in.
+    /// The folder with nginx's configuration templates.
     pub nginx: Option<PathBuf>,
 }
 
-/// Installs all that can be. Tests that come at the same time wait for one installation.
+/// Installs all that can be installed. Tests that run at the same time wait for one installation.
 pub fn installed() -> &'static Installed {
     static INSTALLED: OnceLock<Installed> = OnceLock::new();
     INSTALLED.get_or_init(|| Installed {
@@ -63,7 +63,7 @@ fn with(name: &str, checks: &[Check], install: fn(&Path) -> PathBuf) -> Option<P
 fn install_go(folder: &Path) -> PathBuf {
     let program = folder.join("backend");
     let mut build = Command::new("go");
-    // Debian's packages of Go code are a GOPATH.
+    // Debian's packages of Go code form a GOPATH.
     build.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").args(["build", "-o"]);
     succeed(build.arg(&program).arg(".").current_dir(folder));
     program
@@ -86,7 +86,7 @@ fn install_flask(folder: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-/// Installs again where what is to be installed has changed.
+/// Installs again if the list of packages has changed.
 fn once(folder: &Path, list: &str, install: impl FnOnce()) {
     let wanted = std::fs::read(folder.join(list)).unwrap();
     let stamp = folder.join("installed");
@@ -101,7 +101,7 @@ fn succeed(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What a program that ends well says.
+/// The output of a program that succeeds.
 fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -1,14 +1,14 @@
-//! Literals and verbs in other spellings, by a caller who may get things and nothing else.
+//! Literals and verbs in other spellings, sent by a caller who may get things and nothing else.
 
 use super::assert_no_differences;
 use super::books::Books;
 use super::case::{Caller, Case, Version};
 use super::scene::Scene;
 
-/// Paths below `things/`, and what has to become of a GET.
+/// Paths below `things/`, and the expected outcome of a GET.
 const ROWS: &[(&str, Wanted)] = &[
     ("x", Wanted::Allowed),
-    // The caller may not export, and no spelling of the verb is an id.
+    // The caller may not export, and an id must not be a spelling of the verb.
     ("x:exportSecrets", Wanted::Refused),
     ("x%3AexportSecrets", Wanted::Refused),
     ("x%3aexportSecrets", Wanted::Refused),
@@ -20,12 +20,12 @@ const ROWS: &[(&str, Wanted)] = &[
     ("x:export%C5%BFecrets", Wanted::Refused),
     ("x%3Aexport%C5%BFecrets", Wanted::Refused),
     ("a:b%3AexportSecrets", Wanted::Refused),
-    // grpc-gateway takes a colon at the end for a verb of no letters, and drops it (runtime/mux.go).
+    // grpc-gateway reads a colon at the end as an empty verb, and drops it (runtime/mux.go).
     ("x%3A", Wanted::Refused),
     ("root%3A", Wanted::Refused),
     ("root%3a", Wanted::Refused),
     ("audit%3A", Wanted::Refused),
-    // Another permission.
+    // These need another permission.
     ("root", Wanted::Refused),
     ("roo%74", Wanted::Refused),
     ("ROOT", Wanted::Refused),
@@ -41,7 +41,7 @@ const ROWS: &[(&str, Wanted)] = &[
     ("vaul%74", Wanted::Refused),
     ("VAULT", Wanted::Refused),
     ("%56ault", Wanted::Refused),
-    // An id may hold any of this.
+    // All of these may stand in an id.
     ("a%3Ab", Wanted::AllowedOrUnknown),
     ("roots", Wanted::Allowed),
     ("ro%6ft-1", Wanted::Allowed),
@@ -53,9 +53,9 @@ const ROWS: &[(&str, Wanted)] = &[
 enum Wanted {
     /// Runs `things.v1.Things.Get`.
     Allowed,
-    /// The gate allows it; a backend that has no such verb says so by itself.
+    /// The gate allows it; a backend without such a verb refuses it by itself.
     AllowedOrUnknown,
-    /// Refused by the gate: the backend hears nothing of it.
+    /// The gate refuses it: the backend sees nothing.
     Refused,
 }
 

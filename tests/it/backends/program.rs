@@ -1,5 +1,5 @@
-//! The backends as processes: each serves the route table of `tests/backends/policies` and writes a line for each request
-//! that it has read.
+//! The backends as processes: each serves the route table of `tests/backends/policies` and writes a line for each
+//! request that it has read.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,14 +26,14 @@ impl Backend {
     }
 }
 
-/// Processes that end with the value, and the backends that they are.
+/// Processes that end when the value is dropped, and the backends that they run.
 pub struct Programs {
     children: Vec<Child>,
     pub backends: Vec<Backend>,
 }
 
 impl Programs {
-    /// Starts every backend that is installed; what they write goes into the books. `None` where none is.
+    /// Starts every installed backend; their lines go into the books. `None` if there is no backend.
     pub fn start(directory: &Path, books: &Arc<Books>) -> Option<Self> {
         let mut programs = Self { children: Vec::new(), backends: Vec::new() };
         let Installed { go, express, flask, nginx } = installed();
@@ -41,7 +41,7 @@ impl Programs {
             for (name, routes) in [("nethttp", "byhand"), ("patterns", "patterns"), ("gateway", "gateway")] {
                 let address = free_port();
                 let mut command = Command::new(program);
-                // A program without a module has the mux of Go 1.21 otherwise.
+                // Without a module, Go gives a program the mux of Go 1.21.
                 command.env("GODEBUG", "httpmuxgo121=0");
                 command.arg(routes).arg(address.port().to_string());
                 programs.run(command, &[(name, address)], books);
@@ -70,7 +70,7 @@ impl Programs {
     }
 
     fn run(&mut self, mut command: Command, backends: &[(&'static str, SocketAddr)], books: &Arc<Books>) {
-        // What reads its input to the end ends with the test.
+        // The programs read their standard input: its end, which is the test's, ends them.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -96,7 +96,7 @@ impl Programs {
 impl Drop for Programs {
     fn drop(&mut self) {
         for child in &mut self.children {
-            // gunicorn's worker ends with its master, if that is told.
+            // gunicorn's worker ends with its master if the master gets a signal.
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let deadline = Instant::now() + Duration::from_secs(2);
             while child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {

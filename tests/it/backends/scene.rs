@@ -25,7 +25,7 @@ pub struct Scene {
     _tree: TempDir,
 }
 
-/// By caller. Good for longer than any test.
+/// Tokens by caller. Each is valid for longer than any test.
 pub struct Tokens {
     all: String,
     get: String,
@@ -45,7 +45,7 @@ impl Tokens {
     }
 }
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Debug)]
 pub struct Outcome {
     pub case: Case,
@@ -61,7 +61,7 @@ impl Outcome {
 }
 
 impl Scene {
-    /// Starts everything that is installed; `None` (with a word about it) where that is nothing.
+    /// Starts every installed backend and a gate; prints why and gives `None` if there is no backend.
     pub fn start(books: Books) -> Option<Self> {
         let books = Arc::new(books);
         let tree = tempfile::tempdir().unwrap();
@@ -94,7 +94,7 @@ impl Scene {
         self.tokens.clone()
     }
 
-    /// Sends cases over a few connections at a time, and tells what became of each, in their order.
+    /// Sends cases over a few connections at a time, and gives their outcomes in the order of the cases.
     pub async fn ask(&self, mut cases: Vec<Case>) -> Vec<Outcome> {
         for case in &mut cases {
             case.number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A seeded fuzz of chunked bodies: the product's follower and the gate itself against the grammar.
+//! A seeded fuzz of chunked bodies: compares the product's parser and the gate itself with the grammar.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use crate::open_gate::{ANYTHING, OpenGate};
 
 const SEED: u64 = 0x9112_0701;
 const BODIES: usize = 100_000;
-/// Of those, how many go to the gate, for each of two rules.
+/// How many of those go to the gate, for each of two rules.
 const SENT: usize = 3_000;
 const JSON: &[u8] = br#" {"timeout": "0s", "a": [1, 2, 3, "0\r\n\r\n2;\n"]} "#;
 
@@ -34,7 +34,7 @@ fn grammar() -> &'static Grammar {
     GRAMMAR.get_or_init(Grammar::new)
 }
 
-/// What the follower makes of bytes, fed in pieces of up to `most`, and of the data in them.
+/// The result of the parser for bytes fed in pieces of up to `most`, and the data in them.
 fn follow(bytes: &[u8], most: usize) -> Reading {
     let mut chunked = Chunked::new();
     let mut end = 0;
@@ -47,7 +47,7 @@ fn follow(bytes: &[u8], most: usize) -> Reading {
             }
         }
     }
-    // It keeps no data.
+    // The parser keeps no data.
     if chunked.is_done() { Reading::Whole { end, data: Vec::new() } } else { Reading::More }
 }
 
@@ -80,7 +80,7 @@ fn the_follower_takes_what_the_grammar_takes_and_nothing_else() {
     assert!(whole > BODIES / 4 && refused > BODIES / 3 && more > BODIES / 100);
 }
 
-/// What became of the bodies that were sent.
+/// The outcomes of the bodies that were sent.
 #[derive(Default)]
 struct Counts {
     good: AtomicUsize,
@@ -89,12 +89,12 @@ struct Counts {
     behind: AtomicUsize,
 }
 
-/// A good request with a mark of its own.
+/// A good request with a marker of its own.
 fn probe(host: &str, target: &str) -> String {
     format!("{}0\r\n\r\n", head(host, target))
 }
 
-/// Sends a body over a connection, which is a new one afterwards where the body was not good.
+/// Sends a body over a connection. After a bad body, the connection is replaced by a new one.
 async fn send(open: &OpenGate, connection: &mut Connection, number: usize, host: &str, counts: &Counts) {
     let target = match host {
         ANYTHING => format!("/o{number}"),
@@ -122,7 +122,7 @@ async fn send(open: &OpenGate, connection: &mut Connection, number: usize, host:
             }
             counts.good.fetch_add(1, Ordering::Relaxed);
             let is_over = answer.header("connection") == Some("close");
-            // What comes behind the body is the next head, or the beginning of one.
+            // After the body comes the next head, or the beginning of one.
             if end < body.len() {
                 counts.behind.fetch_add(1, Ordering::Relaxed);
             }
@@ -149,7 +149,7 @@ async fn send(open: &OpenGate, connection: &mut Connection, number: usize, host:
     }
 }
 
-/// Over the real thing: the answer is the grammar's, and what reaches the backend is the data of a good body.
+/// Over real sockets: the answer agrees with the grammar, and the backend gets the data of good bodies alone.
 async fn the_gate_reads_by_the_grammar(host: &'static str) {
     let open = Arc::new(OpenGate::start());
     let counts = Arc::<Counts>::default();

@@ -1,16 +1,16 @@
-//! What a chunked body is, written down from RFC 9112, section 7.1, and RFC 9110, rule by rule: the reference that the
-//! product's own follower is held against. It shares nothing with it, and reads whole bodies with regular expressions.
+//! Chunked bodies as RFC 9112, section 7.1, and RFC 9110 define them, rule by rule: the reference for the product's own
+//! parser. It shares no code with it, and reads whole bodies with regular expressions.
 
 use regex::bytes::Regex;
 
-/// How a reader by the letter reads bytes that begin with a chunked body.
+/// How a strict reader reads bytes that begin with a chunked body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The body ends here, and this is its data.
     Whole { end: usize, data: Vec<u8> },
-    /// What there is may still become a body.
+    /// These bytes may still become a body.
     More,
-    /// Nothing can make it one.
+    /// No more bytes can make these a body.
     Refused,
 }
 
@@ -35,7 +35,7 @@ impl Grammar {
         let extension = format!("{bws};{bws}{token}(?:{bws}={bws}(?:{token}|{quoted_string}))?");
         let start_of_extension =
             format!("{bws}(?:;{bws}(?:{token}(?:{bws}(?:={bws}(?:{token}|{start_of_quoted})?)?)?)?)?");
-        // RFC 9112, section 5; RFC 9110, section 5.5: what is left once the blanks around it are taken off.
+        // RFC 9112, section 5; RFC 9110, section 5.5: the value without the blanks around it.
         let value = r"[\t \x21-\x7E\x80-\xFF]*";
         // RFC 9110, section 6.5.1.
         let not_a_trailer = "transfer-encoding|content-length|trailer|te|connection|keep-alive|proxy-connection|upgrade|\
@@ -44,7 +44,7 @@ impl Grammar {
              cache-control|pragma|content-(?:encoding|type|range)";
         let regex = |pattern: String| Regex::new(&pattern).unwrap();
         Self {
-            // Of a size, sixteen digits and 2^63 - 1 at the most: the bounds are ours.
+            // A size has at most sixteen digits and is at most 2^63 - 1: the bounds are ours.
             line: regex(format!(r"(?s-u)\A([0-9A-Fa-f]{{1,16}})(?:{extension})*\r\n")),
             start_of_line: regex(format!(
                 r"(?s-u)\A(?:[0-9A-Fa-f]{{1,16}}(?:{extension})*(?:\r|{start_of_extension})?)?\z"

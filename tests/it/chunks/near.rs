@@ -1,4 +1,4 @@
-//! Chunked bodies from a seed: good ones in every spelling that there is, and near misses of them.
+//! Chunked bodies from a seed: good ones in every allowed spelling, and near misses of them.
 
 /// Numbers that look random and are the same every time (SplitMix64).
 pub struct Seeded(u64);
@@ -31,7 +31,7 @@ impl Seeded {
     }
 }
 
-/// What readers trip over.
+/// Bytes that readers often get wrong.
 const PIECES: &[&str] = &[
     "\r\n",
     "\r",
@@ -148,7 +148,7 @@ pub fn mutate(body: &mut Vec<u8>, random: &mut Seeded) {
                 let byte = u8::try_from(random.below(256)).unwrap();
                 drop(body.splice(at..at.max(end.min(at + 1)), [byte]));
             }
-            // A line that ends otherwise.
+            // A line with another ending.
             _ => {
                 let ends: Vec<usize> = body
                     .windows(2)

@@ -1,5 +1,5 @@
-//! Chunked bodies that are passed on as they come: nothing leaves before the first chunk is known to be good, and a body
-//! that turns out not to be one is never ended towards the backend.
+//! Chunked bodies that are streamed to the backend: nothing leaves before the first chunk is known to be good, and a
+//! body that turns out to be malformed is never ended towards the backend.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -38,14 +38,14 @@ async fn a_streamed_requests_head_leaves_after_the_first_good_chunk() {
         }
         connection.send("\n").await;
         until("the head has left", || open.backend.bytes() > seen).await;
-        assert_eq!(open.backend.bodies().len(), whole, "and the body goes on");
+        assert_eq!(open.backend.bodies().len(), whole, "the body continues");
         connection.send("6\r\n, you!\r\n0\r\n\r\n").await;
         assert_eq!(connection.status().await, Some(200));
         assert_eq!(open.backend.bodies().last().unwrap(), &("/o1".to_owned(), b"hello, you!".to_vec()));
     }
 }
 
-/// As much of it as is held says that it is one.
+/// The part that the gate holds is enough to show that it is a chunk.
 #[tokio::test]
 async fn a_first_chunk_that_is_longer_than_what_is_held_is_passed_on() {
     let open = OpenGate::start();
@@ -86,7 +86,7 @@ async fn a_first_chunk_that_does_not_come_is_given_up() {
     assert_eq!(open.gate.audit(4).len(), 4);
 }
 
-/// What a body may turn into after its first chunk.
+/// Malformed continuations of a body after its first chunk.
 const LATER: [&str; 10] = [
     "\r\n\r\n",
     ";x\r\n\r\n",
@@ -126,13 +126,13 @@ async fn a_streamed_body_that_turns_bad_is_never_ended_towards_the_backend() {
     let audit = open.gate.audit(sent);
     assert_eq!(audit.len(), sent, "one line each");
     assert!(audit.iter().all(|line| line["protoPayload"]["metadata"]["reason"] == "REQUEST_MALFORMED"));
-    // The gate serves on.
+    // The gate goes on serving.
     let mut connection = Connection::open(open.gate.address).await;
     connection.send(head(ANYTHING, "/o1") + "5\r\nhello\r\n0\r\n\r\n").await;
     assert_eq!(connection.status().await, Some(200));
 }
 
-/// An answer that has begun cannot be taken back: it is broken off.
+/// An answer that has begun cannot be withdrawn: the gate breaks it off.
 #[tokio::test]
 async fn a_streamed_body_that_turns_bad_within_its_answer_ends_both_connections() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -157,7 +157,7 @@ async fn a_streamed_body_that_turns_bad_within_its_answer_ends_both_connections(
     let begun = answer.len();
     stream.write_all(b"0\r\nX y\r\n\r\n").await.unwrap();
     let _ = stream.read_to_end(&mut answer).await;
-    assert_eq!(answer.len(), begun, "nothing comes after it");
+    assert_eq!(answer.len(), begun, "nothing follows the answer");
     let bytes = backend.await.unwrap();
     assert!(bytes.ends_with(b"\r\n5\r\nhello\r\n"), "{:?}", bytes.escape_ascii().to_string());
     let audit = open.gate.audit(1);
@@ -222,7 +222,7 @@ async fn a_streamed_body_that_turns_bad_resets_the_stream_of_an_http2_backend() 
         let mut connection = Connection::open(open.gate.address).await;
         connection.send(head(ANYTHING, "/o1")).await;
         apart().await;
-        assert_eq!(seen.lock().unwrap().0, row, "no head has left");
+        assert_eq!(seen.lock().unwrap().0, row, "a head has left");
         connection.send("5\r\nhello\r\n").await;
         until("the head has left", || seen.lock().unwrap().0 == row + 1).await;
         connection.send(later).await;

@@ -1,4 +1,4 @@
-//! `opgate check`: good trees pass, and of broken ones every mistake is told with its place and the mend.
+//! `opgate check`: good trees pass; in broken ones every mistake is reported with its place and a fix.
 
 use super::{Outcome, Workspace};
 
@@ -23,7 +23,7 @@ impl Workspace {
 }
 
 /// Each error names a file, and the line where it is about one, and says what to do.
-pub(super) fn assert_errors_are_of_use(stderr: &str) {
+pub fn assert_errors_are_of_use(stderr: &str) {
     let errors: Vec<&str> = stderr.split("\n\n").filter(|block| block.starts_with("error: ")).collect();
     assert!(!errors.is_empty(), "no error in:\n{stderr}");
     let place = regex::Regex::new(r"(?m)^ *--> \S.*?(:\d+:\d+)?$").unwrap();
@@ -42,7 +42,7 @@ pub(super) fn assert_errors_are_of_use(stderr: &str) {
 #[test]
 fn a_good_tree_passes_with_a_summary() {
     let workspace = Workspace::new();
-    insta::assert_snapshot!(super::told(
+    insta::assert_snapshot!(super::outputs(
         &workspace,
         &[
             &["check", "--config", CONFIG],
@@ -54,7 +54,7 @@ fn a_good_tree_passes_with_a_summary() {
 }
 
 #[test]
-fn a_method_that_is_not_exposed_is_told() {
+fn a_method_that_is_not_exposed_is_reported() {
     let rule = "- selector: google.longrunning.Operations.DeleteOperation\n  permission: cloudaicompanion.operations.delete\n";
     let workspace = Workspace::new().edit(COMPANION_IAM, rule, "");
     let outcome = workspace.check(&[]);
@@ -66,7 +66,7 @@ fn a_method_that_is_not_exposed_is_told() {
 fn a_warning_does_not_fail_a_check() {
     let workspace = Workspace::new().write(
         "policies/allow/projects/nowhere.yaml",
-        "bindings:\n- role: organizations/7/roles/operationsViewer\n  members: ['group:nobody@example.com']\n",
+        "bindings:\n- role: organizations/7/roles/operationsViewer\n  members: ['group:absent@example.com']\n",
     );
     let workspace = workspace.edit(
         "policies/hierarchy.yaml",
@@ -76,7 +76,7 @@ fn a_warning_does_not_fail_a_check() {
     insta::assert_snapshot!(workspace.check(&[]).text());
 }
 
-/// One finding of most kinds: src/policy/lint/tests.rs has them all.
+/// One finding of most kinds; src/policy/lint/tests.rs has all of them.
 fn doubtful() -> Workspace {
     Workspace::new()
         .edit(COMPANION_IAM, "- selector: google.longrunning.Operations.DeleteOperation\n  permission: cloudaicompanion.operations.delete\n", "")
@@ -98,7 +98,7 @@ fn doubtful() -> Workspace {
 }
 
 #[test]
-fn what_may_not_be_meant_is_told_and_is_no_failure() {
+fn doubtful_settings_are_reported_and_do_not_fail_a_check() {
     let workspace = doubtful();
     let outcome = workspace.check(&[]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.text());
@@ -122,9 +122,9 @@ fn warnings_can_be_denied_and_notes_cannot() {
     assert_eq!(outcome.code, Some(3), "{}", outcome.text());
 }
 
-/// A body that nothing judges can name another resource than the one that was judged: meant or not, it is said.
+/// The gate does not judge a streamed body, so it can name another resource than the judged one: `check` says so.
 #[test]
-fn a_stream_that_may_name_another_resource_is_told_until_it_is_accepted() {
+fn a_stream_that_may_name_another_resource_is_reported_until_it_is_accepted() {
     let wait = "WaitOperation\n  permission: cloudaicompanion.operations.get\n";
     let streamed =
         |more: &str| Workspace::new().edit(COMPANION_IAM, wait, &format!("{wait}  body: stream\n{more}"));
@@ -148,7 +148,7 @@ fn request_headers_that_can_never_go_upstream() {
 }
 
 #[test]
-fn what_may_not_be_meant_is_told_to_programs() {
+fn doubtful_settings_are_reported_as_json() {
     let outcome = doubtful().check(&["--output", "json"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     let result: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -160,7 +160,7 @@ fn what_may_not_be_meant_is_told_to_programs() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&diagnostics[0]).unwrap());
 }
 
-/// Tags are part of the tree: a mistake there is told like any other, and a rule on tags decides by them.
+/// Tags are part of the tree: mistakes there are reported like any other, and rules on tags decide by them.
 #[test]
 fn tags_with_mistakes() {
     let workspace = Workspace::new().write(
@@ -233,13 +233,13 @@ fn an_upstream_that_is_misspelt() {
 }
 
 #[test]
-fn a_service_that_nobody_defined() {
+fn an_undefined_service() {
     let workspace = Workspace::new().edit(CONFIG, "  dataproc:\n", "  datproc:\n");
     insta::assert_snapshot!(workspace.refused(&[]));
 }
 
 #[test]
-fn a_role_that_nobody_defined() {
+fn an_undefined_role() {
     let workspace = Workspace::new()
         .edit(DEMO, "organizations/7/roles/operationsCanceller", "organizations/7/roles/operationsCanceler")
         .edit(DEMO, "organizations/7/roles/operationsViewer", "roles/owner");
@@ -396,7 +396,7 @@ fn broken_everywhere() -> Workspace {
 }
 
 #[test]
-fn every_mistake_in_every_file_is_told_in_one_run() {
+fn every_mistake_in_every_file_is_reported_in_one_run() {
     let text = broken_everywhere().refused(&[]);
     for file in [
         "config/opgate.yaml:",
@@ -436,7 +436,7 @@ fn one_service_file_is_checked_alone() {
         .write("good.yaml", "type: google.api.Service\nname: library.example.com\nhttp:\n  rules:\n  - selector: a.B.Get\n    get: /v1/{name=shelves/*}\n")
         .write("bad.yaml", "name: library.example.com\nhttp:\n  rules:\n  - selector: a.B.Get\n    get: v1/{name=shelves/*\n    boddy: '*'\n")
         .write("role.yaml", "name: roles/viewer\nincludedPermissions: []\n");
-    insta::assert_snapshot!(super::told(
+    insta::assert_snapshot!(super::outputs(
         &workspace,
         &[
             &["check", "--service", COMPANION],

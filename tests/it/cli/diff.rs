@@ -15,7 +15,7 @@ const CANCEL: &str = "/v1/projects/demo/locations/l/operations/o:cancel";
 const CANCEL_OTHER: &str = "/v1/projects/other/locations/l/operations/o:cancel";
 const CI: &str = "ci@demo.iam.gserviceaccount.com";
 
-/// What a gate with the shipped policies writes about these requests.
+/// The audit log that a gate with the shipped policies writes for these requests.
 async fn log_of(requests: Vec<Req>) -> String {
     let gate = Gate::start();
     for request in &requests {
@@ -42,14 +42,14 @@ fn diff(workspace: &Workspace, more: &[&str]) -> Outcome {
     workspace.opgate(&[&["diff", "old", "new", "--requests", "audit.jsonl"], more].concat())
 }
 
-/// A comparison that could not be made: exit 3, nothing on standard output, and each error with a place and a help.
+/// Asserts that a comparison was not made: exit 3, nothing on standard output, and each error with a place and a help.
 fn refused(outcome: &Outcome) -> String {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{}", outcome.text());
     assert_errors_are_of_use(&outcome.stderr);
     outcome.text()
 }
 
-/// One request with a path that the log holds in part made the whole log unreadable.
+/// Once, one request whose path was cut in the log made the whole log unreadable.
 #[tokio::test]
 async fn a_path_that_the_log_holds_in_part_is_not_taken_for_a_mistake() {
     let long = format!("/v1/projects/demo/locations/l/operations/{}:cancel", "o".repeat(3_000));
@@ -61,7 +61,7 @@ async fn a_path_that_the_log_holds_in_part_is_not_taken_for_a_mistake() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.text());
 }
 
-/// One of everything that a log can hold.
+/// One line of every kind that a log can hold.
 async fn everything() -> String {
     let expired = token_with("ana@example.com", json!({"exp": harness::now() - 3600}));
     let scopeless = token_with("ana@example.com", json!({"scope": CLOUD_TRANSLATION}));
@@ -75,7 +75,7 @@ async fn everything() -> String {
         by("erin@example.com", "POST", COMPANION, CANCEL_OTHER),
         by(CI, "DELETE", DATAPROC, "/v1/projects/demo/regions/r/operations/o"),
         by(CI, "GET", DATAPROC, "/v1/projects/demo/regions/r/operations"),
-        by("nobody@example.com", "POST", TRANSLATION, "/v3/projects/demo/operations/o:cancel"),
+        by("absent@example.com", "POST", TRANSLATION, "/v3/projects/demo/operations/o:cancel"),
         // The body is judged after policy.
         by("ana@example.com", "POST", COMPANION, CANCEL).body(Body::Length(b"x".to_vec())),
         Req::new("POST", COMPANION, CANCEL),
@@ -95,7 +95,7 @@ async fn a_tree_decides_the_log_that_was_written_under_it_in_the_same_way() {
     for more in [&[] as &[&str], &["--config", "config/demo.yaml"]] {
         let outcome = diff(&workspace, more);
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{}", outcome.text());
-        // The query is not in the log. Without a configuration, nor is it known whose host that was.
+        // The log does not hold the query. Without a configuration, the owner of the host is unknown as well.
         let unchanged = if more.is_empty() { 15 } else { 17 };
         let counts = format!(
             "18 requests: 0 gained, 0 revoked, {unchanged} unchanged, {} cannot be told\n",
@@ -106,7 +106,7 @@ async fn a_tree_decides_the_log_that_was_written_under_it_in_the_same_way() {
     }
 }
 
-/// Access given, taken, taken by a deny rule, by a condition and by closing a method.
+/// Access that is granted, removed, removed by a deny rule, by a condition, and by closing a method.
 fn changed(workspace: Workspace) -> Workspace {
     let selector =
         "- selector: google.longrunning.Operations.ListOperations\n  permission: dataproc.operations.list\n";
@@ -132,7 +132,7 @@ fn changed(workspace: Workspace) -> Workspace {
 }
 
 #[tokio::test]
-async fn what_is_gained_and_what_is_revoked_is_told_with_the_rules() {
+async fn gained_and_revoked_access_is_listed_with_the_rules() {
     let workspace = changed(workspace(&everything().await));
     let text = diff(&workspace, &["--config", "config/demo.yaml"]);
     assert_eq!(text.code, Some(1));
@@ -141,19 +141,19 @@ async fn what_is_gained_and_what_is_revoked_is_told_with_the_rules() {
     assert_eq!(json.code, Some(1));
     insta::assert_snapshot!(json.text());
 
-    // The other way round, and then the log is of the new tree.
+    // The other way round: now the log is from the new tree.
     let back = workspace.opgate(&["diff", "new", "old", "--requests", "audit.jsonl"]);
     assert_eq!(back.code, Some(1));
     insta::assert_snapshot!(back.text());
 }
 
 #[tokio::test]
-async fn what_the_log_does_not_have_is_no_change() {
+async fn missing_facts_in_the_log_are_not_changes() {
     let log = log_of(vec![
         by("ana@example.com", "POST", COMPANION, CANCEL),
         by("bob@example.com", "GET", COMPANION, "/v1/projects/demo/locations/l/operations"),
         by("erin@example.com", "POST", COMPANION, CANCEL_OTHER),
-        by("nobody@example.com", "POST", TRANSLATION, "/v3/projects/demo/operations/o:cancel"),
+        by("absent@example.com", "POST", TRANSLATION, "/v3/projects/demo/operations/o:cancel"),
         by("ana@example.com", "GET", DATAPROC, "/v1/projects/demo/clusters/c"),
         Req::new("POST", COMPANION, CANCEL)
             .bearer(&token_with("ana@example.com", json!({"scope": CLOUD_TRANSLATION}))),
@@ -180,7 +180,7 @@ async fn what_the_log_does_not_have_is_no_change() {
         .write("new/services/dataproc.yaml", &rules)
         .write("new/services/translation.yaml", &translation.replace(&format!("        {platform},\n"), ""))
         .write("new/services/cloudaicompanion.yaml", &companion.replace(platform, CLOUD_TRANSLATION))
-        // By a group that may or may not hold, and by name as well.
+        // Granted by a group whose membership is unknown, and by name as well.
         .write("new/allow/projects/demo.yaml", &claims("operationsCanceller", "user:ana@example.com"))
         .write("new/allow/projects/other.yaml", &claims("operationsCanceller", "user:erin@example.com"))
         .write(
@@ -219,7 +219,7 @@ async fn time_and_place_are_those_of_the_line() {
     }
 }
 
-/// Everybody of a pool is known by their subject; who is in its groups the log does not say.
+/// A caller from a pool is logged by subject; the log does not say which groups it is in.
 #[tokio::test]
 async fn groups_of_a_pool_are_not_in_the_log() {
     let log = log_of(vec![by("bob@example.com", "POST", COMPANION, CANCEL)]).await;
@@ -254,7 +254,7 @@ async fn a_log_is_read_from_standard_input_too() {
     assert_eq!(text, "1 request: 0 gained, 0 revoked, 1 unchanged, 0 cannot be told\n");
 }
 
-/// The gate's own answers are in its log too. No policy has a say in them.
+/// The gate's own answers are in its log too. Policies do not affect them.
 #[tokio::test]
 async fn a_line_about_the_gates_own_keys_is_unchanged_by_any_policy() {
     let line = log_of(vec![by("ana@example.com", "POST", COMPANION, CANCEL)]).await;
@@ -273,7 +273,7 @@ async fn a_line_about_the_gates_own_keys_is_unchanged_by_any_policy() {
 }
 
 #[tokio::test]
-async fn one_line_that_is_no_audit_line_makes_the_log_invalid() {
+async fn one_line_that_is_not_an_audit_line_makes_the_log_invalid() {
     let good = log_of(vec![by("ana@example.com", "POST", COMPANION, CANCEL)]).await;
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut value: Value = serde_json::from_str(&good).unwrap();
@@ -294,7 +294,7 @@ async fn one_line_that_is_no_audit_line_makes_the_log_invalid() {
         changed(&|line| {
             line["protoPayload"]["requestMetadata"]["requestAttributes"]["path"] = json!("/a/../b");
         }),
-        // Of a later version: not understood, but a line.
+        // A line of a later version is not understood, but it is a line.
         changed(&|line| {
             line["protoPayload"]["metadata"]["decision"] = json!("DENIED");
             line["protoPayload"]["metadata"]["reason"] = json!("TOO_EARLY");
@@ -310,7 +310,7 @@ async fn one_line_that_is_no_audit_line_makes_the_log_invalid() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn an_impossible_comparison_is_refused() {
     let told = [
         diff(&workspace("\n"), &[]),
         diff(&workspace("x\n"), &["--lenient"]),
@@ -322,7 +322,7 @@ fn what_cannot_be_compared_is_refused() {
         diff(&workspace("").edit("new/groups.yaml", "- group:leads@example.com", "- leads"), &[]),
     ];
     let told: Vec<String> = told.iter().map(refused).collect();
-    // Thirty errors of one kind read like the first of them.
+    // Of thirty errors of one kind, the first few are enough.
     let told = told.join("\n");
     let repeated = regex::Regex::new(r"(?s)(error: line )(?:[3-9]|1\d|20) is no audit line.*?\n\n").unwrap();
     insta::assert_snapshot!(repeated.replace_all(&told, ""));

@@ -1,5 +1,6 @@
 //! `opgate explain` and `opgate who-can`: the answer, its reasons and its places, as people and programs read them.
 
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 
 use super::{Outcome, Workspace};
@@ -10,7 +11,7 @@ const HOST: &str = "cloudaicompanion.googleapis.com";
 const OPERATION: &str = "projects/demo/locations/us-central1/operations/o1";
 const PERMISSION: &str = "cloudaicompanion.operations.cancel";
 
-/// The shipped tree with somebody for every kind of answer.
+/// The shipped tree with a caller for every kind of answer.
 fn workspace() -> Workspace {
     let role = "organizations/7/roles/operationsCanceller";
     Workspace::new()
@@ -55,7 +56,7 @@ fn workspace() -> Workspace {
 }
 
 impl Workspace {
-    /// Asks whether somebody may cancel, on a Monday.
+    /// Asks whether a caller may cancel, on a Monday.
     fn explain(&self, who: &[&str], more: &[&str]) -> Outcome {
         let call = ["--method", RPC, "--resource", OPERATION, "--host", HOST];
         let always = ["explain", "--policies", "policies", "--time", "2026-03-02T12:00:00Z"];
@@ -68,9 +69,9 @@ impl Workspace {
     }
 }
 
-fn told(outcome: &Outcome, code: i32) -> String {
+fn output(outcome: &Outcome, code: i32) -> String {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{}", outcome.text());
-    // A name may be longer than a line; nothing else is.
+    // A single name may be longer than a line; all other text is wrapped.
     let is_json = outcome.stdout.starts_with('{');
     for line in outcome.stdout.lines().filter(|line| !is_json && line.chars().count() > 100) {
         assert!(line.split_whitespace().count() <= 2, "{line}");
@@ -79,50 +80,50 @@ fn told(outcome: &Outcome, code: i32) -> String {
 }
 
 #[test]
-fn somebody_who_is_allowed() {
+fn an_allowed_caller() {
     let workspace = workspace();
-    let by = |who: &str| told(&workspace.explain(&["--principal", who], &[]), 0);
+    let by = |who: &str| output(&workspace.explain(&["--principal", who], &[]), 0);
     insta::assert_snapshot!("by_their_own_name", by("user:own@example.com"));
     insta::assert_snapshot!("by_a_nested_group", by("user:lea@example.com"));
     insta::assert_snapshot!("by_a_condition_that_holds", by("user:cid@example.com"));
     let claimed =
         workspace.explain(&["--principal", "user:eve@example.com", "--group", "leads@example.com"], &[]);
-    insta::assert_snapshot!("by_a_group_of_their_credential", told(&claimed, 0));
+    insta::assert_snapshot!("by_a_group_of_their_credential", output(&claimed, 0));
 }
 
 #[test]
-fn somebody_whom_a_deny_rule_names() {
+fn a_caller_that_a_deny_rule_names() {
     let workspace = workspace();
     let max = workspace.explain(&["--principal", "user:max@example.com"], &[]);
-    insta::assert_snapshot!("denied", told(&max, 2));
+    insta::assert_snapshot!("denied", output(&max, 2));
     let on_sunday = ["explain", "--policies", "policies", "--time", "2026-03-01T12:00:00Z", "--principal"];
     let request = format!("https://{HOST}/v1/{OPERATION}:cancel");
     let mia = workspace.opgate(&[&on_sunday[..], &["user:mia@example.com", "POST", &request]].concat());
-    insta::assert_snapshot!("denied_by_a_condition_that_holds", told(&mia, 2));
+    insta::assert_snapshot!("denied_by_a_condition_that_holds", output(&mia, 2));
     let ida = workspace.explain(&["--principal", "user:ida@example.com"], &[]);
-    insta::assert_snapshot!("denied_by_a_condition_without_a_value", told(&ida, 2));
-    // The condition has a value: it does not deny, and what it takes to turn that is not told.
+    insta::assert_snapshot!("denied_by_a_condition_without_a_value", output(&ida, 2));
+    // The condition can be evaluated: it does not deny, and the output does not list what it would take for it to deny.
     let ida = workspace.explain(&["--principal", "user:ida@example.com"], &["--ip", "192.0.2.7"]);
     assert_eq!(ida.code, Some(0), "{}", ida.text());
 }
 
 #[test]
-fn somebody_who_is_out_of_bounds() {
+fn a_caller_outside_the_boundary() {
     let account = ["--principal", "serviceAccount:stray@demo.iam.gserviceaccount.com"];
-    insta::assert_snapshot!(told(&workspace().explain(&account, &[]), 2));
+    insta::assert_snapshot!(output(&workspace().explain(&account, &[]), 2));
 }
 
 #[test]
-fn somebody_whom_no_binding_grants_it() {
+fn a_caller_without_a_binding() {
     let workspace = workspace();
-    let denied = |who: &str, more: &[&str]| told(&workspace.explain(&["--principal", who], more), 2);
+    let denied = |who: &str, more: &[&str]| output(&workspace.explain(&["--principal", who], more), 2);
     let later = ["explain", "--policies", "policies", "--time", "2031-03-03T12:00:00Z", "--principal"];
     let call = ["user:cid@example.com", "--method", RPC, "--resource", OPERATION, "--host", HOST];
     let cid = workspace.opgate(&[&later[..], &call].concat());
-    insta::assert_snapshot!("a_condition_that_does_not_hold", told(&cid, 2));
+    insta::assert_snapshot!("a_condition_that_does_not_hold", output(&cid, 2));
     insta::assert_snapshot!("a_condition_without_a_value", denied("user:vic@example.com", &[]));
     insta::assert_snapshot!("a_role_that_lacks_the_permission", denied("user:bob@example.com", &[]));
-    insta::assert_snapshot!("nobody_in_particular", denied("user:eve@example.com", &[]));
+    insta::assert_snapshot!("a_caller_that_no_policy_names", denied("user:eve@example.com", &[]));
     insta::assert_snapshot!("every_rule_on_the_chain", denied("user:eve@example.com", &["--all"]));
 }
 
@@ -135,15 +136,15 @@ fn stages_before_policy_refuse() {
     let lea = [&who[..], &at].concat();
     let asked = |method: &str, target: &str| workspace.explain_request(&[method, target], &lea);
     let told = [
-        told(&workspace.explain(&[], &[]), 2),
-        told(&workspace.explain(&who, &["--scope", "https://www.googleapis.com/auth/drive"]), 2),
-        told(&asked("GET", &cancel), 2),
-        told(&asked("POST", &cancel.replace(":cancel", ":cancl")), 2),
-        told(&asked("POST", &cancel.replace("operations", "operation")), 2),
-        told(&asked("POST", "/nothing/like/it"), 2),
-        told(&asked("POST", &format!("{cancel}?name=projects/other")), 2),
-        told(&asked("POST", "/v1/projects//operations"), 2),
-        told(
+        output(&workspace.explain(&[], &[]), 2),
+        output(&workspace.explain(&who, &["--scope", "https://www.googleapis.com/auth/drive"]), 2),
+        output(&asked("GET", &cancel), 2),
+        output(&asked("POST", &cancel.replace(":cancel", ":cancl")), 2),
+        output(&asked("POST", &cancel.replace("operations", "operation")), 2),
+        output(&asked("POST", "/nothing/like/it"), 2),
+        output(&asked("POST", &format!("{cancel}?name=projects/other")), 2),
+        output(&asked("POST", "/v1/projects//operations"), 2),
+        output(
             &workspace.explain_request(&["POST", &cancel], &["--host", "cloudaicompanion.googleapis.co"]),
             2,
         ),
@@ -168,14 +169,16 @@ fn a_method_that_is_not_exposed_and_one_that_does_nothing() {
     );
     let unimplemented = unimplemented.explain(&["--principal", "user:lea@example.com"], &[]);
     assert_eq!(closed_by_name.code, Some(3));
-    insta::assert_snapshot!([told(&closed, 2), closed_by_name.text(), told(&unimplemented, 2)].join("\n"));
+    insta::assert_snapshot!(
+        [output(&closed, 2), closed_by_name.text(), output(&unimplemented, 2)].join("\n")
+    );
 }
 
 #[test]
 fn a_method_that_asks_for_no_permission() {
     let target = "https://translation.googleapis.com/v3/projects/x/operations/o:cancel";
     let outcome = workspace().explain_request(&["POST", target], &["--principal", "user:eve@example.com"]);
-    insta::assert_snapshot!(told(&outcome, 0));
+    insta::assert_snapshot!(output(&outcome, 0));
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn programs_read_the_troubleshooters_json() {
         let outcome = workspace.explain(&["--principal", who], &["--output", "json"]);
         let json: Value = serde_json::from_str(&outcome.stdout).unwrap();
         assert_eq!(json["overallAccessState"], if code == 0 { "CAN_ACCESS" } else { "CANNOT_ACCESS" });
-        told(&outcome, code)
+        output(&outcome, code)
     };
     insta::assert_snapshot!("json_of_who_is_allowed", json("user:cid@example.com", 0));
     insta::assert_snapshot!("json_of_who_is_denied", json("user:ida@example.com", 2));
@@ -203,7 +206,7 @@ fn programs_read_the_troubleshooters_json() {
         "https://translation.googleapis.com/x",
     ];
     let outcome = workspace.opgate(&[&no_path[..], &["--time", "2026-03-02T12:00:00Z"]].concat());
-    insta::assert_snapshot!("json_of_what_leads_nowhere", told(&outcome, 2));
+    insta::assert_snapshot!("json_of_what_leads_nowhere", output(&outcome, 2));
 }
 
 #[test]
@@ -233,8 +236,8 @@ fn a_token_is_verified_and_claims_go_through_their_issuer() {
         (&["--claims", "no-email.json"], 2),
     ]
     .map(|(who, code)| {
-        let text = told(&asked(who), code);
-        // The verdict and the stages; the rest depends on the day.
+        let text = output(&asked(who), code);
+        // The verdict and the stages are fixed; the rest depends on the day.
         text.split("\nBoundaries\n").next().unwrap().to_owned()
     });
     let now = regex::Regex::new(r"now is \d+").unwrap();
@@ -249,7 +252,7 @@ fn a_token_is_verified_and_claims_go_through_their_issuer() {
 }
 
 #[test]
-fn a_question_that_is_not_clear_is_refused() {
+fn an_unclear_question_is_refused() {
     let workspace = workspace().write("claims.json", "[]").write("broken.json", "{");
     let always = ["explain", "--policies", "policies"];
     let with_config = ["explain", "--config", "config/demo.yaml"];
@@ -281,15 +284,15 @@ fn a_question_that_is_not_clear_is_refused() {
         let outcome = workspace.opgate(arguments);
         assert_eq!(outcome.code, Some(3), "{}", outcome.text());
     }
-    insta::assert_snapshot!(super::told(&workspace, &cases));
+    insta::assert_snapshot!(super::outputs(&workspace, &cases));
 }
 
 #[test]
-fn everybody_who_holds_a_permission_is_listed() {
+fn every_holder_of_a_permission_is_listed() {
     let workspace = workspace();
     let asked = ["who-can", PERMISSION, "on", OPERATION, "--policies", "policies"];
     let at = ["--time", "2026-03-02T12:00:00Z"];
-    insta::assert_snapshot!(super::told(
+    insta::assert_snapshot!(super::outputs(
         &workspace,
         &[
             &[&asked[..], &at].concat(),

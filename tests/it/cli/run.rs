@@ -1,4 +1,4 @@
-//! `opgate run` where it cannot start: which it says, and how it exits.
+//! `opgate run` when it cannot start: the message and the exit code.
 
 use super::Workspace;
 use super::check::assert_errors_are_of_use;
@@ -46,7 +46,7 @@ fn a_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
-fn an_upgrade_needs_a_place_to_meet() {
+fn an_upgrade_requires_a_socket() {
     let run = [&["run", "--config", "config/demo.yaml", "--upgrade"], &FREE[..]];
     let outcome = Workspace::new().opgate(&run.concat());
     assert_eq!(outcome.code, Some(3), "{}", outcome.text());

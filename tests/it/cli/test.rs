@@ -1,4 +1,4 @@
-//! `opgate test`: what it says when tests pass, when they fail, and when they are wrong themselves.
+//! `opgate test`: its output when tests pass, when they fail, and when the test files have mistakes.
 
 use super::check::assert_errors_are_of_use;
 use super::{Outcome, Workspace};
@@ -15,13 +15,13 @@ fn with_tests(text: &str) -> Workspace {
     Workspace::new().remove("policies/tests").write(TESTS, text)
 }
 
-/// What was said, without what the time of day changes.
+/// The output without the parts that change with the time of day.
 fn said(outcome: &Outcome) -> String {
     let seconds = regex::Regex::new(r#"\d+\.\d\d s\b|(seconds": |time=")[0-9.e-]+"#).unwrap();
     seconds.replace_all(&outcome.text(), "${1}[seconds]").into_owned()
 }
 
-/// Tests with mistakes: exit 3, nothing on standard output, and each error with a place and a help.
+/// Asserts that tests have mistakes: exit 3, nothing on standard output, and each error with a place and a help.
 fn refused(workspace: &Workspace, arguments: &[&str]) -> String {
     let outcome = workspace.opgate(&[&["test"], arguments].concat());
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{}", outcome.text());
@@ -51,7 +51,7 @@ fn failing() -> Workspace {
          - name: by another line\n  principal: user:ana@example.com\n  call: {CANCEL}\n  expect: allowed\n  rule: allow/projects/demo.yaml:999\n\
          - name: by a rule that forbids\n  principal: user:bob@example.com\n  method: google.longrunning.Operations.CancelOperation\n  \
          resource: projects/demo/locations/l/operations/o\n  host: cloudaicompanion.googleapis.com\n  expect: IAM_PERMISSION_DENIED\n  rule: allow/projects/demo.yaml\n\
-         - name: \"<nobody> & 'nothing'\"\n  call: {CANCEL}\n  expect: allowed\n\
+         - name: \"<absent> & 'nothing'\"\n  call: {CANCEL}\n  expect: allowed\n\
          - name: this one passes\n  principal: user:ana@example.com\n  call: {CANCEL}\n  expect: allowed\n  rule: allow/projects/demo.yaml:6\n"
     ))
 }
@@ -122,14 +122,14 @@ fn rules_that_decide_no_test_are_listed() {
     let delete = "DELETE https://cloudaicompanion.googleapis.com/v1/projects/demo/locations/l/operations/o";
     let ci = "serviceAccount:ci@demo.iam.gserviceaccount.com";
     let workspace = with_tests(&format!(
-        "- name: nobody deletes\n  principal: {ci}\n  call: {delete}\n  expect: IAM_PERMISSION_DENIED\n  \
+        "- name: no caller deletes\n  principal: {ci}\n  call: {delete}\n  expect: IAM_PERMISSION_DENIED\n  \
          rule: deny/projects/demo/keep.yaml:2\n\
          - name: ana cancels\n  principal: user:ana@example.com\n  call: {CANCEL}\n  expect: allowed\n"
     ))
     .write("policies/deny/projects/demo/keep.yaml", deny);
     insta::assert_snapshot!(said(&workspace.opgate(&["test", "policies"])));
 
-    // What a filter leaves out might have exercised anything.
+    // A filtered run is not listed: the tests that it skips may exercise any rule.
     let some = workspace.opgate(&["test", "policies", "--filter", "deletes", "--verbose"]);
     insta::assert_snapshot!(said(&some));
 }
@@ -196,9 +196,9 @@ fn conditions_are_asked_with_the_time_the_origin_and_the_claims_of_the_test() {
     assert!(outcome.stdout.starts_with("9 passed, 0 failed"), "{}", outcome.text());
 }
 
-/// A condition on what the test leaves out has no answer to rely on.
+/// A condition on a fact that the test does not state cannot be evaluated reliably.
 #[test]
-fn a_test_that_hangs_on_what_it_does_not_say_is_a_warning() {
+fn a_test_that_depends_on_something_it_does_not_state_is_a_warning() {
     let workspace = with_tests(&format!(
         "- {{name: some day, principal: 'user:ana@example.com', call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
          - {{name: from somewhere, principal: 'user:bob@example.com', call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
@@ -210,7 +210,7 @@ fn a_test_that_hangs_on_what_it_does_not_say_is_a_warning() {
     insta::assert_snapshot!(said(&workspace.opgate(&["test", "policies"])));
 }
 
-/// What an issuer's mapping makes of claims; and what a test with a bare subject does not say.
+/// The issuer's mapping turns claims into groups; a test with a bare subject has no groups.
 #[test]
 fn groups_of_a_pool_come_from_the_claims() {
     let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
@@ -220,9 +220,9 @@ fn groups_of_a_pool_come_from_the_claims() {
     let workspace = with_tests(&format!(
         "- {{name: in the group, {}, call: '{CANCEL}', expect: allowed}}\n\
          - {{name: in another, {}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
-         - {{name: who knows, {subject}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
+         - {{name: no claims, {subject}, call: '{CANCEL}', expect: IAM_PERMISSION_DENIED}}\n\
          - {{name: nowhere, {subject}, call: 'GET /v9', expect: METHOD_NOT_FOUND}}\n\
-         - {{name: everybody, principal: 'principal://{pool}s/subject/lea', call: '{CANCEL}', expect: allowed}}\n",
+         - {{name: every group, principal: 'principal://{pool}s/subject/lea', call: '{CANCEL}', expect: allowed}}\n",
         claims("[oncall]"),
         claims("[others]"),
     ))
@@ -258,12 +258,12 @@ fn the_host_is_found_by_the_path_where_it_can_be() {
          - {{name: a host apart, host: DATAPROC.googleapis.com, principal: 'user:ana@example.com', call: 'POST {path}', expect: allowed}}\n"
     ));
     let outcome = workspace.opgate(&["test", "policies"]);
-    // Gemini's template takes any collection where Dataproc's says `regions`, or the two overlap.
+    // Gemini's template allows any collection where Dataproc's has `regions`, so the two overlap.
     assert_eq!(outcome.code, Some(0), "{}", outcome.text());
 }
 
 #[test]
-fn every_mistake_in_tests_is_told_at_once() {
+fn every_mistake_in_tests_is_reported_at_once() {
     let workspace = with_tests(
         "- name: nothing else\n\
          - {name: too much, principal: 'user:a@b.c', claims: {iss: x}, call: GET /v1, method: x, expect: allowed}\n\
@@ -287,7 +287,7 @@ fn every_mistake_in_tests_is_told_at_once() {
 }
 
 #[test]
-fn what_is_not_exposed_is_told_with_what_is() {
+fn an_unknown_name_is_reported_with_the_known_ones() {
     let cancel = "google.longrunning.Operations.CancelOperation";
     let workspace = with_tests(&format!(
         "- {{name: a host, call: 'GET https://dataprok.googleapis.com/v1', expect: allowed}}\n\
@@ -329,7 +329,7 @@ fn a_run_that_tests_nothing_is_refused() {
     assert_eq!((&json["valid"], json["diagnostics"].as_array().unwrap().len()), (&false.into(), 1));
 }
 
-/// A broken policy is told like `check` does, beside the mistakes of the tests.
+/// A broken policy is reported as `check` does, beside the mistakes of the tests.
 #[test]
 fn a_tree_that_does_not_load_is_not_tested() {
     let workspace = with_tests("- {name: x, call: GET /v1, expect: alowed}\n").edit(

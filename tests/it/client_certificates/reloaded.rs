@@ -1,15 +1,15 @@
-//! Connections that outlive the rules which they were made under: each request is judged by the rules in force.
+//! Connections that outlive the rules under which they were made: each request is judged by the rules in force.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{CI, POOL, cancel, thumbprint};
+use super::{CI, POOL, cancel, policies, thumbprint};
 use crate::authority::{Authority, Client, Leaf};
 use crate::connection::Connection;
 use crate::harness::{
-    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, copy, reason, root, token,
+    CLOUD_PLATFORM, CLOUD_TRANSLATION, COMPANION, Gate, Http2, Req, Setup, Tree, reason, root, token,
     token_with,
 };
 
@@ -21,6 +21,7 @@ struct Changing {
     server: Authority,
     clients: Authority,
     files: tempfile::TempDir,
+    _policies: Tree,
     reloads: std::cell::Cell<usize>,
 }
 
@@ -31,31 +32,25 @@ impl Changing {
         server.issue(&[COMPANION]).write(files.path(), "server");
         std::fs::write(files.path().join("clients-ca.pem"), clients.pem()).unwrap();
         std::fs::write(files.path().join("other-ca.pem"), Authority::new().pem()).unwrap();
-        let policies = files.path().join("policies");
-        copy(&root().join("policies"), &policies);
-        let groups = std::fs::read_to_string(policies.join("groups.yaml")).unwrap();
-        let ana = "user:ana@example.com";
-        let on_call = format!("{ana}\n- principal://{POOL}/subject/{CI}");
-        std::fs::write(policies.join("groups.yaml"), groups.replacen(ana, &on_call, 1)).unwrap();
+        let policies = policies();
         write(&files, &rules);
-        let set = vec![format!("policy.directory={}", policies.display())];
+        let set = vec![policies.setting()];
         let gate = Gate::start_with(Setup { set, config: Some(config(&files)), ..Setup::default() });
-        Self { gate, server, clients, files, reloads: std::cell::Cell::new(0) }
+        Self { gate, server, clients, files, _policies: policies, reloads: std::cell::Cell::new(0) }
     }
 
     /// Puts other rules in force.
     async fn change(&self, rules: Value) {
         write(&self.files, &rules);
-        let sent = std::process::Command::new("kill").args(["-HUP", &self.gate.pid().to_string()]).status();
-        assert!(sent.unwrap().success());
-        // By SIGHUP, or found on disk, or both.
+        self.gate.hang_up();
+        // The change is loaded by SIGHUP, or because the gate looked at its files, or both.
         let deadline = Instant::now() + Duration::from_secs(20);
         let reloads = || self.gate.log().matches("policy reloaded").count();
         while reloads() == self.reloads.get() {
             assert!(Instant::now() < deadline, "no reload:\n{}", self.gate.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // One that is found beside the signal's brings the same rules.
+        // A second load, after the signal's, brings the same rules.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         self.reloads.set(reloads());
     }
@@ -95,7 +90,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// The answer on both, which must be one.
+    /// The answer on both connections, which must agree.
     async fn ask(&mut self, request: &Req) -> (u16, String) {
         self.http1.send(request.to_http1()).await;
         let over1 = self.http1.answer().await.unwrap();
@@ -141,7 +136,7 @@ async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
 
     gate.change(with(ours.clone(), json!({ "client_identity": "audit", "client_scopes": null }))).await;
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "audit");
-    assert_eq!(kept.ask(&bound).await, allowed, "the certificate is asked for, and holds");
+    assert_eq!(kept.ask(&bound).await, allowed, "the gate asks for the certificate, and accepts it");
 
     gate.change(with(ours.clone(), json!({ "client_scopes": [CLOUD_TRANSLATION] }))).await;
     assert_eq!(kept.ask(&cancel()).await, refused(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "scopes");
@@ -151,9 +146,13 @@ async fn a_kept_connection_is_judged_by_the_rules_in_force_at_each_request() {
 
     gate.change(json!({})).await;
     assert_eq!(kept.ask(&cancel()).await, refused(401, "CREDENTIALS_MISSING"), "no CA");
-    assert_eq!(kept.ask(&bound).await, refused(401, "JWT_TOKEN_INVALID"), "a new connection would show none");
+    assert_eq!(
+        kept.ask(&bound).await,
+        refused(401, "JWT_TOKEN_INVALID"),
+        "a new connection would show no certificate"
+    );
 
-    // The same rules again give the same again.
+    // Back to the first rules: the first outcome again.
     gate.change(ours).await;
     assert_eq!(kept.ask(&cancel()).await, allowed);
 

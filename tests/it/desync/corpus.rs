@@ -1,13 +1,13 @@
-//! The public corpus of requests that two readers take for different ones, all of it: what is severe or ambiguous
-//! never reaches a backend, what is compliant does, and what is refused beyond that is listed here with the reason.
+//! The public corpus of requests that two readers read differently, all of it. Severe and ambiguous requests never
+//! reach a backend; compliant ones do. Those that the gate refuses beyond that are listed here with the reason.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{PATH, assert_each_forwarded_request_was_allowed};
+use super::assert_each_forwarded_request_was_allowed;
 use crate::connection::Connection;
-use crate::harness::{Answer, COMPANION, Gate, Req, corpora, token};
+use crate::harness::{Answer, CANCEL, COMPANION, Gate, Req, corpora, token};
 use crate::open_gate::{ANYTHING, OpenGate};
 
 #[derive(Deserialize)]
@@ -39,12 +39,12 @@ enum Tier {
     Compliant,
 }
 
-/// What is compliant and refused all the same, and what the client is told. Each is a way to write a request that some
-/// reader gets wrong, and that no client of an API needs.
+/// Compliant requests that the gate refuses all the same, with the message to the client. Each uses a form that some
+/// reader gets wrong and that an API client does not need.
 const REFUSED_THOUGH_COMPLIANT: &[(&str, &str)] = &[
-    // Bytes that are no text: one server keeps them, another replaces them.
+    // Bytes that are not text: one server keeps them, another replaces them.
     ("HTTP Version.1.1 OK", "the query decodes to something that is not UTF-8"),
-    // Codings that a backend may not know, or may peel off in another order.
+    // Codings that a backend may not know, or may decode in another order.
     ("Correct TE OK", "`transfer-encoding` is something else than `chunked`"),
     ("Transfer-Encoding: identity and chunked OK", "`transfer-encoding` is something else than `chunked`"),
     (
@@ -55,17 +55,17 @@ const REFUSED_THOUGH_COMPLIANT: &[(&str, &str)] = &[
     ("Different Transfer-Encoding headers", "the header `transfer-encoding` is sent twice"),
     ("Different Transfer-Encoding headers combined", "`transfer-encoding` is something else than `chunked`"),
     ("Transfer-Encoding with a param: chunked;custom_param", "the header `transfer-encoding` is sent twice"),
-    // A fragment, which no request has, and characters that RFC 3986 has no place for.
+    // A fragment, which a request cannot have, and characters that RFC 3986 does not allow.
     ("Compliant URL", "the query holds `#`, which may not stand in a query"),
     ("International in URI", "the request target is empty or holds a byte that is not printable ASCII"),
     ("Empty URI", "the request target is empty or holds a byte that is not printable ASCII"),
-    // Control characters, which servers that decode before they parse take for the end of a line.
+    // Control characters: a server that decodes before it parses takes them for the end of a line.
     ("%09 in URI is OK", "the path holds an encoded control character"),
     ("%0D in URI is OK", "the path holds an encoded control character"),
     ("%0A in URI is OK", "the path holds an encoded control character"),
 ];
 
-/// The same for what is called acceptable: it breaks a rule of HTTP/1.1, and a client of an API has no reason to.
+/// The same for requests of the class "acceptable": each breaks a rule of HTTP/1.1, and an API client does not need to.
 const REFUSED_THOUGH_ACCEPTABLE: &[(&str, &str)] = &[
     ("No TE/CL headers, some others are non-compliant", "a header field's name is not a token"),
     ("TE and some others are non-compliant", "a header field's name is not a token"),
@@ -108,7 +108,7 @@ impl Case {
         matches!(self.expected.tier, Tier::Severe | Tier::Ambiguous)
     }
 
-    /// The case's head, with the fields that a request needs and it does not have.
+    /// The case's head, with fields added that a request must have and the case does not.
     fn head(&self, target: &str, host: &str, fields: &str) -> Vec<u8> {
         let mut bytes = latin1(&format!("{} {target}", self.method));
         if !self.version.is_empty() {
@@ -129,7 +129,7 @@ impl Case {
         bytes
     }
 
-    /// A body as the head announces it.
+    /// A body of the form that the head announces.
     fn body(&self) -> Vec<u8> {
         let value = |name: &str| {
             let header = self.fields().find(|header| header.name.eq_ignore_ascii_case(name))?;
@@ -152,7 +152,7 @@ impl CaseHeader {
     }
 }
 
-/// `\x88` in the cases is a byte; what does not fit in one is UTF-8.
+/// In the cases, `\x88` stands for a byte; a character beyond one byte is UTF-8.
 fn latin1(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for letter in text.chars() {
@@ -164,12 +164,12 @@ fn latin1(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A body that looks like the end of one, and another request.
+/// A body that contains what looks like its own end, and another request.
 fn smuggled() -> Vec<u8> {
-    [b"0\r\n\r\n".to_vec(), Req::new("POST", "smuggled.localhost", PATH).to_http1()].concat()
+    [b"0\r\n\r\n".to_vec(), Req::new("POST", "smuggled.localhost", CANCEL).to_http1()].concat()
 }
 
-/// Sends the bytes and wants one answer, 400, and then the end, but for refusals of what follows.
+/// Sends the bytes and expects 400 and then the end. Refusals of the bytes that follow may come in between.
 async fn assert_refused(gate: &Gate, name: &str, bytes: Vec<u8>) {
     let mut connection = Connection::open(gate.address).await;
     connection.try_send(bytes).await;
@@ -184,8 +184,8 @@ fn message(answer: &Answer) -> String {
     json["error"]["message"].as_str().unwrap_or_default().to_owned()
 }
 
-/// On a cancel that policy allows, and as it stands at a gate where everybody may call everything: 400, the end of the
-/// connection, and not a byte at the backend.
+/// Each case on a cancel that policy allows, and as it stands at a gate where every caller may call everything: 400,
+/// the end of the connection, and not a byte at the backend.
 #[tokio::test]
 async fn severe_and_ambiguous_requests_never_reach_a_backend() {
     let Some(corpora) = corpora("the desync corpus") else { return };
@@ -195,9 +195,9 @@ async fn severe_and_ambiguous_requests_never_reach_a_backend() {
     let dangerous: Vec<&Case> = cases.iter().filter(|case| case.is_dangerous()).collect();
     let bearer = format!("Authorization: Bearer {}\r\n", token("ana@example.com"));
     for case in &dangerous {
-        // With the case's own target, where that is what the case is about.
+        // Also with the case's own target, if the target is what the case is about.
         let plain = case.uri.bytes().all(|byte| byte.is_ascii_graphic());
-        let target = if plain { PATH } else { &case.uri };
+        let target = if plain { CANCEL } else { &case.uri };
         let on_a_cancel = [case.head(target, COMPANION, &bearer), smuggled()].concat();
         assert_refused(&cancels, &case.name, on_a_cancel).await;
         let as_it_stands = [case.head(&case.uri, ANYTHING, ""), smuggled()].concat();
@@ -232,7 +232,7 @@ async fn compliant_requests_arrive_or_are_refused_for_a_reason() {
             let bytes = [case.head(&case.uri, ANYTHING, ""), case.body()].concat();
             connection.try_send(bytes).await;
             if case.method == "HEAD" {
-                // No body follows: the end of the connection ends the answer.
+                // No body follows a HEAD: the end of the connection ends the answer.
                 connection.finish_if_open().await;
                 assert!(connection.rest().await.starts_with(b"HTTP/1.1 200 "), "{}", case.name);
             } else {

@@ -1,4 +1,4 @@
-//! Answers that are no HTTP, or that two readers could read differently. None of their bytes reaches a client.
+//! Answers that are not HTTP, or that two readers could read differently. None of their bytes reaches a client.
 
 use super::row::{Outcome, Row, patient, try_rows};
 use crate::origin::Step::{self, Body, Close, Hang, Head, Say};
@@ -67,18 +67,18 @@ const ROWS: &[(&str, &str)] = &[
 ];
 
 fn played(text: &'static str) -> &'static [Step] {
-    // Whatever it waits for, the end is no part of the fault.
+    // The end of the connection must not be part of the fault: the gate decides before it.
     Vec::leak(vec![Head, Body, Say(text), Hang])
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_http() {
+async fn an_answer_that_is_not_http() {
     let rows: Vec<Row> = ROWS.iter().map(|(fault, text)| (*fault, played(text), INVALID)).collect();
     try_rows("no HTTP", &rows, patient()).await;
 }
 
 #[tokio::test]
-async fn an_answer_whose_head_has_no_measure() {
+async fn an_answer_whose_head_is_too_large() {
     let fields = |count: usize| {
         let fields: String = (0..count).map(|number| format!("X-{number}: a\r\n")).collect();
         &*format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}").leak()

@@ -1,4 +1,4 @@
-//! Answers that have begun and have no end. Their head is with the client: that the rest is missing must show.
+//! Answers that have begun and do not end. The client has their head already: it must see that the rest is missing.
 
 use super::row::{Outcome, Row, impatient, patient, try_rows};
 use crate::origin::Step::{Body, Close, Drip, Hang, Head, Reset, Say};
@@ -28,7 +28,7 @@ async fn an_answer_that_is_cut_off() {
             INVALID,
         ),
         ("negative chunk size", &[Head, Body, Say(CHUNKED), Say("-1\r\na"), Hang], INVALID),
-        // Each is the same answer to Pingora, and another to the next reader.
+        // Pingora reads these as the same answer; the next reader would not.
         ("bare LF after a chunk size", &[Head, Body, Say(CHUNKED), Say("1\na\r\n0\r\n\r\n"), Hang], INVALID),
         ("bare LF after a chunk", &[Head, Body, Say(CHUNKED), Say("1\r\na\n0\r\n\r\n"), Hang], INVALID),
         ("blank after a chunk size", &[Head, Body, Say(CHUNKED), Say("1 \r\na\r\n0\r\n\r\n"), Hang], INVALID),

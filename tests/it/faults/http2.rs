@@ -1,5 +1,5 @@
-//! The same of backends that speak HTTP/2 (h2c), frame by frame. What goes wrong with one request is that request's alone:
-//! a connection carries one at a time.
+//! The same faults from backends that speak HTTP/2 (h2c), frame by frame. A fault affects one request alone, since the
+//! gate sends one request at a time over a connection.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::row::{self, Outcome, Seen, ask, cancel, get, impatient};
+use super::row::{self, Outcome, Seen, ask, impatient};
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame,
 };
-use crate::harness::{Body, COMPANION, Gate, Req, Setup, token};
+use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, cancel, get, token};
 
 /// The gate's first stream on a connection, and every request of these tests is the first.
 const STREAM: u32 = 1;
@@ -58,7 +58,7 @@ impl Backend {
     }
 }
 
-/// An answer, and the wish to be asked no more on this connection.
+/// A good answer, followed by a GOAWAY: the backend wants no more requests on this connection.
 fn well(stream: u32) -> Vec<u8> {
     [
         frame(HEADERS, END_HEADERS, stream, OK),
@@ -68,7 +68,7 @@ fn well(stream: u32) -> Vec<u8> {
     .concat()
 }
 
-/// Plays the fault, if there is one, and answers what comes after it on the same connection.
+/// Plays the fault, if there is one, and answers the next request on the same connection.
 async fn serve(mut stream: TcpStream, mut fault: Option<Fault>, asked: Arc<AtomicUsize>) {
     let mut preface = [0; 24];
     if stream.read_exact(&mut preface).await.is_err() {
@@ -141,7 +141,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// A head in as many frames as it takes.
+/// A head in as many frames as it needs.
 fn head(block: &[u8]) -> Vec<u8> {
     let pieces: Vec<&[u8]> = block.chunks(16_384).collect();
     let last = pieces.len() - 1;
@@ -169,7 +169,7 @@ fn ok_with(fields: &[u8]) -> Vec<u8> {
 
 const INVALID: Outcome = Outcome::error(502, "UPSTREAM_INVALID", 1);
 const TIMEOUT: Outcome = Outcome::error(504, "UPSTREAM_TIMEOUT", 1);
-/// Each endpoint said that it had not begun.
+/// Each endpoint says that it has not processed the request.
 const UNBEGUN: Outcome = Outcome::error(503, "UPSTREAM_UNAVAILABLE", 2);
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn an_h2c_backend_that_does_not_answer() {
         ("head without end", frame(HEADERS, 0, STREAM, OK), Then::Hang, TIMEOUT),
         ("no status", head(&field("x-a", "b")), Then::Hang, INVALID),
         ("status 600", head(&field(":status", "600")), Then::Hang, INVALID),
-        // To the h2 library, one of the interim answers.
+        // The h2 library reads this one as an interim answer.
         ("status 101", head(&field(":status", "101")), Then::Hang, TIMEOUT),
         ("no HPACK", head(&[0xff, 0xff, 0xff, 0xff, 0xff]), Then::Hang, INVALID),
         ("transfer coding", ok_with(&field("transfer-encoding", "chunked")), Then::Hang, INVALID),
@@ -275,7 +275,7 @@ async fn try_rows(title: &str, rows: Vec<(&'static str, Vec<u8>, Then, Outcome)>
     let mut lines = 0;
     let mut table = row::header(title);
     for (fault, bytes, then, expected) in rows {
-        // The preface of a server comes first (RFC 9113, section 3.4); a backend that speaks no HTTP/2 has none.
+        // A server's preface comes first (RFC 9113, section 3.4); a backend that does not speak HTTP/2 has none.
         let preface = if bytes.starts_with(b"HTTP") { Vec::new() } else { frame(SETTINGS, 0, 0, &[]) };
         let bytes = [preface, bytes].concat();
         for (method, request) in [("cancel", cancel()), ("get", get())] {
@@ -295,7 +295,7 @@ async fn try_rows(title: &str, rows: Vec<(&'static str, Vec<u8>, Then, Outcome)>
                 row::assert_audited(&row, &gate.audit(lines).swap_remove(lines - 1), &expected, &answer);
                 row::tell(&mut table, fault, version, method, &expected, time);
 
-                // Of both endpoints; no connection is left then.
+                // From both endpoints; then no connection is left.
                 for _ in &backends {
                     let next = ask(&gate, &request, version).await;
                     assert_eq!((next.status, next.seen), (200, Seen::Whole), "after {row}: {}", next.text);
@@ -309,9 +309,9 @@ async fn try_rows(title: &str, rows: Vec<(&'static str, Vec<u8>, Then, Outcome)>
     eprintln!("{table}");
 }
 
-/// A backend that lets no byte of a body in: the request ends all the same.
+/// The backend's flow-control window admits no byte of the body: the request must still time out.
 #[tokio::test]
-async fn a_window_that_stays_shut_holds_nothing_up() {
+async fn a_closed_window_does_not_hold_a_request_for_ever() {
     let backend = Backend::start().await;
     let gate = Gate::start_with(Setup {
         endpoints: Some(vec![backend.address]),
@@ -321,7 +321,7 @@ async fn a_window_that_stays_shut_holds_nothing_up() {
     });
     // SETTINGS_INITIAL_WINDOW_SIZE of 0 (RFC 9113, section 6.5.2).
     let bytes = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
-    let wait = Req::new("POST", COMPANION, &format!("{}:wait", row::TRAIN))
+    let wait = Req::new("POST", COMPANION, &format!("{TRAIN}:wait"))
         .bearer(&token("ana@example.com"))
         .body(Body::Length(format!("{{\"timeout\":\"1s\"{}}}", " ".repeat(60_000)).into_bytes()));
     *backend.next.lock().unwrap() = Some(Fault { bytes, then: Then::Hang });

@@ -1,13 +1,13 @@
-//! Answers that are odd, and answers all the same. What they leave on a connection is never another client's.
+//! Answers that are odd and still valid. The bytes that they leave on a connection never reach another client.
 
 use super::row::{Outcome, Row, patient, try_rows};
 use crate::origin::Step::{Body, Close, Hang, Head, Say};
 
-/// What is left behind: an answer that nobody asked for.
+/// The bytes left behind: an answer without a request.
 const POISON: &str = "HTTP/1.1 299 Poison\r\nContent-Length: 6\r\n\r\npoison";
 
 #[tokio::test]
-async fn what_is_odd_and_no_fault() {
+async fn an_odd_answer_that_is_valid() {
     const WHOLE: Outcome = Outcome::whole(200);
     const ROWS: &[Row] = &[
         (
@@ -44,9 +44,9 @@ async fn what_is_odd_and_no_fault() {
     try_rows("odd", ROWS, patient()).await;
 }
 
-/// Each is kept open by its backend: that the next request comes on a new connection is the gate's doing.
+/// The backend keeps each connection open: if the next request uses a new one, the gate closed the old one.
 #[tokio::test]
-async fn what_comes_after_an_answer_is_nobodys() {
+async fn bytes_after_an_answer_reach_no_client() {
     const ROWS: &[Row] = &[
         (
             "another answer with it",

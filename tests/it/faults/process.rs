@@ -1,14 +1,15 @@
-//! A backend that is killed: a process of its own, with the sockets that it leaves to the kernel.
+//! A backend process that is killed. The kernel closes the sockets that it leaves.
 
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::row::{Seen, ask, cancel, patient};
-use crate::harness::{Gate, Setup};
+use tokio::net::TcpStream;
+
+use super::row::{Seen, ask, patient};
+use crate::harness::{Gate, Setup, cancel, signal};
 use crate::origin::Origin;
 use crate::origin::Step::{Body, Drip, Hang, Head, Say};
 
-/// The backend is another gate, which has to judge the request too; what is behind it only holds it there.
+/// The backend is another gate, which has to judge the request too. The origin behind it only keeps the request there.
 fn process(behind: &Origin) -> Gate {
     let set = vec!["upstreams.operations.timeouts={response: 60s}".to_owned()];
     Gate::start_with(Setup { endpoints: Some(vec![behind.address]), set, ..Setup::default() })
@@ -20,9 +21,14 @@ fn in_front_of(backend: &Gate) -> Gate {
     Gate::start_with(Setup { endpoints: Some(vec![backend.address]), set, ..Setup::default() })
 }
 
-fn kill(gate: &Gate) {
-    let killed = Command::new("kill").args(["-KILL", &gate.pid().to_string()]).status().unwrap();
-    assert!(killed.success());
+/// Kills a process, and waits until the kernel has closed its port: on a busy machine that takes a moment.
+async fn kill(gate: &Gate) {
+    signal(gate.pid(), "KILL");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(gate.address).await.is_ok() {
+        assert!(Instant::now() < deadline, "the port of a killed process is open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
@@ -36,13 +42,13 @@ async fn a_backend_that_is_killed_while_it_has_the_request() {
             while behind.requests().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            kill(&backend);
+            kill(&backend).await;
         });
         assert_eq!((answer.status, answer.seen), (502, Seen::Error), "{}", answer.text);
         let line = gate.audit(1).remove(0);
         assert_eq!(line["protoPayload"]["metadata"]["reason"], "UPSTREAM_INVALID");
         assert_eq!(behind.requests().len(), 1, "sent once");
-        // Nobody listens any more: that is another answer, and an invitation to try again.
+        // The port is closed now. That is another answer (503), which invites the client to try again.
         let answer = ask(&gate, &cancel(), version).await;
         assert_eq!((answer.status, answer.seen), (503, Seen::Error), "{}", answer.text);
     }
@@ -63,7 +69,7 @@ async fn a_backend_that_is_killed_while_it_answers() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            kill(&backend);
+            kill(&backend).await;
         });
         assert_eq!((answer.status, answer.seen), (200, Seen::Truncated), "{}", answer.text);
         let line = gate.audit(1).remove(0);

@@ -1,4 +1,4 @@
-//! One row of the table, and how it is tried.
+//! One row of the table, and how it is run.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,13 +8,11 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{COMPANION, Gate, Req, Setup, token};
+use crate::harness::{Gate, Req, Setup, cancel, get};
 use crate::origin::Step::{Body, Close, Head, Say};
 use crate::origin::{Origin, Step};
 
-pub const TRAIN: &str = "/v1/projects/demo/locations/us-central1/operations/train-1";
-
-/// Answers and closes: no connection is left for the next request.
+/// Answers and closes, so that no connection is left for the next request.
 const WELL: &[Step] = &[Head, Body, Say(WELL_ANSWER), Close];
 const WELL_ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{\"ok\":42}";
 
@@ -23,17 +21,17 @@ const WELL_ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n
 pub enum Seen {
     /// The gate's own error.
     Error,
-    /// The backend's, to its end.
+    /// The backend's body, complete.
     Whole,
-    /// The backend's, and that it has no end: the connection closes too early, or the stream is reset.
+    /// The backend's body, visibly incomplete: the connection closes too early, or the stream is reset.
     Truncated,
 }
 
-/// What comes of a fault.
+/// The outcome of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub status: u16,
-    /// In the audit log; in the answer too, where it is the gate's own.
+    /// The reason in the audit log, and in the answer if it is the gate's own.
     pub reason: &'static str,
     pub seen: Seen,
     /// Requests whose head reached a backend.
@@ -57,28 +55,20 @@ impl Outcome {
     }
 }
 
-/// A fault and what comes of it, for a cancel and for a get.
+/// A fault and its outcome, for a cancel and for a get.
 pub type Row = (&'static str, &'static [Step], Outcome);
 
-pub fn cancel() -> Req {
-    Req::new("POST", COMPANION, &format!("{TRAIN}:cancel")).bearer(&token("ana@example.com"))
-}
-
-pub fn get() -> Req {
-    Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))
-}
-
-/// Times that tell a cut from a stall.
+/// Timeouts that distinguish a cut from a stall.
 pub fn impatient(total: &str) -> Vec<String> {
     times(&format!("{{connect: 1s, response: 1s, total: {total}}}"))
 }
 
-/// Times that no row of this kind comes near.
+/// Timeouts that no row of this kind reaches.
 pub fn patient() -> Vec<String> {
     times("{connect: 5s, response: 10s, total: 20s}")
 }
 
-/// And no ejection: each row stands by itself.
+/// Without ejection, so that rows do not affect each other.
 fn times(timeouts: &str) -> Vec<String> {
     vec![
         format!("upstreams.operations.timeouts={timeouts}"),
@@ -86,7 +76,7 @@ fn times(timeouts: &str) -> Vec<String> {
     ]
 }
 
-/// Tries the rows one after another, each in four ways.
+/// Runs the rows one after another, each in four ways.
 pub async fn try_rows(title: &str, rows: &[Row], set: Vec<String>) {
     let origins = [Origin::start(WELL).await, Origin::start(WELL).await];
     let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
@@ -114,7 +104,7 @@ pub async fn try_rows(title: &str, rows: &[Row], set: Vec<String>) {
                 assert_audited(&row, &line, expected, &answer);
                 tell(&mut table, fault, version, method, expected, time);
 
-                // The next one, on a connection that knows nothing of it.
+                // The next request, on a connection that the fault did not touch.
                 let used = connections();
                 let next = ask(&gate, &request, version).await;
                 assert_eq!((next.status, next.seen), (200, Seen::Whole), "after {row}: {}", next.text);
@@ -146,7 +136,7 @@ pub fn tell(table: &mut String, fault: &str, version: u8, method: &str, outcome:
     .unwrap();
 }
 
-pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Told) {
+pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Received) {
     let decision = &line["protoPayload"]["metadata"];
     assert_eq!(decision["reason"], expected.reason, "{row}: {line}");
     assert_eq!(decision["decision"], "ALLOWED", "{row}");
@@ -161,27 +151,27 @@ pub fn assert_audited(row: &str, line: &Value, expected: &Outcome, answer: &Told
     }
 }
 
-/// What a client was told.
+/// What a client received.
 #[derive(Debug)]
-pub struct Told {
+pub struct Received {
     pub status: u16,
     pub seen: Seen,
-    /// Everything, head included over HTTP/1.1.
+    /// All bytes; over HTTP/1.1 with the head.
     pub text: String,
 }
 
-/// Asks over a connection that ends with the answer.
-pub async fn ask(gate: &Gate, request: &Req, version: u8) -> Told {
+/// Sends a request over a connection that ends with the answer.
+pub async fn ask(gate: &Gate, request: &Req, version: u8) -> Received {
     let asking =
         async { if version == 1 { ask_http1(gate, request).await } else { ask_http2(gate, request).await } };
     tokio::time::timeout(Duration::from_secs(20), asking).await.expect("an answer in time")
 }
 
-async fn ask_http1(gate: &Gate, request: &Req) -> Told {
+async fn ask_http1(gate: &Gate, request: &Req) -> Received {
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
     stream.write_all(&request.clone().header("connection", "close").to_http1()).await.unwrap();
     let mut bytes = Vec::new();
-    // A reset ends an answer too.
+    // A reset counts as the end of an answer.
     let _ = stream.read_to_end(&mut bytes).await;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let mut rest = text.as_str();
@@ -202,10 +192,10 @@ async fn ask_http1(gate: &Gate, request: &Req) -> Told {
         None => chunked && body.ends_with("0\r\n\r\n"),
     };
     let text = if chunked { text.trim_end_matches("\r\n0\r\n\r\n").to_owned() } else { text };
-    Told { status, seen: seen(is_whole, &text), text }
+    Received { status, seen: seen(is_whole, &text), text }
 }
 
-async fn ask_http2(gate: &Gate, request: &Req) -> Told {
+async fn ask_http2(gate: &Gate, request: &Req) -> Received {
     let mut client = gate.http2_client().await;
     let (response, _) = client.start(request, true).await;
     let (head, mut body) = response.await.unwrap().into_parts();
@@ -222,7 +212,7 @@ async fn ask_http2(gate: &Gate, request: &Req) -> Told {
         }
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Told { status: head.status.as_u16(), seen: seen(is_whole, &text), text }
+    Received { status: head.status.as_u16(), seen: seen(is_whole, &text), text }
 }
 
 fn seen(is_whole: bool, text: &str) -> Seen {

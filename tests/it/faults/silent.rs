@@ -1,15 +1,15 @@
-//! Backends that are not there, break off, or say nothing.
+//! Backends that are unreachable, break off, or send nothing.
 
 use std::time::{Duration, Instant};
 
-use super::row::{self, Outcome, Row, Seen, ask, cancel, get, impatient, patient, try_rows};
-use crate::harness::{Gate, Setup};
+use super::row::{self, Outcome, Row, Seen, ask, impatient, patient, try_rows};
+use crate::harness::{Gate, Setup, cancel, get};
 use crate::origin::Step::{Body, Close, Drip, Hang, Head, Reset, Say};
 use crate::origin::{Origin, Step, refusing};
 
 const INVALID: Outcome = Outcome::error(502, "UPSTREAM_INVALID", 1);
 const TIMEOUT: Outcome = Outcome::error(504, "UPSTREAM_TIMEOUT", 1);
-/// A head that comes byte by byte, for longer than an exchange may take.
+/// A head that comes byte by byte, for longer than an exchange may last.
 const SLOW_HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Padding: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -47,7 +47,7 @@ async fn a_backend_that_says_nothing_or_little() {
     try_rows("says nothing", ROWS, impatient("2s")).await;
 }
 
-/// A backend that resets what it accepts: the request may have left the gate by then, or not.
+/// A backend that resets what it accepts: the request may or may not have left the gate by then.
 #[tokio::test]
 async fn a_backend_that_ends_a_connection_before_it_reads() {
     for (fault, script) in [("resets at accept", &[Reset] as &[_]), ("closes at accept", &[Close])] {
@@ -57,7 +57,7 @@ async fn a_backend_that_ends_a_connection_before_it_reads() {
         for version in [1, 2] {
             let answer = ask(&gate, &cancel(), version).await;
             assert_eq!(answer.seen, Seen::Error, "{fault}: {}", answer.text);
-            // Only what has not left the gate whole is unavailable; what may have is doubtful.
+            // UPSTREAM_UNAVAILABLE promises that the request has not left; if it may have, the reason is another one.
             let reason = match answer.status {
                 503 => "UPSTREAM_UNAVAILABLE",
                 502 => "UPSTREAM_INVALID",
@@ -67,15 +67,15 @@ async fn a_backend_that_ends_a_connection_before_it_reads() {
             let line = gate.audit(usize::from(version)).swap_remove(usize::from(version) - 1);
             assert_eq!(line["protoPayload"]["metadata"]["reason"], reason, "{fault}");
         }
-        assert_eq!(origin.connections(), 2, "{fault}: there is no other, and no connection was kept");
+        assert_eq!(origin.connections(), 2, "{fault}: one connection for each attempt");
         assert_eq!(origin.requests().len(), 0);
     }
 }
 
-/// Whether the request had left by the time of the reset is chance. Either it had, and that is the end of it, or it had not,
-/// and another endpoint gets it, once.
+/// Whether the request has left by the time of the reset is chance. If it has, it is not sent again; if it has not,
+/// another endpoint gets it, once.
 #[tokio::test]
-async fn what_has_not_left_goes_elsewhere_and_what_may_have_does_not() {
+async fn a_request_is_retried_elsewhere_only_if_it_has_not_left() {
     const WELL: &[Step] = &[Head, Body, Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), Close];
     let resetting = Origin::start(&[Reset]).await;
     let well = Origin::start(WELL).await;
@@ -96,9 +96,9 @@ async fn what_has_not_left_goes_elsewhere_and_what_may_have_does_not() {
     eprintln!("{elsewhere} of 20 requests went elsewhere after a reset");
 }
 
-/// No SYN is answered: the backlog is full. Both endpoints are tried, each for its time.
+/// No SYN is answered, because the backlog is full. The gate tries both endpoints, each until its timeout.
 #[tokio::test]
-async fn a_backend_that_does_not_let_anybody_in() {
+async fn a_backend_that_accepts_no_connection() {
     let mut full = Vec::new();
     let mut waiting = Vec::new();
     for _ in 0..2 {
@@ -106,7 +106,7 @@ async fn a_backend_that_does_not_let_anybody_in() {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
-        // Nobody accepts: connections are established until there is no more room.
+        // The socket never accepts: the kernel establishes connections until its backlog is full.
         loop {
             let connect = tokio::net::TcpStream::connect(address);
             match tokio::time::timeout(Duration::from_millis(500), connect).await {
@@ -117,7 +117,7 @@ async fn a_backend_that_does_not_let_anybody_in() {
         full.push(listener);
     }
     let endpoints = full.iter().map(|listener| listener.local_addr().unwrap()).collect();
-    assert_unreachable("lets nobody in", endpoints, Duration::from_secs(2)).await;
+    assert_unreachable("accepts no connection", endpoints, Duration::from_secs(2)).await;
 }
 
 #[tokio::test]

@@ -1,28 +1,22 @@
-//! Bodies that are passed on as they come, and backends that do not wait for them.
+//! Bodies that are streamed, and backends that do not wait for them.
 
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use super::row::{TRAIN, cancel, impatient, patient};
+use super::row::{impatient, patient};
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Setup, copy, reason, root, token};
+use crate::harness::{COMPANION, Gate, Setup, TRAIN, Tree, cancel, reason, token};
 use crate::origin::Step::{self, Body, Head, Say};
 use crate::origin::{OK, Origin};
 
 /// The shipped policies, with a `:wait` that takes any bytes.
-fn streaming(origins: &[&Origin], mut set: Vec<String>) -> (TempDir, Gate) {
-    let directory = tempfile::tempdir().unwrap();
-    copy(&root().join("policies"), directory.path());
-    let path = directory.path().join("services/cloudaicompanion.iam.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
+fn streaming(origins: &[&Origin], mut set: Vec<String>) -> (Tree, Gate) {
+    let tree = Tree::shipped();
     let rule = "- selector: google.longrunning.Operations.WaitOperation\n";
-    assert!(text.contains(rule), "{text}");
-    std::fs::write(&path, text.replace(rule, &format!("{rule}  body: stream\n"))).unwrap();
-    set.push(format!("policy.directory={}", directory.path().display()));
+    tree.edit("services/cloudaicompanion.iam.yaml", rule, &format!("{rule}  body: stream\n"));
+    set.push(tree.setting());
     let endpoints = Some(origins.iter().map(|origin| origin.address).collect());
     let gate = Gate::start_with(Setup { endpoints, set, ..Setup::default() });
-    (directory, gate)
+    (tree, gate)
 }
 
 /// The head of an upload of 1,000 bytes.
@@ -33,10 +27,10 @@ fn upload() -> String {
     )
 }
 
-/// The backend has its answer ready before the client has sent anything. What is left of the body stays a body, and where it
-/// never comes, the connection that waits for it is not used again.
+/// The backend answers before the client has sent anything. The rest of the body is still read as a body; if it never
+/// comes, the connection that waits for it is not used again.
 #[tokio::test]
-async fn an_answer_before_the_body_is_an_answer() {
+async fn an_answer_before_the_body_is_passed_on() {
     let early: &[Step] = &[Head, Say(OK), Body];
     for goes_on in [true, false] {
         let origin = Origin::start(early).await;
@@ -46,7 +40,7 @@ async fn an_answer_before_the_body_is_an_answer() {
         let answer = connection.answer().await.unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
         if goes_on {
-            // No request, there or here, whatever it looks like.
+            // These bytes look like a request. They are a body, for the gate and for the backend.
             let poison = "POST /v1/x:cancel HTTP/1.1\r\n\r\n".repeat(40);
             connection.send(&poison[..1000]).await;
         }
@@ -59,7 +53,7 @@ async fn an_answer_before_the_body_is_an_answer() {
     }
 }
 
-/// A client that takes its time, within `limits.body_timeout`, is no fault of the backend's.
+/// A slow client, within `limits.body_timeout`, is not a fault of the backend.
 #[tokio::test]
 async fn a_slow_upload_is_not_the_backends_fault() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;
@@ -76,9 +70,9 @@ async fn a_slow_upload_is_not_the_backends_fault() {
     assert!(!gate.metrics().await.contains("opgate_upstream_errors_total{"));
 }
 
-/// Nor is one that takes longer than the gate waits for an answer: other clients keep the endpoint.
+/// Nor is a client that takes longer than the gate waits for an answer: other clients keep the endpoint.
 #[tokio::test]
-async fn an_upload_that_stalls_ejects_nobody() {
+async fn a_stalled_upload_ejects_no_endpoint() {
     let origins = [Origin::start(&[Head, Body, Say(OK)]).await, Origin::start(&[Head, Body, Say(OK)]).await];
     let mut set = impatient("10s");
     set.push("upstreams.operations.outliers={failures: 1, ejection: 1h, longest_ejection: 1h}".to_owned());
@@ -97,9 +91,9 @@ async fn an_upload_that_stalls_ejects_nobody() {
     }
 }
 
-/// A client that goes away in the middle leaves a request that the backend cannot take for whole.
+/// The client closes in the middle: the backend must see that the request is incomplete.
 #[tokio::test]
-async fn half_an_upload_is_never_whole() {
+async fn a_cut_upload_is_never_taken_for_whole() {
     let origin = Origin::start(&[Head, Body, Say(OK)]).await;
     let (_policies, gate) = streaming(&[&origin], patient());
     let mut connection = Connection::open(gate.address).await;
@@ -113,5 +107,8 @@ async fn half_an_upload_is_never_whole() {
     assert_ne!(line["protoPayload"]["metadata"]["reason"], "ALLOWED", "{line}");
     assert_eq!(gate.http1(&cancel()).await.status, 200);
     assert_eq!((origin.requests().len(), origin.connections()), (2, 2));
-    assert!(!gate.metrics().await.contains("opgate_upstream_errors_total{"), "nor is that");
+    assert!(
+        !gate.metrics().await.contains("opgate_upstream_errors_total{"),
+        "a stall is not a fault of the backend"
+    );
 }

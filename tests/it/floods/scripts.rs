@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::End;
-use crate::bystander::TRAIN;
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, block, frame, opening, text,
 };
-use crate::harness::{COMPANION, token};
+use crate::harness::{COMPANION, TRAIN, token};
 
 const PROTOCOL_ERROR: u32 = 1;
 const CANCEL: u32 = 8;
@@ -17,23 +16,23 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 /// One flood.
 pub struct Script {
     pub name: &'static str,
-    /// Preface, settings, and what comes once.
+    /// Preface, settings, and frames that are sent once.
     pub opening: Vec<u8>,
-    /// What comes again and again; given its number.
+    /// Frames that are sent again and again, made from their number.
     pub unit: Box<dyn Fn(u32) -> Vec<u8> + Send + Sync>,
-    /// How many times.
+    /// How many times the unit is sent.
     pub units: u32,
-    /// After each unit.
+    /// The pause after each unit.
     pub pause: Duration,
-    /// How long to wait for an end once all has been sent.
+    /// How long to wait for an end after the last unit.
     pub patience: Duration,
     /// How much more the gate may hold after it, in KiB.
     pub growth_kib: u64,
-    /// The ends that are as they should be.
+    /// The accepted ends.
     pub ends: &'static [End],
 }
 
-/// The end of a flood that is noticed: whoever does not read its GOAWAY in time sees a closed connection.
+/// The end of a detected flood. A client that does not read its GOAWAY in time sees a closed connection.
 const NOTICED: &[End] = &[End::GoAway(ENHANCE_YOUR_CALM), End::Closed];
 
 fn script(
@@ -54,7 +53,8 @@ fn script(
     }
 }
 
-/// The end of what is no flood yet: it breaks a rule of the connection itself (RFC 9113, section 5.4.1).
+/// The end of a script that breaks a rule of the connection itself before it counts as a flood (RFC 9113, section
+/// 5.4.1).
 const BROKEN: &[End] = &[End::GoAway(PROTOCOL_ERROR), End::Closed];
 
 /// The number of a unit's own stream.
@@ -104,7 +104,7 @@ pub fn scripts() -> Vec<Script> {
 
     vec![
         script("rapid reset", plain(), 5000, move |unit| [whole(unit), reset(stream(unit), CANCEL)].concat()),
-        // As requests come, so that the library has handed each on before it is reset.
+        // Sent at the pace of real requests, so that the library has handed each on before it is reset.
         Script {
             pause: Duration::from_millis(1),
             ..script("rapid reset, one by one", plain(), 2000, move |unit| match unit % 2 {
@@ -156,7 +156,7 @@ pub fn scripts() -> Vec<Script> {
     ]
 }
 
-/// A large field is put into the table once and named again and again: a byte for four thousand.
+/// A large field enters the table once and is referred to again and again: one byte stands for four thousand.
 fn hpack_bomb() -> Script {
     let mut first = cancel(&[]);
     // A literal with incremental indexing (RFC 7541, section 6.2.1).
@@ -175,7 +175,7 @@ fn hpack_bomb() -> Script {
     }
 }
 
-/// Answers of many megabytes are asked for, and taken five bytes at a time.
+/// Answers of many megabytes are requested, and taken five bytes at a time.
 fn zero_window() -> Script {
     let get = fields("GET", TRAIN, &[]);
     let mut opening = opening(&[(4, 0)]);
@@ -186,10 +186,10 @@ fn zero_window() -> Script {
         opening.extend(frame(WINDOW_UPDATE, 0, stream(unit % 100), &[0, 0, 0, 5]));
     }
     Script {
-        // The streams are cut, one by one; the connection is one on which nothing is wrong.
+        // The streams are cut one by one; the connection itself breaks no rule.
         ends: &[End::Survived],
         patience: Duration::from_secs(8),
-        // Of each answer, Pingora holds up to six pieces of 64 KiB.
+        // Pingora holds up to six pieces of 64 KiB of each answer.
         growth_kib: 4 * 100 * 6 * 64,
         ..script("zero window", opening, 0, |_| Vec::new())
     }

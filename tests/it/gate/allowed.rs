@@ -1,5 +1,6 @@
-//! Cancels that are allowed, in every form in which official clients send them.
+//! Allowed cancels, in every form in which official clients send them.
 
+use opgate::dev::mint::Mint;
 use serde_json::json;
 
 use super::seed::{ANA, COMPANION_SEED, DATAPROC_SEED, ERIN, STRANGER, Seed, TRANSLATION_SEED};
@@ -59,7 +60,7 @@ async fn each_of_the_two_translation_scopes_alone_suffices() {
             cancelled(&gate, seed, &answer).unwrap_or_else(|what| panic!("{name}, {version}: {what}"));
         }
     }
-    // No permission is asked for: the project is not asked about either.
+    // No permission is required, so the project does not matter either.
     let elsewhere = seed.call("POST", &format!("{}:cancel", seed.elsewhere)).bearer(&token(ERIN));
     for (version, answer) in both(&gate, &elsewhere).await {
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b""[..]), "{version}");
@@ -67,7 +68,7 @@ async fn each_of_the_two_translation_scopes_alone_suffices() {
 }
 
 #[tokio::test]
-async fn what_a_token_may_leave_open_is_accepted() {
+async fn a_token_without_optional_parts_is_accepted() {
     let gate = Gate::start();
     let seed = &COMPANION_SEED;
     let typed = |typ: &str| {
@@ -113,13 +114,14 @@ async fn an_allowed_cancel_ends_the_operation() {
     assert_eq!(operation["error"]["code"], 1, "{operation}");
 }
 
-/// The answers over both versions. What the backend has seen is forgotten before each.
+/// The answers over both versions. The backend's record is cleared before each.
 async fn both(gate: &Gate, request: &Req) -> [(&'static str, Answer); 2] {
     gate.backend.clear();
     [("HTTP/1.1", gate.http1(request).await), ("HTTP/2", gate.http2(request).await)]
 }
 
-/// The backend's own answer came, and the backend saw a cancel without a body, one over each version at most.
+/// Checks that the backend's own answer came, and that the backend saw a cancel without a body, at most one per
+/// version.
 fn cancelled(gate: &Gate, seed: &Seed, answer: &Answer) -> Result<(), String> {
     if answer.status != 200 || answer.body != seed.cancelled {
         let body = String::from_utf8_lossy(&answer.body);

@@ -1,6 +1,6 @@
-//! Deny rules on what is asked for, which a client has ways to spell.
+//! Deny rules with conditions on the request, which a client can spell in several ways.
 
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, Tree, reason, token};
 
 const SECRET: &str = "rules:\n\
     - denyRule:\n\
@@ -11,13 +11,9 @@ const SECRET: &str = "rules:\n\
 
 #[tokio::test]
 async fn an_encoded_path_is_denied_like_the_plain_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let policies = directory.path().join("policies");
-    copy(&root().join("policies"), &policies);
-    std::fs::create_dir_all(policies.join("deny/organizations/7")).unwrap();
-    std::fs::write(policies.join("deny/organizations/7/secret.yaml"), SECRET).unwrap();
-    let set = vec![format!("policy.directory={}", policies.display())];
-    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    let tree = Tree::shipped();
+    tree.write("deny/organizations/7/secret.yaml", SECRET);
+    let gate = Gate::start_with(Setup { set: vec![tree.setting()], ..Setup::default() });
     for (operation, allowed) in [("open", true), ("secret", false), ("%73ecret", false), ("secre%74", false)]
     {
         let target = format!("/v1/projects/demo/locations/us-central1/operations/{operation}:cancel");

@@ -1,8 +1,9 @@
-//! Cancels of somebody who may cancel, with a credential that proves nothing or not enough.
+//! Cancels with a credential that proves nothing or not enough, on behalf of a caller who may cancel.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use opgate::dev::mint::Mint;
 use serde_json::{Value, json};
 
 use super::row::{Refusal, Row, run};
@@ -10,7 +11,7 @@ use super::seed::{ANA, SEEDS, Seed};
 use crate::harness::{CLOUD_PLATFORM, Gate, claims, foreign_key, key, now, token, token_with};
 
 #[tokio::test]
-async fn a_credential_that_does_not_hold_is_refused_everywhere() {
+async fn a_bad_credential_is_refused_by_every_service() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {
@@ -26,12 +27,12 @@ async fn a_credential_that_does_not_hold_is_refused_everywhere() {
     }
     run("credentials", &gate, &rows).await;
 
-    // What they were all made from is good: each of them was refused for what was changed about it.
+    // The credential that they were all made from is good: each was refused for the change alone.
     let request = SEEDS[0].cancel().bearer(&token(ANA));
     assert_eq!(gate.http1(&request).await.status, 200);
 }
 
-/// Every credential, as the header's value, and how a cancel with it is answered.
+/// Every credential, as the header's value, and the answer to a cancel with it.
 fn authorizations(seed: &'static Seed) -> Vec<(String, String, Refusal)> {
     let invalid = |reason| Refusal::invalid(seed, reason);
     let bearer = |token: String| format!("Bearer {token}");
@@ -84,7 +85,7 @@ fn authorizations(seed: &'static Seed) -> Vec<(String, String, Refusal)> {
         ("Basic", "Basic YW5hOnNlY3JldA==".to_owned(), Refusal::scheme(seed)),
         ("unbound, sent as DPoP", format!("DPoP {}", token(ANA)), Refusal::over_dpop(seed, wrong)),
         ("no token, sent as DPoP", "DPoP x".to_owned(), Refusal::over_dpop(seed, no_access_token)),
-        ("bound to nobody knows what", changed(json!({ "cnf": { "kid": "k" } })), invalid(wrong)),
+        ("bound to an unknown kind of key", changed(json!({ "cnf": { "kid": "k" } })), invalid(wrong)),
         ("a token without a scheme", token(ANA), Refusal::scheme(seed)),
         ("opaque token", "Bearer ya29.a0AfH6SMBx-opaque".to_owned(), invalid(no_access_token)),
         ("five segments", bearer(format!("{}.AA.AA", token(ANA))), invalid(no_access_token)),
@@ -125,7 +126,7 @@ fn segments(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// Somebody else's email under the same signature.
+/// Another caller's email under the same signature.
 fn tampered(token: &str) -> String {
     let [header, payload, signature] = segments(token);
     let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
@@ -134,7 +135,7 @@ fn tampered(token: &str) -> String {
     format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(changed))
 }
 
-/// The first 128 of its 256 bytes.
+/// The first 128 bytes of the signature's 256.
 fn cut_signature(token: &str) -> String {
     let [header, payload, signature] = segments(token);
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -160,7 +161,7 @@ fn symmetric(algorithm: hmac::Algorithm, secret: &[u8], header: &Value, claims: 
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// Every spelling of the gate's public key that a verifier could take for a shared secret.
+/// Every encoding of the gate's public key that a verifier could use as a shared secret.
 fn public_key_as_secret() -> Vec<(&'static str, Vec<u8>)> {
     let jwk = key().public_jwk();
     let n = jwk["n"].as_str().unwrap();

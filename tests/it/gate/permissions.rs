@@ -1,19 +1,19 @@
-//! Who may call which of the five methods, as `policies/` says.
+//! Which caller may call which of the five methods, as `policies/` says.
 
 use super::row::{Refusal, explained};
 use super::seed::{ANA, BOB, COMPANION_SEED, DATAPROC_SEED, ERIN, SEEDS, STRANGER, Seed, TRANSLATION_SEED};
 use crate::harness::{Answer, Body, Gate, Req, token};
 
-/// In `projects/demo` by way of a group in a group.
+/// In `projects/demo` by a group in a group.
 const LEA: &str = "lea@example.com";
-/// In `projects/demo` by way of its folder.
+/// In `projects/demo` by its folder.
 const CI: &str = "ci@demo.iam.gserviceaccount.com";
 
-/// The methods, with the permission that they ask for: waiting tells what getting tells.
+/// The methods and the permissions that they require. Waiting requires `get`: it returns the same operation.
 const VERBS: [(&str, &str); 5] =
     [("list", "list"), ("get", "get"), ("wait", "get"), ("cancel", "cancel"), ("delete", "delete")];
 
-/// Who may do what in `projects/demo` where a permission is asked for.
+/// Who may do what in `projects/demo` with the services that require a permission.
 const GRANTED: [(&str, &[&str]); 6] = [
     (ANA, &["list", "get", "wait", "cancel"]),
     (LEA, &["list", "get", "wait", "cancel"]),
@@ -24,7 +24,7 @@ const GRANTED: [(&str, &[&str]); 6] = [
 ];
 
 #[tokio::test]
-async fn each_method_is_called_by_whom_the_policy_names_and_by_nobody_else() {
+async fn each_method_is_open_to_the_callers_in_the_policy_and_no_others() {
     let gate = Gate::start();
     let mut failures = Vec::new();
     let mut rows = 0;
@@ -72,13 +72,13 @@ async fn a_permission_holds_in_the_project_that_it_was_granted_in() {
             [(ERIN, seed.cancel(), seed.operation), (ANA, elsewhere.clone(), seed.elsewhere)]
         {
             let request = request.bearer(&token(email));
-            for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+            for answer in gate.over_both(&request).await {
                 let refusal = Refusal::permission(seed, "cancel", resource);
                 refused(&gate, &answer, &refusal).unwrap_or_else(|what| panic!("{email}: {what}"));
             }
         }
         let request = elsewhere.bearer(&token(ERIN));
-        for answer in [gate.http1(&request).await, gate.http2(&request).await] {
+        for answer in gate.over_both(&request).await {
             assert_eq!(answer.status, 200);
         }
         assert_eq!(gate.backend.requests().len(), 2);
@@ -97,14 +97,14 @@ async fn a_delete_that_is_allowed_deletes() {
     assert_eq!(gate.http1(&get).await.status, 404);
 }
 
-/// The request for a method, and the resource that IAM is asked about. What is deleted does not exist, so that every
-/// row finds the same operations.
+/// The request for a method, and the resource that IAM checks. The deleted operation does not exist, so that every row
+/// finds the same operations.
 fn call(seed: &Seed, verb: &str, parent: &str, gone: &str) -> (Req, String) {
     let operation = seed.operation;
     let post = |verb| seed.call("POST", &format!("{operation}:{verb}"));
     match verb {
         "list" => {
-            // Dataproc's published rule takes the collection into the name, the others' do not.
+            // Dataproc's published rule puts the collection into the name; the others do not.
             let inside = seed.name == DATAPROC_SEED.name;
             let resource = if inside { format!("{parent}/operations") } else { parent.to_owned() };
             (seed.call("GET", &format!("{parent}/operations")), resource)

@@ -1,11 +1,11 @@
-//! Requests of somebody who may cancel, for something that is not a cancel or with something beside it.
+//! Requests that are not a plain cancel, from a caller who may cancel.
 
 use super::row::{Refusal, Row, run};
 use super::seed::{ANA, BOB, COMPANION_SEED, DATAPROC_SEED, SEEDS, STRANGER, Seed, TRANSLATION_SEED};
 use crate::harness::{Body, Gate, Req, token};
 
 #[tokio::test]
-async fn what_is_not_declared_does_not_exist() {
+async fn an_undeclared_method_is_not_found() {
     let gate = Gate::start();
     let mut rows = Vec::new();
     for seed in SEEDS {
@@ -44,7 +44,7 @@ async fn what_is_not_declared_does_not_exist() {
         ] {
             for (who, request) in [
                 ("ana", seed.call(method, &relative).bearer(&token(ANA))),
-                ("nobody", seed.call(method, &relative)),
+                ("no credential", seed.call(method, &relative)),
             ] {
                 let name = format!("{}: {method} {relative} by {who}", seed.host);
                 rows.push(Row::new(name, request, Refusal::method(allow)));
@@ -93,7 +93,7 @@ async fn a_cancel_with_a_body_is_refused_however_it_is_framed() {
     run("bodies", &gate, &rows).await;
 }
 
-/// Bodies that are no empty message, and what is said of them.
+/// Bodies that are not an empty message, and the message about each.
 fn bodies(seed: &Seed) -> Vec<(&'static str, Vec<u8>, String)> {
     let named = |name: &str| format!("{{\"name\":\"{name}\"}}").into_bytes();
     let twice = format!("{{\"name\":\"{}\",\"name\":\"{}\"}}", seed.elsewhere, seed.operation);
@@ -117,7 +117,7 @@ fn bodies(seed: &Seed) -> Vec<(&'static str, Vec<u8>, String)> {
             json(&format!("member `name` is given twice at line 1 column {second_ends}")),
         ),
     ];
-    // Where the http rule has no body, what is in it does not matter.
+    // Where the http rule has no body, the content does not matter.
     let takes_a_message = seed.host != DATAPROC_SEED.host;
     bodies
         .into_iter()
@@ -128,7 +128,7 @@ fn bodies(seed: &Seed) -> Vec<(&'static str, Vec<u8>, String)> {
         .collect()
 }
 
-/// DESIGN, section 5, "Order": who may not call learns nothing about what would be wrong with the call.
+/// docs/errors.md, "Order": a caller who may not call learns nothing about what would be wrong with the call.
 #[tokio::test]
 async fn a_body_is_judged_only_after_the_caller() {
     let gate = Gate::start();
@@ -169,7 +169,7 @@ async fn a_query_that_names_another_operation_is_refused() {
     run("queries", &gate, &rows).await;
 }
 
-/// RFC 9110, section 9.3.2: the header fields of the answer to another method, and no content.
+/// RFC 9110, section 9.3.2: a HEAD gets the header fields that another method would get, and no content.
 #[tokio::test]
 async fn a_refused_head_request_has_the_headers_and_no_body() {
     let gate = Gate::start();
@@ -196,7 +196,7 @@ async fn a_refused_head_request_has_the_headers_and_no_body() {
         let head = head.to_ascii_lowercase();
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{name}: {head}");
         assert!(head.contains("\r\ncontent-type: application/json; charset=utf-8"), "{name}: {head}");
-        // The length that the answer to another method would have.
+        // The length of the answer to another method.
         let other = Req { method: "PUT".to_owned(), ..request };
         let length = gate.http1(&other).await.body.len();
         assert!(head.contains(&format!("\r\ncontent-length: {length}")), "{name}: {head}");

@@ -1,4 +1,4 @@
-//! A row of refused requests: what is sent, and the whole answer that must come.
+//! A row of refused requests: the request, and the whole expected answer.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Row {
     pub refusal: Refusal,
 }
 
-/// Everything that an error says but the request's id.
+/// All fields of an error but the request's id.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub status: u16,
@@ -72,7 +72,7 @@ impl Refusal {
         Self { challenge: Some(format!("{REALM}, error=\"invalid_token\"")), ..refusal }
     }
 
-    /// The same to a client that is to prove that it has a key.
+    /// The same at a gate that accepts DPoP proofs: the challenge names the scheme.
     pub fn over_dpop(seed: &Seed, reason: &'static str) -> Self {
         let realm = REALM.replacen("Bearer", "DPoP", 1);
         let algorithms = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA";
@@ -154,7 +154,7 @@ impl Refusal {
         })
     }
 
-    /// Every field that an error may have, but those of one answer (id, date) and of one connection.
+    /// Every header field of an error, but those of one answer (id, date) and of one connection.
     fn headers(&self, length: usize) -> BTreeMap<String, Vec<String>> {
         let length = length.to_string();
         let fields = [
@@ -170,7 +170,7 @@ impl Refusal {
         present.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).collect()
     }
 
-    /// What of an answer is not as expected.
+    /// Checks an answer: the error names the first difference.
     pub fn compare(&self, answer: &Answer) -> Result<(), String> {
         if answer.status != self.status {
             return Err(format!("status {}, expected {}", answer.status, self.status));
@@ -191,7 +191,7 @@ impl Refusal {
     }
 }
 
-/// The header fields that do not speak of one answer or of one connection.
+/// The header fields that do not belong to one answer or to one connection.
 fn fixed_headers(answer: &Answer) -> BTreeMap<String, Vec<String>> {
     let mut fields = BTreeMap::<_, Vec<String>>::new();
     for (name, value) in &answer.headers {
@@ -202,7 +202,7 @@ fn fixed_headers(answer: &Answer) -> BTreeMap<String, Vec<String>> {
     fields
 }
 
-/// Sends every row over both versions. All that went wrong is told at once, by row.
+/// Sends every row over both versions, and reports all failures at once, by row.
 pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
     let mut failures = Vec::new();
     let mut asked = 0;
@@ -236,8 +236,8 @@ pub async fn run(table: &str, gate: &Gate, rows: &[Row]) {
     assert!(failures.is_empty(), "{table}\n\n{}", failures.join("\n\n"));
 }
 
-/// Asks the running gate why it refuses a request: what explains it names the same reason, and the rule or its absence.
-/// `None` where the question cannot be put: no token is `Basic`, nor two.
+/// Asks the running gate to explain a refusal: it must name the same reason, and the rule or that there is none. `None`
+/// if `/explain` cannot take the request: `Basic` or two credentials are not a token.
 pub async fn explained(gate: &Gate, request: &Req, refusal: &Refusal) -> Option<Result<(), String>> {
     let mut question = json!({
         "request": { "method": request.method, "path": request.target, "host": request.host },
@@ -260,7 +260,7 @@ pub async fn explained(gate: &Gate, request: &Req, refusal: &Refusal) -> Option<
 fn compare_explanation(json: &Value, refusal: &Refusal) -> Result<(), String> {
     let gate = &json["opgate"];
     let because = gate["because"].as_str().unwrap();
-    // A body is looked at once the call is allowed.
+    // The gate checks a body once the call is allowed.
     if refusal.reason == "REQUEST_BODY_REFUSED" {
         return if json["overallAccessState"] == "CAN_ACCESS" { Ok(()) } else { Err(because.to_owned()) };
     }
@@ -279,7 +279,7 @@ fn compare_explanation(json: &Value, refusal: &Refusal) -> Result<(), String> {
     if refusal.reason != "IAM_PERMISSION_DENIED" {
         return Ok(());
     }
-    // No deny rule is shipped: it is the absence of a binding, and the nearest one that there is.
+    // The shipped tree has no deny rule: the cause is a missing binding, and the nearest one is named.
     let place = regex::Regex::new(r"\(\S+\.yaml:\d+\)$").unwrap();
     let told = because.contains("no binding on `")
         && (because.ends_with("none names them") || place.is_match(because));

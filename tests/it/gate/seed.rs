@@ -10,8 +10,8 @@ pub const ANA: &str = "ana@example.com";
 pub const BOB: &str = "bob@example.com";
 /// May cancel in `projects/other`, nowhere else.
 pub const ERIN: &str = "erin@example.com";
-/// Is mentioned nowhere.
-pub const STRANGER: &str = "nobody@example.com";
+/// Occurs in no policy.
+pub const STRANGER: &str = "absent@example.com";
 
 /// A service and one of its operations.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub struct Seed {
     /// Its name at Google.
     pub name: &'static str,
     pub version: &'static str,
-    /// What the permissions begin with, or `None` where a scope suffices.
+    /// The prefix of its permissions, or `None` if a scope suffices.
     pub permissions: Option<&'static str>,
     /// ErrorInfo.domain of its IAM denials.
     pub domain: &'static str,
-    /// The scopes that it accepts, in the words of the challenge.
+    /// The scopes that it accepts, as the challenge writes them.
     pub scopes: &'static str,
     /// Relative names.
     pub parent: &'static str,

@@ -1,6 +1,6 @@
-//! Deny rules on tags: what `policies/tags.yaml` says of a resource decides, nearest first.
+//! Deny rules on tags: `policies/tags.yaml` decides, and the nearest entry wins.
 
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, reason, root, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, Tree, reason, token};
 
 const FREEZE: &str = "rules:\n\
     - denyRule:\n\
@@ -11,23 +11,19 @@ const FREEZE: &str = "rules:\n\
 const TAGS: &str = "folders/42: {123456789012/env: prod}\n\
     projects/demo/locations/europe-west1: {123456789012/env: dev}\n";
 
-/// A gate whose organization is frozen where the tag says so.
-fn frozen(tags: Option<&str>) -> (Gate, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let policies = directory.path().join("policies");
-    copy(&root().join("policies"), &policies);
-    std::fs::create_dir_all(policies.join("deny/organizations/7")).unwrap();
-    std::fs::write(policies.join("deny/organizations/7/freeze.yaml"), FREEZE).unwrap();
+/// A gate with a deny rule for resources that are tagged as frozen.
+fn frozen(tags: Option<&str>) -> (Gate, Tree) {
+    let tree = Tree::shipped();
+    tree.write("deny/organizations/7/freeze.yaml", FREEZE);
     if let Some(tags) = tags {
-        std::fs::write(policies.join("tags.yaml"), tags).unwrap();
+        tree.write("tags.yaml", tags);
     }
-    let set = vec![format!("policy.directory={}", policies.display())];
-    (Gate::start_with(Setup { set, ..Setup::default() }), directory)
+    (Gate::start_with(Setup { set: vec![tree.setting()], ..Setup::default() }), tree)
 }
 
 #[tokio::test]
-async fn a_deny_rule_holds_where_the_tag_is() {
-    let (gate, _policies) = frozen(Some(TAGS));
+async fn a_deny_rule_on_a_tag_holds_where_the_tag_is_set() {
+    let (gate, _tree) = frozen(Some(TAGS));
     for (who, project, location, allowed) in [
         // Tagged by its folder; tagged otherwise itself; not tagged.
         ("ana@example.com", "demo", "us-central1", false),
@@ -45,10 +41,10 @@ async fn a_deny_rule_holds_where_the_tag_is() {
     }
 }
 
-/// Without the file no tag is known, and the condition has no value: then the rule applies, as at Google.
+/// Without the file, no tag is known and the condition cannot be evaluated: then the rule applies, as at Google.
 #[tokio::test]
 async fn a_deny_rule_that_cannot_be_evaluated_denies() {
-    let (gate, _policies) = frozen(None);
+    let (gate, _tree) = frozen(None);
     for (who, project) in [("ana@example.com", "demo"), ("erin@example.com", "other")] {
         let target = format!("/v1/projects/{project}/locations/europe-west1/operations/o1:cancel");
         let answer = gate.http1(&Req::new("POST", COMPANION, &target).bearer(&token(who))).await;

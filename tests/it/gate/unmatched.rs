@@ -1,6 +1,7 @@
-//! Deny rules that once loaded in silence and matched nobody: each is refused with its place, or holds.
+//! Deny rules that once loaded without a warning and matched no principal: each is now refused with its place, or
+//! holds.
 
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, opgate, reason, root, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, Tree, opgate, reason, root, token};
 
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
 
@@ -15,22 +16,18 @@ fn denies(principal: &str) -> String {
 const CI: &str = "ci@demo.iam.gserviceaccount.com";
 
 /// The shipped policies and a deny policy.
-fn tree(path: &str, deny: &str) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let policies = directory.path().join("policies");
-    copy(&root().join("policies"), &policies);
-    let file = policies.join("deny").join(path);
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(file, deny).unwrap();
-    directory
+fn denying(path: &str, deny: &str) -> Tree {
+    let tree = Tree::shipped();
+    tree.write(&format!("deny/{path}"), deny);
+    tree
 }
 
-/// What `opgate check` says of a tree for a gate whose issuer maps a team, and its exit code.
-fn checked(directory: &tempfile::TempDir, more: &[&str]) -> (Option<i32>, String) {
+/// The output of `opgate check` for a gate whose issuer maps a team, and its exit code.
+fn checked(tree: &Tree, more: &[&str]) -> (Option<i32>, String) {
     let output = opgate()
         .args(["check", "--config"])
         .arg(root().join("config/opgate.yaml"))
-        .args(["--set", &format!("policy.directory={}", directory.path().join("policies").display())])
+        .args(["--set", &tree.setting()])
         .args(["--set", &format!("issuers.staff.subject_pool={POOL}")])
         .args([
             "--set",
@@ -43,7 +40,7 @@ fn checked(directory: &tempfile::TempDir, more: &[&str]) -> (Option<i32>, String
 }
 
 #[test]
-fn a_deny_rule_that_matches_nobody_is_refused() {
+fn a_deny_rule_that_matches_no_principal_is_refused() {
     let pool = |name: &str| POOL.replace("staff", name);
     for principal in [
         format!("principalSet://{POOL}/attribute.team"),
@@ -55,7 +52,7 @@ fn a_deny_rule_that_matches_nobody_is_refused() {
         "principalSet://iam.googleapis.com/*".to_owned(),
         format!("principalSet://{}/*", pool("stuff")),
     ] {
-        let (code, stderr) = checked(&tree("projects/demo/d.yaml", &denies(&principal)), &[]);
+        let (code, stderr) = checked(&denying("projects/demo/d.yaml", &denies(&principal)), &[]);
         assert_eq!(code, Some(3), "{principal}: {stderr}");
         assert!(
             stderr.contains("matches no caller") && stderr.contains("d.yaml:3:"),
@@ -64,7 +61,7 @@ fn a_deny_rule_that_matches_nobody_is_refused() {
     }
     for name in ["projects/*", "projects/de%6do", "projects/DEMO", "projects/demo "] {
         let deny = denies("principalSet://goog/public:all");
-        let (code, stderr) = checked(&tree(&format!("{name}/d.yaml"), &deny), &[]);
+        let (code, stderr) = checked(&denying(&format!("{name}/d.yaml"), &deny), &[]);
         assert_eq!(code, Some(3), "{name}: {stderr}");
         assert!(stderr.contains("denies nothing"), "{name}: {stderr}");
     }
@@ -73,41 +70,38 @@ fn a_deny_rule_that_matches_nobody_is_refused() {
 #[test]
 fn a_deny_rule_on_a_pool_that_the_operator_names_is_accepted() {
     let others = POOL.replace("staff", "partners");
-    let directory = tree("projects/demo/d.yaml", &denies(&format!("principalSet://{others}/group/x")));
-    let (code, stderr) = checked(&directory, &[]);
+    let tree = denying("projects/demo/d.yaml", &denies(&format!("principalSet://{others}/group/x")));
+    let (code, stderr) = checked(&tree, &[]);
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("policy.foreign_pools"), "{stderr}");
-    let (code, stderr) = checked(&directory, &["--set", &format!("policy.foreign_pools=[{others}]")]);
+    let (code, stderr) = checked(&tree, &["--set", &format!("policy.foreign_pools=[{others}]")]);
     assert_eq!(code, Some(0), "{stderr}");
 }
 
 #[tokio::test]
 async fn a_deny_rule_holds_by_the_number_and_by_the_id_of_a_project() {
-    let directory = tree(
+    let tree = denying(
         "projects/demo/d.yaml",
         &denies(&format!("principal://iam.googleapis.com/projects/-/serviceAccounts/{CI}")),
     );
-    let hierarchy = directory.path().join("policies/hierarchy.yaml");
-    let text = std::fs::read_to_string(&hierarchy).unwrap();
-    let place = "projects/demo: folders/42";
-    assert!(text.contains(place));
-    let start = |text: String| {
-        std::fs::write(&hierarchy, text).unwrap();
-        let set = vec![format!("policy.directory={}", directory.path().join("policies").display())];
-        Gate::start_with(Setup { set, ..Setup::default() })
+    // The gate starts with the project's line in the hierarchy replaced by others.
+    let start = |from: &str, to: &str| {
+        tree.edit("hierarchy.yaml", from, to);
+        Gate::start_with(Setup { set: vec![tree.setting()], ..Setup::default() })
     };
     let cancel = |project: &str| {
         let target = format!("/v1/projects/{project}/locations/us-central1/operations/o1:cancel");
         Req::new("POST", COMPANION, &target).bearer(&token(CI))
     };
-    // Two projects that lie in one folder: the rule is on the first alone.
-    let gate = start(text.replace(place, "projects/demo: folders/42\nprojects/123456: folders/42"));
+    // Two projects in one folder: the rule is on the first alone.
+    let two = "projects/demo: folders/42\nprojects/123456: folders/42";
+    let gate = start("projects/demo: folders/42", two);
     assert_eq!(gate.http1(&cancel("demo")).await.status, 403);
     assert_ne!(gate.http1(&cancel("123456")).await.status, 403);
     assert_eq!(gate.backend.requests().len(), 1, "the number alone is not denied");
     drop(gate);
     // One project with two names.
-    let gate = start(text.replace(place, "projects/demo: {parent: folders/42, projectNumber: 123456}"));
+    let gate = start(two, "projects/demo: {parent: folders/42, projectNumber: 123456}");
     for project in ["demo", "123456"] {
         let answer = gate.http1(&cancel(project)).await;
         assert_eq!((answer.status, reason(&answer)), (403, "IAM_PERMISSION_DENIED".to_owned()));

@@ -1,4 +1,4 @@
-//! A backend that notes whom each request is for, and costs next to nothing.
+//! A cheap backend that notes the number in each request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

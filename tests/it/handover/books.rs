@@ -1,9 +1,9 @@
-//! What became of each try of each request, as the three who know tell it: client, backend, audit log.
+//! The outcome of each try, as seen by the client, the backend and the audit log.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// By the number of the try. Counters of one byte: there are millions.
+/// The counts by the number of the try, in one byte each: there are millions.
 pub struct Books {
     wanted: u64,
     taken: AtomicU64,
@@ -14,20 +14,20 @@ pub struct Books {
     logged: Vec<AtomicU8>,
 }
 
-/// What a client knows of a try.
+/// The client's view of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// By 200.
+    /// The answer was 200.
     Answered = 1,
-    /// The connection, which had served before, ended before a byte of an answer (RFC 9112, section 9.5).
+    /// A reused connection ended before a byte of an answer (RFC 9112, section 9.5).
     Ended = 2,
-    /// GOAWAY says that the stream was not processed, or REFUSED_STREAM does (RFC 9113, sections 6.8 and 8.7).
+    /// GOAWAY or REFUSED_STREAM says that the stream was not processed (RFC 9113, sections 6.8 and 8.7).
     Refused = 3,
     /// Nothing left the client.
     Unsent = 4,
 }
 
-/// How many tries were followed by another one, and why.
+/// How many tries were followed by another one, by reason.
 pub struct Retries {
     pub ended: usize,
     pub refused: usize,
@@ -36,7 +36,7 @@ pub struct Retries {
 
 impl Books {
     pub fn new(wanted: u64) -> Self {
-        // A stream in flight on each connection may be refused at each event, and no more.
+        // At each event, a stream in flight on each connection may be refused, and no more.
         let most_tries = wanted + wanted / 4 + 10_000;
         let column = || (0..most_tries).map(|_| AtomicU8::new(0)).collect();
         Self {
@@ -50,7 +50,7 @@ impl Books {
         }
     }
 
-    /// Whether there is a request left to send: it is the caller's then.
+    /// Takes one of the requests that are left to send; `false` if there is none.
     pub fn take(&self) -> bool {
         self.taken.fetch_add(1, Ordering::Relaxed) < self.wanted
     }
@@ -68,12 +68,12 @@ impl Books {
         }
     }
 
-    /// The backend has been sent a request with this target.
+    /// Notes that the backend received a request with this target.
     pub fn see(&self, target: &str) {
         self.seen[number_of(target) as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An audit line says that a request for this resource was allowed and answered.
+    /// Notes an audit line which says that a request for this resource was allowed and answered.
     pub fn log(&self, resource: &str) {
         self.logged[number_of(resource) as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -93,7 +93,8 @@ impl Books {
         }
     }
 
-    /// Every request was answered once, and what was answered is what was forwarded and logged, once.
+    /// Asserts that every request was answered once, and that the answered ones are those forwarded and logged, once
+    /// each.
     pub fn agree(&self) {
         assert_eq!(self.answered.load(Ordering::Relaxed), self.wanted);
         let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! The gates that serve one after another on the same socket, and what happens to them.
+//! Gates that serve one after another on the same socket, and the events between them.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate::config::Upgrade;
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::handover::{self, Purpose};
 use opgate::listener::Listening;
 use serde_json::{Value, json};
@@ -21,8 +22,8 @@ use crate::harness::{Process, copy, key, root, signal};
 
 /// The gate that serves now, and those that are draining.
 ///
-/// The listening socket is the test's. It hands it to the first gate as a gate hands it to the next: so that two can
-/// serve on it at the same time, and one of them end by SIGTERM.
+/// The test owns the listening socket, and hands it to the first gate as one gate hands it to the next. So two gates
+/// can serve on it at the same time, and one of them can end by SIGTERM.
 pub struct Generations {
     directory: TempDir,
     settings: Vec<String>,
@@ -82,12 +83,12 @@ impl Generations {
         generations
     }
 
-    /// Where clients connect, whoever serves.
+    /// Where clients connect, whichever gate serves.
     pub fn address(&self) -> SocketAddr {
         self.socket.bound()
     }
 
-    /// The event of this number: they come in turn.
+    /// Causes the event of this number: the kinds take turns.
     pub async fn happen(&mut self, number: u64) {
         match number % 3 {
             0 => self.reload().await,
@@ -110,7 +111,7 @@ impl Generations {
         }
     }
 
-    /// The next gate takes over from this one, which ends by that.
+    /// The next gate takes over from this one, which makes this one end.
     async fn upgrade(&mut self) {
         self.happened.upgrades += 1;
         let next = self.next();
@@ -118,7 +119,7 @@ impl Generations {
         self.follow(next).await;
     }
 
-    /// The next gate serves beside this one, which is told to end.
+    /// The next gate serves beside this one, and this one gets SIGTERM.
     async fn drain(&mut self) {
         self.happened.drains += 1;
         let next = self.next();
@@ -126,7 +127,7 @@ impl Generations {
         signal(self.follow(next).await, "TERM");
     }
 
-    /// Tells the last one to end, and waits for all.
+    /// Tells the last gate to end, and waits for all.
     pub async fn end(&mut self) -> Happened {
         self.serving.signal("TERM");
         assert!(self.serving.ended().await.success(), "{}", self.serving.log());
@@ -136,7 +137,8 @@ impl Generations {
         self.happened
     }
 
-    /// Every line of the log that all of them wrote is whole, and tells of a request that was allowed and answered.
+    /// Reads the log that all gates wrote: every line must be whole, and tell of a request that was allowed and
+    /// answered.
     pub fn read_audit(&self, books: &Books) {
         for line in BufReader::new(File::open(self.path("audit.jsonl")).unwrap()).lines() {
             let line = line.unwrap();
@@ -154,7 +156,7 @@ impl Generations {
         Process::start(&name, self.directory.path(), &self.settings, &["--upgrade"])
     }
 
-    /// Waits until `next` serves. The one that did is left to end, and named for a signal.
+    /// Waits until `next` serves. The previous gate is left to end; its process id is returned for a signal.
     async fn follow(&mut self, mut next: Process) -> u32 {
         (_, self.admin) = next.serving().await;
         let mut last = std::mem::replace(&mut self.serving, next);

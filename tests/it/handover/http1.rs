@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that keeps its connection for as long as it may, or has a new one each time.
+//! A client of HTTP/1.1 that keeps its connection as long as possible, or opens a new one for each request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use tokio::net::TcpStream;
 use super::books::{Books, Outcome, target};
 use crate::harness::{COMPANION, token};
 
-/// Far below what the gate waits for the next request of a connection that it is about to close: who was idle for less
-/// has lost nothing.
+/// Far below the time that the gate waits for the next request before it closes a connection: a client that was idle
+/// for less must not lose a request.
 const IN_USE: Duration = Duration::from_millis(500);
 
 /// How a client uses its connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Habit {
-    /// From an answer to the next request.
+    /// The pause between an answer and the next request.
     pub pause: Duration,
-    /// Otherwise, each connection is for one request.
+    /// If not set, each connection is for one request.
     pub keeps_alive: bool,
 }
 
@@ -30,7 +30,7 @@ pub async fn client(books: Arc<Books>, address: SocketAddr, habit: Habit) {
     while books.take() {
         loop {
             let reused = kept.take().filter(|(stream, _)| is_open(stream));
-            // What the client has just seen is not what the gate sees when the request arrives: as if it had a long way.
+            // The client's view is a moment old when its request arrives, as over a long network path.
             if !habit.pause.is_zero() {
                 tokio::time::sleep(habit.pause).await;
             }
@@ -68,12 +68,12 @@ pub async fn client(books: Arc<Books>, address: SocketAddr, habit: Habit) {
     }
 }
 
-/// Whether the other end has not closed, as far as this one has heard.
+/// Whether the peer has closed, as far as this end knows.
 fn is_open(stream: &TcpStream) -> bool {
     stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-/// Whether the answer, which must be 200, is the connection's last; `None` where the connection ended before it.
+/// Whether the answer, which must be 200, is the connection's last; `None` if the connection ended before it.
 async fn ask(stream: &mut TcpStream, request: &[u8]) -> Option<bool> {
     stream.write_all(request).await.ok()?;
     let mut bytes = Vec::with_capacity(1024);

@@ -1,4 +1,4 @@
-//! A client of HTTP/2 with several streams at a time, which moves to another connection when it is told to go.
+//! A client of HTTP/2 with several streams at a time, which moves to a new connection after a GOAWAY.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("no connection is refused");
     stream.set_nodelay(true).unwrap();
     let (client, connection) = h2::client::handshake(stream).await.expect("a new connection is served");
-    // What its end means for a request, the request is told.
+    // If the connection fails, the requests report it.
     tokio::spawn(connection);
     client
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::{Answer, Body, Req};
 
-/// An HTTP/2 connection, on the `h2` crate: no library tidies requests up.
+/// An HTTP/2 connection on the `h2` crate, which does not tidy up requests as a client library would.
 pub struct Http2 {
     scheme: &'static str,
     client: h2::client::SendRequest<Bytes>,
@@ -21,7 +21,7 @@ impl Http2 {
         Self::with_scheme("http", TcpStream::connect(address).await.unwrap()).await
     }
 
-    /// Over TLS on which nothing of HTTP has been said yet.
+    /// Over a TLS stream on which no byte of HTTP has been sent yet.
     pub async fn over_tls(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self::with_scheme("https", stream).await
     }
@@ -34,7 +34,7 @@ impl Http2 {
         Self { scheme, client, driver: tokio::spawn(connection) }
     }
 
-    /// Sends a request's head; its body is the caller's to send.
+    /// Sends a request's head; the caller sends the body.
     pub async fn start(
         &mut self,
         request: &Req,
@@ -63,7 +63,7 @@ impl Http2 {
         self.try_finish(response).await.unwrap()
     }
 
-    /// The same, where the stream may be reset instead.
+    /// Like [`Self::finish`], for a stream that may be reset.
     pub async fn try_finish(&self, response: h2::client::ResponseFuture) -> Result<Answer, h2::Error> {
         let answer = async {
             let (parts, mut body) = response.await?.into_parts();

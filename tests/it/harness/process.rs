@@ -1,4 +1,4 @@
-//! `opgate run` as a process of its own: for tests that have several of them serve one after another.
+//! `opgate run` as a process of its own, for tests in which several processes serve one after another.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::opgate;
 
-/// Killed with the value.
+/// A running process. It is killed when the value is dropped.
 pub struct Process {
     child: Child,
     log: PathBuf,
@@ -45,7 +45,7 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until its log has a text.
+    /// Waits until its log contains a text.
     pub async fn logged(&mut self, text: &str) {
         self.wait(text, |process| process.log().contains(text).then_some(())).await;
     }

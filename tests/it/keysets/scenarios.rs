@@ -1,9 +1,9 @@
 //! The scenes, one function each.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opgate::dev::mint::Mint;
 use opgate::signing::SigningKey;
 use serde_json::json;
 
@@ -56,8 +56,8 @@ async fn published_then_used() -> Row {
     let scene = Scene::open("rotation, published before it is used", &a).await;
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.fetched("success").await;
-    // The gate knows it before anybody sends it: no request waits.
-    assert_eq!(scene.told(&scene.token(&b)).await.0, 200);
+    // The gate fetches the new key before a token uses it: no request waits.
+    assert_eq!(scene.answer_to(&scene.token(&b)).await.0, 200);
     scene.signs_with(&b);
     scene.goes_on(1000).await;
     scene.ends().await
@@ -78,18 +78,18 @@ async fn withdrawn() -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let scene = Scene::open("rotation, the old key is withdrawn", &a).await;
     let old = scene.token(&a);
-    assert_eq!(scene.told(&old).await.0, 200);
+    assert_eq!(scene.answer_to(&old).await.0, 200);
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.signs_with(&b);
     scene.recovers().await;
     scene.goes_on(1500).await;
     scene.server.says(Answer::keys(&[&b]));
-    // The first may have been under way before.
+    // The first fetch may have been under way before the change.
     scene.fetched("success").await;
     scene.fetched("success").await;
-    // Good until now, and remembered as good: the key that vouched for it is gone.
-    while scene.told(&old).await != (401, "JWT_TOKEN_INVALID".to_owned()) {
-        assert_ne!(scene.told(&old).await.0, 200);
+    // These tokens were good until now and are remembered as good, but the key that verified them is gone.
+    while scene.answer_to(&old).await != (401, "JWT_TOKEN_INVALID".to_owned()) {
+        assert_ne!(scene.answer_to(&old).await.0, 200);
         scene.goes_on(50).await;
     }
     scene.ends().await
@@ -107,7 +107,7 @@ async fn twice_within_a_cool_down() -> Row {
     scene.ends().await
 }
 
-/// The issuer changes its only key and names neither: a token says nothing of which of the two signed it.
+/// The issuer changes its only key and uses no `kid`: a token does not say which of the two keys signed it.
 async fn without_kid() -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let unnamed = |key: &SigningKey| {
@@ -120,7 +120,7 @@ async fn without_kid() -> Row {
     let header = json!({ "alg": "ES256", "typ": "at+jwt" });
     let token = b.sign_with_header(&header, &claims("ana@example.com", &[CLOUD_PLATFORM])).unwrap();
     loop {
-        match scene.told(&token).await {
+        match scene.answer_to(&token).await {
             (200, _) => break,
             told => assert_eq!(told, (503, "SIGNING_KEY_PENDING".to_owned())),
         }
@@ -147,9 +147,9 @@ async fn rotated_while_down() -> Row {
     scene.server.goes_down().await;
     scene.signs_with(&b);
     scene.fetched("connect").await;
-    // Nobody can tell. The old keys are still good.
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
-    assert_eq!(scene.told(&scene.token(&a)).await.0, 200);
+    // The gate cannot tell about tokens of the new key. The old keys are still good.
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&a)).await.0, 200);
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.server.comes_back().await;
     scene.ends().await
@@ -161,7 +161,7 @@ async fn down_from_the_start() -> Row {
     stage.server.goes_down().await;
     let scene = Stage { unready: true, ..stage }.open(&a).await;
     assert_eq!(scene.gate.admin("/readyz").await.status, 503);
-    assert_eq!(scene.told(&scene.token(&a)).await, (503, "GATE_NOT_READY".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&a)).await, (503, "GATE_NOT_READY".to_owned()));
     scene.server.comes_back().await;
     scene.ends().await
 }
@@ -185,22 +185,22 @@ async fn silent() -> Row {
     }
     scene.goes_on(500).await;
     let started = std::time::Instant::now();
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
-    // A request waits for a second and not for the issuer.
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    // A request waits for a second, and not until the issuer answers.
     assert!(started.elapsed() < Duration::from_secs(5));
     scene.server.says(Answer::keys(&[&a]));
     scene.fetched("timeout").await;
     scene.ends().await
 }
 
-/// The old keys hold, the new one is not known, and nobody is refused for it.
+/// The old keys hold, the new one is unknown, and no good token is refused as bad.
 async fn bad_answer(name: &'static str, answer: Answer, outcome: &'static str) -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let scene = Scene::open(name, &a).await;
     scene.server.says(answer);
     scene.fetched(outcome).await;
-    assert_eq!(scene.told(&scene.token(&a)).await.0, 200);
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&a)).await.0, 200);
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     scene.signs_with(&b);
     scene.goes_on(300).await;
     scene.server.says(Answer::keys(&[&a, &b]));
@@ -226,7 +226,7 @@ async fn poisoned() -> Row {
     scene.fetched("success").await;
     scene.fetched("success").await;
     for ambiguous in [&other, &twin] {
-        assert_ne!(scene.told(&scene.token(ambiguous)).await.0, 200);
+        assert_ne!(scene.answer_to(&scene.token(ambiguous)).await.0, 200);
     }
     let log = scene.gate.log();
     for told in
@@ -252,15 +252,15 @@ async fn flapping() -> Row {
     scene.ends().await
 }
 
-/// To somebody who has a key of the same name.
+/// The key URL redirects to a server that has another key of the same name.
 async fn redirected() -> Row {
     let (a, evil) = (new_key("a"), new_key("a"));
     let elsewhere = KeyServer::start(Answer::keys(&[&evil])).await;
-    let scene = Scene::open("redirects to somebody else's keys", &a).await;
+    let scene = Scene::open("redirects to another server's keys", &a).await;
     let location = format!("location: {}\r\n", elsewhere.url("http"));
     scene.server.says(Answer::of("302 Found", &location, b""));
     scene.fetched("status").await;
-    assert_eq!(scene.told(&scene.token(&evil)).await.0, 401);
+    assert_eq!(scene.answer_to(&scene.token(&evil)).await.0, 401);
     assert_eq!(elsewhere.asked(KEYS), 0);
     scene.server.says(Answer::keys(&[&a]));
     scene.ends().await
@@ -285,8 +285,7 @@ async fn reloads() -> Row {
             scene.server.says(Answer::keys(&[&a, &b]).after(Duration::from_millis(200)));
             scene.signs_with(&b);
         }
-        let hangup = Command::new("kill").args(["-HUP", &scene.gate.pid().to_string()]).status().unwrap();
-        assert!(hangup.success());
+        scene.gate.hang_up();
         scene.goes_on(50).await;
     }
     scene.ends().await
@@ -310,14 +309,14 @@ async fn another_issuer_is_down() -> Row {
     claims["iss"] = json!("https://login.partner.example");
     claims["aud"] = json!("https://opgate.partner.example");
     let strange = new_key("strange").sign(&claims).unwrap();
-    assert_eq!(scene.told(&strange).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&strange).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     partner.goes_down().await;
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.signs_with(&b);
     scene.goes_on(1000).await;
-    // Theirs are good meanwhile: let in by the keys, refused by the policy.
+    // The other issuer's tokens are good meanwhile: the keys verify them, and policy refuses them.
     let known = theirs.sign(&claims).unwrap();
-    assert_eq!(scene.told(&known).await, (403, "IAM_PERMISSION_DENIED".to_owned()));
+    assert_eq!(scene.answer_to(&known).await, (403, "IAM_PERMISSION_DENIED".to_owned()));
     scene.ends().await
 }
 
@@ -334,7 +333,7 @@ fn metadata(issuer: &str, jwks_uri: &str) -> Answer {
     Answer::json(&json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
 }
 
-/// Its metadata is another issuer's, which is no reason to believe either.
+/// The metadata names another issuer: the gate believes neither.
 async fn wrong_issuer_in_discovery() -> Row {
     let (a, b) = (new_key("a"), new_key("b"));
     let scene = discovering("discovery names another issuer", &a).await;
@@ -343,21 +342,21 @@ async fn wrong_issuer_in_discovery() -> Row {
     scene.server.says_at(METADATA, metadata(&format!("{issuer}/"), &url));
     let keys = scene.server.asked(KEYS);
     scene.fetched("discovery").await;
-    assert_eq!(scene.told(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
+    assert_eq!(scene.answer_to(&scene.token(&b)).await, (503, "SIGNING_KEY_PENDING".to_owned()));
     assert_eq!(scene.server.asked(KEYS), keys);
     scene.server.says_at(METADATA, metadata(&issuer, &url));
     scene.signs_with(&b);
     scene.ends().await
 }
 
-/// To the keys of somebody who would like to be the issuer.
+/// Discovery points to the keys of an attacker.
 async fn discovery_leads_elsewhere() -> Row {
     let (a, evil) = (new_key("a"), new_key("a"));
     let elsewhere = KeyServer::start(Answer::keys(&[&evil])).await;
     let scene = discovering("discovery leads to another host", &a).await;
     scene.server.says_at(METADATA, metadata(&scene.issuer, &elsewhere.url("http")));
     scene.fetched("discovery").await;
-    assert_eq!(scene.told(&scene.token(&evil)).await.0, 401);
+    assert_eq!(scene.answer_to(&scene.token(&evil)).await.0, 401);
     assert_eq!(elsewhere.asked(KEYS), 0);
     let log = scene.gate.log();
     assert!(log.contains("neither the issuer's own origin nor one of `jwks_hosts`"), "{log}");
@@ -365,7 +364,7 @@ async fn discovery_leads_elsewhere() -> Row {
     scene.ends().await
 }
 
-/// Somebody on the way presents a certificate of another CA than the operator named.
+/// An attacker on the network presents a certificate from another CA than the operator named.
 async fn wrong_certificate() -> Row {
     let (a, b, evil) = (new_key("a"), new_key("b"), new_key("a"));
     let (theirs, forged) = (Certificate::new(), Certificate::new());
@@ -381,7 +380,7 @@ async fn wrong_certificate() -> Row {
     let asked = scene.server.asked(KEYS);
     scene.fetched("tls").await;
     scene.fetched("tls").await;
-    assert_eq!(scene.told(&scene.token(&evil)).await.0, 401);
+    assert_eq!(scene.answer_to(&scene.token(&evil)).await.0, 401);
     assert_eq!(scene.server.asked(KEYS), asked);
     scene.server.says(Answer::keys(&[&a, &b]));
     scene.server.presents(&theirs);

@@ -1,37 +1,37 @@
-//! A gate under load while something happens to its issuer's keys: clients with good tokens, clients with bad ones, and the
-//! tally of what they were told.
+//! A gate under load while its issuer's keys change: clients with good tokens, clients with bad ones, and counts of the
+//! answers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use opgate::demo::wire;
+use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use opgate::signing::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::server::{Answer, KeyServer};
-use crate::harness::{CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, now, reason};
+use crate::harness::{CANCEL, CLOUD_PLATFORM, COMPANION, Gate, ISSUER, Req, Setup, claims, now, reason};
 
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
-/// From one fetch for an unknown key to the next, in every scene: the least that can be set.
+/// The pause between two fetches for unknown keys, in every scene: the shortest that can be set.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 
-/// What became of a scene.
+/// The outcome of a scene.
 #[derive(Debug)]
 pub struct Row {
     pub name: &'static str,
     pub requests: usize,
-    /// Bad tokens that were let in, good ones that were refused for another reason than their key's, and requests that
-    /// reached the backend without either.
+    /// Bad tokens that passed, good ones that were refused for a reason other than their key, and requests that reached
+    /// the backend without either.
     pub wrong: usize,
     /// Good tokens that were called bad.
     pub false_401: usize,
-    /// Good tokens of which the gate said that it could not tell.
+    /// Good tokens that the gate answered with "cannot tell".
     pub unavailable: usize,
     pub fetches: u64,
-    /// How many there may have been in the scene's time.
+    /// The most fetches that are acceptable in the scene's time.
     pub bound: u64,
 }
 
@@ -45,16 +45,16 @@ struct Tally {
     told: RwLock<Vec<String>>,
 }
 
-/// What a scene begins with.
+/// The start of a scene.
 pub struct Stage {
     pub name: &'static str,
     /// `iss` of the tokens.
     pub issuer: String,
     pub server: KeyServer,
     pub set: Vec<String>,
-    /// The gate will not be ready.
+    /// The gate will not become ready.
     pub unready: bool,
-    /// Somebody sends tokens of keys that nobody has, a few in a second.
+    /// A client sends tokens of unknown keys, a few in a second.
     pub inventions: bool,
 }
 
@@ -70,12 +70,12 @@ pub struct Scene {
     since: Instant,
 }
 
-/// A key of this name.
+/// A key with this name.
 pub fn new_key(kid: &str) -> Arc<SigningKey> {
     Arc::new(SigningKey::generate(Algorithm::Es256, Some(kid)).unwrap())
 }
 
-/// A token that is good if `key` is the issuer's. Each is one of its own: none is remembered from another request.
+/// A token that is good if `key` is the issuer's. Each is different, so that none is remembered from another request.
 fn token_of(issuer: &str, key: &SigningKey) -> String {
     let mut claims = claims("ana@example.com", &[CLOUD_PLATFORM]);
     claims["iss"] = json!(issuer);
@@ -92,7 +92,7 @@ fn cancel(token: &str) -> Req {
     Req::new("POST", COMPANION, CANCEL).bearer(token)
 }
 
-/// `issuers.demo.keys`, with the times of every scene.
+/// `issuers.demo.keys`, with the times that every scene uses.
 pub fn keys(location: Value) -> String {
     let mut keys = location;
     keys["refresh"] = json!("30s");
@@ -117,7 +117,7 @@ impl Stage {
 }
 
 impl Scene {
-    /// A gate whose issuer signs with `key`, and has a server for its keys.
+    /// A gate whose issuer signs with `key` and serves its keys.
     pub async fn open(name: &'static str, key: &Arc<SigningKey>) -> Self {
         Stage::with_url(name, key).await.open(key).await
     }
@@ -136,7 +136,7 @@ impl Scene {
             since,
         };
         for number in 0..3 {
-            // One sends the same token as long as it is good, as clients do.
+            // One client sends the same token as long as it is good, as real clients do.
             scene.clients.push(tokio::spawn(scene.client().good(number == 0)));
         }
         scene.clients.push(tokio::spawn(scene.client().bad(inventions)));
@@ -153,24 +153,24 @@ impl Scene {
         }
     }
 
-    /// Clients that send tokens of invented keys as fast as they are answered, besides.
+    /// Adds clients that send tokens of invented keys as fast as they are answered.
     pub fn flood(&mut self, clients: usize) {
         for _ in 0..clients {
             self.clients.push(tokio::spawn(self.client().flood()));
         }
     }
 
-    /// From now on the issuer signs with this key.
+    /// Makes the issuer sign with this key from now on.
     pub fn signs_with(&self, key: &Arc<SigningKey>) {
         *self.signer.write().unwrap() = key.clone();
     }
 
-    /// Lets the clients go on for a while.
+    /// Lets the clients run for a while.
     pub async fn goes_on(&self, milliseconds: u64) {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     }
 
-    /// Waits until the gate has fetched once more with this outcome.
+    /// Waits until the gate has made one more fetch with this outcome.
     pub async fn fetched(&self, outcome: &str) {
         let before = self.fetches(outcome).await;
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -185,7 +185,7 @@ impl Scene {
         }
     }
 
-    /// Fetches of our issuer with an outcome, or with any where it is empty.
+    /// Fetches from our issuer with an outcome, or with any if `outcome` is empty.
     async fn fetches(&self, outcome: &str) -> u64 {
         let metrics = self.gate.metrics().await;
         let labelled = format!("outcome=\"{outcome}");
@@ -203,8 +203,8 @@ impl Scene {
         token_of(&self.issuer, key)
     }
 
-    /// What one request is told.
-    pub async fn told(&self, token: &str) -> (u16, String) {
+    /// The answer to one request.
+    pub async fn answer_to(&self, token: &str) -> (u16, String) {
         let answer = self.gate.http1(&cancel(token)).await;
         if answer.status == 200 {
             self.tally.allowed.fetch_add(1, Ordering::SeqCst);
@@ -212,12 +212,12 @@ impl Scene {
         (answer.status, reason(&answer))
     }
 
-    /// Waits until good tokens pass, as clients do that try again when they are told to.
+    /// Waits until good tokens pass, like clients that try again after a 503.
     pub async fn recovers(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let token = self.token(&self.signer.read().unwrap().clone());
-            match self.told(&token).await {
+            match self.answer_to(&token).await {
                 (200, _) => return,
                 (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
                 other => panic!("{}: {other:?}", self.name),
@@ -247,7 +247,7 @@ impl Scene {
             false_401: tally.false_401.load(Ordering::SeqCst),
             unavailable: tally.unavailable.load(Ordering::SeqCst),
             fetches,
-            // The first, one for each cool-down, and while it fails the first three of the back-off.
+            // The first fetch, one for each cool-down, and during failures the first three of the back-off.
             bound: 1 + seconds.ceil() as u64 + 3,
         };
         assert!(row.wrong == 0 && row.false_401 == 0, "{row:?}\n{told}\n{}", self.gate.log());
@@ -303,7 +303,7 @@ impl Client {
         }
     }
 
-    /// Tokens that are never to pass.
+    /// Sends tokens that must never pass.
     async fn bad(self, inventions: bool) {
         while !self.is_over() {
             let signer = self.signer.read().unwrap().clone();

@@ -1,6 +1,7 @@
-//! A key server that answers as it is told to: over TLS or not, late, never, in the wrong words, or not at all.
+//! A key server that answers as the test tells it to: with or without TLS, late, never, with a wrong answer, or not at
+//! all.
 //!
-//! It speaks HTTP by hand. What a library would not send, an issuer's broken load balancer does.
+//! It speaks HTTP by hand: an issuer's broken load balancer sends what a library would not.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,14 +21,14 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 pub const KEYS: &str = "/jwks.json";
 pub const METADATA: &str = "/.well-known/openid-configuration";
 
-/// What the server says on a path.
+/// The server's answer for a path.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// These bytes, head and body.
     Bytes(Vec<u8>),
-    /// The same, after a while.
+    /// The same bytes, after a while.
     Late(Duration, Vec<u8>),
-    /// Nothing, on an open connection.
+    /// Nothing, while the connection stays open.
     Silence,
 }
 
@@ -63,7 +64,7 @@ pub fn key_set(keys: &[&SigningKey]) -> Value {
 #[derive(Default)]
 struct Script {
     answers: Mutex<BTreeMap<&'static str, Answer>>,
-    /// Requests by path, whether answered or not.
+    /// Requests by path, including those that got no answer.
     asked: Mutex<BTreeMap<String, usize>>,
     tls: Mutex<Option<Arc<ServerConfig>>>,
 }
@@ -108,7 +109,7 @@ impl KeyServer {
         format!("{scheme}://{}{KEYS}", self.address)
     }
 
-    /// From now on.
+    /// Sets the answer from now on.
     pub fn says(&self, keys: Answer) {
         self.says_at(KEYS, keys);
     }
@@ -125,12 +126,12 @@ impl KeyServer {
         self.script.asked.lock().unwrap().get(path).copied().unwrap_or_default()
     }
 
-    /// Nobody listens any more.
+    /// Closes the listening socket.
     pub async fn goes_down(&self) {
         let serving = self.serving.lock().unwrap().take();
         if let Some(serving) = serving {
             serving.abort();
-            // Only then is the socket closed.
+            // The socket is closed only once its task has ended.
             let _ = serving.await;
         }
     }
@@ -150,7 +151,7 @@ impl KeyServer {
                     match tls {
                         None => answer(stream, &script).await,
                         Some(config) => {
-                            // A client that does not believe the certificate goes away.
+                            // A client that does not trust the certificate disconnects.
                             if let Ok(stream) = TlsAcceptor::from(config).accept(stream).await {
                                 answer(stream, &script).await;
                             }
@@ -184,7 +185,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: &Script
         }
         Answer::Silence => return std::future::pending().await,
     };
-    // A client that has heard enough hangs up.
+    // The client may close before it has read everything.
     let _ = stream.write_all(&bytes).await;
     let _ = stream.shutdown().await;
 }

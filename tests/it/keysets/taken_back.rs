@@ -1,14 +1,13 @@
-//! Keys that their issuer takes back: it has to say so twice, and then no token of theirs is good.
+//! Keys that their issuer withdraws: it has to answer so twice; then no token of theirs is good.
 
+use opgate::dev::mint::Mint;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::scene::{keys, new_key};
 use super::server::{Answer, KeyServer};
-use crate::harness::{CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, reason};
-
-const CANCEL: &str = "/v1/projects/demo/locations/us-central1/operations/train-1:cancel";
+use crate::harness::{CANCEL, CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, claims, reason};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_that_answers_without_a_key_withdraws_its_keys_within_seconds_and_it_is_told() {
@@ -24,7 +23,7 @@ async fn an_issuer_that_answers_without_a_key_withdraws_its_keys_within_seconds_
         assert_eq!(gate.http1(&good).await.status, 200);
 
         server.says(Answer::json(&none));
-        // What makes the gate ask: it would by itself, within its interval.
+        // This token makes the gate fetch now; otherwise it would fetch within its interval.
         let invented = new_key("invented").sign(&claims("ana@example.com", &[CLOUD_PLATFORM])).unwrap();
         let since = Instant::now();
         gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&invented)).await;

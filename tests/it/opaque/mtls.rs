@@ -1,4 +1,4 @@
-//! An issuer that lets in none but clients with a certificate: how the gate says who asks (RFC 8705, section 2).
+//! An issuer that requires client certificates: how the gate authenticates to it (RFC 8705, section 2).
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::authority::{Authority, Leaf, expired};
 use crate::harness::{CLOUD_PLATFORM, Gate, Setup};
 use crate::origin::{Origin, Step};
 
-/// An endpoint to which every token is Ana's, as long as it is let in who asks.
+/// An endpoint that calls every token Ana's, for clients that it accepts.
 async fn endpoint(server: &Authority, clients: &Authority) -> Origin {
     let members = json!({
         "active": true, "aud": "opgate", "sub": "1234", "email": "ana@example.com", "email_verified": true,
@@ -24,7 +24,7 @@ async fn endpoint(server: &Authority, clients: &Authority) -> Origin {
     Origin::start_tls(server.issue(&["127.0.0.1"]).server(&[], Some(clients)), Vec::from(script).leak()).await
 }
 
-/// A gate that asks it, having said who it is in this way.
+/// A gate that asks it, and authenticates in this way.
 fn gate(origin: &Origin, ca: &Path, authentication: &Value) -> Gate {
     let url = format!("https://{}/introspect", origin.address);
     let mut introspection = json!({ "url": url, "client_id": "opgate", "ca": ca, "timeout": "2s" });
@@ -42,7 +42,7 @@ fn gate(origin: &Origin, ca: &Path, authentication: &Value) -> Gate {
 }
 
 #[tokio::test]
-async fn an_issuer_that_lets_in_certificates_alone_is_asked_with_the_gates_own_or_not_at_all() {
+async fn an_issuer_that_requires_a_certificate_is_asked_with_the_gates_own_or_not_at_all() {
     let (server, clients) = (Authority::new(), Authority::new());
     let origin = endpoint(&server, &clients).await;
     let files = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ async fn an_issuer_that_lets_in_certificates_alone_is_asked_with_the_gates_own_o
     let own = clients.issue_to(&["spiffe://prod.example/opgate"]);
     let good = gate(&origin, &ca, &with("own", &own));
     assert_eq!(judged(&good, "opaque").await, allowed(), "{}", good.log());
-    assert_eq!(origin.requests().len(), 1, "the second request was to know the token");
+    assert_eq!(origin.requests().len(), 1, "the gate asked about the token twice");
     let key = own.key.lines().nth(1).unwrap();
     assert!(!good.log().contains(key) && !good.audit_text().contains(key), "a private key is in a log");
 
@@ -74,12 +74,12 @@ async fn an_issuer_that_lets_in_certificates_alone_is_asked_with_the_gates_own_o
         assert_eq!(gate.backend.requests().len(), 0, "{name}");
         assert!(gate.log().contains("cannot look up tokens"), "{name}: {}", gate.log());
     }
-    assert_eq!(origin.requests().len(), 1, "nobody else was let in");
+    assert_eq!(origin.requests().len(), 1, "the endpoint accepted another client");
 
-    // And the gate asks nobody who does not show the right one.
+    // The gate in turn does not ask a server without the right certificate.
     let elsewhere = files.path().join("elsewhere.pem");
     std::fs::write(&elsewhere, Authority::new().pem()).unwrap();
     let gate = gate(&origin, &elsewhere, &with("own", &own));
     assert_eq!(judged(&gate, "opaque").await, unavailable());
-    assert_eq!(origin.requests().len(), 1, "the token was shown to a stranger");
+    assert_eq!(origin.requests().len(), 1, "the token was sent to an unverified server");
 }

@@ -1,17 +1,17 @@
-//! Tokens that the provider binds to a key of the client's: DPoP (RFC 9449) and certificates (RFC 8705), as JWT and as opaque
-//! tokens. Who binds here shares no code with who checks.
+//! Tokens that the provider binds to a key of the client: by DPoP (RFC 9449) and certificates (RFC 8705), as JWTs and
+//! as opaque tokens. The provider shares no code with the gate, which checks the binding.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{CANCEL, OPAQUE, Provider, allowed, cancel, installed, secret, told, told_of};
+use super::{CANCEL, OPAQUE, Provider, allowed, cancel, installed, outcome_with, secret};
 use crate::authority::Authority;
 use crate::connection::Connection;
-use crate::harness::{COMPANION, Gate, Setup};
+use crate::harness::{COMPANION, Gate, Setup, outcome};
 use crate::possession::{Holder, prove};
 
-/// A gate that believes the provider: by its keys, or by its word.
+/// A gate that trusts the provider, by its keys or by introspection.
 fn gate(provider: &Provider, form: &str, secret: &std::path::Path, more: Vec<String>) -> Gate {
     let mut set = match form {
         OPAQUE => provider.asked(secret),
@@ -25,7 +25,7 @@ fn gate(provider: &Provider, form: &str, secret: &std::path::Path, more: Vec<Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_a_real_provider_binds_to_a_key_is_its_holders() {
+async fn a_token_that_a_real_provider_binds_to_a_key_is_good_for_its_holder_alone() {
     let Some(folder) = installed() else { return };
     let provider = Provider::start(folder);
     let secret = secret();
@@ -40,23 +40,23 @@ async fn a_token_that_a_real_provider_binds_to_a_key_is_its_holders() {
         let request = cancel().header("authorization", &authorization);
         let proven =
             request.clone().header("dpop", &holder.proof(&format!("http://{COMPANION}{CANCEL}"), json!({})));
-        assert_eq!(told_of(&gate.http1(&proven).await), allowed(), "{}", gate.log());
+        assert_eq!(outcome(&gate.http1(&proven).await), allowed(), "{}", gate.log());
         assert_eq!(
             gate.audit(1)[0]["protoPayload"]["metadata"]["confirmation"],
             json!({ "jkt": thumbprint })
         );
-        // Used; without a proof; and with the one that got the token, which is for another URL and no token.
+        // A used proof; no proof; and the proof that got the token, which names another URL and no token.
         let other = request.clone().header("dpop", &proof);
         for request in [proven, request, other] {
-            assert_eq!(told_of(&gate.http2(&request).await), (401, "DPOP_PROOF_INVALID".to_owned()));
+            assert_eq!(outcome(&gate.http2(&request).await), (401, "DPOP_PROOF_INVALID".to_owned()));
         }
-        assert_eq!(told(&gate, &holder.token).await, (401, "JWT_TOKEN_INVALID".to_owned()));
+        assert_eq!(outcome_with(&gate, &holder.token).await, (401, "JWT_TOKEN_INVALID".to_owned()));
         assert_eq!(gate.backend.requests().len(), 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_a_real_provider_binds_to_a_certificate_is_its_holders() {
+async fn a_token_that_a_real_provider_binds_to_a_certificate_is_good_for_its_holder_alone() {
     let Some(folder) = installed() else { return };
     let provider = Provider::start(folder);
     let secret = secret();
@@ -82,7 +82,7 @@ async fn a_token_that_a_real_provider_binds_to_a_certificate_is_its_holders() {
             let stream = client.connect(gate.address, COMPANION).await.unwrap();
             let mut connection = Connection::over(stream);
             connection.send(cancel().bearer(&token).to_http1()).await;
-            assert_eq!(told_of(&connection.answer().await.unwrap()), expected, "{}", gate.log());
+            assert_eq!(outcome(&connection.answer().await.unwrap()), expected, "{}", gate.log());
         }
         assert_eq!(gate.backend.requests().len(), 1);
     }

@@ -1,4 +1,4 @@
-//! Public vectors: paths that normalisers and transcoders were tested with.
+//! Public vectors: the paths of other projects' tests of normalisers and transcoders.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::harness::{COMPANION, corpora};
 use crate::open_gate::{ANYTHING, OpenGate};
 use crate::recorder::request_line;
 
-/// How vectors ended.
+/// How many vectors ended in each way.
 #[derive(Default)]
 struct Tally {
     refused: usize,
     unchanged: usize,
-    /// Over HTTP/2, whose library cuts a fragment off before anybody can see it.
+    /// Over HTTP/2, whose library cuts a fragment off before the gate sees it.
     without_fragment: usize,
     failures: Vec<String>,
 }
@@ -22,7 +22,7 @@ struct Tally {
 impl Tally {
     /// Sends a vector over both versions. Returns whether either let it pass.
     async fn send(&mut self, open: &OpenGate, method: &str, host: &str, target: &str) -> bool {
-        // What an absolute-form names goes upstream as an origin-form (RFC 9112, section 3.2.2).
+        // An absolute-form target goes upstream as an origin-form (RFC 9112, section 3.2.2).
         let authority = target.strip_prefix("http://").map(|rest| rest.split(['/', '?']).next().unwrap());
         let origin_form = authority.map_or(target, |authority| &target["http://".len() + authority.len()..]);
         let line = format!("{method} {origin_form} HTTP/1.1");
@@ -33,7 +33,7 @@ impl Tally {
             let status = match version {
                 "HTTP/2" => match open.http2(method, host, target.as_bytes()).await {
                     Outcome::Status(status) => status,
-                    // Refused by the HTTP/2 library itself: as good as a 400.
+                    // The HTTP/2 library refuses it by itself: as good as a 400.
                     Outcome::Broken => 400,
                 },
                 _ => open.http1(method, host, target.as_bytes()).await.unwrap_or(0),
@@ -80,7 +80,7 @@ async fn transcoder_vectors_arrive_as_sent_or_not_at_all() {
         let columns: Vec<&str> = row.split('\t').collect();
         let (method, path, template) = (columns[0], columns[1], columns[2]);
         let passed = tally.send(&open, method, COMPANION, path).await;
-        // The vectors know a cancel and a get; the service waits too.
+        // The vectors have a cancel and a get; the service also has a wait.
         if passed && template == "NO MATCH" && !path.ends_with(":wait") {
             tally.failures.push(format!("{method} {path} passed, and matches no template"));
         }

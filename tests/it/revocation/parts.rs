@@ -1,15 +1,16 @@
-//! Each part is loaded as far as it is good by itself: what is wrong with another one holds no revocation back.
+//! Each part is loaded if it is good by itself: a mistake in another part delays no revocation.
 
+use opgate::dev::mint::Mint;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{CANCEL, Revocable, nothing};
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, root, token_with};
+use super::{Revocable, nothing};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, key, root, token_with};
 
 impl Revocable {
-    /// A gate with a copy of the configuration, too.
+    /// A gate with a copy of the configuration as well.
     fn with_configuration() -> Self {
         let directory = tempfile::tempdir().unwrap();
         copy(&root().join("policies"), &directory.path().join("policies"));
@@ -48,12 +49,12 @@ impl Revocable {
         }
     }
 
-    /// Waits until a part has failed, and says why it did.
+    /// Waits until a part has failed, and gives the reason.
     pub(super) async fn until_failed(&self, part: &str) -> String {
         self.until(part, |state| state["failedParts"][part].as_str().map(str::to_owned)).await
     }
 
-    /// Waits until no part fails any more.
+    /// Waits until no part fails.
     async fn until_well(&self) {
         self.until("well", |state| state["failedParts"].as_object().unwrap().is_empty().then_some(())).await;
     }
@@ -74,7 +75,7 @@ impl Revocable {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_one_part_holds_no_revocation_back() {
+async fn a_mistake_in_one_part_delays_no_revocation() {
     let faults = [
         ("configuration", "issuers:", "isuers:"),
         ("configuration", "listeners:", "listeners: ["),
@@ -111,7 +112,7 @@ async fn what_is_wrong_with_one_part_holds_no_revocation_back() {
 }
 
 #[tokio::test]
-async fn a_broken_service_file_holds_no_revocation_back_and_a_broken_policy_no_service() {
+async fn a_broken_service_file_delays_no_revocation_and_a_broken_policy_no_service_change() {
     let gate = Revocable::with_configuration();
     let service = gate.policies().join("services/dataproc.yaml");
     let text = std::fs::read_to_string(&service).unwrap();
@@ -124,20 +125,20 @@ async fn a_broken_service_file_holds_no_revocation_back_and_a_broken_policy_no_s
     gate.until_failed("policy").await;
     std::fs::write(&service, text).unwrap();
     gate.until("services", |state| state["failedParts"]["services"].is_null().then_some(())).await;
-    // What is exposed no longer is closed at once, whatever is wrong with a rule.
+    // A method that is no longer exposed is closed at once, whatever is wrong with a rule.
     let from = "hosts: [cloudaicompanion.localhost, cloudaicompanion.googleapis.com]";
     gate.edit_configuration(from, "hosts: [cloudaicompanion.googleapis.com]");
     gate.until_status(404).await;
     assert!(gate.readyz().await["failedParts"]["policy"].is_string());
 }
 
-/// The file is right all the time: what it names is not there at first.
+/// The configuration is right all the time; the files that it names are missing at first.
 #[tokio::test]
-async fn what_failed_is_tried_again_though_no_file_was_changed() {
+async fn a_failed_part_is_tried_again_though_no_file_was_changed() {
     let gate = Revocable::with_configuration();
     let real = gate.directory.path().join("elsewhere");
     std::fs::rename(gate.policies(), &real).unwrap();
-    // A policy directory that is away for a moment: a mount, a checkout.
+    // The policy directory is away for a moment, as during a mount or a checkout.
     gate.until_failed("policy").await;
     assert_eq!(gate.status().await, 200, "the last good policy stays in force");
     std::fs::rename(&real, gate.policies()).unwrap();
@@ -162,7 +163,7 @@ async fn what_failed_is_tried_again_though_no_file_was_changed() {
 }
 
 #[tokio::test]
-async fn settings_that_take_a_restart_are_told_of_and_the_others_are_taken() {
+async fn settings_that_need_a_restart_are_reported_and_the_others_are_applied() {
     let gate = Revocable::with_configuration();
     assert_eq!(gate.readyz().await["restartNeeded"], serde_json::json!([]));
     gate.edit_configuration(
@@ -175,16 +176,13 @@ async fn settings_that_take_a_restart_are_told_of_and_the_others_are_taken() {
     });
     assert_eq!(told.await, ["limits"]);
     let log = gate.gate.log();
-    assert!(
-        log.contains("start the process anew") && log.contains("the trusted proxies are others now"),
-        "{log}"
-    );
+    assert!(log.contains("restart the process") && log.contains("the trusted proxies have changed"), "{log}");
     gate.edit_configuration("limits: {requests: 7}\n", "");
     gate.until("no restart", |state| state["restartNeeded"].as_array()?.is_empty().then_some(())).await;
 }
 
 #[tokio::test]
-async fn a_dead_name_is_told_of_and_keeps_nothing_from_starting() {
+async fn a_host_name_that_cannot_be_looked_up_is_reported_and_the_gate_starts() {
     let gate = Revocable::start(nothing, vec!["upstreams.dead.endpoints=['dead.invalid:80']".to_owned()]);
     let failed = gate.until_failed("upstreams").await;
     assert!(failed.contains("`dead.invalid:80` cannot be looked up"), "{failed}");
@@ -192,7 +190,7 @@ async fn a_dead_name_is_told_of_and_keeps_nothing_from_starting() {
     assert_eq!(gate.status().await, 200);
 }
 
-/// Two upstreams change their names, and the services follow: what is in force leads to the same backend all the time.
+/// Two upstreams swap names, and the services follow: the services in force always lead to the same backend.
 #[tokio::test]
 async fn services_and_the_upstreams_that_they_name_change_together() {
     let gate = Revocable::with_configuration();
@@ -231,7 +229,7 @@ async fn services_and_the_upstreams_that_they_name_change_together() {
         std::fs::write(&service, text).unwrap();
         gate.until_well().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // A slip among the services: the upstreams wait, too.
+        // A mistake in the services: the upstreams wait as well.
         write(&upstreams(&dead, &real), "third");
         gate.until_failed("services").await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -242,8 +240,8 @@ async fn services_and_the_upstreams_that_they_name_change_together() {
     }
 }
 
-/// An issuer that is new is believed once the policy is in force that was written for it; one that is taken away is not
-/// believed any more, whatever is wrong with others.
+/// A new issuer is trusted once the policy that was written for it is in force. A removed one is not trusted any more,
+/// whatever is wrong with others.
 #[tokio::test]
 async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
     let gate = Revocable::with_configuration();
@@ -270,18 +268,18 @@ async fn an_issuer_is_added_with_its_policy_and_taken_away_at_once() {
     assert_eq!(status().await, 401);
     std::fs::remove_file(&slip).unwrap();
     gate.until_well().await;
-    assert_eq!(status().await, 403, "it is believed, and no policy grants it anything");
+    assert_eq!(status().await, 403, "the issuer is trusted, and no policy grants its callers anything");
 
-    // It is taken away, while the keys of another one that is new cannot be read.
+    // It is removed while the keys of another new issuer cannot be read.
     let another = added.replace("partner", "another").replace(&keys.display().to_string(), "missing.json");
     gate.edit_configuration(&added, &another);
     gate.until_failed("issuers").await;
     assert_eq!(status().await, 401);
-    assert_eq!(gate.status().await, 200, "the others are believed on");
+    assert_eq!(gate.status().await, 200, "the other issuers are still trusted");
 }
 
 #[tokio::test]
-async fn a_misspelt_policy_directory_is_told_of_until_it_is_put_right() {
+async fn a_misspelt_policy_directory_is_reported_until_it_is_fixed() {
     let gate = Revocable::with_configuration();
     gate.edit_configuration("directory: policies", "directory: polices");
     gate.until_failed("policy").await;
@@ -294,10 +292,10 @@ async fn a_misspelt_policy_directory_is_told_of_until_it_is_put_right() {
 }
 
 #[tokio::test]
-async fn proxies_are_trusted_no_more_though_a_limit_is_misspelt() {
+async fn a_removed_proxy_is_not_trusted_though_a_limit_is_misspelt() {
     let gate = Revocable::with_configuration();
     gate.edit_configuration("audit:\n", "trusted_proxies: {addresses: [10.0.0.0/8]}\naudit:\n");
-    let taken = "the trusted proxies are others now";
+    let taken = "the trusted proxies have changed";
     let deadline = Instant::now() + Duration::from_secs(30);
     while gate.gate.log().matches(taken).count() < 1 {
         assert!(Instant::now() < deadline, "{}", gate.gate.log());

@@ -1,4 +1,4 @@
-//! A thousand slow clients of each kind at one time, with slowhttptest.
+//! A thousand slow clients of each kind at the same time, by slowhttptest.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Slow;
 use crate::bystander::{Bystander, resident_kib};
 
-/// All of them are gone so long after the last one has come.
+/// The time after the last client has come by which all must be gone.
 const GONE: Duration = Duration::from_secs(15);
 
 /// One kind of attack, in slowhttptest's words.
@@ -27,9 +27,9 @@ const ATTACKS: [Attack; 3] = [
     },
 ];
 
-/// `make slow` sets how many connections: 1000. Without it, or without the tool, a word that says so.
+/// `make slow` sets the number of connections: 1000. Without it, or without the tool, the test says that it is skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_slow_clients_of_each_kind_are_cut_and_nobody_else_notices() {
+async fn a_thousand_slow_clients_of_each_kind_are_cut_and_others_are_served() {
     let Ok(connections) = std::env::var("OPGATE_SLOW") else {
         return eprintln!("skipped: OPGATE_SLOW says no number of connections; `make slow` does");
     };
@@ -59,7 +59,7 @@ async fn a_thousand_slow_clients_of_each_kind_are_cut_and_nobody_else_notices() 
             open = clients(gate).await;
             match full {
                 None if open >= most => full = Some(Instant::now()),
-                // The bystander has two connections, and a third one now and then.
+                // The bystander has two connections, and at times a third one.
                 Some(full) if open <= 3 => break full.elapsed(),
                 _ => {}
             }

@@ -14,7 +14,7 @@ fn a_token_that_is_bound_to_a_certificate_is_its_holders() {
     let token = token(&json!({"x5t#S256": CERTIFICATE}));
     let bearer = ("Bearer", token.as_str());
     let end = at(NOW + 60);
-    // Twice: what is known of the token changes nothing.
+    // Twice: a known token is confirmed again.
     for _ in 0..2 {
         let caller = send(&gate, bearer, &shown(Some((CERTIFICATE, end))), NOW).unwrap();
         assert_eq!(caller.confirmation.as_ref().unwrap().certificate.as_deref(), Some(CERTIFICATE));
@@ -84,16 +84,16 @@ fn a_confirmation_that_is_not_understood_is_refused() {
         (json!({"x5t#s256": CERTIFICATE}), "is not understood"),
         (json!({"jkt": jkt, "kid": "k"}), "`cnf.kid` is not understood"),
         (json!({"x5t#S256": CERTIFICATE, "osc": {}}), "`cnf.osc` is not understood"),
-        (json!({"jkt": null}), "`cnf.jkt` is no SHA-256"),
-        (json!({"jkt": [jkt]}), "no SHA-256"),
-        (json!({"jkt": ""}), "no SHA-256"),
-        (json!({"jkt": format!("{jkt}=")}), "no SHA-256"),
-        (json!({"jkt": shorter}), "no SHA-256"),
-        (json!({"jkt": format!("{shorter}/")}), "no SHA-256"),
+        (json!({"jkt": null}), "`cnf.jkt` is not a SHA-256"),
+        (json!({"jkt": [jkt]}), "not a SHA-256"),
+        (json!({"jkt": ""}), "not a SHA-256"),
+        (json!({"jkt": format!("{jkt}=")}), "not a SHA-256"),
+        (json!({"jkt": shorter}), "not a SHA-256"),
+        (json!({"jkt": format!("{shorter}/")}), "not a SHA-256"),
         // Bits that no byte has: another spelling of the same hash.
-        (json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4J"}), "no SHA-256"),
-        (json!({"x5t#S256": 7}), "`cnf.x5t#S256` is no SHA-256"),
-        (json!({"x5t#S256": "6dd4a5c2e0a0d1b84b7f7c3b6f0e"}), "no SHA-256"),
+        (json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4J"}), "not a SHA-256"),
+        (json!({"x5t#S256": 7}), "`cnf.x5t#S256` is not a SHA-256"),
+        (json!({"x5t#S256": "6dd4a5c2e0a0d1b84b7f7c3b6f0e"}), "not a SHA-256"),
     ] {
         let everything = Evidence { certificate: Some((CERTIFICATE, at(NOW + 60))), ..evidence(&[]) };
         for scheme in ["Bearer", "DPoP"] {
@@ -121,7 +121,7 @@ fn a_rule_takes_the_kinds_that_it_names_and_no_others() {
             let gate = gate(PossessionRule { required, ..rule });
             held(&gate, scheme, taken).unwrap();
             for scheme in ["Bearer", "DPoP"] {
-                refused(held(&gate, scheme, other), Reason::TokenInvalid, "is no kind of proof");
+                refused(held(&gate, scheme, other), Reason::TokenInvalid, "is not a kind of proof");
             }
             let unbound = held(&gate, "Bearer", &Value::Null);
             if required {
@@ -134,7 +134,7 @@ fn a_rule_takes_the_kinds_that_it_names_and_no_others() {
     }
 }
 
-/// Who asks about policy need not know what the tokens are bound to.
+/// A question about policy need not say what the tokens are bound to.
 #[test]
 fn of_assumed_claims_no_key_is_required() {
     let gate = gate(PossessionRule { required: true, ..PossessionRule::default() });
@@ -162,7 +162,7 @@ fn a_dpop_client_is_answered_as_one() {
 }
 
 #[test]
-fn what_a_challenge_offers_is_what_is_taken() {
+fn a_challenge_offers_the_algorithms_that_are_accepted() {
     let names: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
     assert_eq!(names.join(" "), PROOF_ALGORITHMS);
 }

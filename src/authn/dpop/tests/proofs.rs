@@ -73,7 +73,7 @@ fn every_algorithm_proves_possession() {
     }
 }
 
-/// The example of RFC 9449, figure 13: signed by somebody else's code, for somebody else's token.
+/// The example of RFC 9449, figure 13: signed by other code, for another token.
 #[test]
 fn the_proof_of_the_rfc_holds() {
     let token = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
@@ -93,7 +93,7 @@ fn the_proof_of_the_rfc_holds() {
 }
 
 #[test]
-fn what_a_proof_says_has_to_be_so() {
+fn each_claim_of_a_proof_is_checked() {
     let (gate, token) = bound();
     for (changes, detail) in [
         (json!({"htm": "GET"}), "the method `GET`"),
@@ -150,8 +150,8 @@ fn what_a_proof_says_has_to_be_so() {
         json!({"htu": format!("{URL}?x=y#z")}),
         json!({"htu": URL.replace("example.com", "EXAMPLE.com:443")}),
         json!({"jti": "x".repeat(256)}),
-        json!({"nonce": "nobody asked for it"}),
-        json!({"sub": "somebody", "cnf": {}}),
+        json!({"nonce": "not asked for"}),
+        json!({"sub": "another", "cnf": {}}),
     ] {
         let proof = proof(&P256, &token, &changes);
         send(&gate, ("DPoP", &token), &evidence(&[&proof]), NOW).unwrap();
@@ -196,7 +196,7 @@ fn a_proof_is_of_its_kind_and_by_the_tokens_key() {
         (with_jwk(json!({"key_ops": ["sign"]})), proof_invalid, "no `verify`"),
         (with_jwk(json!({"alg": "RS256"})), proof_invalid, "takes another type of key"),
         (with_jwk(json!({"alg": "HS256"})), proof_invalid, "is for `alg`"),
-        // Of another key than the token's, nothing else is looked at.
+        // A proof by another key than the token's is not read any further.
         (json!({"jwk": {}}), Reason::TokenInvalid, "another key"),
         (json!({"jwk": STRANGER.jwk("k")}), Reason::TokenInvalid, "another key"),
         (json!({"jwk": {"kty": "oct", "k": "AAAA"}}), Reason::TokenInvalid, "another key"),
@@ -214,7 +214,7 @@ fn a_proof_is_of_its_kind_and_by_the_tokens_key() {
     }
 }
 
-/// A token may be bound to a key that nobody should use: it is not used for that.
+/// A token may be bound to a weak key: that key proves nothing.
 #[test]
 fn a_weak_key_proves_nothing_though_the_token_names_it() {
     let gate = gate(PossessionRule::default());
@@ -229,7 +229,7 @@ fn a_weak_key_proves_nothing_though_the_token_names_it() {
     for (jwk, detail) in [
         (small, "has 1024 bits"),
         (weak_exponent, "public exponent 3"),
-        (off_the_curve, "no point of its curve"),
+        (off_the_curve, "not a point of its curve"),
         (other_curve, "on the curve `secp256k1`"),
     ] {
         let token = token(&json!({"jkt": thumbprint::of(jwk.as_object().unwrap()).unwrap()}));
@@ -240,7 +240,7 @@ fn a_weak_key_proves_nothing_though_the_token_names_it() {
 }
 
 #[test]
-fn a_proof_that_somebody_else_signed_or_changed_is_none() {
+fn a_proof_that_another_key_signed_or_that_was_changed_is_refused() {
     let (gate, token) = bound();
     let other = Signer::Ec(
         "P-256",
@@ -266,7 +266,7 @@ fn a_proof_that_somebody_else_signed_or_changed_is_none() {
         (format!("{good}="), "three base64url segments"),
         (String::new(), "three base64url segments"),
         ("\u{e9}".to_owned(), "three base64url segments"),
-        ("a.b.c".to_owned(), "does not hold"),
+        ("a.b.c".to_owned(), "is not valid"),
         (token.clone(), "no `jwk`"),
         (not_json, "not a JSON object"),
         (twice, "given twice"),
@@ -279,7 +279,7 @@ fn a_proof_that_somebody_else_signed_or_changed_is_none() {
     for proofs in [&[][..], &[good.as_str(), good.as_str()]] {
         refused(send(&gate, ("DPoP", &token), &evidence(proofs), NOW), Reason::ProofInvalid, "times");
     }
-    // What all of them were made from holds.
+    // The proof that all of them were made from holds.
     send(&gate, ("DPoP", &token), &evidence(&[&good]), NOW).unwrap();
 }
 
@@ -320,14 +320,14 @@ fn a_proof_is_good_once_and_a_reload_forgets_none() {
     let again = send(&after, ("DPoP", &token), &evidence(&[&good]), NOW + 1);
     refused(again, Reason::ProofInvalid, "was used before");
     assert_eq!(after.proofs_remembered(), 1);
-    // What was refused has used up nothing.
+    // A refused proof has used up nothing.
     let fresh = proof(&P256, &token, &json!({}));
     let elsewhere = Evidence { method: "GET", ..evidence(&[&fresh]) };
     refused(send(&after, ("DPoP", &token), &elsewhere, NOW), Reason::ProofInvalid, "the method");
     send(&after, ("DPoP", &token), &evidence(&[&fresh]), NOW).unwrap();
 }
 
-/// The id is another's own: two clients may choose the same.
+/// An id belongs to one key: two clients may choose the same.
 #[test]
 fn ids_are_of_one_key() {
     let gate = gate(PossessionRule::default());
@@ -420,15 +420,15 @@ fn a_nonce_is_asked_for_and_lives_for_two_steps() {
         let denial = refused(send_with(json!(nonce), seconds), Reason::ProofNonceMissing, "nonce");
         assert!(denial.nonce_for_proofs().is_some());
     }
-    // Whoever needs none is given none.
+    // A caller that needs no nonce gets none.
     let free = send(&gate, ("Bearer", &super::token(&Value::Null)), &evidence(&[]), start).unwrap();
     assert_eq!(gate.next_nonce(&free, at(start)), None);
-    // A good nonce makes nothing else good, and what is wrong otherwise has no nonce to offer.
+    // A good nonce makes no other fault good, and a refusal for another fault offers no nonce.
     let wrong = proof(&P256, &token, &json!({"nonce": nonce, "htm": "GET"}));
     let denial =
         refused(send(&gate, ("DPoP", &token), &evidence(&[&wrong]), start), Reason::ProofInvalid, "method");
     assert!(denial.nonce_for_proofs().is_none());
-    // Another process gives out others; a reload is none.
+    // Another process has other nonces; a reload keeps them.
     let mut reloaded = super::gate(rule);
     let proof = proof(&P256, &token, &json!({"nonce": nonce, "iat": start}));
     let sent = send(&reloaded, ("DPoP", &token), &evidence(&[&proof]), start);

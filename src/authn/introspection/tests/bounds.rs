@@ -1,4 +1,4 @@
-//! How much is asked, and what happens while nobody answers.
+//! The bounds on lookups, and what happens while an issuer does not answer.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -37,7 +37,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn who_asks_about_one_token_at_the_same_time_asks_once() {
+async fn requests_about_one_token_at_the_same_time_ask_once() {
     let Gated { server, gate: open, .. } = gated(|_| good()).await;
     let gate = Arc::new(gate(&server));
     let asking: Vec<_> = (0..100)
@@ -115,7 +115,7 @@ async fn a_flood_of_invented_tokens_is_bounded_and_leaves_good_clients_their_tur
     ask_at(&gate, "good-and-new", at(301)).await.0.unwrap();
 }
 
-/// An address that nobody listens at, and that nobody else can take.
+/// An address without a server, which no other program can take.
 fn silent() -> (tokio::net::TcpSocket, String) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -231,7 +231,7 @@ async fn known_tokens_work_while_the_issuer_is_down() {
     ask(&gate, "known").await.unwrap();
     assert_eq!(reason(ask(&gate, "unknown").await), Reason::NotReady);
     assert_eq!(ask_at(&gate, "known", at(290)).await.1, None);
-    // Not for longer than its word holds, and that is no word against it.
+    // No longer than its answer counts, and the failure does not count against it.
     assert_eq!(reason(ask_at(&gate, "known", at(310)).await.0), Reason::NotReady);
 }
 

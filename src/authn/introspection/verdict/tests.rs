@@ -8,7 +8,7 @@ use crate::authn::settings::{IdentityRule, PossessionRule, Proof};
 use crate::authn::{Algorithm, issuer};
 use crate::reason::Reason;
 
-/// Of some key or certificate.
+/// The thumbprint of some key or certificate.
 const THUMBPRINT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 const NOW: u64 = 1_800_000_000;
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
@@ -127,7 +127,7 @@ fn every_rule_for_claims_is_one_for_answers() {
         (json!({"token_type": "DPoP", "cnf": {"x5t#S256": THUMBPRINT}}), TokenInvalid, "no key is named"),
         (json!({"token_type": "refresh_token"}), TokenInvalid, "`token_type`"),
         (json!({"token_type": ["Bearer"]}), TokenInvalid, "`token_type` is not a string"),
-        (json!({"cnf": {"x5t#S256": "x"}}), TokenInvalid, "is no SHA-256"),
+        (json!({"cnf": {"x5t#S256": "x"}}), TokenInvalid, "is not a SHA-256"),
         (json!({"cnf": {"jwk": {}}}), TokenInvalid, "is not understood"),
         (json!({"nonce": "x"}), TokenTypeUnsupported, "an ID token"),
         (json!({"scope": ["read"]}), TokenInvalid, "`scope` is not a string"),
@@ -168,7 +168,7 @@ fn a_token_without_an_end_ends_soon() {
 }
 
 #[test]
-fn without_an_email_sub_names_a_principal_of_the_pool_or_nobody() {
+fn without_an_email_sub_names_a_principal_of_the_pool_or_no_caller() {
     let pool = || IdentityRule { subject_pool: Some(POOL.to_owned()), ..IdentityRule::default() };
     let members = json!({"active": true, "aud": "gate", "sub": "1234"});
     let caller = good(judged(members.clone(), introspection(), pool()));

@@ -14,7 +14,7 @@ const FINGERPRINT_PRIMES: [u32; 38] = [
 /// A modulus has no factor below (NIST SP 800-89, section 5.3.3).
 const SMALLEST_FACTOR: u32 = 752;
 
-/// Why a modulus, big-endian, can be factored; `None` where nothing is known against it.
+/// Why a modulus, big-endian, can be factored; `None` where no weakness is known.
 pub(super) fn weakness(modulus: &[u8]) -> Option<&'static str> {
     if (2..SMALLEST_FACTOR).any(|divisor| remainder(modulus, divisor) == 0) {
         return Some("has an RSA modulus with a small factor");

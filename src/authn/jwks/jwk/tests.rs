@@ -42,7 +42,7 @@ fn fitting(jwk: &Value) -> Vec<&'static str> {
         .collect()
 }
 
-/// An RSA JWK with a modulus of so many bits that is no product of primes: enough for every check before the last.
+/// An RSA JWK with a modulus of so many bits that is not a product of primes: enough for every check before the last.
 fn rsa_of(bits: usize) -> Value {
     let mut modulus = vec![0xff; bits.div_ceil(8)];
     modulus[0] = u8::try_from((1u16 << (bits - (modulus.len() - 1) * 8)) - 1).unwrap();
@@ -58,7 +58,7 @@ fn a_key_takes_the_algorithms_of_its_type_only() {
     assert_eq!(fitting(&with(RSA.jwk("k"), "alg", json!("PS256"))), ["PS256"]);
 }
 
-/// Wycheproof, json_web_key, tcId 7: such a key signed tokens that were taken.
+/// Wycheproof, json_web_key, tcId 7: a verifier accepted tokens signed by such a key.
 #[test]
 fn a_key_of_a_library_whose_keys_can_be_factored_is_refused() {
     refused_for(&json!({"kty": "RSA", "n": ROCA_MODULUS, "e": "AQAB"}), "CVE-2017-15361");
@@ -216,8 +216,8 @@ fn numbers_are_strict_base64url_without_leading_zeros() {
 fn points_off_their_curve_are_refused() {
     for (signer, length) in [(&P256, 32), (&P384, 48)] {
         let jwk = signer.jwk("k");
-        refused_for(&with(jwk.clone(), "y", jwk["x"].clone()), "no point of its curve");
-        refused_for(&with(jwk.clone(), "x", json!(base64(vec![0; length]))), "no point of its curve");
+        refused_for(&with(jwk.clone(), "y", jwk["x"].clone()), "not a point of its curve");
+        refused_for(&with(jwk.clone(), "x", json!(base64(vec![0; length]))), "not a point of its curve");
         refused_for(&with(jwk.clone(), "x", json!(base64(vec![1; length - 1]))), "bytes long");
         refused_for(&with(jwk.clone(), "y", json!(base64(vec![1; length + 1]))), "bytes long");
     }

@@ -30,7 +30,7 @@ mod withdrawn;
 enum Answer {
     Document(Vec<u8>),
     Status(StatusCode),
-    /// To a document that would do.
+    /// To a good document.
     Redirect,
     Late,
 }
@@ -232,7 +232,7 @@ async fn a_body_that_stalls_is_given_up() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_that_says_so() {
+async fn an_address_without_a_server_is_an_error_that_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     drop(listener);
@@ -244,7 +244,7 @@ async fn nobody_there_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn keys_end_with_max_stale_though_nobody_refreshes_them() {
+async fn keys_end_with_max_stale_without_a_refresh() {
     let server = Server::start(Answer::Document(good())).await;
     let jwks = jwks();
     assert!(fetched(&jwks, &server.remote()).await);
@@ -340,7 +340,7 @@ async fn a_reload_takes_over_the_keys_of_what_did_not_change() {
     after.take_over(&before);
     assert_eq!(ask(&after, "one"), Ok("user:ana@example.com".to_owned()));
 
-    // What they are for is read anew, and whose they are is asked anew.
+    // Their purpose is read anew, and the keys of another issuer are fetched anew.
     let mut changed = settings("one", &server);
     changed.algorithms = vec![Algorithm::Es256];
     let mut after = Authenticator::load(vec![changed], wall_clock()).unwrap();

@@ -90,7 +90,7 @@ fn the_attribute_that_takes_too_much_is_the_one_that_is_told() {
     let claims = json!({"sub": "ana", "team": "ops", "groups": groups});
     let why = of(&rule(&mapping, None), claims).unwrap_err();
     assert!(why.starts_with("`google.groups` cannot be mapped: "), "{why}");
-    // The mapping before it took much, and none of what is the next one's.
+    // The mapping before it used much, and none of the next one's budget.
     let mapping = [
         ("google.groups", "assertion.groups.map(group, group.lowerAscii()).map(group, group.upperAscii())"),
         ("google.subject", "assertion.sub + assertion.missing"),
@@ -105,7 +105,7 @@ fn groups_of(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn what_cannot_be_mapped_is_nobody() {
+fn claims_that_cannot_be_mapped_make_no_caller() {
     let subject = ("google.subject", "assertion.sub");
     for (mapping, condition, claims, told) in [
         (vec![subject], None, json!({}), "`google.subject` cannot be mapped: the map has no such key"),
@@ -192,7 +192,7 @@ fn a_subject_without_a_mapping_is_in_its_pool() {
 }
 
 #[test]
-fn what_does_not_compile_is_told() {
+fn mappings_that_do_not_compile_are_reported() {
     let rule = rule(
         &[("google.subject", "assertion.sub +"), ("google.groups", "'one'"), ("attribute.x", "claims.x")],
         Some("attribute.y == 1"),

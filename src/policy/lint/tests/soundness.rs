@@ -1,4 +1,5 @@
-//! What is said to change nothing changes nothing: it is taken out of random trees, and they are asked again.
+//! A rule that is said to change nothing changes nothing: it is removed from random trees, and every question is asked
+//! again.
 
 use std::cell::Cell;
 
@@ -16,7 +17,7 @@ const MEMBERS: [&str; 6] =
     ["user:a@x.com", "user:b@y.com", "group:g@x.com", "domain:y.com", "allUsers", "allAuthenticatedUsers"];
 const CONDITIONS: [&str; 3] =
     ["resource.name == 'projects/p'", "resource.name.endsWith('/j')", "request.path == '/'"];
-const NOBODY: &str = "deleted:user:nobody@x.com?uid=1";
+const DELETED: &str = "deleted:user:gone@x.com?uid=1";
 
 type Written = (usize, usize, Vec<usize>, Option<usize>);
 
@@ -63,7 +64,7 @@ fn decisions(directory: &Path) -> Vec<bool> {
 }
 
 #[test]
-fn what_is_said_to_change_nothing_changes_nothing() {
+fn rules_that_are_said_to_change_nothing_change_nothing() {
     let removed = Cell::new(0);
     let cases = Config { cases: 64, failure_persistence: None, ..Config::default() };
     TestRunner::new(cases)
@@ -88,7 +89,7 @@ fn what_is_said_to_change_nothing_changes_nothing() {
                 }
                 let Span { source, range } = diagnostic.span.as_ref().unwrap();
                 let mut text = source.text.clone();
-                text.replace_range(range.clone(), &format!("'{NOBODY}'"));
+                text.replace_range(range.clone(), &format!("'{DELETED}'"));
                 fs::write(&source.path, &text).unwrap();
                 prop_assert_eq!(&decisions(directory.path()), &before, "{}\n{}", diagnostic.message, text);
                 fs::write(&source.path, &source.text).unwrap();

@@ -128,11 +128,11 @@ fn custom_roles_are_bound_where_they_belong() {
 }
 
 #[test]
-fn what_has_no_effect_is_doubted() {
+fn bindings_without_effect_are_reported() {
     let (_, report) = read(
         "folders/43",
-        "bindings:\n- role: roles/old\n  members: [group:nobody@example.com]\n- role: roles/gone\n\
-         \x20 members: [group:Nobody@example.com, user:ci@demo.iam.gserviceaccount.com]\n",
+        "bindings:\n- role: roles/old\n  members: [group:empty@example.com]\n- role: roles/gone\n\
+         \x20 members: [group:Empty@example.com, user:ci@demo.iam.gserviceaccount.com]\n",
     );
     let (_, misspelt) = read("project/demo", "bindings: []\n");
     assert!(!report.is_fatal() && !misspelt.is_fatal());

@@ -43,9 +43,9 @@ fn a_denial_beats_every_binding() {
     assert_eq!(policy.counts().deny_rules, 1);
 }
 
-/// A rule that names nobody would be passed over.
+/// A rule that matches no caller would have no effect.
 #[test]
-fn a_principal_whom_no_caller_can_be_is_an_error() {
+fn a_principal_that_no_caller_can_be_is_an_error() {
     let (policy, report) = tree(&freeze(
         "'principal://goog/subject/ci@demo.iam.gserviceaccount.com', \
          'principal://iam.googleapis.com/projects/-/serviceAccounts/ana@example.com'",
@@ -55,9 +55,9 @@ fn a_principal_whom_no_caller_can_be_is_an_error() {
     assert!(!may(&policy, "ci@demo.iam.gserviceaccount.com", "cancel"));
 }
 
-/// Nobody would be denied by it.
+/// The rule would deny no caller.
 #[test]
-fn what_is_no_deleted_principal_is_an_error() {
+fn a_malformed_deleted_principal_is_an_error() {
     for text in [
         "deleted:principalSet://goog/public:all",
         "deleted:principal://goog/subject/ana@example.com",
@@ -66,7 +66,10 @@ fn what_is_no_deleted_principal_is_an_error() {
         "deleted:",
     ] {
         let (_, report) = tree(&freeze(&format!("'{text}'"), ""));
-        assert!(report.contains("is no principal that a deny rule can be decided by"), "{text}: {report}");
+        assert!(
+            report.contains("is not a principal that a deny rule can be evaluated for"),
+            "{text}: {report}"
+        );
     }
     for text in [
         "deleted:principalSet://goog/group/oncall@example.com?uid=1",
@@ -78,7 +81,7 @@ fn what_is_no_deleted_principal_is_an_error() {
     }
 }
 
-/// Who is in it would not be denied.
+/// Its members would not be denied.
 #[test]
 fn a_group_without_an_entry_within_a_denied_one_is_an_error() {
     let (policy, report) = load(&[
@@ -130,7 +133,7 @@ fn service_accounts_have_a_spelling_of_their_own() {
 }
 
 #[test]
-fn a_deleted_principal_is_nobody_and_its_successor_is_not_denied() {
+fn a_deleted_principal_matches_no_caller_and_its_successor_is_not_denied() {
     let (policy, report) = tree(&freeze("'deleted:principal://goog/subject/ana@example.com?uid=1'", ""));
     assert_eq!(report, "");
     assert!(may(&policy, ANA, "cancel"));
@@ -198,7 +201,7 @@ fn the_detail_names_the_rule() {
 }
 
 #[test]
-fn what_cannot_be_decided_by_is_refused_at_load() {
+fn principals_that_cannot_be_evaluated_are_refused_at_load() {
     let (policy, report) = tree(
         "\
 kind: DenyPolicy2
@@ -208,7 +211,7 @@ rules:
     - user:ana@example.com
     - group:oncall@example.com
     - serviceAccount:ci@p.iam.gserviceaccount.com
-    - principalSet://goog/group/nobody@example.com
+    - principalSet://goog/group/empty@example.com
     - principalSet://goog/cloudIdentityCustomerId/C01
     - principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount
     - principal://goog/subject/ana

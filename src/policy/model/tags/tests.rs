@@ -109,7 +109,7 @@ fn a_deny_rule_asks_for_tags() {
         ("resource.hasTagKey('7/team')", true),
         // Inherited from the folder.
         ("resource.matchTag('7/floor', '1')", false),
-        // The file has no ids, so what they are is not known: denied either way.
+        // The file has no ids, so the ids of its tags are not known: denied either way.
         ("resource.hasTagKeyId('tagKeys/1')", false),
         ("!resource.matchTagId('tagKeys/1', 'tagValues/2')", false),
     ] {

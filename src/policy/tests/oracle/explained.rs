@@ -108,8 +108,8 @@ fn an_explanation_comes_to_what_was_decided() {
     assert!(seen.get().iter().all(|count| *count > 20), "{:?}", seen.get());
 }
 
-/// What an explanation says has to go is what has to go: without the bindings that it names, and only then, an allowed
-/// call is refused.
+/// The bindings that an explanation says must go are the ones that must go: an allowed call is refused without all of
+/// them, and only then.
 #[test]
 fn without_the_bindings_that_are_named_nothing_is_allowed() {
     let callers = callers();
@@ -149,9 +149,9 @@ fn without_the_bindings_that_are_named_nothing_is_allowed() {
     assert!(turned.get() > 100, "only {} answers turned", turned.get());
 }
 
-/// Whoever is allowed is listed, by themselves or in a set; whoever is listed is told what they would be told.
+/// Every allowed caller is listed, by themselves or in a set; every listed caller gets the decision that the list says.
 #[test]
-fn who_can_is_whoever_can() {
+fn who_can_lists_every_caller_who_can() {
     let callers = callers();
     let seen = Cell::new([0_usize; 2]);
     let attributes = Attributes::at(SystemTime::UNIX_EPOCH);

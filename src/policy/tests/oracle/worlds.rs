@@ -57,7 +57,7 @@ pub(super) const CALLERS: usize = 4;
 /// Of [`MEMBERS`], those that IAM lets have no condition.
 const PUBLIC: u16 = 0b11_0000_0000;
 
-/// Of [`MEMBERS`], those that a deny rule can name, as IAM v2 spells them; the last one is no exception.
+/// Of [`MEMBERS`], those that a deny rule can name, as IAM v2 spells them; the last one is not an exception.
 pub(super) const DENIABLE: [(&str, &str); 8] = [
     (USER, "principal://goog/subject/u@x.com"),
     ("user:v@y.com", "principal://goog/subject/v@y.com"),
@@ -128,7 +128,7 @@ pub(super) const PRINCIPAL_CONDITIONS: [(&str, PrincipalMeaning); 3] = [
     ("principal.subject == 'v@y.com' || principal.type != ''", |_| Some(true)),
 ];
 
-/// A binding: where, which role, whom, when.
+/// A binding: where, which role, which member, when.
 #[derive(Clone, Debug)]
 pub(super) struct Granting {
     pub(super) attached: usize,
@@ -137,7 +137,7 @@ pub(super) struct Granting {
     pub(super) condition: Option<usize>,
 }
 
-/// A deny rule: where, whom, but whom, what, but what, when.
+/// A deny rule: where, which principals, which exceptions, which permissions, which excepted ones, when.
 #[derive(Clone, Debug)]
 pub(super) struct Denial {
     pub(super) attached: usize,

@@ -44,7 +44,7 @@ async fn one_unknown_key_over_and_over_drives_one_fetch() {
     assert!(!lacks(&jwks, &remote, "retired"));
     until("the issuer was asked for it", || lacks(&jwks, &remote, "retired")).await;
     assert_eq!(server.hits(), 2);
-    // Believed for a minute: no cool-down brings another fetch.
+    // The key counts as missing for a minute: no cool-down brings another fetch.
     for _ in 0..5 {
         tokio::time::sleep(quick().cool_down / 2).await;
         assert!(lacks(&jwks, &remote, "retired"));
@@ -103,7 +103,7 @@ async fn a_token_of_a_new_key_waits_for_the_fetch_that_brings_it() {
     let gate = Arc::new(gate);
     let task = tokio::spawn(Arc::clone(&gate).run_refresh(std::future::pending()));
 
-    // The key is not there yet, and nobody says that the token is bad.
+    // The key is not there yet, so the token is not refused as bad.
     assert_eq!(ask(&gate, "one"), Err(Reason::KeyPending));
     let token = format!("Bearer {}", token("one", json!({"alg": "RS256", "kid": "rsa"})));
     let two = [(); 2].map(|()| pending(&gate, &token, wall_clock()));
@@ -115,7 +115,7 @@ async fn a_token_of_a_new_key_waits_for_the_fetch_that_brings_it() {
     assert_eq!(ask(&gate, "one"), Ok("user:ana@example.com".to_owned()));
     assert_eq!(server.hits(), 2);
 
-    // One that the issuer does not have is bad once the issuer was asked; until the cool-down is over nobody waits.
+    // A token is bad once its issuer was asked and does not have the key; until the cool-down is over no request waits.
     let invented = format!("Bearer {}", token_of(&P256, "one", json!({"alg": "ES256", "kid": "invented"})));
     let invented = pending(&gate, &invented, wall_clock());
     let start = Instant::now();

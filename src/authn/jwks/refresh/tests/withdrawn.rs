@@ -15,7 +15,7 @@ async fn an_issuer_that_says_twice_that_it_has_no_keys_withdraws_them() {
         server.answer(Answer::Document(none));
         assert!(!fetched(&jwks, &remote).await);
         assert_eq!(ask(&gate, "one"), Ok("user:ana@example.com".to_owned()), "once may be a slip");
-        // What is not a set says nothing, for or against.
+        // A document that is not a set does not count, for or against.
         let (told, garbage) = (server.answer.lock().unwrap().clone(), Answer::Document(b"<html>".to_vec()));
         server.answer(garbage);
         assert!(!fetched(&jwks, &remote).await);

@@ -1,0 +1,146 @@
+//! From the permit to the one value that may go upstream.
+//!
+//! A permit alone does not say for which request it was given. So it never leaves the request that it was given for: the
+//! two move on together, first with the slots that the request holds, then with the body that was judged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::body::{self, BodyLimits, BodyPlan};
+use crate::admission::Slots;
+use crate::http::Request;
+use crate::policy::Permit;
+use crate::reason::{Denial, Reason};
+
+/// A request that policy allows. Nothing is known of its body yet.
+#[derive(Debug)]
+pub struct Permitted {
+    request: Arc<Request>,
+    permit: Permit,
+}
+
+impl Permitted {
+    /// Only a decision makes one.
+    pub(super) fn new(request: Arc<Request>, permit: Permit) -> Self {
+        Self { request, permit }
+    }
+
+    /// The proof.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Takes the slots that the request holds until it is answered, and plans how its body is read.
+    ///
+    /// # Errors
+    /// Where the head announces a body that the method does not take.
+    pub fn hold(self, slots: Slots, limits: BodyLimits) -> Result<AwaitingBody, Denial> {
+        let plan = body::plan(&self.request, self.permit.call(), limits)?;
+        Ok(AwaitingBody { permitted: self, slots, plan })
+    }
+}
+
+/// A request that is allowed, up to its body.
+#[derive(Debug)]
+pub struct AwaitingBody {
+    permitted: Permitted,
+    slots: Slots,
+    plan: BodyPlan,
+}
+
+impl AwaitingBody {
+    /// What is to be read before the request may go upstream.
+    pub fn plan(&self) -> BodyPlan {
+        self.plan
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.permitted.request
+    }
+
+    /// The denial of a body with more bytes than `limit`, the one that the plan gave.
+    pub fn overflow(&self, limit: u64) -> Denial {
+        body::overflow(self.permitted.permit.call().body, limit)
+    }
+
+    /// Judges the body, which was read to its end.
+    ///
+    /// # Errors
+    /// 400 where the body says anything that the path does not; 413 where it is too long.
+    pub fn complete(self, collected: &Bytes) -> Result<Admitted, Denial> {
+        let call = self.permitted.permit.call();
+        let held = match self.plan {
+            BodyPlan::Nothing if collected.is_empty() => Bytes::new(),
+            BodyPlan::Collect { limit } if collected.len() as u64 > limit => {
+                return Err(self.overflow(limit));
+            }
+            BodyPlan::Collect { .. } => body::settle(collected, call)?,
+            BodyPlan::Nothing | BodyPlan::Pass => {
+                return Err(Denial::new(Reason::Internal, "a body was read that was not asked for"));
+            }
+        };
+        Ok(self.admitted(JudgedBody::Held(held)))
+    }
+
+    /// Lets the body pass as it comes.
+    ///
+    /// # Errors
+    /// Where the method's body rule asks for it to be judged first.
+    pub fn pass(self) -> Result<Admitted, Denial> {
+        match self.plan {
+            BodyPlan::Pass => Ok(self.admitted(JudgedBody::Passed)),
+            BodyPlan::Nothing | BodyPlan::Collect { .. } => {
+                Err(Denial::new(Reason::Internal, "a body would have passed that is to be judged"))
+            }
+        }
+    }
+
+    fn admitted(self, body: JudgedBody) -> Admitted {
+        let Self { permitted: Permitted { request, permit }, slots, .. } = self;
+        Admitted { request, permit, body, slots }
+    }
+}
+
+/// The body of a request that goes upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JudgedBody {
+    /// These bytes are sent.
+    Held(Bytes),
+    /// The client's bytes are sent as they come, up to [`BodyLimits::stream`].
+    Passed,
+}
+
+/// What goes upstream, and nothing else can: a request, the permit that was given for it, the body that was judged with
+/// it, and the slots that it holds.
+#[derive(Debug)]
+pub struct Admitted {
+    request: Arc<Request>,
+    permit: Permit,
+    body: JudgedBody,
+    /// Given back when the value is dropped.
+    slots: Slots,
+}
+
+impl Admitted {
+    /// The request, as it was judged.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The proof.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// The body, as it was judged.
+    pub fn body(&self) -> &JudgedBody {
+        &self.body
+    }
+
+    /// The slots that it holds.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+}

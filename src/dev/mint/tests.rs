@@ -1,0 +1,67 @@
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{DecodingKey, Validation};
+
+use super::*;
+
+fn verifies(key: &SigningKey, token: &str) -> bool {
+    let jwk: Jwk = serde_json::from_value(key.public_jwk()).unwrap();
+    let mut validation = Validation::new(key.algorithm().as_str().parse().unwrap());
+    validation.set_audience(&["aud"]);
+    let decoding = DecodingKey::from_jwk(&jwk).unwrap();
+    jsonwebtoken::decode::<Value>(token, &decoding, &validation).is_ok()
+}
+
+fn claims() -> Value {
+    json!({ "aud": "aud", "exp": 4_102_444_800_u64 })
+}
+
+#[test]
+fn every_algorithm_signs_what_its_own_jwk_verifies() {
+    let other = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    for algorithm in Algorithm::ALL {
+        let key = SigningKey::generate(algorithm, None).unwrap();
+        let token = key.sign(&claims()).unwrap();
+        assert!(verifies(&key, &token), "{algorithm}");
+        let stolen = key.sign_with_header(&json!({"alg": "ES256"}), &claims()).unwrap();
+        assert!(!verifies(&other, &stolen), "{algorithm}");
+        let header = jsonwebtoken::decode_header(&token).unwrap();
+        assert_eq!(header.kid.as_deref(), Some(key.kid()));
+        assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+    }
+}
+
+#[test]
+fn a_key_survives_the_file() {
+    for algorithm in Algorithm::ALL {
+        let key = SigningKey::generate(algorithm, None).unwrap();
+        let pem = key.to_pkcs8_pem().unwrap();
+        let read = SigningKey::from_pkcs8_pem(pem.reveal()).unwrap().with_algorithm(algorithm).unwrap();
+        assert_eq!(read.public_jwk(), key.public_jwk());
+        assert!(verifies(&key, &read.sign(&claims()).unwrap()));
+    }
+}
+
+#[test]
+fn a_private_key_does_not_print() {
+    let pem = SigningKey::generate(Algorithm::Es256, None).unwrap().to_pkcs8_pem().unwrap();
+    assert_eq!(format!("{pem} {pem:?}"), "[private key] [private key]");
+}
+
+#[test]
+fn a_key_takes_only_an_algorithm_of_its_kind() {
+    let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    assert_eq!(
+        key.with_algorithm(Algorithm::EdDsa).unwrap_err(),
+        WrongAlgorithm { wanted: Algorithm::EdDsa, has: Algorithm::Es256 }
+    );
+}
+
+#[test]
+fn an_algorithm_is_named_as_in_headers() {
+    for algorithm in Algorithm::ALL {
+        assert_eq!(parse_algorithm(algorithm.as_str()), Ok(algorithm));
+    }
+    for name in ["", "es256", "HS256", "none"] {
+        assert!(parse_algorithm(name).is_err(), "{name:?}");
+    }
+}

@@ -1,0 +1,272 @@
+//! A request and its answer, from the head to the audit line.
+//!
+//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once; an exchange
+//! that is dropped unrecorded (its connection was cut at the end of the grace period, or something panicked) records
+//! that.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::event::Event;
+use super::{Engine, Live};
+use crate::clock;
+use crate::decision::{Admitted, JudgedBody, Trace};
+use crate::http::Request;
+use crate::reason::{Denial, Reason};
+use crate::upstream::{Attempt, Deadline, Place};
+
+/// When a request came and what it is called.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The wall clock, which conditions and token expiry are judged by.
+    pub time: SystemTime,
+    /// The monotonic clock, which durations are measured by.
+    pub instant: Instant,
+    /// Names the request in the answer, the audit line and upstream: 32 hex digits.
+    pub request_id: String,
+}
+
+impl Arrival {
+    /// An arrival at this moment.
+    pub fn now() -> Self {
+        Self {
+            time: clock::now(),
+            instant: Instant::now(),
+            request_id: uuid::Uuid::new_v4().simple().to_string(),
+        }
+    }
+}
+
+/// A request and its answer.
+#[derive(Debug)]
+pub struct Exchange {
+    engine: Engine,
+    /// What it is decided and forwarded by, to its end.
+    pub live: Arc<Live>,
+    /// When it came.
+    pub arrival: Arrival,
+    /// The other end of the connection.
+    peer: Option<SocketAddr>,
+    /// The request; `None` where its head could not be read.
+    pub request: Option<Arc<Request>>,
+    /// How far the decision got.
+    pub trace: Trace,
+    /// The time that the decision took, waiting left out.
+    pub(super) judging: Duration,
+    /// Until when its body may come, once it is waited for.
+    pub(super) body_until: Option<Instant>,
+    /// Why it was refused or failed.
+    pub denial: Option<Denial>,
+    /// What is under way.
+    pub phase: Phase,
+}
+
+/// What is under way, with what there is then.
+#[derive(Debug)]
+pub enum Phase {
+    /// It is being decided, or was refused.
+    Received,
+    /// It may go upstream.
+    Admitted(Admitted),
+    /// It is going there.
+    Forwarding(Box<Forwarding>),
+    /// It is being answered with the gate's public keys: nothing is decided.
+    Publishing,
+    /// It is over, and recorded.
+    Answered,
+}
+
+/// An admitted request on its way to an endpoint and back.
+#[derive(Debug)]
+pub struct Forwarding {
+    /// What is sent.
+    pub admitted: Admitted,
+    /// The slot at the upstream, and until when the exchange there may go on.
+    pub slot: Option<(Place, Option<Instant>)>,
+    /// What sees to that it ends by then.
+    pub deadline: Option<Deadline>,
+    /// The attempt under way, or the last one.
+    pub attempt: Option<Attempted>,
+    /// How many attempts there were.
+    pub attempts: usize,
+    /// The endpoint that is not asked again.
+    pub failed: Option<SocketAddr>,
+    /// When the client had sent all of its body.
+    pub body_whole: Option<Instant>,
+    /// Until when a body that is passed on may come.
+    pub body_until: Option<Instant>,
+    /// Interim answers so far.
+    pub interim: usize,
+    /// The status of the answer that has begun; 0 before.
+    pub begun: u16,
+}
+
+/// One attempt to have an endpoint answer.
+#[derive(Debug)]
+pub struct Attempted {
+    /// The endpoint.
+    pub attempt: Attempt,
+    /// When it was chosen.
+    pub since: Instant,
+    /// Whether it speaks HTTP/2.
+    pub over_http2: bool,
+    /// Whether its connection has carried another exchange before.
+    pub reused: bool,
+    /// Whether the head has left and the body, be it empty, has begun to follow.
+    pub body_begun: bool,
+    /// Whether the judged body has been handed over.
+    pub body_sent: bool,
+    /// Bytes of a passed body so far.
+    pub passed: u64,
+}
+
+impl Attempted {
+    /// An attempt that begins now.
+    pub fn new(attempt: Attempt) -> Self {
+        Self {
+            attempt,
+            since: Instant::now(),
+            over_http2: false,
+            reused: false,
+            body_begun: false,
+            body_sent: false,
+            passed: 0,
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(engine: Engine, arrival: Arrival, peer: Option<SocketAddr>) -> Self {
+        Self {
+            live: engine.live(),
+            engine,
+            arrival,
+            peer,
+            request: None,
+            trace: Trace::default(),
+            judging: Duration::ZERO,
+            body_until: None,
+            denial: None,
+            phase: Phase::Received,
+        }
+    }
+
+    /// The engine that it belongs to.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether there would be no such connection as it came over by the rules in force: it ends with the answer.
+    pub fn is_on_a_refused_connection(&self) -> bool {
+        let channel = self.request.as_ref().and_then(|request| request.channel.as_ref());
+        channel.is_some_and(|channel| channel.refused.is_some())
+    }
+
+    /// What the client's next proof of possession is to hold, where it is to hold anything.
+    pub fn next_nonce(&self) -> Option<String> {
+        let caller = self.trace.caller.as_deref().filter(|caller| caller.confirmation.is_some())?;
+        self.live.snapshot.authn.next_nonce(caller, clock::now())
+    }
+
+    /// What was admitted, until it is forwarded.
+    pub fn admitted(&self) -> Option<&Admitted> {
+        match &self.phase {
+            Phase::Admitted(admitted) => Some(admitted),
+            _ => None,
+        }
+    }
+
+    /// Begins to forward what was admitted. `None` where nothing was.
+    pub fn forward(&mut self) -> Option<&mut Forwarding> {
+        match std::mem::replace(&mut self.phase, Phase::Received) {
+            Phase::Admitted(admitted) => {
+                let (whole, until) = match admitted.body() {
+                    JudgedBody::Held(_) => (Some(Instant::now()), None),
+                    JudgedBody::Passed => (None, self.body_until),
+                };
+                self.phase = Phase::Forwarding(Box::new(Forwarding {
+                    admitted,
+                    slot: None,
+                    deadline: None,
+                    attempt: None,
+                    attempts: 0,
+                    failed: None,
+                    body_whole: whole,
+                    body_until: until,
+                    interim: 0,
+                    begun: 0,
+                }));
+            }
+            other => self.phase = other,
+        }
+        self.forwarding_mut()
+    }
+
+    /// The exchange with the upstream, while it is under way.
+    pub fn forwarding(&self) -> Option<&Forwarding> {
+        match &self.phase {
+            Phase::Forwarding(forwarding) => Some(forwarding),
+            _ => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn forwarding_mut(&mut self) -> Option<&mut Forwarding> {
+        match &mut self.phase {
+            Phase::Forwarding(forwarding) => Some(forwarding),
+            _ => None,
+        }
+    }
+
+    /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
+    /// that the request holds are given back.
+    pub fn record(&mut self, status: u16) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Answered);
+        let (permit, upstream) = match &phase {
+            Phase::Answered => return,
+            Phase::Received | Phase::Publishing => (None, None),
+            Phase::Admitted(admitted) => (Some(admitted.permit()), None),
+            Phase::Forwarding(forwarding) => {
+                let asked = forwarding.attempt.as_ref().map(|Attempted { attempt, since, .. }| {
+                    (attempt.upstream(), attempt.address(), since.elapsed())
+                });
+                (Some(forwarding.admitted.permit()), asked)
+            }
+        };
+        let event = Event {
+            time: self.arrival.time,
+            duration: self.arrival.instant.elapsed(),
+            request_id: &self.arrival.request_id,
+            revision: &self.live.snapshot.revision,
+            request: self.request.as_deref(),
+            peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
+            trace: &self.trace,
+            permit,
+            denial: self.denial.as_ref(),
+            status,
+            is_published: matches!(phase, Phase::Publishing),
+            upstream,
+        };
+        self.engine.record(&self.live, &event);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if matches!(self.phase, Phase::Answered) || self.request.is_none() {
+            return;
+        }
+        let forwarding = self.forwarding();
+        let begun = forwarding.map_or(0, |forwarding| forwarding.begun);
+        let until = forwarding.and_then(|forwarding| forwarding.body_until);
+        let is_late = until.is_some_and(|until| Instant::now() >= until);
+        self.denial.get_or_insert_with(|| {
+            if is_late {
+                return Denial::new(Reason::BodyTimeout, "the body did not end in time");
+            }
+            Denial::new(Reason::CutOff, "the connection was cut before the request had its answer")
+        });
+        self.record(begun);
+    }
+}

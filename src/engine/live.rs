@@ -1,0 +1,47 @@
+//! What requests are decided and forwarded by.
+
+use std::sync::Arc;
+
+use crate::assertion::Assertions;
+use crate::decision::snapshot::Snapshot;
+use crate::metrics::{MethodInstruments, Metrics};
+use crate::upstream::Upstreams;
+
+/// A snapshot, the upstreams that its services name, and the instruments of its methods: swapped together, so that a call
+/// that was judged by the old policy never reaches a new backend of the same name.
+#[derive(Debug)]
+pub struct Live {
+    /// The snapshot in force.
+    pub snapshot: Snapshot,
+    upstreams: Arc<Upstreams>,
+    assertions: Option<Arc<Assertions>>,
+    instruments: Vec<MethodInstruments>,
+}
+
+impl Live {
+    /// A snapshot with the upstreams that its services name, what signs for them, and its instruments.
+    pub fn new(
+        snapshot: Snapshot,
+        upstreams: Arc<Upstreams>,
+        assertions: Option<Arc<Assertions>>,
+        metrics: &Metrics,
+    ) -> Self {
+        let instruments = metrics.instruments(&snapshot);
+        Self { snapshot, upstreams, assertions, instruments }
+    }
+
+    /// The upstreams that its services name.
+    pub fn upstreams(&self) -> &Arc<Upstreams> {
+        &self.upstreams
+    }
+
+    /// What signs for them.
+    pub fn assertions(&self) -> Option<&Arc<Assertions>> {
+        self.assertions.as_ref()
+    }
+
+    /// The instruments of its methods, by [`Method::index`](crate::catalog::Method::index).
+    pub(super) fn instruments(&self) -> &[MethodInstruments] {
+        &self.instruments
+    }
+}

@@ -1,0 +1,16 @@
+//! HTTP/1 and HTTP/2: what clients speak with the gate.
+//!
+//! A front end is thin. It reads a request, has the engine decide, and then either answers by itself or hands the admitted
+//! exchange to what forwards it. For a request that is refused there is no Pingora session and no upstream.
+//!
+//! ```text
+//! connection ─► head ─► Request ─► Engine ─┬─► Admitted ─► proxy ─► upstream
+//!                                          └─► Denial ───► answer
+//! ```
+
+mod answer;
+mod http;
+mod http1;
+mod http2;
+
+pub use self::http::Http;

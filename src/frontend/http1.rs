@@ -1,0 +1,235 @@
+//! One HTTP/1 connection: its requests, one after the other, and its end.
+//!
+//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics. So
+//! every head is read here first, from the raw stream, within a total deadline, and parsed by [`RawHead`]. Pingora is shown
+//! a head of ours, and only for a request that was admitted.
+
+mod body;
+mod connection;
+mod write;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use tokio::sync::watch;
+
+use self::body::Http1Body;
+use self::connection::Connection;
+use self::write::{answer, head_for_pingora, refuse, refuse_head};
+use super::answer::keys;
+use super::http::Http;
+use crate::decision::JudgedBody;
+use crate::engine::{Arrival, Exchange, Next};
+use crate::http::head::find_end;
+use crate::http::{Peer, RawHead, Request, Version};
+use crate::listener::{Accepted, ConnectionSlot, last_call};
+use crate::proxy::carry;
+use crate::reason::{Denial, Reason};
+
+/// A connection that speaks HTTP/1, between two requests of it or within one.
+pub(super) struct Http1<'f> {
+    front: &'f Http,
+    /// `None` while Pingora has it.
+    connection: Option<Connection>,
+    /// What was read of the next head.
+    buffer: BytesMut,
+    peer: SocketAddr,
+    opened: Instant,
+    slot: ConnectionSlot,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// What was read of a head.
+enum HeadRead {
+    /// The head ends at this offset.
+    Complete(usize),
+    /// The client went away, or stayed idle.
+    Closed,
+    /// The connection's slot was given to another one.
+    MadeRoom,
+    /// The head is too long or too slow.
+    Refused(Denial),
+}
+
+impl<'f> Http1<'f> {
+    /// A connection of which `buffer` was read.
+    pub(super) fn new(
+        front: &'f Http,
+        accepted: Accepted,
+        buffer: BytesMut,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        let Accepted { stream, peer, opened, slot } = accepted;
+        let connection = Some(Connection::new(stream));
+        Self { front, connection, buffer, peer, opened, slot, shutdown }
+    }
+
+    /// Serves its requests. The first head has until `first_deadline`.
+    pub(super) async fn serve(mut self, first_deadline: Instant) {
+        let mut deadline = Some(first_deadline);
+        let mut used = self.opened;
+        while let Some(mut connection) = self.connection.take() {
+            let end = match self.next_head(&mut connection, deadline, used).await {
+                HeadRead::Complete(end) => end,
+                HeadRead::Closed => return connection.close().await,
+                HeadRead::MadeRoom => return self.front.count_cut("made_room"),
+                HeadRead::Refused(denial) => {
+                    return refuse_head(self.front, self.peer, connection, denial).await;
+                }
+            };
+            if !self.slot.begin() {
+                let detail = "the connection was idle, and others waited for its place";
+                let denial = Denial::new(Reason::Overloaded, detail);
+                return refuse_head(self.front, self.peer, connection, denial).await;
+            }
+            match self.exchange(connection, end).await {
+                None => return,
+                Some(connection) => self.connection = Some(connection),
+            }
+            self.slot.rest();
+            used = Instant::now();
+            deadline = None;
+        }
+    }
+
+    /// Waits for the next head, unless the connection is to end first.
+    async fn next_head(
+        &mut self,
+        connection: &mut Connection,
+        mut deadline: Option<Instant>,
+        used: Instant,
+    ) -> HeadRead {
+        let Self { front, buffer, slot, shutdown, .. } = self;
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                read = front.read_head(connection, buffer, &mut deadline) => return read,
+                () = slot.made_room() => return HeadRead::MadeRoom,
+                () = last_call(shutdown, used), if !draining => {
+                    // An idle connection holds no request and may end; one that has begun is still read.
+                    if buffer.is_empty() {
+                        return HeadRead::Closed;
+                    }
+                    draining = true;
+                }
+            }
+        }
+    }
+
+    /// Serves the request whose head is the first `end` bytes of the buffer.
+    async fn exchange(&mut self, mut connection: Connection, end: usize) -> Option<Connection> {
+        let front = self.front;
+        let mut exchange = front.engine.receive(Arrival::now(), Some(self.peer));
+        let request = match self.request(&connection, &exchange, end) {
+            Ok(request) => request,
+            Err(denial) => {
+                return refuse(front, connection, exchange, denial, false).await;
+            }
+        };
+        self.buffer.advance(end);
+        // Most often there is nothing behind it: then the buffer serves for the next head.
+        let behind = if self.buffer.is_empty() { BytesMut::new() } else { std::mem::take(&mut self.buffer) };
+        connection.begin_body(request.framing, behind);
+        let persists = request.persists && self.opened.elapsed() < front.limits.connection_lifetime;
+        let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
+        let decided = front.engine.admit(&mut exchange, request, &mut body).await;
+        match decided {
+            Ok(Next::Forward) => self.forward(connection, exchange, persists).await,
+            Ok(Next::Publish(jwks)) => answer(front, connection, exchange, &keys(jwks), persists).await,
+            Err(denial) => refuse(front, connection, exchange, denial, persists).await,
+        }
+    }
+
+    /// Parses the head at the start of the buffer.
+    fn request(&self, connection: &Connection, exchange: &Exchange, end: usize) -> Result<Request, Denial> {
+        let head = self.buffer.get(..end).unwrap_or_default();
+        let head = RawHead::parse(head, self.front.limits.head)?;
+        let channel = connection.established().map(|established| established.channel(exchange.arrival.time));
+        let peer = Peer { address: Some(self.peer), port: Some(self.front.port), channel };
+        Request::new(head, &peer, &self.front.engine.proxies())
+    }
+
+    /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
+    async fn forward(
+        &self,
+        mut connection: Connection,
+        exchange: Exchange,
+        persists: bool,
+    ) -> Option<Connection> {
+        let front = self.front;
+        let Some(admitted) = exchange.admitted() else { return None };
+        let is_http10 = admitted.request().version == Version::Http10;
+        let head = head_for_pingora(admitted, persists);
+        if let JudgedBody::Held(bytes) = admitted.body() {
+            connection.show_body(bytes);
+        }
+        let mut session = ServerSession::new_http1(Box::new(connection));
+        session.set_pipelined_prefix(head);
+        session.set_read_timeout(Some(front.limits.body_timeout));
+        session.set_keepalive(Some(front.limits.idle_timeout.as_secs().max(1)));
+        // RFC 9110, section 15.2: not to a client that does not know them.
+        session.set_ignore_info_resp(is_http10);
+        let forwarded = carry(exchange, front.proxy.process_new_http(session, &self.shutdown)).await;
+        let Some(reusable) = forwarded else { return None };
+        let (stream, _) = reusable.consume();
+        // Also where the process began to end with this answer half written: it has not said so then.
+        let Ok(connection) = stream.into_any().downcast::<Connection>() else { return None };
+        let mut connection = *connection;
+        // Two readers who do not agree where a body ends: what comes next is a request to one of them alone.
+        if !connection.is_between_requests() {
+            tracing::error!("a connection was handed back within a request's body");
+            connection.close().await;
+            return None;
+        }
+        Some(connection)
+    }
+}
+
+impl Http {
+    /// Reads until a head is complete. The deadline is set at the head's first byte where it is not set yet, as it is
+    /// at the start of a connection. Can be cancelled and called again.
+    async fn read_head(
+        &self,
+        connection: &mut Connection,
+        buffer: &mut BytesMut,
+        deadline: &mut Option<Instant>,
+    ) -> HeadRead {
+        let mut scanned = 0;
+        let first = deadline.is_some();
+        loop {
+            // RFC 9112, section 2.2: some clients end a request's body with a CRLF that belongs to nothing.
+            while !first && buffer.starts_with(b"\r\n") {
+                buffer.advance(2);
+                scanned = 0;
+            }
+            if let Some(end) = find_end(buffer, scanned) {
+                return HeadRead::Complete(end);
+            }
+            // A head over the limit is never complete: refused before more of it is held.
+            if buffer.len() > self.limits.head.bytes {
+                return HeadRead::Refused(
+                    Denial::new(Reason::HeadTooLarge, "the head did not end within its limit").told(),
+                );
+            }
+            scanned = buffer.len();
+            let until = deadline.unwrap_or_else(|| Instant::now() + self.limits.idle_timeout);
+            match tokio::time::timeout_at(until.into(), connection.read_head(buffer)).await {
+                Ok(Ok(0) | Err(_)) => return HeadRead::Closed,
+                Ok(Ok(_)) => {
+                    deadline.get_or_insert_with(|| Instant::now() + self.limits.head_timeout);
+                }
+                Err(_) if buffer.is_empty() => return HeadRead::Closed,
+                Err(_) => {
+                    return HeadRead::Refused(Denial::new(
+                        Reason::HeadTimeout,
+                        "the head did not end in time",
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! A client's connection that shows Pingora one request at a time.
+//!
+//! While it waits for an answer, Pingora reads on. A byte that arrives then (the next request of a pipelining client, a
+//! stray CRLF, the FIN of a client that has sent all it wants) makes it abort the request under way, though a cancel
+//! may have reached its backend. So reads end at the end of the request that was judged. What comes after is kept for
+//! the next head, up to [`MOST_KEPT`]; a reset still shows.
+//!
+//! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
+//! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
+//! here ([`Connection::collect`]), and Pingora reads what was judged ([`Connection::show_body`]).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::http::Framing;
+use crate::http::chunked::{ChunkError, Chunked};
+use crate::listener::{ClientStream, LINGER_BYTES};
+use crate::reason::{Denial, Reason};
+use crate::tls::Established;
+
+/// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
+/// It is no more than Pingora takes at once, and holds for sending.
+const MOST_KEPT: usize = 64 * 1024;
+
+/// A connection and how much of it the request under way may still read.
+#[derive(Debug)]
+pub(super) struct Connection {
+    inner: ClientStream,
+    /// How many bytes may still be read of a body whose length is known; [`u64::MAX`] for any number.
+    left: u64,
+    /// Of a body that comes in chunks.
+    chunks: Option<Chunks>,
+    /// Bytes that were read and not handed on: of the body under way, and of what comes after it.
+    kept: BytesMut,
+    ended: bool,
+}
+
+/// How far a chunked body has come.
+#[derive(Debug)]
+struct Chunks {
+    body: Chunked,
+    /// How many of the kept bytes have been parsed already.
+    followed: usize,
+    /// Why it is not a chunked body, and how many bytes were dropped since.
+    broken: Option<(ChunkError, usize)>,
+}
+
+impl Chunks {
+    /// How many of the next bytes belong to the body. After an error, every call gives the same error.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let followed = self.body.advance(bytes);
+        followed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, self.broken(error)))
+    }
+
+    /// As [`follow`](Self::follow), and appends their data to `data`.
+    fn decode(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, ChunkError> {
+        let decoded = self.body.decode(bytes, data);
+        decoded.map_err(|error| self.broken(error))
+    }
+
+    fn broken(&mut self, error: ChunkError) -> ChunkError {
+        self.broken = Some((error, 0));
+        error
+    }
+}
+
+/// Why a body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// It has more bytes than it may have.
+    #[error("the body is too long")]
+    TooLong,
+    /// The connection ended within it.
+    #[error("the body could not be read: the connection ended within it")]
+    Ended,
+    /// It is not a chunked body.
+    #[error(transparent)]
+    Chunked(#[from] ChunkError),
+    /// The connection broke, or what came is not a chunked body.
+    #[error("the body could not be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl BodyError {
+    /// The denial of the request. `overflow` is for a body that is too long.
+    pub(super) fn denial(self, overflow: impl Fn() -> Denial) -> Denial {
+        match self {
+            Self::TooLong => overflow(),
+            Self::Chunked(error) => error.denial(),
+            Self::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<ChunkError>()) {
+                Some(error) => error.denial(),
+                None => Denial::new(Reason::RequestMalformed, format!("the body could not be read: {error}")),
+            },
+            Self::Ended => Denial::new(Reason::RequestMalformed, self.to_string()),
+        }
+    }
+}
+
+impl Connection {
+    /// A connection from which nothing has been read yet.
+    pub(super) fn new(inner: ClientStream) -> Self {
+        Self { inner, left: u64::MAX, chunks: None, kept: BytesMut::new(), ended: false }
+    }
+
+    /// A head has been read, and `behind` with it: the next reads give the body, and no more than that.
+    pub(super) fn begin_body(&mut self, framing: Framing, behind: BytesMut) {
+        self.left = match framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked | Framing::Stream(_) => u64::MAX,
+        };
+        self.chunks =
+            (framing == Framing::Chunked).then(|| Chunks { body: Chunked::new(), followed: 0, broken: None });
+        if !behind.is_empty() {
+            // The kept bytes have come later.
+            let later = std::mem::replace(&mut self.kept, behind);
+            self.kept.extend_from_slice(&later);
+        }
+    }
+
+    /// Whether the body under way has been read to its end, and no further.
+    pub(super) fn is_between_requests(&self) -> bool {
+        match &self.chunks {
+            Some(chunks) => chunks.body.is_done() && chunks.followed == 0,
+            None => self.left == 0,
+        }
+    }
+
+    /// There will be no more requests: the next reads give every byte that comes.
+    pub(super) fn linger(&mut self) {
+        self.chunks = None;
+        self.left = u64::MAX;
+    }
+
+    /// Reads the body under way to its end, and gives its data. What comes behind it is kept.
+    pub(super) async fn collect(&mut self, limit: u64) -> Result<Vec<u8>, BodyError> {
+        let mut data = Vec::new();
+        if let Some(chunks) = &mut self.chunks {
+            while !chunks.body.is_done() {
+                if self.kept.is_empty() {
+                    if self.ended {
+                        return Err(BodyError::Ended);
+                    }
+                    self.kept.reserve(4096);
+                    self.ended = self.inner.read_buf(&mut self.kept).await? == 0;
+                    continue;
+                }
+                let length = chunks.decode(&self.kept, &mut data)?;
+                self.kept.advance(length);
+                if data.len() as u64 > limit {
+                    return Err(BodyError::TooLong);
+                }
+            }
+            return Ok(data);
+        }
+        if self.left > limit {
+            return Err(BodyError::TooLong);
+        }
+        data.reserve_exact(usize::try_from(self.left).unwrap_or_default());
+        while self.left > 0 {
+            if self.read_buf(&mut data).await? == 0 {
+                return Err(BodyError::Ended);
+            }
+        }
+        Ok(data)
+    }
+
+    /// Reads until the first chunk of a chunked body has come, data and all, or as much of it as is kept.
+    pub(super) async fn begin_chunks(&mut self) -> Result<(), BodyError> {
+        while let Some(chunks) = &mut self.chunks {
+            let fresh = self.kept.get(chunks.followed..).unwrap_or_default();
+            chunks.followed += chunks.follow(fresh)?;
+            if chunks.body.has_chunk() || chunks.followed >= MOST_KEPT {
+                break;
+            }
+            if self.ended {
+                return Err(BodyError::Ended);
+            }
+            self.ended = self.inner.read_buf(&mut self.kept).await? == 0;
+        }
+        Ok(())
+    }
+
+    /// Gives `body`, which was read and judged, to the next reads in place of the client's.
+    pub(super) fn show_body(&mut self, body: &[u8]) {
+        self.chunks = None;
+        self.left = body.len() as u64;
+        if !body.is_empty() {
+            let behind = std::mem::replace(&mut self.kept, BytesMut::from(body));
+            self.kept.extend_from_slice(&behind);
+        }
+    }
+
+    /// Reads for the next head: kept bytes first, then the connection. 0 at the end.
+    pub(super) async fn read_head(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        if !self.kept.is_empty() {
+            let kept = self.kept.split();
+            buffer.extend_from_slice(&kept);
+            return Ok(kept.len());
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        self.inner.read_buf(buffer).await
+    }
+
+    /// The facts of its handshake.
+    pub(super) fn established(&self) -> Option<&Arc<Established>> {
+        self.inner.established()
+    }
+
+    /// Ends it without an answer.
+    pub(super) async fn close(&mut self) {
+        self.inner.close().await;
+    }
+
+    /// Keeps what comes after the request. Ready only where the connection broke.
+    fn poll_keep(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.ended && self.kept.len() < MOST_KEPT {
+            ready!(self.poll_more(context))?;
+        }
+        Poll::Pending
+    }
+
+    /// Reads on, and keeps what comes.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [0; 4096];
+        let mut buffer = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
+        self.ended = buffer.filled().is_empty();
+        self.kept.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives bytes of a body whose length is known, up to `left` of them.
+    fn poll_length(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        left: u64,
+    ) -> Poll<io::Result<()>> {
+        let space = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.remaining());
+        let filled = if !self.kept.is_empty() {
+            let kept = self.kept.split_to(space.min(self.kept.len()));
+            buffer.put_slice(&kept);
+            kept.len()
+        } else if self.ended {
+            0
+        } else if space == buffer.remaining() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+            buffer.filled().len() - before
+        } else {
+            let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(space));
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut limited))?;
+            let filled = limited.filled().len();
+            buffer.advance(filled);
+            filled
+        };
+        self.left -= filled as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Bodies that come in chunks.
+impl Connection {
+    /// Gives bytes of the body that [`Chunked`] has accepted, and no others.
+    fn poll_chunks(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.chunks.as_ref().is_some_and(|chunks| chunks.broken.is_some()) {
+            return self.poll_past(context);
+        }
+        let Some(chunks) = &mut self.chunks else { return Poll::Pending };
+        if chunks.followed == 0 {
+            if chunks.body.is_done() {
+                return self.poll_keep(context);
+            }
+            if self.kept.is_empty() {
+                return self.poll_next_chunks(context, buffer);
+            }
+            let piece = self.kept.get(..buffer.remaining()).unwrap_or(&self.kept);
+            chunks.followed = chunks.follow(piece)?;
+        }
+        let length = chunks.followed.min(buffer.remaining());
+        chunks.followed -= length;
+        buffer.put_slice(&self.kept.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads on, into Pingora's buffer. Nothing is kept.
+    fn poll_next_chunks(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(chunks) = self.chunks.as_mut().filter(|_| !self.ended) else { return Poll::Ready(Ok(())) };
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        let outcome = chunks.follow(read);
+        let length = outcome.as_ref().map_or(0, |length| *length);
+        if outcome.is_ok() {
+            // The beginning of the next request.
+            self.kept.extend_from_slice(read.get(length..).unwrap_or_default());
+        }
+        buffer.set_filled(before + length);
+        Poll::Ready(outcome.map(drop))
+    }
+
+    /// Lets what comes after a broken body run past, so that a reset does not overtake the answer.
+    fn poll_past(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(Chunks { broken: Some((error, past)), .. }) = &mut self.chunks else {
+                return Poll::Pending;
+            };
+            *past += self.kept.len();
+            self.kept.clear();
+            if self.ended || *past >= LINGER_BYTES {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, *error)));
+            }
+            ready!(self.poll_more(context))?;
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.chunks.is_some() {
+            return self.poll_chunks(context, buffer);
+        }
+        match self.left {
+            0 => self.poll_keep(context),
+            left => self.poll_length(context, buffer, left),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut self.inner).await;
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Connection {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl Peek for Connection {}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+}

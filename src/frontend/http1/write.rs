@@ -1,0 +1,123 @@
+//! What is written on an HTTP/1 connection: answers of ours, and the head that Pingora reads.
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, BytesMut};
+use http::{HeaderValue, Method, header};
+use pingora::protocols::http::date::get_cached_date;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::connection::Connection;
+use crate::decision::{Admitted, JudgedBody};
+use crate::engine::{Arrival, Exchange};
+use crate::frontend::answer::refusal;
+use crate::frontend::http::Http;
+use crate::http::{Framing, Version};
+use crate::listener::{LINGER, LINGER_BYTES};
+use crate::reason::Denial;
+use crate::respond::Answer;
+
+/// A head for Pingora: what it has to know to read the body and to keep the connection, and nothing that it could read in
+/// another way. What goes upstream is made from the judged request.
+pub(super) fn head_for_pingora(admitted: &Admitted, persists: bool) -> BytesMut {
+    let request = admitted.request();
+    let version = if request.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" };
+    let target = request.target();
+    let mut head = BytesMut::with_capacity(160 + target.len());
+    for piece in [request.method.as_str(), " ", &target, " ", version, "\r\nhost: "] {
+        head.put_slice(piece.as_bytes());
+    }
+    head.put_slice(request.authority.as_bytes());
+    head.put_slice(if persists { b"\r\nconnection: keep-alive\r\n" } else { b"\r\nconnection: close\r\n" });
+    let length = match (admitted.body(), request.framing) {
+        (JudgedBody::Held(body), _) if body.is_empty() => None,
+        (JudgedBody::Held(body), _) => Some(body.len() as u64),
+        (JudgedBody::Passed, Framing::Length(length)) => Some(length),
+        (JudgedBody::Passed, Framing::None | Framing::Stream(_)) => None,
+        (JudgedBody::Passed, Framing::Chunked) => {
+            head.put_slice(b"transfer-encoding: chunked\r\n");
+            None
+        }
+    };
+    if let Some(length) = length {
+        head.put_slice(format!("content-length: {length}\r\n").as_bytes());
+    }
+    head.put_slice(b"\r\n");
+    head
+}
+
+/// Answers a head that is not a request, records it, and closes.
+pub(super) async fn refuse_head(front: &Http, peer: SocketAddr, connection: Connection, denial: Denial) {
+    let exchange = front.engine.receive(Arrival::now(), Some(peer));
+    refuse(front, connection, exchange, denial, false).await;
+}
+
+/// Answers a refused request and records it. Gives the connection back if it goes on.
+pub(super) async fn refuse(
+    front: &Http,
+    connection: Connection,
+    mut exchange: Exchange,
+    denial: Denial,
+    persists: bool,
+) -> Option<Connection> {
+    let refusal = refusal(&exchange, &denial);
+    exchange.denial = Some(denial);
+    answer(front, connection, exchange, &refusal, persists).await
+}
+
+/// Writes an answer of ours and records the exchange. A body that was not read to its end ends the connection: it would
+/// be taken for the next request. Gives the connection back if it goes on.
+pub(super) async fn answer(
+    front: &Http,
+    mut connection: Connection,
+    mut exchange: Exchange,
+    answer: &Answer,
+    persists: bool,
+) -> Option<Connection> {
+    let is_unread = exchange.request.is_none() || !connection.is_between_requests();
+    let persists =
+        persists && !is_unread && !exchange.is_on_a_refused_connection() && !front.engine.is_draining();
+    let option = if persists { "keep-alive" } else { "close" };
+    let fields = [(header::DATE, get_cached_date()), (header::CONNECTION, HeaderValue::from_static(option))];
+    let mut message = answer.http1_head(&fields);
+    let is_head = exchange.request.as_ref().is_some_and(|request| request.method == Method::HEAD);
+    if !is_head {
+        message.extend_from_slice(&answer.body);
+    }
+    let written = async {
+        connection.write_all(&message).await?;
+        connection.flush().await
+    };
+    let written = tokio::time::timeout(front.limits.head_timeout, written).await;
+    let is_written = matches!(written, Ok(Ok(())));
+    exchange.record(if is_written { answer.status.as_u16() } else { 0 });
+    if is_written && persists {
+        return Some(connection);
+    }
+    if is_written {
+        linger(&mut connection, is_unread).await;
+    }
+    None
+}
+
+/// Ends a connection after its last answer. A client that is cut off while it sends may never read the answer (RFC 9112,
+/// section 9.6): so what it still sends is read for a moment.
+async fn linger(connection: &mut Connection, is_unread: bool) {
+    if AsyncWriteExt::shutdown(connection).await.is_err() || !is_unread {
+        return;
+    }
+    connection.linger();
+    let mut rest = BytesMut::with_capacity(4096);
+    let mut seen = 0;
+    let read = async {
+        while seen < LINGER_BYTES {
+            rest.clear();
+            match connection.read_buf(&mut rest).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => seen += length,
+            }
+        }
+    };
+    // Whether the client stops in time or not, the connection is over.
+    let _ = tokio::time::timeout(LINGER, read).await;
+}

@@ -1,0 +1,110 @@
+//! Requests that the HTTP/2 library refuses before a front end sees them.
+//!
+//! The library does not say which requests it has refused. But the frames that pass say which were opened, so what is
+//! missing among those that were handed on was refused: each leaves an audit line and a count all the same. Pingora's own
+//! loop for HTTP/2 connections cannot be used in place of ours: it neither tells of such requests nor lets a connection be
+//! cut for a flood.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::engine::{Arrival, Engine};
+use crate::listener::flood::ConnectionStats;
+use crate::reason::{Denial, Reason};
+
+/// Which requests of a connection were opened, and what became of those that were not handed on.
+pub(super) struct StreamAccount {
+    engine: Engine,
+    stats: Arc<ConnectionStats>,
+    peer: SocketAddr,
+    /// Handed on: from there on, they leave their own line.
+    handed: u64,
+    /// Refused by Pingora, and not told of yet.
+    rejected: u64,
+    told: u64,
+    /// What the stats said last time.
+    malformed: u64,
+    refused: u64,
+}
+
+impl StreamAccount {
+    pub(super) fn new(engine: Engine, stats: Arc<ConnectionStats>, peer: SocketAddr) -> Self {
+        Self { engine, stats, peer, handed: 0, rejected: 0, told: 0, malformed: 0, refused: 0 }
+    }
+
+    /// What the connection has counted.
+    pub(super) fn stats(&self) -> &ConnectionStats {
+        &self.stats
+    }
+
+    /// One more was handed on.
+    pub(super) fn handed(&mut self) {
+        self.handed += 1;
+    }
+
+    /// The last one was not, after all.
+    pub(super) fn not_handed(&mut self) {
+        self.handed -= 1;
+    }
+
+    /// Pingora has refused one more.
+    pub(super) fn rejected(&mut self) {
+        self.rejected += 1;
+    }
+
+    fn unheard(&self) -> u64 {
+        self.stats.opened().saturating_sub(self.handed + self.told)
+    }
+
+    /// Tells of every request that was refused before it was handed on. Right once all that has come is read, and all
+    /// that is to be said is written.
+    pub(super) fn settle(&mut self) {
+        let mut unheard = self.unheard();
+        if unheard > 0 && self.stats.is_blocked() {
+            return;
+        }
+        let (malformed, refused) = (self.stats.malformed(), self.stats.refused());
+        let (newly_malformed, newly_refused) = (malformed - self.malformed, refused - self.refused);
+        (self.malformed, self.refused) = (malformed, refused);
+        if unheard == 0 {
+            return;
+        }
+        if self.stats.has_gone_away() {
+            // Opened after the client was told that no more would be served: it knows to come back.
+            self.told += unheard;
+            return;
+        }
+        for _ in 0..newly_refused.min(unheard) {
+            unheard -= 1;
+            self.tell(&Denial::new(Reason::TooManyStreams, "one stream more than there may be"), 0);
+        }
+        let malformed =
+            Denial::new(Reason::RequestMalformed, "a rule of HTTP/2 is broken (RFC 9113, section 8)");
+        for _ in 0..newly_malformed.min(unheard) {
+            unheard -= 1;
+            self.tell(&malformed, 0);
+        }
+        // What is left was answered.
+        let rejected = self.rejected.min(unheard);
+        for _ in 0..rejected {
+            self.tell(&malformed, malformed.reason().entry().status);
+        }
+        self.rejected = 0;
+        let too_large = Denial::new(Reason::HeadTooLarge, "the head is larger than its limit");
+        for _ in rejected..unheard {
+            self.tell(&too_large, too_large.reason().entry().status);
+        }
+    }
+
+    /// The connection is over: so are the requests that it has not come to.
+    pub(super) fn close(&mut self, end: &Denial) {
+        for _ in 0..self.unheard() {
+            self.tell(end, 0);
+        }
+    }
+
+    fn tell(&mut self, denial: &Denial, status: u16) {
+        self.told += 1;
+        self.engine.record_refused_head(Arrival::now(), denial.clone(), self.peer, status);
+    }
+}

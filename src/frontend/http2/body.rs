@@ -1,0 +1,67 @@
+//! The body of an HTTP/2 request, read before anything of the request is sent on.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora::protocols::http::v2::server::HttpSession;
+
+use crate::engine::BodySource;
+use crate::listener::ConnectionSlot;
+use crate::reason::{Denial, Reason};
+
+/// The DATA frames of a stream.
+pub(super) struct Http2Body<'s> {
+    session: &'s mut HttpSession,
+    slot: &'s ConnectionSlot,
+    timeout: Duration,
+}
+
+impl<'s> Http2Body<'s> {
+    pub(super) fn new(session: &'s mut HttpSession, slot: &'s ConnectionSlot, timeout: Duration) -> Self {
+        Self { session, slot, timeout }
+    }
+}
+
+impl BodySource for Http2Body<'_> {
+    fn permitted(&mut self) {
+        self.slot.allowed();
+    }
+
+    async fn collect(
+        &mut self,
+        limit: u64,
+        overflow: impl Fn() -> Denial + Send + Sync,
+    ) -> Result<Bytes, Denial> {
+        // Pingora sends a body that was read before it chose an upstream only from this buffer.
+        self.session.enable_retry_buffering();
+        let collect = async {
+            let mut collected: Vec<u8> = Vec::new();
+            loop {
+                match self.session.read_body_bytes().await {
+                    Ok(None) => return Ok(Bytes::from(collected)),
+                    Ok(Some(piece)) => collected.extend_from_slice(&piece),
+                    Err(error) => {
+                        let detail = format!("the body could not be read: {error}");
+                        return Err(Denial::new(Reason::RequestMalformed, detail));
+                    }
+                }
+                if collected.len() as u64 > limit {
+                    return Err(overflow());
+                }
+            }
+        };
+        let collected = tokio::time::timeout(self.timeout, collect)
+            .await
+            .map_err(|_| Denial::new(Reason::BodyTimeout, "the body did not end in time"))??;
+        if !self.session.is_body_done() {
+            // Trailers: no method's body rule speaks of them, and Pingora would send the body again.
+            return Err(Denial::new(Reason::RequestMalformed, "the request has trailers").told());
+        }
+        Ok(collected)
+    }
+
+    /// The pieces of a body over HTTP/2 are well framed, or its library refuses them.
+    async fn begin(&mut self) -> Result<(), Denial> {
+        Ok(())
+    }
+}
