@@ -36,6 +36,7 @@ use crate::decision::snapshot::{Tree, pools};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
+use crate::source::PolicySource;
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
@@ -222,11 +223,12 @@ impl Reloader {
         }
         let waits = self.configuration.since().is_some_and(|since| now < since + CONFIGURATION_FIRST);
         if !waits && self.tree.may_begin() {
-            let (directory, services) = (self.config.policy_directory.clone(), self.config.services.clone());
+            let source = PolicySource::directory(&self.config.policy_directory);
+            let services = self.config.services.clone();
             let (pools, catalog) = (self.pools.clone(), self.engine.live().snapshot.catalog.clone());
             let applied = self.held.applied;
             self.tree.begin(move || {
-                let tree = Tree::read(&directory, &services, &pools, Some(&catalog));
+                let tree = Tree::read(&source, &services, &pools, Some(&catalog));
                 TreeRead { tree, services, applied }
             });
         }

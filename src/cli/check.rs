@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::{Config, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
+use crate::document;
 use crate::policy;
 use crate::terminal::{FAILED, INVALID, counted, eprint, eprint_report, print};
 use crate::upstream::names::Lookups;
@@ -82,7 +83,7 @@ struct Found {
 }
 
 fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
-    let summary = catalog::load_service_file(path, report)?;
+    let summary = document::read(path, report).and_then(|node| catalog::read_service(&node, report))?;
     Some(Found {
         text: format!(
             "{} is valid: {} with {}, {}, {}\n",
@@ -124,8 +125,8 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     let config = args.origin().load(report)?;
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
-    let snapshot = Snapshot::load(&config, now, report)?;
-    policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);
+    let (snapshot, files) = Snapshot::load_with_files(&config, now, report)?;
+    policy::lint::lint(&files, &snapshot.catalog, now, report);
     look_up_names(&config, &args.config, report);
     let methods = snapshot.catalog.methods();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();

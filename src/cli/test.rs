@@ -22,12 +22,12 @@ use self::answer::Answer;
 use self::case::Case;
 use self::coverage::Coverage;
 use super::Output;
-use super::tree::{ExposureArgs, load_tree};
+use super::tree::{ExposureArgs, is_there, load_files};
 use crate::clock;
 use crate::config::Config;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::policy::Policy;
+use crate::source::{PolicyFiles, PolicySource};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate test`.
@@ -117,8 +117,12 @@ fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
     if args.exposure.config.is_some() && config.is_none() {
         return None;
     }
-    let cases = read(&directory, args.filter.as_deref(), report);
-    let snapshot = load(&directory, config.as_ref(), &cases, now, report)?;
+    if !is_there(&directory, report) {
+        return None;
+    }
+    let files = PolicySource::directory(&directory).read(report)?;
+    let cases = read(&files, args.filter.as_deref(), report);
+    let snapshot = load(&files, config.as_ref(), &cases, now, report)?;
     let rules = snapshot.policy.rules();
     let files = answer::rule_files(&rules, &snapshot.catalog, &directory);
     let mut outcomes = Vec::new();
@@ -135,16 +139,13 @@ fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
     Some(Results { directory, outcomes, coverage, duration: begun.elapsed() })
 }
 
-/// The selected tests of a policies directory.
-fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case> {
-    if !directory.is_dir() {
-        // Loading the tree reports it.
-        return Vec::new();
-    }
+/// The selected tests of a policy tree.
+fn read(files: &PolicyFiles, filter: Option<&str>, report: &mut Report) -> Vec<Case> {
     let errors_before = report.diagnostics().len();
-    let files = Policy::test_files(directory, report);
-    let all: Vec<Case> = files.iter().flat_map(|file| case::read(file, report)).collect();
-    let folder = directory.join("tests");
+    let written = files.below("tests", report);
+    let nodes = written.iter().filter_map(|file| file.parse(report)).collect::<Vec<_>>();
+    let all: Vec<Case> = nodes.iter().flat_map(|node| case::read(node, report)).collect();
+    let folder = files.path("tests");
     if all.is_empty() && report.diagnostics().len() == errors_before {
         // A run without a test must not look like a run that passed.
         report
@@ -168,17 +169,17 @@ fn is_selected(case: &Case, filter: &str) -> bool {
 
 /// The tree, and the issuers where a test needs one to make a caller of claims.
 fn load(
-    directory: &Path,
+    files: &PolicyFiles,
     config: Option<&Config>,
     cases: &[Case],
     now: SystemTime,
     report: &mut Report,
 ) -> Option<Snapshot> {
     match config {
-        Some(config) if directory.is_dir() && cases.iter().any(Case::has_claims) => {
-            Snapshot::load(config, now, report)
+        Some(config) if cases.iter().any(Case::has_claims) => {
+            Snapshot::with_files(files, config, now, report)
         }
-        _ => load_tree(directory, config, report),
+        _ => load_files(files, config, report),
     }
 }
 

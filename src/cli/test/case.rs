@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::SystemTime;
 
 use crate::diagnostic::{Report, Span};
-use crate::document::{self, Fields, Node, Spelling, Value, nearest};
+use crate::document::{Fields, Node, Spelling, Value, nearest};
 use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::simulation::written;
@@ -114,8 +113,7 @@ impl Expected {
 }
 
 /// Reads a file of tests. What is wrong is in the report; the tests that are right are given back all the same.
-pub(super) fn read(path: &Path, report: &mut Report) -> Vec<Case> {
-    let Some(root) = document::read(path, report) else { return Vec::new() };
+pub(super) fn read(root: &Node, report: &mut Report) -> Vec<Case> {
     let items = root.list(report).unwrap_or_default();
     let cases: Vec<Case> = items.iter().filter_map(|item| case(item, report)).collect();
     for (index, case) in cases.iter().enumerate() {
