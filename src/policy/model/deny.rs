@@ -252,9 +252,9 @@ pub(in crate::policy) fn principal(
             place.tell(span, message, "fix or remove it in groups.yaml".to_owned(), report);
         }
         return Some(group);
-        // `/type/` names a set by a kind of identity (all service accounts of a project, for example). Which callers are in
-        // it is not known here, so it cannot be denied.
     }
+    // `/type/` names a set by a kind of identity (all service accounts of a project, for example). Which callers are in it
+    // is not known here, so it cannot be denied.
     let federated = text.starts_with("principal://iam.googleapis.com/")
         || (text.starts_with("principalSet://iam.googleapis.com/") && !text.contains("/type/"));
     if federated && let Ok(Member::Identity(_) | Member::PrincipalSet(_)) = Member::parse(text) {
