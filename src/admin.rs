@@ -45,7 +45,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
+    /// Endpoints about `proxy`, and about the parts that are not as the files say.
     pub fn new(engine: Engine, reloads: Arc<ArcSwap<Status>>) -> Self {
         Self { engine, draining: Arc::default(), reloads }
     }

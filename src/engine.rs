@@ -139,7 +139,7 @@ impl Engine {
     /// Trusts these proxies from here on.
     pub fn trust(&self, proxies: &TrustedProxies) {
         if **self.proxies() != *proxies {
-            tracing::info!("the trusted proxies are others now");
+            tracing::info!("the trusted proxies have changed");
             self.0.proxies.store(Arc::new(proxies.clone()));
         }
     }
@@ -159,7 +159,7 @@ impl Engine {
         self.0.live.swap(Arc::new(live))
     }
 
-    /// Waits until what was recorded is written.
+    /// Waits until all records are written.
     pub fn flush(&self) {
         self.0.audit.flush();
     }

@@ -123,7 +123,7 @@ impl<H: Handler> Listener<H> {
                 listener = listener.name,
                 "connections were still open when the grace period ended"
             );
-            // What they have to record is recorded before anything else ends.
+            // Dropping the tasks records their requests, which must happen before the audit log ends.
             connections.shutdown().await;
         }
     }
@@ -235,7 +235,7 @@ pub(crate) async fn turned(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
 }
 
-/// Turns once the process is ending and nothing was said on a connection since `used` for long enough.
+/// Ends once the process is ending and nothing was said on a connection since `used` for long enough.
 pub(crate) async fn last_call(shutdown: &mut watch::Receiver<bool>, used: Instant) {
     turned(shutdown).await;
     tokio::time::sleep_until((used + LAST_CALL).into()).await;

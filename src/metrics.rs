@@ -233,7 +233,7 @@ impl Metrics {
         self.requests.with_label_values(&[service, name, status.to_string().as_str(), reason]).inc();
     }
 
-    /// Says which policy is in force.
+    /// Sets which policy is in force.
     pub fn policy_loaded(&self, snapshot: &Snapshot, loaded_at: SystemTime) {
         self.policy_info.reset();
         self.policy_info.with_label_values(&[snapshot.revision.as_str()]).set(1);

@@ -119,8 +119,8 @@ pub struct Started {
 pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
 
 impl Reloader {
-    /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check
-    /// the endpoints.
+    /// A reloader for a gate that serves by what it was started with. Starts to fetch keys and keep them fresh, and to
+    /// check the endpoints.
     pub fn new(started: Started, engine: Engine) -> Self {
         let Started { origin, config, read_at, tls, lookups, log } = started;
         let refresh = keep_fresh(&engine.live().snapshot.authn);

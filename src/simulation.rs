@@ -121,7 +121,7 @@ pub enum Mistake {
 pub struct Answer {
     /// Whether it would let the call pass.
     pub decided: Result<Permit, Denial>,
-    /// What it found out on its way there.
+    /// The findings on the way there.
     pub trace: Trace,
     /// The request that was judged, where one was, and could be read.
     pub request: Option<Request>,

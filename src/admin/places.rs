@@ -89,7 +89,7 @@ impl Progress {
             };
             tokio::select! {
                 () = lasts => return stage,
-                // No error: the sender is here.
+                // No error is possible: the sender is here.
                 _ = changes.changed() => {}
             }
         }

@@ -271,11 +271,11 @@ async fn serve(
     // The listeners close their sockets once they have accepted the clients that wait.
     drop(sockets);
     tracing::info!("draining");
-    // Nobody is left to hear it if all receivers are gone.
+    // An error means that all receivers are gone: no task is left to stop.
     engine.drain();
     let _ = shut_down.send(true);
     while listeners.join_next().await.is_some() {}
-    // Not before: Pingora would drop requests that it has not begun to parse.
+    // Not earlier: Pingora would drop requests that it has not begun to parse.
     app.http_cleanup().await;
     reload_task.abort();
     admin_task.abort();

@@ -30,10 +30,10 @@ pub enum Stage {
     Route,
     /// Who calls it.
     Authenticate,
-    /// What the token may be used for.
+    /// The token's scopes.
     Scope,
     /// Whether policy grants the permission.
     Policy,
-    /// Whether the method does anything here.
+    /// Whether the method is implemented here.
     Implementation,
 }

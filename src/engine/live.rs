@@ -19,7 +19,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// A snapshot with the upstreams that its services name, what signs for them, and its instruments.
+    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, and its
+    /// instruments.
     pub fn new(
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,

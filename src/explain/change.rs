@@ -133,7 +133,7 @@ fn scope(answer: &Answer, denial: &Denial) -> Change {
 /// An anonymous caller may get access by signing in.
 fn sign_in(answer: &Answer) -> Option<Vec<Change>> {
     answer.trace.caller.is_none().then(|| {
-        let text = "send a credential: bindings other than of `allUsers` are for who has one";
+        let text = "send a credential: all bindings except those of `allUsers` need one";
         vec![Change::new("SEND_CREDENTIAL", text, None)]
     })
 }

@@ -78,7 +78,7 @@ impl Handler for Http {
                 _ if agreed.is_some() => return connection.stream.close().await,
                 Ok(Ok(false)) => {}
                 Ok(Err(_)) => return,
-                // The first head's deadline is the same one: reading it will say so.
+                // The deadline of the first head is the same one: reading it will report that.
                 Err(_) => {}
             }
         }
@@ -86,7 +86,7 @@ impl Handler for Http {
     }
 }
 
-/// Reads as much as it takes to tell whether the connection begins with the HTTP/2 preface.
+/// Reads enough to know whether the connection begins with the HTTP/2 preface.
 async fn read_preface(stream: &mut ClientStream, buffer: &mut BytesMut) -> std::io::Result<bool> {
     loop {
         let seen = buffer.len().min(HTTP2_PREFACE.len());

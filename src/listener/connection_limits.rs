@@ -47,13 +47,13 @@ struct Here {
 }
 
 impl ConnectionSlots {
-    /// Gives a place back, unless it is another's already.
+    /// Gives a place back, unless another connection has it already.
     pub(super) fn leave(&mut self, number: u64) {
         let Some(state) = self.taken.remove(&number) else { return };
         if let Some(here) = self.by_network.get_mut(&state.network) {
             here.taken = here.taken.saturating_sub(1);
             if here.taken == 0 {
-                // The table is no longer than there are connections.
+                // The table never has more entries than there are connections.
                 self.by_network.remove(&state.network);
             }
         }

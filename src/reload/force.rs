@@ -44,7 +44,7 @@ impl Reloader {
             } else if (read.is_whole && part != Part::Policy) || fault.is_some() {
                 let is_loaded = fault.is_none();
                 self.telling.tell(part, Found::Configuration, cause.what, fault, self.engine.metrics());
-                // Services are in force once the tree is read by them.
+                // Services are in force once the tree is read with them.
                 self.lagged(part, is_loaded && part != Part::Services, cause);
             }
         }
@@ -106,7 +106,7 @@ impl Reloader {
         }
         self.apply_settings(&before);
         self.judge_published(&self.engine.live().snapshot.catalog);
-        // What failed may hold now: it may name what is configured by now.
+        // A tree that failed may load now: it may name something that is configured only now.
         if !is_same || self.held.authn.is_some() || self.tree.back_off.next().is_some() {
             self.tree.want(Cause { is_retry: cause.is_retry && is_same, ..cause });
         }

@@ -185,7 +185,7 @@ impl Tree {
                 };
                 Replay { answer: Answer::Allowed(place.clone()), call: Some(call) }
             }
-            // What is not known never grants, so that only a refusal can be its doing.
+            // An unknown attribute never grants, so only a refusal can come from one.
             Err(denial) => match doubt(trace.consulted) {
                 Some(doubt) => Replay::unknown(Some(call), doubt),
                 None => Replay::refused(Some(call), &denial),

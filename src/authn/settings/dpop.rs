@@ -2,7 +2,8 @@
 
 use crate::principal::confirmation::DpopRule;
 
-/// Which tokens are taken, by what they are bound to. A token that is bound to something is held to it, whatever this says.
+/// Which tokens are accepted, by what they are bound to. The binding of a bound token is always checked, whatever this
+/// says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PossessionRule {
     /// Whether a token that is bound to nothing is refused.

@@ -36,7 +36,7 @@ use crate::reason::{Denial, Reason};
 use crate::respond::Answer;
 use crate::tls::Established;
 
-/// A request, and what it takes to serve it.
+/// A request, and everything that is needed to serve it.
 pub(super) struct Incoming {
     pub(super) engine: Engine,
     /// What forwards it.
@@ -54,7 +54,7 @@ pub(super) struct RequestConnection {
     pub(super) peer: SocketAddr,
     /// The port that it came in at.
     pub(super) port: u16,
-    /// What its handshake has established.
+    /// The facts of its handshake.
     pub(super) established: Option<Arc<Established>>,
     /// How it ended, once it has.
     pub(super) stalled: Stalled,
@@ -161,7 +161,7 @@ impl Incoming {
         // A reset takes back what the library has not written yet.
         let status = if sent.is_err() && !is_patient { 0 } else { written };
         if let Err(error) = sent {
-            tracing::debug!(%error, "the answer to an HTTP/2 request could not be sent");
+            tracing::debug!(%error, "cannot send the answer to an HTTP/2 request");
         }
         exchange.record(status);
     }
@@ -208,7 +208,7 @@ async fn write(session: &mut HttpSession, answer: Answer, is_patient: bool) -> R
     })
 }
 
-/// What comes of a future that waits for nothing; `None` where it does.
+/// The result of a future that does not wait; `None` where it does.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),
