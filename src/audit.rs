@@ -5,6 +5,7 @@
 //! process from ending.
 
 mod entry;
+pub(crate) mod settings;
 mod writer;
 
 use std::io;
@@ -19,8 +20,8 @@ pub use self::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
+pub use self::settings::AuditOutput;
 use self::writer::{Sink, Writer};
-use crate::config::AuditOutput;
 
 /// Lines that wait to be written.
 const QUEUE: usize = 16 * 1024;

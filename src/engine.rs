@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -27,11 +27,10 @@ use bytes::Bytes;
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, Forwarding, Phase};
 pub use self::live::Live;
-use crate::admission::{Admission, PendingSlot};
+use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::Lookup;
-use crate::config::Limits;
-use crate::decision::body::BodyPlan;
+use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::Metrics;
@@ -44,12 +43,23 @@ pub struct Engine(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     live: ArcSwap<Live>,
-    limits: Limits,
+    limits: EngineLimits,
     proxies: ArcSwap<TrustedProxies>,
     audit: Audit,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
     admission: Arc<Admission>,
+}
+
+/// Bounds of what clients may send and hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Of requests at one time.
+    pub admission: AdmissionLimits,
+    /// Of request bodies.
+    pub body: BodyLimits,
+    /// For a body to arrive in full.
+    pub body_timeout: Duration,
 }
 
 /// What the engine says of a request.
@@ -110,7 +120,7 @@ impl Engine {
     /// An engine that decides by `live`.
     pub fn new(
         live: Live,
-        limits: Limits,
+        limits: EngineLimits,
         proxies: TrustedProxies,
         audit: Audit,
         metrics: Arc<Metrics>,
@@ -122,12 +132,12 @@ impl Engine {
             audit,
             metrics,
             draining: AtomicBool::new(false),
-            admission: Admission::new(&limits),
+            admission: Admission::new(&limits.admission),
         }))
     }
 
-    /// The bounds of what clients may send and hold.
-    pub fn limits(&self) -> &Limits {
+    /// The bounds of bodies, and of requests at one time.
+    pub fn limits(&self) -> &EngineLimits {
         &self.0.limits
     }
 

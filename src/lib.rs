@@ -46,7 +46,7 @@ pub mod config;
 pub mod handover;
 pub mod reload;
 pub mod server;
-pub(crate) mod telemetry;
+pub mod telemetry;
 
 // Questions about policy, without a request.
 pub mod explain;

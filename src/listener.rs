@@ -11,6 +11,7 @@ mod connection_slot;
 pub(crate) mod flood;
 mod frames;
 mod handshake;
+pub(crate) mod settings;
 mod minimum_rate;
 mod socket;
 mod stalled;
@@ -31,11 +32,11 @@ use tokio::task::JoinSet;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
+pub use self::settings::{ListenerLimits, ListenerSettings};
 pub use self::socket::Listening;
 pub use self::stalled::Stalled;
 use self::stream::bound_unsent;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};
-use crate::config::Limits;
 use crate::metrics::Metrics;
 use crate::tls::ServerTls;
 
@@ -72,7 +73,7 @@ pub struct Listener<H> {
     name: String,
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
-    limits: Limits,
+    limits: ListenerLimits,
     connection_limits: ConnectionLimits,
     metrics: Arc<Metrics>,
     handler: H,
@@ -83,7 +84,7 @@ impl<H: Handler> Listener<H> {
     pub fn new(
         address: SocketAddr,
         tls: Option<Arc<ArcSwap<ServerTls>>>,
-        limits: Limits,
+        limits: ListenerLimits,
         connection_limits: ConnectionLimits,
         metrics: Arc<Metrics>,
         handler: H,

@@ -28,14 +28,15 @@ use self::reading::{BackOff, Cause, DEADLINE, Reading, aside};
 pub use self::status::Status;
 use self::status::Telling;
 use self::watch::{Change, Roots, Watch};
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::ExposureSettings;
 use crate::clock;
-use crate::config::{Config, Issuer, Origin, Telemetry};
+use crate::config::{Config, Origin};
 use crate::decision::snapshot::{Tree, pools};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
+use crate::telemetry::SetLog;
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
@@ -64,7 +65,7 @@ pub struct Reloader {
     log: SetLog,
     held: Held,
     /// The issuers, services and policy directory that are in force; those of `config` may wait for the tree.
-    issuers: Vec<Issuer>,
+    issuers: Vec<WrittenIssuer>,
     services: Vec<ExposureSettings>,
     configuration: Reading<configuration::Read>,
     tree: Reading<TreeRead>,
@@ -82,7 +83,7 @@ pub struct Reloader {
 #[derive(Default)]
 struct Held {
     /// Issuers that are new or changed, for the policy.
-    authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
+    authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
     /// Upstreams, for the services that name them.
     upstreams: Option<Upstreams>,
     /// Whether signing ends once the next services are in force.
@@ -113,9 +114,6 @@ pub struct Started {
     /// Changes the operator's log.
     pub log: SetLog,
 }
-
-/// Applies new settings to the operator's log.
-pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
 
 impl Reloader {
     /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check

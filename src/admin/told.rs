@@ -7,9 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use axum::http::{HeaderMap, StatusCode, header};
 
+use super::AdminSettings;
 use super::refused::Refused;
 use crate::authn::Secret;
-use crate::config::AdminSettings;
 
 /// How often the file of the token is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -20,13 +20,13 @@ use crate::assertion::Assertions;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::clock;
-use crate::config::{Config, ListenerTls, Origin};
+use crate::config::{Config, Limits, Origin};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::engine::{Engine, Live};
+use crate::engine::{Engine, EngineLimits, Live};
 use crate::frontend::Http;
 use crate::handover::{self, Predecessor};
-use crate::listener::{ConnectionLimits, Listener};
+use crate::listener::{ConnectionLimits, Listener, ListenerLimits};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reload::{Reloader, Started};
@@ -202,12 +202,15 @@ async fn serve(
     let mut signals = Signals::listen()?;
     let assertions = config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
     let live = Live::new(snapshot, Arc::new(upstreams), assertions, &metrics);
-    let engine = Engine::new(live, config.limits, config.trusted_proxies.clone(), audit, metrics);
+    let Limits { listener: ListenerLimits { body_timeout, .. }, body, admission } = config.limits;
+    let limits = EngineLimits { admission, body, body_timeout };
+    let engine = Engine::new(live, limits, config.trusted_proxies.clone(), audit, metrics);
 
     let (shut_down, shutdown) = watch::channel(false);
     // Sockets first: a port in use is reported before the process waits for keys.
     let sockets = Sockets::open(&config, predecessor.as_mut()).await?;
-    let tls: Vec<_> = config.listeners.iter().map(ListenerTls::swappable).collect();
+    let tls: Vec<_> =
+        config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
     let as_written = Config { limits: written, ..config.clone() };
     let started = Started { origin, config: as_written, read_at, tls: tls.clone(), lookups, log: log.filter };
     let reloader = Reloader::new(started, engine.clone());
@@ -304,14 +307,15 @@ fn listen(
     engine: &Engine,
     shutdown: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
-    let connections = ConnectionLimits::new(&config.limits);
+    let limits = config.limits.listener;
+    let connections = ConnectionLimits::new(&limits);
     let mut listeners = JoinSet::new();
     for ((settings, tls), socket) in config.listeners.iter().zip(tls).zip(&sockets.listeners) {
         let address = socket.bound();
         tracing::info!(%address, "listening");
-        let http = Http::new(address, settings.http2, engine.clone(), app.clone());
+        let http = Http::new(address, settings.http2, limits, engine.clone(), app.clone());
         let metrics = engine.metrics().clone();
-        let listener = Listener::new(address, tls, config.limits, connections.clone(), metrics, http);
+        let listener = Listener::new(address, tls, limits, connections.clone(), metrics, http);
         listeners.spawn(listener.serve(socket.clone(), shutdown.clone()));
     }
     tracing::info!(address = %sockets.admin.bound(), "admin listening");
@@ -344,11 +348,11 @@ fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
     let mut http2 = default_h2_options();
     // The library counts 32 bytes for each field, and pseudo-headers as fields (RFC 9113, section 6.5.2). The gate's
     // own limit is lower and the same for both versions.
-    let head = config.limits.head;
+    let head = config.limits.listener.head;
     let list = head.bytes.saturating_add(head.fields.saturating_add(5).saturating_mul(64));
     http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
     // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
-    http2.max_concurrent_streams(u32::try_from(config.limits.http2_streams).unwrap_or(u32::MAX));
+    http2.max_concurrent_streams(u32::try_from(config.limits.listener.http2_streams).unwrap_or(u32::MAX));
     http2.max_send_buffer_size(64 * 1024);
     http2.max_concurrent_reset_streams(20);
     http2.max_pending_accept_reset_streams(20);

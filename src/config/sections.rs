@@ -5,15 +5,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    AdminSettings, AuditOutput, Config, Issuer, Limits, Listener, Override, Telemetry, Upgrade, Upstream,
-    check,
-};
+use super::{Config, Limits, Override, check};
+use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
+use crate::audit::AuditOutput;
+use crate::authn::WrittenIssuer;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::Report;
 use crate::document;
+use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
+use crate::listener::ListenerSettings;
+use crate::telemetry::Telemetry;
+use crate::upstream::UpstreamSettings;
 
 /// A unit that is loaded, kept and reported on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,10 +111,10 @@ pub(super) struct Settled {
 /// Every section of a file.
 #[derive(Debug)]
 pub struct Sections {
-    pub(super) listeners: Section<Vec<Listener>>,
-    pub(super) upstreams: Section<Vec<Upstream>>,
+    pub(super) listeners: Section<Vec<ListenerSettings>>,
+    pub(super) upstreams: Section<Vec<UpstreamSettings>>,
     pub(super) services: Section<Vec<ExposureSettings>>,
-    pub(super) issuers: Section<Vec<Issuer>>,
+    pub(super) issuers: Section<Vec<WrittenIssuer>>,
     pub(super) assertion: Section<Option<AssertionSettings>>,
     /// The directory, and `foreign_pools`.
     pub(super) policy: Section<(PathBuf, Vec<String>)>,

@@ -11,8 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout_at;
 
 use super::Failure;
+use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
-use crate::config::Upgrade;
 use crate::listener::Listening;
 
 /// How long a process that serves may take to write a file.

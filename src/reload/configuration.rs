@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::assertion::Assertions;
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, WrittenIssuer};
 use crate::clock;
-use crate::config::{Config, Issuer, Origin, Part};
+use crate::config::{Config, Origin, Part};
 use crate::decision::snapshot::{authenticator, check_published};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::Live;
+use crate::listener::ListenerSettings;
 use crate::upstream::Upstreams;
 use crate::upstream::names::Names;
 
@@ -17,7 +18,7 @@ use crate::upstream::names::Names;
 pub(super) struct InForce {
     pub(super) config: Config,
     /// The issuers that are believed: those of `config` may wait for the policy tree.
-    pub(super) issuers: Vec<Issuer>,
+    pub(super) issuers: Vec<WrittenIssuer>,
     pub(super) live: Arc<Live>,
     pub(super) names: Names,
 }
@@ -30,7 +31,7 @@ pub(super) struct Read {
     pub(super) authn: Option<Authenticator>,
     /// Those of the issuers in force that the file still names, where it does not name all: an issuer is removed
     /// without waiting for anything.
-    pub(super) fewer: Option<(Authenticator, Vec<Issuer>)>,
+    pub(super) fewer: Option<(Authenticator, Vec<WrittenIssuer>)>,
     /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
     pub(super) names: Names,
@@ -154,7 +155,7 @@ impl Read {
     }
 }
 
-fn is_named(issuer: &Issuer, among: &[Issuer]) -> bool {
+fn is_named(issuer: &WrittenIssuer, among: &[WrittenIssuer]) -> bool {
     among.iter().any(|other| other.settings.issuer == issuer.settings.issuer)
 }
 
@@ -181,7 +182,7 @@ pub(super) fn files(origin: &Origin, config: &Config) -> Vec<PathBuf> {
 pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| {
         let listener =
-            |listener: &crate::config::Listener| (listener.address, listener.http2, listener.tls.is_some());
+            |listener: &ListenerSettings| (listener.address, listener.http2, listener.tls.is_some());
         config.listeners.iter().map(listener).collect::<Vec<_>>()
     };
     let changed = [

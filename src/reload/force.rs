@@ -12,10 +12,10 @@ use super::configuration::{Read, text, waiting_for_restart};
 use super::reading::{Cause, Ended};
 use super::status::Found;
 use super::{Reloader, TreeRead, aside, keep_fresh, overdue, warn};
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
-use crate::config::{Config, Issuer, Part};
+use crate::config::{Config, Part};
 use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::diagnostic::Report;
 use crate::engine::Live;
@@ -118,7 +118,8 @@ impl Reloader {
     /// Sets the issuers that are accepted from now on: a removal at once, an addition once the policy is read that may
     /// name it.
     fn believe(&mut self, read: &mut Read) -> Option<Arc<Authenticator>> {
-        let is_known = |issuer: &Issuer| self.issuers.iter().any(|known| known.settings == issuer.settings);
+        let is_known =
+            |issuer: &WrittenIssuer| self.issuers.iter().any(|known| known.settings == issuer.settings);
         let authn = read.authn.take().map(Arc::new);
         if let Some(authn) = authn {
             let issuers = self.config.issuers.clone();
@@ -212,7 +213,7 @@ impl Reloader {
         &mut self,
         catalog: Option<(Arc<Catalog>, String, Vec<ExposureSettings>)>,
         policy: Option<(Arc<Policy>, String)>,
-        authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
+        authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
         cause: Cause,
     ) {
         let live = self.engine.live();
