@@ -19,4 +19,5 @@ mod trace;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
 pub use self::stages::{Ruling, Unresolved, decide};
-pub use self::trace::{Stage, Trace};
+pub use self::trace::Trace;
+pub use crate::reason::Stage;

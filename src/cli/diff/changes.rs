@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::catalog::PermissionRule;
-use crate::simulation::log_line::{Line, Recorded};
+use crate::reason::Recorded;
+use crate::simulation::log_line::Line;
 use crate::simulation::replay::{Answer, Doubt, Replay, Tree};
 
 /// Different changes that are told apart; more are counted.

@@ -81,20 +81,10 @@ impl fmt::Display for ExpectedRule {
 /// The word for a call that is let through.
 pub(super) const ALLOWED: &str = "allowed";
 
-/// The reasons that a decision can end in. Bodies are judged after it, and upstreams are not asked.
-const DECIDABLE: [Reason; 11] = [
-    Reason::PermissionDenied,
-    Reason::CredentialsMissing,
-    Reason::ScopeInsufficient,
-    Reason::MethodNotFound,
-    Reason::HttpMethodNotAllowed,
-    Reason::Unimplemented,
-    Reason::RequestMalformed,
-    Reason::QueryParameterRefused,
-    Reason::TokenInvalid,
-    Reason::TokenExpired,
-    Reason::TokenTypeUnsupported,
-];
+/// The reasons that a decision can end in.
+fn decidable() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|reason| reason.entry().is_testable)
+}
 
 impl Case {
     /// Whether an issuer's rules have to make the caller.
@@ -339,11 +329,11 @@ fn expected(node: &Node, report: &mut Report) -> Option<Expected> {
     if text == ALLOWED {
         return Some(Expected::Allowed);
     }
-    if let Some(reason) = DECIDABLE.into_iter().find(|reason| reason.entry().name == text) {
+    if let Some(reason) = decidable().find(|reason| reason.entry().name == text) {
         return Some(Expected::Refused(reason));
     }
-    let names = || std::iter::once(ALLOWED).chain(DECIDABLE.into_iter().map(|reason| reason.entry().name));
-    let known = Reason::ALL.iter().any(|reason| reason.entry().name == text);
+    let names = || std::iter::once(ALLOWED).chain(decidable().map(|reason| reason.entry().name));
+    let known = Reason::named(text).is_some();
     let list = || names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if known {
         report
