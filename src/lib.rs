@@ -59,6 +59,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod files;
 pub mod json;
+pub(crate) mod percent;
 pub mod principal;
 pub mod reason;
 pub mod shares;

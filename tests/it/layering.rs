@@ -36,11 +36,14 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // A denial names the rule that decided, as a place.
     ("reason", &["diagnostic"]),
     // The stages, each built on those before it, and each with its own settings.
-    ("http", &["diagnostic", "document", "principal", "reason"]),
+    ("http", &["diagnostic", "document", "percent", "principal", "reason"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
     ("catalog", &["diagnostic", "document", "http", "reason"]),
-    ("authn", &["cel", "diagnostic", "document", "files", "json", "principal", "reason", "shares"]),
+    (
+        "authn",
+        &["cel", "diagnostic", "document", "files", "json", "percent", "principal", "reason", "shares"],
+    ),
     (
         "policy",
         &["authn", "catalog", "cel", "diagnostic", "document", "files", "principal", "reason", "source"],
