@@ -35,20 +35,22 @@ use crate::assertion;
 use crate::clock;
 use crate::engine::Engine;
 use crate::listener::Listening;
+use crate::metrics::Metrics;
 use crate::reload::Status;
 
 /// The state that the endpoints read.
 #[derive(Clone)]
 pub struct Admin {
     engine: Engine,
+    metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
     reloads: Arc<ArcSwap<Status>>,
 }
 
 impl Admin {
     /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(engine: Engine, reloads: Arc<ArcSwap<Status>>) -> Self {
-        Self { engine, draining: Arc::default(), reloads }
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<Status>>) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads }
     }
 
     /// Why requests should not be sent here, or nothing.
@@ -87,7 +89,7 @@ impl Admin {
             Some(Explain { token_file: None, .. }) => Told::Always,
         };
         let connections = settings.connections;
-        let scrapes = Arc::new(scrapes(self.engine.clone())?);
+        let scrapes = Arc::new(scrapes(self.engine.clone(), self.metrics.clone())?);
         let surface = Surface {
             admin: self,
             told: if explain.is_some() { Told::Never } else { told.clone() },
@@ -200,12 +202,15 @@ async fn metrics(State(surface): State<Surface>, request: Parts) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-/// What renders the metrics of a proxy.
-fn scrapes(engine: Engine) -> std::io::Result<Scrapes> {
+/// Renders the metrics. Key sets, known tokens, used proofs and endpoints are asked for their state at each scrape.
+fn scrapes(engine: Engine, metrics: Arc<Metrics>) -> std::io::Result<Scrapes> {
     Scrapes::open(move || {
         let live = engine.live();
-        let endpoints = live.upstreams().status();
-        engine.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
+        metrics.render(|| {
+            let instruments = engine.instruments();
+            instruments.upstream.update(&live.upstreams().status());
+            instruments.authn.update(&live.snapshot.authn, clock::now());
+        })
     })
 }
 

@@ -9,6 +9,7 @@
 mod configuration;
 mod fingerprint;
 mod force;
+mod instruments;
 mod notifications;
 mod reading;
 mod status;
@@ -24,6 +25,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 
 use self::configuration::{InForce, files};
+pub use self::instruments::Instruments;
 use self::reading::{BackOff, Cause, DEADLINE, Reading, aside};
 pub use self::status::Status;
 use self::status::Telling;
@@ -58,6 +60,7 @@ pub struct Reloader {
     /// The listeners that were opened, and the TLS settings of each.
     doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
     engine: Engine,
+    instruments: Instruments,
     refresh: JoinHandle<()>,
     checks: Checks,
     lookups: Lookups,
@@ -118,12 +121,12 @@ pub struct Started {
 impl Reloader {
     /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check
     /// the endpoints.
-    pub fn new(started: Started, engine: Engine) -> Self {
+    pub fn new(started: Started, engine: Engine, instruments: Instruments) -> Self {
         let Started { origin, config, read_at, tls, lookups, log } = started;
         let refresh = keep_fresh(&engine.live().snapshot.authn);
         let checks = engine.live().upstreams().check();
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
-        engine.metrics().parts_loaded(clock::now());
+        instruments.parts_loaded(clock::now());
         let pools = pools(&config);
         let mut reloader = Self {
             origin,
@@ -131,6 +134,7 @@ impl Reloader {
             config: config.clone(),
             doors,
             engine,
+            instruments,
             refresh,
             checks,
             lookups,

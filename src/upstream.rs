@@ -11,6 +11,7 @@
 mod capacity;
 mod connector;
 mod endpoint;
+mod instruments;
 mod kept;
 pub mod names;
 mod peer;
@@ -39,6 +40,7 @@ pub use self::capacity::Place;
 pub use self::deadline::{Deadline, is_used};
 pub use self::endpoint::Attempt;
 pub use self::health::Checks;
+pub use self::instruments::Instruments;
 pub use self::settings::{
     EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
 };

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::http1::Http1;
 use super::http2;
 use crate::engine::Engine;
-use crate::listener::{Accepted, ClientStream, Handler, ListenerLimits, last_call};
+use crate::listener::{Accepted, ClientStream, Handler, Instruments, ListenerLimits, last_call};
 use crate::proxy::Proxy;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
@@ -24,6 +24,7 @@ pub struct Http {
     /// What forwards.
     pub(super) proxy: Arc<HttpProxy<Proxy>>,
     pub(super) limits: ListenerLimits,
+    instruments: Instruments,
     /// Whether HTTP/2 is spoken where TLS has not agreed on anything.
     http2: bool,
     /// The listener's address, for log lines.
@@ -37,15 +38,16 @@ impl Http {
         address: SocketAddr,
         http2: bool,
         limits: ListenerLimits,
+        instruments: Instruments,
         engine: Engine,
         proxy: Arc<HttpProxy<Proxy>>,
     ) -> Self {
-        Self { engine, proxy, limits, http2, name: address.to_string(), port: address.port() }
+        Self { engine, proxy, limits, instruments, http2, name: address.to_string(), port: address.port() }
     }
 
     /// Counts a connection that the gate has cut.
     pub(super) fn count_cut(&self, reason: &str) {
-        self.engine.metrics().cut_connections.with_label_values(&[reason]).inc();
+        self.instruments.cut(reason);
     }
 }
 

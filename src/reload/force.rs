@@ -12,6 +12,7 @@ use super::configuration::{Read, text, waiting_for_restart};
 use super::reading::{Cause, Ended};
 use super::status::Found;
 use super::{Reloader, TreeRead, aside, keep_fresh, overdue, warn};
+use crate::assertion::Assertions;
 use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
@@ -40,10 +41,10 @@ impl Reloader {
             let fault = read.fault(part);
             // The policy tree reports itself whether it is loaded; this is only about its place.
             if part == Part::Policy && fault.is_none() && read.is_whole {
-                self.telling.forget(part, Found::Configuration, self.engine.metrics());
+                self.telling.forget(part, Found::Configuration, &self.instruments);
             } else if (read.is_whole && part != Part::Policy) || fault.is_some() {
                 let is_loaded = fault.is_none();
-                self.telling.tell(part, Found::Configuration, cause.what, fault, self.engine.metrics());
+                self.telling.tell(part, Found::Configuration, cause.what, fault, &self.instruments);
                 // Services are in force once the tree is read by them.
                 self.lagged(part, is_loaded && part != Part::Services, cause);
             }
@@ -56,8 +57,8 @@ impl Reloader {
     }
 
     fn configuration_failed(&mut self, why: String) {
-        let metrics = self.engine.metrics();
-        self.telling.tell(Part::Configuration, Found::Configuration, "deadline", Some(why), metrics);
+        let instruments = &self.instruments;
+        self.telling.tell(Part::Configuration, Found::Configuration, "deadline", Some(why), instruments);
     }
 
     /// Puts the good parts of a configuration in force, or holds them until the tree that belongs to them is read.
@@ -98,7 +99,7 @@ impl Reloader {
             let snapshot = Snapshot { authn, ..live.snapshot.clone() };
             let upstreams = upstreams.map_or_else(|| live.upstreams().clone(), |new| keeping(new, &live));
             let assertions = assertions.unwrap_or_else(|| live.assertions().cloned());
-            self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
+            self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
         }
         if is_redirected {
             self.lookups.look_up(&self.config.upstreams);
@@ -195,17 +196,17 @@ impl Reloader {
                 // A tree that could not be read as a whole has no services either. One text is enough for both.
                 false => "the policy tree could not be read".to_owned(),
             });
-            self.telling.tell(part, Found::Tree, cause.what, fault, self.engine.metrics());
+            self.telling.tell(part, Found::Tree, cause.what, fault, &self.instruments);
             self.lagged(part, is_loaded, cause);
         }
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
-            self.engine.metrics().policy_refused();
+            self.instruments.policy_refused();
         }
         if self.held.authn.is_some() && !is_whole {
             let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
-            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.engine.metrics());
+            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), &self.instruments);
         } else {
-            self.telling.forget(Part::Issuers, Found::Tree, self.engine.metrics());
+            self.telling.forget(Part::Issuers, Found::Tree, &self.instruments);
         }
     }
 
@@ -249,9 +250,18 @@ impl Reloader {
             self.issuers = issuers;
         }
         if is_loaded {
-            self.engine.metrics().policy_loaded(&snapshot, clock::now());
+            self.instruments.policy_loaded(&snapshot, clock::now());
         }
-        self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
+        self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
+    }
+
+    fn live(
+        &self,
+        snapshot: Snapshot,
+        upstreams: Arc<Upstreams>,
+        assertions: Option<Arc<Assertions>>,
+    ) -> Live {
+        Live::new(snapshot, upstreams, assertions, &self.engine.instruments().requests)
     }
 
     /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
@@ -270,28 +280,28 @@ impl Reloader {
     }
 
     fn tree_failed(&mut self, why: String) {
-        let metrics = self.engine.metrics();
-        metrics.policy_refused();
-        self.telling.tell(Part::Policy, Found::Tree, "deadline", Some(why), metrics);
+        let instruments = &self.instruments;
+        instruments.policy_refused();
+        self.telling.tell(Part::Policy, Found::Tree, "deadline", Some(why), instruments);
     }
 
     /// Reports whether the gate's own keys are published on a path of a method.
     fn judge_published(&self, catalog: &Catalog) {
         let mut conflict = Report::new();
         check_published(&self.config, catalog, &mut conflict);
-        let metrics = self.engine.metrics();
+        let instruments = &self.instruments;
         if conflict.is_fatal() {
             let why = Some(text(&conflict));
-            self.telling.tell(Part::Assertion, Found::Tree, "policy tree", why, metrics);
+            self.telling.tell(Part::Assertion, Found::Tree, "policy tree", why, instruments);
         } else {
-            self.telling.forget(Part::Assertion, Found::Tree, metrics);
+            self.telling.forget(Part::Assertion, Found::Tree, instruments);
         }
     }
 
     /// Measures how long it took from a change until it was in force.
     fn lagged(&self, part: Part, is_loaded: bool, cause: Cause) {
         if let Some(changed) = cause.changed.filter(|_| is_loaded) {
-            self.engine.metrics().part_lagged(part, changed, clock::now());
+            self.instruments.part_lagged(part, changed, clock::now());
         }
     }
 
@@ -305,7 +315,7 @@ impl Reloader {
                 let upstreams = keeping(self.upstreams(&live), &live);
                 let snapshot = live.snapshot.clone();
                 let assertions = live.assertions().cloned();
-                self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), false);
+                self.put(self.live(snapshot, upstreams, assertions), false);
             }
         }
         self.tell_names("name looked up");
@@ -328,7 +338,7 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, self.engine.metrics());
+        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, &self.instruments);
     }
 
     fn swap(&mut self, live: Live) {

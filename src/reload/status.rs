@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::Instruments;
 use crate::config::Part;
-use crate::metrics::Metrics;
 
 /// Where a fault of a part was found: each kind is fixed separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +67,7 @@ impl Telling {
         found: Found,
         cause: &str,
         fault: Option<String>,
-        metrics: &Metrics,
+        instruments: &Instruments,
     ) {
         let mut status = Status::clone(&self.shared.load());
         let before = match &fault {
@@ -85,16 +85,16 @@ impl Telling {
             (None, Some(_)) => tracing::info!(part = part.as_str(), cause, "loaded again"),
             _ => {}
         }
-        metrics.part_loaded(part, fault.is_none(), crate::clock::now());
-        metrics.part_is_good(part, status.is_good(part));
+        instruments.part_loaded(part, fault.is_none(), crate::clock::now());
+        instruments.part_is_good(part, status.is_good(part));
         self.shared.store(Arc::new(status));
     }
 
     /// Clears the fault of a part where nothing was attempted.
-    pub(super) fn forget(&self, part: Part, found: Found, metrics: &Metrics) {
+    pub(super) fn forget(&self, part: Part, found: Found, instruments: &Instruments) {
         let mut status = Status::clone(&self.shared.load());
         if status.faults.remove(&(part, found)).is_some() {
-            metrics.part_is_good(part, status.is_good(part));
+            instruments.part_is_good(part, status.is_good(part));
             self.shared.store(Arc::new(status));
         }
     }

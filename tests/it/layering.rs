@@ -28,7 +28,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("signing", &[]),
     // The registry of instruments, and makers of them. Each module has its own instruments.
-    ("metrics", &["authn", "catalog", "config", "decision", "upstream"]),
+    ("metrics", &[]),
     // How commands print and exit.
     ("terminal", &["diagnostic"]),
     // The expression language of conditions knows no policy.
@@ -77,10 +77,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
     // its public keys. Its settings hold the span of that path.
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
-    ("upstream", &["diagnostic", "document", "http", "policy", "reason", "tls"]),
+    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls"]),
     ("respond", &["reason"]),
     // What is told of a request.
-    ("audit", &["diagnostic", "document"]),
+    ("audit", &["diagnostic", "document", "metrics"]),
     // What every front end calls.
     (
         "engine",
@@ -140,6 +140,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "explain",
             "http",
             "listener",
+            "metrics",
             "policy",
             "reload",
             "simulation",
