@@ -30,13 +30,13 @@ use self::desk::Desk;
 use self::hosts::Hosts;
 use self::scrape::Scrapes;
 pub use self::settings::{AdminSettings, Explain};
-use self::told::{TokenFile, Told};
+use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::clock;
 use crate::engine::Engine;
 use crate::listener::Listening;
 use crate::metrics::Metrics;
-use crate::reload::Status;
+use crate::reload::ReloadStatus;
 
 /// The state that the endpoints read.
 #[derive(Clone)]
@@ -44,12 +44,12 @@ pub struct Admin {
     engine: Engine,
     metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
-    reloads: Arc<ArcSwap<Status>>,
+    reloads: Arc<ArcSwap<ReloadStatus>>,
 }
 
 impl Admin {
     /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<Status>>) -> Self {
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<ReloadStatus>>) -> Self {
         Self { engine, metrics, draining: Arc::default(), reloads }
     }
 
@@ -84,15 +84,15 @@ impl Admin {
             draining.store(true, Ordering::Release);
         });
         let told = match &settings.explain {
-            None => Told::Never,
-            Some(Explain { token_file: Some(path), .. }) => Told::Bearer(TokenFile::watch(path)?),
-            Some(Explain { token_file: None, .. }) => Told::Always,
+            None => PolicyReaders::Never,
+            Some(Explain { token_file: Some(path), .. }) => PolicyReaders::Bearer(TokenFile::watch(path)?),
+            Some(Explain { token_file: None, .. }) => PolicyReaders::Always,
         };
         let connections = settings.connections;
         let scrapes = Arc::new(scrapes(self.engine.clone(), self.metrics.clone())?);
         let surface = Surface {
             admin: self,
-            told: if explain.is_some() { Told::Never } else { told.clone() },
+            told: if explain.is_some() { PolicyReaders::Never } else { told.clone() },
             hosts: Arc::new(Hosts::new(settings.hosts)),
             desk: Arc::new(Desk::open(connections)?),
             scrapes,
@@ -114,7 +114,7 @@ impl Admin {
 #[derive(Clone)]
 struct Surface {
     admin: Admin,
-    told: Told,
+    told: PolicyReaders,
     hosts: Arc<Hosts>,
     desk: Arc<Desk>,
     scrapes: Arc<Scrapes>,

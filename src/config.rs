@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::limits::Limits;
 pub use self::overrides::Override;
-pub use self::sections::{Part, Sections};
+pub use self::sections::{ConfigPart, Sections};
 use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
 use crate::audit::AuditOutput;
@@ -61,14 +61,14 @@ pub struct Config {
 
 /// Where a configuration comes from: all that it takes to load it again.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct ConfigSource {
     /// The file.
     pub path: PathBuf,
     /// Values that replace those of the file; the last one wins.
     pub overrides: Vec<Override>,
 }
 
-impl Origin {
+impl ConfigSource {
     /// Loads the configuration. What is wrong is in the report.
     pub fn load(&self, report: &mut Report) -> Option<Config> {
         Config::load(&self.path, &self.overrides, report)

@@ -26,14 +26,14 @@ use tokio::task::JoinHandle;
 
 use self::configuration::{InForce, files};
 pub use self::instruments::Instruments;
-use self::reading::{BackOff, Cause, DEADLINE, Reading, aside};
-pub use self::status::Status;
+use self::reading::{BackOff, BackgroundRead, Cause, DEADLINE, aside};
+pub use self::status::ReloadStatus;
 use self::status::Telling;
-use self::watch::{Change, Roots, Watch};
+use self::watch::{FileChange, Roots, Watch};
 use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::ExposureSettings;
 use crate::clock;
-use crate::config::{Config, Origin};
+use crate::config::{Config, ConfigSource};
 use crate::decision::snapshot::{Tree, pools};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
@@ -52,7 +52,7 @@ const RELEASE_EVERY: Duration = Duration::from_millis(500);
 
 /// Loads the parts anew on request.
 pub struct Reloader {
-    origin: Origin,
+    origin: ConfigSource,
     /// What the process was started with.
     started: Config,
     /// What is in force, as far as it is good.
@@ -66,12 +66,12 @@ pub struct Reloader {
     lookups: Lookups,
     lookups_again: BackOff,
     log: SetLog,
-    held: Held,
+    held: HeldParts,
     /// The issuers, services and policy directory that are in force; those of `config` may wait for the tree.
     issuers: Vec<WrittenIssuer>,
     services: Vec<ExposureSettings>,
-    configuration: Reading<configuration::Read>,
-    tree: Reading<TreeRead>,
+    configuration: BackgroundRead<configuration::ReadConfiguration>,
+    tree: BackgroundRead<TreeRead>,
     telling: Telling,
     /// Every pool that was known since the start.
     pools: Pools,
@@ -84,7 +84,7 @@ pub struct Reloader {
 /// The parts of a configuration that wait for a tree that was read after it. Together with the old tree, they could
 /// allow what neither the old files nor the new ones allow.
 #[derive(Default)]
-struct Held {
+struct HeldParts {
     /// Issuers that are new or changed, for the policy.
     authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
     /// Upstreams, for the services that name them.
@@ -105,7 +105,7 @@ struct TreeRead {
 /// What a reloader begins with.
 pub struct Started {
     /// Where the configuration comes from.
-    pub origin: Origin,
+    pub origin: ConfigSource,
     /// Its value, as written.
     pub config: Config,
     /// When it was read.
@@ -140,11 +140,11 @@ impl Reloader {
             lookups,
             lookups_again: BackOff::default(),
             log,
-            held: Held::default(),
+            held: HeldParts::default(),
             issuers: config.issuers.clone(),
             services: config.services.clone(),
-            configuration: Reading::new("opgate-config", DEADLINE),
-            tree: Reading::new("opgate-policy", DEADLINE),
+            configuration: BackgroundRead::new("opgate-config", DEADLINE),
+            tree: BackgroundRead::new("opgate-policy", DEADLINE),
             telling: Telling::default(),
             pools,
             read_at,
@@ -155,7 +155,7 @@ impl Reloader {
     }
 
     /// Why parts are not as the files say.
-    pub fn status(&self) -> Arc<ArcSwap<Status>> {
+    pub fn status(&self) -> Arc<ArcSwap<ReloadStatus>> {
         self.telling.shared()
     }
 
@@ -263,7 +263,7 @@ impl Reloader {
     }
 }
 
-fn changed(change: Change) -> Cause {
+fn changed(change: FileChange) -> Cause {
     Cause { what: "files changed", is_retry: false, changed: change.at }
 }
 

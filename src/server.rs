@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
-use crate::config::{Config, Origin};
+use crate::config::{Config, ConfigSource};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::handover::{self, Predecessor};
+use crate::handover::{HandoverError, Predecessor};
 use crate::signing::SigningError;
 use crate::telemetry::Log;
 use crate::terminal::eprint_report;
@@ -68,7 +68,7 @@ pub(crate) enum StartError {
     #[error("no key can be made to sign assertions with: {0}")]
     Assertion(#[from] SigningError),
     #[error("{0}")]
-    Handover(#[from] handover::Failure),
+    Handover(#[from] HandoverError),
     #[error(
         "the configuration was changed while this process waited for the running one, and is not valid any more"
     )]
@@ -82,7 +82,7 @@ pub(crate) enum StartError {
 }
 
 /// Everything that the configuration names, or nothing. What is wrong is printed.
-pub(crate) fn load(origin: &Origin) -> Option<Loaded> {
+pub(crate) fn load(origin: &ConfigSource) -> Option<Loaded> {
     let read_at = clock::now();
     let mut report = Report::new();
     let config = origin.load(&mut report);
@@ -98,7 +98,7 @@ pub(crate) fn load(origin: &Origin) -> Option<Loaded> {
 ///
 /// # Errors
 /// Where it cannot start, or a part that it needs breaks off.
-pub(crate) fn run(origin: Origin, loaded: Loaded, options: &Options) -> Result<(), StartError> {
+pub(crate) fn run(origin: ConfigSource, loaded: Loaded, options: &Options) -> Result<(), StartError> {
     let log = Log::start(&loaded.config.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(loaded.config.workers)
@@ -111,7 +111,7 @@ pub(crate) fn run(origin: Origin, loaded: Loaded, options: &Options) -> Result<(
 }
 
 /// Serves. Where the process is to take over from a running one, it waits until that one offers its listeners.
-async fn start(options: &Options, origin: Origin, loaded: Loaded, log: Log) -> Result<(), StartError> {
+async fn start(options: &Options, origin: ConfigSource, loaded: Loaded, log: Log) -> Result<(), StartError> {
     let Some(upgrade) = loaded.config.upgrade.as_ref().filter(|_| options.takes_over) else {
         return serve::serve(options, origin, loaded, log, &mut None).await;
     };

@@ -10,7 +10,7 @@ use crate::tls;
 
 /// Arguments of `opgate run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Write the bound addresses here, as JSON, once requests are served: for port 0
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Serves until SIGTERM or SIGINT, or until another process serves in its place.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &RunArgs) -> ExitCode {
     tls::choose_cryptography();
     let origin = args.config.origin();
     let Some(loaded) = server::load(&origin) else {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use crate::config::Part;
+use crate::config::ConfigPart;
 use crate::decision::snapshot::Snapshot;
 use crate::metrics::{counters, gauge, gauges, histograms, instants, seconds};
 
@@ -65,7 +65,7 @@ impl Instruments {
 
     /// Says that every part was loaded at the start.
     pub(super) fn parts_loaded(&self, now: SystemTime) {
-        for part in Part::ALL {
+        for part in ConfigPart::ALL {
             // Series that begin at zero show their first increase.
             for outcome in [SUCCESS, FAILURE] {
                 self.parts.total.with_label_values(&[part.as_str(), outcome]);
@@ -77,7 +77,7 @@ impl Instruments {
     }
 
     /// Counts an attempt to load a part.
-    pub(super) fn part_loaded(&self, part: Part, is_loaded: bool, now: SystemTime) {
+    pub(super) fn part_loaded(&self, part: ConfigPart, is_loaded: bool, now: SystemTime) {
         let outcome = if is_loaded { SUCCESS } else { FAILURE };
         self.parts.total.with_label_values(&[part.as_str(), outcome]).inc();
         if is_loaded {
@@ -86,12 +86,12 @@ impl Instruments {
     }
 
     /// Says whether a part is as its files say.
-    pub(super) fn part_is_good(&self, part: Part, is_good: bool) {
+    pub(super) fn part_is_good(&self, part: ConfigPart, is_good: bool) {
         self.parts.is_successful.with_label_values(&[part.as_str()]).set(i64::from(is_good));
     }
 
     /// Says how long a change took to be in force.
-    pub(super) fn part_lagged(&self, part: Part, changed: SystemTime, now: SystemTime) {
+    pub(super) fn part_lagged(&self, part: ConfigPart, changed: SystemTime, now: SystemTime) {
         let lag = now.duration_since(changed).unwrap_or_default();
         self.parts.lag.with_label_values(&[part.as_str()]).observe(lag.as_secs_f64());
     }

@@ -18,7 +18,7 @@ use super::sockets::Sockets;
 use super::{Loaded, Options, StartError, open_files};
 use crate::admin::Admin;
 use crate::authn::Authenticator;
-use crate::config::{Config, Origin};
+use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
 use crate::frontend::Http;
 use crate::handover::Predecessor;
@@ -34,7 +34,7 @@ type Swappable = Vec<Option<Arc<ArcSwap<ServerTls>>>>;
 /// Serves until the process is to end, then drains. `predecessor` is left there if this ends before that one lets go.
 pub(super) async fn serve(
     options: &Options,
-    origin: Origin,
+    origin: ConfigSource,
     loaded: Loaded,
     log: Log,
     predecessor: &mut Option<Predecessor>,
@@ -94,7 +94,7 @@ pub(super) async fn serve(
 }
 
 impl Parts {
-    fn reloader(&mut self, origin: Origin, tls: Swappable, log: Log) -> Reloader {
+    fn reloader(&mut self, origin: ConfigSource, tls: Swappable, log: Log) -> Reloader {
         let started = Started {
             origin,
             config: Config { limits: self.written, ..self.config.clone() },

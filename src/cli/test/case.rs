@@ -13,14 +13,14 @@ use crate::simulation::written;
 
 /// A test.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct TestCase {
     pub(super) name: String,
     /// The whole entry.
     pub(super) span: Span,
-    pub(super) who: Who,
+    pub(super) who: CaseCaller,
     /// What the token may be used for; `None` where the test does not say.
     pub(super) scopes: Option<Vec<String>>,
-    pub(super) call: Asked,
+    pub(super) call: CaseCall,
     /// `None` for now.
     pub(super) time: Option<SystemTime>,
     pub(super) origin: Option<IpAddr>,
@@ -30,7 +30,7 @@ pub(super) struct Case {
 
 /// Who calls.
 #[derive(Debug)]
-pub(super) enum Who {
+pub(super) enum CaseCaller {
     Anonymous,
     Principal(Principal),
     /// What a token says.
@@ -39,7 +39,7 @@ pub(super) enum Who {
 
 /// What is called.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum CaseCall {
     /// `POST /v1/projects/…`
     Request {
         http_method: http::Method,
@@ -86,10 +86,10 @@ fn decidable() -> impl Iterator<Item = Reason> {
     Reason::ALL.iter().copied().filter(|reason| reason.entry().is_testable)
 }
 
-impl Case {
+impl TestCase {
     /// Whether an issuer's rules have to make the caller.
     pub(super) fn has_claims(&self) -> bool {
-        matches!(self.who, Who::Claims(..))
+        matches!(self.who, CaseCaller::Claims(..))
     }
 }
 
@@ -104,10 +104,10 @@ impl Expected {
 }
 
 /// Reads a file of tests. What is wrong is in the report; the tests that are right are given back all the same.
-pub(super) fn read(path: &Path, report: &mut Report) -> Vec<Case> {
+pub(super) fn read(path: &Path, report: &mut Report) -> Vec<TestCase> {
     let Some(root) = document::read(path, report) else { return Vec::new() };
     let items = root.list(report).unwrap_or_default();
-    let cases: Vec<Case> = items.iter().filter_map(|item| case(item, report)).collect();
+    let cases: Vec<TestCase> = items.iter().filter_map(|item| case(item, report)).collect();
     for (index, case) in cases.iter().enumerate() {
         // Reports are read by name, and dashboards tell tests apart by it.
         if let Some(first) = cases.iter().take(index).find(|first| first.name == case.name) {
@@ -120,7 +120,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> Vec<Case> {
     cases
 }
 
-fn case(node: &Node, report: &mut Report) -> Option<Case> {
+fn case(node: &Node, report: &mut Report) -> Option<TestCase> {
     let mut fields = node.fields("a test", Spelling::Exact, report)?;
     let name = fields.required("name", report).and_then(|node| name(node, report));
     let who = who(&mut fields, report);
@@ -133,7 +133,7 @@ fn case(node: &Node, report: &mut Report) -> Option<Case> {
     let expected = fields.required("expect", report).and_then(|node| expected(node, report));
     let rule = fields.optional("rule").map(|node| rule(node, report));
     fields.finish(report);
-    Some(Case {
+    Some(TestCase {
         name: name?,
         span: node.span.clone(),
         who: who?,
@@ -155,7 +155,7 @@ fn name(node: &Node, report: &mut Report) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
+fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCaller> {
     match (fields.optional("principal"), fields.optional("claims")) {
         (Some(principal), Some(claims)) => {
             report
@@ -167,7 +167,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
         (Some(node), None) => {
             let text = node.string(report)?;
             match Principal::parse(text) {
-                Ok(principal) => Some(Who::Principal(principal)),
+                Ok(principal) => Some(CaseCaller::Principal(principal)),
                 Err(error) => {
                     report.error(&node.span, format!("`{text}` is not a caller: {error}")).help(
                         "write `user:EMAIL`, `serviceAccount:EMAIL` or `principal://POOL/subject/SUBJECT`; leave the \
@@ -178,7 +178,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
             }
         }
         (None, Some(node)) => match json(node, report)? {
-            serde_json::Value::Object(claims) => Some(Who::Claims(claims, node.span.clone())),
+            serde_json::Value::Object(claims) => Some(CaseCaller::Claims(claims, node.span.clone())),
             _ => {
                 report
                     .error(&node.span, format!("expected a mapping, found {}", node.kind()))
@@ -186,7 +186,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
                 None
             }
         },
-        (None, None) => Some(Who::Anonymous),
+        (None, None) => Some(CaseCaller::Anonymous),
     }
 }
 
@@ -216,7 +216,7 @@ fn json(node: &Node, report: &mut Report) -> Option<serde_json::Value> {
     })
 }
 
-fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<Asked> {
+fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCall> {
     let whole = fields.span();
     let call = fields.optional("call");
     let method = fields.optional("method");
@@ -239,11 +239,11 @@ fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<Asked> {
             }
             let host_span = host_span.or_else(|| host_in_url.is_some().then(|| node.span.clone()));
             let host = host.or(host_in_url);
-            Some(Asked::Request { http_method, target, host, span: node.span.clone(), host_span })
+            Some(CaseCall::Request { http_method, target, host, span: node.span.clone(), host_span })
         }
         (None, Some(method), Some(resource)) => {
             let (name, resource) = (method.string(report), resource.string(report));
-            Some(Asked::Method {
+            Some(CaseCall::Method {
                 method: name?.to_owned(),
                 resource: resource?.to_owned(),
                 host,
