@@ -23,7 +23,7 @@ mod instruments;
 mod issuer;
 mod jwks;
 mod mtls;
-mod settings;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::future::Future;
@@ -44,7 +44,7 @@ pub use self::jwks::cache::KeySetStatus;
 pub use self::introspection::secret::{Secret, SecretError};
 pub use self::settings::{
     DpopRule, IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, PossessionRule, Proof,
-    RemoteKeys, SettingsError, WellKnown,
+    RemoteKeys, SettingsError, WellKnown, WrittenIssuer,
 };
 pub use self::token::cache::TokenCacheStatus;
 pub use self::token::unconfirmed::UnconfirmedToken;

@@ -2,6 +2,9 @@
 //! them.
 
 mod keys;
+mod proof;
+pub(crate) mod read;
+mod service_accounts;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,6 +15,7 @@ use std::time::Duration;
 pub use self::dpop::PossessionRule;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
+pub use self::read::WrittenIssuer;
 use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
 pub use crate::principal::DpopRule;

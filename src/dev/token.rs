@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use self::dpop::ProofKey;
 use super::mint::{Mint, parse_algorithm};
 use crate::clock;
-use crate::config::parse_duration;
 use crate::diagnostic::Report;
+use crate::document::scalar::parse_duration;
 use crate::signing::{Algorithm, SigningKey};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 

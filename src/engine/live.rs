@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::{Instruments, MethodInstruments};
 use crate::assertion::Assertions;
 use crate::decision::snapshot::Snapshot;
-use crate::metrics::{MethodInstruments, Metrics};
 use crate::upstream::Upstreams;
 
 /// A snapshot, the upstreams that its services name, and the instruments of its methods: swapped together, so that a call
@@ -25,9 +25,9 @@ impl Live {
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
-        metrics: &Metrics,
+        instruments: &Instruments,
     ) -> Self {
-        let instruments = metrics.instruments(&snapshot);
+        let instruments = instruments.of_methods(snapshot.catalog.methods());
         Self { snapshot, upstreams, assertions, instruments }
     }
 

@@ -34,7 +34,7 @@ pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalo
     let mut steps = Vec::new();
     if let Err(denial) = &answer.decided {
         match answer.trace.stage {
-            Stage::Route => steps.push(route(answer, denial, catalog)),
+            Stage::Request | Stage::Route => steps.push(route(answer, denial, catalog)),
             Stage::Authenticate => steps.push(vec![authenticate(denial)]),
             Stage::Scope => steps.push(vec![scope(answer, denial)]),
             // The policy part explains the policy's own refusals.
@@ -44,6 +44,8 @@ pub(super) fn of(answer: &Answer, policy: Option<&Explanation>, catalog: &Catalo
                 let text = "take `unimplemented: true` out of the rule, once a backend implements the method";
                 steps.push(vec![Change::new("IMPLEMENT_METHOD", text, place)]);
             }
+            // These come after the decision.
+            Stage::Admission | Stage::Body | Stage::Upstream | Stage::Any => {}
         }
     }
     // The gate refuses for another reason: an allow of the policy need not be turned.

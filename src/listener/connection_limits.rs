@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ListenerLimits;
 use super::connection_slot::{ConnectionSlot, SlotState};
-use crate::config::Limits;
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
@@ -122,7 +122,7 @@ impl Full {
 
 impl ConnectionLimits {
     /// Admits as many connections as `limits` says.
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &ListenerLimits) -> Self {
         Self {
             most: limits.connections,
             most_per_address: limits.connections_per_address,
@@ -162,7 +162,11 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, connections_per_address: usize) -> ConnectionLimits {
-        ConnectionLimits::new(&Limits { connections, connections_per_address, ..Limits::default() })
+        ConnectionLimits::new(&ListenerLimits {
+            connections,
+            connections_per_address,
+            ..ListenerLimits::default()
+        })
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -261,8 +261,7 @@ impl Exchange {
     fn count_failure(&self, fault: Fault, cut: Cut) {
         let Some(forwarding) = self.forwarding() else { return };
         let Some(Attempted { attempt, .. }) = &forwarding.attempt else { return };
-        let labels = [attempt.upstream(), fault.label()];
-        self.engine().metrics().upstream_errors.with_label_values(&labels).inc();
+        self.engine().instruments().upstream.failed(attempt.upstream(), fault.label());
         let may_be_the_clients = match (cut, forwarding.body_whole) {
             // How fast an answer is read is up to the client.
             (Cut::WithinTheAnswer, _) => true,
@@ -280,7 +279,7 @@ impl Exchange {
     fn count_overload(&self) {
         if let Ok(permit) = self.permit() {
             let upstream = permit.call().method.service.upstream.as_str();
-            self.engine().metrics().upstream_refused.with_label_values(&[upstream]).inc();
+            self.engine().instruments().upstream.refused(upstream);
         }
     }
 

@@ -11,8 +11,8 @@ use crate::diagnostic::Place;
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason};
-use crate::simulation::log_line::{Line, Recorded};
+use crate::reason::{Denial, Reason, Recorded};
+use crate::simulation::log_line::Line;
 
 /// A tree, and whether an operator said what of it is exposed.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use super::kept::Kept;
 use super::outlier::{Standing, Turn};
-use crate::config::Outliers;
+use super::settings::Outliers;
 
 /// A backend's address, and everything that is needed to connect to it.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::config::{EndpointAddress, Upstream};
+use super::settings::{EndpointAddress, UpstreamSettings};
 
 /// The addresses of names, as they were last found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Names {
 }
 
 /// The names that upstreams are written with, each once.
-fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
+fn of(upstreams: &[UpstreamSettings]) -> BTreeSet<Arc<str>> {
     let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
     endpoints
         .filter_map(|endpoint| match endpoint {
@@ -105,7 +105,7 @@ impl Lookups {
     }
 
     /// Looks up every name of these upstreams, and from now on only those.
-    pub fn look_up(&mut self, upstreams: &[Upstream]) {
+    pub fn look_up(&mut self, upstreams: &[UpstreamSettings]) {
         self.wanted = of(upstreams);
         self.failures.retain(|name, _| self.wanted.contains(name));
         for name in self.wanted.clone() {

@@ -8,7 +8,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::config::Protocol;
+use super::settings::Protocol;
 use crate::tls::{Authority, ClientTls};
 
 /// The TLS settings.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::catalog::PermissionRule;
-use crate::simulation::log_line::{Line, Recorded};
+use crate::reason::Recorded;
+use crate::simulation::log_line::Line;
 use crate::simulation::replay::{Answer, Doubt, Replay, Tree};
 
 /// Different changes that are told apart; more are counted.
@@ -11,7 +12,7 @@ const MOST: usize = 10_000;
 
 /// Which way access went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Change {
+pub(super) enum Direction {
     /// Refused before, let through now.
     Gained,
     /// Let through before, refused now.
@@ -20,8 +21,8 @@ pub(super) enum Change {
 
 /// A question, as far as changes are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) change: Change,
+pub(super) struct ChangedCall {
+    pub(super) change: Direction,
     /// `None` for a caller without a credential.
     pub(super) principal: Option<String>,
     /// What is asked for: a permission, or the method where it asks for none.
@@ -34,7 +35,7 @@ pub(super) struct Question {
 /// A question whose answer changed, how often it was asked, and the two answers to the first.
 #[derive(Debug)]
 pub(super) struct Changed {
-    pub(super) question: Question,
+    pub(super) question: ChangedCall,
     pub(super) requests: u64,
     pub(super) old: Answer,
     pub(super) new: Answer,
@@ -45,7 +46,7 @@ pub(super) struct Changed {
 pub(super) struct Changes {
     changed: Vec<Changed>,
     /// Where a question stands in `changed`.
-    known: HashMap<Question, usize>,
+    known: HashMap<ChangedCall, usize>,
     /// Requests whose change is counted and not listed.
     pub(super) unlisted: u64,
     pub(super) gained: u64,
@@ -78,11 +79,11 @@ impl Changes {
             (Answer::Unknown(doubt), _) | (_, Answer::Unknown(doubt)) => self.cannot_tell(*doubt),
             (Answer::Refused { .. }, Answer::Allowed(_)) => {
                 self.gained += 1;
-                self.note(Change::Gained, line, before, after);
+                self.note(Direction::Gained, line, before, after);
             }
             (Answer::Allowed(_), Answer::Refused { .. }) => {
                 self.revoked += 1;
-                self.note(Change::Revoked, line, before, after);
+                self.note(Direction::Revoked, line, before, after);
             }
             (Answer::Allowed(_), Answer::Allowed(_)) | (Answer::Refused { .. }, Answer::Refused { .. }) => {
                 self.unchanged += 1;
@@ -107,12 +108,12 @@ impl Changes {
         }
     }
 
-    fn note(&mut self, change: Change, line: &Line, before: Replay, after: Replay) {
+    fn note(&mut self, change: Direction, line: &Line, before: Replay, after: Replay) {
         // One of the two trees let it through, and so knows the method.
         let call = after.call.as_ref().or(before.call.as_ref());
         let method = call.map(|call| &call.method);
         let name = method.map(|method| method.name.clone()).unwrap_or_default();
-        let question = Question {
+        let question = ChangedCall {
             change,
             principal: line.principal.as_ref().map(ToString::to_string),
             permission: match method.map(|method| &method.permission) {
@@ -134,7 +135,7 @@ impl Changes {
     }
 
     /// The changes of one kind, the most frequent first.
-    pub(super) fn of_kind(&self, change: Change) -> Vec<&Changed> {
+    pub(super) fn of_kind(&self, change: Direction) -> Vec<&Changed> {
         let mut found: Vec<&Changed> =
             self.changed.iter().filter(|changed| changed.question.change == change).collect();
         found.sort_by_key(|changed| std::cmp::Reverse(changed.requests));

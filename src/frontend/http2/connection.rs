@@ -214,6 +214,7 @@ impl<'f> Http2<'f> {
                 established: self.established.clone(),
                 stalled: self.account.stats().stalled().clone(),
                 slot: self.slot.clone(),
+                limits: self.front.limits,
             },
             shutdown: self.shutdown.clone(),
         };

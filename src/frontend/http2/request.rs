@@ -30,7 +30,7 @@ use crate::admission::PendingSlot;
 use crate::engine::{Arrival, Decision, Engine, Exchange, Next, Pending};
 use crate::frontend::answer;
 use crate::http::{Peer, RawHead, Request};
-use crate::listener::{ConnectionSlot, LINGER, Stalled};
+use crate::listener::{ConnectionSlot, LINGER, ListenerLimits, Stalled};
 use crate::proxy::{Proxy, carry_within_deadline};
 use crate::reason::{Denial, Reason};
 use crate::respond::Answer;
@@ -59,6 +59,7 @@ pub(super) struct RequestConnection {
     /// How it ended, once it has.
     pub(super) stalled: Stalled,
     pub(super) slot: Arc<ConnectionSlot>,
+    pub(super) limits: ListenerLimits,
 }
 
 impl Incoming {
@@ -112,11 +113,10 @@ impl Incoming {
     }
 
     fn receive(&self) -> (Exchange, std::result::Result<Request, Denial>) {
-        let RequestConnection { peer, port, established, .. } = &self.connection;
+        let RequestConnection { peer, port, established, limits, .. } = &self.connection;
         let exchange = self.engine.receive(Arrival::now(), Some(*peer));
         let header = self.session.req_header();
-        let limits = self.engine.limits().head;
-        let head = RawHead::from_http2(&header.method, &header.uri, &header.headers, limits);
+        let head = RawHead::from_http2(&header.method, &header.uri, &header.headers, limits.head);
         let request = head.and_then(|head| {
             let channel = established.as_ref().map(|established| established.channel(exchange.arrival.time));
             let peer = Peer { address: Some(*peer), port: Some(*port), channel };
@@ -127,7 +127,7 @@ impl Incoming {
 
     /// Reads the body of a request that is permitted, and forwards it.
     async fn go_on(mut self, mut exchange: Exchange, decision: Decision) {
-        let timeout = self.engine.limits().body_timeout;
+        let timeout = self.connection.limits.body_timeout;
         let slot = self.connection.slot.clone();
         let mut body = Http2Body::new(&mut self.session, &slot, timeout);
         let decided = self.engine.go_on(&mut exchange, decision, &mut body).await;
@@ -145,10 +145,10 @@ impl Incoming {
     }
 
     async fn forward(self, exchange: Exchange) {
-        let Self { engine, app, session, connection, shutdown } = self;
+        let Self { app, session, connection, shutdown, .. } = self;
         let mut session = ServerSession::new_http2(session);
         // For each piece of the answer: a client may open no window for it, on a socket with room.
-        session.set_write_timeout(Some(engine.limits().write_timeout));
+        session.set_write_timeout(Some(connection.limits.write_timeout));
         let forwarding = async {
             app.process_new_http(session, &shutdown).await;
         };

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{choice, set};
-use super::scalars::{count, duration};
-use super::{Protocol, UpstreamTls, tls};
 use crate::diagnostic::Report;
+use crate::document::scalar::{choice, count, duration, set};
 use crate::document::{Node, Spelling};
+use crate::tls::UpstreamTls;
+use crate::tls::settings as tls;
 
 /// A backend: equal endpoints, used in turn.
 #[derive(Clone, Debug)]
-pub struct Upstream {
+pub struct UpstreamSettings {
     /// Its name in the file.
     pub name: String,
     /// Where it is, as written.
@@ -30,6 +30,17 @@ pub struct Upstream {
     pub outliers: Outliers,
     /// Its bounds at one time.
     pub limits: UpstreamLimits,
+}
+
+/// The protocol spoken to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 with connection reuse.
+    H1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
+    /// HTTP/2 over TLS, agreed on by ALPN.
+    H2,
 }
 
 /// Where an endpoint is.
@@ -154,12 +165,12 @@ impl Default for UpstreamLimits {
 }
 
 /// Reads `upstreams`.
-pub(super) fn upstreams(node: &Node, base: &Path, report: &mut Report) -> Vec<Upstream> {
+pub(crate) fn upstreams(node: &Node, base: &Path, report: &mut Report) -> Vec<UpstreamSettings> {
     let entries = node.entries(report).unwrap_or_default();
     entries.into_iter().filter_map(|(name, _, node)| upstream(name, node, base, report)).collect()
 }
 
-fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option<Upstream> {
+fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option<UpstreamSettings> {
     let mut fields = node.fields("an upstream", Spelling::Exact, report)?;
     let endpoints_node = fields.required("endpoints", report);
     let endpoints = endpoints_node.map(|node| endpoints(node, report)).unwrap_or_default();
@@ -173,13 +184,13 @@ fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option
         Some(None) => (None, Vec::new()),
         tls => (tls.flatten(), endpoints),
     };
-    tls::fits(protocol, protocol_node, tls_node.is_some(), report);
+    fits(protocol, protocol_node, tls_node.is_some(), report);
     let timeouts = fields.optional("timeouts").map(|node| timeouts(node, report)).unwrap_or_default();
     let health_check = fields.optional("health_check").and_then(|node| health_check(node, report));
     let outliers = fields.optional("outliers").map(|node| outliers(node, report)).unwrap_or_default();
     let limits = fields.optional("limits").map(|node| limits(node, report)).unwrap_or_default();
     fields.finish(report);
-    Some(Upstream {
+    Some(UpstreamSettings {
         name: name.to_owned(),
         endpoints,
         protocol,
@@ -189,6 +200,24 @@ fn upstream(name: &str, node: &Node, base: &Path, report: &mut Report) -> Option
         outliers,
         limits,
     })
+}
+
+/// HTTP/2 is spoken in one way over TLS and in another without.
+fn fits(protocol: Protocol, written: Option<&Node>, tls: bool, report: &mut Report) {
+    let Some(node) = written else { return };
+    match (protocol, tls) {
+        (Protocol::H2, false) => {
+            report
+                .error(&node.span, "`h2` is HTTP/2 over TLS, and the upstream has no `tls`")
+                .help("add `tls: {}`, or write `h2c` for HTTP/2 without TLS");
+        }
+        (Protocol::H2c, true) => {
+            report
+                .error(&node.span, "`h2c` is HTTP/2 without TLS, and the upstream has `tls`")
+                .help("write `h2`");
+        }
+        _ => {}
+    }
 }
 
 fn endpoints(node: &Node, report: &mut Report) -> Vec<EndpointAddress> {

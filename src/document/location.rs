@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 ///
 /// A `..` removes the name before it only where that is a directory and not a symbolic link: elsewhere the path means
 /// something else, or nothing, and stays as it was written.
-pub(super) fn located(base: &Path, written: &str) -> PathBuf {
+pub(crate) fn located(base: &Path, written: &str) -> PathBuf {
     let mut path = PathBuf::new();
     for component in base.join(written).components() {
         if component == Component::ParentDir

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::location::located;
-use super::scalars::duration;
-use crate::assertion::{AssertionSettings, read_key};
+use super::{AssertionSettings, read_key};
 use crate::diagnostic::Report;
+use crate::document::location::located;
+use crate::document::scalar::duration;
 use crate::document::{Node, Spelling, Value};
 use crate::signing::SigningKey;
 
 /// Reads `assertion`. `trusted` are the issuers whose tokens are believed.
-pub(super) fn assertion<'i>(
+pub(crate) fn assertion<'i>(
     node: &Node,
     base: &Path,
     mut trusted: impl Iterator<Item = &'i str>,

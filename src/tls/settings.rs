@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::check::choice;
-use super::location::located;
-use super::{Listener, Protocol};
+use super::{Authority, ClientRule, ClientTls, Flaw, Identity, ServerTls, authorities};
 use crate::clock;
 use crate::diagnostic::Report;
-use crate::document::{Fields, Node, Spelling};
-use crate::tls::{Authority, ClientRule, ClientTls, Flaw, Identity, ServerTls, authorities};
+use crate::document::location::located;
+use crate::document::scalar::choice;
+use crate::document::{Fields, Node, Spelling, Value};
 
 /// The TLS settings of a listener, and the files that they were made of.
 #[derive(Clone, Debug)]
@@ -25,8 +24,8 @@ pub struct ListenerTls {
 
 impl ListenerTls {
     /// The value that a listener reads for each handshake, and that a reload swaps.
-    pub fn swappable(listener: &Listener) -> Option<Arc<ArcSwap<ServerTls>>> {
-        listener.tls.as_ref().map(|tls| Arc::new(ArcSwap::new(tls.server.clone())))
+    pub fn swappable(&self) -> Arc<ArcSwap<ServerTls>> {
+        Arc::new(ArcSwap::new(self.server.clone()))
     }
 }
 
@@ -40,7 +39,7 @@ pub struct UpstreamTls {
 }
 
 /// Reads the `tls` of a listener.
-pub(super) fn listener(node: &Node, base: &Path, http2: bool, report: &mut Report) -> Option<ListenerTls> {
+pub(crate) fn listener(node: &Node, base: &Path, http2: bool, report: &mut Report) -> Option<ListenerTls> {
     let mut fields = node.fields("`tls`", Spelling::Exact, report)?;
     let mut files = Vec::new();
     let identities =
@@ -204,7 +203,7 @@ fn pool(node: &Node, report: &mut Report) -> Option<String> {
 }
 
 /// Reads the `tls` of an upstream with these endpoints.
-pub(super) fn upstream(
+pub(crate) fn upstream(
     node: &Node,
     endpoints: Option<&Node>,
     base: &Path,
@@ -243,7 +242,7 @@ pub(super) fn upstream(
 /// The host of all endpoints, which their certificates are for without an `sni`.
 fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Option<(&'n str, &'n Node)> {
     let mut hosts = endpoints.list(report)?.iter().filter_map(|item| match &item.value {
-        crate::document::Value::String(text) => Some((text.rsplit_once(':')?.0, item)),
+        Value::String(text) => Some((text.rsplit_once(':')?.0, item)),
         _ => None,
     });
     let first = hosts.next()?;
@@ -258,25 +257,7 @@ fn common_host<'n>(endpoints: &'n Node, tls: &Node, report: &mut Report) -> Opti
 
 /// A DNS name or an address. Pingora verifies a name with an underscore as if it had a dash there: another name.
 fn is_server_name(name: &str) -> bool {
-    !name.contains('_') && !name.ends_with('.') && crate::tls::is_server_name(name)
-}
-
-/// HTTP/2 is spoken in one way over TLS and in another without.
-pub(super) fn fits(protocol: Protocol, written: Option<&Node>, tls: bool, report: &mut Report) {
-    let Some(node) = written else { return };
-    match (protocol, tls) {
-        (Protocol::H2, false) => {
-            report
-                .error(&node.span, "`h2` is HTTP/2 over TLS, and the upstream has no `tls`")
-                .help("add `tls: {}`, or write `h2c` for HTTP/2 without TLS");
-        }
-        (Protocol::H2c, true) => {
-            report
-                .error(&node.span, "`h2c` is HTTP/2 without TLS, and the upstream has `tls`")
-                .help("write `h2`");
-        }
-        _ => {}
-    }
+    !name.contains('_') && !name.ends_with('.') && super::is_server_name(name)
 }
 
 fn trusted(

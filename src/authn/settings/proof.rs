@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::check::choice;
+use super::Proof;
 use super::keys::keys;
-use super::location::located;
-use super::scalars::duration;
-use crate::authn::{ClientAuthentication, Dialect, Proof, TokenEndpoint};
+use crate::authn::{ClientAuthentication, Dialect, TokenEndpoint};
 use crate::diagnostic::{Report, Span};
+use crate::document::location::located;
+use crate::document::scalar::{choice, duration};
 use crate::document::{Fields, Node, Spelling};
 
 /// Where the fields of an issuer stand.

@@ -4,10 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::check::set;
-use super::location::located;
-use super::scalars::duration;
 use crate::diagnostic::Report;
+use crate::document::location::located;
+use crate::document::scalar::{duration, set};
 use crate::document::{Node, Spelling};
 
 /// The longest path of a Unix socket's address (unix(7)), less the suffix of one that is being made.
@@ -24,7 +23,7 @@ pub struct Upgrade {
 }
 
 /// Reads `upgrade`.
-pub(super) fn upgrade(node: &Node, base: &Path, report: &mut Report) -> Option<Upgrade> {
+pub(crate) fn upgrade(node: &Node, base: &Path, report: &mut Report) -> Option<Upgrade> {
     let mut fields = node.fields("`upgrade`", Spelling::Exact, report)?;
     let socket = fields.required("socket", report).and_then(|node| socket(node, base, report));
     let mut timeout = Duration::from_secs(60);

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::check::{hosts, set, socket_address};
-use super::location::located;
-use super::scalars::count;
 use crate::authn::Secret;
 use crate::diagnostic::Report;
+use crate::document::location::located;
+use crate::document::scalar::{count, set, socket_address};
 use crate::document::{Fields, Node, Spelling, Value};
+use crate::http::settings::hosts;
 
 /// The operator's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl AdminSettings {
 }
 
 /// Reads `admin`.
-pub(super) fn admin(node: &Node, base: &Path, report: &mut Report) -> Option<AdminSettings> {
+pub(crate) fn admin(node: &Node, base: &Path, report: &mut Report) -> Option<AdminSettings> {
     let mut fields = node.fields("`admin`", Spelling::Exact, report)?;
     let mut settings = AdminSettings::default();
     let address = fields.required("address", report).and_then(|node| socket_address(node, report));

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::Issuer;
 use super::keys::keys;
-use super::scalars::duration;
-use crate::authn::IssuerSettings;
+use super::{IssuerSettings, WrittenIssuer};
 use crate::diagnostic::{Report, Span};
+use crate::document::scalar::duration;
 use crate::document::{Fields, Node};
 
 /// Reads an entry of `issuers` that names service accounts.
@@ -16,7 +15,7 @@ pub(super) fn service_accounts(
     mut fields: Fields<'_>,
     base: &Path,
     report: &mut Report,
-) -> Vec<Issuer> {
+) -> Vec<WrittenIssuer> {
     let mut spans: Vec<(&'static str, Span)> = vec![("name", key.span.clone())];
     let accounts = fields.required("service_accounts", report);
     let keys_node = fields.required("keys", report);
@@ -39,7 +38,7 @@ pub(super) fn service_accounts(
         settings.clock_skew = skew.unwrap_or(settings.clock_skew);
         let mut spans = spans.clone();
         spans.extend(["service_accounts", "issuer"].map(|field| (field, item.span.clone())));
-        Issuer { settings, spans }
+        WrittenIssuer { settings, spans }
     };
     accounts.into_iter().map(issuer).collect()
 }
