@@ -33,7 +33,7 @@ use crate::assertion;
 use crate::clock;
 use crate::config::{AdminSettings, Explain};
 use crate::engine::Engine;
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 use crate::reload::Status;
 
 /// The state that the endpoints read.
@@ -70,8 +70,8 @@ impl Admin {
     pub async fn serve(
         self,
         settings: AdminSettings,
-        listening: Arc<Listening>,
-        explain: Option<Arc<Listening>>,
+        listening: Arc<ListenSocket>,
+        explain: Option<Arc<ListenSocket>>,
         mut shutdown: watch::Receiver<bool>,
     ) -> std::io::Result<()> {
         let draining = self.draining.clone();

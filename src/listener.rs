@@ -31,8 +31,8 @@ use tokio::task::JoinSet;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
-pub use self::socket::Listening;
-pub use self::stalled::Stalled;
+pub use self::socket::ListenSocket;
+pub use self::stalled::StalledFlag;
 use self::stream::bound_unsent;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};
 use crate::config::Limits;
@@ -92,7 +92,7 @@ impl<H: Handler> Listener<H> {
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
-    pub async fn serve(self, socket: Arc<Listening>, mut shutdown: watch::Receiver<bool>) {
+    pub async fn serve(self, socket: Arc<ListenSocket>, mut shutdown: watch::Receiver<bool>) {
         let listener = Arc::new(self);
         let mut connections = JoinSet::new();
         while !*shutdown.borrow() {
@@ -153,7 +153,7 @@ impl<H: Handler> Listener<H> {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
-        let _open = Open::count(self.metrics.connections.with_label_values(&[self.name.as_str()]));
+        let _open = OpenConnection::count(self.metrics.connections.with_label_values(&[self.name.as_str()]));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -214,16 +214,16 @@ impl<H: Handler> Listener<H> {
 }
 
 /// Counts a connection as open for as long as it lives, however it ends.
-struct Open(IntGauge);
+struct OpenConnection(IntGauge);
 
-impl Open {
+impl OpenConnection {
     fn count(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }

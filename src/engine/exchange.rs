@@ -14,7 +14,7 @@ use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
-use crate::upstream::{Attempt, Deadline, Place};
+use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
 /// When a request came and what it is called.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub struct Forwarding {
     /// What is sent.
     pub admitted: Admitted,
     /// The slot at the upstream, and until when the exchange there may go on.
-    pub slot: Option<(Place, Option<Instant>)>,
+    pub slot: Option<(UpstreamSlot, Option<Instant>)>,
     /// What sees to that it ends by then.
     pub deadline: Option<Deadline>,
     /// The attempt under way, or the last one.

@@ -17,7 +17,7 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use self::body::Http1Body;
-use self::connection::Connection;
+use self::connection::Http1Connection;
 use self::write::{answer, head_for_pingora, refuse, refuse_head};
 use super::answer::keys;
 use super::http::Http;
@@ -33,7 +33,7 @@ use crate::reason::{Denial, Reason};
 pub(super) struct Http1<'f> {
     front: &'f Http,
     /// `None` while Pingora has it.
-    connection: Option<Connection>,
+    connection: Option<Http1Connection>,
     /// What was read of the next head.
     buffer: BytesMut,
     peer: SocketAddr,
@@ -63,7 +63,7 @@ impl<'f> Http1<'f> {
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let Accepted { stream, peer, opened, slot } = accepted;
-        let connection = Some(Connection::new(stream));
+        let connection = Some(Http1Connection::new(stream));
         Self { front, connection, buffer, peer, opened, slot, shutdown }
     }
 
@@ -98,7 +98,7 @@ impl<'f> Http1<'f> {
     /// Waits for the next head, unless the connection is to end first.
     async fn next_head(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Http1Connection,
         mut deadline: Option<Instant>,
         used: Instant,
     ) -> HeadRead {
@@ -121,7 +121,7 @@ impl<'f> Http1<'f> {
     }
 
     /// Serves the request whose head is the first `end` bytes of the buffer.
-    async fn exchange(&mut self, mut connection: Connection, end: usize) -> Option<Connection> {
+    async fn exchange(&mut self, mut connection: Http1Connection, end: usize) -> Option<Http1Connection> {
         let front = self.front;
         let mut exchange = front.engine.receive(Arrival::now(), Some(self.peer));
         let request = match self.request(&connection, &exchange, end) {
@@ -145,7 +145,12 @@ impl<'f> Http1<'f> {
     }
 
     /// Parses the head at the start of the buffer.
-    fn request(&self, connection: &Connection, exchange: &Exchange, end: usize) -> Result<Request, Denial> {
+    fn request(
+        &self,
+        connection: &Http1Connection,
+        exchange: &Exchange,
+        end: usize,
+    ) -> Result<Request, Denial> {
         let head = self.buffer.get(..end).unwrap_or_default();
         let head = RawHead::parse(head, self.front.limits.head)?;
         let channel = connection.established().map(|established| established.channel(exchange.arrival.time));
@@ -156,10 +161,10 @@ impl<'f> Http1<'f> {
     /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
     async fn forward(
         &self,
-        mut connection: Connection,
+        mut connection: Http1Connection,
         exchange: Exchange,
         persists: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Http1Connection> {
         let front = self.front;
         let Some(admitted) = exchange.admitted() else { return None };
         let is_http10 = admitted.request().version == Version::Http10;
@@ -177,7 +182,7 @@ impl<'f> Http1<'f> {
         let Some(reusable) = forwarded else { return None };
         let (stream, _) = reusable.consume();
         // Also where the process began to end with this answer half written: it has not said so then.
-        let Ok(connection) = stream.into_any().downcast::<Connection>() else { return None };
+        let Ok(connection) = stream.into_any().downcast::<Http1Connection>() else { return None };
         let mut connection = *connection;
         // Two readers who do not agree where a body ends: what comes next is a request to one of them alone.
         if !connection.is_between_requests() {
@@ -194,7 +199,7 @@ impl Http {
     /// at the start of a connection. Can be cancelled and called again.
     async fn read_head(
         &self,
-        connection: &mut Connection,
+        connection: &mut Http1Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
     ) -> HeadRead {

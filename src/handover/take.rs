@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use super::Failure;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, receive, say};
 use crate::config::Upgrade;
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// The time between two looks for an offer. So the two processes may be started in either order.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -53,7 +53,7 @@ impl Predecessor {
     pub async fn take(
         &mut self,
         wanted: &[(Purpose, SocketAddr)],
-    ) -> Result<Vec<Option<Listening>>, Failure> {
+    ) -> Result<Vec<Option<ListenSocket>>, Failure> {
         let mut chosen = Vec::new();
         for (purpose, address) in wanted {
             let fits = |offered: &Offered| {
@@ -137,13 +137,13 @@ async fn listening(
     stream: &UnixStream,
     bound: SocketAddr,
     written: SocketAddr,
-) -> Result<Listening, Failure> {
+) -> Result<ListenSocket, Failure> {
     let socket = TcpListener::from(receive(stream).await?);
     let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
     if !listens || socket.local_addr().ok() != Some(bound) {
         return Err(Failure::WrongSocket(bound));
     }
-    Listening::inherited(socket, written).map_err(|_| Failure::WrongSocket(bound))
+    ListenSocket::inherited(socket, written).map_err(|_| Failure::WrongSocket(bound))
 }
 
 async fn connect(upgrade: &Upgrade) -> Result<UnixStream, Failure> {

@@ -11,7 +11,7 @@ use crate::decision::snapshot::{authenticator, check_published};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::Live;
 use crate::upstream::Upstreams;
-use crate::upstream::names::Names;
+use crate::upstream::names::ResolvedNames;
 
 /// What is in force while a configuration is read.
 pub(super) struct InForce {
@@ -19,7 +19,7 @@ pub(super) struct InForce {
     /// The issuers that are believed: those of `config` may wait for the policy tree.
     pub(super) issuers: Vec<Issuer>,
     pub(super) live: Arc<Live>,
-    pub(super) names: Names,
+    pub(super) names: ResolvedNames,
 }
 
 /// What was read.
@@ -33,7 +33,7 @@ pub(super) struct Read {
     pub(super) fewer: Option<(Authenticator, Vec<Issuer>)>,
     /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
-    pub(super) names: Names,
+    pub(super) names: ResolvedNames,
     pub(super) assertions: Option<Option<Arc<Assertions>>>,
     /// Whether the file could be read as a whole. Otherwise nothing is known of any part.
     pub(super) is_whole: bool,

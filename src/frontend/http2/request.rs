@@ -30,7 +30,7 @@ use crate::admission::PendingSlot;
 use crate::engine::{Arrival, Decision, Engine, Exchange, Next, Pending};
 use crate::frontend::answer;
 use crate::http::{Peer, RawHead, Request};
-use crate::listener::{ConnectionSlot, LINGER, Stalled};
+use crate::listener::{ConnectionSlot, LINGER, StalledFlag};
 use crate::proxy::{Proxy, carry_within_deadline};
 use crate::reason::{Denial, Reason};
 use crate::respond::Answer;
@@ -57,7 +57,7 @@ pub(super) struct RequestConnection {
     /// What its handshake has established.
     pub(super) established: Option<Arc<Established>>,
     /// How it ended, once it has.
-    pub(super) stalled: Stalled,
+    pub(super) stalled: StalledFlag,
     pub(super) slot: Arc<ConnectionSlot>,
 }
 
