@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::kept::IdleConnections;
 use super::wire::UpstreamConnection;
-use crate::http::answer::{Answer, AnswerFault, Broken};
-use crate::http::asked::Asked;
+use crate::http::answer::{AnswerFault, Broken, ResponseTracker};
+use crate::http::asked::RequestTracker;
 
 /// A connection while an exchange has it.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub(super) struct ExchangeStream {
     connection: Option<UpstreamConnection>,
     /// Where it may go when the exchange is over.
     kept: Option<Arc<IdleConnections>>,
-    asked: Asked,
-    answer: Answer,
+    asked: RequestTracker,
+    answer: ResponseTracker,
     /// The beginning of a head.
     held: Vec<u8>,
     /// What may be read, and how much of it has been.
@@ -47,8 +47,8 @@ impl ExchangeStream {
         Self {
             connection: Some(connection),
             kept,
-            asked: Asked::new(),
-            answer: Answer::new(),
+            asked: RequestTracker::new(),
+            answer: ResponseTracker::new(),
             held: Vec::new(),
             ready: Vec::new(),
             given: 0,
