@@ -14,7 +14,7 @@ use crate::document::nearest;
 use crate::http::Host;
 use crate::policy::{Attribute, Consulted, Grant, Permit, WrittenRule};
 use crate::reason::{Denial, Reason};
-use crate::simulation::{self, Mistake, Question, What};
+use crate::simulation::{self, Scenario, ScenarioCall, ScenarioError};
 
 /// The gate's answer to a test.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Answer {
 pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mut Report) -> Option<Answer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
-        Ok(simulation::Answer { decided, trace, .. }) => {
+        Ok(simulation::Simulated { decided, trace, .. }) => {
             let lacks_sets = match &case.who {
                 Who::Principal(principal) => {
                     principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
@@ -45,8 +45,8 @@ pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mu
         Err(mistake) => {
             let help = mistake.help(|host| format!("`host: {host}`"));
             let span = match (&mistake, &case.who) {
-                (Mistake::NoIssuer, Who::Claims(_, span)) => span,
-                (Mistake::NotCallable(NotCallable::OtherHost { .. }), _) => case.call.host_span(),
+                (ScenarioError::NoIssuer, Who::Claims(_, span)) => span,
+                (ScenarioError::NotCallable(NotCallable::OtherHost { .. }), _) => case.call.host_span(),
                 _ => case.call.span(),
             };
             report.error(span, mistake.to_string()).help(help);
@@ -182,23 +182,27 @@ fn check_host(case: &Case, catalog: &Catalog, report: &mut Report) -> Option<()>
 
 impl Case {
     /// The question for the gate; as of now, where the test does not give a time.
-    fn question(&self, now: SystemTime) -> Question {
+    fn question(&self, now: SystemTime) -> Scenario {
         let who = match &self.who {
-            Who::Anonymous => simulation::Who::Anonymous,
+            Who::Anonymous => simulation::ScenarioCaller::Anonymous,
             Who::Principal(principal) => {
-                simulation::Who::Principal { principal: principal.clone(), sets: Vec::new() }
+                simulation::ScenarioCaller::Principal { principal: principal.clone(), sets: Vec::new() }
             }
-            Who::Claims(claims, _) => simulation::Who::Claims(claims.clone()),
+            Who::Claims(claims, _) => simulation::ScenarioCaller::Claims(claims.clone()),
         };
         let what = match &self.call {
-            Asked::Request { http_method, target, host, .. } => {
-                What::Request { http_method: http_method.clone(), target: target.clone(), host: host.clone() }
-            }
-            Asked::Method { method, resource, host, .. } => {
-                What::Method { method: method.clone(), resource: resource.clone(), host: host.clone() }
-            }
+            Asked::Request { http_method, target, host, .. } => ScenarioCall::Request {
+                http_method: http_method.clone(),
+                target: target.clone(),
+                host: host.clone(),
+            },
+            Asked::Method { method, resource, host, .. } => ScenarioCall::Method {
+                method: method.clone(),
+                resource: resource.clone(),
+                host: host.clone(),
+            },
         };
-        Question {
+        Scenario {
             who,
             scopes: self.scopes.clone(),
             what,
