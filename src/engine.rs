@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use self::event::Event;
-pub use self::exchange::{Arrival, Attempted, Exchange, Forwarding, Phase};
+pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
 pub use self::live::Live;
 use crate::admission::{Admission, PendingSlot};
 use crate::audit::Audit;
@@ -39,10 +39,10 @@ use crate::reason::{Denial, Reason};
 
 /// The engine. Cheap to clone: all of it is shared.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(Arc<EngineState>);
 
 #[derive(Debug)]
-struct Inner {
+struct EngineState {
     live: ArcSwap<Live>,
     limits: Limits,
     proxies: ArcSwap<TrustedProxies>,
@@ -67,7 +67,7 @@ pub enum Decision {
 
 /// What a front end does with a request that is not refused.
 #[derive(Debug)]
-pub enum Next {
+pub enum FrontendAction {
     /// It hands the exchange to what forwards it.
     Forward,
     /// It answers with these public keys.
@@ -115,7 +115,7 @@ impl Engine {
         audit: Audit,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
             proxies: ArcSwap::from_pointee(proxies),
@@ -249,7 +249,7 @@ impl Engine {
         exchange: &mut Exchange,
         request: Request,
         body: &mut impl BodySource,
-    ) -> Result<Next, Denial> {
+    ) -> Result<FrontendAction, Denial> {
         let decision = self.decide(exchange, request);
         self.go_on(exchange, decision, body).await
     }
@@ -263,11 +263,11 @@ impl Engine {
         exchange: &mut Exchange,
         mut decision: Decision,
         body: &mut impl BodySource,
-    ) -> Result<Next, Denial> {
+    ) -> Result<FrontendAction, Denial> {
         let admitted = loop {
             match decision {
                 Decision::Refused(denial) => return Err(denial),
-                Decision::Publish(jwks) => return Ok(Next::Publish(jwks)),
+                Decision::Publish(jwks) => return Ok(FrontendAction::Publish(jwks)),
                 Decision::Wait(Pending::Issuer(unresolved)) => {
                     decision = self.resolve(exchange, unresolved).await;
                 }
@@ -287,7 +287,7 @@ impl Engine {
             }
         };
         exchange.phase = Phase::Admitted(admitted);
-        Ok(Next::Forward)
+        Ok(FrontendAction::Forward)
     }
 
     async fn take_body(

@@ -35,7 +35,7 @@ pub use self::take::{Predecessor, Relieved};
 
 /// Why nothing was handed over.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum HandoverError {
     /// The socket could not be made.
     #[error("cannot offer the listeners at {path}: {source}", path = path.display())]
     Offer {

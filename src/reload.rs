@@ -32,7 +32,7 @@ use crate::authn::Authenticator;
 use crate::catalog::ExposureSettings;
 use crate::clock;
 use crate::config::{Config, Issuer, Origin, Telemetry};
-use crate::decision::snapshot::{Tree, pools};
+use crate::decision::snapshot::{SnapshotTree, pools};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
@@ -93,7 +93,7 @@ struct Held {
 
 /// A tree, the services that it was read for, and how many configurations had been applied when its reading began.
 struct TreeRead {
-    tree: Tree,
+    tree: SnapshotTree,
     services: Vec<ExposureSettings>,
     applied: u64,
 }
@@ -226,7 +226,7 @@ impl Reloader {
             let (pools, catalog) = (self.pools.clone(), self.engine.live().snapshot.catalog.clone());
             let applied = self.held.applied;
             self.tree.begin(move || {
-                let tree = Tree::read(&directory, &services, &pools, Some(&catalog));
+                let tree = SnapshotTree::read(&directory, &services, &pools, Some(&catalog));
                 TreeRead { tree, services, applied }
             });
         }

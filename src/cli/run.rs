@@ -139,7 +139,7 @@ pub(crate) enum Failure {
     #[error("no key can be made to sign assertions with: {0}")]
     Assertion(#[from] SigningError),
     #[error("{0}")]
-    Handover(#[from] handover::Failure),
+    Handover(#[from] handover::HandoverError),
     #[error(
         "the configuration was changed while this process waited for the running one, and is not valid any more"
     )]

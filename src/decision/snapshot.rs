@@ -38,7 +38,7 @@ pub struct Snapshot {
 /// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does
 /// not keep a rule from being in force.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub struct SnapshotTree {
     /// The catalogue of the service files and the configuration's `services`.
     pub catalog: Option<Arc<Catalog>>,
     /// Names the service files by their content.
@@ -51,7 +51,7 @@ pub struct Tree {
     pub policies: Report,
 }
 
-impl Tree {
+impl SnapshotTree {
     /// Reads a tree. Typing errors in roles are found by the permissions that the methods of the tree require; where
     /// those cannot be read, by the ones of `in_force`.
     pub fn read(
@@ -121,8 +121,8 @@ impl Snapshot {
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let Tree { catalog, services_revision, services, policy, policies } =
-            Tree::read(directory, services, pools, None);
+        let SnapshotTree { catalog, services_revision, services, policy, policies } =
+            SnapshotTree::read(directory, services, pools, None);
         report.absorb(services);
         report.absorb(policies);
         let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };

@@ -70,7 +70,7 @@ pub enum Phase {
     /// It may go upstream.
     Admitted(Admitted),
     /// It is going there.
-    Forwarding(Box<Forwarding>),
+    ForwardingPhase(Box<ForwardingPhase>),
     /// It is being answered with the gate's public keys: nothing is decided.
     Publishing,
     /// It is over, and recorded.
@@ -79,7 +79,7 @@ pub enum Phase {
 
 /// An admitted request on its way to an endpoint and back.
 #[derive(Debug)]
-pub struct Forwarding {
+pub struct ForwardingPhase {
     /// What is sent.
     pub admitted: Admitted,
     /// The slot at the upstream, and until when the exchange there may go on.
@@ -178,14 +178,14 @@ impl Exchange {
     }
 
     /// Begins to forward what was admitted. `None` where nothing was.
-    pub fn forward(&mut self) -> Option<&mut Forwarding> {
+    pub fn forward(&mut self) -> Option<&mut ForwardingPhase> {
         match std::mem::replace(&mut self.phase, Phase::Received) {
             Phase::Admitted(admitted) => {
                 let (whole, until) = match admitted.body() {
                     JudgedBody::Held(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
                 };
-                self.phase = Phase::Forwarding(Box::new(Forwarding {
+                self.phase = Phase::Forwarding(Box::new(ForwardingPhase {
                     admitted,
                     slot: None,
                     deadline: None,
@@ -204,7 +204,7 @@ impl Exchange {
     }
 
     /// The exchange with the upstream, while it is under way.
-    pub fn forwarding(&self) -> Option<&Forwarding> {
+    pub fn forwarding(&self) -> Option<&ForwardingPhase> {
         match &self.phase {
             Phase::Forwarding(forwarding) => Some(forwarding),
             _ => None,
@@ -212,7 +212,7 @@ impl Exchange {
     }
 
     /// The same, to change it.
-    pub fn forwarding_mut(&mut self) -> Option<&mut Forwarding> {
+    pub fn forwarding_mut(&mut self) -> Option<&mut ForwardingPhase> {
         match &mut self.phase {
             Phase::Forwarding(forwarding) => Some(forwarding),
             _ => None,

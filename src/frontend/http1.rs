@@ -22,7 +22,7 @@ use self::write::{answer, head_for_pingora, refuse, refuse_head};
 use super::answer::keys;
 use super::http::Http;
 use crate::decision::JudgedBody;
-use crate::engine::{Arrival, Exchange, Next};
+use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
 use crate::http::{Peer, RawHead, Request, Version};
 use crate::listener::{Accepted, ConnectionSlot, last_call};
@@ -138,8 +138,10 @@ impl<'f> Http1<'f> {
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
-            Ok(Next::Forward) => self.forward(connection, exchange, persists).await,
-            Ok(Next::Publish(jwks)) => answer(front, connection, exchange, &keys(jwks), persists).await,
+            Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
+            Ok(FrontendAction::Publish(jwks)) => {
+                answer(front, connection, exchange, &keys(jwks), persists).await
+            }
             Err(denial) => refuse(front, connection, exchange, denial, persists).await,
         }
     }

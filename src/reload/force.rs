@@ -16,7 +16,7 @@ use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
 use crate::config::{Config, Issuer, Part};
-use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
+use crate::decision::snapshot::{Snapshot, SnapshotTree, check_published, pools};
 use crate::diagnostic::Report;
 use crate::engine::Live;
 use crate::policy::Policy;
@@ -161,7 +161,7 @@ impl Reloader {
             }
         };
         let TreeRead { tree, services: exposed, applied } = read;
-        let Tree { catalog, services_revision, services, policy, policies } = tree;
+        let SnapshotTree { catalog, services_revision, services, policy, policies } = tree;
         let is_whole = policy.is_some();
         // Methods and rules of one tree belong together: other methods wait for rules that can be read.
         let is_other = services_revision != self.engine.live().snapshot.services_revision;

@@ -15,7 +15,7 @@ use crate::frontend::http::Http;
 use crate::http::{Framing, Version};
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::reason::Denial;
-use crate::respond::Answer;
+use crate::respond::ErrorResponse;
 
 /// A head for Pingora: what it has to know to read the body and to keep the connection, and nothing that it could read in
 /// another way. What goes upstream is made from the judged request.
@@ -71,7 +71,7 @@ pub(super) async fn answer(
     front: &Http,
     mut connection: Http1Connection,
     mut exchange: Exchange,
-    answer: &Answer,
+    answer: &ErrorResponse,
     persists: bool,
 ) -> Option<Http1Connection> {
     let is_unread = exchange.request.is_none() || !connection.is_between_requests();
