@@ -16,7 +16,7 @@ use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::http::head::{Head, HeadLimits};
 use opgate::http::{Request, TrustedProxies};
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::json;
 
 use crate::measure::{nanoseconds, nanoseconds_of_each};
@@ -30,7 +30,7 @@ const FRESH: usize = 500;
 
 /// Judges a cancel that Ana may make, with each kind of key.
 pub fn run() {
-    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+    for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::Rs256] {
         let now = opgate::clock::now();
         let key = SigningKey::generate(algorithm, Some("bench")).unwrap();
         let snapshot = snapshot(&key, now);

@@ -34,7 +34,7 @@ use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::clock;
 use crate::engine::Engine;
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 use crate::metrics::Metrics;
 use crate::reload::ReloadStatus;
 
@@ -73,8 +73,8 @@ impl Admin {
     pub async fn serve(
         self,
         settings: AdminSettings,
-        listening: Arc<Listening>,
-        explain: Option<Arc<Listening>>,
+        listening: Arc<ListenSocket>,
+        explain: Option<Arc<ListenSocket>>,
         mut shutdown: watch::Receiver<bool>,
     ) -> std::io::Result<()> {
         let draining = self.draining.clone();

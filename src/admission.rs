@@ -20,9 +20,9 @@ use crate::shares::Shares;
 /// The slots that there are.
 #[derive(Debug)]
 pub struct Admission {
-    pending: Bound,
+    pending: BoundedCounter,
     pending_by_address: Shares,
-    under_way: Bound,
+    under_way: BoundedCounter,
     by_address: Shares,
     by_principal: Shares,
 }
@@ -31,9 +31,9 @@ impl Admission {
     /// As many as `limits` says, all free.
     pub fn new(limits: &AdmissionLimits) -> Arc<Self> {
         Arc::new(Self {
-            pending: Bound::new(limits.pending_requests),
+            pending: BoundedCounter::new(limits.pending_requests),
             pending_by_address: Shares::new(limits.pending_requests_per_address),
-            under_way: Bound::new(limits.requests),
+            under_way: BoundedCounter::new(limits.requests),
             by_address: Shares::new(limits.requests_per_address),
             by_principal: Shares::new(limits.requests_per_principal),
         })
@@ -141,12 +141,12 @@ impl Drop for Slots {
 
 /// A counter with a bound.
 #[derive(Debug)]
-struct Bound {
+struct BoundedCounter {
     most: usize,
     taken: AtomicUsize,
 }
 
-impl Bound {
+impl BoundedCounter {
     fn new(most: usize) -> Self {
         Self { most, taken: AtomicUsize::new(0) }
     }

@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use self::event::Event;
-pub use self::exchange::{Arrival, Attempted, Exchange, Forwarding, Phase};
+pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
 pub use self::instruments::{ALLOWED, Instruments, KEYS_PUBLISHED, MethodInstruments};
 pub use self::live::Live;
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
@@ -40,10 +40,10 @@ use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(Arc<EngineState>);
 
 #[derive(Debug)]
-struct Inner {
+struct EngineState {
     live: ArcSwap<Live>,
     limits: EngineLimits,
     proxies: ArcSwap<TrustedProxies>,
@@ -90,7 +90,7 @@ pub enum Decision {
 
 /// What a front end does with a request that is not refused.
 #[derive(Debug)]
-pub enum Next {
+pub enum FrontendAction {
     /// It hands the exchange to what forwards it.
     Forward,
     /// It answers with these public keys.
@@ -138,7 +138,7 @@ impl Engine {
         audit: Audit,
         instruments: EngineInstruments,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
             proxies: ArcSwap::from_pointee(proxies),
@@ -272,7 +272,7 @@ impl Engine {
         exchange: &mut Exchange,
         request: Request,
         body: &mut impl BodySource,
-    ) -> Result<Next, Denial> {
+    ) -> Result<FrontendAction, Denial> {
         let decision = self.decide(exchange, request);
         self.go_on(exchange, decision, body).await
     }
@@ -286,11 +286,11 @@ impl Engine {
         exchange: &mut Exchange,
         mut decision: Decision,
         body: &mut impl BodySource,
-    ) -> Result<Next, Denial> {
+    ) -> Result<FrontendAction, Denial> {
         let admitted = loop {
             match decision {
                 Decision::Refused(denial) => return Err(denial),
-                Decision::Publish(jwks) => return Ok(Next::Publish(jwks)),
+                Decision::Publish(jwks) => return Ok(FrontendAction::Publish(jwks)),
                 Decision::Wait(Pending::Issuer(unresolved)) => {
                     decision = self.resolve(exchange, unresolved).await;
                 }
@@ -310,7 +310,7 @@ impl Engine {
             }
         };
         exchange.phase = Phase::Admitted(admitted);
-        Ok(Next::Forward)
+        Ok(FrontendAction::Forward)
     }
 
     async fn take_body(

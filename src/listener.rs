@@ -35,8 +35,8 @@ pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
 pub use self::instruments::Instruments;
 pub use self::settings::{ListenerLimits, ListenerSettings};
-pub use self::socket::Listening;
-pub use self::stalled::Stalled;
+pub use self::socket::ListenSocket;
+pub use self::stalled::StalledFlag;
 use self::stream::bound_unsent;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};
 use crate::tls::ServerTls;
@@ -94,7 +94,7 @@ impl<H: Handler> Listener<H> {
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
-    pub async fn serve(self, socket: Arc<Listening>, mut shutdown: watch::Receiver<bool>) {
+    pub async fn serve(self, socket: Arc<ListenSocket>, mut shutdown: watch::Receiver<bool>) {
         let listener = Arc::new(self);
         let mut connections = JoinSet::new();
         while !*shutdown.borrow() {
@@ -216,16 +216,16 @@ impl<H: Handler> Listener<H> {
 }
 
 /// Counts a connection as open for as long as it lives, however it ends.
-struct Open(IntGauge);
+struct OpenConnection(IntGauge);
 
-impl Open {
+impl OpenConnection {
     fn count(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }

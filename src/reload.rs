@@ -34,7 +34,7 @@ use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::ExposureSettings;
 use crate::clock;
 use crate::config::{Config, ConfigSource};
-use crate::decision::snapshot::{Tree, pools};
+use crate::decision::snapshot::{SnapshotTree, pools};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
@@ -98,7 +98,7 @@ struct HeldParts {
 
 /// A tree, the services that it was read for, and how many configurations had been applied when its reading began.
 struct TreeRead {
-    tree: Tree,
+    tree: SnapshotTree,
     services: Vec<ExposureSettings>,
     applied: u64,
 }
@@ -230,7 +230,7 @@ impl Reloader {
             let (pools, catalog) = (self.pools.clone(), self.engine.live().snapshot.catalog.clone());
             let applied = self.held.applied;
             self.tree.begin(move || {
-                let tree = Tree::read(&source, &services, &pools, Some(&catalog));
+                let tree = SnapshotTree::read(&source, &services, &pools, Some(&catalog));
                 TreeRead { tree, services, applied }
             });
         }

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, is_server_name};
 pub use self::established::Established;
-pub use self::pem::{Identity, authorities};
+pub use self::pem::{TlsIdentity, authorities};
 pub use self::server::{ClientRule, ServerTls};
 pub use self::settings::{ListenerTls, UpstreamTls};
 

@@ -19,8 +19,8 @@ use super::refused::AdminRefusal;
 use crate::clock;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
-use crate::simulation::written::{self, Unreadable};
-use crate::simulation::{Mistake, Question, Token, What, Who};
+use crate::simulation::written::{self, ScenarioSyntaxError};
+use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller, ScenarioError, ScenarioToken};
 
 /// Longest body, in bytes: room for a token or its claims.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -55,14 +55,14 @@ struct RequestLine {
     host: Option<String>,
 }
 
-impl From<Unreadable> for AdminRefusal {
-    fn from(unreadable: Unreadable) -> Self {
+impl From<ScenarioSyntaxError> for AdminRefusal {
+    fn from(unreadable: ScenarioSyntaxError) -> Self {
         Self::new(unreadable.message, unreadable.help)
     }
 }
 
-impl From<Mistake> for AdminRefusal {
-    fn from(mistake: Mistake) -> Self {
+impl From<ScenarioError> for AdminRefusal {
+    fn from(mistake: ScenarioError) -> Self {
         Self::new(mistake.to_string(), mistake.help(|host| format!("`\"host\": \"{host}\"`")))
     }
 }
@@ -129,7 +129,7 @@ fn unread(rejection: BytesRejection) -> AdminRefusal {
     AdminRefusal::new("the body cannot be read", format!("send at most {MAX_BODY} bytes, whole")).with(status)
 }
 
-fn read(body: &[u8]) -> Result<(Question, Extent), AdminRefusal> {
+fn read(body: &[u8]) -> Result<(Scenario, Extent), AdminRefusal> {
     let body: ExplainRequest = serde_json::from_slice(body).map_err(|error| {
         // A fault of a value quotes the value, which may be a token: only its place is told.
         let what = match error.classify() {
@@ -150,7 +150,7 @@ fn read(body: &[u8]) -> Result<(Question, Extent), AdminRefusal> {
 /// while.
 async fn explained(
     surface: &Surface,
-    mut question: Question,
+    mut question: Scenario,
     extent: Extent,
     place: AnswerPermit,
 ) -> Result<Vec<u8>, AdminRefusal> {
@@ -166,18 +166,18 @@ async fn explained(
     explained.await.unwrap_or_else(|| Err(AdminRefusal::broke_off()))
 }
 
-fn question(body: ExplainRequest) -> Result<Question, AdminRefusal> {
+fn question(body: ExplainRequest) -> Result<Scenario, AdminRefusal> {
     let origin = body.ip.as_deref().map(written::address).transpose()?;
     let time = body.time.as_deref().map(written::time).transpose()?;
     let who = match (body.principal, body.claims, body.token) {
-        (None, None, None) if body.groups.is_empty() => Who::Anonymous,
-        (Some(principal), None, None) => Who::Principal {
+        (None, None, None) if body.groups.is_empty() => ScenarioCaller::Anonymous,
+        (Some(principal), None, None) => ScenarioCaller::Principal {
             principal: written::principal(&principal)?,
             sets: body.groups.iter().map(|group| written::set(group)).collect::<Result<_, _>>()?,
         },
-        (None, Some(claims), None) if body.groups.is_empty() => Who::Claims(claims),
+        (None, Some(claims), None) if body.groups.is_empty() => ScenarioCaller::Claims(claims),
         (None, None, Some(token)) if body.groups.is_empty() && body.scopes.is_none() => {
-            Who::Token(Token::new(&token))
+            ScenarioCaller::Token(ScenarioToken::new(&token))
         }
         _ => {
             return Err(AdminRefusal::new(
@@ -191,7 +191,7 @@ fn question(body: ExplainRequest) -> Result<Question, AdminRefusal> {
             written::request(&method, &path, host.as_deref())?
         }
         (None, Some(method), Some(resource), host) => {
-            What::Method { method, resource, host: host.map(|host| host.to_ascii_lowercase()) }
+            ScenarioCall::Method { method, resource, host: host.map(|host| host.to_ascii_lowercase()) }
         }
         _ => {
             return Err(AdminRefusal::new(
@@ -200,5 +200,5 @@ fn question(body: ExplainRequest) -> Result<Question, AdminRefusal> {
             ));
         }
     };
-    Ok(Question { who, scopes: body.scopes, what, time: time.unwrap_or_else(clock::now), origin })
+    Ok(Scenario { who, scopes: body.scopes, what, time: time.unwrap_or_else(clock::now), origin })
 }

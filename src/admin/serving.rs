@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::complaint::Complaint;
 use super::places::{AdminSlot, AdminSlots, ConnectionPhase};
 use super::watched::WatchedStream;
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// Longest head, in bytes: room for a bearer token. hyper answers 431 to a longer one.
 const MAX_HEAD: usize = 16 * 1024;
@@ -27,7 +27,7 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_FIELDS: usize = 64;
 
 /// Serves until another process does so on the same socket; what is being answered then is answered.
-pub(super) async fn serve(listening: Arc<Listening>, routes: Router, connections: usize) {
+pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connections: usize) {
     let places = AdminSlots::new(connections);
     // One more: a connection that is closed for another has its file until its task has ended.
     let files = Arc::new(Semaphore::new(connections.saturating_add(1)));

@@ -22,8 +22,8 @@ use self::changes::Changes;
 use super::Output;
 use super::tree::{ExposureArgs, load_tree};
 use crate::diagnostic::Report;
-use crate::simulation::log_line::Line;
-use crate::simulation::replay::Tree;
+use crate::simulation::log_line::LogLine;
+use crate::simulation::replay::ReplayTree;
 use crate::terminal::{FAILED, INVALID, eprint_report, print};
 
 /// The longest line that is read; the gate's own are some kilobytes.
@@ -94,7 +94,7 @@ fn compare(args: &DiffArgs, report: &mut Report) -> Option<Compared> {
     }
     let mut tree = |directory: &Path| {
         let snapshot = load_tree(directory, config.as_ref(), report);
-        snapshot.map(|snapshot| Tree::new(snapshot, config.is_some()))
+        snapshot.map(|snapshot| ReplayTree::new(snapshot, config.is_some()))
     };
     // Both, so that every mistake in either is told in one run.
     let (old, new) = (tree(&args.old), tree(&args.new));
@@ -146,7 +146,7 @@ impl AuditLogReader {
     }
 
     /// The next audit line, with its number. Other lines are passed over; `end` says whether that is an error.
-    fn next(&mut self, report: &mut Report) -> Option<(u64, Line)> {
+    fn next(&mut self, report: &mut Report) -> Option<(u64, LogLine)> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
@@ -171,7 +171,7 @@ impl AuditLogReader {
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            match Line::parse(&bytes) {
+            match LogLine::parse(&bytes) {
                 Ok(line) => return Some((self.number, line)),
                 Err(error) => {
                     self.passed_over += 1;

@@ -153,36 +153,36 @@ fn agree_with_path(
             Ok(Some(_)) => {
                 return Err(refused(format!("the body's `{field_path}` is not the one that the path names")));
             }
-            Err(Unreadable(why)) => return Err(refused(format!("the body's `{field_path}` {why}"))),
+            Err(IncomparableField(why)) => return Err(refused(format!("the body's `{field_path}` {why}"))),
         }
     }
     Ok(())
 }
 
 /// Why a field cannot be compared.
-struct Unreadable(&'static str);
+struct IncomparableField(&'static str);
 
 /// The value at a field path, in every spelling that some reader takes for it: those of proto JSON (`resource_name`,
 /// `resourceName`), and those that differ in case, as Unicode has it, or in punctuation.
 fn field_of<'v>(
     fields: &'v serde_json::Map<String, Value>,
     field_path: &str,
-) -> Result<Option<&'v Value>, Unreadable> {
+) -> Result<Option<&'v Value>, IncomparableField> {
     let rest = field_path.split_once('.').map(|(_, rest)| rest);
     let mut found = None;
     for (key, value) in fields {
         // In some readers, an object inherits the fields of its `__proto__` (ECMAScript, where objects are merged).
         if key == "__proto__" {
-            return Err(Unreadable("may be given by `__proto__`"));
+            return Err(IncomparableField("may be given by `__proto__`"));
         }
         if !overlap(field_path, key) {
             continue;
         }
         if steps(key).nth(1).is_some() {
-            return Err(Unreadable("is given by a key that some readers take apart"));
+            return Err(IncomparableField("is given by a key that some readers take apart"));
         }
         if found.replace(value).is_some() {
-            return Err(Unreadable("is given in two spellings"));
+            return Err(IncomparableField("is given in two spellings"));
         }
     }
     let Some(value) = found else { return Ok(None) };
@@ -190,7 +190,7 @@ fn field_of<'v>(
         (None, value) => Ok(Some(value)),
         (Some(rest), Value::Object(inner)) => field_of(inner, rest),
         (Some(_), Value::Null) => Ok(None),
-        (Some(_), _) => Err(Unreadable("stands in something that is not an object")),
+        (Some(_), _) => Err(IncomparableField("stands in something that is not an object")),
     }
 }
 

@@ -86,10 +86,10 @@ impl AwaitingToken {
 pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace: &mut Trace) -> Ruling {
     match identify(snapshot, &request, now, trace) {
         Err(denial) => Ruling::Refused(denial),
-        Ok((call, Identified::Pending(token))) => {
+        Ok((call, Identification::Pending(token))) => {
             Ruling::Unresolved(Unresolved { token, decision: AwaitingToken { request, call, now } })
         }
-        Ok((call, Identified::Caller(caller))) => {
+        Ok((call, Identification::Caller(caller))) => {
             let ruled = authorize(call, caller, attributes(&request, now), snapshot, trace);
             Ruling::of(request, ruled)
         }
@@ -97,7 +97,7 @@ pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace
 }
 
 /// Who calls, as far as it is known without asking an issuer.
-enum Identified {
+enum Identification {
     /// The caller; `None` where no credential was sent.
     Caller(Option<Arc<Caller>>),
     Pending(PendingToken),
@@ -108,7 +108,7 @@ fn identify(
     request: &Request,
     now: SystemTime,
     trace: &mut Trace,
-) -> Result<(Arc<Call>, Identified), Denial> {
+) -> Result<(Arc<Call>, Identification), Denial> {
     request.directed()?;
     let call = Arc::new(route(request, snapshot)?);
     trace.stage = Stage::Authenticate;
@@ -217,15 +217,15 @@ fn authenticate(
     method: &Method,
     snapshot: &Snapshot,
     now: SystemTime,
-) -> Result<Identified, Denial> {
+) -> Result<Identification, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
     match snapshot.authn.authenticate(&authorization, now)? {
-        Authentication::Anonymous => by_certificate(request, method, now).map(Identified::Caller),
+        Authentication::Anonymous => by_certificate(request, method, now).map(Identification::Caller),
         Authentication::Token(token) => {
             let caller = snapshot.authn.confirm(token, &evidence(request), now)?;
-            Ok(Identified::Caller(Some(caller)))
+            Ok(Identification::Caller(Some(caller)))
         }
-        Authentication::Pending(token) => Ok(Identified::Pending(token)),
+        Authentication::Pending(token) => Ok(Identification::Pending(token)),
     }
 }
 

@@ -34,7 +34,7 @@ pub struct TokenArgs {
     new_key: bool,
     /// ES256, RS256, PS256 or EdDSA; by default ES256 for a new key, else what fits the key
     #[arg(long, value_parser = parse_algorithm)]
-    algorithm: Option<Algorithm>,
+    algorithm: Option<SigningAlgorithm>,
     /// The claim `iss`: what opgate.yaml calls the issuer
     #[arg(long, value_name = "URL")]
     issuer: String,
@@ -124,7 +124,7 @@ fn signing_key(args: &TokenArgs, report: &mut Report) -> Option<SigningKey> {
 }
 
 /// Reads a private key. What is wrong is in the report.
-fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> Option<SigningKey> {
+fn read_key(path: &Path, algorithm: Option<SigningAlgorithm>, report: &mut Report) -> Option<SigningKey> {
     let pem = match std::fs::read_to_string(path) {
         Ok(pem) => pem,
         Err(error) => {
@@ -158,7 +158,7 @@ fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> O
 }
 
 /// Makes a key, its file and the file of its key set. Either both files are new and whole, or none is left behind.
-fn new_key(path: &Path, algorithm: Algorithm, report: &mut Report) -> Option<SigningKey> {
+fn new_key(path: &Path, algorithm: SigningAlgorithm, report: &mut Report) -> Option<SigningKey> {
     let generated = SigningKey::generate(algorithm, None).and_then(|key| Ok((key.to_pkcs8_pem()?, key)));
     let (pem, key) = match generated {
         Ok(generated) => generated,

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
-use crate::upstream::{Attempt, Deadline, Place};
+use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
 /// When a request came, and its id.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub enum Phase {
     /// It may go upstream.
     Admitted(Admitted),
     /// It is going there.
-    Forwarding(Box<Forwarding>),
+    Forwarding(Box<ForwardingPhase>),
     /// It is being answered with the gate's public keys: nothing is decided.
     Publishing,
     /// It is over, and recorded.
@@ -79,11 +79,11 @@ pub enum Phase {
 
 /// An admitted request on its way to an endpoint and back.
 #[derive(Debug)]
-pub struct Forwarding {
+pub struct ForwardingPhase {
     /// What is sent.
     pub admitted: Admitted,
     /// The slot at the upstream, and until when the exchange there may go on.
-    pub slot: Option<(Place, Option<Instant>)>,
+    pub slot: Option<(UpstreamSlot, Option<Instant>)>,
     /// What sees to that it ends by then.
     pub deadline: Option<Deadline>,
     /// The attempt under way, or the last one.
@@ -179,14 +179,14 @@ impl Exchange {
     }
 
     /// Begins to forward what was admitted. `None` where nothing was.
-    pub fn forward(&mut self) -> Option<&mut Forwarding> {
+    pub fn forward(&mut self) -> Option<&mut ForwardingPhase> {
         match std::mem::replace(&mut self.phase, Phase::Received) {
             Phase::Admitted(admitted) => {
                 let (whole, until) = match admitted.body() {
                     JudgedBody::Held(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
                 };
-                self.phase = Phase::Forwarding(Box::new(Forwarding {
+                self.phase = Phase::Forwarding(Box::new(ForwardingPhase {
                     admitted,
                     slot: None,
                     deadline: None,
@@ -205,7 +205,7 @@ impl Exchange {
     }
 
     /// The exchange with the upstream, while it is under way.
-    pub fn forwarding(&self) -> Option<&Forwarding> {
+    pub fn forwarding(&self) -> Option<&ForwardingPhase> {
         match &self.phase {
             Phase::Forwarding(forwarding) => Some(forwarding),
             _ => None,
@@ -213,7 +213,7 @@ impl Exchange {
     }
 
     /// The same, to change it.
-    pub fn forwarding_mut(&mut self) -> Option<&mut Forwarding> {
+    pub fn forwarding_mut(&mut self) -> Option<&mut ForwardingPhase> {
         match &mut self.phase {
             Phase::Forwarding(forwarding) => Some(forwarding),
             _ => None,

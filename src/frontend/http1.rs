@@ -17,12 +17,12 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use self::body::Http1Body;
-use self::connection::Connection;
+use self::connection::Http1Connection;
 use self::write::{answer, head_for_pingora, refuse, refuse_head};
 use super::answer::keys;
 use super::http::Http;
 use crate::decision::JudgedBody;
-use crate::engine::{Arrival, Exchange, Next};
+use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
 use crate::http::{Peer, RawHead, Request, Version};
 use crate::listener::{Accepted, ConnectionSlot, last_call};
@@ -33,7 +33,7 @@ use crate::reason::{Denial, Reason};
 pub(super) struct Http1<'f> {
     front: &'f Http,
     /// `None` while Pingora has it.
-    connection: Option<Connection>,
+    connection: Option<Http1Connection>,
     /// What was read of the next head.
     buffer: BytesMut,
     peer: SocketAddr,
@@ -63,7 +63,7 @@ impl<'f> Http1<'f> {
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let Accepted { stream, peer, opened, slot } = accepted;
-        let connection = Some(Connection::new(stream));
+        let connection = Some(Http1Connection::new(stream));
         Self { front, connection, buffer, peer, opened, slot, shutdown }
     }
 
@@ -98,7 +98,7 @@ impl<'f> Http1<'f> {
     /// Waits for the next head, unless the connection is to end first.
     async fn next_head(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Http1Connection,
         mut deadline: Option<Instant>,
         used: Instant,
     ) -> HeadRead {
@@ -121,7 +121,7 @@ impl<'f> Http1<'f> {
     }
 
     /// Serves the request whose head is the first `end` bytes of the buffer.
-    async fn exchange(&mut self, mut connection: Connection, end: usize) -> Option<Connection> {
+    async fn exchange(&mut self, mut connection: Http1Connection, end: usize) -> Option<Http1Connection> {
         let front = self.front;
         let mut exchange = front.engine.receive(Arrival::now(), Some(self.peer));
         let request = match self.request(&connection, &exchange, end) {
@@ -138,14 +138,21 @@ impl<'f> Http1<'f> {
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
-            Ok(Next::Forward) => self.forward(connection, exchange, persists).await,
-            Ok(Next::Publish(jwks)) => answer(front, connection, exchange, &keys(jwks), persists).await,
+            Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
+            Ok(FrontendAction::Publish(jwks)) => {
+                answer(front, connection, exchange, &keys(jwks), persists).await
+            }
             Err(denial) => refuse(front, connection, exchange, denial, persists).await,
         }
     }
 
     /// Parses the head at the start of the buffer.
-    fn request(&self, connection: &Connection, exchange: &Exchange, end: usize) -> Result<Request, Denial> {
+    fn request(
+        &self,
+        connection: &Http1Connection,
+        exchange: &Exchange,
+        end: usize,
+    ) -> Result<Request, Denial> {
         let head = self.buffer.get(..end).unwrap_or_default();
         let head = RawHead::parse(head, self.front.limits.head)?;
         let channel = connection.established().map(|established| established.channel(exchange.arrival.time));
@@ -156,10 +163,10 @@ impl<'f> Http1<'f> {
     /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
     async fn forward(
         &self,
-        mut connection: Connection,
+        mut connection: Http1Connection,
         exchange: Exchange,
         persists: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Http1Connection> {
         let front = self.front;
         let Some(admitted) = exchange.admitted() else { return None };
         let is_http10 = admitted.request().version == Version::Http10;
@@ -195,7 +202,7 @@ impl Http {
     /// of the connection. Can be cancelled and called again.
     async fn read_head(
         &self,
-        connection: &mut Connection,
+        connection: &mut Http1Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
     ) -> HeadRead {

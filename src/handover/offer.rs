@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 use super::HandoverError;
 use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// How long a process that serves may take to write a file.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Where no process came, or none that was ready in time.
-pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> Result<(), HandoverError> {
+pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<ListenSocket>)]) -> Result<(), HandoverError> {
     let deadline = Instant::now() + upgrade.timeout;
     let place = OfferedSocket::make(&upgrade.socket)?;
     let came = timeout_at(deadline.into(), place.somebody()).await;
@@ -59,8 +59,8 @@ pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> 
 /// Gives the new process what it takes and waits until it is ready.
 async fn hand_over(
     stream: &mut UnixStream,
-    sockets: &[(Purpose, Arc<Listening>)],
-) -> Result<Vec<Arc<Listening>>, HandoverError> {
+    sockets: &[(Purpose, Arc<ListenSocket>)],
+) -> Result<Vec<Arc<ListenSocket>>, HandoverError> {
     greet(stream).await?;
     let offered = sockets.iter().map(|(purpose, socket)| Offered {
         purpose: *purpose,

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use super::HandoverError;
 use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, receive, say};
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// The time between two looks for an offer. So the two processes may be started in either order.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -55,7 +55,7 @@ impl Predecessor {
     pub async fn take(
         &mut self,
         wanted: &[(Purpose, SocketAddr)],
-    ) -> Result<Vec<Option<Listening>>, HandoverError> {
+    ) -> Result<Vec<Option<ListenSocket>>, HandoverError> {
         let mut chosen = Vec::new();
         for (purpose, address) in wanted {
             let fits = |offered: &Offered| {
@@ -139,13 +139,13 @@ async fn listening(
     stream: &UnixStream,
     bound: SocketAddr,
     written: SocketAddr,
-) -> Result<Listening, HandoverError> {
+) -> Result<ListenSocket, HandoverError> {
     let socket = TcpListener::from(receive(stream).await?);
     let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
     if !listens || socket.local_addr().ok() != Some(bound) {
         return Err(HandoverError::WrongSocket(bound));
     }
-    Listening::inherited(socket, written).map_err(|_| HandoverError::WrongSocket(bound))
+    ListenSocket::inherited(socket, written).map_err(|_| HandoverError::WrongSocket(bound))
 }
 
 async fn connect(upgrade: &Upgrade) -> Result<UnixStream, HandoverError> {

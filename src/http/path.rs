@@ -9,7 +9,7 @@ mod reading;
 use std::borrow::Cow;
 
 use self::reading::normalize;
-pub(crate) use self::reading::{Reading, normalize_literal};
+pub(crate) use self::reading::{PathReading, normalize_literal};
 use super::malformed;
 use crate::percent::{BadEscape, Octet, has_encoded_octet, octets};
 use crate::reason::Denial;
@@ -21,14 +21,14 @@ pub struct Path {
     raw: Box<str>,
     /// See [`Path::decoded`], where it differs from the raw text.
     decoded: Option<Box<str>>,
-    segments: Vec<Segment>,
+    segments: Vec<PathSegment>,
     /// Where the `:verb` begins within `raw`, at the colon.
     verb: Option<usize>,
 }
 
 /// One segment: the text between two slashes. The last one ends before the verb.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Segment {
+struct PathSegment {
     start: usize,
     end: usize,
     /// The decoded text, where it differs from the raw one.
@@ -70,7 +70,7 @@ impl Path {
             let decoded = decode_segment(text)?;
             let normalized = normalize(decoded.as_deref().unwrap_or(text));
             let normalized = (normalized != text).then(|| normalized.into());
-            segments.push(Segment { start, end, decoded, normalized });
+            segments.push(PathSegment { start, end, decoded, normalized });
             start += piece.len() + 1;
         }
         if verb.is_some() {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::frames::{CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, RST_STREAM};
-use super::stalled::Stalled;
+use super::stalled::StalledFlag;
 use super::timer::Timer;
 
 /// Frames that serve no request: how many there may be ahead of any that does, how many more a second, and how many for
@@ -65,7 +65,7 @@ pub(crate) struct ConnectionStats {
     is_blocked: AtomicBool,
     has_gone_away: AtomicBool,
     flood: OnceLock<Flood>,
-    stalled: Stalled,
+    stalled: StalledFlag,
 }
 
 impl ConnectionStats {
@@ -95,7 +95,7 @@ impl ConnectionStats {
     }
 
     /// How its requests learn of its end.
-    pub(crate) fn stalled(&self) -> &Stalled {
+    pub(crate) fn stalled(&self) -> &StalledFlag {
         &self.stalled
     }
 

@@ -13,11 +13,11 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 
-use super::failure::{Cut, Fault, is_refused};
+use super::failure::{Cut, UpstreamError, is_refused};
 use super::task;
 use crate::clock;
 use crate::decision::JudgedBody;
-use crate::engine::{Attempted, Exchange, Forwarding};
+use crate::engine::{Attempted, Exchange, ForwardingPhase};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
@@ -206,7 +206,7 @@ impl Exchange {
 
     /// No byte has gone out yet: another endpoint may be asked, once.
     pub(super) fn failed_to_connect(&mut self, error: &mut Error) {
-        self.count_failure(Fault::of_connect(error), Cut::No);
+        self.count_failure(UpstreamError::of_connect(error), Cut::No);
         let retry = self.is_first_attempt() && self.has_alternative();
         if retry {
             self.leave_out();
@@ -226,7 +226,8 @@ impl Exchange {
         let was_cut = forwarding.deadline.as_ref().is_some_and(Deadline::has_passed);
         let is_answered = session.response_written().is_some();
         let is_unsent = !is_answered && is_unsent(forwarding, error);
-        let fault = if was_cut { Fault::Timeout } else { Fault::of(error, is_answered, reused) };
+        let fault =
+            if was_cut { UpstreamError::Timeout } else { UpstreamError::of(error, is_answered, reused) };
         let cut = match (was_cut, is_answered) {
             (false, _) => Cut::No,
             (true, false) => Cut::BeforeIt,
@@ -242,7 +243,7 @@ impl Exchange {
         let elsewhere = self.has_alternative();
         let retry =
             may_repeat && can_repeat && (elsewhere || !fault.is_held_against_the_endpoint() || !is_unsent);
-        if retry && elsewhere && fault != Fault::Stale {
+        if retry && elsewhere && fault != UpstreamError::Stale {
             self.leave_out();
         }
         error.set_retry(retry);
@@ -258,7 +259,7 @@ impl Exchange {
     }
 
     /// Counts a failed attempt. An endpoint is left out for what it does, never for what a client can make of an exchange.
-    fn count_failure(&self, fault: Fault, cut: Cut) {
+    fn count_failure(&self, fault: UpstreamError, cut: Cut) {
         let Some(forwarding) = self.forwarding() else { return };
         let Some(Attempted { attempt, .. }) = &forwarding.attempt else { return };
         self.engine().instruments().upstream.failed(attempt.upstream(), fault.label());
@@ -266,7 +267,7 @@ impl Exchange {
             // How fast an answer is read is up to the client.
             (Cut::WithinTheAnswer, _) => true,
             // A backend may wait for the rest of a body before it answers, and may give up.
-            (_, None) => matches!(fault, Fault::Timeout | Fault::Invalid),
+            (_, None) => matches!(fault, UpstreamError::Timeout | UpstreamError::Invalid),
             // It had less time than it may take.
             (Cut::BeforeIt, Some(whole)) => whole.elapsed() < attempt.patience(),
             (Cut::No, Some(_)) => false,
@@ -309,7 +310,7 @@ impl Exchange {
 
 /// Whether no backend can have acted on the request: the backend said so, or its head cannot have arrived whole.
 /// Over HTTP/1, `request_body_filter` runs once the head is out.
-fn is_unsent(forwarding: &Forwarding, error: &Error) -> bool {
+fn is_unsent(forwarding: &ForwardingPhase, error: &Error) -> bool {
     let head_may_be_out =
         forwarding.attempt.as_ref().is_none_or(|attempted| attempted.over_http2 || attempted.body_begun);
     is_refused(error) || !head_may_be_out && *error.etype() == ErrorType::WriteError

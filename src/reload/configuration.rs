@@ -12,7 +12,7 @@ use crate::diagnostic::{Report, Severity};
 use crate::engine::Live;
 use crate::listener::ListenerSettings;
 use crate::upstream::Upstreams;
-use crate::upstream::names::Names;
+use crate::upstream::names::ResolvedNames;
 
 /// What is in force while a configuration is read.
 pub(super) struct InForce {
@@ -20,7 +20,7 @@ pub(super) struct InForce {
     /// The issuers that are believed: those of `config` may wait for the policy tree.
     pub(super) issuers: Vec<WrittenIssuer>,
     pub(super) live: Arc<Live>,
-    pub(super) names: Names,
+    pub(super) names: ResolvedNames,
 }
 
 /// What was read.
@@ -34,7 +34,7 @@ pub(super) struct ReadConfiguration {
     pub(super) fewer: Option<(Authenticator, Vec<WrittenIssuer>)>,
     /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
-    pub(super) names: Names,
+    pub(super) names: ResolvedNames,
     pub(super) assertions: Option<Option<Arc<Assertions>>>,
     /// Whether the file could be read as a whole. Otherwise nothing is known of any part.
     pub(super) is_whole: bool,

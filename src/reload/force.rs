@@ -82,7 +82,7 @@ impl Reloader {
         }
         let authn = is_due(ConfigPart::Issuers).then(|| self.believe(read)).flatten();
         let upstreams = read.upstreams.take().filter(|_| is_due(ConfigPart::Upstreams));
-        // Names may have been looked up since the reading began.
+        // ResolvedNames may have been looked up since the reading began.
         let is_outdated = read.names != *self.lookups.names();
         let upstreams = upstreams.map(|read| if is_outdated { self.upstreams(&live) } else { read });
         let is_redirected = upstreams.is_some();
@@ -169,7 +169,7 @@ impl Reloader {
             }
         };
         let TreeRead { tree, services: exposed, applied } = read;
-        let Tree { catalog, services_revision, services, policy, policies } = tree;
+        let SnapshotTree { catalog, services_revision, services, policy, policies } = tree;
         let is_whole = policy.is_some();
         // Methods and rules of one tree belong together: other methods wait for rules that can be read.
         let is_other = services_revision != self.engine.live().snapshot.services_revision;
@@ -351,7 +351,7 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::Names, cause, fault, &self.instruments);
+        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::ResolvedNames, cause, fault, &self.instruments);
     }
 
     fn swap(&mut self, live: Live) {

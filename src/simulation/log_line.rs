@@ -11,7 +11,7 @@ use crate::reason::{Reason, Recorded};
 
 /// A request as the log has it.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct LogLine {
     pub(crate) time: SystemTime,
     pub(crate) http_method: Option<http::Method>,
     pub(crate) host: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Line {
 
 /// Why a line is not an audit line.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotALine {
+pub(crate) enum LogLineError {
     #[error("{message} (column {column})")]
     Json { message: String, column: usize },
     #[error("`protoPayload` is of the type `{0}`")]
@@ -53,33 +53,33 @@ struct Entry {
 struct Payload {
     #[serde(rename = "@type")]
     type_url: String,
-    authentication_info: AuthenticationInfo,
+    authentication_info: LoggedAuthentication,
     service_name: Option<String>,
-    authorization_info: Option<Vec<AuthorizationInfo>>,
-    request_metadata: RequestMetadata,
+    authorization_info: Option<Vec<LoggedAuthorization>>,
+    request_metadata: LoggedRequest,
     metadata: Metadata,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthenticationInfo {
+struct LoggedAuthentication {
     principal_subject: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct AuthorizationInfo {
+struct LoggedAuthorization {
     granted: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RequestMetadata {
+struct LoggedRequest {
     caller_ip: Option<IpAddr>,
-    request_attributes: RequestAttributes,
+    request_attributes: LoggedAttributes,
 }
 
 #[derive(Deserialize)]
-struct RequestAttributes {
+struct LoggedAttributes {
     method: Option<String>,
     host: Option<String>,
     path: Option<String>,
@@ -93,7 +93,7 @@ struct Metadata {
 
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
 
-impl From<serde_json::Error> for NotALine {
+impl From<serde_json::Error> for LogLineError {
     /// Without the library's own number of the line, which is always 1.
     fn from(error: serde_json::Error) -> Self {
         let text = error.to_string();
@@ -102,19 +102,19 @@ impl From<serde_json::Error> for NotALine {
     }
 }
 
-impl Line {
+impl LogLine {
     /// Reads a line.
     ///
     /// # Errors
     /// What is not an audit line of opgate's.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, NotALine> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, LogLineError> {
         let Entry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
         if payload.type_url != AUDIT_LOG {
-            return Err(NotALine::Type(payload.type_url));
+            return Err(LogLineError::Type(payload.type_url));
         }
         let recorded = payload.recorded()?;
-        let time: jiff::Timestamp = timestamp.parse().map_err(|_| NotALine::Time(timestamp))?;
-        let RequestAttributes { method, host, path } = payload.request_metadata.request_attributes;
+        let time: jiff::Timestamp = timestamp.parse().map_err(|_| LogLineError::Time(timestamp))?;
+        let LoggedAttributes { method, host, path } = payload.request_metadata.request_attributes;
         let principal = payload.authentication_info.principal_subject;
         // A path that the log holds in part (`audit::Bounded`) is not used: the letter that marks the cut is in no
         // parsed path.
@@ -123,7 +123,7 @@ impl Line {
             time: time.into(),
             http_method: method.map(http_method).transpose()?,
             host,
-            path: path.map(|path| Path::parse(&path).map_err(|_| NotALine::Path(path))).transpose()?,
+            path: path.map(|path| Path::parse(&path).map_err(|_| LogLineError::Path(path))).transpose()?,
             service: payload.service_name,
             principal: principal.map(caller).transpose()?,
             ip: payload.request_metadata.caller_ip,
@@ -132,23 +132,23 @@ impl Line {
     }
 }
 
-fn http_method(text: String) -> Result<http::Method, NotALine> {
-    text.parse().map_err(|_| NotALine::HttpMethod(text))
+fn http_method(text: String) -> Result<http::Method, LogLineError> {
+    text.parse().map_err(|_| LogLineError::HttpMethod(text))
 }
 
-fn caller(text: String) -> Result<Principal, NotALine> {
-    Principal::parse(&text).map_err(|error| NotALine::Principal(text, error))
+fn caller(text: String) -> Result<Principal, LogLineError> {
+    Principal::parse(&text).map_err(|error| LogLineError::Principal(text, error))
 }
 
 impl Payload {
-    fn recorded(&self) -> Result<Recorded, NotALine> {
+    fn recorded(&self) -> Result<Recorded, LogLineError> {
         match self.metadata.decision.as_str() {
             // Any later failure comes from an upstream or the client.
             "ALLOWED" => return Ok(Recorded::Allowed),
             // The gate's own keys, which no policy protects.
             "ANSWERED" => return Ok(Recorded::Regardless),
             "DENIED" => {}
-            other => return Err(NotALine::Decision(other.to_owned())),
+            other => return Err(LogLineError::Decision(other.to_owned())),
         }
         let granted = self.authorization_info.iter().flatten().any(|info| info.granted);
         // A reason of another version of opgate says nothing here.

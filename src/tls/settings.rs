@@ -57,7 +57,7 @@ fn identities(
     base: &Path,
     files: &mut Vec<PathBuf>,
     report: &mut Report,
-) -> Option<Vec<Identity>> {
+) -> Option<Vec<TlsIdentity>> {
     let items = node.list(report)?;
     if items.is_empty() {
         report
@@ -83,7 +83,7 @@ fn identities(
 /// Certificates are chosen by the name that a client asks for (RFC 6066, section 3), and verified by their alternative
 /// names (RFC 9525, section 6.3): the common name does not count. The first one is for all other clients; those that
 /// connect to an address ask for no name.
-fn tell_of_no_name(identity: &Identity, is_first: bool, chain: &Node, report: &mut Report) {
+fn tell_of_no_name(identity: &TlsIdentity, is_first: bool, chain: &Node, report: &mut Report) {
     let certificate = &identity.certificate;
     if !certificate.names.is_empty() {
         return;
@@ -109,11 +109,11 @@ fn identity(
     base: &Path,
     files: &mut Vec<PathBuf>,
     report: &mut Report,
-) -> Option<Identity> {
+) -> Option<TlsIdentity> {
     let (chain, key) = (chain?, key?);
     let chain_path = located(base, chain.string(report)?);
     let key_path = located(base, key.string(report)?);
-    let loaded = Identity::load(&chain_path, &key_path);
+    let loaded = TlsIdentity::load(&chain_path, &key_path);
     files.extend([chain_path, key_path]);
     match loaded {
         Ok(identity) => {

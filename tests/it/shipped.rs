@@ -146,7 +146,7 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     std::fs::write(directory.path().join("config/backends-ca.pem"), authority.pem()).unwrap();
     authority.issue(&["a.test"]).write(&directory.path().join("config"), "server");
     authority.issue_to(&["spiffe://a.test/gate"]).write(&directory.path().join("config"), "gate");
-    let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    let key = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap();
     let key_file = directory.path().join("config/assertion-key.pem");
     std::fs::write(key_file, key.to_pkcs8_pem().unwrap().reveal()).unwrap();
     std::fs::write(directory.path().join("config/admin-token"), "0123456789abcdef\n").unwrap();

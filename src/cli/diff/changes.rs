@@ -37,8 +37,8 @@ pub(super) struct ChangedCall {
 pub(super) struct Changed {
     pub(super) question: ChangedCall,
     pub(super) requests: u64,
-    pub(super) old: Answer,
-    pub(super) new: Answer,
+    pub(super) old: ReplayOutcome,
+    pub(super) new: ReplayOutcome,
 }
 
 /// Everything that was found.
@@ -52,7 +52,7 @@ pub(super) struct Changes {
     pub(super) gained: u64,
     pub(super) revoked: u64,
     pub(super) unchanged: u64,
-    pub(super) doubts: BTreeMap<Doubt, u64>,
+    pub(super) doubts: BTreeMap<MissingInput, u64>,
     /// Requests that the old tree decides otherwise than the log says, and the line of the first.
     pub(super) otherwise: u64,
     pub(super) first_otherwise: Option<u64>,
@@ -60,47 +60,50 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Puts a line to both trees. `number` is the line's, from 1.
-    pub(super) fn compare(&mut self, line: &Line, number: u64, old: &Tree, new: &Tree) {
+    pub(super) fn compare(&mut self, line: &LogLine, number: u64, old: &ReplayTree, new: &ReplayTree) {
         match line.recorded {
             Recorded::Regardless => {
                 self.unchanged += 1;
                 return;
             }
-            Recorded::Inconclusive => return self.cannot_tell(Doubt::Refusal),
+            Recorded::Inconclusive => return self.cannot_tell(MissingInput::Refusal),
             _ => {}
         }
         let called = old.route(line);
         let logged = called.as_ref().ok().map(|call| call.method.clone());
-        let decide = |tree: &Tree, call| tree.decide(line, call, logged.as_deref());
+        let decide = |tree: &ReplayTree, call| tree.decide(line, call, logged.as_deref());
         let before = called.map_or_else(|replay| replay, |call| decide(old, call));
         let after = new.route(line).map_or_else(|replay| replay, |call| decide(new, call));
         self.check(line, number, &before.answer);
         match (&before.answer, &after.answer) {
-            (Answer::Unknown(doubt), _) | (_, Answer::Unknown(doubt)) => self.cannot_tell(*doubt),
-            (Answer::Refused { .. }, Answer::Allowed(_)) => {
+            (ReplayOutcome::Unknown(doubt), _) | (_, ReplayOutcome::Unknown(doubt)) => {
+                self.cannot_tell(*doubt)
+            }
+            (ReplayOutcome::Refused { .. }, ReplayOutcome::Allowed(_)) => {
                 self.gained += 1;
                 self.note(Direction::Gained, line, before, after);
             }
-            (Answer::Allowed(_), Answer::Refused { .. }) => {
+            (ReplayOutcome::Allowed(_), ReplayOutcome::Refused { .. }) => {
                 self.revoked += 1;
                 self.note(Direction::Revoked, line, before, after);
             }
-            (Answer::Allowed(_), Answer::Allowed(_)) | (Answer::Refused { .. }, Answer::Refused { .. }) => {
+            (ReplayOutcome::Allowed(_), ReplayOutcome::Allowed(_))
+            | (ReplayOutcome::Refused { .. }, ReplayOutcome::Refused { .. }) => {
                 self.unchanged += 1;
             }
         }
     }
 
-    fn cannot_tell(&mut self, doubt: Doubt) {
+    fn cannot_tell(&mut self, doubt: MissingInput) {
         *self.doubts.entry(doubt).or_default() += 1;
     }
 
     /// Notes where the old tree is not the one that the log was written under.
-    fn check(&mut self, line: &Line, number: u64, answer: &Answer) {
+    fn check(&mut self, line: &LogLine, number: u64, answer: &ReplayOutcome) {
         let allowed = match answer {
-            Answer::Allowed(_) => true,
-            Answer::Refused { .. } => false,
-            Answer::Unknown(_) => return,
+            ReplayOutcome::Allowed(_) => true,
+            ReplayOutcome::Refused { .. } => false,
+            ReplayOutcome::Unknown(_) => return,
         };
         if allowed != (line.recorded == Recorded::Allowed) {
             self.otherwise += 1;

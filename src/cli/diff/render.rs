@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Compared;
 use super::changes::{Changed, Changes, Direction};
 use crate::diagnostic::Report;
-use crate::simulation::replay::Answer;
+use crate::simulation::replay::ReplayOutcome;
 
 /// Changes of one kind that the text shows; JSON has all that are told apart.
 const SHOWN: usize = 50;
@@ -79,11 +79,11 @@ fn table(changes: &[&Changed], text: &mut String) {
     }
 }
 
-fn described(answer: &Answer) -> String {
+fn described(answer: &ReplayOutcome) -> String {
     match answer {
-        Answer::Allowed(place) => format!("allowed by {place}"),
-        Answer::Refused { reason, detail, .. } => format!("{}: {detail}", reason.entry().name),
-        Answer::Unknown(doubt) => doubt.text().to_owned(),
+        ReplayOutcome::Allowed(place) => format!("allowed by {place}"),
+        ReplayOutcome::Refused { reason, detail, .. } => format!("{}: {detail}", reason.entry().name),
+        ReplayOutcome::Unknown(doubt) => doubt.text().to_owned(),
     }
 }
 
@@ -141,12 +141,12 @@ fn changed(changed: &Changed) -> Value {
     })
 }
 
-fn answer(answer: &Answer) -> Value {
+fn answer(answer: &ReplayOutcome) -> Value {
     match answer {
-        Answer::Allowed(place) => json!({ "decision": "allowed", "rule": place, "detail": null }),
-        Answer::Refused { reason, detail, rule } => {
+        ReplayOutcome::Allowed(place) => json!({ "decision": "allowed", "rule": place, "detail": null }),
+        ReplayOutcome::Refused { reason, detail, rule } => {
             json!({ "decision": reason.entry().name, "rule": rule, "detail": detail })
         }
-        Answer::Unknown(doubt) => json!({ "decision": null, "rule": null, "detail": doubt.text() }),
+        ReplayOutcome::Unknown(doubt) => json!({ "decision": null, "rule": null, "detail": doubt.text() }),
     }
 }

@@ -14,7 +14,7 @@ use crate::document::nearest;
 use crate::http::Host;
 use crate::policy::{Attribute, Consulted, Grant, Permit, WrittenRule};
 use crate::reason::{Denial, Reason};
-use crate::simulation::{self, Mistake, Question, What};
+use crate::simulation::{self, Scenario, ScenarioCall, ScenarioError};
 
 /// The gate's answer to a test.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) fn ask(
 ) -> Option<CaseAnswer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
-        Ok(simulation::Answer { decided, trace, .. }) => {
+        Ok(simulation::Simulated { decided, trace, .. }) => {
             let lacks_sets = match &case.who {
                 CaseCaller::Principal(principal) => {
                     principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
@@ -50,8 +50,8 @@ pub(super) fn ask(
         Err(mistake) => {
             let help = mistake.help(|host| format!("`host: {host}`"));
             let span = match (&mistake, &case.who) {
-                (Mistake::NoIssuer, CaseCaller::Claims(_, span)) => span,
-                (Mistake::NotCallable(NotCallable::OtherHost { .. }), _) => case.call.host_span(),
+                (ScenarioError::NoIssuer, CaseCaller::Claims(_, span)) => span,
+                (ScenarioError::NotCallable(NotCallable::OtherHost { .. }), _) => case.call.host_span(),
                 _ => case.call.span(),
             };
             report.error(span, mistake.to_string()).help(help);
@@ -187,7 +187,7 @@ fn check_host(case: &TestCase, catalog: &Catalog, report: &mut Report) -> Option
 
 impl TestCase {
     /// The question for the gate; as of now, where the test does not give a time.
-    fn question(&self, now: SystemTime) -> Question {
+    fn question(&self, now: SystemTime) -> Scenario {
         let who = match &self.who {
             CaseCaller::Anonymous => simulation::Who::Anonymous,
             CaseCaller::Principal(principal) => {
@@ -203,7 +203,7 @@ impl TestCase {
                 What::Method { method: method.clone(), resource: resource.clone(), host: host.clone() }
             }
         };
-        Question {
+        Scenario {
             who,
             scopes: self.scopes.clone(),
             what,

@@ -45,7 +45,7 @@ struct Http2<'f> {
     front: &'f Http,
     peer: SocketAddr,
     slot: Arc<ConnectionSlot>,
-    connection: Connection,
+    connection: H2Connection,
     digest: Arc<Digest>,
     established: Option<Arc<Established>>,
     account: StreamAccount,
@@ -162,17 +162,17 @@ impl<'f> Http2<'f> {
     }
 
     /// Does what is due. `Some` where the connection ends with it.
-    async fn go_on(&mut self, next: Next) -> Option<Denial> {
+    async fn go_on(&mut self, next: ConnectionEvent) -> Option<Denial> {
         match next {
-            Next::Rejected => None,
-            Next::Flood(flood) => Some(self.cut(flood).await),
-            Next::Ended(denial) => {
+            ConnectionEvent::Rejected => None,
+            ConnectionEvent::Flood(flood) => Some(self.cut(flood).await),
+            ConnectionEvent::Ended(denial) => {
                 if denial.reason() == Reason::AnswerNotTaken {
                     self.front.count_cut("write_timeout");
                 }
                 Some(denial)
             }
-            Next::Request(session) => self.begin(*session).await,
+            ConnectionEvent::Request(session) => self.begin(*session).await,
         }
     }
 
@@ -246,7 +246,7 @@ fn note(front: &Http, ended: Result<(), JoinError>) {
     }
 }
 
-type Connection = h2::server::Connection<BoxedStream, Bytes>;
+type H2Connection = h2::server::Connection<BoxedStream, Bytes>;
 
 /// Drives the connection until there is something to do. Can be cancelled and called again.
 async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut StreamAccount) -> Next {
@@ -254,7 +254,7 @@ async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut S
     poll_fn(|context| {
         let accepted = accepting.as_mut().poll(context);
         if let Some(flood) = account.stats().flood() {
-            return Poll::Ready(Next::Flood(flood));
+            return Poll::Ready(ConnectionEvent::Flood(flood));
         }
         Poll::Ready(match accepted {
             Poll::Pending => {
@@ -264,21 +264,23 @@ async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut S
             }
             Poll::Ready(Ok(Some(H2Accept::Session(session)))) => {
                 account.handed();
-                Next::Request(Box::new(session))
+                ConnectionEvent::Request(Box::new(session))
             }
             Poll::Ready(Ok(Some(H2Accept::Rejected))) => {
                 account.rejected();
-                Next::Rejected
+                ConnectionEvent::Rejected
             }
-            Poll::Ready(Ok(None)) => Next::Ended(Denial::new(Reason::ClientClosed, "the client left")),
+            Poll::Ready(Ok(None)) => {
+                ConnectionEvent::Ended(Denial::new(Reason::ClientClosed, "the client left"))
+            }
             Poll::Ready(Err(error)) if account.stats().stalled().is_told() => {
-                Next::Ended(Denial::new(Reason::AnswerNotTaken, error.to_string()))
+                ConnectionEvent::Ended(Denial::new(Reason::AnswerNotTaken, error.to_string()))
             }
             Poll::Ready(Err(error)) => {
                 let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
                 let broke_rule = cause.is_some_and(h2::Error::is_library);
                 let reason = if broke_rule { Reason::RequestMalformed } else { Reason::ClientClosed };
-                Next::Ended(Denial::new(reason, error.to_string()))
+                ConnectionEvent::Ended(Denial::new(reason, error.to_string()))
             }
         })
     })

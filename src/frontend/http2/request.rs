@@ -27,13 +27,13 @@ use tokio::sync::watch;
 
 use super::body::Http2Body;
 use crate::admission::PendingSlot;
-use crate::engine::{Arrival, Decision, Engine, Exchange, Next, Pending};
+use crate::engine::{Arrival, Decision, Engine, Exchange, FrontendAction, Pending};
 use crate::frontend::answer;
 use crate::http::{Peer, RawHead, Request};
-use crate::listener::{ConnectionSlot, LINGER, ListenerLimits, Stalled};
+use crate::listener::{ConnectionSlot, LINGER, ListenerLimits, StalledFlag};
 use crate::proxy::{Proxy, carry_within_deadline};
 use crate::reason::{Denial, Reason};
-use crate::respond::Answer;
+use crate::respond::ErrorResponse;
 use crate::tls::Established;
 
 /// A request, and everything that is needed to serve it.
@@ -57,7 +57,7 @@ pub(super) struct RequestConnection {
     /// The facts of its handshake.
     pub(super) established: Option<Arc<Established>>,
     /// How it ended, once it has.
-    pub(super) stalled: Stalled,
+    pub(super) stalled: StalledFlag,
     pub(super) slot: Arc<ConnectionSlot>,
     pub(super) limits: ListenerLimits,
 }
@@ -132,8 +132,8 @@ impl Incoming {
         let mut body = Http2Body::new(&mut self.session, &slot, timeout);
         let decided = self.engine.go_on(&mut exchange, decision, &mut body).await;
         let answer = match decided {
-            Ok(Next::Forward) => return self.forward(exchange).await,
-            Ok(Next::Publish(jwks)) => answer::keys(jwks),
+            Ok(FrontendAction::Forward) => return self.forward(exchange).await,
+            Ok(FrontendAction::Publish(jwks)) => answer::keys(jwks),
             Err(denial) => {
                 let refusal = answer::refusal(&exchange, &denial);
                 exchange.denial = Some(denial);
@@ -172,7 +172,7 @@ fn is_permitted(decision: &Decision) -> bool {
 }
 
 /// The answer to a request that is not permitted.
-fn answer_to(exchange: &Exchange, decision: Decision) -> (Answer, Option<Denial>) {
+fn answer_to(exchange: &Exchange, decision: Decision) -> (ErrorResponse, Option<Denial>) {
     let denial = match decision {
         Decision::Publish(jwks) => return (answer::keys(jwks), None),
         Decision::Refused(denial) => denial,
@@ -189,7 +189,7 @@ fn answer_to(exchange: &Exchange, decision: Decision) -> (Answer, Option<Denial>
 ///
 /// # Errors
 /// Where the client does not take it: the stream is reset then, and counts among the resets that its connection may have.
-async fn write(session: &mut HttpSession, answer: Answer, is_patient: bool) -> Result<()> {
+async fn write(session: &mut HttpSession, answer: ErrorResponse, is_patient: bool) -> Result<()> {
     let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
     for (name, value) in answer.headers {
         head.append_header(name, value)?;

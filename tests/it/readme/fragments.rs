@@ -7,7 +7,7 @@ use super::pages::{Kind, Page};
 use crate::authority::Authority;
 use crate::cli::Workspace;
 use crate::harness::copy;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 
 /// A line as the gate writes it, of a request that any of the trees allows.
 const AUDIT_LINE: &str = r#"{"timestamp":"2026-03-02T09:00:00Z","severity":"INFO","insertId":"1","httpRequest":{"requestMethod":"POST","status":200,"remoteIp":"127.0.0.1","latency":"0.001s"},"protoPayload":{"@type":"type.googleapis.com/google.cloud.audit.AuditLog","status":{},"authenticationInfo":{"principalSubject":"user:ana@example.com","principalEmail":"ana@example.com"},"serviceName":"cloudaicompanion.googleapis.com","methodName":"google.longrunning.Operations.CancelOperation","resourceName":"projects/demo/locations/us-central1/operations/o","authorizationInfo":[{"resource":"projects/demo/locations/us-central1/operations/o","permission":"cloudaicompanion.operations.cancel","granted":true}],"requestMetadata":{"callerIp":"127.0.0.1","requestAttributes":{"id":"1","time":"2026-03-02T09:00:00Z","method":"POST","host":"cloudaicompanion.googleapis.com","path":"/v1/projects/demo/locations/us-central1/operations/o:cancel","protocol":"HTTP/1.1"}},"metadata":{"decision":"ALLOWED","reason":"ALLOWED","policyRevision":"000000000000","rule":{"role":"organizations/7/roles/operationsCanceller","member":"group:oncall@example.com","resource":"projects/demo","place":"policies/allow/projects/demo.yaml:6"}}}}
@@ -56,7 +56,7 @@ pub fn write_named_files(workspace: &Workspace) {
     let authority = Authority::new();
     std::fs::write(folder.join("clients-ca.pem"), authority.pem()).unwrap();
     authority.issue(&["cloudaicompanion.googleapis.com"]).write(&folder, "server");
-    let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    let key = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap();
     std::fs::write(folder.join("assertion-key.pem"), key.to_pkcs8_pem().unwrap().reveal()).unwrap();
     std::fs::write(folder.join("admin-token"), "0123456789abcdef\n").unwrap();
     std::fs::write(folder.join("partner.secret"), "0123456789abcdef\n").unwrap();
