@@ -17,7 +17,7 @@ use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
 use crate::config::{Config, ConfigPart};
-use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
+use crate::decision::snapshot::{Snapshot, SnapshotTree, check_published, pools};
 use crate::diagnostic::Report;
 use crate::engine::Live;
 use crate::policy::Policy;

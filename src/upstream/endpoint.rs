@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pingora::upstreams::peer::HttpPeer;
 
 use super::kept::IdleConnections;
-use super::outlier::{OutlierState, CircuitState};
+use super::outlier::{CircuitState, OutlierState};
 use super::settings::Outliers;
 
 /// A backend's address, and everything that is needed to connect to it.
