@@ -7,9 +7,9 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dev::mint::Mint;
 use crate::principal::Principal;
 use crate::reason::Reason;
-use crate::dev::mint::Mint;
 use crate::signing::{self, SigningKey};
 
 mod claims;
