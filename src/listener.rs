@@ -1,7 +1,10 @@
 //! From a listening socket to connections that may speak: accepted within their limits, and secured.
 //!
-//! What is said on a connection is the business of a [`Handler`]. Here is what no protocol changes: how many connections
-//! there may be, the TLS handshake, how slowly a client may read, and the end of the process.
+//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
+//! (ARCHITECTURE.md, "Pingora"). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
+//! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
+//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
+//! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
 
 mod connection_limits;
 mod connection_slot;

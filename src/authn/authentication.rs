@@ -42,7 +42,7 @@ pub struct PendingToken {
 }
 
 enum Awaited {
-    Key(JwtIssuer, Box<KeyAwaited<'static>>),
+    Key(Box<JwtIssuer>, Box<KeyAwaited<'static>>),
     Introspection(OpaqueIssuer, Box<str>),
 }
 
@@ -96,7 +96,7 @@ impl Authenticator {
                 return Ok(Authentication::Token(UnconfirmedToken { caller, presentation }));
             }
             KnownToken::KeyAwaited(issuer, awaited) => {
-                Awaited::Key(issuer.clone(), Box::new(awaited.into_owned()))
+                Awaited::Key(Box::new(issuer.clone()), Box::new(awaited.into_owned()))
             }
             KnownToken::NotIntrospected(issuer) => {
                 Awaited::Introspection(issuer.clone(), credential.token.into())

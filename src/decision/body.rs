@@ -1,8 +1,9 @@
 //! The body rule of a method, checked before the first byte goes upstream.
 //!
-//! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of `projects/mine/…`
-//! whose body names `projects/yours/…` cancels yours. So a body is only forwarded if it is empty or names what the path
-//! names. Official clients send nothing, `{}` or `{"name": …}`, which passes.
+//! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of
+//! `projects/mine/…` whose body names `projects/yours/…` cancels yours. So a body that could say anything is not
+//! forwarded: it is empty, or it says what the path says (docs/policy.md, "Expose a method"). Official clients send
+//! nothing, `{}` or `{"name": …}`.
 
 use bytes::Bytes;
 use serde_json::Value;

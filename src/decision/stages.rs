@@ -1,8 +1,8 @@
 //! The stages of a decision, in their order.
 //!
-//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. Nothing here does I/O or reads
-//! a clock. The order of the stages is part of the contract: a client that is not authenticated learns nothing about
-//! resources or policy.
+//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no
+//! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
+//! about resources or policy (docs/errors.md, "Order").
 //!
 //! ```text
 //! decide     Request ─► directed ─► route ─► authenticate ─► confirm ─► authorize    what requests go through

@@ -98,7 +98,7 @@ impl Request {
     /// Judges an HTTP/1 head.
     ///
     /// # Errors
-    /// As [`Request::new`].
+    /// 400 for every class that docs/security.md, "What is refused", lists.
     pub fn from_head(
         head: RawHead,
         peer: Option<SocketAddr>,
