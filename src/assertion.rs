@@ -31,6 +31,7 @@
 //! and neither does the next process of this one.
 
 mod file;
+pub(crate) mod settings;
 
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ pub use self::file::{KeyFlaw, read_key};
 use crate::diagnostic::Span;
 use crate::http::Path;
 use crate::principal::Caller;
-use crate::signing::{Algorithm, SigningError, SigningKey};
+use crate::signing::{SigningAlgorithm, SigningError, SigningKey};
 
 /// The media type of a key set (RFC 7517, section 8.5.2).
 pub const MEDIA_TYPE: &str = "application/jwk-set+json";
@@ -100,7 +101,7 @@ pub struct Assertions {
     lifetime: Duration,
     jwks_path: Option<Path>,
     jwks: Bytes,
-    kept: Cache<About, Kept, ByBytes>,
+    kept: Cache<About, CachedAssertion, ByBytes>,
 }
 
 impl Assertions {
@@ -154,26 +155,26 @@ impl Assertions {
         service: &str,
         now: SystemTime,
     ) -> Result<HeaderValue, SigningError> {
-        let asked = Asked::new(caller, service);
+        let asked = AssertionKey::new(caller, service);
         // A clock that was set back may have signed in what is now the future.
         if let Some(kept) = self.kept.get(&asked).filter(|kept| kept.from <= now && now < kept.renew) {
             return Ok(kept.assertion);
         }
         let assertion = self.sign(&asked, caller.principal.email(), now)?;
         let renew = now.checked_add(self.lifetime / 2).unwrap_or(now);
-        self.kept.insert(asked.into(), Kept { assertion: assertion.clone(), from: now, renew });
+        self.kept.insert(asked.into(), CachedAssertion { assertion: assertion.clone(), from: now, renew });
         Ok(assertion)
     }
 
     fn sign(
         &self,
-        asked: &Asked<'_>,
+        asked: &AssertionKey<'_>,
         email: Option<&str>,
         now: SystemTime,
     ) -> Result<HeaderValue, SigningError> {
         // With a clock before 1970 it has ended already: every verifier refuses it.
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let claims = Claims {
+        let claims = AssertionClaims {
             iss: &self.issuer,
             aud: format!("https://{}/", asked.service),
             sub: asked.principal,
@@ -212,7 +213,7 @@ impl std::fmt::Debug for Assertions {
 }
 
 fn made() -> Result<SigningKey, SigningError> {
-    let key = SigningKey::generate(Algorithm::Es256, None)?;
+    let key = SigningKey::generate(SigningAlgorithm::Es256, None)?;
     tracing::warn!(
         kid = key.kid(),
         "assertions are signed with a key that was made now: it changes at each start, and no other gate has it. Name \
@@ -222,7 +223,7 @@ fn made() -> Result<SigningKey, SigningError> {
 }
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct AssertionClaims<'a> {
     iss: &'a str,
     aud: String,
     sub: &'a str,
@@ -238,14 +239,14 @@ struct Claims<'a> {
 
 /// The claims that differ between assertions that are signed at one time: the key of the store, for a look-up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Asked<'a> {
+struct AssertionKey<'a> {
     service: &'a str,
     principal: &'a str,
     issuer: Option<&'a str>,
     subject: Option<&'a str>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> AssertionKey<'a> {
     fn new(caller: &'a Caller, service: &'a str) -> Self {
         let issuer = caller.claims.as_ref().and_then(|claims| claims.get("iss")?.as_str());
         let subject = caller.subject.as_deref().filter(|subject| subject.len() <= MAX_SUBJECT);
@@ -263,8 +264,8 @@ struct About {
 }
 
 impl About {
-    fn asked(&self) -> Asked<'_> {
-        Asked {
+    fn asked(&self) -> AssertionKey<'_> {
+        AssertionKey {
             service: &self.service,
             principal: &self.principal,
             issuer: self.issuer.as_deref(),
@@ -273,8 +274,8 @@ impl About {
     }
 }
 
-impl From<Asked<'_>> for About {
-    fn from(asked: Asked<'_>) -> Self {
+impl From<AssertionKey<'_>> for About {
+    fn from(asked: AssertionKey<'_>) -> Self {
         Self {
             service: asked.service.into(),
             principal: asked.principal.into(),
@@ -290,7 +291,7 @@ impl Hash for About {
     }
 }
 
-impl Equivalent<About> for Asked<'_> {
+impl Equivalent<About> for AssertionKey<'_> {
     fn equivalent(&self, about: &About) -> bool {
         *self == about.asked()
     }
@@ -298,7 +299,7 @@ impl Equivalent<About> for Asked<'_> {
 
 /// An assertion that was signed.
 #[derive(Clone)]
-struct Kept {
+struct CachedAssertion {
     assertion: HeaderValue,
     /// When it was signed …
     from: SystemTime,
@@ -309,8 +310,8 @@ struct Kept {
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<About, Kept> for ByBytes {
-    fn weight(&self, about: &About, kept: &Kept) -> u64 {
+impl Weighter<About, CachedAssertion> for ByBytes {
+    fn weight(&self, about: &About, kept: &CachedAssertion) -> u64 {
         let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
         let texts = about.service.len() + about.principal.len() + text(&about.issuer) + text(&about.subject);
         (texts + kept.assertion.len()) as u64 + OVERHEAD

@@ -19,6 +19,7 @@ mod near;
 mod resolve;
 mod router;
 mod service;
+pub(crate) mod settings;
 mod template;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub use self::named::NotCallable;
 use self::resolve::Definition;
 pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
 pub use self::service::{AuthenticationRule, HttpBinding, HttpBody, HttpRule, Selector, Service};
+pub use self::settings::ExposureSettings;
 pub use self::template::{Template, TemplateError, TemplateSegment, TemplateVariable};
 use crate::diagnostic::{Place, Report, Severity, Source, Span};
 use crate::document::Node;
@@ -46,21 +48,6 @@ pub struct Catalog {
     router: Router,
     /// The routes that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
-}
-
-/// How the operator's config exposes a service.
-#[derive(Clone, Debug)]
-pub struct ExposureSettings {
-    /// The name of its files: `cloudaicompanion`.
-    pub id: String,
-    /// The hosts it answers on, `*` for any; `None` for the service's own name.
-    pub hosts: Option<Vec<String>>,
-    /// The upstream its calls go to.
-    pub upstream: String,
-    /// What goes upstream beside the request itself.
-    pub forwarding: Forwarding,
-    /// Where the config says so.
-    pub span: Span,
 }
 
 impl ExposureSettings {

@@ -7,6 +7,8 @@
 //! kind, and goes on.
 
 mod fields;
+pub(crate) mod location;
+pub(crate) mod scalar;
 
 use std::fmt;
 use std::path::Path;

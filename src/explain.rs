@@ -2,7 +2,7 @@
 //! policy that affect the answer, and what would turn it.
 //!
 //! ```text
-//! Question ─► question (the gate's answer) ──► stages ──┐
+//! Scenario ─► question (the gate's answer) ──► stages ──┐
 //!                     └─► policy::explain ──────────────┼─► Explained ─► text, JSON
 //!                                     changes ◄─────────┘
 //! ```
@@ -20,25 +20,25 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-pub use self::change::Change;
+pub use self::change::SuggestedChange;
 pub(crate) use self::page::Page;
-pub use self::stage::{State, Told};
+pub use self::stage::{StageReport, StageResult};
 use crate::catalog::PermissionRule;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Place;
 use crate::policy::Grant;
 use crate::policy::explain::{Explanation, Extent};
-use crate::simulation::{Answer, Mistake, Question, Who};
+use crate::simulation::{Scenario, ScenarioCaller, ScenarioError, Simulated};
 
 /// An answer with its reasons.
 #[derive(Debug)]
 pub struct Explained {
-    question: Question,
-    answer: Answer,
+    question: Scenario,
+    answer: Simulated,
     /// The findings in the policy; `None` where no permission is checked, or the caller is not known.
     policy: Option<Explanation>,
-    stages: Vec<Told>,
-    changes: Vec<Vec<Change>>,
+    stages: Vec<StageReport>,
+    changes: Vec<Vec<SuggestedChange>>,
     revision: String,
 }
 
@@ -46,7 +46,7 @@ pub struct Explained {
 ///
 /// # Errors
 /// Where the question is not clear.
-pub fn explain(question: Question, snapshot: &Snapshot, extent: Extent) -> Result<Explained, Mistake> {
+pub fn explain(question: Scenario, snapshot: &Snapshot, extent: Extent) -> Result<Explained, ScenarioError> {
     let answer = question.ask(snapshot)?;
     let policy = examine(&answer, snapshot, extent);
     let stages = stage::tell(&question, &answer, policy.as_ref());
@@ -56,7 +56,7 @@ pub fn explain(question: Question, snapshot: &Snapshot, extent: Extent) -> Resul
 }
 
 /// The policy's answer, even where an earlier stage refuses: after the first fix, it is the next question.
-fn examine(answer: &Answer, snapshot: &Snapshot, extent: Extent) -> Option<Explanation> {
+fn examine(answer: &Simulated, snapshot: &Snapshot, extent: Extent) -> Option<Explanation> {
     let call = answer.trace.call.as_ref()?;
     let caller = answer.trace.caller.as_deref();
     if caller.is_none() && !call.method.allow_without_credential {
@@ -120,7 +120,9 @@ impl Explained {
     fn caller(&self) -> String {
         match &self.answer.trace.caller {
             Some(caller) => caller.principal.to_string(),
-            None if matches!(self.question.who, Who::Anonymous) => "an anonymous caller".to_owned(),
+            None if matches!(self.question.who, ScenarioCaller::Anonymous) => {
+                "an anonymous caller".to_owned()
+            }
             None => "an unauthenticated caller".to_owned(),
         }
     }

@@ -23,6 +23,7 @@
 
 mod message;
 mod offer;
+pub(crate) mod settings;
 mod take;
 
 use std::net::SocketAddr;
@@ -31,11 +32,12 @@ use std::time::Duration;
 
 pub use self::message::{PROTOCOL, Purpose};
 pub use self::offer::offer;
+pub use self::settings::Upgrade;
 pub use self::take::{Predecessor, Relieved};
 
 /// Why nothing was handed over.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum HandoverError {
     /// The socket could not be made.
     #[error("cannot offer the listeners at {path}: {source}", path = path.display())]
     Offer {

@@ -18,6 +18,7 @@ mod proxies;
 pub mod query;
 pub mod request;
 mod request_line;
+pub(crate) mod settings;
 mod version;
 
 use std::borrow::Cow;
@@ -27,7 +28,7 @@ pub use self::fold::fold;
 pub use self::head::{HeadLimits, RawHead};
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
-pub use self::proxies::{HopField, Origin, Scheme, TrustedProxies, network};
+pub use self::proxies::{ClientOrigin, HopField, Scheme, TrustedProxies, network};
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;

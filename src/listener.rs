@@ -1,13 +1,18 @@
 //! From a listening socket to connections that may speak: accepted within their limits, and secured.
 //!
-//! What is said on a connection is the business of a [`Handler`]. Here is what no protocol changes: how many connections
-//! there may be, the TLS handshake, how slowly a client may read, and the end of the process.
+//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
+//! (ARCHITECTURE.md, "Pingora"). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
+//! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
+//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
+//! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
 
 mod connection_limits;
 mod connection_slot;
 pub(crate) mod flood;
 mod frames;
 mod handshake;
+mod instruments;
+pub(crate) mod settings;
 mod minimum_rate;
 mod socket;
 mod stalled;
@@ -28,12 +33,12 @@ use tokio::task::JoinSet;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
-pub use self::socket::Listening;
-pub use self::stalled::Stalled;
+pub use self::instruments::Instruments;
+pub use self::settings::{ListenerLimits, ListenerSettings};
+pub use self::socket::ListenSocket;
+pub use self::stalled::StalledFlag;
 use self::stream::bound_unsent;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};
-use crate::config::Limits;
-use crate::metrics::Metrics;
 use crate::tls::ServerTls;
 
 /// How long a connection stays open without a request once the process is ending, from its last answer or from its
@@ -69,9 +74,9 @@ pub struct Listener<H> {
     name: String,
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
-    limits: Limits,
+    limits: ListenerLimits,
     connection_limits: ConnectionLimits,
-    metrics: Arc<Metrics>,
+    instruments: Instruments,
     handler: H,
 }
 
@@ -80,16 +85,16 @@ impl<H: Handler> Listener<H> {
     pub fn new(
         address: SocketAddr,
         tls: Option<Arc<ArcSwap<ServerTls>>>,
-        limits: Limits,
+        limits: ListenerLimits,
         connection_limits: ConnectionLimits,
-        metrics: Arc<Metrics>,
+        instruments: Instruments,
         handler: H,
     ) -> Self {
-        Self { name: address.to_string(), tls, limits, connection_limits, metrics, handler }
+        Self { name: address.to_string(), tls, limits, connection_limits, instruments, handler }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
-    pub async fn serve(self, socket: Arc<Listening>, mut shutdown: watch::Receiver<bool>) {
+    pub async fn serve(self, socket: Arc<ListenSocket>, mut shutdown: watch::Receiver<bool>) {
         let listener = Arc::new(self);
         let mut connections = JoinSet::new();
         while !*shutdown.borrow() {
@@ -120,7 +125,7 @@ impl<H: Handler> Listener<H> {
                 listener = listener.name,
                 "connections were still open when the grace period ended"
             );
-            // What they have to record is recorded before anything else ends.
+            // Dropping the tasks records their requests, which must happen before the audit log ends.
             connections.shutdown().await;
         }
     }
@@ -150,7 +155,7 @@ impl<H: Handler> Listener<H> {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
-        let _open = Open::count(self.metrics.connections.with_label_values(&[self.name.as_str()]));
+        let _open = OpenConnection::count(self.instruments.open(&self.name));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -164,7 +169,7 @@ impl<H: Handler> Listener<H> {
                     biased;
                     secured = self.secure(tcp, peer, tls, opened, &mut shutdown) => secured,
                     () = slot.made_room() => {
-                        self.metrics.cut_connections.with_label_values(&["made_room"]).inc();
+                        self.instruments.cut("made_room");
                         return;
                     }
                 };
@@ -178,7 +183,7 @@ impl<H: Handler> Listener<H> {
     }
 
     fn count_refused(&self, reason: &str) {
-        self.metrics.refused_connections.with_label_values(&[reason]).inc();
+        self.instruments.refused(reason);
     }
 
     /// The connection with TLS, or `None` where it has ended.
@@ -211,16 +216,16 @@ impl<H: Handler> Listener<H> {
 }
 
 /// Counts a connection as open for as long as it lives, however it ends.
-struct Open(IntGauge);
+struct OpenConnection(IntGauge);
 
-impl Open {
+impl OpenConnection {
     fn count(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -232,7 +237,7 @@ pub(crate) async fn turned(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
 }
 
-/// Turns once the process is ending and nothing was said on a connection since `used` for long enough.
+/// Ends once the process is ending and nothing was said on a connection since `used` for long enough.
 pub(crate) async fn last_call(shutdown: &mut watch::Receiver<bool>, used: Instant) {
     turned(shutdown).await;
     tokio::time::sleep_until((used + LAST_CALL).into()).await;

@@ -1,6 +1,6 @@
 //! Writes error answers, in one place.
 //!
-//! An [`Answer`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
+//! An [`ErrorResponse`] is the whole response to a refused request: AIP-193 JSON with ErrorInfo, the challenge that RFC 6750
 //! asks for, and Google's own headers, so that a client library reads it like one of Google's.
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use crate::reason::Denial;
 
 /// A response, not yet written.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ErrorResponse {
     /// The status.
     pub status: StatusCode,
     /// The fields, `Content-Length` included.
@@ -22,7 +22,7 @@ pub struct Answer {
 
 /// Turns a denial into the answer that the client gets. `next_nonce` is for the client's next proof of possession (RFC
 /// 9449, section 8.2), where it is to hold one; the nonce that a denial asks for itself gives way to it.
-pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> Answer {
+pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> ErrorResponse {
     let entry = denial.reason().entry();
     let metadata: serde_json::Map<String, serde_json::Value> =
         denial.metadata_entries().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
@@ -70,10 +70,10 @@ pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> 
         }
     }
     let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Answer { status, headers, body: body.into() }
+    ErrorResponse { status, headers, body: body.into() }
 }
 
-impl Answer {
+impl ErrorResponse {
     /// The head of the answer as an HTTP/1.1 message. `fields` are those of the connection.
     pub fn http1_head(&self, fields: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
         let mut message = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 /// The algorithms that we sign with. Closed, unlike [`jsonwebtoken::Algorithm`]: a symmetric key cannot be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Algorithm {
+pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
     #[default]
     Es256,
@@ -37,7 +37,7 @@ pub enum Algorithm {
 
 /// A private key with its algorithm and key id.
 pub struct SigningKey {
-    pub(crate) algorithm: Algorithm,
+    pub(crate) algorithm: SigningAlgorithm,
     kid: String,
     pub(crate) pair: Pair,
 }
@@ -77,11 +77,13 @@ impl SigningKey {
     ///
     /// # Errors
     /// Where the crypto library has no memory or entropy.
-    pub fn generate(algorithm: Algorithm, kid: Option<&str>) -> Result<Self, SigningError> {
+    pub fn generate(algorithm: SigningAlgorithm, kid: Option<&str>) -> Result<Self, SigningError> {
         let pair = match algorithm {
-            Algorithm::Es256 => Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
-            Algorithm::Rs256 | Algorithm::Ps256 => Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?),
-            Algorithm::EdDsa => Pair::Ed(Ed25519KeyPair::generate()?),
+            SigningAlgorithm::Es256 => Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
+            SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 => {
+                Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?)
+            }
+            SigningAlgorithm::EdDsa => Pair::Ed(Ed25519KeyPair::generate()?),
         };
         let key = Self::from_pair(pair, algorithm);
         Ok(match kid {
@@ -98,18 +100,18 @@ impl SigningKey {
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, SigningError> {
         let der = decode_pem(pem).ok_or(SigningError::NotPem)?;
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der) {
-            return Ok(Self::from_pair(Pair::Ec(pair), Algorithm::Es256));
+            return Ok(Self::from_pair(Pair::Ec(pair), SigningAlgorithm::Es256));
         }
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8(&der) {
-            return Ok(Self::from_pair(Pair::Ed(pair), Algorithm::EdDsa));
+            return Ok(Self::from_pair(Pair::Ed(pair), SigningAlgorithm::EdDsa));
         }
         match RsaKeyPair::from_pkcs8(&der) {
-            Ok(pair) => Ok(Self::from_pair(Pair::Rsa(pair), Algorithm::Rs256)),
+            Ok(pair) => Ok(Self::from_pair(Pair::Rsa(pair), SigningAlgorithm::Rs256)),
             Err(_) => Err(SigningError::UnsupportedKey),
         }
     }
 
-    fn from_pair(pair: Pair, algorithm: Algorithm) -> Self {
+    fn from_pair(pair: Pair, algorithm: SigningAlgorithm) -> Self {
         let kid = thumbprint(&pair);
         Self { algorithm, kid, pair }
     }
@@ -120,7 +122,7 @@ impl SigningKey {
     }
 
     /// What the key signs with.
-    pub fn algorithm(&self) -> Algorithm {
+    pub fn algorithm(&self) -> SigningAlgorithm {
         self.algorithm
     }
 
@@ -150,7 +152,7 @@ impl SigningKey {
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let padding: &'static dyn RsaEncoding = match self.algorithm {
-                    Algorithm::Ps256 => &RSA_PSS_SHA256,
+                    SigningAlgorithm::Ps256 => &RSA_PSS_SHA256,
                     _ => &RSA_PKCS1_SHA256,
                 };
                 pair.sign(padding, &random, message, &mut signature)?;
@@ -184,7 +186,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-impl Algorithm {
+impl SigningAlgorithm {
     /// Every algorithm, the default first.
     pub const ALL: [Self; 4] = [Self::Es256, Self::Rs256, Self::Ps256, Self::EdDsa];
 
@@ -199,7 +201,7 @@ impl Algorithm {
     }
 }
 
-impl fmt::Display for Algorithm {
+impl fmt::Display for SigningAlgorithm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }

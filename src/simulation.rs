@@ -1,7 +1,7 @@
 //! Questions about the gate: a caller, a call, a time and an origin, put to it without sending a request.
 //!
 //! ```text
-//! Question ─► request or call ─► gate ─► Answer
+//! Scenario ─► request or call ─► gate ─► Answer
 //!      └────► caller: proved by a token, or only said ──┘
 //! ```
 //!
@@ -30,14 +30,14 @@ use crate::reason::{Denial, Reason};
 
 /// A question.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct Scenario {
     /// The caller.
-    pub who: Who,
+    pub who: ScenarioCaller,
     /// What the token may be used for; by default what the claims say, else the scopes that the method requires. A
     /// token says it itself.
     pub scopes: Option<Vec<String>>,
     /// The call.
-    pub what: What,
+    pub what: ScenarioCall,
     /// The time.
     pub time: SystemTime,
     /// The origin.
@@ -46,7 +46,7 @@ pub struct Question {
 
 /// The caller.
 #[derive(Clone, Debug)]
-pub enum Who {
+pub enum ScenarioCaller {
     /// A caller without a credential.
     Anonymous,
     /// A caller of this name.
@@ -59,12 +59,12 @@ pub enum Who {
     /// The caller that an issuer's rules make of these claims.
     Claims(Map<String, Value>),
     /// The caller that this token proves.
-    Token(Token),
+    Token(ScenarioToken),
 }
 
 /// A credential. It is never printed.
 #[derive(Clone)]
-pub struct Token {
+pub struct ScenarioToken {
     text: String,
     /// What came of it once nothing is to be waited for.
     answered: Option<Result<Arc<Caller>, Denial>>,
@@ -72,7 +72,7 @@ pub struct Token {
 
 /// The call.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum ScenarioCall {
     /// As a client would: `POST /v1/projects/…`.
     Request {
         /// The HTTP method.
@@ -95,7 +95,7 @@ pub enum What {
 
 /// Why a question cannot be put.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum ScenarioError {
     /// The path is one of several hosts.
     #[error("several hosts have this path: {}", hosts.join(", "))]
     SeveralHosts {
@@ -118,10 +118,10 @@ pub enum Mistake {
 
 /// The gate's answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Simulated {
     /// Whether it would let the call pass.
     pub decided: Result<Permit, Denial>,
-    /// What it found out on its way there.
+    /// The findings on the way there.
     pub trace: Trace,
     /// The request that was judged, where one was, and could be read.
     pub request: Option<Request>,
@@ -129,11 +129,11 @@ pub struct Answer {
     origin: Option<IpAddr>,
 }
 
-impl Question {
+impl Scenario {
     /// Waits as a request with the same token would: for the answer of an opaque token's issuer, or for the key of
     /// another one.
     pub async fn look_up(&mut self, authn: &Authenticator) {
-        if let Who::Token(token) = &mut self.who {
+        if let ScenarioCaller::Token(token) = &mut self.who {
             let authorization = token.authorization();
             let resolved = match authn.authenticate(&[authorization.as_bytes()], self.time) {
                 Ok(Authentication::Anonymous) => return,
@@ -149,13 +149,13 @@ impl Question {
     ///
     /// # Errors
     /// Where the call or the caller is not clear.
-    pub fn ask(&self, snapshot: &Snapshot) -> Result<Answer, Mistake> {
-        if matches!(self.who, Who::Claims(_)) && snapshot.authn.believes_nobody() {
-            return Err(Mistake::NoIssuer);
+    pub fn ask(&self, snapshot: &Snapshot) -> Result<Simulated, ScenarioError> {
+        if matches!(self.who, ScenarioCaller::Claims(_)) && snapshot.authn.believes_nobody() {
+            return Err(ScenarioError::NoIssuer);
         }
         let mut trace = Trace::default();
         let (decided, request) = match &self.what {
-            What::Request { http_method, target, host } => {
+            ScenarioCall::Request { http_method, target, host } => {
                 match self.request(http_method, target, host.as_deref(), &snapshot.catalog)? {
                     Err(denial) => (Err(denial), None),
                     Ok(request) => {
@@ -165,14 +165,14 @@ impl Question {
                     }
                 }
             }
-            What::Method { method, resource, host } => {
+            ScenarioCall::Method { method, resource, host } => {
                 let call = named_call(method, resource, host.as_deref(), &snapshot.catalog)?;
                 let attributes = Attributes { origin: self.origin, ..Attributes::at(self.time) };
                 let identify = |method: &Method| self.caller(method, snapshot);
                 (stages::decide_call_as(Arc::new(call), identify, attributes, snapshot, &mut trace), None)
             }
         };
-        Ok(Answer { decided, trace, request, time: self.time, origin: self.origin })
+        Ok(Simulated { decided, trace, request, time: self.time, origin: self.origin })
     }
 
     /// The caller of a method: assumed, unless there is a token. For a token that is bound to a key, it is assumed that
@@ -180,13 +180,13 @@ impl Question {
     fn caller(&self, method: &Method, snapshot: &Snapshot) -> Result<Option<Arc<Caller>>, Denial> {
         let scopes = || self.scopes.as_ref().unwrap_or(&method.scopes).iter().cloned().collect::<Scopes>();
         match &self.who {
-            Who::Anonymous => Ok(None),
-            Who::Principal { principal, sets } => {
+            ScenarioCaller::Anonymous => Ok(None),
+            ScenarioCaller::Principal { principal, sets } => {
                 let mut caller = Caller::assumed(principal.clone(), scopes(), self.time);
                 caller.sets.extend(sets.iter().cloned());
                 Ok(Some(Arc::new(caller)))
             }
-            Who::Claims(claims) => {
+            ScenarioCaller::Claims(claims) => {
                 let caller = snapshot.authn.assume(claims.clone(), self.time)?;
                 let says_scopes = claims.contains_key("scope")
                     || claims.contains_key("scp")
@@ -195,7 +195,7 @@ impl Question {
                 let scopes = if keep { caller.scopes.clone() } else { scopes() };
                 Ok(Some(Arc::new(Caller { scopes, ..caller })))
             }
-            Who::Token(token) => match &token.answered {
+            ScenarioCaller::Token(token) => match &token.answered {
                 Some(answer) => answer.clone().map(Some),
                 None => {
                     let authorization = token.authorization();
@@ -216,7 +216,7 @@ impl Question {
         target: &str,
         host: Option<&str>,
         catalog: &Catalog,
-    ) -> Result<Result<Request, Denial>, Mistake> {
+    ) -> Result<Result<Request, Denial>, ScenarioError> {
         let on = |host: &str| {
             let peer = self.origin.map(|ip| SocketAddr::new(ip, 0));
             Request::from_http2(
@@ -239,7 +239,7 @@ impl Question {
 fn meant_host(
     on: impl Fn(&str) -> Result<Request, Denial>,
     catalog: &Catalog,
-) -> Result<Result<Request, Denial>, Mistake> {
+) -> Result<Result<Request, Denial>, ScenarioError> {
     let mut found = Vec::new();
     let mut wrong_verb = Vec::new();
     let mut others = Vec::new();
@@ -261,7 +261,7 @@ fn meant_host(
     let meant = [found, wrong_verb, others].into_iter().find(|list| !list.is_empty()).unwrap_or_default();
     if meant.len() > 1 {
         let hosts = meant.into_iter().map(|(host, _)| host.to_owned()).collect();
-        return Err(Mistake::SeveralHosts { hosts });
+        return Err(ScenarioError::SeveralHosts { hosts });
     }
     Ok(match meant.into_iter().next() {
         Some((_, request)) => Ok(request),
@@ -269,14 +269,19 @@ fn meant_host(
     })
 }
 
-fn named_call(method: &str, resource: &str, host: Option<&str>, catalog: &Catalog) -> Result<Call, Mistake> {
+fn named_call(
+    method: &str,
+    resource: &str,
+    host: Option<&str>,
+    catalog: &Catalog,
+) -> Result<Call, ScenarioError> {
     if resource.starts_with('/') || resource.ends_with('/') || resource.split('/').any(str::is_empty) {
-        return Err(Mistake::NotAResource { resource: resource.to_owned() });
+        return Err(ScenarioError::NotAResource { resource: resource.to_owned() });
     }
     Ok(catalog.call(method, host, resource)?)
 }
 
-impl Mistake {
+impl ScenarioError {
     /// The next step. `say_host` is how the user of this front end names a host: ``write `host: {}` `` with the host in
     /// it.
     pub fn help(&self, say_host: impl Fn(&str) -> String) -> String {
@@ -296,7 +301,7 @@ impl Mistake {
     }
 }
 
-impl Answer {
+impl Simulated {
     /// The attributes that conditions could read of the request.
     pub fn attributes(&self) -> Attributes<'_> {
         match &self.request {
@@ -306,7 +311,7 @@ impl Answer {
     }
 }
 
-impl Token {
+impl ScenarioToken {
     /// A token; blanks around it belong to the file.
     pub fn new(text: &str) -> Self {
         Self { text: text.trim().to_owned(), answered: None }
@@ -317,7 +322,7 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for ScenarioToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Token(…)")
     }

@@ -9,6 +9,7 @@ mod client;
 mod established;
 mod pem;
 mod server;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, is_server_name};
 pub use self::established::Established;
-pub use self::pem::{Identity, authorities};
+pub use self::pem::{TlsIdentity, authorities};
 pub use self::server::{ClientRule, ServerTls};
+pub use self::settings::{ListenerTls, UpstreamTls};
 
 /// The certificate of a CA.
 pub type Authority = CertificateDer<'static>;

@@ -4,18 +4,20 @@
 //! forward a request without a decision does not compile.
 //!
 //! Endpoints are used in turn. One is left out while its health check fails (`check`) and for a while after it failed
-//! several requests in a row (`standing`). Checks may take out all: then there is no backend, which is 503. Ejection
+//! several requests in a row (`outlier`). Checks may take out all: then there is no backend, which is 503. Ejection
 //! never does. An outlier is worse than the others; where there are no others, leaving it out would turn a request that
 //! may fail into one that must. So when every endpoint is ejected, they are used in turn as if none was.
 
 mod capacity;
 mod connector;
 mod endpoint;
+mod instruments;
 mod kept;
 pub mod names;
 mod peer;
 pub mod rewrite;
 mod secured;
+pub(crate) mod settings;
 mod watched;
 mod wire;
 
@@ -25,20 +27,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use self::capacity::{Capacity, Full};
+use self::capacity::{Capacity, Overflow};
 use self::endpoint::Endpoint;
-use self::kept::Kept;
-use self::names::Names;
-use self::outlier::Standing;
-use self::secured::Secured;
-use crate::config::{HealthCheck, Upstream};
+use self::kept::IdleConnections;
+use self::names::ResolvedNames;
+use self::outlier::OutlierState;
+use self::secured::UpstreamConnector;
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
-pub use self::capacity::Place;
+pub use self::capacity::UpstreamSlot;
 pub use self::deadline::{Deadline, is_used};
 pub use self::endpoint::Attempt;
 pub use self::health::Checks;
+pub use self::instruments::Instruments;
+pub use self::settings::{
+    EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
+};
 pub use self::watched::answer_fault;
 
 /// Every upstream by name.
@@ -72,8 +77,8 @@ impl Upstreams {
     /// Builds the pools, with the addresses that `names` are known to have. The state of endpoints that stay is kept
     /// from `previous`, and so are the places of an upstream whose limits stay: requests under way still count.
     /// whose limits stay: requests under way count on.
-    pub fn new(settings: &[Upstream], names: &Names, previous: Option<&Self>) -> Self {
-        let pool = |upstream: &Upstream| {
+    pub fn new(settings: &[UpstreamSettings], names: &ResolvedNames, previous: Option<&Self>) -> Self {
+        let pool = |upstream: &UpstreamSettings| {
             let previous = previous.and_then(|previous| Some(&**previous.by_name.get(&upstream.name)?));
             (upstream.name.clone(), Arc::new(Pool::new(upstream, names, previous)))
         };
@@ -85,17 +90,17 @@ impl Upstreams {
     ///
     /// # Errors
     /// 503 where too many wait already, or none becomes free in time.
-    pub async fn take_place(&self, permit: &Permit) -> Result<(Place, Option<Instant>), Denial> {
+    pub async fn take_place(&self, permit: &Permit) -> Result<(UpstreamSlot, Option<Instant>), Denial> {
         let pool = self.pool(permit)?;
         match pool.capacity.take().await {
             Ok(place) => Ok((place, Instant::now().checked_add(pool.total))),
             Err(full) => {
                 let (name, limits) = (name(permit), &pool.capacity.limits);
                 let detail = match full {
-                    Full::TooManyPending => {
+                    Overflow::TooManyPending => {
                         format!("upstream `{name}` is full, and {} requests wait already", limits.pending)
                     }
-                    Full::WaitedInVain => {
+                    Overflow::WaitedInVain => {
                         format!("upstream `{name}` was full for {:?}", limits.pending_timeout)
                     }
                 };
@@ -150,7 +155,7 @@ impl Upstreams {
         let status = |endpoint: &Arc<Endpoint>| EndpointStatus {
             upstream: endpoint.upstream.clone(),
             address: endpoint.address,
-            is_healthy: endpoint.passes_checks() && !endpoint.standing.is_ejected(),
+            is_healthy: endpoint.passes_checks() && !endpoint.outlier_state.is_ejected(),
         };
         self.pools().flat_map(|pool| pool.endpoints.iter().map(status)).collect()
     }
@@ -177,25 +182,26 @@ fn unavailable(detail: String) -> Denial {
 }
 
 impl Pool {
-    fn new(settings: &Upstream, names: &Names, previous: Option<&Self>) -> Self {
-        let secured = settings.tls.as_ref().map(|tls| Arc::new(Secured::new(&tls.client, settings.protocol)));
+    fn new(settings: &UpstreamSettings, names: &ResolvedNames, previous: Option<&Self>) -> Self {
+        let secured =
+            settings.tls.as_ref().map(|tls| Arc::new(UpstreamConnector::new(&tls.client, settings.protocol)));
         let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
         let name: Arc<str> = settings.name.as_str().into();
         let endpoint = |address: &SocketAddr| {
             let known =
                 previous.and_then(|pool| pool.endpoints.iter().find(|known| known.address == *address));
-            let standing = known.map(|known| known.standing.clone());
-            let standing = standing.unwrap_or_else(|| Arc::new(Standing::new(Instant::now())));
+            let outlier_state = known.map(|known| known.outlier_state.clone());
+            let outlier_state = outlier_state.unwrap_or_else(|| Arc::new(OutlierState::new(Instant::now())));
             if previous.is_some_and(|pool| pool.health_check.is_none()) {
                 // Where checks are turned on again, the results of earlier ones no longer count.
-                standing.checked(true);
+                outlier_state.checked(true);
             }
             // An open connection was verified under the old TLS settings: it may only be used if they are the same.
             let kept = known.filter(|known| {
                 known.fingerprint == fingerprint && known.kept.lifetime() == settings.timeouts.idle
             });
             let kept = kept.map(|known| known.kept.clone());
-            let kept = kept.unwrap_or_else(|| Arc::new(Kept::new(settings.timeouts.idle)));
+            let kept = kept.unwrap_or_else(|| Arc::new(IdleConnections::new(settings.timeouts.idle)));
             Arc::new(Endpoint {
                 upstream: name.clone(),
                 address: *address,
@@ -204,7 +210,7 @@ impl Pool {
                     .map_or_else(|| address.to_string(), |secured| secured.server_name().to_owned()),
                 outliers: settings.outliers,
                 is_checked: settings.health_check.is_some(),
-                standing,
+                outlier_state,
                 fingerprint,
                 peer: peer::peer(settings, secured.as_ref(), *address, Some(&kept)),
                 check_peer: peer::peer(settings, secured.as_ref(), *address, None),

@@ -5,11 +5,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use opgate::http::answer::{Answer, AnswerFault, Broken};
+use opgate::http::answer::{ResponseTracker, AnswerFault, Broken};
 
 /// The number of bytes used, or the fault; and the bytes that may be passed on.
 fn followed(text: &[u8], sizes: &[u8], to_head: bool) -> (Result<usize, AnswerFault>, Vec<u8>, bool) {
-    let mut answer = Answer::new();
+    let mut answer = ResponseTracker::new();
     let (mut held, mut passed, mut used) = (Vec::new(), Vec::new(), 0);
     let mut rest = text;
     let mut sizes = sizes.iter().cycle();

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use libfuzzer_sys::fuzz_target;
 use opgate::authn::{Authentication, Authenticator, Evidence, IssuerSettings, KeySource};
 use opgate::dev::mint::Mint;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::json;
 
 /// The first second of 2026.
@@ -24,12 +24,12 @@ struct Scene {
 
 static SCENE: LazyLock<Scene> = LazyLock::new(|| {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let key = SigningKey::generate(Algorithm::Es256, Some("k")).unwrap();
+    let key = SigningKey::generate(SigningAlgorithm::Es256, Some("k")).unwrap();
     std::fs::write(file.path(), key.jwks().to_string()).unwrap();
     let keys = KeySource::File(file.path().to_owned());
     let settings = IssuerSettings::new("fuzz", "https://issuer.example", "gate", keys);
     let gate = Authenticator::load(vec![settings], now()).unwrap();
-    let holder = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    let holder = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap();
     let token = key.sign(&json!({
         "iss": "https://issuer.example", "aud": "gate", "exp": NOW + 3600, "email": "ana@example.com",
         "email_verified": true, "cnf": { "jkt": holder.kid() },

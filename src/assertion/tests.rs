@@ -19,7 +19,7 @@ fn settings(keys: &[&Arc<SigningKey>]) -> AssertionSettings {
     }
 }
 
-fn key(algorithm: Algorithm) -> Arc<SigningKey> {
+fn key(algorithm: SigningAlgorithm) -> Arc<SigningKey> {
     Arc::new(SigningKey::generate(algorithm, None).unwrap())
 }
 
@@ -65,7 +65,7 @@ fn verified(assertion: &HeaderValue, assertions: &Assertions) -> Option<(jsonweb
 
 #[test]
 fn an_assertion_says_who_asks_for_which_service_and_for_how_long() {
-    for algorithm in Algorithm::ALL {
+    for algorithm in SigningAlgorithm::ALL {
         let assertions = assertions(&[&key(algorithm)]);
         let assertion = assertions.about(&ana(), SERVICE, start()).unwrap();
         let (header, claims) = verified(&assertion, &assertions).unwrap();
@@ -85,7 +85,7 @@ fn an_assertion_says_who_asks_for_which_service_and_for_how_long() {
 
 #[test]
 fn a_subject_is_written_as_it_is() {
-    let assertions = assertions(&[&key(Algorithm::Es256)]);
+    let assertions = assertions(&[&key(SigningAlgorithm::Es256)]);
     let principal = Principal::subject(POOL, "x, user:root@example.com\",\"sub\":\"y");
     let caller = Caller::assumed(principal.clone(), Scopes::default(), start());
     let (_, claims) = verified(&assertions.about(&caller, SERVICE, start()).unwrap(), &assertions).unwrap();
@@ -96,7 +96,7 @@ fn a_subject_is_written_as_it_is() {
 
 #[test]
 fn one_assertion_serves_until_half_of_its_life_is_over() {
-    let assertions = assertions(&[&key(Algorithm::Es256)]);
+    let assertions = assertions(&[&key(SigningAlgorithm::Es256)]);
     let at = |now| assertions.about(&ana(), SERVICE, now).unwrap();
     let first = at(start());
     assert_eq!(at(after(29)), first);
@@ -112,7 +112,7 @@ fn one_assertion_serves_until_half_of_its_life_is_over() {
 /// Two callers that differ in anything get different assertions, even if one has just been signed for the other.
 #[test]
 fn callers_that_differ_in_anything_have_different_assertions() {
-    let assertions = assertions(&[&key(Algorithm::Es256)]);
+    let assertions = assertions(&[&key(SigningAlgorithm::Es256)]);
     let bob = Principal::user("bob@example.com").unwrap();
     let callers = [
         (ana(), SERVICE),
@@ -141,7 +141,7 @@ fn callers_that_differ_in_anything_have_different_assertions() {
 
 #[test]
 fn a_subject_longer_than_openid_has_them_is_not_passed_on() {
-    let assertions = assertions(&[&key(Algorithm::Es256)]);
+    let assertions = assertions(&[&key(SigningAlgorithm::Es256)]);
     let long = caller(ana().principal, "https://login.example.com", &"x".repeat(256));
     let (_, claims) = verified(&assertions.about(&long, SERVICE, start()).unwrap(), &assertions).unwrap();
     assert_eq!((claims.get("orig_sub"), &claims["sub"]), (None, &json!("user:ana@example.com")));
@@ -149,7 +149,7 @@ fn a_subject_longer_than_openid_has_them_is_not_passed_on() {
 
 #[test]
 fn the_store_is_bounded() {
-    let assertions = assertions(&[&key(Algorithm::EdDsa)]);
+    let assertions = assertions(&[&key(SigningAlgorithm::EdDsa)]);
     for number in 0..12_000 {
         let principal = Principal::subject(POOL, &format!("{number:0>250}"));
         let caller = Caller::assumed(principal, Scopes::default(), start());
@@ -161,7 +161,7 @@ fn the_store_is_bounded() {
 
 #[test]
 fn the_first_key_signs_and_all_are_published() {
-    let (old, new) = (key(Algorithm::Rs256), key(Algorithm::Es256));
+    let (old, new) = (key(SigningAlgorithm::Rs256), key(SigningAlgorithm::Es256));
     let before = Assertions::new(&settings(&[&old, &new]), None).unwrap();
     let by_old = before.about(&ana(), SERVICE, start()).unwrap();
     assert_eq!(verified(&by_old, &before).unwrap().0.kid.as_deref(), Some(old.kid()));
@@ -189,7 +189,7 @@ fn a_key_that_was_made_signs_on_until_there_are_files() {
         1_772_000_120
     );
 
-    let file = key(Algorithm::Es256);
+    let file = key(SigningAlgorithm::Es256);
     let filed = Assertions::new(&settings(&[&file]), Some(&first)).unwrap();
     assert_eq!(filed.signs.kid(), file.kid());
     let again = Assertions::new(&settings(&[]), Some(&filed)).unwrap();
@@ -199,7 +199,11 @@ fn a_key_that_was_made_signs_on_until_there_are_files() {
 
 #[test]
 fn published_and_printed_keys_hold_no_private_member() {
-    let assertions = assertions(&[&key(Algorithm::Es256), &key(Algorithm::Rs256), &key(Algorithm::EdDsa)]);
+    let assertions = assertions(&[
+        &key(SigningAlgorithm::Es256),
+        &key(SigningAlgorithm::Rs256),
+        &key(SigningAlgorithm::EdDsa),
+    ]);
     let jwks: Value = serde_json::from_slice(&assertions.jwks()).unwrap();
     for jwk in jwks["keys"].as_array().unwrap() {
         for secret in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {

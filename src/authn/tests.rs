@@ -73,7 +73,7 @@ fn ask(gate: &Authenticator, token: &str) -> Result<Option<Arc<Caller>>, Denial>
     authenticated(gate, &[format!("Bearer {token}").as_bytes()], now())
 }
 
-/// Who a credential speaks for, whoever sends it, where nothing is waited for.
+/// The identity of a credential, without a confirmation, where there is nothing to wait for.
 pub(super) fn authenticated(
     gate: &Authenticator,
     authorization: &[&[u8]],
@@ -136,7 +136,7 @@ fn every_supported_algorithm_makes_a_caller() {
 
 #[test]
 fn tokens_of_our_own_keys_are_accepted_under_their_own_key_set() {
-    for algorithm in signing::Algorithm::ALL {
+    for algorithm in signing::SigningAlgorithm::ALL {
         let key = SigningKey::generate(algorithm, None).unwrap();
         let gate = gate_with(&[key.public_jwk()], |_| {});
         let caller = admitted(&gate, &key.sign(&honest()).unwrap());

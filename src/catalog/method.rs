@@ -78,8 +78,7 @@ pub enum PermissionRule {
     None,
 }
 
-/// What body a call may bring. A body can hold fields of the request message, so it must not name another resource than
-/// the path: its method's rule says which bodies are allowed, and how much of them is judged.
+/// What body a call may bring (docs/policy.md, "Expose a method").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.

@@ -27,7 +27,7 @@ use super::method::{BodyRule, Call, Exposure, Method};
 use super::template::Template;
 use crate::diagnostic::{Report, Span};
 use crate::http::Path;
-use crate::http::path::{Reading, normalize_literal};
+use crate::http::path::{PathReading, normalize_literal};
 use crate::reason::{Denial, Reason};
 
 /// One binding of a method.
@@ -318,7 +318,7 @@ impl HostRoutes {
         trie.insert(route);
     }
 
-    fn trie(&self, reading: &Reading<'_>) -> Option<&Trie> {
+    fn trie(&self, reading: &PathReading<'_>) -> Option<&Trie> {
         match reading.verb() {
             None => Some(&self.without_verb),
             Some(verb) => self.with_verb.get(verb),
@@ -334,10 +334,10 @@ impl HostRoutes {
         route: &Arc<Route>,
         http_method: &::http::Method,
         path: &Path,
-        reading: &Reading<'_>,
+        reading: &PathReading<'_>,
     ) -> Result<(), Denial> {
         let upstream = &*route.service.upstream;
-        let taken = |reading: &Reading<'_>| self.trie(reading)?.taken(http_method, reading, upstream);
+        let taken = |reading: &PathReading<'_>| self.trie(reading)?.taken(http_method, reading, upstream);
         let is_other = |taken: &&Arc<Route>| !Arc::ptr_eq(taken, route) && !taken.runs_the_same(route);
         // Otherwise the search has already used this reading.
         let is_read_anew = self.has_odd_literals || !path.is_normal() || *http_method == ::http::Method::HEAD;
@@ -350,7 +350,7 @@ impl HostRoutes {
     }
 
     /// The HTTP methods with which a path can be called, for the `Allow` field.
-    fn allowed(&self, trie: &Trie, path: &Path, reading: &Reading<'_>) -> String {
+    fn allowed(&self, trie: &Trie, path: &Path, reading: &PathReading<'_>) -> String {
         let is_allowed = |name: &&str| {
             let Ok(http_method) = name.parse() else { return false };
             let route = trie.route(&http_method, path, reading, &mut Vec::new());

@@ -22,7 +22,7 @@ const LONGEST_LOOKUP: Duration = Duration::from_secs(2);
 
 /// Arguments of `opgate check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG", required_unless_present = "service")]
     config: Option<PathBuf>,
@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 /// Checks, prints, and exits 0 or 3; 1 where warnings are denied and there is one.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &CheckArgs) -> ExitCode {
     let mut report = Report::new();
     let found = match (&args.service, &args.config) {
         (Some(path), _) => check_service(path, &mut report),
@@ -77,14 +77,14 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// What a check found, when it found nothing wrong.
-struct Found {
+struct CheckSummary {
     text: String,
     json: serde_json::Value,
 }
 
-fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
+fn check_service(path: &std::path::Path, report: &mut Report) -> Option<CheckSummary> {
     let summary = document::read(path, report).and_then(|node| catalog::read_service(&node, report))?;
-    Some(Found {
+    Some(CheckSummary {
         text: format!(
             "{} is valid: {} with {}, {}, {}\n",
             path.display(),
@@ -121,7 +121,7 @@ fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
     }
 }
 
-fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
+fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> {
     let config = args.origin().load(report)?;
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
@@ -130,7 +130,7 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
     look_up_names(&config, &args.config, report);
     let methods = snapshot.catalog.methods();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
-    Some(Found {
+    Some(CheckSummary {
         text: format!(
             "{} is valid: {} of {} exposed, {}, policy revision {}\n",
             args.config.display(),

@@ -22,8 +22,8 @@ use self::changes::Changes;
 use super::Output;
 use super::tree::{ExposureArgs, load_tree};
 use crate::diagnostic::Report;
-use crate::simulation::log_line::Line;
-use crate::simulation::replay::Tree;
+use crate::simulation::log_line::LogLine;
+use crate::simulation::replay::ReplayTree;
 use crate::terminal::{FAILED, INVALID, eprint_report, print};
 
 /// The longest line that is read; the gate's own are some kilobytes.
@@ -34,7 +34,7 @@ const TOLD: u64 = 20;
 
 /// Arguments of `opgate diff`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DiffArgs {
     /// The policies directory that the log was written under
     #[arg(value_name = "OLD_DIR")]
     old: PathBuf,
@@ -67,7 +67,7 @@ struct Compared {
 }
 
 /// Compares and prints. Exits 0 where no answer changed, 1 where one did, 3 where they could not be compared.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &DiffArgs) -> ExitCode {
     let mut report = Report::new();
     let compared = compare(args, &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
@@ -87,14 +87,14 @@ pub fn run(args: &Args) -> ExitCode {
     if changed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
 }
 
-fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
+fn compare(args: &DiffArgs, report: &mut Report) -> Option<Compared> {
     let config = args.exposure.load(Some(&args.old), report);
     if args.exposure.config.is_some() && config.is_none() {
         return None;
     }
     let mut tree = |directory: &Path| {
         let snapshot = load_tree(directory, config.as_ref(), report);
-        snapshot.map(|snapshot| Tree::new(snapshot, config.is_some()))
+        snapshot.map(|snapshot| ReplayTree::new(snapshot, config.is_some()))
     };
     // Both, so that every mistake in either is told in one run.
     let (old, new) = (tree(&args.old), tree(&args.new));
@@ -102,7 +102,7 @@ fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
     if report.is_fatal() {
         return None;
     }
-    let mut log = Log::open(&args.requests, args.lenient, report)?;
+    let mut log = AuditLogReader::open(&args.requests, args.lenient, report)?;
     let mut changes = Changes::default();
     while let Some((number, line)) = log.next(report) {
         changes.compare(&line, number, &old, &new);
@@ -119,7 +119,7 @@ fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
 }
 
 /// The audit log while it is read.
-struct Log {
+struct AuditLogReader {
     path: PathBuf,
     reader: Box<dyn BufRead>,
     lenient: bool,
@@ -127,7 +127,7 @@ struct Log {
     passed_over: u64,
 }
 
-impl Log {
+impl AuditLogReader {
     fn open(path: &Path, lenient: bool, report: &mut Report) -> Option<Self> {
         let (path, reader): (_, Box<dyn BufRead>) = if path == Path::new("-") {
             (Path::new("standard input"), Box::new(io::stdin().lock()))
@@ -146,7 +146,7 @@ impl Log {
     }
 
     /// The next audit line, with its number. Other lines are passed over; `end` says whether that is an error.
-    fn next(&mut self, report: &mut Report) -> Option<(u64, Line)> {
+    fn next(&mut self, report: &mut Report) -> Option<(u64, LogLine)> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
@@ -171,7 +171,7 @@ impl Log {
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            match Line::parse(&bytes) {
+            match LogLine::parse(&bytes) {
                 Ok(line) => return Some((self.number, line)),
                 Err(error) => {
                     self.passed_over += 1;

@@ -17,13 +17,13 @@ use crate::diagnostic::Report;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
 use crate::principal::Principal;
-use crate::simulation::written::{self, Unreadable};
-use crate::simulation::{Mistake, Question, Token, What, Who};
+use crate::simulation::written::{self, ScenarioSyntaxError};
+use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller, ScenarioError, ScenarioToken};
 use crate::terminal::{DENIED, FAILED, INVALID, eprint, print};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExplainArgs {
     #[command(flatten)]
     tree: TreeArgs,
 
@@ -74,7 +74,7 @@ pub struct Args {
 }
 
 /// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where the question is invalid.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ExplainArgs) -> ExitCode {
     let mut question = match args.question() {
         Ok(question) => question,
         Err(problem) => return problem.print(args.output),
@@ -125,21 +125,21 @@ impl Problem {
     }
 }
 
-impl From<Unreadable> for Problem {
-    fn from(unreadable: Unreadable) -> Self {
+impl From<ScenarioSyntaxError> for Problem {
+    fn from(unreadable: ScenarioSyntaxError) -> Self {
         Self::new(unreadable.message, unreadable.help)
     }
 }
 
-impl From<Mistake> for Problem {
-    fn from(mistake: Mistake) -> Self {
+impl From<ScenarioError> for Problem {
+    fn from(mistake: ScenarioError) -> Self {
         Self::new(mistake.to_string(), mistake.help(|host| format!("`--host {host}`")))
     }
 }
 
-impl Args {
-    fn question(&self) -> Result<Question, Problem> {
-        Ok(Question {
+impl ExplainArgs {
+    fn question(&self) -> Result<Scenario, Problem> {
+        Ok(Scenario {
             who: self.who()?,
             scopes: (!self.scopes.is_empty()).then(|| self.scopes.clone()),
             what: self.what()?,
@@ -148,24 +148,26 @@ impl Args {
         })
     }
 
-    fn who(&self) -> Result<Who, Problem> {
+    fn who(&self) -> Result<ScenarioCaller, Problem> {
         if let Some(path) = &self.token {
-            return Ok(Who::Token(Token::new(&read(path)?)));
+            return Ok(ScenarioCaller::Token(ScenarioToken::new(&read(path)?)));
         }
         if let Some(path) = &self.claims {
-            return Ok(Who::Claims(claims(path)?));
+            return Ok(ScenarioCaller::Claims(claims(path)?));
         }
         Ok(match &self.principal {
-            Some(principal) => Who::Principal { principal: principal.clone(), sets: self.groups.clone() },
-            None => Who::Anonymous,
+            Some(principal) => {
+                ScenarioCaller::Principal { principal: principal.clone(), sets: self.groups.clone() }
+            }
+            None => ScenarioCaller::Anonymous,
         })
     }
 
-    fn what(&self) -> Result<What, Problem> {
+    fn what(&self) -> Result<ScenarioCall, Problem> {
         let host = self.host.as_deref();
         match (&self.http_method, &self.target, &self.method, &self.resource) {
             (Some(method), Some(target), ..) => Ok(written::request(method, target, host)?),
-            (_, _, Some(method), Some(resource)) => Ok(What::Method {
+            (_, _, Some(method), Some(resource)) => Ok(ScenarioCall::Method {
                 method: method.clone(),
                 resource: resource.clone(),
                 host: host.map(str::to_ascii_lowercase),
@@ -178,10 +180,12 @@ impl Args {
     }
 
     /// The tree, with issuers where they are needed.
-    fn load(&self, question: &Question, report: &mut Report) -> Option<Snapshot> {
+    fn load(&self, question: &Scenario, report: &mut Report) -> Option<Snapshot> {
         match question.who {
-            Who::Claims(_) | Who::Token(_) => self.tree.load_with_issuers(clock::now(), report),
-            Who::Principal { .. } | Who::Anonymous => self.tree.load(report),
+            ScenarioCaller::Claims(_) | ScenarioCaller::Token(_) => {
+                self.tree.load_with_issuers(clock::now(), report)
+            }
+            ScenarioCaller::Principal { .. } | ScenarioCaller::Anonymous => self.tree.load(report),
         }
     }
 }
@@ -215,7 +219,7 @@ fn claims(path: &Path) -> Result<Map<String, Value>, Problem> {
 
 /// Fetches the keys that are behind a URL, and asks the issuer of an opaque token. What cannot be fetched shows in the
 /// answer.
-fn ask_issuers(question: &mut Question, snapshot: &Snapshot) -> std::io::Result<()> {
+fn ask_issuers(question: &mut Scenario, snapshot: &Snapshot) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         snapshot.authn.load_keys().await;

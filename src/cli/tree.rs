@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Output;
 use crate::catalog::ExposureSettings;
-use crate::config::{Config, Origin, Override};
+use crate::config::{Config, ConfigSource, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::source::{PolicyFiles, PolicySource};
@@ -84,7 +84,7 @@ impl ExposureArgs {
         let mut overrides = Override::from_environment(std::env::vars());
         overrides.extend(self.overrides.iter().cloned());
         overrides.extend(directory.and_then(|directory| in_place(directory, report)));
-        let mut config = Origin { path, overrides }.load(report)?;
+        let mut config = ConfigSource { path, overrides }.load(report)?;
         if let Some(directory) = directory {
             config.policy_directory = directory.to_owned();
         }

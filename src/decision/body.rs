@@ -1,8 +1,9 @@
 //! The body rule of a method, checked before the first byte goes upstream.
 //!
-//! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of `projects/mine/…`
-//! whose body names `projects/yours/…` cancels yours. So a body is only forwarded if it is empty or names what the path
-//! names. Official clients send nothing, `{}` or `{"name": …}`, which passes.
+//! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of
+//! `projects/mine/…` whose body names `projects/yours/…` cancels yours. So a body that could say anything is not
+//! forwarded: it is empty, or it says what the path says (docs/policy.md, "Expose a method"). Official clients send
+//! nothing, `{}` or `{"name": …}`.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -50,7 +51,7 @@ pub enum BodyPlan {
 /// Decides from the head alone how the body is read.
 ///
 /// # Errors
-/// Refuses what the announced length already gives away, so that no byte of it is waited for.
+/// Where the announced length is too large already: no byte of it is waited for.
 pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPlan, Denial> {
     let rule = call.body;
     let announced = match request.framing {
@@ -152,36 +153,36 @@ fn agree_with_path(
             Ok(Some(_)) => {
                 return Err(refused(format!("the body's `{field_path}` is not the one that the path names")));
             }
-            Err(Unreadable(why)) => return Err(refused(format!("the body's `{field_path}` {why}"))),
+            Err(IncomparableField(why)) => return Err(refused(format!("the body's `{field_path}` {why}"))),
         }
     }
     Ok(())
 }
 
 /// Why a field cannot be compared.
-struct Unreadable(&'static str);
+struct IncomparableField(&'static str);
 
 /// The value at a field path, in every spelling that some reader takes for it: those of proto JSON (`resource_name`,
 /// `resourceName`), and those that differ in case, as Unicode has it, or in punctuation.
 fn field_of<'v>(
     fields: &'v serde_json::Map<String, Value>,
     field_path: &str,
-) -> Result<Option<&'v Value>, Unreadable> {
+) -> Result<Option<&'v Value>, IncomparableField> {
     let rest = field_path.split_once('.').map(|(_, rest)| rest);
     let mut found = None;
     for (key, value) in fields {
         // In some readers, an object inherits the fields of its `__proto__` (ECMAScript, where objects are merged).
         if key == "__proto__" {
-            return Err(Unreadable("may be given by `__proto__`"));
+            return Err(IncomparableField("may be given by `__proto__`"));
         }
         if !overlap(field_path, key) {
             continue;
         }
         if steps(key).nth(1).is_some() {
-            return Err(Unreadable("is given by a key that some readers take apart"));
+            return Err(IncomparableField("is given by a key that some readers take apart"));
         }
         if found.replace(value).is_some() {
-            return Err(Unreadable("is given in two spellings"));
+            return Err(IncomparableField("is given in two spellings"));
         }
     }
     let Some(value) = found else { return Ok(None) };
@@ -189,7 +190,7 @@ fn field_of<'v>(
         (None, value) => Ok(Some(value)),
         (Some(rest), Value::Object(inner)) => field_of(inner, rest),
         (Some(_), Value::Null) => Ok(None),
-        (Some(_), _) => Err(Unreadable("stands in something that is not an object")),
+        (Some(_), _) => Err(IncomparableField("stands in something that is not an object")),
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Snapshot {
 /// What was read of a policy tree. Each part is there as far as it is good by itself: a fault in a service file does
 /// not keep a rule from being in force.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub struct SnapshotTree {
     /// The catalogue of the service files and the configuration's `services`.
     pub catalog: Option<Arc<Catalog>>,
     /// Names the service files by their content.
@@ -44,8 +44,8 @@ pub struct Tree {
     pub policies: Report,
 }
 
-impl Tree {
-    /// Reads a tree from its source; see [`Tree::of`].
+impl SnapshotTree {
+    /// Reads a tree from its source; see [`SnapshotTree::of`].
     pub fn read(
         source: &PolicySource,
         services: &[ExposureSettings],
@@ -142,8 +142,8 @@ impl Snapshot {
         authn: Option<Authenticator>,
         report: &mut Report,
     ) -> Option<Self> {
-        let Tree { catalog, services_revision, services, policy, policies } =
-            Tree::of(files, services, pools, None, Report::new());
+        let SnapshotTree { catalog, services_revision, services, policy, policies } =
+            SnapshotTree::of(files, services, pools, None, Report::new());
         report.absorb(services);
         report.absorb(policies);
         let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };

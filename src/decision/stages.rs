@@ -1,8 +1,8 @@
 //! The stages of a decision, in their order.
 //!
-//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. Nothing here does I/O or reads
-//! a clock. The order of the stages is part of the contract: a client that is not authenticated learns nothing about
-//! resources or policy.
+//! `run`, `check`, `explain` and `test` all decide here; there is no second implementation. It does no
+//! I/O and reads no clock. The order of the stages is part of the contract: who is not authenticated learns nothing
+//! about resources or policy (docs/errors.md, "Order").
 //!
 //! ```text
 //! decide     Request ─► directed ─► route ─► authenticate ─► confirm ─► authorize    what requests go through
@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admitted::Permitted;
-use super::trace::{Stage, Trace};
+use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason};
+use crate::reason::{Denial, Reason, Stage};
 
 /// What a decision comes to.
 #[derive(Debug)]
@@ -86,10 +86,10 @@ impl AwaitingToken {
 pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace: &mut Trace) -> Ruling {
     match identify(snapshot, &request, now, trace) {
         Err(denial) => Ruling::Refused(denial),
-        Ok((call, Identified::Pending(token))) => {
+        Ok((call, Identification::Pending(token))) => {
             Ruling::Unresolved(Unresolved { token, decision: AwaitingToken { request, call, now } })
         }
-        Ok((call, Identified::Caller(caller))) => {
+        Ok((call, Identification::Caller(caller))) => {
             let ruled = authorize(call, caller, attributes(&request, now), snapshot, trace);
             Ruling::of(request, ruled)
         }
@@ -97,7 +97,7 @@ pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace
 }
 
 /// Who calls, as far as it is known without asking an issuer.
-enum Identified {
+enum Identification {
     /// The caller; `None` where no credential was sent.
     Caller(Option<Arc<Caller>>),
     Pending(PendingToken),
@@ -108,7 +108,7 @@ fn identify(
     request: &Request,
     now: SystemTime,
     trace: &mut Trace,
-) -> Result<(Arc<Call>, Identified), Denial> {
+) -> Result<(Arc<Call>, Identification), Denial> {
     request.directed()?;
     let call = Arc::new(route(request, snapshot)?);
     trace.stage = Stage::Authenticate;
@@ -217,15 +217,15 @@ fn authenticate(
     method: &Method,
     snapshot: &Snapshot,
     now: SystemTime,
-) -> Result<Identified, Denial> {
+) -> Result<Identification, Denial> {
     let authorization: Vec<&[u8]> = request.authorization().collect();
     match snapshot.authn.authenticate(&authorization, now)? {
-        Authentication::Anonymous => by_certificate(request, method, now).map(Identified::Caller),
+        Authentication::Anonymous => by_certificate(request, method, now).map(Identification::Caller),
         Authentication::Token(token) => {
             let caller = snapshot.authn.confirm(token, &evidence(request), now)?;
-            Ok(Identified::Caller(Some(caller)))
+            Ok(Identification::Caller(Some(caller)))
         }
-        Authentication::Pending(token) => Ok(Identified::Pending(token)),
+        Authentication::Pending(token) => Ok(Identification::Pending(token)),
     }
 }
 

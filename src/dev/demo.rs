@@ -30,7 +30,7 @@ use self::gate::{GateProcess, GateSettings, StartError};
 pub use self::print::Detail;
 use self::walk::{DemoWalk, TOKEN_LIFETIME};
 use super::backend::Backend;
-use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, Issuer};
+use super::issuer::{CLOUD_PLATFORM, CLOUD_TRANSLATION, DevIssuer};
 
 /// How many commands to try are shown where little is.
 const BRIEF_COMMANDS: usize = 2;
@@ -90,7 +90,7 @@ pub async fn run(
     };
     tokio::pin!(interrupted);
 
-    let issuer = Issuer::start()?;
+    let issuer = DevIssuer::start()?;
     let backend = Backend::start()?;
     let keys_url = issuer.keys_url();
     let surroundings =
@@ -114,7 +114,7 @@ pub async fn run(
 /// The walk and its evidence.
 async fn show(
     gate: &GateProcess,
-    issuer: &Issuer,
+    issuer: &DevIssuer,
     backend: &Backend,
     detail: Detail,
     out: &mut dyn Write,
@@ -138,7 +138,12 @@ async fn show(
 }
 
 /// Prints commands to paste. Their tokens are in a file beside the log, so that they do not fill the terminal.
-fn invite(gate: &GateProcess, issuer: &Issuer, detail: Detail, out: &mut dyn Write) -> Result<(), DemoError> {
+fn invite(
+    gate: &GateProcess,
+    issuer: &DevIssuer,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> Result<(), DemoError> {
     let mut tokens = String::new();
     for (variable, email, scope) in [
         ("ANA", "ana@example.com", CLOUD_PLATFORM),

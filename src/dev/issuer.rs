@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::mint::Mint;
 use super::server::LoopbackServer;
 use crate::clock;
-use crate::signing::{Algorithm, SigningError, SigningKey};
+use crate::signing::{SigningAlgorithm, SigningError, SigningKey};
 
 /// The `iss` of its tokens: a name, not the address that it listens on.
 pub const ISSUER: &str = "https://issuer.demo.localhost";
@@ -26,19 +26,19 @@ pub const CLOUD_TRANSLATION: &str = "https://www.googleapis.com/auth/cloud-trans
 
 /// A running issuer.
 #[derive(Debug)]
-pub struct Issuer {
+pub struct DevIssuer {
     key: SigningKey,
     server: LoopbackServer,
 }
 
-impl Issuer {
+impl DevIssuer {
     /// Makes a key and serves its public half: `/jwks.json` and `/.well-known/openid-configuration`
     /// (OpenID Connect Discovery, section 3).
     ///
     /// # Errors
     /// Where no key can be made or no port be bound.
     pub fn start() -> io::Result<Self> {
-        let key = SigningKey::generate(Algorithm::Es256, None).map_err(io::Error::other)?;
+        let key = SigningKey::generate(SigningAlgorithm::Es256, None).map_err(io::Error::other)?;
         let jwks = key.jwks();
         let algorithm = key.algorithm().as_str();
         let router = Router::new().route("/jwks.json", get(move || async move { document(&jwks) })).route(
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::dev::wire;
 
-    async fn verify(issuer: &Issuer, token: &str) -> jsonwebtoken::errors::Result<Value> {
+    async fn verify(issuer: &DevIssuer, token: &str) -> jsonwebtoken::errors::Result<Value> {
         let jwks = wire::fetch(issuer.address(), "/jwks.json").await.unwrap();
         assert_eq!(jwks.status, 200);
         let set: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&jwks.body).unwrap();
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn its_tokens_verify_against_the_keys_it_serves() {
-        let issuer = Issuer::start().unwrap();
+        let issuer = DevIssuer::start().unwrap();
         let token = issuer.token("ana@example.com", &["a", "b"], Duration::from_secs(60)).unwrap();
         let claims = verify(&issuer, &token).await.unwrap();
         assert_eq!(claims["email"], "ana@example.com");
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn discovery_leads_to_the_keys() {
-        let issuer = Issuer::start().unwrap();
+        let issuer = DevIssuer::start().unwrap();
         let answer = wire::fetch(issuer.address(), "/.well-known/openid-configuration").await.unwrap();
         let document: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(document["issuer"], ISSUER);

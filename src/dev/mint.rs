@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::signing::{Algorithm, BEGIN, END, Pair, SigningError, SigningKey};
+use crate::signing::{BEGIN, END, Pair, SigningAlgorithm, SigningError, SigningKey};
 
 /// What a key does in development only.
 pub trait Mint: Sized {
@@ -18,7 +18,7 @@ pub trait Mint: Sized {
     ///
     /// # Errors
     /// Where keys of this kind do not sign with `algorithm`.
-    fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, WrongAlgorithm>;
+    fn with_algorithm(self, algorithm: SigningAlgorithm) -> Result<Self, WrongAlgorithm>;
 
     /// An access token (`typ: at+jwt`, RFC 9068, section 2.1) with these claims.
     ///
@@ -48,17 +48,17 @@ pub trait Mint: Sized {
 #[error("the key cannot sign with {wanted}: it is a key for {has}")]
 pub struct WrongAlgorithm {
     /// What was asked for.
-    pub wanted: Algorithm,
+    pub wanted: SigningAlgorithm,
     /// What the key is for.
-    pub has: Algorithm,
+    pub has: SigningAlgorithm,
 }
 
 impl Mint for SigningKey {
-    fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, WrongAlgorithm> {
+    fn with_algorithm(mut self, algorithm: SigningAlgorithm) -> Result<Self, WrongAlgorithm> {
         let fits = match self.pair {
-            Pair::Ec(_) => algorithm == Algorithm::Es256,
-            Pair::Rsa(_) => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
-            Pair::Ed(_) => algorithm == Algorithm::EdDsa,
+            Pair::Ec(_) => algorithm == SigningAlgorithm::Es256,
+            Pair::Rsa(_) => matches!(algorithm, SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256),
+            Pair::Ed(_) => algorithm == SigningAlgorithm::EdDsa,
         };
         if !fits {
             return Err(WrongAlgorithm { wanted: algorithm, has: self.algorithm });
@@ -94,8 +94,8 @@ impl Mint for SigningKey {
 ///
 /// # Errors
 /// Where there is none of this name.
-pub fn parse_algorithm(name: &str) -> Result<Algorithm, String> {
-    Algorithm::ALL
+pub fn parse_algorithm(name: &str) -> Result<SigningAlgorithm, String> {
+    SigningAlgorithm::ALL
         .into_iter()
         .find(|algorithm| algorithm.as_str() == name)
         .ok_or_else(|| "expected ES256, RS256, PS256 or EdDSA".to_owned())

@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 use self::dpop::ProofKey;
 use super::mint::{Mint, parse_algorithm};
 use crate::clock;
-use crate::config::parse_duration;
 use crate::diagnostic::Report;
-use crate::signing::{Algorithm, SigningKey};
+use crate::document::scalar::parse_duration;
+use crate::signing::{SigningAlgorithm, SigningKey};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate-dev token`.
@@ -34,7 +34,7 @@ pub struct TokenArgs {
     new_key: bool,
     /// ES256, RS256, PS256 or EdDSA; by default ES256 for a new key, else what fits the key
     #[arg(long, value_parser = parse_algorithm)]
-    algorithm: Option<Algorithm>,
+    algorithm: Option<SigningAlgorithm>,
     /// The claim `iss`: what opgate.yaml calls the issuer
     #[arg(long, value_name = "URL")]
     issuer: String,
@@ -61,9 +61,9 @@ pub struct TokenArgs {
 }
 
 /// Mints the token and prints it. Exits 3 where the key cannot be had.
-pub fn run(args: TokenArgs) -> ExitCode {
+pub fn run(args: &TokenArgs) -> ExitCode {
     let mut report = Report::new();
-    let (Some(key), Some(proof_key)) = (signing_key(&args, &mut report), args.dpop.proof_key(&mut report))
+    let (Some(key), Some(proof_key)) = (signing_key(args, &mut report), args.dpop.proof_key(&mut report))
     else {
         eprint_report(&report);
         return ExitCode::from(INVALID);
@@ -124,7 +124,7 @@ fn signing_key(args: &TokenArgs, report: &mut Report) -> Option<SigningKey> {
 }
 
 /// Reads a private key. What is wrong is in the report.
-fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> Option<SigningKey> {
+fn read_key(path: &Path, algorithm: Option<SigningAlgorithm>, report: &mut Report) -> Option<SigningKey> {
     let pem = match std::fs::read_to_string(path) {
         Ok(pem) => pem,
         Err(error) => {
@@ -158,7 +158,7 @@ fn read_key(path: &Path, algorithm: Option<Algorithm>, report: &mut Report) -> O
 }
 
 /// Makes a key, its file and the file of its key set. Either both files are new and whole, or none is left behind.
-fn new_key(path: &Path, algorithm: Algorithm, report: &mut Report) -> Option<SigningKey> {
+fn new_key(path: &Path, algorithm: SigningAlgorithm, report: &mut Report) -> Option<SigningKey> {
     let generated = SigningKey::generate(algorithm, None).and_then(|key| Ok((key.to_pkcs8_pem()?, key)));
     let (pem, key) = match generated {
         Ok(generated) => generated,

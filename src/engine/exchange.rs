@@ -1,6 +1,6 @@
 //! A request and its answer, from the head to the audit line.
 //!
-//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once; an exchange
+//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once. An exchange
 //! that is dropped unrecorded (its connection was cut at the end of the grace period, or something panicked) records
 //! that.
 
@@ -14,9 +14,9 @@ use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
-use crate::upstream::{Attempt, Deadline, Place};
+use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
-/// When a request came and what it is called.
+/// When a request came, and its id.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The wall clock, which conditions and token expiry are judged by.
@@ -70,7 +70,7 @@ pub enum Phase {
     /// It may go upstream.
     Admitted(Admitted),
     /// It is going there.
-    Forwarding(Box<Forwarding>),
+    Forwarding(Box<ForwardingPhase>),
     /// It is being answered with the gate's public keys: nothing is decided.
     Publishing,
     /// It is over, and recorded.
@@ -79,18 +79,18 @@ pub enum Phase {
 
 /// An admitted request on its way to an endpoint and back.
 #[derive(Debug)]
-pub struct Forwarding {
+pub struct ForwardingPhase {
     /// What is sent.
     pub admitted: Admitted,
     /// The slot at the upstream, and until when the exchange there may go on.
-    pub slot: Option<(Place, Option<Instant>)>,
+    pub slot: Option<(UpstreamSlot, Option<Instant>)>,
     /// What sees to that it ends by then.
     pub deadline: Option<Deadline>,
     /// The attempt under way, or the last one.
     pub attempt: Option<Attempted>,
     /// How many attempts there were.
     pub attempts: usize,
-    /// The endpoint that is not asked again.
+    /// The endpoint that failed, and must not be used again.
     pub failed: Option<SocketAddr>,
     /// When the client had sent all of its body.
     pub body_whole: Option<Instant>,
@@ -113,7 +113,7 @@ pub struct Attempted {
     pub over_http2: bool,
     /// Whether its connection has carried another exchange before.
     pub reused: bool,
-    /// Whether the head has left and the body, be it empty, has begun to follow.
+    /// Whether the head has left and the body, even an empty one, has begun to follow.
     pub body_begun: bool,
     /// Whether the judged body has been handed over.
     pub body_sent: bool,
@@ -157,7 +157,8 @@ impl Exchange {
         &self.engine
     }
 
-    /// Whether there would be no such connection as it came over by the rules in force: it ends with the answer.
+    /// Whether the rules in force would refuse the connection that it came over: then the connection ends with the
+    /// answer.
     pub fn is_on_a_refused_connection(&self) -> bool {
         let channel = self.request.as_ref().and_then(|request| request.channel.as_ref());
         channel.is_some_and(|channel| channel.refused.is_some())
@@ -178,14 +179,14 @@ impl Exchange {
     }
 
     /// Begins to forward what was admitted. `None` where nothing was.
-    pub fn forward(&mut self) -> Option<&mut Forwarding> {
+    pub fn forward(&mut self) -> Option<&mut ForwardingPhase> {
         match std::mem::replace(&mut self.phase, Phase::Received) {
             Phase::Admitted(admitted) => {
                 let (whole, until) = match admitted.body() {
                     JudgedBody::Held(_) => (Some(Instant::now()), None),
                     JudgedBody::Passed => (None, self.body_until),
                 };
-                self.phase = Phase::Forwarding(Box::new(Forwarding {
+                self.phase = Phase::Forwarding(Box::new(ForwardingPhase {
                     admitted,
                     slot: None,
                     deadline: None,
@@ -204,7 +205,7 @@ impl Exchange {
     }
 
     /// The exchange with the upstream, while it is under way.
-    pub fn forwarding(&self) -> Option<&Forwarding> {
+    pub fn forwarding(&self) -> Option<&ForwardingPhase> {
         match &self.phase {
             Phase::Forwarding(forwarding) => Some(forwarding),
             _ => None,
@@ -212,7 +213,7 @@ impl Exchange {
     }
 
     /// The same, to change it.
-    pub fn forwarding_mut(&mut self) -> Option<&mut Forwarding> {
+    pub fn forwarding_mut(&mut self) -> Option<&mut ForwardingPhase> {
         match &mut self.phase {
             Phase::Forwarding(forwarding) => Some(forwarding),
             _ => None,

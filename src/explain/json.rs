@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Change, Explained};
+use super::{Explained, SuggestedChange};
 use crate::diagnostic::Place;
 use crate::policy::explain::{
     Attached, ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Matched, Weighed,
@@ -21,7 +21,7 @@ pub(super) fn render(explained: &Explained) -> Value {
         response.insert("accessTuple".to_owned(), tuple);
     }
     if let Some(policy) = &explained.policy {
-        let writer = Writer { explained, policy };
+        let writer = ExplanationWriter { explained, policy };
         response.insert("allowPolicyExplanation".to_owned(), writer.allow());
         response.insert("denyPolicyExplanation".to_owned(), writer.deny());
         response.insert("pabPolicyExplanation".to_owned(), writer.boundaries());
@@ -92,16 +92,16 @@ fn gate(explained: &Explained) -> Value {
     })
 }
 
-fn change(change: &Change) -> Value {
+fn change(change: &SuggestedChange) -> Value {
     json!({ "kind": change.kind, "text": change.text, "rule": change.place.as_ref().map(place) })
 }
 
-struct Writer<'w> {
+struct ExplanationWriter<'w> {
     explained: &'w Explained,
     policy: &'w Explanation,
 }
 
-impl Writer<'_> {
+impl ExplanationWriter<'_> {
     fn allow(&self) -> Value {
         let granted = self.policy.granting().next().is_some();
         let policies = self.policy.bindings.iter().map(|attached| self.allow_policy(attached));

@@ -6,11 +6,11 @@ use crate::diagnostic::Place;
 use crate::policy::explain::Explanation;
 use crate::policy::{Applies, Refusal};
 use crate::reason::Denial;
-use crate::simulation::{Answer, Question, Who};
+use crate::simulation::{Scenario, ScenarioCaller, Simulated};
 
 /// The result of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum StageResult {
     /// It lets the call pass.
     Passed,
     /// It refuses the call.
@@ -21,18 +21,18 @@ pub enum State {
 
 /// A stage, and its result.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct StageReport {
     /// Its name.
     pub name: &'static str,
     /// Its result.
-    pub state: State,
+    pub state: StageResult,
     /// Why.
     pub says: String,
     /// The rule that it applied, where there is one.
     pub rule: Option<Place>,
 }
 
-impl State {
+impl StageResult {
     /// The name of the result.
     pub fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,11 @@ impl State {
 }
 
 /// All stages, in their order.
-pub(super) fn tell(question: &Question, answer: &Answer, policy: Option<&Explanation>) -> Vec<Told> {
+pub(super) fn tell(
+    question: &Scenario,
+    answer: &Simulated,
+    policy: Option<&Explanation>,
+) -> Vec<StageReport> {
     let teller = Teller { question, answer, policy };
     let mut told = vec![teller.route(), teller.authenticate(), teller.scope()];
     match &answer.trace.call {
@@ -60,8 +64,8 @@ pub(super) fn tell(question: &Question, answer: &Answer, policy: Option<&Explana
 }
 
 struct Teller<'t> {
-    question: &'t Question,
-    answer: &'t Answer,
+    question: &'t Scenario,
+    answer: &'t Simulated,
     policy: Option<&'t Explanation>,
 }
 
@@ -71,20 +75,20 @@ impl Teller<'_> {
     }
 
     /// The result of a stage, as far as the gate tells.
-    fn reached(&self, stage: Stage) -> State {
+    fn reached(&self, stage: Stage) -> StageResult {
         match (&self.answer.decided, self.answer.trace.stage) {
-            (Ok(_), _) => State::Passed,
-            (Err(_), refused) if refused == stage => State::Refused,
-            (Err(_), refused) if refused < stage => State::NotReached,
-            (Err(_), _) => State::Passed,
+            (Ok(_), _) => StageResult::Passed,
+            (Err(_), refused) if refused == stage => StageResult::Refused,
+            (Err(_), refused) if refused < stage => StageResult::NotReached,
+            (Err(_), _) => StageResult::Passed,
         }
     }
 
-    fn told(&self, name: &'static str, state: State, says: String, rule: Option<Place>) -> Told {
-        Told { name, state, says, rule }
+    fn told(&self, name: &'static str, state: StageResult, says: String, rule: Option<Place>) -> StageReport {
+        StageReport { name, state, says, rule }
     }
 
-    fn route(&self) -> Told {
+    fn route(&self) -> StageReport {
         let state = self.reached(Stage::Route);
         match (self.refused_at(Stage::Route), &self.answer.trace.call) {
             (Some(denial), _) => self.told("route", state, denial.detail().to_owned(), None),
@@ -97,7 +101,7 @@ impl Teller<'_> {
         }
     }
 
-    fn authenticate(&self) -> Told {
+    fn authenticate(&self) -> StageReport {
         let state = self.reached(Stage::Authenticate);
         let says = match (self.refused_at(Stage::Authenticate), &self.answer.trace.caller) {
             (Some(denial), _) => denial.detail().to_owned(),
@@ -106,35 +110,36 @@ impl Teller<'_> {
                 let sets =
                     if sets.is_empty() { String::new() } else { format!(", also {}", sets.join(", ")) };
                 match self.question.who {
-                    Who::Token(_) => {
+                    ScenarioCaller::Token(_) => {
                         let bound = match &caller.confirmation {
                             Some(bound) => format!("; the token is good only with {bound}"),
                             None => String::new(),
                         };
                         format!("{}{sets}, by issuer `{}`{bound}", caller.principal, caller.issuer)
                     }
-                    Who::Claims(_) => format!(
+                    ScenarioCaller::Claims(_) => format!(
                         "assumed: {}{sets}, as issuer `{}` would sign these claims",
                         caller.principal, caller.issuer
                     ),
-                    Who::Principal { .. } | Who::Anonymous => {
+                    ScenarioCaller::Principal { .. } | ScenarioCaller::Anonymous => {
                         format!("assumed: {}{sets}", caller.principal)
                     }
                 }
             }
-            (None, None) if state == State::NotReached => String::new(),
+            (None, None) if state == StageResult::NotReached => String::new(),
             (None, None) => "no credential, and the method asks for none".to_owned(),
         };
         self.told("authenticate", state, says, None)
     }
 
-    fn scope(&self) -> Told {
+    fn scope(&self) -> StageReport {
         let state = self.reached(Stage::Scope);
         let says = match (self.refused_at(Stage::Scope), &self.answer.trace.caller, &self.answer.trace.call) {
             (Some(denial), ..) => denial.detail().to_owned(),
             (None, Some(caller), Some(call)) => {
                 let scopes = caller.scopes.iter().collect::<Vec<_>>().join(" ");
-                let said = self.question.scopes.is_some() || matches!(self.question.who, Who::Token(_));
+                let said =
+                    self.question.scopes.is_some() || matches!(self.question.who, ScenarioCaller::Token(_));
                 if let Some(audience) = caller.scopes.audience() {
                     format!("none, and `{audience}` in their place")
                 } else if call.method.allow_without_credential {
@@ -145,32 +150,36 @@ impl Teller<'_> {
                     format!("assumed: {scopes}, which the method accepts")
                 }
             }
-            (None, None, _) if state == State::Passed => "there is no token to have scopes".to_owned(),
+            (None, None, _) if state == StageResult::Passed => "there is no token to have scopes".to_owned(),
             (None, ..) => String::new(),
         };
         self.told("scope", state, says, None)
     }
 
     /// Boundaries, deny rules and bindings, which the gate counts as one stage.
-    fn policy(&self) -> [Told; 3] {
+    fn policy(&self) -> [StageReport; 3] {
         let gate = self.reached(Stage::Policy);
         let Some(policy) = self.policy else {
             return ["boundaries", "deny", "allow"]
-                .map(|name| self.told(name, State::NotReached, String::new(), None));
+                .map(|name| self.told(name, StageResult::NotReached, String::new(), None));
         };
         let refused = policy.decided.as_ref().err();
         let states = match (gate, refused) {
-            (State::NotReached, _) => [State::NotReached; 3],
-            (_, None) => [State::Passed; 3],
-            (_, Some(Refusal::OutOfBounds(_))) => [State::Refused, State::NotReached, State::NotReached],
-            (_, Some(Refusal::Denied(_))) => [State::Passed, State::Refused, State::NotReached],
-            (_, Some(_)) => [State::Passed, State::Passed, State::Refused],
+            (StageResult::NotReached, _) => [StageResult::NotReached; 3],
+            (_, None) => [StageResult::Passed; 3],
+            (_, Some(Refusal::OutOfBounds(_))) => {
+                [StageResult::Refused, StageResult::NotReached, StageResult::NotReached]
+            }
+            (_, Some(Refusal::Denied(_))) => {
+                [StageResult::Passed, StageResult::Refused, StageResult::NotReached]
+            }
+            (_, Some(_)) => [StageResult::Passed, StageResult::Passed, StageResult::Refused],
         };
         let [boundaries, deny, allow] = states;
         [self.boundaries(policy, boundaries), self.deny(policy, deny), self.allow(policy, allow)]
     }
 
-    fn boundaries(&self, policy: &Explanation, state: State) -> Told {
+    fn boundaries(&self, policy: &Explanation, state: StageResult) -> StageReport {
         let (says, rule) = match &policy.decided {
             Err(Refusal::OutOfBounds(out)) => {
                 ("the resource is out of bounds".to_owned(), Some(out.place.clone()))
@@ -184,7 +193,7 @@ impl Teller<'_> {
         self.told("boundaries", state, says, rule)
     }
 
-    fn deny(&self, policy: &Explanation, state: State) -> Told {
+    fn deny(&self, policy: &Explanation, state: StageResult) -> StageReport {
         let denying = policy.denying().next();
         let (says, rule) = match denying {
             Some((resource, rule)) => (format!("a rule on {resource} denies it"), Some(rule.place.clone())),
@@ -194,7 +203,7 @@ impl Teller<'_> {
         self.told("deny", state, says, rule)
     }
 
-    fn allow(&self, policy: &Explanation, state: State) -> Told {
+    fn allow(&self, policy: &Explanation, state: StageResult) -> StageReport {
         let (says, rule) = match policy.granting().next() {
             Some((resource, binding)) => {
                 (format!("{} on {resource} grants it", binding.role), Some(binding.place.clone()))
@@ -204,7 +213,7 @@ impl Teller<'_> {
         self.told("allow", state, says, rule)
     }
 
-    fn implementation(&self, call: &Call) -> Option<Told> {
+    fn implementation(&self, call: &Call) -> Option<StageReport> {
         call.method.unimplemented.then(|| {
             let state = self.reached(Stage::Implementation);
             let says = "the method is marked unimplemented".to_owned();

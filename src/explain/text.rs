@@ -4,14 +4,14 @@
 use std::fmt::Write;
 
 use super::page::Page;
-use super::stage::State;
-use super::{Change, Explained};
+use super::stage::StageResult;
+use super::{Explained, SuggestedChange};
 use crate::diagnostic::Place;
 use crate::policy::explain::{
     Attached, ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Matched, Weighed,
 };
 use crate::policy::{Applies, ConditionOutcome};
-use crate::simulation::What;
+use crate::simulation::ScenarioCall;
 
 pub(super) fn render(explained: &Explained) -> String {
     let mut page = Page::default();
@@ -59,8 +59,8 @@ impl Page {
         for told in &explained.stages {
             let first = format!("  {:<11}  {:<14}  ", told.state.name(), told.name);
             let says = match (told.state, told.says.as_str()) {
-                (State::NotReached, "") => String::new(),
-                (State::NotReached, says) => format!("would say: {says}"),
+                (StageResult::NotReached, "") => String::new(),
+                (StageResult::NotReached, says) => format!("would say: {says}"),
                 (_, says) => says.to_owned(),
             };
             self.put(&first, &format!("{says}{}", in_brackets(told.rule.as_ref())));
@@ -225,13 +225,13 @@ impl Page {
     }
 }
 
-fn asked(what: &What) -> String {
+fn asked(what: &ScenarioCall) -> String {
     match what {
-        What::Request { http_method, target, host } => {
+        ScenarioCall::Request { http_method, target, host } => {
             let host = host.as_deref().map(|host| format!(" at {host}")).unwrap_or_default();
             format!("{http_method} {target}{host}")
         }
-        What::Method { method, resource, .. } => format!("{method} on {resource}"),
+        ScenarioCall::Method { method, resource, .. } => format!("{method} on {resource}"),
     }
 }
 
@@ -239,7 +239,7 @@ fn in_brackets(place: Option<&Place>) -> String {
     place.map(|place| format!(" ({place})")).unwrap_or_default()
 }
 
-fn sentence(change: &Change) -> String {
+fn sentence(change: &SuggestedChange) -> String {
     format!("{}{}", change.text, in_brackets(change.place.as_ref()))
 }
 

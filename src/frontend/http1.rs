@@ -17,12 +17,12 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use self::body::Http1Body;
-use self::connection::Connection;
+use self::connection::Http1Connection;
 use self::write::{answer, head_for_pingora, refuse, refuse_head};
 use super::answer::keys;
 use super::http::Http;
 use crate::decision::JudgedBody;
-use crate::engine::{Arrival, Exchange, Next};
+use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
 use crate::http::{Peer, RawHead, Request, Version};
 use crate::listener::{Accepted, ConnectionSlot, last_call};
@@ -33,7 +33,7 @@ use crate::reason::{Denial, Reason};
 pub(super) struct Http1<'f> {
     front: &'f Http,
     /// `None` while Pingora has it.
-    connection: Option<Connection>,
+    connection: Option<Http1Connection>,
     /// What was read of the next head.
     buffer: BytesMut,
     peer: SocketAddr,
@@ -63,7 +63,7 @@ impl<'f> Http1<'f> {
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let Accepted { stream, peer, opened, slot } = accepted;
-        let connection = Some(Connection::new(stream));
+        let connection = Some(Http1Connection::new(stream));
         Self { front, connection, buffer, peer, opened, slot, shutdown }
     }
 
@@ -98,7 +98,7 @@ impl<'f> Http1<'f> {
     /// Waits for the next head, unless the connection is to end first.
     async fn next_head(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Http1Connection,
         mut deadline: Option<Instant>,
         used: Instant,
     ) -> HeadRead {
@@ -110,7 +110,7 @@ impl<'f> Http1<'f> {
                 read = front.read_head(connection, buffer, &mut deadline) => return read,
                 () = slot.made_room() => return HeadRead::MadeRoom,
                 () = last_call(shutdown, used), if !draining => {
-                    // An idle connection holds no request and may end; one that has begun is still read.
+                    // An idle connection holds no request and may end; a head that has begun is still read.
                     if buffer.is_empty() {
                         return HeadRead::Closed;
                     }
@@ -121,7 +121,7 @@ impl<'f> Http1<'f> {
     }
 
     /// Serves the request whose head is the first `end` bytes of the buffer.
-    async fn exchange(&mut self, mut connection: Connection, end: usize) -> Option<Connection> {
+    async fn exchange(&mut self, mut connection: Http1Connection, end: usize) -> Option<Http1Connection> {
         let front = self.front;
         let mut exchange = front.engine.receive(Arrival::now(), Some(self.peer));
         let request = match self.request(&connection, &exchange, end) {
@@ -138,14 +138,21 @@ impl<'f> Http1<'f> {
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
-            Ok(Next::Forward) => self.forward(connection, exchange, persists).await,
-            Ok(Next::Publish(jwks)) => answer(front, connection, exchange, &keys(jwks), persists).await,
+            Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
+            Ok(FrontendAction::Publish(jwks)) => {
+                answer(front, connection, exchange, &keys(jwks), persists).await
+            }
             Err(denial) => refuse(front, connection, exchange, denial, persists).await,
         }
     }
 
     /// Parses the head at the start of the buffer.
-    fn request(&self, connection: &Connection, exchange: &Exchange, end: usize) -> Result<Request, Denial> {
+    fn request(
+        &self,
+        connection: &Http1Connection,
+        exchange: &Exchange,
+        end: usize,
+    ) -> Result<Request, Denial> {
         let head = self.buffer.get(..end).unwrap_or_default();
         let head = RawHead::parse(head, self.front.limits.head)?;
         let channel = connection.established().map(|established| established.channel(exchange.arrival.time));
@@ -156,10 +163,10 @@ impl<'f> Http1<'f> {
     /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
     async fn forward(
         &self,
-        mut connection: Connection,
+        mut connection: Http1Connection,
         exchange: Exchange,
         persists: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Http1Connection> {
         let front = self.front;
         let Some(admitted) = exchange.admitted() else { return None };
         let is_http10 = admitted.request().version == Version::Http10;
@@ -176,10 +183,11 @@ impl<'f> Http1<'f> {
         let forwarded = carry(exchange, front.proxy.process_new_http(session, &self.shutdown)).await;
         let Some(reusable) = forwarded else { return None };
         let (stream, _) = reusable.consume();
-        // Also where the process began to end with this answer half written: it has not said so then.
-        let Ok(connection) = stream.into_any().downcast::<Connection>() else { return None };
+        // The connection goes on even if the process has begun to end: an answer that was half written by then did not
+        // say `Connection: close`, and the next one will.
+        let Ok(connection) = stream.into_any().downcast::<Http1Connection>() else { return None };
         let mut connection = *connection;
-        // Two readers who do not agree where a body ends: what comes next is a request to one of them alone.
+        // The two parsers disagree about the end of the body: the rest would be a request to one of them only.
         if !connection.is_between_requests() {
             tracing::error!("a connection was handed back within a request's body");
             connection.close().await;
@@ -190,18 +198,18 @@ impl<'f> Http1<'f> {
 }
 
 impl Http {
-    /// Reads until a head is complete. The deadline is set at the head's first byte where it is not set yet, as it is
-    /// at the start of a connection. Can be cancelled and called again.
+    /// Reads until a head is complete. The deadline is set at the head's first byte; for the first head, at the start
+    /// of the connection. Can be cancelled and called again.
     async fn read_head(
         &self,
-        connection: &mut Connection,
+        connection: &mut Http1Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
     ) -> HeadRead {
         let mut scanned = 0;
         let first = deadline.is_some();
         loop {
-            // RFC 9112, section 2.2: some clients end a request's body with a CRLF that belongs to nothing.
+            // RFC 9112, section 2.2: some clients send a CRLF after a request's body that does not belong to it.
             while !first && buffer.starts_with(b"\r\n") {
                 buffer.advance(2);
                 scanned = 0;
@@ -209,7 +217,7 @@ impl Http {
             if let Some(end) = find_end(buffer, scanned) {
                 return HeadRead::Complete(end);
             }
-            // A head over the limit is never complete: refused before more of it is held.
+            // A head over the limit is never complete: it is refused before more of it is held.
             if buffer.len() > self.limits.head.bytes {
                 return HeadRead::Refused(
                     Denial::new(Reason::HeadTooLarge, "the head did not end within its limit").told(),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
-use super::Failure;
+use super::HandoverError;
 
 /// The version of these messages. A change of their meaning changes the number.
 pub const PROTOCOL: u32 = 1;
@@ -73,22 +73,22 @@ pub enum Purpose {
 }
 
 /// Exchanges versions, and goes on only where the two processes understand each other.
-pub(super) async fn greet(stream: &mut UnixStream) -> Result<(), Failure> {
+pub(super) async fn greet(stream: &mut UnixStream) -> Result<(), HandoverError> {
     let ours = Greeting { handover: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
     say(stream, &ours).await?;
     let theirs: Greeting = hear(stream).await?;
     if theirs.handover == PROTOCOL {
         Ok(())
     } else {
-        Err(Failure::Version { version: theirs.version, protocol: theirs.handover })
+        Err(HandoverError::Version { version: theirs.version, protocol: theirs.handover })
     }
 }
 
 /// Makes sure that the process at the other end runs as the same user.
-pub(super) fn is_no_stranger(stream: &UnixStream, path: &Path) -> Result<(), Failure> {
+pub(super) fn is_no_stranger(stream: &UnixStream, path: &Path) -> Result<(), HandoverError> {
     let theirs = stream.peer_cred()?.uid();
     let ours = rustix::process::geteuid().as_raw();
-    if theirs == ours { Ok(()) } else { Err(Failure::Stranger { path: path.to_owned(), theirs, ours }) }
+    if theirs == ours { Ok(()) } else { Err(HandoverError::Stranger { path: path.to_owned(), theirs, ours }) }
 }
 
 pub(super) async fn say(stream: &mut UnixStream, message: &impl Serialize) -> io::Result<()> {
@@ -97,16 +97,18 @@ pub(super) async fn say(stream: &mut UnixStream, message: &impl Serialize) -> io
     stream.write_all(&line).await
 }
 
-pub(super) async fn hear<T: DeserializeOwned>(stream: &mut UnixStream) -> Result<T, Failure> {
+pub(super) async fn hear<T: DeserializeOwned>(stream: &mut UnixStream) -> Result<T, HandoverError> {
     let mut line = Vec::new();
     loop {
         match stream.read_u8().await? {
             b'\n' => break,
-            _ if line.len() == MAX_LINE => return Err(Failure::Nonsense("a line without an end".to_owned())),
+            _ if line.len() == MAX_LINE => {
+                return Err(HandoverError::Nonsense("a line without an end".to_owned()));
+            }
             byte => line.push(byte),
         }
     }
-    serde_json::from_slice(&line).map_err(|error| Failure::Nonsense(error.to_string()))
+    serde_json::from_slice(&line).map_err(|error| HandoverError::Nonsense(error.to_string()))
 }
 
 pub(super) async fn pass(stream: &UnixStream, socket: &impl AsFd) -> io::Result<()> {
@@ -124,7 +126,7 @@ pub(super) async fn pass(stream: &UnixStream, socket: &impl AsFd) -> io::Result<
         .await
 }
 
-pub(super) async fn receive(stream: &UnixStream) -> Result<OwnedFd, Failure> {
+pub(super) async fn receive(stream: &UnixStream) -> Result<OwnedFd, HandoverError> {
     let received = stream
         .async_io(Interest::READABLE, || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -142,5 +144,5 @@ pub(super) async fn receive(stream: &UnixStream) -> Result<OwnedFd, Failure> {
             Ok(sockets)
         })
         .await?;
-    received.ok_or_else(|| Failure::Nonsense("a socket was announced and none came".to_owned()))
+    received.ok_or_else(|| HandoverError::Nonsense("a socket was announced and none came".to_owned()))
 }

@@ -10,10 +10,10 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout_at;
 
-use super::Failure;
+use super::HandoverError;
+use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
-use crate::config::Upgrade;
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// How long a process that serves may take to write a file.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -23,15 +23,17 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Where no process came, or none that was ready in time.
-pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> Result<(), Failure> {
+pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<ListenSocket>)]) -> Result<(), HandoverError> {
     let deadline = Instant::now() + upgrade.timeout;
-    let place = Place::make(&upgrade.socket)?;
+    let place = OfferedSocket::make(&upgrade.socket)?;
     let came = timeout_at(deadline.into(), place.somebody()).await;
-    let mut stream =
-        came.map_err(|_| Failure::NobodyCame { path: upgrade.socket.clone(), timeout: upgrade.timeout })??;
+    let mut stream = came.map_err(|_| HandoverError::NobodyCame {
+        path: upgrade.socket.clone(),
+        timeout: upgrade.timeout,
+    })??;
     let handed_over = tokio::select! {
         taken = timeout_at(deadline.into(), hand_over(&mut stream, sockets)) => {
-            taken.unwrap_or(Err(Failure::TooLate(upgrade.timeout)))
+            taken.unwrap_or(Err(HandoverError::TooLate(upgrade.timeout)))
         }
         never = place.turn_others_away() => never,
     };
@@ -57,8 +59,8 @@ pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<Listening>)]) -> 
 /// Gives the new process what it takes and waits until it is ready.
 async fn hand_over(
     stream: &mut UnixStream,
-    sockets: &[(Purpose, Arc<Listening>)],
-) -> Result<Vec<Arc<Listening>>, Failure> {
+    sockets: &[(Purpose, Arc<ListenSocket>)],
+) -> Result<Vec<Arc<ListenSocket>>, HandoverError> {
     greet(stream).await?;
     let offered = sockets.iter().map(|(purpose, socket)| Offered {
         purpose: *purpose,
@@ -68,42 +70,42 @@ async fn hand_over(
     say(stream, &FromRunning::Offer(offered.collect())).await?;
     let positions = match hear(stream).await? {
         FromNew::Take(positions) => positions,
-        FromNew::Failed(why) => return Err(Failure::Refused(why)),
-        FromNew::Ready => return Err(Failure::Nonsense("it is ready before it has begun".to_owned())),
+        FromNew::Failed(why) => return Err(HandoverError::Refused(why)),
+        FromNew::Ready => return Err(HandoverError::Nonsense("it is ready before it has begun".to_owned())),
     };
     let mut taken = Vec::new();
     for position in positions {
-        let (_, socket) = sockets
-            .get(position)
-            .ok_or_else(|| Failure::Nonsense(format!("it takes socket {position} of {}", sockets.len())))?;
+        let (_, socket) = sockets.get(position).ok_or_else(|| {
+            HandoverError::Nonsense(format!("it takes socket {position} of {}", sockets.len()))
+        })?;
         pass(stream, socket).await?;
         taken.push(socket.clone());
     }
     tracing::info!(sockets = taken.len(), "a new process has the listeners; serving until it is ready");
     match hear(stream).await? {
         FromNew::Ready => Ok(taken),
-        FromNew::Failed(why) => Err(Failure::Refused(why)),
-        FromNew::Take(_) => Err(Failure::Nonsense("it takes sockets twice".to_owned())),
+        FromNew::Failed(why) => Err(HandoverError::Refused(why)),
+        FromNew::Take(_) => Err(HandoverError::Nonsense("it takes sockets twice".to_owned())),
     }
 }
 
 /// The socket in the file system; dropping the value removes it.
-struct Place {
+struct OfferedSocket {
     path: PathBuf,
     listener: UnixListener,
 }
 
-impl Place {
+impl OfferedSocket {
     /// Creates the socket beside its path and renames it there. So no other process can connect before the mode is set,
     /// and a socket that a killed process has left behind is replaced in one step.
-    fn make(path: &Path) -> Result<Self, Failure> {
-        let failed = |source| Failure::Offer { path: path.to_owned(), source };
+    fn make(path: &Path) -> Result<Self, HandoverError> {
+        let failed = |source| HandoverError::Offer { path: path.to_owned(), source };
         match std::fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => {
-                return Err(Failure::NoSocket { path: path.to_owned() });
+                return Err(HandoverError::NoSocket { path: path.to_owned() });
             }
             Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-                return Err(Failure::Taken { path: path.to_owned() });
+                return Err(HandoverError::Taken { path: path.to_owned() });
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -127,11 +129,11 @@ impl Place {
     }
 
     /// The next process that runs as the same user. Others are not answered, and do not end the offer.
-    async fn somebody(&self) -> Result<UnixStream, Failure> {
+    async fn somebody(&self) -> Result<UnixStream, HandoverError> {
         loop {
             let accepted = self.listener.accept().await;
             let (stream, _) =
-                accepted.map_err(|source| Failure::Offer { path: self.path.clone(), source })?;
+                accepted.map_err(|source| HandoverError::Offer { path: self.path.clone(), source })?;
             match is_no_stranger(&stream, &self.path) {
                 Ok(()) => return Ok(stream),
                 Err(error) => tracing::warn!(%error, "refused to hand the listeners to another process"),
@@ -140,13 +142,13 @@ impl Place {
     }
 
     /// Tells every other process that comes that a handover is under way. Ends only where the socket fails.
-    async fn turn_others_away<T>(&self) -> Result<T, Failure> {
+    async fn turn_others_away<T>(&self) -> Result<T, HandoverError> {
         loop {
             let mut stream = self.somebody().await?;
             let told = async {
                 greet(&mut stream).await?;
                 let why = "another new process is taking over".to_owned();
-                Ok::<_, Failure>(say(&mut stream, &FromRunning::Refused(why)).await?)
+                Ok::<_, HandoverError>(say(&mut stream, &FromRunning::Refused(why)).await?)
             };
             // One second for two lines: a process that does not read is not told.
             if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), told).await {
@@ -156,7 +158,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for OfferedSocket {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the upgrade socket");

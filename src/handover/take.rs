@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::time::timeout_at;
 
-use super::Failure;
+use super::HandoverError;
+use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, receive, say};
-use crate::config::Upgrade;
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// The time between two looks for an offer. So the two processes may be started in either order.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -29,19 +29,21 @@ impl Predecessor {
     ///
     /// # Errors
     /// Where no process offers in time, or it runs as another user, or speaks another version of the protocol.
-    pub async fn find(upgrade: &Upgrade) -> Result<Self, Failure> {
+    pub async fn find(upgrade: &Upgrade) -> Result<Self, HandoverError> {
         let mut stream = connect(upgrade).await?;
         let deadline = Instant::now() + upgrade.timeout;
         let heard = async {
             greet(&mut stream).await?;
             match hear(&mut stream).await? {
                 FromRunning::Offer(offered) => Ok(offered.into_iter().map(Some).collect()),
-                FromRunning::Refused(why) => Err(Failure::Refused(why)),
-                FromRunning::Yours => Err(Failure::Nonsense("it lets go before it has offered".to_owned())),
+                FromRunning::Refused(why) => Err(HandoverError::Refused(why)),
+                FromRunning::Yours => {
+                    Err(HandoverError::Nonsense("it lets go before it has offered".to_owned()))
+                }
             }
         };
         let heard = timeout_at(deadline.into(), heard).await;
-        let offered = heard.unwrap_or(Err(Failure::TooLate(upgrade.timeout)))?;
+        let offered = heard.unwrap_or(Err(HandoverError::TooLate(upgrade.timeout)))?;
         Ok(Self { stream, offered, timeout: upgrade.timeout, deadline })
     }
 
@@ -53,7 +55,7 @@ impl Predecessor {
     pub async fn take(
         &mut self,
         wanted: &[(Purpose, SocketAddr)],
-    ) -> Result<Vec<Option<Listening>>, Failure> {
+    ) -> Result<Vec<Option<ListenSocket>>, HandoverError> {
         let mut chosen = Vec::new();
         for (purpose, address) in wanted {
             let fits = |offered: &Offered| {
@@ -78,7 +80,7 @@ impl Predecessor {
             Ok(taken)
         };
         let received = timeout_at(self.deadline.into(), received).await;
-        received.unwrap_or(Err(Failure::TooLate(self.timeout)))
+        received.unwrap_or(Err(HandoverError::TooLate(self.timeout)))
     }
 
     /// The time by which this process has to be ready.
@@ -87,8 +89,8 @@ impl Predecessor {
     }
 
     /// The error where it is not.
-    pub fn too_late(&self) -> Failure {
-        Failure::TooLate(self.timeout)
+    pub fn too_late(&self) -> HandoverError {
+        HandoverError::TooLate(self.timeout)
     }
 
     /// Tells the running process that this one accepts on all its sockets. That one lets go of them then, or says why
@@ -96,13 +98,13 @@ impl Predecessor {
     ///
     /// # Errors
     /// Where the running process goes on serving: this process has to stop.
-    pub async fn relieve(mut self) -> Result<Relieved, Failure> {
+    pub async fn relieve(mut self) -> Result<Relieved, HandoverError> {
         let relieved = async {
             say(&mut self.stream, &FromNew::Ready).await?;
             match hear(&mut self.stream).await? {
                 FromRunning::Yours => Ok(()),
-                FromRunning::Refused(why) => Err(Failure::Refused(why)),
-                FromRunning::Offer(_) => Err(Failure::Nonsense("it offers twice".to_owned())),
+                FromRunning::Refused(why) => Err(HandoverError::Refused(why)),
+                FromRunning::Offer(_) => Err(HandoverError::Nonsense("it offers twice".to_owned())),
             }
         };
         // The running process has a deadline of its own: this one is for a process that hangs.
@@ -110,11 +112,11 @@ impl Predecessor {
         match timeout_at(deadline.into(), relieved).await {
             Ok(Ok(())) => {}
             // The running process was killed, or told to stop. If this one stopped too, no process would serve.
-            Ok(Err(Failure::Broken { source })) => {
+            Ok(Err(HandoverError::Broken { source })) => {
                 tracing::warn!(%source, "the running process ended without an answer: serving in its place");
             }
             Ok(Err(failure)) => return Err(failure),
-            Err(_) => return Err(Failure::TooLate(self.timeout)),
+            Err(_) => return Err(HandoverError::TooLate(self.timeout)),
         }
         Ok(Relieved { _stream: self.stream })
     }
@@ -137,16 +139,16 @@ async fn listening(
     stream: &UnixStream,
     bound: SocketAddr,
     written: SocketAddr,
-) -> Result<Listening, Failure> {
+) -> Result<ListenSocket, HandoverError> {
     let socket = TcpListener::from(receive(stream).await?);
     let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or_default();
     if !listens || socket.local_addr().ok() != Some(bound) {
-        return Err(Failure::WrongSocket(bound));
+        return Err(HandoverError::WrongSocket(bound));
     }
-    Listening::inherited(socket, written).map_err(|_| Failure::WrongSocket(bound))
+    ListenSocket::inherited(socket, written).map_err(|_| HandoverError::WrongSocket(bound))
 }
 
-async fn connect(upgrade: &Upgrade) -> Result<UnixStream, Failure> {
+async fn connect(upgrade: &Upgrade) -> Result<UnixStream, HandoverError> {
     let path = &upgrade.socket;
     let deadline = Instant::now() + upgrade.timeout;
     loop {
@@ -158,10 +160,10 @@ async fn connect(upgrade: &Upgrade) -> Result<UnixStream, Failure> {
             // Either no offer yet, or the socket of a process that was killed.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
-            Err(source) => return Err(Failure::Ask { path: path.clone(), source }),
+            Err(source) => return Err(HandoverError::Ask { path: path.clone(), source }),
         }
         if Instant::now() >= deadline {
-            return Err(Failure::NobodyOffered { path: path.clone(), timeout: upgrade.timeout });
+            return Err(HandoverError::NobodyOffered { path: path.clone(), timeout: upgrade.timeout });
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -6,7 +6,7 @@
 //! of an answer are checked by the letter of RFC 9112 before any library sees them, and deviating bytes do not get
 //! there.
 //!
-//! A connection carries one exchange at a time: an [`Answer`] begins with the first byte that comes for its request,
+//! A connection carries one exchange at a time: an [`ResponseTracker`] begins with the first byte that comes for its request,
 //! and ends where its own framing says. It can be fed in pieces of any size, with the same result.
 
 use super::chunked::{ChunkError, Chunked};
@@ -79,8 +79,8 @@ pub struct Broken {
 
 /// One answer, its interim ones before it included.
 #[derive(Debug)]
-pub struct Answer {
-    state: State,
+pub struct ResponseTracker {
+    state: ResponseState,
     /// The line that has begun.
     line: Vec<u8>,
     head: Head,
@@ -88,7 +88,7 @@ pub struct Answer {
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum ResponseState {
     Head,
     /// So many bytes are left.
     Length(u64),
@@ -99,7 +99,7 @@ enum State {
     Broken(AnswerFault),
 }
 
-impl Default for Answer {
+impl Default for ResponseTracker {
     fn default() -> Self {
         Self::new()
     }
@@ -119,10 +119,10 @@ struct Head {
     closes: bool,
 }
 
-impl Answer {
+impl ResponseTracker {
     /// An answer of which nothing has come.
     pub fn new() -> Self {
-        Self { state: State::Head, line: Vec::new(), head: Head::default(), interim: 0 }
+        Self { state: ResponseState::Head, line: Vec::new(), head: Head::default(), interim: 0 }
     }
 
     /// Parses the next bytes of the answer, to a HEAD request if `to_head`. Returns how many of them belong to it: all,
@@ -137,10 +137,10 @@ impl Answer {
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match &mut self.state {
-                State::Done => return Ok(at),
-                State::Broken(fault) => return Err(Broken { good: at, fault: *fault }),
-                State::ToTheEnd => return Ok(bytes.len()),
-                State::Chunked(body) => {
+                ResponseState::Done => return Ok(at),
+                ResponseState::Broken(fault) => return Err(Broken { good: at, fault: *fault }),
+                ResponseState::ToTheEnd => return Ok(bytes.len()),
+                ResponseState::Chunked(body) => {
                     let before = body.clone();
                     match body.advance(rest) {
                         Ok(taken) => at += taken,
@@ -152,18 +152,18 @@ impl Answer {
                     if !body.is_done() {
                         return Ok(at);
                     }
-                    self.state = State::Done;
+                    self.state = ResponseState::Done;
                 }
-                State::Length(left) => {
+                ResponseState::Length(left) => {
                     let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     at += taken;
                     let left = left.saturating_sub(taken as u64);
-                    self.state = if left == 0 { State::Done } else { State::Length(left) };
+                    self.state = if left == 0 { ResponseState::Done } else { ResponseState::Length(left) };
                     if left > 0 {
                         return Ok(at);
                     }
                 }
-                State::Head => {
+                ResponseState::Head => {
                     let (taken, line_ends) =
                         self.take_line(rest).map_err(|fault| self.broken(good, fault))?;
                     at += taken;
@@ -188,9 +188,9 @@ impl Answer {
     /// Where the head is not complete. A reader of the body sees itself what is missing.
     pub fn end(&mut self) -> Result<(), AnswerFault> {
         match self.state {
-            State::ToTheEnd => self.state = State::Done,
-            State::Head if self.is_within_head() => {
-                self.state = State::Broken(AnswerFault::Cut);
+            ResponseState::ToTheEnd => self.state = ResponseState::Done,
+            ResponseState::Head if self.is_within_head() => {
+                self.state = ResponseState::Broken(AnswerFault::Cut);
                 return Err(AnswerFault::Cut);
             }
             _ => {}
@@ -200,17 +200,17 @@ impl Answer {
 
     /// Whether it is complete.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        matches!(self.state, ResponseState::Done)
     }
 
     /// Whether it has begun, if only with an interim answer, and its head is not complete.
     pub fn is_within_head(&self) -> bool {
-        self.interim > 0 && matches!(self.state, State::Head) || self.head_bytes() > 0
+        self.interim > 0 && matches!(self.state, ResponseState::Head) || self.head_bytes() > 0
     }
 
     /// How many of the bytes so far belong to a head that is not whole yet.
     pub fn head_bytes(&self) -> usize {
-        if matches!(self.state, State::Head) { self.head.bytes } else { 0 }
+        if matches!(self.state, ResponseState::Head) { self.head.bytes } else { 0 }
     }
 
     /// Whether its connection may serve the next request: it has ended by its own framing, and no field says that the
@@ -220,7 +220,7 @@ impl Answer {
     }
 
     fn broken(&mut self, good: usize, fault: AnswerFault) -> Broken {
-        self.state = State::Broken(fault);
+        self.state = ResponseState::Broken(fault);
         Broken { good, fault }
     }
 
@@ -278,7 +278,7 @@ impl Answer {
     }
 
     /// The body that follows the head (RFC 9112, section 6.3), without the repairs.
-    fn framing(&self, status: u16, to_head: bool) -> Result<State, AnswerFault> {
+    fn framing(&self, status: u16, to_head: bool) -> Result<ResponseState, AnswerFault> {
         let Head { is_http10, length, is_chunked, .. } = self.head;
         if is_chunked && length.is_some() {
             return Err(AnswerFault::TwoFramings);
@@ -291,13 +291,13 @@ impl Answer {
         }
         Ok(match (status, length) {
             (101, _) => return Err(AnswerFault::Switched),
-            (100..=199, _) => State::Head,
-            (204 | 304, _) => State::Done,
-            _ if to_head => State::Done,
-            _ if is_chunked => State::Chunked(Chunked::new()),
-            (_, Some(0)) => State::Done,
-            (_, Some(length)) => State::Length(length),
-            (_, None) => State::ToTheEnd,
+            (100..=199, _) => ResponseState::Head,
+            (204 | 304, _) => ResponseState::Done,
+            _ if to_head => ResponseState::Done,
+            _ if is_chunked => ResponseState::Chunked(Chunked::new()),
+            (_, Some(0)) => ResponseState::Done,
+            (_, Some(length)) => ResponseState::Length(length),
+            (_, None) => ResponseState::ToTheEnd,
         })
     }
 }

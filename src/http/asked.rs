@@ -9,7 +9,7 @@ use super::head::find_end;
 
 /// One request.
 #[derive(Debug)]
-pub struct Asked {
+pub struct RequestTracker {
     state: State,
     /// The head, until it is whole.
     head: Vec<u8>,
@@ -27,7 +27,7 @@ enum State {
     Unknown,
 }
 
-impl Asked {
+impl RequestTracker {
     /// A request of which nothing is out.
     pub fn new() -> Self {
         Self { state: State::Head, head: Vec::new(), is_head: false }
@@ -93,7 +93,7 @@ impl Asked {
     }
 }
 
-impl Default for Asked {
+impl Default for RequestTracker {
     fn default() -> Self {
         Self::new()
     }
@@ -123,12 +123,12 @@ mod tests {
     use super::*;
 
     /// Fed whole, and byte by byte.
-    fn asked(text: &str) -> Asked {
-        let mut whole = Asked::new();
+    fn asked(text: &str) -> RequestTracker {
+        let mut whole = RequestTracker::new();
         whole.advance(text.as_bytes());
-        let mut pieces = Asked::new();
+        let mut pieces = RequestTracker::new();
         text.as_bytes().chunks(1).for_each(|piece| pieces.advance(piece));
-        let told = |asked: &Asked| (asked.has_head(), asked.is_done(), asked.is_head());
+        let told = |asked: &RequestTracker| (asked.has_head(), asked.is_done(), asked.is_head());
         assert_eq!(told(&whole), told(&pieces), "{text:?}");
         whole
     }

@@ -120,7 +120,7 @@ impl ChunkError {
 /// How far a chunked body has come.
 #[derive(Clone, Debug)]
 pub struct Chunked {
-    state: State,
+    state: ChunkedState,
     /// Of the chunk under way.
     size: u64,
     digits: u8,
@@ -135,7 +135,7 @@ pub struct Chunked {
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ChunkedState {
     /// The first digit of a size.
     SizeStart,
     /// Another one, an extension or the end of the line.
@@ -182,7 +182,7 @@ impl Chunked {
     /// A body of which nothing has come yet.
     pub fn new() -> Self {
         Self {
-            state: State::SizeStart,
+            state: ChunkedState::SizeStart,
             size: 0,
             digits: 0,
             extension_bytes: 0,
@@ -212,21 +212,21 @@ impl Chunked {
 
     fn walk(&mut self, bytes: &[u8], mut on_data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut rest = bytes;
-        while self.state != State::Done {
+        while self.state != ChunkedState::Done {
             let Some((byte, behind)) = rest.split_first() else { break };
-            if let State::Data { left } = self.state {
+            if let ChunkedState::Data { left } = self.state {
                 let length = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
                 let (piece, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
                 on_data(piece);
                 rest = behind;
                 let left = left.saturating_sub(length as u64);
-                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                self.state = if left == 0 { ChunkedState::DataCr } else { ChunkedState::Data { left } };
                 continue;
             }
             match self.step(*byte) {
                 Ok(state) => self.state = state,
                 Err(error) => {
-                    self.state = State::Broken(error);
+                    self.state = ChunkedState::Broken(error);
                     return Err(error);
                 }
             }
@@ -237,7 +237,7 @@ impl Chunked {
 
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkedState::Done
     }
 
     /// Whether the first chunk has come, data and all, or the end of a body that has none.
@@ -245,37 +245,39 @@ impl Chunked {
         self.has_chunk
     }
 
-    fn step(&mut self, byte: u8) -> Result<State, ChunkError> {
+    fn step(&mut self, byte: u8) -> Result<ChunkedState, ChunkError> {
         match self.state {
-            State::SizeStart | State::Size => self.size(byte),
-            State::LineLf if byte == b'\n' => Ok(match self.size {
-                0 => State::TrailerStart,
-                left => State::Data { left },
+            ChunkedState::SizeStart | ChunkedState::Size => self.size(byte),
+            ChunkedState::LineLf if byte == b'\n' => Ok(match self.size {
+                0 => ChunkedState::TrailerStart,
+                left => ChunkedState::Data { left },
             }),
-            State::DataCr if byte == b'\r' => Ok(State::DataLf),
-            State::DataLf if byte == b'\n' => {
+            ChunkedState::DataCr if byte == b'\r' => Ok(ChunkedState::DataLf),
+            ChunkedState::DataLf if byte == b'\n' => {
                 self.has_chunk = true;
                 self.extension_bytes = self.extension_bytes.saturating_sub(self.size);
                 (self.size, self.digits) = (0, 0);
-                Ok(State::SizeStart)
+                Ok(ChunkedState::SizeStart)
             }
-            State::DataCr | State::DataLf => Err(ChunkError::DataEnd),
-            State::TrailerStart | State::TrailerName | State::TrailerValue => self.trailer(byte),
-            State::TrailerLf if byte == b'\n' => Ok(State::TrailerStart),
-            State::EndLf if byte == b'\n' => {
+            ChunkedState::DataCr | ChunkedState::DataLf => Err(ChunkError::DataEnd),
+            ChunkedState::TrailerStart | ChunkedState::TrailerName | ChunkedState::TrailerValue => {
+                self.trailer(byte)
+            }
+            ChunkedState::TrailerLf if byte == b'\n' => Ok(ChunkedState::TrailerStart),
+            ChunkedState::EndLf if byte == b'\n' => {
                 self.has_chunk = true;
-                Ok(State::Done)
+                Ok(ChunkedState::Done)
             }
-            State::LineLf | State::TrailerLf | State::EndLf => Err(ChunkError::LineEnd),
-            State::Broken(error) => Err(error),
+            ChunkedState::LineLf | ChunkedState::TrailerLf | ChunkedState::EndLf => Err(ChunkError::LineEnd),
+            ChunkedState::Broken(error) => Err(error),
             // `advance` handles both.
-            State::Data { .. } | State::Done => Err(ChunkError::DataEnd),
+            ChunkedState::Data { .. } | ChunkedState::Done => Err(ChunkError::DataEnd),
             _ => self.extension(byte),
         }
     }
 
     /// `chunk-size = 1*HEXDIG`, and what may follow it.
-    fn size(&mut self, byte: u8) -> Result<State, ChunkError> {
+    fn size(&mut self, byte: u8) -> Result<ChunkedState, ChunkError> {
         if let Some(digit) = char::from(byte).to_digit(16) {
             if self.digits == MAX_SIZE_DIGITS {
                 return Err(ChunkError::SizeTooLarge);
@@ -283,11 +285,11 @@ impl Chunked {
             self.digits += 1;
             // Sixteen digits fit.
             self.size = self.size << 4 | u64::from(digit);
-            return if self.size > MAX_SIZE { Err(ChunkError::SizeTooLarge) } else { Ok(State::Size) };
+            return if self.size > MAX_SIZE { Err(ChunkError::SizeTooLarge) } else { Ok(ChunkedState::Size) };
         }
         match byte {
             _ if self.digits == 0 => Err(ChunkError::Size),
-            b'\r' => Ok(State::LineLf),
+            b'\r' => Ok(ChunkedState::LineLf),
             b'\n' => Err(ChunkError::LineEnd),
             b' ' | b'\t' | b';' => self.extension(byte),
             _ => Err(ChunkError::Size),
@@ -295,29 +297,44 @@ impl Chunked {
     }
 
     /// `chunk-ext`, byte by byte. A blank may stand around `;` and `=`, never before the CRLF.
-    fn extension(&mut self, byte: u8) -> Result<State, ChunkError> {
+    fn extension(&mut self, byte: u8) -> Result<ChunkedState, ChunkError> {
         let is_blank = matches!(byte, b' ' | b'\t');
         let next = match (self.state, byte) {
-            (State::Size | State::Name | State::Value | State::QuotedEnd, b'\r') => return Ok(State::LineLf),
-            (State::Size | State::Value | State::QuotedEnd | State::BeforeSemicolon, _) if is_blank => {
-                State::BeforeSemicolon
+            (
+                ChunkedState::Size | ChunkedState::Name | ChunkedState::Value | ChunkedState::QuotedEnd,
+                b'\r',
+            ) => return Ok(ChunkedState::LineLf),
+            (
+                ChunkedState::Size
+                | ChunkedState::Value
+                | ChunkedState::QuotedEnd
+                | ChunkedState::BeforeSemicolon,
+                _,
+            ) if is_blank => ChunkedState::BeforeSemicolon,
+            (
+                ChunkedState::Size
+                | ChunkedState::Value
+                | ChunkedState::QuotedEnd
+                | ChunkedState::BeforeSemicolon,
+                b';',
+            ) => ChunkedState::NameStart,
+            (ChunkedState::NameStart, _) if is_blank => ChunkedState::NameStart,
+            (ChunkedState::NameStart | ChunkedState::Name, _) if is_token_byte(byte) => ChunkedState::Name,
+            (ChunkedState::Name | ChunkedState::AfterName, _) if is_blank => ChunkedState::AfterName,
+            (ChunkedState::Name | ChunkedState::AfterName, b';') => ChunkedState::NameStart,
+            (ChunkedState::Name | ChunkedState::AfterName, b'=') => ChunkedState::ValueStart,
+            (ChunkedState::ValueStart, _) if is_blank => ChunkedState::ValueStart,
+            (ChunkedState::ValueStart, b'"') | (ChunkedState::QuotedPair, b'"' | b'\\') => {
+                ChunkedState::Quoted
             }
-            (State::Size | State::Value | State::QuotedEnd | State::BeforeSemicolon, b';') => {
-                State::NameStart
-            }
-            (State::NameStart, _) if is_blank => State::NameStart,
-            (State::NameStart | State::Name, _) if is_token_byte(byte) => State::Name,
-            (State::Name | State::AfterName, _) if is_blank => State::AfterName,
-            (State::Name | State::AfterName, b';') => State::NameStart,
-            (State::Name | State::AfterName, b'=') => State::ValueStart,
-            (State::ValueStart, _) if is_blank => State::ValueStart,
-            (State::ValueStart, b'"') | (State::QuotedPair, b'"' | b'\\') => State::Quoted,
-            (State::ValueStart | State::Value, _) if is_token_byte(byte) => State::Value,
-            (State::Quoted, b'"') => State::QuotedEnd,
-            (State::Quoted, b'\\') => State::QuotedPair,
+            (ChunkedState::ValueStart | ChunkedState::Value, _) if is_token_byte(byte) => ChunkedState::Value,
+            (ChunkedState::Quoted, b'"') => ChunkedState::QuotedEnd,
+            (ChunkedState::Quoted, b'\\') => ChunkedState::QuotedPair,
             // `qdtext`, and the bytes that `\` may quote (RFC 9110, section 5.6.4): those that a field's value may
             // hold.
-            (State::Quoted | State::QuotedPair, _) if is_field_byte(byte) => State::Quoted,
+            (ChunkedState::Quoted | ChunkedState::QuotedPair, _) if is_field_byte(byte) => {
+                ChunkedState::Quoted
+            }
             (_, b'\n') => return Err(ChunkError::LineEnd),
             _ => return Err(ChunkError::Extension),
         };
@@ -329,27 +346,27 @@ impl Chunked {
     }
 
     /// `trailer-section = *( field-line CRLF )` and the CRLF behind it; fields by the rules of a head's.
-    fn trailer(&mut self, byte: u8) -> Result<State, ChunkError> {
+    fn trailer(&mut self, byte: u8) -> Result<ChunkedState, ChunkError> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > MAX_TRAILER_BYTES {
             return Err(ChunkError::TrailersTooLong);
         }
         match (self.state, byte) {
-            (State::TrailerStart, b'\r') => Ok(State::EndLf),
-            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
+            (ChunkedState::TrailerStart, b'\r') => Ok(ChunkedState::EndLf),
+            (ChunkedState::TrailerValue, b'\r') => Ok(ChunkedState::TrailerLf),
             (_, b'\n') => Err(ChunkError::LineEnd),
-            (State::TrailerStart, _) if is_token_byte(byte) => {
+            (ChunkedState::TrailerStart, _) if is_token_byte(byte) => {
                 self.name_length = 0;
                 self.note_name(byte);
-                Ok(State::TrailerName)
+                Ok(ChunkedState::TrailerName)
             }
-            (State::TrailerName, _) if is_token_byte(byte) => {
+            (ChunkedState::TrailerName, _) if is_token_byte(byte) => {
                 self.note_name(byte);
-                Ok(State::TrailerName)
+                Ok(ChunkedState::TrailerName)
             }
-            (State::TrailerName, b':') if self.is_never_a_trailer() => Err(ChunkError::NotATrailer),
-            (State::TrailerName, b':') => Ok(State::TrailerValue),
-            (State::TrailerValue, _) if is_field_byte(byte) => Ok(State::TrailerValue),
+            (ChunkedState::TrailerName, b':') if self.is_never_a_trailer() => Err(ChunkError::NotATrailer),
+            (ChunkedState::TrailerName, b':') => Ok(ChunkedState::TrailerValue),
+            (ChunkedState::TrailerValue, _) if is_field_byte(byte) => Ok(ChunkedState::TrailerValue),
             _ => Err(ChunkError::Trailer),
         }
     }

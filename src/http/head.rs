@@ -68,7 +68,7 @@ impl RawHead {
         }
         let text =
             bytes.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("the head does not end in CRLF CRLF"))?;
-        let mut lines = Lines(Some(text));
+        let mut lines = HeadLines(Some(text));
         let request_line = lines.next().transpose()?.unwrap_or_default();
         let (method, target, version) = parse_request_line(request_line)?;
         limits.check_target(&target)?;
@@ -122,9 +122,9 @@ impl RawHead {
 }
 
 /// Lines that end in CRLF; a CR or LF of any other kind is an error.
-struct Lines<'b>(Option<&'b [u8]>);
+struct HeadLines<'b>(Option<&'b [u8]>);
 
-impl<'b> Iterator for Lines<'b> {
+impl<'b> Iterator for HeadLines<'b> {
     type Item = Result<&'b [u8], Denial>;
 
     fn next(&mut self) -> Option<Self::Item> {

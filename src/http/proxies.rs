@@ -51,7 +51,7 @@ const MOST_PARAMETERS: usize = 16;
 
 /// Where a request began, as far as that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct ClientOrigin {
     /// The client's address, IPv4 in its own form; `None` where it is not known, or a proxy hides it.
     pub address: Option<IpAddr>,
     /// The scheme that the client used to the first proxy, where that says.
@@ -79,12 +79,12 @@ impl TrustedProxies {
     ///
     /// 400 for a field that a trusted proxy cannot have written.
     /// 400 for what a trusted proxy cannot have meant.
-    pub fn origin(&self, peer: Option<SocketAddr>, headers: &Headers) -> Result<Origin, Denial> {
+    pub fn origin(&self, peer: Option<SocketAddr>, headers: &Headers) -> Result<ClientOrigin, Denial> {
         let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else {
-            return Ok(Origin::default());
+            return Ok(ClientOrigin::default());
         };
         if !self.trust(peer) {
-            return Ok(Origin { address: Some(peer), scheme: None });
+            return Ok(ClientOrigin { address: Some(peer), scheme: None });
         }
         match self.field {
             HopField::XForwardedFor => {
@@ -110,14 +110,14 @@ impl TrustedProxies {
         &self,
         mut nearest: Hop,
         hops: impl Iterator<Item = Result<Hop, Denial>>,
-    ) -> Result<Origin, Denial> {
+    ) -> Result<ClientOrigin, Denial> {
         for hop in hops {
             nearest = hop?;
             if !nearest.address.is_some_and(|address| self.trust(address)) {
                 break;
             }
         }
-        Ok(Origin { address: nearest.address, scheme: nearest.scheme.or(self.scheme) })
+        Ok(ClientOrigin { address: nearest.address, scheme: nearest.scheme.or(self.scheme) })
     }
 
     /// Whether the other end of a connection is one of them.
@@ -244,7 +244,7 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1:4000";
 
-    fn origin(field: HopField, peer: &str, fields: &[(&str, &str)]) -> Result<Origin, Denial> {
+    fn origin(field: HopField, peer: &str, fields: &[(&str, &str)]) -> Result<ClientOrigin, Denial> {
         let networks = ["10.0.0.0/8", "2001:db8:1::/48"].map(|network| network.parse().unwrap()).to_vec();
         let mut headers = Headers::default();
         for (name, value) in fields {
@@ -258,7 +258,7 @@ mod tests {
         origin(HopField::XForwardedFor, PROXY, &fields).unwrap().address
     }
 
-    fn of_forwarded(values: &[&str]) -> Result<Origin, Denial> {
+    fn of_forwarded(values: &[&str]) -> Result<ClientOrigin, Denial> {
         let fields: Vec<_> = values.iter().map(|value| ("forwarded", *value)).collect();
         origin(HopField::Forwarded, PROXY, &fields)
     }
@@ -276,7 +276,7 @@ mod tests {
         ];
         for field in [HopField::XForwardedFor, HopField::Forwarded] {
             let found = origin(field, "203.0.113.9:1", &fields).unwrap();
-            assert_eq!(found, Origin { address: ip("203.0.113.9"), scheme: None });
+            assert_eq!(found, ClientOrigin { address: ip("203.0.113.9"), scheme: None });
         }
         let unknown = TrustedProxies::default().origin(Some(PROXY.parse().unwrap()), &Headers::default());
         assert_eq!(unknown.unwrap().address, ip("10.0.0.1"));
@@ -356,7 +356,7 @@ mod tests {
             ("proto=https", None, Some(Scheme::Https)),
             ("for=\"1.1.1.1\" , for=192.0.2.1;host=\"a, b\"", ip("192.0.2.1"), None),
         ] {
-            assert_eq!(of_forwarded(&[value]).unwrap(), Origin { address, scheme }, "{value}");
+            assert_eq!(of_forwarded(&[value]).unwrap(), ClientOrigin { address, scheme }, "{value}");
         }
     }
 

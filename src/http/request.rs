@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::head::RawHead;
 use super::headers::Headers;
 use super::path::Path;
-use super::proxies::{Origin, Scheme, TrustedProxies};
+use super::proxies::{ClientOrigin, Scheme, TrustedProxies};
 use super::query::Query;
 use super::version::Version;
 use super::{malformed, request_line};
@@ -57,7 +57,7 @@ pub struct Request {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// Where it began: at the other end of the connection, or where a trusted proxy there says.
-    pub origin: Origin,
+    pub origin: ClientOrigin,
     /// The scheme of an absolute-form target or of `:scheme`. It agrees with the connection.
     pub named_scheme: Option<Scheme>,
     /// The port that the connection came in at.
@@ -98,7 +98,7 @@ impl Request {
     /// Judges an HTTP/1 head.
     ///
     /// # Errors
-    /// As [`Request::new`].
+    /// 400 for every class that docs/security.md, "What is refused", lists.
     pub fn from_head(
         head: RawHead,
         peer: Option<SocketAddr>,
@@ -200,7 +200,7 @@ impl Request {
             framing,
             persists: true,
             peer: None,
-            origin: Origin::default(),
+            origin: ClientOrigin::default(),
             named_scheme: None,
             port: None,
             channel: None,

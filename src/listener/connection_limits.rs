@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ListenerLimits;
 use super::connection_slot::{ConnectionSlot, SlotState};
-use crate::config::Limits;
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
@@ -47,13 +47,13 @@ struct Here {
 }
 
 impl ConnectionSlots {
-    /// Gives a place back, unless it is another's already.
+    /// Gives a place back, unless another connection has it already.
     pub(super) fn leave(&mut self, number: u64) {
         let Some(state) = self.taken.remove(&number) else { return };
         if let Some(here) = self.by_network.get_mut(&state.network) {
             here.taken = here.taken.saturating_sub(1);
             if here.taken == 0 {
-                // The table is no longer than there are connections.
+                // The table never has more entries than there are connections.
                 self.by_network.remove(&state.network);
             }
         }
@@ -105,12 +105,12 @@ impl ConnectionSlots {
 
 /// Which limit a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum ExceededLimit {
     Total,
     Address,
 }
 
-impl Full {
+impl ExceededLimit {
     /// The `reason` of `opgate_refused_connections_total`.
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ impl Full {
 
 impl ConnectionLimits {
     /// Admits as many connections as `limits` says.
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &ListenerLimits) -> Self {
         Self {
             most: limits.connections,
             most_per_address: limits.connections_per_address,
@@ -131,15 +131,15 @@ impl ConnectionLimits {
         }
     }
 
-    pub(super) fn admit(&self, address: IpAddr) -> Result<ConnectionSlot, Full> {
+    pub(super) fn admit(&self, address: IpAddr) -> Result<ConnectionSlot, ExceededLimit> {
         let network = network(address);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let here = slots.by_network.get(&network).map_or(0, |here| here.taken);
         if here >= self.most_per_address && !slots.make_room(Some(network)) {
-            return Err(Full::Address);
+            return Err(ExceededLimit::Address);
         }
         if slots.taken.len() >= self.most && !slots.make_room(None) {
-            return Err(Full::Total);
+            return Err(ExceededLimit::Total);
         }
         let number = slots.next;
         slots.next += 1;
@@ -162,7 +162,11 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, connections_per_address: usize) -> ConnectionLimits {
-        ConnectionLimits::new(&Limits { connections, connections_per_address, ..Limits::default() })
+        ConnectionLimits::new(&ListenerLimits {
+            connections,
+            connections_per_address,
+            ..ListenerLimits::default()
+        })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -174,9 +178,9 @@ mod tests {
         let admission = admission(3, 2);
         let first = admission.admit(ip("192.0.2.1")).unwrap();
         let second = admission.admit(ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Full::Address);
+        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), ExceededLimit::Address);
         let third = admission.admit(ip("192.0.2.2")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.3")).unwrap_err(), Full::Total);
+        assert_eq!(admission.admit(ip("192.0.2.3")).unwrap_err(), ExceededLimit::Total);
         drop(first);
         let again = admission.admit(ip("192.0.2.1")).unwrap();
         drop((second, third, again));
@@ -210,7 +214,7 @@ mod tests {
         assert!(!refused.begin(), "its place is another's");
         assert!(idle.begin() && newcomer.begin());
         idle.rest();
-        assert_eq!(admission.admit(ip("192.0.2.5")).unwrap_err(), Full::Total);
+        assert_eq!(admission.admit(ip("192.0.2.5")).unwrap_err(), ExceededLimit::Total);
         // Its place was given back once.
         drop((refused, served));
         assert_eq!(admission.slots.lock().unwrap().taken.len(), 2);
@@ -235,7 +239,7 @@ mod tests {
         let _slots = ["2001:db8::1", "2001:db8:0:1::1", "::ffff:192.0.2.1"]
             .map(|text| admission.admit(ip(text)).unwrap());
         for text in ["2001:db8::2", "2001:db8:0:1:ffff::", "192.0.2.1"] {
-            assert_eq!(admission.admit(ip(text)).unwrap_err(), Full::Address, "{text}");
+            assert_eq!(admission.admit(ip(text)).unwrap_err(), ExceededLimit::Address, "{text}");
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::frames::{CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, RST_STREAM};
-use super::stalled::Stalled;
+use super::stalled::StalledFlag;
 use super::timer::Timer;
 
 /// Frames that serve no request: how many there may be ahead of any that does, how many more a second, and how many for
@@ -65,7 +65,7 @@ pub(crate) struct ConnectionStats {
     is_blocked: AtomicBool,
     has_gone_away: AtomicBool,
     flood: OnceLock<Flood>,
-    stalled: Stalled,
+    stalled: StalledFlag,
 }
 
 impl ConnectionStats {
@@ -79,7 +79,7 @@ impl ConnectionStats {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Streams that were one too many.
+    /// Streams beyond the limit.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -94,8 +94,8 @@ impl ConnectionStats {
         self.has_gone_away.load(Ordering::Relaxed)
     }
 
-    /// What its requests are to know of its end.
-    pub(crate) fn stalled(&self) -> &Stalled {
+    /// How its requests learn of its end.
+    pub(crate) fn stalled(&self) -> &StalledFlag {
         &self.stalled
     }
 
@@ -149,7 +149,7 @@ impl FloodGuard {
         }
     }
 
-    /// Nothing has come: what has begun to come may be late.
+    /// Nothing has come: a frame that has begun may be late.
     pub(crate) fn waits(&mut self, context: &mut Context<'_>) {
         if !self.is_within_head() {
             return;
@@ -320,7 +320,7 @@ impl Account {
     }
 
     fn cut(&self, flood: Flood) {
-        // What was the first reason stays the reason.
+        // The first reason stays the reason.
         let _ = self.stats.flood.set(flood);
     }
 }

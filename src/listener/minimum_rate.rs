@@ -32,7 +32,7 @@ pub(super) struct MinimumRate {
 }
 
 impl MinimumRate {
-    /// Judged whenever a client has been waited for this long.
+    /// The window: a client is judged whenever it was waited for this long.
     pub(super) fn new(window: Duration) -> Self {
         Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Timer::default() }
     }
@@ -117,51 +117,51 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(10);
 
     /// Waits until there is room after `wait`, and has `bytes` taken then.
-    async fn take(pace: &mut MinimumRate, wait: Duration, bytes: usize) -> io::Result<usize> {
+    async fn take(minimum_rate: &mut MinimumRate, wait: Duration, bytes: usize) -> io::Result<usize> {
         let mut room = Box::pin(tokio::time::sleep(wait));
         poll_fn(|context| {
             let room = room.as_mut().poll(context).map(|()| Ok(bytes));
-            pace.judge(context, room)
+            minimum_rate.judge(context, room)
         })
         .await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_late_after_the_window() {
-        let mut pace = MinimumRate::new(WINDOW);
+        let mut minimum_rate = MinimumRate::new(WINDOW);
         let began = Instant::now();
-        let error = take(&mut pace, WINDOW * 10, 1).await.unwrap_err();
+        let error = take(&mut minimum_rate, WINDOW * 10, 1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() < WINDOW + Duration::from_millis(10), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn five_bytes_now_and_then_are_too_little() {
-        let mut pace = MinimumRate::new(WINDOW);
+        let mut minimum_rate = MinimumRate::new(WINDOW);
         for _ in 0..4 {
-            take(&mut pace, Duration::from_secs(2), 5).await.unwrap();
+            take(&mut minimum_rate, Duration::from_secs(2), 5).await.unwrap();
         }
-        assert!(take(&mut pace, Duration::from_secs(2), 5).await.is_err());
+        assert!(take(&mut minimum_rate, Duration::from_secs(2), 5).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_no_slow_client() {
-        let mut pace = MinimumRate::new(WINDOW);
-        // 4 KiB a second, for an hour, as the kernel tells of them.
+        let mut minimum_rate = MinimumRate::new(WINDOW);
+        // 4 KiB a second, for an hour, as the kernel reports them.
         for _ in 0..450 {
-            take(&mut pace, Duration::from_secs(8), 32 * 1024).await.unwrap();
+            take(&mut minimum_rate, Duration::from_secs(8), 32 * 1024).await.unwrap();
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_there_is_nothing_to_take_does_not_count() {
-        let mut pace = MinimumRate::new(WINDOW);
+        let mut minimum_rate = MinimumRate::new(WINDOW);
         for _ in 0..9 {
-            take(&mut pace, Duration::from_secs(1), 1).await.unwrap();
+            take(&mut minimum_rate, Duration::from_secs(1), 1).await.unwrap();
             tokio::time::sleep(WINDOW * 3).await;
             // What finds room at once is taken too.
-            take(&mut pace, Duration::ZERO, 1200).await.unwrap();
+            take(&mut minimum_rate, Duration::ZERO, 1200).await.unwrap();
         }
-        take(&mut pace, Duration::from_secs(1), 1).await.unwrap();
+        take(&mut minimum_rate, Duration::from_secs(1), 1).await.unwrap();
     }
 }

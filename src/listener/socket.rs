@@ -17,14 +17,14 @@ const QUEUE: u32 = 1024;
 
 /// A listening socket. It is closed with its last owner.
 #[derive(Debug)]
-pub struct Listening {
+pub struct ListenSocket {
     socket: TcpListener,
     written: SocketAddr,
     bound: SocketAddr,
     passed_on: watch::Sender<bool>,
 }
 
-impl Listening {
+impl ListenSocket {
     /// Listens on an address; port 0 takes a free one.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Listening {
     }
 }
 
-impl AsFd for Listening {
+impl AsFd for ListenSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_waits_to_be_accepted_is_not_reset() {
-        let listening = Listening::bind(ANY).unwrap();
+        let listening = ListenSocket::bind(ANY).unwrap();
         let mut clients: Vec<_> =
             (0..20).map(|_| std::net::TcpStream::connect(listening.bound()).unwrap()).collect();
         for client in &mut clients {
@@ -150,9 +150,9 @@ mod tests {
 
     #[tokio::test]
     async fn clients_that_wait_in_a_passed_socket_are_left_to_the_successor() {
-        let listening = Listening::bind(ANY).unwrap();
+        let listening = ListenSocket::bind(ANY).unwrap();
         let socket = StdListener::from(listening.as_fd().try_clone_to_owned().unwrap());
-        let successor = Listening::inherited(socket, ANY).unwrap();
+        let successor = ListenSocket::inherited(socket, ANY).unwrap();
         let _client = std::net::TcpStream::connect(listening.bound()).unwrap();
         listening.pass_on();
         assert!(listening.waiting().is_empty());

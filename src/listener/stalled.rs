@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether a connection ended because its client did not read: told by the side that writes to it, read by its requests.
 #[derive(Clone, Debug, Default)]
-pub struct Stalled(Arc<AtomicBool>);
+pub struct StalledFlag(Arc<AtomicBool>);
 
-impl Stalled {
+impl StalledFlag {
     /// It did.
     pub fn tell(&self) {
         self.0.store(true, Ordering::Release);

@@ -34,19 +34,19 @@ const RECORD_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct ClientStream {
     ahead: BytesMut,
-    wire: Wire,
-    pace: MinimumRate,
+    wire: ClientTransport,
+    minimum_rate: MinimumRate,
     guard: Option<Box<FloodGuard>>,
 }
 
 #[derive(Debug)]
-enum Wire {
+enum ClientTransport {
     Plain(Box<TcpStream>),
-    Tls(Box<Secured>),
+    Tls(Box<TlsSession>),
 }
 
 #[derive(Debug)]
-struct Secured {
+struct TlsSession {
     stream: BufWriter<TlsStream<tokio::net::TcpStream>>,
     id: UniqueIDType,
     socket: Arc<SocketDigest>,
@@ -60,7 +60,7 @@ impl ClientStream {
         let digest = socket_digest(&tcp);
         let mut tcp = TcpStream::from(tcp);
         tcp.set_socket_digest(digest);
-        Self::over(Wire::Plain(Box::new(tcp)), write_timeout)
+        Self::over(ClientTransport::Plain(Box::new(tcp)), write_timeout)
     }
 
     /// A connection whose handshake is over.
@@ -75,27 +75,27 @@ impl ClientStream {
         let (id, socket) = (tcp.as_raw_fd(), Arc::new(socket_digest(tcp)));
         let http2 = connection.alpn_protocol() == Some(b"h2");
         let stream = BufWriter::with_capacity(RECORD_BYTES, stream);
-        let secured = Secured { stream, id, socket, established: Arc::new(established), http2 };
-        Self::over(Wire::Tls(Box::new(secured)), write_timeout)
+        let secured = TlsSession { stream, id, socket, established: Arc::new(established), http2 };
+        Self::over(ClientTransport::Tls(Box::new(secured)), write_timeout)
     }
 
-    fn over(wire: Wire, write_timeout: Duration) -> Self {
-        Self { ahead: BytesMut::new(), wire, pace: MinimumRate::new(write_timeout), guard: None }
+    fn over(wire: ClientTransport, write_timeout: Duration) -> Self {
+        Self { ahead: BytesMut::new(), wire, minimum_rate: MinimumRate::new(write_timeout), guard: None }
     }
 
-    /// What the handshake has established.
+    /// The facts of the handshake.
     pub(crate) fn established(&self) -> Option<&Arc<Established>> {
         match &self.wire {
-            Wire::Plain(_) => None,
-            Wire::Tls(secured) => Some(&secured.established),
+            ClientTransport::Plain(_) => None,
+            ClientTransport::Tls(secured) => Some(&secured.established),
         }
     }
 
-    /// Whether the two ends have agreed on HTTP/2; `None` where there is no TLS to agree in.
+    /// Whether the two ends have agreed on HTTP/2; `None` without TLS, where there is no agreement.
     pub(crate) fn agreed_http2(&self) -> Option<bool> {
         match &self.wire {
-            Wire::Plain(_) => None,
-            Wire::Tls(secured) => Some(secured.http2),
+            ClientTransport::Plain(_) => None,
+            ClientTransport::Tls(secured) => Some(secured.http2),
         }
     }
 
@@ -112,15 +112,16 @@ impl ClientStream {
     /// Lets an HTTP/2 connection's owner know what became of a write.
     fn look_out<T>(&self, outcome: &Poll<io::Result<T>>) {
         let Some(guard) = &self.guard else { return };
-        guard.blocked(self.pace.is_waiting());
+        guard.blocked(self.minimum_rate.is_waiting());
         if matches!(outcome, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
             guard.tell_stalled();
         }
     }
 
-    /// Tells the client that this was all: over TLS, an end without a word could be anybody's.
+    /// Tells the client that this is the end: over TLS, anybody on the way could have cut a connection that ends
+    /// without it.
     pub(crate) async fn close(&mut self) {
-        // Whether it hears it in time or not, the connection is over.
+        // The connection is over, whether or not the client gets it in time.
         let _ = tokio::time::timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
     }
 }
@@ -138,7 +139,7 @@ pub(super) fn bound_unsent(tcp: &tokio::net::TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-impl Wire {
+impl ClientTransport {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
@@ -199,7 +200,7 @@ impl AsyncRead for ClientStream {
                 Poll::Ready(Ok(())) => {
                     guard.came(buffer.filled().get(before..).unwrap_or_default());
                     if guard.is_over() {
-                        // Nobody reads these any more; the connection's owner ends it.
+                        // These bytes are not read any more; the connection's owner ends it.
                         return Poll::Pending;
                     }
                 }
@@ -221,7 +222,7 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { wire, pace, guard, .. } = &mut *self;
+        let Self { wire, minimum_rate, guard, .. } = &mut *self;
         let written = wire.poll_write(context, slices);
         if let (Some(guard), Poll::Ready(Ok(written))) = (guard, &written) {
             let mut left = *written;
@@ -230,30 +231,30 @@ impl AsyncWrite for ClientStream {
                 left = left.saturating_sub(slice.len());
             }
         }
-        let written = pace.judge(context, written);
+        let written = minimum_rate.judge(context, written);
         self.look_out(&written);
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { wire, pace, .. } = &mut *self;
+        let Self { wire, minimum_rate, .. } = &mut *self;
         let flushed = wire.poll_flush(context);
-        let flushed = pace.judge(context, flushed);
+        let flushed = minimum_rate.judge(context, flushed);
         self.look_out(&flushed);
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Wire::Tls(secured) => Pin::new(&mut secured.stream).poll_shutdown(context),
+            ClientTransport::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            ClientTransport::Tls(secured) => Pin::new(&mut secured.stream).poll_shutdown(context),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.wire {
-            Wire::Plain(tcp) => tcp.is_write_vectored(),
-            Wire::Tls(secured) => secured.stream.is_write_vectored(),
+            ClientTransport::Plain(tcp) => tcp.is_write_vectored(),
+            ClientTransport::Tls(secured) => secured.stream.is_write_vectored(),
         }
     }
 }
@@ -262,8 +263,8 @@ impl AsyncWrite for ClientStream {
 impl Shutdown for ClientStream {
     async fn shutdown(&mut self) {
         match &mut self.wire {
-            Wire::Plain(tcp) => Shutdown::shutdown(&mut **tcp).await,
-            Wire::Tls(_) => self.close().await,
+            ClientTransport::Plain(tcp) => Shutdown::shutdown(&mut **tcp).await,
+            ClientTransport::Tls(_) => self.close().await,
         }
     }
 }
@@ -271,14 +272,14 @@ impl Shutdown for ClientStream {
 impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
         match &self.wire {
-            Wire::Plain(tcp) => tcp.id(),
-            Wire::Tls(secured) => secured.id,
+            ClientTransport::Plain(tcp) => tcp.id(),
+            ClientTransport::Tls(secured) => secured.id,
         }
     }
 }
 
 impl Ssl for ClientStream {
-    /// Its presence is what tells Pingora not to look for the preface of HTTP/2; what it says, nobody reads.
+    /// Its presence tells Pingora not to look for the preface of HTTP/2. Its content is not read.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
     }
@@ -288,20 +289,20 @@ impl Ssl for ClientStream {
     }
 }
 
-/// Pingora then takes HTTP/2 with prior knowledge as known: the door has read the preface.
+/// So Pingora knows that the client speaks HTTP/2 with prior knowledge: the listener has read the preface.
 impl Peek for ClientStream {}
 
 impl GetTimingDigest for ClientStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         match &self.wire {
-            Wire::Plain(tcp) => tcp.get_timing_digest(),
-            Wire::Tls(_) => Vec::new(),
+            ClientTransport::Plain(tcp) => tcp.get_timing_digest(),
+            ClientTransport::Tls(_) => Vec::new(),
         }
     }
 }
 
 impl GetProxyDigest for ClientStream {
-    /// The one thing of a connection that its HTTP/2 requests are handed and that can hold what we like.
+    /// The only slot of a connection that its HTTP/2 requests get and that can hold a value of ours.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         let established = self.established()?.clone();
         let response = ResponseHeader::build(200, Some(0)).ok()?;
@@ -312,8 +313,8 @@ impl GetProxyDigest for ClientStream {
 impl GetSocketDigest for ClientStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         match &self.wire {
-            Wire::Plain(tcp) => tcp.get_socket_digest(),
-            Wire::Tls(secured) => Some(secured.socket.clone()),
+            ClientTransport::Plain(tcp) => tcp.get_socket_digest(),
+            ClientTransport::Tls(secured) => Some(secured.socket.clone()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::upstream::answer_fault;
 
 /// How an attempt at an upstream failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum UpstreamError {
     /// No connection.
     Connect,
     /// A connection, but no trust, or no common language.
@@ -40,7 +40,7 @@ pub(super) enum Cut {
     WithinTheAnswer,
 }
 
-impl Fault {
+impl UpstreamError {
     /// Of an attempt that got a connection: with an answer, if only an interim one, or without; on a `reused`
     /// connection or a new one.
     pub(super) fn of(error: &Error, is_answered: bool, reused: bool) -> Self {

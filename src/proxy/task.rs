@@ -13,14 +13,14 @@ use std::task::Poll;
 use tokio::time::{Instant, Sleep};
 
 use crate::engine::Exchange;
-use crate::listener::Stalled;
+use crate::listener::StalledFlag;
 
 struct Carried {
     /// The exchange, until Pingora asks for its context. One that is left here is recorded when it is dropped.
     exchange: Cell<Option<Exchange>>,
-    /// When the body that is passed on must have ended.
+    /// The deadline for the body that is passed on.
     until: Cell<Option<Instant>>,
-    stalled: Stalled,
+    stalled: StalledFlag,
 }
 
 tokio::task_local! {
@@ -29,13 +29,13 @@ tokio::task_local! {
 
 /// Forwards an exchange by `forwarding`, which is Pingora's.
 pub async fn carry<T>(exchange: Exchange, forwarding: impl Future<Output = T>) -> T {
-    CARRIED.scope(Carried::new(exchange, Stalled::default()), forwarding).await
+    CARRIED.scope(Carried::new(exchange, StalledFlag::default()), forwarding).await
 }
 
 /// The same over HTTP/2, where `stalled` tells of the connection. `None` where the body did not come in time.
 pub async fn carry_within_deadline<T>(
     exchange: Exchange,
-    stalled: Stalled,
+    stalled: StalledFlag,
     forwarding: impl Future<Output = T>,
 ) -> Option<T> {
     let timed = async {
@@ -62,7 +62,7 @@ pub async fn carry_within_deadline<T>(
 }
 
 impl Carried {
-    fn new(exchange: Exchange, stalled: Stalled) -> Self {
+    fn new(exchange: Exchange, stalled: StalledFlag) -> Self {
         Self { exchange: Cell::new(Some(exchange)), until: Cell::new(None), stalled }
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::Upgrade;
-use crate::handover::{self, Purpose};
-use crate::listener::Listening;
+use crate::handover::{self, Purpose, Upgrade};
+use crate::listener::ListenSocket;
 
 /// The signals. Each is remembered until it is asked for.
 pub(crate) struct Signals {
@@ -42,7 +41,7 @@ impl Signals {
     pub(crate) async fn until_end(
         mut self,
         upgrade: Option<&Upgrade>,
-        sockets: &[(Purpose, Arc<Listening>)],
+        sockets: &[(Purpose, Arc<ListenSocket>)],
     ) {
         loop {
             tokio::select! {

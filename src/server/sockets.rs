@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::cli::run::Failure;
+use super::StartError;
 use crate::config::Config;
 use crate::handover::{Predecessor, Purpose};
-use crate::listener::Listening;
+use crate::listener::ListenSocket;
 
 /// Every socket of a configuration.
 pub(crate) struct Sockets {
-    pub(crate) admin: Arc<Listening>,
+    pub(crate) admin: Arc<ListenSocket>,
     /// The address for questions about policy, if it is another one.
-    pub(crate) explain: Option<Arc<Listening>>,
+    pub(crate) explain: Option<Arc<ListenSocket>>,
     /// In the configuration's order.
-    pub(crate) listeners: Vec<Arc<Listening>>,
+    pub(crate) listeners: Vec<Arc<ListenSocket>>,
 }
 
 impl Sockets {
@@ -22,7 +22,7 @@ impl Sockets {
     pub(crate) async fn open(
         config: &Config,
         predecessor: Option<&mut Predecessor>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, StartError> {
         let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address));
         // The operator names both, and the address tells which is which. Of two equal ones the first is taken first.
         let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
@@ -35,9 +35,9 @@ impl Sockets {
         .into_iter();
         let mut open = |address: SocketAddr| match taken.next().flatten() {
             Some(listening) => Ok(Arc::new(listening)),
-            None => {
-                Listening::bind(address).map(Arc::new).map_err(|source| Failure::Listen { address, source })
-            }
+            None => ListenSocket::bind(address)
+                .map(Arc::new)
+                .map_err(|source| StartError::Listen { address, source }),
         };
         let admin = open(config.admin.address)?;
         let explain = explain.map(&mut open).transpose()?;
@@ -47,7 +47,7 @@ impl Sockets {
     }
 
     /// All of them, with the purpose of each.
-    pub(crate) fn into_purposes(self) -> Vec<(Purpose, Arc<Listening>)> {
+    pub(crate) fn into_purposes(self) -> Vec<(Purpose, Arc<ListenSocket>)> {
         let listeners = self.listeners.into_iter().map(|listener| (Purpose::Listener, listener));
         let admin = std::iter::once(self.admin).chain(self.explain);
         admin.map(|admin| (Purpose::Admin, admin)).chain(listeners).collect()

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::{Algorithm, Pair, SigningError, SigningKey};
+use super::{Pair, SigningAlgorithm, SigningError, SigningKey};
 
 impl SigningKey {
     /// Reads a private JWK of P-256 or Ed25519. It keeps its `kid`; without one, its thumbprint names it (RFC 7638).
@@ -34,14 +34,14 @@ impl SigningKey {
                     &d,
                     &point,
                 );
-                (pair.ok().map(Pair::Ec), Algorithm::Es256)
+                (pair.ok().map(Pair::Ec), SigningAlgorithm::Es256)
             }
             (Some("OKP"), Some("Ed25519")) => {
                 let (Some(d), Some(x)) = (bytes("d"), bytes("x")) else {
                     return Err(SigningError::NotJwk("`d` and `x` are 32 bytes each, in base64url"));
                 };
                 let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &x);
-                (pair.ok().map(Pair::Ed), Algorithm::EdDsa)
+                (pair.ok().map(Pair::Ed), SigningAlgorithm::EdDsa)
             }
             _ => return Err(SigningError::NotJwk("its `kty` and `crv` are of another kind")),
         };

@@ -33,13 +33,13 @@ fn the_vectors_of_rfc_8037_come_out() {
 
 #[test]
 fn a_public_jwk_holds_no_private_member() {
-    for algorithm in Algorithm::ALL {
+    for algorithm in SigningAlgorithm::ALL {
         let jwk = SigningKey::generate(algorithm, Some("k1")).unwrap().public_jwk();
         let names: Vec<&str> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
         let expected: &[&str] = match algorithm {
-            Algorithm::Es256 => &["crv", "kty", "x", "y", "alg", "use", "kid"],
-            Algorithm::Rs256 | Algorithm::Ps256 => &["e", "kty", "n", "alg", "use", "kid"],
-            Algorithm::EdDsa => &["crv", "kty", "x", "alg", "use", "kid"],
+            SigningAlgorithm::Es256 => &["crv", "kty", "x", "y", "alg", "use", "kid"],
+            SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 => &["e", "kty", "n", "alg", "use", "kid"],
+            SigningAlgorithm::EdDsa => &["crv", "kty", "x", "alg", "use", "kid"],
         };
         assert_eq!(names, expected);
         assert_eq!(jwk["kid"], "k1");
@@ -48,7 +48,7 @@ fn a_public_jwk_holds_no_private_member() {
 
 #[test]
 fn keys_do_not_print() {
-    let key = SigningKey::generate(Algorithm::Es256, Some("k1")).unwrap();
+    let key = SigningKey::generate(SigningAlgorithm::Es256, Some("k1")).unwrap();
     assert_eq!(format!("{key:?}"), "SigningKey { algorithm: Es256, kid: \"k1\", .. }");
 }
 
@@ -65,16 +65,16 @@ fn a_text_without_a_key_is_refused() {
 }
 
 /// RFC 7515, appendix A.3, and RFC 8037, appendix A.1: private keys as JWK.
-const PRIVATE_JWKS: [(&str, Algorithm); 2] = [
+const PRIVATE_JWKS: [(&str, SigningAlgorithm); 2] = [
     (
         r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
             "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#,
-        Algorithm::Es256,
+        SigningAlgorithm::Es256,
     ),
     (
         r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
             "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}"#,
-        Algorithm::EdDsa,
+        SigningAlgorithm::EdDsa,
     ),
 ];
 
@@ -101,7 +101,7 @@ fn a_private_jwk_signs_what_its_public_half_verifies() {
 #[test]
 fn a_jwk_that_cannot_sign_or_contradicts_itself_is_refused() {
     for (text, _) in PRIVATE_JWKS {
-        let other = SigningKey::generate(Algorithm::Es256, None).unwrap().public_jwk();
+        let other = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap().public_jwk();
         let refused = |change: &dyn Fn(&mut Map<String, Value>)| {
             let mut jwk: Map<String, Value> = serde_json::from_str(text).unwrap();
             change(&mut jwk);

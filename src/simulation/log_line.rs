@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use crate::http::Path;
 use crate::principal::Principal;
-use crate::reason::Reason;
+use crate::reason::{Reason, Recorded};
 
 /// A request as the log has it.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct LogLine {
     pub(crate) time: SystemTime,
     pub(crate) http_method: Option<http::Method>,
     pub(crate) host: Option<String>,
@@ -22,30 +22,9 @@ pub(crate) struct Line {
     pub(crate) recorded: Recorded,
 }
 
-/// How far the gate got, and with it what the line says about the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    /// Policy let it through; any later failure does not come from policy.
-    Allowed,
-    /// An authenticated caller, with a scope of the method, lacked the permission.
-    Lacking,
-    /// Allowed, of a method that is not implemented.
-    Unimplemented,
-    /// An authenticated caller had none of the method's scopes.
-    WithoutScope,
-    /// No credential was sent.
-    WithoutCredential,
-    /// No method was found. The caller was not authenticated.
-    WithoutMethod,
-    /// The request could not be read, or its credential proves nothing: refused whatever policies say.
-    Regardless,
-    /// Refused at a point that does not tell what policy would have said.
-    Inconclusive,
-}
-
 /// Why a line is not an audit line.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotALine {
+pub(crate) enum LogLineError {
     #[error("{message} (column {column})")]
     Json { message: String, column: usize },
     #[error("`protoPayload` is of the type `{0}`")]
@@ -74,33 +53,33 @@ struct Entry {
 struct Payload {
     #[serde(rename = "@type")]
     type_url: String,
-    authentication_info: AuthenticationInfo,
+    authentication_info: LoggedAuthentication,
     service_name: Option<String>,
-    authorization_info: Option<Vec<AuthorizationInfo>>,
-    request_metadata: RequestMetadata,
+    authorization_info: Option<Vec<LoggedAuthorization>>,
+    request_metadata: LoggedRequest,
     metadata: Metadata,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthenticationInfo {
+struct LoggedAuthentication {
     principal_subject: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct AuthorizationInfo {
+struct LoggedAuthorization {
     granted: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RequestMetadata {
+struct LoggedRequest {
     caller_ip: Option<IpAddr>,
-    request_attributes: RequestAttributes,
+    request_attributes: LoggedAttributes,
 }
 
 #[derive(Deserialize)]
-struct RequestAttributes {
+struct LoggedAttributes {
     method: Option<String>,
     host: Option<String>,
     path: Option<String>,
@@ -114,7 +93,7 @@ struct Metadata {
 
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
 
-impl From<serde_json::Error> for NotALine {
+impl From<serde_json::Error> for LogLineError {
     /// Without the library's own number of the line, which is always 1.
     fn from(error: serde_json::Error) -> Self {
         let text = error.to_string();
@@ -123,19 +102,19 @@ impl From<serde_json::Error> for NotALine {
     }
 }
 
-impl Line {
+impl LogLine {
     /// Reads a line.
     ///
     /// # Errors
     /// What is not an audit line of opgate's.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, NotALine> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, LogLineError> {
         let Entry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
         if payload.type_url != AUDIT_LOG {
-            return Err(NotALine::Type(payload.type_url));
+            return Err(LogLineError::Type(payload.type_url));
         }
         let recorded = payload.recorded()?;
-        let time: jiff::Timestamp = timestamp.parse().map_err(|_| NotALine::Time(timestamp))?;
-        let RequestAttributes { method, host, path } = payload.request_metadata.request_attributes;
+        let time: jiff::Timestamp = timestamp.parse().map_err(|_| LogLineError::Time(timestamp))?;
+        let LoggedAttributes { method, host, path } = payload.request_metadata.request_attributes;
         let principal = payload.authentication_info.principal_subject;
         // A path that the log holds in part (`audit::Bounded`) is not used: the letter that marks the cut is in no
         // parsed path.
@@ -144,7 +123,7 @@ impl Line {
             time: time.into(),
             http_method: method.map(http_method).transpose()?,
             host,
-            path: path.map(|path| Path::parse(&path).map_err(|_| NotALine::Path(path))).transpose()?,
+            path: path.map(|path| Path::parse(&path).map_err(|_| LogLineError::Path(path))).transpose()?,
             service: payload.service_name,
             principal: principal.map(caller).transpose()?,
             ip: payload.request_metadata.caller_ip,
@@ -153,66 +132,32 @@ impl Line {
     }
 }
 
-fn http_method(text: String) -> Result<http::Method, NotALine> {
-    text.parse().map_err(|_| NotALine::HttpMethod(text))
+fn http_method(text: String) -> Result<http::Method, LogLineError> {
+    text.parse().map_err(|_| LogLineError::HttpMethod(text))
 }
 
-fn caller(text: String) -> Result<Principal, NotALine> {
-    Principal::parse(&text).map_err(|error| NotALine::Principal(text, error))
+fn caller(text: String) -> Result<Principal, LogLineError> {
+    Principal::parse(&text).map_err(|error| LogLineError::Principal(text, error))
 }
 
 impl Payload {
-    fn recorded(&self) -> Result<Recorded, NotALine> {
+    fn recorded(&self) -> Result<Recorded, LogLineError> {
         match self.metadata.decision.as_str() {
             // Any later failure comes from an upstream or the client.
             "ALLOWED" => return Ok(Recorded::Allowed),
             // The gate's own keys, which no policy protects.
             "ANSWERED" => return Ok(Recorded::Regardless),
             "DENIED" => {}
-            other => return Err(NotALine::Decision(other.to_owned())),
+            other => return Err(LogLineError::Decision(other.to_owned())),
         }
         let granted = self.authorization_info.iter().flatten().any(|info| info.granted);
-        let reason = Reason::ALL.iter().find(|reason| reason.entry().name == self.metadata.reason);
         // A reason of another version of opgate says nothing here.
-        let Some(reason) = reason else { return Ok(Recorded::Inconclusive) };
-        Ok(match reason {
-            Reason::Unimplemented => Recorded::Unimplemented,
-            // Bodies are judged after policy.
-            Reason::BodyRefused | Reason::BodyTooLarge | Reason::BodyTimeout => Recorded::Allowed,
+        let Some(reason) = Reason::named(&self.metadata.reason) else { return Ok(Recorded::Inconclusive) };
+        Ok(match reason.entry().recorded {
+            Recorded::Unimplemented => Recorded::Unimplemented,
+            // What failed after the permission was granted is not policy's.
             _ if granted => Recorded::Allowed,
-            Reason::PermissionDenied => Recorded::Lacking,
-            Reason::ScopeInsufficient => Recorded::WithoutScope,
-            Reason::CredentialsMissing => Recorded::WithoutCredential,
-            Reason::MethodNotFound | Reason::HttpMethodNotAllowed => Recorded::WithoutMethod,
-            Reason::RequestMalformed
-            | Reason::Misdirected
-            | Reason::HeadTimeout
-            | Reason::HeadTooLarge
-            | Reason::TargetTooLong
-            | Reason::TooManyStreams
-            | Reason::TokenInvalid
-            | Reason::TokenExpired
-            | Reason::TokenTypeUnsupported
-            | Reason::ProofInvalid
-            | Reason::ProofNonceMissing
-            | Reason::CredentialTypeUnsupported
-            | Reason::CredentialsOverloaded => Recorded::Regardless,
-            // The log does not have the query, and which fields a query may not name depends on the method.
-            Reason::QueryParameterRefused
-            | Reason::NotReady
-            | Reason::Overloaded
-            | Reason::PrincipalLimit
-            | Reason::AddressLimit
-            | Reason::ProofLimit
-            | Reason::KeyPending
-            | Reason::UpstreamUnavailable
-            | Reason::UpstreamOverloaded
-            | Reason::UpstreamTimeout
-            | Reason::UpstreamInvalid
-            | Reason::ClientClosed
-            | Reason::AnswerNotTaken
-            | Reason::CutOff
-            | Reason::Internal => Recorded::Inconclusive,
+            recorded => recorded,
         })
     }
 }

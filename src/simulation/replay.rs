@@ -11,12 +11,12 @@ use crate::diagnostic::Place;
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason};
-use crate::simulation::log_line::{Line, Recorded};
+use crate::reason::{Denial, Reason, Recorded};
+use crate::simulation::log_line::LogLine;
 
 /// A tree, and whether an operator said what of it is exposed.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub(crate) struct ReplayTree {
     pub(crate) snapshot: Snapshot,
     configured: bool,
     /// See [`crate::policy::Policy::mapped_pools`].
@@ -25,18 +25,18 @@ pub(crate) struct Tree {
 
 /// What a tree says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ReplayOutcome {
     /// Let through, by the rule at this place.
     Allowed(Place),
     /// Refused, for this reason; in full; and by the rule at this place where there is one.
     Refused { reason: Reason, detail: String, rule: Option<Place> },
     /// It depends on something that the log does not have.
-    Unknown(Doubt),
+    Unknown(MissingInput),
 }
 
 /// What the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Doubt {
+pub(crate) enum MissingInput {
     /// The caller: none was authenticated.
     Caller,
     /// Which of the scopes the token had.
@@ -53,7 +53,7 @@ pub(crate) enum Doubt {
     Refusal,
 }
 
-impl Doubt {
+impl MissingInput {
     /// What is missing, in words.
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -90,13 +90,13 @@ impl Doubt {
 /// A tree's answer, and the call that the line is in this tree, where it has such a method.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    pub(crate) answer: Answer,
+    pub(crate) answer: ReplayOutcome,
     pub(crate) call: Option<Arc<Call>>,
 }
 
 impl Replay {
     fn refused(call: Option<Arc<Call>>, denial: &Denial) -> Self {
-        let answer = Answer::Refused {
+        let answer = ReplayOutcome::Refused {
             reason: denial.reason(),
             detail: denial.detail().to_owned(),
             rule: denial.deciding_rule().cloned(),
@@ -104,12 +104,12 @@ impl Replay {
         Self { answer, call }
     }
 
-    fn unknown(call: Option<Arc<Call>>, doubt: Doubt) -> Self {
-        Self { answer: Answer::Unknown(doubt), call }
+    fn unknown(call: Option<Arc<Call>>, doubt: MissingInput) -> Self {
+        Self { answer: ReplayOutcome::Unknown(doubt), call }
     }
 }
 
-impl Tree {
+impl ReplayTree {
     /// A tree that was loaded, `configured` as an operator says or by itself.
     pub(crate) fn new(snapshot: Snapshot, configured: bool) -> Self {
         let mapped_pools = snapshot.policy.mapped_pools().into_iter().map(str::to_owned).collect();
@@ -117,12 +117,12 @@ impl Tree {
     }
 
     /// The call that the tree takes a line for, or the answer that there is none.
-    pub(crate) fn route(&self, line: &Line) -> Result<Arc<Call>, Replay> {
+    pub(crate) fn route(&self, line: &LogLine) -> Result<Arc<Call>, Replay> {
         let (Some(http_method), Some(host), Some(path)) = (&line.http_method, &line.host, &line.path) else {
-            return Err(Replay::unknown(None, Doubt::Request));
+            return Err(Replay::unknown(None, MissingInput::Request));
         };
         let Some(host) = self.host(host, line.service.as_deref()) else {
-            return Err(Replay::unknown(None, Doubt::Host));
+            return Err(Replay::unknown(None, MissingInput::Host));
         };
         match self.snapshot.catalog.route(host, http_method, path) {
             Ok(call) => Ok(Arc::new(call)),
@@ -142,24 +142,30 @@ impl Tree {
 
     /// What the tree says to a line that is this call. `logged` is the method by whose scopes the token was measured
     /// when the log was written, where it is known.
-    pub(crate) fn decide(&self, line: &Line, call: Arc<Call>, logged: Option<&Method>) -> Replay {
+    pub(crate) fn decide(&self, line: &LogLine, call: Arc<Call>, logged: Option<&Method>) -> Replay {
         match line.recorded {
-            Recorded::WithoutMethod => Replay::unknown(Some(call), Doubt::Caller),
-            Recorded::Regardless | Recorded::Inconclusive => Replay::unknown(Some(call), Doubt::Refusal),
+            Recorded::WithoutMethod => Replay::unknown(Some(call), MissingInput::Caller),
+            Recorded::Regardless | Recorded::Inconclusive => {
+                Replay::unknown(Some(call), MissingInput::Refusal)
+            }
             Recorded::WithoutCredential => self.admit(line, call, None),
             Recorded::Allowed | Recorded::Lacking | Recorded::Unimplemented | Recorded::WithoutScope => {
                 let Some(principal) = &line.principal else { return self.admit(line, call, None) };
                 let held = held(line.recorded, logged, &call.method);
-                let scopes = if held == Held::None { &[][..] } else { &call.method.scopes };
+                let scopes = if held == ScopeMatch::None { &[][..] } else { &call.method.scopes };
                 let scopes = scopes.iter().cloned().collect();
                 let caller = Caller::assumed(principal.clone(), scopes, line.time);
                 let replay = self.admit(line, call, Some(Arc::new(caller)));
                 let mapped = principal.pool().is_some_and(|pool| self.mapped_pools.contains(pool));
                 match (&replay.answer, held) {
-                    (Answer::Allowed(_), Held::Unclear) => Replay::unknown(replay.call, Doubt::Scopes),
-                    (Answer::Allowed(_), _) if mapped => Replay::unknown(replay.call, Doubt::Sets),
-                    (Answer::Refused { reason: Reason::PermissionDenied, .. }, _) if mapped => {
-                        Replay::unknown(replay.call, Doubt::Sets)
+                    (ReplayOutcome::Allowed(_), ScopeMatch::Unclear) => {
+                        Replay::unknown(replay.call, MissingInput::Scopes)
+                    }
+                    (ReplayOutcome::Allowed(_), _) if mapped => {
+                        Replay::unknown(replay.call, MissingInput::Sets)
+                    }
+                    (ReplayOutcome::Refused { reason: Reason::PermissionDenied, .. }, _) if mapped => {
+                        Replay::unknown(replay.call, MissingInput::Sets)
                     }
                     // A caller who is refused with every scope is refused without.
                     _ => replay,
@@ -168,7 +174,7 @@ impl Tree {
         }
     }
 
-    fn admit(&self, line: &Line, call: Arc<Call>, caller: Option<Arc<Caller>>) -> Replay {
+    fn admit(&self, line: &LogLine, call: Arc<Call>, caller: Option<Arc<Caller>>) -> Replay {
         let attributes = Attributes {
             path: line.path.as_ref().map(Path::decoded),
             host: line.host.as_deref(),
@@ -183,9 +189,9 @@ impl Tree {
                     Grant::Binding(granted) => &granted.place,
                     Grant::NoPermissionAsked => &call.method.place,
                 };
-                Replay { answer: Answer::Allowed(place.clone()), call: Some(call) }
+                Replay { answer: ReplayOutcome::Allowed(place.clone()), call: Some(call) }
             }
-            // What is not known never grants, so that only a refusal can be its doing.
+            // An unknown attribute never grants, so only a refusal can come from one.
             Err(denial) => match doubt(trace.consulted) {
                 Some(doubt) => Replay::unknown(Some(call), doubt),
                 None => Replay::refused(Some(call), &denial),
@@ -194,18 +200,18 @@ impl Tree {
     }
 }
 
-fn doubt(consulted: Consulted) -> Option<Doubt> {
+fn doubt(consulted: Consulted) -> Option<MissingInput> {
     consulted.missing().next().map(|attribute| match attribute {
-        Attribute::Claims => Doubt::Claims,
+        Attribute::Claims => MissingInput::Claims,
         Attribute::Time | Attribute::Path | Attribute::Host | Attribute::Method | Attribute::Origin => {
-            Doubt::Request
+            MissingInput::Request
         }
     })
 }
 
 /// What is known of the token's scopes among those that a method requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum ScopeMatch {
     Some,
     None,
     Unclear,
@@ -213,20 +219,20 @@ enum Held {
 
 /// The log says that the token had a scope of the method `logged`, or none. That tells of this method's where one list
 /// contains the other.
-fn held(recorded: Recorded, logged: Option<&Method>, method: &Method) -> Held {
+fn held(recorded: Recorded, logged: Option<&Method>, method: &Method) -> ScopeMatch {
     if method.allow_without_credential {
-        return Held::Some;
+        return ScopeMatch::Some;
     }
     // A method without scopes has not checked any.
     let Some(logged) = logged.filter(|logged| !logged.allow_without_credential) else {
-        return Held::Unclear;
+        return ScopeMatch::Unclear;
     };
     let within = |few: &[String], many: &[String]| few.iter().all(|scope| many.contains(scope));
     match recorded {
-        Recorded::WithoutScope if within(&method.scopes, &logged.scopes) => Held::None,
-        Recorded::WithoutScope => Held::Unclear,
-        _ if within(&logged.scopes, &method.scopes) => Held::Some,
-        _ => Held::Unclear,
+        Recorded::WithoutScope if within(&method.scopes, &logged.scopes) => ScopeMatch::None,
+        Recorded::WithoutScope => ScopeMatch::Unclear,
+        _ if within(&logged.scopes, &method.scopes) => ScopeMatch::Some,
+        _ => ScopeMatch::Unclear,
     }
 }
 
@@ -272,29 +278,29 @@ mod tests {
     fn a_token_that_passed_for_one_list_of_scopes_passes_for_those_that_contain_it() {
         let logged = method(&["a", "b"], false);
         let passed = |scopes: &[&str]| held(Recorded::Allowed, Some(&logged), &method(scopes, false));
-        assert_eq!(passed(&["a", "b"]), Held::Some);
-        assert_eq!(passed(&["c", "b", "a"]), Held::Some);
+        assert_eq!(passed(&["a", "b"]), ScopeMatch::Some);
+        assert_eq!(passed(&["c", "b", "a"]), ScopeMatch::Some);
         // The token may have had the other scope.
-        assert_eq!(passed(&["a"]), Held::Unclear);
-        assert_eq!(passed(&["c"]), Held::Unclear);
+        assert_eq!(passed(&["a"]), ScopeMatch::Unclear);
+        assert_eq!(passed(&["c"]), ScopeMatch::Unclear);
     }
 
     #[test]
     fn a_token_that_failed_for_one_list_of_scopes_fails_for_what_it_contains() {
         let logged = method(&["a", "b"], false);
         let failed = |scopes: &[&str]| held(Recorded::WithoutScope, Some(&logged), &method(scopes, false));
-        assert_eq!(failed(&["b", "a"]), Held::None);
-        assert_eq!(failed(&["a"]), Held::None);
-        assert_eq!(failed(&["a", "c"]), Held::Unclear);
+        assert_eq!(failed(&["b", "a"]), ScopeMatch::None);
+        assert_eq!(failed(&["a"]), ScopeMatch::None);
+        assert_eq!(failed(&["a", "c"]), ScopeMatch::Unclear);
     }
 
     #[test]
     fn without_a_required_scope_none_is_known() {
         let (open, closed) = (method(&["a"], true), method(&["a"], false));
         for recorded in [Recorded::Allowed, Recorded::Lacking] {
-            assert_eq!(held(recorded, Some(&open), &closed), Held::Unclear);
-            assert_eq!(held(recorded, None, &closed), Held::Unclear);
-            assert_eq!(held(recorded, None, &open), Held::Some);
+            assert_eq!(held(recorded, Some(&open), &closed), ScopeMatch::Unclear);
+            assert_eq!(held(recorded, None, &closed), ScopeMatch::Unclear);
+            assert_eq!(held(recorded, None, &open), ScopeMatch::Some);
         }
     }
 }

@@ -4,21 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::What;
+use super::ScenarioCall;
 use crate::document::nearest;
 use crate::principal::{NotAPrincipal, Principal};
 
 /// A part that cannot be read, and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}; {help}")]
-pub struct Unreadable {
+pub struct ScenarioSyntaxError {
     /// What is wrong.
     pub message: String,
     /// The next step.
     pub help: String,
 }
 
-impl Unreadable {
+impl ScenarioSyntaxError {
     fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { message: message.into(), help: help.into() }
     }
@@ -31,14 +31,14 @@ pub const HTTP_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DEL
 ///
 /// # Errors
 /// A word that is not one.
-pub fn http_method(text: &str) -> Result<::http::Method, Unreadable> {
+pub fn http_method(text: &str) -> Result<::http::Method, ScenarioSyntaxError> {
     let known = HTTP_METHODS.contains(&text).then(|| text.parse().ok()).flatten();
     known.ok_or_else(|| {
         let help = match nearest(&text.to_ascii_uppercase(), HTTP_METHODS.into_iter()) {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("choose from {}", HTTP_METHODS.join(", ")),
         };
-        Unreadable::new(format!("`{text}` is not an HTTP method"), help)
+        ScenarioSyntaxError::new(format!("`{text}` is not an HTTP method"), help)
     })
 }
 
@@ -57,24 +57,24 @@ pub fn split_url(target: &str) -> (Option<String>, &str) {
 ///
 /// # Errors
 /// A text that is not a method, and a host that is named twice.
-pub fn request(method: &str, target: &str, host: Option<&str>) -> Result<What, Unreadable> {
+pub fn request(method: &str, target: &str, host: Option<&str>) -> Result<ScenarioCall, ScenarioSyntaxError> {
     let http_method = http_method(method)?;
     let (host_in_url, target) = split_url(target);
     if host.is_some() && host_in_url.is_some() {
-        return Err(Unreadable::new(
+        return Err(ScenarioSyntaxError::new(
             "the host is named twice",
             "name it in the URL, or by itself with a path",
         ));
     }
     let host = host.map(str::to_ascii_lowercase).or(host_in_url);
-    Ok(What::Request { http_method, target: target.to_owned(), host })
+    Ok(ScenarioCall::Request { http_method, target: target.to_owned(), host })
 }
 
 /// A principal that a caller can be.
 ///
 /// # Errors
 /// A name that authentication never gives a caller.
-pub fn principal(text: &str) -> Result<Principal, Unreadable> {
+pub fn principal(text: &str) -> Result<Principal, ScenarioSyntaxError> {
     Principal::parse(text).map_err(|error| {
         let help = match error {
             NotAPrincipal::UnknownKind if text.contains('@') && !text.contains(':') => {
@@ -84,7 +84,7 @@ pub fn principal(text: &str) -> Result<Principal, Unreadable> {
                 "write `user:EMAIL`, `serviceAccount:EMAIL` or `principal://POOL/subject/SUBJECT`".to_owned()
             }
         };
-        Unreadable::new(format!("`{text}` is not a caller: {error}"), help)
+        ScenarioSyntaxError::new(format!("`{text}` is not a caller: {error}"), help)
     })
 }
 
@@ -92,13 +92,13 @@ pub fn principal(text: &str) -> Result<Principal, Unreadable> {
 ///
 /// # Errors
 /// Anything else.
-pub fn set(text: &str) -> Result<Arc<str>, Unreadable> {
+pub fn set(text: &str) -> Result<Arc<str>, ScenarioSyntaxError> {
     if text.strip_prefix("principalSet://").is_some_and(|rest| !rest.is_empty()) {
         return Ok(text.into());
     }
     match Principal::group(text.strip_prefix("group:").unwrap_or(text)) {
         Ok(group) => Ok(group.as_str().into()),
-        Err(error) => Err(Unreadable::new(
+        Err(error) => Err(ScenarioSyntaxError::new(
             format!("`{text}` is not a group: {error}"),
             "write its email, or a whole `principalSet://…`",
         )),
@@ -109,9 +109,9 @@ pub fn set(text: &str) -> Result<Arc<str>, Unreadable> {
 ///
 /// # Errors
 /// Anything else.
-pub fn address(text: &str) -> Result<IpAddr, Unreadable> {
+pub fn address(text: &str) -> Result<IpAddr, ScenarioSyntaxError> {
     text.parse().map_err(|_| {
-        Unreadable::new(
+        ScenarioSyntaxError::new(
             format!("`{text}` is not an IP address"),
             "write one address, without a port or a prefix length: `192.0.2.7`",
         )
@@ -122,9 +122,9 @@ pub fn address(text: &str) -> Result<IpAddr, Unreadable> {
 ///
 /// # Errors
 /// Anything else.
-pub fn time(text: &str) -> Result<SystemTime, Unreadable> {
+pub fn time(text: &str) -> Result<SystemTime, ScenarioSyntaxError> {
     text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|error| {
-        Unreadable::new(
+        ScenarioSyntaxError::new(
             format!("`{text}` is not a time: {error}"),
             "write it as RFC 3339 does: `2026-03-01T12:00:00Z`",
         )

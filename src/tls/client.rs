@@ -8,7 +8,7 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Authority, Flaw, Identity, provider, trust};
+use super::{Authority, Flaw, TlsIdentity, provider, trust};
 
 /// How an upstream is spoken to over TLS. Its certificate is always verified, for one name.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct ClientTls {
     /// The only CAs that the certificate may come from; `None` for the system's.
     pub authorities: Option<Vec<Authority>>,
     /// The certificate for an upstream that asks for one.
-    pub identity: Option<Identity>,
+    pub identity: Option<TlsIdentity>,
     /// Tells apart settings that differ in any of these: a connection that was made under one must not be used for the
     /// other.
     pub fingerprint: u64,
@@ -26,7 +26,11 @@ pub struct ClientTls {
 
 impl ClientTls {
     /// TLS to upstreams that prove to be `server_name`, which [`is_server_name`].
-    pub fn new(server_name: &str, authorities: Option<Vec<Authority>>, identity: Option<Identity>) -> Self {
+    pub fn new(
+        server_name: &str,
+        authorities: Option<Vec<Authority>>,
+        identity: Option<TlsIdentity>,
+    ) -> Self {
         let fingerprint = fingerprint(server_name, authorities.as_deref(), identity.as_ref());
         Self { server_name: server_name.to_owned(), authorities, identity, fingerprint }
     }
@@ -71,7 +75,7 @@ pub fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
-fn fingerprint(name: &str, authorities: Option<&[Authority]>, identity: Option<&Identity>) -> u64 {
+fn fingerprint(name: &str, authorities: Option<&[Authority]>, identity: Option<&TlsIdentity>) -> u64 {
     let mut context = Context::new(&SHA256);
     let mut add = |bytes: &[u8]| {
         context.update(&bytes.len().to_be_bytes());

@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// A chain of certificates with the key of its first one.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct TlsIdentity {
     /// What rustls presents and signs with.
     pub(super) certified: Arc<CertifiedKey>,
     /// What the first certificate says.
@@ -25,7 +25,7 @@ pub struct Identity {
     key: Arc<PrivateKeyDer<'static>>,
 }
 
-impl Identity {
+impl TlsIdentity {
     /// Reads a chain and its key. `Err` tells of each file what is wrong with it: certificate, then key.
     ///
     /// # Errors

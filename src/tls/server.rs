@@ -10,7 +10,7 @@ use tokio_rustls::rustls::server::{
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-use super::{Authority, Flaw, Identity, provider, trust};
+use super::{Authority, Flaw, TlsIdentity, provider, trust};
 use crate::http::ServerNames;
 
 /// What a listener requires of its clients.
@@ -51,7 +51,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// Where the authorities are none, or the library refuses what it is given.
-    pub fn new(identities: &[Identity], clients: Option<ClientRule>, http2: bool) -> Result<Self, Flaw> {
+    pub fn new(identities: &[TlsIdentity], clients: Option<ClientRule>, http2: bool) -> Result<Self, Flaw> {
         let certificates = Arc::new(BySni {
             presented: identities
                 .iter()

@@ -53,7 +53,7 @@ fn a_key_never_shows() {
     let params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
     std::fs::write(&chain, params.signed_by(&pair, &authority()).unwrap().pem()).unwrap();
     std::fs::write(&key, pair.serialize_pem()).unwrap();
-    let identity = Identity::load(&chain, &key).unwrap();
+    let identity = TlsIdentity::load(&chain, &key).unwrap();
     assert_eq!(identity.key(), pair.serialize_der());
     let shown = format!("{identity:?}");
     let secret: Vec<String> = pair.serialize_der().iter().rev().take(16).map(u8::to_string).collect();
@@ -62,7 +62,7 @@ fn a_key_never_shows() {
     // A key that is cut off is not quoted either.
     let whole = pair.serialize_pem();
     std::fs::write(&key, whole.split("-----END").next().unwrap()).unwrap();
-    let (_, flaw) = Identity::load(&chain, &key).unwrap_err();
+    let (_, flaw) = TlsIdentity::load(&chain, &key).unwrap_err();
     let body = whole.lines().nth(1).unwrap();
     assert!(!format!("{flaw:?}").contains(body));
 }

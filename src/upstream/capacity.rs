@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::UpstreamLimits;
+use super::settings::UpstreamLimits;
 
 /// The places of an upstream.
 #[derive(Debug)]
@@ -17,11 +17,11 @@ pub(super) struct Capacity {
 
 /// A place: one exchange's, from the choice of an endpoint to its end. Given back with the value.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
+pub struct UpstreamSlot(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
 
 /// Why no place was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum Overflow {
     /// As many requests wait already as may.
     TooManyPending,
     /// None became free in time.
@@ -35,36 +35,36 @@ impl Capacity {
     }
 
     /// Takes a place: at once where one is free, else in the order of those that wait.
-    pub(super) async fn take(&self) -> Result<Place, Full> {
+    pub(super) async fn take(&self) -> Result<UpstreamSlot, Overflow> {
         if let Ok(permit) = self.free.clone().try_acquire_owned() {
-            return Ok(Place(permit));
+            return Ok(UpstreamSlot(permit));
         }
-        let waiting = Waiting::begin(&self.pending);
+        let waiting = PendingRequest::begin(&self.pending);
         if waiting.before >= self.limits.pending {
-            return Err(Full::TooManyPending);
+            return Err(Overflow::TooManyPending);
         }
         match tokio::time::timeout(self.limits.pending_timeout, self.free.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Place(permit)),
+            Ok(Ok(permit)) => Ok(UpstreamSlot(permit)),
             // An error would mean a closed semaphore, and it is never closed.
-            Ok(Err(_)) | Err(_) => Err(Full::WaitedInVain),
+            Ok(Err(_)) | Err(_) => Err(Overflow::WaitedInVain),
         }
     }
 }
 
 /// A request that waits. Dropping it counts it out, however the wait ends: with a place, without, or because its client
 /// is gone.
-struct Waiting<'c> {
+struct PendingRequest<'c> {
     pending: &'c AtomicUsize,
     before: usize,
 }
 
-impl<'c> Waiting<'c> {
+impl<'c> PendingRequest<'c> {
     fn begin(pending: &'c AtomicUsize) -> Self {
         Self { pending, before: pending.fetch_add(1, Ordering::AcqRel) }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
         self.pending.fetch_sub(1, Ordering::AcqRel);
     }
@@ -85,7 +85,7 @@ mod tests {
         let capacity = capacity(2, 1, Duration::from_millis(1));
         let first = capacity.take().await.unwrap();
         let _second = capacity.take().await.unwrap();
-        assert_eq!(capacity.take().await.unwrap_err(), Full::WaitedInVain);
+        assert_eq!(capacity.take().await.unwrap_err(), Overflow::WaitedInVain);
         drop(first);
         capacity.take().await.unwrap();
     }
@@ -101,7 +101,7 @@ mod tests {
         while capacity.pending.load(Ordering::Acquire) == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(capacity.take().await.unwrap_err(), Full::TooManyPending);
+        assert_eq!(capacity.take().await.unwrap_err(), Overflow::TooManyPending);
         drop(held);
         waiting.await.unwrap().unwrap();
         assert_eq!(capacity.pending.load(Ordering::Acquire), 0);

@@ -17,17 +17,17 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls;
 
-use super::deadline::Line;
-use super::kept::Kept;
-use super::secured::Secured;
-use super::watched::Watched;
-use super::wire::{Connection, Wire};
+use super::deadline::ConnectionDeadline;
+use super::kept::IdleConnections;
+use super::secured::UpstreamConnector;
+use super::watched::ExchangeStream;
+use super::wire::{UpstreamConnection, UpstreamTransport};
 
 /// Opens connections to an endpoint.
 #[derive(Debug)]
 pub(super) enum Connector {
     /// Over HTTP/1: with this TLS or none; `None` where no connection is kept for another exchange.
-    Http1 { secured: Option<Arc<Secured>>, kept: Option<Arc<Kept>> },
+    Http1 { secured: Option<Arc<UpstreamConnector>>, kept: Option<Arc<IdleConnections>> },
     /// Over HTTP/2.
     Http2,
 }
@@ -44,24 +44,24 @@ impl L4Connect for Connector {
             None => {
                 let (tcp, line) = open(address).await?;
                 let wire = match secured {
-                    None => Wire::Plain(tcp),
+                    None => UpstreamTransport::Plain(tcp),
                     Some(secured) => secure(tcp, secured).await?,
                 };
-                Connection { wire, line }
+                UpstreamConnection { wire, line }
             }
         };
         let line = connection.line.clone();
-        let watched = Watched::new(connection, kept.clone());
+        let watched = ExchangeStream::new(connection, kept.clone());
         handed_on(Stream::from(VirtualSocketStream::new(Box::new(watched))), &line)
     }
 }
 
-fn handed_on(mut stream: Stream, line: &Arc<Line>) -> Result<Stream> {
+fn handed_on(mut stream: Stream, line: &Arc<ConnectionDeadline>) -> Result<Stream> {
     stream.set_proxy_digest(line.digest()?);
     Ok(stream)
 }
 
-async fn open(address: &PingoraAddr) -> Result<(TcpStream, Arc<Line>)> {
+async fn open(address: &PingoraAddr) -> Result<(TcpStream, Arc<ConnectionDeadline>)> {
     let Some(inet) = address.as_inet() else {
         return Error::e_explain(ErrorType::ConnectNoRoute, "endpoints have IP addresses");
     };
@@ -74,14 +74,14 @@ async fn open(address: &PingoraAddr) -> Result<(TcpStream, Arc<Line>)> {
         Error::because(kind, format!("cannot connect to {address}"), error)
     })?;
     tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "cannot set TCP_NODELAY")?;
-    let line = Line::open(&tcp).or_err(ErrorType::SocketError, "cannot watch a connection")?;
+    let line = ConnectionDeadline::open(&tcp).or_err(ErrorType::SocketError, "cannot watch a connection")?;
     Ok((tcp, line))
 }
 
-async fn secure(tcp: TcpStream, secured: &Secured) -> Result<Wire> {
+async fn secure(tcp: TcpStream, secured: &UpstreamConnector) -> Result<UpstreamTransport> {
     let (connector, name) = secured.connector()?;
     match connector.connect(name, tcp).await {
-        Ok(tls) => Ok(Wire::Secured(Box::new(tls))),
+        Ok(tls) => Ok(UpstreamTransport::UpstreamConnector(Box::new(tls))),
         Err(error) => {
             let of_tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
             let kind = match of_tls {

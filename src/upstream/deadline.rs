@@ -24,7 +24,7 @@ const DOZE: Duration = Duration::from_secs(60);
 
 /// A handle that cuts one connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct ConnectionDeadline {
     /// A duplicate of the socket: the connection has the other.
     socket: std::net::TcpStream,
     epoch: Instant,
@@ -44,13 +44,13 @@ pub(super) struct Line {
 /// Whether the connection of `digest` has carried an exchange before. Pingora knows this of HTTP/2
 /// connections alone, which it keeps itself.
 pub fn is_used(digest: &Digest) -> bool {
-    Line::of(digest).is_some_and(|line| line.is_used_again())
+    ConnectionDeadline::of(digest).is_some_and(|line| line.is_used_again())
 }
 
 /// The deadline of one exchange on a connection. Dropping it clears the deadline.
 #[derive(Debug)]
 pub struct Deadline {
-    line: Arc<Line>,
+    line: Arc<ConnectionDeadline>,
     at: u64,
 }
 
@@ -58,10 +58,10 @@ impl Deadline {
     /// Lets the exchange that begins on the connection of `digest` go on until `until`. `None` where the connection was
     /// not opened here.
     pub fn on(digest: &Digest, until: Instant) -> Option<Self> {
-        Some(Self::begin(Line::of(digest)?.clone(), until))
+        Some(Self::begin(ConnectionDeadline::of(digest)?.clone(), until))
     }
 
-    fn begin(line: Arc<Line>, until: Instant) -> Self {
+    fn begin(line: Arc<ConnectionDeadline>, until: Instant) -> Self {
         let at = line.nanoseconds(until);
         // Sequentially consistent, like `look`: one of the two sees what the other has written.
         line.deadline.store(at, Ordering::SeqCst);
@@ -84,7 +84,7 @@ impl Drop for Deadline {
     }
 }
 
-impl Line {
+impl ConnectionDeadline {
     pub(super) fn open(tcp: &TcpStream) -> std::io::Result<Arc<Self>> {
         let call = Arc::new(Notify::new());
         let line = Arc::new(Self {
@@ -154,7 +154,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for ConnectionDeadline {
     fn drop(&mut self) {
         if let Some(watch) = self.watch.get() {
             watch.abort();
@@ -163,7 +163,7 @@ impl Drop for Line {
 }
 
 /// Watches a connection until it is cut or dropped. While this sleeps, it does not hold the connection.
-async fn watch(line: Weak<Line>, call: Arc<Notify>) {
+async fn watch(line: Weak<ConnectionDeadline>, call: Arc<Notify>) {
     while let Some(wake) = line.upgrade().and_then(|line| line.look(Instant::now())) {
         tokio::select! {
             () = tokio::time::sleep_until(wake.into()) => {}
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn an_exchange_that_has_had_its_time_is_cut_on_both_sides() {
         let (mut ours, mut theirs) = pair().await;
-        let line = Line::open(&ours).unwrap();
+        let line = ConnectionDeadline::open(&ours).unwrap();
         // The watch sleeps by now, for longer than that.
         tokio::task::yield_now().await;
         let deadline = Deadline::begin(line, Instant::now() + Duration::from_millis(50));
@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn an_exchange_that_is_over_is_not() {
         let (mut ours, theirs) = pair().await;
-        let line = Line::open(&ours).unwrap();
+        let line = ConnectionDeadline::open(&ours).unwrap();
         let soon = || Instant::now() + Duration::from_millis(20);
         drop(Deadline::begin(line.clone(), soon()));
         // The next one begins before the first is known to be over.
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_dropped_is_closed() {
         let (ours, mut theirs) = pair().await;
-        let line = Line::open(&ours).unwrap();
+        let line = ConnectionDeadline::open(&ours).unwrap();
         tokio::task::yield_now().await;
         drop((ours, line));
         assert_eq!(end_of(&mut theirs).await, 0);

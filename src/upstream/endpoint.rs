@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use pingora::upstreams::peer::HttpPeer;
 
-use super::kept::Kept;
-use super::outlier::{Standing, Turn};
-use crate::config::Outliers;
+use super::kept::IdleConnections;
+use super::outlier::{CircuitState, OutlierState};
+use super::settings::Outliers;
 
 /// A backend's address, and everything that is needed to connect to it.
 #[derive(Debug)]
@@ -21,32 +21,32 @@ pub(super) struct Endpoint {
     pub(super) outliers: Outliers,
     /// Whether checks are made: where they are not, earlier results do not count.
     pub(super) is_checked: bool,
-    /// Kept by the endpoint of the same upstream and address of the next configuration.
-    pub(super) standing: Arc<Standing>,
+    /// IdleConnections by the endpoint of the same upstream and address of the next configuration.
+    pub(super) outlier_state: Arc<OutlierState>,
     /// The peer for requests.
     pub(super) fingerprint: Option<u64>,
     pub(super) peer: HttpPeer,
     /// The same for checks, of which each has a connection of its own.
     pub(super) check_peer: HttpPeer,
-    /// Its idle connections. Kept like its standing, where they would be made in the same way.
-    pub(super) kept: Arc<Kept>,
+    /// Its idle connections. IdleConnections like its outlier state, where they would be made in the same way.
+    pub(super) kept: Arc<IdleConnections>,
 }
 
 impl Endpoint {
     /// Whether checks, where there are any, let it be used.
     pub(super) fn passes_checks(&self) -> bool {
-        !self.is_checked || self.standing.passes_checks()
+        !self.is_checked || self.outlier_state.passes_checks()
     }
 
     /// An attempt at it, if it is its turn.
     pub(super) fn visit(self: &Arc<Self>) -> Option<Attempt> {
-        let turn = self.standing.turn(Instant::now)?;
+        let turn = self.outlier_state.turn(Instant::now)?;
         Some(Attempt { endpoint: self.clone(), turn })
     }
 
     /// An attempt at it although it is ejected.
     pub(super) fn visit_anyway(self: &Arc<Self>) -> Attempt {
-        Attempt { endpoint: self.clone(), turn: Turn::Ordinary }
+        Attempt { endpoint: self.clone(), turn: CircuitState::Closed }
     }
 }
 
@@ -54,7 +54,7 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct Attempt {
     endpoint: Arc<Endpoint>,
-    turn: Turn,
+    turn: CircuitState,
 }
 
 impl Attempt {
@@ -75,14 +75,14 @@ impl Attempt {
 
     /// The exchange ended well.
     pub fn succeeded(&self) {
-        self.endpoint.standing.succeeded();
+        self.endpoint.outlier_state.succeeded();
     }
 
     /// The answer has begun. A trial ends here: how long the rest takes may be up to the client.
     pub fn answered(&mut self) {
-        if std::mem::replace(&mut self.turn, Turn::Ordinary) == Turn::Trial {
-            self.endpoint.standing.succeeded();
-            self.endpoint.standing.let_go();
+        if std::mem::replace(&mut self.turn, CircuitState::Closed) == CircuitState::HalfOpen {
+            self.endpoint.outlier_state.succeeded();
+            self.endpoint.outlier_state.let_go();
         }
     }
 
@@ -93,7 +93,7 @@ impl Attempt {
 
     /// It failed, and the endpoint is to blame. Returns how long it is left out for that.
     pub fn failed(&self) -> Option<Duration> {
-        let ejected = self.endpoint.standing.failed(self.turn, &self.endpoint.outliers, Instant::now());
+        let ejected = self.endpoint.outlier_state.failed(self.turn, &self.endpoint.outliers, Instant::now());
         if let Some(length) = ejected {
             let (upstream, address) = (self.upstream(), self.address());
             tracing::warn!(upstream, %address, ?length, "the endpoint keeps failing and is ejected");
@@ -104,8 +104,8 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.turn == Turn::Trial {
-            self.endpoint.standing.let_go();
+        if self.turn == CircuitState::HalfOpen {
+            self.endpoint.outlier_state.let_go();
         }
     }
 }

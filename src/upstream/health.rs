@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Upstreams;
 use super::endpoint::Endpoint;
-use crate::config::HealthCheck;
+use super::settings::HealthCheck;
 
 /// The checks of a set of upstreams. They end with the value.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ async fn keep_checking(endpoint: Arc<Endpoint>, check: HealthCheck, connector: A
             .await
             .unwrap_or_else(|_| Error::e_explain(ErrorType::ReadTimedout, "no answer in time"));
         let passed = outcome.is_ok();
-        if passed == endpoint.standing.passes_checks() {
+        if passed == endpoint.outlier_state.passes_checks() {
             in_a_row = 0;
             continue;
         }
@@ -57,7 +57,7 @@ async fn keep_checking(endpoint: Arc<Endpoint>, check: HealthCheck, connector: A
             continue;
         }
         in_a_row = 0;
-        endpoint.standing.checked(passed);
+        endpoint.outlier_state.checked(passed);
         let (upstream, address) = (&*endpoint.upstream, endpoint.address);
         match outcome {
             Ok(()) => tracing::info!(upstream, %address, "the endpoint passes its checks"),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::wire::Connection;
+use super::wire::UpstreamConnection;
 
 /// Connections that are kept in the whole process, at the most. Each is two files, which the limit of open files has to
 /// leave room for (`listener::affordable`); Pingora's own pool has the same bound.
@@ -20,7 +20,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// The idle connections of an endpoint.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct IdleConnections {
     idle: Mutex<Idle>,
     /// How long one may be idle.
     lifetime: Duration,
@@ -29,7 +29,7 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 struct Idle {
     /// The one that waits longest first.
-    connections: Vec<(Connection, Instant, Counted)>,
+    connections: Vec<(UpstreamConnection, Instant, Counted)>,
     is_swept: bool,
 }
 
@@ -51,7 +51,7 @@ impl Drop for Counted {
     }
 }
 
-impl Kept {
+impl IdleConnections {
     pub(super) fn new(lifetime: Duration) -> Self {
         Self { idle: Mutex::default(), lifetime }
     }
@@ -61,7 +61,7 @@ impl Kept {
     }
 
     /// The newest one that is still as it was left.
-    pub(super) fn take(&self) -> Option<Connection> {
+    pub(super) fn take(&self) -> Option<UpstreamConnection> {
         loop {
             let (mut connection, since, _counted) = self.idle().connections.pop()?;
             if since.elapsed() < self.lifetime && connection.is_quiet() {
@@ -72,7 +72,7 @@ impl Kept {
     }
 
     /// Keeps one for the next exchange, or closes it where as many are kept as may be.
-    pub(super) fn put(self: &Arc<Self>, connection: Connection) {
+    pub(super) fn put(self: &Arc<Self>, connection: UpstreamConnection) {
         let Some(counted) = Counted::one_more() else { return };
         let begins = {
             let mut idle = self.idle();
@@ -107,7 +107,7 @@ impl Kept {
 }
 
 /// Looks after them until there are none.
-async fn sweep(kept: Weak<Kept>, every: Duration) {
+async fn sweep(kept: Weak<IdleConnections>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         if !kept.upgrade().is_some_and(|kept| kept.sweep()) {

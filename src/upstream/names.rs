@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::config::{EndpointAddress, Upstream};
+use super::settings::{EndpointAddress, UpstreamSettings};
 
 /// The addresses of names, as they were last found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(HashMap<Arc<str>, Vec<SocketAddr>>);
+pub struct ResolvedNames(HashMap<Arc<str>, Vec<SocketAddr>>);
 
-impl Names {
+impl ResolvedNames {
     /// The addresses of endpoints, each once: two names of one address are one endpoint. A name that was never found
     /// has none.
     pub fn addresses(&self, endpoints: &[EndpointAddress]) -> Vec<SocketAddr> {
@@ -46,7 +46,7 @@ impl Names {
 }
 
 /// The names that upstreams are written with, each once.
-fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
+fn of(upstreams: &[UpstreamSettings]) -> BTreeSet<Arc<str>> {
     let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
     endpoints
         .filter_map(|endpoint| match endpoint {
@@ -59,22 +59,22 @@ fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
 /// Looks names up, each on a thread of its own, and remembers their addresses.
 #[derive(Debug)]
 pub struct Lookups {
-    names: Names,
+    names: ResolvedNames,
     wanted: BTreeSet<Arc<str>>,
-    /// Names that a thread is looking up.
+    /// ResolvedNames that a thread is looking up.
     under_way: HashSet<Arc<str>>,
     failures: BTreeMap<Arc<str>, String>,
-    sender: UnboundedSender<Found>,
-    receiver: UnboundedReceiver<Found>,
+    sender: UnboundedSender<LookupResult>,
+    receiver: UnboundedReceiver<LookupResult>,
 }
 
-type Found = (Arc<str>, io::Result<Vec<SocketAddr>>);
+type LookupResult = (Arc<str>, io::Result<Vec<SocketAddr>>);
 
 impl Default for Lookups {
     fn default() -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
-            names: Names::default(),
+            names: ResolvedNames::default(),
             wanted: BTreeSet::new(),
             under_way: HashSet::new(),
             failures: BTreeMap::new(),
@@ -86,16 +86,16 @@ impl Default for Lookups {
 
 impl Lookups {
     /// The addresses so far.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &ResolvedNames {
         &self.names
     }
 
-    /// Names whose last look-up failed, and why.
+    /// ResolvedNames whose last look-up failed, and why.
     pub fn failures(&self) -> &BTreeMap<Arc<str>, String> {
         &self.failures
     }
 
-    /// Names without any known address, and why.
+    /// ResolvedNames without any known address, and why.
     pub fn unknown(&self) -> Vec<(Arc<str>, String)> {
         let unknown = self.wanted.iter().filter(|name| !self.names.0.contains_key(*name));
         let why = |name: &Arc<str>| {
@@ -105,7 +105,7 @@ impl Lookups {
     }
 
     /// Looks up every name of these upstreams, and from now on only those.
-    pub fn look_up(&mut self, upstreams: &[Upstream]) {
+    pub fn look_up(&mut self, upstreams: &[UpstreamSettings]) {
         self.wanted = of(upstreams);
         self.failures.retain(|name, _| self.wanted.contains(name));
         for name in self.wanted.clone() {
@@ -163,7 +163,7 @@ impl Lookups {
 }
 
 /// Looks a name up and sends the result; for as long as the system's resolver takes.
-fn look_up(name: Arc<str>, found: UnboundedSender<Found>) -> io::Result<()> {
+fn look_up(name: Arc<str>, found: UnboundedSender<LookupResult>) -> io::Result<()> {
     let look_up = move || {
         let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         let addresses = addresses.and_then(|addresses| match addresses.is_empty() {
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn two_names_of_one_address_are_one_endpoint() {
-        let mut names = Names::default();
+        let mut names = ResolvedNames::default();
         let addresses = |ports: [u16; 2]| ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).to_vec();
         assert!(names.learn("a.test:1".into(), addresses([2, 1])));
         assert!(!names.learn("a.test:1".into(), addresses([1, 2])), "in another order");

@@ -16,11 +16,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::config::Outliers;
+use super::settings::Outliers;
 
 /// The state of one endpoint. Outlives reloads.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct OutlierState {
     passes_checks: AtomicBool,
     /// In a row.
     failures: AtomicU32,
@@ -29,20 +29,20 @@ pub(super) struct Standing {
     /// Milliseconds after `epoch`; 0 where it is not ejected.
     ejected_until: AtomicU64,
     /// Whether a request is trying it.
-    on_trial: AtomicBool,
+    half_open: AtomicBool,
     epoch: Instant,
 }
 
 /// How an endpoint may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum CircuitState {
     /// Like any other.
-    Ordinary,
+    Closed,
     /// To see whether it is healthy again.
-    Trial,
+    HalfOpen,
 }
 
-impl Standing {
+impl OutlierState {
     /// An endpoint without a known fault.
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Standing {
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
-            on_trial: AtomicBool::new(false),
+            half_open: AtomicBool::new(false),
             epoch: now,
         }
     }
@@ -71,13 +71,13 @@ impl Standing {
     }
 
     /// Its turn, if it has one. Only one request at a time makes the trial, until it succeeds, fails or is dropped.
-    pub(super) fn turn(&self, now: impl FnOnce() -> Instant) -> Option<Turn> {
+    pub(super) fn turn(&self, now: impl FnOnce() -> Instant) -> Option<CircuitState> {
         let until = self.ejected_until.load(Ordering::Acquire);
         if until == 0 {
-            return Some(Turn::Ordinary);
+            return Some(CircuitState::Closed);
         }
         let is_over = self.milliseconds(now()) >= until;
-        (is_over && !self.on_trial.swap(true, Ordering::AcqRel)).then_some(Turn::Trial)
+        (is_over && !self.half_open.swap(true, Ordering::AcqRel)).then_some(CircuitState::HalfOpen)
     }
 
     /// A request had its answer: all failures so far are forgiven.
@@ -92,15 +92,15 @@ impl Standing {
     }
 
     /// A request failed. Returns how long the endpoint is ejected for it.
-    pub(super) fn failed(&self, turn: Turn, outliers: &Outliers, now: Instant) -> Option<Duration> {
+    pub(super) fn failed(&self, turn: CircuitState, outliers: &Outliers, now: Instant) -> Option<Duration> {
         let until = self.ejected_until.load(Ordering::Acquire);
         let ejects = match turn {
             // Unless a request that began before has succeeded meanwhile.
-            Turn::Trial => until != 0,
+            CircuitState::HalfOpen => until != 0,
             // A request that began before the ejection, or that came here because all endpoints were ejected, says
             // nothing new.
-            Turn::Ordinary if until != 0 => false,
-            Turn::Ordinary => {
+            CircuitState::Closed if until != 0 => false,
+            CircuitState::Closed => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) as usize + 1;
                 failures >= outliers.failures
             }
@@ -120,7 +120,7 @@ impl Standing {
 
     /// The trial is over, however it went: the next one may begin when its time comes.
     pub(super) fn let_go(&self) {
-        self.on_trial.store(false, Ordering::Release);
+        self.half_open.store(false, Ordering::Release);
     }
 
     fn milliseconds(&self, now: Instant) -> u64 {
@@ -146,87 +146,95 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn ejected(start: Instant) -> Standing {
-        let standing = Standing::new(start);
+    fn ejected(start: Instant) -> OutlierState {
+        let outlier_state = OutlierState::new(start);
         for _ in 0..2 {
-            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), None);
-            assert_eq!(standing.turn(|| start), Some(Turn::Ordinary));
+            assert_eq!(outlier_state.failed(CircuitState::Closed, &OUTLIERS, start), None);
+            assert_eq!(outlier_state.turn(|| start), Some(CircuitState::Closed));
         }
-        assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), Some(seconds(10)));
-        standing
+        assert_eq!(outlier_state.failed(CircuitState::Closed, &OUTLIERS, start), Some(seconds(10)));
+        outlier_state
     }
 
     #[test]
     fn failures_in_a_row_eject_and_others_do_not() {
         let start = Instant::now();
-        let standing = Standing::new(start);
+        let outlier_state = OutlierState::new(start);
         for _ in 0..10 {
-            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), None);
-            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start), None);
-            standing.succeeded();
+            assert_eq!(outlier_state.failed(CircuitState::Closed, &OUTLIERS, start), None);
+            assert_eq!(outlier_state.failed(CircuitState::Closed, &OUTLIERS, start), None);
+            outlier_state.succeeded();
         }
-        assert!(!standing.is_ejected());
-        let standing = ejected(start);
-        assert!(standing.is_ejected());
-        assert_eq!(standing.turn(|| start + seconds(9)), None);
+        assert!(!outlier_state.is_ejected());
+        let outlier_state = ejected(start);
+        assert!(outlier_state.is_ejected());
+        assert_eq!(outlier_state.turn(|| start + seconds(9)), None);
     }
 
     #[test]
     fn after_its_time_one_request_tries_it() {
         let start = Instant::now();
-        let standing = ejected(start);
+        let outlier_state = ejected(start);
         let later = start + seconds(11);
-        assert_eq!(standing.turn(|| later), Some(Turn::Trial));
-        assert_eq!(standing.turn(|| later), None, "one at a time");
-        standing.let_go();
-        assert_eq!(standing.turn(|| later), Some(Turn::Trial), "a trial that told nothing is made again");
-        standing.succeeded();
-        standing.let_go();
-        assert_eq!(standing.turn(|| later), Some(Turn::Ordinary));
-        assert_eq!(standing.turn(|| later), Some(Turn::Ordinary));
+        assert_eq!(outlier_state.turn(|| later), Some(CircuitState::HalfOpen));
+        assert_eq!(outlier_state.turn(|| later), None, "one at a time");
+        outlier_state.let_go();
+        assert_eq!(
+            outlier_state.turn(|| later),
+            Some(CircuitState::HalfOpen),
+            "a trial that told nothing is made again"
+        );
+        outlier_state.succeeded();
+        outlier_state.let_go();
+        assert_eq!(outlier_state.turn(|| later), Some(CircuitState::Closed));
+        assert_eq!(outlier_state.turn(|| later), Some(CircuitState::Closed));
     }
 
     #[test]
     fn an_ejection_grows_within_its_bound_and_a_success_ends_that() {
         let start = Instant::now();
-        let standing = ejected(start);
+        let outlier_state = ejected(start);
         let mut now = start;
         for length in [20, 35, 35] {
             now += seconds(36);
-            assert_eq!(standing.turn(|| now), Some(Turn::Trial));
-            assert_eq!(standing.failed(Turn::Trial, &OUTLIERS, now), Some(seconds(length)));
-            standing.let_go();
-            assert_eq!(standing.turn(|| now + seconds(length - 1)), None);
+            assert_eq!(outlier_state.turn(|| now), Some(CircuitState::HalfOpen));
+            assert_eq!(outlier_state.failed(CircuitState::HalfOpen, &OUTLIERS, now), Some(seconds(length)));
+            outlier_state.let_go();
+            assert_eq!(outlier_state.turn(|| now + seconds(length - 1)), None);
         }
         now += seconds(36);
-        assert_eq!(standing.turn(|| now), Some(Turn::Trial));
-        standing.succeeded();
-        standing.let_go();
+        assert_eq!(outlier_state.turn(|| now), Some(CircuitState::HalfOpen));
+        outlier_state.succeeded();
+        outlier_state.let_go();
         for _ in 0..2 {
-            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, now), None);
+            assert_eq!(outlier_state.failed(CircuitState::Closed, &OUTLIERS, now), None);
         }
-        assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, now), Some(seconds(10)), "as the first time");
+        assert_eq!(
+            outlier_state.failed(CircuitState::Closed, &OUTLIERS, now),
+            Some(seconds(10)),
+            "as the first time"
+        );
     }
 
     #[test]
     fn a_trial_that_fails_after_another_request_has_succeeded_ejects_no_endpoint() {
         let start = Instant::now();
-        let standing = ejected(start);
+        let outlier_state = ejected(start);
         let now = start + seconds(11);
-        assert_eq!(standing.turn(|| now), Some(Turn::Trial));
-        standing.succeeded();
-        assert_eq!(standing.failed(Turn::Trial, &OUTLIERS, now), None);
-        standing.let_go();
-        assert_eq!(standing.turn(|| now), Some(Turn::Ordinary));
+        assert_eq!(outlier_state.turn(|| now), Some(CircuitState::HalfOpen));
+        outlier_state.succeeded();
+        assert_eq!(outlier_state.failed(CircuitState::HalfOpen, &OUTLIERS, now), None);
+        outlier_state.let_go();
+        assert_eq!(outlier_state.turn(|| now), Some(CircuitState::Closed));
     }
 
     #[test]
     fn a_request_from_before_an_ejection_does_not_prolong_it() {
         let start = Instant::now();
-        let standing = ejected(start);
+        let outlier_state = ejected(start);
         for _ in 0..10 {
-            assert_eq!(standing.failed(Turn::Ordinary, &OUTLIERS, start + seconds(5)), None);
+            assert_eq!(outlier_state.failed(CircuitState::Closed, &OUTLIERS, start + seconds(5)), None);
         }
-        assert_eq!(standing.turn(|| start + seconds(10)), Some(Turn::Trial));
+        assert_eq!(outlier_state.turn(|| start + seconds(10)), Some(CircuitState::HalfOpen));
     }
 }

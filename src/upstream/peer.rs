@@ -7,16 +7,16 @@ use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::connector::Connector;
-use super::kept::Kept;
-use super::secured::Secured;
-use crate::config::{Protocol, Upstream};
+use super::kept::IdleConnections;
+use super::secured::UpstreamConnector;
+use super::settings::{Protocol, UpstreamSettings};
 
 /// The peer at an address. Over HTTP/1 its connections are `kept` for each other, or none is.
 pub(super) fn peer(
-    settings: &Upstream,
-    secured: Option<&Arc<Secured>>,
+    settings: &UpstreamSettings,
+    secured: Option<&Arc<UpstreamConnector>>,
     address: SocketAddr,
-    kept: Option<&Arc<Kept>>,
+    kept: Option<&Arc<IdleConnections>>,
 ) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     let connector = match settings.protocol {

@@ -12,7 +12,7 @@ use crate::http::{Framing, Request};
 use crate::policy::Permit;
 
 /// The fields of a request to an upstream, in order.
-pub type Fields = Vec<(HeaderName, HeaderValue)>;
+pub type OutgoingFields = Vec<(HeaderName, HeaderValue)>;
 
 /// The body that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +50,10 @@ pub fn outgoing(
     body: OutgoingBody,
     request_id: &str,
     assertion: Option<HeaderValue>,
-) -> Result<Fields, InvalidHeaderValue> {
+) -> Result<OutgoingFields, InvalidHeaderValue> {
     let forwarding = &permit.call().method.service.forwarding;
     let listed = forwarding.request_headers.as_ref();
-    let mut fields: Fields = Vec::with_capacity(request.headers.len() + 5);
+    let mut fields: OutgoingFields = Vec::with_capacity(request.headers.len() + 5);
     fields.push((header::HOST, request.authority.clone()));
     for (name, value) in request.headers.iter() {
         let kept = match name.as_str() {
@@ -113,7 +113,7 @@ fn is_credential(name: &HeaderName) -> bool {
 /// The type of a body that was judged: with another type, the backend could read another message in its bytes.
 /// `Content-Length` wherever the length is known. Where the method gives a body meaning, a request without one says so
 /// (RFC 9110, section 8.6).
-fn frame(request: &Request, body: OutgoingBody, fields: &mut Fields) {
+fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
     match (body, request.framing) {
         (OutgoingBody::Held(0), _) if !expects_body => {}

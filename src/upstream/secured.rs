@@ -8,11 +8,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::config::Protocol;
+use super::settings::Protocol;
 use crate::tls::{Authority, ClientTls};
 
 /// The TLS settings.
-pub(super) struct Secured {
+pub(super) struct UpstreamConnector {
     tls: ClientTls,
     authorities: Option<Arc<[WrappedX509]>>,
     identity: Option<Arc<CertKey>>,
@@ -28,7 +28,7 @@ enum Ours {
     Pingoras,
 }
 
-impl Secured {
+impl UpstreamConnector {
     /// TLS under `protocol`.
     pub(super) fn new(tls: &ClientTls, protocol: Protocol) -> Self {
         // Pingora parses the same bytes with the same library as at load.
@@ -94,8 +94,11 @@ fn system_authorities() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-impl std::fmt::Debug for Secured {
+impl std::fmt::Debug for UpstreamConnector {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Secured").field("server_name", &self.server_name()).finish_non_exhaustive()
+        formatter
+            .debug_struct("UpstreamConnector")
+            .field("server_name", &self.server_name())
+            .finish_non_exhaustive()
     }
 }

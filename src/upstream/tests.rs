@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::{EndpointAddress, Outliers, Protocol, Timeouts, UpstreamLimits};
 
 const OUTLIERS: Outliers = Outliers {
     failures: 2,
@@ -7,8 +6,8 @@ const OUTLIERS: Outliers = Outliers {
     longest_ejection: Duration::from_secs(3600),
 };
 
-fn settings(ports: &[u16]) -> Upstream {
-    Upstream {
+fn settings(ports: &[u16]) -> UpstreamSettings {
+    UpstreamSettings {
         name: "operations".to_owned(),
         endpoints: ports.iter().map(|port| EndpointAddress::Socket(([127, 0, 0, 1], *port).into())).collect(),
         protocol: Protocol::H1,
@@ -21,7 +20,7 @@ fn settings(ports: &[u16]) -> Upstream {
 }
 
 fn pool(ports: &[u16]) -> Pool {
-    Pool::new(&settings(ports), &Names::default(), None)
+    Pool::new(&settings(ports), &ResolvedNames::default(), None)
 }
 
 fn ports(pool: &Pool, count: usize) -> Vec<u16> {
@@ -33,7 +32,7 @@ fn eject(pool: &Pool, port: u16) {
     for _ in 0..OUTLIERS.failures {
         endpoint.visit_anyway().failed();
     }
-    assert!(endpoint.standing.is_ejected());
+    assert!(endpoint.outlier_state.is_ejected());
 }
 
 #[test]
@@ -49,7 +48,7 @@ fn the_one_that_failed_is_not_asked_again() {
     for _ in 0..4 {
         assert_eq!(pool.next(failed).unwrap().address().port(), 2);
     }
-    assert!(Pool::new(&settings(&[1]), &Names::default(), None).next(failed).is_none());
+    assert!(Pool::new(&settings(&[1]), &ResolvedNames::default(), None).next(failed).is_none());
 }
 
 #[test]
@@ -65,12 +64,12 @@ fn an_ejected_endpoint_is_left_out_and_the_last_one_is_not() {
 fn checks_may_take_all_endpoints_out() {
     let mut settings = settings(&[1, 2]);
     settings.health_check = Some(HealthCheck::default());
-    let pool = Pool::new(&settings, &Names::default(), None);
-    pool.endpoints[0].standing.checked(false);
+    let pool = Pool::new(&settings, &ResolvedNames::default(), None);
+    pool.endpoints[0].outlier_state.checked(false);
     assert_eq!(ports(&pool, 2), [2, 2]);
-    pool.endpoints[1].standing.checked(false);
+    pool.endpoints[1].outlier_state.checked(false);
     assert!(pool.next(None).is_none());
-    pool.endpoints[1].standing.checked(true);
+    pool.endpoints[1].outlier_state.checked(true);
     assert_eq!(ports(&pool, 2), [2, 2]);
 }
 
@@ -79,17 +78,17 @@ fn checks_may_take_all_endpoints_out() {
 fn an_ejected_endpoint_is_asked_before_one_that_fails_its_checks() {
     let mut settings = settings(&[1, 2]);
     settings.health_check = Some(HealthCheck::default());
-    let pool = Pool::new(&settings, &Names::default(), None);
-    pool.endpoints[0].standing.checked(false);
+    let pool = Pool::new(&settings, &ResolvedNames::default(), None);
+    pool.endpoints[0].outlier_state.checked(false);
     eject(&pool, 2);
     assert_eq!(ports(&pool, 3), [2, 2, 2]);
 }
 
 #[test]
 fn the_state_of_an_endpoint_outlives_a_reload() {
-    let before = Upstreams::new(&[settings(&[1, 2])], &Names::default(), None);
+    let before = Upstreams::new(&[settings(&[1, 2])], &ResolvedNames::default(), None);
     eject(&before.by_name["operations"], 1);
-    let after = Upstreams::new(&[settings(&[3, 1])], &Names::default(), Some(&before));
+    let after = Upstreams::new(&[settings(&[3, 1])], &ResolvedNames::default(), Some(&before));
     let healthy = |upstreams: &Upstreams| {
         upstreams.status().iter().map(|status| (status.address.port(), status.is_healthy)).collect::<Vec<_>>()
     };
@@ -97,21 +96,21 @@ fn the_state_of_an_endpoint_outlives_a_reload() {
     assert_eq!(healthy(&after), [(3, true), (1, false)]);
     let mut renamed = settings(&[1]);
     renamed.name = "others".to_owned();
-    assert_eq!(healthy(&Upstreams::new(&[renamed], &Names::default(), Some(&before))), [(1, true)]);
+    assert_eq!(healthy(&Upstreams::new(&[renamed], &ResolvedNames::default(), Some(&before))), [(1, true)]);
 }
 
 #[test]
 fn without_checks_what_they_said_is_void() {
     let mut checked = settings(&[1]);
     checked.health_check = Some(HealthCheck::default());
-    let before = Upstreams::new(&[checked.clone()], &Names::default(), None);
-    before.by_name["operations"].endpoints[0].standing.checked(false);
+    let before = Upstreams::new(&[checked.clone()], &ResolvedNames::default(), None);
+    before.by_name["operations"].endpoints[0].outlier_state.checked(false);
     assert!(before.by_name["operations"].next(None).is_none());
-    let after = Upstreams::new(&[settings(&[1])], &Names::default(), Some(&before));
+    let after = Upstreams::new(&[settings(&[1])], &ResolvedNames::default(), Some(&before));
     assert!(after.by_name["operations"].next(None).is_some());
-    let on = Upstreams::new(&[checked.clone()], &Names::default(), Some(&before));
+    let on = Upstreams::new(&[checked.clone()], &ResolvedNames::default(), Some(&before));
     assert!(on.by_name["operations"].next(None).is_none());
-    let on_again = Upstreams::new(&[checked], &Names::default(), Some(&after));
+    let on_again = Upstreams::new(&[checked], &ResolvedNames::default(), Some(&after));
     assert!(on_again.by_name["operations"].next(None).is_some());
 }
 
@@ -119,33 +118,33 @@ fn without_checks_what_they_said_is_void() {
 async fn requests_under_way_count_on_after_a_reload() {
     let mut small = settings(&[1]);
     small.limits = UpstreamLimits { requests: 1, pending: 1, pending_timeout: Duration::from_millis(1) };
-    let before = Upstreams::new(&[small.clone()], &Names::default(), None);
+    let before = Upstreams::new(&[small.clone()], &ResolvedNames::default(), None);
     let place = before.by_name["operations"].capacity.take().await.unwrap();
-    let after = Upstreams::new(&[small.clone()], &Names::default(), Some(&before));
+    let after = Upstreams::new(&[small.clone()], &ResolvedNames::default(), Some(&before));
     assert!(after.by_name["operations"].capacity.take().await.is_err());
     drop(place);
     let _place = after.by_name["operations"].capacity.take().await.unwrap();
     small.limits.requests = 2;
-    let larger = Upstreams::new(&[small], &Names::default(), Some(&after));
+    let larger = Upstreams::new(&[small], &ResolvedNames::default(), Some(&after));
     larger.by_name["operations"].capacity.take().await.unwrap();
 }
 
 #[test]
 fn connections_are_kept_over_a_reload_where_they_would_be_made_in_the_same_way() {
-    let before = Upstreams::new(&[settings(&[1, 2])], &Names::default(), None);
+    let before = Upstreams::new(&[settings(&[1, 2])], &ResolvedNames::default(), None);
     let kept =
         |upstreams: &Upstreams, index: usize| upstreams.by_name["operations"].endpoints[index].kept.clone();
-    let after = Upstreams::new(&[settings(&[3, 1])], &Names::default(), Some(&before));
+    let after = Upstreams::new(&[settings(&[3, 1])], &ResolvedNames::default(), Some(&before));
     assert!(Arc::ptr_eq(&kept(&before, 0), &kept(&after, 1)));
     let mut longer = settings(&[1]);
     longer.timeouts.idle += Duration::from_secs(1);
     assert!(!Arc::ptr_eq(
         &kept(&before, 0),
-        &kept(&Upstreams::new(&[longer], &Names::default(), Some(&before)), 0)
+        &kept(&Upstreams::new(&[longer], &ResolvedNames::default(), Some(&before)), 0)
     ));
     let mut secured = settings(&[1]);
     let client = crate::tls::ClientTls::new("backend.test", Some(Vec::new()), None);
-    secured.tls = Some(crate::config::UpstreamTls { client, files: Vec::new() });
-    let secured = Upstreams::new(&[secured], &Names::default(), Some(&before));
+    secured.tls = Some(crate::tls::UpstreamTls { client, files: Vec::new() });
+    let secured = Upstreams::new(&[secured], &ResolvedNames::default(), Some(&before));
     assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&secured, 0)));
 }

@@ -13,20 +13,20 @@ use std::task::{Context, Poll, ready};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::kept::Kept;
-use super::wire::Connection;
-use crate::http::answer::{Answer, AnswerFault, Broken};
-use crate::http::asked::Asked;
+use super::kept::IdleConnections;
+use super::wire::UpstreamConnection;
+use crate::http::answer::{AnswerFault, Broken, ResponseTracker};
+use crate::http::asked::RequestTracker;
 
 /// A connection while an exchange has it.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct ExchangeStream {
     /// `None` once it is given back.
-    connection: Option<Connection>,
+    connection: Option<UpstreamConnection>,
     /// Where it may go when the exchange is over.
-    kept: Option<Arc<Kept>>,
-    asked: Asked,
-    answer: Answer,
+    kept: Option<Arc<IdleConnections>>,
+    asked: RequestTracker,
+    answer: ResponseTracker,
     /// The beginning of a head.
     held: Vec<u8>,
     /// What may be read, and how much of it has been.
@@ -42,13 +42,13 @@ pub(super) struct Watched {
     is_over: bool,
 }
 
-impl Watched {
-    pub(super) fn new(connection: Connection, kept: Option<Arc<Kept>>) -> Self {
+impl ExchangeStream {
+    pub(super) fn new(connection: UpstreamConnection, kept: Option<Arc<IdleConnections>>) -> Self {
         Self {
             connection: Some(connection),
             kept,
-            asked: Asked::new(),
-            answer: Answer::new(),
+            asked: RequestTracker::new(),
+            answer: ResponseTracker::new(),
             held: Vec::new(),
             ready: Vec::new(),
             given: 0,
@@ -59,7 +59,7 @@ impl Watched {
         }
     }
 
-    fn connection(&mut self) -> io::Result<&mut Connection> {
+    fn connection(&mut self) -> io::Result<&mut UpstreamConnection> {
         self.connection.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -164,7 +164,7 @@ pub fn answer_fault(error: &io::Error) -> Option<AnswerFault> {
     error.get_ref().and_then(|error| error.downcast_ref()).copied()
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for ExchangeStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -203,7 +203,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for ExchangeStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let watched = self.get_mut();
         watched.begin()?;
@@ -245,7 +245,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-impl VirtualSocket for Watched {
+impl VirtualSocket for ExchangeStream {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             // Set once, when the connection was opened: an exchange that takes a kept one asks again.
@@ -256,7 +256,7 @@ impl VirtualSocket for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ExchangeStream {
     fn drop(&mut self) {
         if self.may_be_kept()
             && let (Some(connection), Some(kept)) = (self.connection.take(), &self.kept)

@@ -10,23 +10,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::deadline::Line;
+use super::deadline::ConnectionDeadline;
 
 /// A connection, and what cuts it.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) wire: Wire,
-    pub(super) line: Arc<Line>,
+pub(super) struct UpstreamConnection {
+    pub(super) wire: UpstreamTransport,
+    pub(super) line: Arc<ConnectionDeadline>,
 }
 
 /// TCP, or TLS over it.
 #[derive(Debug)]
-pub(super) enum Wire {
+pub(super) enum UpstreamTransport {
     Plain(TcpStream),
-    Secured(Box<TlsStream<TcpStream>>),
+    UpstreamConnector(Box<TlsStream<TcpStream>>),
 }
 
-impl Connection {
+impl UpstreamConnection {
     /// Whether the backend has sent nothing since its last answer, not even the end of the connection.
     pub(super) fn is_quiet(&mut self) -> bool {
         // The runtime may not know yet of bytes that came a moment ago.
@@ -45,7 +45,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for UpstreamTransport {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -53,16 +53,16 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Self::Secured(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::UpstreamConnector(tls) => Pin::new(tls).poll_read(context, buffer),
         }
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for UpstreamTransport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Self::Secured(tls) => Pin::new(tls).poll_write(context, bytes),
+            Self::UpstreamConnector(tls) => Pin::new(tls).poll_write(context, bytes),
         }
     }
 
@@ -73,28 +73,28 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
-            Self::Secured(tls) => Pin::new(tls).poll_write_vectored(context, slices),
+            Self::UpstreamConnector(tls) => Pin::new(tls).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(tcp) => tcp.is_write_vectored(),
-            Self::Secured(tls) => tls.is_write_vectored(),
+            Self::UpstreamConnector(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Self::Secured(tls) => Pin::new(tls).poll_flush(context),
+            Self::UpstreamConnector(tls) => Pin::new(tls).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Self::Secured(tls) => Pin::new(tls).poll_shutdown(context),
+            Self::UpstreamConnector(tls) => Pin::new(tls).poll_shutdown(context),
         }
     }
 }

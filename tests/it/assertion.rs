@@ -10,7 +10,7 @@ use http::HeaderMap;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use opgate::dev::mint::Mint;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::{COMPANION, Gate, Req, Setup, TRANSLATION, Tree, root, token, token_with, values};
@@ -27,7 +27,7 @@ fn translate() -> Req {
 }
 
 fn write_key(path: &Path) -> SigningKey {
-    let key = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    let key = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap();
     std::fs::write(path, key.to_pkcs8_pem().unwrap().reveal()).unwrap();
     key
 }
@@ -149,7 +149,7 @@ async fn an_anonymous_caller_has_no_assertion_and_cannot_bring_one() {
     let gate = Gate::start_with(setup);
     // One assertion that the gate signed for another caller, and one that a client signed.
     let replayed = assertion_for(&gate, "ana@example.com").await;
-    let forged = SigningKey::generate(Algorithm::Es256, None).unwrap();
+    let forged = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap();
     let forged =
         forged.sign(&json!({ "iss": GATE, "aud": AUDIENCE, "sub": "user:root@example.com" })).unwrap();
     let request = translate().header(FIELD, &replayed).header("X-Opgate-JWT-Assertion", &forged);

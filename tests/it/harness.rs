@@ -18,7 +18,7 @@ use http::HeaderMap;
 use opgate::dev::backend::Backend;
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,13 +127,13 @@ fn under_test(mut command: Command) -> Command {
 /// The key that the gate trusts, one for all tests: RSA keys take a while to make.
 pub fn key() -> &'static SigningKey {
     static KEY: OnceLock<SigningKey> = OnceLock::new();
-    KEY.get_or_init(|| SigningKey::generate(Algorithm::Rs256, Some("test")).unwrap())
+    KEY.get_or_init(|| SigningKey::generate(SigningAlgorithm::Rs256, Some("test")).unwrap())
 }
 
 /// A key of the same kind and name that the gate does not know.
 pub fn foreign_key() -> &'static SigningKey {
     static KEY: OnceLock<SigningKey> = OnceLock::new();
-    KEY.get_or_init(|| SigningKey::generate(Algorithm::Rs256, Some("test")).unwrap())
+    KEY.get_or_init(|| SigningKey::generate(SigningAlgorithm::Rs256, Some("test")).unwrap())
 }
 
 pub fn now() -> u64 {

@@ -13,6 +13,7 @@
 
 mod admin_port;
 mod answers;
+mod architecture;
 mod assertion;
 mod audit;
 mod authority;

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::json;
 
 use crate::harness::{AUDIENCE, Answer, CANCEL, COMPANION, Gate, Req, Setup, claims, outcome, root};
@@ -194,7 +194,7 @@ async fn a_real_openid_provider_is_discovered_and_rotates_its_keys() {
     assert!(gate.metrics().await.contains("opgate_jwks_keys{issuer=\"demo\"} 2\n"));
 
     provider.tell("withdraw");
-    let stranger = SigningKey::generate(Algorithm::Es256, Some("invented")).unwrap();
+    let stranger = SigningKey::generate(SigningAlgorithm::Es256, Some("invented")).unwrap();
     let mut claims = claims("ana@example.com", &[]);
     claims["iss"] = json!(issuer);
     // The provider has no such key any more. The fetch that was made for it tells the gate of the withdrawal.

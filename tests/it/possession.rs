@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opgate::dev::mint::Mint;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
@@ -37,7 +37,7 @@ impl Holder {
 
     /// A key whose id is its thumbprint.
     pub fn new_key() -> SigningKey {
-        SigningKey::generate(Algorithm::Es256, None).unwrap()
+        SigningKey::generate(SigningAlgorithm::Es256, None).unwrap()
     }
 
     /// A proof for a POST to a URL, with additional or changed claims.
@@ -114,7 +114,7 @@ async fn a_proof_makes_the_holder_of_a_bound_token_the_caller() {
 async fn a_remembered_token_is_refused_without_its_proof() {
     let gate = Gate::start();
     let holder = Holder::new();
-    let thief = SigningKey::generate(Algorithm::Es256, Some("thief")).unwrap();
+    let thief = SigningKey::generate(SigningAlgorithm::Es256, Some("thief")).unwrap();
     let proof = |more: Value| holder.proof(&url("http"), more);
     let thiefs = prove(&thief, Some(&holder.token), &url("http"), json!({}));
     let cases = [

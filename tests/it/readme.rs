@@ -1,4 +1,11 @@
-//! README.md is a test: its commands run, its examples decide as it says, its tables are those of the code.
+//! The documentation is a test: its commands run, its examples load and decide as it says, its tables are those of the
+//! source, its links lead somewhere.
+//!
+//! README.md, the pages at the project's root and every file below docs/ are read. What no test knows how to check fails: a
+//! command, a kind of block, a page that no link reaches.
+
+mod fragments;
+pub mod pages;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,106 +16,151 @@ use opgate::dev::mint::Mint;
 use opgate::reason::Reason;
 use regex::Regex;
 
+use self::pages::{Kind, Known, Page, broken_links, documents, pages, unreached};
 use crate::cli::Workspace;
-use crate::harness::{COMPANION, Gate, Req, Setup, copy, key, reason, root, signal, token};
+use crate::harness::{COMPANION, Gate, Req, Setup, key, reason, root, signal, token};
 
-fn readme() -> String {
-    std::fs::read_to_string(root().join("README.md")).unwrap()
+/// Most bytes of README.md: ten minutes of reading. What is more belongs to a page of docs/.
+const MOST_README_BYTES: usize = 10_000;
+
+fn makefile_has(target: &str) -> bool {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    makefile.contains(&format!("\n{target}:"))
 }
 
-/// A fenced block: what stands after the fence, and the lines within.
-struct Block {
-    info: String,
-    text: String,
-}
-
-fn blocks() -> Vec<Block> {
-    let fence = Regex::new(r"(?ms)^```([^\n]*)\n(.*?)^```$").unwrap();
-    let blocks: Vec<Block> = fence
-        .captures_iter(&readme())
-        .map(|found| Block { info: found[1].to_owned(), text: found[2].to_owned() })
-        .collect();
-    assert!(blocks.len() > 10);
-    blocks
-}
-
-/// The cells of the rows of the table that begins with this heading row.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let text = readme();
-    let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("no table `{heading}`"));
-    rest.lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
-        .collect()
+/// All of the source that is compiled into the product, as one text.
+fn source() -> String {
+    let mut text = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().unwrap() != "tests.rs" {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
 }
 
 fn bare(cell: &str) -> &str {
     cell.trim_matches('`')
 }
 
-/// The shipped tree with the README's examples in it.
-fn with_examples() -> Workspace {
-    let mut workspace = Workspace::new();
-    let mut examples = 0;
-    for block in blocks().iter().filter(|block| block.info.starts_with("yaml")) {
-        let (how, name) = block.info["yaml ".len()..].split_once('=').unwrap();
-        let before = match how {
-            "file" => String::new(),
-            "add" => std::fs::read_to_string(workspace.path(name)).unwrap(),
-            _ => panic!("{how}"),
-        };
-        workspace = workspace.write(name, &(before + &block.text));
-        examples += 1;
-    }
-    assert_eq!(examples, 12);
-    copy(&workspace.path("policies"), &workspace.path("next"));
-    workspace.write("audit.jsonl", AUDIT_LINE)
+/// Runs a command of a page in the workspace of the page's examples.
+fn run(workspace: &Workspace, page: &Page, line: &str, code: i32) {
+    // `check` takes the arguments of `run` and comes to an end.
+    let line = line.replace("opgate run", "opgate check");
+    let outcome = workspace.shell(&line);
+    // The role of an example opens nothing where its service is not exposed: a note, and worth one.
+    let notes = outcome.stderr.lines().last().is_none_or(|last| last.starts_with("0 errors, 0 warnings, "));
+    assert_eq!((outcome.code, notes), (Some(code), true), "{}: {line}\n{}", page.name, outcome.text());
 }
-
-/// A line as the gate writes it, of a request that any of the trees allows.
-const AUDIT_LINE: &str = r#"{"timestamp":"2026-03-02T09:00:00Z","severity":"INFO","insertId":"1","httpRequest":{"requestMethod":"POST","status":200,"remoteIp":"127.0.0.1","latency":"0.001s"},"protoPayload":{"@type":"type.googleapis.com/google.cloud.audit.AuditLog","status":{},"authenticationInfo":{"principalSubject":"user:ana@example.com","principalEmail":"ana@example.com"},"serviceName":"cloudaicompanion.googleapis.com","methodName":"google.longrunning.Operations.CancelOperation","resourceName":"projects/demo/locations/us-central1/operations/o","authorizationInfo":[{"resource":"projects/demo/locations/us-central1/operations/o","permission":"cloudaicompanion.operations.cancel","granted":true}],"requestMetadata":{"callerIp":"127.0.0.1","requestAttributes":{"id":"1","time":"2026-03-02T09:00:00Z","method":"POST","host":"cloudaicompanion.googleapis.com","path":"/v1/projects/demo/locations/us-central1/operations/o:cancel","protocol":"HTTP/1.1"}},"metadata":{"decision":"ALLOWED","reason":"ALLOWED","policyRevision":"000000000000","rule":{"role":"organizations/7/roles/operationsCanceller","member":"group:oncall@example.com","resource":"projects/demo","place":"policies/allow/projects/demo.yaml:6"}}}}
-"#;
 
 #[test]
 fn every_command_works() {
-    let workspace = with_examples();
-    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
     let mut commands = 0;
-    for block in blocks().iter().filter(|block| ["sh", "sh denied"].contains(&&*block.info)) {
-        let code = if block.info == "sh denied" { 2 } else { 0 };
-        for line in block.text.lines() {
-            commands += 1;
-            if let Some(target) = line.strip_prefix("make ") {
-                assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no target `{target}`");
-                continue;
+    for page in pages() {
+        let (workspace, _) = fragments::workspace(&page);
+        for block in page.blocks() {
+            let code = match block.kind {
+                Kind::Commands => 0,
+                Kind::Denied => 2,
+                _ => continue,
+            };
+            for line in block.text.lines() {
+                commands += 1;
+                match Known::parse(line) {
+                    Some(Known::Make(target)) => {
+                        assert!(makefile_has(target), "{}: `{line}` is not a target", page.name);
+                    }
+                    Some(Known::IntegrationTest(module)) => {
+                        assert!(
+                            root().join(format!("tests/it/{module}.rs")).exists(),
+                            "{}: {line}",
+                            page.name
+                        );
+                    }
+                    Some(Known::UnitTest(module)) => {
+                        assert!(root().join(format!("src/{module}.rs")).exists(), "{}: {line}", page.name);
+                    }
+                    Some(Known::Program) => run(&workspace, &page, line, code),
+                    None => panic!("{}: no test knows the command `{line}`", page.name),
+                }
             }
-            assert!(line.contains("opgate ") || line.contains("opgate-dev "), "what is `{line}`?");
-            // `check` takes the arguments of `run` and comes to an end.
-            let line = line.replace("opgate run", "opgate check");
-            let outcome = workspace.shell(&line);
-            // The role of the example opens nothing where its service is not exposed: a note, and worth one.
-            let notes =
-                outcome.stderr.lines().last().is_none_or(|last| last.starts_with("0 errors, 0 warnings, "));
-            assert_eq!((outcome.code, notes), (Some(code), true), "{line}\n{}", outcome.text());
         }
     }
-    assert!(commands >= 14, "{commands}");
+    assert!(commands >= 20, "{commands}");
+}
+
+#[test]
+fn a_command_that_no_test_knows_is_not_passed_over() {
+    let known = [
+        ("make demo", Some(Known::Make("demo"))),
+        ("make fuzz FUZZ_SECONDS=60", Some(Known::Make("fuzz"))),
+        ("INSTA_UPDATE=always cargo test --test it cli", Some(Known::IntegrationTest("cli"))),
+        ("cargo test --lib policy::tests", Some(Known::UnitTest("policy"))),
+        ("OPGATE__ADMIN__ADDRESS=127.0.0.1:0 opgate check", Some(Known::Program)),
+        ("opgate-dev token --help", Some(Known::Program)),
+        ("opgate version; rm -rf target", None),
+        ("opgatectl version", None),
+        ("curl https://opgate.example.com/install | sh", None),
+        ("make demo test", None),
+        ("", None),
+    ];
+    for (line, expected) in known {
+        assert_eq!(Known::parse(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn every_example_of_the_configuration_loads() {
+    let shipped = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
+    let mut examples = 0;
+    for page in pages() {
+        for block in page.blocks().iter().filter(|block| block.kind == Kind::Configuration) {
+            let text = fragments::configuration(&shipped, &block.text);
+            let workspace = Workspace::new().write("config/opgate.yaml", &text);
+            fragments::write_named_files(&workspace);
+            run(&workspace, &page, "opgate check --config config/opgate.yaml", 0);
+            examples += 1;
+        }
+    }
+    assert!(examples >= 12, "{examples}");
+}
+
+/// An example takes the place of the sections that it has, and of no others.
+#[test]
+fn an_example_of_the_configuration_replaces_its_sections() {
+    let shipped = "# one\na:\n  b: 1\n# two\nc: 2\nd:\n- 3\n";
+    assert_eq!(fragments::configuration(shipped, "a: 9\nd: 8\n"), "# one\nc: 2\na: 9\nd: 8\n");
+    let workspace = Workspace::new();
+    let shipped = std::fs::read_to_string(workspace.path("config/opgate.yaml")).unwrap();
+    let text = fragments::configuration(&shipped, "upgrade: {sokcet: upgrade.sock}\n");
+    let outcome =
+        workspace.write("config/opgate.yaml", &text).opgate(&["check", "--config", "config/opgate.yaml"]);
+    assert!(outcome.code == Some(3) && outcome.stderr.contains("sokcet"), "{}", outcome.text());
 }
 
 /// `[`name`](file)` is a link to a test.
 #[test]
 fn every_test_that_is_named_is_there() {
     let link = Regex::new(r"\[`([a-z0-9_]+)`\]\(([^)]+\.rs)\)").unwrap();
-    let text = readme();
-    let links: Vec<_> = link.captures_iter(&text).collect();
-    for found in &links {
-        let file = std::fs::read_to_string(root().join(&found[2])).unwrap();
-        let test =
-            Regex::new(&format!(r"#\[(tokio::)?test[^\n]*\][\s\S]{{0,80}}?fn {}\(\)", &found[1])).unwrap();
-        assert!(test.is_match(&file), "{} has no test `{}`", &found[2], &found[1]);
+    let mut links = 0;
+    for page in pages() {
+        for found in link.captures_iter(&page.text) {
+            links += 1;
+            let folder = root().join(&page.name);
+            let file = std::fs::read_to_string(folder.parent().unwrap().join(&found[2]));
+            let file = file.unwrap_or_else(|error| panic!("{}: {}: {error}", page.name, &found[2]));
+            let test = Regex::new(&format!(r"#\[(tokio::)?test[^\n]*\][\s\S]{{0,80}}?fn {}\(\)", &found[1]))
+                .unwrap();
+            assert!(test.is_match(&file), "{}: {} has no test `{}`", page.name, &found[2], &found[1]);
+        }
     }
-    assert!(links.len() > 60, "{}", links.len());
+    assert!(links > 100, "{links}");
 }
 
 /// Ends the process that the file names.
@@ -131,7 +183,7 @@ impl Drop for EndOf {
 #[tokio::test]
 async fn the_two_commands_of_an_upgrade_hand_over() {
     let workspace = Workspace::new().write("keys.jwks.json", &key().jwks().to_string());
-    let block = blocks().into_iter().find(|block| block.info == "sh upgrade").unwrap();
+    let block = Page::read("docs/operations.md").block(&Kind::Upgrade);
     assert_eq!(block.text.lines().count(), 2);
     let start = |line: &str| {
         let mut command = workspace.shell_command(line);
@@ -167,7 +219,7 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
     let output = Workspace::new().opgate_dev(&["demo", "--once"]).stdout;
-    let shown = blocks().into_iter().find(|block| block.text.contains(" 1. ok  Allowed")).unwrap();
+    let shown = Page::read("README.md").block(&Kind::Demo);
     let mut lines = output.lines();
     for line in shown.text.lines().filter(|line| *line != "…") {
         assert!(lines.any(|said| said == line), "not, or not here, in what the demo prints:\n{line}");
@@ -176,7 +228,8 @@ fn the_demo_says_what_is_shown_of_it() {
 
 #[tokio::test]
 async fn the_library_of_the_example_is_open_to_its_readers() {
-    let workspace = with_examples();
+    let (workspace, examples) = fragments::workspace(&Page::read("docs/policy.md"));
+    assert_eq!(examples, 12);
     let gate = Gate::start_with(Setup {
         set: vec![
             format!("policy.directory={}", workspace.path("policies").display()),
@@ -210,7 +263,7 @@ async fn what_is_shown_as_refused_is_refused() {
     let gate = Gate::start();
     let good = "/v1/projects/demo/locations/l/operations/o:cancel";
     let token = token("ana@example.com");
-    let rows = table("| where | for example | what it would be good for |");
+    let rows = Page::read("docs/security.md").table("| where | for example | what it would be good for |");
     assert!(rows.len() >= 16);
     for row in rows {
         let (kind, example) = (row[0].as_str(), bare(&row[1]));
@@ -243,7 +296,8 @@ async fn what_is_shown_as_refused_is_refused() {
 
 #[test]
 fn the_reasons_are_those_of_the_table_in_the_source() {
-    let shown: Vec<String> = table("| status | reason | google.rpc.Code | when |")
+    let shown: Vec<String> = Page::read("docs/errors.md")
+        .table("| status | reason | google.rpc.Code | when |")
         .iter()
         .map(|row| format!("{} {} {}", row[0], bare(&row[1]), row[2]))
         .collect();
@@ -255,32 +309,113 @@ fn the_reasons_are_those_of_the_table_in_the_source() {
     assert_eq!(shown, known);
 }
 
+/// The instruments of the source: name, labels and help, as the table of the metrics shows them.
+fn instruments() -> BTreeSet<(String, String)> {
+    let instrument = Regex::new(r#""(opgate_\w+)",\s*"([^"]+)"(?:,\s*&\[([^\]]*)\])?"#).unwrap();
+    let source = source();
+    let found = instrument.captures_iter(&source).map(|found| {
+        let labels = found.get(3).map_or(String::new(), |labels| labels.as_str().replace(['"', ' '], ""));
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+        (format!("`{}{labels}`", &found[1]), found[2].to_owned())
+    });
+    found.collect()
+}
+
 #[test]
 fn the_metrics_are_those_of_the_source() {
-    let source = ["src/metrics.rs", "src/authn/instruments.rs"]
-        .map(|file| std::fs::read_to_string(root().join(file)).unwrap())
-        .concat();
-    let instrument = Regex::new(r#""(opgate_\w+)",\s*"([^"]+)"(?:,\s*&\[([^\]]*)\])?"#).unwrap();
-    let known: BTreeSet<String> = instrument
-        .captures_iter(&source)
-        .map(|found| {
-            let labels = found.get(3).map_or(String::new(), |labels| labels.as_str().replace(['"', ' '], ""));
-            let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
-            format!("`{}{labels}` {}", &found[1], &found[2])
-        })
-        .collect();
-    let shown: BTreeSet<String> =
-        table("| metric | what it says |").iter().map(|row| format!("{} {}", row[0], row[1])).collect();
-    assert_eq!(shown, known);
+    let rows = Page::read("docs/operations.md").table("| metric | what it says |");
+    let shown: BTreeSet<(String, String)> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    assert_eq!(shown.len(), rows.len(), "a metric is shown twice");
+    assert!(shown.len() > 20);
+    assert_eq!(shown, instruments());
+}
+
+/// What the prose names: reasons and other constants, metrics, keys, targets and commands.
+#[test]
+fn what_is_named_between_backticks_is_there() {
+    let source = source();
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let annotated = std::fs::read_to_string(root().join("config/opgate.yaml")).unwrap();
+    let constant = Regex::new(r"^[A-Z]+(_[A-Z0-9]+)+$").unwrap();
+    let metric = Regex::new(r"opgate_[a-z_]+").unwrap();
+    let key = Regex::new(
+        r"^(limits|timeouts|admin|policy|audit|telemetry|upgrade|proof_of_possession|tls)\.([a-z_0-9]+)$",
+    );
+    let key = key.unwrap();
+    let make = Regex::new(r"^make ([a-z]+)").unwrap();
+    let command = Regex::new(r"^(opgate(?:-dev)?) ([a-z][a-z-]*)").unwrap();
+    let has_word = |text: &str, word: &str| Regex::new(&format!(r"\b{word}\b")).unwrap().is_match(text);
+    let workspace = Workspace::new();
+    let mut helped = BTreeSet::new();
+    let mut missing = Vec::new();
+    for page in pages() {
+        let mut miss = |what: &str| missing.push(format!("{}: `{what}`", page.name));
+        for span in page.code_spans() {
+            if constant.is_match(&span) && !has_word(&source, &span) && !has_word(&makefile, &span) {
+                miss(&span);
+            }
+            for name in metric.find_iter(&span).filter(|name| !has_word(&source, name.as_str())) {
+                miss(name.as_str());
+            }
+            if key.captures(&span).is_some_and(|found| !annotated.contains(&format!("{}:", &found[2]))) {
+                miss(&span);
+            }
+            if make.captures(&span).is_some_and(|found| !makefile_has(&found[1])) {
+                miss(&span);
+            }
+            if let Some(found) = command.captures(&span)
+                && helped.insert((found[1].to_owned(), found[2].to_owned()))
+                && workspace.shell(&format!("{} help {}", &found[1], &found[2])).code != Some(0)
+            {
+                miss(&span);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "\n  {}\n", missing.join("\n  "));
+    assert!(helped.len() >= 5, "{helped:?}");
 }
 
 #[test]
 fn every_link_leads_somewhere() {
-    let link = Regex::new(r"\]\(([^)#:]+)(?:#[^)]*)?\)").unwrap();
-    let text = readme();
-    let targets: Vec<&str> = link.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()).collect();
-    assert!(targets.len() > 10);
-    for target in targets {
-        assert!(root().join(target).exists(), "README.md links to {target}");
-    }
+    let pages = pages();
+    let links: usize = pages.iter().map(|page| page.links().len()).sum();
+    assert!(links > 150, "{links}");
+    let broken: Vec<String> = pages.iter().flat_map(|page| broken_links(page, &pages)).collect();
+    assert!(broken.is_empty(), "\n  {}\n", broken.join("\n  "));
+}
+
+#[test]
+fn every_file_of_docs_is_reached_from_the_readme() {
+    assert_eq!(unreached(&pages(), &documents()), Vec::<String>::new());
+}
+
+/// The checks of links find what they are for.
+#[test]
+fn a_link_to_nothing_and_a_page_that_no_link_reaches_are_found() {
+    let page = |name: &str, text: &str| Page { name: name.to_owned(), text: text.to_owned() };
+    let pages = [
+        page("README.md", "# A\n[one](docs/one.md) [none](docs/none.md) [`x`](LICENSE)"),
+        page(
+            "docs/one.md",
+            "# One word\n[up](../README.md#a) [self](#one-word) [wrong](#two) [out](https://a.test)",
+        ),
+        page("docs/two.md", "[one](one.md)"),
+    ];
+    let documents = ["docs/one.md", "docs/two.md"].map(str::to_owned);
+    assert_eq!(unreached(&pages, &documents), ["docs/two.md"]);
+    let broken: Vec<String> = pages.iter().flat_map(|page| broken_links(page, &pages)).collect();
+    let expected = [
+        // No file of the project, though a page here.
+        "README.md links to (\"docs/one.md\", None)",
+        "README.md links to (\"docs/none.md\", None)",
+        "docs/one.md links to (\"docs/one.md\", Some(\"two\"))",
+        "docs/two.md links to (\"docs/one.md\", None)",
+    ];
+    assert_eq!(broken, expected);
+}
+
+#[test]
+fn the_readme_is_short() {
+    let bytes = Page::read("README.md").text.len();
+    assert!(bytes <= MOST_README_BYTES, "README.md has {bytes} bytes: move something to docs/");
 }

@@ -2,7 +2,7 @@
 //! names.
 
 use opgate::dev::mint::Mint;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::{CLOUD_PLATFORM, COMPANION, DATAPROC, Gate, Req, Setup, now, reason, token};
@@ -23,7 +23,7 @@ fn own_token(key: &SigningKey, account: &str, purpose: Value) -> String {
 async fn a_service_accounts_own_token_is_good_for_the_service_that_it_names() {
     let folder = tempfile::tempdir().unwrap();
     let key = |account: &str| {
-        let key = SigningKey::generate(Algorithm::Rs256, Some("key")).unwrap();
+        let key = SigningKey::generate(SigningAlgorithm::Rs256, Some("key")).unwrap();
         std::fs::write(folder.path().join(format!("{account}.json")), key.jwks().to_string()).unwrap();
         key
     };

@@ -9,9 +9,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
-use opgate::dev::issuer::Issuer;
+use opgate::dev::issuer::DevIssuer;
 use opgate::dev::mint::Mint;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -39,7 +39,7 @@ fn keys_behind(url: &str) -> String {
 
 #[tokio::test]
 async fn keys_come_from_the_issuers_url() {
-    let issuer = Issuer::start().unwrap();
+    let issuer = DevIssuer::start().unwrap();
     let gate = Gate::start_with(Setup { set: vec![keys_behind(&issuer.keys_url())], ..Setup::default() });
     assert_eq!(gate.admin("/readyz").await.status, 200);
     let hour = Duration::from_secs(3600);
@@ -144,8 +144,8 @@ async fn a_key_server_that_answers_rubbish_gives_no_keys() {
 
 #[tokio::test]
 async fn every_algorithm_is_accepted_with_its_own_key_alone() {
-    let keys =
-        Algorithm::ALL.map(|algorithm| SigningKey::generate(algorithm, Some(algorithm.as_str())).unwrap());
+    let keys = SigningAlgorithm::ALL
+        .map(|algorithm| SigningKey::generate(algorithm, Some(algorithm.as_str())).unwrap());
     let jwks = json!({ "keys": keys.iter().map(SigningKey::public_jwk).collect::<Vec<_>>() });
     let gate = Gate::start_with(Setup { jwks: Some(jwks), ..Setup::default() });
     let claims = claims(ANA, &[CLOUD_PLATFORM]);
@@ -179,7 +179,7 @@ async fn an_algorithm_that_the_operator_left_out_is_refused() {
 
 fn es256() -> &'static SigningKey {
     static KEY: std::sync::OnceLock<SigningKey> = std::sync::OnceLock::new();
-    KEY.get_or_init(|| SigningKey::generate(Algorithm::Es256, Some("es256")).unwrap())
+    KEY.get_or_init(|| SigningKey::generate(SigningAlgorithm::Es256, Some("es256")).unwrap())
 }
 
 #[tokio::test]

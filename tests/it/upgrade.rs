@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use opgate::config::Upgrade;
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
+use opgate::handover::Upgrade;
 use opgate::handover::{self, Purpose};
-use opgate::listener::Listening;
+use opgate::listener::ListenSocket;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -201,7 +201,7 @@ async fn a_new_process_that_stays_unready_is_not_waited_for_forever() {
 #[tokio::test]
 async fn a_new_process_serves_on_when_the_old_one_dies_while_it_becomes_ready() {
     let directory = tempfile::tempdir().unwrap();
-    let socket = Arc::new(Listening::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let socket = Arc::new(ListenSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let keys = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upgrade = Upgrade { socket: directory.path().join("upgrade.sock"), timeout: Duration::from_secs(60) };
     let settings = [

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Route;
 use crate::catalog::template::TemplateSegment;
 use crate::http::Path;
-use crate::http::path::{Reading, normalize_literal};
+use crate::http::path::{PathReading, normalize_literal};
 
 /// The routes of one host and verb, by path segment.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Trie {
         &'t self,
         http_method: &::http::Method,
         path: &Path,
-        reading: &Reading<'_>,
+        reading: &PathReading<'_>,
         closed: &mut Vec<&'t Arc<Route>>,
     ) -> Option<&'t Arc<Route>> {
         self.search(reading, |routes| {
@@ -94,7 +94,7 @@ impl Trie {
     pub(super) fn taken(
         &self,
         http_method: &::http::Method,
-        reading: &Reading<'_>,
+        reading: &PathReading<'_>,
         upstream: &str,
     ) -> Option<&Arc<Route>> {
         self.search(reading, |routes| {
@@ -110,7 +110,7 @@ impl Trie {
     /// Offers every shape that matches the reading to `choose`, the most specific first, until it takes one.
     fn search<'t, T>(
         &'t self,
-        reading: &Reading<'_>,
+        reading: &PathReading<'_>,
         mut choose: impl FnMut(&'t Routes) -> Option<T>,
     ) -> Option<T> {
         let mut steps = Vec::with_capacity(8);
@@ -150,7 +150,7 @@ impl Trie {
     }
 
     /// Every route that takes a path in this reading, with whatever HTTP method it does.
-    pub(super) fn at(&self, reading: &Reading<'_>) -> Vec<&Arc<Route>> {
+    pub(super) fn at(&self, reading: &PathReading<'_>) -> Vec<&Arc<Route>> {
         let mut found = Vec::new();
         self.search(reading, |routes| {
             found.extend(routes);
@@ -160,7 +160,7 @@ impl Trie {
     }
 
     /// The HTTP methods that some route of a path names, sorted.
-    pub(super) fn http_methods(&self, path: &Path, reading: &Reading<'_>) -> BTreeSet<&str> {
+    pub(super) fn http_methods(&self, path: &Path, reading: &PathReading<'_>) -> BTreeSet<&str> {
         let mut known = BTreeSet::new();
         self.search(reading, |routes| {
             let spelled = routes.iter().filter(|route| route.template.is_spelled_as(path));
@@ -196,7 +196,7 @@ impl TrieNode {
 }
 
 /// Whether the path ends with these literals, none of them before segment `depth`.
-fn ends_with(reading: &Reading<'_>, depth: usize, tail: &[Box<str>]) -> bool {
+fn ends_with(reading: &PathReading<'_>, depth: usize, tail: &[Box<str>]) -> bool {
     let Some(start) = reading.len().checked_sub(tail.len()).filter(|start| *start >= depth) else {
         return false;
     };

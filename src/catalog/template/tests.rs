@@ -47,7 +47,7 @@ fn a_shape_is_what_decides_which_paths_match() {
     assert_eq!(template("/v1/{a=x/*}/*:c").shape(), template("/v1/x/{z=*/*}:c").shape());
 }
 
-/// The registration errors of Google's transcoder (http_template_test.cc), and ours. Carets show the wrong piece.
+/// The registration errors of grpc-httpjson-transcoding (http_template_test.cc), and ours. Carets show the piece to blame.
 #[test]
 fn a_malformed_template_is_refused_at_its_place() {
     let mut shown = String::new();

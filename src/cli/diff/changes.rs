@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::catalog::PermissionRule;
-use crate::simulation::log_line::{Line, Recorded};
-use crate::simulation::replay::{Answer, Doubt, Replay, Tree};
+use crate::reason::Recorded;
+use crate::simulation::log_line::LogLine;
+use crate::simulation::replay::{MissingInput, Replay, ReplayOutcome, ReplayTree};
 
 /// Different changes that are told apart; more are counted.
 const MOST: usize = 10_000;
 
 /// Which way access went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Change {
+pub(super) enum Direction {
     /// Refused before, let through now.
     Gained,
     /// Let through before, refused now.
@@ -20,8 +21,8 @@ pub(super) enum Change {
 
 /// A question, as far as changes are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) change: Change,
+pub(super) struct ChangedCall {
+    pub(super) change: Direction,
     /// `None` for a caller without a credential.
     pub(super) principal: Option<String>,
     /// What is asked for: a permission, or the method where it asks for none.
@@ -34,10 +35,10 @@ pub(super) struct Question {
 /// A question whose answer changed, how often it was asked, and the two answers to the first.
 #[derive(Debug)]
 pub(super) struct Changed {
-    pub(super) question: Question,
+    pub(super) question: ChangedCall,
     pub(super) requests: u64,
-    pub(super) old: Answer,
-    pub(super) new: Answer,
+    pub(super) old: ReplayOutcome,
+    pub(super) new: ReplayOutcome,
 }
 
 /// Everything that was found.
@@ -45,13 +46,13 @@ pub(super) struct Changed {
 pub(super) struct Changes {
     changed: Vec<Changed>,
     /// Where a question stands in `changed`.
-    known: HashMap<Question, usize>,
+    known: HashMap<ChangedCall, usize>,
     /// Requests whose change is counted and not listed.
     pub(super) unlisted: u64,
     pub(super) gained: u64,
     pub(super) revoked: u64,
     pub(super) unchanged: u64,
-    pub(super) doubts: BTreeMap<Doubt, u64>,
+    pub(super) doubts: BTreeMap<MissingInput, u64>,
     /// Requests that the old tree decides otherwise than the log says, and the line of the first.
     pub(super) otherwise: u64,
     pub(super) first_otherwise: Option<u64>,
@@ -59,47 +60,50 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Puts a line to both trees. `number` is the line's, from 1.
-    pub(super) fn compare(&mut self, line: &Line, number: u64, old: &Tree, new: &Tree) {
+    pub(super) fn compare(&mut self, line: &LogLine, number: u64, old: &ReplayTree, new: &ReplayTree) {
         match line.recorded {
             Recorded::Regardless => {
                 self.unchanged += 1;
                 return;
             }
-            Recorded::Inconclusive => return self.cannot_tell(Doubt::Refusal),
+            Recorded::Inconclusive => return self.cannot_tell(MissingInput::Refusal),
             _ => {}
         }
         let called = old.route(line);
         let logged = called.as_ref().ok().map(|call| call.method.clone());
-        let decide = |tree: &Tree, call| tree.decide(line, call, logged.as_deref());
+        let decide = |tree: &ReplayTree, call| tree.decide(line, call, logged.as_deref());
         let before = called.map_or_else(|replay| replay, |call| decide(old, call));
         let after = new.route(line).map_or_else(|replay| replay, |call| decide(new, call));
         self.check(line, number, &before.answer);
         match (&before.answer, &after.answer) {
-            (Answer::Unknown(doubt), _) | (_, Answer::Unknown(doubt)) => self.cannot_tell(*doubt),
-            (Answer::Refused { .. }, Answer::Allowed(_)) => {
+            (ReplayOutcome::Unknown(doubt), _) | (_, ReplayOutcome::Unknown(doubt)) => {
+                self.cannot_tell(*doubt)
+            }
+            (ReplayOutcome::Refused { .. }, ReplayOutcome::Allowed(_)) => {
                 self.gained += 1;
-                self.note(Change::Gained, line, before, after);
+                self.note(Direction::Gained, line, before, after);
             }
-            (Answer::Allowed(_), Answer::Refused { .. }) => {
+            (ReplayOutcome::Allowed(_), ReplayOutcome::Refused { .. }) => {
                 self.revoked += 1;
-                self.note(Change::Revoked, line, before, after);
+                self.note(Direction::Revoked, line, before, after);
             }
-            (Answer::Allowed(_), Answer::Allowed(_)) | (Answer::Refused { .. }, Answer::Refused { .. }) => {
+            (ReplayOutcome::Allowed(_), ReplayOutcome::Allowed(_))
+            | (ReplayOutcome::Refused { .. }, ReplayOutcome::Refused { .. }) => {
                 self.unchanged += 1;
             }
         }
     }
 
-    fn cannot_tell(&mut self, doubt: Doubt) {
+    fn cannot_tell(&mut self, doubt: MissingInput) {
         *self.doubts.entry(doubt).or_default() += 1;
     }
 
     /// Notes where the old tree is not the one that the log was written under.
-    fn check(&mut self, line: &Line, number: u64, answer: &Answer) {
+    fn check(&mut self, line: &LogLine, number: u64, answer: &ReplayOutcome) {
         let allowed = match answer {
-            Answer::Allowed(_) => true,
-            Answer::Refused { .. } => false,
-            Answer::Unknown(_) => return,
+            ReplayOutcome::Allowed(_) => true,
+            ReplayOutcome::Refused { .. } => false,
+            ReplayOutcome::Unknown(_) => return,
         };
         if allowed != (line.recorded == Recorded::Allowed) {
             self.otherwise += 1;
@@ -107,12 +111,12 @@ impl Changes {
         }
     }
 
-    fn note(&mut self, change: Change, line: &Line, before: Replay, after: Replay) {
+    fn note(&mut self, change: Direction, line: &LogLine, before: Replay, after: Replay) {
         // One of the two trees let it through, and so knows the method.
         let call = after.call.as_ref().or(before.call.as_ref());
         let method = call.map(|call| &call.method);
         let name = method.map(|method| method.name.clone()).unwrap_or_default();
-        let question = Question {
+        let question = ChangedCall {
             change,
             principal: line.principal.as_ref().map(ToString::to_string),
             permission: match method.map(|method| &method.permission) {
@@ -134,7 +138,7 @@ impl Changes {
     }
 
     /// The changes of one kind, the most frequent first.
-    pub(super) fn of_kind(&self, change: Change) -> Vec<&Changed> {
+    pub(super) fn of_kind(&self, change: Direction) -> Vec<&Changed> {
         let mut found: Vec<&Changed> =
             self.changed.iter().filter(|changed| changed.question.change == change).collect();
         found.sort_by_key(|changed| std::cmp::Reverse(changed.requests));

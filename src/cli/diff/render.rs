@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::Compared;
-use super::changes::{Change, Changed, Changes};
+use super::changes::{Changed, Changes, Direction};
 use crate::diagnostic::Report;
-use crate::simulation::replay::Answer;
+use crate::simulation::replay::ReplayOutcome;
 
 /// Changes of one kind that the text shows; JSON has all that are told apart.
 const SHOWN: usize = 50;
@@ -17,7 +17,7 @@ pub(super) fn text(compared: &Compared) -> String {
     let changes = &compared.changes;
     let mut text = String::new();
     for (change, name, requests) in
-        [(Change::Gained, "gained", changes.gained), (Change::Revoked, "revoked", changes.revoked)]
+        [(Direction::Gained, "gained", changes.gained), (Direction::Revoked, "revoked", changes.revoked)]
     {
         if requests > 0 {
             let _ = writeln!(text, "{name}: {}", counted(requests));
@@ -79,11 +79,11 @@ fn table(changes: &[&Changed], text: &mut String) {
     }
 }
 
-fn described(answer: &Answer) -> String {
+fn described(answer: &ReplayOutcome) -> String {
     match answer {
-        Answer::Allowed(place) => format!("allowed by {place}"),
-        Answer::Refused { reason, detail, .. } => format!("{}: {detail}", reason.entry().name),
-        Answer::Unknown(doubt) => doubt.text().to_owned(),
+        ReplayOutcome::Allowed(place) => format!("allowed by {place}"),
+        ReplayOutcome::Refused { reason, detail, .. } => format!("{}: {detail}", reason.entry().name),
+        ReplayOutcome::Unknown(doubt) => doubt.text().to_owned(),
     }
 }
 
@@ -98,7 +98,7 @@ fn lines(count: u64) -> String {
 /// The JSON.
 pub(super) fn json(compared: &Compared, report: &Report) -> Value {
     let changes = &compared.changes;
-    let listed = [Change::Gained, Change::Revoked].map(|change| changes.of_kind(change)).concat();
+    let listed = [Direction::Gained, Direction::Revoked].map(|change| changes.of_kind(change)).concat();
     let tree = |directory: &std::path::Path, revision: &str| json!({ "directory": directory.display().to_string(), "policyRevision": revision });
     let doubts = changes.doubts.iter();
     json!({
@@ -127,8 +127,8 @@ fn changed(changed: &Changed) -> Value {
     let question = &changed.question;
     json!({
         "change": match question.change {
-            Change::Gained => "gained",
-            Change::Revoked => "revoked",
+            Direction::Gained => "gained",
+            Direction::Revoked => "revoked",
         },
         "principal": question.principal,
         "permission": question.permission,
@@ -141,12 +141,12 @@ fn changed(changed: &Changed) -> Value {
     })
 }
 
-fn answer(answer: &Answer) -> Value {
+fn answer(answer: &ReplayOutcome) -> Value {
     match answer {
-        Answer::Allowed(place) => json!({ "decision": "allowed", "rule": place, "detail": null }),
-        Answer::Refused { reason, detail, rule } => {
+        ReplayOutcome::Allowed(place) => json!({ "decision": "allowed", "rule": place, "detail": null }),
+        ReplayOutcome::Refused { reason, detail, rule } => {
             json!({ "decision": reason.entry().name, "rule": rule, "detail": detail })
         }
-        Answer::Unknown(doubt) => json!({ "decision": null, "rule": null, "detail": doubt.text() }),
+        ReplayOutcome::Unknown(doubt) => json!({ "decision": null, "rule": null, "detail": doubt.text() }),
     }
 }

@@ -22,7 +22,7 @@ const POLL_EVERY: Duration = Duration::from_millis(50);
 const REQUESTS: &str = "opgate_requests_total";
 
 /// What opgate has written about the walk.
-struct Evidence {
+struct RunEvidence {
     /// The samples of the request counter.
     samples: Vec<String>,
     /// The entries of the audit log.
@@ -40,7 +40,7 @@ pub(super) async fn show(
     detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let evidence = Evidence::collect(gate, tally).await?;
+    let evidence = RunEvidence::collect(gate, tally).await?;
     if detail == Detail::Full {
         writeln!(out, "\nThe metrics (http://{}/metrics)", gate.admin())?;
         evidence.print(out)?;
@@ -59,7 +59,7 @@ pub(super) async fn show(
     Ok(agrees)
 }
 
-impl Evidence {
+impl RunEvidence {
     /// Waits until all requests are written down, or the time is up.
     async fn collect(gate: &GateProcess, tally: Tally) -> io::Result<Self> {
         let deadline = Instant::now() + SETTLE_TIMEOUT;

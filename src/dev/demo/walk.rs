@@ -11,7 +11,7 @@ use super::observed::Observed;
 use super::print::{Detail, ShownStep, print_step};
 use super::steps::{Expectation, StepBody, StepCaller, StepRequest, steps};
 use crate::dev::backend::Backend;
-use crate::dev::issuer::Issuer;
+use crate::dev::issuer::DevIssuer;
 use crate::dev::wire;
 
 /// How long a cancelled operation may take to end.
@@ -28,7 +28,7 @@ pub struct DemoWalk<'w> {
     /// The address of the listener of opgate.
     pub gate: SocketAddr,
     /// Mints the tokens.
-    pub issuer: &'w Issuer,
+    pub issuer: &'w DevIssuer,
     /// Its log says what got through. No other client may send to it meanwhile.
     pub backend: &'w Backend,
 }
@@ -136,7 +136,7 @@ mod tests {
 
     /// The walk without opgate, straight to the backend: as printed, and with its numbers.
     async fn without_a_gate(detail: Detail) -> (String, Tally, usize) {
-        let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
+        let (issuer, backend) = (DevIssuer::start().unwrap(), Backend::start().unwrap());
         let walk = DemoWalk { gate: backend.address(), issuer: &issuer, backend: &backend };
         let mut out = Vec::new();
         let tally = walk.run(detail, &mut out).await.unwrap();
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_gate_that_is_gone_fails_every_step() {
-        let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
+        let (issuer, backend) = (DevIssuer::start().unwrap(), Backend::start().unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gate = listener.local_addr().unwrap();
         drop(listener);
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_sent_as_they_are_written() {
-        let (issuer, backend) = (Issuer::start().unwrap(), Backend::start().unwrap());
+        let (issuer, backend) = (DevIssuer::start().unwrap(), Backend::start().unwrap());
         let walk = DemoWalk { gate: "127.0.0.1:80".parse().unwrap(), issuer: &issuer, backend: &backend };
         let requests: Vec<String> = steps()
             .iter()

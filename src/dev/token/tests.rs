@@ -43,7 +43,7 @@ fn the_claims_are_those_asked_for() {
 fn a_new_key_is_private_and_its_set_verifies_the_token() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dev.pem");
-    for algorithm in Algorithm::ALL {
+    for algorithm in SigningAlgorithm::ALL {
         let args = args(&path, &["--new-key", "--algorithm", algorithm.as_str(), "--subject", "s"]);
         let mut report = Report::new();
         let key = signing_key(&args, &mut report).unwrap();
@@ -85,7 +85,7 @@ fn a_key_that_cannot_be_used_is_named() {
     assert!(signing_key(&args(&path, &["--subject", "s"]), &mut report).is_none());
     std::fs::write(&path, "-----BEGIN EC PRIVATE KEY-----").unwrap();
     assert!(signing_key(&args(&path, &["--subject", "s"]), &mut report).is_none());
-    let ed = SigningKey::generate(Algorithm::EdDsa, None).unwrap();
+    let ed = SigningKey::generate(SigningAlgorithm::EdDsa, None).unwrap();
     std::fs::write(&path, ed.to_pkcs8_pem().unwrap().reveal()).unwrap();
     let mismatched = args(&path, &["--subject", "s", "--algorithm", "PS256"]);
     assert!(signing_key(&mismatched, &mut report).is_none());

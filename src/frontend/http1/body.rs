@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 
-use super::connection::Connection;
+use super::connection::Http1Connection;
 use crate::engine::BodySource;
 use crate::http::{Framing, Request};
 use crate::listener::ConnectionSlot;
@@ -13,7 +13,7 @@ use crate::reason::{Denial, Reason};
 
 /// The body that comes next on a connection.
 pub(super) struct Http1Body<'c> {
-    connection: &'c mut Connection,
+    connection: &'c mut Http1Connection,
     slot: &'c ConnectionSlot,
     is_chunked: bool,
     /// Whether the client waits for `100 Continue`.
@@ -23,7 +23,7 @@ pub(super) struct Http1Body<'c> {
 
 impl<'c> Http1Body<'c> {
     pub(super) fn new(
-        connection: &'c mut Connection,
+        connection: &'c mut Http1Connection,
         request: &Request,
         slot: &'c ConnectionSlot,
         timeout: Duration,

@@ -7,7 +7,7 @@
 //!
 //! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
 //! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
-//! here ([`Connection::collect`]), and Pingora reads what was judged ([`Connection::show_body`]).
+//! here ([`Http1Connection::collect`]), and Pingora reads what was judged ([`Http1Connection::show_body`]).
 
 use std::io;
 use std::pin::Pin;
@@ -36,7 +36,7 @@ const MOST_KEPT: usize = 64 * 1024;
 
 /// A connection and how much of it the request under way may still read.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Http1Connection {
     inner: ClientStream,
     /// How many bytes may still be read of a body whose length is known; [`u64::MAX`] for any number.
     left: u64,
@@ -108,7 +108,7 @@ impl BodyError {
     }
 }
 
-impl Connection {
+impl Http1Connection {
     /// A connection from which nothing has been read yet.
     pub(super) fn new(inner: ClientStream) -> Self {
         Self { inner, left: u64::MAX, chunks: None, kept: BytesMut::new(), ended: false }
@@ -275,7 +275,7 @@ impl Connection {
 }
 
 /// Bodies that come in chunks.
-impl Connection {
+impl Http1Connection {
     /// Gives bytes of the body that [`Chunked`] has accepted, and no others.
     fn poll_chunks(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.chunks.as_ref().is_some_and(|chunks| chunks.broken.is_some()) {
@@ -318,7 +318,7 @@ impl Connection {
         Poll::Ready(outcome.map(drop))
     }
 
-    /// Lets what comes after a broken body run past, so that a reset does not overtake the answer.
+    /// Drops what comes after a broken body, so that a reset does not overtake the answer.
     fn poll_past(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Some(Chunks { broken: Some((error, past)), .. }) = &mut self.chunks else {
@@ -334,7 +334,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for Http1Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -350,7 +350,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Http1Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -381,19 +381,19 @@ impl AsyncWrite for Connection {
 }
 
 #[async_trait]
-impl Shutdown for Connection {
+impl Shutdown for Http1Connection {
     async fn shutdown(&mut self) {
         Shutdown::shutdown(&mut self.inner).await;
     }
 }
 
-impl UniqueID for Connection {
+impl UniqueID for Http1Connection {
     fn id(&self) -> UniqueIDType {
         self.inner.id()
     }
 }
 
-impl Ssl for Connection {
+impl Ssl for Http1Connection {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.inner.get_ssl_digest()
     }
@@ -403,21 +403,21 @@ impl Ssl for Connection {
     }
 }
 
-impl Peek for Connection {}
+impl Peek for Http1Connection {}
 
-impl GetTimingDigest for Connection {
+impl GetTimingDigest for Http1Connection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.inner.get_timing_digest()
     }
 }
 
-impl GetProxyDigest for Connection {
+impl GetProxyDigest for Http1Connection {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.inner.get_proxy_digest()
     }
 }
 
-impl GetSocketDigest for Connection {
+impl GetSocketDigest for Http1Connection {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.inner.get_socket_digest()
     }

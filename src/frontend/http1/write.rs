@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, header};
 use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connection::Connection;
+use super::connection::Http1Connection;
 use crate::decision::{Admitted, JudgedBody};
 use crate::engine::{Arrival, Exchange};
 use crate::frontend::answer::refusal;
@@ -15,7 +15,7 @@ use crate::frontend::http::Http;
 use crate::http::{Framing, Version};
 use crate::listener::{LINGER, LINGER_BYTES};
 use crate::reason::Denial;
-use crate::respond::Answer;
+use crate::respond::ErrorResponse;
 
 /// A head for Pingora: what it has to know to read the body and to keep the connection, and nothing that it could read in
 /// another way. What goes upstream is made from the judged request.
@@ -47,7 +47,7 @@ pub(super) fn head_for_pingora(admitted: &Admitted, persists: bool) -> BytesMut 
 }
 
 /// Answers a head that is not a request, records it, and closes.
-pub(super) async fn refuse_head(front: &Http, peer: SocketAddr, connection: Connection, denial: Denial) {
+pub(super) async fn refuse_head(front: &Http, peer: SocketAddr, connection: Http1Connection, denial: Denial) {
     let exchange = front.engine.receive(Arrival::now(), Some(peer));
     refuse(front, connection, exchange, denial, false).await;
 }
@@ -55,11 +55,11 @@ pub(super) async fn refuse_head(front: &Http, peer: SocketAddr, connection: Conn
 /// Answers a refused request and records it. Gives the connection back if it goes on.
 pub(super) async fn refuse(
     front: &Http,
-    connection: Connection,
+    connection: Http1Connection,
     mut exchange: Exchange,
     denial: Denial,
     persists: bool,
-) -> Option<Connection> {
+) -> Option<Http1Connection> {
     let refusal = refusal(&exchange, &denial);
     exchange.denial = Some(denial);
     answer(front, connection, exchange, &refusal, persists).await
@@ -69,11 +69,11 @@ pub(super) async fn refuse(
 /// be taken for the next request. Gives the connection back if it goes on.
 pub(super) async fn answer(
     front: &Http,
-    mut connection: Connection,
+    mut connection: Http1Connection,
     mut exchange: Exchange,
-    answer: &Answer,
+    answer: &ErrorResponse,
     persists: bool,
-) -> Option<Connection> {
+) -> Option<Http1Connection> {
     let is_unread = exchange.request.is_none() || !connection.is_between_requests();
     let persists =
         persists && !is_unread && !exchange.is_on_a_refused_connection() && !front.engine.is_draining();
@@ -102,7 +102,7 @@ pub(super) async fn answer(
 
 /// Ends a connection after its last answer. A client that is cut off while it sends may never read the answer (RFC 9112,
 /// section 9.6): so what it still sends is read for a moment.
-async fn linger(connection: &mut Connection, is_unread: bool) {
+async fn linger(connection: &mut Http1Connection, is_unread: bool) {
     if AsyncWriteExt::shutdown(connection).await.is_err() || !is_unread {
         return;
     }
@@ -118,6 +118,6 @@ async fn linger(connection: &mut Connection, is_unread: bool) {
             }
         }
     };
-    // Whether the client stops in time or not, the connection is over.
+    // The connection is over, whether or not the client stops in time.
     let _ = tokio::time::timeout(LINGER, read).await;
 }

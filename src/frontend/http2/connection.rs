@@ -30,8 +30,8 @@ use crate::listener::{Accepted, ConnectionSlot, LINGER, turned};
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
-/// What a connection comes to next.
-enum Next {
+/// The next event on a connection.
+enum ConnectionEvent {
     Request(Box<HttpSession>),
     /// Pingora has refused one.
     Rejected,
@@ -45,7 +45,7 @@ struct Http2<'f> {
     front: &'f Http,
     peer: SocketAddr,
     slot: Arc<ConnectionSlot>,
-    connection: Connection,
+    connection: H2Connection,
     digest: Arc<Digest>,
     established: Option<Arc<Established>>,
     account: StreamAccount,
@@ -162,17 +162,17 @@ impl<'f> Http2<'f> {
     }
 
     /// Does what is due. `Some` where the connection ends with it.
-    async fn go_on(&mut self, next: Next) -> Option<Denial> {
+    async fn go_on(&mut self, next: ConnectionEvent) -> Option<Denial> {
         match next {
-            Next::Rejected => None,
-            Next::Flood(flood) => Some(self.cut(flood).await),
-            Next::Ended(denial) => {
+            ConnectionEvent::Rejected => None,
+            ConnectionEvent::Flood(flood) => Some(self.cut(flood).await),
+            ConnectionEvent::Ended(denial) => {
                 if denial.reason() == Reason::AnswerNotTaken {
                     self.front.count_cut("write_timeout");
                 }
                 Some(denial)
             }
-            Next::Request(session) => self.begin(*session).await,
+            ConnectionEvent::Request(session) => self.begin(*session).await,
         }
     }
 
@@ -185,12 +185,13 @@ impl<'f> Http2<'f> {
         if is_refused && !self.draining {
             self.drain();
         }
-        // A client that never pauses would have them pile up.
+        // With a client that never pauses they would pile up.
         while let Some(ended) = self.requests.try_join_next() {
             note(self.front, ended);
         }
         if !self.slot.begin() {
-            // It was to end just then, for others: the client may send it again.
+            // The connection was closed for a newcomer just then: the client may send the request
+            // again.
             session.shutdown_with_reason(Code::REFUSED_STREAM);
             say_goodbye(&mut self.connection, Code::NO_ERROR).await;
             self.account.not_handed();
@@ -213,6 +214,7 @@ impl<'f> Http2<'f> {
                 established: self.established.clone(),
                 stalled: self.account.stats().stalled().clone(),
                 slot: self.slot.clone(),
+                limits: self.front.limits,
             },
             shutdown: self.shutdown.clone(),
         };
@@ -244,15 +246,19 @@ fn note(front: &Http, ended: Result<(), JoinError>) {
     }
 }
 
-type Connection = h2::server::Connection<BoxedStream, Bytes>;
+type H2Connection = h2::server::Connection<BoxedStream, Bytes>;
 
-/// Drives the connection until something is to be done. Can be cancelled and called again.
-async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut StreamAccount) -> Next {
+/// Drives the connection until there is something to do. Can be cancelled and called again.
+async fn next(
+    connection: &mut H2Connection,
+    digest: &Arc<Digest>,
+    account: &mut StreamAccount,
+) -> ConnectionEvent {
     let mut accepting = pin!(HttpSession::from_h2_conn(connection, digest.clone()));
     poll_fn(|context| {
         let accepted = accepting.as_mut().poll(context);
         if let Some(flood) = account.stats().flood() {
-            return Poll::Ready(Next::Flood(flood));
+            return Poll::Ready(ConnectionEvent::Flood(flood));
         }
         Poll::Ready(match accepted {
             Poll::Pending => {
@@ -262,21 +268,23 @@ async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut S
             }
             Poll::Ready(Ok(Some(H2Accept::Session(session)))) => {
                 account.handed();
-                Next::Request(Box::new(session))
+                ConnectionEvent::Request(Box::new(session))
             }
             Poll::Ready(Ok(Some(H2Accept::Rejected))) => {
                 account.rejected();
-                Next::Rejected
+                ConnectionEvent::Rejected
             }
-            Poll::Ready(Ok(None)) => Next::Ended(Denial::new(Reason::ClientClosed, "the client left")),
+            Poll::Ready(Ok(None)) => {
+                ConnectionEvent::Ended(Denial::new(Reason::ClientClosed, "the client left"))
+            }
             Poll::Ready(Err(error)) if account.stats().stalled().is_told() => {
-                Next::Ended(Denial::new(Reason::AnswerNotTaken, error.to_string()))
+                ConnectionEvent::Ended(Denial::new(Reason::AnswerNotTaken, error.to_string()))
             }
             Poll::Ready(Err(error)) => {
                 let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
                 let broke_rule = cause.is_some_and(h2::Error::is_library);
                 let reason = if broke_rule { Reason::RequestMalformed } else { Reason::ClientClosed };
-                Next::Ended(Denial::new(reason, error.to_string()))
+                ConnectionEvent::Ended(Denial::new(reason, error.to_string()))
             }
         })
     })
@@ -287,8 +295,8 @@ fn made_room() -> Denial {
     Denial::new(Reason::CutOff, "the connection was idle, and others waited for its place")
 }
 
-/// GOAWAY, and the end. A client that does not take it ends without.
-async fn say_goodbye(connection: &mut Connection, code: Code) {
+/// Sends GOAWAY and ends the connection, whether or not the client takes it.
+async fn say_goodbye(connection: &mut H2Connection, code: Code) {
     connection.abrupt_shutdown(code);
     let _ = tokio::time::timeout(LINGER, poll_fn(|context| connection.poll_closed(context))).await;
 }

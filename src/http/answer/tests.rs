@@ -4,7 +4,7 @@ use super::*;
 
 /// The result for bytes that come at once, and whether the connection may be used again.
 fn followed(text: &[u8], to_head: bool) -> (Result<usize, Broken>, bool) {
-    let mut answer = Answer::new();
+    let mut answer = ResponseTracker::new();
     let used = answer.advance(text, to_head);
     (used, answer.keeps_the_connection())
 }
@@ -14,8 +14,12 @@ fn fault(text: &str) -> Option<AnswerFault> {
 }
 
 /// The same bytes in pieces: what was used of them or what is wrong, and what may be read of them.
-fn in_pieces(text: &[u8], sizes: &[usize], to_head: bool) -> (Result<usize, AnswerFault>, Vec<u8>, Answer) {
-    let mut answer = Answer::new();
+fn in_pieces(
+    text: &[u8],
+    sizes: &[usize],
+    to_head: bool,
+) -> (Result<usize, AnswerFault>, Vec<u8>, ResponseTracker) {
+    let mut answer = ResponseTracker::new();
     let (mut held, mut passed, mut used) = (Vec::new(), Vec::new(), 0);
     let mut rest = text;
     let mut sizes = sizes.iter().copied().chain(std::iter::repeat(usize::MAX));
@@ -138,7 +142,7 @@ fn a_fault_is_reported_before_the_head_is_whole() {
 #[test]
 fn a_head_has_bounds_before_it_is_whole() {
     let begun = "HTTP/1.1 200 OK\r\nX: ";
-    let mut answer = Answer::new();
+    let mut answer = ResponseTracker::new();
     answer.advance(begun.as_bytes(), false).unwrap();
     answer.advance("a".repeat(MAX_HEAD_BYTES - begun.len()).as_bytes(), false).unwrap();
     assert_eq!(answer.head_bytes(), MAX_HEAD_BYTES);
@@ -171,7 +175,7 @@ fn an_end_within_a_head_is_a_fault_and_any_other_is_not() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{", None),
         ("HTTP/1.1 204 No\r\n\r\n", None),
     ] {
-        let mut answer = Answer::new();
+        let mut answer = ResponseTracker::new();
         answer.advance(text.as_bytes(), false).unwrap();
         assert_eq!(answer.end().err(), fault, "{text:?}");
     }

@@ -6,16 +6,16 @@
 pub struct HeaderNames {
     /// In order, and none begins with a prefix that is there too: so the last one that is not greater than a name is the
     /// only one that can stand for it.
-    patterns: Box<[Pattern]>,
+    patterns: Box<[HeaderPattern]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Pattern {
+struct HeaderPattern {
     text: Box<str>,
     is_whole: bool,
 }
 
-impl Pattern {
+impl HeaderPattern {
     fn covers(&self, name: &str) -> bool {
         if self.is_whole { *self.text == *name } else { name.starts_with(&*self.text) }
     }
@@ -25,12 +25,12 @@ impl HeaderNames {
     /// The names that are written: in lower case, each whole or, with a `*` at its end, the beginning of many.
     pub fn new<'p>(written: impl IntoIterator<Item = &'p str>) -> Self {
         let pattern = |written: &str| match written.strip_suffix('*') {
-            Some(prefix) => Pattern { text: prefix.into(), is_whole: false },
-            None => Pattern { text: written.into(), is_whole: true },
+            Some(prefix) => HeaderPattern { text: prefix.into(), is_whole: false },
+            None => HeaderPattern { text: written.into(), is_whole: true },
         };
-        let mut all: Vec<Pattern> = written.into_iter().map(pattern).collect();
+        let mut all: Vec<HeaderPattern> = written.into_iter().map(pattern).collect();
         all.sort();
-        let mut patterns: Vec<Pattern> = Vec::with_capacity(all.len());
+        let mut patterns: Vec<HeaderPattern> = Vec::with_capacity(all.len());
         for pattern in all {
             if !patterns.last().is_some_and(|last| last.covers(&pattern.text)) {
                 patterns.push(pattern);

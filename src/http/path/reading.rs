@@ -13,7 +13,7 @@ const MOST_FORMATS: usize = 16;
 
 /// One way in which a backend may read a path: its segments normalized, and the verb that this reader finds.
 #[derive(Debug)]
-pub struct Reading<'p> {
+pub struct PathReading<'p> {
     path: &'p Path,
     /// The last segment, where this reader ends it elsewhere than at the raw verb.
     last: Option<Box<str>>,
@@ -31,13 +31,13 @@ impl Path {
 
     /// The reading of a backend that splits the path as it was sent, and compares it decoded and without regard to the
     /// case of letters.
-    pub fn reading(&self) -> Reading<'_> {
+    pub fn reading(&self) -> PathReading<'_> {
         let verb = self.verb().map(|verb| match decode_segment(verb) {
             Ok(Some(decoded)) => Cow::Owned(normalize(&decoded).into_owned()),
             // A verb that cannot be decoded was refused when the path was parsed.
             Ok(None) | Err(_) => normalize(verb),
         });
-        Reading { path: self, last: None, verb }
+        PathReading { path: self, last: None, verb }
     }
 
     /// The readings of backends that split the path elsewhere than it was split here. There are none for almost every
@@ -46,7 +46,7 @@ impl Path {
     /// grpc-gateway decodes a path first and takes the verb behind the last colon of the decoded text. Rails and older
     /// Spring take `.json` behind the last segment, or any text behind a dot, for a format that the route does not
     /// name.
-    pub fn other_readings(&self) -> Vec<Reading<'_>> {
+    pub fn other_readings(&self) -> Vec<PathReading<'_>> {
         let mut readings = Vec::new();
         // Every reader that knows verbs finds a raw verb: `a%3Ab:c` has the verb `c` before and after decoding.
         let Some(last) = self.len().checked_sub(1).filter(|_| self.verb.is_none()) else { return readings };
@@ -54,10 +54,10 @@ impl Path {
         let mut read = |text: &str, is_other: bool| {
             if let Some((name, verb)) = text.rsplit_once(':') {
                 let verb = Some(Cow::Owned(normalize(verb).into_owned()));
-                readings.push(Reading { path: self, last: Some(normalize(name).into()), verb });
+                readings.push(PathReading { path: self, last: Some(normalize(name).into()), verb });
             }
             if is_other {
-                readings.push(Reading { path: self, last: Some(normalize(text).into()), verb: None });
+                readings.push(PathReading { path: self, last: Some(normalize(text).into()), verb: None });
             }
         };
         read(&whole, false);
@@ -77,13 +77,13 @@ impl Path {
     }
 }
 
-impl Reading<'_> {
+impl PathReading<'_> {
     /// How many segments there are.
     pub fn len(&self) -> usize {
         self.path.len()
     }
 
-    /// Always false: a path has at least one segment. It is for clippy's sake beside [`Reading::len`].
+    /// Always false: a path has at least one segment. It is for clippy's sake beside [`PathReading::len`].
     pub fn is_empty(&self) -> bool {
         self.path.is_empty()
     }
@@ -114,7 +114,7 @@ pub(super) fn normalize(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A literal of a template, as [`Reading::segment`] shows the segments that it may match.
+/// A literal of a template, as [`PathReading::segment`] shows the segments that it may match.
 pub(crate) fn normalize_literal(text: &str) -> Box<str> {
     match decode_segment(text) {
         Ok(Some(decoded)) => normalize(&decoded).into(),

@@ -1,6 +1,5 @@
-//! The naive evaluator, written straight from the rules of IAM (boundaries, then deny rules, then bindings, on the
-//! resource and everything it lies in), over the model that the trees are printed from. It shares no code with the
-//! engine: where the two disagree, one of them is wrong.
+//! The naive evaluator, written straight from docs/policy.md, "How a decision is made", over the model the trees are printed
+//! from. It shares no code with the engine: where the two disagree, one of them does not do what that page says.
 
 mod explained;
 mod worlds;

@@ -3,28 +3,28 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::deadline::Line;
-use super::super::wire::Wire;
+use super::super::deadline::ConnectionDeadline;
+use super::super::wire::UpstreamTransport;
 use super::*;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
-async fn pair() -> (Connection, TcpStream) {
+async fn pair() -> (UpstreamConnection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let (tcp, theirs) = (ours.unwrap(), theirs.unwrap().0);
     theirs.set_nodelay(true).unwrap();
-    let line = Line::open(&tcp).unwrap();
-    (Connection { wire: Wire::Plain(tcp), line }, theirs)
+    let line = ConnectionDeadline::open(&tcp).unwrap();
+    (UpstreamConnection { wire: UpstreamTransport::Plain(tcp), line }, theirs)
 }
 
-fn kept() -> Arc<Kept> {
-    Arc::new(Kept::new(Duration::from_secs(60)))
+fn kept() -> Arc<IdleConnections> {
+    Arc::new(IdleConnections::new(Duration::from_secs(60)))
 }
 
 /// What Pingora does with a connection that it wants to keep: it looks whether more has come, and lets it go.
-async fn release(mut watched: Watched) {
+async fn release(mut watched: ExchangeStream) {
     assert_eq!(watched.read(&mut [0; 1]).await.unwrap(), 0, "to Pingora it has ended");
 }
 
@@ -32,7 +32,7 @@ async fn release(mut watched: Watched) {
 async fn a_connection_is_kept_once_question_and_answer_are_over() {
     let kept = kept();
     let (connection, mut theirs) = pair().await;
-    let mut watched = Watched::new(connection, Some(kept.clone()));
+    let mut watched = ExchangeStream::new(connection, Some(kept.clone()));
     for round in 0..3 {
         watched.write_all(REQUEST).await.unwrap();
         theirs.read_exact(&mut [0; REQUEST.len()]).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_connection_is_kept_once_question_and_answer_are_over() {
         assert_eq!(read, ANSWER);
         release(watched).await;
         let connection = kept.take().unwrap_or_else(|| panic!("round {round}"));
-        watched = Watched::new(connection, Some(kept.clone()));
+        watched = ExchangeStream::new(connection, Some(kept.clone()));
     }
 }
 
@@ -60,7 +60,7 @@ async fn a_connection_is_not_kept_where_anything_is_open_on_it() {
     ] {
         let kept = kept();
         let (connection, mut theirs) = pair().await;
-        let mut watched = Watched::new(connection, Some(kept.clone()));
+        let mut watched = ExchangeStream::new(connection, Some(kept.clone()));
         watched.write_all(request).await.unwrap();
         theirs.write_all(answer).await.unwrap();
         let mut read = Vec::new();
@@ -75,7 +75,7 @@ async fn a_connection_is_not_kept_where_anything_is_open_on_it() {
     for closes in [false, true] {
         let kept = kept();
         let (connection, mut theirs) = pair().await;
-        let mut watched = Watched::new(connection, Some(kept.clone()));
+        let mut watched = ExchangeStream::new(connection, Some(kept.clone()));
         watched.write_all(REQUEST).await.unwrap();
         theirs.write_all(ANSWER).await.unwrap();
         watched.read_exact(&mut [0; ANSWER.len()]).await.unwrap();
@@ -103,7 +103,7 @@ async fn bytes_or_an_end_while_idle_end_a_kept_connection() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(kept.take().is_none());
     }
-    let short = Arc::new(Kept::new(Duration::from_millis(20)));
+    let short = Arc::new(IdleConnections::new(Duration::from_millis(20)));
     let (connection, mut theirs) = pair().await;
     short.put(connection);
     // Without anything being asked for.
@@ -121,7 +121,7 @@ async fn a_head_is_given_out_whole_or_not_at_all() {
         let bytes = [first, second].concat();
         for split in 1..bytes.len() {
             let (connection, mut theirs) = pair().await;
-            let mut watched = Watched::new(connection, None);
+            let mut watched = ExchangeStream::new(connection, None);
             watched.write_all(REQUEST).await.unwrap();
             let (begin, end) = bytes.split_at(split);
             let writing = async {
@@ -158,7 +158,7 @@ async fn a_head_is_given_out_whole_or_not_at_all() {
 #[tokio::test]
 async fn an_answer_before_its_request_is_none() {
     let (connection, mut theirs) = pair().await;
-    let mut watched = Watched::new(connection, None);
+    let mut watched = ExchangeStream::new(connection, None);
     watched.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     theirs.write_all(ANSWER).await.unwrap();
     let error = watched.read(&mut [0; 100]).await.unwrap_err();
@@ -169,7 +169,7 @@ async fn an_answer_before_its_request_is_none() {
 async fn an_answer_to_head_has_no_body_whatever_it_says() {
     let kept = kept();
     let (connection, mut theirs) = pair().await;
-    let mut watched = Watched::new(connection, Some(kept.clone()));
+    let mut watched = ExchangeStream::new(connection, Some(kept.clone()));
     watched.write_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let head = ANSWER.strip_suffix(b"{}").unwrap();
     theirs.write_all(head).await.unwrap();
@@ -185,7 +185,7 @@ async fn an_answer_to_head_has_no_body_whatever_it_says() {
 async fn an_end_within_a_head_is_a_fault_and_one_before_it_is_not() {
     for (text, fault) in [(&b""[..], None), (b"HTTP/1.1 2", Some(AnswerFault::Cut))] {
         let (connection, mut theirs) = pair().await;
-        let mut watched = Watched::new(connection, None);
+        let mut watched = ExchangeStream::new(connection, None);
         watched.write_all(REQUEST).await.unwrap();
         theirs.read_exact(&mut [0; REQUEST.len()]).await.unwrap();
         theirs.write_all(text).await.unwrap();
@@ -201,13 +201,13 @@ async fn an_end_within_a_head_is_a_fault_and_one_before_it_is_not() {
 async fn bytes_before_a_request_leaves_on_a_kept_connection_are_not_its_answer() {
     let kept = kept();
     let (connection, mut theirs) = pair().await;
-    let mut watched = Watched::new(connection, Some(kept.clone()));
+    let mut watched = ExchangeStream::new(connection, Some(kept.clone()));
     watched.write_all(REQUEST).await.unwrap();
     theirs.read_exact(&mut [0; REQUEST.len()]).await.unwrap();
     theirs.write_all(ANSWER).await.unwrap();
     watched.read_exact(&mut [0; ANSWER.len()]).await.unwrap();
     release(watched).await;
-    let mut watched = Watched::new(kept.take().unwrap(), Some(kept.clone()));
+    let mut watched = ExchangeStream::new(kept.take().unwrap(), Some(kept.clone()));
     // Between the look at the connection and the request.
     theirs.write_all(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -128,7 +128,7 @@ fn bodies(seed: &Seed) -> Vec<(&'static str, Vec<u8>, String)> {
         .collect()
 }
 
-/// A caller without permission learns nothing about other mistakes in the request.
+/// docs/errors.md, "Order": a caller who may not call learns nothing about what would be wrong with the call.
 #[tokio::test]
 async fn a_body_is_judged_only_after_the_caller() {
     let gate = Gate::start();

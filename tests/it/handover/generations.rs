@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate::config::Upgrade;
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
+use opgate::handover::Upgrade;
 use opgate::handover::{self, Purpose};
-use opgate::listener::Listening;
+use opgate::listener::ListenSocket;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ use crate::harness::{Process, copy, key, root, signal};
 pub struct Generations {
     directory: TempDir,
     settings: Vec<String>,
-    socket: Arc<Listening>,
+    socket: Arc<ListenSocket>,
     serving: Process,
     admin: SocketAddr,
     started: usize,
@@ -57,7 +57,7 @@ impl Generations {
         let path = |name: &str| directory.path().join(name);
         copy(&root().join("policies"), &path("policies"));
         std::fs::write(path("keys.jwks.json"), key().jwks().to_string()).unwrap();
-        let socket = Arc::new(Listening::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+        let socket = Arc::new(ListenSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
         let settings = vec![
             format!("listeners.0.address={}", socket.bound()),
             "admin.address=127.0.0.1:0".to_owned(),

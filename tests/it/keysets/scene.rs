@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -72,7 +72,7 @@ pub struct Scene {
 
 /// A key with this name.
 pub fn new_key(kid: &str) -> Arc<SigningKey> {
-    Arc::new(SigningKey::generate(Algorithm::Es256, Some(kid)).unwrap())
+    Arc::new(SigningKey::generate(SigningAlgorithm::Es256, Some(kid)).unwrap())
 }
 
 /// A token that is good if `key` is the issuer's. Each is different, so that none is remembered from another request.
@@ -307,7 +307,7 @@ impl Client {
     async fn bad(self, inventions: bool) {
         while !self.is_over() {
             let signer = self.signer.read().unwrap().clone();
-            let forger = SigningKey::generate(Algorithm::Es256, Some(signer.kid())).unwrap();
+            let forger = SigningKey::generate(SigningAlgorithm::Es256, Some(signer.kid())).unwrap();
             let invented = new_key(&if inventions { unique() } else { signer.kid().to_owned() });
             let with = |claim: &str, value: Value| {
                 let mut claims = claims("ana@example.com", &[CLOUD_PLATFORM]);
@@ -328,7 +328,7 @@ impl Client {
     }
 
     async fn flood(self) {
-        let key = SigningKey::generate(Algorithm::Es256, Some("flood")).unwrap();
+        let key = SigningKey::generate(SigningAlgorithm::Es256, Some("flood")).unwrap();
         let mut claims = claims("ana@example.com", &[CLOUD_PLATFORM]);
         claims["iss"] = json!(self.issuer);
         while !self.is_over() {
