@@ -183,13 +183,16 @@ fn a_file_that_may_not_be_read_refuses_the_tree() {
 /// The names of the files in a directory that are opened meanwhile, as the kernel tells.
 fn opened_while(directory: &Path, act: impl FnOnce()) -> Vec<String> {
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
-    inotify::add_watch(&watch, directory, inotify::WatchFlags::OPEN).unwrap();
+    // Ends of reading stand between: the kernel tells of equal events that follow each other once.
+    let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE_NOWRITE;
+    inotify::add_watch(&watch, directory, events).unwrap();
     act();
     let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(&watch, &mut buffer);
     let mut opened = Vec::new();
     while let Ok(event) = events.next() {
-        if !event.events().contains(inotify::ReadFlags::ISDIR) {
+        let flags = event.events();
+        if flags.contains(inotify::ReadFlags::OPEN) && !flags.contains(inotify::ReadFlags::ISDIR) {
             opened.push(event.file_name().unwrap().to_str().unwrap().to_owned());
         }
     }
