@@ -55,6 +55,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "config",
             "diagnostic",
+            "document",
             "http",
             "json",
             "policy",
