@@ -30,7 +30,7 @@ pub(super) fn evaluate<'v>(
     activation: &'v dyn Activation<'v>,
     budget: &mut Budget,
 ) -> Result<Value<'v>, EvaluationError> {
-    let mut evaluation = Evaluation { activation, budget, locals: Vec::new() };
+    let mut evaluation = Evaluator { activation, budget, locals: Vec::new() };
     let value = evaluation.value(node)?;
     if admits(expected, &value, evaluation.budget)? {
         return Ok(value);
@@ -39,14 +39,14 @@ pub(super) fn evaluate<'v>(
     Err(EvaluationError::Error(Cow::Owned(message)))
 }
 
-struct Evaluation<'v, 'b> {
+struct Evaluator<'v, 'b> {
     activation: &'v dyn Activation<'v>,
     budget: &'b mut Budget,
     /// The variables of the macros around, the outermost first.
     locals: Vec<Value<'v>>,
 }
 
-impl<'v> Evaluation<'v, '_> {
+impl<'v> Evaluator<'v, '_> {
     fn value(&mut self, node: &'v ProgramNode) -> Result<Value<'v>, EvaluationError> {
         self.budget.charge(1)?;
         match node {

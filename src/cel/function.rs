@@ -243,17 +243,7 @@ pub(super) fn apply<'v>(
             budget.charge(text.len().min(part.len()))?;
             Ok(Value::Bool(text.ends_with(part.as_ref())))
         }
-        (Function::Part(part), [Value::Timestamp(time)]) => {
-            Ok(Value::Int(calendar::part_of_time(part, *time, &Zone::UTC)))
-        }
-        (Function::Part(part), [Value::Timestamp(time), Value::String(zone)]) => {
-            budget.charge(ZONE_COST)?;
-            let zone = Zone::parse(zone).ok_or(EvaluationError::text("this string is not a time zone"))?;
-            Ok(Value::Int(calendar::part_of_time(part, *time, &zone)))
-        }
-        (Function::Part(part), [Value::Duration(duration)]) => calendar::part_of_duration(part, *duration)
-            .map(Value::Int)
-            .ok_or(EvaluationError::text("durations have hours, minutes, seconds and milliseconds")),
+        (Function::Part(part), arguments) => time_part(part, arguments, budget),
         (Function::Extract, [Value::String(text), Value::String(template)]) => {
             strings::extract(text, template, budget).map(Value::String)
         }
@@ -282,6 +272,26 @@ pub(super) fn apply<'v>(
             strings::join(list, separator, budget)
         }
         _ => Err(no_overload(function)),
+    }
+}
+
+/// A part of a time, in UTC or in a zone, or of a duration.
+fn time_part<'v>(
+    part: TimePart,
+    arguments: &[Value<'v>],
+    budget: &mut Budget,
+) -> Result<Value<'v>, EvaluationError> {
+    match arguments {
+        [Value::Timestamp(time)] => Ok(Value::Int(calendar::part_of_time(part, *time, &Zone::UTC))),
+        [Value::Timestamp(time), Value::String(zone)] => {
+            budget.charge(ZONE_COST)?;
+            let zone = Zone::parse(zone).ok_or(EvaluationError::text("this string is not a time zone"))?;
+            Ok(Value::Int(calendar::part_of_time(part, *time, &zone)))
+        }
+        [Value::Duration(duration)] => calendar::part_of_duration(part, *duration)
+            .map(Value::Int)
+            .ok_or(EvaluationError::text("durations have hours, minutes, seconds and milliseconds")),
+        _ => Err(no_overload(Function::Part(part))),
     }
 }
 

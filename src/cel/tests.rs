@@ -23,9 +23,9 @@ fn environment() -> Environment {
 
 const NAME: &str = "projects/demo/locations/europe-west1/operations/o-1";
 
-struct Request;
+struct TestRequest;
 
-impl<'v> Activation<'v> for Request {
+impl<'v> Activation<'v> for TestRequest {
     fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
         match slot {
             0 => Ok(Value::from(NAME)),
@@ -59,7 +59,7 @@ fn value_of(text: &str) -> String {
         Ok(program) => program,
         Err(faults) => return format!("fault: {}", faults[0].message),
     };
-    match program.evaluate(&Request, &mut Budget::new(1_000_000)) {
+    match program.evaluate(&TestRequest, &mut Budget::new(1_000_000)) {
         Ok(value) => print(&value),
         Err(failure) => format!("failure: {failure}"),
     }
@@ -141,7 +141,7 @@ fn a_host_that_answers_with_another_type_is_not_believed() {
 fn a_value_of_unknown_type_is_checked_when_it_is_known() {
     let evaluate = |text: &str, expected: &Type| {
         let program = Program::compile(text, &environment(), expected).unwrap();
-        program.evaluate(&Request, &mut Budget::new(1000)).map(|value| print(&value))
+        program.evaluate(&TestRequest, &mut Budget::new(1000)).map(|value| print(&value))
     };
     assert_eq!(evaluate("claims.age", &Type::Int).unwrap(), "42");
     assert!(evaluate("claims.age", &Type::String).is_err());
@@ -149,7 +149,7 @@ fn a_value_of_unknown_type_is_checked_when_it_is_known() {
     assert!(evaluate("claims.groups", &Type::list(Type::Int)).is_err());
     assert_eq!(
         evaluate("claims", &Type::map(Type::String, Type::Dyn)).unwrap(),
-        print(&Request.variable(4).unwrap())
+        print(&TestRequest.variable(4).unwrap())
     );
     assert!(evaluate("dyn(claims)", &Type::map(Type::String, Type::Int)).is_err());
     assert!(evaluate("dyn(claims)", &Type::map(Type::Int, Type::Dyn)).is_err());

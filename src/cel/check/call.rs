@@ -64,19 +64,9 @@ impl Checker<'_> {
                 self.standard(&places, overload.function, typed, of)
             }
             None => {
-                let of_receiver = |overload: &&Overload| {
-                    let receiver = overload.parameters.first().zip(typed.first());
-                    receiver.is_some_and(|(shape, argument)| argument.of.fits(&shape.to_type()))
-                };
-                let message = match (target, typed.split_first()) {
-                    (Some(_), Some((receiver, _))) if !named.iter().any(of_receiver) => {
-                        format!("{} has no `{function}`", receiver.of.with_article())
-                    }
-                    (Some(_), Some((_, rest))) => format!("`{function}` does not take ({})", types(rest)),
-                    _ => format!("`{function}` does not take ({})", types(&typed)),
-                };
                 let known: Vec<String> = named.iter().map(|overload| signature(overload)).collect();
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                let message = no_overload(function, target.is_some(), &typed, &named);
                 self.fault(name, message, format!("there is {}", listed(&known)))
             }
         }
@@ -174,4 +164,19 @@ fn joined(types: &[Type]) -> String {
 
 fn types(arguments: &[Typed]) -> String {
     arguments.iter().map(|argument| argument.of.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Says that a function does not take these arguments. The first is the receiver where it is called as a method.
+fn no_overload(function: &str, is_method: bool, typed: &[Typed], named: &[&Overload]) -> String {
+    let of_receiver = |overload: &&Overload| {
+        let receiver = overload.parameters.first().zip(typed.first());
+        receiver.is_some_and(|(shape, argument)| argument.of.fits(&shape.to_type()))
+    };
+    match typed.split_first() {
+        Some((receiver, _)) if is_method && !named.iter().any(of_receiver) => {
+            format!("{} has no `{function}`", receiver.of.with_article())
+        }
+        Some((_, rest)) if is_method => format!("`{function}` does not take ({})", types(rest)),
+        _ => format!("`{function}` does not take ({})", types(typed)),
+    }
 }

@@ -1,6 +1,6 @@
 //! Macros over lists and over the keys of maps: `all`, `exists`, `exists_one`, `filter`, `map`.
 
-use super::Evaluation;
+use super::Evaluator;
 use crate::cel::budget::Budget;
 use crate::cel::fault::EvaluationError;
 use crate::cel::node::{Loop, ProgramNode};
@@ -32,7 +32,7 @@ impl<'v> Items<'v> {
     }
 }
 
-impl<'v> Evaluation<'v, '_> {
+impl<'v> Evaluator<'v, '_> {
     pub(super) fn repeat(&mut self, found: &'v Loop) -> Result<Value<'v>, EvaluationError> {
         let items = match &found.over {
             ProgramNode::Constant(Value::List(list)) => Items::Literal(list.values()),

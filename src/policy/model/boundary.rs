@@ -58,7 +58,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
 });
 
 /// A policy binding whose policy is not looked up yet.
-struct Unresolved {
+struct UnresolvedBinding {
     name: Arc<str>,
     set: PrincipalSet,
     condition: Option<PrincipalCondition>,
@@ -80,7 +80,7 @@ pub(in crate::policy) fn load(
 /// Reads files that are parsed.
 pub(in crate::policy) fn read(nodes: &[Node], pools: &Pools, report: &mut Report) -> Vec<BoundaryBinding> {
     let mut policies: BTreeMap<Arc<str>, (Arc<BoundaryPolicy>, Span)> = BTreeMap::new();
-    let mut unresolved: Vec<Unresolved> = Vec::new();
+    let mut unresolved: Vec<UnresolvedBinding> = Vec::new();
     for node in nodes {
         if has_key(node, "target") {
             let Some(binding) = read_binding(node, pools, report) else { continue };
@@ -107,7 +107,7 @@ pub(in crate::policy) fn read(nodes: &[Node], pools: &Pools, report: &mut Report
     unresolved.into_iter().filter_map(|binding| binding.resolve(&policies, report)).collect()
 }
 
-impl Unresolved {
+impl UnresolvedBinding {
     /// The binding with the policy that it names.
     fn resolve(
         self,
@@ -218,7 +218,7 @@ fn read_resource(text: &str, span: &Span, report: &mut Report) -> Option<String>
 }
 
 /// google.iam.v3.PolicyBinding.
-fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<Unresolved> {
+fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<UnresolvedBinding> {
     let mut fields = node.fields("a policy binding", Spelling::Proto, report)?;
     ignore_bookkeeping(&mut fields);
     fields.ignore(&["policy_uid"]);
@@ -255,7 +255,7 @@ fn read_binding(node: &Node, pools: &Pools, report: &mut Report) -> Option<Unres
         report.error(&set.span, format!("`{text}` {doubt}")).help(help);
     }
     let policy = policy?;
-    Some(Unresolved {
+    Some(UnresolvedBinding {
         name: name?,
         set: parsed,
         // A wrong condition is already an error. Without it the binding would mean something else.
