@@ -40,7 +40,7 @@ pub fn run() -> Vec<String> {
 pub fn load(tree: &Path) -> Policy {
     let mut report = Report::new();
     let files = PolicySource::directory(tree).read(&mut report).unwrap();
-    let policy = Policy::load(&files, &[], &mut report);
+    let policy = Policy::load(files, &[], &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     policy
 }

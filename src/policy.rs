@@ -88,22 +88,22 @@ impl Policy {
     /// they serve to find typing errors in roles, and may be empty.
     ///
     /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
-    pub fn load(files: &PolicyFiles, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
+    pub fn load(files: PolicyFiles, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
         Self::load_among(&Pools::default(), files, known_permissions, report)
     }
 
     /// [`Policy::load`] for a gate whose pools are known: members that none of its callers can be are reported as well.
     pub fn load_among(
         pools: &Pools,
-        files: &PolicyFiles,
+        files: PolicyFiles,
         known_permissions: &[(String, Place)],
         report: &mut Report,
     ) -> Self {
         let before = report.count(Severity::Error);
-        model::check_top(files, report);
-        let definitions = Definitions::load(files, known_permissions, report);
+        model::check_top(&files, report);
+        let definitions = Definitions::load(&files, known_permissions, report);
         let context = definitions.context(pools);
-        let boundaries = Boundaries::load(files, &definitions.hierarchy, pools, report);
+        let boundaries = Boundaries::load(&files, &definitions.hierarchy, pools, report);
         let (denials, policies) = model::policies(files, context, report);
         let compiled = Self::compile(context, policies, denials, boundaries);
         let explain_index = ExplainIndex::of(context, known_permissions);

@@ -36,7 +36,7 @@ pub enum PolicySource {
     /// A directory of the machine.
     Directory(Directory),
     /// Files that are in memory already.
-    Memory(Arc<PolicyFiles>),
+    Memory(PolicyFiles),
 }
 
 impl PolicySource {
@@ -46,10 +46,10 @@ impl PolicySource {
     }
 
     /// Reads every file once, as they were together at one moment. `None` where that is not possible: the report says why.
-    pub fn read(&self, report: &mut Report) -> Option<Arc<PolicyFiles>> {
+    pub fn read(&self, report: &mut Report) -> Option<PolicyFiles> {
         match self {
-            Self::Directory(directory) => directory.read(report).map(Arc::new),
-            Self::Memory(files) => Some(Arc::clone(files)),
+            Self::Directory(directory) => directory.read(report),
+            Self::Memory(files) => Some(files.clone()),
         }
     }
 
@@ -63,7 +63,9 @@ impl PolicySource {
 }
 
 /// The files of a policy tree with their texts, by name (`allow/projects/demo.yaml`), and the revision of them all.
-#[derive(Debug)]
+///
+/// A clone shares the texts. A loader that owns its files drops each text once it has used it.
+#[derive(Clone, Debug)]
 pub struct PolicyFiles {
     root: PathBuf,
     revision: Revision,
@@ -72,7 +74,7 @@ pub struct PolicyFiles {
 }
 
 /// What is in a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     Text(Arc<Source>),
     /// It is not UTF-8 from this byte on.
@@ -83,16 +85,16 @@ enum Content {
 }
 
 /// A file below a folder of the tree, `.yaml` or `.json`.
-#[derive(Clone, Copy, Debug)]
-pub struct PolicyFile<'f> {
+#[derive(Clone, Debug)]
+pub struct PolicyFile {
     /// Its name below the folder, without extension: `projects/demo`.
-    pub stem: &'f str,
-    content: &'f Content,
+    pub stem: Box<str>,
+    content: Content,
 }
 
-impl<'f> PolicyFile<'f> {
+impl PolicyFile {
     /// The path as the user would type it.
-    pub fn path(&self) -> &'f Path {
+    pub fn path(&self) -> &Path {
         self.content.path()
     }
 
@@ -134,7 +136,7 @@ impl PolicyFiles {
 
     /// The files below a folder, which need not exist, in the order of their names. What is in the folder and cannot hold
     /// a rule is in the report.
-    pub fn below(&self, folder: &str, report: &mut Report) -> Vec<PolicyFile<'_>> {
+    pub fn below(&self, folder: &str, report: &mut Report) -> Vec<PolicyFile> {
         let root = FileName::new(folder);
         if let Some(stray) = self.strays.get(&root) {
             stray.tell_as_folder(&self.path(folder), report);
@@ -151,7 +153,7 @@ impl PolicyFiles {
             }
             match name.as_str().strip_prefix(prefix).and_then(|name| name.rsplit_once('.')) {
                 Some((stem, "yaml" | "json")) if !stem.is_empty() && !stem.ends_with('/') => {
-                    found.push(PolicyFile { stem, content });
+                    found.push(PolicyFile { stem: stem.into(), content: content.clone() });
                 }
                 _ => Stray::OtherEnding.tell(content.path(), report),
             }

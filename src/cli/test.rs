@@ -122,7 +122,7 @@ fn test(args: &TestArgs, now: SystemTime, report: &mut Report) -> Option<Results
     }
     let files = PolicySource::directory(&directory).read(report)?;
     let cases = read(&files, args.filter.as_deref(), report);
-    let snapshot = load(&files, config.as_ref(), &cases, now, report)?;
+    let snapshot = load(files, config.as_ref(), &cases, now, report)?;
     let rules = snapshot.policy.rules();
     let files = answer::rule_files(&rules, &snapshot.catalog, &directory);
     let mut outcomes = Vec::new();
@@ -169,7 +169,7 @@ fn is_selected(case: &TestCase, filter: &str) -> bool {
 
 /// The tree, and the issuers where a test needs one to make a caller of claims.
 fn load(
-    files: &PolicyFiles,
+    files: PolicyFiles,
     config: Option<&Config>,
     cases: &[TestCase],
     now: SystemTime,

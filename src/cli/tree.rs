@@ -119,19 +119,19 @@ pub(super) fn load_tree(directory: &Path, config: Option<&Config>, report: &mut 
         return None;
     }
     let files = PolicySource::directory(directory).read(report)?;
-    load_files(&files, config, report)
+    load_files(files, config, report)
 }
 
 /// Loads files that were read already as [`load_tree`] does.
 pub(super) fn load_files(
-    files: &PolicyFiles,
+    files: PolicyFiles,
     config: Option<&Config>,
     report: &mut Report,
 ) -> Option<Snapshot> {
     match config {
         Some(config) => Snapshot::of_tree(files, &config.services, report),
         None => {
-            let services = ExposureSettings::all(files, report);
+            let services = ExposureSettings::all(&files, report);
             if services.is_empty() && !report.is_fatal() {
                 report
                     .file_error(

@@ -54,8 +54,7 @@ impl SnapshotTree {
     ) -> Self {
         let mut policies = Report::new();
         match source.read(&mut policies) {
-            // The texts are dropped here: what is in force holds none of them.
-            Some(files) => Self::of(&files, services, pools, in_force, policies),
+            Some(files) => Self::of(files, services, pools, in_force, policies),
             None => Self { policies, ..Self::default() },
         }
     }
@@ -63,18 +62,18 @@ impl SnapshotTree {
     /// The tree that files make. Typing errors in roles are found by the permissions that the methods of the tree
     /// require; where those cannot be read, by the ones of `in_force`. `policies` is what reading the files has found.
     fn of(
-        files: &PolicyFiles,
+        files: PolicyFiles,
         settings: &[ExposureSettings],
         pools: &Pools,
         in_force: Option<&Catalog>,
         mut policies: Report,
     ) -> Self {
         let mut services = Report::new();
-        let catalog = Catalog::load(files, settings, &mut services).filter(|_| !services.is_fatal());
+        let Revision { whole, services: services_revision } = files.revision().clone();
+        let catalog = Catalog::load(&files, settings, &mut services).filter(|_| !services.is_fatal());
         let permissions = catalog.as_ref().or(in_force).map(Catalog::permissions).unwrap_or_default();
         let policy = Policy::load_among(pools, files, &permissions, &mut policies);
         let policy = (!policies.is_fatal()).then_some(policy);
-        let Revision { whole, services: services_revision } = files.revision().clone();
         Self {
             catalog: catalog.map(Arc::new),
             services_revision,
@@ -88,7 +87,8 @@ impl SnapshotTree {
 impl Snapshot {
     /// Loads what a checked configuration names. Usable only if the report has no error.
     pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
-        Self::load_with_files(config, now, report).map(|(snapshot, _)| snapshot)
+        let (authn, files) = Self::read(config, now, report)?;
+        Self::of_files(files, config, authn, report)
     }
 
     /// Loads what a checked configuration names, and gives the files of the policy with it.
@@ -96,21 +96,29 @@ impl Snapshot {
         config: &Config,
         now: SystemTime,
         report: &mut Report,
-    ) -> Option<(Self, Arc<PolicyFiles>)> {
+    ) -> Option<(Self, PolicyFiles)> {
+        let (authn, files) = Self::read(config, now, report)?;
+        let snapshot = Self::of_files(files.clone(), config, authn, report)?;
+        Some((snapshot, files))
+    }
+
+    fn read(
+        config: &Config,
+        now: SystemTime,
+        report: &mut Report,
+    ) -> Option<(Option<Authenticator>, PolicyFiles)> {
         let authn = authenticator(config, now, report);
-        let source = PolicySource::directory(&config.policy_directory);
         if report.is_fatal() && !config.policy_directory.is_dir() {
             // Reported with the configuration. Other errors about the tree would only repeat that.
             return None;
         }
-        let files = source.read(report)?;
-        let snapshot = Self::of_files(&files, config, authn, report)?;
-        Some((snapshot, files))
+        let files = PolicySource::directory(&config.policy_directory).read(report)?;
+        Some((authn, files))
     }
 
     /// What a checked configuration and files that were read for it make.
     pub fn with_files(
-        files: &PolicyFiles,
+        files: PolicyFiles,
         config: &Config,
         now: SystemTime,
         report: &mut Report,
@@ -120,7 +128,7 @@ impl Snapshot {
     }
 
     fn of_files(
-        files: &PolicyFiles,
+        files: PolicyFiles,
         config: &Config,
         authn: Option<Authenticator>,
         report: &mut Report,
@@ -131,12 +139,12 @@ impl Snapshot {
     }
 
     /// Loads a policy tree by itself, for questions about it. No issuer is trusted: every credential is refused.
-    pub fn of_tree(files: &PolicyFiles, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
+    pub fn of_tree(files: PolicyFiles, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
         Self::with_tree(files, services, &Pools::default(), Some(Authenticator::believing_nobody()), report)
     }
 
     fn with_tree(
-        files: &PolicyFiles,
+        files: PolicyFiles,
         services: &[ExposureSettings],
         pools: &Pools,
         authn: Option<Authenticator>,

@@ -37,22 +37,24 @@ impl Model {
     pub(super) fn load(files: &PolicyFiles, report: &mut Report) -> Self {
         let definitions = Definitions::load(files, &[], report);
         let pools = Pools::default();
-        let (deny, allow) = policies(files, definitions.context(&pools), report);
+        let (deny, allow) = policies(files.clone(), definitions.context(&pools), report);
         let allow = allow.collect();
         Self { definitions, deny, allow }
     }
 }
 
-/// The deny policies of a tree, and its allow policies one by one, so that no more than one of these need be in memory as
-/// written.
+/// The deny policies of a tree, and its allow policies one by one: of these, no more than one is in memory as written, and
+/// the text of each file is dropped once the policy is read and used.
 pub(super) fn policies<'r>(
-    files: &'r PolicyFiles,
+    files: PolicyFiles,
     context: Context<'r>,
     report: &'r mut Report,
 ) -> (Vec<DenyPolicy>, impl Iterator<Item = AllowPolicy> + 'r) {
-    let allowing = allow::files(files, report);
-    let denials = deny::load(files, context, report);
-    (denials, allowing.into_iter().filter_map(move |file| AllowPolicy::load(file, context, report)))
+    let allowing = allow::files(&files, report);
+    let denials = deny::load(&files, context, report);
+    // The iterator owns the texts of allow policies; the others are not needed any more.
+    drop(files);
+    (denials, allowing.into_iter().filter_map(move |file| AllowPolicy::load(&file, context, report)))
 }
 
 /// What may stand at the top of a policy tree, beside `README*`.

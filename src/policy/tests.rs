@@ -23,7 +23,7 @@ pub(super) const CANCELLER: (&str, &str) = (
 pub(super) fn load(files: &[(&str, &str)]) -> (Policy, String) {
     let mut report = Report::new();
     let files = PolicyFiles::in_memory("policies", files.iter().copied());
-    let policy = Policy::load(&files, &[], &mut report);
+    let policy = Policy::load(files, &[], &mut report);
     (policy, report.render(false))
 }
 
@@ -37,7 +37,7 @@ fn load_directory(files: &[(&str, &str)]) -> (Policy, String) {
     }
     let mut report = Report::new();
     let files = PolicySource::directory(directory.path()).read(&mut report).unwrap();
-    let policy = Policy::load(&files, &[], &mut report);
+    let policy = Policy::load(files, &[], &mut report);
     let text = report.render(false).replace(directory.path().to_str().unwrap(), "policies");
     (policy, text)
 }
@@ -389,7 +389,7 @@ fn the_shipped_tree_says_what_its_comments_say() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let mut report = Report::new();
     let files = PolicySource::directory(&directory).read(&mut report).unwrap();
-    let policy = Policy::load(&files, &[], &mut report);
+    let policy = Policy::load(files, &[], &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     assert_eq!(policy.counts().bindings, 4);
 

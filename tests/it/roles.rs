@@ -46,7 +46,7 @@ fn published_roles_load_and_hold_what_they_should() {
 
     let mut report = Report::new();
     let files = PolicySource::directory(root).read(&mut report).unwrap();
-    let policy = Policy::load(&files, &[], &mut report);
+    let policy = Policy::load(files, &[], &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     assert_eq!(policy.counts().roles, roles);
     let resource = ResourceName::new("projects/demo/locations/us-central1/operations/o");

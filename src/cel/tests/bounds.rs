@@ -77,7 +77,7 @@ fn the_deepest_expression_fits_a_small_stack() {
             let program = Program::compile(&text, &environment(), &Type::Dyn)
                 .map_err(|faults| format!("{faults:?}"))?;
             program
-                .evaluate(&Request, &mut Budget::new(100_000))
+                .evaluate(&TestRequest, &mut Budget::new(100_000))
                 .map(|value| print(&value))
                 .map_err(|e| e.to_string())
         };
@@ -125,13 +125,13 @@ fn hostile_expressions_end_at_the_budget() {
         let program = Program::compile(&text, &environment(), &Type::Bool)
             .unwrap_or_else(|faults| panic!("{faults:?}"));
         let mut budget = Budget::new(1_000_000);
-        let result = program.evaluate(&Request, &mut budget).map(|value| print(&value));
+        let result = program.evaluate(&TestRequest, &mut budget).map(|value| print(&value));
         assert_eq!(result, Err(EvaluationError::Budget), "{text}");
         assert_eq!(budget.left(), 0);
         // An empty budget is empty for the next expression as well.
         let next = Program::compile("true", &environment(), &Type::Bool).unwrap();
         assert_eq!(
-            next.evaluate(&Request, &mut budget).map(|value| print(&value)),
+            next.evaluate(&TestRequest, &mut budget).map(|value| print(&value)),
             Err(EvaluationError::Budget)
         );
     }
@@ -141,13 +141,13 @@ fn hostile_expressions_end_at_the_budget() {
 fn a_large_constant_is_not_worked_out_at_load() {
     let text = format!("['{}']{}[0].size() > 0", "a".repeat(1000), ".map(x, x + x)".repeat(30));
     let program = Program::compile(&text, &environment(), &Type::Bool).unwrap();
-    let result = program.evaluate(&Request, &mut Budget::new(100_000)).map(|value| print(&value));
+    let result = program.evaluate(&TestRequest, &mut Budget::new(100_000)).map(|value| print(&value));
     assert_eq!(result, Err(EvaluationError::Budget));
     let long = vec![format!("'{}'", "a".repeat(1200)); 40].join(" + ");
     let program = Program::compile(&format!("size({long}) > 0"), &environment(), &Type::Bool).unwrap();
     let mut budget = Budget::new(10_000);
     assert_eq!(
-        program.evaluate(&Request, &mut budget).map(|value| print(&value)),
+        program.evaluate(&TestRequest, &mut budget).map(|value| print(&value)),
         Err(EvaluationError::Budget)
     );
 }
@@ -159,7 +159,7 @@ fn a_usual_condition_costs_little() {
         "resource.name.startsWith('projects/demo/') && request.time < timestamp('2030-01-01T00:00:00Z')";
     let program = Program::compile(text, &environment(), &Type::Bool).unwrap();
     let mut budget = Budget::new(1000);
-    assert_eq!(print(&program.evaluate(&Request, &mut budget).unwrap()), "true");
+    assert_eq!(print(&program.evaluate(&TestRequest, &mut budget).unwrap()), "true");
     assert!(1000 - budget.left() < 50, "{} units", 1000 - budget.left());
 }
 
@@ -199,7 +199,7 @@ fn a_value_is_no_larger_than_the_work_charged_for_it() {
     ] {
         let program = Program::compile(text, &environment(), &Type::Dyn).unwrap();
         let mut budget = Budget::new(1_000_000);
-        let value = program.evaluate(&Request, &mut budget).unwrap();
+        let value = program.evaluate(&TestRequest, &mut budget).unwrap();
         let (taken, paid) = (size(&value, &mut Default::default()), 1_000_000 - budget.left());
         assert!(taken as u64 <= paid + 64, "{text} takes {taken} bytes for {paid} units");
     }
@@ -211,5 +211,5 @@ fn literals_are_taken_however_much_stands_before_them() {
     let list = format!("[{}]", vec!["1"; 20_000].join(","));
     let text = format!("{list}.size() == 20000 && request.time < timestamp('2030-01-01T00:00:00Z')");
     let program = Program::compile(&text, &environment(), &Type::Bool).unwrap();
-    assert_eq!(print(&program.evaluate(&Request, &mut Budget::new(1_000_000)).unwrap()), "true");
+    assert_eq!(print(&program.evaluate(&TestRequest, &mut Budget::new(1_000_000)).unwrap()), "true");
 }

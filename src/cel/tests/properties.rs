@@ -156,12 +156,12 @@ impl<'v> Activation<'v> for Wide {
         match slot {
             6 => Ok(Value::String("a long string that is made anew".to_owned().into())),
             7 => Ok(Value::from(vec![Value::Int(1), Value::from("b"), Value::Double(f64::NAN)])),
-            other => Request.variable(other),
+            other => TestRequest.variable(other),
         }
     }
 
     fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
-        Request.function(slot, arguments)
+        TestRequest.function(slot, arguments)
     }
 }
 

@@ -242,7 +242,7 @@ fn remedies_for_a_missing_permission() {
     let files = crate::source::PolicyFiles::in_memory("policies", files);
     let mut report = crate::diagnostic::Report::new();
     let place = Place { file: "services/demo.iam.yaml".into(), line: 3 };
-    let policy = Policy::load(&files, &[(CANCEL.to_owned(), place)], &mut report);
+    let policy = Policy::load(files, &[(CANCEL.to_owned(), place)], &mut report);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let remedies = remedies(&policy, "ana@example.com");
     let [Remedy::AddPermission { role, place, binding }, Remedy::Bind { roles, more, members, on }] =

@@ -59,7 +59,7 @@ fn report_of(files: &[(&str, &str)]) -> (Report, String) {
     let files = PolicyFiles::in_memory("policies", FILES.iter().chain(files).copied());
     let mut loading = Report::new();
     let catalog = Catalog::load(&files, &[exposure()], &mut loading);
-    let policy = Policy::load(&files, &[], &mut loading);
+    let policy = Policy::load(files.clone(), &[], &mut loading);
     assert!(!loading.is_fatal(), "{}", loading.render(false));
     assert_ne!(policy.counts(), PolicyCounts::default());
     let mut report = Report::new();

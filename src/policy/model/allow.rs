@@ -3,7 +3,7 @@
 //! file below `allow/` is the name of the resource.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diagnostic::{Report, Source, Span};
@@ -43,11 +43,11 @@ pub struct Binding {
 }
 
 /// The files below `allow/`, each the only one of its resource.
-pub(in crate::policy) fn files<'f>(files: &'f PolicyFiles, report: &mut Report) -> Vec<PolicyFile<'f>> {
+pub(in crate::policy) fn files(files: &PolicyFiles, report: &mut Report) -> Vec<PolicyFile> {
     let mut files = files.below("allow", report);
-    let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
+    let mut seen: BTreeMap<Box<str>, PathBuf> = BTreeMap::new();
     files.retain(|file| {
-        if let Some(first) = seen.get(file.stem) {
+        if let Some(first) = seen.get(&file.stem) {
             report
                 .file_error(
                     file.path(),
@@ -56,10 +56,10 @@ pub(in crate::policy) fn files<'f>(files: &'f PolicyFiles, report: &mut Report) 
                 .help("keep one of the two files");
             return false;
         }
-        seen.insert(file.stem, file.path());
+        seen.insert(file.stem.clone(), file.path().to_owned());
         true
     });
-    files.retain(|file| match ResourceName::attachable(file.stem) {
+    files.retain(|file| match ResourceName::attachable(&file.stem) {
         Ok(_) => true,
         Err(error) => {
             report.file_error(file.path(), format!("`{}` names no resource: {error}", file.stem)).help(
@@ -69,7 +69,7 @@ pub(in crate::policy) fn files<'f>(files: &'f PolicyFiles, report: &mut Report) 
         }
     });
     for file in &files {
-        if let Some(reason) = spelling::unnameable(file.stem) {
+        if let Some(reason) = spelling::unnameable(&file.stem) {
             report
                 .file_warning(file.path(), format!("this policy applies to no resource: {reason}"))
                 .help("rename the file: its path below `allow/` is the resource's name, as requests name it");
@@ -80,12 +80,12 @@ pub(in crate::policy) fn files<'f>(files: &'f PolicyFiles, report: &mut Report) 
 
 impl AllowPolicy {
     pub(in crate::policy) fn load(
-        file: PolicyFile<'_>,
+        file: &PolicyFile,
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
         let node = file.parse(report)?;
-        Self::read(file.stem, &node, context, report)
+        Self::read(&file.stem, &node, context, report)
     }
 
     pub(in crate::policy) fn read(

@@ -60,11 +60,11 @@ pub(in crate::policy) fn load(
     report: &mut Report,
 ) -> Vec<DenyPolicy> {
     let files = files.below("deny", report);
-    files.into_iter().filter_map(|file| DenyPolicy::load(file, context, report)).collect()
+    files.iter().filter_map(|file| DenyPolicy::load(file, context, report)).collect()
 }
 
 impl DenyPolicy {
-    fn load(file: PolicyFile<'_>, context: Context<'_>, report: &mut Report) -> Option<Self> {
+    fn load(file: &PolicyFile, context: Context<'_>, report: &mut Report) -> Option<Self> {
         let resource = file.stem.rsplit_once('/').map_or("", |(resource, _)| resource);
         if let Err(error) = ResourceName::attachable(resource) {
             report

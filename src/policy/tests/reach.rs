@@ -25,7 +25,7 @@ fn pools() -> Pools {
 fn load_known(files: &[(&str, &str)]) -> (Policy, String) {
     let files = PolicyFiles::in_memory("policies", [&[VIEWER, CANCELLER], files].concat());
     let mut report = Report::new();
-    let policy = Policy::load_among(&pools(), &files, &[], &mut report);
+    let policy = Policy::load_among(&pools(), files, &[], &mut report);
     (policy, report.render(false))
 }
 

@@ -19,7 +19,7 @@ fn revision(directory: &Path) -> String {
 fn below(files: &PolicyFiles, folder: &str) -> (Vec<String>, String) {
     let mut report = Report::new();
     let found = files.below(folder, &mut report);
-    (found.iter().map(|file| file.stem.to_owned()).collect(), report.render(false))
+    (found.iter().map(|file| file.stem.to_string()).collect(), report.render(false))
 }
 
 fn write(path: PathBuf, text: &str) {
@@ -68,7 +68,7 @@ fn a_link_that_leads_nowhere_is_not_taken_for_an_absent_file() {
         symlink("gone", directory.path().join(name)).unwrap();
         let (files, _) = read(directory.path());
         let mut report = Report::new();
-        let policy = crate::policy::Policy::load(&files.unwrap(), &[], &mut report);
+        let policy = crate::policy::Policy::load(files.unwrap(), &[], &mut report);
         assert_eq!(policy.counts(), crate::policy::PolicyCounts::default());
         assert!(report.render(false).contains("the link leads nowhere"), "{name}: {}", report.render(false));
     }
@@ -83,7 +83,7 @@ fn what_cannot_hold_rules_and_has_the_name_of_something_that_does_is_an_error() 
         let (files, report) = read(directory.path());
         assert_eq!(report, "");
         let mut report = Report::new();
-        crate::policy::Policy::load(&files.unwrap(), &[], &mut report);
+        crate::policy::Policy::load(files.unwrap(), &[], &mut report);
         assert!(report.is_fatal(), "{}", report.render(false));
         report.render(false).replace(directory.path().to_str().unwrap(), "policies")
     };

@@ -49,7 +49,7 @@ type Texts = BTreeMap<String, String>;
 
 fn decisions(texts: &Texts) -> Vec<bool> {
     let mut report = Report::new();
-    let policy = Policy::load(&PolicyFiles::in_memory("", texts), &[], &mut report);
+    let policy = Policy::load(PolicyFiles::in_memory("", texts), &[], &mut report);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let callers = ["a@x.com", "b@y.com", "c@z.com"].map(|email| Principal::user(email).unwrap());
     let subjects = callers.iter().map(Subject::of).chain([Subject::anonymous()]);
