@@ -113,7 +113,8 @@ impl Index {
 
     /// The file that defines what stands at a path.
     fn definition(&self, path: &[String], depth: usize) -> ModulePath {
-        let length = (0..=path.len()).rev().find(|length| self.modules.contains(&path[..*length])).unwrap_or(0);
+        let length =
+            (0..=path.len()).rev().find(|length| self.modules.contains(&path[..*length])).unwrap_or(0);
         let (module, rest) = path.split_at(length);
         let passed_on = rest.first().and_then(|name| self.passed_on.get(module)?.get(name));
         match passed_on {
@@ -133,7 +134,8 @@ impl Index {
                 named.insert(self.definition(&path, 0));
             }
         }
-        let without = Regex::new(r"(?m)^[ \t]*(?:pub(?:\([^)]*\))? )?use [^;]+;").unwrap().replace_all(code, "");
+        let without =
+            Regex::new(r"(?m)^[ \t]*(?:pub(?:\([^)]*\))? )?use [^;]+;").unwrap().replace_all(code, "");
         let children: Vec<&str> = self.children(module).collect();
         let roots = ["crate", "self", "super"].into_iter().chain(children).collect::<Vec<_>>().join("|");
         let inline = Regex::new(&format!(r"(^|[^\w:.])((?:{roots})(?:::[A-Za-z_]\w*)+)")).unwrap();
