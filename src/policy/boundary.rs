@@ -13,7 +13,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::condition::Outcome;
-use super::decide::Subject;
 use super::model;
 use super::model::boundary::{
     BoundaryBinding, BoundaryPolicy, PRINCIPAL_SUBJECT, PRINCIPAL_TYPE, PrincipalCondition,
@@ -22,6 +21,7 @@ use super::model::hierarchy::Hierarchy;
 pub use super::model::principal_set::Applies;
 use super::model::resource::ResourceName;
 use super::pools::Pools;
+use super::subject::Subject;
 use crate::cel::{Activation, Budget, Failure, Value};
 use crate::diagnostic::{Place, Report};
 use crate::principal::Principal;

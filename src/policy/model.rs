@@ -6,6 +6,7 @@
 pub mod allow;
 pub(crate) mod boundary;
 pub(super) mod context;
+mod cycle;
 pub mod deny;
 pub mod groups;
 pub mod hierarchy;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::boundary::OutOfBounds;
 use super::condition::Outcome;
-use super::decide::Subject;
 use super::model::resource::ResourceName;
+use super::subject::Subject;
 use crate::diagnostic::Place;
 
 /// The binding that allows a call.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::Policy;
 use super::attributes::Attributes;
-use super::decide::Subject;
 use super::index::{Bound, MemberId, ResourceId};
 use super::model::resource::ResourceName;
 use super::refusal::{Granted, Refusal};
+use super::subject::Subject;
 use crate::diagnostic::Place;
 use crate::principal::Principal;
 

@@ -6,9 +6,9 @@ use super::{ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Wei
 use crate::diagnostic::Place;
 use crate::policy::Policy;
 use crate::policy::boundary::Applies;
-use crate::policy::decide::Subject;
 use crate::policy::model::resource::ResourceName;
 use crate::policy::model::{deny, role};
+use crate::policy::subject::Subject;
 
 /// One needed step: any one of the alternatives is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]

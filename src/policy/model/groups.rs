@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Report, Span};
 use crate::document::Node;
-use crate::policy::loop_text;
+use crate::policy::model::cycle::loop_text;
 use crate::policy::model::member::{Member, NotAMember};
 use crate::policy::pools::Pools;
 use crate::principal::Principal;
