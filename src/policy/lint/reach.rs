@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Findings;
+use super::finding::Findings;
 use super::view::PolicyView;
 use crate::catalog::{Catalog, Segment};
 use crate::diagnostic::Span;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Findings;
+use super::finding::Findings;
 use super::membership::Membership;
 use crate::diagnostic::{Source, Span};
 use crate::document::nearest;
