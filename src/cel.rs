@@ -13,12 +13,14 @@
 
 use self::check::Checked;
 
+pub use self::activation::Activation;
 pub use self::budget::Budget;
 pub use self::environment::{Environment, Type};
 pub use self::fault::{Failure, Fault};
 pub use self::instant::{Duration, OutOfRange, Timestamp};
 pub use self::value::{Key, Kind, List, Map, Value};
 
+mod activation;
 mod arithmetic;
 mod budget;
 mod calendar;
@@ -40,16 +42,6 @@ mod pattern;
 mod strings;
 mod syntax;
 mod value;
-
-/// Where the values of variables come from.
-pub trait Activation<'v> {
-    /// The value of a variable. [`Failure::Unknown`] where the attribute is not known for this request: then the
-    /// expression has no value, unless `&&` or `||` is decided by its other side.
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure>;
-
-    /// The result of a function of the host. The arguments are of the types it was declared with.
-    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure>;
-}
 
 /// An expression, parsed and checked. It never changes, and is cheap to evaluate many times.
 #[derive(Debug)]

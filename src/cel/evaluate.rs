@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::Activation;
+use super::activation::Activation;
 use super::arithmetic;
 use super::budget::Budget;
 use super::calendar;
