@@ -75,7 +75,7 @@ pub(super) fn rank(for_caller: bool, for_permission: bool) -> u8 {
 /// Of what is for the caller, at most so many are told.
 const MOST_FOR_CALLER: usize = 200;
 /// Of what is for the permission and other callers.
-const MOST_FOR_OTHERS: usize = 10;
+pub(super) const MOST_FOR_OTHERS: usize = 10;
 
 /// How many of a rank are told.
 pub(super) fn most(rank: u8, extent: Extent) -> usize {

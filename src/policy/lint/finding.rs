@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::diagnostic::{Diagnostic, Report, Severity, Span};
 
 /// Most findings of one kind that are listed. An author with more of them fixes the cause, or does not mind.
-const MOST_OF_A_KIND: usize = 20;
+pub(super) const MOST_OF_A_KIND: usize = 20;
 
 /// The report, with a limit to findings of one kind.
 pub(super) struct Findings<'r> {

@@ -3,9 +3,10 @@ mod soundness;
 use std::time::{Duration, SystemTime};
 
 use super::super::{Counts, Policy};
+use super::finding::MOST_OF_A_KIND;
 use super::*;
 use crate::catalog::{ExposureSettings, Forwarding};
-use crate::diagnostic::Source;
+use crate::diagnostic::{Severity, Source, Span};
 
 /// A service with four methods of which three are exposed, and roles that fit them.
 const FILES: [(&str, &str); 5] = [

@@ -2,6 +2,7 @@
 //! again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

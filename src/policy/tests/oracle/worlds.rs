@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::diagnostic::Source;
+use crate::diagnostic::{Report, Source};
 use crate::document::{self, Node};
 use crate::policy::model::groups::Groups;
 use crate::policy::model::hierarchy::Hierarchy;
