@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ConfigArgs, Output};
+use super::args::{ConfigArgs, Output};
 use crate::catalog;
 use crate::clock;
 use crate::config::{self, Config, Override};

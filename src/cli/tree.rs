@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::Output;
+use super::args::Output;
 use crate::catalog::ExposureSettings;
 use crate::config::{self, Config, ConfigSource, Override};
 use crate::decision::snapshot::Snapshot;
