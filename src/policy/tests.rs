@@ -7,8 +7,9 @@ use std::fs;
 use std::time::SystemTime;
 
 use super::*;
+use crate::diagnostic::Report;
 use crate::principal::Principal;
-use crate::source::PolicySource;
+use crate::source::{PolicyFiles, PolicySource};
 
 const VIEWER: (&str, &str) = (
     "roles/viewer.yaml",

@@ -16,11 +16,11 @@ use crate::source::PolicyFiles;
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
 pub struct Policy {
-    index: Index,
+    pub(super) index: Index,
     pub(super) boundaries: Boundaries,
     pub(super) background: Background,
     pub(super) tags: Tags,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// How much a policy holds, as written.
@@ -78,7 +78,7 @@ impl Policy {
         self.counts
     }
 
-    fn compile(
+    pub(super) fn compile(
         context: Context<'_>,
         policies: impl Iterator<Item = AllowPolicy>,
         denials: Vec<DenyPolicy>,

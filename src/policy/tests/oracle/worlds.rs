@@ -5,9 +5,15 @@ use proptest::prelude::*;
 use super::super::*;
 use crate::diagnostic::{Report, Source};
 use crate::document::{self, Node};
+use crate::policy::boundary::Boundaries;
+use crate::policy::explain::index::Background;
+use crate::policy::model::allow::AllowPolicy;
+use crate::policy::model::context::Context;
+use crate::policy::model::deny::DenyPolicy;
 use crate::policy::model::groups::Groups;
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::role::{Role, Roles};
+use crate::policy::model::tags::Tags;
 
 pub(super) const PERMISSIONS: [&str; 3] =
     ["demo.operations.get", "demo.operations.list", "demo.operations.cancel"];
