@@ -17,53 +17,19 @@
 //! ([`HostRoutes::refuse_other_readings`]).
 
 mod overlap;
+mod route;
 mod trie;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+pub use self::route::{Route, Target, WrittenRoute};
 use self::trie::Trie;
-use super::method::{BodyRule, Call, Exposure, Method};
-use super::template::Template;
+use super::method::Call;
 use crate::diagnostic::{Report, Span};
 use crate::http::Path;
 use crate::http::path::{PathReading, normalize_literal};
 use crate::reason::{Denial, Reason};
-
-/// One binding of a method.
-#[derive(Debug)]
-pub struct Route {
-    /// The service whose method it is.
-    pub service: Arc<Exposure>,
-    /// The HTTP method, or `None` for any.
-    pub http_method: Option<::http::Method>,
-    /// The path.
-    pub template: Template,
-    /// Where it leads.
-    pub target: Target,
-}
-
-/// A route and where its template is written, kept together while conflicts can still be reported.
-pub type WrittenRoute = (Arc<Route>, Span);
-
-/// Where a route leads.
-#[derive(Debug)]
-pub enum Target {
-    /// To an exposed method.
-    Open {
-        /// The method.
-        method: Arc<Method>,
-        /// What body it takes.
-        body: BodyRule,
-        /// The field that the body holds, where it is not the whole message.
-        body_field: Option<Arc<str>>,
-    },
-    /// To a method that no iam rule exposes.
-    Closed {
-        /// The full RPC name.
-        rpc: String,
-    },
-}
 
 /// Every route, by host.
 #[derive(Debug, Default)]

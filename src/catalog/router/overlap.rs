@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{Route, WrittenRoute};
+use super::route::{Route, WrittenRoute};
 use crate::catalog::template::{Segment, Template};
 use crate::diagnostic::Report;
 use crate::http::path::normalize_literal;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Route;
+use super::route::Route;
 use crate::catalog::template::Segment;
 use crate::http::Path;
 use crate::http::path::{PathReading, normalize_literal};
