@@ -2,6 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
+use super::backlog::QUEUE_BYTES;
 use super::*;
 
 fn counter() -> IntCounter {
