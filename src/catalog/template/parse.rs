@@ -5,7 +5,17 @@ use std::ops::Range;
 use super::{Segment, Template, TemplateError, Variable};
 use crate::http::Path;
 
-pub(super) fn parse(text: &str) -> Result<Template, TemplateError> {
+impl Template {
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// The first mistake, with its position.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<Template, TemplateError> {
     let mut parser = Parser { text, at: 0, segments: Vec::new(), variables: Vec::new() };
     parser.template()
 }
