@@ -3,8 +3,8 @@ mod readings;
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::method::{Exposure, PermissionRule};
-use crate::catalog::template::Segment;
+use crate::catalog::method::{BodyRule, Exposure, Method, PermissionRule};
+use crate::catalog::template::{Segment, Template};
 use crate::diagnostic::{Place, Source};
 
 const OPERATION: &str = "/v1/{name=projects/*/locations/*/operations/*}";
