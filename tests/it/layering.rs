@@ -236,7 +236,8 @@ impl File {
 
     /// The part that is compiled into the product, without comments.
     fn code(&self) -> String {
-        let product = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let tests = Regex::new(r"#\[cfg\(test\)\]\n(?:pub(?:\([^)]*\))? )?mod tests \{").unwrap();
+        let product = tests.split(&self.text).next().unwrap();
         product.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
     }
 
