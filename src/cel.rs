@@ -13,12 +13,14 @@
 
 use self::check::Checked;
 
+pub use self::activation::Activation;
 pub use self::budget::Budget;
 pub use self::environment::{Environment, Type};
-pub use self::fault::{Failure, Fault};
+pub use self::fault::{CompileError, EvaluationError};
 pub use self::instant::{Duration, OutOfRange, Timestamp};
-pub use self::value::{Key, Kind, List, Map, Value};
+pub use self::value::{List, Map, MapKey, Value, ValueKind};
 
+mod activation;
 mod arithmetic;
 mod budget;
 mod calendar;
@@ -41,16 +43,6 @@ mod strings;
 mod syntax;
 mod value;
 
-/// Where the values of variables come from.
-pub trait Activation<'v> {
-    /// The value of a variable. [`Failure::Unknown`] where the attribute is not known for this request: then the
-    /// expression has no value, unless `&&` or `||` is decided by its other side.
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure>;
-
-    /// The result of a function of the host. The arguments are of the types it was declared with.
-    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure>;
-}
-
 /// An expression, parsed and checked. It never changes, and is cheap to evaluate many times.
 #[derive(Debug)]
 pub struct Program {
@@ -65,10 +57,14 @@ impl Program {
     pub const MAX_LENGTH: usize = 64 * 1024;
 
     /// Parses and checks an expression that is to yield a value of the expected type. All faults of types at once.
-    pub fn compile(text: &str, environment: &Environment, expected: &Type) -> Result<Self, Vec<Fault>> {
+    pub fn compile(
+        text: &str,
+        environment: &Environment,
+        expected: &Type,
+    ) -> Result<Self, Vec<CompileError>> {
         if text.len() > Self::MAX_LENGTH {
             let message = format!("the expression is longer than {} KiB", Self::MAX_LENGTH / 1024);
-            return Err(vec![Fault::new(0..text.len(), message, "split it into several conditions")]);
+            return Err(vec![CompileError::new(0..text.len(), message, "split it into several conditions")]);
         }
         let (expression, logic_operators) = parser::parse(text).map_err(|fault| vec![fault])?;
         let checked = check::check(&expression, environment, expected)?;
@@ -106,7 +102,7 @@ impl Program {
         &'v self,
         activation: &'v dyn Activation<'v>,
         budget: &mut Budget,
-    ) -> Result<Value<'v>, Failure> {
+    ) -> Result<Value<'v>, EvaluationError> {
         evaluate::evaluate(&self.checked.root, &self.expected, activation, budget)
     }
 }

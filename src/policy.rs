@@ -34,21 +34,22 @@ mod pools;
 pub mod refusal;
 mod rules;
 mod spelling;
+pub mod subject;
 pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};
-pub use self::condition::{Outcome, Read};
-pub use self::decide::Subject;
+pub use self::condition::{AttributeRead, ConditionOutcome};
 pub use self::model::resource::ResourceName;
 pub use self::permit::{Grant, Permit};
 pub use self::pools::Pools;
-pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
+pub use self::refusal::{Denied, Granted, Refusal, Tested, UnmetCondition};
 pub use self::rules::{RuleKind, WrittenRule};
+pub use self::subject::Subject;
 
 use self::boundary::Boundaries;
 use self::compile::Compiler;
-use self::explain::index::Background;
+use self::explain::index::ExplainIndex;
 use self::index::Index;
 use self::model::allow::AllowPolicy;
 use self::model::context::{Context, Definitions};
@@ -60,14 +61,14 @@ use self::model::tags::Tags;
 pub struct Policy {
     index: Index,
     boundaries: Boundaries,
-    background: Background,
+    explain_index: ExplainIndex,
     tags: Tags,
-    counts: Counts,
+    counts: PolicyCounts,
 }
 
 /// How much a policy holds, as written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct PolicyCounts {
     /// Bindings of all allow policies.
     pub bindings: usize,
     /// Rules of all deny policies.
@@ -105,8 +106,8 @@ impl Policy {
         let boundaries = Boundaries::load(files, &definitions.hierarchy, pools, report);
         let (denials, policies) = model::policies(files, context, report);
         let compiled = Self::compile(context, policies, denials, boundaries);
-        let background = Background::of(context, known_permissions);
-        let policy = Self { tags: definitions.tags, background, ..compiled };
+        let explain_index = ExplainIndex::of(context, known_permissions);
+        let policy = Self { tags: definitions.tags, explain_index, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
     }
 
@@ -116,7 +117,7 @@ impl Policy {
     }
 
     /// How much it holds.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> PolicyCounts {
         self.counts
     }
 
@@ -137,7 +138,7 @@ impl Policy {
             compiler.attach(policy);
         }
         let index = compiler.finish(context);
-        let counts = Counts {
+        let counts = PolicyCounts {
             bindings,
             deny_rules,
             roles: context.roles.len(),
@@ -150,11 +151,6 @@ impl Policy {
     fn index(&self) -> &Index {
         &self.index
     }
-}
-
-/// A loop of names as diagnostics write it, the first one again at the end.
-fn loop_text(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub struct Route {
     /// The path.
     pub template: Template,
     /// Where it leads.
-    pub target: Target,
+    pub target: RouteTarget,
 }
 
 /// A route and where its template is written, kept together while conflicts can still be reported.
@@ -48,7 +48,7 @@ pub type WrittenRoute = (Arc<Route>, Span);
 
 /// Where a route leads.
 #[derive(Debug)]
-pub enum Target {
+pub enum RouteTarget {
     /// To an exposed method.
     Open {
         /// The method.
@@ -244,8 +244,8 @@ impl Route {
     /// The full RPC name.
     fn rpc(&self) -> &str {
         match &self.target {
-            Target::Open { method, .. } => &method.name,
-            Target::Closed { rpc } => rpc,
+            RouteTarget::Open { method, .. } => &method.name,
+            RouteTarget::Closed { rpc } => rpc,
         }
     }
 
@@ -256,10 +256,10 @@ impl Route {
     /// Whether a request that matches both, being of one shape, is the same call either way.
     fn reads_like(&self, other: &Self) -> bool {
         let same_target = match (&self.target, &other.target) {
-            (Target::Closed { rpc }, Target::Closed { rpc: other }) => rpc == other,
+            (RouteTarget::Closed { rpc }, RouteTarget::Closed { rpc: other }) => rpc == other,
             (
-                Target::Open { method, body, body_field },
-                Target::Open { method: other, body: other_body, body_field: other_field },
+                RouteTarget::Open { method, body, body_field },
+                RouteTarget::Open { method: other, body: other_body, body_field: other_field },
             ) => method.index == other.index && body == other_body && body_field == other_field,
             _ => false,
         };
@@ -279,7 +279,7 @@ impl Route {
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.target, Target::Open { .. })
+        matches!(self.target, RouteTarget::Open { .. })
     }
 
     /// Whether a closed route stands in the way of an open one that matches the same request on the same host: the
@@ -297,8 +297,8 @@ impl Route {
     /// The call that a request makes which takes this route; `None` where it leads to no exposed method.
     fn call(&self, http_method: &::http::Method, path: &Path) -> Option<Call> {
         match &self.target {
-            Target::Closed { .. } => None,
-            Target::Open { method, body, body_field } => Some(Call {
+            RouteTarget::Closed { .. } => None,
+            RouteTarget::Open { method, body, body_field } => Some(Call {
                 method: method.clone(),
                 bindings: self.template.capture(path),
                 body: body.on(http_method),

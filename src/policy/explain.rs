@@ -13,16 +13,17 @@ use std::sync::Arc;
 
 pub use self::binding::ExplainedBinding;
 pub use self::denial::ExplainedRule;
-pub use self::remedy::{Remedy, Step};
+pub use self::remedy::{Remedy, RemedyStep};
 use super::Policy;
 use super::attributes::Attributes;
 use super::boundary::Applies;
-use super::condition::{self, Read};
-use super::decide::{Inquiry, Subject};
+use super::condition::{self, AttributeRead};
+use super::decide::Evaluation;
 use super::index::{ConditionId, FileId, Index, MemberId};
 use super::model::resource::ResourceName;
 use super::permit::asked_of;
 use super::refusal::{Granted, Refusal, Tested};
+use super::subject::Subject;
 use crate::catalog::{Call, PermissionRule};
 use crate::diagnostic::Place;
 use crate::principal::Caller;
@@ -47,7 +48,7 @@ pub struct Explanation {
     /// The bindings on the chain.
     pub bindings: Vec<Attached<ExplainedBinding>>,
     /// What would turn the answer: all of these steps are needed.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RemedyStep>,
 }
 
 /// How much of a policy an explanation tells.
@@ -109,7 +110,7 @@ pub struct Weighed {
     /// How it came out.
     pub tested: Tested,
     /// What it reads.
-    pub reads: Vec<Read>,
+    pub reads: Vec<AttributeRead>,
 }
 
 impl Policy {
@@ -122,7 +123,7 @@ impl Policy {
         attributes: &Attributes<'_>,
         extent: Extent,
     ) -> Explanation {
-        let ask = || Inquiry::new(self, subject, permission, resource, attributes);
+        let ask = || Evaluation::new(self, subject, permission, resource, attributes);
         let mut inquiry = ask().recording();
         let decided = inquiry.decide(subject);
         let index = self.index();
@@ -234,16 +235,16 @@ struct Examiner<'e> {
     /// Where the rule is written that decided, or came nearest: it is always told.
     decisive: Option<(FileId, u32)>,
     /// For what the decision did not evaluate.
-    inquiry: Inquiry<'e>,
+    inquiry: Evaluation<'e>,
 }
 
 fn decisive(decided: &Result<Granted, Refusal>) -> Option<&Place> {
     match decided {
         Ok(granted) => Some(&granted.place),
         Err(Refusal::Denied(denied)) => Some(&denied.place),
-        Err(Refusal::Unmet(unmet)) => Some(&unmet.binding.place),
-        Err(Refusal::Lacking { nearest, .. }) => Some(&nearest.place),
-        Err(Refusal::OutOfBounds(_) | Refusal::Nameless) => None,
+        Err(Refusal::ConditionNotMet(unmet)) => Some(&unmet.binding.place),
+        Err(Refusal::PermissionNotInRole { nearest, .. }) => Some(&nearest.place),
+        Err(Refusal::OutOfBounds(_) | Refusal::NoBinding) => None,
     }
 }
 
@@ -280,7 +281,7 @@ impl Examiner<'_> {
         if self.subject.sets.iter().any(|set| &**set == member) {
             return Vec::new();
         }
-        names.find_map(|name| self.policy.background.way(name, member)).unwrap_or_default()
+        names.find_map(|name| self.policy.explain_index.way(name, member)).unwrap_or_default()
     }
 }
 

@@ -24,8 +24,6 @@ use crate::diagnostic::Report;
 use crate::document::nearest;
 use crate::source::PolicyFiles;
 
-pub(super) use self::principal_set::PrincipalSet;
-
 /// All policies of a tree, as written.
 #[derive(Debug)]
 pub(super) struct Model {

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use super::Policy;
 use super::attributes::Attributes;
-use super::decide::Subject;
 use super::model::resource::ResourceName;
 use super::refusal::Granted;
+use super::subject::Subject;
 use crate::catalog::{Call, PermissionRule};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::exposed::{Exposed, is_to_read};
+use super::findings::{Findings, and_more};
 use super::view::{BindingView, PolicyView};
-use super::{Findings, and_more};
 use crate::policy::condition::StaticOutcome;
 use crate::policy::index::RoleId;
 use crate::policy::model::resource::ResourceName;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::exposed::Exposed;
+use super::findings::{Findings, and_more};
 use super::membership::Membership;
 use super::view::{DenialView, PolicyView};
-use super::{Findings, and_more};
 use crate::policy::condition::StaticOutcome;
 use crate::policy::model::deny::DenyPrincipal;
 use crate::policy::model::member::ALL_USERS;

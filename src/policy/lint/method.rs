@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Findings;
 use super::exposed::Exposed;
+use super::findings::Findings;
 use super::view::PolicyView;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Place, Span};

@@ -1,7 +1,7 @@
 //! Roles that do nothing.
 
-use super::Findings;
 use super::exposed::Exposed;
+use super::findings::Findings;
 use super::view::PolicyView;
 
 /// Roles that no binding names.

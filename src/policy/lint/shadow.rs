@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::findings::{Findings, and_more};
 use super::membership::Membership;
 use super::view::{BindingView, MemberView, PolicyView};
-use super::{Findings, and_more};
 use crate::diagnostic::Span;
 use crate::policy::index::{MemberId, ResourceId, RoleId};
 

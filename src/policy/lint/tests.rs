@@ -2,10 +2,11 @@ mod soundness;
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Counts, Policy};
+use super::super::{Policy, PolicyCounts};
+use super::findings::MOST_OF_A_KIND;
 use super::*;
 use crate::catalog::{ExposureSettings, Forwarding};
-use crate::diagnostic::Source;
+use crate::diagnostic::{Severity, Source, Span};
 
 /// A service with four methods of which three are exposed, and roles that fit them.
 const FILES: [(&str, &str); 5] = [
@@ -60,7 +61,7 @@ fn report_of(files: &[(&str, &str)]) -> (Report, String) {
     let catalog = Catalog::load(&files, &[exposure()], &mut loading);
     let policy = Policy::load(&files, &[], &mut loading);
     assert!(!loading.is_fatal(), "{}", loading.render(false));
-    assert_ne!(policy.counts(), Counts::default());
+    assert_ne!(policy.counts(), PolicyCounts::default());
     let mut report = Report::new();
     lint(&files, &catalog.unwrap(), now(), &mut report);
     for diagnostic in report.diagnostics() {

@@ -15,7 +15,7 @@ use std::iter;
 use crate::diagnostic::{Report, Severity, Span};
 use crate::document::{Node, Spelling, Value, nearest};
 use crate::policy::model::resource::ResourceName;
-use crate::policy::{loop_text, spelling};
+use crate::policy::spelling::{self, loop_text};
 use crate::source::PolicyFiles;
 
 const KINDS: [&str; 3] = ["projects", "folders", "organizations"];
