@@ -59,7 +59,7 @@ pub enum ScenarioCaller {
     /// The caller that an issuer's rules make of these claims.
     Claims(Map<String, Value>),
     /// The caller that this token proves.
-    ScenarioToken(ScenarioToken),
+    Token(ScenarioToken),
 }
 
 /// A credential. It is never printed.

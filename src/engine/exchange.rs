@@ -70,7 +70,7 @@ pub enum Phase {
     /// It may go upstream.
     Admitted(Admitted),
     /// It is going there.
-    ForwardingPhase(Box<ForwardingPhase>),
+    Forwarding(Box<ForwardingPhase>),
     /// It is being answered with the gate's public keys: nothing is decided.
     Publishing,
     /// It is over, and recorded.
