@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use opgate::diagnostic::Report;
 use opgate::policy::Policy;
+use opgate::source::PolicySource;
 
 use crate::ALLOCATOR;
 use crate::table::Row;
@@ -38,7 +39,8 @@ pub fn run() -> Vec<String> {
 /// The policy of a tree that has no mistake.
 pub fn load(tree: &Path) -> Policy {
     let mut report = Report::new();
-    let policy = Policy::load(tree, &[], &mut report);
+    let files = PolicySource::directory(tree).read(&mut report).unwrap();
+    let policy = Policy::load(&files, &[], &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     policy
 }

@@ -8,6 +8,7 @@ mod places;
 mod refused;
 mod scrape;
 mod serving;
+pub(crate) mod settings;
 mod told;
 mod watched;
 
@@ -28,26 +29,28 @@ use tokio::sync::watch;
 use self::desk::Desk;
 use self::hosts::Hosts;
 use self::scrape::Scrapes;
-use self::told::{TokenFile, Told};
+pub use self::settings::{AdminSettings, Explain};
+use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::clock;
-use crate::config::{AdminSettings, Explain};
 use crate::engine::Engine;
 use crate::listener::ListenSocket;
-use crate::reload::Status;
+use crate::metrics::Metrics;
+use crate::reload::ReloadStatus;
 
 /// The state that the endpoints read.
 #[derive(Clone)]
 pub struct Admin {
     engine: Engine,
+    metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
-    reloads: Arc<ArcSwap<Status>>,
+    reloads: Arc<ArcSwap<ReloadStatus>>,
 }
 
 impl Admin {
     /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(engine: Engine, reloads: Arc<ArcSwap<Status>>) -> Self {
-        Self { engine, draining: Arc::default(), reloads }
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<ReloadStatus>>) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads }
     }
 
     /// Why requests should not be sent here, or nothing.
@@ -81,15 +84,15 @@ impl Admin {
             draining.store(true, Ordering::Release);
         });
         let told = match &settings.explain {
-            None => Told::Never,
-            Some(Explain { token_file: Some(path), .. }) => Told::Bearer(TokenFile::watch(path)?),
-            Some(Explain { token_file: None, .. }) => Told::Always,
+            None => PolicyReaders::Never,
+            Some(Explain { token_file: Some(path), .. }) => PolicyReaders::Bearer(TokenFile::watch(path)?),
+            Some(Explain { token_file: None, .. }) => PolicyReaders::Always,
         };
         let connections = settings.connections;
-        let scrapes = Arc::new(scrapes(self.engine.clone())?);
+        let scrapes = Arc::new(scrapes(self.engine.clone(), self.metrics.clone())?);
         let surface = Surface {
             admin: self,
-            told: if explain.is_some() { Told::Never } else { told.clone() },
+            told: if explain.is_some() { PolicyReaders::Never } else { told.clone() },
             hosts: Arc::new(Hosts::new(settings.hosts)),
             desk: Arc::new(Desk::open(connections)?),
             scrapes,
@@ -111,7 +114,7 @@ impl Admin {
 #[derive(Clone)]
 struct Surface {
     admin: Admin,
-    told: Told,
+    told: PolicyReaders,
     hosts: Arc<Hosts>,
     desk: Arc<Desk>,
     scrapes: Arc<Scrapes>,
@@ -199,12 +202,15 @@ async fn metrics(State(surface): State<Surface>, request: Parts) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-/// What renders the metrics of a proxy.
-fn scrapes(engine: Engine) -> std::io::Result<Scrapes> {
+/// Renders the metrics. Key sets, known tokens, used proofs and endpoints are asked for their state at each scrape.
+fn scrapes(engine: Engine, metrics: Arc<Metrics>) -> std::io::Result<Scrapes> {
     Scrapes::open(move || {
         let live = engine.live();
-        let endpoints = live.upstreams().status();
-        engine.metrics().render(&live.snapshot.authn, &endpoints, clock::now())
+        metrics.render(|| {
+            let instruments = engine.instruments();
+            instruments.upstream.update(&live.upstreams().status());
+            instruments.authn.update(&live.snapshot.authn, clock::now());
+        })
     })
 }
 

@@ -6,11 +6,13 @@
 //!
 //! Addresses and principals have [`Shares`].
 
+pub(crate) mod settings;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::config::Limits;
+pub use self::settings::AdmissionLimits;
 use crate::http::network;
 use crate::reason::{Denial, Reason};
 use crate::shares::Shares;
@@ -27,7 +29,7 @@ pub struct Admission {
 
 impl Admission {
     /// As many as `limits` says, all free.
-    pub fn new(limits: &Limits) -> Arc<Self> {
+    pub fn new(limits: &AdmissionLimits) -> Arc<Self> {
         Arc::new(Self {
             pending: BoundedCounter::new(limits.pending_requests),
             pending_by_address: Shares::new(limits.pending_requests_per_address),
@@ -163,7 +165,7 @@ impl BoundedCounter {
 mod tests {
     use super::*;
 
-    fn admission(limits: Limits) -> Arc<Admission> {
+    fn admission(limits: AdmissionLimits) -> Arc<Admission> {
         Admission::new(&limits)
     }
 
@@ -177,11 +179,11 @@ mod tests {
 
     #[test]
     fn a_place_counts_for_all_for_its_address_and_for_its_principal() {
-        let admission = admission(Limits {
+        let admission = admission(AdmissionLimits {
             requests: 4,
             requests_per_address: 2,
             requests_per_principal: 3,
-            ..Limits::default()
+            ..AdmissionLimits::default()
         });
         let (ana, ben) = ("user:ana@example.com", "user:ben@example.com");
         let mut held = vec![
@@ -203,8 +205,11 @@ mod tests {
 
     #[test]
     fn what_is_pending_is_counted_for_its_address_once_that_is_known() {
-        let admission =
-            admission(Limits { pending_requests: 3, pending_requests_per_address: 1, ..Limits::default() });
+        let admission = admission(AdmissionLimits {
+            pending_requests: 3,
+            pending_requests_per_address: 1,
+            ..AdmissionLimits::default()
+        });
         let address = "2001:db8::1".parse().unwrap();
         let mut first = admission.pend().unwrap();
         first.count_for(address).unwrap();

@@ -31,6 +31,7 @@
 //! and neither does the next process of this one.
 
 mod file;
+pub(crate) mod settings;
 
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;

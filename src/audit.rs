@@ -5,6 +5,8 @@
 //! process from ending.
 
 mod entry;
+mod instruments;
+pub(crate) mod settings;
 mod writer;
 
 use std::io;
@@ -19,8 +21,9 @@ pub use self::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
 };
+pub use self::instruments::Instruments;
+pub use self::settings::AuditOutput;
 use self::writer::{Sink, Writer};
-use crate::config::AuditOutput;
 
 /// Lines that wait to be written.
 const QUEUE: usize = 16 * 1024;
@@ -92,7 +95,8 @@ impl Audit {
     ///
     /// # Errors
     /// Where the file cannot be opened or the thread cannot be started.
-    pub fn open(output: &AuditOutput, dropped: IntCounter) -> io::Result<Self> {
+    pub fn open(output: &AuditOutput, instruments: Instruments) -> io::Result<Self> {
+        let Instruments { dropped } = instruments;
         Self::start(
             match output {
                 AuditOutput::Stdout => Sink::standard(&io::stdout())?,

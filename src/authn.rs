@@ -23,7 +23,7 @@ mod instruments;
 mod issuer;
 mod jwks;
 mod mtls;
-mod settings;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::future::Future;
@@ -44,7 +44,7 @@ pub use self::jwks::cache::KeySetStatus;
 pub use self::introspection::secret::{Secret, SecretError};
 pub use self::settings::{
     DpopRule, IdentityRule, IssuerSettings, KeyLocation, KeySource, MappedAttribute, PossessionRule, Proof,
-    RemoteKeys, SettingsError, WellKnown,
+    RemoteKeys, SettingsError, WellKnown, WrittenIssuer,
 };
 pub use self::token::cache::TokenCacheStatus;
 pub use self::token::unconfirmed::UnconfirmedToken;
@@ -110,8 +110,8 @@ impl Authenticator {
 
     /// Keeps the fetched keys of issuers that a reload left as they were, with their age and their counts, the answers
     /// of issuers about opaque tokens, and the memory of used proofs.
-    // Kept whatever else has changed: a reload that forgot used proofs would let them be used again.
     pub fn take_over(&mut self, previous: &Self) {
+        // Kept whatever else has changed: a reload that forgot used proofs would let them be used again.
         self.binding = Arc::clone(&previous.binding);
         self.tokens = TokenCache::succeeding(&previous.tokens);
         for issuer in &mut self.issuers {
@@ -130,7 +130,7 @@ impl Authenticator {
         }
     }
 
-    /// Whoever these claims would make the caller, had the issuer that they name signed them: for questions about
+    /// The caller that these claims would make, had the issuer that they name signed them: for questions about
     /// policy ([`crate::decision::stages::judge_as`]). It proves nothing, and no request gets here.
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl Authenticator {
         }
     }
 
-    /// The nonce that the next proof of a caller's is to have, where the issuer asks for any.
+    /// The nonce that the next proof of a caller has to have, where the issuer asks for any.
     pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
         self.binding.next_nonce(caller, now)
     }

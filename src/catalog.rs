@@ -9,7 +9,7 @@
 //!
 //! A method is exposed only if both files name it: the service file says how it is called and which scopes it takes,
 //! the iam file which permission it needs. Everything else is answered like a path that does not exist.
-//! Pure: the files are read at load, no clock, no network.
+//! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
 mod files;
 mod iam;
@@ -19,10 +19,10 @@ mod near;
 mod resolve;
 mod router;
 mod service;
+pub(crate) mod settings;
 mod template;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
@@ -31,11 +31,13 @@ pub use self::named::NotCallable;
 use self::resolve::Definition;
 pub use self::router::{Route, Router, Target, WrittenRoute};
 pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
+pub use self::settings::ExposureSettings;
 pub use self::template::{Segment, Template, TemplateError, Variable};
 use crate::diagnostic::{Place, Report, Severity, Source, Span};
-use crate::document;
+use crate::document::Node;
 use crate::http::Path as RequestPath;
 use crate::reason::Denial;
+use crate::source::PolicyFiles;
 
 /// Every exposed method, and how requests reach it.
 #[derive(Debug, Default)]
@@ -46,21 +48,6 @@ pub struct Catalog {
     router: Router,
     /// The routes that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
-}
-
-/// How the operator's config exposes a service.
-#[derive(Clone, Debug)]
-pub struct ExposureSettings {
-    /// The name of its files: `cloudaicompanion`.
-    pub id: String,
-    /// The hosts it answers on, `*` for any; `None` for the service's own name.
-    pub hosts: Option<Vec<String>>,
-    /// The upstream its calls go to.
-    pub upstream: String,
-    /// What goes upstream beside the request itself.
-    pub forwarding: Forwarding,
-    /// Where the config says so.
-    pub span: Span,
 }
 
 impl ExposureSettings {
@@ -90,17 +77,17 @@ impl Catalog {
         self.methods.iter().any(|method| method.service.upstream == upstream)
     }
 
-    /// Loads the exposed services from a directory of service and iam files (`policies/services`). `None` where
+    /// Loads the exposed services from the service and iam files of a tree, below `services/`. `None` where
     /// anything is wrong; everything that is wrong is in the report.
-    pub fn load(directory: &Path, exposures: &[ExposureSettings], report: &mut Report) -> Option<Self> {
+    pub fn load(files: &PolicyFiles, exposures: &[ExposureSettings], report: &mut Report) -> Option<Self> {
         let errors_before = report.count(Severity::Error);
-        let known = if exposures.is_empty() { Vec::new() } else { files::service_ids(directory, report)? };
+        let known = if exposures.is_empty() { Vec::new() } else { files::service_ids(files, report)? };
         let mut definitions: Vec<(&str, Option<Definition>)> = Vec::new();
         let mut catalog = Self::default();
         let mut routes = Vec::new();
         for settings in exposures {
             if !definitions.iter().any(|(id, _)| *id == settings.id) {
-                let definition = files::load_definition(directory, &known, settings, report);
+                let definition = files::load_definition(files, &known, settings, report);
                 let closed = definition.iter().flat_map(|definition| &definition.closed);
                 catalog.unexposed.extend(closed.map(|http| Unexposed {
                     service: settings.id.clone(),
@@ -223,13 +210,13 @@ impl Catalog {
 }
 
 impl ExposureSettings {
-    /// Every service of a directory that has both of its files, each on its own name: what can be exposed without an
+    /// Every service of a tree that has both of its files, each on its own name: what can be exposed without an
     /// operator's configuration. No call goes upstream this way.
-    pub fn all(directory: &Path, report: &mut Report) -> Vec<Self> {
-        let ids = files::service_ids(directory, report).unwrap_or_default();
-        let whole = ids.into_iter().filter(|id| files::has_iam_file(directory, id));
+    pub fn all(files: &PolicyFiles, report: &mut Report) -> Vec<Self> {
+        let ids = files::service_ids(files, report).unwrap_or_default();
+        let whole = ids.into_iter().filter(|id| files::has_iam_file(files, id));
         let exposed = |id: String| Self {
-            span: Span { source: Source::new(directory.join(&id), ""), range: 0..0 },
+            span: Span { source: Source::new(files.path(&format!("services/{id}")), ""), range: 0..0 },
             id,
             hosts: None,
             upstream: String::new(),
@@ -278,10 +265,10 @@ pub struct ServiceSummary {
     pub scopes: Vec<String>,
 }
 
-/// Reads one service file by itself. `None` where anything is wrong; everything that is wrong is in the report.
-pub fn load_service_file(path: &Path, report: &mut Report) -> Option<ServiceSummary> {
+/// Reads one service file, parsed, by itself. `None` where anything is wrong; everything that is wrong is in the report.
+pub fn read_service(node: &Node, report: &mut Report) -> Option<ServiceSummary> {
     let errors_before = report.count(Severity::Error);
-    let service = document::read(path, report).and_then(|node| Service::read(&node, report))?;
+    let service = Service::read(node, report)?;
     let mut scopes: Vec<String> =
         service.authentication.iter().flat_map(|rule| rule.scopes.clone()).collect();
     scopes.sort();

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Origin, Override};
+use crate::config::{ConfigSource, Override};
 use crate::terminal;
 
 /// Google-style IAM in front of APIs that do not have it.
@@ -30,19 +30,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve: judge requests by policy and forward the allowed ones
-    Run(run::Args),
+    Run(run::RunArgs),
     /// Load everything a configuration names and report every mistake
-    Check(check::Args),
+    Check(check::CheckArgs),
     /// Run the decision tests of a policy tree
-    Test(test::Args),
+    Test(test::TestArgs),
     /// Explain why a call is allowed or denied, and what would turn the answer
-    Explain(explain::Args),
+    Explain(explain::ExplainArgs),
     /// List who holds a permission on a resource, and by which bindings
-    WhoCan(who_can::Args),
+    WhoCan(who_can::WhoCanArgs),
     /// Replay an audit log on another policy tree and show what changes
-    Diff(diff::Args),
+    Diff(diff::DiffArgs),
     /// Print the version
-    Version(version::Args),
+    Version(version::VersionArgs),
 }
 
 /// How a command prints.
@@ -85,10 +85,10 @@ pub fn main() -> ExitCode {
 
 impl ConfigArgs {
     /// Where the configuration comes from, environment included.
-    pub fn origin(&self) -> Origin {
+    pub fn origin(&self) -> ConfigSource {
         // A flag beats the environment: it is applied last.
         let mut overrides = Override::from_environment(std::env::vars());
         overrides.extend(self.overrides.iter().cloned());
-        Origin { path: self.config.clone(), overrides }
+        ConfigSource { path: self.config.clone(), overrides }
     }
 }

@@ -12,10 +12,12 @@
 
 mod admitted;
 pub mod body;
+mod settings;
 pub mod snapshot;
 pub mod stages;
 mod trace;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
 pub use self::stages::{Ruling, Unresolved, decide};
-pub use self::trace::{Stage, Trace};
+pub use self::trace::Trace;
+pub use crate::reason::Stage;

@@ -7,6 +7,8 @@
 //! kind, and goes on.
 
 mod fields;
+pub(crate) mod location;
+pub(crate) mod scalar;
 
 use std::fmt;
 use std::path::Path;
@@ -56,10 +58,7 @@ pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => parse(&Source::new(path, text), report),
             Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                report
-                    .file_error(path, format!("the file is not UTF-8 (at byte {at})"))
-                    .help("save it as UTF-8");
+                report_not_text(path, error.utf8_error().valid_up_to(), report);
                 None
             }
         },
@@ -73,6 +72,11 @@ pub fn read(path: &Path, report: &mut Report) -> Option<Node> {
             None
         }
     }
+}
+
+/// Reports a file that is not UTF-8 from a byte on.
+pub fn report_not_text(path: &Path, at: usize, report: &mut Report) {
+    report.file_error(path, format!("the file is not UTF-8 (at byte {at})")).help("save it as UTF-8");
 }
 
 /// Parses one document, YAML or JSON. The report says what went wrong.

@@ -12,6 +12,7 @@
 
 pub mod event;
 mod exchange;
+mod instruments;
 mod live;
 
 use std::future::Future;
@@ -19,23 +20,23 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
+pub use self::instruments::{ALLOWED, Instruments, KEYS_PUBLISHED, MethodInstruments};
 pub use self::live::Live;
-use crate::admission::{Admission, PendingSlot};
+use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
-use crate::authn::Lookup;
-use crate::config::Limits;
-use crate::decision::body::BodyPlan;
+use crate::authn::{self, Lookup};
+use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
-use crate::metrics::Metrics;
 use crate::reason::{Denial, Reason};
+use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
 #[derive(Clone, Debug)]
@@ -44,12 +45,34 @@ pub struct Engine(Arc<EngineState>);
 #[derive(Debug)]
 struct EngineState {
     live: ArcSwap<Live>,
-    limits: Limits,
+    limits: EngineLimits,
     proxies: ArcSwap<TrustedProxies>,
     audit: Audit,
-    metrics: Arc<Metrics>,
+    instruments: EngineInstruments,
     draining: AtomicBool,
     admission: Arc<Admission>,
+}
+
+/// The instruments that a request touches.
+#[derive(Clone, Debug)]
+pub struct EngineInstruments {
+    /// Of requests and decisions.
+    pub requests: Instruments,
+    /// Of authentication.
+    pub authn: authn::Instruments,
+    /// Of backends.
+    pub upstream: upstream::Instruments,
+}
+
+/// Bounds of what clients may send and hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Of requests at one time.
+    pub admission: AdmissionLimits,
+    /// Of request bodies.
+    pub body: BodyLimits,
+    /// For a body to arrive in full.
+    pub body_timeout: Duration,
 }
 
 /// What the engine says of a request.
@@ -110,24 +133,24 @@ impl Engine {
     /// An engine that decides by `live`.
     pub fn new(
         live: Live,
-        limits: Limits,
+        limits: EngineLimits,
         proxies: TrustedProxies,
         audit: Audit,
-        metrics: Arc<Metrics>,
+        instruments: EngineInstruments,
     ) -> Self {
         Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
             proxies: ArcSwap::from_pointee(proxies),
             audit,
-            metrics,
+            instruments,
             draining: AtomicBool::new(false),
-            admission: Admission::new(&limits),
+            admission: Admission::new(&limits.admission),
         }))
     }
 
-    /// The bounds of what clients may send and hold.
-    pub fn limits(&self) -> &Limits {
+    /// The bounds of bodies, and of requests at one time.
+    pub fn limits(&self) -> &EngineLimits {
         &self.0.limits
     }
 
@@ -139,14 +162,14 @@ impl Engine {
     /// Trusts these proxies from here on.
     pub fn trust(&self, proxies: &TrustedProxies) {
         if **self.proxies() != *proxies {
-            tracing::info!("the trusted proxies are others now");
+            tracing::info!("the trusted proxies have changed");
             self.0.proxies.store(Arc::new(proxies.clone()));
         }
     }
 
     /// The instruments.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.0.metrics
+    pub fn instruments(&self) -> &EngineInstruments {
+        &self.0.instruments
     }
 
     /// What is in force.
@@ -159,7 +182,7 @@ impl Engine {
         self.0.live.swap(Arc::new(live))
     }
 
-    /// Waits until what was recorded is written.
+    /// Waits until all records are written.
     pub fn flush(&self) {
         self.0.audit.flush();
     }
@@ -205,8 +228,8 @@ impl Engine {
     pub async fn resolve(&self, exchange: &mut Exchange, unresolved: Unresolved) -> Decision {
         let Unresolved { token, decision } = unresolved;
         let live = exchange.live.clone();
-        let metrics = self.0.metrics.clone();
-        let observe = move |lookup: &Lookup<'_>| metrics.authn.looked_up(lookup);
+        let instruments = self.0.instruments.authn.clone();
+        let observe = move |lookup: &Lookup<'_>| instruments.looked_up(lookup);
         let resolved = live.snapshot.authn.resolve(token, exchange.arrival.time, observe).await;
         let judging = Instant::now();
         let ruling = decision.resume(&live.snapshot, resolved, &mut exchange.trace);
@@ -219,12 +242,12 @@ impl Engine {
         let permitted = match ruling {
             Ruling::Unresolved(unresolved) => return Decision::Wait(Pending::Issuer(unresolved)),
             Ruling::Refused(denial) => {
-                self.0.metrics.judge_duration.observe(exchange.judging.as_secs_f64());
+                self.0.instruments.requests.decided(exchange.judging);
                 return Decision::Refused(denial);
             }
             Ruling::Permitted(permitted) => permitted,
         };
-        self.0.metrics.judge_duration.observe(exchange.judging.as_secs_f64());
+        self.0.instruments.requests.decided(exchange.judging);
         // Slots come after the decision: a client that may call nothing takes no slot from those that may.
         let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
         let address = exchange.request.as_ref().and_then(|request| request.origin.address);
@@ -273,7 +296,7 @@ impl Engine {
                 }
                 Decision::Admitted(admitted) => {
                     body.permitted();
-                    self.0.metrics.body_duration.observe(0.0);
+                    self.0.instruments.requests.took_body(Duration::ZERO);
                     break admitted;
                 }
                 Decision::Wait(Pending::Body(awaiting)) => {
@@ -281,7 +304,7 @@ impl Engine {
                     let taking = Instant::now();
                     exchange.body_until = Some(taking + self.0.limits.body_timeout);
                     let taken = self.take_body(awaiting, body).await;
-                    self.0.metrics.body_duration.observe(taking.elapsed().as_secs_f64());
+                    self.0.instruments.requests.took_body(taking.elapsed());
                     break taken?;
                 }
             }
@@ -335,7 +358,8 @@ impl Engine {
 
     /// Counts a request and writes its audit line.
     fn record(&self, live: &Live, event: &Event<'_>) {
-        event.observe(&self.0.metrics, live.instruments());
+        let EngineInstruments { requests, upstream, .. } = &self.0.instruments;
+        event.observe(requests, live.instruments(), upstream);
         self.0.audit.record(&event.log_entry());
     }
 }

@@ -2,7 +2,7 @@
 //! policy that affect the answer, and what would turn it.
 //!
 //! ```text
-//! Question ─► question (the gate's answer) ──► stages ──┐
+//! Scenario ─► question (the gate's answer) ──► stages ──┐
 //!                     └─► policy::explain ──────────────┼─► Explained ─► text, JSON
 //!                                     changes ◄─────────┘
 //! ```

@@ -8,6 +8,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
@@ -16,16 +17,25 @@ use rustix::fs::OFlags;
 /// # Errors
 /// Where the file cannot be read, is not a regular file, or is longer.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_stamped(path, most).map(|(bytes, _)| bytes)
+}
+
+/// Reads a file as [`read`] does, and says which file it was when it was opened.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_stamped(path: &Path, most: u64) -> io::Result<(Vec<u8>, Stamp)> {
     // Checked before it is opened, since opening a device may have an effect, and after, since it may be another file
     // by then.
     let _ = regular(&fs::metadata(path)?)?;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let length = regular(&file.metadata()?)?;
+    let metadata = file.metadata()?;
+    let length = regular(&metadata)?;
     if length > most {
         return Err(too_long(most));
     }
-    read_to(file, length, most)
+    Ok((read_to(file, length, most)?, Stamp::of(&metadata)))
 }
 
 fn read_to(file: File, length: u64, most: u64) -> io::Result<Vec<u8>> {
@@ -46,6 +56,46 @@ fn regular(metadata: &Metadata) -> io::Result<u64> {
 
 fn too_long(most: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {most} bytes"))
+}
+
+/// The longest tick of the kernel's clock for changes.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// The identity of one file. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`)
+/// has another change time, which cannot be set, and a file that replaced it has another inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// What the system says of a file.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// When it was last changed.
+    pub fn changed(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.changed;
+        let whole = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        SystemTime::UNIX_EPOCH + whole + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
+    }
+
+    /// Whether it may have been changed after a moment. The kernel's clock for changes goes in ticks: a change just before
+    /// the moment counts as after it.
+    pub fn is_newer_than(&self, moment: SystemTime) -> bool {
+        self.changed() > moment.checked_sub(TICK).unwrap_or(moment)
+    }
 }
 
 /// Directories that were entered, by inode and not by path: symbolic links may lead to one directory in many ways, or

@@ -23,6 +23,7 @@
 
 mod message;
 mod offer;
+pub(crate) mod settings;
 mod take;
 
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use self::message::{PROTOCOL, Purpose};
 pub use self::offer::offer;
+pub use self::settings::Upgrade;
 pub use self::take::{Predecessor, Relieved};
 
 /// Why nothing was handed over.

@@ -18,6 +18,7 @@ mod proxies;
 pub mod query;
 pub mod request;
 mod request_line;
+pub(crate) mod settings;
 mod version;
 
 use std::borrow::Cow;

@@ -46,7 +46,7 @@ pub mod config;
 pub mod handover;
 pub mod reload;
 pub mod server;
-pub(crate) mod telemetry;
+pub mod telemetry;
 
 // Questions about policy, without a request.
 pub mod explain;
@@ -59,6 +59,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod files;
 pub mod json;
+pub(crate) mod percent;
 pub mod principal;
 pub mod reason;
 pub mod shares;

@@ -11,6 +11,8 @@ mod connection_slot;
 pub(crate) mod flood;
 mod frames;
 mod handshake;
+mod instruments;
+pub(crate) mod settings;
 mod minimum_rate;
 mod socket;
 mod stalled;
@@ -31,12 +33,12 @@ use tokio::task::JoinSet;
 pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
+pub use self::instruments::Instruments;
+pub use self::settings::{ListenerLimits, ListenerSettings};
 pub use self::socket::ListenSocket;
 pub use self::stalled::StalledFlag;
 use self::stream::bound_unsent;
 pub(crate) use self::stream::{ClientStream, LINGER, LINGER_BYTES};
-use crate::config::Limits;
-use crate::metrics::Metrics;
 use crate::tls::ServerTls;
 
 /// How long a connection stays open without a request once the process is ending, from its last answer or from its
@@ -72,9 +74,9 @@ pub struct Listener<H> {
     name: String,
     /// Read anew for each handshake: a reload swaps it.
     tls: Option<Arc<ArcSwap<ServerTls>>>,
-    limits: Limits,
+    limits: ListenerLimits,
     connection_limits: ConnectionLimits,
-    metrics: Arc<Metrics>,
+    instruments: Instruments,
     handler: H,
 }
 
@@ -83,12 +85,12 @@ impl<H: Handler> Listener<H> {
     pub fn new(
         address: SocketAddr,
         tls: Option<Arc<ArcSwap<ServerTls>>>,
-        limits: Limits,
+        limits: ListenerLimits,
         connection_limits: ConnectionLimits,
-        metrics: Arc<Metrics>,
+        instruments: Instruments,
         handler: H,
     ) -> Self {
-        Self { name: address.to_string(), tls, limits, connection_limits, metrics, handler }
+        Self { name: address.to_string(), tls, limits, connection_limits, instruments, handler }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -123,7 +125,7 @@ impl<H: Handler> Listener<H> {
                 listener = listener.name,
                 "connections were still open when the grace period ended"
             );
-            // What they have to record is recorded before anything else ends.
+            // Dropping the tasks records their requests, which must happen before the audit log ends.
             connections.shutdown().await;
         }
     }
@@ -153,7 +155,7 @@ impl<H: Handler> Listener<H> {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
-        let _open = OpenConnection::count(self.metrics.connections.with_label_values(&[self.name.as_str()]));
+        let _open = Open::count(self.instruments.open(&self.name));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -167,7 +169,7 @@ impl<H: Handler> Listener<H> {
                     biased;
                     secured = self.secure(tcp, peer, tls, opened, &mut shutdown) => secured,
                     () = slot.made_room() => {
-                        self.metrics.cut_connections.with_label_values(&["made_room"]).inc();
+                        self.instruments.cut("made_room");
                         return;
                     }
                 };
@@ -181,7 +183,7 @@ impl<H: Handler> Listener<H> {
     }
 
     fn count_refused(&self, reason: &str) {
-        self.metrics.refused_connections.with_label_values(&[reason]).inc();
+        self.instruments.refused(reason);
     }
 
     /// The connection with TLS, or `None` where it has ended.
@@ -235,7 +237,7 @@ pub(crate) async fn turned(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|shutting_down| *shutting_down).await;
 }
 
-/// Turns once the process is ending and nothing was said on a connection since `used` for long enough.
+/// Ends once the process is ending and nothing was said on a connection since `used` for long enough.
 pub(crate) async fn last_call(shutdown: &mut watch::Receiver<bool>, used: Instant) {
     turned(shutdown).await;
     tokio::time::sleep_until((used + LAST_CALL).into()).await;

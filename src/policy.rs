@@ -14,11 +14,10 @@
 //! rule on the chain does, and so does a principal access boundary that does not contain the resource. Both are checked
 //! first, and no binding grants what they forbid. A condition that cannot be evaluated never grants and always denies.
 //!
-//! Pure but for [`Policy::load`], which reads the files: no clock, no network.
-
-use std::path::{Path, PathBuf};
+//! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::source::PolicyFiles;
 
 pub mod attributes;
 mod boundary;
@@ -51,11 +50,9 @@ use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::explain::index::Background;
 use self::index::Index;
-use self::model::allow::{AllowPolicy, Context};
+use self::model::allow::AllowPolicy;
+use self::model::context::{Context, Definitions};
 use self::model::deny::DenyPolicy;
-use self::model::groups::Groups;
-use self::model::hierarchy::Hierarchy;
-use self::model::role::Roles;
 use self::model::tags::Tags;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
@@ -84,46 +81,33 @@ pub struct Counts {
 }
 
 impl Policy {
-    /// Reads and compiles a policies directory. Every mistake is in the report, in the same order every time.
+    /// Reads and compiles the files of a policy tree. Every mistake is in the report, in the same order every time.
     ///
     /// `known_permissions` are the permissions that exposed methods ask for, with the place of the rule that does;
     /// they serve to find typing errors in roles, and may be empty.
     ///
     /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
-    pub fn load(directory: &Path, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
-        Self::load_among(&Pools::default(), directory, known_permissions, report)
+    pub fn load(files: &PolicyFiles, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
+        Self::load_among(&Pools::default(), files, known_permissions, report)
     }
 
     /// [`Policy::load`] for a gate whose pools are known: members that none of its callers can be are reported as well.
     pub fn load_among(
         pools: &Pools,
-        directory: &Path,
+        files: &PolicyFiles,
         known_permissions: &[(String, Place)],
         report: &mut Report,
     ) -> Self {
         let before = report.count(Severity::Error);
-        crate::source::directory::check_top(directory, report);
-        let roles = Roles::load(directory, known_permissions, report);
-        let hierarchy = Hierarchy::load(directory, report);
-        let groups = Groups::load(directory, report);
-        let tags = Tags::load(directory, &hierarchy, report);
-        let context = Context { roles: &roles, hierarchy: &hierarchy, groups: &groups, tags: &tags, pools };
-        let boundaries = Boundaries::load(directory, &hierarchy, pools, report);
-        let files = model::allow::files(directory, report);
-        let denials = model::deny::load(directory, context, report);
-        let policies = files.iter().filter_map(|file| AllowPolicy::load(file, context, report));
+        model::check_top(files, report);
+        let definitions = Definitions::load(files, known_permissions, report);
+        let context = definitions.context(pools);
+        let boundaries = Boundaries::load(files, &definitions.hierarchy, pools, report);
+        let (denials, policies) = model::policies(files, context, report);
         let compiled = Self::compile(context, policies, denials, boundaries);
         let background = Background::of(context, known_permissions);
-        let policy = Self { tags, background, ..compiled };
+        let policy = Self { tags: definitions.tags, background, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
-    }
-
-    /// The files with decision tests of a policies directory, sorted by path.
-    pub fn test_files(directory: &Path, report: &mut Report) -> Vec<PathBuf> {
-        crate::source::directory::files(directory, "tests", report)
-            .into_iter()
-            .map(|file| file.path)
-            .collect()
     }
 
     /// The policy that grants nothing.

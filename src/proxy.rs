@@ -196,7 +196,7 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code, ..failed }
     }
 
-    /// The audit line says what failed, with the request it belongs to.
+    /// The audit line says what failed, together with the request.
     fn suppress_error_log(&self, _session: &Session, _exchange: &Option<Exchange>, _error: &Error) -> bool {
         true
     }

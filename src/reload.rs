@@ -9,6 +9,7 @@
 mod configuration;
 mod fingerprint;
 mod force;
+mod instruments;
 mod notifications;
 mod reading;
 mod status;
@@ -24,18 +25,21 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 
 use self::configuration::{InForce, files};
-use self::reading::{BackOff, Cause, DEADLINE, Reading, aside};
-pub use self::status::Status;
+pub use self::instruments::Instruments;
+use self::reading::{BackOff, BackgroundRead, Cause, DEADLINE, aside};
+pub use self::status::ReloadStatus;
 use self::status::Telling;
-use self::watch::{Change, Roots, Watch};
-use crate::authn::Authenticator;
+use self::watch::{FileChange, Roots, Watch};
+use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::ExposureSettings;
 use crate::clock;
-use crate::config::{Config, Issuer, Origin, Telemetry};
+use crate::config::{Config, ConfigSource};
 use crate::decision::snapshot::{SnapshotTree, pools};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
+use crate::source::PolicySource;
+use crate::telemetry::SetLog;
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
@@ -49,7 +53,7 @@ const RELEASE_EVERY: Duration = Duration::from_millis(500);
 
 /// Loads the parts anew on request.
 pub struct Reloader {
-    origin: Origin,
+    origin: ConfigSource,
     /// What the process was started with.
     started: Config,
     /// What is in force, as far as it is good.
@@ -57,17 +61,18 @@ pub struct Reloader {
     /// The listeners that were opened, and the TLS settings of each.
     doors: Vec<(SocketAddr, Option<Arc<ArcSwap<ServerTls>>>)>,
     engine: Engine,
+    instruments: Instruments,
     refresh: JoinHandle<()>,
     checks: Checks,
     lookups: Lookups,
     lookups_again: BackOff,
     log: SetLog,
-    held: Held,
+    held: HeldParts,
     /// The issuers, services and policy directory that are in force; those of `config` may wait for the tree.
-    issuers: Vec<Issuer>,
+    issuers: Vec<WrittenIssuer>,
     services: Vec<ExposureSettings>,
-    configuration: Reading<configuration::Read>,
-    tree: Reading<TreeRead>,
+    configuration: BackgroundRead<configuration::ReadConfiguration>,
+    tree: BackgroundRead<TreeRead>,
     telling: Telling,
     /// Every pool that was known since the start.
     pools: Pools,
@@ -80,9 +85,9 @@ pub struct Reloader {
 /// The parts of a configuration that wait for a tree that was read after it. Together with the old tree, they could
 /// allow what neither the old files nor the new ones allow.
 #[derive(Default)]
-struct Held {
+struct HeldParts {
     /// Issuers that are new or changed, for the policy.
-    authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
+    authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
     /// Upstreams, for the services that name them.
     upstreams: Option<Upstreams>,
     /// Whether signing ends once the next services are in force.
@@ -101,7 +106,7 @@ struct TreeRead {
 /// What a reloader begins with.
 pub struct Started {
     /// Where the configuration comes from.
-    pub origin: Origin,
+    pub origin: ConfigSource,
     /// Its value, as written.
     pub config: Config,
     /// When it was read.
@@ -114,18 +119,15 @@ pub struct Started {
     pub log: SetLog,
 }
 
-/// Applies new settings to the operator's log.
-pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
-
 impl Reloader {
     /// A reloader for a gate that serves by what it was started with. Starts to fetch keys, to keep them fresh and to check
     /// the endpoints.
-    pub fn new(started: Started, engine: Engine) -> Self {
+    pub fn new(started: Started, engine: Engine, instruments: Instruments) -> Self {
         let Started { origin, config, read_at, tls, lookups, log } = started;
         let refresh = keep_fresh(&engine.live().snapshot.authn);
         let checks = engine.live().upstreams().check();
         let doors = config.listeners.iter().map(|listener| listener.address).zip(tls).collect();
-        engine.metrics().parts_loaded(clock::now());
+        instruments.parts_loaded(clock::now());
         let pools = pools(&config);
         let mut reloader = Self {
             origin,
@@ -133,16 +135,17 @@ impl Reloader {
             config: config.clone(),
             doors,
             engine,
+            instruments,
             refresh,
             checks,
             lookups,
             lookups_again: BackOff::default(),
             log,
-            held: Held::default(),
+            held: HeldParts::default(),
             issuers: config.issuers.clone(),
             services: config.services.clone(),
-            configuration: Reading::new("opgate-config", DEADLINE),
-            tree: Reading::new("opgate-policy", DEADLINE),
+            configuration: BackgroundRead::new("opgate-config", DEADLINE),
+            tree: BackgroundRead::new("opgate-policy", DEADLINE),
             telling: Telling::default(),
             pools,
             read_at,
@@ -153,7 +156,7 @@ impl Reloader {
     }
 
     /// Why parts are not as the files say.
-    pub fn status(&self) -> Arc<ArcSwap<Status>> {
+    pub fn status(&self) -> Arc<ArcSwap<ReloadStatus>> {
         self.telling.shared()
     }
 
@@ -222,11 +225,12 @@ impl Reloader {
         }
         let waits = self.configuration.since().is_some_and(|since| now < since + CONFIGURATION_FIRST);
         if !waits && self.tree.may_begin() {
-            let (directory, services) = (self.config.policy_directory.clone(), self.config.services.clone());
+            let source = PolicySource::directory(&self.config.policy_directory);
+            let services = self.config.services.clone();
             let (pools, catalog) = (self.pools.clone(), self.engine.live().snapshot.catalog.clone());
             let applied = self.held.applied;
             self.tree.begin(move || {
-                let tree = SnapshotTree::read(&directory, &services, &pools, Some(&catalog));
+                let tree = SnapshotTree::read(&source, &services, &pools, Some(&catalog));
                 TreeRead { tree, services, applied }
             });
         }
@@ -261,7 +265,7 @@ impl Reloader {
     }
 }
 
-fn changed(change: Change) -> Cause {
+fn changed(change: FileChange) -> Cause {
     Cause { what: "files changed", is_retry: false, changed: change.at }
 }
 

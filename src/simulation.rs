@@ -1,7 +1,7 @@
 //! Questions about the gate: a caller, a call, a time and an origin, put to it without sending a request.
 //!
 //! ```text
-//! Question ─► request or call ─► gate ─► Answer
+//! Scenario ─► request or call ─► gate ─► Answer
 //!      └────► caller: proved by a token, or only said ──┘
 //! ```
 //!
@@ -121,7 +121,7 @@ pub enum ScenarioError {
 pub struct Simulated {
     /// Whether it would let the call pass.
     pub decided: Result<Permit, Denial>,
-    /// What it found out on its way there.
+    /// The findings on the way there.
     pub trace: Trace,
     /// The request that was judged, where one was, and could be read.
     pub request: Option<Request>,

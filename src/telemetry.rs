@@ -2,9 +2,49 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Telemetry;
-use crate::reload::SetLog;
+use crate::diagnostic::Report;
+use crate::document::scalar::choice;
+use crate::document::{Node, Spelling};
 use crate::terminal::{eprint, stderr_has_colours};
+
+/// The operator's log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// A tracing filter: `info`, `opgate=debug,pingora=warn`.
+    pub log: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), json: false }
+    }
+}
+
+/// Reads `telemetry`.
+pub(crate) fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
+    let mut fields = node.fields("`telemetry`", Spelling::Exact, report)?;
+    let mut telemetry = Telemetry::default();
+    if let Some(node) = fields.optional("log")
+        && let Some(text) = node.string(report)
+    {
+        if let Err(error) = text.parse::<EnvFilter>() {
+            report
+                .error(&node.span, format!("`{text}` is not a log filter: {error}"))
+                .help("for example `info`");
+        }
+        telemetry.log = text.to_owned();
+    }
+    if let Some(node) = fields.optional("format") {
+        telemetry.json = choice(node, &[("text", false), ("json", true)], report).unwrap_or_default();
+    }
+    fields.finish(report);
+    Some(telemetry)
+}
+
+/// Applies new settings to the operator's log.
+pub type SetLog = Box<dyn Fn(&Telemetry) + Send + Sync>;
 
 /// A log that was started.
 pub(crate) struct Log {

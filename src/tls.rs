@@ -9,6 +9,7 @@ mod client;
 mod established;
 mod pem;
 mod server;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use self::client::{ClientTls, is_server_name};
 pub use self::established::Established;
 pub use self::pem::{TlsIdentity, authorities};
 pub use self::server::{ClientRule, ServerTls};
+pub use self::settings::{ListenerTls, UpstreamTls};
 
 /// The certificate of a CA.
 pub type Authority = CertificateDer<'static>;

@@ -11,11 +11,13 @@
 mod capacity;
 mod connector;
 mod endpoint;
+mod instruments;
 mod kept;
 pub mod names;
 mod peer;
 pub mod rewrite;
 mod secured;
+pub(crate) mod settings;
 mod watched;
 mod wire;
 
@@ -31,7 +33,6 @@ use self::kept::IdleConnections;
 use self::names::ResolvedNames;
 use self::outlier::OutlierState;
 use self::secured::UpstreamConnector;
-use crate::config::{HealthCheck, Upstream};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
 
@@ -39,6 +40,10 @@ pub use self::capacity::UpstreamSlot;
 pub use self::deadline::{Deadline, is_used};
 pub use self::endpoint::Attempt;
 pub use self::health::Checks;
+pub use self::instruments::Instruments;
+pub use self::settings::{
+    EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
+};
 pub use self::watched::answer_fault;
 
 /// Every upstream by name.
@@ -72,8 +77,8 @@ impl Upstreams {
     /// Builds the pools, with the addresses that `names` are known to have. The state of endpoints that stay is kept
     /// from `previous`, and so are the places of an upstream whose limits stay: requests under way still count.
     /// whose limits stay: requests under way count on.
-    pub fn new(settings: &[Upstream], names: &ResolvedNames, previous: Option<&Self>) -> Self {
-        let pool = |upstream: &Upstream| {
+    pub fn new(settings: &[UpstreamSettings], names: &ResolvedNames, previous: Option<&Self>) -> Self {
+        let pool = |upstream: &UpstreamSettings| {
             let previous = previous.and_then(|previous| Some(&**previous.by_name.get(&upstream.name)?));
             (upstream.name.clone(), Arc::new(Pool::new(upstream, names, previous)))
         };
@@ -177,9 +182,8 @@ fn unavailable(detail: String) -> Denial {
 }
 
 impl Pool {
-    fn new(settings: &Upstream, names: &ResolvedNames, previous: Option<&Self>) -> Self {
-        let secured =
-            settings.tls.as_ref().map(|tls| Arc::new(UpstreamConnector::new(&tls.client, settings.protocol)));
+    fn new(settings: &UpstreamSettings, names: &ResolvedNames, previous: Option<&Self>) -> Self {
+        let secured = settings.tls.as_ref().map(|tls| Arc::new(UpstreamConnector::new(&tls.client, settings.protocol)));
         let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
         let name: Arc<str> = settings.name.as_str().into();
         let endpoint = |address: &SocketAddr| {

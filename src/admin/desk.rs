@@ -23,7 +23,7 @@ const NICENESS: i32 = 10;
 type Work = Box<dyn FnOnce() + Send>;
 
 /// The right to be answered. Given back when it is dropped: with the answer, or once its client is gone.
-pub(super) type Place = OwnedSemaphorePermit;
+pub(super) type AnswerPermit = OwnedSemaphorePermit;
 
 /// The threads, and the places in front of them. The threads end with this value.
 pub(super) struct Desk {
@@ -47,7 +47,7 @@ impl Desk {
     }
 
     /// A place, unless all are taken.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<AnswerPermit> {
         self.places.clone().try_acquire_owned().ok()
     }
 
@@ -55,7 +55,7 @@ impl Desk {
     /// holds its place to its end, even if its client is gone.
     pub(super) async fn work<T: Send + 'static>(
         &self,
-        place: Place,
+        place: AnswerPermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, answer) = oneshot::channel();

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Surface;
-use super::desk::Place;
-use super::places::{Progress, Stage};
-use super::refused::Refused;
+use super::desk::AnswerPermit;
+use super::places::{ConnectionPhase, Progress};
+use super::refused::AdminRefusal;
 use crate::clock;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
@@ -30,7 +30,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct ExplainRequest {
     principal: Option<String>,
     #[serde(default)]
     groups: Vec<String>,
@@ -55,13 +55,13 @@ struct RequestLine {
     host: Option<String>,
 }
 
-impl From<ScenarioSyntaxError> for Refused {
+impl From<ScenarioSyntaxError> for AdminRefusal {
     fn from(unreadable: ScenarioSyntaxError) -> Self {
         Self::new(unreadable.message, unreadable.help)
     }
 }
 
-impl From<ScenarioError> for Refused {
+impl From<ScenarioError> for AdminRefusal {
     fn from(mistake: ScenarioError) -> Self {
         Self::new(mistake.to_string(), mistake.help(|host| format!("`\"host\": \"{host}\"`")))
     }
@@ -75,7 +75,7 @@ pub(super) async fn answer(State(surface): State<Surface>, request: Request) -> 
     }
 }
 
-async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, Refused> {
+async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, AdminRefusal> {
     let headers = request.headers();
     refuse_pages(headers)?;
     surface.told.judge(headers)?;
@@ -84,33 +84,33 @@ async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, Refused> {
             value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
         });
     if !is_json {
-        return Err(Refused::new("the body is not JSON", "send `Content-Type: application/json`")
+        return Err(AdminRefusal::new("the body is not JSON", "send `Content-Type: application/json`")
             .with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let progress = request.extensions().get::<Progress>().cloned();
     let body = Bytes::from_request(request, &()).await.map_err(unread)?;
     // The client has sent everything: from here on it waits for the gate.
     if let Some(progress) = progress {
-        progress.enter(Stage::Answering);
+        progress.enter(ConnectionPhase::Answering);
     }
     let (question, extent) = read(&body)?;
-    let place = surface.desk.place().ok_or_else(Refused::busy)?;
+    let place = surface.desk.place().ok_or_else(AdminRefusal::busy)?;
     match tokio::time::timeout(ANSWER_TIMEOUT, explained(surface, question, extent, place)).await {
         Ok(answer) => answer,
         Err(_) => {
             let help = "the explanation takes too long, or an issuer does not answer";
-            Err(Refused::new(format!("no explanation within {ANSWER_TIMEOUT:?}"), help)
+            Err(AdminRefusal::new(format!("no explanation within {ANSWER_TIMEOUT:?}"), help)
                 .with(StatusCode::SERVICE_UNAVAILABLE))
         }
     }
 }
 
 /// A page in a browser can send a form here. It cannot send JSON without permission, nor a request without `Origin`.
-fn refuse_pages(headers: &HeaderMap) -> Result<(), Refused> {
+fn refuse_pages(headers: &HeaderMap) -> Result<(), AdminRefusal> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_of_a_page = headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none");
     if is_of_a_page {
-        return Err(Refused::new(
+        return Err(AdminRefusal::new(
             "requests of web pages are refused",
             "ask from a program, without `Origin`",
         )
@@ -119,24 +119,24 @@ fn refuse_pages(headers: &HeaderMap) -> Result<(), Refused> {
     Ok(())
 }
 
-fn unread(rejection: BytesRejection) -> Refused {
+fn unread(rejection: BytesRejection) -> AdminRefusal {
     let status = match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         _ => StatusCode::BAD_REQUEST,
     };
-    Refused::new("the body cannot be read", format!("send at most {MAX_BODY} bytes, whole")).with(status)
+    AdminRefusal::new("the body cannot be read", format!("send at most {MAX_BODY} bytes, whole")).with(status)
 }
 
-fn read(body: &[u8]) -> Result<(Scenario, Extent), Refused> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| {
+fn read(body: &[u8]) -> Result<(Scenario, Extent), AdminRefusal> {
+    let body: ExplainRequest = serde_json::from_slice(body).map_err(|error| {
         // A fault of a value quotes the value, which may be a token: only its place is told.
         let what = match error.classify() {
             serde_json::error::Category::Data => "does not fit what can be asked",
             _ => "is not JSON",
         };
-        Refused::new(
+        AdminRefusal::new(
             format!("the body {what}, at line {}, column {}", error.line(), error.column()),
             "fields are principal, groups, claims, token, scopes, request {method, path, host}, method, resource, \
              host, time, ip and all",
@@ -152,21 +152,21 @@ async fn explained(
     surface: &Surface,
     mut question: Scenario,
     extent: Extent,
-    place: Place,
-) -> Result<Vec<u8>, Refused> {
+    place: AnswerPermit,
+) -> Result<Vec<u8>, AdminRefusal> {
     let live = surface.admin.engine.live();
     question.look_up(&live.snapshot.authn).await;
     let explained = surface.desk.work(place, move || {
-        let found = explain(question, &live.snapshot, extent).map_err(Refused::from)?;
+        let found = explain(question, &live.snapshot, extent).map_err(AdminRefusal::from)?;
         serde_json::to_vec(&found.json()).map_err(|error| {
             tracing::error!(%error, "cannot write an explanation");
-            Refused::broke_off()
+            AdminRefusal::broke_off()
         })
     });
-    explained.await.unwrap_or_else(|| Err(Refused::broke_off()))
+    explained.await.unwrap_or_else(|| Err(AdminRefusal::broke_off()))
 }
 
-fn question(body: Body) -> Result<Scenario, Refused> {
+fn question(body: ExplainRequest) -> Result<Scenario, AdminRefusal> {
     let origin = body.ip.as_deref().map(written::address).transpose()?;
     let time = body.time.as_deref().map(written::time).transpose()?;
     let who = match (body.principal, body.claims, body.token) {
@@ -180,7 +180,7 @@ fn question(body: Body) -> Result<Scenario, Refused> {
             ScenarioCaller::Token(ScenarioToken::new(&token))
         }
         _ => {
-            return Err(Refused::new(
+            return Err(AdminRefusal::new(
                 "the question says in several ways who calls",
                 "send `principal` with `groups`, or `claims`, or `token` alone, or nothing for an anonymous caller",
             ));
@@ -194,7 +194,7 @@ fn question(body: Body) -> Result<Scenario, Refused> {
             ScenarioCall::Method { method, resource, host: host.map(|host| host.to_ascii_lowercase()) }
         }
         _ => {
-            return Err(Refused::new(
+            return Err(AdminRefusal::new(
                 "the question does not say what is called, or says it twice",
                 "send `request`, with the host in it if need be, or `method` and `resource`",
             ));

@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 
 use super::complaint::Complaint;
-use super::refused::Refused;
+use super::refused::AdminRefusal;
 use crate::http::Host;
 
 /// The names of the configuration. Addresses and `localhost` are always good: no page can be loaded from a name that is
@@ -26,13 +26,13 @@ impl Hosts {
     ///
     /// # Errors
     /// 400 where there is none, or not one; 421 where it is another's (RFC 9110, sections 7.2 and 7.4).
-    pub(super) fn judge(&self, uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(super) fn judge(&self, uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), AdminRefusal> {
         let mut fields = headers.get_all(header::HOST).iter();
         let named = match (fields.next(), fields.next()) {
             // Every browser sends a `Host`. A probe that speaks HTTP/1.0 may not.
             (None, _) if version < Version::HTTP_11 => return Ok(()),
             (Some(field), None) => field.clone(),
-            _ => return Err(Refused::new("there is not one `Host`", "send one, as HTTP/1.1 asks for")),
+            _ => return Err(AdminRefusal::new("there is not one `Host`", "send one, as HTTP/1.1 asks for")),
         };
         // A target in absolute form stands before the field (RFC 9112, section 3.2.2): both have to be good.
         let target = uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
@@ -51,14 +51,14 @@ impl Hosts {
         is_address(host) || host == "localhost" || self.names.iter().any(|name| name == "*" || name == host)
     }
 
-    fn refuse(&self, named: &HeaderValue) -> Refused {
+    fn refuse(&self, named: &HeaderValue) -> AdminRefusal {
         if self.refusals.is_due() {
             tracing::warn!(
                 host = ?named,
                 "the admin port was asked by an unknown name: if it is yours, add it to `admin.hosts`"
             );
         }
-        Refused::new(
+        AdminRefusal::new(
             "the admin port does not have this name",
             "ask by its IP address or `localhost`, or add the name to `admin.hosts` of the configuration",
         )

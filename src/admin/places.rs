@@ -20,7 +20,7 @@ use crate::http::network;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ConnectionPhase {
     /// The rest of a request's head.
     Head,
     /// The rest of its body.
@@ -35,7 +35,7 @@ pub(super) enum Stage {
     Closed,
 }
 
-impl Stage {
+impl ConnectionPhase {
     /// How long it may last.
     pub(super) fn patience(self) -> Option<Duration> {
         match self {
@@ -53,17 +53,17 @@ impl Stage {
 
 /// What a connection is doing, and since when. Its task and the table share it.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(Arc<watch::Sender<(Stage, Instant)>>);
+pub(super) struct Progress(Arc<watch::Sender<(ConnectionPhase, Instant)>>);
 
 impl Progress {
     fn new(now: Instant) -> Self {
-        Self(Arc::new(watch::Sender::new((Stage::Head, now))))
+        Self(Arc::new(watch::Sender::new((ConnectionPhase::Head, now))))
     }
 
     /// Goes on to a stage. Nothing follows on `Closed`.
-    pub(super) fn enter(&self, stage: Stage) {
+    pub(super) fn enter(&self, stage: ConnectionPhase) {
         self.0.send_if_modified(|(current, since)| {
-            let is_new = *current != Stage::Closed && *current != stage;
+            let is_new = *current != ConnectionPhase::Closed && *current != stage;
             if is_new {
                 (*current, *since) = (stage, Instant::now());
             }
@@ -71,12 +71,12 @@ impl Progress {
         });
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> ConnectionPhase {
         self.0.borrow().0
     }
 
     /// Waits until a stage has lasted too long, or the place is given to another.
-    pub(super) async fn outlasted(&self) -> Stage {
+    pub(super) async fn outlasted(&self) -> ConnectionPhase {
         let mut changes = self.0.subscribe();
         loop {
             let (stage, since) = *changes.borrow_and_update();
@@ -89,7 +89,7 @@ impl Progress {
             };
             tokio::select! {
                 () = lasts => return stage,
-                // No error: the sender is here.
+                // No error is possible: the sender is here.
                 _ = changes.changed() => {}
             }
         }
@@ -98,13 +98,13 @@ impl Progress {
 
 /// The places of one address.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct AdminSlots {
     most: usize,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<HeldSlots>>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldSlots {
     /// In the order in which they came.
     connections: BTreeMap<u64, (IpAddr, Progress)>,
     last: u64,
@@ -112,36 +112,36 @@ struct Held {
 
 /// A connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AdminSlot {
     number: u64,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<HeldSlots>>,
     pub(super) progress: Progress,
 }
 
-impl Places {
+impl AdminSlots {
     pub(super) fn new(most: usize) -> Self {
         Self { most, held: Arc::default() }
     }
 
     /// A place for one more, and whether another had to give up its own for it. `None` where each of them is being
     /// answered, and no other address has more than its share of them.
-    pub(super) fn take(&self, address: IpAddr) -> Option<(Place, bool)> {
+    pub(super) fn take(&self, address: IpAddr) -> Option<(AdminSlot, bool)> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = held.connections.len() >= self.most;
         if is_full {
             let number = held.longest_waiting().or_else(|| held.of_most(network(address)))?;
             if let Some((_, progress)) = held.connections.remove(&number) {
-                progress.enter(Stage::Closed);
+                progress.enter(ConnectionPhase::Closed);
             }
         }
         held.last += 1;
         let (number, progress) = (held.last, Progress::new(Instant::now()));
         held.connections.insert(number, (network(address), progress.clone()));
-        Some((Place { number, held: self.held.clone(), progress }, is_full))
+        Some((AdminSlot { number, held: self.held.clone(), progress }, is_full))
     }
 }
 
-impl Held {
+impl HeldSlots {
     /// The connection that goes first.
     fn longest_waiting(&self) -> Option<u64> {
         let mut by_network = HashMap::<IpAddr, usize>::new();
@@ -151,13 +151,13 @@ impl Held {
         let waiting = self.connections.iter().filter_map(|(number, (network, progress))| {
             let (stage, since) = *progress.0.borrow();
             let others = by_network.get(network).copied().unwrap_or_default();
-            (stage != Stage::Answering).then_some((std::cmp::Reverse(others), since, *number))
+            (stage != ConnectionPhase::Answering).then_some((std::cmp::Reverse(others), since, *number))
         });
         waiting.min().map(|(.., number)| number)
     }
 }
 
-impl Held {
+impl HeldSlots {
     /// The oldest connection of the address with more than half of them, if the newcomer is of another address.
     fn of_most(&self, asking: IpAddr) -> Option<u64> {
         let of = |network: IpAddr| self.connections.iter().filter(move |(_, (other, _))| *other == network);
@@ -168,7 +168,7 @@ impl Held {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdminSlot {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.connections.remove(&self.number);
@@ -183,65 +183,73 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn take(places: &Places, last: u8) -> Place {
+    fn take(places: &AdminSlots, last: u8) -> AdminSlot {
         places.take(ip(last)).unwrap().0
     }
 
     #[test]
     fn the_one_that_waits_longest_goes_first_whatever_it_waits_for() {
-        let places = Places::new(4);
+        let places = AdminSlots::new(4);
         let held: Vec<_> = (0..4).map(|_| take(&places, 1)).collect();
-        held[0].progress.enter(Stage::Answering);
-        held[1].progress.enter(Stage::Idle);
+        held[0].progress.enter(ConnectionPhase::Answering);
+        held[1].progress.enter(ConnectionPhase::Idle);
         let (_fifth, gave_way) = places.take(ip(1)).unwrap();
         assert!(gave_way);
         let stages: Vec<_> = held.iter().map(|place| place.progress.stage()).collect();
-        assert_eq!(stages, [Stage::Answering, Stage::Idle, Stage::Closed, Stage::Head]);
+        assert_eq!(
+            stages,
+            [
+                ConnectionPhase::Answering,
+                ConnectionPhase::Idle,
+                ConnectionPhase::Closed,
+                ConnectionPhase::Head
+            ]
+        );
     }
 
     #[test]
     fn an_address_with_most_connections_all_busy_gives_way_only_to_others() {
-        let places = Places::new(4);
+        let places = AdminSlots::new(4);
         let held: Vec<_> = (0..4).map(|_| take(&places, 1)).collect();
-        held.iter().for_each(|place| place.progress.enter(Stage::Answering));
+        held.iter().for_each(|place| place.progress.enter(ConnectionPhase::Answering));
         assert!(places.take(ip(1)).is_none(), "it has its share");
         let (probe, gave_way) = places.take(ip(2)).unwrap();
         assert!(gave_way);
-        assert_eq!(held[0].progress.stage(), Stage::Closed);
-        probe.progress.enter(Stage::Answering);
+        assert_eq!(held[0].progress.stage(), ConnectionPhase::Closed);
+        probe.progress.enter(ConnectionPhase::Answering);
         assert!(places.take(ip(1)).is_none());
     }
 
     #[test]
     fn an_address_with_most_connections_gives_way_to_others() {
-        let places = Places::new(4);
+        let places = AdminSlots::new(4);
         let probe = take(&places, 9);
         let held: Vec<_> = (0..3).map(|_| take(&places, 1)).collect();
         let mut later = Vec::new();
         for _ in 0..50 {
             later.push(take(&places, 1));
         }
-        assert_eq!(probe.progress.stage(), Stage::Head);
-        assert!(held.iter().all(|place| place.progress.stage() == Stage::Closed));
-        assert_eq!(later.iter().filter(|place| place.progress.stage() == Stage::Head).count(), 3);
+        assert_eq!(probe.progress.stage(), ConnectionPhase::Head);
+        assert!(held.iter().all(|place| place.progress.stage() == ConnectionPhase::Closed));
+        assert_eq!(later.iter().filter(|place| place.progress.stage() == ConnectionPhase::Head).count(), 3);
     }
 
     #[test]
     fn a_busy_connection_is_not_closed_for_one_of_its_own_address() {
-        let places = Places::new(2);
+        let places = AdminSlots::new(2);
         let held = [take(&places, 1), take(&places, 2)];
-        held.iter().for_each(|place| place.progress.enter(Stage::Answering));
+        held.iter().for_each(|place| place.progress.enter(ConnectionPhase::Answering));
         assert!(places.take(ip(2)).is_none());
-        held[1].progress.enter(Stage::Writing);
+        held[1].progress.enter(ConnectionPhase::Writing);
         assert!(places.take(ip(2)).unwrap().1);
-        assert_eq!(held[1].progress.stage(), Stage::Closed);
-        held[1].progress.enter(Stage::Idle);
-        assert_eq!(held[1].progress.stage(), Stage::Closed);
+        assert_eq!(held[1].progress.stage(), ConnectionPhase::Closed);
+        held[1].progress.enter(ConnectionPhase::Idle);
+        assert_eq!(held[1].progress.stage(), ConnectionPhase::Closed);
     }
 
     #[test]
     fn a_place_is_given_back() {
-        let places = Places::new(1);
+        let places = AdminSlots::new(1);
         for _ in 0..3 {
             let (_place, gave_way) = places.take(ip(1)).unwrap();
             assert!(!gave_way);
@@ -251,13 +259,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_stage_has_its_time() {
-        for stage in [Stage::Body, Stage::Writing, Stage::Idle] {
+        for stage in [ConnectionPhase::Body, ConnectionPhase::Writing, ConnectionPhase::Idle] {
             let progress = Progress::new(Instant::now());
             progress.enter(stage);
             assert_eq!(progress.outlasted().await, stage);
         }
         let progress = Progress::new(Instant::now());
-        progress.enter(Stage::Answering);
+        progress.enter(ConnectionPhase::Answering);
         let day = Duration::from_secs(86_400);
         assert!(tokio::time::timeout(day, progress.outlasted()).await.is_err());
     }

@@ -6,14 +6,14 @@ use serde_json::json;
 
 /// A refusal; 400 unless it says otherwise.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct AdminRefusal {
     status: StatusCode,
     message: String,
     help: String,
     field: Option<(&'static str, &'static str)>,
 }
 
-impl Refused {
+impl AdminRefusal {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, message: message.into(), help: help.into(), field: None }
     }
@@ -42,7 +42,7 @@ impl Refused {
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for AdminRefusal {
     fn into_response(self) -> Response {
         let Self { status, message, help, field } = self;
         let mut response =

@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use super::desk::yield_to_those_that_serve;
 
 type Rendered = Result<String, prometheus::Error>;
-type Waiting = oneshot::Sender<Option<Arc<str>>>;
+type ScrapeWaiter = oneshot::Sender<Option<Arc<str>>>;
 
 /// The thread. It ends with this value.
 pub(super) struct Scrapes {
-    queue: Sender<Waiting>,
+    queue: Sender<ScrapeWaiter>,
 }
 
 impl Scrapes {
@@ -41,10 +41,10 @@ impl Scrapes {
     }
 }
 
-fn serve(queue: &Receiver<Waiting>, render: impl Fn() -> Rendered) {
+fn serve(queue: &Receiver<ScrapeWaiter>, render: impl Fn() -> Rendered) {
     yield_to_those_that_serve();
     while let Ok(first) = queue.recv() {
-        let waiting: Vec<Waiting> = std::iter::once(first).chain(queue.try_iter()).collect();
+        let waiting: Vec<ScrapeWaiter> = std::iter::once(first).chain(queue.try_iter()).collect();
         let text = match render() {
             Ok(text) => Some(Arc::from(text)),
             Err(error) => {

@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::complaint::Complaint;
-use super::places::{Place, Places, Stage};
-use super::watched::Watched;
+use super::places::{AdminSlot, AdminSlots, ConnectionPhase};
+use super::watched::WatchedStream;
 use crate::listener::ListenSocket;
 
 /// Longest head, in bytes: room for a bearer token. hyper answers 431 to a longer one.
@@ -28,7 +28,7 @@ const MAX_FIELDS: usize = 64;
 
 /// Serves until another process does so on the same socket; what is being answered then is answered.
 pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connections: usize) {
-    let places = Places::new(connections);
+    let places = AdminSlots::new(connections);
     // One more: a connection that is closed for another has its file until its task has ended.
     let files = Arc::new(Semaphore::new(connections.saturating_add(1)));
     let (end, ending) = watch::channel(());
@@ -74,16 +74,20 @@ pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connecti
 }
 
 /// Serves one connection to its end, or to the end of its time.
-async fn converse(stream: TcpStream, place: Place, routes: Router, mut ending: watch::Receiver<()>) {
+async fn converse(stream: TcpStream, place: AdminSlot, routes: Router, mut ending: watch::Receiver<()>) {
     let progress = &place.progress;
     let service = TowerToHyperService::new(routes);
     let service = service_fn(|mut request: Request<Incoming>| {
-        progress.enter(if request.body().is_end_stream() { Stage::Answering } else { Stage::Body });
+        progress.enter(if request.body().is_end_stream() {
+            ConnectionPhase::Answering
+        } else {
+            ConnectionPhase::Body
+        });
         request.extensions_mut().insert(progress.clone());
         let answer = service.call(request.map(Body::new));
         async {
             let answer = answer.await;
-            progress.enter(Stage::Writing);
+            progress.enter(ConnectionPhase::Writing);
             answer
         }
     });
@@ -92,7 +96,7 @@ async fn converse(stream: TcpStream, place: Place, routes: Router, mut ending: w
         .header_read_timeout(None)
         .max_headers(MAX_FIELDS)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(Watched::new(stream, progress.clone())), service);
+        .serve_connection(TokioIo::new(WatchedStream::new(stream, progress.clone())), service);
     let mut connection = std::pin::pin!(connection);
     let mut is_ending = false;
     let outlasted = loop {

@@ -7,32 +7,33 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use axum::http::{HeaderMap, StatusCode, header};
 
-use super::refused::Refused;
+use super::AdminSettings;
+use super::refused::AdminRefusal;
 use crate::authn::Secret;
-use crate::config::AdminSettings;
 
 /// How often the file of the token is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Who may read policy.
 #[derive(Clone, Debug)]
-pub(super) enum Told {
+pub(super) enum PolicyReaders {
     Always,
     Never,
     Bearer(Arc<TokenFile>),
 }
 
-impl Told {
+impl PolicyReaders {
     /// Judges what a request shows.
     ///
     /// # Errors
     /// 404 where no client may read it; 401 without the token (RFC 6750, section 3).
-    pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), AdminRefusal> {
         match self {
             Self::Always => Ok(()),
             Self::Never => {
                 let help = "`admin.explain` of the configuration says where, if anywhere";
-                Err(Refused::new("policy cannot be read at this address", help).with(StatusCode::NOT_FOUND))
+                Err(AdminRefusal::new("policy cannot be read at this address", help)
+                    .with(StatusCode::NOT_FOUND))
             }
             Self::Bearer(file) => file.judge(headers),
         }
@@ -79,10 +80,10 @@ impl TokenFile {
         }
     }
 
-    fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    fn judge(&self, headers: &HeaderMap) -> Result<(), AdminRefusal> {
         let mut fields = headers.get_all(header::AUTHORIZATION).iter();
         let Some(field) = fields.next() else {
-            return Err(Refused::unauthorized("a token is needed", "Bearer realm=\"opgate\""));
+            return Err(AdminRefusal::unauthorized("a token is needed", "Bearer realm=\"opgate\""));
         };
         let offered = bearer(field.as_bytes()).filter(|_| fields.next().is_none());
         let secret = self.secret.load();
@@ -91,7 +92,7 @@ impl TokenFile {
             (Some(offered), Some(secret)) if secret.is(offered) => Ok(()),
             _ => {
                 let challenge = "Bearer realm=\"opgate\", error=\"invalid_token\"";
-                Err(Refused::unauthorized("this is not the token", challenge))
+                Err(AdminRefusal::unauthorized("this is not the token", challenge))
             }
         }
     }
@@ -104,16 +105,16 @@ fn bearer(field: &[u8]) -> Option<&[u8]> {
 }
 
 /// Facts that change with a file, more than its time: that may stay equal.
-type State = Option<(u64, u64, i64, i64, i64, i64)>;
+type FileState = Option<(u64, u64, i64, i64, i64, i64)>;
 
-fn state_of(path: &Path) -> State {
+fn state_of(path: &Path) -> FileState {
     use std::os::unix::fs::MetadataExt;
     let of = std::fs::metadata(path).ok()?;
     Some((of.ino(), of.size(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()))
 }
 
 /// `seen` is what was read the last time; `None` where it could not be.
-fn look(file: &Weak<TokenFile>, mut seen: Option<State>) {
+fn look(file: &Weak<TokenFile>, mut seen: Option<FileState>) {
     loop {
         std::thread::sleep(LOOK_EVERY);
         let Some(file) = file.upgrade() else { return };

@@ -7,21 +7,21 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::places::{Progress, Stage};
+use super::places::{ConnectionPhase, Progress};
 
 /// A stream, and where its progress is told.
-pub(super) struct Watched {
+pub(super) struct WatchedStream {
     stream: TcpStream,
     progress: Progress,
 }
 
-impl Watched {
+impl WatchedStream {
     pub(super) fn new(stream: TcpStream, progress: Progress) -> Self {
         Self { stream, progress }
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -29,21 +29,21 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before && self.progress.stage() == Stage::Idle {
-            self.progress.enter(Stage::Head);
+        if buffer.filled().len() > before && self.progress.stage() == ConnectionPhase::Idle {
+            self.progress.enter(ConnectionPhase::Head);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.progress.stage() == Stage::Idle {
-            self.progress.enter(Stage::Writing);
+        if self.progress.stage() == ConnectionPhase::Idle {
+            self.progress.enter(ConnectionPhase::Writing);
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -51,8 +51,8 @@ impl AsyncWrite for Watched {
     /// hyper calls this once it has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        if self.progress.stage() == Stage::Writing {
-            self.progress.enter(Stage::Idle);
+        if self.progress.stage() == ConnectionPhase::Writing {
+            self.progress.enter(ConnectionPhase::Idle);
         }
         Poll::Ready(Ok(()))
     }

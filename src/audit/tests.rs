@@ -13,7 +13,8 @@ fn every_queued_line_is_written_before_the_log_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     let dropped = counter();
-    let audit = Audit::open(&AuditOutput::File(path.clone()), dropped.clone()).unwrap();
+    let audit =
+        Audit::open(&AuditOutput::File(path.clone()), Instruments { dropped: dropped.clone() }).unwrap();
     for number in 0..1000 {
         audit.write(format!("{{\"number\":{number}}}\n"));
     }
@@ -31,7 +32,9 @@ fn two_that_append_to_one_file_tear_no_line_of_each_other() {
     let output = AuditOutput::File(path.clone());
     // Longer than a small buffer, and many, so that both write at the same time; not more than the queue holds.
     let lines = ["a", "b"].map(|letter| letter.repeat(4000));
-    let writers = lines.each_ref().map(|line| (line, Audit::open(&output, dropped.clone()).unwrap()));
+    let writers = lines
+        .each_ref()
+        .map(|line| (line, Audit::open(&output, Instruments { dropped: dropped.clone() }).unwrap()));
     for _ in 0..3000 {
         for (line, audit) in &writers {
             audit.write(format!("{line}\n"));
@@ -47,7 +50,7 @@ fn two_that_append_to_one_file_tear_no_line_of_each_other() {
 fn a_full_disk_is_counted() {
     let dropped = counter();
     let full = AuditOutput::File("/dev/full".into());
-    let audit = Audit::open(&full, dropped.clone()).unwrap();
+    let audit = Audit::open(&full, Instruments { dropped: dropped.clone() }).unwrap();
     for _ in 0..2000 {
         audit.write(format!("{}\n", "x".repeat(100)));
     }
@@ -59,7 +62,7 @@ fn a_full_disk_is_counted() {
 fn the_log_is_not_readable_by_everyone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
-    drop(Audit::open(&AuditOutput::File(path.clone()), counter()).unwrap());
+    drop(Audit::open(&AuditOutput::File(path.clone()), Instruments { dropped: counter() }).unwrap());
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o137, 0);
 }
 
@@ -69,7 +72,8 @@ fn a_file_that_is_renamed_is_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     let (path, old) = (directory.path().join("audit.jsonl"), directory.path().join("audit.jsonl.1"));
     let dropped = counter();
-    let audit = Audit::open(&AuditOutput::File(path.clone()), dropped.clone()).unwrap();
+    let audit =
+        Audit::open(&AuditOutput::File(path.clone()), Instruments { dropped: dropped.clone() }).unwrap();
     let count = |path: &std::path::Path| fs::read_to_string(path).unwrap_or_default().lines().count();
     let until = |path: &std::path::Path, lines: usize| {
         let deadline = Instant::now() + Duration::from_secs(10);

@@ -42,7 +42,7 @@ pub struct PendingToken {
 }
 
 enum Awaited {
-    Key(JwtIssuer, Box<KeyAwaited<'static>>),
+    Key(Box<JwtIssuer>, Box<KeyAwaited<'static>>),
     Introspection(OpaqueIssuer, Box<str>),
 }
 
@@ -78,15 +78,15 @@ enum KnownToken<'t> {
 }
 
 impl Authenticator {
-    /// Who a request's credential speaks for. Whether it is the sender's to use, [`Authenticator::confirm`] says.
+    /// The identity of a request's credential. [`Authenticator::confirm`] says whether the sender may use it.
     ///
     /// `authorization` holds the value of every `Authorization` field. No I/O, and no clock but `now`. A token that was
     /// verified before is not verified again while its key set and its times hold. An opaque token is judged by what is
     /// known of it.
     ///
     /// # Errors
-    /// A credential that was sent and does not hold. What exactly broke is in the detail, for the audit log; the
-    /// client reads the same text in each case.
+    /// A credential that was sent and is not good. The detail says what exactly broke, for the audit log; the client
+    /// reads the same text in each case.
     pub fn authenticate(&self, authorization: &[&[u8]], now: SystemTime) -> Result<Authentication, Denial> {
         let Some(credential) = Credential::of(authorization)? else { return Ok(Authentication::Anonymous) };
         let known = self.judge(credential.token, now).map_err(|denial| credential.scheme.answer(denial))?;
@@ -96,7 +96,7 @@ impl Authenticator {
                 return Ok(Authentication::Token(UnconfirmedToken { caller, presentation }));
             }
             KnownToken::KeyAwaited(issuer, awaited) => {
-                Awaited::Key(issuer.clone(), Box::new(awaited.into_owned()))
+                Awaited::Key(Box::new(issuer.clone()), Box::new(awaited.into_owned()))
             }
             KnownToken::NotIntrospected(issuer) => {
                 Awaited::Introspection(issuer.clone(), credential.token.into())
@@ -106,6 +106,7 @@ impl Authenticator {
     }
 
     fn judge<'t>(&'t self, text: &'t str, now: SystemTime) -> Result<KnownToken<'t>, Denial> {
+        // Opaque tokens first: their issuer may be shown any text that is not a JWT, and only that.
         if let Some(issuer) = self.opaque_issuer(text) {
             let known = issuer.recall(text, now);
             self.tokens.count(matches!(known, Some(Ok(_))));
@@ -178,8 +179,8 @@ impl Authenticator {
         caller
     }
 
-    /// The caller, if the sender of the token has what the token is bound to. Each request is asked, whether or not its
-    /// token was known.
+    /// The caller, if the sender of the token has the key that the token is bound to. Every request is checked, whether
+    /// or not its token was known.
     ///
     /// # Errors
     /// Where the sender may not use the token, or has not shown it in a way that holds.
@@ -198,7 +199,7 @@ impl Authenticator {
         found.ok_or_else(|| self.unknown_issuer(claimed))
     }
 
-    /// The issuer that may be shown a token: none, if it is a JWT.
+    /// The issuer that may be shown a token; `None` for a JWT, which no introspection endpoint may see.
     fn opaque_issuer(&self, token: &str) -> Option<&OpaqueIssuer> {
         if self.opaque.is_empty() || token::jws::is_jose(token) {
             return None;

@@ -9,7 +9,7 @@ pub(super) fn invalid(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::TokenInvalid, detail)
 }
 
-/// A stranger's text as a detail may quote it: no control characters, and not much of it.
+/// A stranger's text as a detail may quote it: no control characters, and cut to a bound.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = text.escape_debug().take(LONGEST).collect();

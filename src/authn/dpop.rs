@@ -36,10 +36,10 @@ use crate::reason::{Denial, Reason};
 /// How long a nonce is the newest one. It is good for as long again.
 const NONCE_STEP: Duration = Duration::from_secs(60);
 
-/// What is remembered of proofs. One for all issuers and for the life of the process: a reload that forgot would let every
+/// The memory of used proofs. One for all issuers and for the life of the process: a reload that forgot would let every
 /// proof of the last minute be used again.
 pub(super) struct TokenBinding {
-    /// Makes nonces, and what stands for a proof that was used; `None` where the machine has no randomness to give.
+    /// Makes nonces and the tags of used proofs; `None` where the machine has no randomness to give.
     key: Option<hmac::Key>,
     used: ReplayCache,
 }
@@ -134,7 +134,7 @@ impl TokenBinding {
         self.used.enter(id, &key.thumbprint, end, now).map_err(|refused| match refused {
             ReplayError::Used => wrong("was used before".to_owned()),
             ReplayError::TooLate => {
-                wrong("may have been used before: it is older than what is remembered".to_owned())
+                wrong("may have been used before: it is older than the memory of used proofs".to_owned())
             }
             ReplayError::KeyFull => Denial::new(
                 Reason::ProofLimit,
@@ -147,7 +147,7 @@ impl TokenBinding {
     }
 }
 
-/// A nonce is one of the current step or the one before (RFC 9449, section 9). Nothing is kept of those given out.
+/// A nonce is one of the current step or the one before (RFC 9449, section 9). Nonces are computed, so none is stored.
 fn check_nonce(secret: &hmac::Key, nonce: Option<&str>, now: u64) -> Result<(), Denial> {
     let step = now / NONCE_STEP.as_secs();
     let tag = nonce.and_then(|nonce| URL_SAFE_NO_PAD.decode(nonce).ok());

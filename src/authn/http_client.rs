@@ -25,8 +25,8 @@ pub(in crate::authn) enum ClientError {
     Tls(reqwest::Error),
 }
 
-/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The timeouts are
-/// the caller's to set.
+/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The caller sets
+/// the timeouts.
 ///
 /// # Errors
 /// Where `ca` cannot be used.

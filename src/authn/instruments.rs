@@ -53,7 +53,7 @@ impl Instruments {
                 registry,
                 IntGauge::new(
                     "opgate_dpop_proofs",
-                    "Proofs that are remembered, so that none is taken twice.",
+                    "Proofs that are remembered, so that none is accepted twice.",
                 ),
             )?,
             lookups: LookupInstruments::register(registry)?,
@@ -180,7 +180,7 @@ fn registered<T: Collector + Clone + 'static>(
     Ok(instrument)
 }
 
-/// Brings a counter up to what was counted elsewhere.
+/// Sets a counter to a count that is kept elsewhere.
 fn raise(counter: &IntCounter, count: u64) {
     counter.inc_by(count.saturating_sub(counter.get()));
 }

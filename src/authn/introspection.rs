@@ -86,7 +86,7 @@ struct Introspector {
     endpoint: IntrospectionClient,
 }
 
-/// What has been learnt and is being learnt: what outlives a reload.
+/// The answers so far, and the lookups under way: they outlive a reload.
 struct LookupState {
     answers: VerdictCache,
     limits: LookupLimits,
@@ -177,7 +177,7 @@ impl OpaqueIssuer {
     ) -> LookupStep {
         let key = key(token);
         let LookupState { answers, limits } = &*self.known;
-        // A lookup that ends has written its answer down before it is no longer under way: nobody falls between the two.
+        // A lookup writes its answer down before it stops counting as under way, so no request can miss both.
         let admission = limits.admit(key, || answers.recall(&key, now), || answers.was_good(&key));
         let (in_flight, sender, receiver) = match admission {
             LookupStart::UnderWay(answer) => return LookupStep::Wait(answer),
@@ -225,7 +225,7 @@ impl Introspector {
         Ok((verdict, answer.length))
     }
 
-    /// Writes down what was learnt.
+    /// Writes the answer down.
     fn settle(
         &self,
         said: IntrospectionResult,

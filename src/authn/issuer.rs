@@ -37,7 +37,7 @@ pub(super) struct JwtIssuer {
 }
 
 impl JwtIssuer {
-    /// An issuer of JWTs, whose keys are at `keys`. Reads what that names: the key file, or the CA file of the URL.
+    /// An issuer of JWTs, whose keys are at `keys`. Reads the key file, or the CA file of the URL.
     ///
     /// # Errors
     /// A file that cannot be read or used.
@@ -118,8 +118,8 @@ impl JwtIssuer {
         }
     }
 
-    /// Whoever these claims would make the caller, had this issuer signed them. What every good token says and nobody
-    /// cares to write down is filled in: an audience, an end, that the email is verified.
+    /// The caller that these claims would make, had this issuer signed them. Claims that every good token has are
+    /// filled in: an audience, an end, that the email is verified.
     ///
     /// # Errors
     /// The first rule that is broken.

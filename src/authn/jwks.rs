@@ -123,7 +123,7 @@ impl KeySet {
     }
 }
 
-/// A `kid` that two keys share says nothing: both go, since either could be the one that was not meant.
+/// Two keys with one `kid` are both left out: either could be the wrong one.
 fn drop_shared_kids(keys: &mut Vec<VerifyingKey>, problems: &mut Vec<String>) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for kid in keys.iter().filter_map(VerifyingKey::kid) {

@@ -2,6 +2,9 @@
 //! them.
 
 mod keys;
+mod proof;
+pub(crate) mod read;
+mod service_accounts;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,6 +15,7 @@ use std::time::Duration;
 pub use self::dpop::PossessionRule;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
+pub use self::read::WrittenIssuer;
 use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
 pub use crate::principal::DpopRule;
@@ -180,7 +184,7 @@ impl std::error::Error for SettingsError {}
 /// A larger skew would let an expired token live on.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
-/// Everything that is wrong with the settings, apart from what only reading their files shows.
+/// Everything that is wrong with the settings, as far as that can be known without reading their files.
 pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
@@ -229,7 +233,7 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     errors
 }
 
-/// Which tokens are the issuer's: for whom, by which algorithms, and when.
+/// Checks which tokens are the issuer's: their audience, their algorithms, and their times.
 fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, String, &'static str)) {
     if issuer.self_signed {
         check_account(&issuer.issuer, error);
@@ -247,7 +251,7 @@ fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, St
     }
 }
 
-/// The email is part of an address that keys are fetched from.
+/// The email becomes part of an address that keys are fetched from.
 fn check_account(email: &str, error: &mut impl FnMut(&'static str, String, &'static str)) {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'@');
     let canonical = Principal::from_email(email).is_ok_and(|principal| {

@@ -73,7 +73,7 @@ fn ask(gate: &Authenticator, token: &str) -> Result<Option<Arc<Caller>>, Denial>
     authenticated(gate, &[format!("Bearer {token}").as_bytes()], now())
 }
 
-/// Who a credential speaks for, whoever sends it, where nothing is waited for.
+/// The identity of a credential, without a confirmation, where there is nothing to wait for.
 pub(super) fn authenticated(
     gate: &Authenticator,
     authorization: &[&[u8]],

@@ -1,30 +1,32 @@
-//! The files of a service, found by its id in a directory.
-
-use std::path::{Path, PathBuf};
+//! The files of a service, found by its id below `services/`.
 
 use super::ExposureSettings;
 use super::iam::IamFile;
 use super::resolve::{Definition, resolve};
 use super::service::Service;
 use crate::diagnostic::Report;
-use crate::document::{self, nearest};
+use crate::document::nearest;
+use crate::source::PolicyFiles;
+
+/// The folder of service and iam files.
+const FOLDER: &str = "services";
 
 /// Reads the two files of a service and joins them. `known` is what [`service_ids`] found.
 pub(super) fn load_definition(
-    directory: &Path,
+    files: &PolicyFiles,
     known: &[String],
     settings: &ExposureSettings,
     report: &mut Report,
 ) -> Option<Definition> {
     let id = settings.id.as_str();
     let listed = known.iter().any(|known| known == id);
-    let Some(service_path) = listed.then(|| only_file(directory, id, report)).flatten() else {
-        report_unknown(directory, known, settings, report);
+    let Some(service_name) = listed.then(|| only_file(files, id, report)).flatten() else {
+        report_unknown(files, known, settings, report);
         return None;
     };
-    let service = document::read(&service_path, report).and_then(|node| Service::read(&node, report));
-    let Some(iam_path) = only_file(directory, &format!("{id}.iam"), report) else {
-        let path = directory.join(format!("{id}.iam.yaml"));
+    let service = files.parse(&service_name, report).and_then(|node| Service::read(&node, report));
+    let Some(iam_name) = only_file(files, &format!("{id}.iam"), report) else {
+        let path = files.path(&format!("{FOLDER}/{id}.iam.yaml"));
         report
             .error(&settings.span, format!("`{id}` has no iam file, so nothing of it can be exposed"))
             .help(format!(
@@ -34,12 +36,13 @@ pub(super) fn load_definition(
             ));
         return None;
     };
-    let iam = document::read(&iam_path, report).and_then(|node| IamFile::read(&node, report));
-    Some(resolve(service?, iam?, &service_path, report))
+    let iam = files.parse(&iam_name, report).and_then(|node| IamFile::read(&node, report));
+    Some(resolve(service?, iam?, &files.path(&service_name), report))
 }
 
-fn report_unknown(directory: &Path, known: &[String], settings: &ExposureSettings, report: &mut Report) {
-    let (id, shown) = (&settings.id, directory.display());
+fn report_unknown(files: &PolicyFiles, known: &[String], settings: &ExposureSettings, report: &mut Report) {
+    let folder = files.path(FOLDER);
+    let (id, shown) = (&settings.id, folder.display());
     let diagnostic =
         report.error(&settings.span, format!("there is no service file for `{id}` in `{shown}`"));
     match nearest(id, known.iter().map(String::as_str)) {
@@ -54,22 +57,12 @@ fn report_unknown(directory: &Path, known: &[String], settings: &ExposureSetting
 /// The endings under which a file may be kept.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// The ids of the service files in a directory, sorted.
-pub(super) fn service_ids(directory: &Path, report: &mut Report) -> Option<Vec<String>> {
-    let names: std::io::Result<Vec<_>> = std::fs::read_dir(directory)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
-    let names = match names {
-        Ok(names) => names,
-        Err(error) => {
-            report
-                .file_error(directory, format!("cannot read the directory: {error}"))
-                .help("it holds the service files, `<id>.yaml` and `<id>.iam.yaml`");
-            return None;
-        }
-    };
-    let mut ids: Vec<String> = names
-        .iter()
-        .filter_map(|name| name.to_str()?.rsplit_once('.'))
+/// The ids of the service files, sorted.
+pub(super) fn service_ids(files: &PolicyFiles, report: &mut Report) -> Option<Vec<String>> {
+    let mut ids: Vec<String> = files
+        .names_in(FOLDER, report)?
+        .into_iter()
+        .filter_map(|name| name.rsplit_once('.'))
         .filter(|(id, ending)| ENDINGS.contains(ending) && !id.ends_with(".iam"))
         .map(|(id, _)| id.to_owned())
         .collect();
@@ -79,26 +72,27 @@ pub(super) fn service_ids(directory: &Path, report: &mut Report) -> Option<Vec<S
 }
 
 /// Whether a service has an iam file.
-pub(super) fn has_iam_file(directory: &Path, id: &str) -> bool {
-    candidates(directory, &format!("{id}.iam")).next().is_some()
+pub(super) fn has_iam_file(files: &PolicyFiles, id: &str) -> bool {
+    candidates(files, &format!("{id}.iam")).next().is_some()
 }
 
-/// The file of this name, whatever its ending; two of them contradict each other. Whether it can be read shows when it
-/// is.
-fn only_file(directory: &Path, stem: &str, report: &mut Report) -> Option<PathBuf> {
-    let mut found = candidates(directory, stem);
+/// The name of the file with this stem, whatever its ending; two of them contradict each other. Whether it can be read
+/// shows when it is.
+fn only_file(files: &PolicyFiles, stem: &str, report: &mut Report) -> Option<String> {
+    let mut found = candidates(files, stem);
     let first = found.next()?;
     if let Some(second) = found.next() {
+        let shown = files.path(&first);
         report
-            .file_error(&second, format!("the file {} says the same things", first.display()))
+            .file_error(&files.path(&second), format!("the file {} says the same things", shown.display()))
             .help("keep one of the two");
     }
     Some(first)
 }
 
-fn candidates(directory: &Path, stem: &str) -> impl Iterator<Item = PathBuf> {
-    let paths = ENDINGS.iter().map(move |ending| directory.join(format!("{stem}.{ending}")));
-    paths.filter(|path| path.symlink_metadata().is_ok())
+fn candidates(files: &PolicyFiles, stem: &str) -> impl Iterator<Item = String> {
+    let names = ENDINGS.iter().map(move |ending| format!("{FOLDER}/{stem}.{ending}"));
+    names.filter(|name| files.contains(name))
 }
 
 fn quoted(names: &[String]) -> String {

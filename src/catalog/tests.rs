@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::diagnostic::Source;
+use crate::document;
 use crate::reason::Reason;
+use crate::source::PolicySource;
 
 const SERVICE: &str = "\
 name: library.googleapis.com
@@ -46,16 +48,13 @@ fn exposure(id: &str, hosts: Option<&[&str]>) -> ExposureSettings {
     }
 }
 
-/// Loads files from a directory that is shown as `services` in what is rendered.
+/// Loads files that lie in `services`.
 fn load(files: &[(&str, &str)], exposures: &[ExposureSettings]) -> (Option<Catalog>, String) {
-    let directory = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        std::fs::write(directory.path().join(name), text).unwrap();
-    }
+    let files = files.iter().map(|(name, text)| (format!("services/{name}"), *text));
     let mut report = Report::new();
-    let catalog = Catalog::load(directory.path(), exposures, &mut report);
+    let catalog = Catalog::load(&PolicyFiles::in_memory("", files), exposures, &mut report);
     assert_eq!(catalog.is_none(), report.is_fatal());
-    (catalog, report.render(false).replace(&directory.path().display().to_string(), "services"))
+    (catalog, report.render(false))
 }
 
 fn load_library(iam: &str) -> (Option<Catalog>, String) {
@@ -282,19 +281,22 @@ fn missing_files_are_named() {
 
 #[test]
 fn a_directory_that_cannot_be_read_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
     let mut report = Report::new();
-    let directory = Path::new("no/such/directory");
-    assert!(Catalog::load(directory, &[exposure("library", None)], &mut report).is_none());
-    insta::assert_snapshot!(report.render(false));
+    let files = PolicySource::directory(directory.path()).read(&mut report).unwrap();
+    assert!(Catalog::load(&files, &[exposure("library", None)], &mut report).is_none());
+    let told = report.render(false).replace(directory.path().to_str().unwrap(), "no/such");
+    insta::assert_snapshot!(told.replace("no/such/services", "no/such/directory"));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::create_dir(directory.path().join("library.yaml")).unwrap();
-    std::fs::write(directory.path().join("library.iam.yaml"), IAM).unwrap();
+    std::fs::create_dir_all(directory.path().join("services/library.yaml")).unwrap();
+    std::fs::write(directory.path().join("services/library.iam.yaml"), IAM).unwrap();
     let mut report = Report::new();
-    assert!(Catalog::load(directory.path(), &[exposure("library", None)], &mut report).is_none());
+    let files = PolicySource::directory(directory.path()).read(&mut report).unwrap();
+    assert!(Catalog::load(&files, &[exposure("library", None)], &mut report).is_none());
     assert_eq!(report.count(Severity::Error), 1);
 }
 
@@ -355,11 +357,12 @@ fn a_host_that_no_request_can_name_is_refused() {
 
 #[test]
 fn the_shipped_services_load_and_route() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/services");
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let exposures = ["cloudaicompanion", "dataproc", "translation"].map(|id| exposure(id, None));
     let mut report = Report::new();
-    let catalog = Catalog::load(&directory, &exposures, &mut report)
-        .unwrap_or_else(|| panic!("{}", report.render(false)));
+    let files = PolicySource::directory(&directory).read(&mut report).unwrap();
+    let catalog =
+        Catalog::load(&files, &exposures, &mut report).unwrap_or_else(|| panic!("{}", report.render(false)));
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     assert!(catalog.unexposed().is_empty());
 
@@ -419,7 +422,7 @@ fn published_services_can_be_exposed_whole() {
         return;
     };
     let mut bindings = 0;
-    for entry in std::fs::read_dir(Path::new(&corpora).join("googleapis")).unwrap() {
+    for entry in std::fs::read_dir(std::path::Path::new(&corpora).join("googleapis")).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let mut report = Report::new();
         let node = document::parse(&Source::new("published.yaml", text.as_str()), &mut report).unwrap();

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::{Config, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
+use crate::document;
 use crate::policy;
 use crate::terminal::{FAILED, INVALID, counted, eprint, eprint_report, print};
 use crate::upstream::names::Lookups;
@@ -21,7 +22,7 @@ const LONGEST_LOOKUP: Duration = Duration::from_secs(2);
 
 /// Arguments of `opgate check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG", required_unless_present = "service")]
     config: Option<PathBuf>,
@@ -40,7 +41,7 @@ pub struct Args {
 }
 
 /// Checks, prints, and exits 0 or 3; 1 where warnings are denied and there is one.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &CheckArgs) -> ExitCode {
     let mut report = Report::new();
     let found = match (&args.service, &args.config) {
         (Some(path), _) => check_service(path, &mut report),
@@ -76,14 +77,14 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// What a check found, when it found nothing wrong.
-struct Found {
+struct CheckSummary {
     text: String,
     json: serde_json::Value,
 }
 
-fn check_service(path: &std::path::Path, report: &mut Report) -> Option<Found> {
-    let summary = catalog::load_service_file(path, report)?;
-    Some(Found {
+fn check_service(path: &std::path::Path, report: &mut Report) -> Option<CheckSummary> {
+    let summary = document::read(path, report).and_then(|node| catalog::read_service(&node, report))?;
+    Some(CheckSummary {
         text: format!(
             "{} is valid: {} with {}, {}, {}\n",
             path.display(),
@@ -120,16 +121,16 @@ fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
     }
 }
 
-fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<Found> {
+fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> {
     let config = args.origin().load(report)?;
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
-    let snapshot = Snapshot::load(&config, now, report)?;
-    policy::lint::lint(&config.policy_directory, &snapshot.catalog, now, report);
+    let (snapshot, files) = Snapshot::load_with_files(&config, now, report)?;
+    policy::lint::lint(&files, &snapshot.catalog, now, report);
     look_up_names(&config, &args.config, report);
     let methods = snapshot.catalog.methods();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
-    Some(Found {
+    Some(CheckSummary {
         text: format!(
             "{} is valid: {} of {} exposed, {}, policy revision {}\n",
             args.config.display(),

@@ -34,7 +34,7 @@ const TOLD: u64 = 20;
 
 /// Arguments of `opgate diff`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DiffArgs {
     /// The policies directory that the log was written under
     #[arg(value_name = "OLD_DIR")]
     old: PathBuf,
@@ -67,7 +67,7 @@ struct Compared {
 }
 
 /// Compares and prints. Exits 0 where no answer changed, 1 where one did, 3 where they could not be compared.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &DiffArgs) -> ExitCode {
     let mut report = Report::new();
     let compared = compare(args, &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> ExitCode {
     if changed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
 }
 
-fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
+fn compare(args: &DiffArgs, report: &mut Report) -> Option<Compared> {
     let config = args.exposure.load(Some(&args.old), report);
     if args.exposure.config.is_some() && config.is_none() {
         return None;
@@ -102,7 +102,7 @@ fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
     if report.is_fatal() {
         return None;
     }
-    let mut log = Log::open(&args.requests, args.lenient, report)?;
+    let mut log = AuditLogReader::open(&args.requests, args.lenient, report)?;
     let mut changes = Changes::default();
     while let Some((number, line)) = log.next(report) {
         changes.compare(&line, number, &old, &new);
@@ -119,7 +119,7 @@ fn compare(args: &Args, report: &mut Report) -> Option<Compared> {
 }
 
 /// The audit log while it is read.
-struct Log {
+struct AuditLogReader {
     path: PathBuf,
     reader: Box<dyn BufRead>,
     lenient: bool,
@@ -127,7 +127,7 @@ struct Log {
     passed_over: u64,
 }
 
-impl Log {
+impl AuditLogReader {
     fn open(path: &Path, lenient: bool, report: &mut Report) -> Option<Self> {
         let (path, reader): (_, Box<dyn BufRead>) = if path == Path::new("-") {
             (Path::new("standard input"), Box::new(io::stdin().lock()))

@@ -23,7 +23,7 @@ use crate::terminal::{DENIED, FAILED, INVALID, eprint, print};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExplainArgs {
     #[command(flatten)]
     tree: TreeArgs,
 
@@ -74,7 +74,7 @@ pub struct Args {
 }
 
 /// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where the question is invalid.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ExplainArgs) -> ExitCode {
     let mut question = match args.question() {
         Ok(question) => question,
         Err(problem) => return problem.print(args.output),
@@ -137,7 +137,7 @@ impl From<ScenarioError> for Problem {
     }
 }
 
-impl Args {
+impl ExplainArgs {
     fn question(&self) -> Result<Scenario, Problem> {
         Ok(Scenario {
             who: self.who()?,

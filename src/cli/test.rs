@@ -18,21 +18,21 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
-use self::answer::Answer;
-use self::case::Case;
+use self::answer::CaseAnswer;
+use self::case::TestCase;
 use self::coverage::Coverage;
 use super::Output;
-use super::tree::{ExposureArgs, load_tree};
+use super::tree::{ExposureArgs, is_there, load_files};
 use crate::clock;
 use crate::config::Config;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::policy::Policy;
+use crate::source::{PolicyFiles, PolicySource};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate test`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct TestArgs {
     /// The policies directory, whose `tests/` are run; the configuration's by default
     #[arg(value_name = "DIR", required_unless_present = "config")]
     directory: Option<PathBuf>,
@@ -54,9 +54,9 @@ pub struct Args {
 
 /// A test that was run.
 #[derive(Debug)]
-struct Outcome {
-    case: Case,
-    answer: Answer,
+struct RunCase {
+    case: TestCase,
+    answer: CaseAnswer,
     passed: bool,
     duration: Duration,
 }
@@ -65,7 +65,7 @@ struct Outcome {
 #[derive(Debug)]
 struct Results {
     directory: PathBuf,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<RunCase>,
     /// `None` where a filter left tests out: then the coverage is not known.
     coverage: Option<Coverage>,
     duration: Duration,
@@ -82,7 +82,7 @@ impl Results {
 }
 
 /// Runs the tests and prints. Exits 0 where all pass, 1 where one fails, 3 where they could not be run.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &TestArgs) -> ExitCode {
     let mut report = Report::new();
     let results = test(args, clock::now(), &mut report).filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Loads, asks and compares. `None` where nothing can be run; what is wrong is in the report.
-fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
+fn test(args: &TestArgs, now: SystemTime, report: &mut Report) -> Option<Results> {
     let begun = Instant::now();
     let config = args.exposure.load(args.directory.as_deref(), report);
     let named = config.as_ref().map(|config| config.policy_directory.clone());
@@ -117,8 +117,12 @@ fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
     if args.exposure.config.is_some() && config.is_none() {
         return None;
     }
-    let cases = read(&directory, args.filter.as_deref(), report);
-    let snapshot = load(&directory, config.as_ref(), &cases, now, report)?;
+    if !is_there(&directory, report) {
+        return None;
+    }
+    let files = PolicySource::directory(&directory).read(report)?;
+    let cases = read(&files, args.filter.as_deref(), report);
+    let snapshot = load(&files, config.as_ref(), &cases, now, report)?;
     let rules = snapshot.policy.rules();
     let files = answer::rule_files(&rules, &snapshot.catalog, &directory);
     let mut outcomes = Vec::new();
@@ -135,16 +139,13 @@ fn test(args: &Args, now: SystemTime, report: &mut Report) -> Option<Results> {
     Some(Results { directory, outcomes, coverage, duration: begun.elapsed() })
 }
 
-/// The selected tests of a policies directory.
-fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case> {
-    if !directory.is_dir() {
-        // Loading the tree reports it.
-        return Vec::new();
-    }
+/// The selected tests of a policy tree.
+fn read(files: &PolicyFiles, filter: Option<&str>, report: &mut Report) -> Vec<TestCase> {
     let errors_before = report.diagnostics().len();
-    let files = Policy::test_files(directory, report);
-    let all: Vec<Case> = files.iter().flat_map(|file| case::read(file, report)).collect();
-    let folder = directory.join("tests");
+    let written = files.below("tests", report);
+    let nodes = written.iter().filter_map(|file| file.parse(report)).collect::<Vec<_>>();
+    let all: Vec<TestCase> = nodes.iter().flat_map(|node| case::read(node, report)).collect();
+    let folder = files.path("tests");
     if all.is_empty() && report.diagnostics().len() == errors_before {
         // A run without a test must not look like a run that passed.
         report
@@ -153,7 +154,7 @@ fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case
     }
     let Some(filter) = filter else { return all };
     let any = !all.is_empty();
-    let selected: Vec<Case> = all.into_iter().filter(|case| is_selected(case, filter)).collect();
+    let selected: Vec<TestCase> = all.into_iter().filter(|case| is_selected(case, filter)).collect();
     if selected.is_empty() && any {
         report
             .file_error(&folder, format!("no test has `{filter}` in its name or file"))
@@ -162,36 +163,36 @@ fn read(directory: &Path, filter: Option<&str>, report: &mut Report) -> Vec<Case
     selected
 }
 
-fn is_selected(case: &Case, filter: &str) -> bool {
+fn is_selected(case: &TestCase, filter: &str) -> bool {
     case.name.contains(filter) || case.span.source.path.to_string_lossy().contains(filter)
 }
 
 /// The tree, and the issuers where a test needs one to make a caller of claims.
 fn load(
-    directory: &Path,
+    files: &PolicyFiles,
     config: Option<&Config>,
-    cases: &[Case],
+    cases: &[TestCase],
     now: SystemTime,
     report: &mut Report,
 ) -> Option<Snapshot> {
     match config {
-        Some(config) if directory.is_dir() && cases.iter().any(Case::has_claims) => {
-            Snapshot::load(config, now, report)
+        Some(config) if cases.iter().any(TestCase::has_claims) => {
+            Snapshot::with_files(files, config, now, report)
         }
-        _ => load_tree(directory, config, report),
+        _ => load_files(files, config, report),
     }
 }
 
 fn outcome(
-    case: Case,
+    case: TestCase,
     snapshot: &Snapshot,
     directory: &Path,
     now: SystemTime,
     report: &mut Report,
-) -> Option<Outcome> {
+) -> Option<RunCase> {
     let begun = Instant::now();
     let answer = answer::ask(&case, snapshot, now, report)?;
     answer.warn(&case, report);
     let passed = answer.is_expected(&case, directory);
-    Some(Outcome { case, answer, passed, duration: begun.elapsed() })
+    Some(RunCase { case, answer, passed, duration: begun.elapsed() })
 }

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use super::Output;
 use crate::catalog::ExposureSettings;
-use crate::config::{Config, Origin, Override};
+use crate::config::{Config, ConfigSource, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
+use crate::source::{PolicyFiles, PolicySource};
 use crate::terminal::{INVALID, eprint_report, print};
 
 /// Which configuration says what is exposed, if any.
@@ -83,7 +84,7 @@ impl ExposureArgs {
         let mut overrides = Override::from_environment(std::env::vars());
         overrides.extend(self.overrides.iter().cloned());
         overrides.extend(directory.and_then(|directory| in_place(directory, report)));
-        let mut config = Origin { path, overrides }.load(report)?;
+        let mut config = ConfigSource { path, overrides }.load(report)?;
         if let Some(directory) = directory {
             config.policy_directory = directory.to_owned();
         }
@@ -117,23 +118,36 @@ pub(super) fn load_tree(directory: &Path, config: Option<&Config>, report: &mut 
     if !is_there(directory, report) {
         return None;
     }
+    let files = PolicySource::directory(directory).read(report)?;
+    load_files(&files, config, report)
+}
+
+/// Loads files that were read already as [`load_tree`] does.
+pub(super) fn load_files(
+    files: &PolicyFiles,
+    config: Option<&Config>,
+    report: &mut Report,
+) -> Option<Snapshot> {
     match config {
-        Some(config) => Snapshot::of_tree(directory, &config.services, report),
+        Some(config) => Snapshot::of_tree(files, &config.services, report),
         None => {
-            let folder = directory.join("services");
-            let services = ExposureSettings::all(&folder, report);
+            let services = ExposureSettings::all(files, report);
             if services.is_empty() && !report.is_fatal() {
                 report
-                    .file_error(&folder, "no service has both of its files, so nothing can be called")
+                    .file_error(
+                        &files.path("services"),
+                        "no service has both of its files, so nothing can be called",
+                    )
                     .help("a service needs `<id>.yaml` and, beside it, `<id>.iam.yaml`");
                 return None;
             }
-            Snapshot::of_tree(directory, &services, report)
+            Snapshot::of_tree(files, &services, report)
         }
     }
 }
 
-fn is_there(directory: &Path, report: &mut Report) -> bool {
+/// Whether a policies directory is there; where it is not, the report says so.
+pub(super) fn is_there(directory: &Path, report: &mut Report) -> bool {
     let there = directory.is_dir();
     if !there {
         report.file_error(directory, "there is no such directory").help("name a policies directory");

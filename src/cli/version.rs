@@ -7,14 +7,14 @@ use crate::terminal::print;
 
 /// Arguments of `opgate version`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct VersionArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
 
 /// Prints the version.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &VersionArgs) -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     match args.output {
         Output::Text => print(&format!("opgate {version}\n")),

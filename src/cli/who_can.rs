@@ -23,7 +23,7 @@ use crate::terminal::{counted, print};
 
 /// Arguments of `opgate who-can`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct WhoCanArgs {
     /// The permission, like `cloudaicompanion.operations.cancel`
     permission: String,
     /// The word `on`
@@ -45,7 +45,7 @@ pub struct Args {
 }
 
 /// Lists them. Exits 0, and 3 where it cannot be asked.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &WhoCanArgs) -> ExitCode {
     let mut report = Report::new();
     let snapshot = args.tree.load(&mut report).filter(|_| !report.is_fatal());
     let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// A typing error must not look like a permission that no principal holds.
-fn check(args: &Args, snapshot: &Snapshot) -> Result<(), Problem> {
+fn check(args: &WhoCanArgs, snapshot: &Snapshot) -> Result<(), Problem> {
     let asked = snapshot.catalog.permissions();
     let asked = asked.iter().map(|(permission, _)| permission.as_str());
     let known: Vec<&str> = snapshot.policy.permissions().chain(asked).collect();
@@ -108,7 +108,7 @@ fn state(holder: &Holder) -> &'static str {
     }
 }
 
-fn text(args: &Args, holders: &[Holder]) -> String {
+fn text(args: &WhoCanArgs, holders: &[Holder]) -> String {
     let (can, cannot): (Vec<&Holder>, Vec<&Holder>) =
         holders.iter().partition(|holder| holder.decided.is_ok());
     let count = match can.len() {
@@ -166,7 +166,7 @@ fn why(holder: &Holder) -> String {
     }
 }
 
-fn in_json(args: &Args, holders: &[Holder]) -> Value {
+fn in_json(args: &WhoCanArgs, holders: &[Holder]) -> Value {
     let holders = holders.iter().map(|holder| {
         let rule = match &holder.decided {
             Ok(granted) => Some(&granted.place),

@@ -1,83 +1,33 @@
-//! The `limits` of the file: bounds on what a client may take.
+//! The `limits` of the file: bounds on what a client may take, each read by the stage that holds to it.
 
-use super::Limits;
-use super::check::set;
-use super::scalars::{count, duration, size};
-use crate::decision::body::MAX_HELD_BODY;
+use crate::admission::AdmissionLimits;
+use crate::decision::body::BodyLimits;
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
-use crate::http::path::MAX_PATH_BYTES;
-use crate::http::query::MAX_QUERY_BYTES;
+use crate::listener::ListenerLimits;
 
-/// Reads `limits`.
-pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
-    let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
-    let mut limits = Limits::default();
-    let bytes = |node: &Node, report: &mut Report| {
-        let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
-        at_most(bytes, 1 << 20, node, report)
-    };
-    set(&mut fields, "head_bytes", &mut limits.head.bytes, bytes, report);
-    set(
-        &mut fields,
-        "head_fields",
-        &mut limits.head.fields,
-        |node, report| at_most(count(node, 4096, report), 256, node, report),
-        report,
-    );
-    set(
-        &mut fields,
-        "target_bytes",
-        &mut limits.head.target,
-        |node, report| {
-            let bytes = size(node, report).and_then(|bytes| usize::try_from(bytes).ok());
-            at_most(bytes, MAX_PATH_BYTES + MAX_QUERY_BYTES, node, report)
-        },
-        report,
-    );
-    set(&mut fields, "head_timeout", &mut limits.head_timeout, duration, report);
-    set(&mut fields, "handshake_timeout", &mut limits.handshake_timeout, duration, report);
-    set(&mut fields, "message_bytes", &mut limits.body.message, held_size, report);
-    set(&mut fields, "stream_bytes", &mut limits.body.stream, size, report);
-    set(&mut fields, "write_timeout", &mut limits.write_timeout, duration, report);
-    let requests = |node: &Node, report: &mut Report| count(node, 1_000_000, report);
-    set(&mut fields, "requests", &mut limits.requests, requests, report);
-    set(&mut fields, "requests_per_principal", &mut limits.requests_per_principal, requests, report);
-    set(&mut fields, "requests_per_address", &mut limits.requests_per_address, requests, report);
-    // It bounds their memory: a head (32KiB), 128 bytes for each of its fields (100) and 8KiB, a thousand times, are
-    // some 52MiB. A connection holds up to 20KiB beside, or 128KiB over HTTP/2: the library's streams.
-    set(&mut fields, "pending_requests", &mut limits.pending_requests, requests, report);
-    let pending = &mut limits.pending_requests_per_address;
-    set(&mut fields, "pending_requests_per_address", pending, requests, report);
-    let streams = |node: &Node, report: &mut Report| count(node, 10_000, report);
-    set(&mut fields, "http2_streams", &mut limits.http2_streams, streams, report);
-    set(&mut fields, "http2_resets", &mut limits.http2_resets, streams, report);
-    set(&mut fields, "body_timeout", &mut limits.body_timeout, duration, report);
-    set(&mut fields, "idle_timeout", &mut limits.idle_timeout, duration, report);
-    let connections = |node: &Node, report: &mut Report| count(node, 1_000_000, report);
-    set(&mut fields, "connections", &mut limits.connections, connections, report);
-    set(&mut fields, "connections_per_address", &mut limits.connections_per_address, connections, report);
-    set(&mut fields, "connection_lifetime", &mut limits.connection_lifetime, duration, report);
-    set(&mut fields, "grace_period", &mut limits.grace_period, duration, report);
-    fields.finish(report);
-    Some(limits)
+/// Bounds on what a client may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of connections, and of request heads.
+    pub listener: ListenerLimits,
+    /// Of request bodies.
+    pub body: BodyLimits,
+    /// Of requests at one time.
+    pub admission: AdmissionLimits,
 }
 
-/// Refuses values beyond Pingora's own bounds: it would answer such heads itself.
-fn at_most(value: Option<usize>, most: usize, node: &Node, report: &mut Report) -> Option<usize> {
-    if value.is_some_and(|value| value > most) {
-        report.error(&node.span, "the limit is beyond what can be read").help(format!("{most} is the most"));
+impl Limits {
+    /// Reads `limits`. Fields are asked for in the order of `config/opgate.yaml`: mistakes are told in it.
+    pub(super) fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
+        let mut listener = ListenerLimits::default();
+        listener.read_beginning(&mut fields, report);
+        let body = BodyLimits::read(&mut fields, report);
+        listener.read_answers(&mut fields, report);
+        let admission = AdmissionLimits::read(&mut fields, report);
+        listener.read_connections(&mut fields, report);
+        fields.finish(report);
+        Some(Self { listener, body, admission })
     }
-    value
-}
-
-/// The size of a body that is held whole before it is sent.
-fn held_size(node: &Node, report: &mut Report) -> Option<u64> {
-    let bytes = size(node, report)?;
-    if bytes > MAX_HELD_BODY {
-        report
-            .error(&node.span, "a body of more than 64KiB cannot be judged whole")
-            .help("use `body: stream` for methods that take larger ones");
-    }
-    Some(bytes)
 }

@@ -5,19 +5,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    AdminSettings, AuditOutput, Config, Issuer, Limits, Listener, Override, Telemetry, Upgrade, Upstream,
-    check,
-};
+use super::{Config, Limits, Override, check};
+use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
+use crate::audit::AuditOutput;
+use crate::authn::WrittenIssuer;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::Report;
 use crate::document;
+use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
+use crate::listener::ListenerSettings;
+use crate::telemetry::Telemetry;
+use crate::upstream::UpstreamSettings;
 
 /// A unit that is loaded, kept and reported on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum ConfigPart {
     /// The configuration file as a whole, and what no other part covers.
     Configuration,
     /// The policy tree without its services.
@@ -34,7 +38,7 @@ pub enum Part {
     Assertion,
 }
 
-impl Part {
+impl ConfigPart {
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Configuration,
@@ -107,10 +111,10 @@ pub(super) struct Settled {
 /// Every section of a file.
 #[derive(Debug)]
 pub struct Sections {
-    pub(super) listeners: Section<Vec<Listener>>,
-    pub(super) upstreams: Section<Vec<Upstream>>,
+    pub(super) listeners: Section<Vec<ListenerSettings>>,
+    pub(super) upstreams: Section<Vec<UpstreamSettings>>,
     pub(super) services: Section<Vec<ExposureSettings>>,
-    pub(super) issuers: Section<Vec<Issuer>>,
+    pub(super) issuers: Section<Vec<WrittenIssuer>>,
     pub(super) assertion: Section<Option<AssertionSettings>>,
     /// The directory, and `foreign_pools`.
     pub(super) policy: Section<(PathBuf, Vec<String>)>,
@@ -158,26 +162,26 @@ impl Sections {
     }
 
     /// Replaces what `config` has by what is good. The findings of the other sections are given back, by part.
-    pub fn update(self, config: &mut Config, warnings: &mut Report) -> Vec<(Part, Report)> {
+    pub fn update(self, config: &mut Config, warnings: &mut Report) -> Vec<(ConfigPart, Report)> {
         let mut faults = Vec::new();
         let mut note = |part, replaced: Result<(), Report>| {
             faults.extend(replaced.err().map(|report| (part, report)));
         };
-        note(Part::Tls, self.listeners.replace(&mut config.listeners, warnings));
+        note(ConfigPart::Tls, self.listeners.replace(&mut config.listeners, warnings));
         let upstreams = self.upstreams.replace(&mut config.upstreams, warnings);
         let before = upstreams.is_err().then(|| config.services.clone());
-        note(Part::Upstreams, upstreams);
-        note(Part::Services, self.services.replace(&mut config.services, warnings));
+        note(ConfigPart::Upstreams, upstreams);
+        note(ConfigPart::Services, self.services.replace(&mut config.services, warnings));
         if let Some(before) = before {
             let held_back = hold_back(&before, &mut config.services);
-            note(Part::Services, held_back);
+            note(ConfigPart::Services, held_back);
         }
-        note(Part::Issuers, self.issuers.replace(&mut config.issuers, warnings));
-        note(Part::Assertion, self.assertion.replace(&mut config.assertion, warnings));
+        note(ConfigPart::Issuers, self.issuers.replace(&mut config.issuers, warnings));
+        note(ConfigPart::Assertion, self.assertion.replace(&mut config.assertion, warnings));
         let mut policy = (config.policy_directory.clone(), config.foreign_pools.clone());
-        note(Part::Policy, self.policy.replace(&mut policy, warnings));
+        note(ConfigPart::Policy, self.policy.replace(&mut policy, warnings));
         (config.policy_directory, config.foreign_pools) = policy;
-        note(Part::Configuration, self.trusted_proxies.replace(&mut config.trusted_proxies, warnings));
+        note(ConfigPart::Configuration, self.trusted_proxies.replace(&mut config.trusted_proxies, warnings));
         let mut settled = Settled {
             admin: config.admin.clone(),
             limits: config.limits,
@@ -186,7 +190,7 @@ impl Sections {
             upgrade: config.upgrade.clone(),
             workers: config.workers,
         };
-        note(Part::Configuration, self.settled.replace(&mut settled, warnings));
+        note(ConfigPart::Configuration, self.settled.replace(&mut settled, warnings));
         config.admin = settled.admin;
         config.limits = settled.limits;
         config.audit = settled.audit;

@@ -1,9 +1,12 @@
 use std::path::Path;
 
+use std::time::Duration;
+
 use super::*;
 use crate::authn::{
     Dialect, DpopRule, KeyLocation, KeySource, PossessionRule, Proof, TokenEndpoint, WellKnown,
 };
+use crate::upstream::{HealthCheck, Outliers, Timeouts, UpstreamLimits};
 
 /// A valid configuration, as the base of the invalid ones.
 const GOOD: &str = "\

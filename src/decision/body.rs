@@ -51,7 +51,7 @@ pub enum BodyPlan {
 /// Decides from the head alone how the body is read.
 ///
 /// # Errors
-/// Refuses what the announced length already gives away, so that no byte of it is waited for.
+/// Where the announced length is too large already: no byte of it is waited for.
 pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPlan, Denial> {
     let rule = call.body;
     let announced = match request.framing {

@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admitted::Permitted;
-use super::trace::{Stage, Trace};
+use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
 use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason};
+use crate::reason::{Denial, Reason, Stage};
 
 /// What a decision comes to.
 #[derive(Debug)]

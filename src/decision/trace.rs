@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::Call;
 use crate::policy::Consulted;
 use crate::principal::Caller;
+use crate::reason::Stage;
 
 /// How far a decision got, and what it knew by then. The audit line, `explain` and `diff` are written from it, whether the
 /// request was allowed or refused.
@@ -20,20 +21,4 @@ pub struct Trace {
     pub consulted: Consulted,
     /// The stage that was reached: the one that refused, where one did.
     pub stage: Stage,
-}
-
-/// The stages, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Which method is called.
-    #[default]
-    Route,
-    /// Who calls it.
-    Authenticate,
-    /// What the token may be used for.
-    Scope,
-    /// Whether policy grants the permission.
-    Policy,
-    /// Whether the method does anything here.
-    Implementation,
 }

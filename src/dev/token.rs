@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 use self::dpop::ProofKey;
 use super::mint::{Mint, parse_algorithm};
 use crate::clock;
-use crate::config::parse_duration;
 use crate::diagnostic::Report;
-use crate::signing::{SigningAlgorithm, SigningKey};
+use crate::document::scalar::parse_duration;
+use crate::signing::{Algorithm, SigningKey};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate-dev token`.

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use super::{ALLOWED, Instruments, KEYS_PUBLISHED, MethodInstruments};
 use crate::audit::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
@@ -12,10 +13,10 @@ use crate::audit::{
 use crate::catalog::PermissionRule;
 use crate::decision::Trace;
 use crate::http::{Request, Version};
-use crate::metrics::{ALLOWED, KEYS_PUBLISHED, MethodInstruments, Metrics};
 use crate::policy::{Grant, Permit};
 use crate::principal::Principal;
 use crate::reason::Denial;
+use crate::upstream;
 
 /// Everything that is recorded of a request once it is over.
 #[derive(Debug)]
@@ -62,18 +63,23 @@ impl Event<'_> {
     }
 
     /// Counts it in the metrics.
-    pub fn observe(&self, metrics: &Metrics, instruments: &[MethodInstruments]) {
+    pub fn observe(
+        &self,
+        instruments: &Instruments,
+        of_methods: &[MethodInstruments],
+        of_upstreams: &upstream::Instruments,
+    ) {
         let method = self.trace.call.as_ref().map(|call| &*call.method);
-        let own = method.and_then(|method| instruments.get(method.index));
+        let own = method.and_then(|method| of_methods.get(method.index));
         match own {
             Some(own) if self.denial.is_none() && self.status == 200 => own.allowed.inc(),
-            _ => metrics.count(method, self.status, self.reason()),
+            _ => instruments.count(method, self.status, self.reason()),
         }
         if let Some(own) = own {
             own.duration.observe(self.duration.as_secs_f64());
         }
         if let Some((upstream, _, duration)) = self.upstream {
-            metrics.upstream_duration.with_label_values(&[upstream]).observe(duration.as_secs_f64());
+            of_upstreams.answered(upstream, duration);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A request and its answer, from the head to the audit line.
 //!
-//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once; an exchange
+//! Every request that was read leaves one audit line, however it ends. [`Exchange::record`] writes it once. An exchange
 //! that is dropped unrecorded (its connection was cut at the end of the grace period, or something panicked) records
 //! that.
 
@@ -16,7 +16,7 @@ use crate::http::Request;
 use crate::reason::{Denial, Reason};
 use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
-/// When a request came and what it is called.
+/// When a request came, and its id.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The wall clock, which conditions and token expiry are judged by.
@@ -90,7 +90,7 @@ pub struct ForwardingPhase {
     pub attempt: Option<Attempted>,
     /// How many attempts there were.
     pub attempts: usize,
-    /// The endpoint that is not asked again.
+    /// The endpoint that failed, and must not be used again.
     pub failed: Option<SocketAddr>,
     /// When the client had sent all of its body.
     pub body_whole: Option<Instant>,
@@ -113,7 +113,7 @@ pub struct Attempted {
     pub over_http2: bool,
     /// Whether its connection has carried another exchange before.
     pub reused: bool,
-    /// Whether the head has left and the body, be it empty, has begun to follow.
+    /// Whether the head has left and the body, even an empty one, has begun to follow.
     pub body_begun: bool,
     /// Whether the judged body has been handed over.
     pub body_sent: bool,
@@ -157,7 +157,8 @@ impl Exchange {
         &self.engine
     }
 
-    /// Whether there would be no such connection as it came over by the rules in force: it ends with the answer.
+    /// Whether the rules in force would refuse the connection that it came over: then the connection ends with the
+    /// answer.
     pub fn is_on_a_refused_connection(&self) -> bool {
         let channel = self.request.as_ref().and_then(|request| request.channel.as_ref());
         channel.is_some_and(|channel| channel.refused.is_some())

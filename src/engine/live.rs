@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::{Instruments, MethodInstruments};
 use crate::assertion::Assertions;
 use crate::decision::snapshot::Snapshot;
-use crate::metrics::{MethodInstruments, Metrics};
 use crate::upstream::Upstreams;
 
 /// A snapshot, the upstreams that its services name, and the instruments of its methods: swapped together, so that a call
@@ -19,14 +19,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// A snapshot with the upstreams that its services name, what signs for them, and its instruments.
+    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, and its
+    /// instruments.
     pub fn new(
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
-        metrics: &Metrics,
+        instruments: &Instruments,
     ) -> Self {
-        let instruments = metrics.instruments(&snapshot);
+        let instruments = instruments.of_methods(snapshot.catalog.methods());
         Self { snapshot, upstreams, assertions, instruments }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn of(
     let mut steps = Vec::new();
     if let Err(denial) = &answer.decided {
         match answer.trace.stage {
-            Stage::Route => steps.push(route(answer, denial, catalog)),
+            Stage::Request | Stage::Route => steps.push(route(answer, denial, catalog)),
             Stage::Authenticate => steps.push(vec![authenticate(denial)]),
             Stage::Scope => steps.push(vec![scope(answer, denial)]),
             // The policy part explains the policy's own refusals.
@@ -48,6 +48,8 @@ pub(super) fn of(
                 let text = "take `unimplemented: true` out of the rule, once a backend implements the method";
                 steps.push(vec![SuggestedChange::new("IMPLEMENT_METHOD", text, place)]);
             }
+            // These come after the decision.
+            Stage::Admission | Stage::Body | Stage::Upstream | Stage::Any => {}
         }
     }
     // The gate refuses for another reason: an allow of the policy need not be turned.
@@ -147,8 +149,8 @@ fn scope(answer: &Simulated, denial: &Denial) -> SuggestedChange {
 /// An anonymous caller may get access by signing in.
 fn sign_in(answer: &Simulated) -> Option<Vec<SuggestedChange>> {
     answer.trace.caller.is_none().then(|| {
-        let text = "send a credential: bindings other than of `allUsers` are for who has one";
-        vec![SuggestedChange::new("SEND_CREDENTIAL", text, None)]
+        let text = "send a credential: all bindings except those of `allUsers` need one";
+        vec![Change::new("SEND_CREDENTIAL", text, None)]
     })
 }
 

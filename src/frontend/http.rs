@@ -11,9 +11,8 @@ use tokio::sync::watch;
 
 use super::http1::Http1;
 use super::http2;
-use crate::config::Limits;
 use crate::engine::Engine;
-use crate::listener::{Accepted, ClientStream, Handler, last_call};
+use crate::listener::{Accepted, ClientStream, Handler, Instruments, ListenerLimits, last_call};
 use crate::proxy::Proxy;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
@@ -24,7 +23,8 @@ pub struct Http {
     pub(super) engine: Engine,
     /// What forwards.
     pub(super) proxy: Arc<HttpProxy<Proxy>>,
-    pub(super) limits: Limits,
+    pub(super) limits: ListenerLimits,
+    instruments: Instruments,
     /// Whether HTTP/2 is spoken where TLS has not agreed on anything.
     http2: bool,
     /// The listener's address, for log lines.
@@ -34,14 +34,20 @@ pub struct Http {
 
 impl Http {
     /// Serves what `engine` admits by `proxy`, on the listener at `address`.
-    pub fn new(address: SocketAddr, http2: bool, engine: Engine, proxy: Arc<HttpProxy<Proxy>>) -> Self {
-        let limits = *engine.limits();
-        Self { engine, proxy, limits, http2, name: address.to_string(), port: address.port() }
+    pub fn new(
+        address: SocketAddr,
+        http2: bool,
+        limits: ListenerLimits,
+        instruments: Instruments,
+        engine: Engine,
+        proxy: Arc<HttpProxy<Proxy>>,
+    ) -> Self {
+        Self { engine, proxy, limits, instruments, http2, name: address.to_string(), port: address.port() }
     }
 
     /// Counts a connection that the gate has cut.
     pub(super) fn count_cut(&self, reason: &str) {
-        self.engine.metrics().cut_connections.with_label_values(&[reason]).inc();
+        self.instruments.cut(reason);
     }
 }
 
@@ -78,7 +84,7 @@ impl Handler for Http {
                 _ if agreed.is_some() => return connection.stream.close().await,
                 Ok(Ok(false)) => {}
                 Ok(Err(_)) => return,
-                // The first head's deadline is the same one: reading it will say so.
+                // The deadline of the first head is the same one: reading it will report that.
                 Err(_) => {}
             }
         }
@@ -86,7 +92,7 @@ impl Handler for Http {
     }
 }
 
-/// Reads as much as it takes to tell whether the connection begins with the HTTP/2 preface.
+/// Reads enough to know whether the connection begins with the HTTP/2 preface.
 async fn read_preface(stream: &mut ClientStream, buffer: &mut BytesMut) -> std::io::Result<bool> {
     loop {
         let seen = buffer.len().min(HTTP2_PREFACE.len());

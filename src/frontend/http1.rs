@@ -110,7 +110,7 @@ impl<'f> Http1<'f> {
                 read = front.read_head(connection, buffer, &mut deadline) => return read,
                 () = slot.made_room() => return HeadRead::MadeRoom,
                 () = last_call(shutdown, used), if !draining => {
-                    // An idle connection holds no request and may end; one that has begun is still read.
+                    // An idle connection holds no request and may end; a head that has begun is still read.
                     if buffer.is_empty() {
                         return HeadRead::Closed;
                     }
@@ -183,10 +183,11 @@ impl<'f> Http1<'f> {
         let forwarded = carry(exchange, front.proxy.process_new_http(session, &self.shutdown)).await;
         let Some(reusable) = forwarded else { return None };
         let (stream, _) = reusable.consume();
-        // Also where the process began to end with this answer half written: it has not said so then.
-        let Ok(connection) = stream.into_any().downcast::<Http1Connection>() else { return None };
+        // The connection goes on even if the process has begun to end: an answer that was half written by then did not
+        // say `Connection: close`, and the next one will.
+        let Ok(connection) = stream.into_any().downcast::<Connection>() else { return None };
         let mut connection = *connection;
-        // Two readers who do not agree where a body ends: what comes next is a request to one of them alone.
+        // The two parsers disagree about the end of the body: the rest would be a request to one of them only.
         if !connection.is_between_requests() {
             tracing::error!("a connection was handed back within a request's body");
             connection.close().await;
@@ -197,8 +198,8 @@ impl<'f> Http1<'f> {
 }
 
 impl Http {
-    /// Reads until a head is complete. The deadline is set at the head's first byte where it is not set yet, as it is
-    /// at the start of a connection. Can be cancelled and called again.
+    /// Reads until a head is complete. The deadline is set at the head's first byte; for the first head, at the start
+    /// of the connection. Can be cancelled and called again.
     async fn read_head(
         &self,
         connection: &mut Http1Connection,
@@ -208,7 +209,7 @@ impl Http {
         let mut scanned = 0;
         let first = deadline.is_some();
         loop {
-            // RFC 9112, section 2.2: some clients end a request's body with a CRLF that belongs to nothing.
+            // RFC 9112, section 2.2: some clients send a CRLF after a request's body that does not belong to it.
             while !first && buffer.starts_with(b"\r\n") {
                 buffer.advance(2);
                 scanned = 0;
@@ -216,7 +217,7 @@ impl Http {
             if let Some(end) = find_end(buffer, scanned) {
                 return HeadRead::Complete(end);
             }
-            // A head over the limit is never complete: refused before more of it is held.
+            // A head over the limit is never complete: it is refused before more of it is held.
             if buffer.len() > self.limits.head.bytes {
                 return HeadRead::Refused(
                     Denial::new(Reason::HeadTooLarge, "the head did not end within its limit").told(),

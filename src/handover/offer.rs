@@ -11,8 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout_at;
 
 use super::HandoverError;
+use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, pass, say};
-use crate::config::Upgrade;
 use crate::listener::ListenSocket;
 
 /// How long a process that serves may take to write a file.
@@ -25,7 +25,7 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 /// Where no process came, or none that was ready in time.
 pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<ListenSocket>)]) -> Result<(), HandoverError> {
     let deadline = Instant::now() + upgrade.timeout;
-    let place = OfferSocket::make(&upgrade.socket)?;
+    let place = OfferedSocket::make(&upgrade.socket)?;
     let came = timeout_at(deadline.into(), place.somebody()).await;
     let mut stream = came.map_err(|_| HandoverError::NobodyCame {
         path: upgrade.socket.clone(),
@@ -90,12 +90,12 @@ async fn hand_over(
 }
 
 /// The socket in the file system; dropping the value removes it.
-struct OfferSocket {
+struct OfferedSocket {
     path: PathBuf,
     listener: UnixListener,
 }
 
-impl OfferSocket {
+impl OfferedSocket {
     /// Creates the socket beside its path and renames it there. So no other process can connect before the mode is set,
     /// and a socket that a killed process has left behind is replaced in one step.
     fn make(path: &Path) -> Result<Self, HandoverError> {
@@ -158,7 +158,7 @@ impl OfferSocket {
     }
 }
 
-impl Drop for OfferSocket {
+impl Drop for OfferedSocket {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the upgrade socket");

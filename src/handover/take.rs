@@ -8,8 +8,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout_at;
 
 use super::HandoverError;
+use super::Upgrade;
 use super::message::{FromNew, FromRunning, Offered, Purpose, greet, hear, is_no_stranger, receive, say};
-use crate::config::Upgrade;
 use crate::listener::ListenSocket;
 
 /// The time between two looks for an offer. So the two processes may be started in either order.

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use self::reading::normalize;
 pub(crate) use self::reading::{PathReading, normalize_literal};
 use super::malformed;
+use crate::percent::{BadEscape, Octet, has_encoded_octet, octets};
 use crate::reason::Denial;
 
 /// A path that can be read in one way only, as far as its own text goes. Which method it calls may still depend on the
@@ -185,20 +186,14 @@ fn decode_segment(text: &str) -> Result<Option<Box<str>>, Denial> {
         return Ok(None);
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let octet = rest.next().zip(rest.next()).and_then(|(high, low)| hex_octet(high, low));
+    for octet in octets(text) {
         match octet {
-            None => return Err(malformed("the path has a `%` that two hex digits do not follow")),
-            // If one server decodes before it looks for these and another one after, they see two paths.
-            Some(octet @ (b'/' | b'\\' | b';' | b'?' | b'#')) => {
+            Err(BadEscape) => return Err(malformed("the path has a `%` that two hex digits do not follow")),
+            // What one server decodes before it looks for these and another after is two paths.
+            Ok(Octet::Encoded(octet @ (b'/' | b'\\' | b';' | b'?' | b'#'))) => {
                 return Err(malformed(format!("the path holds an encoded `{}`", char::from(octet))));
             }
-            Some(octet) => bytes.push(octet),
+            Ok(Octet::Plain(octet) | Octet::Encoded(octet)) => bytes.push(octet),
         }
     }
     let decoded =
@@ -223,20 +218,6 @@ fn refuse_dots(segment: &str) -> Result<(), Denial> {
         "." | ".." => Err(malformed("the path has a dot segment")),
         _ => Ok(()),
     }
-}
-
-/// The octet that two hex digits name.
-pub(crate) fn hex_octet(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    Some(digit(high)? * 16 + digit(low)?)
-}
-
-/// Whether decoding once more would change the text.
-fn has_encoded_octet(text: &str) -> bool {
-    text.as_bytes().windows(3).any(|window| match window {
-        [b'%', high, low] => hex_octet(*high, *low).is_some(),
-        _ => false,
-    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 //! the catalogue ([`crate::catalog::Call`]).
 
 use super::malformed;
+use crate::percent::{BadEscape, Octet, octets};
 use crate::reason::{Denial, Reason};
 
 use super::field_path::{letters, steps};
-use super::path::hex_octet;
 
 /// A query that is sent on as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,16 +154,12 @@ fn is_query_byte(byte: u8) -> bool {
 
 fn decode(text: &str) -> Result<String, Denial> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => rest
-                .next()
-                .zip(rest.next())
-                .and_then(|(high, low)| hex_octet(high, low))
-                .ok_or_else(|| malformed("the query has a `%` that two hex digits do not follow"))?,
-            b'+' => b' ',
-            other => other,
+    for octet in octets(text) {
+        let octet =
+            octet.map_err(|BadEscape| malformed("the query has a `%` that two hex digits do not follow"))?;
+        bytes.push(match octet {
+            Octet::Plain(b'+') => b' ',
+            Octet::Plain(octet) | Octet::Encoded(octet) => octet,
         });
     }
     String::from_utf8(bytes).map_err(|_| malformed("the query decodes to something that is not UTF-8"))

@@ -99,8 +99,12 @@ impl Request {
     ///
     /// # Errors
     /// 400 for every class that docs/security.md, "What is refused", lists.
-    pub fn from_head(head: Head, peer: Option<SocketAddr>, proxies: &TrustedProxies) -> Result<Self, Denial> {
-        let Head { method, target, version, headers } = head;
+    pub fn from_head(
+        head: RawHead,
+        peer: Option<SocketAddr>,
+        proxies: &TrustedProxies,
+    ) -> Result<Self, Denial> {
+        let RawHead { method, target, version, headers, .. } = head;
         let host_field = match headers.one("host")? {
             Some(value) => value.clone(),
             None => return Err(malformed("the header `host` is missing")),

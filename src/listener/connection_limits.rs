@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ListenerLimits;
 use super::connection_slot::{ConnectionSlot, SlotState};
-use crate::config::Limits;
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
@@ -47,13 +47,13 @@ struct Here {
 }
 
 impl ConnectionSlots {
-    /// Gives a place back, unless it is another's already.
+    /// Gives a place back, unless another connection has it already.
     pub(super) fn leave(&mut self, number: u64) {
         let Some(state) = self.taken.remove(&number) else { return };
         if let Some(here) = self.by_network.get_mut(&state.network) {
             here.taken = here.taken.saturating_sub(1);
             if here.taken == 0 {
-                // The table is no longer than there are connections.
+                // The table never has more entries than there are connections.
                 self.by_network.remove(&state.network);
             }
         }
@@ -122,7 +122,7 @@ impl ExceededLimit {
 
 impl ConnectionLimits {
     /// Admits as many connections as `limits` says.
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &ListenerLimits) -> Self {
         Self {
             most: limits.connections,
             most_per_address: limits.connections_per_address,
@@ -162,7 +162,11 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, connections_per_address: usize) -> ConnectionLimits {
-        ConnectionLimits::new(&Limits { connections, connections_per_address, ..Limits::default() })
+        ConnectionLimits::new(&ListenerLimits {
+            connections,
+            connections_per_address,
+            ..ListenerLimits::default()
+        })
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -71,7 +71,8 @@ impl ConnectionSlot {
         Self { number, state, slots }
     }
 
-    /// A request begins. `false` where the place is another's already: nothing is served on this connection any more.
+    /// A request begins. `false` where another connection has the place already: nothing is served on this one any
+    /// more.
     pub(crate) fn begin(&self) -> bool {
         let idle = &self.state.idle;
         idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| (idle != GONE).then_some(BUSY)).is_ok()
@@ -85,7 +86,7 @@ impl ConnectionSlot {
         self.state.idle.store(from, Ordering::Release);
     }
 
-    /// Waits until the place is another's.
+    /// Waits until another connection has the place.
     pub(crate) async fn made_room(&self) {
         self.state.put_out.notified().await;
     }

@@ -79,7 +79,7 @@ impl ConnectionStats {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Streams that were one too many.
+    /// Streams beyond the limit.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -94,7 +94,7 @@ impl ConnectionStats {
         self.has_gone_away.load(Ordering::Relaxed)
     }
 
-    /// What its requests are to know of its end.
+    /// How its requests learn of its end.
     pub(crate) fn stalled(&self) -> &StalledFlag {
         &self.stalled
     }
@@ -149,7 +149,7 @@ impl FloodGuard {
         }
     }
 
-    /// Nothing has come: what has begun to come may be late.
+    /// Nothing has come: a frame that has begun may be late.
     pub(crate) fn waits(&mut self, context: &mut Context<'_>) {
         if !self.is_within_head() {
             return;
@@ -320,7 +320,7 @@ impl Account {
     }
 
     fn cut(&self, flood: Flood) {
-        // What was the first reason stays the reason.
+        // The first reason stays the reason.
         let _ = self.stats.flood.set(flood);
     }
 }

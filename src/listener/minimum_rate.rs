@@ -32,7 +32,7 @@ pub(super) struct MinimumRate {
 }
 
 impl MinimumRate {
-    /// Judged whenever a client has been waited for this long.
+    /// The window: a client is judged whenever it was waited for this long.
     pub(super) fn new(window: Duration) -> Self {
         Self { window, waited: Duration::ZERO, taken: 0, since: None, alarm: Timer::default() }
     }
@@ -146,8 +146,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_no_slow_client() {
-        let mut minimum_rate = MinimumRate::new(WINDOW);
-        // 4 KiB a second, for an hour, as the kernel tells of them.
+        let mut pace = MinimumRate::new(WINDOW);
+        // 4 KiB a second, for an hour, as the kernel reports them.
         for _ in 0..450 {
             take(&mut minimum_rate, Duration::from_secs(8), 32 * 1024).await.unwrap();
         }

@@ -83,7 +83,7 @@ impl ClientStream {
         Self { ahead: BytesMut::new(), wire, minimum_rate: MinimumRate::new(write_timeout), guard: None }
     }
 
-    /// What the handshake has established.
+    /// The facts of the handshake.
     pub(crate) fn established(&self) -> Option<&Arc<Established>> {
         match &self.wire {
             ClientTransport::Plain(_) => None,
@@ -91,7 +91,7 @@ impl ClientStream {
         }
     }
 
-    /// Whether the two ends have agreed on HTTP/2; `None` where there is no TLS to agree in.
+    /// Whether the two ends have agreed on HTTP/2; `None` without TLS, where there is no agreement.
     pub(crate) fn agreed_http2(&self) -> Option<bool> {
         match &self.wire {
             ClientTransport::Plain(_) => None,
@@ -118,9 +118,10 @@ impl ClientStream {
         }
     }
 
-    /// Tells the client that this was all: over TLS, an end without a word could be anybody's.
+    /// Tells the client that this is the end: over TLS, anybody on the way could have cut a connection that ends
+    /// without it.
     pub(crate) async fn close(&mut self) {
-        // Whether it hears it in time or not, the connection is over.
+        // The connection is over, whether or not the client gets it in time.
         let _ = tokio::time::timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
     }
 }
@@ -199,7 +200,7 @@ impl AsyncRead for ClientStream {
                 Poll::Ready(Ok(())) => {
                     guard.came(buffer.filled().get(before..).unwrap_or_default());
                     if guard.is_over() {
-                        // Nobody reads these any more; the connection's owner ends it.
+                        // These bytes are not read any more; the connection's owner ends it.
                         return Poll::Pending;
                     }
                 }
@@ -278,7 +279,7 @@ impl UniqueID for ClientStream {
 }
 
 impl Ssl for ClientStream {
-    /// Its presence is what tells Pingora not to look for the preface of HTTP/2; what it says, nobody reads.
+    /// Its presence tells Pingora not to look for the preface of HTTP/2. Its content is not read.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.established().map(|_| Arc::new(SslDigest::new("", "", None, None, Vec::new())))
     }
@@ -288,7 +289,7 @@ impl Ssl for ClientStream {
     }
 }
 
-/// Pingora then takes HTTP/2 with prior knowledge as known: the door has read the preface.
+/// So Pingora knows that the client speaks HTTP/2 with prior knowledge: the listener has read the preface.
 impl Peek for ClientStream {}
 
 impl GetTimingDigest for ClientStream {
@@ -301,7 +302,7 @@ impl GetTimingDigest for ClientStream {
 }
 
 impl GetProxyDigest for ClientStream {
-    /// The one thing of a connection that its HTTP/2 requests are handed and that can hold what we like.
+    /// The only slot of a connection that its HTTP/2 requests get and that can hold a value of ours.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         let established = self.established()?.clone();
         let response = ResponseHeader::build(200, Some(0)).ok()?;

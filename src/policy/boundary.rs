@@ -10,67 +10,34 @@
 //! within bounds whether or not they are in the set.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
-
-use crate::policy::model::principal_set::PrincipalSet;
+use std::sync::Arc;
 
 use super::condition::Outcome;
 use super::decide::Subject;
+use super::model;
+use super::model::boundary::{
+    BoundaryBinding, BoundaryPolicy, PRINCIPAL_SUBJECT, PRINCIPAL_TYPE, PrincipalCondition,
+};
 use super::model::hierarchy::Hierarchy;
+pub use super::model::principal_set::Applies;
 use super::model::resource::ResourceName;
-use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value};
-use crate::diagnostic::Place;
+use super::pools::Pools;
+use crate::cel::{Activation, Budget, Failure, Value};
+use crate::diagnostic::{Place, Report};
 use crate::principal::Principal;
+use crate::source::PolicyFiles;
 
 /// All boundaries of a tree.
 #[derive(Debug, Default)]
 pub(super) struct Boundaries {
-    pub(super) bindings: Vec<Binding>,
+    pub(super) bindings: Vec<BoundaryBinding>,
     pub(super) hierarchy: Hierarchy,
-}
-
-/// A boundary policy put on a principal set (google.iam.v3.PolicyBinding).
-#[derive(Debug)]
-pub(super) struct Binding {
-    pub(super) name: Arc<str>,
-    pub(super) set: PrincipalSet,
-    pub(super) condition: Option<PrincipalCondition>,
-    pub(super) policy: Arc<BoundaryPolicy>,
-    pub(super) place: Place,
-}
-
-/// google.iam.v3.PrincipalAccessBoundaryPolicy.
-#[derive(Debug)]
-pub(super) struct BoundaryPolicy {
-    /// `organizations/7/locations/global/principalAccessBoundaryPolicies/ours`.
-    pub(super) name: Arc<str>,
-    /// Relative names of projects, folders and organizations, and where each is written.
-    pub(super) resources: Vec<(String, Place)>,
-    pub(super) place: Place,
-}
-
-/// A condition on who is bound.
-#[derive(Debug)]
-pub(super) struct PrincipalCondition {
-    pub(super) program: Program,
-    pub(super) expression: Arc<str>,
-}
-
-/// Whether a binding is for a caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applies {
-    /// They are in its set, and its condition holds.
-    Yes,
-    /// They are not.
-    No,
-    /// It is not known, for this reason.
-    Unknown(String),
 }
 
 /// What a binding says about a caller and a resource.
 #[derive(Debug)]
 pub(super) struct Examined<'b> {
-    pub(super) binding: &'b Binding,
+    pub(super) binding: &'b BoundaryBinding,
     pub(super) applies: Applies,
     /// The listed resource that the one in question lies in.
     pub(super) contained_in: Option<&'b str>,
@@ -92,7 +59,18 @@ pub struct OutOfBounds {
 }
 
 impl Boundaries {
-    /// Whether a caller can reach a resource. A caller without a credential is not a principal, and not bound.
+    /// Reads the boundaries of a tree.
+    pub(super) fn load(
+        files: &PolicyFiles,
+        hierarchy: &Hierarchy,
+        pools: &Pools,
+        report: &mut Report,
+    ) -> Self {
+        Self { bindings: model::boundary::load(files, pools, report), hierarchy: hierarchy.clone() }
+    }
+
+    /// Whether a caller can reach a resource. A caller without a credential is not a principal, and not
+    /// bound.
     ///
     /// # Errors
     /// The binding that keeps them from it.
@@ -121,7 +99,7 @@ impl Boundaries {
         budget: &mut Budget,
     ) -> Vec<Examined<'b>> {
         let Some(principal) = subject.principal else { return Vec::new() };
-        let examine = |binding: &'b Binding| Examined {
+        let examine = |binding: &'b BoundaryBinding| Examined {
             binding,
             applies: binding.applies(principal, &self.hierarchy, budget),
             contained_in: self.containing(&binding.policy, resource),
@@ -167,7 +145,7 @@ pub(super) fn within_bounds(examined: &[Examined<'_>]) -> Result<(), OutOfBounds
     })
 }
 
-impl Binding {
+impl BoundaryBinding {
     fn applies(&self, principal: &Principal, hierarchy: &Hierarchy, budget: &mut Budget) -> Applies {
         let membership = self.set.contains(principal, hierarchy);
         if membership == Applies::No {
@@ -181,28 +159,21 @@ impl Binding {
     }
 }
 
-/// `principal.type` and `principal.subject`
-/// (<https://cloud.google.com/iam/docs/conditions-attribute-reference#principal>).
-const TYPE: &str = "principal.type";
-const SUBJECT: &str = "principal.subject";
-
-pub(super) static ENVIRONMENT: LazyLock<Environment> =
-    LazyLock::new(|| Environment::new().variable(TYPE, Type::String).variable(SUBJECT, Type::String));
-
 impl PrincipalCondition {
     fn outcome(&self, principal: &Principal, budget: &mut Budget) -> Outcome {
-        Outcome::of(self.program.evaluate(&Who(principal), budget))
+        Outcome::of(self.program.evaluate(&PrincipalAttributes(principal), budget))
     }
 }
 
-struct Who<'p>(&'p Principal);
+/// What a condition on a principal is asked about.
+struct PrincipalAttributes<'p>(&'p Principal);
 
-impl<'v> Activation<'v> for Who<'v> {
+impl<'v> Activation<'v> for PrincipalAttributes<'v> {
     fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
         let (name, value) = match slot {
-            0 => (TYPE, kind(self.0)),
+            0 => (PRINCIPAL_TYPE, kind(self.0)),
             // Only identities with an email have a subject.
-            _ => (SUBJECT, self.0.email()),
+            _ => (PRINCIPAL_SUBJECT, self.0.email()),
         };
         value.map(Value::from).ok_or_else(|| Failure::Unknown { name: name.into() })
     }

@@ -7,8 +7,9 @@ use foldhash::HashMap;
 
 use super::condition::Condition;
 use super::index::{Bound, ConditionId, Denial, Index, MemberId, ResourceId, RoleId};
-use super::model::allow::{AllowPolicy, Context};
-use super::model::deny::DenyPolicy;
+use super::model::allow::AllowPolicy;
+use super::model::context::Context;
+use super::model::deny::{DenyPolicy, DenyPrincipal, Permissions, WrittenPattern};
 use super::model::groups::Groups;
 use super::names::Id;
 
@@ -32,7 +33,7 @@ impl Compiler {
     /// Takes a deny policy in.
     pub(super) fn forbid(&mut self, policy: DenyPolicy) {
         let resource = self.index.resource(&policy.resource);
-        let file = self.index.files.intern(&policy.file);
+        let file = self.index.files.intern(&policy.source.path.display().to_string());
         for rule in policy.rules {
             let number = self.index.denials.len();
             let denied = self.members(&rule.denied_principals);
@@ -41,11 +42,11 @@ impl Compiler {
             }
             self.index.forbidden.entry(resource).or_default().push(number);
             let denial = Denial {
-                permissions: rule.denied_permissions,
-                exceptions: rule.exception_permissions,
+                permissions: patterns(rule.denied_permissions),
+                exceptions: patterns(rule.exception_permissions),
                 denied,
                 excepted: self.members(&rule.exception_principals),
-                condition: rule.condition.map(|condition| self.condition(condition)),
+                condition: rule.condition.map(|condition| self.condition(condition.value)),
                 file,
                 line: u32::try_from(rule.line).unwrap_or(u32::MAX),
             };
@@ -53,8 +54,9 @@ impl Compiler {
         }
     }
 
-    fn members(&mut self, names: &[String]) -> Box<[MemberId]> {
-        let members: BTreeSet<MemberId> = names.iter().map(|name| self.index.members.intern(name)).collect();
+    fn members(&mut self, principals: &[DenyPrincipal]) -> Box<[MemberId]> {
+        let names = principals.iter().filter_map(|principal| principal.identifier.as_deref());
+        let members: BTreeSet<MemberId> = names.map(|name| self.index.members.intern(name)).collect();
         members.into_iter().collect()
     }
 
@@ -70,13 +72,13 @@ impl Compiler {
     /// Takes an allow policy in.
     pub(super) fn attach(&mut self, policy: AllowPolicy) {
         let resource = self.index.resource(&policy.resource);
-        let file = self.index.files.intern(&policy.file);
+        let file = self.index.files.intern(&policy.source.path.display().to_string());
         for binding in policy.bindings {
-            let role = self.index.roles.intern(&binding.role);
+            let role = self.index.roles.intern(&binding.role.value);
             let line = u32::try_from(binding.line).unwrap_or(u32::MAX);
-            let condition = binding.condition.map(|condition| self.condition(condition));
+            let condition = binding.condition.map(|condition| self.condition(condition.value));
             let bound = Bound { role, condition, file, line };
-            for identifier in binding.members.iter().filter_map(|member| member.identifier()) {
+            for identifier in binding.members.iter().filter_map(|member| member.value.identifier()) {
                 let member = match identifier.domain() {
                     None => self.index.members.intern(identifier.text()),
                     Some(domain) => {
@@ -121,6 +123,11 @@ impl Compiler {
         index.members.shrink();
         index
     }
+}
+
+/// What written patterns stand for, without their places.
+fn patterns(written: Vec<WrittenPattern>) -> Permissions {
+    written.into_iter().map(|written| written.pattern).collect()
 }
 
 /// Where the rows of each key begin and how many they are. Rows of one key stand together.

@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::attributes::{Attribute, Attributes};
+use super::model::located::Located;
 use super::model::resource::ResourceName;
 use super::model::tags::{TagSpelling, Tags};
 use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
@@ -21,7 +22,7 @@ const MAX_LOGIC_OPERATORS: usize = 12;
 /// some tens each.
 const DECISION_BUDGET: u64 = 100_000;
 
-pub(super) use self::static_analysis::{Foresight, TagAsked};
+pub(super) use self::static_analysis::{StaticOutcome, TagAsked};
 
 /// A condition, ready to be asked.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ const API_ATTRIBUTE: &str = "api.getAttribute";
 
 impl Condition {
     /// Reads a google.type.Expr.
-    pub(super) fn read(node: &Node, tags: &Tags, report: &mut Report) -> Option<Self> {
+    pub(super) fn read(node: &Node, tags: &Tags, report: &mut Report) -> Option<Located<Self>> {
         let (text, span, title) = read_expression(node, report)?;
         let program = compile(text, &ENVIRONMENT, span, MAX_LOGIC_OPERATORS, report)?;
         let unknown = NEVER_KNOWN
@@ -187,7 +188,8 @@ impl Condition {
                     .help(spelling.remedy());
             }
         }
-        Some(Self { expression: text.into(), title: title.map(Arc::from), program })
+        let condition = Self { expression: text.into(), title: title.map(Arc::from), program };
+        Some(Located::new(condition, span))
     }
 
     /// The outcome for these values.

@@ -1,11 +1,11 @@
 //! What a valid policy tree says that its author may not mean. Only `opgate check` reports it.
 //!
 //! A mistake is an error, and loading the tree finds it ([`super::Policy::load`]). This module looks for rules that are
-//! well-formed and do nothing, or do more than they seem to. It reads the tree a second time, since the compiled policy
-//! no longer knows where each member was written; a gate that starts or reloads does not pay for that.
+//! well-formed and do nothing, or do more than they seem to. It parses the policies a second time, since the compiled
+//! policy no longer knows where each member was written; a gate that starts or reloads does not pay for that.
 //!
 //! ```text
-//! allow/, deny/, … ──► Tree ─┬─► method    exposed, and who can call it
+//! allow/, deny/, … ──► view ─┬─► method    exposed, and who can call it
 //!                            ├─► role      bound, and asked for
 //!                            ├─► group     referred to
 //!                            ├─► binding   grants something, to some caller, and not too much
@@ -25,55 +25,57 @@ mod method;
 mod reach;
 mod role;
 mod shadow;
-mod tree;
+mod view;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::SystemTime;
 
 use self::exposed::Exposed;
-use self::tree::Tree;
+use self::view::PolicyView;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Report, Severity, Span};
+use crate::policy::model::Model;
+use crate::source::PolicyFiles;
 
 /// Most findings of one kind that are listed. An author with more of them fixes the cause, or does not mind.
 const MOST_OF_A_KIND: usize = 20;
 
 /// Looks for what the author of a tree may not mean. The tree has to be one that loads without an error.
-pub fn lint(directory: &Path, catalog: &Catalog, now: SystemTime, report: &mut Report) {
+pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mut Report) {
     // The first reading has reported its own findings already.
     let mut again = Report::new();
-    let tree = Tree::read(directory, now, &mut again);
+    let model = Model::load(files, &mut again);
     if again.is_fatal() {
         report.absorb(again);
         return;
     }
+    let view = PolicyView::of(&model, now);
     let exposed = Exposed::of(catalog);
     let mut findings = Findings { report, of_a_kind: BTreeMap::new() };
-    method::closed(catalog, &mut findings);
-    method::out_of_reach(&tree, &exposed, &mut findings);
-    role::unbound(&tree, &mut findings);
-    role::unasked(&tree, &exposed, &mut findings);
-    group::unnamed(&tree, &mut findings);
-    binding::fruitless(&tree, &mut findings);
-    binding::conditions(&tree, &mut findings);
-    binding::public(&tree, &exposed, &mut findings);
-    binding::broad(&tree, &exposed, &mut findings);
-    reach::beyond(&tree, catalog, &mut findings);
-    reach::adrift(&tree, &mut findings);
-    shadow::shadowed(&tree, &mut findings);
-    denial::fruitless(&tree, &exposed, &mut findings);
+    method::closed(files, catalog, &mut findings);
+    method::out_of_reach(files, &view, &exposed, &mut findings);
+    role::unbound(&view, &mut findings);
+    role::unasked(&view, &exposed, &mut findings);
+    group::unnamed(&view, &mut findings);
+    binding::fruitless(&view, &mut findings);
+    binding::conditions(&view, &mut findings);
+    binding::public(&view, &exposed, &mut findings);
+    binding::broad(&view, &exposed, &mut findings);
+    reach::beyond(&view, catalog, &mut findings);
+    reach::adrift(&view, &mut findings);
+    shadow::shadowed(&view, &mut findings);
+    denial::fruitless(&view, &exposed, &mut findings);
     findings.finish();
 }
 
 /// The report, with a limit to findings of one kind.
 struct Findings<'r> {
     report: &'r mut Report,
-    of_a_kind: BTreeMap<&'static str, Kind>,
+    of_a_kind: BTreeMap<&'static str, FindingKind>,
 }
 
 #[derive(Default)]
-struct Kind {
+struct FindingKind {
     count: usize,
     /// The first finding that was not told.
     untold: Option<Span>,
@@ -124,7 +126,7 @@ impl Findings<'_> {
 
     /// Says how much was not told.
     fn finish(self) {
-        for (kind, Kind { count, untold }) in self.of_a_kind {
+        for (kind, FindingKind { count, untold }) in self.of_a_kind {
             let Some(span) = untold else { continue };
             let more = count - MOST_OF_A_KIND;
             self.report

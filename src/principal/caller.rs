@@ -8,31 +8,31 @@ use serde_json::{Map, Value, json};
 use super::confirmation::Confirmation;
 use super::{Principal, Scopes};
 
-/// Who a verified token speaks for.
+/// The identity of a verified token, with what it may be used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The name of the issuer that vouches for the caller, as the operator's config has it.
+    /// The name of the issuer that asserts the caller, as the operator's config has it.
     pub issuer: Arc<str>,
     /// `sub`, the issuer's own name for the caller.
     pub subject: Option<String>,
     /// The caller in IAM's words. Policy derives `domain:`, groups and the `all…` members from it.
     pub principal: Principal,
-    /// What else policy may call them: sets of their identity pool, in the spelling of members.
+    /// Other names that policy may have for them: sets of their identity pool, in the spelling of members.
     pub sets: Vec<Arc<str>>,
-    /// What the token may be used for.
+    /// The token's scopes.
     pub scopes: Scopes,
-    /// What the sender of the token has to have.
+    /// The key that the sender of the token has to have.
     pub confirmation: Option<Confirmation>,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
-    /// Everything that the token says, for conditions; `None` where there is none, and the caller is assumed for a
-    /// question about policy.
+    /// All claims of the token, for conditions; `None` where there are none: the caller is assumed for a question about
+    /// policy.
     pub claims: Option<Map<String, Value>>,
 }
 
 impl Caller {
-    /// Somebody of this name, for questions about policy: no issuer vouches for them, and what their token would say
-    /// beside the scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
+    /// A caller of this name, for questions about policy: no issuer asserts them, and the rest of their token but the
+    /// scopes is not known. Of the sets that it would put them in, only everybody of their pool is.
     pub fn assumed(principal: Principal, scopes: Scopes, now: SystemTime) -> Self {
         let sets = principal.pool().map(everybody_of).into_iter().collect();
         Self {
@@ -67,7 +67,7 @@ impl Caller {
             principal,
             sets,
             scopes,
-            // There is no token that could be somebody else's.
+            // A handshake has proved that the sender has the key: no confirmation is left to check.
             confirmation: None,
             expires: until,
             claims: Some(claims),

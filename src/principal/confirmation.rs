@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What the sender of a token has to have; all of it, where it is more than one thing.
+/// What the sender of a token has to have: all of it, where there is more than one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmation {
     /// `x5t#S256`: SHA-256 over the client's certificate, in base64url (RFC 8705, section 3.1).
@@ -35,6 +35,6 @@ impl fmt::Display for Confirmation {
 pub struct DpopRule {
     /// Whether a proof needs a nonce that the gate has given out.
     pub nonces: bool,
-    /// A port that clients may name beside the scheme's own and the listener's: that of what stands in front of the gate.
+    /// A port that clients may name beside the scheme's own and the listener's: that of a proxy in front of the gate.
     pub public_port: Option<u16>,
 }

@@ -31,8 +31,8 @@ pub(super) async fn refuse(session: &mut Session, exchange: &Exchange, denial: &
             }
         }
     }
-    // A client that is cut off while it sends may never read its answer (RFC 9112, section 9.6). Over HTTP/2 the stream is
-    // reset with NO_ERROR, and the answer stands (RFC 9113, section 8.1).
+    // A client that is cut off while it sends may never read its answer (RFC 9112, section 9.6). Over HTTP/2 the
+    // stream is reset with NO_ERROR, and the answer stands (RFC 9113, section 8.1).
     if is_unread && !session.is_http2() {
         drain(session).await;
     }
@@ -47,12 +47,12 @@ async fn drain(session: &mut Session) {
         while seen <= LINGER_BYTES {
             match session.read_request_body().await {
                 Ok(Some(chunk)) => seen += chunk.len(),
-                // Said once. What comes after it is let past by the connection, and never ends well.
+                // Reported once. The connection drops the rest, which never ends well.
                 Err(error) if !is_broken && bad_chunk(&error).is_some() => is_broken = true,
                 Ok(None) | Err(_) => break,
             }
         }
     };
-    // Whether the client stops in time or not, the connection is over.
+    // The connection is over, whether or not the client stops in time.
     let _ = tokio::time::timeout(LINGER, read).await;
 }

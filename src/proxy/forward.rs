@@ -92,7 +92,7 @@ impl Exchange {
         let fields =
             fields.map_err(|error| internal(format!("cannot tell the backend the caller: {error}")))?;
         for (name, value) in fields {
-            // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit.
+            // HTTP/2 has no transfer codings (RFC 9113, section 8.2.2): DATA frames delimit the body.
             if !(over_http2 && name == ::http::header::TRANSFER_ENCODING) {
                 header.append_header(name, value)?;
             }
@@ -122,7 +122,7 @@ impl Exchange {
         let Some(attempted) = &mut forwarding.attempt else { return Err(no_permit()) };
         attempted.body_begun = true;
         if let JudgedBody::Held(judged) = forwarding.admitted.body() {
-            // What was judged is what is sent, once, whatever Pingora's buffer holds.
+            // The judged bytes are sent, once, whatever Pingora's buffer holds.
             let first = !std::mem::replace(&mut attempted.body_sent, true);
             *chunk = (first && !judged.is_empty()).then(|| judged.clone());
             return Ok(());
@@ -145,7 +145,7 @@ impl Exchange {
         Err(Error::explain(ErrorType::HTTPStatus(status), "the body is refused").into_down())
     }
 
-    /// Judges the head of an answer, interim ones included, and takes out what ends here.
+    /// Judges the head of an answer, interim ones included, and removes the fields that end here.
     pub(super) fn judge_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         let status = response.status.as_u16();
@@ -153,7 +153,7 @@ impl Exchange {
         let judged = judged.and_then(|()| {
             forwarding.interim += usize::from(status < 200);
             if forwarding.interim > response::MAX_INTERIM {
-                Err("the answer does not come, only interim ones")
+                Err("too many interim answers, and no final one")
             } else {
                 Ok(())
             }
@@ -175,7 +175,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// An answer without a length ends with its connection; one that was cut is not at its end.
+    /// An answer without a length ends with its connection; one that was cut is not complete.
     pub(super) fn judge_answer_body(&mut self, ends: bool) -> Result<()> {
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         if forwarding.deadline.as_ref().is_some_and(Deadline::has_passed) {
@@ -197,7 +197,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// The answer came, whatever it says.
+    /// The answer came, whatever its status.
     pub(super) fn note_success(&self) {
         if let Some(attempted) = self.forwarding().and_then(|forwarding| forwarding.attempt.as_ref()) {
             attempted.attempt.succeeded();
@@ -262,12 +262,11 @@ impl Exchange {
     fn count_failure(&self, fault: UpstreamError, cut: Cut) {
         let Some(forwarding) = self.forwarding() else { return };
         let Some(Attempted { attempt, .. }) = &forwarding.attempt else { return };
-        let labels = [attempt.upstream(), fault.label()];
-        self.engine().metrics().upstream_errors.with_label_values(&labels).inc();
+        self.engine().instruments().upstream.failed(attempt.upstream(), fault.label());
         let may_be_the_clients = match (cut, forwarding.body_whole) {
             // How fast an answer is read is up to the client.
             (Cut::WithinTheAnswer, _) => true,
-            // A backend may wait for the rest of a body before it says anything, and may lose patience.
+            // A backend may wait for the rest of a body before it answers, and may give up.
             (_, None) => matches!(fault, UpstreamError::Timeout | UpstreamError::Invalid),
             // It had less time than it may take.
             (Cut::BeforeIt, Some(whole)) => whole.elapsed() < attempt.patience(),
@@ -281,7 +280,7 @@ impl Exchange {
     fn count_overload(&self) {
         if let Ok(permit) = self.permit() {
             let upstream = permit.call().method.service.upstream.as_str();
-            self.engine().metrics().upstream_refused.with_label_values(&[upstream]).inc();
+            self.engine().instruments().upstream.refused(upstream);
         }
     }
 
@@ -309,22 +308,22 @@ impl Exchange {
     }
 }
 
-/// Whether no backend can have acted on the request: it said so, or its head cannot have been whole there. Over HTTP/1,
-/// what is written once the head is out comes by `request_body_filter`.
+/// Whether no backend can have acted on the request: the backend said so, or its head cannot have arrived whole.
+/// Over HTTP/1, `request_body_filter` runs once the head is out.
 fn is_unsent(forwarding: &ForwardingPhase, error: &Error) -> bool {
     let head_may_be_out =
         forwarding.attempt.as_ref().is_none_or(|attempted| attempted.over_http2 || attempted.body_begun);
     is_refused(error) || !head_may_be_out && *error.etype() == ErrorType::WriteError
 }
 
-/// Takes out of the trailers what ends here: a client may read them like the head.
+/// Removes the fields that end here from trailers as well: a client may read them like the head.
 pub(super) fn judge_trailers(trailers: &mut HeaderMap) {
     for name in response::ending(trailers) {
         trailers.remove(&name);
     }
 }
 
-/// Nothing goes upstream without a permit; that one is missing here is a fault of ours.
+/// Nothing goes upstream without a permit. A missing permit here is a bug of the gate.
 pub(super) fn no_permit() -> Box<Error> {
     internal("no permit")
 }

@@ -18,7 +18,7 @@ use crate::listener::StalledFlag;
 struct Carried {
     /// The exchange, until Pingora asks for its context. One that is left here is recorded when it is dropped.
     exchange: Cell<Option<Exchange>>,
-    /// When the body that is passed on must have ended.
+    /// The deadline for the body that is passed on.
     until: Cell<Option<Instant>>,
     stalled: StalledFlag,
 }

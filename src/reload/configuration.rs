@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::assertion::Assertions;
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, WrittenIssuer};
 use crate::clock;
-use crate::config::{Config, Issuer, Origin, Part};
+use crate::config::{Config, ConfigPart, ConfigSource};
 use crate::decision::snapshot::{authenticator, check_published};
 use crate::diagnostic::{Report, Severity};
 use crate::engine::Live;
+use crate::listener::ListenerSettings;
 use crate::upstream::Upstreams;
 use crate::upstream::names::ResolvedNames;
 
@@ -17,20 +18,20 @@ use crate::upstream::names::ResolvedNames;
 pub(super) struct InForce {
     pub(super) config: Config,
     /// The issuers that are believed: those of `config` may wait for the policy tree.
-    pub(super) issuers: Vec<Issuer>,
+    pub(super) issuers: Vec<WrittenIssuer>,
     pub(super) live: Arc<Live>,
     pub(super) names: ResolvedNames,
 }
 
 /// What was read.
-pub(super) struct Read {
+pub(super) struct ReadConfiguration {
     /// The good parts, and what is in force of the others.
     pub(super) config: Config,
     /// The parts that are to be put in force; `None` where the part failed.
     pub(super) authn: Option<Authenticator>,
     /// Those of the issuers in force that the file still names, where it does not name all: an issuer is removed
     /// without waiting for anything.
-    pub(super) fewer: Option<(Authenticator, Vec<Issuer>)>,
+    pub(super) fewer: Option<(Authenticator, Vec<WrittenIssuer>)>,
     /// With the addresses that were known when the reading began.
     pub(super) upstreams: Option<Upstreams>,
     pub(super) names: ResolvedNames,
@@ -38,13 +39,13 @@ pub(super) struct Read {
     /// Whether the file could be read as a whole. Otherwise nothing is known of any part.
     pub(super) is_whole: bool,
     /// Why parts failed.
-    pub(super) faults: Vec<(Part, String)>,
+    pub(super) faults: Vec<(ConfigPart, String)>,
     pub(super) warnings: Report,
 }
 
-impl Read {
+impl ReadConfiguration {
     /// Why a part failed.
-    pub(super) fn fault(&self, part: Part) -> Option<String> {
+    pub(super) fn fault(&self, part: ConfigPart) -> Option<String> {
         let whys = self.faults.iter().filter(|(failed, _)| *failed == part);
         let whys: Vec<&str> = whys.map(|(_, why)| why.as_str()).collect();
         (!whys.is_empty()).then(|| whys.join("\n"))
@@ -52,10 +53,10 @@ impl Read {
 }
 
 /// Reads a configuration.
-pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
+pub(super) fn read(origin: &ConfigSource, in_force: &InForce) -> ReadConfiguration {
     let mut whole = Report::new();
     let sections = origin.sections(&mut whole);
-    let mut read = Read {
+    let mut read = ReadConfiguration {
         config: in_force.config.clone(),
         authn: None,
         fewer: None,
@@ -77,7 +78,7 @@ pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
             read.assertion(in_force);
         }
         _ => {
-            read.faults.push((Part::Configuration, text(&whole)));
+            read.faults.push((ConfigPart::Configuration, text(&whole)));
             return read;
         }
     }
@@ -85,9 +86,9 @@ pub(super) fn read(origin: &Origin, in_force: &InForce) -> Read {
     read
 }
 
-impl Read {
+impl ReadConfiguration {
     fn issuers(&mut self, in_force: &InForce) {
-        if self.fault(Part::Issuers).is_some() {
+        if self.fault(ConfigPart::Issuers).is_some() {
             return;
         }
         self.fewer(in_force);
@@ -101,7 +102,7 @@ impl Read {
             _ => {
                 let wanted = std::mem::replace(&mut self.config.issuers, in_force.config.issuers.clone());
                 self.config.issuers.retain(|issuer| is_named(issuer, &wanted));
-                self.faults.push((Part::Issuers, text(&report)));
+                self.faults.push((ConfigPart::Issuers, text(&report)));
             }
         }
     }
@@ -120,7 +121,7 @@ impl Read {
     }
 
     fn upstreams(&mut self, in_force: &InForce) {
-        if self.fault(Part::Upstreams).is_some() {
+        if self.fault(ConfigPart::Upstreams).is_some() {
             return;
         }
         let previous = Some(&**in_force.live.upstreams());
@@ -131,12 +132,12 @@ impl Read {
             self.upstreams = Some(upstreams);
         } else {
             self.config.upstreams.clone_from(&in_force.config.upstreams);
-            self.faults.push((Part::Upstreams, faults.join("\n")));
+            self.faults.push((ConfigPart::Upstreams, faults.join("\n")));
         }
     }
 
     fn assertion(&mut self, in_force: &InForce) {
-        if self.fault(Part::Assertion).is_some() {
+        if self.fault(ConfigPart::Assertion).is_some() {
             return;
         }
         let mut report = Report::new();
@@ -150,11 +151,11 @@ impl Read {
             Err(error) => format!("`assertion`: {error}"),
         };
         self.config.assertion.clone_from(&in_force.config.assertion);
-        self.faults.push((Part::Assertion, fault));
+        self.faults.push((ConfigPart::Assertion, fault));
     }
 }
 
-fn is_named(issuer: &Issuer, among: &[Issuer]) -> bool {
+fn is_named(issuer: &WrittenIssuer, among: &[WrittenIssuer]) -> bool {
     among.iter().any(|other| other.settings.issuer == issuer.settings.issuer)
 }
 
@@ -164,7 +165,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 /// The files that a configuration was made of, except the policy tree.
-pub(super) fn files(origin: &Origin, config: &Config) -> Vec<PathBuf> {
+pub(super) fn files(origin: &ConfigSource, config: &Config) -> Vec<PathBuf> {
     let mut files = vec![origin.path.clone()];
     let of_listeners = config.listeners.iter().flat_map(|listener| &listener.tls);
     files.extend(of_listeners.flat_map(|tls| tls.files.clone()));
@@ -181,7 +182,7 @@ pub(super) fn files(origin: &Origin, config: &Config) -> Vec<PathBuf> {
 pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| {
         let listener =
-            |listener: &crate::config::Listener| (listener.address, listener.http2, listener.tls.is_some());
+            |listener: &ListenerSettings| (listener.address, listener.http2, listener.tls.is_some());
         config.listeners.iter().map(listener).collect::<Vec<_>>()
     };
     let changed = [

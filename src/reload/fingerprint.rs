@@ -2,49 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::files::Entered;
+use crate::files::{Entered, Stamp};
 
 /// More symbolic links on the way to a file than any system follows.
 const MAX_LINKS: usize = 40;
 
-/// More files than a tree may have (`policy::tree::MAX_FILES`), and the others. Files beyond that are not looked at.
+/// More files than a tree may have (`source::directory::MAX_FILES`), and the others. Files beyond that are not looked at.
 const MAX_FILES: usize = 300_000;
-
-/// The longest tick of the kernel's clock for changes.
-const TICK: Duration = Duration::from_millis(20);
-
-/// The identity of one file. A file that was changed with its length and its modification time kept (`rsync -t`, `tar`)
-/// has another change time, which cannot be set, and a file that replaced it has another inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    fn changed(&self) -> SystemTime {
-        let (seconds, nanoseconds) = self.changed;
-        let whole = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-        SystemTime::UNIX_EPOCH + whole + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
-    }
-}
 
 /// Files and trees, as they were at one moment.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +34,7 @@ pub(super) enum Interest {
     /// Everything that changes it or what is in it.
     Content,
     /// The names in a directory. Other programs write files beside them, a log for example.
-    Names,
+    ResolvedNames,
 }
 
 /// Two are equal where all files are the same. What else happens in their directories does not count.
@@ -153,7 +120,7 @@ impl Fingerprint {
     /// The paths to watch to hear of any change.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&PathBuf, Interest)> {
         let content = self.directories.keys().chain(&self.alone).map(|path| (path, Interest::Content));
-        content.chain(self.ways.keys().map(|path| (path, Interest::Names)))
+        content.chain(self.ways.keys().map(|path| (path, Interest::ResolvedNames)))
     }
 
     /// When the last change since `before` was made.
@@ -166,11 +133,10 @@ impl Fingerprint {
     }
 
     /// Whether anything may have been changed after a moment: a file, the names in a directory of a tree, a link on the
-    /// way. The kernel's clock for changes goes in ticks: a change just before the moment counts as after it.
+    /// way.
     pub(super) fn is_newer_than(&self, moment: SystemTime) -> bool {
-        let moment = moment.checked_sub(TICK).unwrap_or(moment);
         let files = self.files.values().chain(self.directories.values());
-        files.flatten().chain(&self.crossed).any(|stamp| stamp.changed() > moment)
+        files.flatten().chain(&self.crossed).any(|stamp| stamp.is_newer_than(moment))
             // A file that was removed does not say when.
             || self.files.values().any(Option::is_none)
     }
@@ -178,7 +144,10 @@ impl Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::files::TICK;
 
     fn look(root: &Path) -> Fingerprint {
         Fingerprint::of(&[root.to_owned()])

@@ -8,22 +8,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::configuration::{Read, text, waiting_for_restart};
+use super::configuration::{ReadConfiguration, text, waiting_for_restart};
 use super::reading::{Cause, Ended};
-use super::status::Found;
+use super::status::FaultOrigin;
 use super::{Reloader, TreeRead, aside, keep_fresh, overdue, warn};
-use crate::authn::Authenticator;
+use crate::assertion::Assertions;
+use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
-use crate::config::{Config, Issuer, Part};
-use crate::decision::snapshot::{Snapshot, SnapshotTree, check_published, pools};
+use crate::config::{Config, ConfigPart};
+use crate::decision::snapshot::{Snapshot, Tree, check_published, pools};
 use crate::diagnostic::Report;
 use crate::engine::Live;
 use crate::policy::Policy;
 use crate::upstream::Upstreams;
 
 impl Reloader {
-    pub(super) fn configuration_ended(&mut self, ended: Ended<Read>) {
+    pub(super) fn configuration_ended(&mut self, ended: Ended<ReadConfiguration>) {
         let (cause, mut read) = match ended {
             Ended::Read(cause, read) => (cause, read),
             Ended::Overdue => return self.configuration_failed(overdue("the configuration")),
@@ -36,16 +37,16 @@ impl Reloader {
             warn(&read.warnings, cause.what);
         }
         self.apply(&mut read, cause);
-        for part in Part::ALL {
+        for part in ConfigPart::ALL {
             let fault = read.fault(part);
             // The policy tree reports itself whether it is loaded; this is only about its place.
-            if part == Part::Policy && fault.is_none() && read.is_whole {
-                self.telling.forget(part, Found::Configuration, self.engine.metrics());
-            } else if (read.is_whole && part != Part::Policy) || fault.is_some() {
+            if part == ConfigPart::Policy && fault.is_none() && read.is_whole {
+                self.telling.forget(part, FaultOrigin::Configuration, &self.instruments);
+            } else if (read.is_whole && part != ConfigPart::Policy) || fault.is_some() {
                 let is_loaded = fault.is_none();
-                self.telling.tell(part, Found::Configuration, cause.what, fault, self.engine.metrics());
+                self.telling.tell(part, FaultOrigin::Configuration, cause.what, fault, &self.instruments);
                 // Services are in force once the tree is read by them.
-                self.lagged(part, is_loaded && part != Part::Services, cause);
+                self.lagged(part, is_loaded && part != ConfigPart::Services, cause);
             }
         }
         if read.faults.is_empty() {
@@ -56,38 +57,44 @@ impl Reloader {
     }
 
     fn configuration_failed(&mut self, why: String) {
-        let metrics = self.engine.metrics();
-        self.telling.tell(Part::Configuration, Found::Configuration, "deadline", Some(why), metrics);
+        let instruments = &self.instruments;
+        self.telling.tell(
+            ConfigPart::Configuration,
+            FaultOrigin::Configuration,
+            "deadline",
+            Some(why),
+            instruments,
+        );
     }
 
     /// Puts the good parts of a configuration in force, or holds them until the tree that belongs to them is read.
-    fn apply(&mut self, read: &mut Read, cause: Cause) {
-        let failing = self.telling.failing(Found::Configuration);
+    fn apply(&mut self, read: &mut ReadConfiguration, cause: Cause) {
+        let failing = self.telling.failing(FaultOrigin::Configuration);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
         let before = std::mem::replace(&mut self.config, read.config.clone());
         self.held.applied += 1;
         let live = self.engine.live();
         let is_same = before.policy_directory == self.config.policy_directory
             && says_same(&self.services, &self.config.services);
-        if read.fault(Part::Issuers).is_some() {
+        if read.fault(ConfigPart::Issuers).is_some() {
             // The tree may name something that the file removes.
             self.held.authn = None;
         }
-        let authn = is_due(Part::Issuers).then(|| self.believe(read)).flatten();
-        let upstreams = read.upstreams.take().filter(|_| is_due(Part::Upstreams));
-        // Names may have been looked up since the reading began.
+        let authn = is_due(ConfigPart::Issuers).then(|| self.believe(read)).flatten();
+        let upstreams = read.upstreams.take().filter(|_| is_due(ConfigPart::Upstreams));
+        // ResolvedNames may have been looked up since the reading began.
         let is_outdated = read.names != *self.lookups.names();
         let upstreams = upstreams.map(|read| if is_outdated { self.upstreams(&live) } else { read });
         let is_redirected = upstreams.is_some();
         // Where services are about to change, or do not load, a name may stand for another backend by now.
-        let upstreams = if is_same && read.fault(Part::Services).is_none() {
+        let upstreams = if is_same && read.fault(ConfigPart::Services).is_none() {
             self.held.upstreams = None;
             upstreams
         } else {
             self.held.upstreams = upstreams.or(self.held.upstreams.take());
             None
         };
-        let assertions = read.assertions.take().filter(|_| is_due(Part::Assertion));
+        let assertions = read.assertions.take().filter(|_| is_due(ConfigPart::Assertion));
         // The services in force may ask for assertions: signing ends with them.
         let still_end = self.held.assertions_end && assertions.is_none();
         self.held.assertions_end = !is_same && (still_end || matches!(assertions, Some(None)));
@@ -98,7 +105,7 @@ impl Reloader {
             let snapshot = Snapshot { authn, ..live.snapshot.clone() };
             let upstreams = upstreams.map_or_else(|| live.upstreams().clone(), |new| keeping(new, &live));
             let assertions = assertions.unwrap_or_else(|| live.assertions().cloned());
-            self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
+            self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
         }
         if is_redirected {
             self.lookups.look_up(&self.config.upstreams);
@@ -106,7 +113,7 @@ impl Reloader {
         }
         self.apply_settings(&before);
         self.judge_published(&self.engine.live().snapshot.catalog);
-        // What failed may hold now: it may name what is configured by now.
+        // A tree that failed may load now: it may name something that is configured only now.
         if !is_same || self.held.authn.is_some() || self.tree.back_off.next().is_some() {
             self.tree.want(Cause { is_retry: cause.is_retry && is_same, ..cause });
         }
@@ -117,8 +124,9 @@ impl Reloader {
 
     /// Sets the issuers that are accepted from now on: a removal at once, an addition once the policy is read that may
     /// name it.
-    fn believe(&mut self, read: &mut Read) -> Option<Arc<Authenticator>> {
-        let is_known = |issuer: &Issuer| self.issuers.iter().any(|known| known.settings == issuer.settings);
+    fn believe(&mut self, read: &mut ReadConfiguration) -> Option<Arc<Authenticator>> {
+        let is_known =
+            |issuer: &WrittenIssuer| self.issuers.iter().any(|known| known.settings == issuer.settings);
         let authn = read.authn.take().map(Arc::new);
         if let Some(authn) = authn {
             let issuers = self.config.issuers.clone();
@@ -172,12 +180,13 @@ impl Reloader {
         } else {
             self.tree.back_off.fail(Instant::now());
         }
-        let failing = self.telling.failing(Found::Tree);
+        let failing = self.telling.failing(FaultOrigin::Tree);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
-        let rows = [(Part::Services, &services, catalog.is_some()), (Part::Policy, &policies, is_whole)];
+        let rows =
+            [(ConfigPart::Services, &services, catalog.is_some()), (ConfigPart::Policy, &policies, is_whole)];
         // On a retry, a part that is in force already is not replaced by an equal one.
-        let catalog = catalog.filter(|_| is_due(Part::Services) || self.held.upstreams.is_some());
-        let policy = policy.filter(|_| is_due(Part::Policy));
+        let catalog = catalog.filter(|_| is_due(ConfigPart::Services) || self.held.upstreams.is_some());
+        let policy = policy.filter(|_| is_due(ConfigPart::Policy));
         // Only if this tree was read after the configuration that named the issuers: an older tree may not know of them.
         let authn = self.held.authn.take_if(|_| is_whole && applied == self.held.applied);
         if catalog.is_some() || policy.is_some() || authn.is_some() {
@@ -194,17 +203,23 @@ impl Reloader {
                 // A tree that could not be read as a whole has no services either. One text is enough for both.
                 false => "the policy tree could not be read".to_owned(),
             });
-            self.telling.tell(part, Found::Tree, cause.what, fault, self.engine.metrics());
+            self.telling.tell(part, FaultOrigin::Tree, cause.what, fault, &self.instruments);
             self.lagged(part, is_loaded, cause);
         }
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
-            self.engine.metrics().policy_refused();
+            self.instruments.policy_refused();
         }
         if self.held.authn.is_some() && !is_whole {
             let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
-            self.telling.tell(Part::Issuers, Found::Tree, cause.what, Some(why), self.engine.metrics());
+            self.telling.tell(
+                ConfigPart::Issuers,
+                FaultOrigin::Tree,
+                cause.what,
+                Some(why),
+                &self.instruments,
+            );
         } else {
-            self.telling.forget(Part::Issuers, Found::Tree, self.engine.metrics());
+            self.telling.forget(ConfigPart::Issuers, FaultOrigin::Tree, &self.instruments);
         }
     }
 
@@ -212,7 +227,7 @@ impl Reloader {
         &mut self,
         catalog: Option<(Arc<Catalog>, String, Vec<ExposureSettings>)>,
         policy: Option<(Arc<Policy>, String)>,
-        authn: Option<(Arc<Authenticator>, Vec<Issuer>)>,
+        authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
         cause: Cause,
     ) {
         let live = self.engine.live();
@@ -223,7 +238,7 @@ impl Reloader {
             self.judge_published(&catalog);
             // Held upstreams belong to the services in the configuration. If the tree was read for other ones, they wait on.
             let belong = says_same(&exposed, &self.config.services)
-                && !self.telling.failing(Found::Configuration).contains(&Part::Services);
+                && !self.telling.failing(FaultOrigin::Configuration).contains(&ConfigPart::Services);
             if let Some(held) = self.held.upstreams.take_if(|_| belong) {
                 upstreams = Arc::new(held);
             }
@@ -248,9 +263,18 @@ impl Reloader {
             self.issuers = issuers;
         }
         if is_loaded {
-            self.engine.metrics().policy_loaded(&snapshot, clock::now());
+            self.instruments.policy_loaded(&snapshot, clock::now());
         }
-        self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), is_refreshed);
+        self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
+    }
+
+    fn live(
+        &self,
+        snapshot: Snapshot,
+        upstreams: Arc<Upstreams>,
+        assertions: Option<Arc<Assertions>>,
+    ) -> Live {
+        Live::new(snapshot, upstreams, assertions, &self.engine.instruments().requests)
     }
 
     /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
@@ -269,28 +293,28 @@ impl Reloader {
     }
 
     fn tree_failed(&mut self, why: String) {
-        let metrics = self.engine.metrics();
-        metrics.policy_refused();
-        self.telling.tell(Part::Policy, Found::Tree, "deadline", Some(why), metrics);
+        let instruments = &self.instruments;
+        instruments.policy_refused();
+        self.telling.tell(ConfigPart::Policy, FaultOrigin::Tree, "deadline", Some(why), instruments);
     }
 
     /// Reports whether the gate's own keys are published on a path of a method.
     fn judge_published(&self, catalog: &Catalog) {
         let mut conflict = Report::new();
         check_published(&self.config, catalog, &mut conflict);
-        let metrics = self.engine.metrics();
+        let instruments = &self.instruments;
         if conflict.is_fatal() {
             let why = Some(text(&conflict));
-            self.telling.tell(Part::Assertion, Found::Tree, "policy tree", why, metrics);
+            self.telling.tell(ConfigPart::Assertion, FaultOrigin::Tree, "policy tree", why, instruments);
         } else {
-            self.telling.forget(Part::Assertion, Found::Tree, metrics);
+            self.telling.forget(ConfigPart::Assertion, FaultOrigin::Tree, instruments);
         }
     }
 
     /// Measures how long it took from a change until it was in force.
-    fn lagged(&self, part: Part, is_loaded: bool, cause: Cause) {
+    fn lagged(&self, part: ConfigPart, is_loaded: bool, cause: Cause) {
         if let Some(changed) = cause.changed.filter(|_| is_loaded) {
-            self.engine.metrics().part_lagged(part, changed, clock::now());
+            self.instruments.part_lagged(part, changed, clock::now());
         }
     }
 
@@ -304,7 +328,7 @@ impl Reloader {
                 let upstreams = keeping(self.upstreams(&live), &live);
                 let snapshot = live.snapshot.clone();
                 let assertions = live.assertions().cloned();
-                self.put(Live::new(snapshot, upstreams, assertions, self.engine.metrics()), false);
+                self.put(self.live(snapshot, upstreams, assertions), false);
             }
         }
         self.tell_names("name looked up");
@@ -327,7 +351,7 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(Part::Upstreams, Found::Names, cause, fault, self.engine.metrics());
+        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::ResolvedNames, cause, fault, &self.instruments);
     }
 
     fn swap(&mut self, live: Live) {

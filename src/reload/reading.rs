@@ -84,19 +84,19 @@ pub(super) struct Cause {
 }
 
 /// A reading of one kind, wanted or under way.
-pub(super) struct Reading<T> {
+pub(super) struct BackgroundRead<T> {
     thread: &'static str,
     deadline: Duration,
     wanted: Option<Cause>,
-    under_way: Option<UnderWay<T>>,
+    under_way: Option<ReadUnderWay<T>>,
     /// Readings that are overdue and that another one has followed; the oldest first.
-    hanging: Vec<UnderWay<T>>,
+    hanging: Vec<ReadUnderWay<T>>,
     /// Readings that have not ended, and whose result is of no use any more.
     void: Vec<oneshot::Receiver<T>>,
     pub(super) back_off: BackOff,
 }
 
-struct UnderWay<T> {
+struct ReadUnderWay<T> {
     cause: Cause,
     begun: Instant,
     is_overdue: bool,
@@ -113,7 +113,7 @@ pub(super) enum Ended<T> {
     Broken,
 }
 
-impl<T: Send + 'static> Reading<T> {
+impl<T: Send + 'static> BackgroundRead<T> {
     /// None yet. Each will be overdue after `deadline`.
     pub(super) fn new(thread: &'static str, deadline: Duration) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl<T: Send + 'static> Reading<T> {
         let Some(cause) = self.wanted.take() else { return };
         self.hanging.extend(self.under_way.take());
         let read = begin_aside(self.thread, read);
-        self.under_way = Some(UnderWay { cause, begun: Instant::now(), is_overdue: false, read });
+        self.under_way = Some(ReadUnderWay { cause, begun: Instant::now(), is_overdue: false, read });
     }
 
     /// Waits for a reading to end, or to be overdue. One that another has followed counts as long as that one has not
@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_reading_that_hangs_is_told_of_and_holds_no_other_back() {
         let (release, hold) = std::sync::mpsc::channel::<()>();
-        let mut reading = Reading::new("test", Duration::from_millis(50));
+        let mut reading = BackgroundRead::new("test", Duration::from_millis(50));
         reading.want(CHANGED);
         assert!(reading.may_begin());
         reading.begin(move || {
@@ -245,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reading_counts_though_another_has_begun() {
         let (release, hold) = std::sync::mpsc::channel::<()>();
-        let mut reading = Reading::new("test", Duration::from_millis(50));
+        let mut reading = BackgroundRead::new("test", Duration::from_millis(50));
         reading.want(CHANGED);
         reading.begin(move || {
             let _ = hold.recv();
@@ -280,7 +280,7 @@ mod tests {
     async fn only_so_many_readings_hang_at_one_time() {
         let (release, hold) = std::sync::mpsc::channel::<()>();
         let hold = std::sync::Arc::new(std::sync::Mutex::new(hold));
-        let mut reading = Reading::new("test", Duration::from_millis(50));
+        let mut reading = BackgroundRead::new("test", Duration::from_millis(50));
         for _ in 0..=MOST_HANGING {
             reading.want(CHANGED);
             assert!(reading.may_begin());

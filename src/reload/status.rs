@@ -5,29 +5,29 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::Part;
-use crate::metrics::Metrics;
+use super::Instruments;
+use crate::config::ConfigPart;
 
 /// Where a fault of a part was found: each kind is fixed separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Found {
+pub(super) enum FaultOrigin {
     Configuration,
     Tree,
-    Names,
+    ResolvedNames,
 }
 
 /// Why parts are not as the files say, and settings that need a restart.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
-    faults: BTreeMap<(Part, Found), Arc<str>>,
+pub struct ReloadStatus {
+    faults: BTreeMap<(ConfigPart, FaultOrigin), Arc<str>>,
     /// Settings whose change needs a restart of the process.
     pub restart: Vec<&'static str>,
 }
 
-impl Status {
+impl ReloadStatus {
     /// Why each part that failed keeps its last good state.
-    pub fn failures(&self) -> BTreeMap<Part, String> {
-        let mut failures: BTreeMap<Part, String> = BTreeMap::new();
+    pub fn failures(&self) -> BTreeMap<ConfigPart, String> {
+        let mut failures: BTreeMap<ConfigPart, String> = BTreeMap::new();
         for ((part, _), why) in &self.faults {
             let text = failures.entry(*part).or_default();
             if !text.is_empty() {
@@ -38,7 +38,7 @@ impl Status {
         failures
     }
 
-    fn is_good(&self, part: Part) -> bool {
+    fn is_good(&self, part: ConfigPart) -> bool {
         !self.faults.keys().any(|(failed, _)| *failed == part)
     }
 
@@ -52,24 +52,24 @@ impl Status {
 /// The status, shared with its readers, and the log of it.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
-    shared: Arc<ArcSwap<Status>>,
+    shared: Arc<ArcSwap<ReloadStatus>>,
 }
 
 impl Telling {
-    pub(super) fn shared(&self) -> Arc<ArcSwap<Status>> {
+    pub(super) fn shared(&self) -> Arc<ArcSwap<ReloadStatus>> {
         self.shared.clone()
     }
 
     /// Notes the outcome of an attempt at a part. The log has each fault once, however often it is tried again.
     pub(super) fn tell(
         &self,
-        part: Part,
-        found: Found,
+        part: ConfigPart,
+        found: FaultOrigin,
         cause: &str,
         fault: Option<String>,
-        metrics: &Metrics,
+        instruments: &Instruments,
     ) {
-        let mut status = Status::clone(&self.shared.load());
+        let mut status = ReloadStatus::clone(&self.shared.load());
         let before = match &fault {
             Some(why) => status.faults.insert((part, found), why.as_str().into()),
             None => status.faults.remove(&(part, found)),
@@ -85,22 +85,22 @@ impl Telling {
             (None, Some(_)) => tracing::info!(part = part.as_str(), cause, "loaded again"),
             _ => {}
         }
-        metrics.part_loaded(part, fault.is_none(), crate::clock::now());
-        metrics.part_is_good(part, status.is_good(part));
+        instruments.part_loaded(part, fault.is_none(), crate::clock::now());
+        instruments.part_is_good(part, status.is_good(part));
         self.shared.store(Arc::new(status));
     }
 
     /// Clears the fault of a part where nothing was attempted.
-    pub(super) fn forget(&self, part: Part, found: Found, metrics: &Metrics) {
-        let mut status = Status::clone(&self.shared.load());
+    pub(super) fn forget(&self, part: ConfigPart, found: FaultOrigin, instruments: &Instruments) {
+        let mut status = ReloadStatus::clone(&self.shared.load());
         if status.faults.remove(&(part, found)).is_some() {
-            metrics.part_is_good(part, status.is_good(part));
+            instruments.part_is_good(part, status.is_good(part));
             self.shared.store(Arc::new(status));
         }
     }
 
     /// The parts that have a fault of this kind.
-    pub(super) fn failing(&self, found: Found) -> BTreeSet<Part> {
+    pub(super) fn failing(&self, found: FaultOrigin) -> BTreeSet<ConfigPart> {
         let status = self.shared.load();
         let of_kind = status.faults.keys().filter(|(_, kind)| *kind == found);
         of_kind.map(|(part, _)| *part).collect()
@@ -108,7 +108,7 @@ impl Telling {
 
     /// Notes which settings need a restart.
     pub(super) fn restart(&self, settings: Vec<&'static str>) {
-        let mut status = Status::clone(&self.shared.load());
+        let mut status = ReloadStatus::clone(&self.shared.load());
         if settings == status.restart {
             return;
         }

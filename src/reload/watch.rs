@@ -42,7 +42,7 @@ const MOST_HANGING: usize = 3;
 
 /// Files were changed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
+pub(super) struct FileChange {
     /// When the last of the changes was made, by the file system's clock, where it says.
     pub(super) at: Option<SystemTime>,
 }
@@ -58,7 +58,7 @@ pub(super) struct Roots {
 /// Watches files and trees for as long as it lives.
 pub(super) struct Watch {
     roots: watch::Sender<Roots>,
-    changes: mpsc::Receiver<Change>,
+    changes: mpsc::Receiver<FileChange>,
     task: JoinHandle<()>,
 }
 
@@ -82,7 +82,7 @@ impl Watch {
     }
 
     /// Waits for the next change.
-    pub(super) async fn changed(&mut self) -> Change {
+    pub(super) async fn changed(&mut self) -> FileChange {
         match self.changes.recv().await {
             Some(change) => change,
             // It watches until this value is dropped.
@@ -100,7 +100,7 @@ impl Drop for Watch {
 struct Watching {
     what: &'static str,
     roots: watch::Receiver<Roots>,
-    changed: mpsc::Sender<Change>,
+    changed: mpsc::Sender<FileChange>,
     notifications: Option<Notifications>,
     known: Fingerprint,
     /// Held by each look that has not ended.
@@ -122,7 +122,7 @@ enum Woken {
 }
 
 impl Watching {
-    fn new(what: &'static str, roots: watch::Receiver<Roots>, changed: mpsc::Sender<Change>) -> Self {
+    fn new(what: &'static str, roots: watch::Receiver<Roots>, changed: mpsc::Sender<FileChange>) -> Self {
         Self {
             what,
             roots,
@@ -164,7 +164,7 @@ impl Watching {
             };
             let before = self.known.clone();
             let Some(now) = self.look().await else {
-                if self.changed.send(Change { at: None }).await.is_err() {
+                if self.changed.send(FileChange { at: None }).await.is_err() {
                     return;
                 }
                 continue;
@@ -188,7 +188,7 @@ impl Watching {
             let at = now.changed_since(&before);
             self.adopt(now);
             self.overtake().await;
-            if self.changed.send(Change { at }).await.is_err() {
+            if self.changed.send(FileChange { at }).await.is_err() {
                 return;
             }
         }
@@ -204,7 +204,7 @@ impl Watching {
             is_new
         });
         let is_new = self.overtake().await || is_new;
-        !is_new || self.changed.send(Change { at: None }).await.is_ok()
+        !is_new || self.changed.send(FileChange { at: None }).await.is_ok()
     }
 
     /// Looks again until two looks agree: changes before a directory was watched have no notification. Whether there

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::StartError;
+use super::serve::wait_until_ready;
+use super::sockets::Sockets;
 use crate::admin::Admin;
-use crate::cli::run::{Failure, wait_until_ready};
-use crate::server::sockets::Sockets;
 
 /// The files that were asked for.
 #[derive(Clone, Debug)]
@@ -29,12 +30,12 @@ impl Announcement {
     }
 
     /// Writes the process id.
-    pub(crate) fn pid(&self) -> Result<(), Failure> {
+    pub(crate) fn pid(&self) -> Result<(), StartError> {
         write(self.pid_file.as_deref(), &format!("{}\n", std::process::id()))
     }
 
     /// Writes the addresses, once requests are served.
-    pub(crate) async fn addresses(&self, admin: &Admin) -> Result<(), Failure> {
+    pub(crate) async fn addresses(&self, admin: &Admin) -> Result<(), StartError> {
         if self.addresses_file.is_some() {
             wait_until_ready(admin).await;
         }
@@ -53,9 +54,9 @@ impl Announcement {
     }
 }
 
-fn write(path: Option<&Path>, content: &str) -> Result<(), Failure> {
+fn write(path: Option<&Path>, content: &str) -> Result<(), StartError> {
     let Some(path) = path else { return Ok(()) };
-    replace(path, content).map_err(|source| Failure::Write { path: path.to_owned(), source })
+    replace(path, content).map_err(|source| StartError::Write { path: path.to_owned(), source })
 }
 
 /// Written beside and renamed: a reader sees the whole file or none.

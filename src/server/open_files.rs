@@ -2,8 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::admission::AdmissionLimits;
 use crate::config::Limits;
-use crate::listener::affordable;
+use crate::listener::{ListenerLimits, affordable};
 
 /// Raises the soft limit of open files to the hard one. The soft one is often 1,024, for programs that call `select`;
 /// opgate does not call it. Returns the limit that is in force then; `None` where there is none.
@@ -22,23 +23,28 @@ fn raise_open_files() -> Option<usize> {
 /// take.
 pub(crate) fn within_open_files(limits: Limits, admin: usize) -> Limits {
     let Some(files) = raise_open_files() else { return limits };
-    let connections = affordable(limits.connections, files, admin);
-    let requests = affordable(limits.requests, files, admin);
+    let written = limits.admission;
+    let connections = affordable(limits.listener.connections, files, admin);
+    let requests = affordable(written.requests, files, admin);
     // A share of what there is stays a share.
     let share = |most: usize| {
-        let share = most.saturating_mul(requests).div_ceil(limits.requests.max(1));
+        let share = most.saturating_mul(requests).div_ceil(written.requests.max(1));
         share.clamp(1, most)
     };
-    let requests_per_principal = share(limits.requests_per_principal);
-    let requests_per_address = share(limits.requests_per_address);
-    Limits { connections, requests, requests_per_principal, requests_per_address, ..limits }
+    let admission = AdmissionLimits {
+        requests,
+        requests_per_principal: share(written.requests_per_principal),
+        requests_per_address: share(written.requests_per_address),
+        ..written
+    };
+    Limits { listener: ListenerLimits { connections, ..limits.listener }, admission, ..limits }
 }
 
 /// Warns the operator where there are fewer than they wrote.
 pub(crate) fn tell(written: Limits, held: Limits) {
     let rows = [
-        ("connections", written.connections, held.connections),
-        ("requests", written.requests, held.requests),
+        ("connections", written.listener.connections, held.listener.connections),
+        ("requests", written.admission.requests, held.admission.requests),
     ];
     for (limit, wanted, held) in rows.into_iter().filter(|(_, wanted, held)| held < wanted) {
         tracing::warn!(

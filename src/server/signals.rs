@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::Upgrade;
-use crate::handover::{self, Purpose};
+use crate::handover::{self, Purpose, Upgrade};
 use crate::listener::ListenSocket;
 
 /// The signals. Each is remembered until it is asked for.

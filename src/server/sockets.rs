@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::cli::run::Failure;
+use super::StartError;
 use crate::config::Config;
 use crate::handover::{Predecessor, Purpose};
 use crate::listener::ListenSocket;
@@ -22,7 +22,7 @@ impl Sockets {
     pub(crate) async fn open(
         config: &Config,
         predecessor: Option<&mut Predecessor>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, StartError> {
         let listeners = config.listeners.iter().map(|listener| (Purpose::Listener, listener.address));
         // The operator names both, and the address tells which is which. Of two equal ones the first is taken first.
         let explain = config.admin.explain.as_ref().and_then(|explain| explain.address);
@@ -37,7 +37,7 @@ impl Sockets {
             Some(listening) => Ok(Arc::new(listening)),
             None => ListenSocket::bind(address)
                 .map(Arc::new)
-                .map_err(|source| Failure::Listen { address, source }),
+                .map_err(|source| StartError::Listen { address, source }),
         };
         let admin = open(config.admin.address)?;
         let explain = explain.map(&mut open).transpose()?;

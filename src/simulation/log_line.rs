@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::http::Path;
 use crate::principal::Principal;
-use crate::reason::Reason;
+use crate::reason::{Reason, Recorded};
 
 /// A request as the log has it.
 #[derive(Debug)]
@@ -20,27 +20,6 @@ pub(crate) struct LogLine {
     pub(crate) principal: Option<Principal>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) recorded: Recorded,
-}
-
-/// How far the gate got, and with it what the line says about the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    /// Policy let it through; any later failure does not come from policy.
-    Allowed,
-    /// An authenticated caller, with a scope of the method, lacked the permission.
-    Lacking,
-    /// Allowed, of a method that is not implemented.
-    Unimplemented,
-    /// An authenticated caller had none of the method's scopes.
-    WithoutScope,
-    /// No credential was sent.
-    WithoutCredential,
-    /// No method was found. The caller was not authenticated.
-    WithoutMethod,
-    /// The request could not be read, or its credential proves nothing: refused whatever policies say.
-    Regardless,
-    /// Refused at a point that does not tell what policy would have said.
-    Inconclusive,
 }
 
 /// Why a line is not an audit line.
@@ -172,47 +151,13 @@ impl Payload {
             other => return Err(LogLineError::Decision(other.to_owned())),
         }
         let granted = self.authorization_info.iter().flatten().any(|info| info.granted);
-        let reason = Reason::ALL.iter().find(|reason| reason.entry().name == self.metadata.reason);
         // A reason of another version of opgate says nothing here.
-        let Some(reason) = reason else { return Ok(Recorded::Inconclusive) };
-        Ok(match reason {
-            Reason::Unimplemented => Recorded::Unimplemented,
-            // Bodies are judged after policy.
-            Reason::BodyRefused | Reason::BodyTooLarge | Reason::BodyTimeout => Recorded::Allowed,
+        let Some(reason) = Reason::named(&self.metadata.reason) else { return Ok(Recorded::Inconclusive) };
+        Ok(match reason.entry().recorded {
+            Recorded::Unimplemented => Recorded::Unimplemented,
+            // What failed after the permission was granted is not policy's.
             _ if granted => Recorded::Allowed,
-            Reason::PermissionDenied => Recorded::Lacking,
-            Reason::ScopeInsufficient => Recorded::WithoutScope,
-            Reason::CredentialsMissing => Recorded::WithoutCredential,
-            Reason::MethodNotFound | Reason::HttpMethodNotAllowed => Recorded::WithoutMethod,
-            Reason::RequestMalformed
-            | Reason::Misdirected
-            | Reason::HeadTimeout
-            | Reason::HeadTooLarge
-            | Reason::TargetTooLong
-            | Reason::TooManyStreams
-            | Reason::TokenInvalid
-            | Reason::TokenExpired
-            | Reason::TokenTypeUnsupported
-            | Reason::ProofInvalid
-            | Reason::ProofNonceMissing
-            | Reason::CredentialTypeUnsupported
-            | Reason::CredentialsOverloaded => Recorded::Regardless,
-            // The log does not have the query, and which fields a query may not name depends on the method.
-            Reason::QueryParameterRefused
-            | Reason::NotReady
-            | Reason::Overloaded
-            | Reason::PrincipalLimit
-            | Reason::AddressLimit
-            | Reason::ProofLimit
-            | Reason::KeyPending
-            | Reason::UpstreamUnavailable
-            | Reason::UpstreamOverloaded
-            | Reason::UpstreamTimeout
-            | Reason::UpstreamInvalid
-            | Reason::ClientClosed
-            | Reason::AnswerNotTaken
-            | Reason::CutOff
-            | Reason::Internal => Recorded::Inconclusive,
+            recorded => recorded,
         })
     }
 }

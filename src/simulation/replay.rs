@@ -11,8 +11,8 @@ use crate::diagnostic::Place;
 use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason};
-use crate::simulation::log_line::{LogLine, Recorded};
+use crate::reason::{Denial, Reason, Recorded};
+use crate::simulation::log_line::Line;
 
 /// A tree, and whether an operator said what of it is exposed.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl ReplayTree {
                 };
                 Replay { answer: ReplayOutcome::Allowed(place.clone()), call: Some(call) }
             }
-            // What is not known never grants, so that only a refusal can be its doing.
+            // An unknown attribute never grants, so only a refusal can come from one.
             Err(denial) => match doubt(trace.consulted) {
                 Some(doubt) => Replay::unknown(Some(call), doubt),
                 None => Replay::refused(Some(call), &denial),

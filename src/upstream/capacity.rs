@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::UpstreamLimits;
+use super::settings::UpstreamLimits;
 
 /// The places of an upstream.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Upstreams;
 use super::endpoint::Endpoint;
-use crate::config::HealthCheck;
+use super::settings::HealthCheck;
 
 /// The checks of a set of upstreams. They end with the value.
 #[derive(Debug)]

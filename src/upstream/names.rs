@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::config::{EndpointAddress, Upstream};
+use super::settings::{EndpointAddress, UpstreamSettings};
 
 /// The addresses of names, as they were last found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl ResolvedNames {
 }
 
 /// The names that upstreams are written with, each once.
-fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
+fn of(upstreams: &[UpstreamSettings]) -> BTreeSet<Arc<str>> {
     let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
     endpoints
         .filter_map(|endpoint| match endpoint {
@@ -61,7 +61,7 @@ fn of(upstreams: &[Upstream]) -> BTreeSet<Arc<str>> {
 pub struct Lookups {
     names: ResolvedNames,
     wanted: BTreeSet<Arc<str>>,
-    /// Names that a thread is looking up.
+    /// ResolvedNames that a thread is looking up.
     under_way: HashSet<Arc<str>>,
     failures: BTreeMap<Arc<str>, String>,
     sender: UnboundedSender<LookupResult>,
@@ -90,12 +90,12 @@ impl Lookups {
         &self.names
     }
 
-    /// Names whose last look-up failed, and why.
+    /// ResolvedNames whose last look-up failed, and why.
     pub fn failures(&self) -> &BTreeMap<Arc<str>, String> {
         &self.failures
     }
 
-    /// Names without any known address, and why.
+    /// ResolvedNames without any known address, and why.
     pub fn unknown(&self) -> Vec<(Arc<str>, String)> {
         let unknown = self.wanted.iter().filter(|name| !self.names.0.contains_key(*name));
         let why = |name: &Arc<str>| {
@@ -105,7 +105,7 @@ impl Lookups {
     }
 
     /// Looks up every name of these upstreams, and from now on only those.
-    pub fn look_up(&mut self, upstreams: &[Upstream]) {
+    pub fn look_up(&mut self, upstreams: &[UpstreamSettings]) {
         self.wanted = of(upstreams);
         self.failures.retain(|name, _| self.wanted.contains(name));
         for name in self.wanted.clone() {

@@ -16,7 +16,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::config::Outliers;
+use super::settings::Outliers;
 
 /// The state of one endpoint. Outlives reloads.
 #[derive(Debug)]

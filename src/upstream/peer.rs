@@ -9,11 +9,11 @@ use pingora::upstreams::peer::HttpPeer;
 use super::connector::Connector;
 use super::kept::IdleConnections;
 use super::secured::UpstreamConnector;
-use crate::config::{Protocol, Upstream};
+use super::settings::{Protocol, UpstreamSettings};
 
 /// The peer at an address. Over HTTP/1 its connections are `kept` for each other, or none is.
 pub(super) fn peer(
-    settings: &Upstream,
+    settings: &UpstreamSettings,
     secured: Option<&Arc<UpstreamConnector>>,
     address: SocketAddr,
     kept: Option<&Arc<IdleConnections>>,

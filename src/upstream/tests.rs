@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::{EndpointAddress, Outliers, Protocol, Timeouts, UpstreamLimits};
 
 const OUTLIERS: Outliers = Outliers {
     failures: 2,
@@ -7,8 +6,8 @@ const OUTLIERS: Outliers = Outliers {
     longest_ejection: Duration::from_secs(3600),
 };
 
-fn settings(ports: &[u16]) -> Upstream {
-    Upstream {
+fn settings(ports: &[u16]) -> UpstreamSettings {
+    UpstreamSettings {
         name: "operations".to_owned(),
         endpoints: ports.iter().map(|port| EndpointAddress::Socket(([127, 0, 0, 1], *port).into())).collect(),
         protocol: Protocol::H1,
@@ -145,7 +144,7 @@ fn connections_are_kept_over_a_reload_where_they_would_be_made_in_the_same_way()
     ));
     let mut secured = settings(&[1]);
     let client = crate::tls::ClientTls::new("backend.test", Some(Vec::new()), None);
-    secured.tls = Some(crate::config::UpstreamTls { client, files: Vec::new() });
+    secured.tls = Some(crate::tls::UpstreamTls { client, files: Vec::new() });
     let secured = Upstreams::new(&[secured], &ResolvedNames::default(), Some(&before));
     assert!(!Arc::ptr_eq(&kept(&before, 0), &kept(&secured, 0)));
 }

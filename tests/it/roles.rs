@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use opgate::diagnostic::Report;
 use opgate::policy::{Attributes, Policy, ResourceName, Subject};
 use opgate::principal::Principal;
+use opgate::source::PolicySource;
 
 use crate::harness::corpora;
 
@@ -44,7 +45,8 @@ fn published_roles_load_and_hold_what_they_should() {
     std::fs::write(root.join("allow/projects/demo.yaml"), format!("bindings:\n{bindings}")).unwrap();
 
     let mut report = Report::new();
-    let policy = Policy::load(root, &[], &mut report);
+    let files = PolicySource::directory(root).read(&mut report).unwrap();
+    let policy = Policy::load(&files, &[], &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     assert_eq!(policy.counts().roles, roles);
     let resource = ResourceName::new("projects/demo/locations/us-central1/operations/o");

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use opgate::config::Upgrade;
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
+use opgate::handover::Upgrade;
 use opgate::handover::{self, Purpose};
 use opgate::listener::ListenSocket;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ pub struct Evidence<'r> {
     pub certificate: Option<(&'r str, SystemTime)>,
     /// The HTTP method.
     pub method: &'r str,
-    /// What the client spoke: `http` or `https`.
+    /// The client's scheme: `http` or `https`.
     pub scheme: &'r str,
     /// Host and port as they were sent.
     pub authority: &'r [u8],

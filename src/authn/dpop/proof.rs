@@ -38,7 +38,7 @@ pub(super) struct CheckedProof {
 /// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProofError {
-    /// It is none, or not one of this request.
+    /// It is not a proof, or not one of this request.
     Invalid(String),
     /// Another key than the token's made it.
     OtherKey,
@@ -123,7 +123,7 @@ fn check_target(
     Ok(())
 }
 
-/// `iat`, and what a JWT may say beside it of when it holds (RFC 7519, section 4.1). Gives when it ends.
+/// `iat`, and the other times of a JWT (RFC 7519, section 4.1). Returns when it ends.
 fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, ProofError> {
     let seconds = |claim| time(claims, claim).map(|time| time.map(|time| time.as_secs()));
     let Some(made) = seconds("iat")? else { return wrong("has no `iat`") };

@@ -22,7 +22,7 @@ const MOST_OF_KEY: usize = 64 * 1024;
 /// What stands for a proof.
 pub(super) type ProofId = u128;
 
-/// The id of a key's proof. A client cannot choose in which shard it lies, or what else it is taken for.
+/// The tag of a key's proof. It is keyed, so a client cannot choose its shard, or make it collide with another.
 pub(super) fn id(secret: &hmac::Key, thumbprint: &str, jti: &str) -> ProofId {
     let tag = hmac::sign(secret, [b"used", thumbprint.as_bytes(), b" ", jti.as_bytes()].concat().as_slice());
     tag.as_ref().iter().take(16).fold(0, |id, byte| id << 8 | ProofId::from(*byte))
@@ -38,9 +38,9 @@ pub(super) struct ReplayCache {
 #[derive(Default)]
 struct Shard {
     ids: HashSet<ProofId>,
-    /// The same by the second in which they end, each with what stands for its key.
+    /// The same by the second in which they end, each with the tag of its key.
     ends: BTreeMap<u64, Vec<(ProofId, u64)>>,
-    /// What ends by then may be forgotten.
+    /// Proofs that ended by then may be forgotten.
     forgotten: u64,
 }
 
@@ -71,7 +71,7 @@ impl ReplayCache {
     /// one at the same time, one succeeds.
     ///
     /// # Errors
-    /// Where it cannot be told that this is the first time.
+    /// Where it is not certain that this is the first time.
     pub(super) fn enter(&self, id: ProofId, thumbprint: &str, end: u64, now: u64) -> Result<(), ReplayError> {
         let place = usize::try_from(id % SHARDS as ProofId).unwrap_or_default();
         let shard = self.shards.get(place).ok_or(ReplayError::Full)?;
@@ -188,7 +188,7 @@ mod tests {
             used.enter(number, "greedy", 160, 100).unwrap();
         }
         assert_eq!(used.enter(most, "greedy", 160, 100), Err(ReplayError::KeyFull));
-        // What was used stays used, and others have room: by far the most of it.
+        // Used proofs stay used, and others have by far the most room.
         assert_eq!(used.enter(0, "greedy", 160, 159), Err(ReplayError::Used));
         for number in 1..10 * most {
             used.enter(most + number, if number % 2 == 0 { "ana" } else { "ben" }, 160, 100)

@@ -4,6 +4,8 @@
 //! default port, needless percent-encoding. Dot segments are not resolved: no request that gets here has any, and a URL
 //! with some is refused.
 
+use crate::percent::{Octet, octets};
+
 /// Whether `url`, without its query and fragment, is that of a request to `path` of `authority`.
 pub(super) fn is_target(url: &str, scheme: &str, authority: &str, path: &str) -> bool {
     let url = url.split(['?', '#']).next().unwrap_or_default();
@@ -37,20 +39,17 @@ fn plain_authority(authority: &str, scheme: &str) -> String {
 }
 
 /// Unreserved characters decoded and all other encoded bytes in capitals; `None` where a `%` encodes nothing.
-fn plain_path(path: &str) -> Option<String> {
-    let mut plain = String::with_capacity(path.len());
-    let mut rest = path.chars();
-    while let Some(character) = rest.next() {
-        if character != '%' {
-            plain.push(character);
-            continue;
-        }
-        let (high, low) = (rest.next()?, rest.next()?);
-        let octet = u8::try_from(high.to_digit(16)? * 16 + low.to_digit(16)?).ok()?;
-        if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~') {
-            plain.push(char::from(octet));
-        } else {
-            plain.extend(['%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]);
+fn plain_path(path: &str) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(path.len());
+    for octet in octets(path) {
+        match octet.ok()? {
+            Octet::Plain(octet) => plain.push(octet),
+            Octet::Encoded(octet)
+                if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~') =>
+            {
+                plain.push(octet);
+            }
+            Octet::Encoded(octet) => plain.extend(format!("%{octet:02X}").into_bytes()),
         }
     }
     Some(plain)

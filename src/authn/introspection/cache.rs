@@ -26,7 +26,7 @@ const WITH_MEMBERS: u64 = 3;
 /// An answer of ordinary size, for the first allocation.
 const ORDINARY: u64 = 512;
 
-/// Who a token speaks for, or why it speaks for nobody.
+/// The caller of a token, or why it has none.
 pub(super) type JudgedToken = Result<Arc<Caller>, Denial>;
 
 /// What stands for a token.
@@ -88,7 +88,7 @@ impl VerdictCache {
         }
     }
 
-    /// What the issuer said of a token, where that still holds.
+    /// The issuer's answer about a token, where that still holds.
     pub(super) fn recall(&self, key: &TokenDigest, now: SystemTime) -> Option<Result<Arc<Caller>, Denial>> {
         if let Some(good) = self.good.get(key).filter(|good| good.during.covers(now)) {
             return Some(Ok(good.caller));
@@ -96,7 +96,7 @@ impl VerdictCache {
         self.bad.get(key).filter(|bad| bad.during.covers(now)).map(|bad| Err(bad.denial))
     }
 
-    /// Whether a token was good when it was asked about last, however long ago: as far as memory goes.
+    /// Whether a token was good when its issuer was last asked, however long ago: as far as memory goes.
     pub(super) fn was_good(&self, key: &TokenDigest) -> bool {
         self.good.peek(key).is_some()
     }
@@ -114,7 +114,7 @@ impl VerdictCache {
         self.bad.insert(key, CachedDenial { denial, during });
     }
 
-    /// Remembers that nothing could be learnt of a token, and nothing that was known is forgotten.
+    /// Remembers that there was no answer about a token. An earlier answer is kept.
     pub(super) fn nothing(&self, key: TokenDigest, denial: Denial, during: Validity) {
         self.bad.insert(key, CachedDenial { denial, during });
     }

@@ -26,7 +26,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// The bytes that need no encoding in a form: `application/x-www-form-urlencoded`, where every reader agrees.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
-/// An endpoint, and what it takes to ask it.
+/// An endpoint, and everything that is needed to ask it.
 pub(super) struct IntrospectionClient {
     client: Client,
     url: Url,
@@ -34,7 +34,7 @@ pub(super) struct IntrospectionClient {
 }
 
 enum TokenQuestion {
-    /// `token=…`, and who asks: in a header, or in more of the form.
+    /// `token=…`, and the gate's credentials: in a header, or in more fields of the form.
     Introspection { authorization: Option<HeaderValue>, credentials: Option<Secret> },
     /// `access_token=…`.
     TokenInfo,
@@ -73,7 +73,7 @@ impl From<reqwest::Error> for IntrospectionError {
 }
 
 impl IntrospectionError {
-    /// What may keep the issuer from answering other questions too; `None` where it is about the one token alone.
+    /// The kind of a failure that may affect other tokens too; `None` where it is about this one token.
     pub(super) fn outage(&self) -> Option<Outage> {
         match self {
             // Nothing was sent yet, so the failure does not depend on the token.
@@ -185,7 +185,7 @@ impl IntrospectionClient {
         let refused = match response.status() {
             StatusCode::OK => false,
             StatusCode::BAD_REQUEST if matches!(self.question, TokenQuestion::TokenInfo) => true,
-            // 401 is about the gate's own secret (RFC 7662, section 2.3).
+            // 401 is about the gate's own credentials (RFC 7662, section 2.3).
             status @ (StatusCode::UNAUTHORIZED
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -249,6 +249,6 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
     pem.extend(read(key)?);
     Identity::from_pem(&pem).map_err(|error| {
         let (certificate, key) = (certificate.display(), key.display());
-        format!("`{certificate}` and `{key}` are no certificate and key: {}", http_client::chain(&error))
+        format!("`{certificate}` and `{key}` are not a certificate and key: {}", http_client::chain(&error))
     })
 }

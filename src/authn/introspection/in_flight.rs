@@ -56,7 +56,7 @@ struct UnderWay(Mutex<HashMap<TokenDigest, watch::Receiver<Option<JudgedToken>>>
 
 #[derive(Default)]
 struct Outages {
-    /// Since when nothing is asked about tokens that are not known, and about those that were good.
+    /// Since when nothing is asked about unknown tokens, and about those that were good.
     strangers_paused: Option<Instant>,
     acquainted_paused: Option<Instant>,
     complained: Option<Instant>,
@@ -83,7 +83,7 @@ pub(super) enum LookupStart {
     Known(JudgedToken),
     /// It may not be looked up now, and why.
     Refused(&'static str),
-    /// It may: whoever looks it up sends the answer, once the landing is dropped.
+    /// It may. The holder of this value sends the answer, then drops the landing.
     Go(InFlightLookup, watch::Sender<Option<JudgedToken>>, watch::Receiver<Option<JudgedToken>>),
 }
 
@@ -133,8 +133,8 @@ impl LookupLimits {
         LookupStart::Go(in_flight, sender, receiver)
     }
 
-    /// Notes that the question about a token failed; asks nothing for a moment where that is the issuer's doing. Strangers'
-    /// tokens do not speak for those that were good.
+    /// Notes that the question about a token failed. Where the issuer is to blame, nothing is asked for a moment.
+    /// Failures of strangers' tokens do not stop lookups of those that were good.
     pub(super) fn failed(&self, key: TokenDigest, outage: Outage, was_good: bool) {
         locked(&self.trouble).note(FailedLookup { key, outage, was_good, at: Instant::now() });
     }

@@ -140,7 +140,7 @@ fn gate(server: &Server) -> Authenticator {
     gate_with(&server.url, ClientAuthentication::Basic)
 }
 
-/// As the proxy does it: what is not known is asked for.
+/// As the proxy does it: a token that is not known is looked up.
 async fn ask_at(gate: &Authenticator, token: &str, now: SystemTime) -> (JudgedToken, Option<&'static str>) {
     let value = format!("Bearer {token}");
     let pending = match gate.authenticate(&[value.as_bytes()], now) {

@@ -33,13 +33,13 @@ pub(super) struct Rules {
 /// An issuer's verdict on a token.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// It is good, and this is whose.
+    /// It is good, with its caller.
     Active(Box<ActiveToken>),
     /// The issuer says that it is not.
     Inactive(Denial),
     /// The issuer says that it is, and a rule of ours says that it is not for this gate.
     Refused(Denial),
-    /// Neither: the answer is not one.
+    /// None: the answer does not hold one.
     Unclear(&'static str),
 }
 
@@ -83,7 +83,7 @@ impl Rules {
         now: SystemTime,
         unstated: SystemTime,
     ) -> Result<ActiveToken, Denial> {
-        // A refresh token is active as well. One that is bound to a key says to which (RFC 9449, section 6.2).
+        // A refresh token is active as well. A bound token names its key (RFC 9449, section 6.2).
         let bound = match text(&members, "token_type")? {
             None => false,
             Some(kind) if kind.eq_ignore_ascii_case("Bearer") => false,

@@ -13,7 +13,7 @@ use crate::authn::token::{claims, self_signed};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
 
-/// A token that was accepted, and for how long it would be again.
+/// A token that was accepted, and the time in which it would be again.
 pub(in crate::authn) struct VerifiedToken {
     pub(in crate::authn) caller: Caller,
     /// The key set that verified it.
@@ -47,8 +47,8 @@ pub(in crate::authn) enum Verification<'t> {
 }
 
 impl JwtIssuer {
-    /// Judges a token that names this issuer. The signature comes first: what a forged token claims to be is no
-    /// reason to answer it differently.
+    /// Judges a token that names this issuer. The signature comes first: a forged token gets the same answer whatever
+    /// it claims to be.
     ///
     /// # Errors
     /// The first rule that is broken; [`Reason::NotReady`] while there are no keys.
@@ -105,7 +105,8 @@ impl JwtIssuer {
         match verified {
             Ok(verified) => self.accept(verified, &fetched.keys, now),
             Err(token) => {
-                // A `kid` says which key it was; without one, it may be one that the issuer has made since.
+                // A `kid` names the key, so the signature is wrong. Without one, the issuer may have made the right key
+                // since.
                 let missing = token.kid().is_none();
                 let denial = invalid("the signature is not the key's");
                 let checked_by = Some(Arc::clone(&fetched.keys));
@@ -135,8 +136,8 @@ impl JwtIssuer {
         })))
     }
 
-    /// Nothing can be decided without keys. Where those that were there have ended, the issuer is asked at once: a clock
-    /// that was set forward ends a set long before the next fetch is due.
+    /// Nothing can be decided without keys. Where there were keys and they have ended, the issuer is asked at once: a
+    /// clock that was set forward ends a set long before the next fetch is due.
     fn without_keys<'t>(&self, token: Unverified<'t>) -> Result<Verification<'t>, Denial> {
         let detail = format!("issuer `{}` has no usable keys", self.name);
         if let Some(remote) = &self.remote
@@ -155,8 +156,8 @@ impl JwtIssuer {
         Err(Denial::new(Reason::NotReady, detail))
     }
 
-    /// The refusal of a token that no key of a set verifies. Where its key may be `missing` there and be with the issuer by
-    /// now, that is found out first.
+    /// The refusal of a token that no key of a set verifies. Where its key is `missing` from the set and the issuer may
+    /// have it by now, the issuer is asked first.
     fn unless_awaited<'t>(
         &self,
         missing: bool,

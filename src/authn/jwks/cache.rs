@@ -12,12 +12,12 @@ use crate::authn::algorithm::Algorithm;
 use crate::authn::denial::shown;
 use crate::authn::jwks::{KeySet, KeySetError};
 
-/// What a fetch was good for, for metrics: this, or the word of the error.
+/// The label of a successful fetch in metrics; a failed one has the error's.
 pub(in crate::authn) const SUCCESS: &str = "success";
 
 /// A key set and when it came.
 pub(in crate::authn) struct FetchedKeySet {
-    /// The same as before where the document is: tokens that it verified stay verified.
+    /// The same value as before where the document is the same: tokens that it verified stay verified.
     pub(in crate::authn) keys: Arc<KeySet>,
     /// The number of the fetch that brought it; 0 from a file.
     pub(in crate::authn) fetch: u64,
@@ -52,7 +52,7 @@ pub struct KeySetStatus {
 /// where that is less.
 const NEAR_THE_END: Duration = Duration::from_secs(60);
 
-/// The keys of one issuer, as the settings have them that are in force.
+/// The keys of one issuer, under the settings in force.
 pub(in crate::authn) struct JwksCache {
     issuer: String,
     algorithms: Vec<Algorithm>,
@@ -61,7 +61,7 @@ pub(in crate::authn) struct JwksCache {
     state: Arc<CacheState>,
 }
 
-/// What has come of fetches. Outlives reloads.
+/// The outcomes of fetches. Outlives reloads.
 struct CacheState {
     current: ArcSwapOption<FetchedKeySet>,
     /// Whether the last set that came had no key that can be used.
@@ -191,7 +191,7 @@ impl JwksCache {
         self.state.emptied.swap(true, Ordering::AcqRel) && known.is_some()
     }
 
-    /// Reads a set, and tells the operator what it changes.
+    /// Reads a set, and logs what it changes.
     fn parse(&self, document: &[u8], known: Option<&FetchedKeySet>) -> Result<KeySet, KeySetError> {
         let keys = KeySet::parse(document, &self.algorithms)?;
         let issuer = self.issuer.as_str();

@@ -38,7 +38,7 @@ pub(in crate::authn) struct VerifyingKey {
 /// Why a JWK is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::authn) enum UnusableKey {
-    /// It is for something else: encryption, an algorithm that we do not know or that the issuer may not use. A key
+    /// It is for another purpose: encryption, an algorithm that we do not know or that the issuer may not use. A key
     /// set may well hold such keys (RFC 7517, section 5).
     Foreign(String),
     /// It claims to be a signature key and must not be trusted as one.

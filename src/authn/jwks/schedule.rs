@@ -50,7 +50,7 @@ const HURRY: Duration = Duration::from_secs(10);
 pub(in crate::authn) struct Spread(pub(in crate::authn) u8);
 
 impl FetchIntervals {
-    /// The pace of an issuer that the operator described.
+    /// The pace in the operator's settings.
     pub(in crate::authn) fn of(keys: &RemoteKeys) -> Self {
         Self {
             interval: keys.refresh,
@@ -74,7 +74,7 @@ impl FetchIntervals {
 }
 
 impl Schedule {
-    /// Due as after a failure: a gate that starts asks by itself, and this is for what it does not reach then.
+    /// Due as after a failure: a gate that starts fetches once by itself, and this is for what that does not reach.
     pub(in crate::authn) fn new(intervals: FetchIntervals, now: Instant) -> Self {
         Self {
             intervals,

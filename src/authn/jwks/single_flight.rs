@@ -27,7 +27,7 @@ const REMEMBERED: usize = 4096;
 /// How long a key that the issuer does not have counts as missing, unless a fetch brings it.
 const BELIEVED: Duration = Duration::from_secs(60);
 
-/// When an issuer is asked, and for what.
+/// When an issuer is asked, and why.
 pub(in crate::authn) struct KeyFetches {
     schedule: Mutex<Schedule>,
     /// Changes with every wish that changes the schedule.
@@ -39,7 +39,7 @@ pub(in crate::authn) struct KeyFetches {
     /// One fetch at a time.
     flight: tokio::sync::Mutex<()>,
     sights: Cache<u64, FirstNamed>,
-    /// Nobody outside knows how keys are hashed: nobody can invent one that passes for another.
+    /// The hash is keyed: a client that does not know the key cannot invent one name that passes for another.
     hasher: RandomState,
     waiting: Semaphore,
 }
@@ -86,8 +86,8 @@ impl KeyFetches {
         }
     }
 
-    /// Whether the issuer does not have a key: `fetch` is the number of the one that brought the set, which lacks it. If
-    /// that began before the key was first named, the issuer will be asked again.
+    /// Whether the issuer does not have a key: `fetch` is the number of the one that brought the set, which lacks it.
+    /// If that began before the key was first named, the issuer will be asked again.
     pub(in crate::authn) fn lacks(&self, key: KeyHint<'_>, fetch: u64, now: SystemTime) -> bool {
         let id = self.hasher.hash_one(key);
         let sight = self.sight(id, now).unwrap_or_else(|| {
@@ -158,7 +158,7 @@ impl KeyFetches {
         let _ = tokio::time::timeout(PATIENCE, answer).await;
     }
 
-    /// Goes on at the pace of the settings in force.
+    /// Applies the pace of the settings in force.
     pub(in crate::authn) fn adopt(&self, intervals: FetchIntervals) {
         self.schedule().adopt(intervals, Instant::now());
     }

@@ -10,8 +10,8 @@ use crate::reason::Denial;
 /// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write. Seconds since the epoch.
 const LATEST: u64 = 253_402_300_799;
 
-/// A NumericDate. RFC 7519 allows fractions; nobody sends them, and readers that round them differently disagree
-/// about when a token ends. Non-negative integers up to the year 9999 it is.
+/// A NumericDate. RFC 7519 allows fractions, but no issuer sends them, and readers that round them differently disagree
+/// about when a token ends. So only non-negative integers up to the year 9999 are accepted.
 pub(in crate::authn) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, Denial> {
     match claims.get(claim) {
         None => Ok(None),

@@ -33,7 +33,7 @@ pub(in crate::authn) struct AcceptedClaims {
 }
 
 impl AcceptedClaims {
-    /// The caller that it makes, with what the issuer `issuer` says of them.
+    /// The caller that it makes, with the claims of the issuer `issuer`.
     pub(in crate::authn) fn caller(self, issuer: &Arc<str>, claims: Map<String, Value>) -> Caller {
         Caller {
             issuer: Arc::clone(issuer),

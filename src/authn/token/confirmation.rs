@@ -11,7 +11,7 @@ use crate::authn::settings::PossessionRule;
 use crate::principal::confirmation::{BoundKey, Confirmation};
 use crate::reason::Denial;
 
-/// What the claims say that the token is bound to.
+/// The binding in the claims.
 ///
 /// # Errors
 /// A confirmation that is malformed, unknown or of a kind that the issuer's rule does not accept; none where the rule

@@ -166,8 +166,8 @@ impl IdentityMapping {
     /// The user or service account of a verified email, else the subject of the pool that `sub` names.
     fn unmapped(&self, pool: Option<&str>, claims: &Map<String, Value>) -> Result<Identified, Denial> {
         let email = crate::authn::token::claim::text(claims, "email")?;
-        // `true` alone: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and what a claim of
-        // another type means is the issuer's secret.
+        // Only `true` counts: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and only the
+        // issuer knows what a claim of another type means.
         let verified =
             self.accept_unverified_email || claims.get("email_verified") == Some(&Value::Bool(true));
         match (email, pool) {

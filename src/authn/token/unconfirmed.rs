@@ -15,7 +15,7 @@ pub struct UnconfirmedToken {
 }
 
 impl UnconfirmedToken {
-    /// Who the token speaks for, whoever sends it: for questions about policy, and no request gets here.
+    /// The identity of the token without a confirmation: for questions about policy, and no request gets here.
     pub fn assume_confirmed(self) -> Arc<Caller> {
         self.caller
     }

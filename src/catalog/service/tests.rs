@@ -192,7 +192,8 @@ fn published_service_files_load() {
     files.sort();
     for file in &files {
         let mut report = Report::new();
-        let summary = crate::catalog::load_service_file(file, &mut report)
+        let summary = crate::document::read(file, &mut report)
+            .and_then(|node| crate::catalog::read_service(&node, &mut report))
             .unwrap_or_else(|| panic!("{}", report.render(false)));
         assert!(report.diagnostics().is_empty(), "{}", report.render(false));
         shown.push_str(&format!(

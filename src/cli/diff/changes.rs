@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::catalog::PermissionRule;
-use crate::simulation::log_line::{LogLine, Recorded};
-use crate::simulation::replay::{MissingInput, Replay, ReplayOutcome, ReplayTree};
+use crate::reason::Recorded;
+use crate::simulation::log_line::Line;
+use crate::simulation::replay::{Answer, Doubt, Replay, Tree};
 
 /// Different changes that are told apart; more are counted.
 const MOST: usize = 10_000;
 
 /// Which way access went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Change {
+pub(super) enum Direction {
     /// Refused before, let through now.
     Gained,
     /// Let through before, refused now.
@@ -20,8 +21,8 @@ pub(super) enum Change {
 
 /// A question, as far as changes are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) change: Change,
+pub(super) struct ChangedCall {
+    pub(super) change: Direction,
     /// `None` for a caller without a credential.
     pub(super) principal: Option<String>,
     /// What is asked for: a permission, or the method where it asks for none.
@@ -34,7 +35,7 @@ pub(super) struct Question {
 /// A question whose answer changed, how often it was asked, and the two answers to the first.
 #[derive(Debug)]
 pub(super) struct Changed {
-    pub(super) question: Question,
+    pub(super) question: ChangedCall,
     pub(super) requests: u64,
     pub(super) old: ReplayOutcome,
     pub(super) new: ReplayOutcome,
@@ -45,7 +46,7 @@ pub(super) struct Changed {
 pub(super) struct Changes {
     changed: Vec<Changed>,
     /// Where a question stands in `changed`.
-    known: HashMap<Question, usize>,
+    known: HashMap<ChangedCall, usize>,
     /// Requests whose change is counted and not listed.
     pub(super) unlisted: u64,
     pub(super) gained: u64,
@@ -80,11 +81,11 @@ impl Changes {
             }
             (ReplayOutcome::Refused { .. }, ReplayOutcome::Allowed(_)) => {
                 self.gained += 1;
-                self.note(Change::Gained, line, before, after);
+                self.note(Direction::Gained, line, before, after);
             }
             (ReplayOutcome::Allowed(_), ReplayOutcome::Refused { .. }) => {
                 self.revoked += 1;
-                self.note(Change::Revoked, line, before, after);
+                self.note(Direction::Revoked, line, before, after);
             }
             (ReplayOutcome::Allowed(_), ReplayOutcome::Allowed(_))
             | (ReplayOutcome::Refused { .. }, ReplayOutcome::Refused { .. }) => {
@@ -110,12 +111,12 @@ impl Changes {
         }
     }
 
-    fn note(&mut self, change: Change, line: &LogLine, before: Replay, after: Replay) {
+    fn note(&mut self, change: Direction, line: &Line, before: Replay, after: Replay) {
         // One of the two trees let it through, and so knows the method.
         let call = after.call.as_ref().or(before.call.as_ref());
         let method = call.map(|call| &call.method);
         let name = method.map(|method| method.name.clone()).unwrap_or_default();
-        let question = Question {
+        let question = ChangedCall {
             change,
             principal: line.principal.as_ref().map(ToString::to_string),
             permission: match method.map(|method| &method.permission) {
@@ -137,7 +138,7 @@ impl Changes {
     }
 
     /// The changes of one kind, the most frequent first.
-    pub(super) fn of_kind(&self, change: Change) -> Vec<&Changed> {
+    pub(super) fn of_kind(&self, change: Direction) -> Vec<&Changed> {
         let mut found: Vec<&Changed> =
             self.changed.iter().filter(|changed| changed.question.change == change).collect();
         found.sort_by_key(|changed| std::cmp::Reverse(changed.requests));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::Compared;
-use super::changes::{Change, Changed, Changes};
+use super::changes::{Changed, Changes, Direction};
 use crate::diagnostic::Report;
 use crate::simulation::replay::ReplayOutcome;
 
@@ -17,7 +17,7 @@ pub(super) fn text(compared: &Compared) -> String {
     let changes = &compared.changes;
     let mut text = String::new();
     for (change, name, requests) in
-        [(Change::Gained, "gained", changes.gained), (Change::Revoked, "revoked", changes.revoked)]
+        [(Direction::Gained, "gained", changes.gained), (Direction::Revoked, "revoked", changes.revoked)]
     {
         if requests > 0 {
             let _ = writeln!(text, "{name}: {}", counted(requests));
@@ -98,7 +98,7 @@ fn lines(count: u64) -> String {
 /// The JSON.
 pub(super) fn json(compared: &Compared, report: &Report) -> Value {
     let changes = &compared.changes;
-    let listed = [Change::Gained, Change::Revoked].map(|change| changes.of_kind(change)).concat();
+    let listed = [Direction::Gained, Direction::Revoked].map(|change| changes.of_kind(change)).concat();
     let tree = |directory: &std::path::Path, revision: &str| json!({ "directory": directory.display().to_string(), "policyRevision": revision });
     let doubts = changes.doubts.iter();
     json!({
@@ -127,8 +127,8 @@ fn changed(changed: &Changed) -> Value {
     let question = &changed.question;
     json!({
         "change": match question.change {
-            Change::Gained => "gained",
-            Change::Revoked => "revoked",
+            Direction::Gained => "gained",
+            Direction::Revoked => "revoked",
         },
         "principal": question.principal,
         "permission": question.permission,

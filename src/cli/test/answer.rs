@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use super::case::{Asked, Case, Expected, Who};
+use super::case::{CaseCall, CaseCaller, Expected, TestCase};
 use crate::catalog::{Catalog, NotCallable};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Place, Report, Span};
@@ -18,7 +18,7 @@ use crate::simulation::{self, Scenario, ScenarioCall, ScenarioError};
 
 /// The gate's answer to a test.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CaseAnswer {
     pub(super) decision: Expected,
     /// Why, in a sentence.
     pub(super) because: String,
@@ -30,22 +30,27 @@ pub(super) struct Answer {
 }
 
 /// Asks the gate. What cannot be asked is in the report.
-pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mut Report) -> Option<Answer> {
+pub(super) fn ask(
+    case: &TestCase,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    report: &mut Report,
+) -> Option<CaseAnswer> {
     check_host(case, &snapshot.catalog, report)?;
     match case.question(now).ask(snapshot) {
         Ok(simulation::Simulated { decided, trace, .. }) => {
             let lacks_sets = match &case.who {
-                Who::Principal(principal) => {
+                CaseCaller::Principal(principal) => {
                     principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool))
                 }
-                Who::Anonymous | Who::Claims(..) => false,
+                CaseCaller::Anonymous | CaseCaller::Claims(..) => false,
             };
-            Some(Answer::of(decided, trace.consulted, lacks_sets))
+            Some(CaseAnswer::of(decided, trace.consulted, lacks_sets))
         }
         Err(mistake) => {
             let help = mistake.help(|host| format!("`host: {host}`"));
             let span = match (&mistake, &case.who) {
-                (ScenarioError::NoIssuer, Who::Claims(_, span)) => span,
+                (ScenarioError::NoIssuer, CaseCaller::Claims(_, span)) => span,
                 (ScenarioError::NotCallable(NotCallable::OtherHost { .. }), _) => case.call.host_span(),
                 _ => case.call.span(),
             };
@@ -55,7 +60,7 @@ pub(super) fn ask(case: &Case, snapshot: &Snapshot, now: SystemTime, report: &mu
     }
 }
 
-impl Answer {
+impl CaseAnswer {
     fn of(decided: Result<Permit, Denial>, consulted: Consulted, lacks_sets: bool) -> Self {
         match decided {
             Ok(permit) => {
@@ -80,7 +85,7 @@ impl Answer {
     }
 
     /// Whether this is what the test expects. `directory` is the policies directory.
-    pub(super) fn is_expected(&self, case: &Case, directory: &Path) -> bool {
+    pub(super) fn is_expected(&self, case: &TestCase, directory: &Path) -> bool {
         let rule = case.rule.as_ref().is_none_or(|expected| {
             self.rule.as_ref().is_some_and(|place| {
                 below(directory, place) == expected.file
@@ -91,7 +96,7 @@ impl Answer {
     }
 
     /// Reports where the answer depends on something that the test does not say.
-    pub(super) fn warn(&self, case: &Case, report: &mut Report) {
+    pub(super) fn warn(&self, case: &TestCase, report: &mut Report) {
         if case.time.is_none() && self.consulted.asked_for(Attribute::Time) {
             report
                 .warning(&case.span, "the answer depends on the time, and the test does not say which")
@@ -138,7 +143,7 @@ pub(super) fn rule_files<'r>(
 }
 
 /// Reports a rule that the test expects and that no file has. `None` if it did.
-pub(super) fn check_rule(case: &Case, files: &BTreeSet<&str>, report: &mut Report) -> Option<()> {
+pub(super) fn check_rule(case: &TestCase, files: &BTreeSet<&str>, report: &mut Report) -> Option<()> {
     let Some(expected) = &case.rule else { return Some(()) };
     if files.contains(expected.file.as_str()) {
         return Some(());
@@ -160,8 +165,8 @@ pub(super) fn below<'p>(directory: &Path, place: &'p Place) -> &'p str {
 }
 
 /// Reports a host that nothing is exposed on, unless the test expects just that. `None` if it did.
-fn check_host(case: &Case, catalog: &Catalog, report: &mut Report) -> Option<()> {
-    let Asked::Request { host: Some(host), .. } = &case.call else { return Some(()) };
+fn check_host(case: &TestCase, catalog: &Catalog, report: &mut Report) -> Option<()> {
+    let CaseCall::Request { host: Some(host), .. } = &case.call else { return Some(()) };
     // The gate refuses a text that is not a host at all.
     let name = HeaderValue::from_str(host).ok().and_then(|authority| Host::parse(&authority).ok());
     let Some(name) = name.filter(|_| case.expected != Expected::Refused(Reason::MethodNotFound)) else {
@@ -180,27 +185,23 @@ fn check_host(case: &Case, catalog: &Catalog, report: &mut Report) -> Option<()>
     None
 }
 
-impl Case {
+impl TestCase {
     /// The question for the gate; as of now, where the test does not give a time.
     fn question(&self, now: SystemTime) -> Scenario {
         let who = match &self.who {
-            Who::Anonymous => simulation::ScenarioCaller::Anonymous,
-            Who::Principal(principal) => {
-                simulation::ScenarioCaller::Principal { principal: principal.clone(), sets: Vec::new() }
+            CaseCaller::Anonymous => simulation::Who::Anonymous,
+            CaseCaller::Principal(principal) => {
+                simulation::Who::Principal { principal: principal.clone(), sets: Vec::new() }
             }
-            Who::Claims(claims, _) => simulation::ScenarioCaller::Claims(claims.clone()),
+            CaseCaller::Claims(claims, _) => simulation::Who::Claims(claims.clone()),
         };
         let what = match &self.call {
-            Asked::Request { http_method, target, host, .. } => ScenarioCall::Request {
-                http_method: http_method.clone(),
-                target: target.clone(),
-                host: host.clone(),
-            },
-            Asked::Method { method, resource, host, .. } => ScenarioCall::Method {
-                method: method.clone(),
-                resource: resource.clone(),
-                host: host.clone(),
-            },
+            CaseCall::Request { http_method, target, host, .. } => {
+                What::Request { http_method: http_method.clone(), target: target.clone(), host: host.clone() }
+            }
+            CaseCall::Method { method, resource, host, .. } => {
+                What::Method { method: method.clone(), resource: resource.clone(), host: host.clone() }
+            }
         };
         Scenario {
             who,
@@ -212,7 +213,7 @@ impl Case {
     }
 }
 
-impl Asked {
+impl CaseCall {
     fn span(&self) -> &Span {
         match self {
             Self::Request { span, .. } | Self::Method { span, .. } => span,

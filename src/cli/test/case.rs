@@ -2,25 +2,24 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::SystemTime;
 
 use crate::diagnostic::{Report, Span};
-use crate::document::{self, Fields, Node, Spelling, Value, nearest};
+use crate::document::{Fields, Node, Spelling, Value, nearest};
 use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::simulation::written;
 
 /// A test.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct TestCase {
     pub(super) name: String,
     /// The whole entry.
     pub(super) span: Span,
-    pub(super) who: Who,
+    pub(super) who: CaseCaller,
     /// What the token may be used for; `None` where the test does not say.
     pub(super) scopes: Option<Vec<String>>,
-    pub(super) call: Asked,
+    pub(super) call: CaseCall,
     /// `None` for now.
     pub(super) time: Option<SystemTime>,
     pub(super) origin: Option<IpAddr>,
@@ -30,7 +29,7 @@ pub(super) struct Case {
 
 /// Who calls.
 #[derive(Debug)]
-pub(super) enum Who {
+pub(super) enum CaseCaller {
     Anonymous,
     Principal(Principal),
     /// What a token says.
@@ -39,7 +38,7 @@ pub(super) enum Who {
 
 /// What is called.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum CaseCall {
     /// `POST /v1/projects/…`
     Request {
         http_method: http::Method,
@@ -81,25 +80,15 @@ impl fmt::Display for ExpectedRule {
 /// The word for a call that is let through.
 pub(super) const ALLOWED: &str = "allowed";
 
-/// The reasons that a decision can end in. Bodies are judged after it, and upstreams are not asked.
-const DECIDABLE: [Reason; 11] = [
-    Reason::PermissionDenied,
-    Reason::CredentialsMissing,
-    Reason::ScopeInsufficient,
-    Reason::MethodNotFound,
-    Reason::HttpMethodNotAllowed,
-    Reason::Unimplemented,
-    Reason::RequestMalformed,
-    Reason::QueryParameterRefused,
-    Reason::TokenInvalid,
-    Reason::TokenExpired,
-    Reason::TokenTypeUnsupported,
-];
+/// The reasons that a decision can end in.
+fn decidable() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|reason| reason.entry().is_testable)
+}
 
-impl Case {
+impl TestCase {
     /// Whether an issuer's rules have to make the caller.
     pub(super) fn has_claims(&self) -> bool {
-        matches!(self.who, Who::Claims(..))
+        matches!(self.who, CaseCaller::Claims(..))
     }
 }
 
@@ -114,10 +103,9 @@ impl Expected {
 }
 
 /// Reads a file of tests. What is wrong is in the report; the tests that are right are given back all the same.
-pub(super) fn read(path: &Path, report: &mut Report) -> Vec<Case> {
-    let Some(root) = document::read(path, report) else { return Vec::new() };
+pub(super) fn read(root: &Node, report: &mut Report) -> Vec<TestCase> {
     let items = root.list(report).unwrap_or_default();
-    let cases: Vec<Case> = items.iter().filter_map(|item| case(item, report)).collect();
+    let cases: Vec<TestCase> = items.iter().filter_map(|item| case(item, report)).collect();
     for (index, case) in cases.iter().enumerate() {
         // Reports are read by name, and dashboards tell tests apart by it.
         if let Some(first) = cases.iter().take(index).find(|first| first.name == case.name) {
@@ -130,7 +118,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> Vec<Case> {
     cases
 }
 
-fn case(node: &Node, report: &mut Report) -> Option<Case> {
+fn case(node: &Node, report: &mut Report) -> Option<TestCase> {
     let mut fields = node.fields("a test", Spelling::Exact, report)?;
     let name = fields.required("name", report).and_then(|node| name(node, report));
     let who = who(&mut fields, report);
@@ -143,7 +131,7 @@ fn case(node: &Node, report: &mut Report) -> Option<Case> {
     let expected = fields.required("expect", report).and_then(|node| expected(node, report));
     let rule = fields.optional("rule").map(|node| rule(node, report));
     fields.finish(report);
-    Some(Case {
+    Some(TestCase {
         name: name?,
         span: node.span.clone(),
         who: who?,
@@ -165,7 +153,7 @@ fn name(node: &Node, report: &mut Report) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
+fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCaller> {
     match (fields.optional("principal"), fields.optional("claims")) {
         (Some(principal), Some(claims)) => {
             report
@@ -177,7 +165,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
         (Some(node), None) => {
             let text = node.string(report)?;
             match Principal::parse(text) {
-                Ok(principal) => Some(Who::Principal(principal)),
+                Ok(principal) => Some(CaseCaller::Principal(principal)),
                 Err(error) => {
                     report.error(&node.span, format!("`{text}` is not a caller: {error}")).help(
                         "write `user:EMAIL`, `serviceAccount:EMAIL` or `principal://POOL/subject/SUBJECT`; leave the \
@@ -188,7 +176,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
             }
         }
         (None, Some(node)) => match json(node, report)? {
-            serde_json::Value::Object(claims) => Some(Who::Claims(claims, node.span.clone())),
+            serde_json::Value::Object(claims) => Some(CaseCaller::Claims(claims, node.span.clone())),
             _ => {
                 report
                     .error(&node.span, format!("expected a mapping, found {}", node.kind()))
@@ -196,7 +184,7 @@ fn who(fields: &mut Fields<'_>, report: &mut Report) -> Option<Who> {
                 None
             }
         },
-        (None, None) => Some(Who::Anonymous),
+        (None, None) => Some(CaseCaller::Anonymous),
     }
 }
 
@@ -226,7 +214,7 @@ fn json(node: &Node, report: &mut Report) -> Option<serde_json::Value> {
     })
 }
 
-fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<Asked> {
+fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<CaseCall> {
     let whole = fields.span();
     let call = fields.optional("call");
     let method = fields.optional("method");
@@ -249,11 +237,11 @@ fn asked(fields: &mut Fields<'_>, report: &mut Report) -> Option<Asked> {
             }
             let host_span = host_span.or_else(|| host_in_url.is_some().then(|| node.span.clone()));
             let host = host.or(host_in_url);
-            Some(Asked::Request { http_method, target, host, span: node.span.clone(), host_span })
+            Some(CaseCall::Request { http_method, target, host, span: node.span.clone(), host_span })
         }
         (None, Some(method), Some(resource)) => {
             let (name, resource) = (method.string(report), resource.string(report));
-            Some(Asked::Method {
+            Some(CaseCall::Method {
                 method: name?.to_owned(),
                 resource: resource?.to_owned(),
                 host,
@@ -339,11 +327,11 @@ fn expected(node: &Node, report: &mut Report) -> Option<Expected> {
     if text == ALLOWED {
         return Some(Expected::Allowed);
     }
-    if let Some(reason) = DECIDABLE.into_iter().find(|reason| reason.entry().name == text) {
+    if let Some(reason) = decidable().find(|reason| reason.entry().name == text) {
         return Some(Expected::Refused(reason));
     }
-    let names = || std::iter::once(ALLOWED).chain(DECIDABLE.into_iter().map(|reason| reason.entry().name));
-    let known = Reason::ALL.iter().any(|reason| reason.entry().name == text);
+    let names = || std::iter::once(ALLOWED).chain(decidable().map(|reason| reason.entry().name));
+    let known = Reason::named(text).is_some();
     let list = || names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if known {
         report

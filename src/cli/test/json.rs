@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::coverage::Coverage;
 use super::text::kind_name;
-use super::{Outcome, Results};
+use super::{Results, RunCase};
 use crate::diagnostic::Report;
 use crate::policy::RuleKind;
 
@@ -22,8 +22,8 @@ pub(super) fn render(results: &Results, report: &Report) -> Value {
     })
 }
 
-fn outcome(outcome: &Outcome) -> Value {
-    let Outcome { case, answer, passed, duration } = outcome;
+fn outcome(outcome: &RunCase) -> Value {
+    let RunCase { case, answer, passed, duration } = outcome;
     let rule = case.rule.as_ref().map(ToString::to_string);
     json!({
         "name": case.name,

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::text::difference;
-use super::{Outcome, Results};
+use super::{Results, RunCase};
 
 /// The document.
 pub(super) fn render(results: &Results) -> String {
@@ -24,11 +24,11 @@ pub(super) fn render(results: &Results) -> String {
     xml
 }
 
-fn file(outcome: &Outcome) -> String {
+fn file(outcome: &RunCase) -> String {
     outcome.case.span.source.path.display().to_string()
 }
 
-fn suite(outcomes: &[Outcome], results: &Results, xml: &mut String) {
+fn suite(outcomes: &[RunCase], results: &Results, xml: &mut String) {
     let file = escaped(&outcomes.first().map(file).unwrap_or_default());
     let failures = outcomes.iter().filter(|outcome| !outcome.passed).count();
     let seconds: f64 = outcomes.iter().map(|outcome| outcome.duration.as_secs_f64()).sum();

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::answer::below;
-use super::case::{Asked, Case, Who};
-use super::{Outcome, Results};
+use super::case::{CaseCall, CaseCaller, TestCase};
+use super::{Results, RunCase};
 use crate::policy::RuleKind;
 
 /// Places of unexercised rules that are shown; JSON has all.
@@ -27,13 +27,13 @@ pub(super) fn render(results: &Results, verbose: bool) -> String {
     text
 }
 
-fn title(outcome: &Outcome) -> String {
+fn title(outcome: &RunCase) -> String {
     format!("{}: {}", outcome.case.span.place(), outcome.case.name)
 }
 
 /// What was asked, expected and said, one line each.
-pub(super) fn difference(outcome: &Outcome, directory: &Path) -> String {
-    let Outcome { case, answer, .. } = outcome;
+pub(super) fn difference(outcome: &RunCase, directory: &Path) -> String {
+    let RunCase { case, answer, .. } = outcome;
     let (mut expected, mut got) = (case.expected.name().to_owned(), answer.decision.name().to_owned());
     if let Some(rule) = &case.rule {
         let _ = write!(expected, " by {rule}");
@@ -50,18 +50,20 @@ pub(super) fn difference(outcome: &Outcome, directory: &Path) -> String {
 }
 
 /// The question in a line.
-fn asked(case: &Case) -> String {
+fn asked(case: &TestCase) -> String {
     let who = match &case.who {
-        Who::Anonymous => "an anonymous caller".to_owned(),
-        Who::Principal(principal) => principal.to_string(),
-        Who::Claims(claims, _) => serde_json::Value::Object(claims.clone()).to_string(),
+        CaseCaller::Anonymous => "an anonymous caller".to_owned(),
+        CaseCaller::Principal(principal) => principal.to_string(),
+        CaseCaller::Claims(claims, _) => serde_json::Value::Object(claims.clone()).to_string(),
     };
     let at = |host: &Option<String>| host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default();
     match &case.call {
-        Asked::Request { http_method, target, host, .. } => {
+        CaseCall::Request { http_method, target, host, .. } => {
             format!("{who}: {http_method} {target}{}", at(host))
         }
-        Asked::Method { method, resource, host, .. } => format!("{who}: {method} on {resource}{}", at(host)),
+        CaseCall::Method { method, resource, host, .. } => {
+            format!("{who}: {method} on {resource}{}", at(host))
+        }
     }
 }
 

@@ -318,7 +318,7 @@ impl Http1Connection {
         Poll::Ready(outcome.map(drop))
     }
 
-    /// Lets what comes after a broken body run past, so that a reset does not overtake the answer.
+    /// Drops what comes after a broken body, so that a reset does not overtake the answer.
     fn poll_past(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Some(Chunks { broken: Some((error, past)), .. }) = &mut self.chunks else {

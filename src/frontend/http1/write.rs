@@ -118,6 +118,6 @@ async fn linger(connection: &mut Http1Connection, is_unread: bool) {
             }
         }
     };
-    // Whether the client stops in time or not, the connection is over.
+    // The connection is over, whether or not the client stops in time.
     let _ = tokio::time::timeout(LINGER, read).await;
 }

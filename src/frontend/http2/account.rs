@@ -17,9 +17,9 @@ pub(super) struct StreamAccount {
     engine: Engine,
     stats: Arc<ConnectionStats>,
     peer: SocketAddr,
-    /// Handed on: from there on, they leave their own line.
+    /// Handed on: these leave their own audit line.
     handed: u64,
-    /// Refused by Pingora, and not told of yet.
+    /// Refused by Pingora, and not recorded yet.
     rejected: u64,
     told: u64,
     /// What the stats said last time.
@@ -56,8 +56,8 @@ impl StreamAccount {
         self.stats.opened().saturating_sub(self.handed + self.told)
     }
 
-    /// Tells of every request that was refused before it was handed on. Right once all that has come is read, and all
-    /// that is to be said is written.
+    /// Records every request that was refused before it was handed on. The counts are right once everything that came
+    /// is read, and everything that is to be sent is written.
     pub(super) fn settle(&mut self) {
         let mut unheard = self.unheard();
         if unheard > 0 && self.stats.is_blocked() {
@@ -76,7 +76,7 @@ impl StreamAccount {
         }
         for _ in 0..newly_refused.min(unheard) {
             unheard -= 1;
-            self.tell(&Denial::new(Reason::TooManyStreams, "one stream more than there may be"), 0);
+            self.tell(&Denial::new(Reason::TooManyStreams, "more streams than there may be"), 0);
         }
         let malformed =
             Denial::new(Reason::RequestMalformed, "a rule of HTTP/2 is broken (RFC 9113, section 8)");
@@ -84,7 +84,7 @@ impl StreamAccount {
             unheard -= 1;
             self.tell(&malformed, 0);
         }
-        // What is left was answered.
+        // The rest was answered.
         let rejected = self.rejected.min(unheard);
         for _ in 0..rejected {
             self.tell(&malformed, malformed.reason().entry().status);
@@ -96,7 +96,7 @@ impl StreamAccount {
         }
     }
 
-    /// The connection is over: so are the requests that it has not come to.
+    /// The connection is over: so are the requests that were not handed on.
     pub(super) fn close(&mut self, end: &Denial) {
         for _ in 0..self.unheard() {
             self.tell(end, 0);

@@ -30,8 +30,8 @@ use crate::listener::{Accepted, ConnectionSlot, LINGER, turned};
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
-/// What a connection comes to next.
-enum ConnectionEvent {
+/// The next event on a connection.
+enum Next {
     Request(Box<HttpSession>),
     /// Pingora has refused one.
     Rejected,
@@ -185,12 +185,13 @@ impl<'f> Http2<'f> {
         if is_refused && !self.draining {
             self.drain();
         }
-        // A client that never pauses would have them pile up.
+        // With a client that never pauses they would pile up.
         while let Some(ended) = self.requests.try_join_next() {
             note(self.front, ended);
         }
         if !self.slot.begin() {
-            // It was to end just then, for others: the client may send it again.
+            // The connection was closed for a newcomer just then: the client may send the request
+            // again.
             session.shutdown_with_reason(Code::REFUSED_STREAM);
             say_goodbye(&mut self.connection, Code::NO_ERROR).await;
             self.account.not_handed();
@@ -213,6 +214,7 @@ impl<'f> Http2<'f> {
                 established: self.established.clone(),
                 stalled: self.account.stats().stalled().clone(),
                 slot: self.slot.clone(),
+                limits: self.front.limits,
             },
             shutdown: self.shutdown.clone(),
         };
@@ -246,12 +248,8 @@ fn note(front: &Http, ended: Result<(), JoinError>) {
 
 type H2Connection = h2::server::Connection<BoxedStream, Bytes>;
 
-/// Drives the connection until something is to be done. Can be cancelled and called again.
-async fn next(
-    connection: &mut H2Connection,
-    digest: &Arc<Digest>,
-    account: &mut StreamAccount,
-) -> ConnectionEvent {
+/// Drives the connection until there is something to do. Can be cancelled and called again.
+async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut StreamAccount) -> Next {
     let mut accepting = pin!(HttpSession::from_h2_conn(connection, digest.clone()));
     poll_fn(|context| {
         let accepted = accepting.as_mut().poll(context);
@@ -293,8 +291,8 @@ fn made_room() -> Denial {
     Denial::new(Reason::CutOff, "the connection was idle, and others waited for its place")
 }
 
-/// GOAWAY, and the end. A client that does not take it ends without.
-async fn say_goodbye(connection: &mut H2Connection, code: Code) {
+/// Sends GOAWAY and ends the connection, whether or not the client takes it.
+async fn say_goodbye(connection: &mut Connection, code: Code) {
     connection.abrupt_shutdown(code);
     let _ = tokio::time::timeout(LINGER, poll_fn(|context| connection.poll_closed(context))).await;
 }

@@ -30,13 +30,13 @@ use crate::admission::PendingSlot;
 use crate::engine::{Arrival, Decision, Engine, Exchange, FrontendAction, Pending};
 use crate::frontend::answer;
 use crate::http::{Peer, RawHead, Request};
-use crate::listener::{ConnectionSlot, LINGER, StalledFlag};
+use crate::listener::{ConnectionSlot, LINGER, ListenerLimits, StalledFlag};
 use crate::proxy::{Proxy, carry_within_deadline};
 use crate::reason::{Denial, Reason};
 use crate::respond::ErrorResponse;
 use crate::tls::Established;
 
-/// A request, and what it takes to serve it.
+/// A request, and everything that is needed to serve it.
 pub(super) struct Incoming {
     pub(super) engine: Engine,
     /// What forwards it.
@@ -54,11 +54,12 @@ pub(super) struct RequestConnection {
     pub(super) peer: SocketAddr,
     /// The port that it came in at.
     pub(super) port: u16,
-    /// What its handshake has established.
+    /// The facts of its handshake.
     pub(super) established: Option<Arc<Established>>,
     /// How it ended, once it has.
     pub(super) stalled: StalledFlag,
     pub(super) slot: Arc<ConnectionSlot>,
+    pub(super) limits: ListenerLimits,
 }
 
 impl Incoming {
@@ -112,11 +113,10 @@ impl Incoming {
     }
 
     fn receive(&self) -> (Exchange, std::result::Result<Request, Denial>) {
-        let RequestConnection { peer, port, established, .. } = &self.connection;
+        let RequestConnection { peer, port, established, limits, .. } = &self.connection;
         let exchange = self.engine.receive(Arrival::now(), Some(*peer));
         let header = self.session.req_header();
-        let limits = self.engine.limits().head;
-        let head = RawHead::from_http2(&header.method, &header.uri, &header.headers, limits);
+        let head = RawHead::from_http2(&header.method, &header.uri, &header.headers, limits.head);
         let request = head.and_then(|head| {
             let channel = established.as_ref().map(|established| established.channel(exchange.arrival.time));
             let peer = Peer { address: Some(*peer), port: Some(*port), channel };
@@ -127,7 +127,7 @@ impl Incoming {
 
     /// Reads the body of a request that is permitted, and forwards it.
     async fn go_on(mut self, mut exchange: Exchange, decision: Decision) {
-        let timeout = self.engine.limits().body_timeout;
+        let timeout = self.connection.limits.body_timeout;
         let slot = self.connection.slot.clone();
         let mut body = Http2Body::new(&mut self.session, &slot, timeout);
         let decided = self.engine.go_on(&mut exchange, decision, &mut body).await;
@@ -145,10 +145,10 @@ impl Incoming {
     }
 
     async fn forward(self, exchange: Exchange) {
-        let Self { engine, app, session, connection, shutdown } = self;
+        let Self { app, session, connection, shutdown, .. } = self;
         let mut session = ServerSession::new_http2(session);
         // For each piece of the answer: a client may open no window for it, on a socket with room.
-        session.set_write_timeout(Some(engine.limits().write_timeout));
+        session.set_write_timeout(Some(connection.limits.write_timeout));
         let forwarding = async {
             app.process_new_http(session, &shutdown).await;
         };
@@ -161,7 +161,7 @@ impl Incoming {
         // A reset takes back what the library has not written yet.
         let status = if sent.is_err() && !is_patient { 0 } else { written };
         if let Err(error) = sent {
-            tracing::debug!(%error, "the answer to an HTTP/2 request could not be sent");
+            tracing::debug!(%error, "cannot send the answer to an HTTP/2 request");
         }
         exchange.record(status);
     }
@@ -208,7 +208,7 @@ async fn write(session: &mut HttpSession, answer: ErrorResponse, is_patient: boo
     })
 }
 
-/// What comes of a future that waits for nothing; `None` where it does.
+/// The result of a future that does not wait; `None` where it does.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),

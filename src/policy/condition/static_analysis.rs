@@ -1,4 +1,4 @@
-//! What can be said of a condition before any request: that it is always true, or can never be.
+//! Static analysis of a condition, before any request: that it is always true, or can never be.
 
 use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
@@ -9,17 +9,17 @@ use crate::policy::model::tags::Tags;
 
 /// How a condition comes out for every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::policy) enum Foresight {
+pub(in crate::policy) enum StaticOutcome {
     /// It depends on the request.
-    Open,
+    DependsOnRequest,
     /// True.
-    Always,
+    AlwaysTrue,
     /// False.
-    Never,
+    NeverTrue,
     /// False from now on: it was true until some time.
     Expired,
     /// Without a value, since it reads what is never known. Loading has reported that.
-    Unknown,
+    NeverKnown,
     /// Without a value, for this reason.
     Failing(String),
 }
@@ -35,44 +35,44 @@ pub(in crate::policy) struct TagAsked {
 
 impl Condition {
     /// How it comes out for every request from now on, and the tags that it asks for.
-    pub(in crate::policy) fn foresee(&self, tags: &Tags, now: SystemTime) -> (Foresight, Vec<TagAsked>) {
-        let request = Nobody { tags, depends: Cell::new(false), asked: RefCell::default() };
-        let outcome = self.program.evaluate(&request, &mut budget());
+    pub(in crate::policy) fn analyse(&self, tags: &Tags, now: SystemTime) -> (StaticOutcome, Vec<TagAsked>) {
+        let request = UnknownRequest { tags, depends: Cell::new(false), asked: RefCell::default() };
+        let evaluated = self.program.evaluate(&request, &mut budget());
         let clock = Variable::ALL.iter().position(|variable| *variable == Variable::RequestTime);
         let horizon = clock.and_then(|slot| self.program.horizon(slot));
-        let foresight = match outcome {
-            Ok(Value::Bool(true)) => Foresight::Always,
-            Ok(Value::Bool(false)) => Foresight::Never,
+        let outcome = match evaluated {
+            Ok(Value::Bool(true)) => StaticOutcome::AlwaysTrue,
+            Ok(Value::Bool(false)) => StaticOutcome::NeverTrue,
             _ if horizon.zip(Timestamp::try_from(now).ok()).is_some_and(|(last, now)| last < now) => {
-                Foresight::Expired
+                StaticOutcome::Expired
             }
-            Err(Failure::Unknown { .. }) if !request.depends.get() => Foresight::Unknown,
+            Err(Failure::Unknown { .. }) if !request.depends.get() => StaticOutcome::NeverKnown,
             Err(failure @ Failure::Error(_)) if !request.depends.get() => {
-                Foresight::Failing(failure.to_string())
+                StaticOutcome::Failing(failure.to_string())
             }
-            _ => Foresight::Open,
+            _ => StaticOutcome::DependsOnRequest,
         };
-        (foresight, request.asked.into_inner())
+        (outcome, request.asked.into_inner())
     }
 }
 
 /// A request of which nothing is known. An outcome that was reached without reading anything of the request is the
 /// outcome for every request. `&&` and `||` decide without an unknown operand where they can.
-struct Nobody<'t> {
+struct UnknownRequest<'t> {
     tags: &'t Tags,
     /// Whether the evaluation read anything that depends on the request.
     depends: Cell<bool>,
     asked: RefCell<Vec<TagAsked>>,
 }
 
-impl Nobody<'_> {
+impl UnknownRequest<'_> {
     fn depends(&self, name: &'static str) -> Failure {
         self.depends.set(true);
         Failure::Unknown { name: name.into() }
     }
 }
 
-impl<'v> Activation<'v> for Nobody<'_> {
+impl<'v> Activation<'v> for UnknownRequest<'_> {
     fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
         match Variable::ALL.get(slot) {
             Some(variable) if !NEVER_KNOWN.contains(variable) => Err(self.depends(variable.name())),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::diagnostic::Place;
-use crate::policy::model::allow::Context;
+use crate::policy::model::context::Context;
 
 /// Kept beside the compiled policy.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use super::super::tests::{OPERATION, grants, load, loaded};
 use super::*;
 use crate::diagnostic::Place;
 use crate::policy::explain::index::Background;
-use crate::policy::model::allow::Context;
+use crate::policy::model::context::Context;
 use crate::principal::Principal;
 
 const CANCEL: &str = "demo.operations.cancel";
@@ -239,15 +239,10 @@ fn remedies_for_a_missing_permission() {
         "roles/viewer.yaml".to_owned(),
         "name: roles/viewer\nincludedPermissions: [demo.operations.get]\n".to_owned(),
     ));
-    let directory = tempfile::tempdir().unwrap();
-    for (path, text) in &files {
-        let path = directory.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
+    let files = crate::source::PolicyFiles::in_memory("policies", files);
     let mut report = crate::diagnostic::Report::new();
     let place = Place { file: "services/demo.iam.yaml".into(), line: 3 };
-    let policy = Policy::load(directory.path(), &[(CANCEL.to_owned(), place)], &mut report);
+    let policy = Policy::load(&files, &[(CANCEL.to_owned(), place)], &mut report);
     assert!(!report.is_fatal(), "{}", report.render(false));
     let remedies = remedies(&policy, "ana@example.com");
     let [Remedy::AddPermission { role, place, binding }, Remedy::Bind { roles, more, members, on }] =

@@ -4,162 +4,56 @@ use std::collections::BTreeSet;
 
 use super::exposed::Exposed;
 use super::membership::Membership;
-use super::tree::{Conditions, Tree, WrittenCondition};
+use super::view::{DenialView, PolicyView};
 use super::{Findings, and_more};
-use crate::diagnostic::{Report, Span};
-use crate::document::{Node, Spelling, Value};
-use crate::policy::condition::Foresight;
-use crate::policy::index::ResourceId;
-use crate::policy::model::deny::{self, Pattern};
+use crate::policy::condition::StaticOutcome;
+use crate::policy::model::deny::DenyPrincipal;
 use crate::policy::model::member::ALL_USERS;
-
-/// A deny rule.
-pub(super) struct WrittenDenial {
-    pub(super) resource: ResourceId,
-    denied: Vec<WrittenPrincipal>,
-    excepted: Vec<WrittenPrincipal>,
-    permissions: Vec<WrittenPattern>,
-    excepted_permissions: Vec<WrittenPattern>,
-    condition: Option<WrittenCondition>,
-    /// Where the list of denied principals begins.
-    pub(super) principals_span: Span,
-    /// Where the list of denied permissions begins.
-    permissions_span: Span,
-}
-
-struct WrittenPrincipal {
-    /// `None` for a deleted one, which matches no caller.
-    identifier: Option<String>,
-    text: String,
-    span: Span,
-}
-
-struct WrittenPattern {
-    pattern: Pattern,
-    text: String,
-    span: Span,
-}
-
-impl WrittenDenial {
-    /// Every principal that it names.
-    pub(super) fn identifiers(&self) -> impl Iterator<Item = &str> {
-        let named = self.denied.iter().chain(&self.excepted);
-        named.filter_map(|principal| principal.identifier.as_deref())
-    }
-
-    fn denies(&self, permission: &str) -> bool {
-        self.permissions.iter().any(|written| written.pattern.matches(permission))
-    }
-
-    fn excepts(&self, permission: &str) -> bool {
-        self.excepted_permissions.iter().any(|written| written.pattern.matches(permission))
-    }
-}
-
-/// Reads the rules of a deny policy into the tree.
-pub(super) fn read(
-    tree: &mut Tree,
-    resource: ResourceId,
-    node: &Node,
-    conditions: &mut Conditions,
-    report: &mut Report,
-) -> Option<()> {
-    let mut fields = node.fields("a deny policy", Spelling::Proto, report)?;
-    for rule in fields.required("rules", report)?.list(report)? {
-        let mut fields = rule.fields("a rule", Spelling::Proto, report)?;
-        let mut fields =
-            fields.required("deny_rule", report)?.fields("a deny rule", Spelling::Proto, report)?;
-        let denied = fields.required("denied_principals", report)?;
-        let excepted = fields.optional("exception_principals");
-        let permissions = fields.required("denied_permissions", report)?;
-        let excepted_permissions = fields.optional("exception_permissions");
-        let condition = fields.optional("denial_condition");
-        let denial = WrittenDenial {
-            resource,
-            denied: principals(denied, deny::Place::Denied, tree, report),
-            excepted: excepted
-                .map(|node| principals(node, deny::Place::Excepted, tree, report))
-                .unwrap_or_default(),
-            permissions: patterns(permissions, report),
-            excepted_permissions: excepted_permissions.map(|node| patterns(node, report)).unwrap_or_default(),
-            condition: condition.and_then(|node| conditions.read(tree, node, report)),
-            principals_span: first_span(denied),
-            permissions_span: first_span(permissions),
-        };
-        tree.denials.push(denial);
-    }
-    Some(())
-}
-
-/// The first item of a list, which says more than its bracket.
-fn first_span(list: &Node) -> Span {
-    match &list.value {
-        Value::List(items) => items.first().map_or(&list.span, |item| &item.span).clone(),
-        _ => list.span.clone(),
-    }
-}
-
-fn principals(node: &Node, place: deny::Place, tree: &Tree, report: &mut Report) -> Vec<WrittenPrincipal> {
-    let texts = node.strings(report);
-    let read = |(text, item): (&str, &Node)| WrittenPrincipal {
-        identifier: deny::principal(text, &item.span, place, tree.context(), report),
-        text: text.to_owned(),
-        span: item.span.clone(),
-    };
-    texts.into_iter().map(read).collect()
-}
-
-fn patterns(node: &Node, report: &mut Report) -> Vec<WrittenPattern> {
-    let texts = node.strings(report);
-    let read = |(text, item): (&str, &Node)| {
-        let pattern = Pattern::parse(text)?;
-        Some(WrittenPattern { pattern, text: text.to_owned(), span: item.span.clone() })
-    };
-    texts.into_iter().filter_map(read).collect()
-}
 
 const FRUITLESS: &str = "deny rules that deny nothing";
 const IDLE_EXCEPTIONS: &str = "exceptions without effect";
 
 /// Tells of rules that deny nothing, and of exceptions that except nothing.
-pub(super) fn fruitless(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
-    let membership = Membership::of(&tree.groups);
-    for rule in &tree.denials {
-        permissions(rule, exposed, findings);
-        people(rule, &membership, findings);
-        condition(rule, tree, findings);
+pub(super) fn fruitless(view: &PolicyView<'_>, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
+    let membership = Membership::of(view.groups());
+    for denial in &view.denials {
+        permissions(denial, exposed, findings);
+        principals(denial, &membership, findings);
+        condition(denial, view, findings);
     }
 }
 
-fn permissions(rule: &WrittenDenial, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
-    let mut denied = exposed.permissions().filter(|permission| rule.denies(permission)).peekable();
+fn permissions(denial: &DenialView<'_>, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
+    let Some(first_span) = &denial.permissions_span() else { return };
+    let mut denied = exposed.permissions().filter(|permission| denial.denies(permission)).peekable();
     let Some(first) = denied.peek().copied() else {
-        let texts = rule.permissions.iter().map(|written| written.text.as_str());
+        let texts = denial.rule.denied_permissions.iter().map(|written| &*written.text);
         let (first, more) = (texts.clone().next().unwrap_or_default(), texts.count().saturating_sub(1));
         findings.note(
             FRUITLESS,
-            &rule.permissions_span,
+            first_span,
             format!("no exposed method asks for what this rule denies: {}", and_more(first, more)),
             "remove the rule, or deny what a method asks for (services/*.iam.yaml)",
         );
         return;
     };
-    if denied.all(|permission| rule.excepts(permission)) {
-        let span = rule.excepted_permissions.first().map_or(&rule.permissions_span, |written| &written.span);
+    let exceptions = &denial.rule.exception_permissions;
+    if denied.all(|permission| denial.excepts(permission)) {
+        let span = exceptions.first().map(|written| denial.span(written.location));
         findings.warning(
             FRUITLESS,
-            span,
+            span.as_ref().unwrap_or(first_span),
             format!("all that this rule denies is excepted again, `{first}` for one: it denies nothing"),
             "remove the rule, or some of its `exceptionPermissions`",
         );
         return;
     }
-    for exception in &rule.excepted_permissions {
-        let excepts = |permission: &str| exception.pattern.matches(permission) && rule.denies(permission);
+    for exception in exceptions {
+        let excepts = |permission: &str| exception.pattern.matches(permission) && denial.denies(permission);
         if !exposed.permissions().any(excepts) {
             findings.note(
                 IDLE_EXCEPTIONS,
-                &exception.span,
+                &denial.span(exception.location),
                 format!("`{}` excepts nothing that this rule denies and a method asks for", exception.text),
                 "remove it, or fix its spelling",
             );
@@ -167,62 +61,97 @@ fn permissions(rule: &WrittenDenial, exposed: &Exposed<'_>, findings: &mut Findi
     }
 }
 
-fn people<'w>(rule: &'w WrittenDenial, membership: &Membership<'_>, findings: &mut Findings<'_>) {
-    let identifiers = |principals: &'w [WrittenPrincipal]| -> BTreeSet<&'w str> {
-        principals.iter().filter_map(|principal| principal.identifier.as_deref()).collect()
-    };
-    let (denied, excepted) = (identifiers(&rule.denied), identifiers(&rule.excepted));
-    let among = |name: &str, named: &BTreeSet<&str>| {
-        named.contains(name) || membership.groups_of(name).any(|group| named.contains(group))
-    };
-    if denied.is_empty() {
+/// The principals of a rule, with those who are in its groups.
+struct Principals<'w> {
+    denied: BTreeSet<&'w str>,
+    excepted: BTreeSet<&'w str>,
+    membership: &'w Membership<'w>,
+}
+
+impl<'w> Principals<'w> {
+    fn of(denial: &DenialView<'w>, membership: &'w Membership<'w>) -> Self {
+        let identifiers = |principals: &'w [DenyPrincipal]| -> BTreeSet<&'w str> {
+            principals.iter().filter_map(|principal| principal.identifier.as_deref()).collect()
+        };
+        Self {
+            denied: identifiers(&denial.rule.denied_principals),
+            excepted: identifiers(&denial.rule.exception_principals),
+            membership,
+        }
+    }
+
+    /// Whether a name is one of those that are listed, or in a group that is.
+    fn is_among(&self, name: &str, listed: &BTreeSet<&str>) -> bool {
+        listed.contains(name) || self.membership.groups_of(name).any(|group| listed.contains(group))
+    }
+
+    fn are_all_excepted(&self) -> bool {
+        self.denied.iter().all(|name| self.is_excepted(name))
+    }
+
+    fn is_excepted(&self, name: &str) -> bool {
+        let members = || self.membership.members_of(name).filter(|member| !member.starts_with("group:"));
+        self.is_among(name, &self.excepted)
+            || (name.starts_with("group:") && members().all(|member| self.is_among(member, &self.excepted)))
+    }
+
+    /// Whether nothing but groups without a member is denied.
+    fn are_all_empty(&self) -> bool {
+        let is_empty = |name: &str| name.starts_with("group:") && !self.membership.is_populated(name);
+        self.denied.iter().all(|name| is_empty(name))
+    }
+
+    /// Whether credentials say who is denied: it cannot be told here whether an exception is one of them.
+    fn are_open(&self) -> bool {
+        self.denied.contains(ALL_USERS) || self.denied.iter().any(|name| is_set(name))
+    }
+
+    /// Whether somebody with a name, or in it, may be denied.
+    fn overlap(&self, name: &str) -> bool {
+        // To except a group excepts a denied principal in it, too.
+        let mut around = self.denied.iter().flat_map(|denied| self.membership.groups_of(denied));
+        self.is_among(name, &self.denied)
+            || around.any(|group| group == name)
+            || self.membership.members_of(name).any(|member| self.is_among(member, &self.denied))
+            || self.membership.members_of(name).any(is_set)
+    }
+}
+
+/// Whether a name is of a set of federated identities. Only a credential says which of them a caller is in.
+fn is_set(name: &str) -> bool {
+    name.starts_with("principalSet:")
+}
+
+fn principals<'w>(denial: &DenialView<'w>, membership: &'w Membership<'w>, findings: &mut Findings<'_>) {
+    let Some(span) = &denial.principals_span() else { return };
+    let principals = Principals::of(denial, membership);
+    if principals.denied.is_empty() {
         findings.warning(
             FRUITLESS,
-            &rule.principals_span,
+            span,
             "all principals of this rule are deleted: it denies no caller",
             "remove the rule, or name the principals to deny",
         );
         return;
     }
-    let is_nobody = |name: &str| name.starts_with("group:") && !membership.is_populated(name);
-    let is_excepted = |name: &str| {
-        let members = || membership.members_of(name).filter(|member| !member.starts_with("group:"));
-        among(name, &excepted)
-            || (name.starts_with("group:") && members().all(|member| among(member, &excepted)))
-    };
-    if denied.iter().all(|name| is_excepted(name)) {
-        let why = if denied.iter().all(|name| is_nobody(name)) {
+    if principals.are_all_excepted() {
+        let why = if principals.are_all_empty() {
             "the groups of this rule have no members in groups.yaml: it denies no caller"
         } else {
             "all principals of this rule are excepted again: it denies no caller"
         };
-        findings.warning(
-            FRUITLESS,
-            &rule.principals_span,
-            why,
-            "remove the rule, or some of its `exceptionPrincipals`",
-        );
+        findings.warning(FRUITLESS, span, why, "remove the rule, or some of its `exceptionPrincipals`");
         return;
     }
-    // Only a credential says which sets of federated identities a caller is in.
-    let is_set = |name: &&str| name.starts_with("principalSet:");
-    if denied.contains(ALL_USERS) || denied.iter().any(is_set) {
+    if principals.are_open() {
         return;
     }
-    // To except a group excepts a denied principal in it, too.
-    let around: BTreeSet<&str> = denied.iter().flat_map(|name| membership.groups_of(name)).collect();
-    let overlaps = |name: &str| {
-        among(name, &denied)
-            || around.contains(name)
-            || membership.members_of(name).any(|member| among(member, &denied))
-            || membership.members_of(name).any(|member| is_set(&member))
-    };
-    for exception in &rule.excepted {
+    for exception in &denial.rule.exception_principals {
         let Some(name) = exception.identifier.as_deref().filter(|name| !is_set(name)) else { continue };
-        if !overlaps(name) {
+        if !principals.overlap(name) {
             findings.note(
                 IDLE_EXCEPTIONS,
-                &exception.span,
+                &denial.span(exception.location),
                 format!("`{}` is not denied by this rule: this exception changes nothing", exception.text),
                 "remove it, or deny a group that it is in",
             );
@@ -230,15 +159,14 @@ fn people<'w>(rule: &'w WrittenDenial, membership: &Membership<'_>, findings: &m
     }
 }
 
-fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
-    let Some(condition) = &rule.condition else { return };
-    let Some(foreseen) = tree.foresight(Some(condition)) else { return };
-    let span = &condition.span;
-    match &foreseen.foresight {
+fn condition(rule: &DenialView<'_>, view: &PolicyView<'_>, findings: &mut Findings<'_>) {
+    let Some(analysed) = view.condition(rule.condition) else { return };
+    let Some(span) = &rule.condition_span() else { return };
+    match &analysed.outcome {
         // Loading has reported what is never known.
-        Foresight::Open | Foresight::Unknown => {}
-        Foresight::Never if foreseen.lacks_tags() => {}
-        Foresight::Always => {
+        StaticOutcome::DependsOnRequest | StaticOutcome::NeverKnown => {}
+        StaticOutcome::NeverTrue if analysed.lacks_tags() => {}
+        StaticOutcome::AlwaysTrue => {
             findings.note(
                 "conditions that are always true",
                 span,
@@ -246,15 +174,15 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
                 "remove it, or write the condition that is meant",
             );
         }
-        Foresight::Never => {
+        StaticOutcome::NeverTrue => {
             let message = "this condition is never true: the rule denies nothing";
             findings.warning(FRUITLESS, span, message, "remove the rule, or fix the condition");
         }
-        Foresight::Expired => {
+        StaticOutcome::Expired => {
             let message = "the time of this condition is over: the rule denies nothing any more";
             findings.warning(FRUITLESS, span, message, "remove the rule, or set a later time");
         }
-        Foresight::Failing(why) => {
+        StaticOutcome::Failing(why) => {
             findings.warning(
                 "conditions that never have a value",
                 span,
@@ -263,5 +191,5 @@ fn condition(rule: &WrittenDenial, tree: &Tree, findings: &mut Findings<'_>) {
             );
         }
     }
-    foreseen.tell_missing_tags(span, "the rule denies nothing", findings);
+    analysed.tell_missing_tags(span, "the rule denies nothing", findings);
 }

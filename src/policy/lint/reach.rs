@@ -3,32 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
-use super::tree::Tree;
+use super::view::PolicyView;
 use crate::catalog::{Catalog, Segment};
 use crate::diagnostic::Span;
 use crate::policy::index::ResourceId;
 use crate::policy::model::resource::ResourceName;
 
 /// Policies on a resource that no exposed method can name, and below which it can name nothing.
-pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>) {
-    let mut attached: BTreeMap<ResourceId, &Span> = BTreeMap::new();
-    let bindings = tree.bindings.iter().map(|binding| (binding.resource, &binding.role_span));
-    let denials = tree.denials.iter().map(|denial| (denial.resource, &denial.principals_span));
-    for (resource, span) in bindings.chain(denials) {
-        attached.entry(resource).or_insert(span);
+pub(super) fn beyond(view: &PolicyView<'_>, catalog: &Catalog, findings: &mut Findings<'_>) {
+    let mut attached: BTreeMap<ResourceId, Span> = BTreeMap::new();
+    for binding in &view.bindings {
+        attached.entry(binding.resource).or_insert_with(|| binding.role_span());
+    }
+    for denial in &view.denials {
+        let Some(span) = denial.principals_span() else { continue };
+        attached.entry(denial.resource).or_insert(span);
     }
     for (resource, span) in attached {
-        let name = tree.resource_name(resource);
+        let name = view.resource_name(resource);
         // hierarchy.yaml says what lies in a folder or an organization. Loading warns of one that is empty.
         let is_container = ["folders/", "organizations/"].iter().any(|root| name.starts_with(root));
-        let other = tree.hierarchy.other_name(ResourceName::new(&name));
+        let other = view.hierarchy().other_name(ResourceName::new(&name));
         let is_reached = |name: &str| catalog.resources().any(|shape| is_below(shape, name));
         if is_container || is_reached(&name) || other.as_deref().is_some_and(is_reached) {
             continue;
         }
         findings.warning(
             "policies that no call reaches",
-            span,
+            &span,
             format!(
                 "no exposed method asks for a permission on `{name}` or below it: this policy never applies"
             ),
@@ -39,15 +41,15 @@ pub(super) fn beyond(tree: &Tree, catalog: &Catalog, findings: &mut Findings<'_>
 
 /// Projects and folders with bindings whose organization hierarchy.yaml does not tell, where a folder or an
 /// organization has a deny policy. The policy may be meant for them, and does not apply to them.
-pub(super) fn adrift(tree: &Tree, findings: &mut Findings<'_>) {
+pub(super) fn adrift(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
     let is_container = |name: &str| name.starts_with("folders/") || name.starts_with("organizations/");
-    let denials = tree.denials.iter().map(|denial| tree.resource_name(denial.resource));
+    let denials = view.denials.iter().map(|denial| view.resource_name(denial.resource));
     let denying: BTreeSet<_> = denials.filter(|name| is_container(name)).collect();
     let mut seen = BTreeSet::new();
-    for binding in &tree.bindings {
-        let name = tree.resource_name(binding.resource);
+    for binding in &view.bindings {
+        let name = view.resource_name(binding.resource);
         let root = ResourceName::new(&name).root();
-        let above: Vec<&str> = tree.hierarchy.ancestors(root).collect();
+        let above: Vec<&str> = view.hierarchy().ancestors(root).collect();
         let top = above.last().copied().unwrap_or(root);
         let has_parents = root.starts_with("projects/") || root.starts_with("folders/");
         if !has_parents || top.starts_with("organizations/") || !seen.insert(root.to_owned()) {
@@ -58,7 +60,7 @@ pub(super) fn adrift(tree: &Tree, findings: &mut Findings<'_>) {
         };
         findings.warning(
             "resources that no organization holds",
-            &binding.role_span,
+            &binding.role_span(),
             format!(
                 "hierarchy.yaml does not say in which organization `{root}` lies: the deny policies on `{silent}` do \
                  not speak for it"

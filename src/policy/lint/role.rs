@@ -2,12 +2,12 @@
 
 use super::Findings;
 use super::exposed::Exposed;
-use super::tree::Tree;
+use super::view::PolicyView;
 
 /// Roles that no binding names.
-pub(super) fn unbound(tree: &Tree, findings: &mut Findings<'_>) {
-    for role in tree.roles.iter() {
-        if tree.role_names.find(&role.name).is_none() {
+pub(super) fn unbound(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
+    for role in view.roles().iter() {
+        if view.role_names.find(&role.name).is_none() {
             findings.note(
                 "roles that no binding names",
                 &role.span,
@@ -19,9 +19,9 @@ pub(super) fn unbound(tree: &Tree, findings: &mut Findings<'_>) {
 }
 
 /// Roles that are bound and hold no permission that any exposed method asks for.
-pub(super) fn unasked(tree: &Tree, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
-    for role in tree.roles.iter() {
-        let is_bound = tree.role_names.find(&role.name).is_some();
+pub(super) fn unasked(view: &PolicyView<'_>, exposed: &Exposed<'_>, findings: &mut Findings<'_>) {
+    for role in view.roles().iter() {
+        let is_bound = view.role_names.find(&role.name).is_some();
         // Where a disabled or deleted role is bound, that is reported.
         if !is_bound || role.is_dormant() || exposed.held(role).next().is_some() {
             continue;

@@ -1,6 +1,5 @@
 mod soundness;
 
-use std::fs;
 use std::time::{Duration, SystemTime};
 
 use super::super::{Counts, Policy};
@@ -56,23 +55,18 @@ fn exposure() -> ExposureSettings {
 }
 
 fn report_of(files: &[(&str, &str)]) -> (Report, String) {
-    let directory = tempfile::tempdir().unwrap();
-    for (path, text) in FILES.iter().chain(files) {
-        let path = directory.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    let files = PolicyFiles::in_memory("policies", FILES.iter().chain(files).copied());
     let mut loading = Report::new();
-    let catalog = Catalog::load(&directory.path().join("services"), &[exposure()], &mut loading);
-    let policy = Policy::load(directory.path(), &[], &mut loading);
+    let catalog = Catalog::load(&files, &[exposure()], &mut loading);
+    let policy = Policy::load(&files, &[], &mut loading);
     assert!(!loading.is_fatal(), "{}", loading.render(false));
     assert_ne!(policy.counts(), Counts::default());
     let mut report = Report::new();
-    lint(directory.path(), &catalog.unwrap(), now(), &mut report);
+    lint(&files, &catalog.unwrap(), now(), &mut report);
     for diagnostic in report.diagnostics() {
         assert!(diagnostic.help.is_some() && diagnostic.span.is_some(), "{diagnostic:?}");
     }
-    let text = report.render(false).replace(directory.path().to_str().unwrap(), "policies");
+    let text = report.render(false);
     (report, text)
 }
 

@@ -3,43 +3,28 @@
 //! file below `allow/` is the name of the resource.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::diagnostic::{Report, Source, Span};
-use crate::document::{self, Fields, Node, Spelling, nearest};
+use crate::document::{Fields, Node, Spelling, nearest};
 use crate::policy::condition::Condition;
-use crate::policy::model::groups::Groups;
+use crate::policy::model::context::Context;
 use crate::policy::model::hierarchy::Hierarchy;
+use crate::policy::model::located::Located;
 use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
 use crate::policy::model::resource::{ROOTS, ResourceName};
-use crate::policy::model::role::{self, Roles};
-use crate::policy::model::tags::Tags;
-use crate::policy::pools::Pools;
+use crate::policy::model::role;
 use crate::policy::spelling;
-use crate::source::directory::{self, TreeFile};
-
-/// What a binding is checked against, loaded before the first allow policy is.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'c> {
-    /// The roles that can be bound.
-    pub roles: &'c Roles,
-    /// What lies in what.
-    pub hierarchy: &'c Hierarchy,
-    /// Who is in which group.
-    pub groups: &'c Groups,
-    /// Which resource has which tags.
-    pub(in crate::policy) tags: &'c Tags,
-    /// Of which pools callers can be.
-    pub(in crate::policy) pools: &'c Pools,
-}
+use crate::source::{PolicyFile, PolicyFiles};
 
 /// The allow policy of one resource.
 #[derive(Debug)]
 pub struct AllowPolicy {
     /// The resource that it is attached to.
     pub resource: String,
-    /// The file, as the user would type it.
-    pub file: String,
+    /// The file.
+    pub source: Arc<Source>,
     /// The bindings that could be read.
     pub bindings: Vec<Binding>,
 }
@@ -48,45 +33,45 @@ pub struct AllowPolicy {
 #[derive(Debug)]
 pub struct Binding {
     /// The name of a role that is defined.
-    pub role: String,
+    pub(in crate::policy) role: Located<String>,
     /// At least one member.
-    pub members: Vec<Member>,
+    pub(in crate::policy) members: Vec<Located<Member>>,
     /// What must hold for the binding to grant.
-    pub(in crate::policy) condition: Option<Condition>,
+    pub(in crate::policy) condition: Option<Located<Condition>>,
     /// The 1-based line on which the binding begins.
     pub line: usize,
 }
 
 /// The files below `allow/`, each the only one of its resource.
-pub(in crate::policy) fn files(directory: &Path, report: &mut Report) -> Vec<TreeFile> {
-    let mut files = directory::files(directory, "allow", report);
-    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+pub(in crate::policy) fn files<'f>(files: &'f PolicyFiles, report: &mut Report) -> Vec<PolicyFile<'f>> {
+    let mut files = files.below("allow", report);
+    let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
     files.retain(|file| {
-        if let Some(first) = seen.get(&file.stem) {
+        if let Some(first) = seen.get(file.stem) {
             report
                 .file_error(
-                    &file.path,
+                    file.path(),
                     format!("`{}` has a second allow policy, beside {}", file.stem, first.display()),
                 )
                 .help("keep one of the two files");
             return false;
         }
-        seen.insert(file.stem.clone(), file.path.clone());
+        seen.insert(file.stem, file.path());
         true
     });
-    files.retain(|file| match ResourceName::attachable(&file.stem) {
+    files.retain(|file| match ResourceName::attachable(file.stem) {
         Ok(_) => true,
         Err(error) => {
-            report.file_error(&file.path, format!("`{}` names no resource: {error}", file.stem)).help(
+            report.file_error(file.path(), format!("`{}` names no resource: {error}", file.stem)).help(
                 "the path below `allow/` is the resource's name, for example `allow/projects/demo.yaml`",
             );
             false
         }
     });
     for file in &files {
-        if let Some(reason) = spelling::unnameable(&file.stem) {
+        if let Some(reason) = spelling::unnameable(file.stem) {
             report
-                .file_warning(&file.path, format!("this policy applies to no resource: {reason}"))
+                .file_warning(file.path(), format!("this policy applies to no resource: {reason}"))
                 .help("rename the file: its path below `allow/` is the resource's name, as requests name it");
         }
     }
@@ -95,12 +80,12 @@ pub(in crate::policy) fn files(directory: &Path, report: &mut Report) -> Vec<Tre
 
 impl AllowPolicy {
     pub(in crate::policy) fn load(
-        file: &TreeFile,
+        file: PolicyFile<'_>,
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
-        let node = document::read(&file.path, report)?;
-        Self::read(&file.stem, &node, context, report)
+        let node = file.parse(report)?;
+        Self::read(file.stem, &node, context, report)
     }
 
     pub(in crate::policy) fn read(
@@ -117,30 +102,29 @@ impl AllowPolicy {
             check_audit_configs(configs, report);
         }
         let items = fields.optional("bindings").and_then(|node| node.list(report)).unwrap_or_default();
-        let mut reader = Reader {
+        let mut reader = PolicyReader {
             resource,
             version,
             context,
-            lines: Lines::new(&node.span.source),
+            lines: LineCounter::new(&node.span.source),
             warned: BTreeSet::new(),
         };
         let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
         fields.finish(report);
-        let file = node.span.source.path.display().to_string();
-        Some(Self { resource: resource.to_owned(), file, bindings })
+        Some(Self { resource: resource.to_owned(), source: node.span.source.clone(), bindings })
     }
 }
 
-struct Reader<'r> {
+struct PolicyReader<'r> {
     resource: &'r str,
     version: Option<i64>,
     context: Context<'r>,
-    lines: Lines<'r>,
+    lines: LineCounter<'r>,
     /// Groups without an entry, and pools without an issuer, that were warned of: once per file is enough.
     warned: BTreeSet<String>,
 }
 
-impl Reader<'_> {
+impl PolicyReader<'_> {
     fn binding(&mut self, node: &Node, report: &mut Report) -> Option<Binding> {
         let mut fields = node.fields("a binding", Spelling::Proto, report)?;
         let role = fields.required("role", report).and_then(|node| self.role(node, report));
@@ -148,7 +132,8 @@ impl Reader<'_> {
         // An empty condition is an error, and the binding must not become an unconditional one: `Some(None)` grants
         // nothing.
         let condition = fields.key("condition").map(|key| {
-            self.check_conditional(&key.span, role.as_deref(), members.as_deref(), report);
+            let role = role.as_ref().map(|role| role.value.as_str());
+            self.check_conditional(&key.span, role, members.as_deref(), report);
             fields
                 .required("condition", report)
                 .and_then(|node| Condition::read(node, self.context.tags, report))
@@ -171,7 +156,7 @@ impl Reader<'_> {
         &self,
         span: &Span,
         role: Option<&str>,
-        members: Option<&[Member]>,
+        members: Option<&[Located<Member>]>,
         report: &mut Report,
     ) {
         if self.version != Some(3) {
@@ -186,7 +171,7 @@ impl Reader<'_> {
                 .error(span, format!("the basic role `{role}` cannot be bound with a condition"))
                 .help("bind a predefined or custom role that holds what is needed");
         }
-        let public = members.into_iter().flatten().find_map(|member| match member {
+        let public = members.into_iter().flatten().find_map(|member| match &member.value {
             Member::AllUsers => Some(ALL_USERS),
             Member::AllAuthenticatedUsers => Some(ALL_AUTHENTICATED_USERS),
             _ => None,
@@ -198,7 +183,7 @@ impl Reader<'_> {
         }
     }
 
-    fn role(&self, node: &Node, report: &mut Report) -> Option<String> {
+    fn role(&self, node: &Node, report: &mut Report) -> Option<Located<String>> {
         let name = node.string(report)?;
         let Some(role) = self.context.roles.find(name) else {
             if !role::is_role_name(name) {
@@ -242,7 +227,7 @@ impl Reader<'_> {
                 .warning(&node.span, format!("the role `{name}` is {state}: this binding grants nothing"))
                 .related(&role.span, "the role is defined here");
         }
-        Some(name.to_owned())
+        Some(Located::new(name.to_owned(), &node.span))
     }
 
     /// Whether the policy's resource is the owner of a custom role, or below it.
@@ -262,7 +247,7 @@ impl Reader<'_> {
         }
     }
 
-    fn members(&mut self, node: &Node, report: &mut Report) -> Vec<Member> {
+    fn members(&mut self, node: &Node, report: &mut Report) -> Vec<Located<Member>> {
         let Some(items) = node.list(report) else { return Vec::new() };
         if items.is_empty() {
             report
@@ -289,7 +274,7 @@ impl Reader<'_> {
             {
                 self.context.groups.warn_of_missing(group.as_str(), &item.span, report);
             }
-            members.push(member);
+            members.push(Located::new(member, &item.span));
         }
         members
     }
@@ -358,13 +343,13 @@ pub(in crate::policy) fn warn_of_unreachable(
 }
 
 /// Line numbers of ascending offsets, without counting from the top each time: a file may hold a million bindings.
-struct Lines<'s> {
+struct LineCounter<'s> {
     source: &'s Source,
     offset: usize,
     line: usize,
 }
 
-impl<'s> Lines<'s> {
+impl<'s> LineCounter<'s> {
     fn new(source: &'s Source) -> Self {
         Self { source, offset: 0, line: 1 }
     }

@@ -2,19 +2,17 @@
 //! principal-access-boundary-policies describe` and `gcloud iam policy-bindings describe` print.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use crate::diagnostic::{Report, Span};
-use crate::document::{self, Fields, Node, Spelling, Value};
-use crate::policy::boundary::{Binding, Boundaries, BoundaryPolicy, ENVIRONMENT, PrincipalCondition};
+use crate::cel::{Environment, Program, Type};
+use crate::diagnostic::{Place, Report, Span};
+use crate::document::{Fields, Node, Spelling, Value};
 use crate::policy::condition;
 use crate::policy::model::PrincipalSet;
-use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::resource::ResourceName;
 use crate::policy::pools::Pools;
 use crate::policy::spelling;
-use crate::source::directory;
+use crate::source::PolicyFiles;
 
 /// Most `&&`, `||` and `!` in the condition of a policy binding (<https://cloud.google.com/iam/quotas>).
 const MAX_LOGIC_OPERATORS: usize = 10;
@@ -22,6 +20,42 @@ const MAX_LOGIC_OPERATORS: usize = 10;
 /// What a file holds, and the collection that its name ends in.
 const POLICY: (&str, &str) = ("a boundary policy", "principalAccessBoundaryPolicies");
 const BINDING: (&str, &str) = ("a policy binding", "policyBindings");
+
+/// A boundary policy put on a principal set (google.iam.v3.PolicyBinding).
+#[derive(Debug)]
+pub(in crate::policy) struct BoundaryBinding {
+    pub(in crate::policy) name: Arc<str>,
+    pub(in crate::policy) set: PrincipalSet,
+    pub(in crate::policy) condition: Option<PrincipalCondition>,
+    pub(in crate::policy) policy: Arc<BoundaryPolicy>,
+    pub(in crate::policy) place: Place,
+}
+
+/// google.iam.v3.PrincipalAccessBoundaryPolicy.
+#[derive(Debug)]
+pub(in crate::policy) struct BoundaryPolicy {
+    /// `organizations/7/locations/global/principalAccessBoundaryPolicies/ours`.
+    pub(in crate::policy) name: Arc<str>,
+    /// Relative names of projects, folders and organizations, and where each is written.
+    pub(in crate::policy) resources: Vec<(String, Place)>,
+    pub(in crate::policy) place: Place,
+}
+
+/// A condition on who is bound.
+#[derive(Debug)]
+pub(in crate::policy) struct PrincipalCondition {
+    pub(in crate::policy) program: Program,
+    pub(in crate::policy) expression: Arc<str>,
+}
+
+/// `principal.type` and `principal.subject`
+/// (<https://cloud.google.com/iam/docs/conditions-attribute-reference#principal>).
+pub(in crate::policy) const PRINCIPAL_TYPE: &str = "principal.type";
+pub(in crate::policy) const PRINCIPAL_SUBJECT: &str = "principal.subject";
+
+static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
+    Environment::new().variable(PRINCIPAL_TYPE, Type::String).variable(PRINCIPAL_SUBJECT, Type::String)
+});
 
 /// A policy binding whose policy is not looked up yet.
 struct Unresolved {
@@ -32,65 +66,63 @@ struct Unresolved {
     span: Span,
 }
 
-impl Boundaries {
-    pub(in crate::policy) fn load(
-        directory: &Path,
-        hierarchy: &Hierarchy,
-        pools: &Pools,
-        report: &mut Report,
-    ) -> Self {
-        let files = directory::files(directory, "boundaries", report);
-        let nodes = files.iter().filter_map(|file| document::read(&file.path, report)).collect::<Vec<_>>();
-        Self::read(&nodes, hierarchy, pools, report)
-    }
+/// Reads the files below `boundaries/`: every binding with its policy, in the order of the files.
+pub(in crate::policy) fn load(
+    files: &PolicyFiles,
+    pools: &Pools,
+    report: &mut Report,
+) -> Vec<BoundaryBinding> {
+    let files = files.below("boundaries", report);
+    let nodes = files.iter().filter_map(|file| file.parse(report)).collect::<Vec<_>>();
+    read(&nodes, pools, report)
+}
 
-    pub(in crate::policy) fn read(
-        nodes: &[Node],
-        hierarchy: &Hierarchy,
-        pools: &Pools,
-        report: &mut Report,
-    ) -> Self {
-        let mut policies: BTreeMap<Arc<str>, (Arc<BoundaryPolicy>, Span)> = BTreeMap::new();
-        let mut unresolved: Vec<Unresolved> = Vec::new();
-        for node in nodes {
-            if has_key(node, "target") {
-                let Some(binding) = read_binding(node, pools, report) else { continue };
-                match unresolved.iter().find(|other| other.name == binding.name) {
-                    Some(first) => twice(&binding.name, &binding.span, &first.span, report),
-                    None => unresolved.push(binding),
-                }
-            } else if let Some(policy) = read_policy(node, report) {
-                match policies.get(&policy.name) {
-                    Some((_, first)) => twice(&policy.name, &node.span, first, report),
-                    None => {
-                        policies.insert(policy.name.clone(), (Arc::new(policy), node.span.clone()));
-                    }
-                }
+/// Reads files that are parsed.
+pub(in crate::policy) fn read(nodes: &[Node], pools: &Pools, report: &mut Report) -> Vec<BoundaryBinding> {
+    let mut policies: BTreeMap<Arc<str>, (Arc<BoundaryPolicy>, Span)> = BTreeMap::new();
+    let mut unresolved: Vec<Unresolved> = Vec::new();
+    for node in nodes {
+        if has_key(node, "target") {
+            let Some(binding) = read_binding(node, pools, report) else { continue };
+            match unresolved.iter().find(|other| other.name == binding.name) {
+                Some(first) => twice(&binding.name, &binding.span, &first.span, report),
+                None => unresolved.push(binding),
             }
-        }
-        for (name, (_, span)) in &policies {
-            if !unresolved.iter().any(|binding| binding.policy.0 == **name) {
-                report
-                    .warning(span, format!("`{name}` is bound to no principal set"))
-                    .help("add its policy bindings, as `gcloud iam policy-bindings describe` prints them, to `boundaries/`");
-            }
-        }
-        let mut bindings = Vec::new();
-        for Unresolved { name, set, condition, policy: (wanted, span), span: own } in unresolved {
-            match policies.get(wanted.as_str()) {
-                Some((policy, _)) => {
-                    let policy = Arc::clone(policy);
-                    bindings.push(Binding { name, set, condition, policy, place: own.place() });
-                }
+        } else if let Some(policy) = read_policy(node, report) {
+            match policies.get(&policy.name) {
+                Some((_, first)) => twice(&policy.name, &node.span, first, report),
                 None => {
-                    report.error(&span, format!("there is no boundary policy `{wanted}`")).help(
-                        "put the output of `gcloud iam principal-access-boundary-policies describe` into a file below \
-                         `boundaries/`",
-                    );
+                    policies.insert(policy.name.clone(), (Arc::new(policy), node.span.clone()));
                 }
             }
         }
-        Self { bindings, hierarchy: hierarchy.clone() }
+    }
+    for (name, (_, span)) in &policies {
+        if !unresolved.iter().any(|binding| binding.policy.0 == **name) {
+            report
+                .warning(span, format!("`{name}` is bound to no principal set"))
+                .help("add its policy bindings, as `gcloud iam policy-bindings describe` prints them, to `boundaries/`");
+        }
+    }
+    unresolved.into_iter().filter_map(|binding| binding.resolve(&policies, report)).collect()
+}
+
+impl Unresolved {
+    /// The binding with the policy that it names.
+    fn resolve(
+        self,
+        policies: &BTreeMap<Arc<str>, (Arc<BoundaryPolicy>, Span)>,
+        report: &mut Report,
+    ) -> Option<BoundaryBinding> {
+        let Self { name, set, condition, policy: (wanted, span), span: own } = self;
+        let Some((policy, _)) = policies.get(wanted.as_str()) else {
+            report.error(&span, format!("there is no boundary policy `{wanted}`")).help(
+                "put the output of `gcloud iam principal-access-boundary-policies describe` into a file below \
+                 `boundaries/`",
+            );
+            return None;
+        };
+        Some(BoundaryBinding { name, set, condition, policy: Arc::clone(policy), place: own.place() })
     }
 }
 

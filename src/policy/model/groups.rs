@@ -1,15 +1,14 @@
 //! `groups.yaml`: who is in a group, one `email: [members]` per group. Groups may hold groups.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::diagnostic::{Report, Span};
-use crate::document::{self, Node};
+use crate::document::Node;
 use crate::policy::loop_text;
 use crate::policy::model::member::{Member, NotAMember};
 use crate::policy::pools::Pools;
 use crate::principal::Principal;
-use crate::source::directory;
+use crate::source::PolicyFiles;
 
 /// Groups by identifier (`group:oncall@example.com`), none of which contains itself.
 #[derive(Debug, Default)]
@@ -27,11 +26,8 @@ struct Group {
 }
 
 impl Groups {
-    pub(in crate::policy) fn load(directory: &Path, report: &mut Report) -> Self {
-        let Some(path) = directory::top_file(directory, "groups.yaml", report) else {
-            return Self::default();
-        };
-        match document::read(&path, report) {
+    pub(in crate::policy) fn load(files: &PolicyFiles, report: &mut Report) -> Self {
+        match files.parse("groups.yaml", report) {
             Some(node) => Self::read(&node, report),
             None => Self::default(),
         }
@@ -230,6 +226,7 @@ fn read_members(
 mod tests {
     use super::*;
     use crate::diagnostic::Source;
+    use crate::document;
 
     fn read(text: &str) -> (Groups, Report) {
         let mut report = Report::new();

@@ -11,13 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
-use std::path::Path;
 
 use crate::diagnostic::{Report, Severity, Span};
-use crate::document::{self, Node, Spelling, Value, nearest};
+use crate::document::{Node, Spelling, Value, nearest};
 use crate::policy::model::resource::ResourceName;
 use crate::policy::{loop_text, spelling};
-use crate::source::directory;
+use crate::source::PolicyFiles;
 
 const KINDS: [&str; 3] = ["projects", "folders", "organizations"];
 
@@ -34,13 +33,11 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    pub(in crate::policy) fn load(directory: &Path, report: &mut Report) -> Self {
-        let Some(path) = directory::top_file(directory, "hierarchy.yaml", report) else {
-            return Self::default();
-        };
-        match document::read(&path, report) {
+    pub(in crate::policy) fn load(files: &PolicyFiles, report: &mut Report) -> Self {
+        const NAME: &str = "hierarchy.yaml";
+        match files.parse(NAME, report) {
             Some(node) => Self::read(&node, report),
-            None => Self { incomplete: true, ..Self::default() },
+            None => Self { incomplete: files.contains(NAME), ..Self::default() },
         }
     }
 
@@ -302,6 +299,7 @@ fn kind<'t>(text: &'t str, node: &Node, report: &mut Report) -> Option<&'t str> 
 mod tests {
     use super::*;
     use crate::diagnostic::Source;
+    use crate::document;
 
     fn read(text: &str) -> (Hierarchy, Report) {
         let mut report = Report::new();

@@ -3,21 +3,31 @@
 
 use std::borrow::Cow;
 
-use crate::policy::boundary::Applies;
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::pools::Pools;
 use crate::policy::spelling;
 use crate::principal::Principal;
 
+/// Whether a binding is for a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// They are in its set, and its condition holds.
+    Yes,
+    /// They are not.
+    No,
+    /// It is not known, for this reason.
+    Unknown(String),
+}
+
 /// A principal set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::policy) struct PrincipalSet {
     text: String,
-    kind: Kind,
+    kind: SetKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum SetKind {
     /// Everybody of a workforce or workload identity pool.
     Pool(String),
     /// The users of a Workspace domain, by a number that says nothing of the domain.
@@ -37,12 +47,12 @@ impl PrincipalSet {
         let kind = if let Some(name) = text.strip_prefix("//cloudresourcemanager.googleapis.com/") {
             let (collection, id) = name.split_once('/')?;
             let known = matches!(collection, "projects" | "folders" | "organizations");
-            (known && is_word(id)).then(|| Kind::Container(name.to_owned()))?
+            (known && is_word(id)).then(|| SetKind::Container(name.to_owned()))?
         } else {
             let name = text.strip_prefix("//iam.googleapis.com/")?;
             let segments: Vec<&str> = name.split('/').collect();
             match segments.as_slice() {
-                ["locations", "global", "workspace", id] if is_word(id) => Kind::Workspace,
+                ["locations", "global", "workspace", id] if is_word(id) => SetKind::Workspace,
                 ["locations", "global", "workforcePools", pool] if is_word(pool) => pool_of(name),
                 ["projects", project, "locations", "global", "workloadIdentityPools", pool]
                     if is_word(project) && is_word(pool) =>
@@ -62,12 +72,12 @@ impl PrincipalSet {
     /// Why no caller can be in the set, and what to write.
     pub(in crate::policy) fn doubt(&self, pools: &Pools) -> Option<(String, String)> {
         match &self.kind {
-            Kind::Pool(name) => pools.doubt_of_pool(&format!("iam.googleapis.com/{name}")),
-            Kind::Container(name) => spelling::unnameable(name).map(|reason| {
+            SetKind::Pool(name) => pools.doubt_of_pool(&format!("iam.googleapis.com/{name}")),
+            SetKind::Container(name) => spelling::unnameable(name).map(|reason| {
                 let help = "write the id of the project as `gcloud projects list` prints it".to_owned();
                 (format!("matches no caller: {reason}"), help)
             }),
-            Kind::Workspace => None,
+            SetKind::Workspace => None,
         }
     }
 
@@ -75,12 +85,12 @@ impl PrincipalSet {
     pub(in crate::policy) fn contains(&self, principal: &Principal, hierarchy: &Hierarchy) -> Applies {
         let text = principal.as_str();
         match &self.kind {
-            Kind::Pool(pool) => is_pool(pool, principal, hierarchy),
-            Kind::Workspace if text.starts_with("user:") => {
+            SetKind::Pool(pool) => is_pool(pool, principal, hierarchy),
+            SetKind::Workspace if text.starts_with("user:") => {
                 Applies::Unknown("the Workspace domain of a user is not known here".to_owned())
             }
-            Kind::Workspace => Applies::No,
-            Kind::Container(container) => match home(principal) {
+            SetKind::Workspace => Applies::No,
+            SetKind::Container(container) => match home(principal) {
                 Home::Project(project) => lies_in(&project, container, hierarchy),
                 // Users and workforce pools belong to an organization, never to a project or folder.
                 Home::SomeOrganization if container.starts_with("organizations/") => {
@@ -93,8 +103,8 @@ impl PrincipalSet {
     }
 }
 
-fn pool_of(name: &str) -> Kind {
-    Kind::Pool(name.to_owned())
+fn pool_of(name: &str) -> SetKind {
+    SetKind::Pool(name.to_owned())
 }
 
 fn is_pool(pool: &str, principal: &Principal, hierarchy: &Hierarchy) -> Applies {

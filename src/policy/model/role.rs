@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::Path;
 
 use crate::diagnostic::{Place, Report, Span};
-use crate::document::{self, Node, Spelling, nearest};
-use crate::source::directory;
+use crate::document::{Node, Spelling, nearest};
+use crate::source::PolicyFiles;
 
 /// How far a role is in its life (`Role.RoleLaunchStage`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are Google's")]
-pub enum Stage {
+pub enum LaunchStage {
     /// The proto's zero value: what an absent stage means.
     #[default]
     Alpha,
@@ -24,13 +23,13 @@ pub enum Stage {
     Eap,
 }
 
-const STAGES: [(&str, Stage); 6] = [
-    ("ALPHA", Stage::Alpha),
-    ("BETA", Stage::Beta),
-    ("GA", Stage::Ga),
-    ("DEPRECATED", Stage::Deprecated),
-    ("DISABLED", Stage::Disabled),
-    ("EAP", Stage::Eap),
+const STAGES: [(&str, LaunchStage); 6] = [
+    ("ALPHA", LaunchStage::Alpha),
+    ("BETA", LaunchStage::Beta),
+    ("GA", LaunchStage::Ga),
+    ("DEPRECATED", LaunchStage::Deprecated),
+    ("DISABLED", LaunchStage::Disabled),
+    ("EAP", LaunchStage::Eap),
 ];
 
 /// One role.
@@ -39,7 +38,7 @@ pub struct Role {
     /// `roles/x`, `projects/P/roles/x` or `organizations/N/roles/x`.
     pub name: String,
     /// Its stage.
-    pub stage: Stage,
+    pub stage: LaunchStage,
     /// Whether it is marked as deleted.
     pub deleted: bool,
     /// Where its name is written.
@@ -55,7 +54,7 @@ impl Role {
 
     /// Whether the role grants nothing, whatever it includes.
     pub fn is_dormant(&self) -> bool {
-        self.deleted || self.stage == Stage::Disabled
+        self.deleted || self.stage == LaunchStage::Disabled
     }
 }
 
@@ -73,10 +72,14 @@ pub struct Roles {
 impl Roles {
     /// Reads every file below `roles/`. `known` are the permissions that exposed methods ask for, with the place of
     /// the rule that does: a permission one edit away from one of them earns a warning.
-    pub(in crate::policy) fn load(directory: &Path, known: &[(String, Place)], report: &mut Report) -> Self {
+    pub(in crate::policy) fn load(
+        files: &PolicyFiles,
+        known: &[(String, Place)],
+        report: &mut Report,
+    ) -> Self {
         let mut roles = Self::default();
-        for file in directory::files(directory, "roles", report) {
-            if let Some(node) = document::read(&file.path, report)
+        for file in files.below("roles", report) {
+            if let Some(node) = file.parse(report)
                 && let Some(role) = Role::read(&node, known, report)
             {
                 roles.add(role, report);
@@ -177,7 +180,7 @@ pub(in crate::policy) fn is_role_name(text: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
 }
 
-fn read_stage(node: &Node, report: &mut Report) -> Option<Stage> {
+fn read_stage(node: &Node, report: &mut Report) -> Option<LaunchStage> {
     let text = node.string(report)?;
     let stage = STAGES.iter().find(|(name, _)| *name == text);
     if stage.is_none() {

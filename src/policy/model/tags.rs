@@ -7,14 +7,13 @@
 //! same key.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use crate::diagnostic::Report;
-use crate::document::{self, Node, nearest};
+use crate::document::{Node, nearest};
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::resource::{ROOTS, ResourceName};
 use crate::policy::spelling;
-use crate::source::directory;
+use crate::source::PolicyFiles;
 
 /// The tags of resources.
 #[derive(Debug, Default)]
@@ -75,11 +74,8 @@ const VALUE_IDS: &str = "tagValues/";
 const MAX_SHORT_NAME: usize = 256;
 
 impl Tags {
-    pub(in crate::policy) fn load(directory: &Path, hierarchy: &Hierarchy, report: &mut Report) -> Self {
-        let Some(path) = directory::top_file(directory, "tags.yaml", report) else {
-            return Self::default();
-        };
-        match document::read(&path, report) {
+    pub(in crate::policy) fn load(files: &PolicyFiles, hierarchy: &Hierarchy, report: &mut Report) -> Self {
+        match files.parse("tags.yaml", report) {
             Some(node) => Self::read(&node, hierarchy, report),
             None => Self::default(),
         }

@@ -23,15 +23,10 @@ fn pools() -> Pools {
 
 /// Loads the two roles and these files for a gate with [`pools`].
 fn load_known(files: &[(&str, &str)]) -> (Policy, String) {
-    let directory = tempfile::tempdir().unwrap();
-    for (path, text) in [&[VIEWER, CANCELLER], files].concat() {
-        let path = directory.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    let files = PolicyFiles::in_memory("policies", [&[VIEWER, CANCELLER], files].concat());
     let mut report = Report::new();
-    let policy = Policy::load_among(&pools(), directory.path(), &[], &mut report);
-    (policy, report.render(false).replace(directory.path().to_str().unwrap(), "policies"))
+    let policy = Policy::load_among(&pools(), &files, &[], &mut report);
+    (policy, report.render(false))
 }
 
 #[test]

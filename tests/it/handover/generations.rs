@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate::config::Upgrade;
 use opgate::dev::mint::Mint;
 use opgate::dev::wire;
+use opgate::handover::Upgrade;
 use opgate::handover::{self, Purpose};
 use opgate::listener::ListenSocket;
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! The examples of a page, laid out so that the program can load them.
 
+use opgate::dev::mint::Mint;
 use regex::Regex;
 
 use super::pages::{Kind, Page};

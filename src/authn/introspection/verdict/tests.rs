@@ -104,7 +104,7 @@ fn active_is_exactly_true() {
     for active in [json!(null), json!("true"), json!(1), json!([true]), json!({}), json!("false"), json!(0)] {
         assert!(matches!(introspected(&json!({"active": active})), Verdict::Unclear(_)), "{active}");
     }
-    // What else is said of an inactive token says nothing.
+    // Nothing else is read in the answer about an inactive token.
     assert!(matches!(introspected(&json!({"active": false, "exp": "x"})), Verdict::Inactive(_)));
 }
 

@@ -94,7 +94,7 @@ fn fetch(url: &str) -> Fetch {
     Fetch::with_timeouts(Address::Url(url.parse().unwrap()), None, connect, total).unwrap()
 }
 
-/// Fetches, due or not. Returns whether there is a new set.
+/// Fetches, whether due or not. Returns whether there is a new set.
 async fn fetched(jwks: &Arc<JwksCache>, remote: &Remote) -> bool {
     let before = count(jwks, SUCCESS);
     refresh(jwks, remote, |_| true).await;

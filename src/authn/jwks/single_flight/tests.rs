@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 
-/// A cool-down that nobody waits for.
+/// A cool-down that does not end within a test.
 fn fetches() -> KeyFetches {
     KeyFetches::new(FetchIntervals {
         interval: Duration::from_secs(3600),
@@ -74,7 +74,7 @@ async fn waits(fetches: &KeyFetches, kid: &str) -> bool {
 async fn who_waits_is_woken_by_the_fetch_and_who_cannot_be_helped_does_not_wait() {
     let fetches = Arc::new(fetches());
     let first = fetch(&fetches).await;
-    // Nobody has named it.
+    // The key was never named.
     assert!(!waits(&fetches, "a").await);
     assert!(!fetches.lacks(KeyHint::Kid("a"), first, at(100)));
     assert!(waits(&fetches, "a").await);

@@ -1,4 +1,9 @@
 use super::*;
+use crate::document;
+use crate::policy::model::groups::Groups;
+use crate::policy::model::role::Roles;
+use crate::policy::model::tags::Tags;
+use crate::policy::pools::Pools;
 
 const ROLES: &str = "\
 name: roles/viewer
@@ -51,7 +56,7 @@ fn a_policy_is_read_as_gcloud_prints_it() {
     let bindings: Vec<_> = policy
         .bindings
         .iter()
-        .map(|binding| (binding.role.as_str(), binding.members.len(), binding.line))
+        .map(|binding| (binding.role.value.as_str(), binding.members.len(), binding.line))
         .collect();
     assert_eq!(bindings, [("roles/viewer", 2, 7), ("organizations/7/roles/canceller", 1, 11)]);
 }
@@ -142,6 +147,6 @@ fn bindings_without_effect_are_reported() {
 #[test]
 fn lines_are_counted_in_any_order() {
     let source = Source::new("x", "a\nb\nc\n");
-    let mut lines = Lines::new(&source);
+    let mut lines = LineCounter::new(&source);
     assert_eq!([4, 0, 2, 5].map(|offset| lines.line(offset)), [3, 1, 2, 3]);
 }

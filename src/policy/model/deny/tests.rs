@@ -1,6 +1,7 @@
 use super::*;
 use crate::policy::tests::{CANCELLER, OPERATION, decide, grants, load};
 use crate::policy::{Policy, Refusal, Subject};
+use crate::principal::Principal;
 
 const ANA: &str = "ana@example.com";
 const GROUPS: (&str, &str) = ("groups.yaml", "oncall@example.com: ['user:ana@example.com']\n");

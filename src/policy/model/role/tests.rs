@@ -1,5 +1,6 @@
 use super::*;
 use crate::diagnostic::Source;
+use crate::document;
 
 fn read(text: &str) -> (Option<Role>, Report) {
     read_knowing(text, &[])
@@ -21,7 +22,7 @@ fn a_role_is_read_as_gcloud_prints_it() {
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     let role = role.unwrap();
     assert_eq!(role.name, "roles/dataproc.viewer");
-    assert_eq!(role.stage, Stage::Ga);
+    assert_eq!(role.stage, LaunchStage::Ga);
     assert_eq!(role.permissions(), ["dataproc.operations.get", "iam.googleapis.com/workforcePools.get"]);
 }
 
@@ -29,7 +30,7 @@ fn a_role_is_read_as_gcloud_prints_it() {
 fn an_absent_stage_is_alpha_and_grants() {
     let (role, _) = read("name: roles/x\nincluded_permissions: [a.b.c]\n");
     let role = role.unwrap();
-    assert_eq!((role.stage, role.permissions().len()), (Stage::Alpha, 1));
+    assert_eq!((role.stage, role.permissions().len()), (LaunchStage::Alpha, 1));
 }
 
 #[test]
@@ -111,7 +112,14 @@ fn googles_own_roles_load() {
         return;
     };
     let mut report = Report::new();
-    let roles = Roles::load(Path::new(&corpora), &[], &mut report);
+    let folder = std::path::Path::new(&corpora).join("roles");
+    let texts = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        (format!("roles/{name}"), std::fs::read_to_string(&path).unwrap())
+    });
+    let files = PolicyFiles::in_memory("", texts);
+    let roles = Roles::load(&files, &[], &mut report);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     assert_eq!(roles.len(), 11);
     let cancels = |name: &str| {

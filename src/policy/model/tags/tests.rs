@@ -1,5 +1,6 @@
 use super::*;
 use crate::diagnostic::Source;
+use crate::document;
 use crate::policy::tests::{CANCELLER, OPERATION, decide, grants, load};
 use crate::policy::{Policy, Refusal, Subject};
 use crate::principal::Principal;

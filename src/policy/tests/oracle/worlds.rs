@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::super::*;
 use crate::diagnostic::Source;
 use crate::document::{self, Node};
-use crate::policy::model::role::Role;
+use crate::policy::model::groups::Groups;
+use crate::policy::model::hierarchy::Hierarchy;
+use crate::policy::model::role::{Role, Roles};
 
 pub(super) const PERMISSIONS: [&str; 3] =
     ["demo.operations.get", "demo.operations.list", "demo.operations.cancel"];
@@ -297,7 +299,8 @@ impl World {
             .iter()
             .map(|(resource, node)| DenyPolicy::read(resource, node, context, &mut report).unwrap())
             .collect();
-        let boundaries = Boundaries::read(&boundaries, &hierarchy, &Pools::default(), &mut report);
+        let bindings = model::boundary::read(&boundaries, &Pools::default(), &mut report);
+        let boundaries = Boundaries { bindings, hierarchy: hierarchy.clone() };
         assert!(!report.is_fatal(), "{}", report.render(false));
         let compiled = Policy::compile(context, policies.into_iter(), denials, boundaries);
         let background = Background::of(context, &[]);

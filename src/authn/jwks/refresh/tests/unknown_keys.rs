@@ -5,7 +5,7 @@ use crate::authn::jwks::single_flight::KeyHint;
 use crate::authn::tests::mint::STRANGER;
 use crate::authn::tests::pending;
 
-/// What keeps the keys of `remote` fresh, until it is dropped.
+/// Keeps the keys of `remote` fresh, until it is dropped.
 fn keeping(jwks: &Arc<JwksCache>, remote: &Remote) -> tokio::task::JoinHandle<Infallible> {
     let (jwks, remote) = (Arc::clone(jwks), remote.clone());
     tokio::spawn(async move { keep_fresh(&jwks, &remote).await })

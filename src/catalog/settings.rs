@@ -1,0 +1,105 @@
+//! The `services` of the file: which are exposed, on which hosts, and what goes upstream with their calls.
+
+mod request_headers;
+
+use self::request_headers::request_headers;
+use super::Forwarding;
+use crate::diagnostic::{Report, Span};
+use crate::document::{Node, Spelling, nearest};
+use crate::http::settings::hosts;
+
+/// How the operator's config exposes a service.
+#[derive(Clone, Debug)]
+pub struct ExposureSettings {
+    /// The name of its files: `cloudaicompanion`.
+    pub id: String,
+    /// The hosts it answers on, `*` for any; `None` for the service's own name.
+    pub hosts: Option<Vec<String>>,
+    /// The upstream its calls go to.
+    pub upstream: String,
+    /// What goes upstream beside the request itself.
+    pub forwarding: Forwarding,
+    /// Where the config says so.
+    pub span: Span,
+}
+
+/// Reads `services`. `upstreams` are the names of the configuration's; `asserting` says whether it signs assertions.
+pub(crate) fn services(
+    node: &Node,
+    upstreams: &[&str],
+    asserting: bool,
+    report: &mut Report,
+) -> Vec<ExposureSettings> {
+    let entries = node.entries(report).unwrap_or_default();
+    if entries.is_empty() {
+        report
+            .error(&node.span, "no service is exposed")
+            .help("name one that `services/` of the policy tree defines");
+    }
+    let mut services = Vec::new();
+    for (id, key, node) in entries {
+        let Some(mut fields) = node.fields("a service", Spelling::Exact, report) else {
+            continue;
+        };
+        let hosts = fields.optional("hosts").map(|node| service_hosts(node, report));
+        let upstream = fields.required("upstream", report).and_then(|node| {
+            let name = node.string(report)?;
+            if !upstreams.contains(&name) {
+                let names = upstreams.iter().copied();
+                let diagnostic = report.error(&node.span, format!("there is no upstream `{name}`"));
+                match nearest(name, names.clone()) {
+                    Some(other) => diagnostic.help(format!("did you mean `{other}`?")),
+                    None => diagnostic
+                        .help(format!("`upstreams` defines: {}", names.collect::<Vec<_>>().join(", "))),
+                };
+            }
+            Some(name.to_owned())
+        });
+        let mut forwarding =
+            fields.optional("forward").map(|node| forwarding(node, asserting, report)).unwrap_or_default();
+        forwarding.request_headers =
+            fields.optional("request_headers").map(|node| request_headers(node, report));
+        fields.finish(report);
+        if let Some(upstream) = upstream {
+            services.push(ExposureSettings {
+                id: id.to_owned(),
+                hosts,
+                upstream,
+                forwarding,
+                span: key.span.clone(),
+            });
+        }
+    }
+    services
+}
+
+fn service_hosts(node: &Node, report: &mut Report) -> Vec<String> {
+    if node.list(&mut Report::new()).is_none_or(<[Node]>::is_empty) {
+        report.error(&node.span, "the service answers on no host").help("list hosts, or leave `hosts` out");
+    }
+    hosts(node, report)
+}
+
+fn forwarding(node: &Node, asserting: bool, report: &mut Report) -> Forwarding {
+    let mut forwarding = Forwarding::default();
+    for (text, item) in node.strings(report) {
+        match text {
+            "authorization" => forwarding.authorization = true,
+            "principal" => forwarding.principal = true,
+            "assertion" if asserting => forwarding.assertion = true,
+            "assertion" => {
+                report
+                    .error(&item.span, "the configuration does not say how assertions are signed")
+                    .help("add `assertion: {issuer: 'https://gate.example.com', keys: [FILE]}` to the configuration");
+            }
+            "request_id" => forwarding.request_id = true,
+            "origin" => forwarding.origin = true,
+            _ => {
+                report
+                    .error(&item.span, format!("`{text}` cannot be forwarded"))
+                    .help("choose from `authorization`, `principal`, `assertion`, `request_id` and `origin`");
+            }
+        }
+    }
+    forwarding
+}

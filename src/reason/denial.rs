@@ -1,0 +1,162 @@
+//! A refusal: a reason of the table, and what one request adds to it.
+
+use std::borrow::Cow;
+
+use super::{Challenge, PROOF_ALGORITHMS, Reason};
+use crate::diagnostic::Place;
+
+/// A refusal: the reason, and the details of this one request.
+#[derive(Clone, Debug)]
+pub struct Denial(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    reason: Reason,
+    message: Option<Cow<'static, str>>,
+    detail: Cow<'static, str>,
+    metadata: Vec<(&'static str, String)>,
+    domain: Option<String>,
+    allow: Option<String>,
+    scopes: Option<String>,
+    over_dpop: bool,
+    proof_nonce: Option<String>,
+    rule: Option<Place>,
+}
+
+impl Denial {
+    /// A denial. `detail` says exactly what was wrong; it goes to the audit log, never to the client.
+    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            reason,
+            message: None,
+            detail: detail.into(),
+            metadata: Vec::new(),
+            domain: None,
+            allow: None,
+            scopes: None,
+            over_dpop: false,
+            proof_nonce: None,
+            rule: None,
+        }))
+    }
+
+    /// Tells the client the detail too. Only for faults in what the client sent, never for policy.
+    pub fn told(mut self) -> Self {
+        self.0.message = Some(self.0.detail.clone());
+        self
+    }
+
+    /// Replaces the reason's text for the client.
+    pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.0.message = Some(message.into());
+        self
+    }
+
+    /// Adds an entry to ErrorInfo.metadata.
+    pub fn metadata(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.0.metadata.push((key, value.into()));
+        self
+    }
+
+    /// Replaces ErrorInfo.domain.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.0.domain = Some(domain.into());
+        self
+    }
+
+    /// The methods of the `Allow` header (RFC 9110, section 10.2.1), comma-separated.
+    pub fn allow(mut self, methods: impl Into<String>) -> Self {
+        self.0.allow = Some(methods.into());
+        self
+    }
+
+    /// The scopes of the challenge (RFC 6750, section 3), space-separated.
+    pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
+        self.0.scopes = Some(scopes.into());
+        self
+    }
+
+    /// Makes the challenge one for the scheme `DPoP` (RFC 9449, section 7.1).
+    pub fn over_dpop(mut self) -> Self {
+        self.0.over_dpop = true;
+        self
+    }
+
+    /// The nonce that the next proof has to have (RFC 9449, section 9).
+    pub fn proof_nonce(mut self, nonce: impl Into<String>) -> Self {
+        self.0.proof_nonce = Some(nonce.into());
+        self
+    }
+
+    /// Names the rule that decided.
+    pub fn rule(mut self, rule: Place) -> Self {
+        self.0.rule = Some(rule);
+        self
+    }
+}
+
+/// What the answer, the audit line and the metrics read.
+impl Denial {
+    /// The reason.
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// The text for the client.
+    pub fn public_message(&self) -> &str {
+        self.0.message.as_deref().unwrap_or(self.0.reason.entry().message)
+    }
+
+    /// The reason in full, for the audit log.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// ErrorInfo.metadata.
+    pub fn metadata_entries(&self) -> &[(&'static str, String)] {
+        &self.0.metadata
+    }
+
+    /// ErrorInfo.domain.
+    pub fn error_domain(&self) -> &str {
+        self.0.domain.as_deref().unwrap_or(self.0.reason.entry().domain)
+    }
+
+    /// The `Allow` header's value.
+    pub fn allowed_methods(&self) -> Option<&str> {
+        self.0.allow.as_deref()
+    }
+
+    /// The `WWW-Authenticate` header's value, or `None` where the reason has no challenge.
+    pub fn challenge(&self) -> Option<String> {
+        const REALM: &str = "realm=\"https://accounts.google.com/\"";
+        let challenge = self.0.reason.entry().challenge;
+        let error = match challenge {
+            Challenge::None => return None,
+            Challenge::Realm => String::new(),
+            Challenge::InvalidToken => ", error=\"invalid_token\"".to_owned(),
+            Challenge::InvalidProof => ", error=\"invalid_dpop_proof\"".to_owned(),
+            Challenge::UseNonce => ", error=\"use_dpop_nonce\"".to_owned(),
+            Challenge::InsufficientScope => {
+                let scopes = self.0.scopes.as_deref().unwrap_or_default();
+                format!(", error=\"insufficient_scope\", scope=\"{scopes}\"")
+            }
+        };
+        let of_proof = matches!(challenge, Challenge::InvalidProof | Challenge::UseNonce);
+        Some(if self.0.over_dpop || of_proof {
+            format!("DPoP {REALM}{error}, algs=\"{PROOF_ALGORITHMS}\"")
+        } else {
+            format!("Bearer {REALM}{error}")
+        })
+    }
+
+    /// The `DPoP-Nonce` header's value.
+    pub fn nonce_for_proofs(&self) -> Option<&str> {
+        self.0.proof_nonce.as_deref()
+    }
+
+    /// The rule that decided, where one did.
+    pub fn deciding_rule(&self) -> Option<&Place> {
+        self.0.rule.as_ref()
+    }
+}

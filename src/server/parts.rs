@@ -1,0 +1,80 @@
+//! What serves, put together: everything but the sockets.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Loaded, StartError, open_files};
+use crate::assertion::Assertions;
+use crate::audit::{self, Audit};
+use crate::authn::{self, Authenticator};
+use crate::clock;
+use crate::config::{Config, Limits};
+use crate::engine::{self, Engine, EngineInstruments, EngineLimits, Live};
+use crate::listener::{self, ListenerLimits};
+use crate::metrics::Metrics;
+use crate::reload;
+use crate::upstream::names::Lookups;
+use crate::upstream::{self, Upstreams};
+
+/// How long a start waits for the names of upstreams to be looked up.
+const LOOKUP_AT_START: Duration = Duration::from_secs(1);
+
+/// What serves.
+pub(super) struct Parts {
+    /// With the limits that the process can hold.
+    pub(super) config: Config,
+    /// The limits as written.
+    pub(super) written: Limits,
+    pub(super) read_at: SystemTime,
+    pub(super) authn: Arc<Authenticator>,
+    pub(super) engine: Engine,
+    pub(super) lookups: Lookups,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) of_listeners: listener::Instruments,
+    pub(super) of_reloads: reload::Instruments,
+}
+
+impl Parts {
+    /// Puts together what was loaded.
+    pub(super) async fn assemble(loaded: Loaded) -> Result<Self, StartError> {
+        let Loaded { config, snapshot, read_at } = loaded;
+        let written = config.limits;
+        let limits = open_files::within_open_files(written, config.admin.files());
+        let config = Config { limits, ..config };
+        let metrics = Metrics::new()?;
+        let registry = metrics.registry();
+        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?)
+            .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
+        let of_reloads = reload::Instruments::register(registry)?;
+        let instruments = EngineInstruments {
+            requests: engine::Instruments::register(registry)?,
+            authn: authn::Instruments::register(registry)?,
+            upstream: upstream::Instruments::register(registry)?,
+        };
+        let (lookups, upstreams) = upstreams(&config).await?;
+        of_reloads.policy_loaded(&snapshot, clock::now());
+        let authn = snapshot.authn.clone();
+        let assertions =
+            config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
+        let live = Live::new(snapshot, Arc::new(upstreams), assertions, &instruments.requests);
+        let ListenerLimits { body_timeout, .. } = limits.listener;
+        let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
+        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);
+        let of_listeners = listener::Instruments::register(registry)?;
+        let metrics = Arc::new(metrics);
+        Ok(Self { config, written, read_at, authn, engine, lookups, metrics, of_listeners, of_reloads })
+    }
+}
+
+/// The backends, with the addresses of their names.
+async fn upstreams(config: &Config) -> Result<(Lookups, Upstreams), StartError> {
+    let mut lookups = Lookups::default();
+    lookups.look_up(&config.upstreams);
+    // A name that is not found by then is looked up again while the gate serves.
+    lookups.all_found(LOOKUP_AT_START).await;
+    let upstreams = Upstreams::new(&config.upstreams, lookups.names(), None);
+    if let Some((name, why)) = upstreams.faults().first() {
+        return Err(StartError::Upstream { name: (*name).to_owned(), why: (*why).to_owned() });
+    }
+    Ok((lookups, upstreams))
+}

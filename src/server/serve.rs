@@ -1,0 +1,265 @@
+//! Serving, step by step: sockets, readiness, listeners, the end of the running process, and the drain.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use pingora::apps::{HttpServerApp, HttpServerOptions};
+use pingora::protocols::http::v2::server::default_h2_options;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::announcement::Announcement;
+use super::parts::Parts;
+use super::signals::Signals;
+use super::sockets::Sockets;
+use super::{Loaded, Options, StartError, open_files};
+use crate::admin::Admin;
+use crate::authn::Authenticator;
+use crate::config::{Config, ConfigSource};
+use crate::engine::Engine;
+use crate::frontend::Http;
+use crate::handover::Predecessor;
+use crate::listener::{ConnectionLimits, Listener};
+use crate::proxy::Proxy;
+use crate::reload::{Reloader, Started};
+use crate::telemetry::Log;
+use crate::tls::ServerTls;
+
+/// What a reload swaps for each listener that speaks TLS.
+type Swappable = Vec<Option<Arc<ArcSwap<ServerTls>>>>;
+
+/// Serves until the process is to end, then drains. `predecessor` is left there if this ends before that one lets go.
+pub(super) async fn serve(
+    options: &Options,
+    origin: ConfigSource,
+    loaded: Loaded,
+    log: Log,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<(), StartError> {
+    let mut parts = Parts::assemble(loaded).await?;
+    // Before any wait: a gate that waits for its issuer can be stopped.
+    let mut signals = Signals::listen()?;
+    let (shut_down, shutdown) = watch::channel(false);
+    // Sockets first: a port in use is reported before the process waits for keys.
+    let sockets = Sockets::open(&parts.config, predecessor.as_mut()).await?;
+    let tls: Swappable =
+        parts.config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
+    let reloader = parts.reloader(origin, tls.clone(), log);
+    let admin = Admin::new(parts.engine.clone(), parts.metrics.clone(), reloader.status());
+    if let Some(predecessor) = predecessor {
+        // The running process serves, and answers on the admin port, until this one is ready to.
+        tokio::select! {
+            ready = ready_to_take_over(&admin, &parts.authn, predecessor.deadline()) => ready?,
+            () = signals.stop.received() => return Err(StartError::Stopped),
+        }
+    }
+    let mut tasks = Tasks {
+        admin: tokio::spawn(admin.clone().serve(
+            parts.config.admin.clone(),
+            sockets.admin.clone(),
+            sockets.explain.clone(),
+            shutdown.clone(),
+        )),
+        reload: tokio::spawn(reloader.run(shutdown.clone())),
+    };
+    let app = Arc::new(pingora_proxy(Proxy::new(parts.engine.clone()), &parts.config));
+    let listeners = listen(&parts, &sockets, tls, &app, &shutdown);
+    open_files::tell(parts.written, parts.config.limits);
+    let announcement = Announcement::of(&sockets, options.pid_file.clone(), options.addresses_file.clone());
+    let served = take_over(predecessor.take(), &announcement).await;
+    let sockets = sockets.into_purposes();
+    let served = match served {
+        Ok(took_over) => {
+            let announced = announce(&announcement, &admin, took_over);
+            tokio::select! {
+                () = signals.until_end(parts.config.upgrade.as_ref(), &sockets) => Ok(()),
+                failed = announced => failed,
+                failed = tasks.broken() => Err(failed),
+            }
+        }
+        // Where there is a running process, it goes on: the end of this one loses nothing.
+        Err(error) => Err(error),
+    };
+    // The listeners close their sockets once they have accepted the clients that wait.
+    drop(sockets);
+    drain(&parts.engine, &shut_down, listeners, &app).await;
+    tasks.end();
+    // Threads may hold the engine a little longer than this, and nothing waits for them.
+    parts.engine.flush();
+    announcement.withdraw();
+    served
+}
+
+impl Parts {
+    fn reloader(&mut self, origin: ConfigSource, tls: Swappable, log: Log) -> Reloader {
+        let started = Started {
+            origin,
+            config: Config { limits: self.written, ..self.config.clone() },
+            read_at: self.read_at,
+            tls,
+            lookups: std::mem::take(&mut self.lookups),
+            log: log.filter,
+        };
+        Reloader::new(started, self.engine.clone(), self.of_reloads.clone())
+    }
+}
+
+/// What runs beside the listeners, to the end of the process.
+struct Tasks {
+    admin: JoinHandle<std::io::Result<()>>,
+    reload: JoinHandle<std::io::Result<()>>,
+}
+
+impl Tasks {
+    /// Waits until one of them has failed.
+    async fn broken(&mut self) -> StartError {
+        tokio::select! {
+            failed = broken("the admin port", &mut self.admin) => failed,
+            failed = broken("the reloads", &mut self.reload) => failed,
+        }
+    }
+
+    fn end(self) {
+        self.reload.abort();
+        self.admin.abort();
+    }
+}
+
+/// Waits until one of the tasks that must not end has failed.
+async fn broken(what: &'static str, task: &mut JoinHandle<std::io::Result<()>>) -> StartError {
+    match task.await {
+        // The admin port ends where another process serves it.
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => StartError::Broken { what, why: error.to_string() },
+        Err(error) => StartError::Broken { what, why: error.to_string() },
+    }
+}
+
+/// Accepts clients, on each listener.
+fn listen(
+    parts: &Parts,
+    sockets: &Sockets,
+    tls: Swappable,
+    app: &Arc<HttpProxy<Proxy>>,
+    shutdown: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let limits = parts.config.limits.listener;
+    let connections = ConnectionLimits::new(&limits);
+    let mut listeners = JoinSet::new();
+    for ((settings, tls), socket) in parts.config.listeners.iter().zip(tls).zip(&sockets.listeners) {
+        let address = socket.bound();
+        tracing::info!(%address, "listening");
+        let instruments = parts.of_listeners.clone();
+        let (engine, app) = (parts.engine.clone(), app.clone());
+        let http = Http::new(address, settings.http2, limits, instruments.clone(), engine, app);
+        let listener = Listener::new(address, tls, limits, connections.clone(), instruments, http);
+        listeners.spawn(listener.serve(socket.clone(), shutdown.clone()));
+    }
+    tracing::info!(address = %sockets.admin.bound(), "admin listening");
+    if let Some(explain) = &sockets.explain {
+        tracing::info!(address = %explain.bound(), "explain listening");
+    }
+    listeners
+}
+
+/// Has the running process let go, where there is one, and says which process serves now. Gives whether there was one.
+async fn take_over(
+    predecessor: Option<Predecessor>,
+    announcement: &Announcement,
+) -> Result<bool, StartError> {
+    let Some(predecessor) = predecessor else {
+        announcement.pid()?;
+        return Ok(false);
+    };
+    let relieved = predecessor.relieve().await?;
+    let told = announcement.pid();
+    // The old process ends after this. A supervisor that watches it looks for the new one then, so the pid file comes
+    // first.
+    drop(relieved);
+    or_serve_on(told, true)?;
+    Ok(true)
+}
+
+/// Says where requests are served, once they are. Ends only where that fails.
+async fn announce(announcement: &Announcement, admin: &Admin, took_over: bool) -> Result<(), StartError> {
+    or_serve_on(announcement.addresses(admin).await, took_over)?;
+    std::future::pending().await
+}
+
+/// A process that has taken over must not end because of a file: the old one no longer serves, and this one is the only one
+/// that does.
+fn or_serve_on(told: Result<(), StartError>, took_over: bool) -> Result<(), StartError> {
+    match told {
+        Err(error) if took_over => {
+            tracing::error!(%error, "serving on");
+            Ok(())
+        }
+        told => told,
+    }
+}
+
+/// Waits for the requests under way. New connections are those of the next process, or refused.
+async fn drain(
+    engine: &Engine,
+    shut_down: &watch::Sender<bool>,
+    mut listeners: JoinSet<()>,
+    app: &Arc<HttpProxy<Proxy>>,
+) {
+    tracing::info!("draining");
+    engine.drain();
+    // An error means that no task listens any more.
+    let _ = shut_down.send(true);
+    while listeners.join_next().await.is_some() {}
+    // Not before: Pingora would drop requests that it has not begun to parse.
+    app.http_cleanup().await;
+}
+
+/// Loads keys until the gate can serve in another one's place.
+async fn ready_to_take_over(
+    admin: &Admin,
+    authn: &Authenticator,
+    deadline: Instant,
+) -> Result<(), StartError> {
+    let ready = async {
+        authn.load_keys().await;
+        wait_until_ready(admin).await;
+    };
+    let in_time = tokio::time::timeout_at(deadline.into(), ready).await;
+    in_time.map_err(|_| StartError::Unready(admin.unready().join("; ")))
+}
+
+pub(super) async fn wait_until_ready(admin: &Admin) {
+    while !admin.unready().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.
+fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
+    let conf = ServerConf { max_retries: 2, ..ServerConf::default() };
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    // CONNECT is let through to the gate, which refuses, counts and audits it like every other request. It is never
+    // proxied.
+    options.allow_connect_method_proxying = true;
+    let mut app = HttpProxy::new(proxy, Arc::new(conf));
+    app.server_options = Some(options);
+    let mut http2 = default_h2_options();
+    // The library counts 32 bytes for each field, and pseudo-headers as fields (RFC 9113, section 6.5.2). The gate's
+    // own limit is lower and the same for both versions.
+    let limits = config.limits.listener;
+    let list = limits.head.bytes.saturating_add(limits.head.fields.saturating_add(5).saturating_mul(64));
+    http2.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
+    // Memory that one connection may hold, and streams that a client may reset, before the connection is ended.
+    http2.max_concurrent_streams(u32::try_from(limits.http2_streams).unwrap_or(u32::MAX));
+    http2.max_send_buffer_size(64 * 1024);
+    http2.max_concurrent_reset_streams(20);
+    http2.max_pending_accept_reset_streams(20);
+    http2.max_local_error_reset_streams(Some(1000));
+    app.h2_options = Some(http2);
+    app.handle_init_modules();
+    app
+}
