@@ -14,7 +14,7 @@ use opgate::decision::snapshot::Snapshot;
 use opgate::decision::stages::{self, Ruling, Trail};
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
-use opgate::http::head::{Head, HeadLimits};
+use opgate::http::head::{HeadLimits, RawHead};
 use opgate::http::{Request, TrustedProxies};
 use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::json;
@@ -126,6 +126,6 @@ fn sent(authorization: &str, proof: &str) -> Request {
          content-type: application/json\r\n\
          content-length: 2\r\n\r\n",
     );
-    let head = Head::parse(head.as_bytes(), HeadLimits::default()).unwrap();
+    let head = RawHead::parse(head.as_bytes(), HeadLimits::default()).unwrap();
     Request::from_head(head, None, &TrustedProxies::default()).unwrap()
 }

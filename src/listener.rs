@@ -155,7 +155,7 @@ impl<H: Handler> Listener<H> {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
-        let _open = Open::count(self.instruments.open(&self.name));
+        let _open = OpenConnection::count(self.instruments.open(&self.name));
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }

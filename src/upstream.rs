@@ -183,7 +183,8 @@ fn unavailable(detail: String) -> Denial {
 
 impl Pool {
     fn new(settings: &UpstreamSettings, names: &ResolvedNames, previous: Option<&Self>) -> Self {
-        let secured = settings.tls.as_ref().map(|tls| Arc::new(UpstreamConnector::new(&tls.client, settings.protocol)));
+        let secured =
+            settings.tls.as_ref().map(|tls| Arc::new(UpstreamConnector::new(&tls.client, settings.protocol)));
         let fingerprint = secured.as_ref().map(|secured| secured.fingerprint());
         let name: Arc<str> = settings.name.as_str().into();
         let endpoint = |address: &SocketAddr| {

@@ -20,7 +20,7 @@ use super::mint::{Mint, parse_algorithm};
 use crate::clock;
 use crate::diagnostic::Report;
 use crate::document::scalar::parse_duration;
-use crate::signing::{Algorithm, SigningKey};
+use crate::signing::{SigningAlgorithm, SigningKey};
 use crate::terminal::{FAILED, INVALID, eprint, eprint_report, print};
 
 /// Arguments of `opgate-dev token`.

@@ -150,7 +150,7 @@ fn scope(answer: &Simulated, denial: &Denial) -> SuggestedChange {
 fn sign_in(answer: &Simulated) -> Option<Vec<SuggestedChange>> {
     answer.trace.caller.is_none().then(|| {
         let text = "send a credential: all bindings except those of `allUsers` need one";
-        vec![Change::new("SEND_CREDENTIAL", text, None)]
+        vec![SuggestedChange::new("SEND_CREDENTIAL", text, None)]
     })
 }
 

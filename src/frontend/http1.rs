@@ -185,7 +185,7 @@ impl<'f> Http1<'f> {
         let (stream, _) = reusable.consume();
         // The connection goes on even if the process has begun to end: an answer that was half written by then did not
         // say `Connection: close`, and the next one will.
-        let Ok(connection) = stream.into_any().downcast::<Connection>() else { return None };
+        let Ok(connection) = stream.into_any().downcast::<Http1Connection>() else { return None };
         let mut connection = *connection;
         // The two parsers disagree about the end of the body: the rest would be a request to one of them only.
         if !connection.is_between_requests() {

@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_no_slow_client() {
-        let mut pace = MinimumRate::new(WINDOW);
+        let mut minimum_rate = MinimumRate::new(WINDOW);
         // 4 KiB a second, for an hour, as the kernel reports them.
         for _ in 0..450 {
             take(&mut minimum_rate, Duration::from_secs(8), 32 * 1024).await.unwrap();

@@ -12,7 +12,7 @@ use crate::http::Path;
 use crate::policy::{Attribute, Attributes, Consulted, Grant};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason, Recorded};
-use crate::simulation::log_line::Line;
+use crate::simulation::log_line::LogLine;
 
 /// A tree, and whether an operator said what of it is exposed.
 #[derive(Debug)]

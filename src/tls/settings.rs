@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Authority, ClientRule, ClientTls, Flaw, Identity, ServerTls, authorities};
+use super::{Authority, ClientRule, ClientTls, Flaw, ServerTls, TlsIdentity, authorities};
 use crate::clock;
 use crate::diagnostic::Report;
 use crate::document::location::located;

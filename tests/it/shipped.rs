@@ -10,7 +10,7 @@ use opgate::config::Config;
 use opgate::decision::snapshot::Snapshot;
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
-use opgate::signing::{Algorithm, SigningKey};
+use opgate::signing::{SigningAlgorithm, SigningKey};
 use opgate::upstream::HealthCheck;
 use regex::Regex;
 

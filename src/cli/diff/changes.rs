@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::catalog::PermissionRule;
 use crate::reason::Recorded;
-use crate::simulation::log_line::Line;
-use crate::simulation::replay::{Answer, Doubt, Replay, Tree};
+use crate::simulation::log_line::LogLine;
+use crate::simulation::replay::{MissingInput, Replay, ReplayOutcome, ReplayTree};
 
 /// Different changes that are told apart; more are counted.
 const MOST: usize = 10_000;
@@ -111,7 +111,7 @@ impl Changes {
         }
     }
 
-    fn note(&mut self, change: Direction, line: &Line, before: Replay, after: Replay) {
+    fn note(&mut self, change: Direction, line: &LogLine, before: Replay, after: Replay) {
         // One of the two trees let it through, and so knows the method.
         let call = after.call.as_ref().or(before.call.as_ref());
         let method = call.map(|call| &call.method);

@@ -189,19 +189,23 @@ impl TestCase {
     /// The question for the gate; as of now, where the test does not give a time.
     fn question(&self, now: SystemTime) -> Scenario {
         let who = match &self.who {
-            CaseCaller::Anonymous => simulation::Who::Anonymous,
+            CaseCaller::Anonymous => simulation::ScenarioCaller::Anonymous,
             CaseCaller::Principal(principal) => {
-                simulation::Who::Principal { principal: principal.clone(), sets: Vec::new() }
+                simulation::ScenarioCaller::Principal { principal: principal.clone(), sets: Vec::new() }
             }
-            CaseCaller::Claims(claims, _) => simulation::Who::Claims(claims.clone()),
+            CaseCaller::Claims(claims, _) => simulation::ScenarioCaller::Claims(claims.clone()),
         };
         let what = match &self.call {
-            CaseCall::Request { http_method, target, host, .. } => {
-                What::Request { http_method: http_method.clone(), target: target.clone(), host: host.clone() }
-            }
-            CaseCall::Method { method, resource, host, .. } => {
-                What::Method { method: method.clone(), resource: resource.clone(), host: host.clone() }
-            }
+            CaseCall::Request { http_method, target, host, .. } => ScenarioCall::Request {
+                http_method: http_method.clone(),
+                target: target.clone(),
+                host: host.clone(),
+            },
+            CaseCall::Method { method, resource, host, .. } => ScenarioCall::Method {
+                method: method.clone(),
+                resource: resource.clone(),
+                host: host.clone(),
+            },
         };
         Scenario {
             who,

@@ -31,7 +31,7 @@ use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
 /// The next event on a connection.
-enum Next {
+enum ConnectionEvent {
     Request(Box<HttpSession>),
     /// Pingora has refused one.
     Rejected,
@@ -249,7 +249,11 @@ fn note(front: &Http, ended: Result<(), JoinError>) {
 type H2Connection = h2::server::Connection<BoxedStream, Bytes>;
 
 /// Drives the connection until there is something to do. Can be cancelled and called again.
-async fn next(connection: &mut Connection, digest: &Arc<Digest>, account: &mut StreamAccount) -> Next {
+async fn next(
+    connection: &mut H2Connection,
+    digest: &Arc<Digest>,
+    account: &mut StreamAccount,
+) -> ConnectionEvent {
     let mut accepting = pin!(HttpSession::from_h2_conn(connection, digest.clone()));
     poll_fn(|context| {
         let accepted = accepting.as_mut().poll(context);
@@ -292,7 +296,7 @@ fn made_room() -> Denial {
 }
 
 /// Sends GOAWAY and ends the connection, whether or not the client takes it.
-async fn say_goodbye(connection: &mut Connection, code: Code) {
+async fn say_goodbye(connection: &mut H2Connection, code: Code) {
     connection.abrupt_shutdown(code);
     let _ = tokio::time::timeout(LINGER, poll_fn(|context| connection.poll_closed(context))).await;
 }

@@ -205,7 +205,7 @@ fn each_file_is_opened_once() {
     let opened = opened_while(directory.path(), || {
         let mut report = Report::new();
         let source = crate::source::PolicySource::directory(directory.path());
-        let tree = crate::decision::snapshot::Tree::read(&source, &[], &Default::default(), None);
+        let tree = crate::decision::snapshot::SnapshotTree::read(&source, &[], &Default::default(), None);
         report.absorb(tree.policies);
         assert!(tree.policy.is_some(), "{}", report.render(false));
     });
