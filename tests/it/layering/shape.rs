@@ -94,7 +94,16 @@ const RULES: &[Rule] = &[
         says: "Policies, services and lint are read from PolicyFiles: only a source knows directories.",
         pattern: r"\bstd::fs\b|\bread_dir\b|\bfiles::read\b|\bdocument::read\(|directory: &Path",
         allowed: &["src/source/directory.rs"],
-        only_in: &["src/source.rs", "src/source/", "src/policy.rs", "src/policy/", "src/catalog.rs", "src/catalog/", "src/decision.rs", "src/decision/"],
+        only_in: &[
+            "src/source.rs",
+            "src/source/",
+            "src/policy.rs",
+            "src/policy/",
+            "src/catalog.rs",
+            "src/catalog/",
+            "src/decision.rs",
+            "src/decision/",
+        ],
         planted: ("src/policy/model/allow.rs", "fn load(directory: &Path) {}"),
     },
     // One model.
