@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloc_counter::count_alloc;
@@ -11,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use opgate::config::Config;
 use opgate::decision::snapshot::Snapshot;
-use opgate::decision::stages::{self, Ruling, Trail};
+use opgate::decision::{self, Ruling, Trace};
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::http::head::{HeadLimits, RawHead};
@@ -67,12 +68,12 @@ pub fn run() {
 }
 
 /// The number of allocations for one decision.
-fn judge(request: &Request, snapshot: &Snapshot, now: SystemTime) -> usize {
-    let mut trail = Trail::default();
+fn judge(request: &Arc<Request>, snapshot: &Snapshot, now: SystemTime) -> usize {
+    let mut trace = Trace::default();
     let ((allocations, reallocations, _), ruling) =
-        count_alloc(|| stages::judge(request, snapshot, now, &mut trail));
+        count_alloc(|| decision::decide(snapshot, request.clone(), now, &mut trace));
     let ruling = black_box(ruling);
-    assert!(matches!(ruling, Ok(Ruling::Permitted(_))), "{ruling:?}");
+    assert!(matches!(ruling, Ruling::Permitted(_)), "{ruling:?}");
     allocations + reallocations
 }
 
@@ -84,16 +85,16 @@ fn snapshot(key: &SigningKey, now: SystemTime) -> Snapshot {
     let setting = format!("issuers.demo.keys={}", json!({ "file": keys })).parse().unwrap();
     let mut report = Report::new();
     let snapshot = Config::load(&config, &[setting], &mut report)
-        .and_then(|config| Snapshot::load(&config, now, &mut report));
+        .and_then(|config| opgate::config::snapshot::load(&config, now, &mut report));
     snapshot.unwrap_or_else(|| panic!("{}", report.render(false)))
 }
 
-fn request(key: &SigningKey, id: &str, now: SystemTime) -> Request {
+fn request(key: &SigningKey, id: &str, now: SystemTime) -> Arc<Request> {
     sent(&format!("Bearer {}", token(key, id, None, now)), "")
 }
 
 /// A request with a bound token and a proof that is used for the first time.
-fn proven(holder: &SigningKey, token: &str, number: usize, now: SystemTime) -> Request {
+fn proven(holder: &SigningKey, token: &str, number: usize, now: SystemTime) -> Arc<Request> {
     let header = json!({ "typ": "dpop+jwt", "alg": holder.algorithm().as_str(), "jwk": holder.public_jwk() });
     let claims = json!({
         "jti": format!("{number:032}"), "htm": "POST", "htu": format!("http://{HOST}{PATH}"),
@@ -117,7 +118,7 @@ fn token(key: &SigningKey, id: &str, bound_to: Option<&str>, now: SystemTime) ->
     key.sign(&claims).unwrap()
 }
 
-fn sent(authorization: &str, proof: &str) -> Request {
+fn sent(authorization: &str, proof: &str) -> Arc<Request> {
     let head = format!(
         "POST {PATH} HTTP/1.1\r\n\
          host: {HOST}\r\n\
@@ -127,5 +128,5 @@ fn sent(authorization: &str, proof: &str) -> Request {
          content-length: 2\r\n\r\n",
     );
     let head = RawHead::parse(head.as_bytes(), HeadLimits::default()).unwrap();
-    Request::from_head(head, None, &TrustedProxies::default()).unwrap()
+    Arc::new(Request::from_head(head, None, &TrustedProxies::default()).unwrap())
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
-use crate::config::{Config, ConfigSource};
+use crate::config::{self, Config, ConfigSource};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::handover::{HandoverError, Predecessor};
@@ -86,7 +86,8 @@ pub(crate) fn load(origin: &ConfigSource) -> Option<Loaded> {
     let read_at = clock::now();
     let mut report = Report::new();
     let config = origin.load(&mut report);
-    let snapshot = config.as_ref().and_then(|config| Snapshot::load(config, clock::now(), &mut report));
+    let snapshot =
+        config.as_ref().and_then(|config| config::snapshot::load(config, clock::now(), &mut report));
     if !report.diagnostics().is_empty() {
         eprint_report(&report);
     }

@@ -24,7 +24,7 @@ use self::coverage::Coverage;
 use super::Output;
 use super::tree::{ExposureArgs, is_there, load_files};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::source::{PolicyFiles, PolicySource};
@@ -177,7 +177,7 @@ fn load(
 ) -> Option<Snapshot> {
     match config {
         Some(config) if cases.iter().any(TestCase::has_claims) => {
-            Snapshot::with_files(files, config, now, report)
+            config::snapshot::with_files(files, config, now, report)
         }
         _ => load_files(files, config, report),
     }

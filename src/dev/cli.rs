@@ -25,7 +25,7 @@ enum DevCommand {
     /// Show opgate at work in front of a backend that runs operations
     Demo(DemoArgs),
     /// Mint a token for development from a local key
-    Token(TokenArgs),
+    Token(Box<TokenArgs>),
 }
 
 /// Arguments of `opgate-dev demo`.
@@ -46,7 +46,7 @@ struct DemoArgs {
 pub fn main() -> ExitCode {
     match parse_arguments::<DevCli>() {
         Ok(DevCli { command: DevCommand::Demo(args) }) => show_demo(&args),
-        Ok(DevCli { command: DevCommand::Token(args) }) => token::run(args),
+        Ok(DevCli { command: DevCommand::Token(args) }) => token::run(&args),
         Err(code) => code,
     }
 }

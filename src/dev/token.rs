@@ -61,9 +61,9 @@ pub struct TokenArgs {
 }
 
 /// Mints the token and prints it. Exits 3 where the key cannot be had.
-pub fn run(args: TokenArgs) -> ExitCode {
+pub fn run(args: &TokenArgs) -> ExitCode {
     let mut report = Report::new();
-    let (Some(key), Some(proof_key)) = (signing_key(&args, &mut report), args.dpop.proof_key(&mut report))
+    let (Some(key), Some(proof_key)) = (signing_key(args, &mut report), args.dpop.proof_key(&mut report))
     else {
         eprint_report(&report);
         return ExitCode::from(INVALID);

@@ -16,8 +16,9 @@ use crate::assertion::Assertions;
 use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
+use crate::config::snapshot::{check_published, pools};
 use crate::config::{Config, ConfigPart};
-use crate::decision::snapshot::{Snapshot, SnapshotTree, check_published, pools};
+use crate::decision::snapshot::{Snapshot, SnapshotTree};
 use crate::diagnostic::Report;
 use crate::engine::Live;
 use crate::policy::Policy;
@@ -209,17 +210,17 @@ impl Reloader {
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
             self.instruments.policy_refused();
         }
-        if self.held.authn.is_some() && !is_whole {
+        self.tell_waiting_issuers(self.held.authn.is_some() && !is_whole, cause);
+    }
+
+    /// Tells whether issuers wait for a tree that does not load.
+    fn tell_waiting_issuers(&self, wait: bool, cause: Cause) {
+        let (part, found) = (ConfigPart::Issuers, FaultOrigin::Tree);
+        if wait {
             let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
-            self.telling.tell(
-                ConfigPart::Issuers,
-                FaultOrigin::Tree,
-                cause.what,
-                Some(why),
-                &self.instruments,
-            );
+            self.telling.tell(part, found, cause.what, Some(why), &self.instruments);
         } else {
-            self.telling.forget(ConfigPart::Issuers, FaultOrigin::Tree, &self.instruments);
+            self.telling.forget(part, found, &self.instruments);
         }
     }
 

@@ -96,6 +96,9 @@ fn system_authorities() -> Result<RootCertStore, String> {
 
 impl std::fmt::Debug for UpstreamConnector {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Secured").field("server_name", &self.server_name()).finish_non_exhaustive()
+        formatter
+            .debug_struct("UpstreamConnector")
+            .field("server_name", &self.server_name())
+            .finish_non_exhaustive()
     }
 }

@@ -394,13 +394,8 @@ fn only_questions_assume_a_caller() {
         .filter(|file| !file.name.starts_with("src/cli/") && assuming.is_match(&file.code()))
         .map(|file| file.name)
         .collect();
-    let expected = [
-        "src/authn.rs",
-        "src/authn/token/unconfirmed.rs",
-        "src/decision/stages.rs",
-        "src/simulation.rs",
-        "src/simulation/replay.rs",
-    ];
+    let expected =
+        ["src/authn.rs", "src/authn/token/unconfirmed.rs", "src/simulation.rs", "src/simulation/replay.rs"];
     assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
 }
 

@@ -17,7 +17,7 @@ use opgate::reason::Reason;
 use regex::Regex;
 
 use self::pages::{Kind, Known, Page, broken_links, documents, pages, unreached};
-use crate::cli::{Outcome, Workspace};
+use crate::cli::Workspace;
 use crate::harness::{COMPANION, Gate, Req, Setup, key, reason, root, signal, token};
 
 /// Most bytes of README.md: ten minutes of reading. What is more belongs to a page of docs/.
@@ -218,7 +218,7 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
 
 #[test]
 fn the_demo_says_what_is_shown_of_it() {
-    let output = Outcome::of(Workspace::new().command(&["demo", "--once"])).stdout;
+    let output = Workspace::new().opgate_dev(&["demo", "--once"]).stdout;
     let shown = Page::read("README.md").block(&Kind::Demo);
     let mut lines = output.lines();
     for line in shown.text.lines().filter(|line| *line != "…") {
