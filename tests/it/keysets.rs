@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use scene::Row;
 
-type Question = Pin<Box<dyn Future<Output = Row> + Send>>;
+type Scenario = Pin<Box<dyn Future<Output = Row> + Send>>;
 
 /// Gates that run at the same time, each with its own clients.
 const AT_A_TIME: usize = 5;

@@ -7,12 +7,12 @@ use opgate::dev::mint::Mint;
 use opgate::signing::SigningKey;
 use serde_json::json;
 
-use super::Question;
+use super::Scenario;
 use super::scene::{Row, Scene, Stage, keys, new_key};
 use super::server::{Answer, Certificate, KEYS, KeyServer, METADATA, key_set};
 use crate::harness::{CLOUD_PLATFORM, claims};
 
-pub fn all() -> Vec<Question> {
+pub fn all() -> Vec<Scenario> {
     let five_hundred = Answer::of("500 Internal Server Error", "", b"");
     let html = Answer::of("200 OK", "content-type: text/html\r\n", b"<html>Down for maintenance</html>");
     let oversized = Answer::of("200 OK", "", &vec![b' '; (1 << 20) + 1]);
