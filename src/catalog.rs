@@ -29,10 +29,10 @@ pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
 pub use self::named::NotCallable;
 use self::resolve::Definition;
-pub use self::router::{Route, Router, Target, WrittenRoute};
-pub use self::service::{AuthenticationRule, Binding, HttpBody, HttpRule, Selector, Service};
+pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
+pub use self::service::{AuthenticationRule, HttpBinding, HttpBody, HttpRule, Selector, Service};
 pub use self::settings::ExposureSettings;
-pub use self::template::{Segment, Template, TemplateError, Variable};
+pub use self::template::{Template, TemplateError, TemplateSegment, TemplateVariable};
 use crate::diagnostic::{Place, Report, Severity, Source, Span};
 use crate::document::Node;
 use crate::http::Path as RequestPath;
@@ -44,7 +44,7 @@ use crate::source::PolicyFiles;
 pub struct Catalog {
     methods: Vec<Arc<Method>>,
     unexposed: Vec<Unexposed>,
-    resources: Vec<Box<[Segment]>>,
+    resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
     /// The routes that lead to an exposed method, as written.
     open: Vec<Arc<Route>>,
@@ -103,7 +103,7 @@ impl Catalog {
         }
         catalog.router = Router::build(&routes, report);
         let open = routes.into_iter().map(|(route, _)| route);
-        catalog.open = open.filter(|route| matches!(route.target, Target::Open { .. })).collect();
+        catalog.open = open.filter(|route| matches!(route.target, RouteTarget::Open { .. })).collect();
         (report.count(Severity::Error) == errors_before).then_some(catalog)
     }
 
@@ -122,7 +122,7 @@ impl Catalog {
             forwarding: settings.forwarding.clone(),
             error_domain: definition.error_domain.clone(),
         });
-        let mut bind = |binding: &Binding, target: Target| {
+        let mut bind = |binding: &HttpBinding, target: RouteTarget| {
             let route = Route {
                 service: service.clone(),
                 http_method: binding.http_method.clone(),
@@ -156,12 +156,12 @@ impl Catalog {
                     HttpBody::Field(field) => Some(field.clone()),
                     HttpBody::None | HttpBody::Whole => None,
                 };
-                bind(binding, Target::Open { method: method.clone(), body: *body, body_field });
+                bind(binding, RouteTarget::Open { method: method.clone(), body: *body, body_field });
             }
         }
         for http in &definition.closed {
             for binding in &http.bindings {
-                bind(binding, Target::Closed { rpc: http.selector.clone() });
+                bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
             }
         }
     }
@@ -181,7 +181,7 @@ impl Catalog {
     }
 
     /// The shapes of the names of resources on which exposed methods ask for a permission, each once.
-    pub fn resources(&self) -> impl Iterator<Item = &[Segment]> {
+    pub fn resources(&self) -> impl Iterator<Item = &[TemplateSegment]> {
         self.resources.iter().map(|shape| &**shape)
     }
 

@@ -16,9 +16,9 @@ use self::check::Checked;
 pub use self::activation::Activation;
 pub use self::budget::Budget;
 pub use self::environment::{Environment, Type};
-pub use self::fault::{Failure, Fault};
+pub use self::fault::{CompileError, EvaluationError};
 pub use self::instant::{Duration, OutOfRange, Timestamp};
-pub use self::value::{Key, Kind, List, Map, Value};
+pub use self::value::{List, Map, MapKey, Value, ValueKind};
 
 mod activation;
 mod arithmetic;
@@ -57,10 +57,14 @@ impl Program {
     pub const MAX_LENGTH: usize = 64 * 1024;
 
     /// Parses and checks an expression that is to yield a value of the expected type. All faults of types at once.
-    pub fn compile(text: &str, environment: &Environment, expected: &Type) -> Result<Self, Vec<Fault>> {
+    pub fn compile(
+        text: &str,
+        environment: &Environment,
+        expected: &Type,
+    ) -> Result<Self, Vec<CompileError>> {
         if text.len() > Self::MAX_LENGTH {
             let message = format!("the expression is longer than {} KiB", Self::MAX_LENGTH / 1024);
-            return Err(vec![Fault::new(0..text.len(), message, "split it into several conditions")]);
+            return Err(vec![CompileError::new(0..text.len(), message, "split it into several conditions")]);
         }
         let (expression, logic_operators) = parser::parse(text).map_err(|fault| vec![fault])?;
         let checked = check::check(&expression, environment, expected)?;
@@ -98,7 +102,7 @@ impl Program {
         &'v self,
         activation: &'v dyn Activation<'v>,
         budget: &mut Budget,
-    ) -> Result<Value<'v>, Failure> {
+    ) -> Result<Value<'v>, EvaluationError> {
         evaluate::evaluate(&self.checked.root, &self.expected, activation, budget)
     }
 }

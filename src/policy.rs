@@ -16,6 +16,9 @@
 //!
 //! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
+use crate::diagnostic::{Place, Report, Severity};
+use crate::source::PolicyFiles;
+
 pub mod attributes;
 mod boundary;
 mod compile;
@@ -31,20 +34,124 @@ mod pools;
 pub mod refusal;
 mod rules;
 mod spelling;
-mod subject;
-mod tree;
+pub mod subject;
 pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};
-pub use self::condition::{Outcome, Read};
+pub use self::condition::{AttributeRead, ConditionOutcome};
 pub use self::model::resource::ResourceName;
 pub use self::permit::{Grant, Permit};
 pub use self::pools::Pools;
-pub use self::refusal::{Denied, Granted, Refusal, Tested, Unmet};
+pub use self::refusal::{Denied, Granted, Refusal, Tested, UnmetCondition};
 pub use self::rules::{RuleKind, WrittenRule};
 pub use self::subject::Subject;
-pub use self::tree::{Counts, Policy};
+
+use self::boundary::Boundaries;
+use self::compile::Compiler;
+use self::explain::index::ExplainIndex;
+use self::index::Index;
+use self::model::allow::AllowPolicy;
+use self::model::context::{Context, Definitions};
+use self::model::deny::DenyPolicy;
+use self::model::tags::Tags;
+
+/// A policy tree, compiled. It never changes; a reload makes another.
+#[derive(Debug, Default)]
+pub struct Policy {
+    index: Index,
+    boundaries: Boundaries,
+    explain_index: ExplainIndex,
+    tags: Tags,
+    counts: PolicyCounts,
+}
+
+/// How much a policy holds, as written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicyCounts {
+    /// Bindings of all allow policies.
+    pub bindings: usize,
+    /// Rules of all deny policies.
+    pub deny_rules: usize,
+    /// Defined roles.
+    pub roles: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Resources that a policy or the hierarchy names.
+    pub resources: usize,
+}
+
+impl Policy {
+    /// Reads and compiles the files of a policy tree. Every mistake is in the report, in the same order every time.
+    ///
+    /// `known_permissions` are the permissions that exposed methods ask for, with the place of the rule that does;
+    /// they serve to find typing errors in roles, and may be empty.
+    ///
+    /// Where anything is wrong, the result is [`Policy::deny_all`]: half a policy is not a policy.
+    pub fn load(files: &PolicyFiles, known_permissions: &[(String, Place)], report: &mut Report) -> Self {
+        Self::load_among(&Pools::default(), files, known_permissions, report)
+    }
+
+    /// [`Policy::load`] for a gate whose pools are known: members that none of its callers can be are reported as well.
+    pub fn load_among(
+        pools: &Pools,
+        files: &PolicyFiles,
+        known_permissions: &[(String, Place)],
+        report: &mut Report,
+    ) -> Self {
+        let before = report.count(Severity::Error);
+        model::check_top(files, report);
+        let definitions = Definitions::load(files, known_permissions, report);
+        let context = definitions.context(pools);
+        let boundaries = Boundaries::load(files, &definitions.hierarchy, pools, report);
+        let (denials, policies) = model::policies(files, context, report);
+        let compiled = Self::compile(context, policies, denials, boundaries);
+        let explain_index = ExplainIndex::of(context, known_permissions);
+        let policy = Self { tags: definitions.tags, explain_index, ..compiled };
+        if report.count(Severity::Error) > before { Self::deny_all() } else { policy }
+    }
+
+    /// The policy that grants nothing.
+    pub fn deny_all() -> Self {
+        Self::default()
+    }
+
+    /// How much it holds.
+    pub fn counts(&self) -> PolicyCounts {
+        self.counts
+    }
+
+    fn compile(
+        context: Context<'_>,
+        policies: impl Iterator<Item = AllowPolicy>,
+        denials: Vec<DenyPolicy>,
+        boundaries: Boundaries,
+    ) -> Self {
+        let mut compiler = Compiler::default();
+        let deny_rules = denials.iter().map(|policy| policy.rules.len()).sum();
+        for policy in denials {
+            compiler.forbid(policy);
+        }
+        let mut bindings = 0;
+        for policy in policies {
+            bindings += policy.bindings.len();
+            compiler.attach(policy);
+        }
+        let index = compiler.finish(context);
+        let counts = PolicyCounts {
+            bindings,
+            deny_rules,
+            roles: context.roles.len(),
+            groups: context.groups.len(),
+            resources: index.resource_count(),
+        };
+        Self { index, boundaries, counts, ..Self::default() }
+    }
+
+    fn index(&self) -> &Index {
+        &self.index
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -2,20 +2,20 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use opgate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value};
+use opgate::cel::{Activation, Budget, Environment, EvaluationError, Program, Type, Value};
 
 struct Nothing;
 
 impl<'v> Activation<'v> for Nothing {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
         match slot {
             0 => Ok(Value::from("projects/demo/locations/eu/operations/o")),
             1 => Ok(Value::from(vec![Value::Int(1), Value::Int(2)])),
-            _ => Err(Failure::Unknown { name: "c".into() }),
+            _ => Err(EvaluationError::Unknown { name: "c".into() }),
         }
     }
 
-    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
         Ok(Value::Bool(true))
     }
 }

@@ -3,7 +3,7 @@
 use std::iter;
 use std::sync::Arc;
 
-use super::template::{Segment, Template};
+use super::template::{Template, TemplateSegment};
 use super::{Catalog, Route, Unexposed};
 use crate::document::nearest;
 use crate::http::Path;
@@ -50,13 +50,13 @@ fn distance(template: &Template, path: &Path) -> Option<usize> {
     let mut distance = of_verb;
     for (segment, sent) in iter::zip(template.segments(), &segments) {
         match segment {
-            Segment::Literal(text) => {
+            TemplateSegment::Literal(text) => {
                 let difference = difference(text, sent);
                 in_common += usize::from(difference < 2);
                 distance += difference;
             }
-            Segment::Single => {}
-            Segment::Rest => return (in_common > 0).then_some(distance),
+            TemplateSegment::Single => {}
+            TemplateSegment::Rest => return (in_common > 0).then_some(distance),
         }
     }
     distance += 2 * template.segments().len().abs_diff(segments.len());

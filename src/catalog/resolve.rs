@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::iam::{IamFile, IamRule};
 use super::method::{BodyRule, PermissionRule};
-use super::service::{Binding, HttpBody, HttpRule, Service};
+use super::service::{HttpBinding, HttpBody, HttpRule, Service};
 use crate::diagnostic::{Place, Report};
 use crate::document::nearest;
 
@@ -30,7 +30,7 @@ pub(super) struct Rpc {
     pub(super) unimplemented: bool,
     pub(super) place: Place,
     /// Its bindings, each with the body that it takes.
-    pub(super) bindings: Vec<(Binding, BodyRule)>,
+    pub(super) bindings: Vec<(HttpBinding, BodyRule)>,
 }
 
 /// The path variable that holds the resource name where the iam rule names none (AIP-122: `name`).
@@ -192,7 +192,7 @@ fn check_credentials(
 
 /// The bindings, each with its body rule. The HTTP method limits the body as well. That is applied to each request,
 /// since a binding can take any method.
-fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Binding, BodyRule)> {
+fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(HttpBinding, BodyRule)> {
     if let Some((body, span)) = &rule.body
         && *body != BodyRule::Empty
         && !http.bindings.is_empty()
@@ -220,10 +220,10 @@ fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Bin
 fn check_streams(
     rule: &IamRule,
     resource_field: &str,
-    bindings: &[(Binding, BodyRule)],
+    bindings: &[(HttpBinding, BodyRule)],
     report: &mut Report,
 ) {
-    let is_open = |(binding, body): &&(Binding, BodyRule)| {
+    let is_open = |(binding, body): &&(HttpBinding, BodyRule)| {
         *body == BodyRule::Stream
             && !takes_no_body(binding, *body)
             && binding.body.field(resource_field).is_some()
@@ -255,7 +255,7 @@ fn check_streams(
     }
 }
 
-fn takes_no_body(binding: &Binding, rule: BodyRule) -> bool {
+fn takes_no_body(binding: &HttpBinding, rule: BodyRule) -> bool {
     binding.http_method.as_ref().is_some_and(|http_method| rule.on(http_method) == BodyRule::Empty)
 }
 

@@ -23,7 +23,7 @@ mod trie;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-pub use self::route::{Route, Target, WrittenRoute};
+pub use self::route::{Route, RouteTarget, WrittenRoute};
 use self::trie::Trie;
 use super::method::Call;
 use crate::diagnostic::{Report, Span};
@@ -210,8 +210,8 @@ impl Route {
     /// The full RPC name.
     fn rpc(&self) -> &str {
         match &self.target {
-            Target::Open { method, .. } => &method.name,
-            Target::Closed { rpc } => rpc,
+            RouteTarget::Open { method, .. } => &method.name,
+            RouteTarget::Closed { rpc } => rpc,
         }
     }
 
@@ -222,10 +222,10 @@ impl Route {
     /// Whether a request that matches both, being of one shape, is the same call either way.
     fn reads_like(&self, other: &Self) -> bool {
         let same_target = match (&self.target, &other.target) {
-            (Target::Closed { rpc }, Target::Closed { rpc: other }) => rpc == other,
+            (RouteTarget::Closed { rpc }, RouteTarget::Closed { rpc: other }) => rpc == other,
             (
-                Target::Open { method, body, body_field },
-                Target::Open { method: other, body: other_body, body_field: other_field },
+                RouteTarget::Open { method, body, body_field },
+                RouteTarget::Open { method: other, body: other_body, body_field: other_field },
             ) => method.index == other.index && body == other_body && body_field == other_field,
             _ => false,
         };
@@ -245,7 +245,7 @@ impl Route {
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.target, Target::Open { .. })
+        matches!(self.target, RouteTarget::Open { .. })
     }
 
     /// Whether a closed route stands in the way of an open one that matches the same request on the same host: the
@@ -263,8 +263,8 @@ impl Route {
     /// The call that a request makes which takes this route; `None` where it leads to no exposed method.
     fn call(&self, http_method: &::http::Method, path: &Path) -> Option<Call> {
         match &self.target {
-            Target::Closed { .. } => None,
-            Target::Open { method, body, body_field } => Some(Call {
+            RouteTarget::Closed { .. } => None,
+            RouteTarget::Open { method, body, body_field } => Some(Call {
                 method: method.clone(),
                 bindings: self.template.capture(path),
                 body: body.on(http_method),

@@ -38,12 +38,12 @@ pub struct HttpRule {
     /// Where the selector is written.
     pub span: Span,
     /// The rule's own binding and its `additional_bindings`.
-    pub bindings: Vec<Binding>,
+    pub bindings: Vec<HttpBinding>,
 }
 
 /// One HTTP method and path template of an RPC.
 #[derive(Clone, Debug)]
-pub struct Binding {
+pub struct HttpBinding {
     /// The HTTP method, or `None` for any (`custom: {kind: "*"}`).
     pub http_method: Option<::http::Method>,
     /// The path.
@@ -180,7 +180,7 @@ fn read_rule(node: &Node, report: &mut Report) -> Option<HttpRule> {
             .help("write package, service and method: `google.longrunning.Operations.GetOperation`");
         return None;
     }
-    let mut bindings: Vec<Binding> = own.into_iter().collect();
+    let mut bindings: Vec<HttpBinding> = own.into_iter().collect();
     for node in additional.and_then(|list| list.list(report)).unwrap_or_default() {
         bindings.extend(read_additional(node, selector, report));
     }
@@ -189,7 +189,7 @@ fn read_rule(node: &Node, report: &mut Report) -> Option<HttpRule> {
 
 /// An entry of `additional_bindings`: an HttpRule of the same RPC without additional bindings of its own ("the
 /// nesting may only be one level deep", google/api/http.proto).
-fn read_additional(node: &Node, parent: &str, report: &mut Report) -> Option<Binding> {
+fn read_additional(node: &Node, parent: &str, report: &mut Report) -> Option<HttpBinding> {
     let mut fields = node.fields("an additional binding", Spelling::Proto, report)?;
     if let Some(selector) = fields.optional("selector")
         && selector.string(report).is_some_and(|text| text != parent)
@@ -208,7 +208,7 @@ fn read_additional(node: &Node, parent: &str, report: &mut Report) -> Option<Bin
     binding
 }
 
-fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<Binding> {
+fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<HttpBinding> {
     const STANDARD: [(&str, ::http::Method); 5] = [
         ("get", ::http::Method::GET),
         ("put", ::http::Method::PUT),
@@ -241,7 +241,7 @@ fn read_binding(fields: &mut Fields<'_>, report: &mut Report) -> Option<Binding>
         [(http_method, path)] => {
             let (template, span) = read_template(path, report)?;
             let body = body.unwrap_or(HttpBody::None);
-            Some(Binding { http_method: http_method.clone(), template, body, span })
+            Some(HttpBinding { http_method: http_method.clone(), template, body, span })
         }
         [(_, first), (_, second), ..] => {
             report

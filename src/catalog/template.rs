@@ -27,14 +27,14 @@ use crate::http::path::normalize_literal;
 /// A parsed template. Its [`fmt::Display`] form parses to the same template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    segments: Vec<Segment>,
-    variables: Vec<Variable>,
+    segments: Vec<TemplateSegment>,
+    variables: Vec<TemplateVariable>,
     verb: Option<Box<str>>,
 }
 
 /// What stands between two slashes, once variables are replaced by what they contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Segment {
+pub enum TemplateSegment {
     /// This text, compared byte for byte with the segment as it was sent.
     Literal(Box<str>),
     /// `*`: one segment.
@@ -45,7 +45,7 @@ pub enum Segment {
 
 /// A named stretch of segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variable {
+pub struct TemplateVariable {
     /// The field of the request message: `name`, `book.name`.
     pub field: Arc<str>,
     /// Its segments, as indices into [`Template::segments`].
@@ -66,18 +66,18 @@ pub struct TemplateError {
 
 impl Template {
     /// The segments, with variables replaced by what they contain.
-    pub fn segments(&self) -> &[Segment] {
+    pub fn segments(&self) -> &[TemplateSegment] {
         &self.segments
     }
 
     /// What a variable stands for: the shape of its values.
-    pub fn shape_of(&self, field: &str) -> Option<&[Segment]> {
+    pub fn shape_of(&self, field: &str) -> Option<&[TemplateSegment]> {
         let variable = self.variables.iter().find(|variable| &*variable.field == field)?;
         self.segments.get(variable.range.clone())
     }
 
     /// The variables, in the order written.
-    pub fn variables(&self) -> &[Variable] {
+    pub fn variables(&self) -> &[TemplateVariable] {
         &self.variables
     }
 
@@ -94,7 +94,7 @@ impl Template {
 
     /// Whether every literal and the verb are normal: folding changes no letter, and there is no punctuation but `-`.
     pub fn is_normal(&self) -> bool {
-        let mut texts = self.segments.iter().filter_map(Segment::literal).chain(self.verb());
+        let mut texts = self.segments.iter().filter_map(TemplateSegment::literal).chain(self.verb());
         texts.all(|text| *normalize_literal(text) == *text)
     }
 
@@ -103,15 +103,15 @@ impl Template {
     pub fn is_spelled_as(&self, path: &Path) -> bool {
         path.verb() == self.verb()
             && self.segments.iter().enumerate().all(|(index, segment)| match segment {
-                Segment::Literal(text) => path.raw_segment(self.index_in(path, index)) == Some(text),
-                Segment::Single | Segment::Rest => true,
+                TemplateSegment::Literal(text) => path.raw_segment(self.index_in(path, index)) == Some(text),
+                TemplateSegment::Single | TemplateSegment::Rest => true,
             })
     }
 
     /// [`Template::shape`] as a backend compares it that decodes literals and ignores the case of letters.
     pub fn normal_shape(&self) -> String {
-        let normal = |segment: &Segment| match segment {
-            Segment::Literal(text) => Segment::Literal(normalize_literal(text)),
+        let normal = |segment: &TemplateSegment| match segment {
+            TemplateSegment::Literal(text) => TemplateSegment::Literal(normalize_literal(text)),
             other => other.clone(),
         };
         let segments = self.segments.iter().map(normal).collect();
@@ -133,7 +133,7 @@ impl Template {
 
     /// The place in a path where the template's segment `index` begins: `**` shifts what follows it.
     fn index_in(&self, path: &Path, index: usize) -> usize {
-        match self.segments.iter().position(|segment| *segment == Segment::Rest) {
+        match self.segments.iter().position(|segment| *segment == TemplateSegment::Rest) {
             Some(rest) if index > rest => (index + path.len()).saturating_sub(self.segments.len()),
             _ => index,
         }
@@ -143,12 +143,12 @@ impl Template {
 impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut variables = self.variables.iter().peekable();
-        let mut open: Option<&Variable> = None;
+        let mut open: Option<&TemplateVariable> = None;
         for (index, segment) in self.segments.iter().enumerate() {
             formatter.write_char('/')?;
             if let Some(variable) = variables.next_if(|variable| variable.range.start == index) {
                 write!(formatter, "{{{}", variable.field)?;
-                if variable.range.len() == 1 && *segment == Segment::Single {
+                if variable.range.len() == 1 && *segment == TemplateSegment::Single {
                     formatter.write_char('}')?;
                     continue;
                 }
@@ -167,7 +167,7 @@ impl fmt::Display for Template {
     }
 }
 
-impl Segment {
+impl TemplateSegment {
     /// The text of a literal.
     pub fn literal(&self) -> Option<&str> {
         match self {
@@ -177,7 +177,7 @@ impl Segment {
     }
 }
 
-impl fmt::Display for Segment {
+impl fmt::Display for TemplateSegment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Literal(text) => text,

@@ -406,9 +406,9 @@ fn example_of(template: &Template) -> RequestPath {
         .segments()
         .iter()
         .map(|segment| match segment {
-            Segment::Literal(text) => text,
-            Segment::Single => "x",
-            Segment::Rest => "x/y",
+            TemplateSegment::Literal(text) => text,
+            TemplateSegment::Single => "x",
+            TemplateSegment::Rest => "x/y",
         })
         .collect();
     let verb = template.verb().map(|verb| format!(":{verb}")).unwrap_or_default();

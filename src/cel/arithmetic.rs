@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::budget::Budget;
-use super::fault::Failure;
+use super::fault::EvaluationError;
 use super::instant::{Duration, Timestamp};
 use super::syntax::Operator;
 use super::value::Value;
@@ -17,7 +17,7 @@ pub(super) fn apply<'v>(
     left: Value<'v>,
     right: Value<'v>,
     budget: &mut Budget,
-) -> Result<Value<'v>, Failure> {
+) -> Result<Value<'v>, EvaluationError> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => int(operator, left, right).map(Value::Int),
         (Value::Uint(left), Value::Uint(right)) => uint(operator, left, right).map(Value::Uint),
@@ -31,42 +31,42 @@ pub(super) fn apply<'v>(
 }
 
 /// The negative of a value.
-pub(super) fn negate<'v>(value: &Value<'v>) -> Result<Value<'v>, Failure> {
+pub(super) fn negate<'v>(value: &Value<'v>) -> Result<Value<'v>, EvaluationError> {
     match value {
-        Value::Int(value) => value.checked_neg().map(Value::Int).ok_or(Failure::text(OVERFLOW)),
+        Value::Int(value) => value.checked_neg().map(Value::Int).ok_or(EvaluationError::text(OVERFLOW)),
         Value::Double(value) => Ok(Value::Double(-value)),
-        _ => Err(Failure::text("only ints and doubles have a negative")),
+        _ => Err(EvaluationError::text("only ints and doubles have a negative")),
     }
 }
 
-fn int(operator: Operator, left: i64, right: i64) -> Result<i64, Failure> {
+fn int(operator: Operator, left: i64, right: i64) -> Result<i64, EvaluationError> {
     let result = match operator {
         Operator::Add => left.checked_add(right),
         Operator::Subtract => left.checked_sub(right),
         Operator::Multiply => left.checked_mul(right),
-        Operator::Divide | Operator::Modulo if right == 0 => return Err(Failure::text(ZERO)),
+        Operator::Divide | Operator::Modulo if right == 0 => return Err(EvaluationError::text(ZERO)),
         Operator::Divide => left.checked_div(right),
         Operator::Modulo => left.checked_rem(right),
         _ => return Err(mismatch(operator)),
     };
-    result.ok_or(Failure::text(OVERFLOW))
+    result.ok_or(EvaluationError::text(OVERFLOW))
 }
 
-fn uint(operator: Operator, left: u64, right: u64) -> Result<u64, Failure> {
+fn uint(operator: Operator, left: u64, right: u64) -> Result<u64, EvaluationError> {
     let result = match operator {
         Operator::Add => left.checked_add(right),
         Operator::Subtract => left.checked_sub(right),
         Operator::Multiply => left.checked_mul(right),
-        Operator::Divide | Operator::Modulo if right == 0 => return Err(Failure::text(ZERO)),
+        Operator::Divide | Operator::Modulo if right == 0 => return Err(EvaluationError::text(ZERO)),
         Operator::Divide => left.checked_div(right),
         Operator::Modulo => left.checked_rem(right),
         _ => return Err(mismatch(operator)),
     };
-    result.ok_or(Failure::text(OVERFLOW))
+    result.ok_or(EvaluationError::text(OVERFLOW))
 }
 
 /// IEEE 754: a division by zero is infinite.
-fn double(operator: Operator, left: f64, right: f64) -> Result<f64, Failure> {
+fn double(operator: Operator, left: f64, right: f64) -> Result<f64, EvaluationError> {
     match operator {
         Operator::Add => Ok(left + right),
         Operator::Subtract => Ok(left - right),
@@ -76,7 +76,7 @@ fn double(operator: Operator, left: f64, right: f64) -> Result<f64, Failure> {
     }
 }
 
-fn add<'v>(left: Value<'v>, right: Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+fn add<'v>(left: Value<'v>, right: Value<'v>, budget: &mut Budget) -> Result<Value<'v>, EvaluationError> {
     match (left, right) {
         (Value::String(left), Value::String(right)) => {
             budget.charge(left.len() + right.len())?;
@@ -98,7 +98,7 @@ fn add<'v>(left: Value<'v>, right: Value<'v>, budget: &mut Budget) -> Result<Val
     }
 }
 
-fn subtract<'v>(left: &Value<'v>, right: &Value<'v>) -> Result<Value<'v>, Failure> {
+fn subtract<'v>(left: &Value<'v>, right: &Value<'v>) -> Result<Value<'v>, EvaluationError> {
     match (left, right) {
         (Value::Timestamp(left), Value::Timestamp(right)) => duration(left.total() - right.total()),
         (Value::Timestamp(left), Value::Duration(right)) => timestamp(left.total() - right.total()),
@@ -107,18 +107,21 @@ fn subtract<'v>(left: &Value<'v>, right: &Value<'v>) -> Result<Value<'v>, Failur
     }
 }
 
-fn timestamp<'v>(total: i128) -> Result<Value<'v>, Failure> {
+fn timestamp<'v>(total: i128) -> Result<Value<'v>, EvaluationError> {
     Timestamp::from_total(total)
         .map(Value::Timestamp)
-        .ok_or(Failure::text("the time is outside the years 1 to 9999"))
+        .ok_or(EvaluationError::text("the time is outside the years 1 to 9999"))
 }
 
-fn duration<'v>(total: i128) -> Result<Value<'v>, Failure> {
+fn duration<'v>(total: i128) -> Result<Value<'v>, EvaluationError> {
     Duration::from_nanoseconds(total)
         .map(Value::Duration)
-        .ok_or(Failure::text("the duration is longer than 292 years"))
+        .ok_or(EvaluationError::text("the duration is longer than 292 years"))
 }
 
-fn mismatch(operator: Operator) -> Failure {
-    Failure::Error(Cow::Owned(format!("`{}` does not work on values of these types", operator.symbol())))
+fn mismatch(operator: Operator) -> EvaluationError {
+    EvaluationError::Error(Cow::Owned(format!(
+        "`{}` does not work on values of these types",
+        operator.symbol()
+    )))
 }

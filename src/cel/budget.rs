@@ -3,7 +3,7 @@
 //! A unit is one step of the evaluator, or one byte that is read, compared or made. A value in a list or map counts
 //! with its own size in memory, so that whatever an expression makes takes no more bytes than units were charged.
 
-use super::fault::Failure;
+use super::fault::EvaluationError;
 
 /// Units of work left. One budget is shared by all expressions of a decision.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Budget {
     /// Takes the units *before* the work is done. A charge that is larger than the rest empties the budget: every
     /// evaluation after it fails as well, so that the result of an expression does not depend on its place in the
     /// order.
-    pub(super) fn charge(&mut self, units: usize) -> Result<(), Failure> {
+    pub(super) fn charge(&mut self, units: usize) -> Result<(), EvaluationError> {
         match self.left.checked_sub(u64::try_from(units).unwrap_or(u64::MAX)) {
             Some(left) => {
                 self.left = left;
@@ -33,7 +33,7 @@ impl Budget {
             }
             None => {
                 self.left = 0;
-                Err(Failure::Budget)
+                Err(EvaluationError::Budget)
             }
         }
     }

@@ -21,7 +21,7 @@ pub(super) enum Zone {
 
 /// A part of a date or a time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TimePart {
     FullYear,
     Month,
     Date,
@@ -73,33 +73,33 @@ fn offset(text: &str) -> Option<i64> {
 }
 
 /// A part of a point in time, as its zone tells it.
-pub(super) fn part_of_time(part: Part, time: Timestamp, zone: &Zone) -> i64 {
+pub(super) fn part_of_time(part: TimePart, time: Timestamp, zone: &Zone) -> i64 {
     let local = time.seconds() + zone.seconds_east(time);
     let (days, second) = (local.div_euclid(DAY), local.rem_euclid(DAY));
     let (year, month, day) = civil(days);
     match part {
-        Part::FullYear => year,
-        Part::Month => month - 1,
-        Part::Date => day,
-        Part::DayOfMonth => day - 1,
+        TimePart::FullYear => year,
+        TimePart::Month => month - 1,
+        TimePart::Date => day,
+        TimePart::DayOfMonth => day - 1,
         // 1970 began on a Thursday.
-        Part::DayOfWeek => (days + 4).rem_euclid(7),
-        Part::DayOfYear => days - days_before(year, 1, 1),
-        Part::Hours => second / 3600,
-        Part::Minutes => second / 60 % 60,
-        Part::Seconds => second % 60,
-        Part::Milliseconds => i64::from(time.nanoseconds() / 1_000_000),
+        TimePart::DayOfWeek => (days + 4).rem_euclid(7),
+        TimePart::DayOfYear => days - days_before(year, 1, 1),
+        TimePart::Hours => second / 3600,
+        TimePart::Minutes => second / 60 % 60,
+        TimePart::Seconds => second % 60,
+        TimePart::Milliseconds => i64::from(time.nanoseconds() / 1_000_000),
     }
 }
 
 /// A part of a duration: the whole of it in hours, minutes or seconds, and the milliseconds of its last second.
-pub(super) fn part_of_duration(part: Part, duration: Duration) -> Option<i64> {
+pub(super) fn part_of_duration(part: TimePart, duration: Duration) -> Option<i64> {
     let total = duration.total();
     let value = match part {
-        Part::Hours => total / (3600 * SECOND),
-        Part::Minutes => total / (60 * SECOND),
-        Part::Seconds => total / SECOND,
-        Part::Milliseconds => total / 1_000_000 % 1000,
+        TimePart::Hours => total / (3600 * SECOND),
+        TimePart::Minutes => total / (60 * SECOND),
+        TimePart::Seconds => total / SECOND,
+        TimePart::Milliseconds => total / 1_000_000 % 1000,
         _ => return None,
     };
     i64::try_from(value).ok()

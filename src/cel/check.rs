@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::budget::Budget;
 use super::environment::{Environment, Type};
 use super::evaluate;
-use super::fault::Fault;
-use super::node::{Loop, Node};
+use super::fault::CompileError;
+use super::node::{Loop, ProgramNode};
 use super::syntax::{Expression, Macro, MacroKind, Operator, Syntax};
 use super::value::Value;
 
@@ -23,7 +23,7 @@ const FOLDING: u64 = 500_000;
 /// A checked expression.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) root: Node,
+    pub(super) root: ProgramNode,
     pub(super) variables: BTreeSet<usize>,
     pub(super) functions: BTreeSet<usize>,
 }
@@ -33,7 +33,7 @@ pub(super) fn check(
     expression: &Expression,
     environment: &Environment,
     expected: &Type,
-) -> Result<Checked, Vec<Fault>> {
+) -> Result<Checked, Vec<CompileError>> {
     let mut checker = Checker {
         environment,
         faults: Vec::new(),
@@ -49,7 +49,7 @@ pub(super) fn check(
             Type::Bool => "compare it with something, so that it is true or false".to_owned(),
             other => format!("write an expression of type {other}"),
         };
-        checker.faults.push(Fault::new(expression.range.clone(), message, help));
+        checker.faults.push(CompileError::new(expression.range.clone(), message, help));
     }
     if checker.faults.is_empty() {
         Ok(Checked { root: root.node, variables: checker.variables, functions: checker.functions })
@@ -61,7 +61,7 @@ pub(super) fn check(
 
 struct Checker<'e> {
     environment: &'e Environment,
-    faults: Vec<Fault>,
+    faults: Vec<CompileError>,
     /// The variables of the macros around, the outermost first.
     scopes: Vec<(String, Type)>,
     folding: Budget,
@@ -71,23 +71,23 @@ struct Checker<'e> {
 
 /// A node and its type.
 struct Typed {
-    node: Node,
+    node: ProgramNode,
     of: Type,
 }
 
 impl Typed {
-    fn new(node: Node, of: Type) -> Self {
+    fn new(node: ProgramNode, of: Type) -> Self {
         Self { node, of }
     }
 
     /// The type of a part with a fault: it fits everywhere, so that one mistake is reported once.
     fn faulty() -> Self {
-        Self::new(Node::Constant(Value::Null), Type::Dyn)
+        Self::new(ProgramNode::Constant(Value::Null), Type::Dyn)
     }
 
     fn constant(&self) -> Option<&Value<'static>> {
         match &self.node {
-            Node::Constant(value) => Some(value),
+            ProgramNode::Constant(value) => Some(value),
             _ => None,
         }
     }
@@ -97,28 +97,28 @@ impl Checker<'_> {
     fn typed(&mut self, expression: &Expression) -> Typed {
         let range = &expression.range;
         match &expression.kind {
-            Syntax::Literal(value) => Typed::new(Node::Constant(value.clone()), literal_type(value)),
+            Syntax::Literal(value) => Typed::new(ProgramNode::Constant(value.clone()), literal_type(value)),
             Syntax::Name { .. } | Syntax::Select { .. } => self.name_or_field(expression),
             Syntax::Has { operand, field } => {
                 let operand = self.typed(operand);
                 self.field_of(&operand.of, field);
                 let field = Value::String(field.name.clone().into());
-                Typed::new(Node::Has { operand: Box::new(operand.node), field }, Type::Bool)
+                Typed::new(ProgramNode::Has { operand: Box::new(operand.node), field }, Type::Bool)
             }
             Syntax::Call { target, function, name, arguments } => {
                 self.call(range, target.as_deref(), function, name, arguments)
             }
             Syntax::Not(operand) => {
                 let node = self.boolean(operand, "`!` takes a condition");
-                Typed::new(Node::Not(Box::new(node)), Type::Bool)
+                Typed::new(ProgramNode::Not(Box::new(node)), Type::Bool)
             }
             Syntax::Negate(operand) => self.negative(operand),
             Syntax::Binary { operator, sides } => self.binary(range, *operator, sides),
             Syntax::All(terms) => {
-                Typed::new(Node::All(self.terms(terms, "`&&` joins conditions")), Type::Bool)
+                Typed::new(ProgramNode::All(self.terms(terms, "`&&` joins conditions")), Type::Bool)
             }
             Syntax::Any(terms) => {
-                Typed::new(Node::Any(self.terms(terms, "`||` joins conditions")), Type::Bool)
+                Typed::new(ProgramNode::Any(self.terms(terms, "`||` joins conditions")), Type::Bool)
             }
             Syntax::Conditional(parts) => self.conditional(parts),
             Syntax::List(values) => self.list(values),
@@ -128,12 +128,12 @@ impl Checker<'_> {
     }
 
     fn fault(&mut self, range: &Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Typed {
-        self.faults.push(Fault::new(range.clone(), message, help));
+        self.faults.push(CompileError::new(range.clone(), message, help));
         Typed::faulty()
     }
 
     /// A part that has to be true or false.
-    fn boolean(&mut self, expression: &Expression, place: &str) -> Node {
+    fn boolean(&mut self, expression: &Expression, place: &str) -> ProgramNode {
         let typed = self.typed(expression);
         if !typed.of.fits(&Type::Bool) {
             let message = format!("{place}, and this is {}", typed.of.with_article());
@@ -142,7 +142,7 @@ impl Checker<'_> {
         typed.node
     }
 
-    fn terms(&mut self, terms: &[Expression], place: &str) -> Box<[Node]> {
+    fn terms(&mut self, terms: &[Expression], place: &str) -> Box<[ProgramNode]> {
         terms.iter().map(|term| self.boolean(term, place)).collect()
     }
 
@@ -156,7 +156,7 @@ impl Checker<'_> {
             return self.fault(&second.range, message, "both values have one type: convert one of them");
         }
         let of = first.of.join(typed.of);
-        Typed::new(Node::Conditional(Box::new([condition, first.node, typed.node])), of)
+        Typed::new(ProgramNode::Conditional(Box::new([condition, first.node, typed.node])), of)
     }
 
     fn list(&mut self, values: &[Expression]) -> Typed {
@@ -165,9 +165,9 @@ impl Checker<'_> {
         if let Some(constants) = constants(&values)
             && self.folding.charge(values.len() * size_of::<Value<'_>>()).is_ok()
         {
-            return Typed::new(Node::Constant(Value::from(constants)), of);
+            return Typed::new(ProgramNode::Constant(Value::from(constants)), of);
         }
-        Typed::new(Node::List(values.into_iter().map(|value| value.node).collect()), of)
+        Typed::new(ProgramNode::List(values.into_iter().map(|value| value.node).collect()), of)
     }
 
     fn map(&mut self, range: &Range<usize>, entries: &[(Expression, Expression)]) -> Typed {
@@ -186,8 +186,8 @@ impl Checker<'_> {
         let of = Type::map(joined(types.0), joined(types.1));
         if let (Some(keys), Some(values)) = (constants(&keys), constants(&values)) {
             match evaluate::map(keys.into_iter().zip(values).collect(), &mut self.folding) {
-                Ok(map) => return Typed::new(Node::Constant(map), of),
-                Err(super::Failure::Error(reason)) if self.faults.is_empty() => {
+                Ok(map) => return Typed::new(ProgramNode::Constant(map), of),
+                Err(super::EvaluationError::Error(reason)) if self.faults.is_empty() => {
                     return self.fault(range, reason, "write each key once; `1` and `1u` are one key");
                 }
                 // Too large to be evaluated here, or reported already.
@@ -195,7 +195,7 @@ impl Checker<'_> {
             }
         }
         let nodes = keys.into_iter().zip(values).map(|(key, value)| (key.node, value.node)).collect();
-        Typed::new(Node::Map(nodes), of)
+        Typed::new(ProgramNode::Map(nodes), of)
     }
 
     fn repeat(&mut self, found: &Macro) -> Typed {
@@ -228,7 +228,7 @@ impl Checker<'_> {
             }
         };
         self.scopes.pop();
-        Typed::new(Node::Loop(Box::new(Loop { kind: found.kind, over: over.node, filter, body })), of)
+        Typed::new(ProgramNode::Loop(Box::new(Loop { kind: found.kind, over: over.node, filter, body })), of)
     }
 
     /// The operator's value on constants, or its node.
@@ -236,9 +236,9 @@ impl Checker<'_> {
         if let (Some(left), Some(right)) = (left.constant(), right.constant())
             && let Ok(value) = evaluate::binary(operator, left.clone(), right.clone(), &mut self.folding)
         {
-            return Typed::new(Node::Constant(value), of);
+            return Typed::new(ProgramNode::Constant(value), of);
         }
-        Typed::new(Node::Binary { operator, sides: Box::new([left.node, right.node]) }, of)
+        Typed::new(ProgramNode::Binary { operator, sides: Box::new([left.node, right.node]) }, of)
     }
 }
 

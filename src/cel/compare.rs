@@ -4,11 +4,15 @@
 use std::cmp::Ordering;
 
 use super::budget::Budget;
-use super::fault::Failure;
-use super::value::{Key, Value};
+use super::fault::EvaluationError;
+use super::value::{MapKey, Value};
 
 /// CEL's `==`. It never fails: values of different kinds are different.
-pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) -> Result<bool, Failure> {
+pub(super) fn equal(
+    left: &Value<'_>,
+    right: &Value<'_>,
+    budget: &mut Budget,
+) -> Result<bool, EvaluationError> {
     budget.charge(1)?;
     match (left, right) {
         (Value::Null, Value::Null) => Ok(true),
@@ -52,7 +56,7 @@ pub(super) fn order(
     left: &Value<'_>,
     right: &Value<'_>,
     budget: &mut Budget,
-) -> Result<Option<Ordering>, Failure> {
+) -> Result<Option<Ordering>, EvaluationError> {
     budget.charge(1)?;
     let order = match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
@@ -71,7 +75,7 @@ pub(super) fn order(
             Value::Int(_) | Value::Uint(_) | Value::Double(_),
         ) => return Ok(numbers(left, right)),
         _ => {
-            return Err(Failure::text(
+            return Err(EvaluationError::text(
                 "only numbers, strings, bytes, booleans and times of one kind have an order",
             ));
         }
@@ -84,7 +88,7 @@ pub(super) fn contains(
     collection: &Value<'_>,
     wanted: &Value<'_>,
     budget: &mut Budget,
-) -> Result<bool, Failure> {
+) -> Result<bool, EvaluationError> {
     match collection {
         Value::List(list) => {
             for value in list.values() {
@@ -95,7 +99,7 @@ pub(super) fn contains(
             Ok(false)
         }
         Value::Map(_) => Ok(at_key(collection, wanted, budget)?.is_some()),
-        _ => Err(Failure::text("`in` looks into lists and maps")),
+        _ => Err(EvaluationError::text("`in` looks into lists and maps")),
     }
 }
 
@@ -104,9 +108,9 @@ pub(super) fn at_key<'m, 'v>(
     map: &'m Value<'v>,
     wanted: &Value<'_>,
     budget: &mut Budget,
-) -> Result<Option<&'m Value<'v>>, Failure> {
+) -> Result<Option<&'m Value<'v>>, EvaluationError> {
     let Value::Map(map) = map else {
-        return Err(Failure::text("only maps have keys"));
+        return Err(EvaluationError::text("only maps have keys"));
     };
     let Some(key) = key(wanted) else { return Ok(None) };
     // A binary search compares the key with log2 of the entries.
@@ -116,13 +120,13 @@ pub(super) fn at_key<'m, 'v>(
 }
 
 /// The value as a key: a double that is a whole number is the key of that number.
-fn key<'a>(value: &'a Value<'_>) -> Option<Key<'a>> {
+fn key<'a>(value: &'a Value<'_>) -> Option<MapKey<'a>> {
     match value {
-        Value::Bool(value) => Some(Key::Bool(*value)),
-        Value::Int(value) => Some(Key::Int(*value)),
-        Value::Uint(value) => Some(Key::Uint(*value)),
-        Value::String(text) => Some(Key::String(text.as_ref().into())),
-        Value::Double(value) => whole(*value).map(Key::Int),
+        Value::Bool(value) => Some(MapKey::Bool(*value)),
+        Value::Int(value) => Some(MapKey::Int(*value)),
+        Value::Uint(value) => Some(MapKey::Uint(*value)),
+        Value::String(text) => Some(MapKey::String(text.as_ref().into())),
+        Value::Double(value) => whole(*value).map(MapKey::Int),
         _ => None,
     }
 }
@@ -136,7 +140,7 @@ pub(super) fn whole(value: f64) -> Option<i64> {
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
-fn same(left: &[u8], right: &[u8], budget: &mut Budget) -> Result<bool, Failure> {
+fn same(left: &[u8], right: &[u8], budget: &mut Budget) -> Result<bool, EvaluationError> {
     if left.len() != right.len() {
         return Ok(false);
     }

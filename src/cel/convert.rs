@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use super::budget::Budget;
 use super::calendar;
-use super::fault::Failure;
+use super::fault::EvaluationError;
 use super::instant::Timestamp;
-use super::value::{Kind, Value};
+use super::value::{Value, ValueKind};
 
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
@@ -19,13 +19,17 @@ const TEXT_COST: usize = 16;
 const MAX_TEXT: usize = 400;
 
 /// The value as one of another kind.
-pub(super) fn to<'v>(kind: Kind, value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+pub(super) fn to<'v>(
+    kind: ValueKind,
+    value: &Value<'v>,
+    budget: &mut Budget,
+) -> Result<Value<'v>, EvaluationError> {
     if value.kind() == kind {
         return value.copy(budget);
     }
     let converted = match (kind, value) {
-        (Kind::String, value) => return to_string(value, budget),
-        (Kind::Bytes, Value::String(text)) => {
+        (ValueKind::String, value) => return to_string(value, budget),
+        (ValueKind::Bytes, Value::String(text)) => {
             budget.charge(text.len())?;
             return Ok(Value::Bytes(match text {
                 Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -36,47 +40,49 @@ pub(super) fn to<'v>(kind: Kind, value: &Value<'v>, budget: &mut Budget) -> Resu
             budget.charge(TEXT_COST + text.len())?;
             if text.len() > MAX_TEXT { None } else { parse(kind, text) }
         }
-        (Kind::Int, Value::Uint(value)) => i64::try_from(*value).ok().map(Value::Int),
+        (ValueKind::Int, Value::Uint(value)) => i64::try_from(*value).ok().map(Value::Int),
         // The bounds themselves are refused: at that size a double stands for its neighbours too.
-        (Kind::Int, Value::Double(value)) => {
+        (ValueKind::Int, Value::Double(value)) => {
             (*value > -TWO_TO_63 && *value < TWO_TO_63).then_some(Value::Int(*value as i64))
         }
-        (Kind::Int, Value::Timestamp(time)) => Some(Value::Int(time.seconds())),
-        (Kind::Uint, Value::Int(value)) => u64::try_from(*value).ok().map(Value::Uint),
-        (Kind::Uint, Value::Double(value)) => {
+        (ValueKind::Int, Value::Timestamp(time)) => Some(Value::Int(time.seconds())),
+        (ValueKind::Uint, Value::Int(value)) => u64::try_from(*value).ok().map(Value::Uint),
+        (ValueKind::Uint, Value::Double(value)) => {
             (*value >= 0.0 && *value < TWO_TO_64).then_some(Value::Uint(*value as u64))
         }
-        (Kind::Double, Value::Int(value)) => Some(Value::Double(*value as f64)),
-        (Kind::Double, Value::Uint(value)) => Some(Value::Double(*value as f64)),
-        (Kind::Timestamp, Value::Int(seconds)) => Timestamp::from_unix(*seconds, 0).map(Value::Timestamp),
+        (ValueKind::Double, Value::Int(value)) => Some(Value::Double(*value as f64)),
+        (ValueKind::Double, Value::Uint(value)) => Some(Value::Double(*value as f64)),
+        (ValueKind::Timestamp, Value::Int(seconds)) => {
+            Timestamp::from_unix(*seconds, 0).map(Value::Timestamp)
+        }
         _ => None,
     };
     converted.ok_or_else(|| {
         // Without the `google.protobuf.` of times.
         let wanted = kind.name().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        let article = if kind == Kind::Int { "an" } else { "a" };
-        Failure::Error(Cow::Owned(format!("this {} is not {article} {wanted}", value.kind())))
+        let article = if kind == ValueKind::Int { "an" } else { "a" };
+        EvaluationError::Error(Cow::Owned(format!("this {} is not {article} {wanted}", value.kind())))
     })
 }
 
-fn parse<'v>(kind: Kind, text: &str) -> Option<Value<'v>> {
+fn parse<'v>(kind: ValueKind, text: &str) -> Option<Value<'v>> {
     match kind {
-        Kind::Bool => match text {
+        ValueKind::Bool => match text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(Value::Bool(false)),
             _ => None,
         },
-        Kind::Int => text.parse().ok().map(Value::Int),
-        Kind::Uint if text.starts_with('+') => None,
-        Kind::Uint => text.parse().ok().map(Value::Uint),
-        Kind::Double => text.parse().ok().map(Value::Double),
-        Kind::Timestamp => calendar::parse_time(text).map(Value::Timestamp),
-        Kind::Duration => calendar::parse_duration(text).map(Value::Duration),
+        ValueKind::Int => text.parse().ok().map(Value::Int),
+        ValueKind::Uint if text.starts_with('+') => None,
+        ValueKind::Uint => text.parse().ok().map(Value::Uint),
+        ValueKind::Double => text.parse().ok().map(Value::Double),
+        ValueKind::Timestamp => calendar::parse_time(text).map(Value::Timestamp),
+        ValueKind::Duration => calendar::parse_duration(text).map(Value::Duration),
         _ => None,
     }
 }
 
-fn to_string<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+fn to_string<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, EvaluationError> {
     let text = match value {
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
@@ -90,11 +96,11 @@ fn to_string<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Fa
                 Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
                 Cow::Owned(bytes) => std::str::from_utf8(bytes).ok().map(|text| Cow::Owned(text.to_owned())),
             };
-            return text.map(Value::String).ok_or(Failure::text("the bytes are not UTF-8"));
+            return text.map(Value::String).ok_or(EvaluationError::text("the bytes are not UTF-8"));
         }
         other => {
             let message = format!("a value of type {} has no string", other.kind());
-            return Err(Failure::Error(Cow::Owned(message)));
+            return Err(EvaluationError::Error(Cow::Owned(message)));
         }
     };
     budget.charge(TEXT_COST + text.len())?;

@@ -26,19 +26,19 @@ pub enum Type {
 /// declared whole. Slots are numbers in the order of declaration, from 0 for variables and from 0 for functions.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    pub(super) variables: Vec<Variable>,
-    pub(super) functions: Vec<Function>,
+    pub(super) variables: Vec<DeclaredVariable>,
+    pub(super) functions: Vec<DeclaredFunction>,
     pub(super) iam: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Variable {
+pub(super) struct DeclaredVariable {
     pub(super) name: String,
     pub(super) of: Type,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Function {
+pub(super) struct DeclaredFunction {
     pub(super) name: String,
     pub(super) parameters: Vec<Type>,
     pub(super) result: Type,
@@ -53,7 +53,7 @@ impl Environment {
     /// Adds a variable.
     #[must_use]
     pub fn variable(mut self, name: &str, of: Type) -> Self {
-        self.variables.push(Variable { name: name.to_owned(), of });
+        self.variables.push(DeclaredVariable { name: name.to_owned(), of });
         self
     }
 
@@ -61,7 +61,11 @@ impl Environment {
     /// name adds a second list of parameters, under a slot of its own.
     #[must_use]
     pub fn function(mut self, name: &str, parameters: &[Type], result: Type) -> Self {
-        self.functions.push(Function { name: name.to_owned(), parameters: parameters.to_vec(), result });
+        self.functions.push(DeclaredFunction {
+            name: name.to_owned(),
+            parameters: parameters.to_vec(),
+            result,
+        });
         self
     }
 

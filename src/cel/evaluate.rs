@@ -9,11 +9,11 @@ use super::budget::Budget;
 use super::calendar;
 use super::compare;
 use super::environment::Type;
-use super::fault::Failure;
+use super::fault::EvaluationError;
 use super::function;
-use super::node::Node;
+use super::node::ProgramNode;
 use super::syntax::Operator;
-use super::value::{Key, Map, Value};
+use super::value::{Map, MapKey, Value};
 
 mod repeat;
 
@@ -25,18 +25,18 @@ const HOST_COST: usize = 16;
 
 /// The value of a checked expression, which has to be of the type.
 pub(super) fn evaluate<'v>(
-    node: &'v Node,
+    node: &'v ProgramNode,
     expected: &Type,
     activation: &'v dyn Activation<'v>,
     budget: &mut Budget,
-) -> Result<Value<'v>, Failure> {
+) -> Result<Value<'v>, EvaluationError> {
     let mut evaluation = Evaluation { activation, budget, locals: Vec::new() };
     let value = evaluation.value(node)?;
     if admits(expected, &value, evaluation.budget)? {
         return Ok(value);
     }
     let message = format!("the expression yields {}, where {expected} is wanted", value.kind());
-    Err(Failure::Error(Cow::Owned(message)))
+    Err(EvaluationError::Error(Cow::Owned(message)))
 }
 
 struct Evaluation<'v, 'b> {
@@ -47,64 +47,64 @@ struct Evaluation<'v, 'b> {
 }
 
 impl<'v> Evaluation<'v, '_> {
-    fn value(&mut self, node: &'v Node) -> Result<Value<'v>, Failure> {
+    fn value(&mut self, node: &'v ProgramNode) -> Result<Value<'v>, EvaluationError> {
         self.budget.charge(1)?;
         match node {
-            Node::Constant(value) => Ok(value.borrowed()),
-            Node::Variable(slot) => {
+            ProgramNode::Constant(value) => Ok(value.borrowed()),
+            ProgramNode::Variable(slot) => {
                 let value = self.activation.variable(*slot)?;
                 // Claims are made into a map each time that they are asked for.
                 self.budget.charge(value.built())?;
                 Ok(value)
             }
-            Node::Local(index) => {
-                let local = self.locals.get(*index).ok_or(Failure::text("no such variable"))?;
+            ProgramNode::Local(index) => {
+                let local = self.locals.get(*index).ok_or(EvaluationError::text("no such variable"))?;
                 local.copy(self.budget)
             }
-            Node::All(terms) => self.logic(terms, false),
-            Node::Any(terms) => self.logic(terms, true),
-            Node::Not(operand) => match self.value(operand)? {
+            ProgramNode::All(terms) => self.logic(terms, false),
+            ProgramNode::Any(terms) => self.logic(terms, true),
+            ProgramNode::Not(operand) => match self.value(operand)? {
                 Value::Bool(value) => Ok(Value::Bool(!value)),
-                _ => Err(Failure::text("`!` takes a boolean")),
+                _ => Err(EvaluationError::text("`!` takes a boolean")),
             },
-            Node::Negate(operand) => arithmetic::negate(&self.value(operand)?),
-            Node::Conditional(parts) => self.conditional(parts),
-            Node::Binary { operator, sides } => self.binary(*operator, sides),
-            Node::Call { function, arguments } => self.call(*function, arguments),
-            Node::Matches { text, pattern } => match self.value(text)? {
+            ProgramNode::Negate(operand) => arithmetic::negate(&self.value(operand)?),
+            ProgramNode::Conditional(parts) => self.conditional(parts),
+            ProgramNode::Binary { operator, sides } => self.binary(*operator, sides),
+            ProgramNode::Call { function, arguments } => self.call(*function, arguments),
+            ProgramNode::Matches { text, pattern } => match self.value(text)? {
                 Value::String(text) => pattern.is_found_in(&text, self.budget).map(Value::Bool),
-                _ => Err(Failure::text("`matches` takes a string")),
+                _ => Err(EvaluationError::text("`matches` takes a string")),
             },
-            Node::PartIn { part, time, zone } => match self.value(time)? {
+            ProgramNode::PartIn { part, time, zone } => match self.value(time)? {
                 Value::Timestamp(time) => self
                     .budget
                     .charge(OFFSET_COST)
                     .map(|()| Value::Int(calendar::part_of_time(*part, time, zone))),
-                _ => Err(Failure::text("only timestamps have a zone")),
+                _ => Err(EvaluationError::text("only timestamps have a zone")),
             },
-            Node::Select { operand, field } => self.select(operand, field),
-            Node::Has { operand, field } => {
+            ProgramNode::Select { operand, field } => self.select(operand, field),
+            ProgramNode::Has { operand, field } => {
                 let map = self.value(operand)?;
                 Ok(Value::Bool(compare::at_key(&map, field, self.budget)?.is_some()))
             }
-            Node::List(values) => self.list(values),
-            Node::Map(entries) => self.map(entries),
-            Node::Host { slot, arguments, parameters } => self.host(*slot, arguments, parameters),
-            Node::Loop(found) => self.repeat(found),
+            ProgramNode::List(values) => self.list(values),
+            ProgramNode::Map(entries) => self.map(entries),
+            ProgramNode::Host { slot, arguments, parameters } => self.host(*slot, arguments, parameters),
+            ProgramNode::Loop(found) => self.repeat(found),
         }
     }
 
     /// `&&` (decided by `false`) and `||` (decided by `true`): a term that decides wins over errors, on either side.
-    fn logic(&mut self, terms: &'v [Node], deciding: bool) -> Result<Value<'v>, Failure> {
+    fn logic(&mut self, terms: &'v [ProgramNode], deciding: bool) -> Result<Value<'v>, EvaluationError> {
         let mut failure = None;
         for term in terms {
             match self.value(term) {
                 Ok(Value::Bool(value)) if value == deciding => return Ok(Value::Bool(deciding)),
                 Ok(Value::Bool(_)) => {}
                 Ok(_) => {
-                    failure.get_or_insert(Failure::text("`&&` and `||` join booleans"));
+                    failure.get_or_insert(EvaluationError::text("`&&` and `||` join booleans"));
                 }
-                Err(Failure::Budget) => return Err(Failure::Budget),
+                Err(EvaluationError::Budget) => return Err(EvaluationError::Budget),
                 Err(other) => {
                     failure.get_or_insert(other);
                 }
@@ -113,22 +113,33 @@ impl<'v> Evaluation<'v, '_> {
         failure.map_or(Ok(Value::Bool(!deciding)), Err)
     }
 
-    fn conditional(&mut self, [condition, first, second]: &'v [Node; 3]) -> Result<Value<'v>, Failure> {
+    fn conditional(
+        &mut self,
+        [condition, first, second]: &'v [ProgramNode; 3],
+    ) -> Result<Value<'v>, EvaluationError> {
         match self.value(condition)? {
             Value::Bool(true) => self.value(first),
             Value::Bool(false) => self.value(second),
-            _ => Err(Failure::text("`?` takes a boolean")),
+            _ => Err(EvaluationError::text("`?` takes a boolean")),
         }
     }
 
-    fn binary(&mut self, operator: Operator, [left, right]: &'v [Node; 2]) -> Result<Value<'v>, Failure> {
+    fn binary(
+        &mut self,
+        operator: Operator,
+        [left, right]: &'v [ProgramNode; 2],
+    ) -> Result<Value<'v>, EvaluationError> {
         let left = self.value(left)?;
         let right = self.value(right)?;
         binary(operator, left, right, self.budget)
     }
 
     /// Most functions take one or two arguments: those need no vector.
-    fn call(&mut self, called: function::Function, arguments: &'v [Node]) -> Result<Value<'v>, Failure> {
+    fn call(
+        &mut self,
+        called: function::Function,
+        arguments: &'v [ProgramNode],
+    ) -> Result<Value<'v>, EvaluationError> {
         match arguments {
             [only] => {
                 let only = self.value(only)?;
@@ -148,9 +159,9 @@ impl<'v> Evaluation<'v, '_> {
     fn host(
         &mut self,
         slot: usize,
-        arguments: &'v [Node],
+        arguments: &'v [ProgramNode],
         parameters: &[Type],
-    ) -> Result<Value<'v>, Failure> {
+    ) -> Result<Value<'v>, EvaluationError> {
         let values: Result<Vec<_>, _> = arguments.iter().map(|argument| self.value(argument)).collect();
         let values = values?;
         self.budget.charge(HOST_COST)?;
@@ -160,13 +171,13 @@ impl<'v> Evaluation<'v, '_> {
             }
             if !admits(parameter, value, self.budget)? {
                 let message = format!("a function takes {parameter} here, and not {}", value.kind());
-                return Err(Failure::Error(Cow::Owned(message)));
+                return Err(EvaluationError::Error(Cow::Owned(message)));
             }
         }
         self.activation.function(slot, &values)
     }
 
-    fn select(&mut self, operand: &'v Node, field: &Value<'_>) -> Result<Value<'v>, Failure> {
+    fn select(&mut self, operand: &'v ProgramNode, field: &Value<'_>) -> Result<Value<'v>, EvaluationError> {
         let map = self.value(operand)?;
         match compare::at_key(&map, field, self.budget)? {
             Some(value) => value.copy(self.budget),
@@ -174,13 +185,13 @@ impl<'v> Evaluation<'v, '_> {
         }
     }
 
-    fn list(&mut self, nodes: &'v [Node]) -> Result<Value<'v>, Failure> {
+    fn list(&mut self, nodes: &'v [ProgramNode]) -> Result<Value<'v>, EvaluationError> {
         self.budget.charge(nodes.len() * size_of::<Value<'_>>())?;
         let values: Result<Vec<_>, _> = nodes.iter().map(|node| self.value(node)).collect();
         values.map(Value::from)
     }
 
-    fn map(&mut self, nodes: &'v [(Node, Node)]) -> Result<Value<'v>, Failure> {
+    fn map(&mut self, nodes: &'v [(ProgramNode, ProgramNode)]) -> Result<Value<'v>, EvaluationError> {
         let mut entries = Vec::with_capacity(nodes.len());
         for (key, value) in nodes {
             entries.push((self.value(key)?, self.value(value)?));
@@ -195,7 +206,7 @@ pub(super) fn binary<'v>(
     left: Value<'v>,
     right: Value<'v>,
     budget: &mut Budget,
-) -> Result<Value<'v>, Failure> {
+) -> Result<Value<'v>, EvaluationError> {
     let holds = match operator {
         Operator::Equal => compare::equal(&left, &right, budget)?,
         Operator::NotEqual => !compare::equal(&left, &right, budget)?,
@@ -216,45 +227,49 @@ pub(super) fn binary<'v>(
 pub(super) fn map<'v>(
     entries: Vec<(Value<'v>, Value<'v>)>,
     budget: &mut Budget,
-) -> Result<Value<'v>, Failure> {
+) -> Result<Value<'v>, EvaluationError> {
     let comparisons = entries.len().checked_ilog2().map_or(1, |log| log as usize + 1);
     let mut keyed = Vec::with_capacity(entries.len());
     for (key, value) in entries {
         let key = match key {
-            Value::Bool(key) => Key::Bool(key),
-            Value::Int(key) => Key::Int(key),
-            Value::Uint(key) => Key::Uint(key),
-            Value::String(key) => Key::String(key),
-            _ => return Err(Failure::text("the keys of a map are strings, integers or booleans")),
+            Value::Bool(key) => MapKey::Bool(key),
+            Value::Int(key) => MapKey::Int(key),
+            Value::Uint(key) => MapKey::Uint(key),
+            Value::String(key) => MapKey::String(key),
+            _ => return Err(EvaluationError::text("the keys of a map are strings, integers or booleans")),
         };
         // Sorting compares a key about so often.
         budget.charge(2 * size_of::<Value<'_>>() + comparisons * (1 + key.bytes()))?;
         keyed.push((key, value));
     }
-    Map::new(keyed).map(Value::Map).ok_or(Failure::text("a key of the map is given twice"))
+    Map::new(keyed).map(Value::Map).ok_or(EvaluationError::text("a key of the map is given twice"))
 }
 
-fn index<'v>(operand: &Value<'v>, index: &Value<'_>, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+fn index<'v>(
+    operand: &Value<'v>,
+    index: &Value<'_>,
+    budget: &mut Budget,
+) -> Result<Value<'v>, EvaluationError> {
     let found = match operand {
         Value::List(list) => {
             let position = match index {
                 Value::Int(index) => usize::try_from(*index).ok(),
                 Value::Uint(index) => usize::try_from(*index).ok(),
                 Value::Double(index) => compare::whole(*index).and_then(|index| usize::try_from(index).ok()),
-                _ => return Err(Failure::text("lists are indexed with integers")),
+                _ => return Err(EvaluationError::text("lists are indexed with integers")),
             };
             position
                 .and_then(|position| list.values().get(position))
-                .ok_or(Failure::text("the index is outside the list"))?
+                .ok_or(EvaluationError::text("the index is outside the list"))?
         }
         Value::Map(_) => compare::at_key(operand, index, budget)?.ok_or_else(no_such_key)?,
-        _ => return Err(Failure::text("only lists and maps have an index")),
+        _ => return Err(EvaluationError::text("only lists and maps have an index")),
     };
     found.copy(budget)
 }
 
 /// Whether a value is of a type, as deep as the type says.
-pub(super) fn admits(of: &Type, value: &Value<'_>, budget: &mut Budget) -> Result<bool, Failure> {
+pub(super) fn admits(of: &Type, value: &Value<'_>, budget: &mut Budget) -> Result<bool, EvaluationError> {
     match (of, value) {
         (Type::List(of), Value::List(list)) => {
             if **of == Type::Dyn {
@@ -272,10 +287,10 @@ pub(super) fn admits(of: &Type, value: &Value<'_>, budget: &mut Budget) -> Resul
             for (key, value) in map.entries() {
                 budget.charge(1)?;
                 let key = match key {
-                    Key::Bool(_) => Type::Bool,
-                    Key::Int(_) => Type::Int,
-                    Key::Uint(_) => Type::Uint,
-                    Key::String(_) => Type::String,
+                    MapKey::Bool(_) => Type::Bool,
+                    MapKey::Int(_) => Type::Int,
+                    MapKey::Uint(_) => Type::Uint,
+                    MapKey::String(_) => Type::String,
                 };
                 let fits = **key_type == Type::Dyn || **key_type == key;
                 if !fits || !admits(value_type, value, budget)? {
@@ -299,6 +314,6 @@ pub(super) fn admits(of: &Type, value: &Value<'_>, budget: &mut Budget) -> Resul
     }
 }
 
-fn no_such_key() -> Failure {
-    Failure::text("the map has no such key")
+fn no_such_key() -> EvaluationError {
+    EvaluationError::text("the map has no such key")
 }

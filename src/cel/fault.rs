@@ -1,4 +1,4 @@
-//! What can go wrong: [`Fault`] while an expression is loaded, [`Failure`] while it is evaluated.
+//! What can go wrong: [`CompileError`] while an expression is loaded, [`EvaluationError`] while it is evaluated.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct CompileError {
     /// The bytes of the expression's text that it speaks of.
     pub range: Range<usize>,
     /// What is wrong, in words for a policy author.
@@ -16,7 +16,7 @@ pub struct Fault {
     pub help: String,
 }
 
-impl Fault {
+impl CompileError {
     pub(super) fn new(range: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { range, message: message.into(), help: help.into() }
     }
@@ -24,7 +24,7 @@ impl Fault {
 
 /// Why an evaluation has no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Failure {
+pub enum EvaluationError {
     /// The values do not allow the operation: a division by zero, an index outside its list.
     #[error("{0}")]
     Error(Cow<'static, str>),
@@ -39,7 +39,7 @@ pub enum Failure {
     Budget,
 }
 
-impl Failure {
+impl EvaluationError {
     pub(super) fn text(message: &'static str) -> Self {
         Self::Error(Cow::Borrowed(message))
     }

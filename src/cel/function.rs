@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use super::budget::Budget;
-use super::calendar::{self, Part, Zone};
+use super::calendar::{self, TimePart, Zone};
 use super::compare;
 use super::convert;
 use super::environment::Type;
-use super::fault::Failure;
-use super::pattern::Pattern;
+use super::fault::EvaluationError;
+use super::pattern::MatchPattern;
 use super::strings;
-use super::value::{Kind, Value};
+use super::value::{Value, ValueKind};
 
 /// One list of parameters of a function.
 pub(super) struct Overload {
@@ -59,13 +59,13 @@ pub(super) enum Function {
     Size,
     Type,
     Dyn,
-    To(Kind),
+    To(ValueKind),
     Date,
     Matches,
     Contains,
     StartsWith,
     EndsWith,
-    Part(Part),
+    Part(TimePart),
     Extract,
     HasOnly,
     LowerAscii,
@@ -125,15 +125,15 @@ const fn iam(overload: Overload) -> Overload {
     Overload { iam: true, ..overload }
 }
 
-const fn time(name: &'static str, part: Part) -> Overload {
+const fn time(name: &'static str, part: TimePart) -> Overload {
     method(name, &[Shape::Timestamp], Shape::Int, Function::Part(part))
 }
 
-const fn zoned(name: &'static str, part: Part) -> Overload {
+const fn zoned(name: &'static str, part: TimePart) -> Overload {
     method(name, &[Shape::Timestamp, Shape::String], Shape::Int, Function::Part(part))
 }
 
-const fn stretch(name: &'static str, part: Part) -> Overload {
+const fn stretch(name: &'static str, part: TimePart) -> Overload {
     method(name, &[Shape::Duration], Shape::Int, Function::Part(part))
 }
 
@@ -145,64 +145,64 @@ pub(super) const OVERLOADS: &[Overload] = &[
     both("size", &[Shape::Map], Shape::Int, Function::Size),
     plain("type", &[Shape::Any], Shape::Type, Function::Type),
     plain("dyn", &[Shape::Any], Shape::Any, Function::Dyn),
-    plain("bool", &[Shape::Bool], Shape::Bool, Function::To(Kind::Bool)),
-    plain("bool", &[Shape::String], Shape::Bool, Function::To(Kind::Bool)),
-    plain("int", &[Shape::Int], Shape::Int, Function::To(Kind::Int)),
-    plain("int", &[Shape::Uint], Shape::Int, Function::To(Kind::Int)),
-    plain("int", &[Shape::Double], Shape::Int, Function::To(Kind::Int)),
-    plain("int", &[Shape::String], Shape::Int, Function::To(Kind::Int)),
-    plain("int", &[Shape::Timestamp], Shape::Int, Function::To(Kind::Int)),
-    plain("uint", &[Shape::Uint], Shape::Uint, Function::To(Kind::Uint)),
-    plain("uint", &[Shape::Int], Shape::Uint, Function::To(Kind::Uint)),
-    plain("uint", &[Shape::Double], Shape::Uint, Function::To(Kind::Uint)),
-    plain("uint", &[Shape::String], Shape::Uint, Function::To(Kind::Uint)),
-    plain("double", &[Shape::Double], Shape::Double, Function::To(Kind::Double)),
-    plain("double", &[Shape::Int], Shape::Double, Function::To(Kind::Double)),
-    plain("double", &[Shape::Uint], Shape::Double, Function::To(Kind::Double)),
-    plain("double", &[Shape::String], Shape::Double, Function::To(Kind::Double)),
-    plain("string", &[Shape::String], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Bool], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Int], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Uint], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Double], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Bytes], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Timestamp], Shape::String, Function::To(Kind::String)),
-    plain("string", &[Shape::Duration], Shape::String, Function::To(Kind::String)),
-    plain("bytes", &[Shape::Bytes], Shape::Bytes, Function::To(Kind::Bytes)),
-    plain("bytes", &[Shape::String], Shape::Bytes, Function::To(Kind::Bytes)),
-    plain("timestamp", &[Shape::Timestamp], Shape::Timestamp, Function::To(Kind::Timestamp)),
-    plain("timestamp", &[Shape::String], Shape::Timestamp, Function::To(Kind::Timestamp)),
-    plain("timestamp", &[Shape::Int], Shape::Timestamp, Function::To(Kind::Timestamp)),
-    plain("duration", &[Shape::Duration], Shape::Duration, Function::To(Kind::Duration)),
-    plain("duration", &[Shape::String], Shape::Duration, Function::To(Kind::Duration)),
+    plain("bool", &[Shape::Bool], Shape::Bool, Function::To(ValueKind::Bool)),
+    plain("bool", &[Shape::String], Shape::Bool, Function::To(ValueKind::Bool)),
+    plain("int", &[Shape::Int], Shape::Int, Function::To(ValueKind::Int)),
+    plain("int", &[Shape::Uint], Shape::Int, Function::To(ValueKind::Int)),
+    plain("int", &[Shape::Double], Shape::Int, Function::To(ValueKind::Int)),
+    plain("int", &[Shape::String], Shape::Int, Function::To(ValueKind::Int)),
+    plain("int", &[Shape::Timestamp], Shape::Int, Function::To(ValueKind::Int)),
+    plain("uint", &[Shape::Uint], Shape::Uint, Function::To(ValueKind::Uint)),
+    plain("uint", &[Shape::Int], Shape::Uint, Function::To(ValueKind::Uint)),
+    plain("uint", &[Shape::Double], Shape::Uint, Function::To(ValueKind::Uint)),
+    plain("uint", &[Shape::String], Shape::Uint, Function::To(ValueKind::Uint)),
+    plain("double", &[Shape::Double], Shape::Double, Function::To(ValueKind::Double)),
+    plain("double", &[Shape::Int], Shape::Double, Function::To(ValueKind::Double)),
+    plain("double", &[Shape::Uint], Shape::Double, Function::To(ValueKind::Double)),
+    plain("double", &[Shape::String], Shape::Double, Function::To(ValueKind::Double)),
+    plain("string", &[Shape::String], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Bool], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Int], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Uint], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Double], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Bytes], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Timestamp], Shape::String, Function::To(ValueKind::String)),
+    plain("string", &[Shape::Duration], Shape::String, Function::To(ValueKind::String)),
+    plain("bytes", &[Shape::Bytes], Shape::Bytes, Function::To(ValueKind::Bytes)),
+    plain("bytes", &[Shape::String], Shape::Bytes, Function::To(ValueKind::Bytes)),
+    plain("timestamp", &[Shape::Timestamp], Shape::Timestamp, Function::To(ValueKind::Timestamp)),
+    plain("timestamp", &[Shape::String], Shape::Timestamp, Function::To(ValueKind::Timestamp)),
+    plain("timestamp", &[Shape::Int], Shape::Timestamp, Function::To(ValueKind::Timestamp)),
+    plain("duration", &[Shape::Duration], Shape::Duration, Function::To(ValueKind::Duration)),
+    plain("duration", &[Shape::String], Shape::Duration, Function::To(ValueKind::Duration)),
     both("matches", &[Shape::String, Shape::String], Shape::Bool, Function::Matches),
     method("contains", &[Shape::String, Shape::String], Shape::Bool, Function::Contains),
     method("startsWith", &[Shape::String, Shape::String], Shape::Bool, Function::StartsWith),
     method("endsWith", &[Shape::String, Shape::String], Shape::Bool, Function::EndsWith),
-    time("getFullYear", Part::FullYear),
-    zoned("getFullYear", Part::FullYear),
-    time("getMonth", Part::Month),
-    zoned("getMonth", Part::Month),
-    time("getDate", Part::Date),
-    zoned("getDate", Part::Date),
-    time("getDayOfMonth", Part::DayOfMonth),
-    zoned("getDayOfMonth", Part::DayOfMonth),
-    time("getDayOfWeek", Part::DayOfWeek),
-    zoned("getDayOfWeek", Part::DayOfWeek),
-    time("getDayOfYear", Part::DayOfYear),
-    zoned("getDayOfYear", Part::DayOfYear),
-    time("getHours", Part::Hours),
-    zoned("getHours", Part::Hours),
-    stretch("getHours", Part::Hours),
-    time("getMinutes", Part::Minutes),
-    zoned("getMinutes", Part::Minutes),
-    stretch("getMinutes", Part::Minutes),
-    time("getSeconds", Part::Seconds),
-    zoned("getSeconds", Part::Seconds),
-    stretch("getSeconds", Part::Seconds),
-    time("getMilliseconds", Part::Milliseconds),
-    zoned("getMilliseconds", Part::Milliseconds),
-    stretch("getMilliseconds", Part::Milliseconds),
+    time("getFullYear", TimePart::FullYear),
+    zoned("getFullYear", TimePart::FullYear),
+    time("getMonth", TimePart::Month),
+    zoned("getMonth", TimePart::Month),
+    time("getDate", TimePart::Date),
+    zoned("getDate", TimePart::Date),
+    time("getDayOfMonth", TimePart::DayOfMonth),
+    zoned("getDayOfMonth", TimePart::DayOfMonth),
+    time("getDayOfWeek", TimePart::DayOfWeek),
+    zoned("getDayOfWeek", TimePart::DayOfWeek),
+    time("getDayOfYear", TimePart::DayOfYear),
+    zoned("getDayOfYear", TimePart::DayOfYear),
+    time("getHours", TimePart::Hours),
+    zoned("getHours", TimePart::Hours),
+    stretch("getHours", TimePart::Hours),
+    time("getMinutes", TimePart::Minutes),
+    zoned("getMinutes", TimePart::Minutes),
+    stretch("getMinutes", TimePart::Minutes),
+    time("getSeconds", TimePart::Seconds),
+    zoned("getSeconds", TimePart::Seconds),
+    stretch("getSeconds", TimePart::Seconds),
+    time("getMilliseconds", TimePart::Milliseconds),
+    zoned("getMilliseconds", TimePart::Milliseconds),
+    stretch("getMilliseconds", TimePart::Milliseconds),
     iam(plain("date", &[Shape::String], Shape::Timestamp, Function::Date)),
     iam(method("extract", &[Shape::String, Shape::String], Shape::String, Function::Extract)),
     iam(method("hasOnly", &[Shape::List, Shape::List], Shape::Bool, Function::HasOnly)),
@@ -219,17 +219,17 @@ pub(super) fn apply<'v>(
     function: Function,
     arguments: &[Value<'v>],
     budget: &mut Budget,
-) -> Result<Value<'v>, Failure> {
+) -> Result<Value<'v>, EvaluationError> {
     match (function, arguments) {
         (Function::Size, [value]) => size(value, budget),
         (Function::Type, [value]) => Ok(Value::Type(value.kind())),
         (Function::Dyn, [value]) => value.copy(budget),
         (Function::To(kind), [value]) => convert::to(kind, value, budget),
-        (Function::Date, [Value::String(text)]) => {
-            calendar::parse_date(text).map(Value::Timestamp).ok_or(Failure::text("this string is not a date"))
-        }
+        (Function::Date, [Value::String(text)]) => calendar::parse_date(text)
+            .map(Value::Timestamp)
+            .ok_or(EvaluationError::text("this string is not a date")),
         (Function::Matches, [Value::String(text), Value::String(pattern)]) => {
-            Pattern::compile_late(pattern, budget)?.is_found_in(text, budget).map(Value::Bool)
+            MatchPattern::compile_late(pattern, budget)?.is_found_in(text, budget).map(Value::Bool)
         }
         (Function::Contains, [Value::String(text), Value::String(part)]) => {
             budget.charge(text.len() + part.len())?;
@@ -248,12 +248,12 @@ pub(super) fn apply<'v>(
         }
         (Function::Part(part), [Value::Timestamp(time), Value::String(zone)]) => {
             budget.charge(ZONE_COST)?;
-            let zone = Zone::parse(zone).ok_or(Failure::text("this string is not a time zone"))?;
+            let zone = Zone::parse(zone).ok_or(EvaluationError::text("this string is not a time zone"))?;
             Ok(Value::Int(calendar::part_of_time(part, *time, &zone)))
         }
         (Function::Part(part), [Value::Duration(duration)]) => calendar::part_of_duration(part, *duration)
             .map(Value::Int)
-            .ok_or(Failure::text("durations have hours, minutes, seconds and milliseconds")),
+            .ok_or(EvaluationError::text("durations have hours, minutes, seconds and milliseconds")),
         (Function::Extract, [Value::String(text), Value::String(template)]) => {
             strings::extract(text, template, budget).map(Value::String)
         }
@@ -288,7 +288,7 @@ pub(super) fn apply<'v>(
 /// A zone that is only known at the evaluation is looked up in the database, and some are parsed.
 const ZONE_COST: usize = 2_000;
 
-fn size<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+fn size<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, EvaluationError> {
     let size = match value {
         Value::String(text) => {
             budget.charge(text.len())?;
@@ -302,7 +302,7 @@ fn size<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Failure
     i64::try_from(size).map(Value::Int).map_err(|_| no_overload(Function::Size))
 }
 
-fn no_overload(function: Function) -> Failure {
+fn no_overload(function: Function) -> EvaluationError {
     let name = OVERLOADS.iter().find(|overload| overload.function == function).map_or("", |found| found.name);
-    Failure::Error(Cow::Owned(format!("`{name}` does not take values of these types")))
+    EvaluationError::Error(Cow::Owned(format!("`{name}` does not take values of these types")))
 }

@@ -1,26 +1,26 @@
 //! How long an expression can be true, as far as comparisons with the time decide it.
 
 use super::instant::Timestamp;
-use super::node::Node;
+use super::node::ProgramNode;
 use super::syntax::Operator;
 use super::value::Value;
 
 /// The last moment at which an expression can be true, where it is bounded by one. `clock` is the slot of the time.
-pub(super) fn horizon(node: &Node, clock: usize) -> Option<Timestamp> {
+pub(super) fn horizon(node: &ProgramNode, clock: usize) -> Option<Timestamp> {
     match node {
-        Node::All(terms) => terms.iter().filter_map(|term| horizon(term, clock)).min(),
-        Node::Any(terms) => {
+        ProgramNode::All(terms) => terms.iter().filter_map(|term| horizon(term, clock)).min(),
+        ProgramNode::Any(terms) => {
             let bounds: Option<Vec<Timestamp>> = terms.iter().map(|term| horizon(term, clock)).collect();
             bounds?.into_iter().max()
         }
-        Node::Binary { operator, sides } => match (operator, &**sides) {
+        ProgramNode::Binary { operator, sides } => match (operator, &**sides) {
             (
                 Operator::Less | Operator::LessOrEqual | Operator::Equal,
-                [Node::Variable(slot), Node::Constant(Value::Timestamp(bound))],
+                [ProgramNode::Variable(slot), ProgramNode::Constant(Value::Timestamp(bound))],
             )
             | (
                 Operator::Greater | Operator::GreaterOrEqual | Operator::Equal,
-                [Node::Constant(Value::Timestamp(bound)), Node::Variable(slot)],
+                [ProgramNode::Constant(Value::Timestamp(bound)), ProgramNode::Variable(slot)],
             ) if *slot == clock => Some(*bound),
             _ => None,
         },

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json as json;
 
-use super::value::{Key, Map, Value};
+use super::value::{Map, MapKey, Value};
 
 impl<'v> From<&'v json::Value> for Value<'v> {
     fn from(value: &'v json::Value) -> Self {
@@ -22,7 +22,7 @@ impl<'v> From<&'v json::Value> for Value<'v> {
 impl<'v> From<&'v json::Map<String, json::Value>> for Value<'v> {
     fn from(members: &'v json::Map<String, json::Value>) -> Self {
         let entries =
-            members.iter().map(|(name, value)| (Key::String(Cow::Borrowed(name)), Self::from(value)));
+            members.iter().map(|(name, value)| (MapKey::String(Cow::Borrowed(name)), Self::from(value)));
         // Names are unique already: a map refuses nothing here.
         Map::new(entries.collect()).map_or(Self::Null, Self::Map)
     }
@@ -38,22 +38,22 @@ impl<'v> From<String> for Value<'v> {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Activation, Budget, Environment, Failure, Program, Type};
+    use super::super::{Activation, Budget, Environment, EvaluationError, Program, Type};
     use super::*;
 
-    struct Claims(json::Value);
+    struct TestClaims(json::Value);
 
-    impl<'v> Activation<'v> for &'v Claims {
-        fn variable(&self, _: usize) -> Result<Value<'v>, Failure> {
+    impl<'v> Activation<'v> for &'v TestClaims {
+        fn variable(&self, _: usize) -> Result<Value<'v>, EvaluationError> {
             Ok(Value::from(&self.0))
         }
 
-        fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
-            Err(Failure::Error("there is none".into()))
+        fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
+            Err(EvaluationError::Error("there is none".into()))
         }
     }
 
-    fn evaluate(text: &str, claims: &Claims, budget: &mut Budget) -> Result<bool, Failure> {
+    fn evaluate(text: &str, claims: &TestClaims, budget: &mut Budget) -> Result<bool, EvaluationError> {
         let environment = Environment::new().variable("claims", Type::map(Type::String, Type::Dyn));
         let program = Program::compile(text, &environment, &Type::Bool).unwrap();
         match program.evaluate(&claims, budget)? {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_json_is_a_value() {
-        let claims = Claims(
+        let claims = TestClaims(
             json!({"n": null, "t": true, "i": 3, "d": 0.5, "s": "x", "l": [1, "a"], "m": {"k": {"j": 1}}}),
         );
         let text = "claims.n == null && claims.t && claims.i == 3 && claims.d < 1.0 && claims.s == 'x' && \
@@ -74,9 +74,9 @@ mod tests {
 
     #[test]
     fn a_large_map_is_paid_for_each_time_it_is_asked_for() {
-        let claims = Claims(json!({"groups": vec!["x"; 500]}));
+        let claims = TestClaims(json!({"groups": vec!["x"; 500]}));
         let text = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10].all(n, size(claims.groups) == 500)";
         assert_eq!(evaluate(text, &claims, &mut Budget::new(400_000)), Ok(true));
-        assert_eq!(evaluate(text, &claims, &mut Budget::new(100_000)), Err(Failure::Budget));
+        assert_eq!(evaluate(text, &claims, &mut Budget::new(100_000)), Err(EvaluationError::Budget));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::fault::Fault;
+use super::fault::CompileError;
 use super::literal;
 
 /// A token and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
+pub(super) struct Lexeme {
     pub(super) kind: TokenKind,
     pub(super) range: Range<usize>,
 }
@@ -58,11 +58,11 @@ impl<'t> Lexer<'t> {
         Self { text, at: 0 }
     }
 
-    pub(super) fn token(&mut self) -> Result<Token, Fault> {
+    pub(super) fn token(&mut self) -> Result<Lexeme, CompileError> {
         self.skip_space();
         let start = self.at;
         let Some(first) = self.rest().chars().next() else {
-            return Ok(Token { kind: TokenKind::End, range: start..start });
+            return Ok(Lexeme { kind: TokenKind::End, range: start..start });
         };
         let kind = if let Some(opening) = literal::Opening::of(self.rest()) {
             self.quoted(opening)?
@@ -81,13 +81,13 @@ impl<'t> Lexer<'t> {
             let range = start..start + first.len_utf8();
             let help = FOREIGN.iter().find(|(foreign, _)| *foreign == first).map(|(_, help)| *help);
             let message = format!("`{}` is not part of an expression", first.escape_debug());
-            return Err(Fault::new(
+            return Err(CompileError::new(
                 range,
                 message,
                 help.unwrap_or("write it within a string, or leave it out"),
             ));
         };
-        Ok(Token { kind, range: start..self.at })
+        Ok(Lexeme { kind, range: start..self.at })
     }
 
     fn rest(&self) -> &'t str {
@@ -116,7 +116,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// Digits, a fraction, an exponent, a `u`; and nothing that would make a word of it.
-    fn number(&mut self) -> Result<TokenKind, Fault> {
+    fn number(&mut self) -> Result<TokenKind, CompileError> {
         let start = self.at;
         let hexadecimal =
             self.rest().starts_with("0x") && self.byte(2).is_some_and(|byte| byte.is_ascii_hexdigit());
@@ -143,12 +143,12 @@ impl<'t> Lexer<'t> {
         if !tail.is_empty() {
             let written = self.text.get(range.clone()).unwrap_or_default();
             let help = "write a space or an operator after a number";
-            return Err(Fault::new(range, format!("`{written}` is not a number"), help));
+            return Err(CompileError::new(range, format!("`{written}` is not a number"), help));
         }
         if fractional {
             let value: f64 = digits.parse().unwrap_or(f64::INFINITY);
             let too_large =
-                || Fault::new(range, "the number is too large", "a double reaches to about 1.8e308");
+                || CompileError::new(range, "the number is too large", "a double reaches to about 1.8e308");
             return if value.is_finite() { Ok(TokenKind::Double(value)) } else { Err(too_large()) };
         }
         let value = match digits.strip_prefix("0x") {
@@ -158,7 +158,7 @@ impl<'t> Lexer<'t> {
         match value {
             Ok(value) if unsigned => Ok(TokenKind::Uint(value)),
             Ok(value) => Ok(TokenKind::Int(value)),
-            Err(_) => Err(Fault::new(range, "the number is too large", "integers have 64 bits")),
+            Err(_) => Err(CompileError::new(range, "the number is too large", "integers have 64 bits")),
         }
     }
 
@@ -176,7 +176,7 @@ impl<'t> Lexer<'t> {
         true
     }
 
-    fn quoted_name(&mut self) -> Result<TokenKind, Fault> {
+    fn quoted_name(&mut self) -> Result<TokenKind, CompileError> {
         let start = self.at;
         self.at += 1;
         let name = self
@@ -187,13 +187,13 @@ impl<'t> Lexer<'t> {
         if name.is_empty() || self.byte(0) != Some(b'`') {
             let help = "between backticks stand letters, digits, `_`, `.`, `-`, `/` and spaces; any key can be \
                         written as `map['key']`";
-            return Err(Fault::new(start..self.at, "the quoted field does not end as one", help));
+            return Err(CompileError::new(start..self.at, "the quoted field does not end as one", help));
         }
         self.at += 1;
         Ok(TokenKind::Quoted(name))
     }
 
-    fn quoted(&mut self, opening: literal::Opening) -> Result<TokenKind, Fault> {
+    fn quoted(&mut self, opening: literal::Opening) -> Result<TokenKind, CompileError> {
         let start = self.at;
         let body = start + opening.length;
         let Some((length, total)) = opening.extent(self.text.get(body..).unwrap_or_default()) else {
@@ -202,7 +202,7 @@ impl<'t> Lexer<'t> {
             } else {
                 "end it with the same quote on the same line; a string over several lines has three quotes"
             };
-            return Err(Fault::new(start..body, "the string does not end", help));
+            return Err(CompileError::new(start..body, "the string does not end", help));
         };
         self.at = body + total;
         let text = self.text.get(body..body + length).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Strings and bytes as they are written: prefixes, quotes, escapes.
 
-use super::fault::Fault;
+use super::fault::CompileError;
 
 /// How a string or bytes literal begins.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ impl Opening {
     }
 
     /// The string that is meant. `offset` is where the body stands in the expression.
-    pub(super) fn to_string(self, body: &str, offset: usize) -> Result<String, Fault> {
+    pub(super) fn to_string(self, body: &str, offset: usize) -> Result<String, CompileError> {
         let mut text = String::with_capacity(body.len());
         self.read(body, offset, |piece| match piece {
             Escaped::Character(character) => text.push(character),
@@ -76,7 +76,7 @@ impl Opening {
     }
 
     /// The bytes that are meant.
-    pub(super) fn to_bytes(self, body: &str, offset: usize) -> Result<Vec<u8>, Fault> {
+    pub(super) fn to_bytes(self, body: &str, offset: usize) -> Result<Vec<u8>, CompileError> {
         let mut bytes = Vec::with_capacity(body.len());
         self.read(body, offset, |piece| match piece {
             Escaped::Character(character) => {
@@ -87,7 +87,7 @@ impl Opening {
         Ok(bytes)
     }
 
-    fn read(self, body: &str, offset: usize, mut take: impl FnMut(Escaped)) -> Result<(), Fault> {
+    fn read(self, body: &str, offset: usize, mut take: impl FnMut(Escaped)) -> Result<(), CompileError> {
         let mut rest = body;
         while let Some(first) = rest.chars().next() {
             let at = offset + body.len() - rest.len();
@@ -95,7 +95,7 @@ impl Opening {
                 let after = rest.get(1..).unwrap_or_default();
                 let (escaped, length) = self.escape(after).map_err(|length| {
                     let written = after.get(..length).unwrap_or_default();
-                    Fault::new(at..at + 1 + length, format!("`\\{written}` is not an escape"), ESCAPES)
+                    CompileError::new(at..at + 1 + length, format!("`\\{written}` is not an escape"), ESCAPES)
                 })?;
                 take(escaped);
                 rest = after.get(length..).unwrap_or_default();

@@ -1,57 +1,57 @@
 //! A checked expression, as it is evaluated: names are slots, constants are values.
 
-use super::calendar::{Part, Zone};
+use super::calendar::{TimePart, Zone};
 use super::environment::Type;
 use super::function::Function;
-use super::pattern::Pattern;
+use super::pattern::MatchPattern;
 use super::syntax::{MacroKind, Operator};
 use super::value::Value;
 
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) enum ProgramNode {
     Constant(Value<'static>),
     /// A variable of the activation.
     Variable(usize),
     /// A variable of a macro, by how many are around it.
     Local(usize),
     Select {
-        operand: Box<Node>,
+        operand: Box<ProgramNode>,
         field: Value<'static>,
     },
     Has {
-        operand: Box<Node>,
+        operand: Box<ProgramNode>,
         field: Value<'static>,
     },
-    Not(Box<Node>),
-    Negate(Box<Node>),
+    Not(Box<ProgramNode>),
+    Negate(Box<ProgramNode>),
     Binary {
         operator: Operator,
-        sides: Box<[Node; 2]>,
+        sides: Box<[ProgramNode; 2]>,
     },
-    All(Box<[Node]>),
-    Any(Box<[Node]>),
-    Conditional(Box<[Node; 3]>),
-    List(Box<[Node]>),
-    Map(Box<[(Node, Node)]>),
+    All(Box<[ProgramNode]>),
+    Any(Box<[ProgramNode]>),
+    Conditional(Box<[ProgramNode; 3]>),
+    List(Box<[ProgramNode]>),
+    Map(Box<[(ProgramNode, ProgramNode)]>),
     Call {
         function: Function,
-        arguments: Box<[Node]>,
+        arguments: Box<[ProgramNode]>,
     },
     /// `matches` with a pattern that stands in the expression.
     Matches {
-        text: Box<Node>,
-        pattern: Box<Pattern>,
+        text: Box<ProgramNode>,
+        pattern: Box<MatchPattern>,
     },
     /// `getHours('Europe/Berlin')`
     PartIn {
-        part: Part,
-        time: Box<Node>,
+        part: TimePart,
+        time: Box<ProgramNode>,
         zone: Box<Zone>,
     },
     /// A function of the activation.
     Host {
         slot: usize,
-        arguments: Box<[Node]>,
+        arguments: Box<[ProgramNode]>,
         parameters: Box<[Type]>,
     },
     Loop(Box<Loop>),
@@ -61,7 +61,7 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct Loop {
     pub(super) kind: MacroKind,
-    pub(super) over: Node,
-    pub(super) filter: Option<Node>,
-    pub(super) body: Node,
+    pub(super) over: ProgramNode,
+    pub(super) filter: Option<ProgramNode>,
+    pub(super) body: ProgramNode,
 }

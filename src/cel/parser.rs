@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::fault::Fault;
-use super::lexer::{Lexer, Token, TokenKind};
+use super::fault::CompileError;
+use super::lexer::{Lexeme, Lexer, TokenKind};
 use super::syntax::{Expression, Operator, Syntax};
 use super::value::Value;
 
@@ -20,10 +20,10 @@ const PRODUCT: u8 = 5;
 mod member;
 
 /// The tree, and how many `&&`, `||` and `!` it holds.
-pub(super) fn parse(text: &str) -> Result<(Expression, usize), Fault> {
+pub(super) fn parse(text: &str) -> Result<(Expression, usize), CompileError> {
     let mut lexer = Lexer::new(text);
     let current = lexer.token()?;
-    let mut parser = Parser { lexer, current, before: 0, depth: 0, logic_operators: 0 };
+    let mut parser = ExpressionParser { lexer, current, before: 0, depth: 0, logic_operators: 0 };
     let expression = parser.expression()?;
     match parser.current.kind {
         TokenKind::End => Ok((expression, parser.logic_operators)),
@@ -31,17 +31,17 @@ pub(super) fn parse(text: &str) -> Result<(Expression, usize), Fault> {
     }
 }
 
-struct Parser<'t> {
+struct ExpressionParser<'t> {
     lexer: Lexer<'t>,
-    current: Token,
+    current: Lexeme,
     /// Where the last token ended.
     before: usize,
     depth: usize,
     logic_operators: usize,
 }
 
-impl Parser<'_> {
-    fn expression(&mut self) -> Result<Expression, Fault> {
+impl ExpressionParser<'_> {
+    fn expression(&mut self) -> Result<Expression, CompileError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(too_deep(self.current.range.clone()));
@@ -61,7 +61,7 @@ impl Parser<'_> {
     }
 
     /// Operators of at least a level, by precedence climbing: one frame for all levels keeps the stack low.
-    fn operation(&mut self, least: u8) -> Result<Expression, Fault> {
+    fn operation(&mut self, least: u8) -> Result<Expression, CompileError> {
         let mut left = self.unary()?;
         while let Some((level, operator)) = self.operator() {
             if level < least {
@@ -80,7 +80,7 @@ impl Parser<'_> {
     }
 
     /// The terms that follow the first, joined by `||` or by `&&`.
-    fn terms(&mut self, first: Expression, level: u8) -> Result<Expression, Fault> {
+    fn terms(&mut self, first: Expression, level: u8) -> Result<Expression, CompileError> {
         let symbol = if level == OR { "||" } else { "&&" };
         let start = first.range.start;
         let mut terms = vec![first];
@@ -117,7 +117,7 @@ impl Parser<'_> {
     }
 
     /// `!` and `-` do not mix without brackets: so CEL's grammar has it.
-    fn unary(&mut self) -> Result<Expression, Fault> {
+    fn unary(&mut self) -> Result<Expression, CompileError> {
         let symbol = match self.current.kind {
             TokenKind::Symbol(symbol @ ("!" | "-")) => symbol,
             _ => return self.member(),
@@ -158,7 +158,7 @@ impl Parser<'_> {
         self.current.kind == TokenKind::Symbol(symbol)
     }
 
-    fn take(&mut self, symbol: &'static str) -> Result<bool, Fault> {
+    fn take(&mut self, symbol: &'static str) -> Result<bool, CompileError> {
         let found = self.at(symbol);
         if found {
             self.advance()?;
@@ -166,21 +166,25 @@ impl Parser<'_> {
         Ok(found)
     }
 
-    fn expect(&mut self, symbol: &'static str, what: &str) -> Result<(), Fault> {
+    fn expect(&mut self, symbol: &'static str, what: &str) -> Result<(), CompileError> {
         if self.take(symbol)? { Ok(()) } else { Err(self.unexpected(what)) }
     }
 
-    fn advance(&mut self) -> Result<(), Fault> {
+    fn advance(&mut self) -> Result<(), CompileError> {
         self.before = self.current.range.end;
         self.current = self.lexer.token()?;
         Ok(())
     }
 
-    fn unexpected(&self, wanted: &str) -> Fault {
+    fn unexpected(&self, wanted: &str) -> CompileError {
         let range = self.current.range.clone();
         let found = match &self.current.kind {
             TokenKind::End => {
-                return Fault::new(range, format!("expected {wanted}"), "the expression ends too early");
+                return CompileError::new(
+                    range,
+                    format!("expected {wanted}"),
+                    "the expression ends too early",
+                );
             }
             TokenKind::Word(word) => format!("`{word}`"),
             TokenKind::Quoted(name) => format!("`{name}` in backticks"),
@@ -196,12 +200,12 @@ impl Parser<'_> {
             TokenKind::Quoted(_) => "only fields may stand in backticks; strings stand in quotes",
             _ => "look for a missing operator, quote or bracket before it",
         };
-        Fault::new(range, format!("expected {wanted}, found {found}"), help)
+        CompileError::new(range, format!("expected {wanted}, found {found}"), help)
     }
 }
 
 /// A part of the tree, unless that grows too high.
-fn node(range: Range<usize>, kind: Syntax) -> Result<Expression, Fault> {
+fn node(range: Range<usize>, kind: Syntax) -> Result<Expression, CompileError> {
     let below = match &kind {
         Syntax::Literal(_) | Syntax::Name { .. } => 0,
         Syntax::Select { operand, .. } | Syntax::Has { operand, .. } => operand.height,
@@ -230,12 +234,12 @@ fn highest(parts: &[Expression]) -> usize {
     parts.iter().map(|part| part.height).max().unwrap_or_default()
 }
 
-fn too_deep(range: Range<usize>) -> Fault {
+fn too_deep(range: Range<usize>) -> CompileError {
     let help = format!("at most {MAX_DEPTH} levels can be nested: split it into several conditions");
-    Fault::new(range, "the expression is nested too deeply", help)
+    CompileError::new(range, "the expression is nested too deeply", help)
 }
 
-fn too_large(range: Range<usize>) -> Fault {
+fn too_large(range: Range<usize>) -> CompileError {
     let help = "an int has 64 bits with a sign; write `u` after it for an unsigned one";
-    Fault::new(range, "the number is too large", help)
+    CompileError::new(range, "the number is too large", help)
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use regex::{Regex, RegexBuilder};
 
 use super::budget::Budget;
-use super::fault::Failure;
+use super::fault::EvaluationError;
 
 /// Sizes that a compiled pattern may have, and what each byte of the text costs then: a search may take as many steps
 /// per byte as the pattern has states.
@@ -24,13 +24,13 @@ const MAX_LENGTH: usize = 1 << 13;
 
 /// A pattern, ready to search with.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(super) struct MatchPattern {
     regex: Regex,
     /// Units for each byte of the text.
     weight: usize,
 }
 
-impl Pattern {
+impl MatchPattern {
     /// A pattern that stands in the expression. `Err` says what is wrong with it.
     pub(super) fn compile(pattern: &str) -> Result<Self, String> {
         if pattern.len() > MAX_LENGTH {
@@ -51,11 +51,12 @@ impl Pattern {
     }
 
     /// A pattern that comes out of the evaluation.
-    pub(super) fn compile_late(pattern: &str, budget: &mut Budget) -> Result<Self, Failure> {
+    pub(super) fn compile_late(pattern: &str, budget: &mut Budget) -> Result<Self, EvaluationError> {
         let (size, weight) = LATE_TIER;
         budget.charge(LATE_COST)?;
-        let refused =
-            |reason: String| Failure::Error(Cow::Owned(format!("the pattern cannot be used: {reason}")));
+        let refused = |reason: String| {
+            EvaluationError::Error(Cow::Owned(format!("the pattern cannot be used: {reason}")))
+        };
         if pattern.len() > LATE_LENGTH {
             return Err(refused(format!("it is longer than {LATE_LENGTH} bytes")));
         }
@@ -65,7 +66,7 @@ impl Pattern {
     }
 
     /// Whether it is found anywhere in the text.
-    pub(super) fn is_found_in(&self, text: &str, budget: &mut Budget) -> Result<bool, Failure> {
+    pub(super) fn is_found_in(&self, text: &str, budget: &mut Budget) -> Result<bool, EvaluationError> {
         budget.charge((text.len() + 1).saturating_mul(self.weight))?;
         Ok(self.regex.is_match(text))
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::budget::Budget;
-use super::fault::Failure;
+use super::fault::EvaluationError;
 use super::value::{List, Value};
 
 /// A string that is a part of another: borrowed where that one is.
@@ -20,10 +20,10 @@ pub(super) fn extract<'v>(
     text: &Cow<'v, str>,
     template: &str,
     budget: &mut Budget,
-) -> Result<Cow<'v, str>, Failure> {
+) -> Result<Cow<'v, str>, EvaluationError> {
     budget.charge(text.len() + template.len())?;
-    let (prefix, suffix) =
-        template_parts(template).ok_or(Failure::text("the template of `extract` has one `{name}`"))?;
+    let (prefix, suffix) = template_parts(template)
+        .ok_or(EvaluationError::text("the template of `extract` has one `{name}`"))?;
     Ok(part(text, |text| {
         let after = text.find(prefix).and_then(|at| text.get(at + prefix.len()..)).unwrap_or_default();
         if suffix.is_empty() {
@@ -46,7 +46,7 @@ pub(super) fn change_case<'v>(
     text: &Cow<'v, str>,
     upper: bool,
     budget: &mut Budget,
-) -> Result<Cow<'v, str>, Failure> {
+) -> Result<Cow<'v, str>, EvaluationError> {
     budget.charge(text.len())?;
     let stays =
         text.bytes().all(|byte| if upper { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() });
@@ -63,7 +63,7 @@ pub(super) fn split<'v>(
     separator: &str,
     limit: i64,
     budget: &mut Budget,
-) -> Result<Value<'v>, Failure> {
+) -> Result<Value<'v>, EvaluationError> {
     budget.charge(text.len())?;
     let mut pieces = Vec::new();
     let mut push = |piece: Cow<'v, str>, budget: &mut Budget| {
@@ -98,11 +98,15 @@ pub(super) fn split<'v>(
 }
 
 /// `['a', 'b'].join(',')`.
-pub(super) fn join<'v>(list: &List<'v>, separator: &str, budget: &mut Budget) -> Result<Value<'v>, Failure> {
+pub(super) fn join<'v>(
+    list: &List<'v>,
+    separator: &str,
+    budget: &mut Budget,
+) -> Result<Value<'v>, EvaluationError> {
     let mut joined = String::new();
     for (position, value) in list.values().iter().enumerate() {
         let Value::String(text) = value else {
-            return Err(Failure::text("`join` takes a list of strings"));
+            return Err(EvaluationError::text("`join` takes a list of strings"));
         };
         budget.charge(1 + separator.len() + text.len())?;
         if position > 0 {

@@ -26,15 +26,15 @@ const NAME: &str = "projects/demo/locations/europe-west1/operations/o-1";
 struct Request;
 
 impl<'v> Activation<'v> for Request {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
         match slot {
             0 => Ok(Value::from(NAME)),
             // Friday, 13 February 2009.
             2 => Ok(Value::Timestamp(Timestamp::from_unix(1_234_567_890, 123_456_789).unwrap())),
-            3 => Err(Failure::Unknown { name: "request.path".into() }),
+            3 => Err(EvaluationError::Unknown { name: "request.path".into() }),
             4 => {
                 let groups = Value::from(vec![Value::from("oncall"), Value::from("leads")]);
-                let entries = vec![(Key::from("groups"), groups), (Key::from("age"), Value::Int(42))];
+                let entries = vec![(MapKey::from("groups"), groups), (MapKey::from("age"), Value::Int(42))];
                 Ok(Value::Map(Map::new(entries).unwrap()))
             }
             5 => Ok(Value::Int(7)),
@@ -42,7 +42,7 @@ impl<'v> Activation<'v> for Request {
         }
     }
 
-    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
         match (slot, arguments) {
             (0, [Value::String(key), Value::String(value)]) => {
                 Ok(Value::Bool(key == "env" && value == "prod"))
@@ -80,8 +80,9 @@ fn print(value: &Value<'_>) -> String {
             format!("[{}]", list.values().iter().map(print).collect::<Vec<_>>().join(", "))
         }
         Value::Map(map) => {
-            let entry =
-                |(key, value): &(Key<'_>, Value<'_>)| format!("{}: {}", print(&key.to_value()), print(value));
+            let entry = |(key, value): &(MapKey<'_>, Value<'_>)| {
+                format!("{}: {}", print(&key.to_value()), print(value))
+            };
             format!("{{{}}}", map.entries().iter().map(entry).collect::<Vec<_>>().join(", "))
         }
         Value::Type(kind) => kind.to_string(),
@@ -111,11 +112,11 @@ fn a_program_tells_what_it_reads() {
 fn a_host_that_answers_with_another_type_is_not_believed() {
     struct Liar;
     impl<'v> Activation<'v> for Liar {
-        fn variable(&self, _: usize) -> Result<Value<'v>, Failure> {
+        fn variable(&self, _: usize) -> Result<Value<'v>, EvaluationError> {
             Ok(Value::Int(1))
         }
 
-        fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+        fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
             Ok(Value::from("true"))
         }
     }
@@ -132,7 +133,7 @@ fn a_host_that_answers_with_another_type_is_not_believed() {
     ] {
         let program = Program::compile(text, &environment(), &Type::Bool).unwrap();
         let result = program.evaluate(&Liar, &mut Budget::new(1000));
-        assert!(matches!(result, Err(Failure::Error(_))), "{text}: {result:?}");
+        assert!(matches!(result, Err(EvaluationError::Error(_))), "{text}: {result:?}");
     }
 }
 

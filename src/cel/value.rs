@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::budget::Budget;
-use super::fault::Failure;
+use super::fault::EvaluationError;
 use super::instant::{Duration, Timestamp};
 
-pub use self::map::{Key, Map};
+pub use self::map::{Map, MapKey};
 
 mod map;
 
@@ -27,7 +27,7 @@ pub enum Value<'v> {
     Duration(Duration),
     List(List<'v>),
     Map(Map<'v>),
-    Type(Kind),
+    Type(ValueKind),
 }
 
 /// Values in order. A copy shares them.
@@ -37,7 +37,7 @@ pub struct List<'v>(Arc<[Value<'v>]>);
 /// The kind of a value, as `type(…)` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it all")]
-pub enum Kind {
+pub enum ValueKind {
     Null,
     Bool,
     Int,
@@ -54,20 +54,20 @@ pub enum Kind {
 
 impl<'v> Value<'v> {
     /// Its kind.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ValueKind {
         match self {
-            Self::Null => Kind::Null,
-            Self::Bool(_) => Kind::Bool,
-            Self::Int(_) => Kind::Int,
-            Self::Uint(_) => Kind::Uint,
-            Self::Double(_) => Kind::Double,
-            Self::String(_) => Kind::String,
-            Self::Bytes(_) => Kind::Bytes,
-            Self::Timestamp(_) => Kind::Timestamp,
-            Self::Duration(_) => Kind::Duration,
-            Self::List(_) => Kind::List,
-            Self::Map(_) => Kind::Map,
-            Self::Type(_) => Kind::Type,
+            Self::Null => ValueKind::Null,
+            Self::Bool(_) => ValueKind::Bool,
+            Self::Int(_) => ValueKind::Int,
+            Self::Uint(_) => ValueKind::Uint,
+            Self::Double(_) => ValueKind::Double,
+            Self::String(_) => ValueKind::String,
+            Self::Bytes(_) => ValueKind::Bytes,
+            Self::Timestamp(_) => ValueKind::Timestamp,
+            Self::Duration(_) => ValueKind::Duration,
+            Self::List(_) => ValueKind::List,
+            Self::Map(_) => ValueKind::Map,
+            Self::Type(_) => ValueKind::Type,
         }
     }
 
@@ -85,13 +85,15 @@ impl<'v> Value<'v> {
         let held = |value: &Self| size_of::<Self>() + value.built();
         match self {
             Self::List(list) => list.values().iter().map(held).sum(),
-            Self::Map(map) => map.entries().iter().map(|(_, value)| size_of::<Key<'_>>() + held(value)).sum(),
+            Self::Map(map) => {
+                map.entries().iter().map(|(_, value)| size_of::<MapKey<'_>>() + held(value)).sum()
+            }
             _ => 0,
         }
     }
 
     /// A copy, paid for: strings that were made in the evaluation are copied with it.
-    pub(super) fn copy(&self, budget: &mut Budget) -> Result<Self, Failure> {
+    pub(super) fn copy(&self, budget: &mut Budget) -> Result<Self, EvaluationError> {
         let bytes = match self {
             Self::String(Cow::Owned(text)) => text.len(),
             Self::Bytes(Cow::Owned(bytes)) => bytes.len(),
@@ -127,7 +129,7 @@ impl<'v> From<Vec<Value<'v>>> for List<'v> {
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// All kinds, for the names that expressions know them by.
     pub(super) const ALL: [Self; 12] = [
         Self::Null,
@@ -163,7 +165,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ValueKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
     }

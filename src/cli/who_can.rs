@@ -101,10 +101,10 @@ fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Ex
 fn state(holder: &Holder) -> &'static str {
     match &holder.decided {
         Ok(_) => "CAN",
-        Err(Refusal::Unmet(_)) => "CONDITIONAL",
+        Err(Refusal::ConditionNotMet(_)) => "CONDITIONAL",
         Err(Refusal::Denied(_)) => "DENIED",
         Err(Refusal::OutOfBounds(_)) => "OUT_OF_BOUNDS",
-        Err(Refusal::Lacking { .. } | Refusal::Nameless) => "CANNOT",
+        Err(Refusal::PermissionNotInRole { .. } | Refusal::NoBinding) => "CANNOT",
     }
 }
 
@@ -161,8 +161,8 @@ fn why(holder: &Holder) -> String {
             Some(tested) => format!("denied by {}, as {}: {tested}", denied.place, denied.member),
         },
         Err(Refusal::OutOfBounds(out)) => format!("out of bounds: {out}"),
-        Err(Refusal::Unmet(unmet)) => unmet.tested.to_string(),
-        Err(Refusal::Lacking { .. } | Refusal::Nameless) | Ok(_) => "not granted".to_owned(),
+        Err(Refusal::ConditionNotMet(unmet)) => unmet.tested.to_string(),
+        Err(Refusal::PermissionNotInRole { .. } | Refusal::NoBinding) | Ok(_) => "not granted".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::decision::Stage;
 use crate::diagnostic::Place;
 use crate::document::nearest;
 use crate::http::Path;
-use crate::policy::Outcome;
+use crate::policy::ConditionOutcome;
 use crate::policy::explain::{Explanation, Remedy, Weighed};
 use crate::reason::{Denial, Reason};
 use crate::simulation::Simulated;
@@ -214,8 +214,8 @@ fn change(remedy: &Remedy, answer: &Simulated) -> SuggestedChange {
 fn seen(condition: &Weighed) -> String {
     let expression = &condition.tested.expression;
     match &condition.tested.outcome {
-        Outcome::Unknown(why) => format!(" (now it cannot be evaluated: {why}): `{expression}`"),
-        Outcome::Holds | Outcome::Fails => format!(": `{expression}`"),
+        ConditionOutcome::Unknown(why) => format!(" (now it cannot be evaluated: {why}): `{expression}`"),
+        ConditionOutcome::Holds | ConditionOutcome::Fails => format!(": `{expression}`"),
     }
 }
 

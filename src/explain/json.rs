@@ -11,7 +11,7 @@ use crate::policy::explain::{
     Attached, ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Matched, Weighed,
 };
 use crate::policy::model::deny;
-use crate::policy::{Applies, Outcome};
+use crate::policy::{Applies, ConditionOutcome};
 
 pub(super) fn render(explained: &Explained) -> Value {
     let mut response = Map::new();
@@ -326,10 +326,10 @@ fn add_condition(explained: &mut Value, condition: Option<&Weighed>) {
     let mut written = Map::from_iter([("expression".to_owned(), Value::from(&*tested.expression))]);
     written.extend(tested.title.as_ref().map(|title| ("title".to_owned(), Value::from(&**title))));
     let explanation = match &tested.outcome {
-        Outcome::Holds => json!({ "value": true }),
-        Outcome::Fails => json!({ "value": false }),
+        ConditionOutcome::Holds => json!({ "value": true }),
+        ConditionOutcome::Fails => json!({ "value": false }),
         // google.rpc.Code.FAILED_PRECONDITION
-        Outcome::Unknown(why) => json!({ "errors": [{ "code": 9, "message": why }] }),
+        ConditionOutcome::Unknown(why) => json!({ "errors": [{ "code": 9, "message": why }] }),
     };
     let reads: Map<String, Value> =
         reads.iter().map(|read| (read.name.to_owned(), json!(read.value))).collect();
@@ -347,7 +347,7 @@ fn through(matched: &[Matched]) -> Map<String, Value> {
 
 /// Whether a binding would grant if its condition had a value.
 fn is_unknown(binding: &ExplainedBinding) -> bool {
-    let unknown = |weighed: &Weighed| matches!(weighed.tested.outcome, Outcome::Unknown(_));
+    let unknown = |weighed: &Weighed| matches!(weighed.tested.outcome, ConditionOutcome::Unknown(_));
     binding.would_grant() && binding.condition.as_ref().is_some_and(unknown)
 }
 

@@ -10,7 +10,7 @@ use crate::diagnostic::Place;
 use crate::policy::explain::{
     Attached, ExplainedBinding, ExplainedBoundary, ExplainedRule, Explanation, Matched, Weighed,
 };
-use crate::policy::{Applies, Outcome};
+use crate::policy::{Applies, ConditionOutcome};
 use crate::simulation::ScenarioCall;
 
 pub(super) fn render(explained: &Explained) -> String {
@@ -183,9 +183,9 @@ impl Page {
         let Some(Weighed { tested, reads }) = condition else { return };
         let title = tested.title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
         let outcome = match &tested.outcome {
-            Outcome::Holds => "holds".to_owned(),
-            Outcome::Fails => "does not hold".to_owned(),
-            Outcome::Unknown(why) => format!("cannot be evaluated: {why}"),
+            ConditionOutcome::Holds => "holds".to_owned(),
+            ConditionOutcome::Fails => "does not hold".to_owned(),
+            ConditionOutcome::Unknown(why) => format!("cannot be evaluated: {why}"),
         };
         self.put("      condition   ", &format!("`{}`{title} {outcome}", tested.expression));
         for read in reads {

@@ -12,17 +12,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::condition::Outcome;
-use super::model;
+use super::condition::ConditionOutcome;
 use super::model::boundary::{
-    BoundaryBinding, BoundaryPolicy, PRINCIPAL_SUBJECT, PRINCIPAL_TYPE, PrincipalCondition,
+    self as written, BoundaryBinding, BoundaryPolicy, PRINCIPAL_SUBJECT, PRINCIPAL_TYPE, PrincipalCondition,
 };
 use super::model::hierarchy::Hierarchy;
 pub use super::model::principal_set::Applies;
 use super::model::resource::ResourceName;
 use super::pools::Pools;
 use super::subject::Subject;
-use crate::cel::{Activation, Budget, Failure, Value};
+use crate::cel::{Activation, Budget, EvaluationError, Value};
 use crate::diagnostic::{Place, Report};
 use crate::principal::Principal;
 use crate::source::PolicyFiles;
@@ -66,7 +65,7 @@ impl Boundaries {
         pools: &Pools,
         report: &mut Report,
     ) -> Self {
-        Self { bindings: model::boundary::load(files, pools, report), hierarchy: hierarchy.clone() }
+        Self { bindings: written::load(files, pools, report), hierarchy: hierarchy.clone() }
     }
 
     /// Whether a caller can reach a resource. A caller without a credential is not a principal, and not
@@ -152,16 +151,18 @@ impl BoundaryBinding {
             return Applies::No;
         }
         match self.condition.as_ref().map(|condition| condition.outcome(principal, budget)) {
-            None | Some(Outcome::Holds) => membership,
-            Some(Outcome::Fails) => Applies::No,
-            Some(Outcome::Unknown(why)) => Applies::Unknown(format!("the binding's condition: {why}")),
+            None | Some(ConditionOutcome::Holds) => membership,
+            Some(ConditionOutcome::Fails) => Applies::No,
+            Some(ConditionOutcome::Unknown(why)) => {
+                Applies::Unknown(format!("the binding's condition: {why}"))
+            }
         }
     }
 }
 
 impl PrincipalCondition {
-    fn outcome(&self, principal: &Principal, budget: &mut Budget) -> Outcome {
-        Outcome::of(self.program.evaluate(&PrincipalAttributes(principal), budget))
+    fn outcome(&self, principal: &Principal, budget: &mut Budget) -> ConditionOutcome {
+        ConditionOutcome::of(self.program.evaluate(&PrincipalAttributes(principal), budget))
     }
 }
 
@@ -169,17 +170,17 @@ impl PrincipalCondition {
 struct PrincipalAttributes<'p>(&'p Principal);
 
 impl<'v> Activation<'v> for PrincipalAttributes<'v> {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
         let (name, value) = match slot {
             0 => (PRINCIPAL_TYPE, kind(self.0)),
             // Only identities with an email have a subject.
             _ => (PRINCIPAL_SUBJECT, self.0.email()),
         };
-        value.map(Value::from).ok_or_else(|| Failure::Unknown { name: name.into() })
+        value.map(Value::from).ok_or_else(|| EvaluationError::Unknown { name: name.into() })
     }
 
-    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
-        Err(Failure::Error("conditions on principals have no functions".into()))
+    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
+        Err(EvaluationError::Error("conditions on principals have no functions".into()))
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::condition::Condition;
-use super::index::{Bound, ConditionId, Denial, Index, MemberId, ResourceId, RoleId};
+use super::index::{BoundRole, CompiledDenyRule, ConditionId, Index, MemberId, ResourceId, RoleId};
 use super::model::allow::AllowPolicy;
 use super::model::context::Context;
 use super::model::deny::{DenyPolicy, DenyPrincipal, Permissions, WrittenPattern};
 use super::model::groups::Groups;
-use super::names::Id;
+use super::names::NameId;
 
 /// Collects policies one by one, so that only one is in memory as written.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Compiler {
 struct Row {
     resource: ResourceId,
     member: MemberId,
-    bound: Bound,
+    bound: BoundRole,
 }
 
 impl Compiler {
@@ -41,7 +41,7 @@ impl Compiler {
                 self.index.denied.entry((resource, *member)).or_default().push(number);
             }
             self.index.forbidden.entry(resource).or_default().push(number);
-            let denial = Denial {
+            let denial = CompiledDenyRule {
                 permissions: patterns(rule.denied_permissions),
                 exceptions: patterns(rule.exception_permissions),
                 denied,
@@ -63,7 +63,7 @@ impl Compiler {
     fn condition(&mut self, condition: Condition) -> ConditionId {
         let key = (condition.title.clone(), condition.expression.clone());
         *self.conditions.entry(key).or_insert_with(|| {
-            let id = Id::after(self.index.conditions.len());
+            let id = NameId::after(self.index.conditions.len());
             self.index.conditions.push(condition);
             id
         })
@@ -77,7 +77,7 @@ impl Compiler {
             let role = self.index.roles.intern(&binding.role.value);
             let line = u32::try_from(binding.line).unwrap_or(u32::MAX);
             let condition = binding.condition.map(|condition| self.condition(condition.value));
-            let bound = Bound { role, condition, file, line };
+            let bound = BoundRole { role, condition, file, line };
             for identifier in binding.members.iter().filter_map(|member| member.value.identifier()) {
                 let member = match identifier.domain() {
                     None => self.index.members.intern(identifier.text()),

@@ -10,7 +10,9 @@ use super::attributes::{Attribute, Attributes};
 use super::model::located::Located;
 use super::model::resource::ResourceName;
 use super::model::tags::{TagSpelling, Tags};
-use crate::cel::{Activation, Budget, Environment, Failure, Fault, Program, Timestamp, Type, Value};
+use crate::cel::{
+    Activation, Budget, CompileError, Environment, EvaluationError, Program, Timestamp, Type, Value,
+};
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
 use crate::principal::Principal;
@@ -36,7 +38,7 @@ pub(super) struct Condition {
 
 /// The outcome of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ConditionOutcome {
     /// It is true.
     Holds,
     /// It is false.
@@ -47,7 +49,7 @@ pub enum Outcome {
 
 /// An attribute that a condition reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct AttributeRead {
     /// How conditions write it.
     pub name: &'static str,
     /// The value, as conditions write it; `None` where it is not known.
@@ -56,7 +58,7 @@ pub struct Read {
 
 /// The values that a condition is evaluated with.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct ConditionInput<'a> {
     pub(super) principal: Option<&'a Principal>,
     pub(super) resource: ResourceName<'a>,
     pub(super) tags: &'a Tags,
@@ -71,9 +73,9 @@ pub(super) fn budget() -> Budget {
 macro_rules! variables {
     ($($variable:ident = $name:literal $of:expr;)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum Variable { $($variable,)* }
+        enum ConditionVariable { $($variable,)* }
 
-        impl Variable {
+        impl ConditionVariable {
             /// In the order of their slots.
             const ALL: &'static [Self] = &[$(Self::$variable),*];
 
@@ -104,7 +106,7 @@ variables! {
     DestinationPort = "destination.port" Type::Int;
 }
 
-impl Variable {
+impl ConditionVariable {
     fn told_by_the_request(self) -> Option<Attribute> {
         match self {
             Self::RequestTime => Some(Attribute::Time),
@@ -125,8 +127,8 @@ impl Variable {
 }
 
 /// Attributes that Identity-Aware Proxy has and opgate does not have: conditions on them load and are never true.
-const NEVER_KNOWN: [Variable; 3] =
-    [Variable::AccessLevels, Variable::DestinationIp, Variable::DestinationPort];
+const NEVER_KNOWN: [ConditionVariable; 3] =
+    [ConditionVariable::AccessLevels, ConditionVariable::DestinationIp, ConditionVariable::DestinationPort];
 
 /// Functions on attributes, in the order of their slots: those of tags come first. With how they name a tag, and how
 /// many arguments they take.
@@ -138,7 +140,7 @@ const TAG_FUNCTIONS: [(&str, TagSpelling, usize); 4] = [
 ];
 
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
-    let variables = Variable::ALL.iter();
+    let variables = ConditionVariable::ALL.iter();
     let environment = variables.fold(Environment::new().with_iam_extensions(), |environment, variable| {
         environment.variable(variable.name(), variable.of())
     });
@@ -160,9 +162,9 @@ impl Condition {
     pub(super) fn read(node: &Node, tags: &Tags, report: &mut Report) -> Option<Located<Self>> {
         let (text, span, title) = read_expression(node, report)?;
         let program = compile(text, &ENVIRONMENT, span, MAX_LOGIC_OPERATORS, report)?;
-        let unknown = NEVER_KNOWN
-            .iter()
-            .filter(|variable| program.variables().any(|slot| Variable::ALL.get(slot) == Some(*variable)));
+        let unknown = NEVER_KNOWN.iter().filter(|variable| {
+            program.variables().any(|slot| ConditionVariable::ALL.get(slot) == Some(*variable))
+        });
         for variable in unknown {
             report
                 .warning(span, format!("`{}` is never known here", variable.name()))
@@ -193,14 +195,14 @@ impl Condition {
     }
 
     /// The outcome for these values.
-    pub(super) fn outcome(&self, asked: Asked<'_>, budget: &mut Budget) -> Outcome {
-        Outcome::of(self.program.evaluate(&asked, budget))
+    pub(super) fn outcome(&self, asked: ConditionInput<'_>, budget: &mut Budget) -> ConditionOutcome {
+        ConditionOutcome::of(self.program.evaluate(&asked, budget))
     }
 }
 
-impl Outcome {
+impl ConditionOutcome {
     /// The outcome of an evaluation. A value that is not a boolean counts as no outcome.
-    pub(super) fn of(evaluated: Result<Value<'_>, Failure>) -> Self {
+    pub(super) fn of(evaluated: Result<Value<'_>, EvaluationError>) -> Self {
         match evaluated {
             Ok(Value::Bool(true)) => Self::Holds,
             Ok(Value::Bool(false)) => Self::Fails,
@@ -212,37 +214,42 @@ impl Outcome {
 
 impl Condition {
     /// The attributes that it reads, with their values.
-    pub(super) fn reads(&self, asked: Asked<'_>) -> Vec<Read> {
-        let read = |variable: &Variable| Read { name: variable.name(), value: asked.shown(*variable, self) };
-        self.program.variables().filter_map(|slot| Variable::ALL.get(slot)).map(read).collect()
+    pub(super) fn reads(&self, asked: ConditionInput<'_>) -> Vec<AttributeRead> {
+        let read = |variable: &ConditionVariable| AttributeRead {
+            name: variable.name(),
+            value: asked.shown(*variable, self),
+        };
+        self.program.variables().filter_map(|slot| ConditionVariable::ALL.get(slot)).map(read).collect()
     }
 }
 
-impl Asked<'_> {
+impl ConditionInput<'_> {
     /// The value of an attribute, for a person who looks at why a condition came out as it did.
-    fn shown(&self, variable: Variable, condition: &Condition) -> Option<String> {
+    fn shown(&self, variable: ConditionVariable, condition: &Condition) -> Option<String> {
         let attributes = self.attributes;
         let quoted = |text: &str| format!("{text:?}");
         match variable {
-            Variable::ResourceName => Some(quoted(self.resource.as_str())),
-            Variable::ResourceService => attributes.service.map(quoted),
-            Variable::ResourceType => attributes.resource_type.map(quoted),
-            Variable::RequestTime => {
+            ConditionVariable::ResourceName => Some(quoted(self.resource.as_str())),
+            ConditionVariable::ResourceService => attributes.service.map(quoted),
+            ConditionVariable::ResourceType => attributes.resource_type.map(quoted),
+            ConditionVariable::RequestTime => {
                 let time = jiff::Timestamp::try_from(attributes.time).ok()?;
                 Some(format!("timestamp(\"{time}\")"))
             }
-            Variable::RequestPath => attributes.path.map(quoted),
-            Variable::RequestHost => attributes.host.map(quoted),
-            Variable::RequestMethod => attributes.method.map(quoted),
-            Variable::RequestPrincipal => self.principal.map(|principal| quoted(principal.as_str())),
+            ConditionVariable::RequestPath => attributes.path.map(quoted),
+            ConditionVariable::RequestHost => attributes.host.map(quoted),
+            ConditionVariable::RequestMethod => attributes.method.map(quoted),
+            ConditionVariable::RequestPrincipal => self.principal.map(|principal| quoted(principal.as_str())),
             // Only claims that the condition may read: an explanation must not show the rest of a token.
-            Variable::RequestClaims => attributes.claims.map(|claims| {
+            ConditionVariable::RequestClaims => attributes.claims.map(|claims| {
                 let named = claims.iter().filter(|(name, _)| condition.expression.contains(name.as_str()));
                 let named = named.map(|(name, value)| format!("{name:?}: {value}"));
                 format!("{{{}}}", named.collect::<Vec<_>>().join(", "))
             }),
-            Variable::OriginIp => attributes.origin.map(|ip| quoted(&ip.to_string())),
-            Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => None,
+            ConditionVariable::OriginIp => attributes.origin.map(|ip| quoted(&ip.to_string())),
+            ConditionVariable::AccessLevels
+            | ConditionVariable::DestinationIp
+            | ConditionVariable::DestinationPort => None,
         }
     }
 }
@@ -283,7 +290,7 @@ pub(super) fn compile(
             None
         }
         Err(faults) => {
-            for Fault { range, message, help } in faults {
+            for CompileError { range, message, help } in faults {
                 match within(span, text, &range) {
                     Some(span) => report.error(&span, message).help(help),
                     None => {
@@ -305,31 +312,33 @@ fn within(span: &Span, text: &str, range: &std::ops::Range<usize>) -> Option<Spa
     Some(Span { source: span.source.clone(), range: start + range.start..start + range.end })
 }
 
-impl<'v> Activation<'v> for Asked<'v> {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
-        let Some(variable) = Variable::ALL.get(slot) else {
-            return Err(Failure::Error("there is no such attribute".into()));
+impl<'v> Activation<'v> for ConditionInput<'v> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
+        let Some(variable) = ConditionVariable::ALL.get(slot) else {
+            return Err(EvaluationError::Error("there is no such attribute".into()));
         };
-        let unknown = || Failure::Unknown { name: variable.name().into() };
+        let unknown = || EvaluationError::Unknown { name: variable.name().into() };
         let attributes = self.attributes;
         let text = |value: Option<&'v str>| value.map(Value::from).ok_or_else(unknown);
         let value = match variable {
-            Variable::ResourceName => Ok(Value::from(self.resource.as_str())),
-            Variable::ResourceService => text(attributes.service),
-            Variable::ResourceType => text(attributes.resource_type),
-            Variable::RequestTime => {
+            ConditionVariable::ResourceName => Ok(Value::from(self.resource.as_str())),
+            ConditionVariable::ResourceService => text(attributes.service),
+            ConditionVariable::ResourceType => text(attributes.resource_type),
+            ConditionVariable::RequestTime => {
                 Timestamp::try_from(attributes.time).map(Value::Timestamp).map_err(|_| unknown())
             }
-            Variable::RequestPath => text(attributes.path),
-            Variable::RequestHost => text(attributes.host),
-            Variable::RequestMethod => text(attributes.method),
-            Variable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
-            Variable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
+            ConditionVariable::RequestPath => text(attributes.path),
+            ConditionVariable::RequestHost => text(attributes.host),
+            ConditionVariable::RequestMethod => text(attributes.method),
+            ConditionVariable::RequestPrincipal => text(self.principal.map(Principal::as_str)),
+            ConditionVariable::RequestClaims => attributes.claims.map(Value::from).ok_or_else(unknown),
             // On a dual-stack IPv6 socket, an IPv4 client is `::ffff:192.0.2.7`.
-            Variable::OriginIp => {
+            ConditionVariable::OriginIp => {
                 attributes.origin.map(|ip| Value::from(ip.to_canonical().to_string())).ok_or_else(unknown)
             }
-            Variable::AccessLevels | Variable::DestinationIp | Variable::DestinationPort => Err(unknown()),
+            ConditionVariable::AccessLevels
+            | ConditionVariable::DestinationIp
+            | ConditionVariable::DestinationPort => Err(unknown()),
         };
         if let Some(attribute) = variable.told_by_the_request() {
             // An anonymous caller has no claims. That is known, so it is not noted as missing.
@@ -339,19 +348,19 @@ impl<'v> Activation<'v> for Asked<'v> {
         value
     }
 
-    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
         match TAG_FUNCTIONS.get(slot) {
             Some((name, spelling, _)) if !self.tags.are_known(*spelling) => {
-                Err(Failure::Unknown { name: (*name).into() })
+                Err(EvaluationError::Unknown { name: (*name).into() })
             }
             Some(_) => match arguments {
                 [Value::String(key)] => Ok(Value::Bool(self.tags.value(self.resource, key).is_some())),
                 [Value::String(key), Value::String(value)] => {
                     Ok(Value::Bool(self.tags.value(self.resource, key) == Some(value)))
                 }
-                _ => Err(Failure::Error("a tag is named by strings".into())),
+                _ => Err(EvaluationError::Error("a tag is named by strings".into())),
             },
-            None => Err(Failure::Unknown { name: API_ATTRIBUTE.into() }),
+            None => Err(EvaluationError::Unknown { name: API_ATTRIBUTE.into() }),
         }
     }
 }

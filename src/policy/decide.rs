@@ -7,23 +7,23 @@
 
 use std::sync::Arc;
 
+use super::Policy;
 use super::attributes::Attributes;
 use super::boundary::OutOfBounds;
-use super::condition::{self, Asked, Outcome, Read};
-use super::index::{self, Bound, ConditionId, Denial, MemberId, ResourceId};
+use super::condition::{self, AttributeRead, ConditionInput, ConditionOutcome};
+use super::index::{self, BoundRole, CompiledDenyRule, ConditionId, MemberId, ResourceId};
 use super::model::resource::ResourceName;
-use super::refusal::{Denied, Granted, Refusal, Tested, Unmet};
+use super::refusal::{Denied, Granted, Refusal, Tested, UnmetCondition};
 use super::subject::Subject;
-use super::tree::Policy;
 use crate::cel::Budget;
 
 /// A question, with the budget for answering it.
-pub(super) struct Inquiry<'q> {
+pub(super) struct Evaluation<'q> {
     pub(super) policy: &'q Policy,
-    pub(super) identity: Identity<'q>,
+    pub(super) identity: SubjectIdentity<'q>,
     pub(super) permission: &'q str,
     pub(super) resource: ResourceName<'q>,
-    asked: Asked<'q>,
+    asked: ConditionInput<'q>,
     budget: Budget,
     /// Where the outcomes of conditions are kept for an explanation.
     record: Option<Vec<(ConditionId, Tested)>>,
@@ -41,11 +41,11 @@ impl Policy {
         resource: ResourceName<'_>,
         attributes: &Attributes<'_>,
     ) -> Result<Granted, Refusal> {
-        Inquiry::new(self, subject, permission, resource, attributes).decide(subject)
+        Evaluation::new(self, subject, permission, resource, attributes).decide(subject)
     }
 }
 
-impl<'q> Inquiry<'q> {
+impl<'q> Evaluation<'q> {
     pub(super) fn new(
         policy: &'q Policy,
         subject: Subject<'q>,
@@ -53,8 +53,8 @@ impl<'q> Inquiry<'q> {
         resource: ResourceName<'q>,
         attributes: &'q Attributes<'q>,
     ) -> Self {
-        let asked = Asked { principal: subject.principal, resource, tags: &policy.tags, attributes };
-        let identity = Identity::resolve(policy, subject);
+        let asked = ConditionInput { principal: subject.principal, resource, tags: &policy.tags, attributes };
+        let identity = SubjectIdentity::resolve(policy, subject);
         Self { policy, identity, permission, resource, asked, budget: condition::budget(), record: None }
     }
 
@@ -119,7 +119,7 @@ impl<'q> Inquiry<'q> {
     }
 
     /// Whether a deny rule that names the subject covers the permission, and excepts neither of them.
-    pub(super) fn speaks_of(&self, rule: &Denial) -> bool {
+    pub(super) fn speaks_of(&self, rule: &CompiledDenyRule) -> bool {
         rule.permissions.contain(self.permission)
             && !rule.exceptions.contain(self.permission)
             && !self.identity.members(self.policy).any(|member| rule.excepts(member))
@@ -157,12 +157,16 @@ impl<'q> Inquiry<'q> {
         Err(match (unmet, nearest) {
             // The first that is found is the nearest: later ones are on a resource further up, or name a wider set.
             (Some((resource, member, bound, tested)), _) => {
-                Refusal::Unmet(Box::new(Unmet { binding: self.binding(resource, member, bound), tested }))
+                Refusal::ConditionNotMet(Box::new(UnmetCondition {
+                    binding: self.binding(resource, member, bound),
+                    tested,
+                }))
             }
-            (None, Some((resource, member, bound))) => {
-                Refusal::Lacking { count: lacking, nearest: Box::new(self.binding(resource, member, bound)) }
-            }
-            (None, None) => Refusal::Nameless,
+            (None, Some((resource, member, bound))) => Refusal::PermissionNotInRole {
+                count: lacking,
+                nearest: Box::new(self.binding(resource, member, bound)),
+            },
+            (None, None) => Refusal::NoBinding,
         })
     }
 
@@ -172,7 +176,7 @@ impl<'q> Inquiry<'q> {
         let tested = self.weigh(id, self.asked);
         let tested = match other {
             Some(other) if !tested.lets_deny() => {
-                let asked = Asked { resource: ResourceName::new(other), ..self.asked };
+                let asked = ConditionInput { resource: ResourceName::new(other), ..self.asked };
                 let by_other = self.weigh(id, asked);
                 if by_other.lets_deny() { by_other } else { tested }
             }
@@ -195,7 +199,7 @@ impl<'q> Inquiry<'q> {
         }
     }
 
-    fn weigh(&mut self, id: ConditionId, asked: Asked<'_>) -> Tested {
+    fn weigh(&mut self, id: ConditionId, asked: ConditionInput<'_>) -> Tested {
         match self.policy.index().condition(id) {
             Some(condition) => Tested {
                 expression: condition.expression.clone(),
@@ -206,17 +210,17 @@ impl<'q> Inquiry<'q> {
                 expression: Arc::default(),
                 // Cannot happen: conditions are never removed from an index. Unknown never grants and always denies.
                 title: None,
-                outcome: Outcome::Unknown("the condition went missing".to_owned()),
+                outcome: ConditionOutcome::Unknown("the condition went missing".to_owned()),
             },
         }
     }
 
     /// The attributes that a condition reads, with their values.
-    pub(super) fn reads(&self, id: ConditionId) -> Vec<Read> {
+    pub(super) fn reads(&self, id: ConditionId) -> Vec<AttributeRead> {
         self.policy.index().condition(id).map(|condition| condition.reads(self.asked)).unwrap_or_default()
     }
 
-    fn binding(&self, resource: ResourceId, member: MemberId, bound: Bound) -> Granted {
+    fn binding(&self, resource: ResourceId, member: MemberId, bound: BoundRole) -> Granted {
         let index = self.policy.index();
         let condition = bound.condition.and_then(|id| index.condition(id));
         Granted {
@@ -230,14 +234,14 @@ impl<'q> Inquiry<'q> {
 }
 
 /// A subject in the numbers of one index. A name that no binding and no group uses has no number.
-pub(super) struct Identity<'i> {
+pub(super) struct SubjectIdentity<'i> {
     principal: Option<MemberId>,
     groups: &'i [MemberId],
     sets: &'i [Arc<str>],
     rest: [Option<MemberId>; 3],
 }
 
-impl<'i> Identity<'i> {
+impl<'i> SubjectIdentity<'i> {
     fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
         let index = policy.index();
         let Some(principal) = subject.principal else {

@@ -20,13 +20,13 @@ pub use self::binding::ExplainedBinding;
 pub use self::denial::ExplainedRule;
 pub use self::explanation::Explanation;
 pub use self::part::{Attached, ExplainedBoundary, Extent, Matched, Weighed};
-pub use self::step::{Remedy, Step};
+pub use self::step::{Remedy, RemedyStep};
 
 use self::examiner::Examiner;
 use super::Policy;
 use super::attributes::Attributes;
 use super::condition;
-use super::decide::Inquiry;
+use super::decide::Evaluation;
 use super::index::Index;
 use super::model::resource::ResourceName;
 use super::permit::asked_of;
@@ -46,7 +46,7 @@ impl Policy {
         attributes: &Attributes<'_>,
         extent: Extent,
     ) -> Explanation {
-        let ask = || Inquiry::new(self, subject, permission, resource, attributes);
+        let ask = || Evaluation::new(self, subject, permission, resource, attributes);
         let mut inquiry = ask().recording();
         let decided = inquiry.decide(subject);
         let index = self.index();
@@ -129,9 +129,9 @@ fn decisive(decided: &Result<Granted, Refusal>) -> Option<&Place> {
     match decided {
         Ok(granted) => Some(&granted.place),
         Err(Refusal::Denied(denied)) => Some(&denied.place),
-        Err(Refusal::Unmet(unmet)) => Some(&unmet.binding.place),
-        Err(Refusal::Lacking { nearest, .. }) => Some(&nearest.place),
-        Err(Refusal::OutOfBounds(_) | Refusal::Nameless) => None,
+        Err(Refusal::ConditionNotMet(unmet)) => Some(&unmet.binding.place),
+        Err(Refusal::PermissionNotInRole { nearest, .. }) => Some(&nearest.place),
+        Err(Refusal::OutOfBounds(_) | Refusal::NoBinding) => None,
     }
 }
 

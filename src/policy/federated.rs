@@ -7,18 +7,18 @@ use super::spelling::has_encoded_octet;
 use crate::authn::MappedAttribute;
 
 /// Why no caller can be what a member names, as `matches no caller: …`, and what to write.
-pub(super) type Doubt = (String, String);
+pub(super) type MemberDoubt = (String, String);
 
 /// A federated identity or a set of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Federated<'t> {
     pub(super) pool: &'t str,
-    pub(super) part: Part<'t>,
+    pub(super) part: PoolPart<'t>,
 }
 
 /// The part of a pool that is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'t> {
+pub(super) enum PoolPart<'t> {
     Subject(&'t str),
     Group(&'t str),
     /// A name, and a value where one is written.
@@ -36,7 +36,7 @@ impl<'t> Federated<'t> {
     pub(super) fn parse(text: &'t str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix("principal://") {
             let (pool, subject) = rest.split_once("/subject/")?;
-            return Some(Self { pool, part: Part::Subject(subject) });
+            return Some(Self { pool, part: PoolPart::Subject(subject) });
         }
         let rest = text.strip_prefix("principalSet://")?;
         // The first of these ends the pool. What follows is a value, whatever it looks like.
@@ -45,24 +45,24 @@ impl<'t> Federated<'t> {
             .filter_map(|marker| Some((rest.find(marker)?, marker)))
             .min_by_key(|(at, _)| *at);
         let Some((_, marker)) = marker else {
-            return rest.strip_suffix("/*").map(|pool| Self { pool, part: Part::Everybody });
+            return rest.strip_suffix("/*").map(|pool| Self { pool, part: PoolPart::Everybody });
         };
         let (pool, value) = rest.split_once(marker)?;
         let part = match marker {
-            "/group/" => Part::Group(value),
-            "/type/" => Part::Type,
+            "/group/" => PoolPart::Group(value),
+            "/type/" => PoolPart::Type,
             _ => match value.split_once('/') {
-                Some((name, value)) => Part::Attribute(name, Some(value)),
-                None => Part::Attribute(value, None),
+                Some((name, value)) => PoolPart::Attribute(name, Some(value)),
+                None => PoolPart::Attribute(value, None),
             },
         };
         Some(Self { pool, part })
     }
 
     /// Why no caller can be this, whatever the gate's configuration says.
-    pub(super) fn doubt(&self) -> Option<Doubt> {
+    pub(super) fn doubt(&self) -> Option<MemberDoubt> {
         let Self { pool, part } = self;
-        if *part == Part::Type {
+        if *part == PoolPart::Type {
             return Some((
                 "matches no caller: which service accounts are in such a set is not known here".to_owned(),
                 "name each one as `serviceAccount:EMAIL`".to_owned(),
@@ -78,9 +78,9 @@ impl<'t> Federated<'t> {
         }
         let everybody = || format!("write `principalSet://{pool}/*` for everybody of the pool");
         let (what, value) = match part {
-            Part::Subject(value) => ("subject", *value),
-            Part::Group(value) => ("group", *value),
-            Part::Attribute(name, value) => {
+            PoolPart::Subject(value) => ("subject", *value),
+            PoolPart::Group(value) => ("group", *value),
+            PoolPart::Attribute(name, value) => {
                 if MappedAttribute::parse(&format!("attribute.{name}")).is_none() {
                     return Some((
                         format!("matches no caller: no attribute can be called `{name}`"),
@@ -97,7 +97,7 @@ impl<'t> Federated<'t> {
                     }
                 }
             }
-            Part::Everybody | Part::Type => return None,
+            PoolPart::Everybody | PoolPart::Type => return None,
         };
         if value == "*" {
             return Some((format!("matches no caller: `*` is not a wildcard as a {what}"), everybody()));
@@ -114,9 +114,9 @@ impl<'t> Federated<'t> {
     }
 
     /// What is well spelled, can match a caller, and is seldom meant.
-    pub(super) fn caution(&self) -> Option<Doubt> {
+    pub(super) fn caution(&self) -> Option<MemberDoubt> {
         let value = match self.part {
-            Part::Subject(value) | Part::Group(value) | Part::Attribute(_, Some(value)) => value,
+            PoolPart::Subject(value) | PoolPart::Group(value) | PoolPart::Attribute(_, Some(value)) => value,
             _ => return None,
         };
         if has_encoded_octet(value) {

@@ -22,30 +22,30 @@ use super::condition::Condition;
 use super::model::deny::Permissions;
 use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
 use super::model::resource::ResourceName;
-use super::names::{Id, Names};
+use super::names::{NameId, NameTable};
 use crate::diagnostic::Place;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Resource {}
+pub(super) enum OfResource {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Principal {}
+pub(super) enum OfMember {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Role {}
+pub(super) enum OfRole {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum File {}
+pub(super) enum OfFile {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum When {}
+pub(super) enum OfCondition {}
 
-pub(super) type ResourceId = Id<Resource>;
-pub(super) type MemberId = Id<Principal>;
-pub(super) type RoleId = Id<Role>;
-pub(super) type ConditionId = Id<When>;
-pub(super) type FileId = Id<File>;
+pub(super) type ResourceId = NameId<OfResource>;
+pub(super) type MemberId = NameId<OfMember>;
+pub(super) type RoleId = NameId<OfRole>;
+pub(super) type ConditionId = NameId<OfCondition>;
+pub(super) type FileId = NameId<OfFile>;
 
 /// A role bound to a member on a resource, without the member and the resource. Ordered by role, then without a
 /// condition first: a binding that needs no evaluation is tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Bound {
+pub(super) struct BoundRole {
     pub(super) role: RoleId,
     pub(super) condition: Option<ConditionId>,
     pub(super) file: FileId,
@@ -54,7 +54,7 @@ pub(super) struct Bound {
 
 /// A deny rule, without its resource.
 #[derive(Debug)]
-pub(super) struct Denial {
+pub(super) struct CompiledDenyRule {
     pub(super) permissions: Permissions,
     pub(super) exceptions: Permissions,
     /// Sorted.
@@ -66,7 +66,7 @@ pub(super) struct Denial {
     pub(super) line: u32,
 }
 
-impl Denial {
+impl CompiledDenyRule {
     /// Whether one of the rule's exceptions is for a member.
     pub(super) fn excepts(&self, member: MemberId) -> bool {
         self.excepted.binary_search(&member).is_ok()
@@ -76,10 +76,10 @@ impl Denial {
 /// The compiled policy.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    pub(super) resources: Names<Resource>,
-    pub(super) members: Names<Principal>,
-    pub(super) roles: Names<Role>,
-    pub(super) files: Names<File>,
+    pub(super) resources: NameTable<OfResource>,
+    pub(super) members: NameTable<OfMember>,
+    pub(super) roles: NameTable<OfRole>,
+    pub(super) files: NameTable<OfFile>,
     pub(super) conditions: Vec<Condition>,
     /// By resource: what it lies in.
     pub(super) parents: Vec<Option<ResourceId>>,
@@ -91,14 +91,14 @@ pub(super) struct Index {
     pub(super) groups: HashMap<MemberId, Box<[MemberId]>>,
     pub(super) domains: HashMap<Box<str>, MemberId>,
     /// Sorted by resource, member and role.
-    pub(super) bound: Vec<Bound>,
+    pub(super) bound: Vec<BoundRole>,
     /// The member that each of `bound` is bound to.
     pub(super) bound_to: Vec<MemberId>,
     /// Where the roles of a resource and a member begin within `bound`, and how many they are.
     pub(super) ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
     /// The same of a resource and all members.
     pub(super) attached: HashMap<ResourceId, (u32, u32)>,
-    pub(super) denials: Vec<Denial>,
+    pub(super) denials: Vec<CompiledDenyRule>,
     /// By resource and denied member: the rules, as numbers within `denials`.
     pub(super) denied: HashMap<(ResourceId, MemberId), Vec<usize>>,
     /// By resource: its rules, as numbers within `denials`.
@@ -175,14 +175,14 @@ impl Index {
     }
 
     /// The roles bound to a member on a resource, sorted by role.
-    pub(super) fn bound(&self, resource: ResourceId, member: MemberId) -> &[Bound] {
+    pub(super) fn bound(&self, resource: ResourceId, member: MemberId) -> &[BoundRole] {
         let Some((start, length)) = self.ranges.get(&(resource, member)) else { return &[] };
         let (start, length) = (*start as usize, *length as usize);
         self.bound.get(start..start + length).unwrap_or_default()
     }
 
     /// Everything that is bound on a resource, with its member.
-    pub(super) fn attached(&self, resource: ResourceId) -> impl Iterator<Item = (MemberId, &Bound)> {
+    pub(super) fn attached(&self, resource: ResourceId) -> impl Iterator<Item = (MemberId, &BoundRole)> {
         let (start, length) = self.attached.get(&resource).copied().unwrap_or_default();
         let range = start as usize..start as usize + length as usize;
         let members = self.bound_to.get(range.clone()).unwrap_or_default();
@@ -200,13 +200,17 @@ impl Index {
     }
 
     /// The deny rules of a resource that name a member.
-    pub(super) fn denied(&self, resource: ResourceId, member: MemberId) -> impl Iterator<Item = &Denial> {
+    pub(super) fn denied(
+        &self,
+        resource: ResourceId,
+        member: MemberId,
+    ) -> impl Iterator<Item = &CompiledDenyRule> {
         let numbers = self.denied.get(&(resource, member)).map(Vec::as_slice).unwrap_or_default();
         numbers.iter().filter_map(|number| self.denials.get(*number))
     }
 
     /// All deny rules of a resource, in the order in which they were read.
-    pub(super) fn forbidden(&self, resource: ResourceId) -> impl Iterator<Item = &Denial> {
+    pub(super) fn forbidden(&self, resource: ResourceId) -> impl Iterator<Item = &CompiledDenyRule> {
         let numbers = self.forbidden.get(&resource).map(Vec::as_slice).unwrap_or_default();
         numbers.iter().filter_map(|number| self.denials.get(*number))
     }
@@ -240,7 +244,7 @@ impl Index {
 /// The bindings whose role holds the permission, by role. Both lists are sorted; the longer one is searched for each
 /// of the shorter, so that neither a member with thousands of roles nor a permission that thousands of roles hold makes
 /// a decision slow.
-pub(super) fn common<'b>(bound: &'b [Bound], holders: &[RoleId]) -> impl Iterator<Item = &'b Bound> {
+pub(super) fn common<'b>(bound: &'b [BoundRole], holders: &[RoleId]) -> impl Iterator<Item = &'b BoundRole> {
     let few = bound.len() <= holders.len();
     let (walked, searched) = if few { (bound, &[][..]) } else { (&[][..], holders) };
     let walked = walked.iter().filter(|bound| holders.binary_search(&bound.role).is_ok());

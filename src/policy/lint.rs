@@ -19,7 +19,7 @@
 mod binding;
 mod denial;
 mod exposed;
-mod finding;
+mod findings;
 mod group;
 mod membership;
 mod method;
@@ -31,7 +31,7 @@ mod view;
 use std::time::SystemTime;
 
 use self::exposed::Exposed;
-use self::finding::Findings;
+use self::findings::Findings;
 use self::view::PolicyView;
 use crate::catalog::Catalog;
 use crate::diagnostic::Report;

@@ -6,7 +6,6 @@
 pub mod allow;
 pub(crate) mod boundary;
 pub(super) mod context;
-mod cycle;
 pub mod deny;
 pub mod groups;
 pub mod hierarchy;
@@ -24,8 +23,6 @@ use super::pools::Pools;
 use crate::diagnostic::Report;
 use crate::document::nearest;
 use crate::source::PolicyFiles;
-
-pub(super) use self::principal_set::PrincipalSet;
 
 /// All policies of a tree, as written.
 #[derive(Debug)]

@@ -9,28 +9,28 @@ use foldhash::HashMap;
 /// The number of a name. `Of` keeps the numbers of resources, members, roles, conditions and files apart. Numbers begin
 /// at one, so that `Option<Id>` takes no more space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Id<Of>(NonZeroU32, PhantomData<Of>);
+pub(super) struct NameId<Of>(NonZeroU32, PhantomData<Of>);
 
 /// A set of names, numbered in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Names<Of> {
-    ids: HashMap<Arc<str>, Id<Of>>,
+pub(super) struct NameTable<Of> {
+    ids: HashMap<Arc<str>, NameId<Of>>,
     texts: Vec<Arc<str>>,
 }
 
-impl<Of> Default for Names<Of> {
+impl<Of> Default for NameTable<Of> {
     fn default() -> Self {
         Self { ids: HashMap::default(), texts: Vec::new() }
     }
 }
 
-impl<Of: Copy> Names<Of> {
+impl<Of: Copy> NameTable<Of> {
     /// The number of a name, which is new or was seen before.
-    pub(super) fn intern(&mut self, name: &str) -> Id<Of> {
+    pub(super) fn intern(&mut self, name: &str) -> NameId<Of> {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let id = Id::after(self.texts.len());
+        let id = NameId::after(self.texts.len());
         let text: Arc<str> = name.into();
         self.texts.push(text.clone());
         self.ids.insert(text, id);
@@ -38,18 +38,18 @@ impl<Of: Copy> Names<Of> {
     }
 
     /// The number of a name that was interned.
-    pub(super) fn find(&self, name: &str) -> Option<Id<Of>> {
+    pub(super) fn find(&self, name: &str) -> Option<NameId<Of>> {
         self.ids.get(name).copied()
     }
 
     /// The name.
-    pub(super) fn text(&self, id: Id<Of>) -> Option<&Arc<str>> {
+    pub(super) fn text(&self, id: NameId<Of>) -> Option<&Arc<str>> {
         self.texts.get(id.index())
     }
 
     /// Every name with its number, in the order in which they came.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Id<Of>, &Arc<str>)> {
-        self.texts.iter().enumerate().map(|(at, text)| (Id::after(at), text))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NameId<Of>, &Arc<str>)> {
+        self.texts.iter().enumerate().map(|(at, text)| (NameId::after(at), text))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,7 +63,7 @@ impl<Of: Copy> Names<Of> {
     }
 }
 
-impl<Of: Copy> Id<Of> {
+impl<Of: Copy> NameId<Of> {
     /// The number that comes after `count` others.
     pub(super) fn after(count: usize) -> Self {
         #[expect(

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::federated::{Doubt, Federated, Part};
+use super::federated::{Federated, MemberDoubt, PoolPart};
 use crate::authn::MappedAttribute;
 use crate::document::nearest;
 
@@ -70,7 +70,7 @@ impl Pools {
     }
 
     /// Why no caller of this gate can be a member; nothing where the member is not a federated one.
-    pub(super) fn doubt(&self, member: &str) -> Option<Doubt> {
+    pub(super) fn doubt(&self, member: &str) -> Option<MemberDoubt> {
         let Federated { pool, part } = Federated::parse(member)?;
         if let Some(doubt) = self.doubt_of_pool(pool) {
             return Some(doubt);
@@ -80,11 +80,11 @@ impl Pools {
             return None;
         }
         match part {
-            Part::Group(_) if !mapped.groups => Some((
+            PoolPart::Group(_) if !mapped.groups => Some((
                 "matches no caller: no issuer of the pool maps `google.groups`".to_owned(),
                 "map it in the issuer's `attribute_mapping`, or name a subject".to_owned(),
             )),
-            Part::Attribute(name, _) if !mapped.attributes.contains(name) => {
+            PoolPart::Attribute(name, _) if !mapped.attributes.contains(name) => {
                 let near = nearest(name, mapped.attributes.iter().map(String::as_str));
                 let help = match near {
                     Some(near) => format!("did you mean `attribute.{near}`?"),
@@ -97,7 +97,7 @@ impl Pools {
     }
 
     /// Why no caller of this gate can be of a pool.
-    pub(super) fn doubt_of_pool(&self, pool: &str) -> Option<Doubt> {
+    pub(super) fn doubt_of_pool(&self, pool: &str) -> Option<MemberDoubt> {
         let known = self.known.as_ref()?;
         if known.contains_key(pool) {
             return None;

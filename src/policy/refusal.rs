@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::boundary::OutOfBounds;
-use super::condition::Outcome;
+use super::condition::ConditionOutcome;
 use super::model::resource::ResourceName;
 use super::subject::Subject;
 use crate::diagnostic::Place;
@@ -46,12 +46,12 @@ pub struct Tested {
     /// Its title, if it has one.
     pub title: Option<Arc<str>>,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: ConditionOutcome,
 }
 
 /// A binding that would grant the permission if its condition held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmet {
+pub struct UnmetCondition {
     /// The binding.
     pub binding: Granted,
     /// Its condition.
@@ -66,16 +66,16 @@ pub enum Refusal {
     /// A deny rule forbids it; no binding was looked at.
     Denied(Box<Denied>),
     /// A binding would grant it, and its condition does not hold. The nearest one, where there are several.
-    Unmet(Box<Unmet>),
+    ConditionNotMet(Box<UnmetCondition>),
     /// The subject holds roles on the chain, none of which holds the permission.
-    Lacking {
+    PermissionNotInRole {
         /// How many.
         count: usize,
         /// The nearest.
         nearest: Box<Granted>,
     },
     /// No binding on the chain names the subject.
-    Nameless,
+    NoBinding,
 }
 
 impl Refusal {
@@ -84,7 +84,7 @@ impl Refusal {
         match self {
             Self::OutOfBounds(out) => out.rule(),
             Self::Denied(denied) => Some(&denied.place),
-            Self::Unmet(_) | Self::Lacking { .. } | Self::Nameless => None,
+            Self::ConditionNotMet(_) | Self::PermissionNotInRole { .. } | Self::NoBinding => None,
         }
     }
 
@@ -104,21 +104,21 @@ impl Refusal {
                     Some(tested) => format!("{rule} {what}: {tested}"),
                 }
             }
-            Self::Unmet(unmet) => {
-                let Unmet { binding, tested } = &**unmet;
+            Self::ConditionNotMet(unmet) => {
+                let UnmetCondition { binding, tested } = &**unmet;
                 format!("{}: {} would, but {tested}", none(), binding.described())
             }
-            Self::Lacking { count: 1, nearest } => {
+            Self::PermissionNotInRole { count: 1, nearest } => {
                 format!("{}: they hold one role, which does not include it: {}", none(), nearest.described())
             }
-            Self::Lacking { count, nearest } => {
+            Self::PermissionNotInRole { count, nearest } => {
                 let nearest = nearest.described();
                 format!(
                     "{}: they hold {count} roles, which do not include it, the nearest being {nearest}",
                     none()
                 )
             }
-            Self::Nameless => format!("{}: none names them", none()),
+            Self::NoBinding => format!("{}: none names them", none()),
         }
     }
 }
@@ -133,12 +133,12 @@ impl Granted {
 impl Tested {
     /// Whether a binding with this condition grants: only where it is true.
     pub fn lets_grant(&self) -> bool {
-        self.outcome == Outcome::Holds
+        self.outcome == ConditionOutcome::Holds
     }
 
     /// Whether a deny rule with this condition denies: unless it is false. What cannot be evaluated denies.
     pub fn lets_deny(&self) -> bool {
-        self.outcome != Outcome::Fails
+        self.outcome != ConditionOutcome::Fails
     }
 }
 
@@ -149,9 +149,9 @@ impl fmt::Display for Tested {
             None => write!(formatter, "the condition `{}` ", self.expression)?,
         }
         match &self.outcome {
-            Outcome::Holds => formatter.write_str("holds"),
-            Outcome::Fails => formatter.write_str("does not hold"),
-            Outcome::Unknown(why) => write!(formatter, "cannot be evaluated: {why}"),
+            ConditionOutcome::Holds => formatter.write_str("holds"),
+            ConditionOutcome::Fails => formatter.write_str("does not hold"),
+            ConditionOutcome::Unknown(why) => write!(formatter, "cannot be evaluated: {why}"),
         }
     }
 }

@@ -64,6 +64,11 @@ fn is_invisible(character: char) -> bool {
     )
 }
 
+/// A loop of names as diagnostics write it, the first one again at the end.
+pub(super) fn loop_text(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" → ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Who a decision is about.
+//! Who asks a policy.
 
 use std::sync::Arc;
 

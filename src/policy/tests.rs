@@ -7,9 +7,8 @@ use std::fs;
 use std::time::SystemTime;
 
 use super::*;
-use crate::diagnostic::Report;
 use crate::principal::Principal;
-use crate::source::{PolicyFiles, PolicySource};
+use crate::source::PolicySource;
 
 const VIEWER: (&str, &str) = (
     "roles/viewer.yaml",
@@ -355,7 +354,7 @@ fn one_mistake_anywhere_and_nothing_is_granted() {
 fn a_tree_without_policies_denies() {
     let policy = loaded(&[]);
     assert!(!may(&policy, "ana@example.com", "get", OPERATION));
-    assert_eq!(policy.counts(), Counts { roles: 2, ..Counts::default() });
+    assert_eq!(policy.counts(), PolicyCounts { roles: 2, ..PolicyCounts::default() });
 }
 
 #[test]

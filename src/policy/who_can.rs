@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Policy;
 use super::attributes::Attributes;
-use super::index::{Bound, MemberId, ResourceId};
+use super::index::{BoundRole, MemberId, ResourceId};
 use super::model::resource::ResourceName;
 use super::refusal::{Granted, Refusal};
 use super::subject::Subject;
@@ -58,7 +58,7 @@ impl Policy {
     ) -> Vec<Holder> {
         let index = self.index();
         let holders = index.holders(permission);
-        let members_of = self.background.members();
+        let members_of = self.explain_index.members();
         let mut found: BTreeMap<(bool, Arc<str>), Vec<GrantedThrough>> = BTreeMap::new();
         for attached in index.chain(resource) {
             for (member, bound) in index.attached(attached) {
@@ -102,7 +102,7 @@ impl Policy {
         }
     }
 
-    fn granted_through(&self, resource: ResourceId, member: MemberId, bound: &Bound) -> GrantedThrough {
+    fn granted_through(&self, resource: ResourceId, member: MemberId, bound: &BoundRole) -> GrantedThrough {
         let index = self.index();
         let condition = bound.condition.and_then(|id| index.condition(id));
         GrantedThrough {
@@ -118,7 +118,7 @@ impl Policy {
     /// Every permission that a bound role holds or an exposed method asks for.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
         let bound = self.index().holders.keys().map(|permission| &**permission);
-        bound.chain(self.background.permissions())
+        bound.chain(self.explain_index.permissions())
     }
 }
 

@@ -83,7 +83,7 @@ impl Reloader {
         }
         let authn = is_due(ConfigPart::Issuers).then(|| self.believe(read)).flatten();
         let upstreams = read.upstreams.take().filter(|_| is_due(ConfigPart::Upstreams));
-        // ResolvedNames may have been looked up since the reading began.
+        // Names may have been looked up since the reading began.
         let is_outdated = read.names != *self.lookups.names();
         let upstreams = upstreams.map(|read| if is_outdated { self.upstreams(&live) } else { read });
         let is_redirected = upstreams.is_some();
@@ -352,7 +352,7 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::ResolvedNames, cause, fault, &self.instruments);
+        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::Names, cause, fault, &self.instruments);
     }
 
     fn swap(&mut self, live: Live) {

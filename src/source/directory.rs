@@ -67,7 +67,7 @@ impl Directory {
     fn read_unchanged<T>(
         &self,
         report: &mut Report,
-        mut read: impl FnMut(&Survey, SystemTime, &mut Report) -> Reading<T>,
+        mut read: impl FnMut(&Survey, SystemTime, &mut Report) -> ReadAttempt<T>,
     ) -> Option<T> {
         for _ in 0..ATTEMPTS {
             let begun = clock::now();
@@ -76,15 +76,15 @@ impl Directory {
             let read = read(&before, begun, &mut found);
             let after = Survey::of(&self.path, report)?;
             match read {
-                Reading::Whole(files) if before == after => {
+                ReadAttempt::Whole(files) if before == after => {
                     report.absorb(found);
                     return Some(files);
                 }
-                Reading::Unreadable if before == after => {
+                ReadAttempt::Unreadable if before == after => {
                     report.absorb(found);
                     return None;
                 }
-                Reading::Whole(_) | Reading::Unreadable | Reading::Changed => {}
+                ReadAttempt::Whole(_) | ReadAttempt::Unreadable | ReadAttempt::Changed => {}
             }
         }
         report
@@ -93,13 +93,13 @@ impl Directory {
         None
     }
 
-    fn read_files(&self, survey: &Survey, begun: SystemTime, found: &mut Report) -> Reading<PolicyFiles> {
+    fn read_files(&self, survey: &Survey, begun: SystemTime, found: &mut Report) -> ReadAttempt<PolicyFiles> {
         let mut collected = Collected::new(&self.path);
         let mut fresh = Vec::new();
         for (name, stamp) in &survey.files {
             let path = self.path.join(name.as_str());
             match files::read_stamped(&path, MAX_FILE_BYTES) {
-                Ok((_, read)) if read != *stamp => return Reading::Changed,
+                Ok((_, read)) if read != *stamp => return ReadAttempt::Changed,
                 Ok((bytes, _)) => {
                     if stamp.is_newer_than(begun) {
                         fresh.push((path, digest_of(&bytes)));
@@ -114,20 +114,20 @@ impl Directory {
             }
         }
         if found.is_fatal() {
-            return Reading::Unreadable;
+            return ReadAttempt::Unreadable;
         }
         let is_same = |(path, digest): &(PathBuf, [u8; 32])| {
             files::read(path, MAX_FILE_BYTES).is_ok_and(|bytes| digest_of(&bytes) == *digest)
         };
         if !fresh.iter().all(is_same) {
-            return Reading::Changed;
+            return ReadAttempt::Changed;
         }
-        Reading::Whole(collected.finish(survey.strays.clone()))
+        ReadAttempt::Whole(collected.finish(survey.strays.clone()))
     }
 }
 
 /// What came of an attempt.
-enum Reading<T> {
+enum ReadAttempt<T> {
     Whole(T),
     /// Some file cannot be read; the report has it.
     Unreadable,
@@ -149,7 +149,7 @@ struct Survey {
 }
 
 /// A look at a tree under way.
-struct Walk<'w> {
+struct TreeWalk<'w> {
     survey: Survey,
     entered: Entered,
     bytes: u64,
@@ -162,7 +162,7 @@ impl Survey {
     fn of(root: &Path, report: &mut Report) -> Option<Self> {
         let mut found = Report::new();
         let mut walk =
-            Walk { survey: Self::default(), entered: Entered::default(), bytes: 0, report: &mut found };
+            TreeWalk { survey: Self::default(), entered: Entered::default(), bytes: 0, report: &mut found };
         walk.enter(root, "", 0);
         let mut survey = walk.survey;
         if found.is_fatal() {
@@ -181,7 +181,7 @@ impl Survey {
     }
 }
 
-impl Walk<'_> {
+impl TreeWalk<'_> {
     fn enter(&mut self, directory: &Path, name: &str, depth: usize) {
         if !self.may_enter(directory, depth) {
             return;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opgate::cel::{
-    Activation, Budget, Duration, Environment, Failure, Fault, Key, Kind, List, Map, Program, Type, Value,
+    Activation, Budget, CompileError, Duration, Environment, EvaluationError, List, Map, MapKey, Program,
+    Type, Value, ValueKind,
 };
 use serde_json::Value as Json;
 
@@ -27,11 +28,11 @@ const DAMAGED: &str = "parse/bytes_literals/triple_single_quoted_unescaped_punct
 struct Bindings(Vec<Value<'static>>);
 
 impl<'v> Activation<'v> for Bindings {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
         Ok(self.0[slot].clone())
     }
 
-    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+    fn function(&self, _: usize, _: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
         panic!("the cases declare no functions")
     }
 }
@@ -88,7 +89,7 @@ fn judge(case: &Json) -> Verdict {
 }
 
 /// The class of a case that has a value and is refused; none if the checker should have accepted it.
-fn refusal(case: &Json, faults: &[Fault]) -> Verdict {
+fn refusal(case: &Json, faults: &[CompileError]) -> Verdict {
     let messages: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
     if messages.contains(&"messages are not supported") {
         return Verdict::Refused(REFUSED[0].0);
@@ -163,18 +164,18 @@ fn decode(json: &Json) -> Value<'static> {
         "bytes_value" => Value::Bytes(STANDARD.decode(text()).unwrap().into()),
         "type_value" => {
             let kinds = [
-                Kind::Null,
-                Kind::Bool,
-                Kind::Int,
-                Kind::Uint,
-                Kind::Double,
-                Kind::String,
-                Kind::Bytes,
-                Kind::Timestamp,
-                Kind::Duration,
-                Kind::List,
-                Kind::Map,
-                Kind::Type,
+                ValueKind::Null,
+                ValueKind::Bool,
+                ValueKind::Int,
+                ValueKind::Uint,
+                ValueKind::Double,
+                ValueKind::String,
+                ValueKind::Bytes,
+                ValueKind::Timestamp,
+                ValueKind::Duration,
+                ValueKind::List,
+                ValueKind::Map,
+                ValueKind::Type,
             ];
             Value::Type(kinds.into_iter().find(|kind| kind.name() == text()).unwrap())
         }
@@ -195,12 +196,12 @@ fn decode(json: &Json) -> Value<'static> {
     }
 }
 
-fn key(value: Value<'static>) -> Key<'static> {
+fn key(value: Value<'static>) -> MapKey<'static> {
     match value {
-        Value::Bool(value) => Key::Bool(value),
-        Value::Int(value) => Key::Int(value),
-        Value::Uint(value) => Key::Uint(value),
-        Value::String(value) => Key::String(value),
+        Value::Bool(value) => MapKey::Bool(value),
+        Value::Int(value) => MapKey::Int(value),
+        Value::Uint(value) => MapKey::Uint(value),
+        Value::String(value) => MapKey::String(value),
         other => panic!("{other:?} is not a key"),
     }
 }

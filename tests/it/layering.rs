@@ -23,8 +23,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // Counts what each of many has taken.
     ("shares", &[]),
     ("document", &["diagnostic", "files"]),
-    // Reads trees of files.
-    ("source", &["diagnostic", "document", "files", "clock"]),
+    // Reads trees of files. The clock tells which file was changed just now.
+    ("source", &["clock", "diagnostic", "document", "files"]),
     ("json", &[]),
     ("percent", &[]),
     ("principal", &[]),
@@ -182,6 +182,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
+            "source",
             "telemetry",
             "tls",
             "upstream",
@@ -207,6 +208,7 @@ const PURE: &[&str] = &[
     "policy",
     "decision",
     "simulation",
+    "source",
     "cel",
     "reason",
     "principal",
@@ -214,6 +216,9 @@ const PURE: &[&str] = &[
     "document",
     "diagnostic",
 ];
+
+/// The file of a pure module that reads the disk.
+const READS_THE_DISK: &str = "src/source/directory.rs";
 
 const IMPURE: &[&str] =
     &["pingora", "tokio", "reqwest", "axum", "SystemTime::now", "Instant::now", "clock::now"];
@@ -374,7 +379,8 @@ fn no_module_of_the_product_names_what_serves_development() {
 #[test]
 fn decision_modules_are_pure() {
     let mut found = Vec::new();
-    for file in product().filter(|file| PURE.contains(&file.module())) {
+    let is_pure = |file: &File| PURE.contains(&file.module()) && file.name != READS_THE_DISK;
+    for file in product().filter(is_pure) {
         let code = file.code();
         for name in IMPURE.iter().filter(|name| code.contains(**name)) {
             found.push(format!("{} names {name}", file.name));

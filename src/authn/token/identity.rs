@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IdentityRule, MappedAttribute};
-use crate::cel::{Activation, Budget, Environment, Failure, Program, Type, Value as Cel};
+use crate::cel::{Activation, Budget, Environment, EvaluationError, Program, Type, Value as Cel};
 use crate::principal::Principal;
 use crate::principal::caller::everybody_of;
 use crate::reason::Denial;
@@ -213,7 +213,7 @@ fn claims_type() -> Type {
 }
 
 /// A fault with the part of the expression that it is about.
-fn told(fault: crate::cel::Fault, text: &str) -> (String, String) {
+fn told(fault: crate::cel::CompileError, text: &str) -> (String, String) {
     let part = text.get(fault.range).unwrap_or_default();
     let message = if part.is_empty() || part == text {
         fault.message
@@ -241,17 +241,19 @@ struct Assertion<'a> {
 }
 
 impl<'v> Activation<'v> for Assertion<'v> {
-    fn variable(&self, slot: usize) -> Result<Cel<'v>, Failure> {
+    fn variable(&self, slot: usize) -> Result<Cel<'v>, EvaluationError> {
         match slot.checked_sub(1) {
             None => Ok(Cel::from(self.claims)),
-            Some(at) => {
-                self.mapped.get(at).map(Cel::borrowed).ok_or(Failure::Unknown { name: "attribute".into() })
-            }
+            Some(at) => self
+                .mapped
+                .get(at)
+                .map(Cel::borrowed)
+                .ok_or(EvaluationError::Unknown { name: "attribute".into() }),
         }
     }
 
-    fn function(&self, _: usize, _: &[Cel<'v>]) -> Result<Cel<'v>, Failure> {
-        Err(Failure::Error("mappings have no functions of their own".into()))
+    fn function(&self, _: usize, _: &[Cel<'v>]) -> Result<Cel<'v>, EvaluationError> {
+        Err(EvaluationError::Error("mappings have no functions of their own".into()))
     }
 }
 

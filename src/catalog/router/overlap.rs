@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::route::{Route, WrittenRoute};
-use crate::catalog::template::{Segment, Template};
+use crate::catalog::template::{Template, TemplateSegment};
 use crate::diagnostic::Report;
 use crate::http::path::normalize_literal;
 
 /// Pairs of services that were reported, each with whether one of the two routes is closed.
-pub(super) type Told = HashSet<([String; 2], bool)>;
+pub(super) type AlreadyTold = HashSet<([String; 2], bool)>;
 
 /// Reports the first overlap of each two services that share this host and an upstream.
-pub(super) fn check(host: &str, routes: &[&WrittenRoute], told: &mut Told, report: &mut Report) {
+pub(super) fn check(host: &str, routes: &[&WrittenRoute], told: &mut AlreadyTold, report: &mut Report) {
     let mut by_upstream: BTreeMap<&str, Vec<&WrittenRoute>> = BTreeMap::new();
     for written in routes {
         by_upstream.entry(&written.0.service.upstream).or_default().push(written);
@@ -52,7 +52,7 @@ fn tell(
     host: &str,
     (route, span): &WrittenRoute,
     (earlier, earlier_span): &WrittenRoute,
-    told: &mut Told,
+    told: &mut AlreadyTold,
     report: &mut Report,
 ) {
     let closed = [route, earlier].into_iter().find(|route| !route.is_open());
@@ -87,19 +87,19 @@ fn overlap(left: &Template, right: &Template) -> bool {
     verbs_agree && segments_overlap(left.segments(), right.segments())
 }
 
-fn segments_overlap(left: &[Segment], right: &[Segment]) -> bool {
+fn segments_overlap(left: &[TemplateSegment], right: &[TemplateSegment]) -> bool {
     match (left, right) {
         ([], []) => true,
         // `**` ends here, or takes one segment more.
-        ([Segment::Rest, after @ ..], _) => {
+        ([TemplateSegment::Rest, after @ ..], _) => {
             segments_overlap(after, right)
                 || right.split_first().is_some_and(|(_, rest)| segments_overlap(left, rest))
         }
-        (_, [Segment::Rest, ..]) => segments_overlap(right, left),
+        (_, [TemplateSegment::Rest, ..]) => segments_overlap(right, left),
         ([], _) | (_, []) => false,
         ([first, left @ ..], [other, right @ ..]) => {
             let alike = match (first, other) {
-                (Segment::Literal(first), Segment::Literal(other)) => is_alike(first, other),
+                (TemplateSegment::Literal(first), TemplateSegment::Literal(other)) => is_alike(first, other),
                 _ => true,
             };
             alike && segments_overlap(left, right)

@@ -16,7 +16,7 @@ pub struct Route {
     /// The path.
     pub template: Template,
     /// Where it leads.
-    pub target: Target,
+    pub target: RouteTarget,
 }
 
 /// A route and where its template is written, kept together while conflicts can still be reported.
@@ -24,7 +24,7 @@ pub type WrittenRoute = (Arc<Route>, Span);
 
 /// Where a route leads.
 #[derive(Debug)]
-pub enum Target {
+pub enum RouteTarget {
     /// To an exposed method.
     Open {
         /// The method.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::method::{BodyRule, Exposure, Method, PermissionRule};
-use crate::catalog::template::{Segment, Template};
+use crate::catalog::template::{Template, TemplateSegment};
 use crate::diagnostic::{Place, Source};
 
 const OPERATION: &str = "/v1/{name=projects/*/locations/*/operations/*}";
@@ -46,8 +46,8 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
             };
             let (http_method, template) = written.split_once(' ').unwrap();
             let target = match open {
-                true => Target::Open { method: method.clone(), body: BodyRule::Empty, body_field: None },
-                false => Target::Closed { rpc: format!("Service.Closed{index}") },
+                true => RouteTarget::Open { method: method.clone(), body: BodyRule::Empty, body_field: None },
+                false => RouteTarget::Closed { rpc: format!("Service.Closed{index}") },
             };
             let route = Route {
                 service: service.clone(),
@@ -349,9 +349,9 @@ fn specificity(template: &Template) -> Vec<usize> {
     let mut ranks = Vec::new();
     for (index, segment) in template.segments().iter().enumerate() {
         match segment {
-            Segment::Literal(_) => ranks.push(0),
-            Segment::Single => ranks.push(1),
-            Segment::Rest => {
+            TemplateSegment::Literal(_) => ranks.push(0),
+            TemplateSegment::Single => ranks.push(1),
+            TemplateSegment::Rest => {
                 let tail = template.segments().len() - index - 1;
                 ranks.extend([2, usize::MAX - tail]);
                 return ranks;
@@ -364,15 +364,15 @@ fn specificity(template: &Template) -> Vec<usize> {
 }
 
 /// Whether segments match, straight from the grammar.
-fn naively(template: &[Segment], path: &[&str]) -> bool {
+fn naively(template: &[TemplateSegment], path: &[&str]) -> bool {
     match (template.split_first(), path.split_first()) {
         (None, rest) => rest.is_none(),
-        (Some((Segment::Rest, after)), rest) => {
+        (Some((TemplateSegment::Rest, after)), rest) => {
             naively(after, path) || rest.is_some_and(|(_, left)| naively(template, left))
         }
         (Some(_), None) => false,
-        (Some((Segment::Single, after)), Some((_, left))) => naively(after, left),
-        (Some((Segment::Literal(text), after)), Some((first, left))) => {
+        (Some((TemplateSegment::Single, after)), Some((_, left))) => naively(after, left),
+        (Some((TemplateSegment::Literal(text), after)), Some((first, left))) => {
             &**text == *first && naively(after, left)
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::route::Route;
-use crate::catalog::template::Segment;
+use crate::catalog::template::TemplateSegment;
 use crate::http::Path;
 use crate::http::path::{PathReading, normalize_literal};
 
@@ -17,11 +17,11 @@ use crate::http::path::{PathReading, normalize_literal};
 #[derive(Debug)]
 pub(super) struct Trie {
     /// The first is the root.
-    nodes: Vec<Node>,
+    nodes: Vec<TrieNode>,
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct TrieNode {
     literals: BTreeMap<Box<str>, usize>,
     single: Option<usize>,
     ends: Routes,
@@ -33,7 +33,7 @@ struct Node {
 type Routes = Vec<Arc<Route>>;
 
 /// A step of the search that is still to be taken.
-enum Step {
+enum TrieStep {
     /// Look at a node, with so many segments of the path behind it.
     Enter(usize, usize),
     /// Try the node's `**`.
@@ -52,16 +52,18 @@ impl Trie {
             let next = self.nodes.len();
             let node = &mut self.nodes[at];
             at = match segment {
-                Segment::Literal(text) => *node.literals.entry(normalize_literal(text)).or_insert(next),
-                Segment::Single => *node.single.get_or_insert(next),
-                Segment::Rest => {
-                    let tail = segments.filter_map(Segment::literal).map(normalize_literal).collect();
+                TemplateSegment::Literal(text) => {
+                    *node.literals.entry(normalize_literal(text)).or_insert(next)
+                }
+                TemplateSegment::Single => *node.single.get_or_insert(next),
+                TemplateSegment::Rest => {
+                    let tail = segments.filter_map(TemplateSegment::literal).map(normalize_literal).collect();
                     node.insert_rest(tail, route);
                     return;
                 }
             };
             if at == next {
-                self.nodes.push(Node::default());
+                self.nodes.push(TrieNode::default());
             }
         }
         self.nodes[at].ends.push(route.clone());
@@ -112,28 +114,29 @@ impl Trie {
         mut choose: impl FnMut(&'t Routes) -> Option<T>,
     ) -> Option<T> {
         let mut steps = Vec::with_capacity(8);
-        steps.push(Step::Enter(0, 0));
+        steps.push(TrieStep::Enter(0, 0));
         while let Some(step) = steps.pop() {
             let found = match step {
-                Step::Rest(at, depth) => {
+                TrieStep::Rest(at, depth) => {
                     let rests = self.nodes.get(at).map(|node| node.rests.as_slice()).unwrap_or_default();
                     rests
                         .iter()
                         .filter(|(tail, _)| ends_with(reading, depth, tail))
                         .find_map(|(_, routes)| choose(routes))
                 }
-                Step::Enter(at, depth) => {
+                TrieStep::Enter(at, depth) => {
                     let Some(node) = self.nodes.get(at) else { continue };
                     // Last in, first out: the most specific step goes on top.
                     if !node.rests.is_empty() {
-                        steps.push(Step::Rest(at, depth));
+                        steps.push(TrieStep::Rest(at, depth));
                     }
                     match reading.segment(depth) {
                         None => choose(&node.ends),
                         Some(segment) => {
-                            steps.extend(node.single.map(|next| Step::Enter(next, depth + 1)));
-                            steps
-                                .extend(node.literals.get(segment).map(|next| Step::Enter(*next, depth + 1)));
+                            steps.extend(node.single.map(|next| TrieStep::Enter(next, depth + 1)));
+                            steps.extend(
+                                node.literals.get(segment).map(|next| TrieStep::Enter(*next, depth + 1)),
+                            );
                             None
                         }
                     }
@@ -176,11 +179,11 @@ fn matching<'t>(routes: &'t Routes, http_method: &::http::Method) -> impl Iterat
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![TrieNode::default()] }
     }
 }
 
-impl Node {
+impl TrieNode {
     fn insert_rest(&mut self, tail: Vec<Box<str>>, route: &Arc<Route>) {
         match self.rests.iter_mut().find(|(other, _)| *other == tail) {
             Some((_, routes)) => routes.push(route.clone()),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Segment, Template, TemplateError, Variable};
+use super::{Template, TemplateError, TemplateSegment, TemplateVariable};
 use crate::http::Path;
 
 impl Template {
@@ -16,20 +16,20 @@ impl Template {
 }
 
 fn parse(text: &str) -> Result<Template, TemplateError> {
-    let mut parser = Parser { text, at: 0, segments: Vec::new(), variables: Vec::new() };
+    let mut parser = TemplateParser { text, at: 0, segments: Vec::new(), variables: Vec::new() };
     parser.template()
 }
 
-struct Parser<'t> {
+struct TemplateParser<'t> {
     text: &'t str,
     /// The byte that is read next.
     at: usize,
-    segments: Vec<Segment>,
-    variables: Vec<Variable>,
+    segments: Vec<TemplateSegment>,
+    variables: Vec<TemplateVariable>,
 }
 
 /// One rule of the grammar each.
-impl Parser<'_> {
+impl TemplateParser<'_> {
     fn template(&mut self) -> Result<Template, TemplateError> {
         if !self.take('/') {
             return Err(self.error_here("a template begins with `/`"));
@@ -83,7 +83,7 @@ impl Parser<'_> {
         self.refuse_overlap(&field, named)?;
         let first = self.segments.len();
         match self.peek() {
-            Some('}') => self.push(Segment::Single, opened..self.at + 1)?,
+            Some('}') => self.push(TemplateSegment::Single, opened..self.at + 1)?,
             Some('=') => {
                 self.advance('=');
                 self.segments_of_variable(opened)?;
@@ -95,7 +95,7 @@ impl Parser<'_> {
             }
         }
         self.advance('}');
-        self.variables.push(Variable { field: field.into(), range: first..self.segments.len() });
+        self.variables.push(TemplateVariable { field: field.into(), range: first..self.segments.len() });
         Ok(())
     }
 
@@ -128,9 +128,9 @@ impl Parser<'_> {
         let start = self.at;
         if !self.take('*') {
             let literal = self.literal("segment")?;
-            return self.push(Segment::Literal(literal), start..self.at);
+            return self.push(TemplateSegment::Literal(literal), start..self.at);
         }
-        let segment = if self.take('*') { Segment::Rest } else { Segment::Single };
+        let segment = if self.take('*') { TemplateSegment::Rest } else { TemplateSegment::Single };
         if !matches!(self.peek(), None | Some('/' | ':' | '}')) {
             return Err(self.error(start..self.at, "a wildcard takes a whole segment"));
         }
@@ -181,7 +181,7 @@ impl Parser<'_> {
 }
 
 /// What the rules are made of.
-impl Parser<'_> {
+impl TemplateParser<'_> {
     fn peek(&self) -> Option<char> {
         self.text.get(self.at..)?.chars().next()
     }
@@ -198,9 +198,9 @@ impl Parser<'_> {
         found
     }
 
-    fn push(&mut self, segment: Segment, range: Range<usize>) -> Result<(), TemplateError> {
-        let after_rest = self.segments.contains(&Segment::Rest);
-        if after_rest && !matches!(segment, Segment::Literal(_)) {
+    fn push(&mut self, segment: TemplateSegment, range: Range<usize>) -> Result<(), TemplateError> {
+        let after_rest = self.segments.contains(&TemplateSegment::Rest);
+        if after_rest && !matches!(segment, TemplateSegment::Literal(_)) {
             return Err(self
                 .error(range, "no wildcard can follow `**`")
                 .help("it would not be clear where the `**` ends"));

@@ -151,14 +151,14 @@ fn captures_are_decoded_once() {
     assert_eq!(captured("/v1/{name}", "/v1/a+b%2B"), [pair("name", "a+b+")]);
 }
 
-fn literal() -> impl Strategy<Value = Segment> {
-    "[a-z0-9_~$=-][a-z0-9._~$=-]{0,5}".prop_map(|text| Segment::Literal(text.into()))
+fn literal() -> impl Strategy<Value = TemplateSegment> {
+    "[a-z0-9_~$=-][a-z0-9._~$=-]{0,5}".prop_map(|text| TemplateSegment::Literal(text.into()))
 }
 
 fn any_template() -> impl Strategy<Value = Template> {
-    let segment = prop_oneof![3 => literal(), 2 => Just(Segment::Single)];
+    let segment = prop_oneof![3 => literal(), 2 => Just(TemplateSegment::Single)];
     let rest = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(literal(), 0..3).prop_map(|tail| {
-        std::iter::once(Segment::Rest).chain(tail).collect()
+        std::iter::once(TemplateSegment::Rest).chain(tail).collect()
     })];
     let cuts = prop::collection::vec(any::<bool>(), 16);
     (prop::collection::vec(segment, 1..6), rest, cuts, prop::option::of("[a-z]{1,6}")).prop_map(
@@ -170,7 +170,10 @@ fn any_template() -> impl Strategy<Value = Template> {
             for end in 1..=segments.len() {
                 if cuts[end % cuts.len()] || end == segments.len() {
                     if cuts[start % cuts.len()] {
-                        variables.push(Variable { field: format!("f{start}.g").into(), range: start..end });
+                        variables.push(TemplateVariable {
+                            field: format!("f{start}.g").into(),
+                            range: start..end,
+                        });
                     }
                     start = end;
                 }

@@ -130,7 +130,7 @@ fn zones_are_names_of_the_bundled_database_or_offsets() {
         assert!(Zone::parse(bad).is_none(), "{bad}");
     }
     let at = |text: &str, zone: &str| {
-        part_of_time(Part::Hours, parse_time(text).unwrap(), &Zone::parse(zone).unwrap())
+        part_of_time(TimePart::Hours, parse_time(text).unwrap(), &Zone::parse(zone).unwrap())
     };
     // Summer time begins and ends.
     assert_eq!(at("2024-03-31T00:59:59Z", "Europe/Berlin"), 1);

@@ -6,7 +6,7 @@ use super::name::{is_below, listed, nearest};
 use super::{Checker, Typed};
 use crate::cel::environment::Type;
 use crate::cel::function::{Form, OVERLOADS, Overload};
-use crate::cel::node::Node;
+use crate::cel::node::ProgramNode;
 use crate::cel::syntax::Expression;
 
 impl Checker<'_> {
@@ -105,7 +105,7 @@ impl Checker<'_> {
         self.functions.insert(slot);
         let arguments = typed.into_iter().map(|argument| argument.node).collect();
         let parameters = known.parameters.clone().into();
-        Typed::new(Node::Host { slot, arguments, parameters }, known.result.clone())
+        Typed::new(ProgramNode::Host { slot, arguments, parameters }, known.result.clone())
     }
 
     fn unknown_function(&mut self, range: &Range<usize>, name: &str, arguments: &[Expression]) -> Typed {

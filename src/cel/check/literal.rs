@@ -1,15 +1,15 @@
 //! Literals as arguments: evaluated at load where possible, so that their faults are reported then.
 
 use super::{Checker, Typed, constants};
-use crate::cel::calendar::{Part, Zone};
+use crate::cel::calendar::{TimePart, Zone};
 use crate::cel::environment::Type;
-use crate::cel::fault::Failure;
+use crate::cel::fault::EvaluationError;
 use crate::cel::function::{self, Function};
-use crate::cel::node::Node;
-use crate::cel::pattern::Pattern;
+use crate::cel::node::ProgramNode;
+use crate::cel::pattern::MatchPattern;
 use crate::cel::strings;
 use crate::cel::syntax::Expression;
-use crate::cel::value::{Kind, Value};
+use crate::cel::value::{Value, ValueKind};
 
 impl Checker<'_> {
     /// A function of CEL or IAM on arguments that fit it. `places` is where they are written.
@@ -25,15 +25,15 @@ impl Checker<'_> {
         let mut worked_out =
             constants.map(|constants| function::apply(function, &constants, &mut self.folding));
         if let Some(Ok(value)) = worked_out {
-            return Typed::new(Node::Constant(value), of);
+            return Typed::new(ProgramNode::Constant(value), of);
         }
-        let errs = matches!(worked_out.take(), Some(Err(Failure::Error(_))));
+        let errs = matches!(worked_out.take(), Some(Err(EvaluationError::Error(_))));
         let Some(Value::String(text)) = arguments.last().and_then(Typed::constant).cloned() else {
             return call(function, arguments, of);
         };
         let last = arguments.pop();
         let prepared = match (function, arguments.first()) {
-            (Function::Matches, Some(_)) => Pattern::compile(&text)
+            (Function::Matches, Some(_)) => MatchPattern::compile(&text)
                 .map(Prepared::Pattern)
                 .map_err(|reason| (format!("the pattern cannot be used: {reason}"), "patterns are RE2's")),
             (Function::Part(part), Some(_)) => zone(part, &text),
@@ -44,10 +44,10 @@ impl Checker<'_> {
         };
         match (prepared, arguments.pop()) {
             (Ok(Prepared::Pattern(pattern)), Some(text)) => {
-                Typed::new(Node::Matches { text: Box::new(text.node), pattern: Box::new(pattern) }, of)
+                Typed::new(ProgramNode::Matches { text: Box::new(text.node), pattern: Box::new(pattern) }, of)
             }
             (Ok(Prepared::Zone(part, zone)), Some(time)) => {
-                Typed::new(Node::PartIn { part, time: Box::new(time.node), zone: Box::new(zone) }, of)
+                Typed::new(ProgramNode::PartIn { part, time: Box::new(time.node), zone: Box::new(zone) }, of)
             }
             (Ok(_), before) => {
                 arguments.extend(before);
@@ -64,17 +64,17 @@ impl Checker<'_> {
 
 /// What a literal was made into.
 enum Prepared {
-    Pattern(Pattern),
-    Zone(Part, Zone),
+    Pattern(MatchPattern),
+    Zone(TimePart, Zone),
     Nothing,
 }
 
 fn call(function: Function, arguments: Vec<Typed>, of: Type) -> Typed {
     let arguments = arguments.into_iter().map(|argument| argument.node).collect();
-    Typed::new(Node::Call { function, arguments }, of)
+    Typed::new(ProgramNode::Call { function, arguments }, of)
 }
 
-fn zone(part: Part, text: &str) -> Result<Prepared, (String, &'static str)> {
+fn zone(part: TimePart, text: &str) -> Result<Prepared, (String, &'static str)> {
     let told =
         || (format!("`{text}` is not a time zone"), "write a name such as `Europe/Berlin`, or `+01:00`");
     Zone::parse(text).map(|zone| Prepared::Zone(part, zone)).ok_or_else(told)
@@ -83,11 +83,11 @@ fn zone(part: Part, text: &str) -> Result<Prepared, (String, &'static str)> {
 /// What is wrong with a literal that a function errs on, and would on every request.
 fn told(function: Function, text: &str) -> Option<(String, &'static str)> {
     match function {
-        Function::To(Kind::Timestamp) => Some((
+        Function::To(ValueKind::Timestamp) => Some((
             format!("`{text}` is not a time"),
             "times are written as `2030-01-31T09:30:00Z`, or with an offset for `Z`: `+01:00`",
         )),
-        Function::To(Kind::Duration) => {
+        Function::To(ValueKind::Duration) => {
             Some((format!("`{text}` is not a duration"), "durations are written as `3600s` or `1h30m`"))
         }
         Function::Date => Some((format!("`{text}` is not a date"), "dates are written as `2030-01-31`")),

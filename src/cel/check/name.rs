@@ -2,9 +2,9 @@
 
 use super::{Checker, Typed};
 use crate::cel::environment::Type;
-use crate::cel::node::Node;
+use crate::cel::node::ProgramNode;
 use crate::cel::syntax::{Expression, Field, Syntax};
-use crate::cel::value::{Kind, Value};
+use crate::cel::value::{Value, ValueKind};
 
 /// Names in a help line.
 const MOST_NAMES: usize = 8;
@@ -20,7 +20,7 @@ impl Checker<'_> {
                 let operand = self.typed(operand);
                 let of = self.field_of(&operand.of, field);
                 let field = Value::String(field.name.clone().into());
-                Typed::new(Node::Select { operand: Box::new(operand.node), field }, of)
+                Typed::new(ProgramNode::Select { operand: Box::new(operand.node), field }, of)
             }
             _ => self.unknown_name(expression),
         }
@@ -37,16 +37,16 @@ impl Checker<'_> {
         if let Some(slot) = self.environment.variables.iter().position(|variable| variable.name == name) {
             self.variables.insert(slot);
             let of = self.environment.variables.get(slot).map_or(Type::Dyn, |variable| variable.of.clone());
-            return Some(Typed::new(Node::Variable(slot), of));
+            return Some(Typed::new(ProgramNode::Variable(slot), of));
         }
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name)?;
-        Some(Typed::new(Node::Constant(Value::Type(kind)), Type::Type))
+        let kind = ValueKind::ALL.into_iter().find(|kind| kind.name() == name)?;
+        Some(Typed::new(ProgramNode::Constant(Value::Type(kind)), Type::Type))
     }
 
     fn local(&self, name: &str) -> Option<Typed> {
         let index = self.scopes.iter().rposition(|(scope, _)| scope == name)?;
         let (_, of) = self.scopes.get(index)?;
-        Some(Typed::new(Node::Local(index), of.clone()))
+        Some(Typed::new(ProgramNode::Local(index), of.clone()))
     }
 
     /// Whether no part of a dotted name is declared.
@@ -62,7 +62,7 @@ impl Checker<'_> {
             }
             name.push_str(part);
             let variable = self.environment.variables.iter().any(|variable| variable.name == name);
-            if variable || Kind::ALL.iter().any(|kind| kind.name() == name) {
+            if variable || ValueKind::ALL.iter().any(|kind| kind.name() == name) {
                 return false;
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Checker, Typed};
 use crate::cel::arithmetic;
 use crate::cel::environment::Type;
-use crate::cel::node::Node;
+use crate::cel::node::ProgramNode;
 use crate::cel::syntax::{Expression, Operator};
 
 impl Checker<'_> {
@@ -33,8 +33,8 @@ impl Checker<'_> {
         }
         let folded = typed.constant().and_then(|value| arithmetic::negate(value).ok());
         match folded {
-            Some(value) => Typed::new(Node::Constant(value), typed.of),
-            None => Typed::new(Node::Negate(Box::new(typed.node)), typed.of),
+            Some(value) => Typed::new(ProgramNode::Constant(value), typed.of),
+            None => Typed::new(ProgramNode::Negate(Box::new(typed.node)), typed.of),
         }
     }
 }

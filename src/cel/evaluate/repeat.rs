@@ -2,8 +2,8 @@
 
 use super::Evaluation;
 use crate::cel::budget::Budget;
-use crate::cel::fault::Failure;
-use crate::cel::node::{Loop, Node};
+use crate::cel::fault::EvaluationError;
+use crate::cel::node::{Loop, ProgramNode};
 use crate::cel::syntax::MacroKind;
 use crate::cel::value::{List, Map, Value};
 
@@ -16,7 +16,7 @@ enum Items<'v> {
 }
 
 impl<'v> Items<'v> {
-    fn item(&self, position: usize, budget: &mut Budget) -> Result<Option<Value<'v>>, Failure> {
+    fn item(&self, position: usize, budget: &mut Budget) -> Result<Option<Value<'v>>, EvaluationError> {
         budget.charge(1)?;
         match self {
             Self::Literal(values) => Ok(values.get(position).map(Value::borrowed)),
@@ -33,13 +33,13 @@ impl<'v> Items<'v> {
 }
 
 impl<'v> Evaluation<'v, '_> {
-    pub(super) fn repeat(&mut self, found: &'v Loop) -> Result<Value<'v>, Failure> {
+    pub(super) fn repeat(&mut self, found: &'v Loop) -> Result<Value<'v>, EvaluationError> {
         let items = match &found.over {
-            Node::Constant(Value::List(list)) => Items::Literal(list.values()),
+            ProgramNode::Constant(Value::List(list)) => Items::Literal(list.values()),
             over => match self.value(over)? {
                 Value::List(list) => Items::List(list),
                 Value::Map(map) => Items::Keys(map),
-                _ => return Err(Failure::text("only lists and maps can be gone through")),
+                _ => return Err(EvaluationError::text("only lists and maps can be gone through")),
             },
         };
         match found.kind {
@@ -52,14 +52,19 @@ impl<'v> Evaluation<'v, '_> {
     }
 
     /// `all` ends at the first `false`, `exists` at the first `true`: either wins over errors before it.
-    fn until(&mut self, items: &Items<'v>, body: &'v Node, deciding: bool) -> Result<Value<'v>, Failure> {
+    fn until(
+        &mut self,
+        items: &Items<'v>,
+        body: &'v ProgramNode,
+        deciding: bool,
+    ) -> Result<Value<'v>, EvaluationError> {
         let mut failure = None;
         let mut position = 0;
         while let Some(item) = items.item(position, self.budget)? {
             match self.holds(item, body) {
                 Ok(value) if value == deciding => return Ok(Value::Bool(deciding)),
                 Ok(_) => {}
-                Err(Failure::Budget) => return Err(Failure::Budget),
+                Err(EvaluationError::Budget) => return Err(EvaluationError::Budget),
                 Err(other) => {
                     failure.get_or_insert(other);
                 }
@@ -70,7 +75,11 @@ impl<'v> Evaluation<'v, '_> {
     }
 
     /// Every item is looked at: an error after the second hit is an error still.
-    fn exactly_one(&mut self, items: &Items<'v>, body: &'v Node) -> Result<Value<'v>, Failure> {
+    fn exactly_one(
+        &mut self,
+        items: &Items<'v>,
+        body: &'v ProgramNode,
+    ) -> Result<Value<'v>, EvaluationError> {
         let (mut hits, mut position) = (0_usize, 0);
         while let Some(item) = items.item(position, self.budget)? {
             hits += usize::from(self.holds(item, body)?);
@@ -83,9 +92,9 @@ impl<'v> Evaluation<'v, '_> {
     fn collect(
         &mut self,
         items: &Items<'v>,
-        filter: Option<&'v Node>,
-        body: Option<&'v Node>,
-    ) -> Result<Value<'v>, Failure> {
+        filter: Option<&'v ProgramNode>,
+        body: Option<&'v ProgramNode>,
+    ) -> Result<Value<'v>, EvaluationError> {
         let mut values = Vec::new();
         let mut position = 0;
         while let Some(item) = items.item(position, self.budget)? {
@@ -105,14 +114,14 @@ impl<'v> Evaluation<'v, '_> {
         Ok(Value::from(values))
     }
 
-    fn holds(&mut self, item: Value<'v>, body: &'v Node) -> Result<bool, Failure> {
+    fn holds(&mut self, item: Value<'v>, body: &'v ProgramNode) -> Result<bool, EvaluationError> {
         match self.with(item, body)? {
             Value::Bool(value) => Ok(value),
-            _ => Err(Failure::text("the expression of a macro has to yield a boolean")),
+            _ => Err(EvaluationError::text("the expression of a macro has to yield a boolean")),
         }
     }
 
-    fn with(&mut self, item: Value<'v>, body: &'v Node) -> Result<Value<'v>, Failure> {
+    fn with(&mut self, item: Value<'v>, body: &'v ProgramNode) -> Result<Value<'v>, EvaluationError> {
         self.locals.push(item);
         let value = self.value(body);
         self.locals.pop();

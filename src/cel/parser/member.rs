@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Parser, node, too_large};
-use crate::cel::fault::Fault;
+use super::{ExpressionParser, node, too_large};
+use crate::cel::fault::CompileError;
 use crate::cel::lexer::TokenKind;
 use crate::cel::syntax::{Expression, Field, Macro, MacroKind, Operator, Syntax};
 use crate::cel::value::Value;
@@ -30,14 +30,14 @@ const RESERVED: &[&str] = &[
 const KEYWORDS: &[&str] = &["true", "false", "null", "in"];
 const MACROS: &[&str] = &["all", "exists", "exists_one", "existsOne", "filter", "map"];
 
-impl Parser<'_> {
-    pub(super) fn member(&mut self) -> Result<Expression, Fault> {
+impl ExpressionParser<'_> {
+    pub(super) fn member(&mut self) -> Result<Expression, CompileError> {
         let primary = self.primary()?;
         self.postfix(primary)
     }
 
     /// Fields, calls and indexes after a value.
-    pub(super) fn postfix(&mut self, mut operand: Expression) -> Result<Expression, Fault> {
+    pub(super) fn postfix(&mut self, mut operand: Expression) -> Result<Expression, CompileError> {
         loop {
             let start = operand.range.start;
             if self.take(".")? {
@@ -56,14 +56,14 @@ impl Parser<'_> {
                 operand = node(start..self.before, Syntax::Binary { operator: Operator::Index, sides })?;
             } else if self.at("{") && operand.dotted().is_some() {
                 let help = "compare fields one by one; lists are `[…]` and maps are `{key: value}`";
-                return Err(Fault::new(operand.range, "messages are not supported", help));
+                return Err(CompileError::new(operand.range, "messages are not supported", help));
             } else {
                 return Ok(operand);
             }
         }
     }
 
-    fn field(&mut self) -> Result<Field, Fault> {
+    fn field(&mut self) -> Result<Field, CompileError> {
         let range = self.current.range.clone();
         let (name, quoted) = match &self.current.kind {
             TokenKind::Word(word) if !KEYWORDS.contains(&word.as_str()) => (word.clone(), false),
@@ -74,7 +74,7 @@ impl Parser<'_> {
         Ok(Field { name, range, quoted })
     }
 
-    fn primary(&mut self) -> Result<Expression, Fault> {
+    fn primary(&mut self) -> Result<Expression, CompileError> {
         let token = self.current.clone();
         let range = token.range.clone();
         let literal = match token.kind {
@@ -117,13 +117,13 @@ impl Parser<'_> {
     }
 
     /// A name, or a call of a function by its name.
-    fn name(&mut self, absolute: bool) -> Result<Expression, Fault> {
+    fn name(&mut self, absolute: bool) -> Result<Expression, CompileError> {
         let range = self.current.range.clone();
         let start = if absolute { self.before.saturating_sub(1) } else { range.start };
         let name = match &self.current.kind {
             TokenKind::Word(word) if RESERVED.contains(&word.as_str()) => {
                 let help = "CEL keeps this word for itself: the names of attributes are never reserved words";
-                return Err(Fault::new(range, format!("`{word}` is a reserved word"), help));
+                return Err(CompileError::new(range, format!("`{word}` is a reserved word"), help));
             }
             TokenKind::Word(word) if !KEYWORDS.contains(&word.as_str()) => word.clone(),
             _ => return Err(self.unexpected("a value")),
@@ -136,7 +136,7 @@ impl Parser<'_> {
         node(start..range.end, Syntax::Name { name, absolute })
     }
 
-    fn arguments(&mut self) -> Result<Vec<Expression>, Fault> {
+    fn arguments(&mut self) -> Result<Vec<Expression>, CompileError> {
         self.expect("(", "the arguments")?;
         let mut arguments = Vec::new();
         while !self.take(")")? {
@@ -148,7 +148,11 @@ impl Parser<'_> {
         Ok(arguments)
     }
 
-    fn list(&mut self, opening: &'static str, closing: &'static str) -> Result<Vec<Expression>, Fault> {
+    fn list(
+        &mut self,
+        opening: &'static str,
+        closing: &'static str,
+    ) -> Result<Vec<Expression>, CompileError> {
         self.expect(opening, "a list")?;
         let mut values = Vec::new();
         while !self.take(closing)? {
@@ -160,7 +164,7 @@ impl Parser<'_> {
         Ok(values)
     }
 
-    fn map(&mut self) -> Result<Expression, Fault> {
+    fn map(&mut self) -> Result<Expression, CompileError> {
         let start = self.current.range.start;
         self.advance()?;
         let mut entries = Vec::new();
@@ -182,7 +186,7 @@ impl Parser<'_> {
         function: String,
         name: Range<usize>,
         mut arguments: Vec<Expression>,
-    ) -> Result<Expression, Fault> {
+    ) -> Result<Expression, CompileError> {
         let Some(over) = target else {
             let range = name.start..self.before;
             if function == "has" {
@@ -194,7 +198,11 @@ impl Parser<'_> {
         let Some(kind) = MacroKind::of(&function, arguments.len()) else {
             if MACROS.contains(&function.as_str()) {
                 let help = format!("write `list.{function}(item, …)`, with an expression of `item`");
-                return Err(Fault::new(name, format!("`{function}` takes a name and an expression"), help));
+                return Err(CompileError::new(
+                    name,
+                    format!("`{function}` takes a name and an expression"),
+                    help,
+                ));
             }
             let target = Some(Box::new(over));
             return node(range, Syntax::Call { target, function, name, arguments });
@@ -209,17 +217,21 @@ impl Parser<'_> {
                 let place = first.map_or(name, |first| first.range);
                 let message =
                     format!("the first argument of `{function}` is the name for a value of the list");
-                Err(Fault::new(place, message, format!("write `list.{function}(item, …)`, with any name")))
+                Err(CompileError::new(
+                    place,
+                    message,
+                    format!("write `list.{function}(item, …)`, with any name"),
+                ))
             }
         }
     }
 }
 
 /// `has(a.b)`: whether the field is there.
-fn has(range: Range<usize>, mut arguments: Vec<Expression>) -> Result<Expression, Fault> {
+fn has(range: Range<usize>, mut arguments: Vec<Expression>) -> Result<Expression, CompileError> {
     let only = if arguments.len() == 1 { arguments.pop() } else { None };
     match only.map(|argument| argument.kind) {
         Some(Syntax::Select { operand, field }) => node(range, Syntax::Has { operand, field }),
-        _ => Err(Fault::new(range, "`has` asks for one field", "write `has(map.field)`")),
+        _ => Err(CompileError::new(range, "`has` asks for one field", "write `has(map.field)`")),
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn found(pattern: &str, text: &str) -> bool {
-    let pattern = Pattern::compile(pattern).unwrap_or_else(|reason| panic!("{pattern}: {reason}"));
+    let pattern = MatchPattern::compile(pattern).unwrap_or_else(|reason| panic!("{pattern}: {reason}"));
     pattern.is_found_in(text, &mut Budget::new(1_000_000)).unwrap()
 }
 
@@ -45,7 +45,7 @@ fn patterns_mean_what_they_mean_in_re2() {
         (r"\x{fc}", "ü", true),
     ] {
         if pattern.contains('ß') {
-            assert!(Pattern::compile(pattern).is_err());
+            assert!(MatchPattern::compile(pattern).is_err());
         } else {
             assert_eq!(found(pattern, text), expected, "{pattern} in {text:?}");
         }
@@ -87,7 +87,7 @@ fn patterns_that_the_two_read_differently_are_refused() {
         "(?P=x)",
         "(?#a)",
     ] {
-        assert!(Pattern::compile(pattern).is_err(), "{pattern} is taken");
+        assert!(MatchPattern::compile(pattern).is_err(), "{pattern} is taken");
     }
 }
 
@@ -96,16 +96,18 @@ fn hostile_patterns_are_refused_at_load_or_paid_for() {
     for pattern in
         ["(a{1000}){1000}", "((a{100}){100}){100}", r"(\pL{100}){100}", &"a".repeat(MAX_LENGTH + 1)]
     {
-        assert!(Pattern::compile(pattern).is_err(), "{pattern} is taken");
+        assert!(MatchPattern::compile(pattern).is_err(), "{pattern} is taken");
     }
-    let usual = Pattern::compile("^projects/[^/]+/locations/us-[a-z0-9-]+/").unwrap();
-    let heavy = Pattern::compile("(a?){300}a{300}").unwrap();
+    let usual = MatchPattern::compile("^projects/[^/]+/locations/us-[a-z0-9-]+/").unwrap();
+    let heavy = MatchPattern::compile("(a?){300}a{300}").unwrap();
     assert!(usual.weight <= 4, "{}", usual.weight);
     assert!(heavy.weight > usual.weight);
     let mut budget = Budget::new(100_000);
-    assert_eq!(Pattern::compile_late("(a{1000}){1000}", &mut budget).unwrap_err(), {
-        Failure::Error("the pattern cannot be used: Compiled regex exceeds size limit of 16384 bytes.".into())
+    assert_eq!(MatchPattern::compile_late("(a{1000}){1000}", &mut budget).unwrap_err(), {
+        EvaluationError::Error(
+            "the pattern cannot be used: Compiled regex exceeds size limit of 16384 bytes.".into(),
+        )
     });
     assert!(budget.left() < 100_000 - 50_000);
-    assert_eq!(Pattern::compile_late("a", &mut budget).unwrap_err(), Failure::Budget);
+    assert_eq!(MatchPattern::compile_late("a", &mut budget).unwrap_err(), EvaluationError::Budget);
 }

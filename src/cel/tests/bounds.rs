@@ -126,11 +126,14 @@ fn hostile_expressions_end_at_the_budget() {
             .unwrap_or_else(|faults| panic!("{faults:?}"));
         let mut budget = Budget::new(1_000_000);
         let result = program.evaluate(&Request, &mut budget).map(|value| print(&value));
-        assert_eq!(result, Err(Failure::Budget), "{text}");
+        assert_eq!(result, Err(EvaluationError::Budget), "{text}");
         assert_eq!(budget.left(), 0);
         // An empty budget is empty for the next expression as well.
         let next = Program::compile("true", &environment(), &Type::Bool).unwrap();
-        assert_eq!(next.evaluate(&Request, &mut budget).map(|value| print(&value)), Err(Failure::Budget));
+        assert_eq!(
+            next.evaluate(&Request, &mut budget).map(|value| print(&value)),
+            Err(EvaluationError::Budget)
+        );
     }
 }
 
@@ -139,11 +142,14 @@ fn a_large_constant_is_not_worked_out_at_load() {
     let text = format!("['{}']{}[0].size() > 0", "a".repeat(1000), ".map(x, x + x)".repeat(30));
     let program = Program::compile(&text, &environment(), &Type::Bool).unwrap();
     let result = program.evaluate(&Request, &mut Budget::new(100_000)).map(|value| print(&value));
-    assert_eq!(result, Err(Failure::Budget));
+    assert_eq!(result, Err(EvaluationError::Budget));
     let long = vec![format!("'{}'", "a".repeat(1200)); 40].join(" + ");
     let program = Program::compile(&format!("size({long}) > 0"), &environment(), &Type::Bool).unwrap();
     let mut budget = Budget::new(10_000);
-    assert_eq!(program.evaluate(&Request, &mut budget).map(|value| print(&value)), Err(Failure::Budget));
+    assert_eq!(
+        program.evaluate(&Request, &mut budget).map(|value| print(&value)),
+        Err(EvaluationError::Budget)
+    );
 }
 
 /// A condition of the usual kind is far from any bound.

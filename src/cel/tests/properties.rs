@@ -152,7 +152,7 @@ fn wide() -> Environment {
 struct Wide;
 
 impl<'v> Activation<'v> for Wide {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
         match slot {
             6 => Ok(Value::String("a long string that is made anew".to_owned().into())),
             7 => Ok(Value::from(vec![Value::Int(1), Value::from("b"), Value::Double(f64::NAN)])),
@@ -160,12 +160,12 @@ impl<'v> Activation<'v> for Wide {
         }
     }
 
-    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
         Request.function(slot, arguments)
     }
 }
 
-fn outcome(program: &Program, budget: &mut Budget) -> Result<String, Failure> {
+fn outcome(program: &Program, budget: &mut Budget) -> Result<String, EvaluationError> {
     program.evaluate(&Wide, budget).map(|value| print(&value))
 }
 
@@ -180,7 +180,7 @@ proptest! {
         let program = compiled.unwrap();
         let mut ample = Budget::new(10_000_000);
         let expected = outcome(&program, &mut ample);
-        prop_assert_ne!(&expected, &Err(Failure::Budget));
+        prop_assert_ne!(&expected, &Err(EvaluationError::Budget));
         let needed = 10_000_000 - ample.left();
 
         let mut exact = Budget::new(needed);
@@ -188,7 +188,7 @@ proptest! {
         prop_assert_eq!(exact.left(), 0);
 
         let mut short = Budget::new((needed as f64 * share) as u64);
-        prop_assert_eq!(outcome(&program, &mut short), Err(Failure::Budget));
+        prop_assert_eq!(outcome(&program, &mut short), Err(EvaluationError::Budget));
         prop_assert_eq!(short.left(), 0);
     }
 
@@ -211,7 +211,7 @@ proptest! {
     /// Whatever a pattern is: it is used with the meaning of RE2, or refused.
     #[test]
     fn no_pattern_panics(pattern in r"[\\\[\](){}?*+|^$.:<>!=&~a-c0-9dwsbBAzpP,-]{0,20}", text in "[a-c0-9 -]{0,10}") {
-        if let Ok(pattern) = pattern::Pattern::compile(&pattern) {
+        if let Ok(pattern) = pattern::MatchPattern::compile(&pattern) {
             let _ = pattern.is_found_in(&text, &mut Budget::new(1000));
         }
     }

@@ -8,12 +8,12 @@ use super::Value;
 
 /// Values under keys. A copy shares them.
 #[derive(Clone, Debug)]
-pub struct Map<'v>(Arc<[(Key<'v>, Value<'v>)]>);
+pub struct Map<'v>(Arc<[(MapKey<'v>, Value<'v>)]>);
 
 /// What may be a key of a map.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it all")]
-pub enum Key<'v> {
+pub enum MapKey<'v> {
     Bool(bool),
     Int(i64),
     Uint(u64),
@@ -22,25 +22,25 @@ pub enum Key<'v> {
 
 impl<'v> Map<'v> {
     /// A map of the entries, or `None` where a key is given twice. `1` and `1u` are one key: they are equal.
-    pub fn new(mut entries: Vec<(Key<'v>, Value<'v>)>) -> Option<Self> {
+    pub fn new(mut entries: Vec<(MapKey<'v>, Value<'v>)>) -> Option<Self> {
         entries.sort_by(|(left, _), (right, _)| left.order(right));
         let repeated = entries.array_windows().any(|[left, right]| left.0.is(&right.0));
         (!repeated).then(|| Self(entries.into()))
     }
 
     /// The entries, in the order of their keys.
-    pub fn entries(&self) -> &[(Key<'v>, Value<'v>)] {
+    pub fn entries(&self) -> &[(MapKey<'v>, Value<'v>)] {
         &self.0
     }
 
     /// The value under a key.
-    pub fn value(&self, key: &Key<'_>) -> Option<&Value<'v>> {
+    pub fn value(&self, key: &MapKey<'_>) -> Option<&Value<'v>> {
         let found = self.0.binary_search_by(|(candidate, _)| candidate.order(key)).ok()?;
         self.0.get(found).map(|(_, value)| value)
     }
 }
 
-impl<'v> Key<'v> {
+impl<'v> MapKey<'v> {
     /// The key as a value.
     pub fn to_value(&self) -> Value<'v> {
         match self {
@@ -60,15 +60,15 @@ impl<'v> Key<'v> {
     }
 
     /// Whether the two are one key.
-    pub(in crate::cel) fn is(&self, other: &Key<'_>) -> bool {
+    pub(in crate::cel) fn is(&self, other: &MapKey<'_>) -> bool {
         self.order(other).is_eq()
     }
 
     /// Numbers of both kinds are one line.
-    fn order(&self, other: &Key<'_>) -> Ordering {
+    fn order(&self, other: &MapKey<'_>) -> Ordering {
         match (self, other) {
-            (Self::String(left), Key::String(right)) => left.cmp(right),
-            (Self::Bool(left), Key::Bool(right)) => left.cmp(right),
+            (Self::String(left), MapKey::String(right)) => left.cmp(right),
+            (Self::Bool(left), MapKey::Bool(right)) => left.cmp(right),
             _ => (self.rank(), self.number()).cmp(&(other.rank(), other.number())),
         }
     }
@@ -90,7 +90,7 @@ impl<'v> Key<'v> {
     }
 }
 
-impl<'v> From<&'v str> for Key<'v> {
+impl<'v> From<&'v str> for MapKey<'v> {
     fn from(text: &'v str) -> Self {
         Self::String(Cow::Borrowed(text))
     }

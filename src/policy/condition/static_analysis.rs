@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
 
-use super::{API_ATTRIBUTE, Condition, NEVER_KNOWN, TAG_FUNCTIONS, Variable, budget};
-use crate::cel::{Activation, Failure, Timestamp, Value};
+use super::{API_ATTRIBUTE, Condition, ConditionVariable, NEVER_KNOWN, TAG_FUNCTIONS, budget};
+use crate::cel::{Activation, EvaluationError, Timestamp, Value};
 use crate::policy::model::tags::Tags;
 
 /// How a condition comes out for every request.
@@ -38,7 +38,8 @@ impl Condition {
     pub(in crate::policy) fn analyse(&self, tags: &Tags, now: SystemTime) -> (StaticOutcome, Vec<TagAsked>) {
         let request = UnknownRequest { tags, depends: Cell::new(false), asked: RefCell::default() };
         let evaluated = self.program.evaluate(&request, &mut budget());
-        let clock = Variable::ALL.iter().position(|variable| *variable == Variable::RequestTime);
+        let clock =
+            ConditionVariable::ALL.iter().position(|variable| *variable == ConditionVariable::RequestTime);
         let horizon = clock.and_then(|slot| self.program.horizon(slot));
         let outcome = match evaluated {
             Ok(Value::Bool(true)) => StaticOutcome::AlwaysTrue,
@@ -46,8 +47,8 @@ impl Condition {
             _ if horizon.zip(Timestamp::try_from(now).ok()).is_some_and(|(last, now)| last < now) => {
                 StaticOutcome::Expired
             }
-            Err(Failure::Unknown { .. }) if !request.depends.get() => StaticOutcome::NeverKnown,
-            Err(failure @ Failure::Error(_)) if !request.depends.get() => {
+            Err(EvaluationError::Unknown { .. }) if !request.depends.get() => StaticOutcome::NeverKnown,
+            Err(failure @ EvaluationError::Error(_)) if !request.depends.get() => {
                 StaticOutcome::Failing(failure.to_string())
             }
             _ => StaticOutcome::DependsOnRequest,
@@ -66,32 +67,32 @@ struct UnknownRequest<'t> {
 }
 
 impl UnknownRequest<'_> {
-    fn depends(&self, name: &'static str) -> Failure {
+    fn depends(&self, name: &'static str) -> EvaluationError {
         self.depends.set(true);
-        Failure::Unknown { name: name.into() }
+        EvaluationError::Unknown { name: name.into() }
     }
 }
 
 impl<'v> Activation<'v> for UnknownRequest<'_> {
-    fn variable(&self, slot: usize) -> Result<Value<'v>, Failure> {
-        match Variable::ALL.get(slot) {
+    fn variable(&self, slot: usize) -> Result<Value<'v>, EvaluationError> {
+        match ConditionVariable::ALL.get(slot) {
             Some(variable) if !NEVER_KNOWN.contains(variable) => Err(self.depends(variable.name())),
-            Some(variable) => Err(Failure::Unknown { name: variable.name().into() }),
-            None => Err(Failure::Error("there is no such attribute".into())),
+            Some(variable) => Err(EvaluationError::Unknown { name: variable.name().into() }),
+            None => Err(EvaluationError::Error("there is no such attribute".into())),
         }
     }
 
-    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, Failure> {
+    fn function(&self, slot: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, EvaluationError> {
         let Some((name, spelling, _)) = TAG_FUNCTIONS.get(slot) else {
-            return Err(Failure::Unknown { name: API_ATTRIBUTE.into() });
+            return Err(EvaluationError::Unknown { name: API_ATTRIBUTE.into() });
         };
         let (key, value) = match arguments {
             [Value::String(key)] => (key, None),
             [Value::String(key), Value::String(value)] => (key, Some(value)),
-            _ => return Err(Failure::Error("a tag is named by strings".into())),
+            _ => return Err(EvaluationError::Error("a tag is named by strings".into())),
         };
         if !self.tags.are_known(*spelling) {
-            return Err(Failure::Unknown { name: (*name).into() });
+            return Err(EvaluationError::Unknown { name: (*name).into() });
         }
         let asked =
             TagAsked { key: key.clone().into_owned(), value: value.map(|value| value.clone().into_owned()) };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::examiner::{Examiner, most, rank};
 use super::part::{Attached, Extent, Matched, Weighed};
 use crate::diagnostic::Place;
-use crate::policy::index::{Bound, ConditionId, FileId, MemberId, ResourceId, RoleId};
+use crate::policy::index::{BoundRole, ConditionId, FileId, MemberId, ResourceId, RoleId};
 
 /// A binding, and which of its parts matched.
 #[derive(Clone, Debug)]
@@ -49,9 +49,9 @@ impl ExplainedBinding {
 }
 
 /// Rows that agree in this are one binding: JSON may write a whole policy on one line.
-type Written = (FileId, u32, RoleId, Option<ConditionId>);
+type BindingKey = (FileId, u32, RoleId, Option<ConditionId>);
 
-fn as_written(bound: &Bound) -> Written {
+fn as_written(bound: &BoundRole) -> BindingKey {
     (bound.file, bound.line, bound.role, bound.condition)
 }
 
@@ -71,7 +71,7 @@ impl Examiner<'_> {
         if ranked.is_empty() {
             return None;
         }
-        let mut told: Vec<Bound> = Vec::new();
+        let mut told: Vec<BoundRole> = Vec::new();
         for same in ranked.chunk_by(|left, right| left.0 == right.0) {
             let most = same.first().map_or(0, |(rank, _)| most(*rank, self.extent));
             told.extend(same.iter().take(most).map(|(_, bound)| *bound));
@@ -87,26 +87,26 @@ impl Examiner<'_> {
 
     /// Every binding once, by rank. A million rows are compared as they stand in the index; only those that are told
     /// are expanded.
-    fn ranked(&self, resource: ResourceId) -> Vec<(u8, Bound)> {
+    fn ranked(&self, resource: ResourceId) -> Vec<(u8, BoundRole)> {
         let index = self.policy.index();
         let holders = index.holders(self.inquiry.permission);
-        let ranked = |for_caller: bool, bound: &Bound| {
+        let ranked = |for_caller: bool, bound: &BoundRole| {
             (rank(for_caller, holders.binary_search(&bound.role).is_ok()), *bound)
         };
         let own = self.identity.iter().flat_map(|member| index.bound(resource, *member));
         let own = own.map(|bound| ranked(true, bound));
-        let mut all: Vec<(u8, Bound)> =
+        let mut all: Vec<(u8, BoundRole)> =
             own.chain(index.attached(resource).map(|(_, bound)| ranked(false, bound))).collect();
         // Of the rows of one binding, the best rank stays.
         all.sort_unstable_by_key(|(rank, bound)| (as_written(bound), *rank));
         all.dedup_by_key(|(_, bound)| as_written(bound));
-        let is_decisive = |bound: &Bound| self.decisive == Some((bound.file, bound.line));
+        let is_decisive = |bound: &BoundRole| self.decisive == Some((bound.file, bound.line));
         all.sort_unstable_by_key(|(rank, bound)| (*rank, !is_decisive(bound), as_written(bound)));
         all
     }
 
-    fn members(&self, resource: ResourceId, told: &[Bound]) -> BTreeMap<Written, Members> {
-        let mut members: BTreeMap<Written, Members> =
+    fn members(&self, resource: ResourceId, told: &[BoundRole]) -> BTreeMap<BindingKey, Members> {
+        let mut members: BTreeMap<BindingKey, Members> =
             told.iter().map(|bound| (as_written(bound), Members::default())).collect();
         for (member, bound) in self.policy.index().attached(resource) {
             let Some(members) = members.get_mut(&as_written(bound)) else { continue };
@@ -122,10 +122,10 @@ impl Examiner<'_> {
         members
     }
 
-    fn binding(&mut self, bound: Bound, members: Members) -> ExplainedBinding {
+    fn binding(&mut self, bound: BoundRole, members: Members) -> ExplainedBinding {
         let index = self.policy.index();
         let role = index.role_name(bound.role);
-        let note = self.policy.background.role(&role);
+        let note = self.policy.explain_index.role(&role);
         ExplainedBinding {
             role_place: note.map(|note| note.place.clone()),
             dormant: note.is_some_and(|note| note.dormant),

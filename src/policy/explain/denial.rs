@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::examiner::{Examiner, most, rank};
 use super::part::{Attached, Extent, Matched, Weighed};
 use crate::diagnostic::Place;
-use crate::policy::index::{Denial, ResourceId};
+use crate::policy::index::{CompiledDenyRule, ResourceId};
 
 /// A deny rule, and which of its parts matched.
 #[derive(Clone, Debug)]
@@ -53,13 +53,13 @@ impl Examiner<'_> {
     /// The deny rules of a resource; `None` where it has none.
     pub(super) fn rules(&mut self, resource: ResourceId) -> Option<Attached<ExplainedRule>> {
         let index = self.policy.index();
-        let mut rules: Vec<(u8, &Denial)> =
+        let mut rules: Vec<(u8, &CompiledDenyRule)> =
             index.forbidden(resource).map(|rule| (self.rank_of(rule), rule)).collect();
         if rules.is_empty() {
             return None;
         }
         // The sort is stable: within a rank they stay as they were read.
-        let is_decisive = |rule: &Denial| self.decisive == Some((rule.file, rule.line));
+        let is_decisive = |rule: &CompiledDenyRule| self.decisive == Some((rule.file, rule.line));
         rules.sort_by_key(|(rank, rule)| (*rank, !is_decisive(rule)));
         let all = rules.len();
         let mut told = Vec::new();
@@ -70,12 +70,12 @@ impl Examiner<'_> {
         Some(Attached { resource: index.resource_name(resource), omitted: all - told.len(), told })
     }
 
-    fn rank_of(&self, rule: &Denial) -> u8 {
+    fn rank_of(&self, rule: &CompiledDenyRule) -> u8 {
         let for_caller = self.identity.iter().any(|member| rule.denied.binary_search(member).is_ok());
         rank(for_caller, rule.permissions.contain(self.inquiry.permission))
     }
 
-    fn rule(&mut self, rule: &Denial) -> ExplainedRule {
+    fn rule(&mut self, rule: &CompiledDenyRule) -> ExplainedRule {
         let index = self.policy.index();
         let permission = self.inquiry.permission;
         let matched = self.matched(|member| rule.denied.binary_search(&member).is_ok());

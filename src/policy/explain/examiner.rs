@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::part::{Extent, Matched, Weighed};
-use crate::policy::decide::Inquiry;
+use crate::policy::Policy;
+use crate::policy::decide::Evaluation;
 use crate::policy::index::{ConditionId, FileId, MemberId};
 use crate::policy::refusal::Tested;
 use crate::policy::subject::Subject;
-use crate::policy::tree::Policy;
 
 /// Looks at what is attached to the chain, for one question.
 pub(super) struct Examiner<'e> {
@@ -22,7 +22,7 @@ pub(super) struct Examiner<'e> {
     /// Where the rule is written that decided, or came nearest: it is always told.
     pub(super) decisive: Option<(FileId, u32)>,
     /// For what the decision did not evaluate.
-    pub(super) inquiry: Inquiry<'e>,
+    pub(super) inquiry: Evaluation<'e>,
 }
 
 impl Examiner<'_> {
@@ -58,7 +58,7 @@ impl Examiner<'_> {
         if self.subject.sets.iter().any(|set| &**set == member) {
             return Vec::new();
         }
-        names.find_map(|name| self.policy.background.way(name, member)).unwrap_or_default()
+        names.find_map(|name| self.policy.explain_index.way(name, member)).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::binding::ExplainedBinding;
 use super::denial::ExplainedRule;
 use super::part::{Attached, ExplainedBoundary};
-use super::step::Step;
+use super::step::RemedyStep;
 use crate::policy::refusal::{Granted, Refusal};
 
 /// A decision with everything that was looked at.
@@ -28,7 +28,7 @@ pub struct Explanation {
     /// The bindings on the chain.
     pub bindings: Vec<Attached<ExplainedBinding>>,
     /// What would turn the answer: all of these steps are needed.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RemedyStep>,
 }
 
 impl Explanation {

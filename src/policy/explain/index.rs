@@ -9,7 +9,7 @@ use crate::policy::model::context::Context;
 
 /// Kept beside the compiled policy.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Background {
+pub(in crate::policy) struct ExplainIndex {
     /// By member: the groups that name it.
     naming: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     roles: BTreeMap<Arc<str>, RoleNote>,
@@ -26,27 +26,27 @@ pub(in crate::policy) struct RoleNote {
     pub(in crate::policy) dormant: bool,
 }
 
-impl Background {
+impl ExplainIndex {
     /// `asked` are the permissions that exposed methods ask for.
     pub(in crate::policy) fn of(context: Context<'_>, asked: &[(String, Place)]) -> Self {
-        let mut background = Self::default();
+        let mut index = Self::default();
         for (group, members) in context.groups.iter() {
             let group: Arc<str> = group.into();
             for member in members {
-                background.naming.entry(member.as_str().into()).or_default().push(group.clone());
+                index.naming.entry(member.as_str().into()).or_default().push(group.clone());
             }
         }
         let asked: BTreeSet<&str> = asked.iter().map(|(permission, _)| permission.as_str()).collect();
         for role in context.roles.iter() {
             let name: Arc<str> = role.name.as_str().into();
             let note = RoleNote { place: role.span.place(), dormant: role.is_dormant() };
-            background.roles.insert(name.clone(), note);
+            index.roles.insert(name.clone(), note);
             let permissions: BTreeSet<&str> = role.permissions().iter().map(String::as_str).collect();
             for permission in permissions.intersection(&asked) {
-                background.holding.entry((*permission).into()).or_default().push(name.clone());
+                index.holding.entry((*permission).into()).or_default().push(name.clone());
             }
         }
-        background
+        index
     }
 
     /// What an explanation says of a role.

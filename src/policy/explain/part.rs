@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Place;
 use crate::policy::boundary::Applies;
-use crate::policy::condition::Read;
+use crate::policy::condition::AttributeRead;
 use crate::policy::refusal::Tested;
 
 /// How much of a policy an explanation tells.
@@ -66,5 +66,5 @@ pub struct Weighed {
     /// How it came out.
     pub tested: Tested,
     /// What it reads.
-    pub reads: Vec<Read>,
+    pub reads: Vec<AttributeRead>,
 }

@@ -6,7 +6,7 @@ use super::binding::ExplainedBinding;
 use super::denial::ExplainedRule;
 use super::explanation::Explanation;
 use super::part::ExplainedBoundary;
-use super::step::{Remedy, Step};
+use super::step::{Remedy, RemedyStep};
 use crate::policy::Policy;
 use crate::policy::boundary::Applies;
 use crate::policy::model::resource::ResourceName;
@@ -19,7 +19,7 @@ const MOST_ROLES: usize = 5;
 const MOST: usize = 3;
 
 /// What would turn the answer: all of these steps are needed.
-pub(super) fn steps(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Vec<Step> {
+pub(super) fn steps(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Vec<RemedyStep> {
     if explanation.decided.is_ok() {
         return explanation.granting().map(|(resource, binding)| unbind(resource, binding)).collect();
     }
@@ -34,21 +34,21 @@ pub(super) fn steps(policy: &Policy, subject: Subject<'_>, explanation: &Explana
     steps
 }
 
-fn unbind(resource: &Arc<str>, binding: &ExplainedBinding) -> Step {
+fn unbind(resource: &Arc<str>, binding: &ExplainedBinding) -> RemedyStep {
     let remedy = |member: &Arc<str>| Remedy::Unbind {
         binding: binding.place.clone(),
         role: binding.role.clone(),
         member: member.clone(),
         resource: resource.clone(),
     };
-    Step {
+    RemedyStep {
         alternatives: binding.matched.first().map(|matched| remedy(&matched.member)).into_iter().collect(),
     }
 }
 
 /// Of the boundaries that are certain to apply, one has to list the resource. Where none is certain, each that may
 /// apply has to.
-fn boundary_steps(explanation: &Explanation) -> Vec<Step> {
+fn boundary_steps(explanation: &Explanation) -> Vec<RemedyStep> {
     let resource = ResourceName::new(&explanation.resource).root().to_owned();
     let remedy = |boundary: &ExplainedBoundary| Remedy::ListInBoundary {
         policy: boundary.policy.clone(),
@@ -58,13 +58,13 @@ fn boundary_steps(explanation: &Explanation) -> Vec<Step> {
     let all = explanation.boundaries.iter();
     let certain: Vec<Remedy> = all.clone().filter(|one| one.applies == Applies::Yes).map(remedy).collect();
     if !certain.is_empty() {
-        return vec![Step { alternatives: certain }];
+        return vec![RemedyStep { alternatives: certain }];
     }
     let doubtful = all.filter(|one| one.applies != Applies::No && one.contained_in.is_none());
-    doubtful.map(|boundary| Step { alternatives: vec![remedy(boundary)] }).collect()
+    doubtful.map(|boundary| RemedyStep { alternatives: vec![remedy(boundary)] }).collect()
 }
 
-fn exempt(rule: &ExplainedRule, subject: Subject<'_>, permission: &str) -> Step {
+fn exempt(rule: &ExplainedRule, subject: Subject<'_>, permission: &str) -> RemedyStep {
     let place = &rule.place;
     let condition = rule
         .condition
@@ -76,10 +76,10 @@ fn exempt(rule: &ExplainedRule, subject: Subject<'_>, permission: &str) -> Step 
     });
     let permission =
         Remedy::ExceptPermission { rule: place.clone(), permission: deny::qualified(permission) };
-    Step { alternatives: condition.chain(principal).chain([permission]).collect() }
+    RemedyStep { alternatives: condition.chain(principal).chain([permission]).collect() }
 }
 
-fn grant(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Step {
+fn grant(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> RemedyStep {
     let bindings = || explanation.bindings.iter().flat_map(|attached| &attached.told);
     let mut alternatives: Vec<Remedy> = Vec::new();
     for binding in bindings().filter(|binding| binding.would_grant()).take(MOST) {
@@ -103,7 +103,7 @@ fn grant(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> St
         }
     }
     alternatives.extend(bind(policy, subject, explanation));
-    Step { alternatives }
+    RemedyStep { alternatives }
 }
 
 /// Binding a role that holds the permission, where one is defined that can be bound here.
@@ -111,7 +111,7 @@ fn bind(policy: &Policy, subject: Subject<'_>, explanation: &Explanation) -> Opt
     let index = policy.index();
     let bound = index.holders(&explanation.permission).iter().map(|role| index.role_name(*role));
     let mut roles: Vec<Arc<str>> = bound.collect();
-    roles.extend(policy.background.holding(&explanation.permission).iter().cloned());
+    roles.extend(policy.explain_index.holding(&explanation.permission).iter().cloned());
     roles.sort_unstable();
     roles.dedup();
     let in_chain = |name: &str| explanation.chain.iter().any(|link| &**link == name);
@@ -129,7 +129,7 @@ fn members(policy: &Policy, subject: Subject<'_>) -> Vec<Arc<str>> {
         return vec![crate::policy::model::member::ALL_USERS.into()];
     };
     let own: Arc<str> = principal.as_str().into();
-    let groups = policy.background.naming(principal.as_str()).iter().cloned();
+    let groups = policy.explain_index.naming(principal.as_str()).iter().cloned();
     std::iter::once(own).chain(groups).take(MOST).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::diagnostic::Place;
 
 /// One needed step: any one of the alternatives is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct RemedyStep {
     /// The alternatives.
     pub alternatives: Vec<Remedy>,
 }

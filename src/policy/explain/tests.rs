@@ -4,8 +4,8 @@ use super::super::tests::{OPERATION, grants, load, loaded};
 use super::examiner::MOST_FOR_OTHERS;
 use super::*;
 use crate::diagnostic::Place;
-use crate::policy::condition::Read;
-use crate::policy::explain::index::Background;
+use crate::policy::condition::AttributeRead;
+use crate::policy::explain::index::ExplainIndex;
 use crate::policy::model::context::Context;
 use crate::principal::Principal;
 
@@ -61,7 +61,7 @@ fn every_binding_that_matters_is_told_as_it_is_written() {
         ),
     ]);
     let explanation = explained(&policy, "ana@example.com");
-    assert!(matches!(explanation.decided, Err(Refusal::Unmet(_))));
+    assert!(matches!(explanation.decided, Err(Refusal::ConditionNotMet(_))));
     let by_group = "group:oncall@example.com < group:leads@example.com".to_owned();
     let (canceller, viewer) = ("roles/canceller", "roles/viewer");
     assert_eq!(
@@ -76,7 +76,7 @@ fn every_binding_that_matters_is_told_as_it_is_written() {
     let [first, ..] = explanation.bindings[0].told.as_slice() else { panic!() };
     assert_eq!((first.others.len(), first.other_count), (0, 1));
     let condition = first.condition.as_ref().unwrap();
-    assert_eq!(condition.reads, [Read { name: "request.path", value: None }]);
+    assert_eq!(condition.reads, [AttributeRead { name: "request.path", value: None }]);
     assert_eq!(condition.tested.title.as_deref(), Some("on x"));
     assert_eq!(
         explanation.chain.iter().map(|name| &**name).collect::<Vec<_>>(),
@@ -187,7 +187,7 @@ fn a_condition_that_came_too_late_is_told_as_the_decision_saw_it() {
         ),
     )]);
     let explanation = explained(&policy, "ana@example.com");
-    assert!(matches!(explanation.decided, Err(Refusal::Unmet(_))), "{:?}", explanation.decided);
+    assert!(matches!(explanation.decided, Err(Refusal::ConditionNotMet(_))), "{:?}", explanation.decided);
     assert!(explanation.granting().next().is_none(), "{explanation:#?}");
 }
 
@@ -275,7 +275,7 @@ fn a_disabled_role_is_not_proposed_to_be_widened() {
     ]);
     let explanation = explained(&policy, "ana@example.com");
     assert!(explanation.bindings[0].told[0].dormant);
-    assert_eq!(explanation.steps, [Step { alternatives: Vec::new() }]);
+    assert_eq!(explanation.steps, [RemedyStep { alternatives: Vec::new() }]);
 }
 
 #[test]
@@ -288,10 +288,10 @@ fn the_way_into_a_group_is_a_shortest_one_and_ends() {
         ),
         ("allow/projects/demo.yaml", &grants("roles/canceller", "group:a@x.com")),
     ]);
-    let way = policy.background.way("user:u@x.com", "group:a@x.com").unwrap();
+    let way = policy.explain_index.way("user:u@x.com", "group:a@x.com").unwrap();
     assert_eq!(way, ["group:c@x.com".into()]);
-    assert_eq!(policy.background.way("user:v@x.com", "group:a@x.com"), None);
-    let empty = Background::of(
+    assert_eq!(policy.explain_index.way("user:v@x.com", "group:a@x.com"), None);
+    let empty = ExplainIndex::of(
         Context {
             roles: &Default::default(),
             hierarchy: &Default::default(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::exposed::{Exposed, is_to_read};
-use super::finding::{Findings, and_more};
+use super::findings::{Findings, and_more};
 use super::view::{BindingView, PolicyView};
 use crate::policy::condition::StaticOutcome;
 use crate::policy::index::RoleId;

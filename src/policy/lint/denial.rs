@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::exposed::Exposed;
-use super::finding::{Findings, and_more};
+use super::findings::{Findings, and_more};
 use super::membership::Membership;
 use super::view::{DenialView, PolicyView};
 use crate::policy::condition::StaticOutcome;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::Findings;
+use super::findings::Findings;
 use super::view::PolicyView;
 
 /// Groups that no binding, no deny rule and no other group names.

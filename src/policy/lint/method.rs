@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::exposed::Exposed;
-use super::finding::Findings;
+use super::findings::Findings;
 use super::view::PolicyView;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Place, Span};

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding::Findings;
+use super::findings::Findings;
 use super::view::PolicyView;
-use crate::catalog::{Catalog, Segment};
+use crate::catalog::{Catalog, TemplateSegment};
 use crate::diagnostic::Span;
 use crate::policy::index::ResourceId;
 use crate::policy::model::resource::ResourceName;
@@ -71,14 +71,14 @@ pub(super) fn adrift(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
 }
 
 /// Whether some name of this shape is the other name, or lies below it.
-fn is_below(shape: &[Segment], name: &str) -> bool {
+fn is_below(shape: &[TemplateSegment], name: &str) -> bool {
     let mut shape = shape.iter();
     for segment in name.split('/') {
         match shape.next() {
-            Some(Segment::Literal(literal)) if **literal == *segment => {}
-            Some(Segment::Single) => {}
-            Some(Segment::Rest) => return true,
-            Some(Segment::Literal(_)) | None => return false,
+            Some(TemplateSegment::Literal(literal)) if **literal == *segment => {}
+            Some(TemplateSegment::Single) => {}
+            Some(TemplateSegment::Rest) => return true,
+            Some(TemplateSegment::Literal(_)) | None => return false,
         }
     }
     true

@@ -1,7 +1,7 @@
 //! Roles that do nothing.
 
 use super::exposed::Exposed;
-use super::finding::Findings;
+use super::findings::Findings;
 use super::view::PolicyView;
 
 /// Roles that no binding names.

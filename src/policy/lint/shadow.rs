@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::finding::{Findings, and_more};
+use super::findings::{Findings, and_more};
 use super::membership::Membership;
 use super::view::{BindingView, MemberView, PolicyView};
 use crate::diagnostic::Span;

@@ -2,8 +2,8 @@ mod soundness;
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Counts, Policy};
-use super::finding::MOST_OF_A_KIND;
+use super::super::{Policy, PolicyCounts};
+use super::findings::MOST_OF_A_KIND;
 use super::*;
 use crate::catalog::{ExposureSettings, Forwarding};
 use crate::diagnostic::{Severity, Source, Span};
@@ -61,7 +61,7 @@ fn report_of(files: &[(&str, &str)]) -> (Report, String) {
     let catalog = Catalog::load(&files, &[exposure()], &mut loading);
     let policy = Policy::load(&files, &[], &mut loading);
     assert!(!loading.is_fatal(), "{}", loading.render(false));
-    assert_ne!(policy.counts(), Counts::default());
+    assert_ne!(policy.counts(), PolicyCounts::default());
     let mut report = Report::new();
     lint(&files, &catalog.unwrap(), now(), &mut report);
     for diagnostic in report.diagnostics() {

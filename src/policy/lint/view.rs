@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::finding::Findings;
+use super::findings::Findings;
 use super::membership::Membership;
 use crate::diagnostic::{Source, Span};
 use crate::document::nearest;
 use crate::policy::condition::{Condition, StaticOutcome, TagAsked};
-use crate::policy::index::{MemberId, Principal, Resource, ResourceId, Role, RoleId};
+use crate::policy::index::{MemberId, OfMember, OfResource, OfRole, ResourceId, RoleId};
 use crate::policy::model::Model;
 use crate::policy::model::allow::{AllowPolicy, Binding};
 use crate::policy::model::deny::{DenyPolicy, DenyRule};
@@ -20,7 +20,7 @@ use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
 use crate::policy::model::resource::ResourceName;
 use crate::policy::model::role::{self, Roles};
 use crate::policy::model::tags::Tags;
-use crate::policy::names::Names;
+use crate::policy::names::NameTable;
 
 /// A view over the policies of a tree.
 pub(super) struct PolicyView<'m> {
@@ -32,9 +32,9 @@ pub(super) struct PolicyView<'m> {
     conditions: Vec<AnalysedCondition>,
     /// The numbers of conditions by their text.
     numbers: HashMap<&'m str, usize>,
-    pub(super) resource_names: Names<Resource>,
-    pub(super) role_names: Names<Role>,
-    pub(super) member_names: Names<Principal>,
+    pub(super) resource_names: NameTable<OfResource>,
+    pub(super) role_names: NameTable<OfRole>,
+    pub(super) member_names: NameTable<OfMember>,
 }
 
 /// A binding.
@@ -83,9 +83,9 @@ impl<'m> PolicyView<'m> {
             denials: Vec::new(),
             conditions: Vec::new(),
             numbers: HashMap::new(),
-            resource_names: Names::default(),
-            role_names: Names::default(),
-            member_names: Names::default(),
+            resource_names: NameTable::default(),
+            role_names: NameTable::default(),
+            member_names: NameTable::default(),
         };
         let membership = Membership::of(&model.definitions.groups);
         for policy in &model.allow {

@@ -8,7 +8,7 @@ use crate::cel::{Environment, Program, Type};
 use crate::diagnostic::{Place, Report, Span};
 use crate::document::{Fields, Node, Spelling, Value};
 use crate::policy::condition;
-use crate::policy::model::PrincipalSet;
+use crate::policy::model::principal_set::PrincipalSet;
 use crate::policy::model::resource::ResourceName;
 use crate::policy::pools::Pools;
 use crate::policy::spelling;

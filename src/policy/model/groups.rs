@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Report, Span};
 use crate::document::Node;
-use crate::policy::model::cycle::loop_text;
 use crate::policy::model::member::{Member, NotAMember};
 use crate::policy::pools::Pools;
+use crate::policy::spelling::loop_text;
 use crate::principal::Principal;
 use crate::source::PolicyFiles;
 

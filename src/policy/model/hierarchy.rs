@@ -14,9 +14,8 @@ use std::iter;
 
 use crate::diagnostic::{Report, Severity, Span};
 use crate::document::{Node, Spelling, Value, nearest};
-use crate::policy::model::cycle::loop_text;
 use crate::policy::model::resource::ResourceName;
-use crate::policy::spelling;
+use crate::policy::spelling::{self, loop_text};
 use crate::source::PolicyFiles;
 
 const KINDS: [&str; 3] = ["projects", "folders", "organizations"];

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::document::nearest;
-use crate::policy::federated::{Doubt, Federated, Part};
+use crate::policy::federated::{Federated, MemberDoubt, PoolPart};
 use crate::policy::spelling::has_encoded_octet;
 use crate::principal::{NotAnEmail, Principal};
 
@@ -100,7 +100,7 @@ impl Member {
     }
 
     /// Why a well spelled member matches no caller, with the next step.
-    pub(in crate::policy) fn doubt(&self) -> Option<Doubt> {
+    pub(in crate::policy) fn doubt(&self) -> Option<MemberDoubt> {
         let (message, help) = match self {
             Self::Identity(text) | Self::PrincipalSet(text) if text.starts_with("principal") => {
                 return Federated::parse(text)?.doubt();
@@ -116,7 +116,7 @@ impl Member {
     }
 
     /// What to know of a member that a caller can be, though another was probably meant.
-    pub(in crate::policy) fn caution(&self) -> Option<Doubt> {
+    pub(in crate::policy) fn caution(&self) -> Option<MemberDoubt> {
         match self {
             Self::Identity(text) | Self::PrincipalSet(text) => Federated::parse(text)?.caution(),
             _ => None,
@@ -127,7 +127,7 @@ impl Member {
         match self {
             Self::Identity(text) | Self::PrincipalSet(text) => {
                 Federated::parse(text)
-                    .is_some_and(|federated| federated.part != Part::Type && federated.doubt().is_some())
+                    .is_some_and(|federated| federated.part != PoolPart::Type && federated.doubt().is_some())
                     || text.split_once(':').is_some_and(|(_, email)| email.starts_with("*@"))
             }
             _ => false,

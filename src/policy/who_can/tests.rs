@@ -12,7 +12,7 @@ fn who_can(policy: &Policy) -> Vec<String> {
             let decided = match &holder.decided {
                 Ok(_) => "can",
                 Err(Refusal::Denied(_)) => "denied",
-                Err(Refusal::Unmet(_)) => "unmet",
+                Err(Refusal::ConditionNotMet(_)) => "unmet",
                 Err(_) => "cannot",
             };
             let grants = holder.grants.iter().map(|grant| {

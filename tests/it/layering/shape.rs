@@ -92,9 +92,11 @@ const RULES: &[Rule] = &[
     // Policy sources.
     Rule {
         says: "Policies, services and lint are read from PolicyFiles: only a source knows directories.",
-        pattern: r"\bstd::fs\b|\bread_dir\b|\bfiles::read\b|directory: &Path",
-        allowed: &[],
+        pattern: r"\bstd::fs\b|\bread_dir\b|\bfiles::read\b|\bdocument::read\(|directory: &Path",
+        allowed: &["src/source/directory.rs"],
         only_in: &[
+            "src/source.rs",
+            "src/source/",
             "src/policy.rs",
             "src/policy/",
             "src/catalog.rs",

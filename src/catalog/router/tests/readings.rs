@@ -172,7 +172,7 @@ fn one_rpc_that_two_services_bring_is_decided_by_the_one_that_exposes_it() {
         );
         if !open {
             let (route, span) = routes.pop().unwrap();
-            let target = Target::Closed { rpc: "Service.Method1".into() };
+            let target = RouteTarget::Closed { rpc: "Service.Method1".into() };
             let route = Route {
                 service: route.service.clone(),
                 http_method: route.http_method.clone(),

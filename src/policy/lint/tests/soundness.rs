@@ -20,16 +20,16 @@ const CONDITIONS: [&str; 3] =
     ["resource.name == 'projects/p'", "resource.name.endsWith('/j')", "request.path == '/'"];
 const DELETED: &str = "deleted:user:gone@x.com?uid=1";
 
-type Written = (usize, usize, Vec<usize>, Option<usize>);
+type RandomBinding = (usize, usize, Vec<usize>, Option<usize>);
 
-fn trees() -> impl Strategy<Value = Vec<Written>> {
+fn trees() -> impl Strategy<Value = Vec<RandomBinding>> {
     let members = prop::collection::vec(0..MEMBERS.len(), 1..4);
     let binding =
         (0..RESOURCES.len(), 0..ROLES.len(), members, prop::option::weighted(0.4, 0..CONDITIONS.len()));
     prop::collection::vec(binding, 1..7)
 }
 
-fn files(tree: &[Written]) -> Vec<(String, String)> {
+fn files(tree: &[RandomBinding]) -> Vec<(String, String)> {
     let file = |(at, resource): (usize, &&str)| {
         let bindings =
             tree.iter().filter(|(attached, ..)| *attached == at).map(|(_, role, members, condition)| {

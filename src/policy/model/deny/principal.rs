@@ -3,7 +3,7 @@
 
 use crate::diagnostic::{Report, Span};
 use crate::document::Node;
-use crate::policy::federated::Doubt;
+use crate::policy::federated::MemberDoubt;
 use crate::policy::model::context::Context;
 use crate::policy::model::located::Location;
 use crate::policy::model::member::{ALL_USERS, Member};
@@ -167,7 +167,7 @@ impl PrincipalReader<'_> {
     /// The identifier of a well spelled principal, unless no caller can have it.
     fn possible(&self, identifier: String, report: &mut Report) -> Option<String> {
         let member = Member::parse(&identifier).ok()?;
-        let about = |(doubt, help): Doubt| (format!("`{}` {doubt}", self.text), help);
+        let about = |(doubt, help): MemberDoubt| (format!("`{}` {doubt}", self.text), help);
         if let Some((message, help)) = member.doubt().map(about) {
             // Misspelt whatever the configuration is: it is left out, with an error or a warning.
             self.tell(message, help, report);

@@ -139,5 +139,5 @@ fn a_mistake_in_the_file_denies_everything() {
     let (policy, report) =
         denied_when("resource.matchTag('7/env', 'dev')", Some("projects/demo: {env: prod}\n"));
     assert!(report.contains("`env` is not a tag key"), "{report}");
-    assert!(matches!(cancels(&policy), Err(Refusal::Nameless)));
+    assert!(matches!(cancels(&policy), Err(Refusal::NoBinding)));
 }

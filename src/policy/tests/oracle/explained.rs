@@ -46,15 +46,15 @@ fn names_the_rule(explanation: &Explanation) -> bool {
                 && rule.matched.iter().any(|matched| matched.member == denied.member)
                 && rule.condition.as_ref().map(|weighed| &weighed.tested) == denied.condition.as_ref()
         }),
-        Err(Refusal::Unmet(unmet)) => bindings.any(|binding| {
+        Err(Refusal::ConditionNotMet(unmet)) => bindings.any(|binding| {
             granted_by(&unmet.binding, binding)
                 && binding.1.would_grant()
                 && binding.1.condition.as_ref().map(|weighed| &weighed.tested) == Some(&unmet.tested)
         }),
-        Err(Refusal::Lacking { nearest, .. }) => {
+        Err(Refusal::PermissionNotInRole { nearest, .. }) => {
             bindings.any(|binding| granted_by(nearest, binding) && !binding.1.holds)
         }
-        Err(Refusal::Nameless) => bindings.all(|(_, binding)| binding.matched.is_empty()),
+        Err(Refusal::NoBinding) => bindings.all(|(_, binding)| binding.matched.is_empty()),
     }
 }
 
@@ -94,9 +94,9 @@ fn an_explanation_comes_to_what_was_decided() {
                     Ok(_) => 0,
                     Err(Refusal::OutOfBounds(_)) => 1,
                     Err(Refusal::Denied(_)) => 2,
-                    Err(Refusal::Unmet(_)) => 3,
-                    Err(Refusal::Lacking { .. }) => 4,
-                    Err(Refusal::Nameless) => 5,
+                    Err(Refusal::ConditionNotMet(_)) => 3,
+                    Err(Refusal::PermissionNotInRole { .. }) => 4,
+                    Err(Refusal::NoBinding) => 5,
                 };
                 let mut counts = seen.get();
                 counts[kind] += 1;

@@ -3,17 +3,11 @@
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::diagnostic::{Report, Source};
+use crate::diagnostic::Source;
 use crate::document::{self, Node};
-use crate::policy::boundary::Boundaries;
-use crate::policy::explain::index::Background;
-use crate::policy::model::allow::AllowPolicy;
-use crate::policy::model::context::Context;
-use crate::policy::model::deny::DenyPolicy;
 use crate::policy::model::groups::Groups;
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::role::{Role, Roles};
-use crate::policy::model::tags::Tags;
 
 pub(super) const PERMISSIONS: [&str; 3] =
     ["demo.operations.get", "demo.operations.list", "demo.operations.cancel"];
@@ -147,7 +141,7 @@ pub(super) struct Granting {
 
 /// A deny rule: where, which principals, which exceptions, which permissions, which excepted ones, when.
 #[derive(Clone, Debug)]
-pub(super) struct Denial {
+pub(super) struct RandomDenyRule {
     pub(super) attached: usize,
     pub(super) denied: Vec<usize>,
     pub(super) excepted: Vec<usize>,
@@ -173,7 +167,7 @@ pub(super) struct World {
     /// Members of g0, g1 and g2: the callers, and the groups after it.
     pub(super) groups: [u8; 3],
     pub(super) bindings: Vec<Granting>,
-    pub(super) denials: Vec<Denial>,
+    pub(super) denials: Vec<RandomDenyRule>,
     pub(super) boundaries: Vec<Boundary>,
     /// Of some of [`ATTACHED`], the value of `9/env`: there is no file where there are none.
     pub(super) tags: Vec<(usize, &'static str)>,
@@ -241,7 +235,7 @@ fn binding() -> impl Strategy<Value = Granting> {
     )
 }
 
-pub(super) fn denial() -> impl Strategy<Value = Denial> {
+pub(super) fn denial() -> impl Strategy<Value = RandomDenyRule> {
     let some = |of: usize, most: usize| prop::collection::vec(0..of, 0..=most);
     let at_least_one = |of: usize| prop::collection::vec(0..of, 1..=2);
     (
@@ -252,13 +246,8 @@ pub(super) fn denial() -> impl Strategy<Value = Denial> {
         some(PATTERNS.len(), 1),
         maybe(CONDITIONS.len()),
     )
-        .prop_map(|(attached, denied, excepted, permissions, but_permissions, condition)| Denial {
-            attached,
-            denied,
-            excepted,
-            permissions,
-            but_permissions,
-            condition,
+        .prop_map(|(attached, denied, excepted, permissions, but_permissions, condition)| {
+            RandomDenyRule { attached, denied, excepted, permissions, but_permissions, condition }
         })
 }
 
@@ -309,8 +298,8 @@ impl World {
         let boundaries = Boundaries { bindings, hierarchy: hierarchy.clone() };
         assert!(!report.is_fatal(), "{}", report.render(false));
         let compiled = Policy::compile(context, policies.into_iter(), denials, boundaries);
-        let background = Background::of(context, &[]);
-        Policy { tags, background, ..compiled }
+        let explain_index = ExplainIndex::of(context, &[]);
+        Policy { tags, explain_index, ..compiled }
     }
 
     fn tags_text(&self) -> String {
@@ -370,7 +359,7 @@ fn role_text((number, (permissions, life)): (usize, &(u8, Life))) -> String {
     format!("name: roles/r{number}\n{life}\nincludedPermissions: [{}]\n", permissions.join(", "))
 }
 
-fn denial_text(rule: &Denial) -> String {
+fn denial_text(rule: &RandomDenyRule) -> String {
     let members = |list: &[usize]| quoted(list.iter().map(|at| DENIABLE[*at].1));
     let permissions = |list: &[usize]| quoted(list.iter().map(|at| PATTERNS[*at].0));
     let mut text = format!(

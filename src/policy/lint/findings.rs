@@ -1,4 +1,4 @@
-//! What lint found. Of one kind, only so many findings are listed.
+//! What lint has found, with a limit to findings of one kind.
 
 use std::collections::BTreeMap;
 
