@@ -85,7 +85,7 @@ fn snapshot(key: &SigningKey, now: SystemTime) -> Snapshot {
     let setting = format!("issuers.demo.keys={}", json!({ "file": keys })).parse().unwrap();
     let mut report = Report::new();
     let snapshot = Config::load(&config, &[setting], &mut report)
-        .and_then(|config| Snapshot::load(&config, now, &mut report));
+        .and_then(|config| opgate::config::snapshot::load(&config, now, &mut report));
     snapshot.unwrap_or_else(|| panic!("{}", report.render(false)))
 }
 

@@ -9,15 +9,15 @@ mod refused;
 mod scrape;
 mod serving;
 pub(crate) mod settings;
+mod surface;
 mod told;
 mod watched;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -30,41 +30,16 @@ use self::desk::Desk;
 use self::hosts::Hosts;
 use self::scrape::Scrapes;
 pub use self::settings::{AdminSettings, Explain};
+pub use self::surface::Admin;
+use self::surface::Surface;
 use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::clock;
 use crate::engine::Engine;
 use crate::listener::ListenSocket;
 use crate::metrics::Metrics;
-use crate::reload::ReloadStatus;
-
-/// The state that the endpoints read.
-#[derive(Clone)]
-pub struct Admin {
-    engine: Engine,
-    metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
-    reloads: Arc<ArcSwap<ReloadStatus>>,
-}
 
 impl Admin {
-    /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<ReloadStatus>>) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads }
-    }
-
-    /// Why requests should not be sent here, or nothing.
-    pub fn unready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.draining.load(Ordering::Acquire) {
-            reasons.push("the process is draining".to_owned());
-        }
-        for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {
-            reasons.push(format!("issuer `{issuer}`: {why}"));
-        }
-        reasons
-    }
-
     /// Serves until the process ends, or another one serves on the same sockets. Where policy has an address of its
     /// own, it can be read only there. Unready once `shutdown` turns true.
     ///
@@ -107,30 +82,6 @@ impl Admin {
             }
         }
         Ok(())
-    }
-}
-
-/// The endpoints of one address.
-#[derive(Clone)]
-struct Surface {
-    admin: Admin,
-    told: PolicyReaders,
-    hosts: Arc<Hosts>,
-    desk: Arc<Desk>,
-    scrapes: Arc<Scrapes>,
-}
-
-impl Surface {
-    /// Whether a request may read policy.
-    fn tells(&self, request: &Parts) -> bool {
-        self.hosts.judge(&request.uri, request.version, &request.headers).is_ok()
-            && self.told.judge(&request.headers).is_ok()
-    }
-}
-
-impl FromRef<Surface> for Admin {
-    fn from_ref(surface: &Surface) -> Self {
-        surface.admin.clone()
     }
 }
 

@@ -4,19 +4,20 @@
 //! (`opgate_audit_dropped_total`): a gap in the log is never silent. An output that takes nothing does not keep the
 //! process from ending.
 
+mod backlog;
 mod entry;
 mod instruments;
 pub(crate) mod settings;
 mod writer;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
+use self::backlog::Backlog;
 pub use self::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
@@ -27,8 +28,6 @@ use self::writer::{Sink, Writer};
 
 /// Lines that wait to be written.
 const QUEUE: usize = 16 * 1024;
-/// Bytes of lines that wait to be written: the most memory that a stalled log can take.
-const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// At the end, how long to wait for a writer that makes no progress.
 const STALLED: Duration = Duration::from_secs(1);
 /// At the end, how long to wait for one that makes some.
@@ -42,52 +41,6 @@ pub struct Audit {
     dropped: IntCounter,
     /// Closed once the writer has ended. Behind a lock that only the end takes, so that the log can be shared.
     ended: Mutex<Receiver<()>>,
-}
-
-/// How much waits to be written, and when the last write was.
-#[derive(Clone, Debug)]
-struct Backlog(Arc<BacklogInner>);
-
-#[derive(Debug)]
-struct BacklogInner {
-    bytes: AtomicUsize,
-    epoch: Instant,
-    /// Milliseconds after `epoch`.
-    progress: AtomicU64,
-}
-
-impl Backlog {
-    fn new() -> Self {
-        Self(Arc::new(BacklogInner {
-            bytes: AtomicUsize::new(0),
-            epoch: Instant::now(),
-            progress: AtomicU64::new(0),
-        }))
-    }
-
-    /// Counts a line, unless there would be too many bytes.
-    fn add(&self, bytes: usize) -> bool {
-        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= QUEUE_BYTES);
-        self.0.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.bytes.load(Ordering::Acquire)
-    }
-
-    fn take(&self, bytes: usize) {
-        self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
-    }
-
-    fn progressed(&self) {
-        let since = u64::try_from(self.0.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.progress.store(since, Ordering::Release);
-    }
-
-    fn last_progress(&self) -> Instant {
-        let since = Duration::from_millis(self.0.progress.load(Ordering::Acquire));
-        self.0.epoch.checked_add(since).unwrap_or(self.0.epoch)
-    }
 }
 
 impl Audit {
@@ -185,7 +138,7 @@ impl Drop for Audit {
     fn drop(&mut self) {
         self.queue = None;
         if !self.wait() {
-            let bytes = self.backlog.0.bytes.load(Ordering::Acquire);
+            let bytes = self.backlog.bytes();
             tracing::error!(bytes, "the output of the audit log takes nothing: the queue is lost");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! How they print, and which exit codes they end with, is in `terminal`.
 
+mod args;
 pub mod check;
 pub mod diff;
 pub mod explain;
@@ -11,12 +12,11 @@ mod tree;
 pub mod version;
 pub mod who_can;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use crate::config::{ConfigSource, Override};
+pub use self::args::{ConfigArgs, Output};
 use crate::terminal;
 
 /// Google-style IAM in front of APIs that do not have it.
@@ -45,27 +45,6 @@ enum Command {
     Version(version::VersionArgs),
 }
 
-/// How a command prints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: one JSON value.
-    Json,
-}
-
-/// Which configuration a command works on.
-#[derive(Debug, Args)]
-pub struct ConfigArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG")]
-    pub config: PathBuf,
-    /// Put a value in place of the file's, like `admin.address=127.0.0.1:0`; can be repeated
-    #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub overrides: Vec<Override>,
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let command = match terminal::parse_arguments::<Cli>() {
@@ -80,15 +59,5 @@ pub fn main() -> ExitCode {
         Command::WhoCan(args) => who_can::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Version(args) => version::run(&args),
-    }
-}
-
-impl ConfigArgs {
-    /// Where the configuration comes from, environment included.
-    pub fn origin(&self) -> ConfigSource {
-        // A flag beats the environment: it is applied last.
-        let mut overrides = Override::from_environment(std::env::vars());
-        overrides.extend(self.overrides.iter().cloned());
-        ConfigSource { path: self.config.clone(), overrides }
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod limits;
 mod overrides;
 mod sections;
+pub mod snapshot;
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Questions about the gate: a caller, a call, a time and an origin, put to it without sending a request.
 //!
 //! ```text
-//! Scenario ─► request or call ─► gate ─► Answer
+//! Scenario ─► request or call ─► gate ─► Simulated
 //!      └────► caller: proved by a token, or only said ──┘
 //! ```
 //!

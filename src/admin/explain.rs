@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Surface;
 use super::desk::AnswerPermit;
 use super::places::{ConnectionPhase, Progress};
 use super::refused::AdminRefusal;
+use super::surface::Surface;
 use crate::clock;
 use crate::explain::explain;
 use crate::policy::explain::Extent;

@@ -1,7 +1,9 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use super::backlog::QUEUE_BYTES;
 use super::*;
 
 fn counter() -> IntCounter {
@@ -168,7 +170,7 @@ fn a_log_that_nothing_takes_is_bounded_in_bytes_and_does_not_hold_the_end() {
     for _ in 0..1000 {
         audit.write(line.clone());
     }
-    let held = audit.backlog.0.bytes.load(Ordering::Acquire);
+    let held = audit.backlog.bytes();
     assert!(held <= QUEUE_BYTES && held > QUEUE_BYTES - 2 * line.len(), "{held}");
     assert_eq!(dropped.get() as usize, 1000 - held / line.len());
     let began = Instant::now();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
-use super::Backlog;
+use super::backlog::Backlog;
 
 /// The longest a line waits before it is written.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -5,6 +5,7 @@ mod keys;
 mod proof;
 pub(crate) mod read;
 mod service_accounts;
+mod written;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +16,7 @@ use std::time::Duration;
 pub use self::dpop::PossessionRule;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
 pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
-pub use self::read::WrittenIssuer;
+pub use self::written::WrittenIssuer;
 use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
 pub use crate::principal::DpopRule;
@@ -229,8 +230,39 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
             Proof::Endpoint(endpoint) => opaque::check(endpoint, &mut error),
         }
     }
-    opaque::check_prefixes(settings, &mut errors);
+    check_prefixes(settings, &mut errors);
     errors
+}
+
+/// A token may only be shown to the issuer that made it: where several are asked, the prefix says which one that is.
+fn check_prefixes(settings: &[IssuerSettings], errors: &mut Vec<SettingsError>) {
+    let asked: Vec<(usize, &str, &str)> = settings
+        .iter()
+        .enumerate()
+        .filter_map(|(index, issuer)| match &issuer.proof {
+            Proof::Endpoint(endpoint) => Some((index, issuer.name.as_str(), endpoint.prefix.as_str())),
+            Proof::Signature(_) => None,
+        })
+        .collect();
+    let mut error = |index, message, help: Cow<'static, str>| {
+        errors.push(SettingsError { index, field: "prefix", message, help });
+    };
+    for (place, (index, name, prefix)) in asked.iter().enumerate() {
+        if prefix.is_empty() {
+            if asked.len() > 1 {
+                let message = format!("opaque tokens of `{name}` cannot be told from others");
+                error(*index, message, "of several issuers that are asked, each needs a `prefix`".into());
+            }
+            continue;
+        }
+        let earlier = asked.iter().take(place).filter(|(_, _, other)| !other.is_empty());
+        for (_, other, others) in
+            earlier.filter(|(_, _, other)| prefix.starts_with(other) || other.starts_with(prefix))
+        {
+            let message = format!("a token that begins with `{prefix}` may be one of `{other}`: `{others}`");
+            error(*index, message, "no prefix may begin with another".into());
+        }
+    }
 }
 
 /// Checks which tokens are the issuer's: their audience, their algorithms, and their times.

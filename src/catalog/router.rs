@@ -206,6 +206,74 @@ fn report_rivals(
     report.error(span, message).help(help).related(first_span, format!("{} is here", first.long_name()));
 }
 
+impl Route {
+    /// The full RPC name.
+    fn rpc(&self) -> &str {
+        match &self.target {
+            RouteTarget::Open { method, .. } => &method.name,
+            RouteTarget::Closed { rpc } => rpc,
+        }
+    }
+
+    fn long_name(&self) -> String {
+        format!("`{}` of `{}`", self.rpc(), self.service.id)
+    }
+
+    /// Whether a request that matches both, being of one shape, is the same call either way.
+    fn reads_like(&self, other: &Self) -> bool {
+        let same_target = match (&self.target, &other.target) {
+            (RouteTarget::Closed { rpc }, RouteTarget::Closed { rpc: other }) => rpc == other,
+            (
+                RouteTarget::Open { method, body, body_field },
+                RouteTarget::Open { method: other, body: other_body, body_field: other_field },
+            ) => method.index == other.index && body == other_body && body_field == other_field,
+            _ => false,
+        };
+        Arc::ptr_eq(&self.service, &other.service) && same_target && self.template == other.template
+    }
+
+    /// Whether two routes of one shape cannot stand side by side: both lead somewhere, or one is what the other's
+    /// backend might run instead.
+    fn is_rival(&self, other: &Self) -> bool {
+        let is_spelled_alike = || self.template.shape() == other.template.shape();
+        match (self.is_open(), other.is_open()) {
+            (true, true) => self.service.upstream == other.service.upstream || is_spelled_alike(),
+            (false, false) => false,
+            (true, false) => other.hides(self),
+            (false, true) => self.hides(other),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.target, RouteTarget::Open { .. })
+    }
+
+    /// Whether a closed route stands in the way of an open one that matches the same request on the same host: the
+    /// backend would run the closed method.
+    fn hides(&self, open: &Self) -> bool {
+        self.service.upstream == open.service.upstream && !self.runs_the_same(open)
+    }
+
+    /// Whether a backend that takes one for the other does the same. Several services may bring one RPC on one path, as
+    /// those with long-running operations do; of that one, the service that exposes it decides.
+    fn runs_the_same(&self, other: &Self) -> bool {
+        self.rpc() == other.rpc() && self.template == other.template
+    }
+
+    /// The call that a request makes which takes this route; `None` where it leads to no exposed method.
+    fn call(&self, http_method: &::http::Method, path: &Path) -> Option<Call> {
+        match &self.target {
+            RouteTarget::Closed { .. } => None,
+            RouteTarget::Open { method, body, body_field } => Some(Call {
+                method: method.clone(),
+                bindings: self.template.capture(path),
+                body: body.on(http_method),
+                body_field: body_field.clone(),
+            }),
+        }
+    }
+}
+
 impl HostRoutes {
     fn insert(&mut self, route: &Arc<Route>) {
         self.has_odd_literals |= !route.template.is_normal();

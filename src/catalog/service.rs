@@ -6,10 +6,13 @@
 //! have is an error, since it is most likely a rule with a typo in its name.
 
 mod authentication;
+mod name;
 
 use std::sync::Arc;
 
 pub use self::authentication::{AuthenticationRule, Selector};
+pub(super) use self::name::is_dns_name;
+use self::name::{is_identifier, is_rpc_name};
 use super::template::Template;
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling};
@@ -316,27 +319,6 @@ fn span_within(node: &Node, text: &str, piece: std::ops::Range<usize>) -> Span {
         }
         None => node.span.clone(),
     }
-}
-
-fn is_identifier(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// `package.Service.Method`, at least the last two.
-fn is_rpc_name(text: &str) -> bool {
-    text.contains('.') && text.split('.').all(is_identifier)
-}
-
-/// Lower-case labels of letters, digits and inner hyphens (RFC 1123, section 2.1).
-pub(super) fn is_dns_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 #[cfg(test)]

@@ -65,14 +65,6 @@ pub struct TemplateError {
 }
 
 impl Template {
-    /// Parses a template.
-    ///
-    /// # Errors
-    /// The first mistake, with its position.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        parse::parse(text)
-    }
-
     /// The segments, with variables replaced by what they contain.
     pub fn segments(&self) -> &[TemplateSegment] {
         &self.segments

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ConfigArgs, Output};
+use super::args::{ConfigArgs, Output};
 use crate::catalog;
 use crate::clock;
-use crate::config::{Config, Override};
-use crate::decision::snapshot::Snapshot;
+use crate::config::{self, Config, Override};
 use crate::diagnostic::{Report, Severity};
 use crate::document;
 use crate::policy;
@@ -125,7 +124,7 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> 
     let config = args.origin().load(report)?;
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
-    let (snapshot, files) = Snapshot::load_with_files(&config, now, report)?;
+    let (snapshot, files) = config::snapshot::load_with_files(&config, now, report)?;
     policy::lint::lint(&files, &snapshot.catalog, now, report);
     look_up_names(&config, &args.config, report);
     let methods = snapshot.catalog.methods();

@@ -9,6 +9,7 @@
 //! are counted apart, with what is missing.
 
 mod changes;
+mod compared;
 mod render;
 
 use std::fs::File;
@@ -19,7 +20,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::changes::Changes;
-use super::Output;
+use self::compared::Compared;
+use super::args::Output;
 use super::tree::{ExposureArgs, load_tree};
 use crate::diagnostic::Report;
 use crate::simulation::log_line::LogLine;
@@ -52,18 +54,6 @@ pub struct DiffArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-/// A comparison that came to its end.
-#[derive(Debug)]
-struct Compared {
-    old: PathBuf,
-    old_revision: String,
-    new: PathBuf,
-    new_revision: String,
-    changes: Changes,
-    /// Lines that are not audit lines.
-    passed_over: u64,
 }
 
 /// Compares and prints. Exits 0 where no answer changed, 1 where one did, 3 where they could not be compared.

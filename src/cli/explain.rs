@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::Output;
+use super::args::Output;
 use super::tree::{TreeArgs, refuse};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::ConfigArgs;
+use super::args::ConfigArgs;
 use crate::server::{self, Options};
 use crate::terminal::{FAILED, INVALID, eprint};
 use crate::tls;

@@ -10,21 +10,22 @@ mod case;
 mod coverage;
 mod json;
 mod junit;
+mod results;
 mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 
-use self::answer::CaseAnswer;
 use self::case::TestCase;
 use self::coverage::Coverage;
-use super::Output;
+use self::results::{Results, RunCase};
+use super::args::Output;
 use super::tree::{ExposureArgs, is_there, load_files};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::source::{PolicyFiles, PolicySource};
@@ -50,35 +51,6 @@ pub struct TestArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-/// A test that was run.
-#[derive(Debug)]
-struct RunCase {
-    case: TestCase,
-    answer: CaseAnswer,
-    passed: bool,
-    duration: Duration,
-}
-
-/// What came of all of them.
-#[derive(Debug)]
-struct Results {
-    directory: PathBuf,
-    outcomes: Vec<RunCase>,
-    /// `None` where a filter left tests out: then the coverage is not known.
-    coverage: Option<Coverage>,
-    duration: Duration,
-}
-
-impl Results {
-    fn passed(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| outcome.passed).count()
-    }
-
-    fn failed(&self) -> usize {
-        self.outcomes.len() - self.passed()
-    }
 }
 
 /// Runs the tests and prints. Exits 0 where all pass, 1 where one fails, 3 where they could not be run.
@@ -177,7 +149,7 @@ fn load(
 ) -> Option<Snapshot> {
     match config {
         Some(config) if cases.iter().any(TestCase::has_claims) => {
-            Snapshot::with_files(files, config, now, report)
+            config::snapshot::with_files(files, config, now, report)
         }
         _ => load_files(files, config, report),
     }

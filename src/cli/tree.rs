@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::Output;
+use super::args::Output;
 use crate::catalog::ExposureSettings;
-use crate::config::{Config, ConfigSource, Override};
+use crate::config::{self, Config, ConfigSource, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::source::{PolicyFiles, PolicySource};
@@ -50,7 +50,7 @@ impl TreeArgs {
 
     /// The tree with the issuers that the configuration believes.
     pub(super) fn load_with_issuers(&self, now: SystemTime, report: &mut Report) -> Option<Snapshot> {
-        Snapshot::load(&self.config(report)??, now, report)
+        config::snapshot::load(&self.config(report)??, now, report)
     }
 
     /// The configuration, where one was given. `None` where it cannot be used.

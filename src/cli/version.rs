@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::Output;
+use super::args::Output;
 use crate::terminal::print;
 
 /// Arguments of `opgate version`.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::Output;
+use super::args::Output;
 use super::explain::Problem;
 use super::tree::{TreeArgs, refuse};
 use crate::catalog::{Catalog, Exposure, PermissionRule};

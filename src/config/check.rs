@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::limits::Limits;
+use super::overrides::Override;
 use super::sections::{Section, Sections, Settled};
 use crate::admin::AdminSettings;
 use crate::admin::settings::admin;
@@ -14,15 +15,26 @@ use crate::catalog::settings::services;
 use crate::diagnostic::Report;
 use crate::document::location::located;
 use crate::document::scalar::count;
-use crate::document::{Fields, Node, Spelling};
+use crate::document::{self, Fields, Node, Spelling};
 use crate::handover::settings::upgrade;
 use crate::http::settings::trusted_proxies;
 use crate::listener::settings::listeners;
 use crate::telemetry::telemetry;
 use crate::upstream::settings::upstreams;
 
+impl Sections {
+    /// Reads a file, with these settings in place of its own.
+    pub(super) fn read(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Self> {
+        let mut root = document::read(path, report)?;
+        for setting in overrides {
+            setting.apply(&mut root, report);
+        }
+        check(&root, path.parent().unwrap_or(Path::new("")), report)
+    }
+}
+
 /// Checks the whole file. Paths in it are relative to `base`, the file's own folder.
-pub(super) fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
+fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
     let mut fields = root.fields("the configuration", Spelling::Exact, whole)?;
 
     let listeners = Section::read(|report| {

@@ -3,16 +3,15 @@
 //! A process that starts takes the file whole or not at all. One that serves takes each section that is good, and keeps
 //! the one in force of the others: a mistake in one must not hold back a change in another.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Config, Limits, Override, check};
+use super::{Config, Limits};
 use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
 use crate::audit::AuditOutput;
 use crate::authn::WrittenIssuer;
 use crate::catalog::ExposureSettings;
 use crate::diagnostic::Report;
-use crate::document;
 use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
 use crate::listener::ListenerSettings;
@@ -124,14 +123,6 @@ pub struct Sections {
 }
 
 impl Sections {
-    pub(super) fn read(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Self> {
-        let mut root = document::read(path, report)?;
-        for setting in overrides {
-            setting.apply(&mut root, report);
-        }
-        check::check(&root, path.parent().unwrap_or(Path::new("")), report)
-    }
-
     /// The whole, as far as it could be read. The report says what is wrong.
     pub(super) fn into_config(self, report: &mut Report) -> Option<Config> {
         let listeners = self.listeners.into_value(report);

@@ -4,11 +4,9 @@
 //! builds a new one beside it and swaps it whole.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use crate::authn::Authenticator;
 use crate::catalog::{Catalog, ExposureSettings};
-use crate::config::Config;
 use crate::diagnostic::Report;
 use crate::policy::{Policy, Pools};
 use crate::source::{PolicyFiles, PolicySource, Revision};
@@ -61,6 +59,7 @@ impl SnapshotTree {
 
     /// The tree that files make. Typing errors in roles are found by the permissions that the methods of the tree
     /// require; where those cannot be read, by the ones of `in_force`. `policies` is what reading the files has found.
+    /// The text of each file is dropped once it is used: what is in force holds none.
     fn of(
         files: PolicyFiles,
         settings: &[ExposureSettings],
@@ -85,65 +84,14 @@ impl SnapshotTree {
 }
 
 impl Snapshot {
-    /// Loads what a checked configuration names. Usable only if the report has no error.
-    pub fn load(config: &Config, now: SystemTime, report: &mut Report) -> Option<Self> {
-        let (authn, files) = Self::read(config, now, report)?;
-        Self::of_files(files, config, authn, report)
-    }
-
-    /// Loads what a checked configuration names, and gives the files of the policy with it.
-    pub fn load_with_files(
-        config: &Config,
-        now: SystemTime,
-        report: &mut Report,
-    ) -> Option<(Self, PolicyFiles)> {
-        let (authn, files) = Self::read(config, now, report)?;
-        let snapshot = Self::of_files(files.clone(), config, authn, report)?;
-        Some((snapshot, files))
-    }
-
-    fn read(
-        config: &Config,
-        now: SystemTime,
-        report: &mut Report,
-    ) -> Option<(Option<Authenticator>, PolicyFiles)> {
-        let authn = authenticator(config, now, report);
-        if report.is_fatal() && !config.policy_directory.is_dir() {
-            // Reported with the configuration. Other errors about the tree would only repeat that.
-            return None;
-        }
-        let files = PolicySource::directory(&config.policy_directory).read(report)?;
-        Some((authn, files))
-    }
-
-    /// What a checked configuration and files that were read for it make.
-    pub fn with_files(
-        files: PolicyFiles,
-        config: &Config,
-        now: SystemTime,
-        report: &mut Report,
-    ) -> Option<Self> {
-        let authn = authenticator(config, now, report);
-        Self::of_files(files, config, authn, report)
-    }
-
-    fn of_files(
-        files: PolicyFiles,
-        config: &Config,
-        authn: Option<Authenticator>,
-        report: &mut Report,
-    ) -> Option<Self> {
-        let snapshot = Self::with_tree(files, &config.services, &pools(config), authn, report)?;
-        check_published(config, &snapshot.catalog, report);
-        (!report.is_fatal()).then_some(snapshot)
-    }
-
     /// Loads a policy tree by itself, for questions about it. No issuer is trusted: every credential is refused.
     pub fn of_tree(files: PolicyFiles, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
-        Self::with_tree(files, services, &Pools::default(), Some(Authenticator::believing_nobody()), report)
+        Self::of_files(files, services, &Pools::default(), Some(Authenticator::believing_nobody()), report)
     }
 
-    fn with_tree(
+    /// Loads a policy tree beside issuers that were loaded before; `None` where those were not. Usable only if the report has
+    /// no error.
+    pub fn of_files(
         files: PolicyFiles,
         services: &[ExposureSettings],
         pools: &Pools,
@@ -156,54 +104,5 @@ impl Snapshot {
         report.absorb(policies);
         let ((policy, revision), false) = (policy?, report.is_fatal()) else { return None };
         Some(Self { catalog: catalog?, authn: Arc::new(authn?), policy, revision, services_revision })
-    }
-}
-
-/// Reports where the gate would publish its own keys on a path of a method.
-pub fn check_published(config: &Config, catalog: &Catalog, report: &mut Report) {
-    let published = config.assertion.as_ref().and_then(|assertion| assertion.jwks_path.as_ref());
-    if let Some((path, span)) = published {
-        for method in catalog.at(path) {
-            report
-                .error(span, format!("`{}` is also a path of {method}", path.as_str()))
-                .help("the gate answers there itself, on every host: choose a path that no service has");
-        }
-    }
-}
-
-/// The identity pools that callers of a configuration can be of, and those that other gates know.
-pub fn pools(config: &Config) -> Pools {
-    let mut pools = Pools::configured();
-    for issuer in &config.issuers {
-        let rule = &issuer.settings.identity;
-        if let Some(pool) = &rule.subject_pool {
-            pools.add(pool, rule.attribute_mapping.iter().map(|(attribute, _)| attribute));
-        }
-    }
-    for pool in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.server.client_pool()) {
-        pools.add(pool, []);
-    }
-    for pool in &config.foreign_pools {
-        pools.add_foreign(pool);
-    }
-    pools
-}
-
-/// Loads the issuers of a checked configuration. `None` where anything is wrong with any of them.
-pub fn authenticator(config: &Config, now: SystemTime, report: &mut Report) -> Option<Authenticator> {
-    let settings = config.issuers.iter().map(|issuer| issuer.settings.clone()).collect();
-    match Authenticator::load(settings, now) {
-        Ok(authn) => Some(authn),
-        Err(errors) => {
-            for error in errors {
-                let spans =
-                    config.issuers.get(error.index).map(|issuer| issuer.spans.as_slice()).unwrap_or_default();
-                let span = spans.iter().find(|(field, _)| *field == error.field).or(spans.first());
-                if let Some((_, span)) = span {
-                    report.error(span, error.message).help(error.help);
-                }
-            }
-            None
-        }
     }
 }

@@ -23,6 +23,18 @@ pub struct Fields<'n> {
     asked: Vec<&'static str>,
 }
 
+impl Node {
+    /// The fields of a mapping that has a fixed set of them. `what` names it in messages: `a role`.
+    pub fn fields<'n>(
+        &'n self,
+        what: &'static str,
+        spelling: Spelling,
+        report: &mut Report,
+    ) -> Option<Fields<'n>> {
+        Fields::new(self, what, spelling, report)
+    }
+}
+
 impl<'n> Fields<'n> {
     pub(super) fn new(
         node: &'n Node,

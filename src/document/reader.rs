@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Place, StrInput};
 
-use super::{Node, Value};
+use super::node::{Node, Value};
 use crate::diagnostic::{Source, Span};
 
 // Each bound lies below serde-saphyr's (`options` in document.rs), so that this reader accepts no document that the

@@ -168,7 +168,7 @@ impl<'f> Http1<'f> {
         persists: bool,
     ) -> Option<Http1Connection> {
         let front = self.front;
-        let Some(admitted) = exchange.admitted() else { return None };
+        let admitted = exchange.admitted()?;
         let is_http10 = admitted.request().version == Version::Http10;
         let head = head_for_pingora(admitted, persists);
         if let JudgedBody::Held(bytes) = admitted.body() {
@@ -181,7 +181,7 @@ impl<'f> Http1<'f> {
         // RFC 9110, section 15.2: not to a client that does not know them.
         session.set_ignore_info_resp(is_http10);
         let forwarded = carry(exchange, front.proxy.process_new_http(session, &self.shutdown)).await;
-        let Some(reusable) = forwarded else { return None };
+        let reusable = forwarded?;
         let (stream, _) = reusable.consume();
         // The connection goes on even if the process has begun to end: an answer that was half written by then did not
         // say `Connection: close`, and the next one will.

@@ -26,7 +26,7 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 pub async fn offer(upgrade: &Upgrade, sockets: &[(Purpose, Arc<ListenSocket>)]) -> Result<(), HandoverError> {
     let deadline = Instant::now() + upgrade.timeout;
     let place = OfferedSocket::make(&upgrade.socket)?;
-    let came = timeout_at(deadline.into(), place.somebody()).await;
+    let came = timeout_at(deadline.into(), place.accept()).await;
     let mut stream = came.map_err(|_| HandoverError::NobodyCame {
         path: upgrade.socket.clone(),
         timeout: upgrade.timeout,
@@ -129,7 +129,7 @@ impl OfferedSocket {
     }
 
     /// The next process that runs as the same user. Others are not answered, and do not end the offer.
-    async fn somebody(&self) -> Result<UnixStream, HandoverError> {
+    async fn accept(&self) -> Result<UnixStream, HandoverError> {
         loop {
             let accepted = self.listener.accept().await;
             let (stream, _) =
@@ -144,7 +144,7 @@ impl OfferedSocket {
     /// Tells every other process that comes that a handover is under way. Ends only where the socket fails.
     async fn turn_others_away<T>(&self) -> Result<T, HandoverError> {
         loop {
-            let mut stream = self.somebody().await?;
+            let mut stream = self.accept().await?;
             let told = async {
                 greet(&mut stream).await?;
                 let why = "another new process is taking over".to_owned();

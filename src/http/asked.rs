@@ -10,14 +10,14 @@ use super::head::find_end;
 /// One request.
 #[derive(Debug)]
 pub struct RequestTracker {
-    state: State,
+    state: RequestProgress,
     /// The head, until it is whole.
     head: Vec<u8>,
     is_head: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum RequestProgress {
     Head,
     /// So many bytes of the body are left.
     Length(u64),
@@ -30,12 +30,12 @@ enum State {
 impl RequestTracker {
     /// A request of which nothing is out.
     pub fn new() -> Self {
-        Self { state: State::Head, head: Vec::new(), is_head: false }
+        Self { state: RequestProgress::Head, head: Vec::new(), is_head: false }
     }
 
     /// Tracks the bytes that went out.
     pub fn advance(&mut self, mut bytes: &[u8]) {
-        if matches!(self.state, State::Head)
+        if matches!(self.state, RequestProgress::Head)
             && self.head.is_empty()
             && let Some(end) = find_end(bytes, 0)
         {
@@ -44,7 +44,7 @@ impl RequestTracker {
             self.is_head = head.starts_with(b"HEAD ");
             self.state = framing(head);
             bytes = rest;
-        } else if matches!(self.state, State::Head) {
+        } else if matches!(self.state, RequestProgress::Head) {
             let known = self.head.len();
             self.head.extend_from_slice(bytes);
             let Some(end) = find_end(&self.head, known) else { return };
@@ -57,18 +57,20 @@ impl RequestTracker {
         if bytes.is_empty() {
             return;
         }
-        self.state = match std::mem::replace(&mut self.state, State::Unknown) {
-            State::Length(left) => match left.checked_sub(bytes.len() as u64) {
-                Some(0) => State::Done,
-                Some(left) => State::Length(left),
-                None => State::Unknown,
+        self.state = match std::mem::replace(&mut self.state, RequestProgress::Unknown) {
+            RequestProgress::Length(left) => match left.checked_sub(bytes.len() as u64) {
+                Some(0) => RequestProgress::Done,
+                Some(left) => RequestProgress::Length(left),
+                None => RequestProgress::Unknown,
             },
-            State::Chunked(mut body) => match body.advance(bytes) {
-                Ok(length) if length == bytes.len() && body.is_done() => State::Done,
-                Ok(length) if length == bytes.len() => State::Chunked(body),
-                _ => State::Unknown,
+            RequestProgress::Chunked(mut body) => match body.advance(bytes) {
+                Ok(length) if length == bytes.len() && body.is_done() => RequestProgress::Done,
+                Ok(length) if length == bytes.len() => RequestProgress::Chunked(body),
+                _ => RequestProgress::Unknown,
             },
-            State::Head | State::Done | State::Unknown => State::Unknown,
+            RequestProgress::Head | RequestProgress::Done | RequestProgress::Unknown => {
+                RequestProgress::Unknown
+            }
         };
     }
 
@@ -79,12 +81,12 @@ impl RequestTracker {
 
     /// Whether its head is all out.
     pub fn has_head(&self) -> bool {
-        !matches!(self.state, State::Head)
+        !matches!(self.state, RequestProgress::Head)
     }
 
     /// Whether it is all out.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        matches!(self.state, RequestProgress::Done)
     }
 
     /// Whether its method is HEAD.
@@ -99,7 +101,7 @@ impl Default for RequestTracker {
     }
 }
 
-fn framing(head: &[u8]) -> State {
+fn framing(head: &[u8]) -> RequestProgress {
     let lines = head.split(|byte| *byte == b'\n').skip(1);
     let fields = lines.filter_map(|line| field_line::split(line.strip_suffix(b"\r")?).ok());
     let (mut length, mut is_chunked) = (Some(0), false);
@@ -111,10 +113,10 @@ fn framing(head: &[u8]) -> State {
         }
     }
     match length {
-        _ if is_chunked => State::Chunked(Chunked::new()),
-        Some(0) => State::Done,
-        Some(length) => State::Length(length),
-        None => State::Unknown,
+        _ if is_chunked => RequestProgress::Chunked(Chunked::new()),
+        Some(0) => RequestProgress::Done,
+        Some(length) => RequestProgress::Length(length),
+        None => RequestProgress::Unknown,
     }
 }
 

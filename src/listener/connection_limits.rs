@@ -1,23 +1,16 @@
 //! How many connections there may be, in total and from one address. A further one replaces an idle one that never had
 //! a good request, or is closed at once: then it costs no task, no buffer and no handshake.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ListenerLimits;
-use super::connection_slot::{ConnectionSlot, SlotState};
+use super::connection_slot::{ConnectionSlot, ConnectionSlots, SlotState};
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
 const OTHER_FILES: usize = 64 + 2 * 128;
-/// Of connections whose requests were all refused, one in so many is closed at once, up to [`MOST_PUT_OUT`]: the next
-/// newcomers need no search.
-const PUT_OUT: usize = 64;
-const MOST_PUT_OUT: usize = 32;
-/// How soon a search that found nothing is tried again.
-const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
 /// Counts the connections of all listeners.
 #[derive(Clone, Debug)]
@@ -26,81 +19,6 @@ pub struct ConnectionLimits {
     most_per_address: usize,
     since: Instant,
     slots: Arc<Mutex<ConnectionSlots>>,
-}
-
-/// The open connections.
-#[derive(Debug, Default)]
-pub(super) struct ConnectionSlots {
-    taken: HashMap<u64, Arc<SlotState>>,
-    by_network: HashMap<IpAddr, Here>,
-    next: u64,
-    /// When a search among all found nothing.
-    in_vain: Option<Instant>,
-}
-
-/// The connections of one address.
-#[derive(Clone, Copy, Debug, Default)]
-struct Here {
-    taken: usize,
-    /// When a search among them found nothing.
-    in_vain: Option<Instant>,
-}
-
-impl ConnectionSlots {
-    /// Gives a place back, unless another connection has it already.
-    pub(super) fn leave(&mut self, number: u64) {
-        let Some(state) = self.taken.remove(&number) else { return };
-        if let Some(here) = self.by_network.get_mut(&state.network) {
-            here.taken = here.taken.saturating_sub(1);
-            if here.taken == 0 {
-                // The table never has more entries than there are connections.
-                self.by_network.remove(&state.network);
-            }
-        }
-    }
-
-    /// Closes connections that are idle, of one address or of any: the oldest of those whose requests were all refused,
-    /// else the oldest of the others. `false` where there is none.
-    fn make_room(&mut self, network: Option<IpAddr>) -> bool {
-        let now = Instant::now();
-        let in_vain = match network {
-            None => self.in_vain,
-            Some(network) => self.by_network.get(&network).and_then(|here| here.in_vain),
-        };
-        if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
-            return false;
-        }
-        let of_network = |state: &SlotState| network.is_none_or(|network| network == state.network);
-        let mut idle: Vec<((bool, u64), u64)> = self
-            .taken
-            .iter()
-            .filter(|(_, state)| of_network(state))
-            .filter_map(|(number, state)| Some((state.may_go(now)?, *number)))
-            .collect();
-        idle.sort_unstable();
-        let never_allowed = idle.iter().filter(|((ever_allowed, _), _)| !ever_allowed).count();
-        let many = (never_allowed / PUT_OUT).clamp(1, MOST_PUT_OUT);
-        let mut made = 0;
-        for ((_, from), number) in idle {
-            if made == many {
-                break;
-            }
-            if self.taken.get(&number).is_some_and(|state| state.put_out(from)) {
-                self.leave(number);
-                made += 1;
-            }
-        }
-        let in_vain = (made == 0).then_some(now);
-        match network {
-            None => self.in_vain = in_vain,
-            Some(network) => {
-                if let Some(here) = self.by_network.get_mut(&network) {
-                    here.in_vain = in_vain;
-                }
-            }
-        }
-        made > 0
-    }
 }
 
 /// Which limit a connection exceeds.

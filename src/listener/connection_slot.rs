@@ -1,9 +1,10 @@
-//! A connection's place, and whether it may be given to another connection.
+//! The places of all open connections, and whether one may be given to another connection.
 //!
-//! A connection whose requests were all refused, or that was silent for a moment, makes room for a newcomer where there
-//! is no more; one that had an allowed request keeps its place as long as it is in use. The state of a connection is
+//! A connection whose requests were all refused, or that was silent for a moment, makes room for a newcomer where all
+//! are taken; one that had an allowed request keeps its place as long as it is in use. The state of a connection is
 //! one number that it swaps as a request begins and ends, so that no request takes a lock for this.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +12,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::connection_limits::ConnectionSlots;
-
 /// The time from the connection to its first request: the next newcomer does not replace it at once.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 /// The time between two requests of a client that had an allowed one. Its next one may be on its way as the connection
 /// is closed, as with any end of an idle connection (RFC 9112, section 9.5).
 const BETWEEN_REQUESTS: Duration = Duration::from_secs(10);
+
+/// Of connections whose requests were all refused, one in so many is closed at once, up to [`MOST_PUT_OUT`]: the next
+/// newcomers need no search.
+const PUT_OUT: usize = 64;
+const MOST_PUT_OUT: usize = 32;
+/// How soon a search that found nothing is tried again.
+const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
 /// A request is under way.
 const BUSY: u64 = u64::MAX;
@@ -100,6 +106,81 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
+    }
+}
+
+/// The open connections.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionSlots {
+    pub(super) taken: HashMap<u64, Arc<SlotState>>,
+    pub(super) by_network: HashMap<IpAddr, Here>,
+    pub(super) next: u64,
+    /// When a search among all found nothing.
+    in_vain: Option<Instant>,
+}
+
+/// The connections of one address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Here {
+    pub(super) taken: usize,
+    /// When a search among them found nothing.
+    in_vain: Option<Instant>,
+}
+
+impl ConnectionSlots {
+    /// Gives a place back, unless another connection has it already.
+    fn leave(&mut self, number: u64) {
+        let Some(state) = self.taken.remove(&number) else { return };
+        if let Some(here) = self.by_network.get_mut(&state.network) {
+            here.taken = here.taken.saturating_sub(1);
+            if here.taken == 0 {
+                // The table never has more entries than there are connections.
+                self.by_network.remove(&state.network);
+            }
+        }
+    }
+
+    /// Closes connections that are idle, of one address or of any: the oldest of those whose requests were all refused,
+    /// else the oldest of the others. `false` where there is none.
+    pub(super) fn make_room(&mut self, network: Option<IpAddr>) -> bool {
+        let now = Instant::now();
+        let in_vain = match network {
+            None => self.in_vain,
+            Some(network) => self.by_network.get(&network).and_then(|here| here.in_vain),
+        };
+        if in_vain.is_some_and(|searched| now - searched < SEARCH_AGAIN) {
+            return false;
+        }
+        let of_network = |state: &SlotState| network.is_none_or(|network| network == state.network);
+        let mut idle: Vec<((bool, u64), u64)> = self
+            .taken
+            .iter()
+            .filter(|(_, state)| of_network(state))
+            .filter_map(|(number, state)| Some((state.may_go(now)?, *number)))
+            .collect();
+        idle.sort_unstable();
+        let never_allowed = idle.iter().filter(|((ever_allowed, _), _)| !ever_allowed).count();
+        let many = (never_allowed / PUT_OUT).clamp(1, MOST_PUT_OUT);
+        let mut made = 0;
+        for ((_, from), number) in idle {
+            if made == many {
+                break;
+            }
+            if self.taken.get(&number).is_some_and(|state| state.put_out(from)) {
+                self.leave(number);
+                made += 1;
+            }
+        }
+        let in_vain = (made == 0).then_some(now);
+        match network {
+            None => self.in_vain = in_vain,
+            Some(network) => {
+                if let Some(here) = self.by_network.get_mut(&network) {
+                    here.in_vain = in_vain;
+                }
+            }
+        }
+        made > 0
     }
 }
 

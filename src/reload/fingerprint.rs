@@ -34,7 +34,7 @@ pub(super) enum Interest {
     /// Everything that changes it or what is in it.
     Content,
     /// The names in a directory. Other programs write files beside them, a log for example.
-    ResolvedNames,
+    Names,
 }
 
 /// Two are equal where all files are the same. What else happens in their directories does not count.
@@ -120,7 +120,7 @@ impl Fingerprint {
     /// The paths to watch to hear of any change.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&PathBuf, Interest)> {
         let content = self.directories.keys().chain(&self.alone).map(|path| (path, Interest::Content));
-        content.chain(self.ways.keys().map(|path| (path, Interest::ResolvedNames)))
+        content.chain(self.ways.keys().map(|path| (path, Interest::Names)))
     }
 
     /// When the last change since `before` was made.

@@ -16,8 +16,9 @@ use crate::assertion::Assertions;
 use crate::authn::{Authenticator, WrittenIssuer};
 use crate::catalog::{Catalog, ExposureSettings};
 use crate::clock;
+use crate::config::snapshot::{check_published, pools};
 use crate::config::{Config, ConfigPart};
-use crate::decision::snapshot::{Snapshot, SnapshotTree, check_published, pools};
+use crate::decision::snapshot::{Snapshot, SnapshotTree};
 use crate::diagnostic::Report;
 use crate::engine::Live;
 use crate::policy::Policy;
@@ -82,7 +83,7 @@ impl Reloader {
         }
         let authn = is_due(ConfigPart::Issuers).then(|| self.believe(read)).flatten();
         let upstreams = read.upstreams.take().filter(|_| is_due(ConfigPart::Upstreams));
-        // ResolvedNames may have been looked up since the reading began.
+        // Names may have been looked up since the reading began.
         let is_outdated = read.names != *self.lookups.names();
         let upstreams = upstreams.map(|read| if is_outdated { self.upstreams(&live) } else { read });
         let is_redirected = upstreams.is_some();
@@ -209,17 +210,17 @@ impl Reloader {
         if rows.iter().any(|(.., is_loaded)| !is_loaded) {
             self.instruments.policy_refused();
         }
-        if self.held.authn.is_some() && !is_whole {
+        self.tell_waiting_issuers(self.held.authn.is_some() && !is_whole, cause);
+    }
+
+    /// Tells whether issuers wait for a tree that does not load.
+    fn tell_waiting_issuers(&self, wait: bool, cause: Cause) {
+        let (part, found) = (ConfigPart::Issuers, FaultOrigin::Tree);
+        if wait {
             let why = "issuers that are new or changed wait for the policy tree to load".to_owned();
-            self.telling.tell(
-                ConfigPart::Issuers,
-                FaultOrigin::Tree,
-                cause.what,
-                Some(why),
-                &self.instruments,
-            );
+            self.telling.tell(part, found, cause.what, Some(why), &self.instruments);
         } else {
-            self.telling.forget(ConfigPart::Issuers, FaultOrigin::Tree, &self.instruments);
+            self.telling.forget(part, found, &self.instruments);
         }
     }
 
@@ -351,7 +352,7 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
-        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::ResolvedNames, cause, fault, &self.instruments);
+        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::Names, cause, fault, &self.instruments);
     }
 
     fn swap(&mut self, live: Live) {

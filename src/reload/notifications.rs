@@ -66,7 +66,7 @@ impl Notifications {
         for (path, interest) in paths {
             let flags = match interest {
                 Interest::Content => CHANGES,
-                Interest::ResolvedNames => NAMES,
+                Interest::Names => NAMES,
             };
             // One inode has one watch, whichever path leads there: it is for all events that are wanted.
             match inotify::add_watch(&*self.instance, path, flags | WatchFlags::MASK_ADD) {

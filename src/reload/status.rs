@@ -13,7 +13,7 @@ use crate::config::ConfigPart;
 pub(super) enum FaultOrigin {
     Configuration,
     Tree,
-    ResolvedNames,
+    Names,
 }
 
 /// Why parts are not as the files say, and settings that need a restart.

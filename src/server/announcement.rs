@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::StartError;
-use super::serve::wait_until_ready;
+use super::ready::wait_until_ready;
 use super::sockets::Sockets;
+use super::start_error::StartError;
 use crate::admin::Admin;
 
 /// The files that were asked for.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Loaded, StartError, open_files};
+use super::loaded::Loaded;
+use super::open_files;
+use super::start_error::StartError;
 use crate::assertion::Assertions;
 use crate::audit::{self, Audit};
 use crate::authn::{self, Authenticator};

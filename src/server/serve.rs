@@ -1,7 +1,7 @@
 //! Serving, step by step: sockets, readiness, listeners, the end of the running process, and the drain.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, HttpServerOptions};
@@ -12,10 +12,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::announcement::Announcement;
+use super::loaded::Loaded;
+use super::open_files;
+use super::options::Options;
 use super::parts::Parts;
+use super::ready::wait_until_ready;
 use super::signals::Signals;
 use super::sockets::Sockets;
-use super::{Loaded, Options, StartError, open_files};
+use super::start_error::StartError;
 use crate::admin::Admin;
 use crate::authn::Authenticator;
 use crate::config::{Config, ConfigSource};
@@ -229,12 +233,6 @@ async fn ready_to_take_over(
     };
     let in_time = tokio::time::timeout_at(deadline.into(), ready).await;
     in_time.map_err(|_| StartError::Unready(admin.unready().join("; ")))
-}
-
-pub(super) async fn wait_until_ready(admin: &Admin) {
-    while !admin.unready().is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Pingora's side of the proxy. One retry at most: the second attempt of `fail_to_connect`.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::config::Config;
 use crate::handover::{Predecessor, Purpose};
 use crate::listener::ListenSocket;

@@ -43,7 +43,7 @@ pub(crate) enum LogLineError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct LoggedEntry {
     timestamp: String,
     proto_payload: Payload,
 }
@@ -108,7 +108,7 @@ impl LogLine {
     /// # Errors
     /// What is not an audit line of opgate's.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, LogLineError> {
-        let Entry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
+        let LoggedEntry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
         if payload.type_url != AUDIT_LOG {
             return Err(LogLineError::Type(payload.type_url));
         }

@@ -81,7 +81,7 @@ async fn open(address: &PingoraAddr) -> Result<(TcpStream, Arc<ConnectionDeadlin
 async fn secure(tcp: TcpStream, secured: &UpstreamConnector) -> Result<UpstreamTransport> {
     let (connector, name) = secured.connector()?;
     match connector.connect(name, tcp).await {
-        Ok(tls) => Ok(UpstreamTransport::UpstreamConnector(Box::new(tls))),
+        Ok(tls) => Ok(UpstreamTransport::Secured(Box::new(tls))),
         Err(error) => {
             let of_tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
             let kind = match of_tls {

@@ -21,14 +21,14 @@ pub(super) struct Endpoint {
     pub(super) outliers: Outliers,
     /// Whether checks are made: where they are not, earlier results do not count.
     pub(super) is_checked: bool,
-    /// IdleConnections by the endpoint of the same upstream and address of the next configuration.
+    /// Kept by the endpoint of the same upstream and address of the next configuration.
     pub(super) outlier_state: Arc<OutlierState>,
     /// The peer for requests.
     pub(super) fingerprint: Option<u64>,
     pub(super) peer: HttpPeer,
     /// The same for checks, of which each has a connection of its own.
     pub(super) check_peer: HttpPeer,
-    /// Its idle connections. IdleConnections like its outlier state, where they would be made in the same way.
+    /// Its idle connections. Kept like its outlier state, where they would be made in the same way.
     pub(super) kept: Arc<IdleConnections>,
 }
 

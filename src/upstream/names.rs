@@ -61,7 +61,7 @@ fn of(upstreams: &[UpstreamSettings]) -> BTreeSet<Arc<str>> {
 pub struct Lookups {
     names: ResolvedNames,
     wanted: BTreeSet<Arc<str>>,
-    /// ResolvedNames that a thread is looking up.
+    /// Names that a thread is looking up.
     under_way: HashSet<Arc<str>>,
     failures: BTreeMap<Arc<str>, String>,
     sender: UnboundedSender<LookupResult>,
@@ -90,12 +90,12 @@ impl Lookups {
         &self.names
     }
 
-    /// ResolvedNames whose last look-up failed, and why.
+    /// Names whose last look-up failed, and why.
     pub fn failures(&self) -> &BTreeMap<Arc<str>, String> {
         &self.failures
     }
 
-    /// ResolvedNames without any known address, and why.
+    /// Names without any known address, and why.
     pub fn unknown(&self) -> Vec<(Arc<str>, String)> {
         let unknown = self.wanted.iter().filter(|name| !self.names.0.contains_key(*name));
         let why = |name: &Arc<str>| {

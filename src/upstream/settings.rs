@@ -72,7 +72,7 @@ impl std::str::FromStr for EndpointAddress {
         if port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err("the port is not a number up to 65535");
         }
-        // ResolvedNames that a resolver takes: those of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
+        // Names that a resolver takes: those of RFC 1123 and those with underscores, no longer than RFC 1035 allows.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
             return Err("the host is neither a name nor an address");

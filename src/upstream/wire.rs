@@ -23,7 +23,7 @@ pub(super) struct UpstreamConnection {
 #[derive(Debug)]
 pub(super) enum UpstreamTransport {
     Plain(TcpStream),
-    UpstreamConnector(Box<TlsStream<TcpStream>>),
+    Secured(Box<TlsStream<TcpStream>>),
 }
 
 impl UpstreamConnection {
@@ -53,7 +53,7 @@ impl AsyncRead for UpstreamTransport {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Self::UpstreamConnector(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::Secured(tls) => Pin::new(tls).poll_read(context, buffer),
         }
     }
 }
@@ -62,7 +62,7 @@ impl AsyncWrite for UpstreamTransport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Self::UpstreamConnector(tls) => Pin::new(tls).poll_write(context, bytes),
+            Self::Secured(tls) => Pin::new(tls).poll_write(context, bytes),
         }
     }
 
@@ -73,28 +73,28 @@ impl AsyncWrite for UpstreamTransport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
-            Self::UpstreamConnector(tls) => Pin::new(tls).poll_write_vectored(context, slices),
+            Self::Secured(tls) => Pin::new(tls).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(tcp) => tcp.is_write_vectored(),
-            Self::UpstreamConnector(tls) => tls.is_write_vectored(),
+            Self::Secured(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Self::UpstreamConnector(tls) => Pin::new(tls).poll_flush(context),
+            Self::Secured(tls) => Pin::new(tls).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Self::UpstreamConnector(tls) => Pin::new(tls).poll_shutdown(context),
+            Self::Secured(tls) => Pin::new(tls).poll_shutdown(context),
         }
     }
 }

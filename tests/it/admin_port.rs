@@ -138,7 +138,7 @@ async fn idle_admin_connections_block_neither_port() {
     }
     let counts = bystander.stop().await;
     assert_eq!(counts.answered, counts.asked);
-    assert!(gate.log().contains("one connection too many to the admin address"));
+    assert!(gate.log().contains("too many connections to the admin address"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

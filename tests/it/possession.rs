@@ -353,7 +353,7 @@ async fn an_issuer_may_require_that_its_tokens_are_bound() {
         lines.iter().filter_map(|line| line["protoPayload"]["metadata"]["detail"].as_str()).collect();
     assert_eq!(details.len(), 4);
     assert!(details[..2].iter().all(|detail| detail.contains("bound to no key")), "{details:?}");
-    assert!(details[2..].iter().all(|detail| detail.contains("no kind of proof")), "{details:?}");
+    assert!(details[2..].iter().all(|detail| detail.contains("is not a kind of proof")), "{details:?}");
 }
 
 /// The client signs the scheme that it uses: the listener's, or https if a trusted proxy ends TLS before the gate.

@@ -7,7 +7,6 @@ use opgate::assertion::AssertionSettings;
 use opgate::authn::{Proof, TokenEndpoint};
 use opgate::clock;
 use opgate::config::Config;
-use opgate::decision::snapshot::Snapshot;
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
 use opgate::signing::{SigningAlgorithm, SigningKey};
@@ -31,7 +30,7 @@ fn the_shipped_files_load_without_a_warning() {
     for name in SHIPPED {
         let config = load(&root().join(name));
         let mut report = Report::new();
-        let snapshot = Snapshot::load(&config, clock::now(), &mut report);
+        let snapshot = opgate::config::snapshot::load(&config, clock::now(), &mut report);
         assert!(report.diagnostics().is_empty(), "{}", report.render(false));
         assert_eq!(snapshot.unwrap().catalog.unexposed().len(), 0);
 

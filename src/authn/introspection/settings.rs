@@ -1,10 +1,9 @@
 //! The operator's settings of an endpoint that is asked about opaque tokens.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::authn::settings::{IssuerSettings, Proof, SettingsError, parse_url};
+use crate::authn::settings::parse_url;
 
 /// An endpoint of an issuer, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,35 +136,4 @@ pub(in crate::authn) fn check(
 /// A character of a token (RFC 6750, section 2.1).
 fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-}
-
-/// A token may only be shown to the issuer that made it: where several are asked, the prefix says which one that is.
-pub(in crate::authn) fn check_prefixes(settings: &[IssuerSettings], errors: &mut Vec<SettingsError>) {
-    let asked: Vec<(usize, &str, &str)> = settings
-        .iter()
-        .enumerate()
-        .filter_map(|(index, issuer)| match &issuer.proof {
-            Proof::Endpoint(endpoint) => Some((index, issuer.name.as_str(), endpoint.prefix.as_str())),
-            Proof::Signature(_) => None,
-        })
-        .collect();
-    let mut error = |index, message, help: Cow<'static, str>| {
-        errors.push(SettingsError { index, field: "prefix", message, help });
-    };
-    for (place, (index, name, prefix)) in asked.iter().enumerate() {
-        if prefix.is_empty() {
-            if asked.len() > 1 {
-                let message = format!("opaque tokens of `{name}` cannot be told from others");
-                error(*index, message, "of several issuers that are asked, each needs a `prefix`".into());
-            }
-            continue;
-        }
-        let earlier = asked.iter().take(place).filter(|(_, _, other)| !other.is_empty());
-        for (_, other, others) in
-            earlier.filter(|(_, _, other)| prefix.starts_with(other) || other.starts_with(prefix))
-        {
-            let message = format!("a token that begins with `{prefix}` may be one of `{other}`: `{others}`");
-            error(*index, message, "no prefix may begin with another".into());
-        }
-    }
 }

@@ -5,19 +5,11 @@ use std::path::Path;
 use super::dpop::possession;
 use super::proof::proof;
 use super::service_accounts::service_accounts;
+use super::written::WrittenIssuer;
 use super::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::diagnostic::{Report, Span};
 use crate::document::scalar::duration;
 use crate::document::{Fields, Node, Spelling};
-
-/// An issuer and where its settings are written.
-#[derive(Clone, Debug)]
-pub struct WrittenIssuer {
-    /// What it is.
-    pub settings: IssuerSettings,
-    /// Where each field stands; `name` is the entry's key.
-    pub spans: Vec<(&'static str, Span)>,
-}
 
 /// Reads `issuers`.
 ///

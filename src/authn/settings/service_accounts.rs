@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::IssuerSettings;
 use super::keys::keys;
-use super::{IssuerSettings, WrittenIssuer};
+use super::written::WrittenIssuer;
 use crate::diagnostic::{Report, Span};
 use crate::document::scalar::duration;
 use crate::document::{Fields, Node};

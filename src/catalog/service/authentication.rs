@@ -3,7 +3,7 @@
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
 
-use super::is_identifier;
+use super::name::is_identifier;
 
 /// What a set of RPCs requires of credentials.
 #[derive(Clone, Debug)]

@@ -5,7 +5,17 @@ use std::ops::Range;
 use super::{Template, TemplateError, TemplateSegment, TemplateVariable};
 use crate::http::Path;
 
-pub(super) fn parse(text: &str) -> Result<Template, TemplateError> {
+impl Template {
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// The first mistake, with its position.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<Template, TemplateError> {
     let mut parser = TemplateParser { text, at: 0, segments: Vec::new(), variables: Vec::new() };
     parser.template()
 }

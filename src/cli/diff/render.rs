@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::Compared;
 use super::changes::{Changed, Changes, Direction};
+use super::compared::Compared;
 use crate::diagnostic::Report;
 use crate::simulation::replay::ReplayOutcome;
 

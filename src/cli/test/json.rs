@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::coverage::Coverage;
+use super::results::{Results, RunCase};
 use super::text::kind_name;
-use super::{Results, RunCase};
 use crate::diagnostic::Report;
 use crate::policy::RuleKind;
 

@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
+use super::results::{Results, RunCase};
 use super::text::difference;
-use super::{Results, RunCase};
 
 /// The document.
 pub(super) fn render(results: &Results) -> String {

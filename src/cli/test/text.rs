@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::answer::below;
 use super::case::{CaseCall, CaseCaller, TestCase};
-use super::{Results, RunCase};
+use super::results::{Results, RunCase};
 use crate::policy::RuleKind;
 
 /// Places of unexercised rules that are shown; JSON has all.

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::read_key;
+use super::key::read_key;
 use crate::dev::mint::Mint;
 use crate::diagnostic::Report;
 use crate::signing::{SigningError, SigningKey};

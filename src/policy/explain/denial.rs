@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Attached, Examiner, Extent, Matched, Weighed, most, rank};
+use super::examiner::{Examiner, most, rank};
+use super::part::{Attached, Extent, Matched, Weighed};
 use crate::diagnostic::Place;
 use crate::policy::index::{CompiledDenyRule, ResourceId};
 

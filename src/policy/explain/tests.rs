@@ -1,8 +1,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::super::tests::{OPERATION, grants, load, loaded};
+use super::examiner::MOST_FOR_OTHERS;
 use super::*;
 use crate::diagnostic::Place;
+use crate::policy::condition::AttributeRead;
 use crate::policy::explain::index::ExplainIndex;
 use crate::policy::model::context::Context;
 use crate::principal::Principal;

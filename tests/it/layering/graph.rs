@@ -113,7 +113,8 @@ impl Index {
 
     /// The file that defines what stands at a path.
     fn definition(&self, path: &[String], depth: usize) -> ModulePath {
-        let length = (0..=path.len()).rev().find(|length| self.modules.contains(&path[..*length])).unwrap_or(0);
+        let length =
+            (0..=path.len()).rev().find(|length| self.modules.contains(&path[..*length])).unwrap_or(0);
         let (module, rest) = path.split_at(length);
         let passed_on = rest.first().and_then(|name| self.passed_on.get(module)?.get(name));
         match passed_on {
@@ -133,7 +134,10 @@ impl Index {
                 named.insert(self.definition(&path, 0));
             }
         }
-        let without = Regex::new(r"(?m)^[ \t]*(?:pub(?:\([^)]*\))? )?use [^;]+;").unwrap().replace_all(code, "");
+        let without =
+            Regex::new(r"(?m)^[ \t]*(?:pub(?:\([^)]*\))? )?use [^;]+;").unwrap().replace_all(code, "");
+        // A visibility says who may name an item. It names nothing itself.
+        let without = Regex::new(r"\bpub\(in [\w:]+\)").unwrap().replace_all(&without, "pub");
         let children: Vec<&str> = self.children(module).collect();
         let roots = ["crate", "self", "super"].into_iter().chain(children).collect::<Vec<_>>().join("|");
         let inline = Regex::new(&format!(r"(^|[^\w:.])((?:{roots})(?:::[A-Za-z_]\w*)+)")).unwrap();
@@ -216,5 +220,15 @@ mod tests {
         assert!(Graph::of(&files).circles().is_empty());
         files[3].text.push_str("fn f(_: crate::a::Thing) {}\n");
         assert_eq!(Graph::of(&files).circles(), [["a::inner", "b"]]);
+    }
+
+    #[test]
+    fn a_visibility_names_no_file() {
+        let files = [
+            file("src/lib.rs", "pub mod a;\n"),
+            file("src/a.rs", "mod inner;\nfn f(_: inner::Thing) {}\n"),
+            file("src/a/inner.rs", "pub(in crate::a) struct Thing;\n"),
+        ];
+        assert!(Graph::of(&files).circles().is_empty());
     }
 }

@@ -10,7 +10,7 @@ struct Rule {
     says: &'static str,
     /// What it is about; a regular expression over code without comments and tests.
     pattern: &'static str,
-    /// Where the pattern may stand: files, or folders that end in `/`.
+    /// Where the pattern may stand: files, folders that end in `/`, or `*` and the end of a name.
     allowed: &'static [&'static str],
     /// Only these are looked at, where there are any.
     only_in: &'static [&'static str],
@@ -25,7 +25,10 @@ const RULES: &[Rule] = &[
         pattern: r"\bdecision::decide\(|\bstages::decide\(|\bAwaitingToken\b|\bPermitted::new\(",
         allowed: &["src/decision.rs", "src/decision/", "src/engine.rs", "src/engine/"],
         only_in: &[],
-        planted: ("src/frontend/http1.rs", "fn f() { crate::decision::decide(snapshot, request, now, trace); }"),
+        planted: (
+            "src/frontend/http1.rs",
+            "fn f() { crate::decision::decide(snapshot, request, now, trace); }",
+        ),
     },
     Rule {
         says: "Only the engine records a request: Exchange::record writes its audit line and counts it, once.",
@@ -69,6 +72,8 @@ const RULES: &[Rule] = &[
             "src/upstream/",
             "src/server.rs",
             "src/server/",
+            // It names the target of a log line.
+            "src/telemetry.rs",
         ],
         only_in: &[],
         planted: ("src/admin.rs", "use pingora::server::Server;"),
@@ -79,14 +84,26 @@ const RULES: &[Rule] = &[
         // A simulation makes the request that a client would send.
         allowed: &["src/http/", "src/simulation.rs"],
         only_in: &[],
-        planted: ("src/frontend/http2/request.rs", "fn f() { Request::from_http2(method, authority, path); }"),
+        planted: (
+            "src/frontend/http2/request.rs",
+            "fn f() { Request::from_http2(method, authority, path); }",
+        ),
     },
     // Policy sources.
     Rule {
         says: "Policies, services and lint are read from PolicyFiles: only a source knows directories.",
         pattern: r"\bstd::fs\b|\bread_dir\b|\bfiles::read\b|\bdocument::read\(|directory: &Path",
         allowed: &["src/source/directory.rs"],
-        only_in: &["src/source.rs", "src/source/", "src/policy.rs", "src/policy/", "src/catalog.rs", "src/catalog/", "src/decision.rs", "src/decision/"],
+        only_in: &[
+            "src/source.rs",
+            "src/source/",
+            "src/policy.rs",
+            "src/policy/",
+            "src/catalog.rs",
+            "src/catalog/",
+            "src/decision.rs",
+            "src/decision/",
+        ],
         planted: ("src/policy/model/allow.rs", "fn load(directory: &Path) {}"),
     },
     // One model.
@@ -101,21 +118,34 @@ const RULES: &[Rule] = &[
     Rule {
         says: "Settings live with their stage: only the edge that assembles them knows `config`.",
         pattern: r"\bcrate::config\b",
-        allowed: &["src/config.rs", "src/config/", "src/reload.rs", "src/reload/", "src/server.rs", "src/server/", "src/cli.rs", "src/cli/", "src/dev/"],
+        allowed: &[
+            "src/config.rs",
+            "src/config/",
+            "src/reload.rs",
+            "src/reload/",
+            "src/server.rs",
+            "src/server/",
+            "src/cli.rs",
+            "src/cli/",
+            "src/dev/",
+        ],
         only_in: &[],
         planted: ("src/upstream/health.rs", "use crate::config::HealthCheck;"),
     },
     Rule {
         says: "Each module declares its own instruments, in instruments.rs; src/metrics.rs keeps the registry.",
         pattern: r"\b(IntCounter|IntGauge|Histogram|Gauge|Counter)(Vec)?::(new|with_opts)\(",
-        allowed: &["src/metrics.rs"],
+        allowed: &["src/metrics.rs", "*/instruments.rs"],
         only_in: &[],
         planted: ("src/proxy.rs", "fn f() { IntCounter::new(\"opgate_extra_total\", \"Extra.\") }"),
     },
 ];
 
 fn is_among(name: &str, places: &[&str]) -> bool {
-    places.iter().any(|place| name == *place || place.ends_with('/') && name.starts_with(place))
+    places.iter().any(|place| match place.strip_prefix('*') {
+        Some(end) => name.ends_with(end),
+        None => name == *place || place.ends_with('/') && name.starts_with(place),
+    })
 }
 
 impl Rule {
@@ -142,7 +172,10 @@ fn every_rule_of_the_house_holds() {
         let broken: Vec<String> = rule.broken_by(&files);
         found.extend(broken.into_iter().map(|line| format!("{line}\n      {}", rule.says)));
     }
-    nothing(found, "See ARCHITECTURE.md; where the rule is wrong by now, change it in tests/it/layering/shape.rs.");
+    nothing(
+        found,
+        "See ARCHITECTURE.md; where the rule is wrong by now, change it in tests/it/layering/shape.rs.",
+    );
 }
 
 #[test]

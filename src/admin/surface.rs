@@ -1,0 +1,69 @@
+//! The state that the endpoints read, and the endpoints of one address.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use axum::extract::FromRef;
+use axum::http::request::Parts;
+
+use super::desk::Desk;
+use super::hosts::Hosts;
+use super::scrape::Scrapes;
+use super::told::PolicyReaders;
+use crate::clock;
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::reload::ReloadStatus;
+
+/// The state that the endpoints read.
+#[derive(Clone)]
+pub struct Admin {
+    pub(super) engine: Engine,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) reloads: Arc<ArcSwap<ReloadStatus>>,
+}
+
+impl Admin {
+    /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<ReloadStatus>>) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads }
+    }
+
+    /// Why requests should not be sent here, or nothing.
+    pub fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Acquire) {
+            reasons.push("the process is draining".to_owned());
+        }
+        for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {
+            reasons.push(format!("issuer `{issuer}`: {why}"));
+        }
+        reasons
+    }
+}
+
+/// The endpoints of one address.
+#[derive(Clone)]
+pub(super) struct Surface {
+    pub(super) admin: Admin,
+    pub(super) told: PolicyReaders,
+    pub(super) hosts: Arc<Hosts>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) scrapes: Arc<Scrapes>,
+}
+
+impl Surface {
+    /// Whether a request may read policy.
+    pub(super) fn tells(&self, request: &Parts) -> bool {
+        self.hosts.judge(&request.uri, request.version, &request.headers).is_ok()
+            && self.told.judge(&request.headers).is_ok()
+    }
+}
+
+impl FromRef<Surface> for Admin {
+    fn from_ref(surface: &Surface) -> Self {
+        surface.admin.clone()
+    }
+}
