@@ -9,6 +9,7 @@
 //! ```
 
 mod answer;
+mod handler;
 mod http;
 mod http1;
 mod http2;

@@ -61,6 +61,7 @@ fuzz_target!(|input: &[u8]| {
         method: "POST",
         scheme: "https",
         authority: b"api.example.com",
+        port: None,
         path: "/v1/projects/p/operations/o:cancel",
     };
     let Ok(Authentication::Token(token)) = gate.authenticate(&[authorization.as_bytes()], now()) else {
