@@ -131,7 +131,7 @@ impl Authenticator {
     }
 
     /// The caller that these claims would make, had the issuer that they name signed them: for questions about
-    /// policy ([`crate::decision::stages::judge_as`]). It proves nothing, and no request gets here.
+    /// policy ([`crate::decision::stages::decide_as`]). It proves nothing, and no request gets here.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`], but for signature and type.
