@@ -59,9 +59,9 @@ use crate::reason::Denial;
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
-    /// Those that sign.
+    /// Issuers of JWTs.
     issuers: Vec<JwtIssuer>,
-    /// Those that are asked.
+    /// Issuers of opaque tokens.
     opaque: Vec<OpaqueIssuer>,
     tokens: TokenCache,
     binding: Arc<TokenBinding>,

@@ -140,7 +140,6 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
-            "reload",
             "simulation",
         ],
     ),
