@@ -30,8 +30,8 @@ use self::desk::Desk;
 use self::hosts::Hosts;
 use self::scrape::Scrapes;
 pub use self::settings::{AdminSettings, Explain};
-pub use self::surface::Admin;
 use self::surface::Surface;
+pub use self::surface::{Admin, ReloadReport, ReloadReporter};
 use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::clock;
@@ -120,15 +120,15 @@ async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
     let revision = admin.engine.live().snapshot.revision.clone();
-    let reloads = admin.reloads.load();
+    let reloads = (admin.reloads)();
     let failed: serde_json::Map<_, _> =
-        reloads.failures().into_iter().map(|(part, why)| (part.as_str().to_owned(), why.into())).collect();
+        reloads.failed.into_iter().map(|(part, why)| (part.to_owned(), why.into())).collect();
     // A failed reload does not make the gate unready: the state in force is good.
     let body = json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "policyRevision": revision,
-        "lastReloadFailure": reloads.failure(),
+        "lastReloadFailure": reloads.failure,
         "failedParts": failed,
         "restartNeeded": reloads.restart,
     });

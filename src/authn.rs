@@ -59,9 +59,9 @@ use crate::reason::Denial;
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
-    /// Those that sign.
+    /// Issuers of JWTs.
     issuers: Vec<JwtIssuer>,
-    /// Those that are asked.
+    /// Issuers of opaque tokens.
     opaque: Vec<OpaqueIssuer>,
     tokens: TokenCache,
     binding: Arc<TokenBinding>,
@@ -131,7 +131,7 @@ impl Authenticator {
     }
 
     /// The caller that these claims would make, had the issuer that they name signed them: for questions about
-    /// policy ([`crate::decision::stages::judge_as`]). It proves nothing, and no request gets here.
+    /// policy ([`crate::decision::stages::decide_as`]). It proves nothing, and no request gets here.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`], but for signature and type.

@@ -1,7 +1,8 @@
 //! The wall clock, read in one place.
 //!
 //! Decisions take the time as an argument, so that they can be tested, replayed and explained for another time. The
-//! edges of the process (the proxy, the admin endpoints, the command line, the demo) read the clock here.
+//! edges of the process (the engine as a request comes, the admin endpoints, the command line, development tokens) read the
+//! clock here.
 
 use std::time::SystemTime;
 

@@ -1,10 +1,7 @@
 //! From a listening socket to connections that may speak: accepted within their limits, and secured.
 //!
-//! Pingora repairs heads before any filter sees them and answers malformed ones by itself, unseen by audit and metrics
-//! (ARCHITECTURE.md, "Pingora"). So every HTTP/1 head is read here first, from the raw stream, within a total deadline, and
-//! parsed by [`Head`]. A refused one is answered and recorded here; a good one is handed to Pingora together with the
-//! [`Request`] it was parsed into. Where a listener speaks TLS, the handshake comes before all of it. HTTP/2 requests are
-//! parsed by Pingora and judged in [`crate::proxy`]; what their connection may cost is watched here.
+//! Where a listener speaks TLS, the handshake comes first, within a deadline. Then a [`Handler`] serves the connection: the
+//! front end, which reads heads and answers what is refused. What an HTTP/2 connection may cost is watched here.
 
 mod connection_limits;
 mod connection_slot;

@@ -1,11 +1,11 @@
-//! Questions about the gate: a caller, a call, a time and an origin, put to it without sending a request.
+//! Scenarios: a caller, a call, a time and an origin, put to the gate without sending a request.
 //!
 //! ```text
 //! Scenario ─► request or call ─► gate ─► Simulated
 //!      └────► caller: proved by a token, or only said ──┘
 //! ```
 //!
-//! A question may name any caller: such a caller is assumed, without proof. So no request ever uses this module, and no
+//! A scenario may name any caller: such a caller is assumed, without proof. So no request ever uses this module, and no
 //! answer is acted on. A test asserts it.
 
 pub mod written;
@@ -28,7 +28,7 @@ use crate::policy::{Attributes, Permit};
 use crate::principal::{Caller, Principal, Scopes};
 use crate::reason::{Denial, Reason};
 
-/// A question.
+/// A call that has not been sent: who would call what, when and from where.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The caller.
@@ -93,7 +93,7 @@ pub enum ScenarioCall {
     },
 }
 
-/// Why a question cannot be put.
+/// Why a scenario cannot be put to the gate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
     /// The path is one of several hosts.
@@ -145,7 +145,7 @@ impl Scenario {
         }
     }
 
-    /// Puts it to the gate. An opaque token in the question has to be looked up first.
+    /// Puts it to the gate. An opaque token in the scenario has to be looked up first.
     ///
     /// # Errors
     /// Where the call or the caller is not clear.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A file that is not read is a rule that is not applied. So what a source passes over is part of [`PolicyFiles`] too
-//! ([`Stray`]), and is told of when a loader asks for the folder or the file.
+//! (`Stray`), and is told of when a loader asks for the folder or the file.
 
 pub mod directory;
 mod file_name;

@@ -76,7 +76,6 @@ pub struct EndpointStatus {
 impl Upstreams {
     /// Builds the pools, with the addresses that `names` are known to have. The state of endpoints that stay is kept
     /// from `previous`, and so are the places of an upstream whose limits stay: requests under way still count.
-    /// whose limits stay: requests under way count on.
     pub fn new(settings: &[UpstreamSettings], names: &ResolvedNames, previous: Option<&Self>) -> Self {
         let pool = |upstream: &UpstreamSettings| {
             let previous = previous.and_then(|previous| Some(&**previous.by_name.get(&upstream.name)?));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
 use axum::extract::FromRef;
 use axum::http::request::Parts;
 
@@ -14,7 +13,21 @@ use super::told::PolicyReaders;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use crate::reload::ReloadStatus;
+
+/// What `/readyz` says of reloads.
+#[derive(Clone, Debug, Default)]
+pub struct ReloadReport {
+    /// Each part that keeps its last good state, and why.
+    pub failed: Vec<(&'static str, String)>,
+    /// All failures as one text; `None` where every part is as its files say.
+    pub failure: Option<String>,
+    /// Settings whose change needs a restart of the process.
+    pub restart: Vec<&'static str>,
+}
+
+/// Gives the report of this moment. `reload` is not named here: it reads the configuration, which holds the settings of
+/// this module.
+pub type ReloadReporter = Arc<dyn Fn() -> ReloadReport + Send + Sync>;
 
 /// The state that the endpoints read.
 #[derive(Clone)]
@@ -22,12 +35,12 @@ pub struct Admin {
     pub(super) engine: Engine,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
-    pub(super) reloads: Arc<ArcSwap<ReloadStatus>>,
+    pub(super) reloads: ReloadReporter,
 }
 
 impl Admin {
-    /// Endpoints that tell of `proxy`, and of what keeps its parts from being as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: Arc<ArcSwap<ReloadStatus>>) -> Self {
+    /// Endpoints about `engine`, and about the parts that are not as the files say.
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter) -> Self {
         Self { engine, metrics, draining: Arc::default(), reloads }
     }
 

@@ -79,7 +79,7 @@ pub(super) struct OpaqueIssuer {
     known: Arc<LookupState>,
 }
 
-/// What asking takes.
+/// What it takes to ask an issuer: its rules and the client of its endpoint.
 struct Introspector {
     rules: Rules,
     settings: TokenEndpoint,

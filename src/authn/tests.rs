@@ -164,7 +164,7 @@ fn a_caller_is_what_the_claims_say() {
 }
 
 #[test]
-fn no_credential_is_no_caller_and_two_are_refused() {
+fn without_a_credential_there_is_no_caller_and_two_are_refused() {
     assert_eq!(authenticated(&GATE, &[], now()).unwrap(), None);
     let value = format!("Bearer {}", RSA.token(&json!({"alg": "RS256", "kid": "rsa"}), &honest()));
     let twice = GATE.authenticate(&[value.as_bytes(), value.as_bytes()], now()).unwrap_err();

@@ -43,7 +43,7 @@ pub struct SnapshotTree {
 }
 
 impl SnapshotTree {
-    /// Reads a tree from its source; see [`SnapshotTree::of`].
+    /// Reads a tree from its source; see `of`.
     pub fn read(
         source: &PolicySource,
         services: &[ExposureSettings],

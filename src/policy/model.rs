@@ -1,7 +1,7 @@
 //! The policy as it is written, with the places of its parts: every file is parsed once, here.
 //!
 //! What a tree defines (roles, hierarchy, groups, tags) comes first; deny and allow policies are checked against it.
-//! [`super::compile`] makes of a policy what decides and drops it. [`super::lint`] keeps the whole as a [`Model`].
+//! `compile` makes of a policy what decides and drops it. [`super::lint`] keeps the whole as a `Model`.
 
 pub mod allow;
 pub(crate) mod boundary;

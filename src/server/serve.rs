@@ -20,7 +20,7 @@ use super::ready::wait_until_ready;
 use super::signals::Signals;
 use super::sockets::Sockets;
 use super::start_error::StartError;
-use crate::admin::Admin;
+use crate::admin::{Admin, ReloadReport, ReloadReporter};
 use crate::authn::Authenticator;
 use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
@@ -28,7 +28,7 @@ use crate::frontend::Http;
 use crate::handover::Predecessor;
 use crate::listener::{ConnectionLimits, Listener};
 use crate::proxy::Proxy;
-use crate::reload::{Reloader, Started};
+use crate::reload::{ReloadStatus, Reloader, Started};
 use crate::telemetry::Log;
 use crate::tls::ServerTls;
 
@@ -52,7 +52,7 @@ pub(super) async fn serve(
     let tls: Swappable =
         parts.config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
     let reloader = parts.reloader(origin, tls.clone(), log);
-    let admin = Admin::new(parts.engine.clone(), parts.metrics.clone(), reloader.status());
+    let admin = Admin::new(parts.engine.clone(), parts.metrics.clone(), reports_of(reloader.status()));
     if let Some(predecessor) = predecessor {
         // The running process serves, and answers on the admin port, until this one is ready to.
         tokio::select! {
@@ -260,4 +260,13 @@ fn pingora_proxy(proxy: Proxy, config: &Config) -> HttpProxy<Proxy> {
     app.h2_options = Some(http2);
     app.handle_init_modules();
     app
+}
+
+/// What the operator's address says of reloads.
+fn reports_of(status: Arc<ArcSwap<ReloadStatus>>) -> ReloadReporter {
+    Arc::new(move || {
+        let status = status.load();
+        let failed = status.failures().into_iter().map(|(part, why)| (part.as_str(), why)).collect();
+        ReloadReport { failed, failure: status.failure(), restart: status.restart.clone() }
+    })
 }

@@ -1,4 +1,4 @@
-//! What a policy tree says to a request of the log. The gate decides ([`crate::decision::stages::admit`]); this module makes sure
+//! What a policy tree says to a request of the log. The gate decides ([`crate::decision::stages::authorize`]); this module makes sure
 //! that an answer which depends on something the log lacks does not count as one.
 
 use std::collections::HashSet;

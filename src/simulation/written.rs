@@ -1,4 +1,4 @@
-//! The parts of a question as people and programs write them.
+//! The parts of a scenario as people and programs write them.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use regex::Regex;
 
 use crate::harness::root;
 
-/// Which modules a module may name. Whoever is not listed is at an edge of the process (`cli`, `demo`) and may name any.
+/// Which modules a module may name. A module that is not listed is at an edge of the process (EDGES) and may name any.
 pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What the stages are built from: they know no stage.
     ("diagnostic", &[]),
@@ -140,7 +140,6 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
-            "reload",
             "simulation",
         ],
     ),

@@ -19,7 +19,7 @@ const MOST_IN_SHARD: usize = 16 * 1024;
 /// Most proofs of one key: a sixteenth of all. More than 700 each second for 90 seconds.
 const MOST_OF_KEY: usize = 64 * 1024;
 
-/// What stands for a proof.
+/// The tag of a proof.
 pub(super) type ProofId = u128;
 
 /// The tag of a key's proof. It is keyed, so a client cannot choose its shard, or make it collide with another.
@@ -155,7 +155,7 @@ mod tests {
     /// Proofs that were never entered cannot have been forgotten: they are good at once, not only when the clock has
     /// caught up.
     #[test]
-    fn a_clock_that_was_an_hour_ahead_for_a_moment_shuts_nobody_out() {
+    fn a_clock_that_was_an_hour_ahead_for_a_moment_refuses_no_good_proof() {
         let used = ReplayCache::new();
         used.enter(7, KEY, 160, 100).unwrap();
         used.enter(7 + SHARDS as ProofId, KEY, 3_860, 3_800).unwrap();

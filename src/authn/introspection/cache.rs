@@ -29,7 +29,7 @@ const ORDINARY: u64 = 512;
 /// The caller of a token, or why it has none.
 pub(super) type JudgedToken = Result<Arc<Caller>, Denial>;
 
-/// What stands for a token.
+/// The hash of a token.
 pub(super) type TokenDigest = [u8; 32];
 
 /// The key of a token.

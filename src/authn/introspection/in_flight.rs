@@ -79,11 +79,11 @@ fn is_recent(since: Option<Instant>) -> bool {
 pub(super) enum LookupStart {
     /// The token is being looked up.
     UnderWay(watch::Receiver<Option<JudgedToken>>),
-    /// It has been, just now.
+    /// It was looked up just now.
     Known(JudgedToken),
     /// It may not be looked up now, and why.
     Refused(&'static str),
-    /// It may. The holder of this value sends the answer, then drops the landing.
+    /// It may. The holder of this value sends the answer, then drops the lookup in flight.
     Go(InFlightLookup, watch::Sender<Option<JudgedToken>>, watch::Receiver<Option<JudgedToken>>),
 }
 

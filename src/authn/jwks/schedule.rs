@@ -106,7 +106,7 @@ impl Schedule {
         changes
     }
 
-    /// Goes on at another pace.
+    /// Sets other intervals.
     pub(in crate::authn) fn adopt(&mut self, intervals: FetchIntervals, now: Instant) {
         if self.intervals != intervals {
             self.intervals = intervals;

@@ -4,7 +4,7 @@
 //! Only the caller is remembered, and nothing that depends on the request: proof of possession, scopes, permission and
 //! body are judged on every hit. The key is the whole token, compared to the byte. An entry is good while the key set
 //! that verified it is the one in use and the token's own times hold; a set that was replaced (a key may have been
-//! withdrawn) or has grown too old ends it. A cache belongs to one [`super::Authenticator`], so that changed settings
+//! withdrawn) or has grown too old ends it. A cache belongs to one [`Authenticator`](crate::authn::Authenticator), so that changed settings
 //! end it too. Only verified tokens get in: strangers cannot fill it.
 
 use std::sync::Arc;

@@ -31,7 +31,7 @@ use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
 /// Most bytes that are kept for the next head, or of a first chunk that is waited for. Beyond it, nothing more is read.
-/// It is no more than Pingora takes at once, and holds for sending.
+/// Pingora takes as much at once, and holds as much for sending.
 const MOST_KEPT: usize = 64 * 1024;
 
 /// A connection and how much of it the request under way may still read.
