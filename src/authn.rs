@@ -14,6 +14,9 @@
 //! ([`Authentication::Pending`], [`Authenticator::resolve`]): one that names a key which is not there, for the next set, and
 //! an opaque one that nothing is known of, for what its issuer says.
 
+mod dpop;
+mod introspection;
+mod token;
 mod algorithm;
 mod authentication;
 mod credential;
@@ -238,6 +241,3 @@ pub fn read_key_set(document: &[u8]) {
 
 #[cfg(test)]
 mod tests;
-mod dpop;
-mod introspection;
-mod token;

@@ -19,6 +19,7 @@
 use crate::diagnostic::{Place, Report, Severity};
 use crate::source::PolicyFiles;
 
+pub mod model;
 pub mod attributes;
 mod boundary;
 mod compile;
@@ -155,4 +156,3 @@ impl Policy {
 
 #[cfg(test)]
 mod tests;
-pub mod model;

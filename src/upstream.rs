@@ -8,6 +8,10 @@
 //! never does. An outlier is worse than the others; where there are no others, leaving it out would turn a request that
 //! may fail into one that must. So when every endpoint is ejected, they are used in turn as if none was.
 
+mod deadline;
+mod health;
+mod outlier;
+pub mod response;
 mod capacity;
 mod connector;
 mod endpoint;
@@ -253,7 +257,3 @@ impl std::fmt::Debug for Upstreams {
 
 #[cfg(test)]
 mod tests;
-mod deadline;
-mod health;
-mod outlier;
-pub mod response;

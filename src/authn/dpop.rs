@@ -10,6 +10,7 @@
 //! All of this depends on the request and is done for every one, whether or not the token was known. A proof is only
 //! checked if the token names its key, so strangers make the gate do no more than read and hash.
 
+mod replay;
 mod evidence;
 mod proof;
 mod target;
@@ -173,4 +174,3 @@ fn nonce_of(step: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests;
-mod replay;

@@ -11,6 +11,11 @@
 //! Without an answer nothing is decided: the client reads 503, never 401, and is never let through. The lookup runs in
 //! a task of its own, so that a client which goes away does not end it for the others that wait.
 
+mod cache;
+mod client;
+mod in_flight;
+pub(super) mod secret;
+mod verdict;
 pub(super) mod settings;
 
 use std::sync::Arc;
@@ -299,8 +304,3 @@ impl Introspector {
 
 #[cfg(test)]
 mod tests;
-mod cache;
-mod client;
-mod in_flight;
-pub(super) mod secret;
-mod verdict;

@@ -1,5 +1,14 @@
 //! A JWK Set (RFC 7517, section 5): the keys of one issuer that may check signatures, and the keys that were left out.
 
+pub(super) mod cache;
+pub(super) mod discovery;
+pub(super) mod fetch;
+pub(super) mod jwk;
+pub(super) mod refresh;
+pub(super) mod schedule;
+pub(super) mod single_flight;
+pub(crate) mod thumbprint;
+
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
@@ -151,11 +160,3 @@ fn listed(problems: &[String]) -> String {
 
 #[cfg(test)]
 mod tests;
-pub(super) mod cache;
-pub(super) mod discovery;
-pub(super) mod fetch;
-pub(super) mod jwk;
-pub(super) mod refresh;
-pub(super) mod schedule;
-pub(super) mod single_flight;
-pub(crate) mod thumbprint;

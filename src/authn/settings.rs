@@ -1,6 +1,7 @@
 //! The operator's settings of an issuer, as plain data, and the rules that they must keep before a token is judged by
 //! them.
 
+mod dpop;
 mod keys;
 mod proof;
 pub(crate) mod read;
@@ -333,4 +334,3 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
 
 #[cfg(test)]
 mod tests;
-mod dpop;

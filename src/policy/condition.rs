@@ -4,6 +4,8 @@
 //! Compiled and type-checked at load, so that a typing error is reported before it denies or grants. At run time a
 //! condition holds, does not hold, or cannot be evaluated. The last never grants, and it makes a deny rule deny.
 
+mod static_analysis;
+
 use std::sync::{Arc, LazyLock};
 
 use super::attributes::{Attribute, Attributes};
@@ -367,4 +369,3 @@ impl<'v> Activation<'v> for ConditionInput<'v> {
 
 #[cfg(test)]
 mod tests;
-mod static_analysis;
