@@ -2,14 +2,12 @@
 
 use std::time::SystemTime;
 
-use prometheus::core::Collector;
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::introspection::Lookup;
 use super::token::cache::TokenCacheStatus;
 use super::{Authenticator, KeySetStatus};
+use crate::metrics::{counter, counters, gauge, gauges, histograms, instants, seconds};
 
 /// The instruments of authentication. One set for the life of the process: a reload replaces the [`Authenticator`] alone.
 #[derive(Clone, Debug)]
@@ -49,12 +47,10 @@ impl Instruments {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             tokens: TokenCacheInstruments::register(registry)?,
-            proofs: registered(
+            proofs: gauge(
                 registry,
-                IntGauge::new(
-                    "opgate_dpop_proofs",
-                    "Proofs that are remembered, so that none is accepted twice.",
-                ),
+                "opgate_dpop_proofs",
+                "Proofs that are remembered, so that none is accepted twice.",
             )?,
             lookups: LookupInstruments::register(registry)?,
             keys: KeySetInstruments::register(registry)?,
@@ -82,11 +78,15 @@ impl Instruments {
 
 impl TokenCacheInstruments {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
         Ok(Self {
-            hits: counter("opgate_token_cache_hits_total", "Tokens that had been verified before.")?,
-            misses: counter("opgate_token_cache_misses_total", "Tokens that had to be verified.")?,
+            hits: counter(
+                registry,
+                "opgate_token_cache_hits_total",
+                "Tokens that had been verified before.",
+            )?,
+            misses: counter(registry, "opgate_token_cache_misses_total", "Tokens that had to be verified.")?,
             evictions: counter(
+                registry,
                 "opgate_token_cache_evictions_total",
                 "Verified tokens that made room for others.",
             )?,
@@ -102,9 +102,6 @@ impl TokenCacheInstruments {
 
 impl LookupInstruments {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let histograms = |name: &str, help: &str, labels: &[&str], buckets: Vec<f64>| {
-            registered(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels))
-        };
         Ok(Self {
             total: counters(
                 registry,
@@ -113,10 +110,11 @@ impl LookupInstruments {
                 &["issuer", "outcome"],
             )?,
             duration: histograms(
+                registry,
                 "opgate_token_lookup_duration_seconds",
                 "Time that an issuer took to answer about an opaque token.",
                 &["issuer"],
-                vec![1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0],
+                &[1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0],
             )?,
         })
     }
@@ -124,20 +122,15 @@ impl LookupInstruments {
 
 impl KeySetInstruments {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
-        let instants = |name: &str, help: &str, labels: &[&str]| {
-            registered(registry, GaugeVec::new(Opts::new(name, help), labels))
-        };
         Ok(Self {
-            keys: gauges("opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
+            keys: gauges(registry, "opgate_jwks_keys", "Usable keys, by issuer.", &["issuer"])?,
             last_success: instants(
+                registry,
                 "opgate_jwks_last_success_timestamp_seconds",
                 "When an issuer's keys were last loaded.",
                 &["issuer"],
             )?,
-            age: instants("opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
+            age: instants(registry, "opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
             refreshes: counters(
                 registry,
                 "opgate_jwks_refreshes_total",
@@ -149,35 +142,15 @@ impl KeySetInstruments {
 
     fn update(&self, status: &KeySetStatus) {
         let issuer = status.issuer.as_str();
-        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let last_success = status.last_success.map(since_epoch).unwrap_or_default();
+        let last_success = status.last_success.map(seconds).unwrap_or_default();
         let age = status.age.unwrap_or_default();
         self.keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
-        self.last_success.with_label_values(&[issuer]).set(last_success.as_secs_f64());
+        self.last_success.with_label_values(&[issuer]).set(last_success);
         self.age.with_label_values(&[issuer]).set(age.as_secs_f64());
         for (outcome, count) in &status.refreshes {
             raise(&self.refreshes.with_label_values(&[issuer, outcome]), *count);
         }
     }
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
-}
-
-/// An instrument, known to the registry.
-fn registered<T: Collector + Clone + 'static>(
-    registry: &Registry,
-    instrument: Result<T, prometheus::Error>,
-) -> Result<T, prometheus::Error> {
-    let instrument = instrument?;
-    registry.register(Box::new(instrument.clone()))?;
-    Ok(instrument)
 }
 
 /// Sets a counter to a count that is kept elsewhere.

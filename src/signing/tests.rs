@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn verifies(key: &SigningKey, token: &str) -> bool {
+pub(crate) fn verifies(key: &SigningKey, token: &str) -> bool {
     let jwk: Jwk = serde_json::from_value(key.public_jwk()).unwrap();
     let mut validation = Validation::new(key.algorithm().as_str().parse().unwrap());
     validation.set_audience(&["aud"]);
@@ -12,7 +12,7 @@ fn verifies(key: &SigningKey, token: &str) -> bool {
     jsonwebtoken::decode::<Value>(token, &decoding, &validation).is_ok()
 }
 
-fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({ "aud": "aud", "exp": 4_102_444_800_u64 })
 }
 

@@ -1,19 +1,5 @@
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{DecodingKey, Validation};
-
 use super::*;
-
-fn verifies(key: &SigningKey, token: &str) -> bool {
-    let jwk: Jwk = serde_json::from_value(key.public_jwk()).unwrap();
-    let mut validation = Validation::new(key.algorithm().as_str().parse().unwrap());
-    validation.set_audience(&["aud"]);
-    let decoding = DecodingKey::from_jwk(&jwk).unwrap();
-    jsonwebtoken::decode::<Value>(token, &decoding, &validation).is_ok()
-}
-
-fn claims() -> Value {
-    json!({ "aud": "aud", "exp": 4_102_444_800_u64 })
-}
+use crate::signing::tests::{claims, verifies};
 
 #[test]
 fn every_algorithm_signs_what_its_own_jwk_verifies() {
