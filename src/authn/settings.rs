@@ -34,6 +34,8 @@ pub struct IssuerSettings {
     pub audiences: Vec<String>,
     /// How its tokens are verified.
     pub proof: Proof,
+    /// The scopes of its tokens that carry neither `scope` nor `scp`. `None`: they have none.
+    pub scopes: Option<Vec<String>>,
     /// The algorithms that it may sign with; at least one.
     pub algorithms: Vec<Algorithm>,
     /// How far its clock may be from ours.
@@ -146,6 +148,7 @@ impl IssuerSettings {
             issuer: issuer.into(),
             audiences: vec![audience.into()],
             proof: Proof::Signature(keys),
+            scopes: None,
             algorithms: Algorithm::DEFAULT.to_vec(),
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
@@ -273,6 +276,14 @@ fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, St
     } else if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
         let message = "`audiences` is empty or holds an empty string".to_owned();
         error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
+    }
+    for scope in issuer.scopes.iter().flatten() {
+        // RFC 6749, section 3.3.
+        let is_token = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        if scope.is_empty() || !scope.bytes().all(is_token) {
+            let message = format!("`{}` is not a scope", scope.escape_debug());
+            error("scopes", message, "write each scope as an item of its own, without blanks");
+        }
     }
     if issuer.algorithms.is_empty() {
         let message = "`algorithms` is empty".to_owned();

@@ -44,6 +44,7 @@ fn issuer(
 
     let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
     let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
+    let scopes = fields.optional("scopes").inspect(|node| noted("scopes", node));
     let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
     let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
     let token_types = fields.optional("token_types");
@@ -67,6 +68,7 @@ fn issuer(
         issuer: issuer?.to_owned(),
         audiences: audiences?,
         proof: proof?,
+        scopes: scopes.map(|node| strings(node, report)),
         algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
         clock_skew: skew
             .and_then(|node| duration(node, report))
