@@ -72,6 +72,8 @@ pub struct IdentityRule {
     /// The domains of the emails that the issuer may assert: `example.com`, `*.example.com` for those below it, `*`
     /// for any. `None` for any, where no other issuer could be impersonated.
     pub email_domains: Option<Vec<String>>,
+    /// The claim that holds the emails of the caller's groups: `group:EMAIL`, as far as `email_domains` has their domains.
+    pub group_emails: Option<String>,
     /// The attributes of the subject pool's principals, and the claims that they are taken from, in CEL. Not empty:
     /// `email` is not read.
     pub attribute_mapping: Vec<(MappedAttribute, String)>,
@@ -328,6 +330,10 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
                 "say who the caller is, for example `google.subject: assertion.sub`",
             );
         }
+    }
+    if rule.group_emails.is_some() && rule.email_domains.is_none() {
+        let message = "the issuer would assert groups of any domain".to_owned();
+        error("groups", message, "say whose: add `email_domains: [example.com]`");
     }
     for domain in rule.email_domains.iter().flatten() {
         let name = domain.strip_prefix("*.").unwrap_or(domain);

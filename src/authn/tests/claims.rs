@@ -225,14 +225,112 @@ fn a_pool_names_callers_without_a_verified_email_by_subject() {
     let subject = format!("principal://{pool}/subject/1234");
     assert_eq!(principal(json!({ "email": null })), subject);
     assert_eq!(principal(json!({ "email_verified": false })), subject);
-    for sub in [json!(""), json!("a".repeat(256)), json!("a\nb"), json!("a\u{0}"), json!("\u{e9}")] {
-        let changes = json!({"email": null, "sub": sub});
-        refused_for(&gate, &token(&changes), Reason::TokenInvalid, "`sub` is empty, longer");
+    for (sub, why) in [
+        (json!(""), "`sub` is empty"),
+        (json!("a".repeat(256)), "`sub` has 256 bytes, more than 255"),
+        (json!("\u{fc}".repeat(128)), "`sub` has 256 bytes, more than 255"),
+        (json!("a\nb"), "`sub` holds a control character"),
+        (json!("a\u{0}"), "`sub` holds a control character"),
+    ] {
+        refused_for(&gate, &token(&json!({"email": null, "sub": sub})), Reason::TokenInvalid, why);
+    }
+    for (sub, written) in
+        [("jürgen", "j%C3%BCrgen"), ("John Doe", "John Doe"), ("j%C3%BCrgen", "j%25C3%25BCrgen")]
+    {
+        let named = format!("principal://{pool}/subject/{written}");
+        assert_eq!(principal(json!({"email": null, "sub": sub})), named);
     }
     let neither = token(&json!({"email": null, "sub": null}));
     refused_for(&gate, &neither, Reason::TokenInvalid, "no `sub`");
     // A malformed verified email is not passed over for the subject.
     refused_for(&gate, &token(&json!({"email": "ana"})), Reason::TokenInvalid, "not an email address");
+}
+
+const STAFF: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
+
+/// Group names of directories: blanks, umlauts, numbers, what a program left behind. None locks its holder out, and each
+/// that a policy can name is there.
+#[test]
+fn an_odd_group_does_not_lock_its_holder_out() {
+    let gate = gate(|settings| {
+        settings.identity.subject_pool = Some(STAFF.to_owned());
+        settings.identity.attribute_mapping = vec![
+            (MappedAttribute::Subject, "assertion.sub".to_owned()),
+            (MappedAttribute::Groups, "assertion.groups".to_owned()),
+            (
+                MappedAttribute::Custom("unit".to_owned()),
+                "has(assertion.unit) ? assertion.unit : ''".to_owned(),
+            ),
+        ];
+    });
+    let sets = |changes: Value| {
+        let caller = admitted(&gate, &token(&changes));
+        let prefix = format!("principalSet://{STAFF}/");
+        caller.sets.iter().map(|set| set.strip_prefix(&prefix).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        sets(
+            json!({"groups": ["ops", "Büro München", "Domain Users", "", null, "x".repeat(256), "*", "a\nb", 100]})
+        ),
+        [
+            "*",
+            "group/ops",
+            "group/B%C3%BCro M%C3%BCnchen",
+            "group/Domain Users",
+            "group/%2A",
+            "group/a%0Ab",
+            "group/100"
+        ]
+    );
+    assert_eq!(
+        sets(json!({"groups": [], "unit": "Vertrieb Süd"})),
+        ["*", "attribute.unit/Vertrieb S%C3%BCd"]
+    );
+    for groups in [json!([true]), json!([["ops"]]), json!([1.5]), json!("ops"), json!(null)] {
+        assert_eq!(refused(&gate, &token(&json!({ "groups": groups }))).reason(), Reason::TokenInvalid);
+    }
+}
+
+/// Only an issuer that says so, only of its own domains.
+#[test]
+fn a_claim_holds_emails_of_groups_where_the_issuer_says_so() {
+    let asserting = |settings: &mut IssuerSettings| {
+        settings.identity.group_emails = Some("groups".to_owned());
+        settings.identity.email_domains = Some(vec!["Example.com".to_owned(), "*.example.net".to_owned()]);
+    };
+    let gate = gate(asserting);
+    let groups = json!([
+        "Ops@example.com",
+        "eu@hr.example.net",
+        "ops@example.net",
+        "ops@evil.example",
+        "ops",
+        "ops@example.com@evil.example",
+        "group:ops@example.com",
+    ]);
+    let caller = admitted(&gate, &token(&json!({ "groups": groups })));
+    assert_eq!(caller.principal.as_str(), "user:ana@example.com");
+    let sets: Vec<&str> = caller.sets.iter().map(|set| &**set).collect();
+    assert_eq!(sets, ["group:ops@example.com", "group:eu@hr.example.net"]);
+    // One group as a string; none where the claim is missing.
+    assert_eq!(admitted(&gate, &token(&json!({"groups": "ops@example.com"}))).sets.len(), 1);
+    assert_eq!(admitted(&gate, &token(&json!({}))).sets.len(), 0);
+    refused_for(&gate, &token(&json!({"groups": [1]})), Reason::TokenInvalid, "`groups` is neither");
+    refused_for(&gate, &token(&json!({"groups": {}})), Reason::TokenInvalid, "`groups` is neither");
+    // Entra does not list the groups of who is in too many.
+    let elsewhere = json!({"_claim_names": {"groups": "src1"}});
+    refused_for(&gate, &token(&elsewhere), Reason::TokenInvalid, "`groups` is not in the token");
+    // Beside the groups of a pool.
+    let both = super::gate(|settings| {
+        asserting(settings);
+        settings.identity.subject_pool = Some(STAFF.to_owned());
+        settings.identity.attribute_mapping = vec![(MappedAttribute::Subject, "assertion.sub".to_owned())];
+    });
+    let caller = admitted(&both, &token(&json!({"groups": ["ops@example.com"]})));
+    assert_eq!(caller.principal.as_str(), format!("principal://{STAFF}/subject/1234"));
+    assert_eq!(caller.sets.len(), 2);
+    // An issuer that does not say so asserts none.
+    assert_eq!(admitted(&GATE, &token(&json!({"groups": ["ops@example.com"]}))).sets.len(), 0);
 }
 
 #[test]
