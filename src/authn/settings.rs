@@ -40,6 +40,9 @@ pub struct IssuerSettings {
     pub required_claims: Vec<(String, serde_json::Value)>,
     /// How its tokens are verified.
     pub proof: Proof,
+    /// Whether tokens with the marks of an ID token are accepted. Only for an issuer whose access tokens have them, or of
+    /// which ID tokens for `audiences` are meant to be credentials.
+    pub accept_id_tokens: bool,
     /// The scopes of its tokens that carry neither `scope` nor `scp`. `None`: they have none.
     pub scopes: Option<Vec<String>>,
     /// The algorithms that it may sign with; at least one.
@@ -161,6 +164,7 @@ impl IssuerSettings {
             audience_claim: "aud".to_owned(),
             required_claims: Vec::new(),
             proof: Proof::Signature(keys),
+            accept_id_tokens: false,
             scopes: None,
             algorithms: Algorithm::DEFAULT.to_vec(),
             clock_skew: Self::DEFAULT_CLOCK_SKEW,

@@ -51,6 +51,7 @@ fn issuer(
     let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
     let audience_claim = fields.optional("audience_claim").inspect(|node| noted("audience_claim", node));
     let required = fields.optional("required_claims").inspect(|node| noted("required_claims", node));
+    let id_tokens = fields.optional("accept_id_tokens");
     let scopes = fields.optional("scopes").inspect(|node| noted("scopes", node));
     let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
     let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
@@ -85,6 +86,7 @@ fn issuer(
             .to_owned(),
         required_claims: required.map(|node| required_claims(node, report)).unwrap_or_default(),
         proof: proof?,
+        accept_id_tokens: id_tokens.and_then(|node| node.boolean(report)).unwrap_or(false),
         scopes: scopes.map(|node| strings(node, report)),
         algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
         clock_skew: skew

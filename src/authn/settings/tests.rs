@@ -44,6 +44,7 @@ fn every_mistake_is_told() {
         })),
         audience_claim: "client_id".to_owned(),
         required_claims: Vec::new(),
+        accept_id_tokens: false,
         scopes: Some(vec!["a b".to_owned(), String::new()]),
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),

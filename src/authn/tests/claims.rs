@@ -221,6 +221,15 @@ fn a_jwt_svid_is_of_its_trust_domain() {
 fn id_tokens_are_refused() {
     for claim in ["nonce", "at_hash", "c_hash"] {
         refused_for(&GATE, &token(&json!({claim: "x"})), Reason::TokenTypeUnsupported, "ID token");
+        // Dex writes them into access tokens.
+        let dex = gate(|settings| settings.accept_id_tokens = true);
+        assert!(ask(&dex, &token(&json!({claim: "x"}))).is_ok());
+        refused_for(
+            &dex,
+            &token(&json!({claim: "x", "aud": "app"})),
+            Reason::TokenInvalid,
+            "for the audience app",
+        );
     }
 }
 

@@ -98,7 +98,9 @@ fn judge(
     now: SystemTime,
     end: Option<SystemTime>,
 ) -> Result<AcceptedClaims, Denial> {
-    check_kind(claims)?;
+    if !settings.accept_id_tokens {
+        check_kind(claims)?;
+    }
     let (begins, expires) = check_times(claims, settings.clock_skew, now, end)?;
     check_required(claims, &settings.required_claims)?;
     check_audience(claims, settings)?;
@@ -150,7 +152,7 @@ pub(in crate::authn) fn check_type(
 pub(in crate::authn) fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
     match ID_TOKEN_CLAIMS.into_iter().find(|name| claim(claims, name).is_some()) {
         Some(name) => {
-            let detail = format!("`{name}` makes it an ID token");
+            let detail = format!("`{name}` makes it an ID token: see `accept_id_tokens`");
             Err(Denial::new(Reason::TokenTypeUnsupported, detail))
         }
         None => Ok(()),
