@@ -3,6 +3,7 @@
 pub(super) mod cache;
 pub(super) mod discovery;
 pub(super) mod fetch;
+pub(super) mod fetched;
 pub(super) mod jwk;
 pub(super) mod parts;
 pub(super) mod refresh;

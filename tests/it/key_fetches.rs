@@ -209,7 +209,9 @@ const TOLD: [&str; 3] = [
 async fn each_key_that_is_skipped_is_named_with_the_reason() {
     let mut keys = skipped();
     keys.push(key().public_jwk());
-    let gate = Gate::start_with(Setup { jwks: Some(json!({ "keys": keys })), ..Setup::default() });
+    let served = Served::default();
+    served.set(Some(json!({ "keys": keys })), None);
+    let gate = gate_with(&json!({ "url": served.start().await }), false).await;
     assert_eq!(outcome(&gate, &token(ANA)).await, allowed());
     let readiness = gate.admin("/readyz").await;
     assert_eq!(readiness.status, 200);

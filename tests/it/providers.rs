@@ -29,7 +29,7 @@ struct Section {
 fn sections() -> Vec<(String, Section)> {
     let page = std::fs::read_to_string(root().join("docs/providers.md")).unwrap();
     let example = Regex::new(r"(?s)```yaml config\nissuers:\n(.*?)```").unwrap();
-    let name = Regex::new(r"^  ([a-z]+):\n").unwrap();
+    let name = Regex::new(r"^  ([a-z0-9]+):\n").unwrap();
     let scope = Regex::new(r"\*\*Scope\*\* `([^`]+)`").unwrap();
     let bind = Regex::new(r"\*\*Bind\*\* `([^`]+)`").unwrap();
     let read = |section: &str| {

@@ -1,7 +1,5 @@
 //! One fetch of a key set over HTTP, bounded in time and size.
 
-use std::error::Error;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +8,12 @@ use reqwest::header::{AGE, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue}
 use reqwest::{Client, StatusCode, Url};
 use tokio::task::JoinSet;
 
-use crate::authn::http_client::{ClientError, ClientSettings, builder, chain};
+use crate::authn::http_client::{ClientError, ClientSettings, builder};
 use crate::authn::introspection::secret::Secret;
-use crate::authn::jwks::discovery::{Discovery, DiscoveryError};
+use crate::authn::jwks::MAX_DOCUMENT;
+use crate::authn::jwks::discovery::Discovery;
+use crate::authn::jwks::fetched::{FetchError, FetchedDocument};
 use crate::authn::jwks::parts::KeySetParts;
-use crate::authn::jwks::{KeySetError, MAX_DOCUMENT};
 use crate::authn::settings::{RemoteKeys, origin};
 
 /// The time for a connection, with TLS.
@@ -66,37 +65,6 @@ pub(in crate::authn) enum Address {
     Url(Url),
     /// Where the issuer's metadata says.
     Discovery(Discovery),
-}
-
-/// What a fetch brought.
-#[derive(Debug)]
-pub(in crate::authn) struct FetchedDocument {
-    pub(in crate::authn) document: Vec<u8>,
-    /// How long the server allows it to be used, where it says.
-    pub(in crate::authn) fresh_for: Option<Duration>,
-    /// The addresses that brought nothing, of several.
-    pub(in crate::authn) failures: Vec<FetchError>,
-}
-
-/// Why a fetch brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::authn) enum FetchError {
-    #[error("{}", chain(.0))]
-    Transport(#[from] reqwest::Error),
-    #[error("the answer is {0}, not 200")]
-    Status(StatusCode),
-    #[error("the answer is larger than {MAX_DOCUMENT} bytes")]
-    TooLarge,
-    #[error("the issuer's metadata {url}: {error}")]
-    Metadata { url: Url, error: Box<FetchError> },
-    #[error("{url}: {error}")]
-    Part { url: Url, error: Box<FetchError> },
-    #[error("cannot use the token `{path}`: {cause}")]
-    Token { path: String, cause: String },
-    #[error(transparent)]
-    Content(KeySetError),
-    #[error(transparent)]
-    Discovery(#[from] DiscoveryError),
 }
 
 impl Fetch {
@@ -215,24 +183,6 @@ impl Address {
     }
 }
 
-impl FetchError {
-    /// The label's value in metrics.
-    pub(in crate::authn) fn outcome(&self) -> &'static str {
-        match self {
-            Self::Transport(error) if error.is_timeout() => "timeout",
-            Self::Transport(error) if error.is_connect() && is_tls(error) => "tls",
-            Self::Transport(error) if error.is_connect() => "connect",
-            Self::Transport(_) => "broken",
-            Self::Status(_) => "status",
-            Self::TooLarge => "too_large",
-            Self::Metadata { error, .. } | Self::Part { error, .. } => error.outcome(),
-            Self::Token { .. } => "token",
-            Self::Content(_) => "content",
-            Self::Discovery(_) => "discovery",
-        }
-    }
-}
-
 /// How long an answer may be used (RFC 9111, sections 4.2 and 5.2.2): not at all, where it is not clear.
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let mut fresh_for: Option<Duration> = None;
@@ -249,14 +199,6 @@ fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     }
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
     fresh_for.map(|fresh_for| fresh_for.saturating_sub(Duration::from_secs(age.unwrap_or(0))))
-}
-
-/// Whether TLS failed: rustls passes its errors on as I/O errors of this kind, which others wrap in their own.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
-        || io.and_then(io::Error::get_ref).is_some_and(|wrapped| is_tls(wrapped))
-        || error.source().is_some_and(is_tls)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::authn::jwks::KeySetError;
-use crate::authn::jwks::fetch::{FetchError, FetchedDocument};
+use crate::authn::jwks::fetched::{FetchError, FetchedDocument};
 use crate::json;
 
 /// The parts as they were last fetched.

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::authn::jwks::KeySetError;
 use crate::authn::jwks::cache::{JwksCache, SUCCESS};
-use crate::authn::jwks::fetch::{Fetch, FetchError, FetchedDocument};
+use crate::authn::jwks::fetch::Fetch;
+use crate::authn::jwks::fetched::{FetchError, FetchedDocument};
 use crate::authn::jwks::schedule::FetchIntervals;
 use crate::authn::jwks::single_flight::{Flight, KeyFetches};
 

@@ -1,4 +1,4 @@
-//! SPIFFE IDs (<https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md>), which JWT-SVIDs have in `sub`.
+//! SPIFFE IDs (<https://spiffe.io/docs/latest/spiffe-specs/spiffe-id/>), which JWT-SVIDs have in `sub`.
 
 /// The trust domain of a SPIFFE ID of a workload; `None` where a text is not one. The rules are those of section 2: a domain
 /// of lower-case letters, digits and `.-_`, and a path of segments that are not empty, `.` or `..`.

@@ -273,7 +273,7 @@ fn kubernetes() -> Recipe {
     )
 }
 
-/// <https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md>
+/// <https://spiffe.io/docs/latest/spiffe-specs/jwt-svid/>
 fn spiffe() -> Recipe {
     Recipe::jwt(
         "SPIFFE",
