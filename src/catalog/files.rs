@@ -37,7 +37,7 @@ pub(super) fn load_definition(
         return None;
     };
     let iam = files.parse(&iam_name, report).and_then(|node| IamFile::read(&node, report));
-    Some(resolve(service?, iam?, &files.path(&service_name), report))
+    resolve(service?, iam?, &files.path(&service_name), report)
 }
 
 fn report_unknown(files: &PolicyFiles, known: &[String], settings: &ExposureSettings, report: &mut Report) {

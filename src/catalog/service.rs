@@ -1,18 +1,22 @@
 //! A service file: a `google.api.Service` as Google publishes it.
 //!
-//! opgate reads three things in it: the service's name, the HTTP rules (which requests call which RPC) and the
-//! authentication rules (which scopes an RPC needs). The other fields of the message describe things that a gate does
+//! opgate reads three things in it: the service's names, the HTTP rules (which requests call which RPC) and the
+//! authentication rules (which scopes an RPC needs, and whose tokens). The other fields of the message describe things that a gate does
 //! not do (documentation, quota, client libraries) and are accepted without a look; a key that the message does not
 //! have is an error, since it is most likely a rule with a typo in its name.
 
 mod authentication;
 mod name;
+mod provider;
 
 use std::sync::Arc;
 
+pub(super) use self::authentication::scopes_of;
+use self::authentication::{Authentication, split_list};
 pub use self::authentication::{AuthenticationRule, Selector};
-pub(super) use self::name::is_dns_name;
+pub(super) use self::name::{is_dns_name, is_service_name};
 use self::name::{is_identifier, is_rpc_name};
+pub use self::provider::{AuthenticationProvider, AuthenticationRequirement};
 use super::template::Template;
 use crate::diagnostic::{Report, Span};
 use crate::document::{Fields, Node, Spelling};
@@ -20,12 +24,15 @@ use crate::document::{Fields, Node, Spelling};
 /// What opgate reads in a service file.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// The DNS name: `cloudaicompanion.googleapis.com`.
-    pub name: String,
-    /// Where the name is written.
-    pub name_span: Span,
+    /// The DNS name, and where it is written: `cloudaicompanion.googleapis.com`. API Gateway writes a pattern,
+    /// `*.apigateway.PROJECT.cloud.goog`; grpc-gateway's files have none.
+    pub name: Option<(String, Span)>,
+    /// Other hosts of the service: the names of its `endpoints`.
+    pub endpoints: Vec<String>,
     /// The HTTP rules, one per RPC.
     pub rules: Vec<HttpRule>,
+    /// Whose tokens the rules can ask for.
+    pub providers: Vec<AuthenticationProvider>,
     /// The authentication rules, in file order: the last one that covers an RPC decides.
     pub authentication: Vec<AuthenticationRule>,
 }
@@ -87,7 +94,8 @@ impl Service {
                 .error(&kind.span, "the file describes something else than a `google.api.Service`")
                 .help("only service configurations belong here; write `type: google.api.Service`");
         }
-        let name = fields.required("name", report);
+        let name = fields.optional("name");
+        let endpoints = fields.optional("endpoints");
         let http = fields.optional("http");
         let authentication = fields.optional("authentication");
         fields.ignore(NOT_READ);
@@ -96,15 +104,13 @@ impl Service {
         let rules = http.map(|node| read_http(node, report)).unwrap_or_default();
         let authentication =
             authentication.map(|node| authentication::read(node, report)).unwrap_or_default();
-        let name_node = name?;
-        let name = name_node.string(report)?;
-        if !is_dns_name(name) {
-            report
-                .error(&name_node.span, format!("`{name}` is not a DNS name"))
-                .help("write it in lower case, without scheme and port: `library.googleapis.com`");
-            return None;
-        }
-        Some(Self { name: name.to_owned(), name_span: name_node.span.clone(), rules, authentication })
+        let name = match name {
+            Some(node) => Some((name::read(node, report)?, node.span.clone())),
+            None => None,
+        };
+        let endpoints = endpoints.map(name::of_endpoints).unwrap_or_default();
+        let Authentication { providers, rules: authentication } = authentication;
+        Some(Self { name, endpoints, rules, providers, authentication })
     }
 
     /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).
@@ -126,7 +132,6 @@ const NOT_READ: &[&str] = &[
     "quota",
     "context",
     "usage",
-    "endpoints",
     "control",
     "logs",
     "metrics",
