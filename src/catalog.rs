@@ -11,6 +11,7 @@
 //! the iam file which permission it needs. Everything else is answered like a path that does not exist.
 //! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
+pub mod descriptor;
 mod files;
 mod iam;
 mod method;
@@ -49,6 +50,7 @@ use crate::source::PolicyFiles;
 pub struct Catalog {
     methods: Vec<Arc<Method>>,
     unexposed: Vec<Unexposed>,
+    undescribed: Vec<UndescribedApi>,
     resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
     /// The routes that lead to an exposed method, as written.
@@ -76,6 +78,17 @@ pub struct Unexposed {
     pub place: Place,
 }
 
+/// An API that a service file lists, and for which no file has an http rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndescribedApi {
+    /// The id of the service.
+    pub service: String,
+    /// The name of the API.
+    pub name: String,
+    /// Where the service file lists it.
+    pub place: Place,
+}
+
 impl Catalog {
     /// Whether calls of any method go to an upstream.
     pub fn leads_to(&self, upstream: &str) -> bool {
@@ -98,6 +111,12 @@ impl Catalog {
                     service: settings.id.clone(),
                     method: http.selector.clone(),
                     place: http.span.place(),
+                }));
+                let apis = definition.iter().flat_map(|definition| &definition.undescribed);
+                catalog.undescribed.extend(apis.map(|(name, place)| UndescribedApi {
+                    service: settings.id.clone(),
+                    name: name.clone(),
+                    place: place.clone(),
                 }));
                 definitions.push((&settings.id, definition));
             }
@@ -194,6 +213,11 @@ impl Catalog {
     /// The methods of exposed services that no iam rule exposes.
     pub fn unexposed(&self) -> &[Unexposed] {
         &self.unexposed
+    }
+
+    /// The APIs of exposed services of which no file says how they are called.
+    pub fn undescribed(&self) -> &[UndescribedApi] {
+        &self.undescribed
     }
 
     /// The methods, exposed or not, that a path belongs to on some host: see [`Router::at`].

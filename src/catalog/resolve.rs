@@ -23,6 +23,8 @@ pub(super) struct Definition {
     pub(super) rpcs: Vec<Rpc>,
     /// The http rules of the RPCs that no iam rule exposes.
     pub(super) closed: Vec<HttpRule>,
+    /// The APIs that no http rule is for.
+    pub(super) undescribed: Vec<(String, Place)>,
 }
 
 /// An RPC that both files name.
@@ -57,18 +59,19 @@ pub(super) fn resolve(
             join(rule, http, &name, &service, service_path, report)
         })
         .collect();
-    let closed = service
-        .rules
-        .into_iter()
-        .filter(|http| iam.rules.iter().all(|rule| rule.selector != http.selector))
-        .collect();
+    let is_closed = |http: &&HttpRule| iam.rules.iter().all(|rule| rule.selector != http.selector);
+    let closed = service.rules.iter().filter(is_closed).cloned().collect();
+    let is_of =
+        |selector: &str, api: &str| selector.strip_prefix(api).is_some_and(|rest| rest.starts_with('.'));
+    let is_described = |api: &str| service.rules.iter().any(|rule| is_of(&rule.selector, api));
+    let undescribed = service.apis.iter().filter(|(api, _)| !is_described(api)).cloned().collect();
     let mut hosts: Vec<String> = Vec::new();
     for host in [name.clone()].into_iter().chain(service.endpoints) {
         if !hosts.contains(&host) {
             hosts.push(host);
         }
     }
-    Some(Definition { name, hosts, error_domain: iam.error_domain, rpcs, closed })
+    Some(Definition { name, hosts, error_domain: iam.error_domain, rpcs, closed, undescribed })
 }
 
 /// The service's name. Both files say it, or the iam file alone: those of grpc-gateway have none.
@@ -133,6 +136,7 @@ fn join(
     if let Some(resource) = &resource {
         check_streams(rule, resource, &bindings, report);
     }
+    let resource = resource?;
     let Credentials { scopes, allow_without_credential, requirements } = credentials?;
     Some(Rpc {
         name: rule.selector.clone(),
@@ -140,12 +144,18 @@ fn join(
         scopes,
         allow_without_credential,
         requirements,
-        resource: resource?,
-        resource_type: rule.resource_type.clone(),
+        resource_type: rule.resource_type.clone().or_else(|| resource_type(rule, &resource, service)),
+        resource,
         unimplemented: rule.unimplemented,
         place: rule.span.place(),
         bindings,
     })
+}
+
+/// The type that the protos give the resource, where the iam rule says none and one field names it.
+fn resource_type(rule: &IamRule, resource: &ResourceTemplate, service: &Service) -> Option<String> {
+    let field = resource.whole()?;
+    service.resource_types.get(&rule.selector)?.get(field).cloned()
 }
 
 /// The bindings, each with its body rule. The HTTP method limits the body as well. That is applied to each request,

@@ -9,16 +9,17 @@ mod authentication;
 mod name;
 mod provider;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) use self::authentication::scopes_of;
 use self::authentication::{Authentication, split_list};
 pub use self::authentication::{AuthenticationRule, Selector};
-pub(super) use self::name::{is_dns_name, is_service_name};
-use self::name::{is_identifier, is_rpc_name};
+use self::name::is_rpc_name;
+pub(super) use self::name::{is_dns_name, is_identifier, is_service_name};
 pub use self::provider::{AuthenticationProvider, AuthenticationRequirement};
 use super::template::Template;
-use crate::diagnostic::{Report, Span};
+use crate::diagnostic::{Place, Report, Span};
 use crate::document::{Fields, Node, Spelling};
 
 /// What opgate reads in a service file.
@@ -29,12 +30,17 @@ pub struct Service {
     pub name: Option<(String, Span)>,
     /// Other hosts of the service: the names of its `endpoints`.
     pub endpoints: Vec<String>,
+    /// The APIs that it offers, and where each is named.
+    pub apis: Vec<(String, Place)>,
     /// The HTTP rules, one per RPC.
     pub rules: Vec<HttpRule>,
     /// Whose tokens the rules can ask for.
     pub providers: Vec<AuthenticationProvider>,
     /// The authentication rules, in file order: the last one that covers an RPC decides.
     pub authentication: Vec<AuthenticationRule>,
+    /// The types of the resources that the fields of an RPC's request name, by RPC and field path: a descriptor set knows
+    /// them.
+    pub resource_types: HashMap<String, HashMap<String, String>>,
 }
 
 /// How one RPC is reached over HTTP (google.api.HttpRule).
@@ -95,6 +101,7 @@ impl Service {
                 .help("only service configurations belong here; write `type: google.api.Service`");
         }
         let name = fields.optional("name");
+        let apis = fields.optional("apis");
         let endpoints = fields.optional("endpoints");
         let http = fields.optional("http");
         let authentication = fields.optional("authentication");
@@ -110,7 +117,9 @@ impl Service {
         };
         let endpoints = endpoints.map(name::of_endpoints).unwrap_or_default();
         let Authentication { providers, rules: authentication } = authentication;
-        Some(Self { name, endpoints, rules, providers, authentication })
+        let apis = apis.map(name::of_apis).unwrap_or_default();
+        let resource_types = HashMap::new();
+        Some(Self { name, endpoints, apis, rules, providers, authentication, resource_types })
     }
 
     /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).
@@ -122,9 +131,10 @@ impl Service {
 /// The fields of google.api.Service (google/api/service.proto) that a gate does not use.
 const NOT_READ: &[&str] = &[
     "title",
+    // No field any more: google.cloud.runtimeconfig is published with it.
+    "auditing",
     "producer_project_id",
     "id",
-    "apis",
     "types",
     "enums",
     "documentation",

@@ -46,7 +46,9 @@ fn is_captured(
     let mut captured = true;
     for field in resource.variables().filter(|field| !names().any(|name| name == *field)) {
         captured = false;
-        let help = match (nearest(field, names()), ResourceTemplate::proposal(&binding.template)) {
+        let is_name = |name: &&str| binding.template.shape_of(name).is_some_and(|shape| shape.len() > 1);
+        let meant = nearest(field, names()).or_else(|| names().find(is_name));
+        let help = match (meant, ResourceTemplate::proposal(&binding.template)) {
             (Some(name), _) if resource.whole().is_some() => format!("did you mean `resource: {name}`?"),
             (_, Some(proposed)) => format!("did you mean `resource: {proposed}`?"),
             (Some(name), None) => format!("did you mean `{{{name}}}`?"),

@@ -1,6 +1,6 @@
 //! The forms of names: of fields, of RPCs, of hosts.
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Place, Report};
 use crate::document::{Node, Value};
 
 /// `name` of a service: a DNS name, or API Gateway's pattern of names.
@@ -13,6 +13,22 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Option<String> {
         return None;
     }
     Some(name.to_owned())
+}
+
+/// The names of `apis` (google/protobuf/api.proto), and where each stands.
+pub(super) fn of_apis(node: &Node) -> Vec<(String, Place)> {
+    let Value::List(apis) = &node.value else { return Vec::new() };
+    let entries = apis.iter().filter_map(|api| match &api.value {
+        Value::Map(entries) => Some(entries),
+        _ => None,
+    });
+    let is_name = |key: &Node| matches!(&key.value, Value::String(key) if key == "name");
+    let names =
+        entries.flatten().filter(|(key, _)| is_name(key)).filter_map(|(_, value)| match &value.value {
+            Value::String(name) => Some((name.clone(), value.span.place())),
+            _ => None,
+        });
+    names.collect()
 }
 
 /// The names and aliases of `endpoints` (google/api/endpoint.proto) that a request's host can be.
@@ -42,7 +58,7 @@ pub(in crate::catalog) fn is_service_name(text: &str) -> bool {
 }
 
 /// A letter or `_`, then letters, digits and `_`.
-pub(super) fn is_identifier(text: &str) -> bool {
+pub(in crate::catalog) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -86,8 +86,8 @@ fn every_mistake_of_a_resource_is_told() {
     let rules = "  - {selector: a.B.Run, post: '/v2/projects/{project}/jobs/{job}:run'}
   - {selector: a.B.Get, get: '/files/{path=**}'}
   - {selector: a.B.Status, get: /status}
-  - {selector: a.B.List, get: /v1/users/{user}}
-  - {selector: a.B.Put, put: /v1/users/{user}}
+  - {selector: a.B.List, get: '/v1/users/{user}'}
+  - {selector: a.B.Put, put: '/v1/users/{user}'}
 ";
     let iam = "- {selector: a.B.Run, permission: a.b.run, resource: 'projects/{projekt}/jobs/{job}'}
 - {selector: a.B.Get, permission: a.b.get, resource: 'projects/{path}/files'}
