@@ -181,6 +181,15 @@ fn change(remedy: &Remedy, answer: &Simulated) -> SuggestedChange {
             format!("ask when the binding's condition is true{}", seen(condition)),
             Some(binding),
         ),
+        Remedy::AddPermission { role, place: None, binding } => SuggestedChange::new(
+            "DEFINE_ROLE",
+            format!(
+                "define the role `{role}`, which is bound to the caller ({binding}), if it holds `{}`: \
+                 `gcloud iam roles describe {role} | opgate import roles -`",
+                permission(answer)
+            ),
+            None,
+        ),
         Remedy::AddPermission { role, place, binding } => SuggestedChange::new(
             "ADD_PERMISSION",
             format!(

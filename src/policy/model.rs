@@ -15,6 +15,7 @@ pub(crate) mod principal_set;
 pub mod resource;
 pub mod role;
 pub(super) mod tags;
+pub mod unmatched;
 
 use self::allow::AllowPolicy;
 use self::context::{Context, Definitions};

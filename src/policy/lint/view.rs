@@ -167,7 +167,7 @@ impl<'m> PolicyView<'m> {
         &self.model.definitions.tags
     }
 
-    /// The role of a binding, which is defined.
+    /// The role of a binding, where it is defined.
     pub(super) fn role(&self, id: RoleId) -> Option<&'m role::Role> {
         self.roles().find(self.role_names.text(id)?)
     }
@@ -219,7 +219,9 @@ impl<'m> PolicyView<'m> {
         let can_hold = condition.is_none_or(|condition| {
             matches!(condition.outcome, StaticOutcome::DependsOnRequest | StaticOutcome::AlwaysTrue)
         });
-        can_hold && binding.members.iter().any(|member| member.is_somebody)
+        can_hold
+            && self.role(binding.role).is_some()
+            && binding.members.iter().any(|member| member.is_somebody)
     }
 }
 

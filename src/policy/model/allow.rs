@@ -15,6 +15,7 @@ use crate::policy::model::located::Located;
 use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
 use crate::policy::model::resource::{ROOTS, ResourceName};
 use crate::policy::model::role;
+use crate::policy::model::unmatched::Unmatched;
 use crate::policy::spelling;
 use crate::source::{PolicyFile, PolicyFiles};
 
@@ -32,7 +33,7 @@ pub struct AllowPolicy {
 /// A role and who holds it.
 #[derive(Debug)]
 pub struct Binding {
-    /// The name of a role that is defined.
+    /// The name of a role, which need not be defined: then it grants nothing.
     pub(in crate::policy) role: Located<String>,
     /// At least one member.
     pub(in crate::policy) members: Vec<Located<Member>>,
@@ -108,8 +109,10 @@ impl AllowPolicy {
             context,
             lines: LineCounter::new(&node.span.source),
             warned: BTreeSet::new(),
+            unmatched: BTreeMap::new(),
         };
         let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
+        reader.tell_unmatched(report);
         fields.finish(report);
         Some(Self { resource: resource.to_owned(), source: node.span.source.clone(), bindings })
     }
@@ -122,6 +125,9 @@ struct PolicyReader<'r> {
     lines: LineCounter<'r>,
     /// Groups without an entry, and pools without an issuer, that were warned of: once per file is enough.
     warned: BTreeSet<String>,
+    /// Members that no caller can be, by kind: the first with its place, and how many more there are. An export may hold
+    /// hundreds.
+    unmatched: BTreeMap<Unmatched, (String, Span, usize)>,
 }
 
 impl PolicyReader<'_> {
@@ -192,14 +198,8 @@ impl PolicyReader<'_> {
                     .help("write `roles/ID`, `projects/PROJECT/roles/ID` or `organizations/NUMBER/roles/ID`");
                 return None;
             }
-            let diagnostic = report.error(&node.span, format!("the role `{name}` is not defined"));
-            match self.context.roles.nearest(name) {
-                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.help(format!(
-                    "put the output of `gcloud iam roles describe {name} --format=yaml` into a file below `roles/`"
-                )),
-            };
-            return None;
+            // It grants nothing. One warning tells of all such roles (`policy::undefined`).
+            return Some(Located::new(name.to_owned(), &node.span));
         };
         if let Some(owner) = role::owner(name)
             && !self.lies_in(owner)
@@ -238,12 +238,25 @@ impl PolicyReader<'_> {
     /// Warns of a member that no caller can be. Of a pool that no issuer has once per file: an export may hold
     /// thousands.
     fn doubt(&mut self, text: &str, member: &Member, span: &Span, report: &mut Report) {
-        if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
+        if let Member::Unmatched(kind, _) = member {
+            let first = || (text.to_owned(), span.clone(), 0);
+            self.unmatched.entry(*kind).and_modify(|(.., more)| *more += 1).or_insert_with(first);
+        } else if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
             report.warning(span, format!("`{text}` {doubt}")).help(help);
         } else if let Some((doubt, help)) = self.context.pools.doubt(text)
             && self.warned.insert(doubt.clone())
         {
             report.warning(span, format!("`{text}` {doubt}")).help(help);
+        }
+    }
+
+    /// Warns of members that no caller can be, once for each kind.
+    fn tell_unmatched(&self, report: &mut Report) {
+        for (kind, (text, span, more)) in &self.unmatched {
+            let (doubt, help) = kind.doubt(text);
+            let count =
+                if *more == 0 { String::new() } else { format!(" (and {more} more members of this kind)") };
+            report.warning(span, format!("`{text}` {doubt}{count}")).help(help);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::diagnostic::{Place, Report, Span};
+use crate::diagnostic::{Place, Report, Severity, Span};
 use crate::document::{Node, Spelling, nearest};
 use crate::source::PolicyFiles;
 
@@ -67,6 +67,8 @@ pub(in crate::policy) fn owner(name: &str) -> Option<&str> {
 #[derive(Debug, Default)]
 pub struct Roles {
     by_name: BTreeMap<String, Role>,
+    /// Whether mistakes have removed a role: a name that is not found may be defined.
+    incomplete: bool,
 }
 
 impl Roles {
@@ -78,6 +80,7 @@ impl Roles {
         report: &mut Report,
     ) -> Self {
         let mut roles = Self::default();
+        let errors_before = report.count(Severity::Error);
         for file in files.below("roles", report) {
             if let Some(node) = file.parse(report)
                 && let Some(role) = Role::read(&node, known, report)
@@ -85,6 +88,7 @@ impl Roles {
                 roles.add(role, report);
             }
         }
+        roles.incomplete = report.count(Severity::Error) > errors_before;
         roles
     }
 
@@ -121,6 +125,11 @@ impl Roles {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+
+    /// Whether a role may be missing because of a mistake that is in the report.
+    pub(in crate::policy) fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// The name that a mistyped one most likely meant.
@@ -174,10 +183,16 @@ pub(in crate::policy) fn is_role_name(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let id = match parts.as_slice() {
         ["roles", id] => id,
-        ["projects" | "organizations", owner, "roles", id] if !owner.is_empty() => id,
+        ["projects" | "organizations", owner, "roles", id] if is_owner(owner) => id,
         _ => return false,
     };
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+}
+
+/// The id or number of a project, `example.com:lab` among them, or the number of an organization. Names of roles stand in
+/// commands that are printed: no character of one means anything to a shell.
+fn is_owner(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 fn read_stage(node: &Node, report: &mut Report) -> Option<LaunchStage> {

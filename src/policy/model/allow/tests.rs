@@ -72,6 +72,19 @@ fn every_mistake_is_reported() {
     insta::assert_snapshot!(report.render(false));
 }
 
+/// Every bucket has some of them.
+#[test]
+fn members_that_no_caller_can_be_are_one_warning_for_each_kind() {
+    let (policy, report) = read(
+        "projects/demo",
+        "bindings:\n- role: roles/viewer\n  members:\n  - user:ana@example.com\n  - projectOwner:demo\n  \
+         - projectEditor:demo\n  - projectViewer:demo\n\
+         - role: roles/viewer\n  members: ['principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAgent']\n",
+    );
+    assert_eq!(policy.unwrap().bindings.len(), 2);
+    insta::assert_snapshot!(report.render(false));
+}
+
 #[test]
 fn a_condition_that_cannot_be_used_is_refused() {
     let binding = |version: &str, role: &str, member: &str, condition: &str| {
