@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::diagnostic::{Place, Report, Severity, Span};
-use crate::document::{Node, Spelling, nearest};
+use crate::document::{Node, Spelling, Value, nearest};
 use crate::source::PolicyFiles;
 
 /// How far a role is in its life (`Role.RoleLaunchStage`).
@@ -83,6 +83,7 @@ impl Roles {
         let errors_before = report.count(Severity::Error);
         for file in files.below("roles", report) {
             if let Some(node) = file.parse(report)
+                && !is_list(&node, report)
                 && let Some(role) = Role::read(&node, known, report)
             {
                 roles.add(role, report);
@@ -167,6 +168,20 @@ impl Role {
     }
 }
 
+/// Reports a list of roles, as `gcloud iam roles list --format=json` prints it.
+fn is_list(node: &Node, report: &mut Report) -> bool {
+    let is_list = matches!(node.value, Value::List(_));
+    if is_list {
+        report.error(&node.span, "the file has a list, and a file below `roles/` defines one role").help(
+            format!(
+                "make a file of each: `opgate import roles {}`, and delete this one",
+                node.span.source.path.display()
+            ),
+        );
+    }
+    is_list
+}
+
 fn read_name(node: &Node, report: &mut Report) -> Option<String> {
     let name = node.string(report)?;
     if is_role_name(name) {
@@ -179,7 +194,7 @@ fn read_name(node: &Node, report: &mut Report) -> Option<String> {
 }
 
 /// Whether the text has the form of a role's name.
-pub(in crate::policy) fn is_role_name(text: &str) -> bool {
+pub fn is_role_name(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let id = match parts.as_slice() {
         ["roles", id] => id,
