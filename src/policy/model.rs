@@ -7,6 +7,7 @@ pub mod allow;
 pub(crate) mod boundary;
 pub(super) mod context;
 pub mod deny;
+mod exported;
 pub mod groups;
 pub mod hierarchy;
 pub(super) mod located;

@@ -10,6 +10,7 @@ use crate::diagnostic::{Report, Source, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
 use crate::policy::condition::Condition;
 use crate::policy::model::context::Context;
+use crate::policy::model::exported;
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::located::Located;
 use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
@@ -85,6 +86,9 @@ impl AllowPolicy {
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
+        if exported::is_of_lines(file, report) {
+            return None;
+        }
         let node = file.parse(report)?;
         Self::read(&file.stem, &node, context, report)
     }
@@ -95,10 +99,13 @@ impl AllowPolicy {
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
+        let node = exported::policy(node, resource, context.hierarchy, report)?;
         let mut fields = node.fields("an allow policy", Spelling::Proto, report)?;
         warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
         let version = read_version(&mut fields, report);
-        fields.optional_string("etag", report);
+        check_kind(&mut fields, report);
+        // `resourceId` is Cloud Storage's: the path of the file names the resource.
+        fields.ignore(&["etag", "resourceId"]);
         if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
@@ -144,6 +151,8 @@ impl PolicyReader<'_> {
                 .required("condition", report)
                 .and_then(|node| Condition::read(node, self.context.tags, report))
         });
+        // The discovery documents of some services have it; nothing here asks for it.
+        fields.ignore(&["bindingId"]);
         fields.finish(report);
         let (role, members) = (role?, members?);
         let condition = match condition {
@@ -290,6 +299,20 @@ impl PolicyReader<'_> {
             members.push(Located::new(member, &item.span));
         }
         members
+    }
+}
+
+/// Cloud Storage's JSON API says of a policy what it is.
+fn check_kind(fields: &mut Fields<'_>, report: &mut Report) {
+    if let Some(node) = fields.optional("kind")
+        && let Some(kind) = node.string(report)
+        && kind != "storage#policy"
+    {
+        let help = match kind {
+            "DenyPolicy" => "a deny policy stands below `deny/`, in the folder of its resource",
+            _ => "remove the line, unless the file belongs elsewhere",
+        };
+        report.error(&node.span, format!("`{kind}` is not the kind of an allow policy")).help(help);
     }
 }
 
