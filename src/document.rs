@@ -19,6 +19,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+pub use self::fields::some_of;
 pub use self::fields::{Fields, Spelling, nearest};
 pub use self::node::{Node, Value};
 use crate::diagnostic::{Report, Source, Span};
@@ -65,11 +66,19 @@ fn parse_any(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
         Ok(tree) => Some(tree.into_node(source)),
         Err(error) => {
             let error = error.without_snippet();
-            let range = error.location().map_or(0..0, |location| range_of(source, location));
+            let mut range = error.location().map_or(0..0, |location| range_of(source, location));
             // The library repeats the position in its text; the snippet shows it already.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
             let (message, help) = match message.strip_prefix("duplicate mapping key: ") {
+                None if message.contains("tab") && tab_from(source, range.start).is_some() => {
+                    range = tab_from(source, range.start).unwrap_or(range);
+                    ("a tab cannot indent a line".to_owned(), "put blanks in its place")
+                }
+                None if is_of_several(message) => (
+                    "the file has several documents, and is read as one".to_owned(),
+                    "put each into a file of its own; `opgate import roles` does so for roles",
+                ),
                 Some(rest) => (
                     format!("`{}` is given twice", rest.split(',').next().unwrap_or(rest)),
                     "remove one of the two",
@@ -84,6 +93,25 @@ fn parse_any(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
             None
         }
     }
+}
+
+/// The first tab among what indents a line, from the line of an offset on. The library reports some of them at the line
+/// before, where the text begins that it could not end.
+fn tab_from(source: &Source, offset: usize) -> Option<std::ops::Range<usize>> {
+    let mut at = source.text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
+    for line in source.text.get(at..)?.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t', '-', '?']).len();
+        if let Some(tab) = line.get(..indent).and_then(|indent| indent.find('\t')) {
+            return Some(at + tab..at + tab + 1);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Whether the library says that a second document begins.
+fn is_of_several(message: &str) -> bool {
+    message.contains("breached: Documents") || message.contains("expected <document start>")
 }
 
 fn options() -> serde_saphyr::Options {
