@@ -70,6 +70,8 @@ pub(super) struct DenialView<'m> {
 /// What static analysis tells of a condition.
 pub(super) struct AnalysedCondition {
     pub(super) outcome: StaticOutcome,
+    /// Whether it reads `resource.type`.
+    pub(super) reads_type: bool,
     /// Tags that it asks for and no resource has: what to say, and the next step.
     missing_tags: Vec<(String, String)>,
 }
@@ -146,7 +148,11 @@ impl<'m> PolicyView<'m> {
         let (outcome, asked) = condition.analyse(self.tags(), self.now);
         let missing_tags = asked.iter().filter_map(|asked| missing_tag(self.tags(), asked)).collect();
         let number = self.conditions.len();
-        self.conditions.push(AnalysedCondition { outcome, missing_tags });
+        self.conditions.push(AnalysedCondition {
+            outcome,
+            reads_type: condition.reads_resource_type(),
+            missing_tags,
+        });
         self.numbers.insert(&condition.expression, number);
         number
     }
