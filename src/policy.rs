@@ -37,6 +37,7 @@ mod rules;
 mod spelling;
 pub mod subject;
 mod undefined;
+pub mod what_can;
 pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
