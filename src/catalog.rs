@@ -11,11 +11,13 @@
 //! the iam file which permission it needs. Everything else is answered like a path that does not exist.
 //! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
+mod cors;
 mod files;
 mod iam;
 mod method;
 mod named;
 mod near;
+mod options;
 mod resolve;
 mod router;
 mod service;
@@ -25,9 +27,11 @@ mod template;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::cors::{CorsPolicy, OriginPattern};
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
 pub use self::named::NotCallable;
+pub use self::options::OPTIONS_METHOD;
 use self::resolve::Definition;
 pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
 pub use self::service::{AuthenticationRule, HttpBinding, HttpBody, HttpRule, Selector, Service};
@@ -43,6 +47,8 @@ use crate::source::PolicyFiles;
 #[derive(Debug, Default)]
 pub struct Catalog {
     methods: Vec<Arc<Method>>,
+    /// The services, as often as they are exposed.
+    services: Vec<Arc<Exposure>>,
     unexposed: Vec<Unexposed>,
     resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
@@ -57,6 +63,7 @@ impl ExposureSettings {
             && self.hosts == other.hosts
             && self.upstream == other.upstream
             && self.forwarding == other.forwarding
+            && self.cors == other.cors
     }
 }
 
@@ -120,6 +127,7 @@ impl Catalog {
             hosts: settings.hosts_of(&definition.name, report),
             upstream: settings.upstream.clone(),
             forwarding: settings.forwarding.clone(),
+            cors: settings.cors.clone(),
             error_domain: definition.error_domain.clone(),
         });
         let mut bind = |binding: &HttpBinding, target: RouteTarget| {
@@ -164,11 +172,25 @@ impl Catalog {
                 bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
             }
         }
+        if let Some(span) = &definition.allow_cors {
+            let method = Arc::new(options::method(self.methods.len(), service.clone(), span));
+            for (binding, is_open) in options::bindings(definition) {
+                bind(&binding, options::target(&method, is_open));
+            }
+            self.methods.push(method);
+        }
+        self.services.push(service);
     }
 
     /// Every exposed method, each at the place that its index names.
     pub fn methods(&self) -> &[Arc<Method>] {
         &self.methods
+    }
+
+    /// The services that are exposed on a host.
+    pub fn services_on(&self, host: &str) -> impl Iterator<Item = &Exposure> {
+        let services = self.services.iter().map(Arc::as_ref);
+        services.filter(move |service| service.hosts.iter().any(|name| name == host || name == "*"))
     }
 
     /// The permissions that exposed methods ask for, each with the place of the rule that does.
@@ -221,6 +243,7 @@ impl ExposureSettings {
             hosts: None,
             upstream: String::new(),
             forwarding: Forwarding::default(),
+            cors: None,
         };
         whole.map(exposed).collect()
     }

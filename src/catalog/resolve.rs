@@ -5,7 +5,7 @@ use std::path::Path;
 use super::iam::{IamFile, IamRule};
 use super::method::{BodyRule, PermissionRule};
 use super::service::{HttpBinding, HttpBody, HttpRule, Service};
-use crate::diagnostic::{Place, Report};
+use crate::diagnostic::{Place, Report, Span};
 use crate::document::nearest;
 
 /// A service that can be exposed, on any number of hosts.
@@ -16,6 +16,8 @@ pub(super) struct Definition {
     pub(super) rpcs: Vec<Rpc>,
     /// The http rules of the RPCs that no iam rule exposes.
     pub(super) closed: Vec<HttpRule>,
+    /// Where the service file says that its backends answer OPTIONS.
+    pub(super) allow_cors: Option<Span>,
 }
 
 /// An RPC that both files name.
@@ -73,7 +75,8 @@ pub(super) fn resolve(
         .into_iter()
         .filter(|http| iam.rules.iter().all(|rule| rule.selector != http.selector))
         .collect();
-    Definition { name: service.name, error_domain: iam.error_domain, rpcs, closed }
+    let allow_cors = service.allow_cors;
+    Definition { name: service.name, error_domain: iam.error_domain, rpcs, closed, allow_cors }
 }
 
 fn http_rule_of<'s>(

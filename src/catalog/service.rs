@@ -6,6 +6,7 @@
 //! have is an error, since it is most likely a rule with a typo in its name.
 
 mod authentication;
+mod endpoints;
 mod name;
 
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Service {
     pub rules: Vec<HttpRule>,
     /// The authentication rules, in file order: the last one that covers an RPC decides.
     pub authentication: Vec<AuthenticationRule>,
+    /// Where it says `allow_cors: true`: its backends answer OPTIONS (google/api/endpoint.proto).
+    pub allow_cors: Option<Span>,
 }
 
 /// How one RPC is reached over HTTP (google.api.HttpRule).
@@ -90,6 +93,7 @@ impl Service {
         let name = fields.required("name", report);
         let http = fields.optional("http");
         let authentication = fields.optional("authentication");
+        let endpoints = fields.optional("endpoints");
         fields.ignore(NOT_READ);
         fields.finish(report);
 
@@ -104,7 +108,14 @@ impl Service {
                 .help("write it in lower case, without scheme and port: `library.googleapis.com`");
             return None;
         }
-        Some(Self { name: name.to_owned(), name_span: name_node.span.clone(), rules, authentication })
+        let allow_cors = endpoints.and_then(|node| endpoints::read(node, name, report));
+        Some(Self {
+            name: name.to_owned(),
+            name_span: name_node.span.clone(),
+            rules,
+            authentication,
+            allow_cors,
+        })
     }
 
     /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).
@@ -126,7 +137,6 @@ const NOT_READ: &[&str] = &[
     "quota",
     "context",
     "usage",
-    "endpoints",
     "control",
     "logs",
     "metrics",

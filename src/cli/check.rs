@@ -127,13 +127,13 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> 
     let (snapshot, files) = config::snapshot::load_with_files(&config, now, report)?;
     policy::lint::lint(&files, &snapshot.catalog, now, report);
     look_up_names(&config, &args.config, report);
-    let methods = snapshot.catalog.methods();
+    let methods = snapshot.catalog.methods().iter().filter(|method| !method.is_options()).count();
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
     Some(CheckSummary {
         text: format!(
             "{} is valid: {} of {} exposed, {}, policy revision {}\n",
             args.config.display(),
-            counted(methods.len(), "method"),
+            counted(methods, "method"),
             services.join(", "),
             counted(snapshot.policy.counts().bindings, "binding"),
             snapshot.revision,
@@ -143,7 +143,7 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> 
             "unexposed": snapshot.catalog.unexposed().iter().map(|method| json!({
                 "service": method.service, "method": method.method, "place": method.place.to_string(),
             })).collect::<Vec<_>>(),
-            "methods": methods.len(),
+            "methods": methods,
             "bindings": snapshot.policy.counts().bindings,
             "policyRevision": snapshot.revision,
         }),
