@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::Config;
+use super::{Config, providers};
 use crate::authn::{Authenticator, KeySetStatus};
 use crate::catalog::Catalog;
 use crate::decision::snapshot::Snapshot;
@@ -60,6 +60,7 @@ fn of_files(
 ) -> Option<Snapshot> {
     let snapshot = Snapshot::of_files(files, &config.services, &pools(config), authn, report)?;
     check_published(config, &snapshot.catalog, report);
+    providers::check(config, &snapshot.catalog, report);
     (!report.is_fatal()).then_some(snapshot)
 }
 

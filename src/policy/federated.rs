@@ -25,8 +25,6 @@ pub(super) enum PoolPart<'t> {
     /// A name, and a value where one is written.
     Attribute(&'t str, Option<&'t str>),
     Everybody,
-    /// Service accounts and other sets of a project, folder or organization: no pool lists their members.
-    Type,
 }
 
 /// The longest value that a token's claim is taken for, in bytes.
@@ -41,7 +39,7 @@ impl<'t> Federated<'t> {
         }
         let rest = text.strip_prefix("principalSet://")?;
         // The first of these ends the pool. What follows is a value, whatever it looks like.
-        let marker = ["/group/", "/attribute.", "/type/"]
+        let marker = ["/group/", "/attribute."]
             .into_iter()
             .filter_map(|marker| Some((rest.find(marker)?, marker)))
             .min_by_key(|(at, _)| *at);
@@ -51,7 +49,6 @@ impl<'t> Federated<'t> {
         let (pool, value) = rest.split_once(marker)?;
         let part = match marker {
             "/group/" => PoolPart::Group(value),
-            "/type/" => PoolPart::Type,
             _ => match value.split_once('/') {
                 Some((name, value)) => PoolPart::Attribute(name, Some(value)),
                 None => PoolPart::Attribute(value, None),
@@ -69,19 +66,13 @@ impl<'t> Federated<'t> {
             PoolPart::Attribute(name, Some(value)) => {
                 format!("principalSet://{pool}/attribute.{name}/{}", canonical_of_written(value))
             }
-            PoolPart::Attribute(_, None) | PoolPart::Everybody | PoolPart::Type => return None,
+            PoolPart::Attribute(_, None) | PoolPart::Everybody => return None,
         })
     }
 
     /// Why no caller can be this, whatever the gate's configuration says.
     pub(super) fn doubt(&self) -> Option<MemberDoubt> {
         let Self { pool, part } = self;
-        if *part == PoolPart::Type {
-            return Some((
-                "matches no caller: which service accounts are in such a set is not known here".to_owned(),
-                "name each one as `serviceAccount:EMAIL`".to_owned(),
-            ));
-        }
         if !is_pool(pool) {
             return Some((
                 format!("matches no caller: `{pool}` is not the name of an identity pool"),
@@ -111,7 +102,7 @@ impl<'t> Federated<'t> {
                     }
                 }
             }
-            PoolPart::Everybody | PoolPart::Type => return None,
+            PoolPart::Everybody => return None,
         };
         if value == "*" {
             return Some((format!("matches no caller: `*` is not a wildcard as a {what}"), everybody()));
@@ -178,7 +169,6 @@ mod tests {
             "principalSet://iam.googleapis.com/locations/global/workforcePools/*/*".to_owned(),
             "principalSet://iam.googleapis.com/locations/global/workforcePools/*/group/x".to_owned(),
             "principal://iam.googleapis.com/locations/global/workforcePools/st%61ff/subject/x".to_owned(),
-            "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount".to_owned(),
         ]
         .iter()
         .map(|text| {
