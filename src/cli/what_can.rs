@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::args::Output;
-use super::explain::Problem;
+use super::problem::Problem;
 use super::tree::{TreeArgs, refuse};
 use super::who_can::{grants, grants_in_json, only_service, state_of, why};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::explain::Page;
 use crate::policy::what_can::HeldPermission;
 use crate::policy::{Attributes, ResourceName, Subject};
 use crate::principal::Principal;
-use crate::simulation::written;
+use crate::simulation::{full_name, written};
 use crate::terminal::{counted, print};
 
 /// Most resources that the text lists; JSON has all.
@@ -79,7 +79,7 @@ impl WhatCanArgs {
         let subject = Subject::of(&self.principal).with_sets(&self.groups);
         let resources = match &self.resource {
             Some(text) => {
-                let name = written::resource(text).1;
+                let name = full_name::split(text).1;
                 if name.split('/').any(str::is_empty) {
                     let help = "write it without the service: `projects/demo/locations/…`, or in full: `//SERVICE/projects/…`";
                     return Err(Problem::new(format!("`{text}` is not a name of a resource"), help));
@@ -120,7 +120,10 @@ fn text(args: &WhatCanArgs, held: &[Held]) -> String {
         page.put("", &format!("no binding gives {who} a permission that an exposed method asks for{place}"));
         return page.into_text();
     }
-    for Held { resource, permissions } in held.iter().take(MOST) {
+    for (number, Held { resource, permissions }) in held.iter().take(MOST).enumerate() {
+        if number > 0 {
+            page.blank();
+        }
         let can = permissions.iter().filter(|held| held.decided.is_ok()).count();
         let below = if args.resource.is_none() { " and below" } else { "" };
         page.put("", &format!("{who} has {} on {resource}{below}", counted(can, "permission")));
@@ -133,7 +136,6 @@ fn text(args: &WhatCanArgs, held: &[Held]) -> String {
             page.put("  ", &format!("{}{verdict}", held.permission));
             grants(&mut page, "    ", who, &held.grants);
         }
-        page.blank();
     }
     if let Some(more @ 1..) = held.len().checked_sub(MOST) {
         page.put("", &format!("… and {} more; `--output json` lists all", counted(more, "resource")));
