@@ -12,6 +12,7 @@
 
 mod admitted;
 pub mod body;
+mod provider;
 mod settings;
 pub mod snapshot;
 pub mod stages;

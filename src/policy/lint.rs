@@ -53,6 +53,7 @@ pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mu
     let exposed = Exposed::of(catalog);
     let mut findings = Findings::new(report);
     method::closed(files, catalog, &mut findings);
+    method::undescribed(files, catalog, &mut findings);
     method::out_of_reach(files, &view, &exposed, &mut findings);
     role::unbound(&view, &mut findings);
     role::unasked(&view, &exposed, &mut findings);

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::ScenarioCall;
 use crate::document::nearest;
+use crate::policy;
 use crate::principal::{NotAPrincipal, Principal};
 
 /// A part that cannot be read, and what to write.
@@ -94,7 +95,7 @@ pub fn principal(text: &str) -> Result<Principal, ScenarioSyntaxError> {
 /// Anything else.
 pub fn set(text: &str) -> Result<Arc<str>, ScenarioSyntaxError> {
     if text.strip_prefix("principalSet://").is_some_and(|rest| !rest.is_empty()) {
-        return Ok(text.into());
+        return Ok(policy::canonical_identifier(text).into());
     }
     match Principal::group(text.strip_prefix("group:").unwrap_or(text)) {
         Ok(group) => Ok(group.as_str().into()),

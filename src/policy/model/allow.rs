@@ -311,6 +311,7 @@ impl PolicyReader<'_> {
             self.doubt(text, &member, &item.span, report);
             if let Member::Group(group) = &member
                 && !self.context.groups.contains(group.as_str())
+                && !self.context.pools.asserts_group(group.as_str())
                 && self.warned.insert(group.as_str().to_owned())
             {
                 self.context.groups.warn_of_missing(group.as_str(), &item.span, report);

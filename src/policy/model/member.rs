@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::document::nearest;
-use crate::policy::federated::{Federated, MemberDoubt};
+use crate::policy::federated::{Federated, MemberDoubt, PoolPart, canonical_identifier};
 use crate::policy::model::unmatched::Unmatched;
 use crate::policy::spelling::has_encoded_octet;
 use crate::principal::{NotAnEmail, Principal};
@@ -249,8 +249,8 @@ fn federated(text: &str, parts: &[&str]) -> Result<Box<str>, NotAMember> {
         Some((pool, value)) => !pool.is_empty() && (value.is_empty() == (*part == "/*")),
         None => false,
     });
-    if has_part && rest.starts_with(|first: char| first.is_ascii_lowercase()) && !has_space(rest) {
-        return Ok(text.into());
+    if has_part && rest.starts_with(|first: char| first.is_ascii_lowercase()) && !has_odd_space(text) {
+        return Ok(canonical_identifier(text).into());
     }
     let help = match parts {
         ["/subject/"] => {
@@ -267,8 +267,11 @@ fn federated(text: &str, parts: &[&str]) -> Result<Box<str>, NotAMember> {
     })
 }
 
-fn has_space(text: &str) -> bool {
-    text.chars().any(|character| character.is_whitespace() || character.is_control())
+/// Whether a blank stands where none is meant: in the pool, or at the end. In a value it stands for itself; other white
+/// space of a value is percent-encoded.
+fn has_odd_space(text: &str) -> bool {
+    let pool = Federated::parse(text).map_or(text, |federated| federated.pool);
+    pool.contains(char::is_whitespace) || text.trim() != text || text.contains(char::is_control)
 }
 
 fn without_prefix(text: &str) -> NotAMember {
@@ -327,6 +330,18 @@ mod tests {
                 "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/*",
                 "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/*",
             ),
+            (
+                "principalSet://iam.googleapis.com/x/group/Domain%20Users",
+                "principalSet://iam.googleapis.com/x/group/Domain Users",
+            ),
+            (
+                "principalSet://iam.googleapis.com/x/group/Büro",
+                "principalSet://iam.googleapis.com/x/group/B%C3%BCro",
+            ),
+            (
+                "principal://iam.googleapis.com/x/subject/j%c3%bcrgen",
+                "principal://iam.googleapis.com/x/subject/j%C3%BCrgen",
+            ),
         ] {
             assert_eq!(identifier(text).as_deref(), Some(expected), "{text}");
         }
@@ -365,7 +380,8 @@ mod tests {
             "principal://iam.googleapis.com/locations/global/workforcePools/staff/ana",
             "principal://iam.googleapis.com/x/subject/",
             "principalSet://iam.googleapis.com/x",
-            "principalSet://iam.googleapis.com/x/group/two words",
+            "principalSet://iam.googleapis.com/x y/group/ops",
+            "principalSet://iam.googleapis.com/x/group/ops ",
         ];
         let told: String = texts
             .iter()

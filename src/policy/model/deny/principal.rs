@@ -108,8 +108,10 @@ impl PrincipalReader<'_> {
         }
         let is_federated = text.starts_with("principal://iam.googleapis.com/")
             || text.starts_with("principalSet://iam.googleapis.com/");
-        if is_federated && let Ok(Member::Identity(_) | Member::PrincipalSet(_)) = Member::parse(text) {
-            return self.possible(text.to_owned(), report);
+        if is_federated
+            && let Ok(Member::Identity(canonical) | Member::PrincipalSet(canonical)) = Member::parse(text)
+        {
+            return self.possible(canonical.into(), report);
         }
         self.refuse(report);
         None
@@ -139,7 +141,7 @@ impl PrincipalReader<'_> {
     fn group(&self, email: &str, report: &mut Report) -> Option<String> {
         let group = self.canonical(Principal::group(email), report)?;
         let Context { groups, pools, .. } = self.context;
-        if let Some(missing) = groups.missing_within(&group) {
+        if let Some(missing) = groups.missing_within(&group, pools) {
             let message = if missing == group {
                 format!("`{group}` has no entry in groups.yaml: it would have no members here")
             } else {
