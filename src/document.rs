@@ -97,9 +97,7 @@ fn read_any(
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
             if let Some(tab) = message.contains("tab").then(|| tab_from(source, range.start)).flatten() {
-                report
-                    .error(&place(tab), "a tab cannot indent a line")
-                    .help("put blanks in its place");
+                report.error(&place(tab), "a tab cannot indent a line").help("put blanks in its place");
                 return None;
             }
             let (message, help) = explained(message);

@@ -66,7 +66,7 @@ impl<'t> Federated<'t> {
             PoolPart::Attribute(name, Some(value)) => {
                 format!("principalSet://{pool}/attribute.{name}/{}", canonical_of_written(value))
             }
-            PoolPart::Attribute(_, None) | PoolPart::Everybody | PoolPart::Type => return None,
+            PoolPart::Attribute(_, None) | PoolPart::Everybody => return None,
         })
     }
 

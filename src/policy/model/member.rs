@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::document::nearest;
-use crate::policy::federated::{Federated, MemberDoubt, PoolPart, canonical_identifier};
+use crate::policy::federated::{Federated, MemberDoubt, canonical_identifier};
 use crate::policy::model::unmatched::Unmatched;
 use crate::policy::spelling::has_encoded_octet;
 use crate::principal::{NotAnEmail, Principal};
