@@ -171,12 +171,12 @@ fn check_config(
 }
 
 fn summary(checked: &Path, snapshot: &Snapshot, services: &[&str]) -> CheckSummary {
-    let methods = snapshot.catalog.methods();
+    let methods = snapshot.catalog.methods().iter().filter(|method| !method.is_options()).count();
     CheckSummary {
         text: format!(
             "{} is valid: {} of {} exposed, {}, policy revision {}\n",
             checked.display(),
-            counted(methods.len(), "method"),
+            counted(methods, "method"),
             services.join(", "),
             counted(snapshot.policy.counts().bindings, "binding"),
             snapshot.revision,
@@ -186,7 +186,7 @@ fn summary(checked: &Path, snapshot: &Snapshot, services: &[&str]) -> CheckSumma
             "unexposed": snapshot.catalog.unexposed().iter().map(|method| json!({
                 "service": method.service, "method": method.method, "place": method.place.to_string(),
             })).collect::<Vec<_>>(),
-            "methods": methods.len(),
+            "methods": methods,
             "bindings": snapshot.policy.counts().bindings,
             "policyRevision": snapshot.revision,
         }),

@@ -26,6 +26,7 @@ mod chunks;
 mod cli;
 mod client_certificates;
 mod connection;
+mod cors;
 mod curl;
 mod desync;
 mod dev;

@@ -51,6 +51,7 @@ fn exposure() -> ExposureSettings {
         hosts: None,
         upstream: "demo".to_owned(),
         forwarding: Forwarding::default(),
+        cors: None,
         span: Span { source: Source::new("opgate.yaml", ""), range: 0..0 },
     }
 }

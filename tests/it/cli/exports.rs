@@ -108,13 +108,13 @@ async fn the_export_of_a_project_goes_to_an_allowed_and_a_refused_call_by_the_co
     let policies = workspace.path("policies");
     let setting = format!("policy.directory={}", policies.display());
     let gate = Gate::start_with(Setup { set: vec![setting], ..Setup::default() });
-    let mut told = 0;
     let cancel = "/v1/projects/shop/regions/r/operations/o:cancel";
-    for (who, decision, why) in [
+    let calls = [
         ("ana@example.com", "ALLOWED", "ALLOWED"),
         ("root@example.com", "ALLOWED", "ALLOWED"),
         ("bob@example.com", "DENIED", "IAM_PERMISSION_DENIED"),
-    ] {
+    ];
+    for (told, (who, decision, why)) in calls.into_iter().enumerate() {
         let answer = gate.http1(&Req::new("POST", DATAPROC, cancel).bearer(&token(who))).await;
         let line = gate.audit(told + 1).remove(told);
         let metadata = &line["protoPayload"]["metadata"];
@@ -124,7 +124,6 @@ async fn the_export_of_a_project_goes_to_an_allowed_and_a_refused_call_by_the_co
             "{who}"
         );
         assert_eq!(answer.status == 403, decision == "DENIED", "{who}: {}", answer.status);
-        told += 1;
     }
 }
 
