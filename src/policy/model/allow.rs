@@ -105,7 +105,7 @@ impl AllowPolicy {
         let version = read_version(&mut fields, report);
         check_kind(&mut fields, report);
         // `resourceId` is Cloud Storage's: the path of the file names the resource.
-        fields.ignore(&["etag", "resourceId"]);
+        fields.ignore(&["etag", "resourceId", "iamOwned"]);
         if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
@@ -354,6 +354,7 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
         let Some(mut fields) = config.fields("an audit config", Spelling::Proto, report) else { continue };
         fields.required_string("service", report);
         let logs = fields.required("auditLogConfigs", report);
+        fields.ignore(&["exemptedMembers"]);
         fields.finish(report);
         for log in logs.and_then(|node| node.list(report)).unwrap_or_default() {
             let Some(mut fields) = log.fields("an audit log config", Spelling::Proto, report) else {
@@ -370,6 +371,8 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
             if let Some(members) = fields.optional("exemptedMembers") {
                 members.strings(report);
             }
+            // Compute Engine's form of the message has it.
+            fields.ignore(&["ignoreChildExemptions"]);
             fields.finish(report);
         }
     }

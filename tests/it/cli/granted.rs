@@ -44,6 +44,12 @@ fn what_a_principal_can_is_listed_with_what_gives_it_to_them() {
         ),
     ];
     insta::assert_snapshot!(told.map(|outcome| outcome.stdout).join("\n----\n"));
+    let group = asked(&workspace, &["what-can", "group:oncall@example.com", "on", "projects/demo"]);
+    assert!(
+        group.stdout.starts_with("group:oncall@example.com has 6 permissions on projects/demo"),
+        "{}",
+        group.text()
+    );
     for wrong in [
         &["what-can", "bob@example.com"][..],
         &["what-can", "user:bob@example.com", "on"],
