@@ -61,7 +61,7 @@ fn a_policy_is_read_as_gcloud_prints_it() {
         .iter()
         .map(|binding| (binding.role.value.as_str(), binding.members.len(), binding.line))
         .collect();
-    assert_eq!(bindings, [("roles/viewer", 2, 7), ("organizations/7/roles/canceller", 1, 11)]);
+    assert_eq!(bindings, [("roles/viewer", 2, 8), ("organizations/7/roles/canceller", 1, 12)]);
 }
 
 #[test]
