@@ -174,8 +174,8 @@ async fn ed25519_is_a_name_of_eddsa() {
     }
 }
 
-/// A gate whose policy grants the cancel to `members` alone.
-fn gate_for(members: &[&str], more: &[&str]) -> Gate {
+/// A gate whose policy grants the cancel to `members` alone, and its tree.
+fn gate_for(members: &[&str], more: &[&str]) -> (Gate, Tree) {
     let tree = Tree::shipped();
     let members: String = members.iter().map(|member| format!("  - {member}\n")).collect();
     let bindings =
@@ -183,7 +183,7 @@ fn gate_for(members: &[&str], more: &[&str]) -> Gate {
     tree.write("allow/projects/demo.yaml", &bindings);
     let mut set = vec![tree.setting()];
     set.extend(more.iter().map(|&setting| setting.to_owned()));
-    Gate::start_with(Setup { set, ..Setup::default() })
+    (Gate::start_with(Setup { set, ..Setup::default() }), tree)
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn groups_of_any_name_are_members_in_either_spelling() {
         ("*", "%2A"),
     ] {
         let member = format!("'principalSet://{POOL}/group/{written}'");
-        let gate = gate_for(&[&member], &[&pool, mapping]);
+        let (gate, _tree) = gate_for(&[&member], &[&pool, mapping]);
         for (groups, expected) in [
             (json!([group]), allowed()),
             (json!(["ops", "Überall", "x".repeat(300), "", null, 7, group]), allowed()),
@@ -217,7 +217,7 @@ async fn groups_of_any_name_are_members_in_either_spelling() {
 async fn subjects_of_any_language_are_members() {
     let pool = format!("issuers.demo.subject_pool={POOL}");
     let member = format!("principal://{POOL}/subject/jürgen");
-    let gate = gate_for(&[&member], &[&pool]);
+    let (gate, _tree) = gate_for(&[&member], &[&pool]);
     for (sub, expected) in [
         ("jürgen", allowed()),
         ("jurgen", denied()),
@@ -238,7 +238,7 @@ async fn subjects_of_any_language_are_members() {
 async fn a_claim_holds_emails_of_groups_where_the_issuer_says_so() {
     let groups = "issuers.demo.groups={claim: groups, as: group}";
     let domains = "issuers.demo.email_domains=[example.com]";
-    let gate = gate_for(&["group:ops@example.com", "group:ops@other.example"], &[groups, domains]);
+    let (gate, _tree) = gate_for(&["group:ops@example.com", "group:ops@other.example"], &[groups, domains]);
     for (groups, expected) in [
         (json!(["dev@example.com", "Ops@example.com"]), allowed()),
         (json!("ops@example.com"), allowed()),
@@ -249,7 +249,7 @@ async fn a_claim_holds_emails_of_groups_where_the_issuer_says_so() {
         let token = token_of(&json!({"groups": groups, "email": "bob@example.com"}));
         assert_eq!(outcome(&gate, &token).await, expected, "{groups}");
     }
-    let silent = gate_for(&["group:ops@example.com"], &[domains]);
+    let (silent, _tree) = gate_for(&["group:ops@example.com"], &[domains]);
     let token = token_of(&json!({"groups": ["ops@example.com"], "email": "bob@example.com"}));
     assert_eq!(outcome(&silent, &token).await, denied());
 }

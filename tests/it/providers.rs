@@ -67,7 +67,7 @@ async fn endpoint(answers: Answers, unknown: (StatusCode, Value)) -> String {
 
 /// A gate with the page's own example beside the harness's issuer, and a policy that grants the cancel to the member that
 /// the page names.
-async fn gate(section: &Section, sent: Sent, answers: &Answers) -> (Gate, tempfile::TempDir) {
+async fn gate(section: &Section, sent: Sent, answers: &Answers) -> (Gate, Tree, tempfile::TempDir) {
     let tree = Tree::shipped();
     let bindings = format!(
         "bindings:\n- role: organizations/7/roles/operationsCanceller\n  members:\n  - '{}'\n",
@@ -108,7 +108,7 @@ async fn gate(section: &Section, sent: Sent, answers: &Answers) -> (Gate, tempfi
     }
     let setup = Setup { set, config: Some(config), ..Setup::default() };
     let gate = tokio::task::spawn_blocking(|| Gate::start_with(setup)).await.unwrap();
-    (gate, files)
+    (gate, tree, files)
 }
 
 /// Claims with some replaced; `null` removes one.
@@ -148,7 +148,7 @@ async fn every_recipe_allows_its_providers_token() {
     assert_eq!(headings, recipes.iter().map(|recipe| recipe.heading).collect::<Vec<_>>());
     for (recipe, (heading, section)) in recipes.iter().zip(&sections) {
         let answers = Answers::default();
-        let (gate, _files) = gate(section, recipe.sent, &answers).await;
+        let (gate, _tree, _files) = gate(section, recipe.sent, &answers).await;
         let good = status(&gate, recipe, &recipe.claims, 0, &answers).await;
         assert_eq!(good, 200, "{heading}: {}", gate.audit_text());
         assert!(recipe.refused.len() >= 3, "{heading}");
