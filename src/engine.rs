@@ -324,9 +324,16 @@ impl Engine {
                 body.begin().await?;
                 awaiting.pass()
             }
-            BodyPlan::Collect { limit } => {
+            BodyPlan::Collect { limit, .. } => {
                 let collected = body.collect(limit, || awaiting.overflow(limit)).await?;
-                awaiting.complete(&collected)
+                if !awaiting.is_large() {
+                    return awaiting.complete(&collected);
+                }
+                // 10 MiB of JSON take a tenth of a second: no connection waits for that.
+                let judged = tokio::task::spawn_blocking(move || awaiting.complete(&collected)).await;
+                judged.unwrap_or_else(|error| {
+                    Err(Denial::new(Reason::Internal, format!("a body could not be judged: {error}")))
+                })
             }
         }
     }

@@ -83,7 +83,7 @@ pub enum PermissionRule {
 pub enum BodyRule {
     /// No byte.
     Empty,
-    /// Nothing, `{}` or `{"name": <the path's name>}`; forwarded as nothing.
+    /// Nothing, `{}`, `""` or `{"name": <the path's name>}`; forwarded as nothing.
     EmptyMessage,
     /// A bounded JSON object whose fields agree with the path.
     Message,

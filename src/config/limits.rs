@@ -1,7 +1,7 @@
 //! The `limits` of the file: bounds on what a client may take, each read by the stage that holds to it.
 
 use crate::admission::AdmissionLimits;
-use crate::decision::body::BodyLimits;
+use crate::decision::body::{BodyLimits, LARGE_BODY};
 use crate::diagnostic::Report;
 use crate::document::{Node, Spelling};
 use crate::listener::ListenerLimits;
@@ -23,11 +23,17 @@ impl Limits {
         let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
         let mut listener = ListenerLimits::default();
         listener.read_beginning(&mut fields, report);
-        let body = BodyLimits::read(&mut fields, report);
+        let mut body = BodyLimits::read(&mut fields, report);
+        body.target = listener.head.target as u64;
         listener.read_answers(&mut fields, report);
         let admission = AdmissionLimits::read(&mut fields, report);
         listener.read_connections(&mut fields, report);
         fields.finish(report);
+        if body.message > LARGE_BODY && body.message > admission.held_bytes {
+            report
+                .error(&node.span, "`held_bytes` has no room for one message of `message_bytes`")
+                .help("a message whose length is not announced counts as one: raise `held_bytes`");
+        }
         Some(Self { listener, body, admission })
     }
 }

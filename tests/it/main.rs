@@ -25,6 +25,7 @@ mod cel;
 mod chunks;
 mod cli;
 mod client_certificates;
+mod clients;
 mod connection;
 mod curl;
 mod desync;
