@@ -15,6 +15,7 @@ pub mod fold;
 pub mod head;
 pub mod headers;
 pub mod path;
+pub mod preflight;
 mod proxies;
 pub mod query;
 pub mod request;
@@ -29,6 +30,7 @@ pub use self::fold::fold;
 pub use self::head::{HeadLimits, RawHead};
 pub use self::headers::{HeaderNames, Headers};
 pub use self::path::Path;
+pub use self::preflight::Preflight;
 pub use self::proxies::{ClientOrigin, HopField, Scheme, TrustedProxies, network};
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
@@ -38,7 +40,7 @@ use crate::reason::{Denial, Reason};
 
 /// The denial of a request that can be read in two ways, or in none. The client is told: the detail is only about what
 /// it sent.
-fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
+pub(crate) fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
 }
 

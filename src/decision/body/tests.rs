@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::catalog::{Exposure, Method, PermissionRule};
+use crate::catalog::{Exposure, Method, PermissionRule, ResourceTemplate};
 use crate::diagnostic::Place;
 use crate::http::TrustedProxies;
 use crate::http::head::{HeadLimits, RawHead};
@@ -15,6 +15,7 @@ fn call(body: BodyRule) -> Call {
         hosts: vec!["s.example.com".into()],
         upstream: "u".into(),
         forwarding: crate::catalog::Forwarding::default(),
+        cors: None,
         error_domain: "iam.googleapis.com".into(),
     };
     let method = Method {
@@ -24,12 +25,19 @@ fn call(body: BodyRule) -> Call {
         permission: PermissionRule::None,
         scopes: vec![],
         allow_without_credential: false,
-        resource_field: "name".into(),
+        requirements: Vec::new(),
+        resource: ResourceTemplate::variable("name"),
         resource_type: None,
         unimplemented: false,
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };
-    Call { method: Arc::new(method), bindings: vec![("name".into(), NAME.into())], body, body_field: None }
+    Call {
+        method: Arc::new(method),
+        bindings: vec![("name".into(), NAME.into())],
+        body,
+        body_field: None,
+        resource_name: None,
+    }
 }
 
 fn request(fields: &str) -> Request {

@@ -93,6 +93,24 @@ async fn a_large_message_is_judged_to_its_end() {
     assert!(gate.backend.requests().is_empty());
 }
 
+/// What Pingora keeps for a second attempt is 64 KiB: the gate keeps the rest.
+#[tokio::test]
+async fn a_large_message_goes_to_another_endpoint_if_the_first_one_is_not_there() {
+    let backend = Recorder::start();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let set = vec!["limits.message_bytes=1MiB".to_owned()];
+    let endpoints = Some(vec![gone, backend.address()]);
+    let gate = Gate::start_with(Setup { set, endpoints, ..Setup::default() });
+    let body = message(MIB);
+    for _ in 0..2 {
+        for (framing, answer) in in_every_framing(&gate, &wait(), &body).await {
+            assert_eq!(answer.status, 200, "{framing}");
+        }
+    }
+    assert!(gate.upstream_errors("connect").await > 0);
+    assert!(backend.bodies().iter().all(|(_, sent)| *sent == body));
+}
+
 #[tokio::test]
 async fn large_messages_are_held_within_a_bound_and_small_ones_are_not_held_back() {
     let set = ["limits.message_bytes=2MiB", "limits.held_bytes=2MiB"].map(str::to_owned).to_vec();
