@@ -114,7 +114,9 @@ async fn a_large_message_goes_to_another_endpoint_if_the_first_one_is_not_there(
 #[tokio::test]
 async fn large_messages_are_held_within_a_bound_and_small_ones_are_not_held_back() {
     let set = ["limits.message_bytes=2MiB", "limits.held_bytes=2MiB"].map(str::to_owned).to_vec();
-    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    let backend = Recorder::start();
+    let endpoints = Some(vec![backend.address()]);
+    let gate = Gate::start_with(Setup { set, endpoints, ..Setup::default() });
     let long = message(MIB);
     let mut slow = Connection::open(gate.address).await;
     slow.send(head(&wait(), &format!("Content-Length: {}", long.len()))).await;
