@@ -48,7 +48,7 @@ use serde_json::json;
 pub use self::file::{KeyFlaw, read_key};
 use crate::diagnostic::Span;
 use crate::http::Path;
-use crate::principal::Caller;
+use crate::principal::{Caller, Principal};
 use crate::signing::{SigningAlgorithm, SigningError, SigningKey};
 
 /// The media type of a key set (RFC 7517, section 8.5.2).
@@ -160,7 +160,7 @@ impl Assertions {
         if let Some(kept) = self.kept.get(&asked).filter(|kept| kept.from <= now && now < kept.renew) {
             return Ok(kept.assertion);
         }
-        let assertion = self.sign(&asked, caller.principal.email(), now)?;
+        let assertion = self.sign(&asked, &caller.principal, now)?;
         let renew = now.checked_add(self.lifetime / 2).unwrap_or(now);
         self.kept.insert(asked.into(), CachedAssertion { assertion: assertion.clone(), from: now, renew });
         Ok(assertion)
@@ -169,7 +169,7 @@ impl Assertions {
     fn sign(
         &self,
         asked: &AssertionKey<'_>,
-        email: Option<&str>,
+        principal: &Principal,
         now: SystemTime,
     ) -> Result<HeaderValue, SigningError> {
         // With a clock before 1970 it has ended already: every verifier refuses it.
@@ -177,8 +177,8 @@ impl Assertions {
         let claims = AssertionClaims {
             iss: &self.issuer,
             aud: format!("https://{}/", asked.service),
-            sub: asked.principal,
-            email,
+            sub: &principal.with_plain_subject(),
+            email: principal.email(),
             orig_iss: asked.issuer,
             orig_sub: asked.subject,
             iat: issued,

@@ -13,6 +13,7 @@ pub(crate) mod value;
 pub use self::caller::Caller;
 pub use self::confirmation::{BoundKey, Confirmation, DpopRule};
 pub use self::scopes::Scopes;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -132,6 +133,15 @@ impl Principal {
         &self.0
     }
 
+    /// The identifier with its subject as the token has it, not percent-encoded: any text.
+    pub fn with_plain_subject(&self) -> Cow<'_, str> {
+        let parts = self.0.strip_prefix("principal://").and_then(|rest| rest.split_once("/subject/"));
+        match parts.and_then(|(pool, subject)| Some((pool, value::decoded(subject)?))) {
+            Some((pool, subject)) => format!("principal://{pool}/subject/{subject}").into(),
+            None => Cow::Borrowed(&*self.0),
+        }
+    }
+
     /// The email's domain in lower case, for users and service accounts.
     pub fn domain(&self) -> Option<&str> {
         let email = self.0.strip_prefix("user:").or_else(|| self.0.strip_prefix("serviceAccount:"))?;
@@ -194,6 +204,12 @@ mod tests {
             assert_eq!(Principal::parse(principal.as_str()), Ok(principal));
         }
         assert_eq!(Principal::subject(pool, "a/subject/b").pool(), Some(pool));
+        for subject in ["jürgen", "a%20b", " a", "*", "ana"] {
+            let plain = format!("principal://{pool}/subject/{subject}");
+            assert_eq!(Principal::subject(pool, subject).with_plain_subject(), plain);
+        }
+        let ana = Principal::user("ana%41@example.com").unwrap();
+        assert_eq!(ana.with_plain_subject(), ana.as_str());
         assert_eq!(Principal::user("ana@example.com").unwrap().pool(), None);
     }
 

@@ -1,20 +1,35 @@
 //! The `limits` of the file: bounds on what a client may take, each read by the stage that holds to it.
 
 use crate::admission::AdmissionLimits;
+use crate::authn::Authenticator;
 use crate::decision::body::{BodyLimits, LARGE_BODY};
 use crate::diagnostic::Report;
+use crate::document::scalar::size;
 use crate::document::{Node, Spelling};
 use crate::listener::ListenerLimits;
 
 /// Bounds on what a client may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of connections, and of request heads.
     pub listener: ListenerLimits,
+    /// Of a token, in bytes. It is part of a head, so it is no more than that.
+    pub token_bytes: usize,
     /// Of request bodies.
     pub body: BodyLimits,
     /// Of requests at one time.
     pub admission: AdmissionLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            listener: ListenerLimits::default(),
+            token_bytes: Authenticator::DEFAULT_TOKEN_BYTES,
+            body: BodyLimits::default(),
+            admission: AdmissionLimits::default(),
+        }
+    }
 }
 
 impl Limits {
@@ -23,6 +38,7 @@ impl Limits {
         let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
         let mut listener = ListenerLimits::default();
         listener.read_beginning(&mut fields, report);
+        let token_bytes = token_bytes(fields.optional("token_bytes"), listener.head.bytes, report);
         let mut body = BodyLimits::read(&mut fields, report);
         body.target = listener.head.target as u64;
         listener.read_answers(&mut fields, report);
@@ -34,6 +50,6 @@ impl Limits {
                 .error(&node.span, "`held_bytes` has no room for one message of `message_bytes`")
                 .help("a message whose length is not announced counts as one: raise `held_bytes`");
         }
-        Some(Self { listener, body, admission })
+        Some(Self { listener, token_bytes, body, admission })
     }
 }

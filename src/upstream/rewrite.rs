@@ -78,7 +78,10 @@ pub fn outgoing(
     if forwarding.principal
         && let Some(caller) = permit.caller()
     {
-        fields.push((HeaderName::from_static("x-opgate-principal"), encoded(caller.principal.as_str())?));
+        fields.push((
+            HeaderName::from_static("x-opgate-principal"),
+            encoded(&caller.principal.with_plain_subject())?,
+        ));
     }
     if let Some(mut assertion) = assertion {
         assertion.set_sensitive(true);
@@ -98,7 +101,7 @@ pub fn outgoing(
     Ok(fields)
 }
 
-/// A principal as one value that decodes to it.
+/// A principal as one value that decodes to it, with its subject as the token has it.
 fn encoded(principal: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     let text: std::borrow::Cow<'_, str> = utf8_percent_encode(principal, IN_PRINCIPAL).into();
     HeaderValue::from_str(&text)
