@@ -11,12 +11,14 @@
 //! the iam file which permission it needs. Everything else is answered like a path that does not exist.
 //! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
+mod cors;
 pub mod descriptor;
 mod files;
 mod iam;
 mod method;
 mod named;
 mod near;
+mod options;
 mod resolve;
 mod resource;
 mod router;
@@ -27,9 +29,11 @@ mod template;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::cors::{CorsPolicy, OriginPattern};
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule, TokenRequirement};
 pub use self::named::NotCallable;
+pub use self::options::OPTIONS_METHOD;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
 pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
@@ -49,6 +53,8 @@ use crate::source::PolicyFiles;
 #[derive(Debug, Default)]
 pub struct Catalog {
     methods: Vec<Arc<Method>>,
+    /// The services, as often as they are exposed.
+    services: Vec<Arc<Exposure>>,
     unexposed: Vec<Unexposed>,
     undescribed: Vec<UndescribedApi>,
     resources: Vec<Box<[TemplateSegment]>>,
@@ -64,6 +70,7 @@ impl ExposureSettings {
             && self.hosts == other.hosts
             && self.upstream == other.upstream
             && self.forwarding == other.forwarding
+            && self.cors == other.cors
     }
 }
 
@@ -144,6 +151,7 @@ impl Catalog {
             hosts: settings.hosts_of(&definition.hosts, report),
             upstream: settings.upstream.clone(),
             forwarding: settings.forwarding.clone(),
+            cors: settings.cors.clone(),
             error_domain: definition.error_domain.clone(),
         });
         let mut bind = |binding: &HttpBinding, target: RouteTarget| {
@@ -189,11 +197,25 @@ impl Catalog {
                 bind(binding, RouteTarget::Closed { rpc: http.selector.clone() });
             }
         }
+        if let Some(span) = &definition.allow_cors {
+            let method = Arc::new(options::method(self.methods.len(), service.clone(), span));
+            for (binding, is_open) in options::bindings(definition) {
+                bind(&binding, options::target(&method, is_open));
+            }
+            self.methods.push(method);
+        }
+        self.services.push(service);
     }
 
     /// Every exposed method, each at the place that its index names.
     pub fn methods(&self) -> &[Arc<Method>] {
         &self.methods
+    }
+
+    /// The services that are exposed on a host.
+    pub fn services_on(&self, host: &str) -> impl Iterator<Item = &Exposure> {
+        let services = self.services.iter().map(Arc::as_ref);
+        services.filter(move |service| service.hosts.iter().any(|name| name == host || name == "*"))
     }
 
     /// The permissions that exposed methods ask for, each with the place of the rule that does.
@@ -251,6 +273,7 @@ impl ExposureSettings {
             hosts: None,
             upstream: String::new(),
             forwarding: Forwarding::default(),
+            cors: None,
         };
         whole.map(exposed).collect()
     }

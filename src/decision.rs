@@ -12,6 +12,7 @@
 
 mod admitted;
 pub mod body;
+mod preflight;
 mod provider;
 mod settings;
 pub mod snapshot;
@@ -19,6 +20,7 @@ pub mod stages;
 mod trace;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
+pub use self::preflight::preflight;
 pub use self::stages::{Ruling, Unresolved, decide};
 pub use self::trace::Trace;
 pub use crate::reason::Stage;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+pub use self::fields::some_of;
 pub use self::fields::{Fields, Spelling, nearest};
 pub use self::node::{Node, Value};
 use crate::diagnostic::{Report, Source, Span};
@@ -95,6 +96,10 @@ fn read_any(
             // The library repeats the position in its text; the snippet shows it already.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
+            if let Some(tab) = message.contains("tab").then(|| tab_from(source, range.start)).flatten() {
+                report.error(&place(tab), "a tab cannot indent a line").help("put blanks in its place");
+                return None;
+            }
             let (message, help) = explained(message);
             report.error(&place(range), message).help(help);
             None
@@ -108,10 +113,10 @@ fn explained(message: &str) -> (String, &'static str) {
         let key = rest.split(',').next().unwrap_or(rest);
         return (format!("`{key}` is given twice"), "remove one of the two");
     }
-    if message.starts_with("budget breached: Documents") {
+    if is_of_several(message) {
         return (
             "the file holds several documents".to_owned(),
-            "put each document into a file of its own: what follows the second `---` would not be read",
+            "put each document into a file of its own; `opgate import roles` does so for roles",
         );
     }
     (
@@ -119,6 +124,25 @@ fn explained(message: &str) -> (String, &'static str) {
         "look here and just above for a quote or bracket left open, a `:` without a space after it, or lines that are \
          not indented alike",
     )
+}
+
+/// The first tab among what indents a line, from the line of an offset on. The library reports some of them at the line
+/// before, where the text begins that it could not end.
+fn tab_from(source: &Source, offset: usize) -> Option<std::ops::Range<usize>> {
+    let mut at = source.text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
+    for line in source.text.get(at..)?.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t', '-', '?']).len();
+        if let Some(tab) = line.get(..indent).and_then(|indent| indent.find('\t')) {
+            return Some(at + tab..at + tab + 1);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Whether the library says that a second document begins.
+fn is_of_several(message: &str) -> bool {
+    message.contains("breached: Documents") || message.contains("expected <document start>")
 }
 
 fn options() -> serde_saphyr::Options {

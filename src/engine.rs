@@ -14,6 +14,7 @@ pub mod event;
 mod exchange;
 mod instruments;
 mod live;
+mod own;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,15 +28,16 @@ use bytes::Bytes;
 
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
-pub use self::instruments::{ALLOWED, Instruments, KEYS_PUBLISHED, MethodInstruments};
+pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
 pub use self::live::Live;
+pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED};
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
-use crate::reason::{Denial, Reason};
+use crate::reason::Denial;
 use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
@@ -84,8 +86,8 @@ pub enum Decision {
     Refused(Denial),
     /// Something has to be waited for first.
     Wait(Pending),
-    /// The gate answers it with its own public keys, as JSON: nothing is decided, and nothing goes upstream.
-    Publish(Bytes),
+    /// The gate answers it by itself: nothing is decided, and nothing goes upstream.
+    Answer(OwnAnswer),
 }
 
 /// What a front end does with a request that is not refused.
@@ -93,8 +95,8 @@ pub enum Decision {
 pub enum FrontendAction {
     /// It hands the exchange to what forwards it.
     Forward,
-    /// It answers with these public keys.
-    Publish(Bytes),
+    /// It answers with this.
+    Answer(OwnAnswer),
 }
 
 /// What a decision waits for. It goes on from there: nothing is judged twice.
@@ -214,8 +216,8 @@ impl Engine {
     pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
         let request = Arc::new(request);
         exchange.request = Some(request.clone());
-        if let Some(published) = self.published_keys(exchange, &request) {
-            return published;
+        if let Some(answered) = self.own_answer(exchange, &request) {
+            return answered;
         }
         let judging = Instant::now();
         let ruling =
@@ -290,7 +292,7 @@ impl Engine {
         let admitted = loop {
             match decision {
                 Decision::Refused(denial) => return Err(denial),
-                Decision::Publish(jwks) => return Ok(FrontendAction::Publish(jwks)),
+                Decision::Answer(answer) => return Ok(FrontendAction::Answer(answer)),
                 Decision::Wait(Pending::Issuer(unresolved)) => {
                     decision = self.resolve(exchange, unresolved).await;
                 }
@@ -329,24 +331,6 @@ impl Engine {
                 awaiting.complete(&collected)
             }
         }
-    }
-
-    /// The keys that verify assertions, where that is what the request is for. They are public: no credential is asked for or
-    /// looked at, and no host or query makes a difference. 405 for any method but GET and HEAD: nothing under that path is
-    /// ever forwarded.
-    fn published_keys(&self, exchange: &mut Exchange, request: &Request) -> Option<Decision> {
-        let assertions = exchange.live.assertions()?;
-        if !assertions.are_published_at(&request.path) {
-            return None;
-        }
-        if matches!(request.method, ::http::Method::GET | ::http::Method::HEAD) {
-            let jwks = assertions.jwks();
-            exchange.phase = Phase::Publishing;
-            return Some(Decision::Publish(jwks));
-        }
-        let denial =
-            Denial::new(Reason::HttpMethodNotAllowed, "`assertion.jwks_path` is read with GET or HEAD");
-        Some(Decision::Refused(denial.allow("GET, HEAD")))
     }
 
     /// Records a head that never became a request.

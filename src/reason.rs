@@ -176,6 +176,8 @@ reasons! {
     TargetTooLong = Request Regardless false, 414 "INVALID_ARGUMENT" "REQUEST_TARGET_TOO_LONG" OPGATE None "Request target is too long.";
     /// The connection's TLS was set up for another host.
     Misdirected = Request Regardless false, 421 "INVALID_ARGUMENT" "REQUEST_MISDIRECTED" OPGATE None "Request is for a host that this connection does not lead to.";
+    /// A browser asks whether a page may send a request, and it may not.
+    PreflightRefused = Request Regardless false, 403 "PERMISSION_DENIED" "PREFLIGHT_REFUSED" OPGATE None "The page may not send this request.";
     /// No exposed method has this path.
     MethodNotFound = Route WithoutMethod true, 404 "NOT_FOUND" "METHOD_NOT_FOUND" OPGATE None "Method not found.";
     /// The path exists under another HTTP method.

@@ -109,6 +109,14 @@ impl PolicyFile {
     pub fn parse(&self, report: &mut Report) -> Option<Node> {
         self.content.parse(report)
     }
+
+    /// The file as it was read, where it is text.
+    pub fn source(&self) -> Option<&Arc<Source>> {
+        match &self.content {
+            Content::Text(source) => Some(source),
+            Content::NotText { .. } | Content::Binary { .. } => None,
+        }
+    }
 }
 
 impl Content {

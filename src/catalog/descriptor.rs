@@ -64,6 +64,7 @@ impl Descriptors {
             providers: Vec::new(),
             authentication: Vec::new(),
             resource_types: HashMap::new(),
+            allow_cors: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::cors::CorsPolicy;
 use super::resource::ResourceTemplate;
 use super::service::AuthenticationProvider;
 use crate::diagnostic::Place;
@@ -57,6 +58,8 @@ pub struct Exposure {
     pub upstream: String,
     /// What goes upstream beside the request itself.
     pub forwarding: Forwarding,
+    /// The web pages that may call it; `None` where the gate tells browsers nothing.
+    pub cors: Option<CorsPolicy>,
     /// ErrorInfo.domain of its IAM denials: `iam.googleapis.com` unless the iam file says otherwise.
     pub error_domain: String,
 }

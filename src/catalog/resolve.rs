@@ -10,7 +10,7 @@ use super::iam::{IamFile, IamRule};
 use super::method::{BodyRule, PermissionRule, TokenRequirement};
 use super::resource::ResourceTemplate;
 use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
-use crate::diagnostic::{Place, Report};
+use crate::diagnostic::{Place, Report, Span};
 use crate::document::nearest;
 
 /// A service that can be exposed, on any number of hosts.
@@ -25,6 +25,8 @@ pub(super) struct Definition {
     pub(super) closed: Vec<HttpRule>,
     /// The APIs that no http rule is for.
     pub(super) undescribed: Vec<(String, Place)>,
+    /// Where the service file says that its backends answer OPTIONS.
+    pub(super) allow_cors: Option<Span>,
 }
 
 /// An RPC that both files name.
@@ -71,7 +73,8 @@ pub(super) fn resolve(
             hosts.push(host);
         }
     }
-    Some(Definition { name, hosts, error_domain: iam.error_domain, rpcs, closed, undescribed })
+    let allow_cors = service.allow_cors;
+    Some(Definition { name, hosts, error_domain: iam.error_domain, rpcs, closed, undescribed, allow_cors })
 }
 
 /// The service's name. Both files say it, or the iam file alone: those of grpc-gateway have none.

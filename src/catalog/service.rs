@@ -6,6 +6,7 @@
 //! have is an error, since it is most likely a rule with a typo in its name.
 
 mod authentication;
+mod endpoints;
 mod name;
 mod provider;
 
@@ -41,6 +42,8 @@ pub struct Service {
     /// The types of the resources that the fields of an RPC's request name, by RPC and field path: a descriptor set knows
     /// them.
     pub resource_types: HashMap<String, HashMap<String, String>>,
+    /// Where it says `allow_cors: true`: its backends answer OPTIONS (google/api/endpoint.proto).
+    pub allow_cors: Option<Span>,
 }
 
 /// How one RPC is reached over HTTP (google.api.HttpRule).
@@ -102,9 +105,9 @@ impl Service {
         }
         let name = fields.optional("name");
         let apis = fields.optional("apis");
-        let endpoints = fields.optional("endpoints");
         let http = fields.optional("http");
         let authentication = fields.optional("authentication");
+        let endpoints = fields.optional("endpoints");
         fields.ignore(NOT_READ);
         fields.finish(report);
 
@@ -115,11 +118,13 @@ impl Service {
             Some(node) => Some((name::read(node, report)?, node.span.clone())),
             None => None,
         };
+        let allow_cors = endpoints
+            .and_then(|node| endpoints::read(node, name.as_ref().map(|(name, _)| name.as_str()), report));
         let endpoints = endpoints.map(name::of_endpoints).unwrap_or_default();
         let Authentication { providers, rules: authentication } = authentication;
         let apis = apis.map(name::of_apis).unwrap_or_default();
         let resource_types = HashMap::new();
-        Some(Self { name, endpoints, apis, rules, providers, authentication, resource_types })
+        Some(Self { name, endpoints, apis, rules, providers, authentication, resource_types, allow_cors })
     }
 
     /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).

@@ -1,9 +1,11 @@
 //! The `services` of the file: which are exposed, on which hosts, and what goes upstream with their calls.
 
+mod cors;
 mod request_headers;
 
 use self::request_headers::request_headers;
 use super::Forwarding;
+use super::cors::CorsPolicy;
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling, nearest};
 use crate::http::settings::hosts;
@@ -19,6 +21,8 @@ pub struct ExposureSettings {
     pub upstream: String,
     /// What goes upstream beside the request itself.
     pub forwarding: Forwarding,
+    /// The web pages that may call it.
+    pub cors: Option<CorsPolicy>,
     /// Where the config says so.
     pub span: Span,
 }
@@ -59,6 +63,7 @@ pub(crate) fn services(
             fields.optional("forward").map(|node| forwarding(node, asserting, report)).unwrap_or_default();
         forwarding.request_headers =
             fields.optional("request_headers").map(|node| request_headers(node, report));
+        let cors = fields.optional("cors").and_then(|node| cors::cors(node, report));
         fields.finish(report);
         if let Some(upstream) = upstream {
             services.push(ExposureSettings {
@@ -66,6 +71,7 @@ pub(crate) fn services(
                 hosts,
                 upstream,
                 forwarding,
+                cors,
                 span: key.span.clone(),
             });
         }

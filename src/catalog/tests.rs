@@ -46,6 +46,7 @@ fn exposure(id: &str, hosts: Option<&[&str]>) -> ExposureSettings {
         hosts: hosts.map(|hosts| hosts.iter().map(|host| (*host).to_owned()).collect()),
         upstream: "backend".to_owned(),
         forwarding: Forwarding { authorization: true, ..Forwarding::default() },
+        cors: None,
         span,
     }
 }

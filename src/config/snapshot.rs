@@ -81,6 +81,9 @@ pub fn pools(config: &Config) -> Pools {
     let mut pools = Pools::configured();
     for issuer in &config.issuers {
         let rule = &issuer.settings.identity;
+        if rule.group_emails.is_some() {
+            pools.add_group_domains(rule.email_domains.iter().flatten());
+        }
         if let Some(pool) = &rule.subject_pool {
             pools.add(pool, rule.attribute_mapping.iter().map(|(attribute, _)| attribute));
         }

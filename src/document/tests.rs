@@ -69,8 +69,42 @@ fn every_mistake_of_a_mapping_is_reported() {
 
 #[test]
 fn several_documents_are_refused() {
-    let (node, report) = parse_text("a: 1\n---\nb: 2\n");
-    assert!(node.is_none(), "{}", report.render(false));
+    for text in ["a: 1\n---\nb: 2\n", "{\"a\": 1}\n{\"b\": 2}\n"] {
+        let (node, report) = parse_text(text);
+        assert!(node.is_none(), "{}", report.render(false));
+        assert!(
+            report.render(false).starts_with("error: the file has several documents"),
+            "{}",
+            report.render(false)
+        );
+    }
+}
+
+/// The YAML library reports some of these at the line before.
+#[test]
+fn a_tab_is_reported_at_its_own_place() {
+    for (text, place) in [
+        ("a:\n- b: 1\n  c:\n\t- d\n", "test.yaml:4:1"),
+        ("a:\n- b: word\n\tc: 1\n", "test.yaml:3:1"),
+        ("a:\n-\tb: 1\n  \tc: 2\n", "test.yaml:2:2"),
+        ("a:\n  b: word\n  \tc: 1\n", "test.yaml:3:3"),
+    ] {
+        let (node, report) = parse_text(text);
+        let told = report.render(false);
+        assert!(node.is_none() && told.starts_with("error: a tab cannot indent a line"), "{text:?}: {told}");
+        assert!(told.contains(place), "{text:?}: {told}");
+    }
+    // Elsewhere a tab is a blank.
+    assert!(parse_text("a: b\t# c\n").0.is_some());
+}
+
+/// `user: ana@example.com` is a mapping of one key.
+#[test]
+fn a_blank_too_many_makes_a_mapping_and_its_removal_is_advised() {
+    let (node, _) = parse_text("members:\n- user: ana@example.com\n- [x]\n");
+    let mut report = Report::new();
+    node.unwrap().entries(&mut report).unwrap()[0].2.strings(&mut report);
+    insta::assert_snapshot!(report.render(false));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use super::{ALLOWED, Instruments, KEYS_PUBLISHED, MethodInstruments};
+use super::{ALLOWED, Instruments, MethodInstruments};
 use crate::audit::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
     Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
@@ -41,8 +41,8 @@ pub struct Event<'e> {
     pub denial: Option<&'e Denial>,
     /// The status that was sent; 0 where the client was gone.
     pub status: u16,
-    /// Whether the gate answered with its own public keys: nothing was decided.
-    pub is_published: bool,
+    /// Why the gate answered by itself, where it did: nothing was decided.
+    pub answered: Option<&'static str>,
     /// The endpoint that was used, and for how long.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }
@@ -50,15 +50,15 @@ pub struct Event<'e> {
 impl Event<'_> {
     /// The `reason` label: why it was refused, or that it was not.
     fn reason(&self) -> &'static str {
-        let otherwise = if self.is_published { KEYS_PUBLISHED } else { ALLOWED };
+        let otherwise = self.answered.unwrap_or(ALLOWED);
         self.denial.map_or(otherwise, |denial| denial.reason().entry().name)
     }
 
     fn decision(&self) -> &'static str {
-        match (self.permit, self.is_published) {
+        match (self.permit, self.answered) {
             (Some(_), _) => "ALLOWED",
-            (None, true) => "ANSWERED",
-            (None, false) => "DENIED",
+            (None, Some(_)) => "ANSWERED",
+            (None, None) => "DENIED",
         }
     }
 

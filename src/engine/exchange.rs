@@ -71,8 +71,8 @@ pub enum Phase {
     Admitted(Admitted),
     /// It is going there.
     Forwarding(Box<ForwardingPhase>),
-    /// It is being answered with the gate's public keys: nothing is decided.
-    Publishing,
+    /// The gate answers it by itself, for this reason: nothing is decided.
+    Answering(&'static str),
     /// It is over, and recorded.
     Answered,
 }
@@ -226,7 +226,7 @@ impl Exchange {
         let phase = std::mem::replace(&mut self.phase, Phase::Answered);
         let (permit, upstream) = match &phase {
             Phase::Answered => return,
-            Phase::Received | Phase::Publishing => (None, None),
+            Phase::Received | Phase::Answering(_) => (None, None),
             Phase::Admitted(admitted) => (Some(admitted.permit()), None),
             Phase::Forwarding(forwarding) => {
                 let asked = forwarding.attempt.as_ref().map(|Attempted { attempt, since, .. }| {
@@ -246,7 +246,10 @@ impl Exchange {
             permit,
             denial: self.denial.as_ref(),
             status,
-            is_published: matches!(phase, Phase::Publishing),
+            answered: match phase {
+                Phase::Answering(reason) => Some(reason),
+                _ => None,
+            },
             upstream,
         };
         self.engine.record(&self.live, &event);

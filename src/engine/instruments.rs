@@ -14,8 +14,6 @@ use crate::metrics::{counters, histograms};
 const UNROUTED: &str = "";
 /// The `reason` of a request that was allowed.
 pub const ALLOWED: &str = "ALLOWED";
-/// The reason of a request that the gate answered with the keys that verify its assertions.
-pub const KEYS_PUBLISHED: &str = "KEYS_PUBLISHED";
 
 const OF_REQUESTS: [f64; 15] =
     [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];

@@ -1,20 +1,38 @@
-//! The answers that a front end writes itself: refusals, and the keys that verify the gate's assertions.
+//! The answers that a front end writes itself: refusals, the keys that verify the gate's assertions, and those to preflights.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::assertion;
-use crate::engine::Exchange;
+use crate::engine::{Exchange, OwnAnswer};
 use crate::reason::Denial;
 use crate::respond::{self, ErrorResponse};
 
 /// The answer to a refused request.
 pub(super) fn refusal(exchange: &Exchange, denial: &Denial) -> ErrorResponse {
-    respond::answer(denial, &exchange.arrival.request_id, exchange.next_nonce())
+    let mut answer = respond::answer(denial, &exchange.arrival.request_id, exchange.next_nonce());
+    answer.headers.extend(exchange.cors_fields());
+    answer
+}
+
+/// An answer of the gate's own.
+pub(super) fn own(answer: OwnAnswer) -> ErrorResponse {
+    match answer {
+        OwnAnswer::Keys(jwks) => keys(jwks),
+        OwnAnswer::Preflight(fields) => preflight(fields),
+    }
+}
+
+/// The answer to a preflight. It has no body, and so no length (RFC 9110, section 8.6).
+fn preflight(fields: Vec<(HeaderName, HeaderValue)>) -> ErrorResponse {
+    const VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+    let mut headers = vec![(header::VARY, HeaderValue::from_static(VARY))];
+    headers.extend(fields);
+    ErrorResponse { status: StatusCode::NO_CONTENT, headers, body: Bytes::new() }
 }
 
 /// The keys that verify assertions, and what is said of them.
-pub(super) fn keys(jwks: Bytes) -> ErrorResponse {
+fn keys(jwks: Bytes) -> ErrorResponse {
     let headers: Vec<(HeaderName, HeaderValue)> = vec![
         (header::CONTENT_TYPE, HeaderValue::from_static(assertion::MEDIA_TYPE)),
         (header::CONTENT_LENGTH, HeaderValue::from(jwks.len())),

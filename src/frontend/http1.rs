@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use self::body::Http1Body;
 use self::connection::Http1Connection;
 use self::write::{answer, head_for_pingora, refuse, refuse_head};
-use super::answer::keys;
+use super::answer::own;
 use super::http::Http;
 use crate::decision::JudgedBody;
 use crate::engine::{Arrival, Exchange, FrontendAction};
@@ -139,8 +139,8 @@ impl<'f> Http1<'f> {
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
             Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
-            Ok(FrontendAction::Publish(jwks)) => {
-                answer(front, connection, exchange, &keys(jwks), persists).await
+            Ok(FrontendAction::Answer(ours)) => {
+                answer(front, connection, exchange, &own(ours), persists).await
             }
             Err(denial) => refuse(front, connection, exchange, denial, persists).await,
         }

@@ -14,7 +14,7 @@ use crate::respond;
 pub(super) async fn refuse(session: &mut Session, exchange: &Exchange, denial: &Denial) -> Result<()> {
     let answer = respond::answer(denial, &exchange.arrival.request_id, exchange.next_nonce());
     let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
-    for (name, value) in answer.headers {
+    for (name, value) in answer.headers.into_iter().chain(exchange.cors_fields()) {
         header.append_header(name, value)?;
     }
     let is_head = session.req_header().method == http::Method::HEAD;

@@ -5,8 +5,8 @@
 //! that changes nothing (GET, HEAD) may also be sent again when a kept connection turns out to be closed. A cancel may
 //! not: nothing on the wire tells whether the backend closed before it read the request or after.
 
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::Session;
@@ -193,7 +193,24 @@ impl Exchange {
         if let Some(nonce) = self.next_nonce() {
             response.insert_header("dpop-nonce", nonce)?;
         }
+        if self.has_cors() {
+            self.tell_the_browser(response)?;
+        }
         self.forwarding_mut().ok_or_else(no_permit)?.begun = response.status.as_u16();
+        Ok(())
+    }
+
+    /// Says which page may read the answer, in place of what the backend says of it.
+    fn tell_the_browser(&self, response: &mut ResponseHeader) -> Result<()> {
+        let of_the_backend = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+        let names: Vec<HeaderName> = response.headers.keys().filter(of_the_backend).cloned().collect();
+        for name in names {
+            response.remove_header(&name);
+        }
+        response.append_header(VARY, HeaderValue::from_static("Origin"))?;
+        for (name, value) in self.cors_fields() {
+            response.append_header(name, value)?;
+        }
         Ok(())
     }
 

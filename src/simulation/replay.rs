@@ -275,6 +275,7 @@ mod tests {
             hosts: Vec::new(),
             upstream: String::new(),
             forwarding: Forwarding::default(),
+            cors: None,
             error_domain: String::new(),
         };
         Method {

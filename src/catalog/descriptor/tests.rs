@@ -96,6 +96,7 @@ fn load(yaml: Option<&str>, binary: &[u8], iam: &str) -> (Option<Catalog>, Strin
         hosts: None,
         upstream: "backend".into(),
         forwarding: Forwarding::default(),
+        cors: None,
         span: Span { source: Source::new("opgate.yaml", ""), range: 0..0 },
     };
     let mut report = Report::new();

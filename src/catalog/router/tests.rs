@@ -23,6 +23,7 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         upstream: upstream.into(),
         forwarding: crate::catalog::Forwarding::default(),
+        cors: None,
         error_domain: "iam.googleapis.com".into(),
     });
     let method = Arc::new(Method {

@@ -15,6 +15,7 @@ fn call(body: BodyRule) -> Call {
         hosts: vec!["s.example.com".into()],
         upstream: "u".into(),
         forwarding: crate::catalog::Forwarding::default(),
+        cors: None,
         error_domain: "iam.googleapis.com".into(),
     };
     let method = Method {

@@ -13,6 +13,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         hosts: vec!["*".to_owned()],
         upstream: "demo".to_owned(),
         forwarding: Default::default(),
+        cors: None,
         error_domain: "demo.googleapis.com".to_owned(),
     };
     let method = Method {
