@@ -115,7 +115,7 @@ fn explained(message: &str) -> (String, &'static str) {
     }
     if is_of_several(message) {
         return (
-            "the file has several documents".to_owned(),
+            "the file holds several documents".to_owned(),
             "put each document into a file of its own; `opgate import roles` does so for roles",
         );
     }
