@@ -127,6 +127,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     let body = json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
+        "skippedKeys": admin.skipped_keys(),
         "policyRevision": revision,
         "lastReloadFailure": reloads.failure,
         "failedParts": failed,

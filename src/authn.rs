@@ -52,7 +52,6 @@ pub use self::settings::{
 pub use self::token::cache::TokenCacheStatus;
 pub use self::token::unconfirmed::UnconfirmedToken;
 
-use self::denial::invalid;
 use self::dpop::TokenBinding;
 use self::introspection::OpaqueIssuer;
 use self::issuer::JwtIssuer;
@@ -68,9 +67,20 @@ pub struct Authenticator {
     opaque: Vec<OpaqueIssuer>,
     tokens: TokenCache,
     binding: Arc<TokenBinding>,
+    /// The longest token that is read.
+    token_bytes: usize,
 }
 
 impl Authenticator {
+    /// The default for the longest token that is read, in bytes.
+    pub const DEFAULT_TOKEN_BYTES: usize = credential::MAX_TOKEN;
+
+    /// The same, with another bound for the length of tokens, in bytes.
+    #[must_use]
+    pub fn reading_tokens_of(self, token_bytes: usize) -> Self {
+        Self { token_bytes, ..self }
+    }
+
     /// Checks the settings and reads the files they name: key sets and CAs. Fetches nothing.
     ///
     /// # Errors
@@ -103,6 +113,7 @@ impl Authenticator {
             opaque: Vec::new(),
             tokens: TokenCache::new(),
             binding: Arc::new(TokenBinding::new()),
+            token_bytes: Self::DEFAULT_TOKEN_BYTES,
         }
     }
 
@@ -139,13 +150,7 @@ impl Authenticator {
     /// # Errors
     /// As [`Authenticator::authenticate`], but for signature and type.
     pub fn assume(&self, claims: Map<String, Value>, now: SystemTime) -> Result<Caller, Denial> {
-        let Some(Value::String(claimed)) = claims.get("iss") else {
-            return Err(invalid("the claims have no `iss`, or it is not a string"));
-        };
-        match self.issuers.iter().find(|issuer| issuer.issuer() == claimed) {
-            Some(issuer) => issuer.assume(claims, now),
-            None => Err(self.unknown_issuer(claimed)),
-        }
+        self.issuer_for(&claims)?.assume(claims, now)
     }
 
     /// The nonce that the next proof of a caller has to have, where the issuer asks for any.

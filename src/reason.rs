@@ -186,6 +186,8 @@ reasons! {
     CredentialsMissing = Authenticate WithoutCredential true, 401 "UNAUTHENTICATED" "CREDENTIALS_MISSING" GOOGLE Realm MISSING;
     /// A credential was sent that proves nothing.
     TokenInvalid = Authenticate Regardless true, 401 "UNAUTHENTICATED" "JWT_TOKEN_INVALID" GOOGLE InvalidToken INVALID;
+    /// The token is longer than `limits.token_bytes`. Not 401: a new token would be as long.
+    TokenTooLarge = Authenticate Regardless false, 431 "INVALID_ARGUMENT" "ACCESS_TOKEN_TOO_LARGE" OPGATE None "Request has a credential that is too large.";
     /// The token was good once.
     TokenExpired = Authenticate Regardless true, 401 "UNAUTHENTICATED" "ACCESS_TOKEN_EXPIRED" GOOGLE InvalidToken INVALID;
     /// A token of a kind that is not an access token here: an ID token, an unknown `typ`, an opaque token without an

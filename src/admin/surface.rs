@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::hosts::Hosts;
 use super::scrape::Scrapes;
 use super::told::PolicyReaders;
+use crate::authn::KeySetStatus;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -54,6 +55,17 @@ impl Admin {
             reasons.push(format!("issuer `{issuer}`: {why}"));
         }
         reasons
+    }
+
+    /// The keys of each issuer's set that are not used, and why.
+    pub(super) fn skipped_keys(&self) -> serde_json::Map<String, serde_json::Value> {
+        let statuses = self.engine.live().snapshot.authn.key_sets(clock::now());
+        let skipped =
+            statuses.into_iter().filter_map(|KeySetStatus { issuer, problems, skipped, .. }| {
+                let all: Vec<String> = problems.into_iter().chain(skipped).collect();
+                (!all.is_empty()).then(|| (issuer, all.into()))
+            });
+        skipped.collect()
     }
 }
 

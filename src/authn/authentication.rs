@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
+
 use super::Authenticator;
 use super::credential::{Credential, Presentation};
 use super::denial::{invalid, shown};
@@ -18,6 +20,7 @@ use super::issuer::verification::{KeyAwaited, Verification, VerifiedToken};
 use super::token;
 use super::token::cache::CachedToken;
 use super::token::jwt::Unverified;
+use super::token::spiffe;
 use super::token::unconfirmed::UnconfirmedToken;
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
@@ -88,7 +91,9 @@ impl Authenticator {
     /// A credential that was sent and is not good. The detail says what exactly broke, for the audit log; the client
     /// reads the same text in each case.
     pub fn authenticate(&self, authorization: &[&[u8]], now: SystemTime) -> Result<Authentication, Denial> {
-        let Some(credential) = Credential::of(authorization)? else { return Ok(Authentication::Anonymous) };
+        let Some(credential) = Credential::of(authorization, self.token_bytes)? else {
+            return Ok(Authentication::Anonymous);
+        };
         let known = self.judge(credential.token, now).map_err(|denial| credential.scheme.answer(denial))?;
         let presentation = credential.presentation();
         let awaited = match known {
@@ -194,9 +199,30 @@ impl Authenticator {
     }
 
     fn issuer_of(&self, token: &Unverified<'_>) -> Result<&JwtIssuer, Denial> {
-        let claimed = token.claimed_issuer()?;
-        let found = self.issuers.iter().find(|issuer| issuer.issuer() == claimed);
-        found.ok_or_else(|| self.unknown_issuer(claimed))
+        self.issuer_for(token.unverified_claims())
+    }
+
+    /// The issuer whose keys decide about claims: the one that `iss` names, to the byte. A JWT-SVID need not have an `iss`:
+    /// the trust domain of its `sub` names its issuer (JWT-SVID, section 3).
+    pub(super) fn issuer_for(&self, claims: &Map<String, Value>) -> Result<&JwtIssuer, Denial> {
+        let claimed = match claims.get("iss") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(claimed)) => Some(claimed),
+            Some(_) => return Err(invalid("`iss` is not a string")),
+        };
+        let named = claimed.and_then(|claimed| self.issuers.iter().find(|issuer| issuer.issuer() == claimed));
+        if let Some(named) = named {
+            return Ok(named);
+        }
+        let domain = claims.get("sub").and_then(Value::as_str).and_then(spiffe::trust_domain);
+        let svids = domain.and_then(|domain| {
+            self.issuers.iter().find(|issuer| issuer.makes_svids_of(domain, claimed.is_some()))
+        });
+        match (svids, claimed) {
+            (Some(issuer), _) => Ok(issuer),
+            (None, Some(claimed)) => Err(self.unknown_issuer(claimed)),
+            (None, None) => Err(invalid("the token has no `iss`")),
+        }
     }
 
     /// The issuer that may be shown a token; `None` for a JWT, which no introspection endpoint may see.

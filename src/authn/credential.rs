@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::reason::{Denial, Reason};
 
-/// Longer tokens are refused before anything of them is decoded. Bytes.
+/// The default for the longest token. Longer ones are refused before anything of them is decoded. Bytes.
 pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// How a token is sent.
@@ -39,11 +39,11 @@ pub(super) enum Presentation {
 }
 
 impl<'a> Credential<'a> {
-    /// Reads the `Authorization` fields; `None` where there is none.
+    /// Reads the `Authorization` fields; `None` where there is none. `longest` bounds the token, in bytes.
     ///
     /// # Errors
-    /// More than one field, another scheme, or what is not a `b64token`.
-    pub(super) fn of(authorization: &[&'a [u8]]) -> Result<Option<Self>, Denial> {
+    /// More than one field, another scheme, a token that is too long, or what is not a `b64token`.
+    pub(super) fn of(authorization: &[&'a [u8]], longest: usize) -> Result<Option<Self>, Denial> {
         let value = match authorization {
             [] => return Ok(None),
             [value] => *value,
@@ -66,9 +66,10 @@ impl<'a> Credential<'a> {
             let detail = "the authorization scheme is neither Bearer nor DPoP";
             return Err(Denial::new(Reason::CredentialTypeUnsupported, detail));
         };
-        if token.len() > MAX_TOKEN {
-            let detail = format!("the token has {} bytes, more than {MAX_TOKEN}", token.len());
-            return Err(scheme.answer(Denial::new(Reason::TokenInvalid, detail)));
+        if token.len() > longest {
+            let bytes = token.len();
+            let detail = format!("the token has {bytes} bytes, more than {longest} (`limits.token_bytes`)");
+            return Err(Denial::new(Reason::TokenTooLarge, detail));
         }
         match std::str::from_utf8(token) {
             Ok(token) if is_b64token(token) => Ok(Some(Self { scheme, token })),
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     fn token<'a>(authorization: &[&'a [u8]]) -> Result<Option<&'a str>, Denial> {
-        Ok(Credential::of(authorization)?.map(|credential| credential.token))
+        Ok(Credential::of(authorization, MAX_TOKEN)?.map(|credential| credential.token))
     }
 
     fn reason(authorization: &[&[u8]]) -> Reason {
@@ -152,7 +153,7 @@ mod tests {
             ("dpop", AuthScheme::Dpop),
         ] {
             let value = format!("{name} a.b-c_d~e+f/g==");
-            let credential = Credential::of(&[value.as_bytes()]).unwrap().unwrap();
+            let credential = Credential::of(&[value.as_bytes()], MAX_TOKEN).unwrap().unwrap();
             assert_eq!((credential.scheme, credential.token), (scheme, "a.b-c_d~e+f/g=="));
         }
     }
@@ -210,7 +211,7 @@ mod tests {
         let at = format!("Bearer {}", "a".repeat(MAX_TOKEN));
         assert!(token(&[at.as_bytes()]).is_ok());
         let above = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
-        assert_eq!(reason(&[above.as_bytes()]), Reason::TokenInvalid);
+        assert_eq!(reason(&[above.as_bytes()]), Reason::TokenTooLarge);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Url};
 
 use crate::files;
 
@@ -23,21 +23,57 @@ pub(in crate::authn) enum ClientError {
     NoCertificate { path: String },
     #[error("cannot set up TLS: {}", chain(.0))]
     Tls(reqwest::Error),
+    #[error("cannot use the proxy: {}", chain(.0))]
+    Proxy(reqwest::Error),
 }
 
-/// A client for one URL whose answer is trusted: no redirect, no proxy, no other CAs than those named. The caller sets
+/// What the operator says of a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::authn) struct ClientSettings<'s> {
+    /// PEM file of the only CAs that are trusted; the system's without it.
+    pub(in crate::authn) ca: Option<&'s Path>,
+    /// URL of the proxy. The environment's is never used.
+    pub(in crate::authn) proxy: Option<&'s str>,
+}
+
+impl ClientError {
+    /// The setting that it is about.
+    pub(in crate::authn) fn field(&self) -> &'static str {
+        match self {
+            Self::Proxy(_) => "proxy",
+            _ => "ca",
+        }
+    }
+
+    /// The next step.
+    pub(in crate::authn) fn help(&self) -> &'static str {
+        match self {
+            Self::Proxy(_) => "write `http://HOST:PORT`",
+            Self::Tls(_) => "install the system's CA certificates, or name a `ca` file",
+            _ => "name a PEM file with the CA of the server's certificate",
+        }
+    }
+}
+
+/// A client for URLs whose answers are trusted: no redirect, no proxy and no other CAs than those named. The caller sets
 /// the timeouts.
 ///
 /// # Errors
-/// Where `ca` cannot be used.
-pub(in crate::authn) fn builder(url: &Url, ca: Option<&Path>) -> Result<ClientBuilder, ClientError> {
-    let secure = url.scheme() == "https";
-    let builder = Client::builder()
+/// Where the settings cannot be used.
+pub(in crate::authn) fn builder(
+    urls: &[&Url],
+    settings: ClientSettings<'_>,
+) -> Result<ClientBuilder, ClientError> {
+    let secure = urls.iter().any(|url| url.scheme() == "https");
+    let mut builder = Client::builder()
         .redirect(Policy::none())
-        .https_only(secure)
+        .https_only(urls.iter().all(|url| url.scheme() == "https"))
         .no_proxy()
         .user_agent(concat!("opgate/", env!("CARGO_PKG_VERSION")));
-    Ok(match ca {
+    if let Some(proxy) = settings.proxy {
+        builder = builder.proxy(Proxy::all(proxy).map_err(ClientError::Proxy)?);
+    }
+    Ok(match settings.ca {
         Some(path) => builder.tls_certs_only(certificates(path)?),
         // Plain http to this machine needs no CA, and must not fail on a machine that has none.
         None if !secure => builder.tls_certs_only([]),

@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::http_client::ClientError;
 use super::jwks::MAX_DOCUMENT;
 use super::jwks::cache::JwksCache;
 use super::jwks::discovery::Discovery;
-use super::jwks::fetch::{Address, Fetch};
+use super::jwks::fetch::{Address, Fetch, FetchSettings};
 use super::jwks::refresh::Remote;
 use super::jwks::schedule::FetchIntervals;
 use super::jwks::single_flight::KeyFetches;
@@ -52,6 +51,7 @@ impl JwtIssuer {
         };
         let empty = |max_stale: Option<Duration>| {
             JwksCache::new(settings.name.clone(), settings.algorithms.clone(), max_stale)
+                .of_svids(settings.identity.trust_domain.is_some())
         };
         let identity = identity(index, &settings)?;
         let (jwks, remote) = match keys {
@@ -68,15 +68,10 @@ impl JwtIssuer {
                 (jwks, None)
             }
             KeySource::Remote(keys) => {
-                let address = address(keys, &settings.issuer)
+                let addresses = addresses(keys, &settings.issuer)
                     .map_err(|(field, message, help)| error(field, message, help))?;
-                let fetch = Fetch::new(address, keys.ca.as_deref()).map_err(|cause| {
-                    let help = match cause {
-                        ClientError::Tls(_) => "install the system's CA certificates, or name a `ca` file",
-                        _ => "name a PEM file with the CA of the server's certificate",
-                    };
-                    error("ca", cause.to_string(), help)
-                })?;
+                let fetch = Fetch::new(addresses, &FetchSettings::of(keys))
+                    .map_err(|cause| error(cause.field(), cause.to_string(), cause.help()))?;
                 let intervals = FetchIntervals::of(keys);
                 let fetches = Arc::new(KeyFetches::new(intervals));
                 (empty(Some(keys.max_stale)), Some(Remote { fetch, intervals, fetches }))
@@ -97,6 +92,12 @@ impl JwtIssuer {
         &self.settings.issuer
     }
 
+    /// Whether it makes the JWT-SVIDs of a trust domain, those with an `iss` of their own included.
+    pub(super) fn makes_svids_of(&self, domain: &str, has_issuer: bool) -> bool {
+        let own = self.settings.identity.trust_domain.as_deref() == Some(domain);
+        own && (!has_issuer || self.issuer().strip_prefix("spiffe://") == Some(domain))
+    }
+
     /// Its keys.
     pub(super) fn jwks(&self) -> &Arc<JwksCache> {
         &self.jwks
@@ -115,6 +116,7 @@ impl JwtIssuer {
         if let (true, Some(remote), Some(known)) = (same, &mut self.remote, &previous.remote) {
             self.jwks = Arc::new(self.jwks.succeeding(&previous.jwks));
             remote.fetches = Arc::clone(&known.fetches);
+            remote.fetch.take_over(&known.fetch);
         }
     }
 
@@ -134,7 +136,10 @@ impl JwtIssuer {
             fill("sub", self.issuer().into());
             self_signed::assume(&claims, &self.settings, now)?
         } else {
-            fill("aud", self.settings.audiences.as_slice().into());
+            fill(&self.settings.audience_claim, self.settings.audiences.as_slice().into());
+            for (claim, value) in &self.settings.required_claims {
+                fill(claim, value.clone());
+            }
             if claims.contains_key("email") {
                 claims.entry("email_verified").or_insert(true.into());
             }
@@ -152,14 +157,17 @@ fn source(settings: &IssuerSettings) -> Option<(&KeyLocation, Option<&Path>)> {
     }
 }
 
-/// The address of a key set, or the field that is wrong.
-fn address(keys: &RemoteKeys, issuer: &str) -> Result<Address, (&'static str, String, &'static str)> {
+/// The addresses of a key set, or the field that is wrong.
+fn addresses(keys: &RemoteKeys, issuer: &str) -> Result<Vec<Address>, (&'static str, String, &'static str)> {
     let of = |field| move |(message, help)| (field, message, help);
     match &keys.location {
-        KeyLocation::Url(url) => Ok(Address::Url(parse_url(url).map_err(of("url"))?)),
+        KeyLocation::Url(url) => Ok(vec![Address::Url(parse_url(url).map_err(of("url"))?)]),
+        KeyLocation::Urls(urls) => {
+            urls.iter().map(|url| Ok(Address::Url(parse_url(url).map_err(of("urls"))?))).collect()
+        }
         KeyLocation::Discovery { document, hosts } => {
             let base = parse_issuer(issuer).map_err(of("discovery"))?;
-            Ok(Address::Discovery(Discovery::new(issuer, base, *document, hosts)))
+            Ok(vec![Address::Discovery(Discovery::new(issuer, base, *document, hosts))])
         }
     }
 }

@@ -3,7 +3,9 @@
 pub(super) mod cache;
 pub(super) mod discovery;
 pub(super) mod fetch;
+pub(super) mod fetched;
 pub(super) mod jwk;
+pub(super) mod parts;
 pub(super) mod refresh;
 pub(super) mod schedule;
 pub(super) mod single_flight;

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 pub use self::dpop::PossessionRule;
 pub use self::keys::{KeyLocation, KeySource, RemoteKeys, WellKnown};
-pub(super) use self::keys::{origin, parse_issuer, parse_url, with_port};
+pub(super) use self::keys::{check_proxy, origin, parse_issuer, parse_url, with_port};
 pub use self::written::WrittenIssuer;
 use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
+use super::token::spiffe::is_trust_domain;
 pub use crate::principal::DpopRule;
 use crate::principal::Principal;
 
@@ -30,10 +31,18 @@ pub struct IssuerSettings {
     pub name: String,
     /// `iss`, to the byte.
     pub issuer: String,
-    /// A token needs one of these in `aud`; at least one.
+    /// A token needs one of these in its `audience_claim`; at least one.
     pub audiences: Vec<String>,
+    /// The claim that says for whom a token is: `aud`, or one that names the client that it was issued to, for providers
+    /// whose access tokens have no `aud`.
+    pub audience_claim: String,
+    /// Claims that a token needs, each with its one value.
+    pub required_claims: Vec<(String, serde_json::Value)>,
     /// How its tokens are verified.
     pub proof: Proof,
+    /// Whether tokens with the marks of an ID token are accepted. Only for an issuer whose access tokens have them, or of
+    /// which ID tokens for `audiences` are meant to be credentials.
+    pub accept_id_tokens: bool,
     /// The scopes of its tokens that carry neither `scope` nor `scp`. `None`: they have none.
     pub scopes: Option<Vec<String>>,
     /// The algorithms that it may sign with; at least one.
@@ -67,6 +76,9 @@ pub struct IdentityRule {
     /// The pool of callers without a verified email: `principal://POOL/subject/SUB`. Begins with
     /// `iam.googleapis.com/`.
     pub subject_pool: Option<String>,
+    /// The SPIFFE trust domain whose JWT-SVIDs it makes: `sub` is a SPIFFE ID of this domain and names the caller, and `iss`
+    /// may be missing.
+    pub trust_domain: Option<String>,
     /// Accepts `email` without `email_verified: true`. Only for an issuer whose users cannot choose their address.
     pub accept_unverified_email: bool,
     /// The domains of the emails that the issuer may assert: `example.com`, `*.example.com` for those below it, `*`
@@ -149,7 +161,10 @@ impl IssuerSettings {
             name: name.into(),
             issuer: issuer.into(),
             audiences: vec![audience.into()],
+            audience_claim: "aud".to_owned(),
+            required_claims: Vec::new(),
             proof: Proof::Signature(keys),
+            accept_id_tokens: false,
             scopes: None,
             algorithms: Algorithm::DEFAULT.to_vec(),
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
@@ -188,6 +203,10 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
+/// What to do about an endpoint for the tenants of all customers.
+pub(super) const ONE_TENANT: &str =
+    "name each tenant as an issuer of its own, with its id in place of the template or of `common`";
+
 /// A larger skew would let an expired token live on.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
@@ -195,9 +214,11 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
-    let mut issuers = HashSet::new();
-    // An issuer that maps no attributes accepts every verified email in a token.
-    let asserting = |issuer: &&IssuerSettings| issuer.identity.attribute_mapping.is_empty();
+    let (mut issuers, mut domains) = (HashSet::new(), HashSet::new());
+    // An issuer that maps no attributes accepts every verified email in a token; one of JWT-SVIDs reads none.
+    let asserting = |issuer: &&IssuerSettings| {
+        issuer.identity.attribute_mapping.is_empty() && issuer.identity.trust_domain.is_none()
+    };
     let several = settings.iter().filter(asserting).count() > 1;
     for (index, issuer) in settings.iter().enumerate() {
         let mut error = |field, message: String, help: &'static str| {
@@ -218,6 +239,34 @@ pub(super) fn check(settings: &[IssuerSettings]) -> Vec<SettingsError> {
         } else if !issuers.insert(issuer.issuer.as_str()) {
             let message = format!("two issuers have the `iss` `{}`", issuer.issuer);
             error("issuer", message, "merge them: `audiences` and `algorithms` are lists");
+        } else if issuer.issuer.contains(['{', '}']) {
+            let message = format!("`{}` is a template, and no token has it as its `iss`", issuer.issuer);
+            error("issuer", message, ONE_TENANT);
+        }
+        if let Some(domain) = &issuer.identity.trust_domain {
+            if !is_trust_domain(domain) {
+                let message = format!("`{domain}` is not a SPIFFE trust domain");
+                error(
+                    "trust_domain",
+                    message,
+                    "write the name alone, in lower case, like `prod.example.com`",
+                );
+            } else if !domains.insert(domain.as_str()) {
+                let message = format!("two issuers have the trust domain `{domain}`");
+                error(
+                    "trust_domain",
+                    message,
+                    "merge them: `audiences` is a list, and `keys` takes several `urls`",
+                );
+            }
+            if matches!(issuer.proof, Proof::Endpoint(_)) {
+                let message = "JWT-SVIDs are verified by their signature".to_owned();
+                error("trust_domain", message, "name the keys of the trust domain with `keys`");
+            }
+            if issuer.identity.subject_pool.is_none() {
+                let message = "a `trust_domain` needs a `subject_pool`".to_owned();
+                error("trust_domain", message, "name the pool whose subjects the SPIFFE IDs are");
+            }
         }
         check_tokens(issuer, &mut error);
         if several && asserting(&issuer) && !issuer.self_signed && issuer.identity.email_domains.is_none() {
@@ -278,6 +327,17 @@ fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, St
     } else if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
         let message = "`audiences` is empty or holds an empty string".to_owned();
         error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
+    }
+    if issuer.audience_claim != "aud" && issuer.required_claims.is_empty() {
+        let message = format!(
+            "with `audience_claim: {}`, any token that the client holds would pass for an access token",
+            issuer.audience_claim
+        );
+        error(
+            "audience_claim",
+            message,
+            "say what makes one: `required_claims: {token_use: access}`, for example",
+        );
     }
     for scope in issuer.scopes.iter().flatten() {
         // RFC 6749, section 3.3.

@@ -8,4 +8,5 @@ pub(super) mod identity;
 pub(super) mod jws;
 pub(super) mod jwt;
 pub(super) mod self_signed;
+pub(super) mod spiffe;
 pub(super) mod unconfirmed;

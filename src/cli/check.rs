@@ -164,6 +164,7 @@ fn check_config(
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
     let (snapshot, files) = config::snapshot::load_with_files(config, now, report)?;
+    config::snapshot::note_keys(config, &snapshot.authn, now, report);
     policy::lint::lint(&files, &snapshot.catalog, now, report);
     look_up_names(config, file, report);
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();

@@ -1,20 +1,35 @@
 //! The `limits` of the file: bounds on what a client may take, each read by the stage that holds to it.
 
 use crate::admission::AdmissionLimits;
+use crate::authn::Authenticator;
 use crate::decision::body::BodyLimits;
 use crate::diagnostic::Report;
+use crate::document::scalar::size;
 use crate::document::{Node, Spelling};
 use crate::listener::ListenerLimits;
 
 /// Bounds on what a client may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of connections, and of request heads.
     pub listener: ListenerLimits,
+    /// Of a token, in bytes. It is part of a head, so it is no more than that.
+    pub token_bytes: usize,
     /// Of request bodies.
     pub body: BodyLimits,
     /// Of requests at one time.
     pub admission: AdmissionLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            listener: ListenerLimits::default(),
+            token_bytes: Authenticator::DEFAULT_TOKEN_BYTES,
+            body: BodyLimits::default(),
+            admission: AdmissionLimits::default(),
+        }
+    }
 }
 
 impl Limits {
@@ -23,11 +38,27 @@ impl Limits {
         let mut fields = node.fields("`limits`", Spelling::Exact, report)?;
         let mut listener = ListenerLimits::default();
         listener.read_beginning(&mut fields, report);
+        let token_bytes = token_bytes(fields.optional("token_bytes"), listener.head.bytes, report);
         let body = BodyLimits::read(&mut fields, report);
         listener.read_answers(&mut fields, report);
         let admission = AdmissionLimits::read(&mut fields, report);
         listener.read_connections(&mut fields, report);
         fields.finish(report);
-        Some(Self { listener, body, admission })
+        Some(Self { listener, token_bytes, body, admission })
+    }
+}
+
+/// The longest token. A head that is longer than `head_bytes` is refused before its token is looked at.
+fn token_bytes(node: Option<&Node>, head_bytes: usize, report: &mut Report) -> usize {
+    let default = Authenticator::DEFAULT_TOKEN_BYTES.min(head_bytes);
+    let Some(node) = node else { return default };
+    let Some(bytes) = size(node, report) else { return default };
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes <= head_bytes => bytes,
+        _ => {
+            let message = format!("a token of {bytes} bytes does not fit into a head of {head_bytes}");
+            report.error(&node.span, message).help("make it less, or `head_bytes` more");
+            default
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Config, providers};
-use crate::authn::Authenticator;
+use crate::authn::{Authenticator, KeySetStatus};
 use crate::catalog::Catalog;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
@@ -97,11 +97,29 @@ pub fn pools(config: &Config) -> Pools {
     pools
 }
 
+/// Tells of the keys in files that are not used: an error of their issuer's file, or keys for another purpose.
+pub fn note_keys(config: &Config, authn: &Authenticator, now: SystemTime, report: &mut Report) {
+    for KeySetStatus { issuer, problems, skipped, .. } in authn.key_sets(now) {
+        let written = config.issuers.iter().find(|written| written.settings.name == issuer);
+        let Some(spans) = written.map(|written| written.spans.as_slice()) else { continue };
+        let place = spans.iter().find(|(field, _)| *field == "file").or(spans.first());
+        let Some((_, span)) = place else { continue };
+        for problem in problems {
+            report
+                .warning(span, format!("{problem}: it is skipped"))
+                .help("fix or remove the key: tokens that it signs are refused");
+        }
+        for skipped in skipped {
+            report.note(span, format!("{skipped}: it is skipped"));
+        }
+    }
+}
+
 /// Loads the issuers of a checked configuration. `None` where anything is wrong with any of them.
 pub fn authenticator(config: &Config, now: SystemTime, report: &mut Report) -> Option<Authenticator> {
     let settings = config.issuers.iter().map(|issuer| issuer.settings.clone()).collect();
     match Authenticator::load(settings, now) {
-        Ok(authn) => Some(authn),
+        Ok(authn) => Some(authn.reading_tokens_of(config.limits.token_bytes)),
         Err(errors) => {
             for error in errors {
                 let spans =

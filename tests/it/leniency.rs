@@ -4,6 +4,7 @@ use opgate::dev::mint::Mint;
 use opgate::signing::{SigningAlgorithm, SigningKey};
 use serde_json::{Value, json};
 
+use crate::cli::Workspace;
 use crate::harness::{
     CANCEL, CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, Tree, claims, foreign_key, key, now, token,
     token_with,
@@ -250,4 +251,69 @@ async fn a_claim_holds_emails_of_groups_where_the_issuer_says_so() {
     let silent = gate_for(&["group:ops@example.com"], &[domains]);
     let token = token_of(&json!({"groups": ["ops@example.com"], "email": "bob@example.com"}));
     assert_eq!(outcome(&silent, &token).await, denied());
+}
+
+/// A directory with long lists of roles. 401 would send the client for a new token, which would be as long.
+#[tokio::test]
+async fn a_token_that_is_too_long_is_not_called_invalid() {
+    let long = token_of(&json!({"roles": vec!["a role of some length"; 600]}));
+    assert!(long.len() > 16 * 1024 && long.len() < 30 * 1024);
+    let gate = Gate::start();
+    assert_eq!(outcome(&gate, &long).await, (431, "ACCESS_TOKEN_TOO_LARGE".to_owned()));
+    let answer = gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&long)).await;
+    assert_eq!(answer.header("www-authenticate"), None);
+    let two = gate.http2(&Req::new("POST", COMPANION, CANCEL).bearer(&long)).await;
+    assert_eq!(two.status, 431);
+    let audit = gate.audit(3)[0].to_string();
+    assert!(audit.contains("more than 16384 (`limits.token_bytes`)"), "{audit}");
+    assert!(gate.backend.requests().is_empty());
+    let set = vec!["limits.token_bytes=30KiB".to_owned()];
+    let wide = Gate::start_with(Setup { set, ..Setup::default() });
+    assert_eq!(outcome(&wide, &long).await, allowed());
+}
+
+#[test]
+fn a_token_has_to_fit_into_a_head() {
+    let check = |settings: &str| {
+        Workspace::new().shell(&format!("opgate check --config config/opgate.yaml {settings}"))
+    };
+    let outcome = check("--set limits.token_bytes=33KiB");
+    assert_eq!(outcome.code, Some(3));
+    assert!(
+        outcome.stderr.contains("a token of 33792 bytes does not fit into a head of 32768"),
+        "{}",
+        outcome.text()
+    );
+    assert_eq!(check("--set limits.token_bytes=32KiB").code, Some(0));
+    assert_eq!(check("--set limits.token_bytes=64KiB --set limits.head_bytes=64KiB").code, Some(0));
+    assert_eq!(check("--set limits.head_bytes=8KiB").code, Some(0));
+}
+
+/// Cognito's access tokens have no `aud`.
+#[tokio::test]
+async fn another_claim_may_name_the_audience_if_something_names_an_access_token() {
+    let setting = "issuers.demo.audience_claim=client_id";
+    let refused = Workspace::new()
+        .shell("opgate check --config config/opgate.yaml --set issuers.staff.audience_claim=client_id");
+    assert_eq!(refused.code, Some(3));
+    assert!(refused.stderr.contains("required_claims: {token_use: access}"), "{}", refused.text());
+    let set = vec![
+        setting.to_owned(),
+        "issuers.demo.audiences=[c1]".to_owned(),
+        "issuers.demo.required_claims={token_use: access}".to_owned(),
+    ];
+    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    for (changes, expected) in [
+        (json!({"aud": null, "client_id": "c1", "token_use": "access"}), allowed()),
+        (json!({"aud": null, "client_id": "c1", "token_use": "id"}), invalid()),
+        (json!({"aud": null, "client_id": "c1"}), invalid()),
+        (json!({"aud": null, "client_id": "c2", "token_use": "access"}), invalid()),
+        (json!({"client_id": "c1", "token_use": "access"}), invalid()),
+        (json!({"aud": "c1", "token_use": "access"}), invalid()),
+    ] {
+        assert_eq!(outcome(&gate, &token_of(&changes)).await, expected, "{changes}");
+    }
+    let without = Gate::start();
+    let token = token_of(&json!({"aud": null, "client_id": "c1", "token_use": "access"}));
+    assert_eq!(outcome(&without, &token).await, invalid());
 }

@@ -42,7 +42,7 @@ fn the_shipped_files_load_without_a_warning() {
 
 /// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
 /// issuers.
-const EXAMPLES: [&str; 25] = [
+const EXAMPLES: [&str; 30] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -53,18 +53,23 @@ const EXAMPLES: [&str; 25] = [
     "client_secret_file",
     "email_domains",
     "explain",
+    "groups",
     "health_check",
     "introspection",
     "issuer",
     "partner",
     "prefix",
+    "proxy",
     "remember",
     "remember_briefly",
     "request_headers",
     "robots",
+    "scopes",
     "subject_pool",
     "timeout",
     "tls",
+    "token_file",
+    "trust_domain",
     "upgrade",
     "url",
     "workers",

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::in_flight::Outage;
 use super::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 use crate::authn::denial::shown;
-use crate::authn::http_client::{self, ClientError};
+use crate::authn::http_client::{self, ClientError, ClientSettings};
 use crate::authn::introspection::secret::Secret;
 use crate::authn::settings::{SettingsError, parse_url};
 use crate::files;
@@ -100,15 +100,9 @@ impl IntrospectionClient {
             help: help.into(),
         };
         let url = parse_url(&settings.url).map_err(|(message, help)| wrong("url", message, help))?;
-        let ca = |cause: ClientError| {
-            let help = match cause {
-                ClientError::Tls(_) => "install the system's CA certificates, or name a `ca` file",
-                _ => "name a PEM file with the CA of the server's certificate",
-            };
-            wrong("ca", cause.to_string(), help)
-        };
-        let mut builder =
-            http_client::builder(&url, settings.ca.as_deref()).map_err(ca)?.timeout(settings.timeout);
+        let unusable = |cause: ClientError| wrong(cause.field(), cause.to_string(), cause.help());
+        let client = ClientSettings { ca: settings.ca.as_deref(), proxy: settings.proxy.as_deref() };
+        let mut builder = http_client::builder(&[&url], client).map_err(unusable)?.timeout(settings.timeout);
         let question = match &settings.dialect {
             Dialect::TokenInfo => TokenQuestion::TokenInfo,
             Dialect::Introspection { client_id, authentication } => {
@@ -147,7 +141,7 @@ impl IntrospectionClient {
                 format!("cannot set up TLS: {}", http_client::chain(&error)),
                 "the private key must be the certificate's, and the CAs must be there",
             ),
-            _ => ca(ClientError::Tls(error)),
+            _ => unusable(ClientError::Tls(error)),
         })?;
         Ok(Self { client, url, question })
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::authn::settings::parse_url;
+use crate::authn::settings::{check_proxy, parse_url};
 
 /// An endpoint of an issuer, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct TokenEndpoint {
     pub prefix: String,
     /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
     pub ca: Option<PathBuf>,
+    /// URL of the proxy through which it is asked; none without it.
+    pub proxy: Option<String>,
     /// From the question to the last byte of the answer.
     pub timeout: Duration,
     /// How long a good token counts as good, if it does not end before.
@@ -70,6 +72,7 @@ impl TokenEndpoint {
             dialect,
             prefix: String::new(),
             ca: None,
+            proxy: None,
             timeout: Self::DEFAULT_TIMEOUT,
             remember: Self::DEFAULT_REMEMBER,
             remember_briefly: Self::DEFAULT_REMEMBER_BRIEFLY,
@@ -106,6 +109,7 @@ pub(in crate::authn) fn check(
     if let Err((message, help)) = parse_url(&endpoint.url) {
         error("url", message, help);
     }
+    check_proxy(endpoint.proxy.as_deref(), &[&endpoint.url], error);
     if let Dialect::Introspection { client_id, .. } = &endpoint.dialect
         && (client_id.is_empty() || !client_id.bytes().all(|byte| matches!(byte, b' '..=b'~')))
     {

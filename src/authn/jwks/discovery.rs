@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::authn::denial::shown;
-use crate::authn::settings::{WellKnown, origin, parse_url, with_port};
+use crate::authn::settings::{ONE_TENANT, WellKnown, origin, parse_url, with_port};
 use crate::json;
 
 /// The issuer, and where its keys may be.
@@ -33,6 +33,11 @@ pub(in crate::authn) enum DiscoveryError {
     Missing(&'static str),
     #[error("the metadata is of the issuer `{0}`, which is not the configured one")]
     OtherIssuer(String),
+    #[error(
+        "the metadata is of `{0}`, which is a template: the address is that of all tenants. {help}",
+        help = ONE_TENANT
+    )]
+    Template(String),
     #[error("`jwks_uri` cannot be used: {0}")]
     Unusable(String),
     #[error("`jwks_uri` leads to {0}, which is neither the issuer's own origin nor one of `jwks_hosts`")]
@@ -64,6 +69,9 @@ impl Discovery {
             _ => Err(DiscoveryError::Missing(member)),
         };
         let issuer = text("issuer")?;
+        if issuer != self.issuer && issuer.contains(['{', '}']) {
+            return Err(DiscoveryError::Template(shown(issuer)));
+        }
         if issuer != self.issuer {
             return Err(DiscoveryError::OtherIssuer(shown(issuer)));
         }
@@ -150,6 +158,19 @@ mod tests {
             let refused = keys(&discovery, other, uri).unwrap_err();
             assert!(matches!(refused, DiscoveryError::OtherIssuer(_)), "{other}: {refused}");
         }
+    }
+
+    /// Entra's endpoint for the tenants of all customers.
+    #[test]
+    fn metadata_of_all_tenants_is_refused_with_what_to_do() {
+        let common = discovery("https://login.microsoftonline.com/common/v2.0", &[]);
+        let template = "https://login.microsoftonline.com/{tenantid}/v2.0";
+        let refused = keys(&common, template, "https://login.microsoftonline.com/common/keys").unwrap_err();
+        let told = refused.to_string();
+        assert!(
+            told.contains("{tenantid}") && told.contains("name each tenant as an issuer of its own"),
+            "{told}"
+        );
     }
 
     #[test]

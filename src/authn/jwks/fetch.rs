@@ -1,16 +1,20 @@
 //! One fetch of a key set over HTTP, bounded in time and size.
 
-use std::error::Error;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
+use reqwest::header::{AGE, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
+use tokio::task::JoinSet;
 
-use crate::authn::http_client::{ClientError, builder, chain};
+use crate::authn::http_client::{ClientError, ClientSettings, builder};
+use crate::authn::introspection::secret::Secret;
 use crate::authn::jwks::MAX_DOCUMENT;
-use crate::authn::jwks::discovery::{Discovery, DiscoveryError};
+use crate::authn::jwks::discovery::Discovery;
+use crate::authn::jwks::fetched::{FetchError, FetchedDocument};
+use crate::authn::jwks::parts::KeySetParts;
+use crate::authn::settings::{RemoteKeys, origin};
 
 /// The time for a connection, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,7 +25,37 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(in crate::authn) struct Fetch {
     client: Client,
-    address: Address,
+    /// At least one.
+    addresses: Vec<Address>,
+    /// What the last fetches brought from each of several addresses. Outlives reloads.
+    parts: Arc<KeySetParts>,
+    /// The file with the token that the server asks for. It is read for each fetch: Kubernetes replaces it every hour.
+    token_file: Option<PathBuf>,
+}
+
+/// How a key set is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::authn) struct FetchSettings<'s> {
+    /// The client: the only CAs that are trusted, and the proxy.
+    pub(in crate::authn) client: ClientSettings<'s>,
+    pub(in crate::authn) token_file: Option<&'s Path>,
+    /// How long a part of a set is used that cannot be fetched.
+    pub(in crate::authn) max_stale: Duration,
+    pub(in crate::authn) connect_timeout: Duration,
+    pub(in crate::authn) total_timeout: Duration,
+}
+
+impl<'s> FetchSettings<'s> {
+    /// With the times that the gate gives servers.
+    pub(in crate::authn) fn of(keys: &'s RemoteKeys) -> Self {
+        Self {
+            client: ClientSettings { ca: keys.ca.as_deref(), proxy: keys.proxy.as_deref() },
+            token_file: keys.token_file.as_deref(),
+            max_stale: keys.max_stale,
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TOTAL_TIMEOUT,
+        }
+    }
 }
 
 /// Where a key set is.
@@ -33,73 +67,98 @@ pub(in crate::authn) enum Address {
     Discovery(Discovery),
 }
 
-/// What a fetch brought.
-#[derive(Debug)]
-pub(in crate::authn) struct FetchedDocument {
-    pub(in crate::authn) document: Vec<u8>,
-    /// How long the server allows it to be used, where it says.
-    pub(in crate::authn) fresh_for: Option<Duration>,
-}
-
-/// Why a fetch brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::authn) enum FetchError {
-    #[error("{}", chain(.0))]
-    Transport(#[from] reqwest::Error),
-    #[error("the answer is {0}, not 200")]
-    Status(StatusCode),
-    #[error("the answer is larger than {MAX_DOCUMENT} bytes")]
-    TooLarge,
-    #[error("the issuer's metadata {url}: {error}")]
-    Metadata { url: Url, error: Box<FetchError> },
-    #[error(transparent)]
-    Discovery(#[from] DiscoveryError),
-}
-
 impl Fetch {
-    /// A client for one key set. `ca` holds the only CAs that are trusted; the system's without it.
+    /// A client for the key sets at some addresses.
     ///
     /// # Errors
-    /// Where `ca` cannot be used, or this machine has no CA certificates.
-    pub(in crate::authn) fn new(address: Address, ca: Option<&Path>) -> Result<Self, ClientError> {
-        Self::with_timeouts(address, ca, CONNECT_TIMEOUT, TOTAL_TIMEOUT)
+    /// Where the settings cannot be used, or this machine has no CA certificates.
+    pub(in crate::authn) fn new(
+        addresses: Vec<Address>,
+        settings: &FetchSettings<'_>,
+    ) -> Result<Self, ClientError> {
+        let urls: Vec<&Url> = addresses.iter().map(Address::first).collect();
+        let builder = builder(&urls, settings.client)?
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.total_timeout);
+        Ok(Self {
+            client: builder.build().map_err(ClientError::Tls)?,
+            parts: Arc::new(KeySetParts::new(addresses.len(), settings.max_stale)),
+            addresses,
+            token_file: settings.token_file.map(Path::to_owned),
+        })
     }
 
-    pub(in crate::authn) fn with_timeouts(
-        address: Address,
-        ca: Option<&Path>,
-        connect: Duration,
-        total: Duration,
-    ) -> Result<Self, ClientError> {
-        let builder = builder(address.first(), ca)?.connect_timeout(connect).timeout(total);
-        Ok(Self { client: builder.build().map_err(ClientError::Tls)?, address })
+    /// Keeps the parts of a set that were fetched before a reload, from the same addresses.
+    pub(in crate::authn) fn take_over(&mut self, previous: &Self) {
+        self.parts = Arc::clone(&previous.parts);
     }
 
     /// The URL that is asked first, for logs.
     pub(in crate::authn) fn url(&self) -> &str {
-        self.address.first().as_str()
+        self.addresses.first().map_or("", |address| address.first().as_str())
     }
 
-    /// Fetches the key set, by way of the issuer's metadata where that says where it is.
+    /// Fetches the key set: from all of its addresses at the same time, and by way of the issuer's metadata where that
+    /// says where it is.
     ///
     /// # Errors
     /// No answer in time, one that is not 200, one that is too large, or metadata that leads nowhere.
     pub(in crate::authn) async fn key_set(&self) -> Result<FetchedDocument, FetchError> {
-        match &self.address {
-            Address::Url(url) => self.ask(url).await,
+        let token = self.token()?;
+        if let [address] = self.addresses.as_slice() {
+            return self.key_set_at(address, token.as_ref()).await;
+        }
+        let mut fetches = JoinSet::new();
+        for (index, address) in self.addresses.iter().cloned().enumerate() {
+            let (fetch, token) = (self.clone(), token.clone());
+            fetches.spawn(async move {
+                let outcome = fetch.key_set_at(&address, token.as_ref()).await;
+                (index, address.first().clone(), outcome)
+            });
+        }
+        let mut outcomes = fetches.join_all().await;
+        outcomes.sort_by_key(|(index, ..)| *index);
+        self.parts.join(outcomes.into_iter().map(|(_, url, outcome)| (url, outcome)).collect())
+    }
+
+    async fn key_set_at(
+        &self,
+        address: &Address,
+        token: Option<&HeaderValue>,
+    ) -> Result<FetchedDocument, FetchError> {
+        match address {
+            Address::Url(url) => self.ask(url, token).await,
             Address::Discovery(discovery) => {
                 let url = discovery.document();
                 let metadata = self
-                    .ask(url)
+                    .ask(url, token)
                     .await
                     .map_err(|error| FetchError::Metadata { url: url.clone(), error: Box::new(error) })?;
-                self.ask(&discovery.keys(&metadata.document)?).await
+                let keys = discovery.keys(&metadata.document)?;
+                // The issuer asks for the token. Another host, which its metadata names, is not shown it.
+                let token = token.filter(|_| origin(&keys) == origin(url));
+                self.ask(&keys, token).await
             }
         }
     }
 
-    async fn ask(&self, url: &Url) -> Result<FetchedDocument, FetchError> {
-        let mut response = self.client.get(url.clone()).send().await?;
+    /// The `Authorization` of a fetch, which is never printed.
+    fn token(&self) -> Result<Option<HeaderValue>, FetchError> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let wrong = |cause: String| FetchError::Token { path: path.display().to_string(), cause };
+        let token = Secret::read(path).map_err(|error| wrong(error.to_string()))?;
+        let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+        let mut value = value.map_err(|_| wrong("it is not one line of printable ASCII".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    async fn ask(&self, url: &Url, token: Option<&HeaderValue>) -> Result<FetchedDocument, FetchError> {
+        let mut request = self.client.get(url.clone());
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let mut response = request.send().await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
@@ -111,7 +170,7 @@ impl Fetch {
             }
             document.extend_from_slice(&chunk);
         }
-        Ok(FetchedDocument { document, fresh_for })
+        Ok(FetchedDocument { document, fresh_for, failures: Vec::new() })
     }
 }
 
@@ -120,22 +179,6 @@ impl Address {
         match self {
             Self::Url(url) => url,
             Self::Discovery(discovery) => discovery.document(),
-        }
-    }
-}
-
-impl FetchError {
-    /// The label's value in metrics.
-    pub(in crate::authn) fn outcome(&self) -> &'static str {
-        match self {
-            Self::Transport(error) if error.is_timeout() => "timeout",
-            Self::Transport(error) if error.is_connect() && is_tls(error) => "tls",
-            Self::Transport(error) if error.is_connect() => "connect",
-            Self::Transport(_) => "broken",
-            Self::Status(_) => "status",
-            Self::TooLarge => "too_large",
-            Self::Metadata { error, .. } => error.outcome(),
-            Self::Discovery(_) => "discovery",
         }
     }
 }
@@ -156,14 +199,6 @@ fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     }
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
     fresh_for.map(|fresh_for| fresh_for.saturating_sub(Duration::from_secs(age.unwrap_or(0))))
-}
-
-/// Whether TLS failed: rustls passes its errors on as I/O errors of this kind, which others wrap in their own.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
-        || io.and_then(io::Error::get_ref).is_some_and(|wrapped| is_tls(wrapped))
-        || error.source().is_some_and(is_tls)
 }
 
 #[cfg(test)]

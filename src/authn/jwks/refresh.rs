@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::authn::jwks::KeySetError;
 use crate::authn::jwks::cache::{JwksCache, SUCCESS};
-use crate::authn::jwks::fetch::{Fetch, FetchError};
+use crate::authn::jwks::fetch::Fetch;
+use crate::authn::jwks::fetched::{FetchError, FetchedDocument};
 use crate::authn::jwks::schedule::FetchIntervals;
 use crate::authn::jwks::single_flight::{Flight, KeyFetches};
 
@@ -76,7 +77,16 @@ pub(in crate::authn) async fn refresh(
 /// The outcome is logged and counted.
 async fn fetch_once(jwks: &JwksCache, fetch: &Fetch, flight: &mut Flight<'_>) {
     match fetch_and_replace(jwks, fetch, flight.number).await {
-        Ok(fresh_for) => {
+        Ok(FetchedDocument { failures, .. }) if !failures.is_empty() => {
+            // Not a success: the rest is asked for again soon, and a key that the set lacks may be in it.
+            for error in &failures {
+                let cause = error.outcome();
+                tracing::warn!(issuer = jwks.issuer(), cause, "cannot refresh some of the keys: {error}");
+            }
+            let error = failures.first();
+            jwks.count(error.map_or("broken", FetchError::outcome), error.map(ToString::to_string));
+        }
+        Ok(FetchedDocument { fresh_for, .. }) => {
             let failures = flight.succeed(fresh_for);
             jwks.count(SUCCESS, None);
             if failures > 0 {
@@ -112,10 +122,15 @@ async fn fetch_and_replace(
     jwks: &JwksCache,
     fetch: &Fetch,
     number: u64,
-) -> Result<Option<Duration>, RefreshError> {
+) -> Result<FetchedDocument, RefreshError> {
     let answer = fetch.key_set().await?;
+    // A set that lacks a part says nothing of the keys that it lacks: it counts as what it was before.
+    let number = match answer.failures.is_empty() {
+        true => number,
+        false => jwks.latest().map_or(0, |latest| latest.fetch),
+    };
     jwks.replace(&answer.document, number, wall_clock())?;
-    Ok(answer.fresh_for)
+    Ok(answer)
 }
 
 /// Refreshes for ever.

@@ -13,6 +13,8 @@ use crate::document::{Fields, Node, Spelling};
 
 /// The placeholder for a service account in the address of its keys.
 const EMAIL: &str = "{email}";
+/// Most URLs of one key set.
+const MAX_URLS: usize = 8;
 
 /// Where an issuer's JWK Set is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub struct RemoteKeys {
     pub cool_down: Duration,
     /// PEM file of the only CAs that the server's certificate may come from; the system's without it.
     pub ca: Option<PathBuf>,
+    /// File of the token that the server asks for, which is sent as a bearer token. Read for each fetch.
+    pub token_file: Option<PathBuf>,
+    /// URL of the proxy through which the keys are fetched; none without it.
+    pub proxy: Option<String>,
 }
 
 /// The address of a JWK Set. It comes from the operator, or from a document of the issuer that the operator named, and
@@ -44,6 +50,8 @@ pub struct RemoteKeys {
 pub enum KeyLocation {
     /// `https://…`; `http://` for a loopback address only.
     Url(String),
+    /// Several of them: the keys are those of all.
+    Urls(Vec<String>),
     /// `jwks_uri` of the issuer's metadata.
     Discovery {
         /// Where the metadata is.
@@ -73,6 +81,9 @@ impl KeySource {
         match self {
             Self::File(path) => path.to_string_lossy().contains(EMAIL),
             Self::Remote(RemoteKeys { location: KeyLocation::Url(url), .. }) => url.contains(EMAIL),
+            Self::Remote(RemoteKeys { location: KeyLocation::Urls(urls), .. }) => {
+                urls.iter().all(|url| url.contains(EMAIL))
+            }
             Self::Remote(_) => false,
         }
     }
@@ -83,7 +94,12 @@ impl KeySource {
             Self::File(path) => Self::File(path.to_string_lossy().replace(EMAIL, email).into()),
             Self::Remote(keys) => {
                 let mut keys = keys.clone();
-                if let KeyLocation::Url(url) = &mut keys.location {
+                let urls = match &mut keys.location {
+                    KeyLocation::Url(url) => std::slice::from_mut(url),
+                    KeyLocation::Urls(urls) => urls.as_mut_slice(),
+                    KeyLocation::Discovery { .. } => &mut [],
+                };
+                for url in urls {
                     *url = url.replace(EMAIL, email);
                 }
                 Self::Remote(keys)
@@ -112,6 +128,8 @@ impl RemoteKeys {
             max_stale: Self::DEFAULT_MAX_STALE,
             cool_down: Self::DEFAULT_COOL_DOWN,
             ca: None,
+            token_file: None,
+            proxy: None,
         }
     }
 }
@@ -134,9 +152,12 @@ pub(super) fn keys(
     };
     let file = noted(&mut fields, "file");
     let url = noted(&mut fields, "url");
+    let urls = noted(&mut fields, "urls");
     let discovery = noted(&mut fields, "discovery");
     let jwks_hosts = noted(&mut fields, "jwks_hosts");
     let ca = noted(&mut fields, "ca");
+    let token_file = noted(&mut fields, "token_file");
+    let proxy = noted(&mut fields, "proxy");
     let mut remote = RemoteKeys::at(KeyLocation::Url(String::new()));
     set(&mut fields, "refresh", &mut remote.refresh, duration, report);
     set(&mut fields, "max_stale", &mut remote.max_stale, duration, report);
@@ -144,19 +165,26 @@ pub(super) fn keys(
     let span = fields.span().clone();
     fields.finish(report);
 
-    remote.ca = ca.and_then(|node| node.string(report).map(|path| located(base, path)));
+    let mut path = |node: Option<Node>| node?.string(report).map(|path| located(base, path));
+    (remote.ca, remote.token_file) = (path(ca), path(token_file));
+    remote.proxy = proxy.and_then(|node| node.string(report).map(str::to_owned));
     if let (Some(hosts), None) = (&jwks_hosts, &discovery) {
         report
             .error(&hosts.span, "`jwks_hosts` only has a meaning with `discovery`")
             .help("leave it out: the keys of a `url` are fetched from there and nowhere else");
     }
-    match (file, url, discovery) {
-        (Some(file), None, None) => Some(KeySource::File(located(base, file.string(report)?))),
-        (None, Some(url), None) => {
+    match (file, url, urls, discovery) {
+        (Some(file), None, None, None) => Some(KeySource::File(located(base, file.string(report)?))),
+        (None, Some(url), None, None) => {
             remote.location = KeyLocation::Url(url.string(report)?.to_owned());
             Some(KeySource::Remote(remote))
         }
-        (None, None, Some(discovery)) => {
+        (None, None, Some(urls), None) => {
+            let urls = urls.strings(report).into_iter().map(|(url, _)| url.to_owned()).collect();
+            remote.location = KeyLocation::Urls(urls);
+            Some(KeySource::Remote(remote))
+        }
+        (None, None, None, Some(discovery)) => {
             let document = choice(&discovery, &DOCUMENTS, report)?;
             let hosts = jwks_hosts
                 .map(|node| node.strings(report).into_iter().map(|(host, _)| host.to_owned()).collect());
@@ -164,9 +192,9 @@ pub(super) fn keys(
             Some(KeySource::Remote(remote))
         }
         _ => {
-            report.error(&span, "`keys` needs one of `file`, `url` and `discovery`").help(
-                "a file holds the keys themselves; a URL is fetched again as `refresh` says; `discovery: openid` asks the \
-                 issuer for the URL",
+            report.error(&span, "`keys` needs one of `file`, `url`, `urls` and `discovery`").help(
+                "a file holds the keys themselves; a URL is fetched again as `refresh` says, and several `urls` are one set; \
+                 `discovery: openid` asks the issuer for the URL",
             );
             None
         }
@@ -184,11 +212,25 @@ pub(super) fn check(
             if let Err((message, help)) = parse_url(url) {
                 error("url", message, help);
             }
+            check_proxy(keys.proxy.as_deref(), &[url], error);
+        }
+        KeyLocation::Urls(urls) => {
+            if urls.is_empty() || urls.len() > MAX_URLS {
+                let message = format!("{} URLs of keys", urls.len());
+                error("urls", message, "name 1 to 8 of them");
+            }
+            for url in urls {
+                if let Err((message, help)) = parse_url(url) {
+                    error("urls", message, help);
+                }
+            }
+            check_proxy(keys.proxy.as_deref(), &urls.iter().map(String::as_str).collect::<Vec<_>>(), error);
         }
         KeyLocation::Discovery { hosts, .. } => {
             if let Err((message, help)) = parse_issuer(issuer) {
                 error("discovery", message, help);
             }
+            check_proxy(keys.proxy.as_deref(), &[issuer], error);
             for host in hosts {
                 let named = Url::parse(&format!("https://{host}/")).ok();
                 let whole = named.is_some_and(|url| origin(&url) == format!("https://{}", with_port(host)));
@@ -212,6 +254,33 @@ pub(super) fn check(
     if *cool_down < RemoteKeys::MIN_COOL_DOWN {
         let message = format!("invented keys could cause a fetch every {cool_down:?}");
         error("cool_down", message, "make it 1 s or more");
+    }
+}
+
+/// A proxy carries what it cannot read: a URL of this machine would be one of the proxy's, in the clear.
+pub(in crate::authn) fn check_proxy(
+    proxy: Option<&str>,
+    urls: &[&str],
+    error: &mut impl FnMut(&'static str, String, &'static str),
+) {
+    let Some(proxy) = proxy else { return };
+    let parsed = Url::parse(proxy).ok();
+    let plain = parsed.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if !plain {
+        let message = "the proxy is not the URL of a host".to_owned();
+        error("proxy", message, "write `http://HOST:PORT`, without a user, a password or a path");
+    }
+    if urls.iter().any(|url| !url.starts_with("https://")) {
+        let message = "what is fetched through a proxy has to be behind TLS".to_owned();
+        error("proxy", message, "write `https://…` for the URL, or leave the proxy out");
     }
 }
 

@@ -123,6 +123,8 @@ fn endpoint(
     let ca = fields.optional("ca");
     note(spans, "url", url);
     note(spans, "ca", ca);
+    let proxy = fields.optional("proxy");
+    note(spans, "proxy", proxy);
     spans.push(("prefix", prefix.map_or(fields.span(), |node| &node.span).clone()));
     let mut time = |name: &'static str, default: Duration| {
         let node = fields.optional(name);
@@ -136,6 +138,7 @@ fn endpoint(
     Some(TokenEndpoint {
         prefix: prefix.and_then(|node| node.string(report)).unwrap_or_default().to_owned(),
         ca: ca.and_then(|node| path(node, base, report)),
+        proxy: proxy.and_then(|node| node.string(report)).map(str::to_owned),
         timeout,
         remember,
         remember_briefly,

@@ -9,7 +9,7 @@ use super::written::WrittenIssuer;
 use super::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::diagnostic::{Report, Span};
 use crate::document::scalar::{choice, duration};
-use crate::document::{Fields, Node, Spelling};
+use crate::document::{Fields, Node, Spelling, Value};
 
 /// Reads `issuers`.
 ///
@@ -42,8 +42,16 @@ fn issuer(
     let mut spans: Vec<(&'static str, Span)> = vec![("name", key.span.clone())];
     let mut noted = |field: &'static str, node: &Node| spans.push((field, node.span.clone()));
 
-    let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
+    let trust_domain = fields.optional("trust_domain").inspect(|node| noted("trust_domain", node));
+    let issuer = match trust_domain {
+        Some(_) => fields.optional("issuer"),
+        None => fields.required("issuer", report),
+    };
+    let issuer = issuer.inspect(|node| noted("issuer", node));
     let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
+    let audience_claim = fields.optional("audience_claim").inspect(|node| noted("audience_claim", node));
+    let required = fields.optional("required_claims").inspect(|node| noted("required_claims", node));
+    let id_tokens = fields.optional("accept_id_tokens");
     let scopes = fields.optional("scopes").inspect(|node| noted("scopes", node));
     let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
     let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
@@ -61,14 +69,24 @@ fn issuer(
     let strings = |node: &Node, report: &mut Report| -> Vec<String> {
         node.strings(report).into_iter().map(|(text, _)| text.to_owned()).collect()
     };
-    let issuer = issuer.and_then(|node| node.string(report));
+    let trust_domain = trust_domain.and_then(|node| node.string(report)).map(str::to_owned);
+    let issuer = match issuer {
+        Some(node) => node.string(report).map(str::to_owned),
+        None => trust_domain.as_ref().map(|domain| format!("spiffe://{domain}")),
+    };
     let audiences = audiences.map(|node| strings(node, report));
     let algorithms = algorithms_node.map(|node| algorithms(node, report));
     let settings = IssuerSettings {
         name: name.to_owned(),
-        issuer: issuer?.to_owned(),
+        issuer: issuer?,
         audiences: audiences?,
+        audience_claim: audience_claim
+            .and_then(|node| choice(node, &AUDIENCE_CLAIMS, report))
+            .unwrap_or("aud")
+            .to_owned(),
+        required_claims: required.map(|node| required_claims(node, report)).unwrap_or_default(),
         proof: proof?,
+        accept_id_tokens: id_tokens.and_then(|node| node.boolean(report)).unwrap_or(false),
         scopes: scopes.map(|node| strings(node, report)),
         algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
         clock_skew: skew
@@ -77,6 +95,7 @@ fn issuer(
         token_types: token_types.map(|node| strings(node, report)).unwrap_or_default(),
         identity: IdentityRule {
             subject_pool: subject_pool.and_then(|node| node.string(report)).map(str::to_owned),
+            trust_domain,
             accept_unverified_email: unverified.and_then(|node| node.boolean(report)).unwrap_or(false),
             email_domains: email_domains.map(|node| strings(node, report)),
             group_emails: groups.and_then(|node| group_emails(node, report)),
@@ -87,6 +106,27 @@ fn issuer(
         self_signed: false,
     };
     Some(WrittenIssuer { settings, spans })
+}
+
+/// What `audience_claim` may say: `aud`, or a claim by which providers name the client that a token was issued to.
+const AUDIENCE_CLAIMS: [(&str, &str); 5] =
+    [("aud", "aud"), ("client_id", "client_id"), ("azp", "azp"), ("appid", "appid"), ("cid", "cid")];
+
+/// `{token_use: access}`: strings, numbers and booleans.
+fn required_claims(node: &Node, report: &mut Report) -> Vec<(String, serde_json::Value)> {
+    let mut required = Vec::new();
+    for (name, _, value) in node.entries(report).unwrap_or_default() {
+        let value = match &value.value {
+            Value::Bool(value) => (*value).into(),
+            Value::Integer(value) => (*value).into(),
+            _ => match value.string(report) {
+                Some(text) => text.into(),
+                None => continue,
+            },
+        };
+        required.push((name.to_owned(), value));
+    }
+    required
 }
 
 /// `{claim: NAME, as: group}`.

@@ -42,6 +42,9 @@ fn every_mistake_is_told() {
             cool_down: Duration::from_millis(999),
             ..RemoteKeys::at(KeyLocation::Url("http://issuer.example/jwks".to_owned()))
         })),
+        audience_claim: "client_id".to_owned(),
+        required_claims: Vec::new(),
+        accept_id_tokens: false,
         scopes: Some(vec!["a b".to_owned(), String::new()]),
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),
@@ -49,6 +52,7 @@ fn every_mistake_is_told() {
         identity: IdentityRule {
             subject_pool: Some("staff".to_owned()),
             group_emails: Some("groups".to_owned()),
+            trust_domain: Some("TD.example".to_owned()),
             ..IdentityRule::default()
         },
         possession: PossessionRule { required: true, mtls: false, dpop: None },
@@ -148,6 +152,45 @@ fn missing_settings_of_discovery_are_reported() {
     {
         assert_eq!(fields(discovering("https://login.example.com", &[host])), "jwks_hosts", "{host}");
     }
+}
+
+#[test]
+fn a_proxy_is_for_what_it_cannot_read() {
+    let fetched = |url: &str, proxy: &str| {
+        let mut keys = RemoteKeys::at(KeyLocation::Urls(vec![url.to_owned()]));
+        keys.proxy = Some(proxy.to_owned());
+        let settings = IssuerSettings::new("one", "https://one", "aud", KeySource::Remote(keys));
+        check(&[settings]).iter().map(|error| error.field).collect::<Vec<_>>().join(" ")
+    };
+    let (secure, plain) = ("https://keys.example", "http://127.0.0.1:8080/keys");
+    for proxy in ["http://proxy.example:3128", "http://10.0.0.1:3128/", "https://proxy.example"] {
+        assert_eq!(fetched(secure, proxy), "", "{proxy}");
+        assert_eq!(fetched(plain, proxy), "proxy", "{proxy}");
+    }
+    for proxy in [
+        "proxy.example:3128",
+        "socks5://proxy",
+        "http://user:secret@proxy",
+        "http://proxy/path",
+        "http://proxy?a",
+        "",
+    ] {
+        assert_eq!(fetched(secure, proxy), "proxy", "{proxy}");
+    }
+    let urls = |count: usize| {
+        let urls = (0..count).map(|number| format!("https://keys.example/{number}")).collect();
+        let keys = KeySource::Remote(RemoteKeys::at(KeyLocation::Urls(urls)));
+        check(&[IssuerSettings::new("one", "https://one", "aud", keys)]).len()
+    };
+    assert_eq!([0, 1, 8, 9].map(urls), [1, 0, 0, 1]);
+}
+
+#[test]
+fn a_template_is_not_an_issuer() {
+    let template = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    let errors = check(&[IssuerSettings { issuer: template.to_owned(), ..good("one") }]);
+    assert!(errors[0].message.contains("is a template"), "{}", errors[0].message);
+    assert!(errors[0].help.contains("name each tenant as an issuer of its own"), "{}", errors[0].help);
 }
 
 #[test]

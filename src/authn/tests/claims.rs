@@ -1,6 +1,7 @@
 //! Genuine tokens: their times, their audience, and their identity.
 
 use super::*;
+use crate::authn::jwks::KeySet;
 
 fn token(changes: &Value) -> String {
     ED25519.token(&json!({"alg": "EdDSA", "kid": "ed"}), &claims_with(changes))
@@ -126,10 +127,109 @@ fn one_audience_must_be_ours_to_the_byte() {
     invalid(&json!({ "aud": null }), "no `aud`");
 }
 
+/// Amazon Cognito's access tokens have no `aud`: they name the client that they were issued to.
+#[test]
+fn another_claim_names_the_audience_where_the_issuer_says_so() {
+    let cognito = gate(|settings| {
+        settings.audiences = vec!["c1".to_owned()];
+        settings.audience_claim = "client_id".to_owned();
+        settings.required_claims = vec![("token_use".to_owned(), json!("access"))];
+    });
+    let outcome = |changes: Value| {
+        let mut all = json!({"aud": null, "client_id": "c1", "token_use": "access"});
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        ask(&cognito, &token(&all)).map(|_| ()).map_err(|denial| denial.detail().to_owned())
+    };
+    for good in [json!({}), json!({"aud": "c1"}), json!({"aud": []}), json!({"aud": ["other", "c1"]})] {
+        assert_eq!(outcome(good.clone()), Ok(()), "{good}");
+    }
+    for (changes, detail) in [
+        (json!({"token_use": "id"}), "`token_use` has to be `access` and is `id`"),
+        (json!({"token_use": null}), "`token_use` has to be `access` and is missing"),
+        (json!({"token_use": ["access"]}), "`token_use` has to be"),
+        (json!({"client_id": "c2"}), "the token is for the audience c2"),
+        (json!({"client_id": null}), "the token has no `client_id`"),
+        (json!({"client_id": null, "aud": "c1"}), "the token has no `client_id`"),
+        (json!({"aud": "https://other.example"}), "the token is for the audience https://other.example"),
+        (json!({"client_id": {}}), "`client_id` is neither a string nor an array of strings"),
+    ] {
+        let told = outcome(changes.clone()).unwrap_err();
+        assert!(told.contains(detail), "{changes}: {told}");
+    }
+}
+
+/// SPIFFE's JWT-SVIDs: no `iss`, a SPIFFE ID, keys that are for them alone.
+#[test]
+fn a_jwt_svid_is_of_its_trust_domain() {
+    let mut jwk = RSA.jwk("svid");
+    jwk["use"] = json!("jwt-svid");
+    let keys = [jwk];
+    let svids = |settings: &mut IssuerSettings| {
+        settings.issuer = "spiffe://td.example".to_owned();
+        settings.identity.trust_domain = Some("td.example".to_owned());
+        settings.identity.subject_pool = Some(STAFF.to_owned());
+    };
+    let gate = gate_with(&keys, svids);
+    let svid = |changes: Value| {
+        let mut claims = json!({"sub": "spiffe://td.example/ns/a/sa/b", "aud": [AUDIENCE], "exp": NOW + 300});
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        RSA.token(&json!({"alg": "RS256", "kid": "svid", "typ": "JOSE"}), &claims)
+    };
+    let id = format!("principal://{STAFF}/subject/spiffe://td.example/ns/a/sa/b");
+    for changes in [
+        json!({}),
+        json!({ "iss": null }),
+        // Not SPIFFE's, and not read.
+        json!({"iss": "https://oidc.td.example", "email": "root@example.com", "email_verified": true}),
+    ] {
+        assert_eq!(admitted(&gate, &svid(changes)).principal.as_str(), id);
+    }
+    for (changes, detail) in [
+        (json!({"sub": "spiffe://other.example/ns/a"}), "the token has no `iss`"),
+        (json!({"sub": "spiffe://td.example"}), "the token has no `iss`"),
+        (json!({"sub": "spiffe://td.example/../a"}), "the token has no `iss`"),
+        (json!({"sub": "ana", "iss": "spiffe://td.example"}), "`sub` is `ana`, which is not a SPIFFE ID"),
+        (
+            json!({"sub": "spiffe://other.example/a", "iss": "spiffe://td.example"}),
+            "not a SPIFFE ID of `td.example`",
+        ),
+        (json!({ "sub": null }), "the token has no `iss`"),
+        (json!({ "aud": null }), "no `aud`"),
+        (json!({ "exp": null }), "no `exp`"),
+        (json!({"iss": 1}), "`iss` is not a string"),
+    ] {
+        refused_for(&gate, &svid(changes), Reason::TokenInvalid, detail);
+    }
+    // An issuer that has a name of its own makes no tokens under another one.
+    let named = gate_with(&keys, |settings| {
+        svids(settings);
+        settings.issuer = "https://oidc.td.example".to_owned();
+    });
+    assert!(ask(&named, &svid(json!({}))).is_ok());
+    assert!(ask(&named, &svid(json!({"iss": "https://oidc.td.example"}))).is_ok());
+    refused_for(&named, &svid(json!({"iss": "https://other.example"})), Reason::TokenInvalid, "no issuer");
+    // Without the setting, neither the key nor the type is one of an access token.
+    assert!(KeySet::parse(&key_set(&keys), Algorithm::DEFAULT).is_err());
+    let jose = ED25519.token(&json!({"alg": "EdDSA", "kid": "ed", "typ": "JOSE"}), &honest());
+    refused_for(&GATE, &jose, Reason::TokenTypeUnsupported, "`typ` is `JOSE`");
+    // Questions about policy find the issuer in the same way.
+    let Value::Object(claims) = json!({"sub": "spiffe://td.example/ns/a/sa/b"}) else { panic!() };
+    assert_eq!(gate.assume(claims, now()).unwrap().principal.as_str(), id);
+}
+
 #[test]
 fn id_tokens_are_refused() {
     for claim in ["nonce", "at_hash", "c_hash"] {
         refused_for(&GATE, &token(&json!({claim: "x"})), Reason::TokenTypeUnsupported, "ID token");
+        // Dex writes them into access tokens.
+        let dex = gate(|settings| settings.accept_id_tokens = true);
+        assert!(ask(&dex, &token(&json!({claim: "x"}))).is_ok());
+        refused_for(
+            &dex,
+            &token(&json!({claim: "x", "aud": "app"})),
+            Reason::TokenInvalid,
+            "for the audience app",
+        );
     }
 }
 

@@ -58,7 +58,7 @@ pub(in crate::authn) fn accept(
     identity: &IdentityMapping,
     now: SystemTime,
 ) -> Result<AcceptedClaims, Denial> {
-    check_type(token, &settings.token_types)?;
+    check_type(token, &settings.token_types, settings.identity.trust_domain.is_some())?;
     judge(token.claims(), settings, &settings.possession, identity, now, None)
 }
 
@@ -98,9 +98,12 @@ fn judge(
     now: SystemTime,
     end: Option<SystemTime>,
 ) -> Result<AcceptedClaims, Denial> {
-    check_kind(claims)?;
+    if !settings.accept_id_tokens {
+        check_kind(claims)?;
+    }
     let (begins, expires) = check_times(claims, settings.clock_skew, now, end)?;
-    check_audience(claims, &settings.audiences)?;
+    check_required(claims, &settings.required_claims)?;
+    check_audience(claims, settings)?;
     let subject = text(claims, "sub")?;
     let identified = identity.of(claims)?;
     let scopes = scopes(claims, settings.scopes.as_deref())?;
@@ -115,8 +118,13 @@ fn judge(
     })
 }
 
-/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1).
-pub(in crate::authn) fn check_type(token: &Verified<'_>, accepted: &[String]) -> Result<(), Denial> {
+/// Only an access token is one: `typ` says what was signed (RFC 8725, section 3.11; RFC 9068, section 2.1). A JWT-SVID may
+/// say `JOSE` (JWT-SVID, section 2).
+pub(in crate::authn) fn check_type(
+    token: &Verified<'_>,
+    accepted: &[String],
+    is_svid: bool,
+) -> Result<(), Denial> {
     let unsupported = |detail: String| Err(Denial::new(Reason::TokenTypeUnsupported, detail));
     let media_type = |typ: &str| match typ.split_once('/') {
         Some((tree, subtype)) if tree.eq_ignore_ascii_case("application") => subtype.to_ascii_lowercase(),
@@ -128,7 +136,7 @@ pub(in crate::authn) fn check_type(token: &Verified<'_>, accepted: &[String]) ->
         Some(typ) => {
             let sent = media_type(typ);
             let known = if accepted.is_empty() {
-                matches!(sent.as_str(), "jwt" | "at+jwt")
+                matches!(sent.as_str(), "jwt" | "at+jwt") || (is_svid && sent == "jose")
             } else {
                 accepted.iter().any(|accepted| media_type(accepted) == sent)
             };
@@ -144,7 +152,7 @@ pub(in crate::authn) fn check_type(token: &Verified<'_>, accepted: &[String]) ->
 pub(in crate::authn) fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
     match ID_TOKEN_CLAIMS.into_iter().find(|name| claim(claims, name).is_some()) {
         Some(name) => {
-            let detail = format!("`{name}` makes it an ID token");
+            let detail = format!("`{name}` makes it an ID token: see `accept_id_tokens`");
             Err(Denial::new(Reason::TokenTypeUnsupported, detail))
         }
         None => Ok(()),
@@ -189,19 +197,50 @@ pub(in crate::authn) fn check_times(
     Ok((UNIX_EPOCH + begins, UNIX_EPOCH + expires))
 }
 
-/// `aud` (RFC 7519, section 4.1.3): a string or an array of strings, one of which is ours, to the byte.
-fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Denial> {
-    let sent = match claim(claims, "aud") {
-        None => return Err(invalid("the token has no `aud`")),
-        Some(Value::String(audience)) => vec![audience.as_str()],
-        Some(value) => {
-            strings(value).ok_or_else(|| invalid("`aud` is neither a string nor an array of strings"))?
+/// The claims that the issuer's settings ask for, each with its one value.
+fn check_required(claims: &Map<String, Value>, required: &[(String, Value)]) -> Result<(), Denial> {
+    match required.iter().find(|(name, value)| claims.get(name) != Some(value)) {
+        None => Ok(()),
+        Some((name, value)) => {
+            let told = |value: &Value| match value {
+                Value::String(text) => format!("`{}`", shown(text)),
+                other => format!("`{}`", shown(&other.to_string())),
+            };
+            let sent = claims.get(name).map_or_else(|| "missing".to_owned(), told);
+            let (name, value) = (shown(name), told(value));
+            Err(invalid(format!("`{name}` has to be {value} and is {sent}: see `required_claims`")))
         }
-    };
-    if sent.iter().any(|audience| ours.iter().any(|ours| ours == audience)) {
-        return Ok(());
     }
-    Err(invalid(format!("the token is for the audience {}", shown(&sent.join(", ")))))
+}
+
+/// The claim that says for whom the token is has one of the issuer's `audiences`, to the byte. If it is another than `aud`,
+/// an `aud` that names others refuses the token all the same (RFC 7519, section 4.1.3).
+fn check_audience(claims: &Map<String, Value>, settings: &IssuerSettings) -> Result<(), Denial> {
+    let name = settings.audience_claim.as_str();
+    let is_ours = |sent: &[&str]| sent.iter().any(|sent| settings.audiences.iter().any(|ours| ours == sent));
+    let wrong =
+        |sent: Vec<&str>| Err(invalid(format!("the token is for the audience {}", shown(&sent.join(", ")))));
+    match audiences(claims, name)? {
+        None => return Err(invalid(format!("the token has no `{name}`"))),
+        Some(sent) if !is_ours(&sent) => return wrong(sent),
+        Some(_) => {}
+    }
+    match audiences(claims, "aud")? {
+        Some(sent) if !sent.is_empty() && !is_ours(&sent) => wrong(sent),
+        _ => Ok(()),
+    }
+}
+
+/// A string or an array of strings.
+fn audiences<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<Vec<&'a str>>, Denial> {
+    match claim(claims, name) {
+        None => Ok(None),
+        Some(Value::String(audience)) => Ok(Some(vec![audience])),
+        Some(value) => match strings(value) {
+            Some(audiences) => Ok(Some(audiences)),
+            None => Err(invalid(format!("`{name}` is neither a string nor an array of strings"))),
+        },
+    }
 }
 
 /// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Entra and Okta

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IdentityRule, MappedAttribute};
 use crate::authn::token::claim::{claim, strings, text};
+use crate::authn::token::spiffe;
 use crate::cel::{Activation, Budget, Environment, EvaluationError, Program, Type, Value as Cel};
 use crate::principal::Principal;
 use crate::principal::caller::everybody_of;
@@ -32,6 +33,7 @@ const BUDGET: u64 = 1_000_000;
 #[derive(Debug)]
 pub(in crate::authn) struct IdentityMapping {
     subject_pool: Option<String>,
+    trust_domain: Option<String>,
     accept_unverified_email: bool,
     /// In lower case; `None` for any.
     email_domains: Option<Vec<String>>,
@@ -96,6 +98,7 @@ impl IdentityMapping {
             |domains: &Vec<String>| domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
         Ok(Self {
             subject_pool: rule.subject_pool.clone(),
+            trust_domain: rule.trust_domain.clone(),
             accept_unverified_email: rule.accept_unverified_email,
             email_domains: rule.email_domains.as_ref().map(lower),
             group_emails: rule.group_emails.clone(),
@@ -109,6 +112,7 @@ impl IdentityMapping {
     /// # Errors
     /// Claims that make no identity, or one that this issuer may not assert.
     pub(in crate::authn) fn of(&self, claims: &Map<String, Value>) -> Result<Identified, Denial> {
+        self.check_trust_domain(claims)?;
         let assertion = Assertion { claims, mapped: &[] };
         let mut mapped: Vec<Cel<'_>> = Vec::with_capacity(self.mapping.len());
         for (attribute, program) in &self.mapping {
@@ -135,6 +139,16 @@ impl IdentityMapping {
             self.add_groups(claim, claims, &mut identified.sets)?;
         }
         Ok(identified)
+    }
+
+    /// The `sub` of a JWT-SVID is a SPIFFE ID of the issuer's trust domain (JWT-SVID, section 3.1).
+    fn check_trust_domain(&self, claims: &Map<String, Value>) -> Result<(), Denial> {
+        let Some(domain) = &self.trust_domain else { return Ok(()) };
+        let id = text(claims, "sub")?.unwrap_or_default();
+        if spiffe::trust_domain(id) == Some(domain) {
+            return Ok(());
+        }
+        Err(invalid(format!("`sub` is `{}`, which is not a SPIFFE ID of `{domain}`", shown(id))))
     }
 
     /// Adds the groups of which a claim holds the emails, as far as the issuer may assert them.
@@ -202,7 +216,7 @@ impl IdentityMapping {
 
     /// The user or service account of a verified email, else the subject of the pool that `sub` names.
     fn unmapped(&self, pool: Option<&str>, claims: &Map<String, Value>) -> Result<Identified, Denial> {
-        let email = text(claims, "email")?;
+        let email = if self.trust_domain.is_some() { None } else { text(claims, "email")? };
         // Only `true` counts: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and only the
         // issuer knows what a claim of another type means.
         let verified =

@@ -9,7 +9,7 @@ use crate::authn::algorithm::Algorithm;
 use crate::authn::jwks::jwk::VerifyingKey;
 use crate::authn::jwks::single_flight::KeyHint;
 use crate::authn::token::jws::{Jws, NamedKey};
-use crate::reason::{Denial, Reason};
+use crate::reason::Denial;
 
 /// A token as it came.
 pub(in crate::authn) struct Unverified<'a> {
@@ -34,16 +34,9 @@ impl<'a> Unverified<'a> {
         Ok(Self { jws, claims })
     }
 
-    /// The issuer that the token claims: it selects the keys, and does not say who signed.
-    ///
-    /// # Errors
-    /// Where `iss` is missing or not a string.
-    pub(in crate::authn) fn claimed_issuer(&self) -> Result<&str, Denial> {
-        match self.claims.get("iss") {
-            Some(Value::String(issuer)) => Ok(issuer),
-            Some(Value::Null) | None => Err(Denial::new(Reason::TokenInvalid, "the token has no `iss`")),
-            Some(_) => Err(Denial::new(Reason::TokenInvalid, "`iss` is not a string")),
-        }
+    /// The claims, of which only those that say whose keys decide may be read.
+    pub(in crate::authn) fn unverified_claims(&self) -> &Map<String, Value> {
+        &self.claims
     }
 
     /// The same, for longer than the request.

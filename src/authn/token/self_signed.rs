@@ -32,7 +32,7 @@ pub(in crate::authn) fn accept(
     settings: &IssuerSettings,
     now: SystemTime,
 ) -> Result<AcceptedClaims, Denial> {
-    check_type(token, &settings.token_types)?;
+    check_type(token, &settings.token_types, false)?;
     judge(token.claims(), settings, &settings.possession, now)
 }
 

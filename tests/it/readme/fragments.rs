@@ -59,5 +59,6 @@ pub fn write_named_files(workspace: &Workspace) {
     let key = SigningKey::generate(SigningAlgorithm::Es256, None).unwrap();
     std::fs::write(folder.join("assertion-key.pem"), key.to_pkcs8_pem().unwrap().reveal()).unwrap();
     std::fs::write(folder.join("admin-token"), "0123456789abcdef\n").unwrap();
+    std::fs::write(folder.join("kubernetes-ca.pem"), authority.pem()).unwrap();
     std::fs::write(folder.join("partner.secret"), "0123456789abcdef\n").unwrap();
 }

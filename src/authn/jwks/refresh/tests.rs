@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::authn::jwks::fetch::Address;
+use crate::authn::jwks::fetch::{Address, FetchSettings};
 use crate::authn::jwks::schedule::FetchIntervals;
 use crate::authn::tests::authenticated;
 use crate::authn::tests::mint::{P256, RSA, Signer, key_set};
@@ -92,7 +92,13 @@ fn remote(url: &str) -> Remote {
 
 fn fetch(url: &str) -> Fetch {
     let (connect, total) = (Duration::from_secs(1), Duration::from_millis(500));
-    Fetch::with_timeouts(Address::Url(url.parse().unwrap()), None, connect, total).unwrap()
+    fetch_within(url, connect, total)
+}
+
+fn fetch_within(url: &str, connect_timeout: Duration, total_timeout: Duration) -> Fetch {
+    let keys = RemoteKeys::at(KeyLocation::Url(url.to_owned()));
+    let settings = FetchSettings { connect_timeout, total_timeout, ..FetchSettings::of(&keys) };
+    Fetch::new(vec![Address::Url(url.parse().unwrap())], &settings).unwrap()
 }
 
 /// Fetches, whether due or not. Returns whether there is a new set.

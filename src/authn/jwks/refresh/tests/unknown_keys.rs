@@ -85,8 +85,7 @@ async fn a_fetch_that_a_reload_finds_under_way_is_brought_to_its_end() {
     let server = Server::start(Answer::Late).await;
     let (jwks, mut remote) = (jwks(), server.remote());
     let patient = Duration::from_secs(20);
-    remote.fetch =
-        Fetch::with_timeouts(Address::Url(server.url.parse().unwrap()), None, patient, patient).unwrap();
+    remote.fetch = fetch_within(&server.url, patient, patient);
     let task = keeping(&jwks, &remote);
     until("the fetch is under way", || server.hits() == 1).await;
     task.abort();
