@@ -38,11 +38,18 @@ struct Lab {
 impl Lab {
     /// `service` without its name, and the rules of the iam file.
     fn start(service: &str, rules: &str) -> Self {
-        Self::serve(
+        Self::start_with(service, rules, Vec::new())
+    }
+
+    /// The same with more settings.
+    fn start_with(service: &str, rules: &str, more: Vec<String>) -> Self {
+        let tree = Tree::empty();
+        tree.add_service(
+            "lab",
             &format!("name: {LAB}\n{service}"),
             &format!("service: {LAB}\nrules:\n{rules}"),
-            "lab.example.com",
-        )
+        );
+        Self::in_front_with(tree, "{upstream: operations}", more)
     }
 
     fn serve(service: &str, iam: &str, host: &str) -> Self {
@@ -52,6 +59,10 @@ impl Lab {
     }
 
     fn in_front(tree: Tree, exposed: &str) -> Self {
+        Self::in_front_with(tree, exposed, Vec::new())
+    }
+
+    fn in_front_with(tree: Tree, exposed: &str, more: Vec<String>) -> Self {
         tree.write("roles/user.yaml", ROLE);
         tree.write("allow/projects/acme.yaml", ALLOW);
         let backend = Recorder::start();
@@ -64,11 +75,15 @@ impl Lab {
             "subject_pool": "iam.googleapis.com/locations/global/workforcePools/login",
         });
         let gate = Gate::start_with(Setup {
-            set: vec![
-                tree.setting(),
-                format!("issuers.login={login}"),
-                format!("services={{lab: {exposed}}}"),
-            ],
+            set: [
+                vec![
+                    tree.setting(),
+                    format!("issuers.login={login}"),
+                    format!("services={{lab: {exposed}}}"),
+                ],
+                more,
+            ]
+            .concat(),
             endpoints: Some(vec![backend.address()]),
             ..Setup::default()
         });
@@ -201,6 +216,29 @@ async fn a_method_with_requirements_takes_tokens_of_its_provider_alone() {
     lab.assert_allowed("GET", any, &ana()).await;
     let answer = lab.gate.http1(&Req::new("GET", LAB, any)).await;
     assert_eq!((answer.status, reason(&answer).as_str()), (401, "CREDENTIALS_MISSING"));
+}
+
+/// Tokens of Cognito have no `aud`: the issuer's `audience_claim` stands for it.
+#[tokio::test]
+async fn the_audiences_of_a_provider_are_looked_for_in_the_claim_of_its_issuer() {
+    let lab = Lab::start_with(
+        PROVIDED,
+        PROVIDED_RULES,
+        vec![
+            "issuers.login.audience_claim=client_id".to_owned(),
+            "issuers.login.required_claims={token_use: access}".to_owned(),
+        ],
+    );
+    let of_client = |client: &str| {
+        let claims = json!({
+            "iss": "https://login.acme.example", "sub": "ana", "client_id": client, "token_use": "access",
+            "iat": now(), "exp": now() + 600,
+        });
+        key().sign(&claims).unwrap()
+    };
+    let get = "/v1/projects/acme/things/7";
+    lab.assert_allowed("GET", get, &of_client("echo-clients")).await;
+    lab.assert_refused("GET", get, &of_client("other-clients"), (401, "JWT_TOKEN_INVALID")).await;
 }
 
 #[tokio::test]
