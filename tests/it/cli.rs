@@ -5,7 +5,9 @@
 
 pub mod check;
 mod explain;
+mod exports;
 mod diff;
+mod granted;
 mod run;
 mod test;
 
@@ -153,6 +155,9 @@ fn every_command_has_its_help() {
             &["test", "--help"],
             &["explain", "--help"],
             &["who-can", "--help"],
+            &["what-can", "--help"],
+            &["import", "--help"],
+            &["import", "roles", "--help"],
             &["diff", "--help"],
             &["version", "--help"],
         ]
