@@ -101,7 +101,7 @@ pub enum PermissionRule {
     None,
 }
 
-/// What body a call may bring (docs/policy.md, "Expose a method").
+/// What body a call may bring (docs/services.md, "Bodies").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.

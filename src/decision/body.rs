@@ -2,7 +2,7 @@
 //!
 //! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of
 //! `projects/mine/…` whose body names `projects/yours/…` cancels yours. So a body that could say anything is not
-//! forwarded: it is empty, or it says what the path says (docs/policy.md, "Expose a method"). Official clients send
+//! forwarded: it is empty, or it says what the path says (docs/services.md, "Bodies"). Official clients send
 //! nothing, `{}`, `""` or `{"name": …}`, plain or gzipped.
 
 mod content;

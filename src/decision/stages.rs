@@ -175,7 +175,8 @@ pub fn authorize(
         if proven.is_some() { denial.over_dpop() } else { denial }
     };
     if let Some(caller) = caller {
-        provider::require(caller, &call.method).map_err(|denial| challenged(about(&call.method, denial)))?;
+        provider::require(caller, &call.method, &snapshot.authn)
+            .map_err(|denial| challenged(about(&call.method, denial)))?;
     }
     trace.stage = Stage::Scope;
     require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)?;

@@ -120,6 +120,12 @@ impl Refusal {
         Self::new(404, "NOT_FOUND", "METHOD_NOT_FOUND", "Method not found.")
     }
 
+    /// 404 on a host that nothing is exposed on.
+    pub fn unknown_host(host: &str) -> Self {
+        let message = format!("Method not found: no service is on the host `{host}`.");
+        Self::new(404, "NOT_FOUND", "METHOD_NOT_FOUND", &message)
+    }
+
     /// 405.
     pub fn method(allow: &'static str) -> Self {
         let message = "HTTP method is not allowed for this path.";
