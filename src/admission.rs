@@ -10,7 +10,7 @@ pub(crate) mod settings;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use self::settings::AdmissionLimits;
 use crate::http::network;
@@ -25,6 +25,8 @@ pub struct Admission {
     under_way: BoundedCounter,
     by_address: Shares,
     by_principal: Shares,
+    held_bytes: u64,
+    bytes: AtomicU64,
 }
 
 impl Admission {
@@ -36,6 +38,8 @@ impl Admission {
             under_way: BoundedCounter::new(limits.requests),
             by_address: Shares::new(limits.requests_per_address),
             by_principal: Shares::new(limits.requests_per_principal),
+            held_bytes: limits.held_bytes,
+            bytes: AtomicU64::new(0),
         })
     }
 
@@ -56,7 +60,8 @@ impl Admission {
     /// # Errors
     /// Where there are as many as there may be: of its principal, of its address, or of all.
     pub fn take(self: &Arc<Self>, address: Option<IpAddr>, principal: Option<&str>) -> Result<Slots, Denial> {
-        let mut slots = Slots { admission: self.clone(), address: None, principal: None, counts: false };
+        let mut slots =
+            Slots { admission: self.clone(), address: None, principal: None, counts: false, bytes: 0 };
         if let Some(principal) = principal {
             let key = self.by_principal.key(principal);
             if !self.by_principal.take(key) {
@@ -123,12 +128,33 @@ pub struct Slots {
     address: Option<u64>,
     principal: Option<u64>,
     counts: bool,
+    bytes: u64,
+}
+
+impl Slots {
+    /// Takes the place of a large body that is held until the request is answered.
+    ///
+    /// # Errors
+    /// Where there is no more for this many bytes.
+    pub fn hold(&mut self, bytes: u64) -> Result<(), Denial> {
+        let most = self.admission.held_bytes;
+        let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        if self.admission.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_err() {
+            let detail = "bodies hold as many bytes as they may (`limits.held_bytes`)";
+            return Err(Denial::new(Reason::Overloaded, detail));
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
         if self.counts {
             self.admission.under_way.give_back();
+        }
+        if self.bytes > 0 {
+            self.admission.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         }
         if let Some(address) = self.address {
             self.admission.by_address.give_back(address);
@@ -201,6 +227,21 @@ mod tests {
         held.clear();
         assert_eq!(admission.under_way.taken.load(Ordering::SeqCst), 0);
         assert_eq!((entries(&admission.by_address), entries(&admission.by_principal)), (0, 0));
+    }
+
+    #[test]
+    fn the_bytes_of_large_bodies_have_a_bound_and_are_given_back() {
+        let admission = admission(AdmissionLimits { held_bytes: 100, ..AdmissionLimits::default() });
+        let mut first = admission.take(None, None).unwrap();
+        first.hold(60).unwrap();
+        let mut second = admission.take(None, None).unwrap();
+        assert_eq!(second.hold(41).unwrap_err().reason(), Reason::Overloaded);
+        assert_eq!(second.hold(u64::MAX).unwrap_err().reason(), Reason::Overloaded);
+        second.hold(40).unwrap();
+        drop(first);
+        second.hold(60).unwrap();
+        drop(second);
+        assert_eq!(admission.bytes.load(Ordering::SeqCst), 0);
     }
 
     #[test]

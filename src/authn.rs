@@ -153,6 +153,13 @@ impl Authenticator {
         self.issuer_for(&claims)?.assume(claims, now)
     }
 
+    /// The claim in which tokens of an issuer name whom they are for: `aud`, or what the operator says. `issuer` is its name
+    /// in the operator's file.
+    pub fn audience_claim(&self, issuer: &str) -> &str {
+        let mut known = self.issuers.iter().map(JwtIssuer::audience_claim);
+        known.find(|(name, _)| *name == issuer).map_or("aud", |(_, claim)| claim)
+    }
+
     /// The nonce that the next proof of a caller has to have, where the issuer asks for any.
     pub fn next_nonce(&self, caller: &Caller, now: SystemTime) -> Option<String> {
         self.binding.next_nonce(caller, now)

@@ -37,7 +37,7 @@ use crate::authn::{self, Lookup};
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
-use crate::reason::Denial;
+use crate::reason::{Denial, Reason};
 use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
@@ -326,9 +326,16 @@ impl Engine {
                 body.begin().await?;
                 awaiting.pass()
             }
-            BodyPlan::Collect { limit } => {
+            BodyPlan::Collect { limit, .. } => {
                 let collected = body.collect(limit, || awaiting.overflow(limit)).await?;
-                awaiting.complete(&collected)
+                if !awaiting.is_large() {
+                    return awaiting.complete(&collected);
+                }
+                // 10 MiB of JSON take a tenth of a second: no connection waits for that.
+                let judged = tokio::task::spawn_blocking(move || awaiting.complete(&collected)).await;
+                judged.unwrap_or_else(|error| {
+                    Err(Denial::new(Reason::Internal, format!("a body could not be judged: {error}")))
+                })
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod asked;
 mod channel;
 pub mod chunked;
+pub mod coding;
 mod field_line;
 pub mod field_path;
 pub mod fold;

@@ -4,6 +4,7 @@
 //! request bodies go through [`parse`], which refuses a repeated name at any depth (RFC 8259, section 4; RFC 8725,
 //! section 2.4), names with control characters, trailing bytes and, as serde_json does, nesting beyond 128.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -28,17 +29,40 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, serde_json::Error
     }
 }
 
+/// Parses one JSON text of any length for what can be compared with a path: the members of its object, and of objects
+/// in that. Lists are empty in what comes back, and texts beyond 64 KiB are `false`, but all of it is checked as by [`parse`].
+/// So a text of 10 MiB takes no more memory than a few of itself.
+///
+/// # Errors
+/// As [`parse`], and where more than 65,536 members have to be remembered at one time.
+pub fn outline(text: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let left = Cell::new(MOST_MEMBERS);
+    let value = Seed { left: Some(&left) }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Most members that [`outline`] remembers at one time: those of objects that it keeps, and of those that it is within.
+const MOST_MEMBERS: usize = 65_536;
+/// Most bytes of a text that [`outline`] keeps: more than any path has.
+const MOST_OF_A_TEXT: usize = 64 * 1024;
+
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Seed).map(Self)
+        deserializer.deserialize_any(Seed { left: None }).map(Self)
     }
 }
 
-struct Seed;
+#[derive(Clone, Copy)]
+struct Seed<'c> {
+    /// How many members more may be remembered; `None` where all of the text is.
+    left: Option<&'c Cell<usize>>,
+}
 
-impl<'de> DeserializeSeed<'de> for Seed {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -46,7 +70,7 @@ impl<'de> DeserializeSeed<'de> for Seed {
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,6 +98,9 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        if self.left.is_some() && value.len() > MOST_OF_A_TEXT {
+            return Ok(Value::Bool(false));
+        }
         Ok(Value::String(value.to_owned()))
     }
 
@@ -83,8 +110,12 @@ impl<'de> Visitor<'de> for Seed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = sequence.next_element_seed(Self)? {
-            items.push(item);
+        let before = self.left.map(Cell::get);
+        while let Some(item) = sequence.next_element_seed(self)? {
+            match self.left.zip(before) {
+                Some((left, before)) => left.set(before),
+                None => items.push(item),
+            }
         }
         Ok(Value::Array(items))
     }
@@ -99,13 +130,17 @@ impl<'de> Visitor<'de> for Seed {
                     name.escape_debug()
                 )));
             }
+            if let Some(left) = self.left {
+                let fewer = left.get().checked_sub(1);
+                left.set(fewer.ok_or_else(|| de::Error::custom("an object has too many members"))?);
+            }
             if object.contains_key(&name) {
                 return Err(de::Error::custom(format_args!(
                     "member `{}` is given twice",
                     name.escape_debug()
                 )));
             }
-            object.insert(name, map.next_value_seed(Self)?);
+            object.insert(name, map.next_value_seed(self)?);
         }
         Ok(Value::Object(object))
     }
@@ -137,6 +172,42 @@ mod tests {
         assert!(parse(br#"{"name\u0000x":1}"#).is_err());
         assert!(parse(br#"{"a":[{"na\nme":1}]}"#).is_err());
         assert!(parse(br#"{"name":"\u0000"}"#).is_ok());
+    }
+
+    #[test]
+    fn an_outline_is_checked_like_the_whole_and_keeps_what_a_path_can_name() {
+        let text = br#"{"a":{"b":"x","c":[{"d":1},[2]]},"e":null,"f":7}"#;
+        let expected = serde_json::json!({"a": {"b": "x", "c": []}, "e": null, "f": 7});
+        assert_eq!(outline(text).unwrap(), expected);
+        for text in [
+            &br#"{"a":1,"a":2}"#[..],
+            br#"{"a":[[{"b":{"c":1,"c":1}}]]}"#,
+            br#"{"a":[{"n\u0000":1}]}"#,
+            b"{} {}",
+            b"{",
+            b"[1,]",
+        ] {
+            assert!(outline(text).is_err(), "{}", text.escape_ascii());
+        }
+        assert!(outline("[".repeat(100_000).as_bytes()).is_err());
+        let long = serde_json::json!({ "a": "x".repeat(MOST_OF_A_TEXT + 1) });
+        assert_eq!(outline(long.to_string().as_bytes()).unwrap(), serde_json::json!({ "a": false }));
+    }
+
+    #[test]
+    fn an_outline_remembers_so_many_members_and_no_more() {
+        let object = |count: usize| {
+            let members: Vec<String> = (0..count).map(|at| format!("\"{at}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(outline(object(MOST_MEMBERS).as_bytes()).is_ok());
+        assert!(outline(object(MOST_MEMBERS + 1).as_bytes()).is_err());
+        // Objects of a list are let go one by one.
+        let list = vec![object(1000); 200].join(",");
+        assert!(outline(format!("[{list}]").as_bytes()).is_ok());
+        assert!(outline(format!("{{\"a\":[{list}],\"b\":{}}}", object(1000)).as_bytes()).is_ok());
+        let objects: Vec<String> = (0..66).map(|at| format!("\"{at}\":{}", object(1000))).collect();
+        assert!(outline(format!("{{{}}}", objects.join(",")).as_bytes()).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod answering;
 mod failure;
 mod forward;
+mod http10;
 mod task;
 
 use std::os::fd::RawFd;
@@ -16,6 +17,7 @@ use ::http::HeaderMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -23,6 +25,7 @@ use pingora::{Error, Result};
 
 use self::failure::denial_of;
 use self::forward::no_permit;
+use self::http10::Http10Builder;
 pub use self::task::{carry, carry_within_deadline};
 use crate::engine::{Engine, Exchange};
 use crate::reason::Reason;
@@ -45,6 +48,10 @@ impl ProxyHttp for Proxy {
 
     fn new_ctx(&self) -> Option<Exchange> {
         task::take_exchange()
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(Http10Builder));
     }
 
     async fn request_filter(&self, _session: &mut Session, exchange: &mut Option<Exchange>) -> Result<bool> {
@@ -133,7 +140,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Option<Exchange>,
     ) -> Result<()> {
         admitted(exchange)?.begin_answer(response)?;
-        if self.0.is_draining() {
+        if self.0.is_draining() || http10::ends_the_connection(session.req_header(), response) {
             session.set_keepalive(None);
         }
         Ok(())

@@ -7,7 +7,7 @@
 
 mod denial;
 
-pub use self::denial::Denial;
+pub use self::denial::{Denial, FieldViolation};
 
 /// The parameters of `WWW-Authenticate` beside the realm (RFC 6750, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,8 @@ reasons! {
     BodyRefused = Body Allowed false, 400 "INVALID_ARGUMENT" "REQUEST_BODY_REFUSED" OPGATE None "Request body must be empty.";
     /// The body is larger than the method's bound.
     BodyTooLarge = Body Allowed false, 413 "INVALID_ARGUMENT" "REQUEST_BODY_TOO_LARGE" OPGATE None "Request body is too large.";
+    /// The body has a content coding other than gzip.
+    BodyCodingUnsupported = Body Allowed false, 415 "INVALID_ARGUMENT" "REQUEST_BODY_CODING_UNSUPPORTED" OPGATE None "Request body has a content coding that is not supported. Send it with gzip, or with none.";
     /// The body did not arrive in time.
     BodyTimeout = Body Allowed false, 408 "DEADLINE_EXCEEDED" "REQUEST_BODY_TIMEOUT" OPGATE None "Request body did not arrive in time.";
     /// The head did not arrive in time.
@@ -180,6 +182,8 @@ reasons! {
     PreflightRefused = Request Regardless false, 403 "PERMISSION_DENIED" "PREFLIGHT_REFUSED" OPGATE None "The page may not send this request.";
     /// No exposed method has this path.
     MethodNotFound = Route WithoutMethod true, 404 "NOT_FOUND" "METHOD_NOT_FOUND" OPGATE None "Method not found.";
+    /// A discovery document or a batch, which the gate does not offer.
+    NotOffered = Route WithoutMethod true, 404 "NOT_FOUND" "NOT_OFFERED" OPGATE None "Not offered here.";
     /// The path exists under another HTTP method.
     HttpMethodNotAllowed = Route WithoutMethod true, 405 "INVALID_ARGUMENT" "HTTP_METHOD_NOT_ALLOWED" OPGATE None "HTTP method is not allowed for this path.";
     /// No credential was sent.
@@ -322,7 +326,7 @@ mod tests {
             assert!(reason.entry().stage <= Stage::Implementation, "{reason:?}");
         }
         let expected = Reason::ALL.iter().filter(|reason| reason.entry().is_testable).count();
-        assert_eq!(expected, 11);
+        assert_eq!(expected, 12);
     }
 
     #[test]

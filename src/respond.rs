@@ -26,23 +26,23 @@ pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> 
     let entry = denial.reason().entry();
     let metadata: serde_json::Map<String, serde_json::Value> =
         denial.metadata_entries().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let mut details = vec![json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": entry.name,
+        "domain": denial.error_domain(),
+        "metadata": metadata,
+    })];
+    details.extend(bad_request(denial));
+    details.push(json!({
+        "@type": "type.googleapis.com/google.rpc.RequestInfo",
+        "requestId": request_id,
+    }));
     let body = json!({
         "error": {
             "code": entry.status,
             "message": denial.public_message(),
             "status": entry.code,
-            "details": [
-                {
-                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                    "reason": entry.name,
-                    "domain": denial.error_domain(),
-                    "metadata": metadata,
-                },
-                {
-                    "@type": "type.googleapis.com/google.rpc.RequestInfo",
-                    "requestId": request_id,
-                },
-            ],
+            "details": details,
         }
     });
     let mut body = format!("{body:#}");
@@ -61,6 +61,7 @@ pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> 
             HeaderName::from_static("dpop-nonce"),
             next_nonce.or_else(|| denial.nonce_for_proofs().map(str::to_owned)),
         ),
+        (header::ACCEPT_ENCODING, denial.accepted_codings().map(str::to_owned)),
         (header::ALLOW, denial.allowed_methods().map(str::to_owned)),
         (HeaderName::from_static("x-request-id"), Some(request_id.to_owned())),
     ];
@@ -71,6 +72,22 @@ pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> 
     }
     let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     ErrorResponse { status, headers, body: body.into() }
+}
+
+/// The google.rpc.BadRequest of a denial that tells of mistakes in the message. A violation of the message itself names
+/// no field.
+fn bad_request(denial: &Denial) -> Option<serde_json::Value> {
+    let violations: Vec<serde_json::Value> = denial
+        .violations()
+        .iter()
+        .map(|violation| match &violation.field {
+            Some(field) => json!({ "field": field, "description": violation.description }),
+            None => json!({ "description": violation.description }),
+        })
+        .collect();
+    (!violations.is_empty()).then(
+        || json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations }),
+    )
 }
 
 impl ErrorResponse {
@@ -119,6 +136,18 @@ mod tests {
     fn a_wrong_method_names_the_right_ones() {
         let denial = Denial::new(Reason::HttpMethodNotAllowed, "GET is not bound here").allow("DELETE, POST");
         insta::assert_snapshot!(rendered(&denial));
+    }
+
+    #[test]
+    fn a_mistake_in_the_body_is_worded_as_google_words_it() {
+        let told = "Invalid JSON payload received. Unknown name \"x\": Cannot find field.";
+        let denial = Denial::new(Reason::BodyRefused, told).told().violation(None, told);
+        insta::assert_snapshot!(rendered(&denial));
+    }
+
+    #[test]
+    fn an_unsupported_coding_is_answered_with_those_that_would_do() {
+        insta::assert_snapshot!(rendered(&Denial::new(Reason::BodyCodingUnsupported, "br")));
     }
 
     #[test]

@@ -164,6 +164,9 @@ pub struct Decision<'e> {
     /// The rule that granted, or the one that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<DecidingRule<'e>>,
+    /// The method that was sent, where a header named the one that was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overridden_method: Option<&'e str>,
     /// The reason in full. The client does not see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Bounded<'e>>,

@@ -98,6 +98,11 @@ impl JwtIssuer {
         own && (!has_issuer || self.issuer().strip_prefix("spiffe://") == Some(domain))
     }
 
+    /// Its name in the operator's file, and the claim in which its tokens name whom they are for.
+    pub(super) fn audience_claim(&self) -> (&str, &str) {
+        (&self.name, &self.settings.audience_claim)
+    }
+
     /// Its keys.
     pub(super) fn jwks(&self) -> &Arc<JwksCache> {
         &self.jwks

@@ -5,6 +5,7 @@
 //! resources that fields name. They become rules of the [`Service`], before those of its file: there a rule for the same
 //! method takes the place of the annotation (google/api/http.proto).
 
+#[expect(missing_docs, reason = "the protos document these fields, which have the same names there")]
 pub mod message;
 
 use std::collections::HashMap;

@@ -101,12 +101,12 @@ pub enum PermissionRule {
     None,
 }
 
-/// What body a call may bring (docs/policy.md, "Expose a method").
+/// What body a call may bring (docs/services.md, "Bodies").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
     /// No byte.
     Empty,
-    /// Nothing, `{}` or `{"name": <the path's name>}`; forwarded as nothing.
+    /// Nothing, `{}`, `""` or `{"name": <the path's name>}`; forwarded as nothing.
     EmptyMessage,
     /// A bounded JSON object whose fields agree with the path.
     Message,

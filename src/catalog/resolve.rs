@@ -175,8 +175,9 @@ fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Htt
             .help("delete the line");
     }
     let default = |body: &HttpBody| match body {
+        // Official clients send an empty message whether or not the rule takes a body.
+        HttpBody::None | HttpBody::Whole if is_cancel(&rule.selector) => BodyRule::EmptyMessage,
         HttpBody::None => BodyRule::Empty,
-        HttpBody::Whole if is_cancel(&rule.selector) => BodyRule::EmptyMessage,
         HttpBody::Whole | HttpBody::Field(_) => BodyRule::Message,
     };
     let written = rule.body.as_ref().map(|(body, _)| *body);

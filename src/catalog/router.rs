@@ -95,7 +95,7 @@ impl Router {
                 Reason::MethodNotFound,
                 format!("no service is exposed on the host `{host}`"),
             )
-            .message(format!("The host `{host}` is not one that this server has services on.")));
+            .message(format!("Method not found: no service is on the host `{host}`.")));
         };
         let reading = path.reading();
         let Some(trie) = host_routes.trie(&reading) else {

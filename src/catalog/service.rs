@@ -13,8 +13,8 @@ mod provider;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::authentication::Authentication;
 pub(super) use self::authentication::scopes_of;
-use self::authentication::{Authentication, split_list};
 pub use self::authentication::{AuthenticationRule, Selector};
 use self::name::is_rpc_name;
 pub(super) use self::name::{is_dns_name, is_identifier, is_service_name};

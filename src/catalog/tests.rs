@@ -122,7 +122,7 @@ fn the_body_rule_follows_the_binding() {
     let catalog = load_library(IAM).0.unwrap();
     let body = |http_method: &str, path: &str| call(&catalog, http_method, path).unwrap().body;
     assert_eq!(body("POST", "/v1/operations/o:cancel"), BodyRule::EmptyMessage);
-    assert_eq!(body("POST", "/v1/shelves/s/operations/o:cancel"), BodyRule::Empty);
+    assert_eq!(body("POST", "/v1/shelves/s/operations/o:cancel"), BodyRule::EmptyMessage);
     assert_eq!(body("DELETE", "/v1/operations/o:cancel"), BodyRule::Empty);
     assert_eq!(body("PATCH", "/v1/shelves/s/books/b"), BodyRule::Message);
     assert_eq!(body("GET", "/v1/status"), BodyRule::Empty);

@@ -2,7 +2,7 @@
 
 use crate::admission::AdmissionLimits;
 use crate::authn::Authenticator;
-use crate::decision::body::BodyLimits;
+use crate::decision::body::{BodyLimits, LARGE_BODY};
 use crate::diagnostic::Report;
 use crate::document::scalar::size;
 use crate::document::{Node, Spelling};
@@ -39,26 +39,17 @@ impl Limits {
         let mut listener = ListenerLimits::default();
         listener.read_beginning(&mut fields, report);
         let token_bytes = token_bytes(fields.optional("token_bytes"), listener.head.bytes, report);
-        let body = BodyLimits::read(&mut fields, report);
+        let mut body = BodyLimits::read(&mut fields, report);
+        body.target = listener.head.target as u64;
         listener.read_answers(&mut fields, report);
         let admission = AdmissionLimits::read(&mut fields, report);
         listener.read_connections(&mut fields, report);
         fields.finish(report);
-        Some(Self { listener, token_bytes, body, admission })
-    }
-}
-
-/// The longest token. A head that is longer than `head_bytes` is refused before its token is looked at.
-fn token_bytes(node: Option<&Node>, head_bytes: usize, report: &mut Report) -> usize {
-    let default = Authenticator::DEFAULT_TOKEN_BYTES.min(head_bytes);
-    let Some(node) = node else { return default };
-    let Some(bytes) = size(node, report) else { return default };
-    match usize::try_from(bytes) {
-        Ok(bytes) if bytes <= head_bytes => bytes,
-        _ => {
-            let message = format!("a token of {bytes} bytes does not fit into a head of {head_bytes}");
-            report.error(&node.span, message).help("make it less, or `head_bytes` more");
-            default
+        if body.message > LARGE_BODY && body.message > admission.held_bytes {
+            report
+                .error(&node.span, "`held_bytes` has no room for one message of `message_bytes`")
+                .help("a message whose length is not announced counts as one: raise `held_bytes`");
         }
+        Some(Self { listener, token_bytes, body, admission })
     }
 }

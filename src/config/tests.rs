@@ -153,7 +153,16 @@ fn a_directory_that_is_not_there_is_named() {
 
 #[test]
 fn a_message_bound_beyond_what_can_be_held_is_refused() {
-    insta::assert_snapshot!(rendered(&format!("{GOOD}limits: {{message_bytes: 65KiB}}\n")));
+    insta::assert_snapshot!(rendered(&format!("{GOOD}limits: {{message_bytes: 10241KiB}}\n")));
+}
+
+#[test]
+fn messages_that_there_is_never_room_for_are_refused() {
+    let limits = |text: &str| load(&format!("{GOOD}limits: {{{text}}}\n"), &[]).1.is_fatal();
+    assert!(limits("message_bytes: 2MiB, held_bytes: 1MiB"));
+    assert!(!limits("message_bytes: 2MiB, held_bytes: 2MiB"));
+    assert!(!limits("message_bytes: 10MiB"));
+    assert!(!limits("held_bytes: 1KiB"));
 }
 
 #[test]

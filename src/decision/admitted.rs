@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::body::{self, BodyLimits, BodyPlan};
+use super::body::{self, BodyLimits, BodyPlan, form};
 use crate::admission::Slots;
 use crate::http::Request;
 use crate::policy::Permit;
@@ -34,9 +34,13 @@ impl Permitted {
     /// Takes the slots that the request holds until it is answered, and plans how its body is read.
     ///
     /// # Errors
-    /// Where the head announces a body that the method does not take.
-    pub fn hold(self, slots: Slots, limits: BodyLimits) -> Result<AwaitingBody, Denial> {
+    /// Where the head announces a body that the method does not take, or there is no room for a large one.
+    pub fn hold(self, mut slots: Slots, limits: BodyLimits) -> Result<AwaitingBody, Denial> {
         let plan = body::plan(&self.request, self.permit.call(), limits)?;
+        let held = plan.held(&self.request);
+        if held > body::LARGE_BODY {
+            slots.hold(held)?;
+        }
         Ok(AwaitingBody { permitted: self, slots, plan })
     }
 }
@@ -55,6 +59,11 @@ impl AwaitingBody {
         self.plan
     }
 
+    /// Whether judging the body may take a while: it may be large.
+    pub fn is_large(&self) -> bool {
+        self.plan.held(&self.permitted.request) > body::LARGE_BODY
+    }
+
     /// The request.
     pub fn request(&self) -> &Request {
         &self.permitted.request
@@ -62,6 +71,9 @@ impl AwaitingBody {
 
     /// The denial of a body with more bytes than `limit`, the one that the plan gave.
     pub fn overflow(&self, limit: u64) -> Denial {
+        if form::stands_for_query(&self.permitted.request) {
+            return form::too_long(limit);
+        }
         body::overflow(self.permitted.permit.call().body, limit)
     }
 
@@ -69,14 +81,21 @@ impl AwaitingBody {
     ///
     /// # Errors
     /// 400 where the body says anything that the path does not; 413 where it is too long.
-    pub fn complete(self, collected: &Bytes) -> Result<Admitted, Denial> {
-        let call = self.permitted.permit.call();
+    pub fn complete(mut self, collected: &Bytes) -> Result<Admitted, Denial> {
+        let Permitted { request, permit } = &mut self.permitted;
+        let call = permit.call();
         let held = match self.plan {
             BodyPlan::Nothing if collected.is_empty() => Bytes::new(),
-            BodyPlan::Collect { limit } if collected.len() as u64 > limit => {
+            BodyPlan::Collect { limit, .. } if collected.len() as u64 > limit => {
                 return Err(self.overflow(limit));
             }
-            BodyPlan::Collect { .. } => body::settle(collected, call)?,
+            BodyPlan::Collect { limit, coding, is_typed } if form::stands_for_query(request) => {
+                *request = form::applied(request, call, collected, coding, is_typed, limit)?;
+                Bytes::new()
+            }
+            BodyPlan::Collect { limit, coding, is_typed } => {
+                body::settle(collected, coding, is_typed, call, limit)?
+            }
             BodyPlan::Nothing | BodyPlan::Pass => {
                 return Err(Denial::new(Reason::Internal, "a body was read that was not asked for"));
             }

@@ -2,15 +2,18 @@
 //!
 //! With `body: "*"`, a transcoder takes fields from the body over those from the path: a cancel of
 //! `projects/mine/…` whose body names `projects/yours/…` cancels yours. So a body that could say anything is not
-//! forwarded: it is empty, or it says what the path says (docs/policy.md, "Expose a method"). Official clients send
-//! nothing, `{}` or `{"name": …}`.
+//! forwarded: it is empty, or it says what the path says (docs/services.md, "Bodies"). Official clients send
+//! nothing, `{}`, `""` or `{"name": …}`, plain or gzipped.
+
+mod content;
+pub(super) mod form;
+mod message;
 
 use bytes::Bytes;
-use serde_json::Value;
 
+use self::content::{decoded, media_type, refused, trim_blanks, unsupported_coding, without_mark};
 use crate::catalog::{BodyRule, Call};
-use crate::http::field_path::{overlap, steps};
-use crate::http::query::is_method_override;
+use crate::http::coding::ContentCoding;
 use crate::http::request::{Framing, Request};
 use crate::reason::{Denial, Reason};
 
@@ -21,18 +24,26 @@ pub struct BodyLimits {
     pub message: u64,
     /// Of `stream` bodies, which are passed on as they come.
     pub stream: u64,
+    /// Of a request target, with the query that came as a body: that of the listener.
+    pub target: u64,
 }
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { message: MAX_HELD_BODY, stream: 64 * 1024 * 1024 }
+        let target = crate::http::HeadLimits::default().target as u64;
+        Self { message: 64 * 1024, stream: 64 * 1024 * 1024, target }
     }
 }
 
-/// Most bytes of a body that is held whole: what Pingora's retry buffer keeps for sending.
-pub const MAX_HELD_BODY: u64 = 64 * 1024;
+/// Most bytes that the operator may let a body have that is held whole.
+pub const MAX_HELD_BODY: u64 = 10 * 1024 * 1024;
+/// A body of more bytes is judged off the threads that serve connections, and held within `limits.held_bytes`.
+pub(crate) const LARGE_BODY: u64 = 64 * 1024;
 /// Most bytes of an `empty_message` body: a name of 8 KiB in which every byte is escaped, and a margin.
 const EMPTY_MESSAGE_BYTES: u64 = 50 * 1024;
+
+/// Most bytes of an `empty` body that is gzip: the gzip of nothing, with a name and a time in its head.
+const EMPTY_GZIP_BYTES: u64 = 128;
 
 /// How a body is read before the request may be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +52,36 @@ pub enum BodyPlan {
     Nothing,
     /// Read until the end or until there are more than `limit` bytes, then [`settle`].
     Collect {
-        /// The most bytes that [`settle`] will take.
+        /// The most bytes that [`settle`] will take, as they come.
         limit: u64,
+        /// The coding that they come in.
+        coding: ContentCoding,
+        /// Whether they have a type that they can be judged as, if there are any.
+        is_typed: bool,
     },
     /// Forward as it comes, up to [`BodyLimits::stream`] bytes.
     Pass,
 }
 
+impl BodyPlan {
+    /// How many bytes the body may take in memory, as far as its head tells.
+    pub fn held(self, request: &Request) -> u64 {
+        match (self, request.framing) {
+            (Self::Nothing | Self::Pass, _) => 0,
+            (
+                Self::Collect { coding: ContentCoding::Identity, .. },
+                Framing::Length(length) | Framing::Stream(Some(length)),
+            ) => length,
+            (Self::Collect { limit, .. }, _) => limit,
+        }
+    }
+}
+
 /// Decides from the head alone how the body is read.
 ///
 /// # Errors
-/// Where the announced length is too large already: no byte of it is waited for.
+/// Where the announced length is too large already: no byte of it is waited for. 415 for a content coding other than
+/// gzip.
 pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPlan, Denial> {
     let rule = call.body;
     let announced = match request.framing {
@@ -60,40 +90,58 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPl
         Framing::Stream(length) => length,
         Framing::Chunked => None,
     };
-    if rule == BodyRule::Empty && announced.is_some_and(|length| length > 0) {
-        return Err(not_empty());
+    let coding = ContentCoding::of(&request.headers);
+    if form::stands_for_query(request) {
+        return plan_form(request, announced, coding, limits.target);
     }
     let limit = match rule {
+        // Java's discovery clients compress every body, also one that is empty.
+        BodyRule::Empty if coding == Some(ContentCoding::Gzip) => EMPTY_GZIP_BYTES,
         BodyRule::Empty => 0,
         BodyRule::EmptyMessage => EMPTY_MESSAGE_BYTES,
         BodyRule::Message => limits.message,
         BodyRule::Stream => limits.stream,
     };
     if announced.is_some_and(|length| length > limit) {
-        return Err(too_large(rule, limit));
+        return Err(overflow(rule, limit));
     }
-    let coded = request.headers.all("content-encoding").any(|coding| coding != "identity");
-    if coded && rule != BodyRule::Stream {
-        return Err(refused("the body has a content coding, so that it cannot be judged"));
+    let coding = match (coding, rule) {
+        (_, BodyRule::Stream) => return Ok(BodyPlan::Pass),
+        (Some(coding), _) => coding,
+        // Not one byte is taken in any coding.
+        (None, BodyRule::Empty) => ContentCoding::Identity,
+        (None, _) => return Err(unsupported_coding()),
+    };
+    let is_typed = rule != BodyRule::Message || is_json(request)?;
+    if !is_typed && coding == ContentCoding::Identity && announced.is_some_and(|length| length > 0) {
+        return Err(not_json());
     }
-    if rule == BodyRule::Message && !is_json(request)? {
-        return Err(refused("the body's content type is not `application/json`"));
+    Ok(BodyPlan::Collect { limit, coding, is_typed })
+}
+
+fn plan_form(
+    request: &Request,
+    announced: Option<u64>,
+    coding: Option<ContentCoding>,
+    limit: u64,
+) -> Result<BodyPlan, Denial> {
+    if announced.is_some_and(|length| length > limit) {
+        return Err(form::too_long(limit));
     }
-    Ok(match rule {
-        BodyRule::Stream => BodyPlan::Pass,
-        _ => BodyPlan::Collect { limit },
-    })
+    let coding = coding.ok_or_else(unsupported_coding)?;
+    let is_typed = media_type(request)?.as_deref() == Some("application/x-www-form-urlencoded");
+    if !is_typed && coding == ContentCoding::Identity && announced.is_some_and(|length| length > 0) {
+        return Err(form::not_a_form());
+    }
+    Ok(BodyPlan::Collect { limit, coding, is_typed })
 }
 
 /// Whether the body has the type that it is judged as: one reader's JSON may be another's form.
 fn is_json(request: &Request) -> Result<bool, Denial> {
-    let Some(value) = request.headers.one("content-type")? else {
+    if !request.headers.contains("content-type") {
         return Ok(true);
-    };
-    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
-    let mut pieces = text.split(';').map(str::trim);
-    let json = pieces.next() == Some("application/json");
-    Ok(json && pieces.all(|parameter| matches!(parameter, "charset=utf-8" | "charset=\"utf-8\"")))
+    }
+    Ok(media_type(request)?.as_deref() == Some("application/json"))
 }
 
 /// The denial of a body that grew beyond its limit while it was read.
@@ -101,96 +149,46 @@ pub fn overflow(rule: BodyRule, limit: u64) -> Denial {
     if rule == BodyRule::Empty { not_empty() } else { too_large(rule, limit) }
 }
 
-/// Judges a collected body and gives the bytes that go upstream.
+/// Judges a collected body and gives the bytes that go upstream: its content, without a coding.
 ///
 /// # Errors
-/// 400 where it says anything that the path does not.
-pub fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
+/// 400 where it says anything that the path does not, or is not what its coding says; 413 where its content has more
+/// than `limit` bytes.
+pub fn settle(
+    body: &Bytes,
+    coding: ContentCoding,
+    is_typed: bool,
+    call: &Call,
+    limit: u64,
+) -> Result<Bytes, Denial> {
+    let content = decoded(body, coding, limit, || overflow(call.body, limit))?;
     match call.body {
-        BodyRule::Empty if body.is_empty() => Ok(Bytes::new()),
+        BodyRule::Empty if content.is_empty() => Ok(content),
         BodyRule::Empty => Err(not_empty()),
         BodyRule::EmptyMessage => {
-            agree_with_path(body, call, |fields| fields.iter().all(|(name, _)| call.binding(name).is_some()))
-                .map_err(|denial| {
-                    let told = format!("Request body must be empty: {}.", denial.detail());
-                    denial.message(told)
-                })?;
+            let content = without_mark(&content);
+            let text = trim_blanks(&content);
+            // Node's client sends `""` where a rule takes no body.
+            if !text.is_empty() && text != b"\"\"" {
+                let fields = message::parse(&content)?;
+                message::refuse_unknown(&fields, |name| call.binding(name).is_some())?;
+                message::agree_with_path(&fields, call)?;
+            }
             // Never the client's bytes: an empty message has one form, and that form is sent.
             Ok(Bytes::new())
         }
         BodyRule::Message => {
-            agree_with_path(body, call, |_| true)?;
-            Ok(body.clone())
-        }
-        BodyRule::Stream => Ok(body.clone()),
-    }
-}
-
-/// Whether a body is absent, or a JSON object that passes `accept` and gives no path variable another value.
-fn agree_with_path(
-    body: &Bytes,
-    call: &Call,
-    accept: impl Fn(&serde_json::Map<String, Value>) -> bool,
-) -> Result<(), Denial> {
-    if body.is_empty() {
-        return Ok(());
-    }
-    let fields = crate::json::parse_object(body)
-        .map_err(|error| refused(format!("the body is not one unambiguous JSON object: {error}")))?;
-    if !accept(&fields) {
-        return Err(not_empty());
-    }
-    if let Some(key) = fields.keys().find(|key| is_method_override(key)) {
-        return Err(refused(format!(
-            "the body's `{}` would change the method that was judged",
-            key.escape_default()
-        )));
-    }
-    for (field_path, value) in call.bindings_in_body() {
-        match field_of(&fields, field_path) {
-            Ok(None) => {}
-            Ok(Some(Value::String(text))) if text == value => {}
-            Ok(Some(_)) => {
-                return Err(refused(format!("the body's `{field_path}` is not the one that the path names")));
+            let content = without_mark(&content);
+            if trim_blanks(&content).is_empty() {
+                return Ok(Bytes::new());
             }
-            Err(IncomparableField(why)) => return Err(refused(format!("the body's `{field_path}` {why}"))),
+            if !is_typed {
+                return Err(not_json());
+            }
+            message::agree_with_path(&message::parse(&content)?, call)?;
+            Ok(content)
         }
-    }
-    Ok(())
-}
-
-/// Why a field cannot be compared.
-struct IncomparableField(&'static str);
-
-/// The value at a field path, in every spelling that some reader takes for it: those of proto JSON (`resource_name`,
-/// `resourceName`), and those that differ in case, as Unicode has it, or in punctuation.
-fn field_of<'v>(
-    fields: &'v serde_json::Map<String, Value>,
-    field_path: &str,
-) -> Result<Option<&'v Value>, IncomparableField> {
-    let rest = field_path.split_once('.').map(|(_, rest)| rest);
-    let mut found = None;
-    for (key, value) in fields {
-        // In some readers, an object inherits the fields of its `__proto__` (ECMAScript, where objects are merged).
-        if key == "__proto__" {
-            return Err(IncomparableField("may be given by `__proto__`"));
-        }
-        if !overlap(field_path, key) {
-            continue;
-        }
-        if steps(key).nth(1).is_some() {
-            return Err(IncomparableField("is given by a key that some readers take apart"));
-        }
-        if found.replace(value).is_some() {
-            return Err(IncomparableField("is given in two spellings"));
-        }
-    }
-    let Some(value) = found else { return Ok(None) };
-    match (rest, value) {
-        (None, value) => Ok(Some(value)),
-        (Some(rest), Value::Object(inner)) => field_of(inner, rest),
-        (Some(_), Value::Null) => Ok(None),
-        (Some(_), _) => Err(IncomparableField("stands in something that is not an object")),
+        BodyRule::Stream => Ok(content),
     }
 }
 
@@ -198,9 +196,8 @@ fn not_empty() -> Denial {
     Denial::new(Reason::BodyRefused, "the method takes no body, and one was sent")
 }
 
-/// The client is told why: the detail is only about bytes that it sent.
-fn refused(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denial {
-    Denial::new(Reason::BodyRefused, detail).told()
+fn not_json() -> Denial {
+    refused("the body's content type is not `application/json`")
 }
 
 fn too_large(rule: BodyRule, limit: u64) -> Denial {

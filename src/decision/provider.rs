@@ -3,8 +3,9 @@
 //! A caller is of a provider if their verified claims name its issuer and one of the audiences. A client certificate
 //! names no issuer, and neither does the answer of an issuer of opaque tokens that leaves `iss` out.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::authn::Authenticator;
 use crate::catalog::{Method, TokenRequirement};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason};
@@ -14,7 +15,7 @@ use crate::reason::{Denial, Reason};
 ///
 /// # Errors
 /// 401: another token may do.
-pub(super) fn require(caller: &Caller, method: &Method) -> Result<(), Denial> {
+pub(super) fn require(caller: &Caller, method: &Method, authn: &Authenticator) -> Result<(), Denial> {
     let (false, Some(claims)) = (method.requirements.is_empty(), &caller.claims) else { return Ok(()) };
     let of_issuer = |required: &&TokenRequirement| {
         claims.get("iss").and_then(Value::as_str) == Some(&*required.provider.issuer)
@@ -30,7 +31,11 @@ pub(super) fn require(caller: &Caller, method: &Method) -> Result<(), Denial> {
         );
         return Err(Denial::new(Reason::TokenInvalid, detail));
     }
-    if required.any(|required| has_audience(claims, &required.audiences)) {
+    // An issuer that the operator gives another claim for it is looked up where `aud` does not settle it.
+    let claim = || authn.audience_claim(&caller.issuer);
+    if required.any(|required| {
+        is_for(claims.get("aud"), &required.audiences) || is_for(claims.get(claim()), &required.audiences)
+    }) {
         return Ok(());
     }
     let wanted: Vec<&str> = method
@@ -44,11 +49,11 @@ pub(super) fn require(caller: &Caller, method: &Method) -> Result<(), Denial> {
     Err(Denial::new(Reason::TokenInvalid, detail))
 }
 
-/// Whether `aud`, a string or a list of strings, holds one of the audiences, to the byte.
-fn has_audience(claims: &Map<String, Value>, audiences: &[String]) -> bool {
+/// Whether a claim, a string or a list of strings, holds one of the audiences, to the byte.
+fn is_for(claim: Option<&Value>, audiences: &[String]) -> bool {
     let is_one =
         |value: &Value| value.as_str().is_some_and(|text| audiences.iter().any(|known| known == text));
-    match claims.get("aud") {
+    match claim {
         Some(Value::Array(list)) => list.iter().any(is_one),
         Some(value) => is_one(value),
         None => false,

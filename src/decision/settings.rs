@@ -20,7 +20,7 @@ fn held_size(node: &Node, report: &mut Report) -> Option<u64> {
     let bytes = size(node, report)?;
     if bytes > MAX_HELD_BODY {
         report
-            .error(&node.span, "a body of more than 64KiB cannot be judged whole")
+            .error(&node.span, "a body of more than 10MiB cannot be judged whole")
             .help("use `body: stream` for methods that take larger ones");
     }
     Some(bytes)

@@ -175,7 +175,8 @@ pub fn authorize(
         if proven.is_some() { denial.over_dpop() } else { denial }
     };
     if let Some(caller) = caller {
-        provider::require(caller, &call.method).map_err(|denial| challenged(about(&call.method, denial)))?;
+        provider::require(caller, &call.method, &snapshot.authn)
+            .map_err(|denial| challenged(about(&call.method, denial)))?;
     }
     trace.stage = Stage::Scope;
     require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)?;
@@ -209,11 +210,33 @@ pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
 
 /// The method that the request calls, if nothing in its query names another resource than its path.
 fn route(request: &Request, snapshot: &Snapshot) -> Result<Call, Denial> {
-    let call = snapshot.catalog.route(request.host.as_str(), &request.method, &request.path)?;
+    let routed = snapshot.catalog.route(request.host.as_str(), &request.method, &request.path);
+    let call = routed.map_err(|denial| match denial.reason() {
+        Reason::MethodNotFound => not_offered(request.path.decoded()).unwrap_or(denial),
+        _ => denial,
+    })?;
     match request.query.keys().find(|key| call.binds_query_key(key)) {
         Some(key) => Err(query::refused(key)),
         None => Ok(call),
     }
+}
+
+/// The denial of what Google's front ends serve beside each API: its discovery document, and several calls in one request
+/// (docs/clients.md). A service that has a method there serves it.
+fn not_offered(path: &str) -> Option<Denial> {
+    let begins =
+        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let told = if begins("/batch") {
+        "Batch requests are not offered here: send each request by itself."
+    } else if begins("/$discovery") || begins("/discovery/v1") {
+        "Discovery documents are not offered here: use the API's published one, or the copy in the client library."
+    } else {
+        return None;
+    };
+    Some(
+        Denial::new(Reason::NotOffered, "no method has this path, and the gate offers none there")
+            .message(told),
+    )
 }
 
 /// The caller as the credential or the client certificate proves it, or what has to be asked first.
@@ -240,7 +263,8 @@ fn evidence(request: &Request) -> Evidence<'_> {
     Evidence {
         proofs: request.proofs().collect(),
         certificate: client.map(|client| (client.thumbprint.as_str(), client.until)),
-        method: request.method.as_str(),
+        // A proof is for the request as its client sent it (RFC 9449, section 4.2, `htm`).
+        method: request.sent_method().as_str(),
         scheme: request.scheme().as_str(),
         authority: request.authority.as_bytes(),
         port: request.port,

@@ -24,7 +24,7 @@ use crate::diagnostic::Source;
 const BLANKS: &str = "                                                                ";
 
 /// Most bytes that are read for the sake of such lines, since each is found by a reading of its own.
-const MOST_WORK: usize = 256 << 20;
+const MOST_WORK: usize = 32 << 20;
 
 /// A document with its quoted scalars indented.
 pub(super) struct Indented {
@@ -41,7 +41,7 @@ pub(super) fn indent(source: &Arc<Source>) -> Option<Indented> {
     let mut work = 0;
     while let Some(at) = outdented_line(&text) {
         let original = at.checked_sub(lines.len() * BLANKS.len())?;
-        work += text.len();
+        work += at;
         // A line that is indented, and still is not enough.
         let is_again = lines.last().is_some_and(|last| original <= *last);
         if is_again || work > MOST_WORK || !text.is_char_boundary(at) {

@@ -136,6 +136,7 @@ impl Event<'_> {
                     reason: self.reason(),
                     policy_revision: self.revision,
                     rule: self.rule(),
+                    overridden_method: self.overridden_method(),
                     detail: self.denial.map(|denial| Bounded::long(denial.detail())),
                     client_certificate: self.client_certificate(),
                     confirmation: self.confirmation(),
@@ -199,6 +200,10 @@ impl Event<'_> {
             certificate: confirmation.certificate.as_deref(),
             key: confirmation.key.as_ref().map(|key| &*key.thumbprint),
         })
+    }
+
+    fn overridden_method(&self) -> Option<&str> {
+        self.request?.overridden.as_ref().map(::http::Method::as_str)
     }
 
     fn user_agent(&self) -> Option<&str> {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use self::body::Http1Body;
 use self::connection::Http1Connection;
-use self::write::{answer, head_for_pingora, refuse, refuse_head};
+use self::write::{answer, head_for_pingora, refuse, refuse_head, stand_in};
 use super::answer::own;
 use super::http::Http;
 use crate::decision::JudgedBody;
@@ -172,7 +172,8 @@ impl<'f> Http1<'f> {
         let is_http10 = admitted.request().version == Version::Http10;
         let head = head_for_pingora(admitted, persists);
         if let JudgedBody::Held(bytes) = admitted.body() {
-            connection.show_body(bytes);
+            // `proxy` puts the judged bytes in its place. Pingora keeps no more than 64 KiB for a second attempt.
+            connection.show_body(stand_in(bytes));
         }
         let mut session = ServerSession::new_http1(Box::new(connection));
         session.set_pipelined_prefix(head);

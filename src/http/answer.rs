@@ -344,11 +344,12 @@ fn fits_status_line(at: usize, byte: u8) -> bool {
     }
 }
 
-/// `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112, section 4), with both spaces: a line of bytes that
-/// [`fits_status_line`] allows. Returns the status, and whether the version is 1.0.
+/// `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112, section 4): a line of bytes that [`fits_status_line`]
+/// allows. Many servers leave the second space out where there is no phrase; all readers read that alike. Returns the
+/// status, and whether the version is 1.0.
 fn status_line(line: &[u8]) -> Result<(u16, bool), AnswerFault> {
     let digits = line.get(9..12).and_then(field_line::number).and_then(|number| u16::try_from(number).ok());
-    let (Some(status), Some(b' ')) = (digits, line.get(12)) else {
+    let (Some(status), None | Some(b' ')) = (digits, line.get(12)) else {
         return Err(AnswerFault::StatusLine);
     };
     if !(100..=599).contains(&status) {

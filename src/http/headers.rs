@@ -4,7 +4,7 @@ mod families;
 mod names;
 
 use http::header::COOKIE;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use self::families::{Family, family};
 pub use self::names::HeaderNames;
@@ -30,6 +30,9 @@ const HOP_BY_HOP: &[&str] = &[
     "transfer-encoding",
     "upgrade",
 ];
+
+/// Names the method that a request stands for.
+const METHOD_OVERRIDE: &str = "x-http-method-override";
 
 /// Fields of which a second copy lets two readers choose differently.
 const SINGULAR: &[&str] = &[
@@ -127,14 +130,37 @@ impl Headers {
         Ok(())
     }
 
+    /// Takes the method that `X-HTTP-Method-Override` names out of the head, where it may stand in for the one that was
+    /// sent. Google's clients send a GET whose target would be long, and a PATCH, as a POST with this field
+    /// (cloud.google.com/apis/docs/system-parameters).
+    ///
+    /// # Errors
+    /// 400 for every other method, over every other method, and for a second copy of the field.
+    pub fn take_override(&mut self, sent: &Method) -> Result<Option<Method>, Denial> {
+        let Some(named) = self.one(METHOD_OVERRIDE)? else { return Ok(None) };
+        let method = match (sent, named.as_bytes()) {
+            (&Method::POST, b"GET") => Method::GET,
+            (&Method::POST, b"PATCH") => Method::PATCH,
+            _ => {
+                let why = "`x-http-method-override` may name GET or PATCH over a POST, and nothing else";
+                return Err(malformed(why));
+            }
+        };
+        self.fields.retain(|(name, _)| name != METHOD_OVERRIDE);
+        Ok(Some(method))
+    }
+
     /// Refuses fields that no honest client sends, and drops those that end here: later stages never see a client's
     /// copy of a header that opgate sets.
     ///
     /// # Errors
-    /// 400 for method overrides, upgrades, repeated singular fields, underscore twins and forbidden nominations.
+    /// 400 for method overrides, WebSockets, repeated singular fields, underscore twins and forbidden nominations.
     pub fn settle(&mut self) -> Result<(), Denial> {
         for name in SINGULAR {
             self.one(name)?;
+        }
+        if self.all("upgrade").any(names_websocket) {
+            return Err(malformed("WebSockets are not spoken here"));
         }
         let mut nominated = Vec::new();
         for value in self.all("connection") {
@@ -173,9 +199,6 @@ pub enum Fate {
 
 /// What happens to a client's field of this name, in lower case.
 pub fn fate(name: &str) -> Fate {
-    if name == "upgrade" {
-        return Fate::Refused("protocol upgrades are not spoken here".to_owned());
-    }
     if let Some(twin) = plain_twin(name)
         && is_trusted(&twin)
     {
@@ -190,6 +213,15 @@ pub fn fate(name: &str) -> Fate {
         None if HOP_BY_HOP.contains(&name) => Fate::Dropped,
         None => Fate::Passes,
     }
+}
+
+/// Whether an `Upgrade` asks for a WebSocket (RFC 6455, section 4.1), alone or in a list. Such a client has nothing to say
+/// to a server that goes on with HTTP. Every other protocol is an offer that a server may ignore (RFC 9110, section 7.8):
+/// the field ends here, and the request goes on as what it is.
+fn names_websocket(value: &HeaderValue) -> bool {
+    let protocols = value.as_bytes().split(|byte| *byte == b',');
+    let mut names = protocols.filter_map(|protocol| protocol.split(|byte| *byte == b'/').next());
+    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The fields that a `Connection` value names, beside its own options.

@@ -12,6 +12,9 @@ use crate::reason::{Denial, Reason};
 use super::field_path::{letters, steps};
 
 /// A query that is sent on as it came.
+///
+/// Some readers separate parameters at `;` as well as at `&` (HTML 4.01, appendix B.2.2, recommended it), others do not.
+/// Clients write it within a value: `$alt=json;enum-encoding=int`. So both readings are judged, and the bytes pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     raw: Option<Box<str>>,
@@ -70,8 +73,8 @@ impl Query {
     /// Parses what follows the `?`; `None` where the target has none.
     ///
     /// # Errors
-    /// 400 for bytes that may not stand in a query (RFC 3986, section 3.4), a malformed `%`, a `;` (some servers
-    /// separate parameters at it), and refused parameters.
+    /// 400 for bytes that no client leaves raw in a query, a malformed `%`, and parameters that are refused in either
+    /// reading of `;`.
     pub fn parse(raw: Option<&str>) -> Result<Self, Denial> {
         let Some(raw) = raw else {
             return Ok(Self::default());
@@ -87,20 +90,23 @@ impl Query {
         }
         let mut keys = Vec::new();
         for parameter in raw.split('&') {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let key = decode(key)?;
-            let value = decode(value)?;
-            if key.chars().any(char::is_control) || value.contains('\0') {
-                return Err(malformed("the query holds an encoded control character"));
-            }
-            if changes_what_was_judged(&key, &value) {
-                return Err(refused(&key));
-            }
-            if !key.is_empty() {
-                keys.push(key);
+            judge_parameter(parameter, &mut keys)?;
+            if parameter.contains(';') {
+                parameter.split(';').try_for_each(|piece| judge_parameter(piece, &mut keys))?;
             }
         }
         Ok(Self { raw: Some(raw.into()), keys })
+    }
+
+    /// The query with the pairs of a form behind its own. Both were judged; the form is judged by the same rules.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn with_form(&self, form: &str) -> Result<Self, Denial> {
+        match self.as_str() {
+            None | Some("") => Self::parse(Some(form)),
+            Some(own) => Self::parse(Some(&format!("{own}&{form}"))),
+        }
     }
 
     /// The query as it was sent and will be sent, without the `?`.
@@ -108,10 +114,27 @@ impl Query {
         self.raw.as_deref()
     }
 
-    /// The keys, decoded once.
+    /// The keys of both readings, decoded once.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(String::as_str)
     }
+}
+
+/// Judges one `key=value`, and keeps the key.
+fn judge_parameter(parameter: &str, keys: &mut Vec<String>) -> Result<(), Denial> {
+    let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let key = decode(key)?;
+    let value = decode(value)?;
+    if key.chars().any(char::is_control) || value.contains('\0') {
+        return Err(malformed("the query holds an encoded control character"));
+    }
+    if changes_what_was_judged(&key, &value) {
+        return Err(refused(&key));
+    }
+    if !key.is_empty() {
+        keys.push(key);
+    }
+    Ok(())
 }
 
 /// The denial of a parameter that would change what was judged.
@@ -147,9 +170,11 @@ fn is_marked(key: &str) -> bool {
     !key.trim_start_matches(' ').starts_with(char::is_alphanumeric)
 }
 
-/// `query` of RFC 3986, section 3.4, without `;`.
+/// `query` of RFC 3986, section 3.4, and the bytes beyond it that browsers leave raw in a query (WHATWG URL, "query
+/// percent-encode set"). No common server reads a query otherwise for these: they are sent raw, as they were judged.
+/// Browsers encode `"`, `<` and `>`.
 fn is_query_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@%/?".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?[]{}|\\^`".contains(&byte)
 }
 
 fn decode(text: &str) -> Result<String, Denial> {
@@ -250,19 +275,76 @@ mod tests {
     }
 
     #[test]
+    fn both_readings_of_a_semicolon_are_judged_and_the_bytes_pass() {
+        for (raw, keys) in [
+            ("$alt=json;enum-encoding%3Dint", vec!["$alt", "$alt", "enum-encoding=int"]),
+            ("$alt=json;enum-encoding=int&a=1", vec!["$alt", "$alt", "enum-encoding", "a"]),
+            ("a=1;;b=2;", vec!["a", "a", "b"]),
+            (";", vec![";"]),
+            ("a;b=1", vec!["a;b", "a", "b"]),
+            ("a=1&amp;name=x", vec!["a", "amp;name", "amp", "name"]),
+        ] {
+            let query = Query::parse(Some(raw)).unwrap();
+            assert_eq!(query.as_str(), Some(raw));
+            assert_eq!(query.keys().collect::<Vec<_>>(), keys, "{raw}");
+        }
+        for raw in [
+            "a=b;access_token=x",
+            "a;access_token",
+            ";%61ccess_token=x",
+            "$alt=json;$ct=text/plain",
+            "a=b;c=d;callback=f",
+            "a=1&amp;_method=DELETE",
+            "method=x;method=DELETE",
+        ] {
+            let denial = Query::parse(Some(raw)).unwrap_err();
+            assert_eq!(denial.reason(), Reason::QueryParameterRefused, "{raw}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_browsers_leave_raw_pass_as_they_are() {
+        for raw in ["filter[x]=1", "fields=a|b", "x={a}", "x=a^b", "x=`", "x=a\\b", "x='a'"] {
+            assert_eq!(Query::parse(Some(raw)).unwrap().as_str(), Some(raw));
+        }
+        for raw in
+            ["[_method]=DELETE", "{access_token}=x", "|access_token=x", "`_method`=DELETE", "\\callback=f"]
+        {
+            assert!(Query::parse(Some(raw)).is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_judged_like_the_query_that_it_is_added_to() {
+        let query = |raw| Query::parse(raw).unwrap();
+        assert_eq!(query(None).with_form("a=1&b=2").unwrap().as_str(), Some("a=1&b=2"));
+        assert_eq!(query(Some("")).with_form("a=1").unwrap().as_str(), Some("a=1"));
+        let both = query(Some("x=1")).with_form("name=2").unwrap();
+        assert_eq!(both.as_str(), Some("x=1&name=2"));
+        assert_eq!(both.keys().collect::<Vec<_>>(), ["x", "name"]);
+        assert!(query(Some("x=1")).with_form("access_token=2").is_err());
+        assert!(query(None).with_form("a b").is_err());
+    }
+
+    #[test]
     fn a_malformed_query_is_refused() {
         for raw in [
             "a=%",
             "a=%4",
             "%zz",
-            "a=b;name=c",
+            "a=b;c=%zz",
+            "a=b;c%00=d",
             "a=b#c",
             "a= b",
+            "a=\tb",
             "a=\u{e9}",
             "a=%ff",
             "a%00b=1",
             "a=%00",
-            "a|b",
+            "a=\"b\"",
+            "a=<b",
+            "a=b>",
+            "a=\u{7f}",
         ] {
             assert_eq!(Query::parse(Some(raw)).unwrap_err().reason(), Reason::RequestMalformed, "{raw}");
         }

@@ -38,8 +38,10 @@ pub struct Host(Box<str>);
 pub struct Request {
     /// The version it came in.
     pub version: Version,
-    /// The method; `CONNECT` never gets here.
+    /// The method that is judged and forwarded; `CONNECT` never gets here.
     pub method: Method,
+    /// The method that was sent, where `X-HTTP-Method-Override` named the one that is judged.
+    pub overridden: Option<Method>,
     /// The host, from `Host` or `:authority`.
     pub host: Host,
     /// The authority as it was sent, with its port: what goes upstream as `Host`.
@@ -188,10 +190,15 @@ impl Request {
             return Err(malformed("the header `expect` asks for something else than `100-continue`"));
         }
         headers.join_cookies()?;
+        let (method, overridden) = match headers.take_override(&method)? {
+            Some(named) => (named, Some(method)),
+            None => (method, None),
+        };
         headers.settle()?;
         Ok(Self {
             version,
             method,
+            overridden,
             host,
             authority,
             path,
@@ -223,6 +230,11 @@ impl Request {
             None => Cow::Borrowed(self.path.as_str()),
             Some(query) => Cow::Owned(format!("{}?{query}", self.path.as_str())),
         }
+    }
+
+    /// The method as it was sent.
+    pub fn sent_method(&self) -> &Method {
+        self.overridden.as_ref().unwrap_or(&self.method)
     }
 
     /// The scheme that the client used: as a trusted proxy says, else that of this connection.

@@ -15,12 +15,22 @@ struct Inner {
     message: Option<Cow<'static, str>>,
     detail: Cow<'static, str>,
     metadata: Vec<(&'static str, String)>,
+    violations: Vec<FieldViolation>,
     domain: Option<String>,
     allow: Option<String>,
     scopes: Option<String>,
     over_dpop: bool,
     proof_nonce: Option<String>,
     rule: Option<Place>,
+}
+
+/// A mistake in the request's message (google/rpc/error_details.proto, `BadRequest.FieldViolation`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The path to the field; `None` for the message itself.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub description: String,
 }
 
 impl Denial {
@@ -31,6 +41,7 @@ impl Denial {
             message: None,
             detail: detail.into(),
             metadata: Vec::new(),
+            violations: Vec::new(),
             domain: None,
             allow: None,
             scopes: None,
@@ -55,6 +66,13 @@ impl Denial {
     /// Adds an entry to ErrorInfo.metadata.
     pub fn metadata(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.0.metadata.push((key, value.into()));
+        self
+    }
+
+    /// Adds a violation to a google.rpc.BadRequest. Only for faults in what the client sent.
+    pub fn violation(mut self, field: Option<&str>, description: impl Into<String>) -> Self {
+        let field = field.map(str::to_owned);
+        self.0.violations.push(FieldViolation { field, description: description.into() });
         self
     }
 
@@ -115,6 +133,16 @@ impl Denial {
     /// ErrorInfo.metadata.
     pub fn metadata_entries(&self) -> &[(&'static str, String)] {
         &self.0.metadata
+    }
+
+    /// BadRequest.field_violations.
+    pub fn violations(&self) -> &[FieldViolation] {
+        &self.0.violations
+    }
+
+    /// The `Accept-Encoding` header's value: the codings that would do (RFC 9110, sections 12.5.3 and 15.5.16).
+    pub fn accepted_codings(&self) -> Option<&'static str> {
+        (self.0.reason == Reason::BodyCodingUnsupported).then_some("gzip, identity")
     }
 
     /// ErrorInfo.domain.

@@ -266,7 +266,7 @@ fn host_of<'c>(catalog: &'c Catalog, service: &str) -> Option<&'c str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Exposure, Forwarding, PermissionRule, ResourceTemplate};
+    use crate::catalog::{AuthenticationProvider, Exposure, Forwarding, PermissionRule, ResourceTemplate};
 
     fn method(scopes: &[&str], allow_without_credential: bool) -> Method {
         let service = Exposure {
@@ -321,5 +321,29 @@ mod tests {
             assert_eq!(held(recorded, None, &closed), ScopeMatch::Unclear);
             assert_eq!(held(recorded, None, &open), ScopeMatch::Some);
         }
+    }
+
+    #[test]
+    fn the_provider_of_a_token_is_known_from_what_the_log_passed_alone() {
+        let requiring = |issuers: &[(&str, &[&str])]| {
+            let requirements = issuers.iter().map(|(issuer, audiences)| TokenRequirement {
+                provider: Arc::new(AuthenticationProvider {
+                    id: "p".to_owned(),
+                    issuer: (*issuer).to_owned(),
+                    jwks_uri: None,
+                    audiences: Vec::new(),
+                    place: Place { file: "services/demo.yaml".into(), line: 1 },
+                }),
+                audiences: audiences.iter().map(|audience| (*audience).to_owned()).collect(),
+            });
+            Method { requirements: requirements.collect(), ..method(&[], false) }
+        };
+        let (any, one) = (method(&["a"], false), requiring(&[("one", &["x"])]));
+        assert!(is_of_provider(None, &any) && is_of_provider(Some(&one), &any));
+        assert!(is_of_provider(Some(&one), &requiring(&[("one", &["x", "y"]), ("two", &["z"])])));
+        // It may have been of another issuer, or for another audience.
+        assert!(!is_of_provider(None, &one) && !is_of_provider(Some(&any), &one));
+        assert!(!is_of_provider(Some(&requiring(&[("one", &["x", "y"])])), &one));
+        assert!(!is_of_provider(Some(&requiring(&[("one", &["x"]), ("two", &["z"])])), &one));
     }
 }

@@ -118,8 +118,10 @@ fn is_credential(name: &HeaderName) -> bool {
 /// (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    // Pingora frames what came over HTTP/2 with DATA as chunked, unless a length is told.
+    let had_data = matches!(request.framing, Framing::Stream(_)) && request.overridden.is_some();
     match (body, request.framing) {
-        (OutgoingBody::Held(0), _) if !expects_body => {}
+        (OutgoingBody::Held(0), _) if !expects_body && !had_data => {}
         (OutgoingBody::Held(length), _) => {
             if length > 0 {
                 fields.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));

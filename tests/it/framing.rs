@@ -253,11 +253,8 @@ async fn fields_that_readers_repair_or_believe_are_refused() {
         ("Expect", with("Expect: 200-maybe\r\n")),
         ("two Expects", with("Expect: 100-continue\r\nExpect: 100-continue\r\n")),
         ("two types", with("Content-Type: a/b\r\nContent-Type: c/d\r\n")),
-        (
-            "h2c upgrade",
-            with("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
-        ),
-        ("h2c upgrade, not nominated", with("Upgrade: h2c\r\n")),
+        ("websocket in a list", with("Connection: Upgrade\r\nUpgrade: foo, WebSocket\r\n")),
+        ("websocket, not nominated", with("Upgrade: websocket\r\n")),
         ("websocket", with("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n")),
     ];
     assert_refused(&rows, 400, "REQUEST_MALFORMED").await;

@@ -6,6 +6,7 @@ mod calls;
 mod http2;
 mod observed;
 mod process;
+pub mod tools;
 mod tree;
 
 use std::net::SocketAddr;

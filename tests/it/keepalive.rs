@@ -1,6 +1,6 @@
 //! Several requests on one connection: no byte of one is read as part of another.
 
-use crate::bodies::{TRAIN, ana, cancel, cancel_without_body, head};
+use crate::bodies::{TRAIN, ana, cancel, cancel_without_body, head, strict};
 use crate::connection::Connection;
 use crate::harness::{Body, COMPANION, Gate, Req, Setup, token, values};
 
@@ -12,7 +12,7 @@ async fn a_refused_body_is_never_taken_for_the_next_request() {
     let chunks = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
     let anonymous = Req::new("POST", COMPANION, &format!("/v1/{TRAIN}:cancel"));
     let unknown = Req::new("POST", COMPANION, "/v1/nothing").bearer(&ana());
-    let gate = Gate::start();
+    let (gate, _tree) = strict();
     for (row, request, fields, body) in [
         ("no byte allowed", cancel_without_body(), length.as_str(), hidden.as_str()),
         ("not JSON", cancel(), &length, &hidden),

@@ -62,6 +62,25 @@ fn every_mistake_is_told() {
 }
 
 #[test]
+fn a_pool_is_a_name_that_reads_alike_everywhere() {
+    let is_refused = |pool: &str| {
+        let mut settings = good("one");
+        settings.identity.subject_pool = Some(pool.to_owned());
+        check(&[settings]).iter().any(|mistake| format!("{mistake:?}").contains("identity pool"))
+    };
+    for pool in [
+        "iam.googleapis.com/locations/global/workforcePools/staff-1",
+        "iam.googleapis.com/projects/12/locations/global/workloadIdentityPools/my_pool.x",
+    ] {
+        assert!(!is_refused(pool), "{pool}");
+    }
+    for name in ["a,b", "a b", "a\nb", "a\0b", "a\u{7f}", "a;b", "\u{e9}", "a\"b", "a%2fb", "a?b"] {
+        let pool = format!("iam.googleapis.com/locations/global/workforcePools/{name}");
+        assert!(is_refused(&pool), "{name:?}");
+    }
+}
+
+#[test]
 fn key_sets_are_fetched_over_tls_or_from_this_machine() {
     for url in [
         "https://issuer.example/jwks",

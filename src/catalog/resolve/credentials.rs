@@ -30,7 +30,8 @@ pub(super) fn check(
     let add = || {
         format!(
             "add `{{selector: {}, oauth: {{canonical_scopes: …}}}}` to `authentication.rules` in {}; or add `scopes: \
-             none` to this rule, where any valid token will do",
+             none` to this rule, where any valid token will do; or add `allow_without_credential: true` to the rule there, \
+             where none is needed",
             rule.selector,
             service_path.display()
         )

@@ -3,7 +3,7 @@
 use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
 
-use super::name::is_identifier;
+use super::name::{is_identifier, split_list};
 use super::provider::{self, AuthenticationProvider, AuthenticationRequirement};
 
 /// What a set of RPCs requires of credentials.
@@ -136,11 +136,6 @@ pub(in crate::catalog) fn scopes_of(text: &str, span: &Span, report: &mut Report
         }
     }
     scopes
-}
-
-/// The items of a list with commas or blanks between them.
-pub(super) fn split_list(text: &str) -> impl Iterator<Item = &str> {
-    text.split([',', ' ', '\t', '\r', '\n']).filter(|item| !item.is_empty())
 }
 
 /// RFC 6749, section 3.3: printable ASCII without `"` and `\`. Scopes are quoted in `WWW-Authenticate`.

@@ -1,4 +1,4 @@
-//! The forms of names: of fields, of RPCs, of hosts.
+//! The forms of names: of fields, of RPCs, of hosts, and of lists of them.
 
 use crate::diagnostic::{Place, Report};
 use crate::document::{Node, Value};
@@ -55,6 +55,11 @@ pub(super) fn of_endpoints(node: &Node) -> Vec<String> {
 /// A DNS name, or one behind `*.`, which stands for any name below.
 pub(in crate::catalog) fn is_service_name(text: &str) -> bool {
     is_dns_name(text.strip_prefix("*.").unwrap_or(text))
+}
+
+/// The items of a list with commas or blanks between them.
+pub(super) fn split_list(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ', '\t', '\r', '\n']).filter(|item| !item.is_empty())
 }
 
 /// A letter or `_`, then letters, digits and `_`.

@@ -3,7 +3,7 @@
 //! A provider says whose tokens a method takes. It does not make the gate trust keys: a policy author writes it, and the
 //! operator says under `issuers` which keys are whose. The two meet in `iss`.
 
-use super::split_list;
+use super::name::split_list;
 use crate::diagnostic::{Place, Report, Span};
 use crate::document::{Node, Spelling, nearest};
 

@@ -50,10 +50,25 @@ fn request(fields: &str) -> Request {
     .unwrap()
 }
 
+fn settle(body: &Bytes, call: &Call) -> Result<Bytes, Denial> {
+    super::settle(body, ContentCoding::Identity, true, call, 64 * 1024)
+}
+
 fn settled(rule: BodyRule, body: &str) -> Result<String, Reason> {
     settle(&Bytes::copy_from_slice(body.as_bytes()), &call(rule))
         .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
         .map_err(|denial| denial.reason())
+}
+
+fn gzip(content: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap().into()
+}
+
+/// What the client is told of a body.
+fn told(rule: BodyRule, body: &str) -> Denial {
+    settle(&Bytes::copy_from_slice(body.as_bytes()), &call(rule)).unwrap_err()
 }
 
 #[test]
@@ -62,7 +77,13 @@ fn an_announced_body_is_refused_before_it_arrives() {
     assert_eq!(plan("Content-Length: 1\r\n").unwrap_err().reason(), Reason::BodyRefused);
     assert_eq!(plan("Content-Length: 0\r\n").unwrap(), BodyPlan::Nothing);
     assert_eq!(plan("").unwrap(), BodyPlan::Nothing);
-    assert_eq!(plan("Transfer-Encoding: chunked\r\n").unwrap(), BodyPlan::Collect { limit: 0 });
+    let collect = |limit, coding| BodyPlan::Collect { limit, coding, is_typed: true };
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert_eq!(plan(chunked).unwrap(), collect(0, ContentCoding::Identity));
+    let gzip = "Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n";
+    assert_eq!(plan(gzip).unwrap(), collect(EMPTY_GZIP_BYTES, ContentCoding::Gzip));
+    let long = "Content-Length: 129\r\nContent-Encoding: gzip\r\n";
+    assert_eq!(plan(long).unwrap_err().reason(), Reason::BodyRefused);
 }
 
 #[test]
@@ -71,6 +92,13 @@ fn an_empty_message_is_nothing_or_says_what_the_path_says() {
         "",
         "{}",
         " {\n} ",
+        "\"\"",
+        " \"\"\n",
+        " \t\r\n",
+        "\u{feff}",
+        "\u{feff} \n",
+        "\u{feff}{}",
+        "\u{feff}\"\"",
         &format!("{{\"name\": \"{NAME}\"}}"),
         &format!("{{\"n\\u0061me\":\"{}\"}}", NAME.replace('/', "\\/")),
     ] {
@@ -82,7 +110,7 @@ fn an_empty_message_is_nothing_or_says_what_the_path_says() {
 fn an_empty_message_that_says_more_is_refused() {
     for body in [
         "x",
-        "\"\"",
+        "\" \"",
         "null",
         "[]",
         "0",
@@ -96,7 +124,10 @@ fn an_empty_message_that_says_more_is_refused() {
         &format!("{{\"name\": \"{NAME}\", \"x\": 1}}"),
         &format!("{{\"Name\": \"{NAME}\"}}"),
         "{\"x\": 1}",
-        "\u{feff}{}",
+        "\u{feff}\u{feff}{}",
+        "{}\u{feff}",
+        "\u{c}",
+        "\0",
         "{\"\": 1}",
     ] {
         assert_eq!(settled(BodyRule::EmptyMessage, body), Err(Reason::BodyRefused), "{body}");
@@ -120,10 +151,8 @@ fn a_message_agrees_with_the_path() {
 fn a_key_is_compared_as_the_most_forgiving_reader_compares_it() {
     let mut call = call(BodyRule::Message);
     call.bindings = vec![("book_task".into(), "projects/p".into())];
-    let settle = |key: &str, value: &str| {
-        let body = serde_json::json!({ key: value }).to_string();
-        settle(&Bytes::from(body), &call).map_err(|denial| denial.reason())
-    };
+    let judge = |body: String| settle(&Bytes::from(body), &call).map_err(|denial| denial.reason());
+    let settle = |key: &str, value: &str| judge(serde_json::json!({ key: value }).to_string());
     for key in [
         "book_task",
         "bookTask",
@@ -143,7 +172,7 @@ fn a_key_is_compared_as_the_most_forgiving_reader_compares_it() {
         assert!(settle(key, "projects/q").is_ok(), "{key}");
     }
     let twice = format!("{{\"book_task\":\"projects/p\",\"boo{}Task\":\"projects/p\"}}", '\u{212a}');
-    assert_eq!(super::settle(&Bytes::from(twice), &call).unwrap_err().reason(), Reason::BodyRefused);
+    assert_eq!(judge(twice), Err(Reason::BodyRefused));
 }
 
 /// Laravel takes the method from a JSON body as it does from a form.
@@ -176,10 +205,115 @@ fn nested_path_fields_are_compared_too() {
 }
 
 #[test]
-fn a_coded_body_cannot_be_judged() {
-    let request = request("Content-Length: 5\r\nContent-Encoding: gzip\r\n");
-    assert!(plan(&request, &call(BodyRule::EmptyMessage), BodyLimits::default()).is_err());
-    assert!(plan(&request, &call(BodyRule::Stream), BodyLimits::default()).is_ok());
+fn a_coding_that_cannot_be_judged_is_unsupported() {
+    for coding in ["br", "deflate", "gzip, gzip", "zstd"] {
+        let request = request(&format!("Content-Length: 5\r\nContent-Encoding: {coding}\r\n"));
+        for rule in [BodyRule::EmptyMessage, BodyRule::Message] {
+            let denial = plan(&request, &call(rule), BodyLimits::default()).unwrap_err();
+            assert_eq!(denial.reason(), Reason::BodyCodingUnsupported, "{coding}");
+            assert_eq!(denial.accepted_codings(), Some("gzip, identity"));
+        }
+        assert_eq!(plan(&request, &call(BodyRule::Stream), BodyLimits::default()).unwrap(), BodyPlan::Pass);
+        let denial = plan(&request, &call(BodyRule::Empty), BodyLimits::default()).unwrap_err();
+        assert_eq!(denial.reason(), Reason::BodyRefused, "{coding}");
+    }
+}
+
+#[test]
+fn a_gzip_body_is_judged_by_its_content_and_sent_without_the_coding() {
+    let settle = |rule, body: &Bytes, limit| {
+        super::settle(body, ContentCoding::Gzip, true, &call(rule), limit).map_err(|denial| denial.reason())
+    };
+    let named = format!("{{\"name\":\"{NAME}\",\"x\":[1]}}");
+    assert_eq!(settle(BodyRule::Message, &gzip(named.as_bytes()), 1000).unwrap(), named);
+    for content in ["", "{}", "\"\"", "\u{feff} {}\n"] {
+        assert_eq!(settle(BodyRule::EmptyMessage, &gzip(content.as_bytes()), 1000).unwrap(), "");
+    }
+    for rule in [BodyRule::Empty, BodyRule::EmptyMessage, BodyRule::Message] {
+        // Nothing is nothing in every coding.
+        assert_eq!(settle(rule, &Bytes::new(), 1000).unwrap(), "");
+        assert_eq!(settle(rule, &gzip(b""), 1000).unwrap(), "");
+        for body in [
+            Bytes::from_static(b"{}"),
+            gzip(b"{}").slice(..20),
+            [gzip(b"{}"), gzip(b"")].concat().into(),
+            gzip(b"{\"name\":\"projects/victim\"}"),
+        ] {
+            assert_eq!(settle(rule, &body, 1000), Err(Reason::BodyRefused), "{rule}");
+        }
+    }
+    let spaces = gzip(&[b' '; 1000]);
+    assert!(settle(BodyRule::Message, &spaces, 1000).is_ok());
+    assert_eq!(settle(BodyRule::Message, &spaces, 999), Err(Reason::BodyTooLarge));
+    assert_eq!(settle(BodyRule::EmptyMessage, &spaces, 999), Err(Reason::BodyTooLarge));
+    assert_eq!(settle(BodyRule::Empty, &spaces, 128), Err(Reason::BodyRefused));
+}
+
+/// Java's discovery client gives an empty body the type of a form, and compresses it.
+#[test]
+fn a_body_of_another_type_is_taken_if_it_is_empty() {
+    let planned = |fields: &str| plan(&request(fields), &call(BodyRule::Message), BodyLimits::default());
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    assert!(planned(&format!("{form}Content-Length: 2\r\n")).is_err());
+    for fields in ["Transfer-Encoding: chunked\r\n", "Content-Length: 20\r\nContent-Encoding: gzip\r\n"] {
+        let BodyPlan::Collect { limit, coding, is_typed } = planned(&format!("{form}{fields}")).unwrap()
+        else {
+            panic!("{fields}");
+        };
+        assert!(!is_typed);
+        let settle = |content: &[u8]| {
+            let body = match coding {
+                ContentCoding::Gzip => gzip(content),
+                ContentCoding::Identity => Bytes::copy_from_slice(content),
+            };
+            super::settle(&body, coding, is_typed, &call(BodyRule::Message), limit)
+        };
+        assert_eq!(settle(b"").unwrap(), "");
+        assert!(settle(b"{}").is_err());
+        assert!(settle(b"a=b").is_err());
+    }
+}
+
+#[test]
+fn a_mark_and_blanks_are_an_empty_body_and_a_mark_is_not_sent_on() {
+    assert_eq!(settled(BodyRule::Message, "\u{feff} \r\n"), Ok(String::new()));
+    assert_eq!(settled(BodyRule::Message, "\u{feff}{\"a\":1} "), Ok("{\"a\":1} ".into()));
+    for body in [" ", "\n", "\u{feff}", "\"\"", "{}"] {
+        assert_eq!(settled(BodyRule::Empty, body), Err(Reason::BodyRefused), "{body:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_as_google_tells_them() {
+    let unknown =
+        |name: &str| format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot find field.");
+    let root = "Invalid JSON payload received. Unknown name \"\": Root element must be a message.";
+    for (body, expected) in [
+        ("{\"foo\":1}", unknown("foo")),
+        ("{\"foo\":1,\"bar\":{}}", format!("{}\n{}", unknown("foo"), unknown("bar"))),
+        ("null", root.to_owned()),
+        ("[]", root.to_owned()),
+        ("7", root.to_owned()),
+        ("\"x\"", root.to_owned()),
+        ("{", "Invalid JSON payload received. Unexpected end of string.".to_owned()),
+        ("{]", "Invalid JSON payload received. Unexpected token.".to_owned()),
+        ("x", "Invalid JSON payload received. Unexpected token.".to_owned()),
+        ("{\"a\":1,\"a\":2}", "Invalid JSON payload received. Member `a` is given twice.".to_owned()),
+        ("{\"name\":\"x\"}", "Invalid value at 'name': it is not the one that the path names.".to_owned()),
+    ] {
+        let denial = told(BodyRule::EmptyMessage, body);
+        assert_eq!(denial.public_message(), expected, "{body}");
+        let violations: Vec<&str> =
+            denial.violations().iter().map(|violation| violation.description.as_str()).collect();
+        assert_eq!(violations.join("\n"), expected, "{body}");
+    }
+    let denial = told(BodyRule::Message, "{\"name\":\"x\"}");
+    assert_eq!(denial.violations()[0].field.as_deref(), Some("name"));
+    let many =
+        serde_json::json!((0..1000).map(|n| (n.to_string(), n)).collect::<std::collections::HashMap<_, _>>());
+    assert_eq!(told(BodyRule::EmptyMessage, &many.to_string()).violations().len(), 10);
+    let long = serde_json::json!({ "x".repeat(40_000): 1 }).to_string();
+    assert!(told(BodyRule::EmptyMessage, &long).public_message().len() < 200);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!
 //! A chunked body says itself where it ends, and Pingora reads chunks kindly. So [`Chunked`] follows the body first: what
 //! is not one is an error here, and Pingora sees none of it. A body that is judged whole never gets to Pingora: it is read
-//! here ([`Http1Connection::collect`]), and Pingora reads what was judged ([`Http1Connection::show_body`]).
+//! here ([`Http1Connection::collect`]), and Pingora reads one byte in its place ([`Http1Connection::show_body`]).
 
 use std::io;
 use std::pin::Pin;
@@ -193,12 +193,12 @@ impl Http1Connection {
         Ok(())
     }
 
-    /// Gives `body`, which was read and judged, to the next reads in place of the client's.
-    pub(super) fn show_body(&mut self, body: &[u8]) {
+    /// Gives `stand_in` to the next reads, in place of the client's body, which was read and judged.
+    pub(super) fn show_body(&mut self, stand_in: &[u8]) {
         self.chunks = None;
-        self.left = body.len() as u64;
-        if !body.is_empty() {
-            let behind = std::mem::replace(&mut self.kept, BytesMut::from(body));
+        self.left = stand_in.len() as u64;
+        if !stand_in.is_empty() {
+            let behind = std::mem::replace(&mut self.kept, BytesMut::from(stand_in));
             self.kept.extend_from_slice(&behind);
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn head_for_pingora(admitted: &Admitted, persists: bool) -> BytesMut 
     head.put_slice(if persists { b"\r\nconnection: keep-alive\r\n" } else { b"\r\nconnection: close\r\n" });
     let length = match (admitted.body(), request.framing) {
         (JudgedBody::Held(body), _) if body.is_empty() => None,
-        (JudgedBody::Held(body), _) => Some(body.len() as u64),
+        (JudgedBody::Held(body), _) => Some(stand_in(body).len() as u64),
         (JudgedBody::Passed, Framing::Length(length)) => Some(length),
         (JudgedBody::Passed, Framing::None | Framing::Stream(_)) => None,
         (JudgedBody::Passed, Framing::Chunked) => {
@@ -44,6 +44,11 @@ pub(super) fn head_for_pingora(admitted: &Admitted, persists: bool) -> BytesMut 
     }
     head.put_slice(b"\r\n");
     head
+}
+
+/// What Pingora reads in place of a body that was judged whole: one byte, or none.
+pub(super) fn stand_in(body: &[u8]) -> &[u8] {
+    body.get(..1).unwrap_or_default()
 }
 
 /// Answers a head that is not a request, records it, and closes.

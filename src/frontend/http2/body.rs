@@ -1,5 +1,6 @@
 //! The body of an HTTP/2 request, read before anything of the request is sent on.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,12 +33,19 @@ impl BodySource for Http2Body<'_> {
         limit: u64,
         overflow: impl Fn() -> Denial + Send + Sync,
     ) -> Result<Bytes, Denial> {
-        // Pingora sends a body that was read before it chose an upstream only from this buffer.
+        // Pingora sends a body that was read before it chose an upstream only from this buffer, which drops all that it
+        // has beyond 64 KiB. `proxy` puts the judged bytes in its place, so the first piece is enough to stand for it.
         self.session.enable_retry_buffering();
         let collect = async {
             let mut collected: Vec<u8> = Vec::new();
             loop {
-                match self.session.read_body_bytes().await {
+                let read = if collected.is_empty() {
+                    self.session.read_body_bytes().await.map_err(|error| error.to_string())
+                } else {
+                    let read = poll_fn(|context| self.session.poll_read_body_bytes(context)).await;
+                    read.transpose().map_err(|error| error.to_string())
+                };
+                match read {
                     Ok(None) => return Ok(Bytes::from(collected)),
                     Ok(Some(piece)) => collected.extend_from_slice(&piece),
                     Err(error) => {

@@ -52,6 +52,7 @@ fn answers_that_can_be_read_in_one_way_pass() {
     for (text, to_head, used, kept) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false, 40, true),
         ("HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", false, 36, true),
+        ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", false, 35, true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 299 Poison\r\n\r\n", false, 40, true),
         ("HTTP/1.1 200 OK\r\ncontent-length:2\r\nContent-Length: 2\r\n\r\n{}", false, 58, true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", true, 38, true),
@@ -104,7 +105,8 @@ fn answers_that_a_library_repairs_do_not() {
         ("HTTP/1.1 101 Switching\r\n\r\n", Switched),
         ("HTTP/1.1 099 x\r\n\r\n", Status),
         ("HTTP/1.1 600 x\r\n\r\n", Status),
-        ("HTTP/1.1 200\r\n\r\n", StatusLine),
+        ("HTTP/1.1 200x\r\n\r\n", StatusLine),
+        ("HTTP/1.1 20\r\n\r\n", StatusLine),
         ("HTTP/1.1 20 OK\r\n\r\n", StatusLine),
         ("HTTP/1.1 2000 OK\r\n\r\n", StatusLine),
         ("HTTP/1.1  200 OK\r\n\r\n", StatusLine),

@@ -94,9 +94,50 @@ fn underscore_twins_are_refused() {
 }
 
 #[test]
-fn method_overrides_and_upgrades_are_refused() {
-    for name in ["X-HTTP-Method-Override", "x-http-method", "x-method-override", "upgrade"] {
+fn method_overrides_and_websockets_are_refused() {
+    for name in ["X-HTTP-Method-Override", "x-http-method", "x-method-override", "x-http-method-override-x"] {
         assert!(settle(&[(name, "DELETE")]).is_err(), "{name}");
+    }
+    for value in ["websocket", "WebSocket", "h2c, websocket", "foo/1 ,\twebsocket/13", "websocket,"] {
+        assert!(settle(&[("upgrade", value)]).is_err(), "{value}");
+    }
+    assert!(settle(&[("upgrade", "h2c"), ("upgrade", "websocket")]).is_err());
+}
+
+#[test]
+fn another_upgrade_is_dropped_with_its_settings() {
+    for (option, value) in
+        [("Upgrade, HTTP2-Settings", "h2c"), ("Upgrade", "TLS/1.2"), ("Upgrade", "TLS/1.0, HTTP/2.0")]
+    {
+        let fields =
+            [("connection", option), ("upgrade", value), ("http2-settings", "AAMAAABk"), ("accept", "*/*")];
+        assert_eq!(names(&settle(&fields).unwrap()), ["accept"], "{value}");
+    }
+}
+
+#[test]
+fn an_override_to_get_or_patch_over_post_is_taken_and_no_other() {
+    let take = |sent: &Method, fields: &[(&str, &str)]| {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        headers.take_override(sent).map(|method| (method, headers.len()))
+    };
+    let name = "X-HTTP-Method-Override";
+    assert_eq!(take(&Method::POST, &[("accept", "*/*")]).unwrap(), (None, 1));
+    assert_eq!(take(&Method::POST, &[(name, "GET"), ("accept", "*/*")]).unwrap(), (Some(Method::GET), 1));
+    assert_eq!(take(&Method::POST, &[(name, "PATCH")]).unwrap(), (Some(Method::PATCH), 0));
+    for value in ["DELETE", "PUT", "POST", "HEAD", "get", "GET ", "GET, PATCH", "", "\"GET\""] {
+        assert!(take(&Method::POST, &[(name, value)]).is_err(), "{value:?}");
+    }
+    assert!(take(&Method::POST, &[(name, "GET"), (name, "GET")]).is_err());
+    for sent in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD] {
+        assert!(take(&sent, &[(name, "GET")]).is_err(), "{sent}");
+        assert!(take(&sent, &[(name, "PATCH")]).is_err(), "{sent}");
     }
 }
 

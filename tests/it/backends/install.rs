@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::harness::tools::{once, said, succeed};
 use crate::harness::{copy, root};
 
 /// A tool, and whether it is there.
@@ -84,27 +85,6 @@ fn install_flask(folder: &Path) -> PathBuf {
         succeed(Command::new("venv/bin/python").args(install).arg("requirements.txt").current_dir(folder));
     });
     folder.to_owned()
-}
-
-/// Installs again if the list of packages has changed.
-fn once(folder: &Path, list: &str, install: impl FnOnce()) {
-    let wanted = std::fs::read(folder.join(list)).unwrap();
-    let stamp = folder.join("installed");
-    if std::fs::read(&stamp).ok().as_ref() != Some(&wanted) {
-        install();
-        std::fs::write(stamp, wanted).unwrap();
-    }
-}
-
-fn succeed(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The output of a program that succeeds.
-fn said(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The 23 of `go1.23.5`.

@@ -13,7 +13,7 @@ const ROWS: &[(&str, &str)] = &[
     ("status of two digits", "HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n{}"),
     ("status 099", "HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\n{}"),
     ("status 600", "HTTP/1.1 600 OK\r\nContent-Length: 2\r\n\r\n{}"),
-    ("no space after the status", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}"),
+    ("no space between status and phrase", "HTTP/1.1 200OK\r\nContent-Length: 2\r\n\r\n{}"),
     ("two spaces before the status", "HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\n{}"),
     ("a tab before the status", "HTTP/1.1\t200 OK\r\nContent-Length: 2\r\n\r\n{}"),
     ("an empty line first", "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),

@@ -27,6 +27,8 @@ pub struct Refusal {
     pub reason: &'static str,
     pub domain: &'static str,
     pub metadata: Value,
+    /// The field of a google.rpc.BadRequest whose description is the message; empty for the body as a whole.
+    pub violation: Option<&'static str>,
     /// `WWW-Authenticate`.
     pub challenge: Option<String>,
     /// `Allow`.
@@ -48,6 +50,7 @@ impl Refusal {
             reason,
             domain: "opgate",
             metadata: json!({}),
+            violation: None,
             challenge: None,
             allow: None,
         }
@@ -117,6 +120,12 @@ impl Refusal {
         Self::new(404, "NOT_FOUND", "METHOD_NOT_FOUND", "Method not found.")
     }
 
+    /// 404 on a host that nothing is exposed on.
+    pub fn unknown_host(host: &str) -> Self {
+        let message = format!("Method not found: no service is on the host `{host}`.");
+        Self::new(404, "NOT_FOUND", "METHOD_NOT_FOUND", &message)
+    }
+
     /// 405.
     pub fn method(allow: &'static str) -> Self {
         let message = "HTTP method is not allowed for this path.";
@@ -124,9 +133,10 @@ impl Refusal {
         Self { allow: Some(allow), ..refusal }
     }
 
-    /// 400 for a body.
-    pub fn body(message: &str) -> Self {
-        Self::new(400, "INVALID_ARGUMENT", "REQUEST_BODY_REFUSED", message)
+    /// 400 for a body, with the field that is wrong; empty for the body as a whole.
+    pub fn body(message: &str, field: &'static str) -> Self {
+        let refusal = Self::new(400, "INVALID_ARGUMENT", "REQUEST_BODY_REFUSED", message);
+        Self { violation: Some(field), ..refusal }
     }
 
     /// 400 for a query parameter.
@@ -136,20 +146,27 @@ impl Refusal {
     }
 
     fn body_of(&self, request_id: &str) -> Value {
+        let mut details = vec![json!({
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": self.reason,
+            "domain": self.domain,
+            "metadata": self.metadata,
+        })];
+        details.extend(self.violation.map(|field| {
+            let violation = match field {
+                "" => json!({ "description": self.message }),
+                field => json!({ "field": field, "description": self.message }),
+            };
+            json!({ "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation] })
+        }));
+        details
+            .push(json!({ "@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id }));
         json!({
             "error": {
                 "code": self.status,
                 "message": self.message,
                 "status": self.code,
-                "details": [
-                    {
-                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                        "reason": self.reason,
-                        "domain": self.domain,
-                        "metadata": self.metadata,
-                    },
-                    { "@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id },
-                ],
+                "details": details,
             }
         })
     }

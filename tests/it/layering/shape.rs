@@ -56,7 +56,8 @@ const RULES: &[Rule] = &[
     Rule {
         says: "What is forwarded is in the exchange: nothing is passed through Pingora as `dyn Any`.",
         pattern: r"\bdyn Any\b|connection_user_context",
-        allowed: &[],
+        // Pingora's trait of modules asks for itself as `Any`. This one holds nothing of an exchange.
+        allowed: &["src/proxy/http10.rs"],
         only_in: &["src/proxy.rs", "src/proxy/", "src/frontend/", "src/engine.rs", "src/engine/"],
         planted: ("src/proxy.rs", "fn f(handed_over: Box<dyn Any + Send>) {}"),
     },

@@ -309,4 +309,44 @@ proptest! {
             }
         }
     }
+
+    /// Backends differ in what a slash at the end is: a path of its own, or nothing.
+    #[test]
+    fn what_is_judged_is_what_backends_run_that_ignore_a_slash_and_those_that_do_not(
+        bindings in prop::collection::btree_map(
+            prop_oneof![4 => "GET /(a|b|\\*)(/(a|b|\\*)){0,2}/?", 1 => "GET /(a|b)/\\*\\*(/a|/b)?/?"],
+            any::<bool>(),
+            1..10,
+        ),
+        path in "/(a|b|c)(/(a|b|c)){0,3}(\\.b)?/?",
+    ) {
+        let written: Vec<String> = bindings
+            .iter()
+            .map(|(binding, open)| if *open { binding.clone() } else { format!("CLOSED {binding}") })
+            .collect();
+        let routes: Vec<_> =
+            written.iter().enumerate().flat_map(|(index, binding)| bind(index, &["h"], &[binding])).collect();
+        let mut report = Report::new();
+        let router = Router::build(&routes, &mut report);
+        prop_assume!(!report.is_fatal());
+        let all: Vec<&str> = bindings.keys().map(String::as_str).collect();
+        if let Some(judged) = winner(&router, "GET", &path) {
+            for ignores in [false, true] {
+                prop_assert_eq!(run_by_slash(&all, &path, ignores), Some(judged), "{} ignores {}", path, ignores);
+            }
+        }
+    }
+}
+
+/// What a backend runs that ignores a slash at the end, of paths and of templates, or takes it as it is.
+fn run_by_slash(bindings: &[&str], path: &str, ignores: bool) -> Option<usize> {
+    let bare = |text: &str| text.strip_suffix('/').unwrap_or(text).to_owned();
+    let wanted = bare(path);
+    let names: Vec<&str> = wanted.split('/').skip(1).collect();
+    let templates = bindings.iter().map(|binding| binding.split_once(' ').unwrap().1).enumerate();
+    let matching = templates
+        .filter(|(_, text)| ignores || text.ends_with('/') == path.ends_with('/'))
+        .map(|(index, text)| (index, Template::parse(&bare(text)).unwrap()))
+        .filter(|(_, template)| naively(template.segments(), &names));
+    matching.min_by_key(|(_, template)| specificity(template)).map(|(index, _)| index)
 }

@@ -1,0 +1,11 @@
+//! Requests of clients as they are: what Google's client libraries, browsers and HTTP clients send beyond the strict, and
+//! what of it reaches a backend (docs/clients.md).
+
+mod compressed;
+mod large;
+mod libraries;
+mod mistakes;
+mod overrides;
+mod queries;
+mod upgrades;
+mod versions;
