@@ -6,6 +6,7 @@ mod args;
 pub mod check;
 pub mod diff;
 pub mod explain;
+pub mod import;
 pub mod run;
 pub mod test;
 mod tree;
@@ -41,6 +42,9 @@ enum Command {
     WhoCan(who_can::WhoCanArgs),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::DiffArgs),
+    /// Make files of a policy tree from what other tools print
+    #[command(subcommand)]
+    Import(import::Import),
     /// Print the version
     Version(version::VersionArgs),
 }
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::WhoCan(args) => who_can::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Import(import) => import::run(&import),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -6,6 +6,7 @@
 pub mod check;
 mod explain;
 mod diff;
+mod import;
 mod run;
 mod test;
 
@@ -154,6 +155,9 @@ fn every_command_has_its_help() {
             &["explain", "--help"],
             &["who-can", "--help"],
             &["diff", "--help"],
+            &["import", "--help"],
+            &["import", "openapi", "--help"],
+            &["import", "grpc-gateway", "--help"],
             &["version", "--help"],
         ]
     ));
