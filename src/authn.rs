@@ -244,7 +244,7 @@ impl fmt::Debug for Authenticator {
 /// Reads a key set and drops it: the entry point for `fuzz/`, and in no build of the product.
 #[cfg(fuzzing)]
 pub fn read_key_set(document: &[u8]) {
-    let _ = jwks::KeySet::parse(document, &Algorithm::DEFAULT);
+    let _ = jwks::KeySet::parse(document, Algorithm::DEFAULT);
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! Pure: files come as [`PolicyFiles`], and there is no clock and no network.
 
 mod cors;
+pub mod descriptor;
 mod files;
 mod iam;
 mod method;
@@ -19,6 +20,7 @@ mod named;
 mod near;
 mod options;
 mod resolve;
+mod resource;
 mod router;
 mod service;
 pub(crate) mod settings;
@@ -29,12 +31,16 @@ use std::sync::Arc;
 
 pub use self::cors::{CorsPolicy, OriginPattern};
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
-pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule};
+pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule, TokenRequirement};
 pub use self::named::NotCallable;
 pub use self::options::OPTIONS_METHOD;
 use self::resolve::Definition;
+pub use self::resource::{ResourceError, ResourceTemplate};
 pub use self::router::{Route, RouteTarget, Router, WrittenRoute};
-pub use self::service::{AuthenticationRule, HttpBinding, HttpBody, HttpRule, Selector, Service};
+pub use self::service::{
+    AuthenticationProvider, AuthenticationRequirement, AuthenticationRule, HttpBinding, HttpBody, HttpRule,
+    Selector, Service,
+};
 pub use self::settings::ExposureSettings;
 pub use self::template::{Template, TemplateError, TemplateSegment, TemplateVariable};
 use crate::diagnostic::{Place, Report, Severity, Source, Span};
@@ -50,6 +56,7 @@ pub struct Catalog {
     /// The services, as often as they are exposed.
     services: Vec<Arc<Exposure>>,
     unexposed: Vec<Unexposed>,
+    undescribed: Vec<UndescribedApi>,
     resources: Vec<Box<[TemplateSegment]>>,
     router: Router,
     /// The routes that lead to an exposed method, as written.
@@ -79,6 +86,17 @@ pub struct Unexposed {
     pub place: Place,
 }
 
+/// An API that a service file lists, and for which no file has an http rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndescribedApi {
+    /// The id of the service.
+    pub service: String,
+    /// The name of the API.
+    pub name: String,
+    /// Where the service file lists it.
+    pub place: Place,
+}
+
 impl Catalog {
     /// Whether calls of any method go to an upstream.
     pub fn leads_to(&self, upstream: &str) -> bool {
@@ -101,6 +119,12 @@ impl Catalog {
                     service: settings.id.clone(),
                     method: http.selector.clone(),
                     place: http.span.place(),
+                }));
+                let apis = definition.iter().flat_map(|definition| &definition.undescribed);
+                catalog.undescribed.extend(apis.map(|(name, place)| UndescribedApi {
+                    service: settings.id.clone(),
+                    name: name.clone(),
+                    place: place.clone(),
                 }));
                 definitions.push((&settings.id, definition));
             }
@@ -125,7 +149,7 @@ impl Catalog {
         let service = Arc::new(Exposure {
             id: settings.id.clone(),
             name: definition.name.clone(),
-            hosts: settings.hosts_of(&definition.name, report),
+            hosts: settings.hosts_of(&definition.hosts, report),
             upstream: settings.upstream.clone(),
             forwarding: settings.forwarding.clone(),
             cors: settings.cors.clone(),
@@ -150,7 +174,8 @@ impl Catalog {
                 permission: rpc.permission.clone(),
                 scopes: rpc.scopes.clone(),
                 allow_without_credential: rpc.allow_without_credential,
-                resource_field: rpc.resource_field.clone(),
+                requirements: rpc.requirements.clone(),
+                resource: rpc.resource.clone(),
                 resource_type: rpc.resource_type.clone(),
                 unimplemented: rpc.unimplemented,
                 place: rpc.place.clone(),
@@ -158,7 +183,7 @@ impl Catalog {
             self.methods.push(method.clone());
             for (binding, body) in &rpc.bindings {
                 if rpc.permission != PermissionRule::None
-                    && let Some(shape) = binding.template.shape_of(&rpc.resource_field)
+                    && let Some(shape) = rpc.resource.shape(&binding.template)
                     && !self.resources.iter().any(|known| **known == *shape)
                 {
                     self.resources.push(shape.into());
@@ -215,6 +240,11 @@ impl Catalog {
         &self.unexposed
     }
 
+    /// The APIs of exposed services of which no file says how they are called.
+    pub fn undescribed(&self) -> &[UndescribedApi] {
+        &self.undescribed
+    }
+
     /// The methods, exposed or not, that a path belongs to on some host: see [`Router::at`].
     pub fn at(&self, path: &RequestPath) -> BTreeSet<String> {
         self.router.at(path)
@@ -253,8 +283,8 @@ impl ExposureSettings {
     }
 
     /// The hosts in lower case; those that no request can name are reported.
-    fn hosts_of(&self, service: &str, report: &mut Report) -> Vec<String> {
-        let Some(hosts) = &self.hosts else { return vec![service.to_owned()] };
+    fn hosts_of(&self, of_files: &[String], report: &mut Report) -> Vec<String> {
+        let Some(hosts) = &self.hosts else { return self.hosts_of_files(of_files, report) };
         if hosts.is_empty() {
             report
                 .error(&self.span, format!("`{}` is exposed on no host", self.id))
@@ -270,6 +300,23 @@ impl ExposureSettings {
     }
 }
 
+impl ExposureSettings {
+    /// The hosts that the files of a service give it. A pattern (`*.apigateway.PROJECT.cloud.goog`) is the name of no
+    /// host: the operator says which there are. In a tree by itself, the name below the pattern stands for them.
+    fn hosts_of_files(&self, of_files: &[String], report: &mut Report) -> Vec<String> {
+        let pattern = of_files.iter().find(|host| host.starts_with("*.") && !self.upstream.is_empty());
+        if let Some(pattern) = pattern {
+            report
+                .error(&self.span, format!("`{}` has the name `{pattern}`, which is a pattern", self.id))
+                .help(format!(
+                    "say on which hosts it answers: `hosts: [{}]`; with `hosts: ['*']` it is every host",
+                    pattern.replacen('*', "GATEWAY-ID", 1).to_ascii_lowercase()
+                ));
+        }
+        of_files.iter().map(|host| host.strip_prefix("*.").unwrap_or(host).to_owned()).collect()
+    }
+}
+
 /// What a request's host can look like once it is in lower case and without its port.
 fn is_host(text: &str) -> bool {
     let is_ipv6 = || {
@@ -282,7 +329,7 @@ fn is_host(text: &str) -> bool {
 /// What a service file holds, for `opgate check --service FILE`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ServiceSummary {
-    /// `name` of the google.api.Service.
+    /// `name` of the google.api.Service; where it has none, what the file is called.
     pub name: String,
     /// How many RPCs have an http rule.
     pub rules: usize,
@@ -301,11 +348,16 @@ pub fn read_service(node: &Node, report: &mut Report) -> Option<ServiceSummary> 
     scopes.sort();
     scopes.dedup();
     (report.count(Severity::Error) == errors_before).then(|| ServiceSummary {
-        name: service.name,
+        name: service.name.map_or_else(|| stem(node), |(name, _)| name),
         bindings: service.rules.iter().map(|rule| rule.bindings.len()).sum(),
         rules: service.rules.len(),
         scopes,
     })
+}
+
+/// What a file is called, without its ending.
+fn stem(node: &Node) -> String {
+    node.span.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

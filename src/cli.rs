@@ -11,6 +11,7 @@ pub mod run;
 pub mod test;
 mod tree;
 pub mod version;
+pub mod what_can;
 pub mod who_can;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// List who holds a permission on a resource, and by which bindings
     WhoCan(who_can::WhoCanArgs),
+    /// List what a principal holds, on a resource or wherever it is bound
+    WhatCan(what_can::WhatCanArgs),
     /// Replay an audit log on another policy tree and show what changes
     Diff(diff::DiffArgs),
     /// Make files of a policy tree from what other tools print
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::WhoCan(args) => who_can::run(&args),
+        Command::WhatCan(args) => what_can::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Import(import) => import::run(&import),
         Command::Version(args) => version::run(&args),

@@ -7,6 +7,7 @@
 mod check;
 mod limits;
 mod overrides;
+mod providers;
 mod sections;
 pub mod snapshot;
 

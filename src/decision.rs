@@ -13,6 +13,7 @@
 mod admitted;
 pub mod body;
 mod preflight;
+mod provider;
 mod settings;
 pub mod snapshot;
 pub mod stages;

@@ -6,6 +6,7 @@
 //!
 //! Wording follows rustc: no capital, no full stop, the user's own text in backticks.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -90,6 +91,19 @@ pub enum Severity {
     Warning,
     /// The text cannot be used, so nothing of the tree is used.
     Error,
+}
+
+/// Most diagnostics of one severity that text shows.
+const MOST_SHOWN: usize = 200;
+
+impl Severity {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One finding.
@@ -191,13 +205,28 @@ impl Report {
         self.diagnostics.extend(other.diagnostics);
     }
 
-    /// The report as text for a terminal or a log: one block per diagnostic, with the lines it is about.
+    /// The report as text for a terminal or a log: one block per diagnostic, with the lines it is about. Of each severity,
+    /// the first [`MOST_SHOWN`] are in it, and how many more there are.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
+        let mut shown: BTreeMap<Severity, usize> = BTreeMap::new();
         for diagnostic in &self.diagnostics {
-            text.push_str(&diagnostic.render(&renderer));
-            text.push_str("\n\n");
+            let count = shown.entry(diagnostic.severity).or_default();
+            *count += 1;
+            if *count <= MOST_SHOWN {
+                text.push_str(&diagnostic.render(&renderer));
+                text.push_str("\n\n");
+            }
+        }
+        for (severity, count) in shown.into_iter().rev() {
+            if let Some(more @ 1..) = count.checked_sub(MOST_SHOWN) {
+                let plural = if more == 1 { "" } else { "s" };
+                text.push_str(&format!(
+                    "… and {more} more {}{plural}, which JSON output lists\n\n",
+                    severity.noun()
+                ));
+            }
         }
         text
     }

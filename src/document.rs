@@ -9,16 +9,19 @@
 mod fields;
 pub(crate) mod location;
 mod node;
+mod outdented;
 mod reader;
 pub(crate) mod scalar;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+pub use self::fields::some_of;
 pub use self::fields::{Fields, Spelling, nearest};
 pub use self::node::{Node, Value};
 use crate::diagnostic::{Report, Source, Span};
@@ -56,11 +59,35 @@ pub fn report_not_text(path: &Path, at: usize, report: &mut Report) {
 
 /// Parses one document, YAML or JSON. The report says what went wrong.
 pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
-    reader::read(source).or_else(|| parse_any(source, report))
+    if let Some(node) = reader::read(source) {
+        return Some(node);
+    }
+    match outdented::indent(source) {
+        None => parse_any(source, report),
+        Some(indented) => {
+            let node = reader::read(&indented.source).or_else(|| {
+                let place = |range: Range<usize>| Span {
+                    range: indented.original(range.start)..indented.original(range.end),
+                    source: Arc::clone(source),
+                };
+                read_any(&indented.source, place, report)
+            });
+            node.map(|node| indented.restore(node, source))
+        }
+    }
 }
 
 /// Parses any document, plain or not.
 fn parse_any(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
+    read_any(source, |range| Span { source: Arc::clone(source), range }, report)
+}
+
+/// Parses any document. `place` says where a piece of it is, as a report shows it.
+fn read_any(
+    source: &Arc<Source>,
+    place: impl FnOnce(Range<usize>) -> Span,
+    report: &mut Report,
+) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Spanned<Tree>>(&source.text, options()) {
         Ok(tree) => Some(tree.into_node(source)),
         Err(error) => {
@@ -69,21 +96,53 @@ fn parse_any(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
             // The library repeats the position in its text; the snippet shows it already.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
-            let (message, help) = match message.strip_prefix("duplicate mapping key: ") {
-                Some(rest) => (
-                    format!("`{}` is given twice", rest.split(',').next().unwrap_or(rest)),
-                    "remove one of the two",
-                ),
-                None => (
-                    message.to_owned(),
-                    "look here and just above for a quote or bracket left open, a `:` without a space after it, or \
-                     lines that are not indented alike",
-                ),
-            };
-            report.error(&Span { source: source.clone(), range }, message).help(help);
+            if let Some(tab) = message.contains("tab").then(|| tab_from(source, range.start)).flatten() {
+                report.error(&place(tab), "a tab cannot indent a line").help("put blanks in its place");
+                return None;
+            }
+            let (message, help) = explained(message);
+            report.error(&place(range), message).help(help);
             None
         }
     }
+}
+
+/// What the library says of a document, in words of ours where it has none for users, and the next step.
+fn explained(message: &str) -> (String, &'static str) {
+    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        let key = rest.split(',').next().unwrap_or(rest);
+        return (format!("`{key}` is given twice"), "remove one of the two");
+    }
+    if is_of_several(message) {
+        return (
+            "the file holds several documents".to_owned(),
+            "put each document into a file of its own; `opgate import roles` does so for roles",
+        );
+    }
+    (
+        message.to_owned(),
+        "look here and just above for a quote or bracket left open, a `:` without a space after it, or lines that are \
+         not indented alike",
+    )
+}
+
+/// The first tab among what indents a line, from the line of an offset on. The library reports some of them at the line
+/// before, where the text begins that it could not end.
+fn tab_from(source: &Source, offset: usize) -> Option<std::ops::Range<usize>> {
+    let mut at = source.text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
+    for line in source.text.get(at..)?.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t', '-', '?']).len();
+        if let Some(tab) = line.get(..indent).and_then(|indent| indent.find('\t')) {
+            return Some(at + tab..at + tab + 1);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Whether the library says that a second document begins.
+fn is_of_several(message: &str) -> bool {
+    message.contains("breached: Documents") || message.contains("expected <document start>")
 }
 
 fn options() -> serde_saphyr::Options {
@@ -105,7 +164,7 @@ fn options() -> serde_saphyr::Options {
     options
 }
 
-fn range_of(source: &Source, location: serde_saphyr::Location) -> std::ops::Range<usize> {
+fn range_of(source: &Source, location: serde_saphyr::Location) -> Range<usize> {
     let span = location.span();
     if let (Some(offset), Some(length)) = (span.byte_offset(), span.byte_len()) {
         let (start, length) = (offset as usize, length as usize);

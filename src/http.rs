@@ -39,7 +39,7 @@ use crate::reason::{Denial, Reason};
 
 /// The denial of a request that can be read in two ways, or in none. The client is told: the detail is only about what
 /// it sent.
-fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
+pub(crate) fn malformed(detail: impl Into<Cow<'static, str>>) -> Denial {
     Denial::new(Reason::RequestMalformed, detail).told()
 }
 

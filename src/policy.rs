@@ -36,11 +36,14 @@ pub mod refusal;
 mod rules;
 mod spelling;
 pub mod subject;
+mod undefined;
+pub mod what_can;
 pub mod who_can;
 
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};
 pub use self::condition::{AttributeRead, ConditionOutcome};
+pub(crate) use self::federated::canonical_identifier;
 pub use self::model::resource::ResourceName;
 pub use self::permit::{Grant, Permit};
 pub use self::pools::Pools;
@@ -56,6 +59,7 @@ use self::model::allow::AllowPolicy;
 use self::model::context::{Context, Definitions};
 use self::model::deny::DenyPolicy;
 use self::model::tags::Tags;
+use self::undefined::UndefinedRoles;
 
 /// A policy tree, compiled. It never changes; a reload makes another.
 #[derive(Debug, Default)]
@@ -105,8 +109,12 @@ impl Policy {
         let definitions = Definitions::load(&files, known_permissions, report);
         let context = definitions.context(pools);
         let boundaries = Boundaries::load(&files, &definitions.hierarchy, pools, report);
+        let role_folder = files.path("roles");
         let (denials, policies) = model::policies(files, context, report);
+        let mut undefined = UndefinedRoles::default();
+        let policies = policies.inspect(|policy| undefined.note(policy, context.roles));
         let compiled = Self::compile(context, policies, denials, boundaries);
+        undefined.tell(context.roles, &role_folder, report);
         let explain_index = ExplainIndex::of(context, known_permissions);
         let policy = Self { tags: definitions.tags, explain_index, ..compiled };
         if report.count(Severity::Error) > before { Self::deny_all() } else { policy }

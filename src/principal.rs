@@ -8,6 +8,7 @@
 pub(crate) mod caller;
 pub(crate) mod confirmation;
 pub(crate) mod scopes;
+pub(crate) mod value;
 
 pub use self::caller::Caller;
 pub use self::confirmation::{BoundKey, Confirmation, DpopRule};
@@ -54,9 +55,12 @@ impl Principal {
     pub fn parse(text: &str) -> Result<Self, NotAPrincipal> {
         if let Some(rest) = text.strip_prefix("principal://") {
             let plain = |part: &str| part.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-            return match rest.split_once("/subject/") {
-                Some((pool, subject)) if !pool.is_empty() && !subject.is_empty() && plain(rest) => {
-                    Ok(Self::subject(pool, subject))
+            let Some((pool, subject)) = rest.split_once("/subject/") else {
+                return Err(NotAPrincipal::NoSubject);
+            };
+            return match value::decoded(subject) {
+                Some(subject) if !pool.is_empty() && !subject.is_empty() && plain(pool) => {
+                    Ok(Self::subject(pool, &subject))
                 }
                 _ => Err(NotAPrincipal::NoSubject),
             };
@@ -105,9 +109,16 @@ impl Principal {
     }
 
     /// `principal://POOL/subject/SUBJECT`, for a federated identity. `pool` is the name of a workforce or workload
-    /// identity pool, beginning with `iam.googleapis.com/`.
+    /// identity pool, beginning with `iam.googleapis.com/`. `subject` is any text; in the identifier, what is not printable
+    /// ASCII is percent-encoded, and so is `%`.
     pub fn subject(pool: &str, subject: &str) -> Self {
-        Self(format!("principal://{pool}/subject/{subject}").into())
+        Self(format!("principal://{pool}/subject/{}", value::canonical(subject)).into())
+    }
+
+    /// `principalSet://POOL/PART/VALUE`: a set of the pool's identities. `part` is `group` or `attribute.NAME`, `value` any
+    /// text, written as in [`Principal::subject`].
+    pub(crate) fn set(pool: &str, part: &str, value: &str) -> Arc<str> {
+        format!("principalSet://{pool}/{part}/{}", value::canonical(value)).into()
     }
 
     /// The identity pool of a federated identity.
@@ -177,6 +188,8 @@ mod tests {
             Principal::from_email("Ana@Example.COM").unwrap(),
             Principal::from_email("ci@demo.iam.gserviceaccount.com").unwrap(),
             Principal::subject(pool, "ana/with a slash"),
+            Principal::subject(pool, "jürgen"),
+            Principal::subject(pool, "100%25 *"),
         ] {
             assert_eq!(Principal::parse(principal.as_str()), Ok(principal));
         }

@@ -12,6 +12,7 @@ pub mod written;
 pub(crate) mod log_line;
 pub(crate) mod replay;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::authn::{Authentication, Authenticator, UnconfirmedToken};
 use crate::catalog::{Call, Catalog, Method, NotCallable};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::{Trace, stages};
+use crate::document::{nearest, some_of};
 use crate::http::{Headers, Request, TrustedProxies};
 use crate::policy::{Attributes, Permit};
 use crate::principal::{Caller, Principal, Scopes};
@@ -97,7 +99,7 @@ pub enum ScenarioCall {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
     /// The path is one of several hosts.
-    #[error("several hosts have this path: {}", hosts.join(", "))]
+    #[error("several hosts have this path: {}", some_of(hosts.iter().map(String::as_str)))]
     SeveralHosts {
         /// Which.
         hosts: Vec<String>,
@@ -110,6 +112,14 @@ pub enum ScenarioError {
     NotAResource {
         /// The text.
         resource: String,
+    },
+    /// The full name of a resource begins with a service that is not exposed.
+    #[error("no service `{service}` is exposed")]
+    NoSuchService {
+        /// As it was asked for.
+        service: String,
+        /// Those that are.
+        known: Vec<String>,
     },
     /// There are claims, and no issuers are configured that could have signed them.
     #[error("no configuration says what an issuer's claims make of a caller")]
@@ -275,10 +285,32 @@ fn named_call(
     host: Option<&str>,
     catalog: &Catalog,
 ) -> Result<Call, ScenarioError> {
+    let (service, resource) = written::resource(resource);
     if resource.starts_with('/') || resource.ends_with('/') || resource.split('/').any(str::is_empty) {
         return Err(ScenarioError::NotAResource { resource: resource.to_owned() });
     }
-    Ok(catalog.call(method, host, resource)?)
+    let of_service = match service {
+        None | Some(RESOURCE_MANAGER) => None,
+        Some(service) => Some(host_of(service, catalog)?),
+    };
+    Ok(catalog.call(method, host.or(of_service), resource)?)
+}
+
+/// The service that projects, folders and organizations belong to.
+const RESOURCE_MANAGER: &str = "cloudresourcemanager.googleapis.com";
+
+/// A host of the service that a full name of a resource begins with.
+fn host_of<'c>(service: &str, catalog: &'c Catalog) -> Result<&'c str, ScenarioError> {
+    let of_service = catalog.methods().iter().find(|method| method.service.name == service);
+    let host = of_service.and_then(|method| method.service.hosts.first());
+    host.map(String::as_str).ok_or_else(|| {
+        let names: BTreeSet<&str> =
+            catalog.methods().iter().map(|method| method.service.name.as_str()).collect();
+        ScenarioError::NoSuchService {
+            service: service.to_owned(),
+            known: names.into_iter().map(str::to_owned).collect(),
+        }
+    })
 }
 
 impl ScenarioError {
@@ -293,6 +325,12 @@ impl ScenarioError {
             Self::NotCallable(reason) => reason.help(say_host),
             Self::NotAResource { .. } => {
                 "write it as the path does, without the service: `projects/demo/locations/…`".to_owned()
+            }
+            Self::NoSuchService { service, known } => {
+                match nearest(service, known.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `//{near}/…`?"),
+                    None => format!("services are {}", some_of(known.iter().map(String::as_str))),
+                }
             }
             Self::NoIssuer => {
                 "name one with `--config`, or name the caller by `principal` instead".to_owned()

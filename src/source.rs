@@ -73,10 +73,17 @@ pub struct PolicyFiles {
     strays: BTreeMap<FileName, Stray>,
 }
 
+/// What descriptor sets end in (services/ID.binpb).
+const BINARY: &str = ".binpb";
+
 /// What is in a file.
 #[derive(Clone, Debug)]
 enum Content {
     Text(Arc<Source>),
+    Binary {
+        path: PathBuf,
+        bytes: Arc<[u8]>,
+    },
     /// It is not UTF-8 from this byte on.
     NotText {
         path: PathBuf,
@@ -102,13 +109,21 @@ impl PolicyFile {
     pub fn parse(&self, report: &mut Report) -> Option<Node> {
         self.content.parse(report)
     }
+
+    /// The file as it was read, where it is text.
+    pub fn source(&self) -> Option<&Arc<Source>> {
+        match &self.content {
+            Content::Text(source) => Some(source),
+            Content::NotText { .. } | Content::Binary { .. } => None,
+        }
+    }
 }
 
 impl Content {
     fn path(&self) -> &Path {
         match self {
             Self::Text(source) => &source.path,
-            Self::NotText { path, .. } => path,
+            Self::NotText { path, .. } | Self::Binary { path, .. } => path,
         }
     }
 
@@ -117,6 +132,10 @@ impl Content {
             Self::Text(source) => document::parse(source, report),
             Self::NotText { path, at } => {
                 document::report_not_text(path, *at, report);
+                None
+            }
+            Self::Binary { path, .. } => {
+                document::report_not_text(path, 0, report);
                 None
             }
         }
@@ -171,6 +190,14 @@ impl PolicyFiles {
         self.files.get(&name)?.parse(report)
     }
 
+    /// The path and the content of a descriptor set, or `None` where there is none.
+    pub fn binary(&self, name: &str) -> Option<(&Path, &[u8])> {
+        match self.files.get(&FileName::new(name))? {
+            Content::Binary { path, bytes } => Some((path, bytes)),
+            Content::Text(_) | Content::NotText { .. } => None,
+        }
+    }
+
     /// Whether something stands at a name, be it a file that can be read or not.
     pub fn contains(&self, name: &str) -> bool {
         let name = FileName::new(name);
@@ -217,7 +244,7 @@ impl PolicyFiles {
         let name = Path::new(&*place.file).strip_prefix(&self.root).ok()?;
         match self.files.get(&FileName::new(name.to_str()?))? {
             Content::Text(source) => Some(source),
-            Content::NotText { .. } => None,
+            Content::NotText { .. } | Content::Binary { .. } => None,
         }
     }
 }
@@ -243,6 +270,11 @@ impl Collected {
     /// Takes a file in. Of one that cannot hold a rule by its name, the name alone is kept.
     fn add(&mut self, name: FileName, bytes: Vec<u8>) {
         self.digest.add(name.as_str(), &bytes);
+        if name.as_str().ends_with(BINARY) {
+            let content = Content::Binary { path: self.files.path(name.as_str()), bytes: bytes.into() };
+            self.files.files.insert(name, content);
+            return;
+        }
         if !ENDINGS.iter().any(|ending| name.as_str().ends_with(ending)) {
             self.files.strays.insert(name, Stray::OtherEnding);
             return;

@@ -25,7 +25,7 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// EdDSA on Ed25519.
+    /// EdDSA on Ed25519; RFC 9864 calls it `Ed25519`.
     EdDsa,
 }
 
@@ -102,8 +102,10 @@ impl Algorithm {
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
-    /// Case matters (RFC 7515, section 4.1.1).
+    /// Case matters (RFC 7515, section 4.1.1). `Ed25519` is what RFC 9864, section 2.2, calls `EdDSA` on that curve, the
+    /// only one here.
     fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        let name = if name == "Ed25519" { Self::EdDsa.name() } else { name };
         Self::ALL
             .iter()
             .copied()
@@ -127,7 +129,11 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.name().parse(), Ok(*algorithm));
         }
-        for name in ["none", "None", "HS256", "HS512", "rs256", "ES512", "ES256K", "RSA-OAEP", "", "RS256 "] {
+        assert_eq!("Ed25519".parse(), Ok(Algorithm::EdDsa));
+        for name in [
+            "ed25519", "Ed448", "none", "None", "HS256", "HS512", "rs256", "ES512", "ES256K", "RSA-OAEP", "",
+            "RS256 ",
+        ] {
             assert_eq!(name.parse::<Algorithm>(), Err(UnknownAlgorithm(name.to_owned())));
         }
     }

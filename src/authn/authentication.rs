@@ -140,7 +140,7 @@ impl Authenticator {
         let PendingToken { presentation, awaited } = pending;
         let judged = match awaited {
             Awaited::Key(issuer, awaited) => {
-                issuer.await_key(&awaited.token).await;
+                issuer.await_key(&awaited).await;
                 self.verify_again(&issuer, *awaited, now)
             }
             Awaited::Introspection(issuer, token) => issuer.look_up(&token, now, observe).await,

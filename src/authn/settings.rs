@@ -34,6 +34,8 @@ pub struct IssuerSettings {
     pub audiences: Vec<String>,
     /// How its tokens are verified.
     pub proof: Proof,
+    /// The scopes of its tokens that carry neither `scope` nor `scp`. `None`: they have none.
+    pub scopes: Option<Vec<String>>,
     /// The algorithms that it may sign with; at least one.
     pub algorithms: Vec<Algorithm>,
     /// How far its clock may be from ours.
@@ -70,6 +72,8 @@ pub struct IdentityRule {
     /// The domains of the emails that the issuer may assert: `example.com`, `*.example.com` for those below it, `*`
     /// for any. `None` for any, where no other issuer could be impersonated.
     pub email_domains: Option<Vec<String>>,
+    /// The claim that holds the emails of the caller's groups: `group:EMAIL`, as far as `email_domains` has their domains.
+    pub group_emails: Option<String>,
     /// The attributes of the subject pool's principals, and the claims that they are taken from, in CEL. Not empty:
     /// `email` is not read.
     pub attribute_mapping: Vec<(MappedAttribute, String)>,
@@ -146,6 +150,7 @@ impl IssuerSettings {
             issuer: issuer.into(),
             audiences: vec![audience.into()],
             proof: Proof::Signature(keys),
+            scopes: None,
             algorithms: Algorithm::DEFAULT.to_vec(),
             clock_skew: Self::DEFAULT_CLOCK_SKEW,
             token_types: Vec::new(),
@@ -274,6 +279,14 @@ fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, St
         let message = "`audiences` is empty or holds an empty string".to_owned();
         error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
     }
+    for scope in issuer.scopes.iter().flatten() {
+        // RFC 6749, section 3.3.
+        let is_token = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        if scope.is_empty() || !scope.bytes().all(is_token) {
+            let message = format!("`{}` is not a scope", scope.escape_debug());
+            error("scopes", message, "write each scope as an item of its own, without blanks");
+        }
+    }
     if issuer.algorithms.is_empty() {
         let message = "`algorithms` is empty".to_owned();
         error("algorithms", message, "leave it out for RS256, ES256, PS256 and EdDSA");
@@ -317,6 +330,10 @@ fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, Stri
                 "say who the caller is, for example `google.subject: assertion.sub`",
             );
         }
+    }
+    if rule.group_emails.is_some() && rule.email_domains.is_none() {
+        let message = "the issuer would assert groups of any domain".to_owned();
+        error("groups", message, "say whose: add `email_domains: [example.com]`");
     }
     for domain in rule.email_domains.iter().flatten() {
         let name = domain.strip_prefix("*.").unwrap_or(domain);

@@ -1,6 +1,7 @@
 //! The files of a service, found by its id below `services/`.
 
 use super::ExposureSettings;
+use super::descriptor::Descriptors;
 use super::iam::IamFile;
 use super::resolve::{Definition, resolve};
 use super::service::Service;
@@ -20,11 +21,20 @@ pub(super) fn load_definition(
 ) -> Option<Definition> {
     let id = settings.id.as_str();
     let listed = known.iter().any(|known| known == id);
-    let Some(service_name) = listed.then(|| only_file(files, id, report)).flatten() else {
+    let written = listed.then(|| only_file(files, id, report)).flatten();
+    let binary = files.binary(&format!("{FOLDER}/{id}.binpb")).filter(|_| listed);
+    if written.is_none() && binary.is_none() {
         report_unknown(files, known, settings, report);
         return None;
+    }
+    let descriptors = match binary {
+        Some((path, bytes)) => Some(Descriptors::read(path, bytes, report)?),
+        None => None,
     };
-    let service = files.parse(&service_name, report).and_then(|node| Service::read(&node, report));
+    let service = match &written {
+        Some(name) => files.parse(name, report).and_then(|node| Service::read(&node, report)),
+        None => descriptors.as_ref().map(Descriptors::service),
+    };
     let Some(iam_name) = only_file(files, &format!("{id}.iam"), report) else {
         let path = files.path(&format!("{FOLDER}/{id}.iam.yaml"));
         report
@@ -37,7 +47,19 @@ pub(super) fn load_definition(
         return None;
     };
     let iam = files.parse(&iam_name, report).and_then(|node| IamFile::read(&node, report));
-    Some(resolve(service?, iam?, &files.path(&service_name), report))
+    let (mut service, iam) = (service?, iam?);
+    if let Some(descriptors) = descriptors {
+        let is_of = |selector: &str, api: &str| {
+            selector
+                .strip_prefix(api)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|method| !method.contains('.'))
+        };
+        let names = |api: &str| iam.rules.iter().any(|rule| is_of(&rule.selector, api));
+        descriptors.add_to(&mut service, names, report);
+    }
+    let shown = written.unwrap_or_else(|| format!("{FOLDER}/{id}.binpb"));
+    resolve(service, iam, &files.path(&shown), report)
 }
 
 fn report_unknown(files: &PolicyFiles, known: &[String], settings: &ExposureSettings, report: &mut Report) {
@@ -63,7 +85,7 @@ pub(super) fn service_ids(files: &PolicyFiles, report: &mut Report) -> Option<Ve
         .names_in(FOLDER, report)?
         .into_iter()
         .filter_map(|name| name.rsplit_once('.'))
-        .filter(|(id, ending)| ENDINGS.contains(ending) && !id.ends_with(".iam"))
+        .filter(|(id, ending)| (ENDINGS.contains(ending) && !id.ends_with(".iam")) || *ending == "binpb")
         .map(|(id, _)| id.to_owned())
         .collect();
     ids.sort();

@@ -4,9 +4,11 @@
 //! it, RPC by RPC. It has no wildcards: a new RPC of the backend stays closed until it has a line here.
 
 use crate::diagnostic::{Report, Span};
-use crate::document::{Node, Spelling, nearest};
+use crate::document::{Node, Spelling, Value, nearest};
 
 use super::method::{BodyRule, PermissionRule};
+use super::resource::ResourceTemplate;
+use super::service::scopes_of;
 
 /// A file `<id>.iam.yaml`.
 #[derive(Clone, Debug)]
@@ -28,8 +30,10 @@ pub struct IamRule {
     pub span: Span,
     /// The permission.
     pub permission: PermissionRule,
-    /// The path variable that holds the resource, where one is named.
-    pub resource: Option<(String, Span)>,
+    /// How the path names the resource, where it is said.
+    pub resource: Option<(ResourceTemplate, Span)>,
+    /// The scopes in place of those of the service file, where the rule says so. Empty: any valid token will do.
+    pub scopes: Option<Vec<String>>,
     /// The body rule, where it is not left to the http rule.
     pub body: Option<(BodyRule, Span)>,
     /// Whether the body may name another resource than the one that is judged, where the file says so, and where.
@@ -79,6 +83,7 @@ impl IamRule {
         let selector = fields.required("selector", report);
         let permission = fields.required("permission", report);
         let resource = fields.optional("resource");
+        let scopes = fields.optional("scopes");
         let body = fields.optional("body");
         let another_resource = fields.optional("body_may_name_another_resource");
         let resource_type = fields.optional("resource_type");
@@ -86,7 +91,8 @@ impl IamRule {
         fields.finish(report);
 
         let permission = permission.and_then(|node| read_permission(node, report));
-        let resource = resource.map(|node| Some((node.string(report)?.to_owned(), node.span.clone())));
+        let resource = resource.map(|node| read_resource(node, report));
+        let scopes = scopes.map(|node| read_scopes(node, report));
         let body = body.map(|node| Some((read_body(node, report)?, node.span.clone())));
         let another_resource = another_resource.map(|node| Some((node.boolean(report)?, node.span.clone())));
         let resource_type = resource_type.map(|node| read_resource_type(node, report));
@@ -98,6 +104,7 @@ impl IamRule {
             span: selector_node.span.clone(),
             permission: permission?,
             resource: unless_wrong(resource)?,
+            scopes: unless_wrong(scopes)?,
             body: unless_wrong(body)?,
             body_may_name_another_resource: unless_wrong(another_resource)?,
             resource_type: unless_wrong(resource_type)?,
@@ -151,6 +158,38 @@ fn read_resource_type(node: &Node, report: &mut Report) -> Option<String> {
             report
                 .error(&node.span, format!("`{text}` is not a resource type"))
                 .help("write service and type, as in `cloudaicompanion.googleapis.com/Operation`");
+            None
+        }
+    }
+}
+
+/// `none`, or scopes: a list, or one text with commas or blanks between them.
+fn read_scopes(node: &Node, report: &mut Report) -> Option<Vec<String>> {
+    let written: Vec<(&str, &Node)> = match &node.value {
+        Value::List(_) => node.strings(report),
+        _ => vec![(node.string(report)?, node)],
+    };
+    if matches!(written.as_slice(), [("none", _)]) {
+        return Some(Vec::new());
+    }
+    let mut scopes: Vec<String> = Vec::new();
+    for (text, node) in written {
+        scopes.extend(scopes_of(text, &node.span, report));
+    }
+    if scopes.is_empty() || scopes.iter().any(|scope| scope == "none") {
+        report
+            .error(&node.span, "the rule names no scope")
+            .help("write scopes, or `scopes: none` where any valid token will do");
+        return None;
+    }
+    Some(scopes)
+}
+
+fn read_resource(node: &Node, report: &mut Report) -> Option<(ResourceTemplate, Span)> {
+    match ResourceTemplate::parse(node.string(report)?) {
+        Ok(resource) => Some((resource, node.span.clone())),
+        Err(error) => {
+            report.error(&node.span, error.message).help(error.help);
             None
         }
     }

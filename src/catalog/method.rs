@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cors::CorsPolicy;
+use super::resource::ResourceTemplate;
+use super::service::AuthenticationProvider;
 use crate::diagnostic::Place;
 use crate::http::HeaderNames;
 use crate::http::field_path::overlap;
@@ -19,19 +21,28 @@ pub struct Method {
     pub name: String,
     /// The permission that IAM checks.
     pub permission: PermissionRule,
-    /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices). Empty only where
-    /// a credential is optional.
+    /// The OAuth scopes of which a token needs one (google/api/auth.proto: any of them suffices). Empty where the
+    /// method asks for none.
     pub scopes: Vec<String>,
+    /// The providers of which a token has to be one's. Empty for any issuer that the operator accepts.
+    pub requirements: Vec<TokenRequirement>,
     /// Whether a caller without a credential may ask (`allow_without_credential`); asks for no scope then.
     pub allow_without_credential: bool,
-    /// The path variable that holds the resource name.
-    pub resource_field: String,
+    /// How the path names the resource.
+    pub resource: ResourceTemplate,
     /// What conditions see as `resource.type`, where the iam rule says it.
     pub resource_type: Option<String>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
     /// Where its iam rule is written.
     pub place: Place,
+}
+
+impl Method {
+    /// Whether a caller needs no scope: the credential is optional, or any valid token will do.
+    pub fn asks_for_no_scope(&self) -> bool {
+        self.allow_without_credential || self.scopes.is_empty()
+    }
 }
 
 /// A service as the operator's config exposes it.
@@ -72,6 +83,15 @@ pub struct Forwarding {
     /// The client's fields that may go upstream, `None` for all that a client may send. Fields that frame or describe
     /// the body always go.
     pub request_headers: Option<HeaderNames>,
+}
+
+/// A provider whose tokens a method takes, and for which audiences (google/api/auth.proto).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequirement {
+    /// The provider.
+    pub provider: Arc<AuthenticationProvider>,
+    /// A token needs one of these in `aud`; at least one.
+    pub audiences: Vec<String>,
 }
 
 /// The IAM side of a method.
@@ -132,6 +152,8 @@ pub struct Call {
     /// The one field of the request message that the body holds (`body: book` in the http rule), or `None` where it
     /// holds the whole message (`body: "*"`) or nothing.
     pub body_field: Option<Arc<str>>,
+    /// The relative name of the resource, where it is not the value of one path variable.
+    pub resource_name: Option<Box<str>>,
 }
 
 impl Call {
@@ -142,7 +164,10 @@ impl Call {
 
     /// The relative name of the resource that IAM is asked about; empty where the method has none.
     pub fn resource(&self) -> &str {
-        self.binding(&self.method.resource_field).unwrap_or_default()
+        match &self.resource_name {
+            Some(name) => name,
+            None => self.method.resource.whole().and_then(|field| self.binding(field)).unwrap_or_default(),
+        }
     }
 
     /// Whether a decoded query key would set a field that the path sets: the field itself, a part of it (`name.x`,

@@ -82,10 +82,11 @@ impl Catalog {
         meant.dedup_by(|left, right| left.service.id == right.service.id);
         match (meant.as_slice(), host) {
             ([method], _) => Ok(Call {
-                bindings: vec![(method.resource_field.as_str().into(), resource.to_owned())],
+                bindings: Vec::new(),
                 method: Arc::clone(method),
                 body: BodyRule::Empty,
                 body_field: None,
+                resource_name: Some(resource.into()),
             }),
             ([], Some(host)) if named().next().is_some() => Err(NotCallable::OtherHost {
                 name: name.to_owned(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::method::{BodyRule, Exposure, Method, PermissionRule};
 use super::resolve::Definition;
+use super::resource::ResourceTemplate;
 use super::router::RouteTarget;
 use super::service::HttpBinding;
 use crate::diagnostic::Span;
@@ -32,7 +33,8 @@ pub(super) fn method(index: usize, service: Arc<Exposure>, span: &Span) -> Metho
         permission: PermissionRule::None,
         scopes: Vec::new(),
         allow_without_credential: true,
-        resource_field: String::new(),
+        requirements: Vec::new(),
+        resource: ResourceTemplate::variable(""),
         resource_type: None,
         unimplemented: false,
         place: span.place(),

@@ -1,10 +1,15 @@
 //! A service file and its iam file, joined: every exposed RPC with everything that is known about it.
 
+mod credentials;
+mod resource;
+
 use std::path::Path;
 
+use self::credentials::Credentials;
 use super::iam::{IamFile, IamRule};
-use super::method::{BodyRule, PermissionRule};
-use super::service::{HttpBinding, HttpBody, HttpRule, Service};
+use super::method::{BodyRule, PermissionRule, TokenRequirement};
+use super::resource::ResourceTemplate;
+use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
 use crate::diagnostic::{Place, Report, Span};
 use crate::document::nearest;
 
@@ -12,10 +17,14 @@ use crate::document::nearest;
 #[derive(Debug)]
 pub(super) struct Definition {
     pub(super) name: String,
+    /// The hosts that the files give it: its name first, which may be a pattern.
+    pub(super) hosts: Vec<String>,
     pub(super) error_domain: String,
     pub(super) rpcs: Vec<Rpc>,
     /// The http rules of the RPCs that no iam rule exposes.
     pub(super) closed: Vec<HttpRule>,
+    /// The APIs that no http rule is for.
+    pub(super) undescribed: Vec<(String, Place)>,
     /// Where the service file says that its backends answer OPTIONS.
     pub(super) allow_cors: Option<Span>,
 }
@@ -27,7 +36,8 @@ pub(super) struct Rpc {
     pub(super) permission: PermissionRule,
     pub(super) scopes: Vec<String>,
     pub(super) allow_without_credential: bool,
-    pub(super) resource_field: String,
+    pub(super) requirements: Vec<TokenRequirement>,
+    pub(super) resource: ResourceTemplate,
     pub(super) resource_type: Option<String>,
     pub(super) unimplemented: bool,
     pub(super) place: Place,
@@ -35,48 +45,64 @@ pub(super) struct Rpc {
     pub(super) bindings: Vec<(HttpBinding, BodyRule)>,
 }
 
-/// The path variable that holds the resource name where the iam rule names none (AIP-122: `name`).
-const DEFAULT_RESOURCE_FIELD: &str = "name";
-
 /// Joins the two files. `service_path` is the service file's, for messages.
 pub(super) fn resolve(
     service: Service,
     iam: IamFile,
     service_path: &Path,
     report: &mut Report,
-) -> Definition {
-    if let Some((name, span)) = &iam.service
-        && *name != service.name
-    {
-        report
-            .error(
-                span,
-                format!(
-                    "these rules are for `{name}`, the service file beside them is for `{}`",
-                    service.name
-                ),
-            )
-            .help(format!(
-                "write `service: {}`, or name the file after the service it speaks of",
-                service.name
-            ))
-            .related(&service.name_span, "the service is named here");
-    }
+) -> Option<Definition> {
+    let name = name_of(&service, &iam, report)?;
     let rpcs = iam
         .rules
         .iter()
         .filter_map(|rule| {
             let http = http_rule_of(rule, &service, service_path, report)?;
-            join(rule, http, &service, service_path, report)
+            join(rule, http, &name, &service, service_path, report)
         })
         .collect();
-    let closed = service
-        .rules
-        .into_iter()
-        .filter(|http| iam.rules.iter().all(|rule| rule.selector != http.selector))
-        .collect();
+    let is_closed = |http: &&HttpRule| iam.rules.iter().all(|rule| rule.selector != http.selector);
+    let closed = service.rules.iter().filter(is_closed).cloned().collect();
+    let is_of =
+        |selector: &str, api: &str| selector.strip_prefix(api).is_some_and(|rest| rest.starts_with('.'));
+    let is_described = |api: &str| service.rules.iter().any(|rule| is_of(&rule.selector, api));
+    let undescribed = service.apis.iter().filter(|(api, _)| !is_described(api)).cloned().collect();
+    let mut hosts: Vec<String> = Vec::new();
+    for host in [name.clone()].into_iter().chain(service.endpoints) {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
     let allow_cors = service.allow_cors;
-    Definition { name: service.name, error_domain: iam.error_domain, rpcs, closed, allow_cors }
+    Some(Definition { name, hosts, error_domain: iam.error_domain, rpcs, closed, undescribed, allow_cors })
+}
+
+/// The service's name. Both files say it, or the iam file alone: those of grpc-gateway have none.
+fn name_of(service: &Service, iam: &IamFile, report: &mut Report) -> Option<String> {
+    match (&service.name, &iam.service) {
+        (Some((name, name_span)), Some((other, span))) if name != other => {
+            report
+                .error(
+                    span,
+                    format!("these rules are for `{other}`, the service file beside them is for `{name}`"),
+                )
+                .help(format!("write `service: {name}`, or name the file after the service it speaks of"))
+                .related(name_span, "the service is named here");
+            Some(name.clone())
+        }
+        (Some((name, _)), _) => Some(name.clone()),
+        (None, Some((name, span))) => {
+            if !is_service_name(name) {
+                report
+                    .error(span, format!("`{name}` is not a DNS name"))
+                    .help("the service file has no `name`, so this is the service's: write the host that clients call");
+                return None;
+            }
+            Some(name.clone())
+        }
+        // That the iam file does not say it is in the report.
+        (None, None) => None,
+    }
 }
 
 fn http_rule_of<'s>(
@@ -102,95 +128,37 @@ fn http_rule_of<'s>(
 fn join(
     rule: &IamRule,
     http: &HttpRule,
+    name: &str,
     service: &Service,
     service_path: &Path,
     report: &mut Report,
 ) -> Option<Rpc> {
-    let resource_field = check_resource(rule, http, report);
-    let credentials = check_credentials(rule, service, service_path, report);
+    let resource = resource::check(rule, http, report);
+    let credentials = credentials::check(rule, name, service, service_path, report);
     let bindings = with_bodies(rule, http, report);
-    if let Some(field) = &resource_field {
-        check_streams(rule, field, &bindings, report);
+    if let Some(resource) = &resource {
+        check_streams(rule, resource, &bindings, report);
     }
-    let (scopes, allow_without_credential) = credentials?;
+    let resource = resource?;
+    let Credentials { scopes, allow_without_credential, requirements } = credentials?;
     Some(Rpc {
         name: rule.selector.clone(),
         permission: rule.permission.clone(),
         scopes,
         allow_without_credential,
-        resource_field: resource_field?,
-        resource_type: rule.resource_type.clone(),
+        requirements,
+        resource_type: rule.resource_type.clone().or_else(|| resource_type(rule, &resource, service)),
+        resource,
         unimplemented: rule.unimplemented,
         place: rule.span.place(),
         bindings,
     })
 }
 
-/// The resource field, which every binding must capture: IAM cannot judge a call without a resource.
-fn check_resource(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Option<String> {
-    let (field, span) = match &rule.resource {
-        Some((field, span)) => (field.as_str(), span),
-        None => (DEFAULT_RESOURCE_FIELD, &rule.span),
-    };
-    if rule.permission == PermissionRule::None && rule.resource.is_none() {
-        return Some(field.to_owned());
-    }
-    let mut captured = true;
-    for binding in &http.bindings {
-        let mut names = binding.template.variables().iter().map(|variable| &*variable.field);
-        if names.clone().any(|name| name == field) {
-            continue;
-        }
-        captured = false;
-        let help = match (nearest(field, names.clone()), names.next()) {
-            (Some(name), _) | (None, Some(name)) => format!("did you mean `resource: {name}`?"),
-            (None, None) => "only `permission: none` can go without a resource".to_owned(),
-        };
-        report
-            .error(
-                span,
-                format!(
-                    "a binding of `{}` has no variable `{field}` to take the resource from",
-                    rule.selector
-                ),
-            )
-            .help(help)
-            .related(&binding.span, "the binding is here");
-    }
-    captured.then(|| field.to_owned())
-}
-
-/// The scopes, and whether a credential is optional. Google ignores credentials where no rule covers an RPC, which
-/// opens it; here that is an error.
-fn check_credentials(
-    rule: &IamRule,
-    service: &Service,
-    service_path: &Path,
-    report: &mut Report,
-) -> Option<(Vec<String>, bool)> {
-    let add = || {
-        format!(
-            "add `{{selector: {}, oauth: {{canonical_scopes: …}}}}` to `authentication.rules` in {}",
-            rule.selector,
-            service_path.display()
-        )
-    };
-    match service.authentication_of(&rule.selector) {
-        None => {
-            report
-                .error(&rule.span, format!("no authentication rule covers `{}`", rule.selector))
-                .help(add());
-            None
-        }
-        Some(found) if found.scopes.is_empty() && !found.allow_without_credential => {
-            report
-                .error(&rule.span, format!("the authentication rule of `{}` names no scope", rule.selector))
-                .help(add())
-                .related(&found.span, "the rule is here");
-            None
-        }
-        Some(found) => Some((found.scopes.clone(), found.allow_without_credential)),
-    }
+/// The type that the protos give the resource, where the iam rule says none and one field names it.
+fn resource_type(rule: &IamRule, resource: &ResourceTemplate, service: &Service) -> Option<String> {
+    let field = resource.whole()?;
+    service.resource_types.get(&rule.selector)?.get(field).cloned()
 }
 
 /// The bindings, each with its body rule. The HTTP method limits the body as well. That is applied to each request,
@@ -222,14 +190,14 @@ fn with_bodies(rule: &IamRule, http: &HttpRule, report: &mut Report) -> Vec<(Htt
 /// path. Where no permission is checked, there is no judged resource that a body could replace.
 fn check_streams(
     rule: &IamRule,
-    resource_field: &str,
+    resource: &ResourceTemplate,
     bindings: &[(HttpBinding, BodyRule)],
     report: &mut Report,
 ) {
     let is_open = |(binding, body): &&(HttpBinding, BodyRule)| {
         *body == BodyRule::Stream
             && !takes_no_body(binding, *body)
-            && binding.body.field(resource_field).is_some()
+            && resource.variables().any(|field| binding.body.field(field).is_some())
     };
     let open = match rule.permission {
         PermissionRule::Required(_) => bindings.iter().find(is_open),
@@ -243,14 +211,16 @@ fn check_streams(
         }
         (Some(_), Some((true, _))) | (None, None) => {}
         (Some((binding, _)), Some((false, _)) | None) => {
+            let named =
+                resource.variables().find(|field| binding.body.field(field).is_some()).unwrap_or_default();
             let span = rule.body.as_ref().map_or(&rule.span, |(_, span)| span);
             report
                 .warning(
                     span,
-                    format!("a body of `{}` can name another `{resource_field}` than the path, and is not judged", rule.selector),
+                    format!("a body of `{}` can name another `{named}` than the path, and is not judged", rule.selector),
                 )
                 .help(format!(
-                    "write `body: message`, which is judged; or, if the backend takes `{resource_field}` from the path \
+                    "write `body: message`, which is judged; or, if the backend takes `{named}` from the path \
                      alone, add `body_may_name_another_resource: true`"
                 ))
                 .related(&binding.span, "a transcoder takes fields from the body of this binding");

@@ -7,11 +7,12 @@
 //! specific at the first segment in which they differ; among those that differ only after a `**`, the one with the
 //! longer tail; and at one template, the named HTTP method before "any". This order does not decide between two
 //! templates of one shape: those are refused at load.
+//! A HEAD that no route names takes the route of GET (RFC 9110, section 9.1).
 //! Methods that are not exposed are in the tries too. Suppose `GET /v1/{name=*}` is exposed and `GET /v1/status` is
 //! not. The backend takes `/v1/status` for the second: to let it pass as a call of the first would run a method that no
 //! rule allows. So a closed method shadows exposed ones by the same order, wherever both share a host and an upstream.
 //!
-//! A backend may read a path in another way: decode it before it routes, ignore the case of letters, look for the verb
+//! A backend may read a path in another way: decode it before it routes, ignore the case of letters or a slash at the end, look for the verb
 //! behind a colon that was encoded, handle HEAD with its code for GET. The gate judges the route of the path as it was
 //! sent. If any such reading leads to another route of the same upstream, the request is refused
 //! ([`HostRoutes::refuse_other_readings`]).
@@ -27,8 +28,8 @@ pub use self::route::{Route, RouteTarget, WrittenRoute};
 use self::trie::Trie;
 use super::method::Call;
 use crate::diagnostic::{Report, Span};
-use crate::http::Path;
 use crate::http::path::{PathReading, normalize_literal};
+use crate::http::{Path, malformed};
 use crate::reason::{Denial, Reason};
 
 /// Every route, by host.
@@ -47,6 +48,8 @@ struct HostRoutes {
     /// Whether some literal or verb is not in its normalized form: then a path in the normalized form may still match
     /// it in another reading.
     has_odd_literals: bool,
+    /// Whether some template ends in a slash.
+    has_slashes: bool,
 }
 
 impl Router {
@@ -86,10 +89,13 @@ impl Router {
     /// methods it has where the path is known.
     pub fn route(&self, host: &str, http_method: &::http::Method, path: &Path) -> Result<Call, Denial> {
         let Some(host_routes) = self.hosts.get(host).or(self.any.as_ref()) else {
+            let host = host.escape_debug();
+            // The client knows the host, and learns nothing of those that there are.
             return Err(Denial::new(
                 Reason::MethodNotFound,
-                format!("no service is exposed on the host `{}`", host.escape_debug()),
-            ));
+                format!("no service is exposed on the host `{host}`"),
+            )
+            .message(format!("The host `{host}` is not one that this server has services on.")));
         };
         let reading = path.reading();
         let Some(trie) = host_routes.trie(&reading) else {
@@ -100,7 +106,7 @@ impl Router {
             ));
         };
         let mut closed = Vec::new();
-        if let Some(route) = trie.route(http_method, path, &reading, &mut closed) {
+        if let Some(route) = trie.route_or_get(http_method, path, &reading, &mut closed) {
             host_routes.refuse_other_readings(route, http_method, path, &reading)?;
             return route.call(http_method, path).ok_or_else(|| {
                 Denial::new(Reason::Internal, "a route that is not exposed was taken for one that is")
@@ -110,6 +116,9 @@ impl Router {
         if !allowed.is_empty() {
             let detail = format!("this path is exposed with {allowed}");
             return Err(Denial::new(Reason::HttpMethodNotAllowed, detail).allow(allowed));
+        }
+        if path.ends_in_slash() && closed.is_empty() {
+            return Err(malformed("the path has an empty segment at its end, and no method has such a path"));
         }
         let detail = match closed.first() {
             Some(route) => format!("no iam rule exposes `{}`", route.rpc()),
@@ -123,7 +132,7 @@ impl Router {
     /// What takes the path on any host and in any reading, open or closed, with whatever HTTP method: each method by its
     /// full name and its service's, sorted.
     pub fn at(&self, path: &Path) -> BTreeSet<String> {
-        let mut readings = path.other_readings();
+        let mut readings = path.other_readings(true);
         readings.push(path.reading());
         let hosts = || self.hosts.values().chain(&self.any);
         let found = readings.iter().flat_map(|reading| {
@@ -140,7 +149,7 @@ impl Router {
         let reading = path.reading();
         let trie = self.hosts.get(host).or(self.any.as_ref())?.trie(&reading)?;
         let mut closed = Vec::new();
-        let open = trie.route(http_method, path, &reading, &mut closed);
+        let open = trie.route_or_get(http_method, path, &reading, &mut closed);
         closed.first().filter(|_| open.is_none()).map(|route| route.rpc())
     }
 }
@@ -181,7 +190,7 @@ fn report_rivals(
     let (message, help) = if route.template.shape() != first.template.shape() {
         (
             format!(
-                "the paths of {} and {} differ only in the case of letters, in punctuation or in what is encoded",
+                "the paths of {} and {} differ only in the case of letters, in punctuation, in a slash at the end or in what is encoded",
                 route.long_name(),
                 first.long_name()
             ),
@@ -264,12 +273,16 @@ impl Route {
     fn call(&self, http_method: &::http::Method, path: &Path) -> Option<Call> {
         match &self.target {
             RouteTarget::Closed { .. } => None,
-            RouteTarget::Open { method, body, body_field } => Some(Call {
-                method: method.clone(),
-                bindings: self.template.capture(path),
-                body: body.on(http_method),
-                body_field: body_field.clone(),
-            }),
+            RouteTarget::Open { method, body, body_field } => {
+                let bindings = self.template.capture(path);
+                Some(Call {
+                    resource_name: method.resource.name(&bindings),
+                    method: method.clone(),
+                    bindings,
+                    body: body.on(http_method),
+                    body_field: body_field.clone(),
+                })
+            }
         }
     }
 }
@@ -277,6 +290,7 @@ impl Route {
 impl HostRoutes {
     fn insert(&mut self, route: &Arc<Route>) {
         self.has_odd_literals |= !route.template.is_normal();
+        self.has_slashes |= route.template.ends_in_slash();
         let trie = match route.template.verb() {
             None => &mut self.without_verb,
             Some(verb) => self.with_verb.entry(normalize_literal(verb)).or_default(),
@@ -308,7 +322,9 @@ impl HostRoutes {
         // Otherwise the search has already used this reading.
         let is_read_anew = self.has_odd_literals || !path.is_normal() || *http_method == ::http::Method::HEAD;
         let folded = is_read_anew.then(|| taken(reading)).flatten();
-        let elsewhere = || path.other_readings().iter().find_map(|reading| taken(reading).filter(is_other));
+        let elsewhere = || {
+            path.other_readings(self.has_slashes).iter().find_map(|reading| taken(reading).filter(is_other))
+        };
         match folded.filter(is_other).or_else(elsewhere) {
             None => Ok(()),
             Some(other) => Err(two_methods(route, other)),
@@ -319,10 +335,14 @@ impl HostRoutes {
     fn allowed(&self, trie: &Trie, path: &Path, reading: &PathReading<'_>) -> String {
         let is_allowed = |name: &&str| {
             let Ok(http_method) = name.parse() else { return false };
-            let route = trie.route(&http_method, path, reading, &mut Vec::new());
+            let route = trie.route_or_get(&http_method, path, reading, &mut Vec::new());
             route.is_some_and(|route| self.refuse_other_readings(route, &http_method, path, reading).is_ok())
         };
-        let allowed: Vec<&str> = trie.http_methods(path, reading).into_iter().filter(is_allowed).collect();
+        let mut known = trie.http_methods(path, reading);
+        if known.contains("GET") {
+            known.insert("HEAD");
+        }
+        let allowed: Vec<&str> = known.into_iter().filter(is_allowed).collect();
         allowed.join(", ")
     }
 }
@@ -335,7 +355,7 @@ fn two_methods(route: &Route, other: &Route) -> Denial {
         format!("the request is a call of {sent} as it was sent, and one of {read} in another reading");
     Denial::new(Reason::RequestMalformed, detail).message(
         "the request can be read as a call of another method by a server that decodes the path first, ignores case or \
-         punctuation, takes a suffix for a format or HEAD for GET",
+         punctuation, takes a suffix for a format, HEAD for GET, or no notice of a slash at the end",
     )
 }
 

@@ -1,34 +1,47 @@
 //! A service file: a `google.api.Service` as Google publishes it.
 //!
-//! opgate reads three things in it: the service's name, the HTTP rules (which requests call which RPC) and the
-//! authentication rules (which scopes an RPC needs). The other fields of the message describe things that a gate does
+//! opgate reads three things in it: the service's names, the HTTP rules (which requests call which RPC) and the
+//! authentication rules (which scopes an RPC needs, and whose tokens). The other fields of the message describe things that a gate does
 //! not do (documentation, quota, client libraries) and are accepted without a look; a key that the message does not
 //! have is an error, since it is most likely a rule with a typo in its name.
 
 mod authentication;
 mod endpoints;
 mod name;
+mod provider;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(super) use self::authentication::scopes_of;
+use self::authentication::{Authentication, split_list};
 pub use self::authentication::{AuthenticationRule, Selector};
-pub(super) use self::name::is_dns_name;
-use self::name::{is_identifier, is_rpc_name};
+use self::name::is_rpc_name;
+pub(super) use self::name::{is_dns_name, is_identifier, is_service_name};
+pub use self::provider::{AuthenticationProvider, AuthenticationRequirement};
 use super::template::Template;
-use crate::diagnostic::{Report, Span};
+use crate::diagnostic::{Place, Report, Span};
 use crate::document::{Fields, Node, Spelling};
 
 /// What opgate reads in a service file.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// The DNS name: `cloudaicompanion.googleapis.com`.
-    pub name: String,
-    /// Where the name is written.
-    pub name_span: Span,
+    /// The DNS name, and where it is written: `cloudaicompanion.googleapis.com`. API Gateway writes a pattern,
+    /// `*.apigateway.PROJECT.cloud.goog`; grpc-gateway's files have none.
+    pub name: Option<(String, Span)>,
+    /// Other hosts of the service: the names of its `endpoints`.
+    pub endpoints: Vec<String>,
+    /// The APIs that it offers, and where each is named.
+    pub apis: Vec<(String, Place)>,
     /// The HTTP rules, one per RPC.
     pub rules: Vec<HttpRule>,
+    /// Whose tokens the rules can ask for.
+    pub providers: Vec<AuthenticationProvider>,
     /// The authentication rules, in file order: the last one that covers an RPC decides.
     pub authentication: Vec<AuthenticationRule>,
+    /// The types of the resources that the fields of an RPC's request name, by RPC and field path: a descriptor set knows
+    /// them.
+    pub resource_types: HashMap<String, HashMap<String, String>>,
     /// Where it says `allow_cors: true`: its backends answer OPTIONS (google/api/endpoint.proto).
     pub allow_cors: Option<Span>,
 }
@@ -90,7 +103,8 @@ impl Service {
                 .error(&kind.span, "the file describes something else than a `google.api.Service`")
                 .help("only service configurations belong here; write `type: google.api.Service`");
         }
-        let name = fields.required("name", report);
+        let name = fields.optional("name");
+        let apis = fields.optional("apis");
         let http = fields.optional("http");
         let authentication = fields.optional("authentication");
         let endpoints = fields.optional("endpoints");
@@ -100,22 +114,17 @@ impl Service {
         let rules = http.map(|node| read_http(node, report)).unwrap_or_default();
         let authentication =
             authentication.map(|node| authentication::read(node, report)).unwrap_or_default();
-        let name_node = name?;
-        let name = name_node.string(report)?;
-        if !is_dns_name(name) {
-            report
-                .error(&name_node.span, format!("`{name}` is not a DNS name"))
-                .help("write it in lower case, without scheme and port: `library.googleapis.com`");
-            return None;
-        }
-        let allow_cors = endpoints.and_then(|node| endpoints::read(node, name, report));
-        Some(Self {
-            name: name.to_owned(),
-            name_span: name_node.span.clone(),
-            rules,
-            authentication,
-            allow_cors,
-        })
+        let name = match name {
+            Some(node) => Some((name::read(node, report)?, node.span.clone())),
+            None => None,
+        };
+        let allow_cors = endpoints
+            .and_then(|node| endpoints::read(node, name.as_ref().map(|(name, _)| name.as_str()), report));
+        let endpoints = endpoints.map(name::of_endpoints).unwrap_or_default();
+        let Authentication { providers, rules: authentication } = authentication;
+        let apis = apis.map(name::of_apis).unwrap_or_default();
+        let resource_types = HashMap::new();
+        Some(Self { name, endpoints, apis, rules, providers, authentication, resource_types, allow_cors })
     }
 
     /// The authentication rule that decides for an RPC: the last one that covers it (google/api/auth.proto).
@@ -127,9 +136,10 @@ impl Service {
 /// The fields of google.api.Service (google/api/service.proto) that a gate does not use.
 const NOT_READ: &[&str] = &[
     "title",
+    // No field any more: google.cloud.runtimeconfig is published with it.
+    "auditing",
     "producer_project_id",
     "id",
-    "apis",
     "types",
     "enums",
     "documentation",

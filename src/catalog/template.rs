@@ -1,7 +1,7 @@
 //! Path templates of google.api.http, in full.
 //!
 //! ```text
-//! Template  = "/" Segments [ Verb ] ;      Segments = Segment { "/" Segment } ;
+//! Template  = "/" [ Segments [ "/" | Verb ] ] ;      Segments = Segment { "/" Segment } ;
 //! Segment   = "*" | "**" | LITERAL | Variable ;
 //! Variable  = "{" FieldPath [ "=" Segments ] "}" ;
 //! FieldPath = IDENT { "." IDENT } ;        Verb = ":" LITERAL ;
@@ -10,7 +10,8 @@
 //! (google/api/http.proto.) `*` stands for one segment, `**` for zero or more; `{v}` is `{v=*}`. The proto wants `**`
 //! to be last, but Google's own transcoder takes literals after it and published files use that
 //! (`/v2/{name=operations/projects/**}/operations`). So literals may follow and wildcards may not: then the end of a
-//! `**` is always clear.
+//! `**` is always clear. As in the transcoder, `/` is the root and `/v1/x/` another path than `/v1/x`: the slash at the end
+//! is an empty literal, which no wildcard takes.
 //!
 //! A literal must be text that [`Path`] accepts as a segment. No request can reach a rule with any other literal, and
 //! its author would believe that it has an effect.
@@ -76,6 +77,25 @@ impl Template {
         self.segments.get(variable.range.clone())
     }
 
+    /// The segments with each variable by its name, as a resource could be called: `v1/projects/{project}/jobs/{job}`.
+    pub fn resource_like(&self) -> String {
+        let mut pieces = Vec::new();
+        let mut index = 0;
+        while let Some(segment) = self.segments.get(index) {
+            match self.variables.iter().find(|variable| variable.range.start == index) {
+                Some(variable) => {
+                    pieces.push(format!("{{{}}}", variable.field));
+                    index = variable.range.end;
+                }
+                None => {
+                    pieces.push(segment.to_string());
+                    index += 1;
+                }
+            }
+        }
+        pieces.join("/")
+    }
+
     /// The variables, in the order written.
     pub fn variables(&self) -> &[TemplateVariable] {
         &self.variables
@@ -108,13 +128,21 @@ impl Template {
             })
     }
 
-    /// [`Template::shape`] as a backend compares it that decodes literals and ignores the case of letters.
+    /// Whether it ends in a slash behind a segment.
+    pub fn ends_in_slash(&self) -> bool {
+        self.segments.last().and_then(TemplateSegment::literal) == Some("")
+    }
+
+    /// [`Template::shape`] as a backend compares it that decodes literals, ignores the case of letters and a slash at the
+    /// end.
     pub fn normal_shape(&self) -> String {
         let normal = |segment: &TemplateSegment| match segment {
             TemplateSegment::Literal(text) => TemplateSegment::Literal(normalize_literal(text)),
             other => other.clone(),
         };
-        let segments = self.segments.iter().map(normal).collect();
+        let mut segments: Vec<TemplateSegment> = self.segments.iter().map(normal).collect();
+        // Many backends take `/v1/x/` for `/v1/x`.
+        segments.pop_if(|last| last.literal() == Some(""));
         let verb = self.verb().map(normalize_literal);
         Self { segments, variables: Vec::new(), verb }.to_string()
     }
@@ -144,6 +172,9 @@ impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut variables = self.variables.iter().peekable();
         let mut open: Option<&TemplateVariable> = None;
+        if self.segments.is_empty() {
+            formatter.write_char('/')?;
+        }
         for (index, segment) in self.segments.iter().enumerate() {
             formatter.write_char('/')?;
             if let Some(variable) = variables.next_if(|variable| variable.range.start == index) {

@@ -1,5 +1,6 @@
 //! `opgate check`: loads everything, and reports every mistake and everything that may not be meant.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,12 +8,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{ConfigArgs, Output};
+use super::tree::{ExposureArgs, is_there, load_files};
 use crate::catalog;
 use crate::clock;
 use crate::config::{self, Config, Override};
+use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Report, Severity};
 use crate::document;
 use crate::policy;
+use crate::source::PolicySource;
 use crate::terminal::{FAILED, INVALID, counted, eprint, eprint_report, print};
 use crate::upstream::names::Lookups;
 
@@ -22,8 +26,11 @@ const LONGEST_LOOKUP: Duration = Duration::from_secs(2);
 /// Arguments of `opgate check`.
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
+    /// A policies directory to check, in place of the configuration's; it needs no configuration
+    #[arg(value_name = "DIR", conflicts_with = "service")]
+    directory: Option<PathBuf>,
     /// The configuration file
-    #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG", required_unless_present = "service")]
+    #[arg(long, value_name = "FILE", env = "OPGATE_CONFIG", required_unless_present_any = ["service", "directory"])]
     config: Option<PathBuf>,
     /// Put a value in place of the file's; can be repeated
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -42,12 +49,20 @@ pub struct CheckArgs {
 /// Checks, prints, and exits 0 or 3; 1 where warnings are denied and there is one.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut report = Report::new();
-    let found = match (&args.service, &args.config) {
-        (Some(path), _) => check_service(path, &mut report),
-        (None, Some(path)) => {
-            check_config(&ConfigArgs { config: path.clone(), overrides: args.overrides.clone() }, &mut report)
+    let exposure = || ExposureArgs { config: args.config.clone(), overrides: args.overrides.clone() };
+    let found = match (&args.service, &args.directory, &args.config) {
+        (Some(path), ..) => check_service(path, &mut report),
+        (None, Some(directory), None) => check_tree(directory, &mut report),
+        (None, directory, Some(path)) => {
+            let config = match directory {
+                Some(directory) => exposure().load(Some(directory), &mut report),
+                None => ConfigArgs { config: path.clone(), overrides: args.overrides.clone() }
+                    .origin()
+                    .load(&mut report),
+            };
+            config.and_then(|config| check_config(&config, path, directory.as_deref(), &mut report))
         }
-        (None, None) => None,
+        (None, None, None) => None,
     };
     let valid = found.is_some() && !report.is_fatal();
     match args.output {
@@ -120,19 +135,47 @@ fn look_up_names(config: &Config, file: &Path, report: &mut Report) {
     }
 }
 
-fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> {
-    let config = args.origin().load(report)?;
+/// Checks a policies directory by itself: every service of it is exposed, and no issuer is known.
+fn check_tree(directory: &Path, report: &mut Report) -> Option<CheckSummary> {
+    if !is_there(directory, report) {
+        return None;
+    }
+    let now = clock::now();
+    let files = PolicySource::directory(directory).read(report)?;
+    let snapshot = load_files(files.clone(), None, report)?;
+    policy::lint::lint(&files, &snapshot.catalog, now, report);
+    Some(summary(directory, &snapshot, &service_ids(&snapshot)))
+}
+
+/// The services that have an exposed method, sorted.
+fn service_ids(snapshot: &Snapshot) -> Vec<&str> {
+    let methods = snapshot.catalog.methods().iter();
+    let ids: BTreeSet<&str> = methods.map(|method| method.service.id.as_str()).collect();
+    ids.into_iter().collect()
+}
+
+/// Checks a configuration with its policies directory, or with another one.
+fn check_config(
+    config: &Config,
+    file: &Path,
+    directory: Option<&Path>,
+    report: &mut Report,
+) -> Option<CheckSummary> {
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
-    let (snapshot, files) = config::snapshot::load_with_files(&config, now, report)?;
+    let (snapshot, files) = config::snapshot::load_with_files(config, now, report)?;
     policy::lint::lint(&files, &snapshot.catalog, now, report);
-    look_up_names(&config, &args.config, report);
-    let methods = snapshot.catalog.methods().iter().filter(|method| !method.is_options()).count();
+    look_up_names(config, file, report);
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
-    Some(CheckSummary {
+    Some(summary(directory.unwrap_or(file), &snapshot, &services))
+}
+
+fn summary(checked: &Path, snapshot: &Snapshot, services: &[&str]) -> CheckSummary {
+    let methods = snapshot.catalog.methods().iter().filter(|method| !method.is_options()).count();
+    CheckSummary {
         text: format!(
             "{} is valid: {} of {} exposed, {}, policy revision {}\n",
-            args.config.display(),
+            checked.display(),
             counted(methods, "method"),
             services.join(", "),
             counted(snapshot.policy.counts().bindings, "binding"),
@@ -147,5 +190,5 @@ fn check_config(args: &ConfigArgs, report: &mut Report) -> Option<CheckSummary> 
             "bindings": snapshot.policy.counts().bindings,
             "policyRevision": snapshot.revision,
         }),
-    })
+    }
 }

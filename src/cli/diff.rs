@@ -5,11 +5,14 @@
 //!                     └─► replay on NEW_DIR (the gate decides) ─┴─► changes ─► text, JSON
 //! ```
 //!
+//! Without a log, the grants of the two trees are compared ([`grants`]).
+//!
 //! The log is streamed. An answer that depends on something the log lacks does not count as an answer: such requests
 //! are counted apart, with what is missing.
 
 mod changes;
 mod compared;
+mod grants;
 mod render;
 
 use std::fs::File;
@@ -17,12 +20,13 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::changes::Changes;
 use self::compared::Compared;
 use super::args::Output;
 use super::tree::{ExposureArgs, load_tree};
+use crate::clock;
 use crate::diagnostic::Report;
 use crate::simulation::log_line::LogLine;
 use crate::simulation::replay::ReplayTree;
@@ -43,13 +47,14 @@ pub struct DiffArgs {
     /// The policies directory to compare with
     #[arg(value_name = "NEW_DIR")]
     new: PathBuf,
-    /// The audit log, one JSON object per line; `-` is standard input
+    /// The audit log to replay, one JSON object per line; `-` is standard input. Without it, the grants of the two trees
+    /// are compared
     #[arg(long, value_name = "FILE")]
-    requests: PathBuf,
+    requests: Option<PathBuf>,
     #[command(flatten)]
     exposure: ExposureArgs,
     /// Pass over lines that are not audit lines; without it, one of them makes the log invalid
-    #[arg(long)]
+    #[arg(long, requires = "requests")]
     lenient: bool,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
@@ -59,7 +64,11 @@ pub struct DiffArgs {
 /// Compares and prints. Exits 0 where no answer changed, 1 where one did, 3 where they could not be compared.
 pub fn run(args: &DiffArgs) -> ExitCode {
     let mut report = Report::new();
-    let compared = compare(args, &mut report).filter(|_| !report.is_fatal());
+    let compared = match &args.requests {
+        Some(log) => replayed(args, log, &mut report),
+        None => granted(args, &mut report),
+    };
+    let compared = compared.filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
         eprint_report(&report);
     }
@@ -70,14 +79,42 @@ pub fn run(args: &DiffArgs) -> ExitCode {
         return ExitCode::from(INVALID);
     };
     match args.output {
-        Output::Text => print(&render::text(&compared)),
-        Output::Json => print(&format!("{:#}\n", render::json(&compared, &report))),
+        Output::Text => print(&compared.text),
+        Output::Json => print(&format!("{:#}\n", (compared.json)(&report))),
     }
-    let changed = compared.changes.gained + compared.changes.revoked > 0;
-    if changed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+    if compared.changed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
 }
 
-fn compare(args: &DiffArgs, report: &mut Report) -> Option<Compared> {
+/// A comparison that came to its end, as it is printed.
+struct Printed {
+    text: String,
+    json: Box<dyn FnOnce(&Report) -> Value>,
+    changed: bool,
+}
+
+/// The trees by the requests of a log.
+fn replayed(args: &DiffArgs, log: &Path, report: &mut Report) -> Option<Printed> {
+    let compared = compare(args, log, report)?;
+    Some(Printed {
+        text: render::text(&compared),
+        changed: compared.changes.gained + compared.changes.revoked > 0,
+        json: Box::new(move |report| render::json(&compared, report)),
+    })
+}
+
+/// The trees by what they grant.
+fn granted(args: &DiffArgs, report: &mut Report) -> Option<Printed> {
+    let (old, new) = trees(args, report)?;
+    let changes = grants::compare(&old.snapshot, &new.snapshot, clock::now());
+    Some(Printed {
+        text: grants::text(&changes),
+        changed: !changes.is_empty(),
+        json: Box::new(move |report| grants::json(&changes, report)),
+    })
+}
+
+/// Both trees, so that every mistake in either is told in one run.
+fn trees(args: &DiffArgs, report: &mut Report) -> Option<(ReplayTree, ReplayTree)> {
     let config = args.exposure.load(Some(&args.old), report);
     if args.exposure.config.is_some() && config.is_none() {
         return None;
@@ -86,13 +123,14 @@ fn compare(args: &DiffArgs, report: &mut Report) -> Option<Compared> {
         let snapshot = load_tree(directory, config.as_ref(), report);
         snapshot.map(|snapshot| ReplayTree::new(snapshot, config.is_some()))
     };
-    // Both, so that every mistake in either is told in one run.
     let (old, new) = (tree(&args.old), tree(&args.new));
-    let (old, new) = (old?, new?);
-    if report.is_fatal() {
-        return None;
-    }
-    let mut log = AuditLogReader::open(&args.requests, args.lenient, report)?;
+    let both = (old?, new?);
+    (!report.is_fatal()).then_some(both)
+}
+
+fn compare(args: &DiffArgs, log: &Path, report: &mut Report) -> Option<Compared> {
+    let (old, new) = trees(args, report)?;
+    let mut log = AuditLogReader::open(log, args.lenient, report)?;
     let mut changes = Changes::default();
     while let Some((number, line)) = log.next(report) {
         changes.compare(&line, number, &old, &new);

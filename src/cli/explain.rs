@@ -1,5 +1,7 @@
 //! `opgate explain`: why a call is allowed or denied, and what would turn the answer.
 
+mod recorded;
+
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -44,14 +46,14 @@ pub struct ExplainArgs {
     scopes: Vec<String>,
 
     /// The HTTP method of a request, with its TARGET
-    #[arg(value_name = "HTTP_METHOD", requires = "target", required_unless_present = "method")]
+    #[arg(value_name = "HTTP_METHOD", requires = "target", required_unless_present_any = ["method", "audit"])]
     http_method: Option<String>,
     /// What is requested: a path like `/v1/projects/…:cancel`, or a whole URL
     target: Option<String>,
     /// What is called, by the full name of its RPC, instead of a request
     #[arg(long, value_name = "RPC", requires = "resource", conflicts_with = "http_method")]
     method: Option<String>,
-    /// What it is called on: `projects/…`
+    /// What it is called on: `projects/…`, or as denials print it, `//SERVICE/projects/…`
     #[arg(long, value_name = "NAME", requires = "method")]
     resource: Option<String>,
     /// The host that is asked, where several have the path or the method
@@ -65,6 +67,14 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
 
+    /// An audit log with the decision to explain, instead of a question; `-` is standard input
+    #[arg(long, value_name = "FILE", requires = "id",
+        conflicts_with_all = ["principal", "claims", "token", "scopes", "http_method", "method", "host", "time", "ip"])]
+    audit: Option<PathBuf>,
+    /// Which request of the audit log: the `x-request-id` of its answer
+    #[arg(long, value_name = "REQUEST_ID", requires = "audit")]
+    id: Option<String>,
+
     /// Show every rule on the chain, not only those that affect the answer
     #[arg(long)]
     all: bool,
@@ -75,6 +85,9 @@ pub struct ExplainArgs {
 
 /// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where the question is invalid.
 pub fn run(args: &ExplainArgs) -> ExitCode {
+    if let (Some(file), Some(id)) = (&args.audit, &args.id) {
+        return recorded::run(args, file, id);
+    }
     let mut question = match args.question() {
         Ok(question) => question,
         Err(problem) => return problem.print(args.output),
@@ -88,8 +101,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         eprint(&format!("opgate: cannot ask the issuers: {error}\n"));
         return ExitCode::from(FAILED);
     }
-    let extent = if args.all { Extent::All } else { Extent::Relevant };
-    match explain(question, &snapshot, extent) {
+    match explain(question, &snapshot, extent(args.all)) {
         Ok(explained) => {
             match args.output {
                 Output::Text => print(&explained.text()),
@@ -99,6 +111,10 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         }
         Err(mistake) => Problem::from(mistake).print(args.output),
     }
+}
+
+fn extent(all: bool) -> Extent {
+    if all { Extent::All } else { Extent::Relevant }
 }
 
 /// Why a question cannot be asked.

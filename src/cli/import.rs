@@ -3,6 +3,7 @@
 mod description;
 pub mod grpc_gateway;
 pub mod openapi;
+pub mod roles;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,8 @@ pub enum Import {
     Openapi(openapi::ImportOpenapiArgs),
     /// Make the files of a service from a gRPC API configuration of grpc-gateway, or its OpenAPI output
     GrpcGateway(grpc_gateway::ImportGrpcGatewayArgs),
+    /// Make role files from the output of `gcloud iam roles describe`: the permissions that exposed services ask for
+    Roles(roles::ImportRolesArgs),
 }
 
 /// Imports, and says what was written.
@@ -21,5 +24,6 @@ pub fn run(import: &Import) -> ExitCode {
     match import {
         Import::Openapi(args) => openapi::run(args),
         Import::GrpcGateway(args) => grpc_gateway::run(args),
+        Import::Roles(args) => roles::run(args),
     }
 }

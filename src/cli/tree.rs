@@ -26,7 +26,7 @@ pub(super) struct ExposureArgs {
     pub(super) config: Option<PathBuf>,
     /// Put a value in place of the configuration's; can be repeated
     #[arg(long = "set", value_name = "PATH=VALUE", requires = "config")]
-    overrides: Vec<Override>,
+    pub(super) overrides: Vec<Override>,
 }
 
 /// Which policy tree a question is about: the configuration's, or one by itself.

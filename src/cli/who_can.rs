@@ -17,7 +17,7 @@ use crate::diagnostic::Report;
 use crate::document::nearest;
 use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
-use crate::policy::{Attributes, Refusal, ResourceName};
+use crate::policy::{Attributes, Granted, Refusal, ResourceName};
 use crate::simulation::written;
 use crate::terminal::{counted, print};
 
@@ -29,7 +29,7 @@ pub struct WhoCanArgs {
     /// The word `on`
     #[arg(value_name = "on", value_parser = ["on"], hide_possible_values = true)]
     _on: String,
-    /// The resource: `projects/…`
+    /// The resource: `projects/…`, or as denials print it, `//SERVICE/projects/…`
     resource: String,
     #[command(flatten)]
     tree: TreeArgs,
@@ -58,13 +58,20 @@ pub fn run(args: &WhoCanArgs) -> ExitCode {
         service: service.map(|service| service.name.as_str()),
         ..Attributes::at(args.time.unwrap_or_else(clock::now))
     };
-    let resource = ResourceName::new(&args.resource);
+    let resource = ResourceName::new(args.resource());
     let holders = snapshot.policy.who_can(&args.permission, resource, &attributes);
     match args.output {
         Output::Text => print(&text(args, &holders)),
         Output::Json => print(&format!("{:#}\n", in_json(args, &holders))),
     }
     ExitCode::SUCCESS
+}
+
+impl WhoCanArgs {
+    /// The relative name of the resource.
+    fn resource(&self) -> &str {
+        written::resource(&self.resource).1
+    }
 }
 
 /// A typing error must not look like a permission that no principal holds.
@@ -80,15 +87,18 @@ fn check(args: &WhoCanArgs, snapshot: &Snapshot) -> Result<(), Problem> {
         let message = format!("no role that is bound holds `{}`, and no method requires it", args.permission);
         return Err(Problem::new(message, help));
     }
-    if args.resource.split('/').any(str::is_empty) {
-        let message = format!("`{}` is not a relative name of a resource", args.resource);
-        return Err(Problem::new(message, "write it without the service: `projects/demo/locations/…`"));
+    if args.resource().split('/').any(str::is_empty) {
+        let message = format!("`{}` is not a name of a resource", args.resource);
+        return Err(Problem::new(
+            message,
+            "write it without the service: `projects/demo/locations/…`, or in full: `//SERVICE/projects/…`",
+        ));
     }
     Ok(())
 }
 
 /// The one service whose methods require the permission, where there is one: conditions may read it.
-fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Exposure>> {
+pub(super) fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Exposure>> {
     let asking = catalog.methods().iter().filter(
         |method| matches!(&method.permission, PermissionRule::Required(asked) if asked == permission),
     );
@@ -97,9 +107,9 @@ fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Ex
     services.all(|service| service.name == first.name).then_some(first)
 }
 
-/// A short note on a holder.
-fn state(holder: &Holder) -> &'static str {
-    match &holder.decided {
+/// A verdict in a word.
+pub(super) fn state_of(decided: &Result<Granted, Refusal>) -> &'static str {
+    match decided {
         Ok(_) => "CAN",
         Err(Refusal::ConditionNotMet(_)) => "CONDITIONAL",
         Err(Refusal::Denied(_)) => "DENIED",
@@ -116,11 +126,11 @@ fn text(args: &WhoCanArgs, holders: &[Holder]) -> String {
         count => counted(count, "principal"),
     };
     let mut page = Page::default();
-    page.put("", &format!("{count} can {} on {}", args.permission, args.resource));
+    page.put("", &format!("{count} can {} on {}", args.permission, args.resource()));
     for holder in can {
         page.blank();
         page.put("", &format!("{}{}", holder.name, of_set(holder)));
-        grants(&mut page, holder);
+        grants(&mut page, "  ", &holder.name, &holder.grants);
     }
     if !cannot.is_empty() {
         page.blank();
@@ -129,23 +139,25 @@ fn text(args: &WhoCanArgs, holders: &[Holder]) -> String {
     }
     for holder in cannot {
         page.blank();
-        page.put("", &format!("{}{}: {}", holder.name, of_set(holder), why(holder)));
-        grants(&mut page, holder);
+        page.put("", &format!("{}{}: {}", holder.name, of_set(holder), why(&holder.decided)));
+        grants(&mut page, "  ", &holder.name, &holder.grants);
     }
     page.into_text()
 }
 
-fn grants(page: &mut Page, holder: &Holder) {
-    for GrantedThrough { role, member, through, resource, condition, place } in &holder.grants {
-        page.put("  ", &format!("{role} on {resource} ({place})"));
+/// The bindings that give `name` something.
+pub(super) fn grants(page: &mut Page, indent: &str, name: &str, grants: &[GrantedThrough]) {
+    let inner = format!("{indent}  ");
+    for GrantedThrough { role, member, through, resource, condition, place } in grants {
+        page.put(indent, &format!("{role} on {resource} ({place})"));
         if !through.is_empty() {
-            page.put("    ", &format!("as {member} through {}", through.join(", ")));
-        } else if *member != holder.name {
-            page.put("    ", &format!("as {member}"));
+            page.put(&inner, &format!("as {member} through {}", through.join(", ")));
+        } else if **member != *name {
+            page.put(&inner, &format!("as {member}"));
         }
         if let Some((expression, title)) = condition {
             let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
-            page.put("    ", &format!("if `{expression}`{title}"));
+            page.put(&inner, &format!("if `{expression}`{title}"));
         }
     }
 }
@@ -154,8 +166,9 @@ fn of_set(holder: &Holder) -> &'static str {
     if holder.is_set { " (all of its members, except those that a rule denies by name)" } else { "" }
 }
 
-fn why(holder: &Holder) -> String {
-    match &holder.decided {
+/// Why a verdict is not that they can.
+pub(super) fn why(decided: &Result<Granted, Refusal>) -> String {
+    match decided {
         Err(Refusal::Denied(denied)) => match &denied.condition {
             None => format!("denied by {}, as {}", denied.place, denied.member),
             Some(tested) => format!("denied by {}, as {}: {tested}", denied.place, denied.member),
@@ -175,24 +188,32 @@ fn in_json(args: &WhoCanArgs, holders: &[Holder]) -> Value {
         json!({
             "principal": holder.name,
             "isSet": holder.is_set,
-            "state": state(holder),
-            "because": holder.decided.as_ref().err().map(|_| why(holder)),
+            "state": state_of(&holder.decided),
+            "because": holder.decided.as_ref().err().map(|_| why(&holder.decided)),
             "rule": rule,
-            "grants": holder.grants.iter().map(|grant| json!({
-                "role": grant.role,
-                "member": grant.member,
-                "through": grant.through,
-                "resource": grant.resource,
-                "condition": grant.condition.as_ref().map(|(expression, title)| json!({
-                    "expression": expression, "title": title,
-                })),
-                "rule": grant.place,
-            })).collect::<Vec<_>>(),
+            "grants": grants_in_json(&holder.grants),
         })
     });
     json!({
         "permission": args.permission,
-        "resource": args.resource,
+        "resource": args.resource(),
         "principals": holders.collect::<Vec<_>>(),
     })
+}
+
+/// The bindings that give something.
+pub(super) fn grants_in_json(grants: &[GrantedThrough]) -> Vec<Value> {
+    let grants = grants.iter().map(|grant| {
+        json!({
+            "role": grant.role,
+            "member": grant.member,
+            "through": grant.through,
+            "resource": grant.resource,
+            "condition": grant.condition.as_ref().map(|(expression, title)| json!({
+                "expression": expression, "title": title,
+            })),
+            "rule": grant.place,
+        })
+    });
+    grants.collect()
 }

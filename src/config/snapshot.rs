@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::Config;
+use super::{Config, providers};
 use crate::authn::Authenticator;
 use crate::catalog::Catalog;
 use crate::decision::snapshot::Snapshot;
@@ -60,6 +60,7 @@ fn of_files(
 ) -> Option<Snapshot> {
     let snapshot = Snapshot::of_files(files, &config.services, &pools(config), authn, report)?;
     check_published(config, &snapshot.catalog, report);
+    providers::check(config, &snapshot.catalog, report);
     (!report.is_fatal()).then_some(snapshot)
 }
 
@@ -80,6 +81,9 @@ pub fn pools(config: &Config) -> Pools {
     let mut pools = Pools::configured();
     for issuer in &config.issuers {
         let rule = &issuer.settings.identity;
+        if rule.group_emails.is_some() {
+            pools.add_group_domains(rule.email_domains.iter().flatten());
+        }
         if let Some(pool) = &rule.subject_pool {
             pools.add(pool, rule.attribute_mapping.iter().map(|(attribute, _)| attribute));
         }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admitted::Permitted;
+use super::provider;
 use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
@@ -168,12 +169,16 @@ pub fn authorize(
     if caller.is_none() && !call.method.allow_without_credential {
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
-    trace.stage = Stage::Scope;
-    require_scope(caller.map(|caller| &**caller), &call.method).map_err(|denial| {
-        // A client that proves possession is challenged for another token in the same scheme.
+    // A client that proves possession is challenged for another token in the same scheme.
+    let challenged = |denial: Denial| {
         let proven = caller.and_then(|caller| caller.confirmation.as_ref()?.key.as_ref());
         if proven.is_some() { denial.over_dpop() } else { denial }
-    })?;
+    };
+    if let Some(caller) = caller {
+        provider::require(caller, &call.method).map_err(|denial| challenged(about(&call.method, denial)))?;
+    }
+    trace.stage = Stage::Scope;
+    require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)?;
     trace.stage = Stage::Policy;
     let consulted = Cell::default();
     let authorized =
@@ -280,14 +285,16 @@ fn require_scope(caller: Option<&Caller>, method: &Method) -> Result<(), Denial>
     let Some(caller) = caller else {
         return Ok(());
     };
-    if let Some(audience) = caller.scopes.audience() {
+    // The audiences of a provider were compared, and they may be any.
+    let is_of_provider = !method.requirements.is_empty() && method.scopes.is_empty();
+    if let Some(audience) = caller.scopes.audience().filter(|_| !is_of_provider) {
         if is_audience_of(audience, method) {
             return Ok(());
         }
         let detail = format!("the token is for `{}`", audience.escape_debug());
         return Err(about(method, Denial::new(Reason::TokenInvalid, detail)));
     }
-    if method.allow_without_credential || caller.scopes.any_of(&method.scopes) {
+    if method.asks_for_no_scope() || caller.scopes.any_of(&method.scopes) {
         return Ok(());
     }
     let held: Vec<&str> = caller.scopes.iter().collect();

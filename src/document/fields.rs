@@ -157,6 +157,17 @@ pub fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Op
         .map(|(_, candidate)| candidate)
 }
 
+/// The first of many names, and how many more there are.
+pub fn some_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    const MOST: usize = 10;
+    let names: Vec<&str> = names.into_iter().collect();
+    let first = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{first} and {more} more"),
+        _ => first,
+    }
+}
+
 fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

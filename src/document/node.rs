@@ -53,7 +53,27 @@ impl Node {
             "a list" => "write `[one, two]`, or one `- item` per line",
             _ => "write `key: value` lines, indented alike",
         };
-        report.error(&self.span, format!("expected {expected}, found {}", self.kind())).help(help);
+        let message = format!("expected {expected}, found {}", self.kind());
+        match self.is_split().filter(|_| expected == "a string") {
+            Some(whole) => {
+                let message = format!("{message}: a `:` with a blank behind it begins one");
+                report.error(&self.span, message).help(format!("remove the blank: `{whole}`"));
+            }
+            None => {
+                report.error(&self.span, message).help(help);
+            }
+        }
+    }
+
+    /// The string that was meant by `user: ana@example.com`, which is a mapping.
+    fn is_split(&self) -> Option<String> {
+        let Value::Map(entries) = &self.value else { return None };
+        match entries.as_slice() {
+            [(Node { value: Value::String(key), .. }, Node { value: Value::String(text), .. })] => {
+                Some(format!("{key}:{text}"))
+            }
+            _ => None,
+        }
     }
 
     /// The string, or a diagnostic.

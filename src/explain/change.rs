@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, PermissionRule};
 use crate::decision::Stage;
 use crate::diagnostic::Place;
-use crate::document::nearest;
+use crate::document::{nearest, some_of};
 use crate::http::Path;
 use crate::policy::ConditionOutcome;
 use crate::policy::explain::{Explanation, Remedy, Weighed};
@@ -101,7 +101,7 @@ fn elsewhere(host: &str, path: &Path, catalog: &Catalog) -> Vec<SuggestedChange>
     if !hosts.iter().any(|known| *known == host || *known == "*") {
         let text = match nearest(host, hosts.iter().copied()) {
             Some(meant) => format!("ask another host: did you mean `{meant}`?"),
-            None => format!("ask another host: {}", hosts.join(", ")),
+            None => format!("ask another host: {}", some_of(hosts)),
         };
         return vec![SuggestedChange::new("USE_HOST", text, None)];
     }
@@ -180,6 +180,15 @@ fn change(remedy: &Remedy, answer: &Simulated) -> SuggestedChange {
             "MEET_CONDITION",
             format!("ask when the binding's condition is true{}", seen(condition)),
             Some(binding),
+        ),
+        Remedy::AddPermission { role, place: None, binding } => SuggestedChange::new(
+            "DEFINE_ROLE",
+            format!(
+                "define the role `{role}`, which is bound to the caller ({binding}), if it holds `{}`: \
+                 `gcloud iam roles describe {role} | opgate import roles -`",
+                permission(answer)
+            ),
+            None,
         ),
         Remedy::AddPermission { role, place, binding } => SuggestedChange::new(
             "ADD_PERMISSION",

@@ -217,6 +217,7 @@ fn binding(binding: &ExplainedBinding) -> Value {
             "rule": place(&binding.place),
             "roleDefinition": binding.role_place.as_ref().map(place),
             "roleDisabled": binding.dormant,
+            "roleUndefined": binding.role_place.is_none(),
             "through": through(&binding.matched),
             "otherMembers": binding.other_count,
         },

@@ -142,7 +142,7 @@ impl Teller<'_> {
                     self.question.scopes.is_some() || matches!(self.question.who, ScenarioCaller::Token(_));
                 if let Some(audience) = caller.scopes.audience() {
                     format!("none, and `{audience}` in their place")
-                } else if call.method.allow_without_credential {
+                } else if call.method.asks_for_no_scope() {
                     "the method asks for no scope".to_owned()
                 } else if said || scopes != call.method.scopes.join(" ") {
                     scopes

@@ -171,6 +171,7 @@ impl Page {
         let role = match (binding.holds, binding.dormant) {
             (true, _) => "holds the permission",
             (false, true) => "is disabled or deleted, and holds nothing",
+            (false, false) if binding.role_place.is_none() => "is bound but not defined here",
             (false, false) => "lacks the permission",
         };
         let place = in_brackets(binding.role_place.as_ref());

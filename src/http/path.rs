@@ -58,6 +58,9 @@ impl Path {
                 bad.escape_ascii()
             )));
         }
+        if rest.is_empty() {
+            return Ok(Self { raw: raw.into(), decoded: None, segments: Vec::new(), verb: None });
+        }
         let last_slash = raw.rfind('/').unwrap_or(0);
         let verb = raw.rfind(':').filter(|colon| *colon > last_slash);
         let names_end = verb.unwrap_or(raw.len());
@@ -67,7 +70,8 @@ impl Path {
         for piece in rest.split('/') {
             let end = (start + piece.len()).min(names_end);
             let text = raw.get(start..end).unwrap_or_default();
-            let decoded = decode_segment(text)?;
+            // A slash at the end is a segment of its own, which only a route with such a slash takes.
+            let decoded = if start == raw.len() { None } else { decode_segment(text)? };
             let normalized = normalize(decoded.as_deref().unwrap_or(text));
             let normalized = (normalized != text).then(|| normalized.into());
             segments.push(PathSegment { start, end, decoded, normalized });
@@ -77,8 +81,9 @@ impl Path {
             // A verb holds no `%`. An encoded character in it is refused as elsewhere, and not answered with 404.
             decode_segment(raw.get(last_slash + 1..).unwrap_or_default())?;
         }
+        let named = segments.iter().rev().find(|segment| segment.start < segment.end);
         if verb.is_none()
-            && segments.last().and_then(|last| last.decoded.as_ref()).is_some_and(|last| last.ends_with(':'))
+            && named.and_then(|last| last.decoded.as_ref()).is_some_and(|last| last.ends_with(':'))
         {
             return Err(malformed(
                 "the path ends in an encoded `:`, which some servers take for an empty verb",
@@ -118,14 +123,19 @@ impl Path {
         decoded
     }
 
-    /// How many segments there are; at least one.
+    /// How many segments there are; none in `/`. A slash at the end is one more, an empty one.
     pub fn len(&self) -> usize {
         self.segments.len()
     }
 
-    /// Always false: a path has at least one segment. It is for clippy's sake beside [`Path::len`].
+    /// Whether the path is `/`.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
+    }
+
+    /// Whether it has a slash behind its last name: `/v1/x/`.
+    pub fn ends_in_slash(&self) -> bool {
+        self.segments.last().is_some_and(|last| last.start == last.end)
     }
 
     /// A segment as it was sent: what literals of a template are compared with.
@@ -261,8 +271,14 @@ mod tests {
             "v1/x",
             "//v1/x",
             "/v1//x",
-            "/v1/x/",
-            "/",
+            "//",
+            "/v1//",
+            "/v1/x//",
+            "/:",
+            "/:x",
+            "/v1/x%3A/",
+            "/v1/x%20/",
+            "/v1/../",
             "/v1/./x",
             "/v1/../x",
             "/v1/%2e/x",
@@ -304,6 +320,16 @@ mod tests {
         ] {
             assert_eq!(Path::parse(raw).unwrap_err().reason(), Reason::RequestMalformed, "{raw:?}");
         }
+    }
+
+    #[test]
+    fn the_root_has_no_segment_and_a_slash_at_the_end_is_an_empty_one() {
+        let root = Path::parse("/").unwrap();
+        assert_eq!((root.len(), root.verb(), root.ends_in_slash(), root.decoded()), (0, None, false, "/"));
+        let slash = Path::parse("/v1/a%62/").unwrap();
+        assert_eq!((slash.len(), slash.segment(2), slash.ends_in_slash()), (3, Some(""), true));
+        assert_eq!((slash.as_str(), slash.decoded()), ("/v1/a%62/", "/v1/ab/"));
+        assert!(!Path::parse("/v1/x").unwrap().ends_in_slash());
     }
 
     #[test]
@@ -380,7 +406,8 @@ mod tests {
             if let Ok(path) = Path::parse(&raw) {
                 for index in 0..path.len() {
                     let segment = path.segment(index).unwrap();
-                    prop_assert!(!segment.is_empty() && segment != "." && segment != "..");
+                    prop_assert!(!segment.is_empty() || index + 1 == path.len() && path.ends_in_slash());
+                    prop_assert!(segment != "." && segment != "..");
                     prop_assert!(!segment.contains(['/', '\\', ';', '\0']));
                     prop_assert!(!has_encoded_octet(segment));
                 }

@@ -173,6 +173,8 @@ impl Index {
             (permission.into(), roles.into())
         });
         self.holders = sorted.collect();
+        let undefined = self.roles.iter().filter(|(_, name)| context.roles.find(name).is_none());
+        self.undefined = undefined.map(|(id, _)| id).collect();
     }
 
     /// Notes for every member of a group, and for every group in a group, which bound groups it is in.

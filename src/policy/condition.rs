@@ -196,6 +196,12 @@ impl Condition {
         Some(Located::new(condition, span))
     }
 
+    /// Whether it reads `resource.type`, which a method's iam rule may leave open.
+    pub(super) fn reads_resource_type(&self) -> bool {
+        let mut read = self.program.variables().filter_map(|slot| ConditionVariable::ALL.get(slot));
+        read.any(|variable| *variable == ConditionVariable::ResourceType)
+    }
+
     /// The outcome for these values.
     pub(super) fn outcome(&self, asked: ConditionInput<'_>, budget: &mut Budget) -> ConditionOutcome {
         ConditionOutcome::of(self.program.evaluate(&asked, budget))

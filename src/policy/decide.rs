@@ -165,6 +165,7 @@ impl<'q> Evaluation<'q> {
             (None, Some((resource, member, bound))) => Refusal::PermissionNotInRole {
                 count: lacking,
                 nearest: Box::new(self.binding(resource, member, bound)),
+                is_defined: !index.undefined.contains(&bound.role),
             },
             (None, None) => Refusal::NoBinding,
         })

@@ -1,10 +1,11 @@
 //! Federated identities and sets of them, taken apart: which of them no caller can be, and how to write them.
 //!
-//! The forms are those of <https://cloud.google.com/iam/docs/principal-identifiers>. A value is taken literally: `*` is
-//! not a wildcard in it. Only behind the pool itself does `*` stand for everybody.
+//! The forms are those of <https://cloud.google.com/iam/docs/principal-identifiers>. A value may be percent-encoded
+//! ([`crate::principal::value`]). `*` is not a wildcard in it: only behind the pool itself does it stand for everybody.
 
 use super::spelling::has_encoded_octet;
 use crate::authn::MappedAttribute;
+use crate::principal::value::{canonical_of_written, decoded};
 
 /// Why no caller can be what a member names, as `matches no caller: …`, and what to write.
 pub(super) type MemberDoubt = (String, String);
@@ -24,8 +25,6 @@ pub(super) enum PoolPart<'t> {
     /// A name, and a value where one is written.
     Attribute(&'t str, Option<&'t str>),
     Everybody,
-    /// Service accounts and other sets of a project, folder or organization: no pool lists their members.
-    Type,
 }
 
 /// The longest value that a token's claim is taken for, in bytes.
@@ -40,7 +39,7 @@ impl<'t> Federated<'t> {
         }
         let rest = text.strip_prefix("principalSet://")?;
         // The first of these ends the pool. What follows is a value, whatever it looks like.
-        let marker = ["/group/", "/attribute.", "/type/"]
+        let marker = ["/group/", "/attribute."]
             .into_iter()
             .filter_map(|marker| Some((rest.find(marker)?, marker)))
             .min_by_key(|(at, _)| *at);
@@ -50,7 +49,6 @@ impl<'t> Federated<'t> {
         let (pool, value) = rest.split_once(marker)?;
         let part = match marker {
             "/group/" => PoolPart::Group(value),
-            "/type/" => PoolPart::Type,
             _ => match value.split_once('/') {
                 Some((name, value)) => PoolPart::Attribute(name, Some(value)),
                 None => PoolPart::Attribute(value, None),
@@ -59,15 +57,22 @@ impl<'t> Federated<'t> {
         Some(Self { pool, part })
     }
 
+    /// The identifier that callers have, where it ends in a value; `None` for any other.
+    pub(super) fn canonical(&self) -> Option<String> {
+        let Self { pool, part } = self;
+        Some(match part {
+            PoolPart::Subject(value) => format!("principal://{pool}/subject/{}", canonical_of_written(value)),
+            PoolPart::Group(value) => format!("principalSet://{pool}/group/{}", canonical_of_written(value)),
+            PoolPart::Attribute(name, Some(value)) => {
+                format!("principalSet://{pool}/attribute.{name}/{}", canonical_of_written(value))
+            }
+            PoolPart::Attribute(_, None) | PoolPart::Everybody => return None,
+        })
+    }
+
     /// Why no caller can be this, whatever the gate's configuration says.
     pub(super) fn doubt(&self) -> Option<MemberDoubt> {
         let Self { pool, part } = self;
-        if *part == PoolPart::Type {
-            return Some((
-                "matches no caller: which service accounts are in such a set is not known here".to_owned(),
-                "name each one as `serviceAccount:EMAIL`".to_owned(),
-            ));
-        }
         if !is_pool(pool) {
             return Some((
                 format!("matches no caller: `{pool}` is not the name of an identity pool"),
@@ -97,20 +102,22 @@ impl<'t> Federated<'t> {
                     }
                 }
             }
-            PoolPart::Everybody | PoolPart::Type => return None,
+            PoolPart::Everybody => return None,
         };
         if value == "*" {
             return Some((format!("matches no caller: `*` is not a wildcard as a {what}"), everybody()));
         }
-        let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        (!plain || value.len() > MAX_VALUE).then(|| {
-            (
-                format!(
-                    "matches no caller: no token has a {what} longer than {MAX_VALUE} bytes or beyond ASCII"
-                ),
-                "write the value as the token has it".to_owned(),
-            )
-        })
+        let held = decoded(value);
+        if held.as_ref().is_some_and(|held| held.len() <= MAX_VALUE) {
+            return None;
+        }
+        let limit = if held.is_some() {
+            format!("longer than {MAX_VALUE} bytes")
+        } else {
+            "that is not UTF-8".to_owned()
+        };
+        let message = format!("matches no caller: no token has a {what} {limit}");
+        Some((message, "write the value as the token has it, or percent-encode its UTF-8".to_owned()))
     }
 
     /// What is well spelled, can match a caller, and is seldom meant.
@@ -119,15 +126,17 @@ impl<'t> Federated<'t> {
             PoolPart::Subject(value) | PoolPart::Group(value) | PoolPart::Attribute(_, Some(value)) => value,
             _ => return None,
         };
-        if has_encoded_octet(value) {
-            let message = "is compared as it is written: nothing in it is percent-decoded";
-            return Some((message.to_owned(), "write the value as the token has it".to_owned()));
-        }
         value.contains('*').then(|| {
             let message = "is compared as it is written: `*` is not a wildcard in a value";
             (message.to_owned(), "name each value, or everybody of the pool".to_owned())
         })
     }
+}
+
+/// The identifier of a federated identity or a set of them as callers have it, however its value is written.
+pub(crate) fn canonical_identifier(text: &str) -> String {
+    let canonical = Federated::parse(text).and_then(|federated| federated.canonical());
+    canonical.unwrap_or_else(|| text.to_owned())
 }
 
 /// Whether an issuer or a listener can have this pool: their settings ask for the host, and a name behind it.
@@ -155,12 +164,11 @@ mod tests {
             format!("principalSet://{POOL}/group/*"),
             format!("principal://{POOL}/subject/*"),
             format!("principal://{POOL}/subject/{}", "x".repeat(256)),
-            format!("principalSet://{POOL}/group/caf\u{e9}"),
+            format!("principalSet://{POOL}/group/%FF"),
             "principalSet://iam.googleapis.com/*".to_owned(),
             "principalSet://iam.googleapis.com/locations/global/workforcePools/*/*".to_owned(),
             "principalSet://iam.googleapis.com/locations/global/workforcePools/*/group/x".to_owned(),
             "principal://iam.googleapis.com/locations/global/workforcePools/st%61ff/subject/x".to_owned(),
-            "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount".to_owned(),
         ]
         .iter()
         .map(|text| {
@@ -177,6 +185,8 @@ mod tests {
             format!("principalSet://{POOL}/*"),
             format!("principalSet://{POOL}/group/a/attribute.b/*"),
             format!("principalSet://{POOL}/attribute.team/a/b"),
+            format!("principalSet://{POOL}/group/caf\u{e9} 50%"),
+            format!("principalSet://{POOL}/group/{}", "%20".repeat(255)),
             format!("principal://{POOL}/subject/repo:acme/site:*"),
         ] {
             assert_eq!(Federated::parse(&text).unwrap().doubt(), None, "{text}");

@@ -14,6 +14,7 @@
 //! Names are numbers here, and places are a file's number and a line, so that a binding costs tens of bytes beside
 //! its names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -88,6 +89,8 @@ pub(super) struct Index {
     /// The longest name of a resource, in bytes: a longer name need not be looked up.
     pub(super) longest: usize,
     pub(super) holders: HashMap<Box<str>, Box<[RoleId]>>,
+    /// Bound roles that are not defined. They hold nothing; for what is told of a refusal.
+    pub(super) undefined: BTreeSet<RoleId>,
     pub(super) groups: HashMap<MemberId, Box<[MemberId]>>,
     pub(super) domains: HashMap<Box<str>, MemberId>,
     /// Sorted by resource, member and role.

@@ -9,6 +9,7 @@
 //!                            ├─► role      bound, and asked for
 //!                            ├─► group     referred to
 //!                            ├─► binding   grants something, to some caller, and not too much
+//!                            ├─► unmet     of methods that tell and accept what it counts on
 //!                            ├─► reach     on a resource that some call is about, below what denies
 //!                            ├─► shadow    changes something that another binding does not
 //!                            └─► denial    denies something, to some caller
@@ -26,6 +27,7 @@ mod method;
 mod reach;
 mod role;
 mod shadow;
+mod unmet;
 mod view;
 
 use std::time::SystemTime;
@@ -51,6 +53,7 @@ pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mu
     let exposed = Exposed::of(catalog);
     let mut findings = Findings::new(report);
     method::closed(files, catalog, &mut findings);
+    method::undescribed(files, catalog, &mut findings);
     method::out_of_reach(files, &view, &exposed, &mut findings);
     role::unbound(&view, &mut findings);
     role::unasked(&view, &exposed, &mut findings);
@@ -59,6 +62,8 @@ pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mu
     binding::conditions(&view, &mut findings);
     binding::public(&view, &exposed, &mut findings);
     binding::broad(&view, &exposed, &mut findings);
+    unmet::untyped(&view, &exposed, &mut findings);
+    unmet::anonymous(&view, &exposed, &mut findings);
     reach::beyond(&view, catalog, &mut findings);
     reach::adrift(&view, &mut findings);
     shadow::shadowed(&view, &mut findings);

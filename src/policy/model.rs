@@ -7,6 +7,7 @@ pub mod allow;
 pub(crate) mod boundary;
 pub(super) mod context;
 pub mod deny;
+mod exported;
 pub mod groups;
 pub mod hierarchy;
 pub(super) mod located;
@@ -15,6 +16,7 @@ pub(crate) mod principal_set;
 pub mod resource;
 pub mod role;
 pub(super) mod tags;
+pub mod unmatched;
 
 use self::allow::AllowPolicy;
 use self::context::{Context, Definitions};

@@ -17,6 +17,8 @@ const FOREIGN: &str =
 pub struct Pools {
     /// `None` without a configuration.
     known: Option<BTreeMap<String, Mapped>>,
+    /// The domains of groups that issuers assert in claims, as their `email_domains` has them.
+    group_domains: BTreeSet<String>,
 }
 
 /// What callers of a pool can be besides its subjects.
@@ -31,7 +33,7 @@ struct Mapped {
 impl Pools {
     /// A configuration that knows no pool yet.
     pub fn configured() -> Self {
-        Self { known: Some(BTreeMap::new()) }
+        Self { known: Some(BTreeMap::new()), group_domains: BTreeSet::new() }
     }
 
     /// Adds a pool whose callers are subjects. Several issuers may have one pool: a claim that one of them maps, some
@@ -54,9 +56,24 @@ impl Pools {
         self.entry(pool).foreign = true;
     }
 
+    /// Adds domains of which some issuer asserts groups: `example.com`, `*.example.com`, `*`.
+    pub fn add_group_domains<'a>(&mut self, domains: impl IntoIterator<Item = &'a String>) {
+        self.group_domains.extend(domains.into_iter().map(|domain| domain.to_ascii_lowercase()));
+    }
+
+    /// Whether tokens may say who is in a group (`group:EMAIL`), so that it needs no entry in groups.yaml.
+    pub(super) fn asserts_group(&self, group: &str) -> bool {
+        let domain = group.split_once('@').map_or("", |(_, domain)| domain);
+        self.group_domains.iter().any(|allowed| match allowed.strip_prefix('*') {
+            Some(parent) => domain.ends_with(parent) && domain.len() > parent.len(),
+            None => allowed == domain,
+        })
+    }
+
     /// Adds all pools of another value. A pool that a running gate once knew does not count as misspelt: to remove an
     /// issuer must not keep policies from being loaded.
     pub fn remember(&mut self, other: &Self) {
+        self.group_domains.extend(other.group_domains.iter().cloned());
         for (pool, before) in other.known.iter().flatten() {
             let mapped = self.entry(pool);
             mapped.foreign |= before.foreign;

@@ -73,6 +73,8 @@ pub enum Refusal {
         count: usize,
         /// The nearest.
         nearest: Box<Granted>,
+        /// Whether the nearest is defined; a role that is not holds nothing.
+        is_defined: bool,
     },
     /// No binding on the chain names the subject.
     NoBinding,
@@ -108,13 +110,15 @@ impl Refusal {
                 let UnmetCondition { binding, tested } = &**unmet;
                 format!("{}: {} would, but {tested}", none(), binding.described())
             }
-            Self::PermissionNotInRole { count: 1, nearest } => {
-                format!("{}: they hold one role, which does not include it: {}", none(), nearest.described())
+            Self::PermissionNotInRole { count: 1, nearest, is_defined } => {
+                let lacks = if *is_defined { "does not include it" } else { "is bound but not defined here" };
+                format!("{}: they hold one role, which {lacks}: {}", none(), nearest.described())
             }
-            Self::PermissionNotInRole { count, nearest } => {
+            Self::PermissionNotInRole { count, nearest, is_defined } => {
                 let nearest = nearest.described();
+                let lacks = if *is_defined { "" } else { ", which is bound but not defined here" };
                 format!(
-                    "{}: they hold {count} roles, which do not include it, the nearest being {nearest}",
+                    "{}: they hold {count} roles, which do not include it, the nearest being {nearest}{lacks}",
                     none()
                 )
             }

@@ -344,10 +344,31 @@ fn one_mistake_anywhere_and_nothing_is_granted() {
     let (policy, report) = load(&[
         CANCELLER,
         ("allow/projects/demo.yaml", &grants("roles/canceller", "user:ana@example.com")),
-        ("allow/projects/other.yaml", &grants("roles/cancelller", "user:ana@example.com")),
+        ("allow/projects/other.yaml", &grants("roles/canceller", "usr:ana@example.com")),
     ]);
     insta::assert_snapshot!(report);
     assert!(!may(&policy, "ana@example.com", "cancel", OPERATION));
+}
+
+/// The export of a project binds roles that are fetched later.
+#[test]
+fn a_bound_role_that_is_not_defined_grants_nothing_and_takes_nothing_from_other_bindings() {
+    let (policy, report) = load(&[
+        CANCELLER,
+        (
+            "allow/projects/demo.yaml",
+            "bindings:\n- role: roles/editor\n  members: ['user:ana@example.com', 'user:bob@example.com']\n\
+             - role: roles/canceller\n  members: ['user:ana@example.com']\n",
+        ),
+    ]);
+    assert!(report.starts_with("warning: the bound role `roles/editor` is not defined"), "{report}");
+    assert!(may(&policy, "ana@example.com", "cancel", OPERATION));
+    assert!(!may(&policy, "bob@example.com", "cancel", OPERATION));
+    let bob = Principal::from_email("bob@example.com").unwrap();
+    let subject = Subject::of(&bob);
+    let refusal = decide(&policy, subject, "demo.operations.cancel", OPERATION).unwrap_err();
+    let detail = refusal.detail(subject, "demo.operations.cancel", ResourceName::new(OPERATION));
+    assert!(detail.contains("one role, which is bound but not defined here: `roles/editor`"), "{detail}");
 }
 
 #[test]

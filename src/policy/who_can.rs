@@ -102,7 +102,12 @@ impl Policy {
         }
     }
 
-    fn granted_through(&self, resource: ResourceId, member: MemberId, bound: &BoundRole) -> GrantedThrough {
+    pub(super) fn granted_through(
+        &self,
+        resource: ResourceId,
+        member: MemberId,
+        bound: &BoundRole,
+    ) -> GrantedThrough {
         let index = self.index();
         let condition = bound.condition.and_then(|id| index.condition(id));
         GrantedThrough {
@@ -123,7 +128,7 @@ impl Policy {
 }
 
 /// A member, or for a group with members everybody in it, each with the groups between, nearest to them first.
-fn inside(
+pub(super) fn inside(
     member: &Arc<str>,
     members_of: &BTreeMap<Arc<str>, Vec<Arc<str>>>,
 ) -> Vec<(Arc<str>, Vec<Arc<str>>)> {

@@ -161,7 +161,10 @@ fn is_named(issuer: &WrittenIssuer, among: &[WrittenIssuer]) -> bool {
 
 /// The findings, for the log and for `/readyz`.
 pub(super) fn text(report: &Report) -> String {
-    format!("{}{} errors", report.render(false), report.count(Severity::Error))
+    {
+        let errors = report.count(Severity::Error);
+        format!("{}{errors} error{}", report.render(false), if errors == 1 { "" } else { "s" })
+    }
 }
 
 /// The files that a configuration was made of, except the policy tree.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::{Call, Catalog, Method};
+use crate::catalog::{Call, Catalog, Method, TokenRequirement};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::{Trace, stages};
 use crate::diagnostic::Place;
@@ -155,8 +155,12 @@ impl ReplayTree {
                 let scopes = if held == ScopeMatch::None { &[][..] } else { &call.method.scopes };
                 let scopes = scopes.iter().cloned().collect();
                 let caller = Caller::assumed(principal.clone(), scopes, line.time);
+                let method = Arc::clone(&call.method);
                 let replay = self.admit(line, call, Some(Arc::new(caller)));
                 let mapped = principal.pool().is_some_and(|pool| self.mapped_pools.contains(pool));
+                if matches!(replay.answer, ReplayOutcome::Allowed(_)) && !is_of_provider(logged, &method) {
+                    return Replay::unknown(replay.call, MissingInput::Claims);
+                }
                 match (&replay.answer, held) {
                     (ReplayOutcome::Allowed(_), ScopeMatch::Unclear) => {
                         Replay::unknown(replay.call, MissingInput::Scopes)
@@ -220,11 +224,11 @@ enum ScopeMatch {
 /// The log says that the token had a scope of the method `logged`, or none. That tells of this method's where one list
 /// contains the other.
 fn held(recorded: Recorded, logged: Option<&Method>, method: &Method) -> ScopeMatch {
-    if method.allow_without_credential {
+    if method.asks_for_no_scope() {
         return ScopeMatch::Some;
     }
     // A method without scopes has not checked any.
-    let Some(logged) = logged.filter(|logged| !logged.allow_without_credential) else {
+    let Some(logged) = logged.filter(|logged| !logged.asks_for_no_scope()) else {
         return ScopeMatch::Unclear;
     };
     let within = |few: &[String], many: &[String]| few.iter().all(|scope| many.contains(scope));
@@ -234,6 +238,19 @@ fn held(recorded: Recorded, logged: Option<&Method>, method: &Method) -> ScopeMa
         _ if within(&logged.scopes, &method.scopes) => ScopeMatch::Some,
         _ => ScopeMatch::Unclear,
     }
+}
+
+/// Whether a token that passed for the method `logged` is of a provider that this one takes: the log does not name the
+/// issuer. What was refused before its provider mattered is refused still.
+fn is_of_provider(logged: Option<&Method>, method: &Method) -> bool {
+    let takes = |one: &TokenRequirement, other: &TokenRequirement| {
+        one.provider.issuer == other.provider.issuer
+            && other.audiences.iter().all(|audience| one.audiences.contains(audience))
+    };
+    let had = logged.map(|logged| logged.requirements.as_slice()).unwrap_or_default();
+    method.requirements.is_empty()
+        || !had.is_empty()
+            && had.iter().all(|had| method.requirements.iter().any(|required| takes(required, had)))
 }
 
 fn is_exposed(catalog: &Catalog, host: &str) -> bool {
@@ -249,7 +266,7 @@ fn host_of<'c>(catalog: &'c Catalog, service: &str) -> Option<&'c str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Exposure, Forwarding, PermissionRule};
+    use crate::catalog::{Exposure, Forwarding, PermissionRule, ResourceTemplate};
 
     fn method(scopes: &[&str], allow_without_credential: bool) -> Method {
         let service = Exposure {
@@ -269,7 +286,8 @@ mod tests {
             permission: PermissionRule::None,
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             allow_without_credential,
-            resource_field: "name".to_owned(),
+            requirements: Vec::new(),
+            resource: ResourceTemplate::variable("name"),
             resource_type: None,
             unimplemented: false,
             place: Place { file: "services/demo.iam.yaml".into(), line: 1 },

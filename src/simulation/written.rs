@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::ScenarioCall;
 use crate::document::nearest;
+use crate::policy;
 use crate::principal::{NotAPrincipal, Principal};
 
 /// A part that cannot be read, and what to write.
@@ -53,6 +54,15 @@ pub fn split_url(target: &str) -> (Option<String>, &str) {
     }
 }
 
+/// A resource as a person names it: relative, `projects/demo/…`, or in full as denials print it, `//SERVICE/projects/…`
+/// (AIP-122). The service, where it is named, and the relative name.
+pub fn resource(text: &str) -> (Option<&str>, &str) {
+    match text.strip_prefix("//").and_then(|full| full.split_once('/')) {
+        Some((service, name)) if !service.is_empty() => (Some(service), name),
+        _ => (None, text),
+    }
+}
+
 /// A request: method, then a path or a URL, and the host where that is a path.
 ///
 /// # Errors
@@ -94,7 +104,7 @@ pub fn principal(text: &str) -> Result<Principal, ScenarioSyntaxError> {
 /// Anything else.
 pub fn set(text: &str) -> Result<Arc<str>, ScenarioSyntaxError> {
     if text.strip_prefix("principalSet://").is_some_and(|rest| !rest.is_empty()) {
-        return Ok(text.into());
+        return Ok(policy::canonical_identifier(text).into());
     }
     match Principal::group(text.strip_prefix("group:").unwrap_or(text)) {
         Ok(group) => Ok(group.as_str().into()),
@@ -145,6 +155,15 @@ mod tests {
         assert_eq!(split_url("http://a"), (Some("a".to_owned()), "/"));
         // Not a path: the gate refuses it.
         assert_eq!(split_url("https://a?x"), (Some("a".to_owned()), "?x"));
+    }
+
+    #[test]
+    fn a_resource_is_named_in_full_or_relative_to_its_service() {
+        let full = "//dataproc.googleapis.com/projects/demo/regions/r";
+        assert_eq!(resource(full), (Some("dataproc.googleapis.com"), "projects/demo/regions/r"));
+        for relative in ["projects/demo", "/projects/demo", "//projects", "///projects/demo"] {
+            assert_eq!(resource(relative), (None, relative));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Collected, PolicyFiles};
 impl PolicyFiles {
     /// The files of a tree by name and text. `root` is where they seem to lie: `policies` for
     /// `policies/allow/projects/demo.yaml`. Of two with one name the last one counts.
-    pub fn in_memory<N: AsRef<str>, T: AsRef<str>>(
+    pub fn in_memory<N: AsRef<str>, T: AsRef<[u8]>>(
         root: impl AsRef<Path>,
         texts: impl IntoIterator<Item = (N, T)>,
     ) -> Self {
@@ -16,7 +16,7 @@ impl PolicyFiles {
         let texts: std::collections::BTreeMap<FileName, T> = texts.collect();
         let mut collected = Collected::new(root.as_ref());
         for (name, text) in texts {
-            collected.add(name, text.as_ref().as_bytes().to_vec());
+            collected.add(name, text.as_ref().to_vec());
         }
         collected.finish([])
     }

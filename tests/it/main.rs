@@ -46,6 +46,7 @@ mod health;
 mod http2;
 mod keepalive;
 mod keysets;
+mod leniency;
 mod layering;
 mod limits;
 mod methods;

@@ -11,7 +11,7 @@ use crate::authn::algorithm::Algorithm;
 use crate::authn::denial::shown;
 use crate::authn::jwks::jwk::{UnusableKey, VerifyingKey};
 use crate::authn::jwks::thumbprint;
-use crate::authn::token::claim::{text, time};
+use crate::authn::token::claim::{Rounding, text, time};
 use crate::authn::token::jws::Jws;
 use crate::principal::BoundKey;
 use crate::reason::Denial;
@@ -125,14 +125,16 @@ fn check_target(
 
 /// `iat`, and the other times of a JWT (RFC 7519, section 4.1). Returns when it ends.
 fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, ProofError> {
-    let seconds = |claim| time(claims, claim).map(|time| time.map(|time| time.as_secs()));
-    let Some(made) = seconds("iat")? else { return wrong("has no `iat`") };
+    let seconds = |claim, rounding| time(claims, claim, rounding).map(|time| time.map(|time| time.as_secs()));
+    let Some(made) = seconds("iat", Rounding::Down)? else { return wrong("has no `iat`") };
     let end = made.saturating_add(MAX_AGE);
     let latest = now.saturating_add(MAX_AHEAD);
     if end <= now || made > latest {
         return wrong(format!("was made at {made} (`iat`), and now is {now}"));
     }
-    if seconds("exp")?.is_some_and(|end| end <= now) || seconds("nbf")?.is_some_and(|begin| begin > latest) {
+    if seconds("exp", Rounding::Down)?.is_some_and(|end| end <= now)
+        || seconds("nbf", Rounding::Up)?.is_some_and(|begin| begin > latest)
+    {
         return wrong("is not valid now (`exp`, `nbf`)");
     }
     Ok(end)

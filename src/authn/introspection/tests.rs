@@ -15,9 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::settings::{ClientAuthentication, Dialect};
 use super::*;
-use crate::authn::{
-    Algorithm, Authentication, Authenticator, IdentityRule, PossessionRule, Proof, UnconfirmedToken,
-};
+use crate::authn::{Authentication, Authenticator, KeySource, Proof, UnconfirmedToken};
 
 mod bounds;
 
@@ -109,16 +107,8 @@ fn secret_file() -> tempfile::NamedTempFile {
 
 fn settings(url: &str, dialect: Dialect) -> IssuerSettings {
     IssuerSettings {
-        name: "example".to_owned(),
-        issuer: "https://issuer.example".to_owned(),
-        audiences: vec!["gate".to_owned()],
         proof: Proof::Endpoint(TokenEndpoint::new(url, dialect)),
-        algorithms: Algorithm::DEFAULT.to_vec(),
-        clock_skew: Duration::from_secs(30),
-        token_types: Vec::new(),
-        identity: IdentityRule::default(),
-        possession: PossessionRule::default(),
-        self_signed: false,
+        ..IssuerSettings::new("example", "https://issuer.example", "gate", KeySource::url(""))
     }
 }
 

@@ -7,6 +7,7 @@ use super::JwtIssuer;
 use crate::authn::denial::{invalid, shown};
 use crate::authn::jwks::cache::FetchedKeySet;
 use crate::authn::jwks::refresh;
+use crate::authn::jwks::single_flight::KeyHint;
 use crate::authn::jwks::{KeySet, NoKey};
 use crate::authn::token::jwt::{Unverified, Verified};
 use crate::authn::token::{claims, self_signed};
@@ -37,6 +38,12 @@ impl KeyAwaited<'_> {
     pub(in crate::authn) fn into_owned(self) -> KeyAwaited<'static> {
         let Self { token, checked_by, denial } = self;
         KeyAwaited { token: token.into_owned(), checked_by, denial }
+    }
+
+    /// The key that is waited for. A token that was checked in vain was checked by a key that its `kid` does not name: any
+    /// key that made its signature will do.
+    fn hint(&self) -> KeyHint<'_> {
+        self.token.hint(self.checked_by.is_none())
     }
 }
 
@@ -87,7 +94,7 @@ impl JwtIssuer {
         let Some(fetched) = current.as_ref().and_then(|current| current.as_ref()) else {
             return self.without_keys(token);
         };
-        let key = match fetched.keys.select(token.kid(), token.algorithm()) {
+        let key = match fetched.keys.select(token.named(), token.algorithm()) {
             Ok(key) => key,
             Err(no_key) => {
                 let missing = matches!(no_key, NoKey::UnknownKid | NoKey::Ambiguous(0));
@@ -105,9 +112,9 @@ impl JwtIssuer {
         match verified {
             Ok(verified) => self.accept(verified, &fetched.keys, now),
             Err(token) => {
-                // A `kid` names the key, so the signature is wrong. Without one, the issuer may have made the right key
-                // since.
-                let missing = token.kid().is_none();
+                // A `kid` names the key, so the signature is wrong. If the key has another name or none, the issuer may
+                // have made the right one since.
+                let missing = token.kid().is_none() || token.kid() != key.kid();
                 let denial = invalid("the signature is not the key's");
                 let checked_by = Some(Arc::clone(&fetched.keys));
                 self.unless_awaited(missing, KeyAwaited { token: *token, checked_by, denial }, fetched, now)
@@ -165,34 +172,33 @@ impl JwtIssuer {
         fetched: &FetchedKeySet,
         now: SystemTime,
     ) -> Result<Verification<'t>, Denial> {
-        let KeyAwaited { token, checked_by, denial } = refused;
         match &self.remote {
-            Some(remote) if missing && !remote.fetches.lacks(token.named_key(), fetched.fetch, now) => {
+            Some(remote) if missing && !remote.fetches.lacks(refused.hint(), fetched.fetch, now) => {
+                let KeyAwaited { token, checked_by, denial } = refused;
                 let detail = format!("{}; the issuer is being asked for its keys again", denial.detail());
                 let denial = Denial::new(Reason::KeyPending, detail);
                 Ok(Verification::KeyAwaited(Box::new(KeyAwaited { token, checked_by, denial })))
             }
-            _ => Err(denial),
+            _ => Err(refused.denial),
         }
     }
 
     /// Waits, a moment at the most, for the key set that a token's key may be in.
-    pub(in crate::authn) async fn await_key(&self, token: &Unverified<'_>) {
+    pub(in crate::authn) async fn await_key(&self, awaited: &KeyAwaited<'_>) {
         if let Some(remote) = &self.remote {
             let ended = || self.jwks.latest().is_some() && !refresh::has_keys(&self.jwks);
             if ended() {
                 return remote.fetches.next_set(|| !ended()).await;
             }
-            remote.fetches.answer(token.named_key(), || self.has_key(token)).await;
+            remote.fetches.answer(awaited.hint(), || self.has_key(&awaited.token)).await;
         }
     }
 
     /// Whether the set in use, however old, has a key of the name that the token gives.
     fn has_key(&self, token: &Unverified<'_>) -> bool {
-        token.kid().is_some()
-            && self.jwks.latest().is_some_and(|fetched| {
-                !matches!(fetched.keys.select(token.kid(), token.algorithm()), Err(NoKey::UnknownKid))
-            })
+        token
+            .kid()
+            .is_some_and(|kid| self.jwks.latest().is_some_and(|fetched| fetched.keys.kids().contains(kid)))
     }
 
     fn no_key(&self, no_key: NoKey, token: &Unverified<'_>) -> Denial {
@@ -202,6 +208,9 @@ impl JwtIssuer {
         let detail = match no_key {
             NoKey::UnknownKid => format!("issuer `{name}` has no key `{kid}`"),
             NoKey::OtherAlgorithm => format!("key `{kid}` of issuer `{name}` is not for {algorithm}"),
+            NoKey::Ambiguous(count) if token.kid().is_some() => {
+                format!("{count} keys of issuer `{name}` have the `kid` `{kid}` and fit {algorithm}")
+            }
             NoKey::Ambiguous(count) => {
                 format!("the token has no `kid`, and {count} keys of issuer `{name}` fit {algorithm}")
             }

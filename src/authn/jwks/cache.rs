@@ -10,6 +10,7 @@ use aws_lc_rs::digest;
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::denial::shown;
+use crate::authn::jwks::jwk::KeyRules;
 use crate::authn::jwks::{KeySet, KeySetError};
 
 /// The label of a successful fetch in metrics; a failed one has the error's.
@@ -46,6 +47,8 @@ pub struct KeySetStatus {
     pub last_error: Option<String>,
     /// Keys that the set holds and that are not used, with the reason.
     pub problems: Vec<String>,
+    /// Keys of the set that are for another purpose, with the reason.
+    pub skipped: Vec<String>,
 }
 
 /// How long before a set ends its issuer is asked for another one, whatever the schedule says; a tenth of its time,
@@ -56,6 +59,7 @@ const NEAR_THE_END: Duration = Duration::from_secs(60);
 pub(in crate::authn) struct JwksCache {
     issuer: String,
     algorithms: Vec<Algorithm>,
+    jwt_svids: bool,
     /// How long a set is used after it came; `None` for a file, which has no next fetch.
     max_stale: Option<Duration>,
     state: Arc<CacheState>,
@@ -80,6 +84,7 @@ impl JwksCache {
         Self {
             issuer,
             algorithms,
+            jwt_svids: false,
             max_stale,
             state: Arc::new(CacheState {
                 current: ArcSwapOption::empty(),
@@ -91,16 +96,25 @@ impl JwksCache {
         }
     }
 
+    /// The same, where keys for JWT-SVIDs are signature keys.
+    pub(in crate::authn) fn of_svids(self, jwt_svids: bool) -> Self {
+        Self { jwt_svids, ..self }
+    }
+
+    fn rules(&self) -> KeyRules<'_> {
+        KeyRules { algorithms: &self.algorithms, jwt_svids: self.jwt_svids }
+    }
+
     /// The same keys under other settings: how long they are used and which algorithms they are for may have changed,
     /// their issuer has not.
     pub(in crate::authn) fn succeeding(&self, previous: &Self) -> Self {
-        let new = Self::new(self.issuer.clone(), self.algorithms.clone(), self.max_stale);
-        if self.algorithms == previous.algorithms {
+        let new =
+            Self::new(self.issuer.clone(), self.algorithms.clone(), self.max_stale).of_svids(self.jwt_svids);
+        if self.algorithms == previous.algorithms && self.jwt_svids == previous.jwt_svids {
             return Self { state: Arc::clone(&previous.state), ..new };
         }
         let known = previous.latest();
-        let read =
-            known.and_then(|known| Some((KeySet::parse(&known.document, &self.algorithms).ok()?, known)));
+        let read = known.and_then(|known| Some((KeySet::parse(&known.document, self.rules()).ok()?, known)));
         if let Some((keys, known)) = read {
             new.state.current.store(Some(Arc::new(FetchedKeySet {
                 keys: Arc::new(keys),
@@ -193,10 +207,13 @@ impl JwksCache {
 
     /// Reads a set, and logs what it changes.
     fn parse(&self, document: &[u8], known: Option<&FetchedKeySet>) -> Result<KeySet, KeySetError> {
-        let keys = KeySet::parse(document, &self.algorithms)?;
+        let keys = KeySet::parse(document, self.rules())?;
         let issuer = self.issuer.as_str();
         if known.is_none_or(|known| known.keys.problems() != keys.problems()) {
             keys.problems().iter().for_each(|problem| tracing::warn!(issuer, "{problem}"));
+        }
+        if known.is_none_or(|known| known.keys.skipped() != keys.skipped()) {
+            keys.skipped().iter().for_each(|skipped| tracing::info!(issuer, "{skipped}: it is skipped"));
         }
         if let Some(known) = known {
             let (before, after) = (known.keys.kids(), keys.kids());
@@ -247,6 +264,7 @@ impl JwksCache {
             refreshes: self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             last_error: self.state.last_error.load().as_deref().cloned(),
             problems: held.as_ref().map_or_else(Vec::new, |fetched| fetched.keys.problems().to_vec()),
+            skipped: held.as_ref().map_or_else(Vec::new, |fetched| fetched.keys.skipped().to_vec()),
         }
     }
 }

@@ -17,6 +17,8 @@ use jsonwebtoken::crypto::aws_lc;
 use serde_json::{Map, Value};
 
 use crate::authn::algorithm::{Algorithm, KeyType};
+use crate::authn::jwks::thumbprint;
+use crate::authn::token::claim::claim;
 
 /// RSA moduli below this many bits are refused (RFC 7518, section 3.3).
 const MIN_RSA_BITS: usize = 2048;
@@ -28,11 +30,31 @@ const MIN_RSA_EXPONENT: u64 = 65537;
 /// (RFC 7518, sections 6.2.2, 6.3.2, 6.4.1; RFC 8037, section 2).
 const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// Which keys of a set may check an issuer's tokens.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::authn) struct KeyRules<'a> {
+    /// The issuer's allow-list: no key takes another algorithm.
+    pub(in crate::authn) algorithms: &'a [Algorithm],
+    /// Whether keys with `use: jwt-svid` are signature keys (SPIFFE Trust Domain and Bundle, section 4.2.2).
+    pub(in crate::authn) jwt_svids: bool,
+}
+
+impl<'a> From<&'a [Algorithm]> for KeyRules<'a> {
+    fn from(algorithms: &'a [Algorithm]) -> Self {
+        Self { algorithms, jwt_svids: false }
+    }
+}
+
 /// A public key with the algorithms it may be used for.
+#[derive(Clone)]
 pub(in crate::authn) struct VerifyingKey {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
     decoding: DecodingKey,
+    /// What the key itself is, without its names (RFC 7638).
+    thumbprint: Option<String>,
+    /// `x5t` and `x5t#S256`: the thumbprints of its certificate (RFC 7517, sections 4.8 and 4.9).
+    certificates: Vec<String>,
 }
 
 /// Why a JWK is not used.
@@ -46,21 +68,22 @@ pub(in crate::authn) enum UnusableKey {
 }
 
 impl VerifyingKey {
-    /// Reads a JWK. `allowed` is the issuer's allow-list: the key takes no other algorithm.
+    /// Reads a JWK. A member that is `null` counts as missing.
     ///
     /// # Errors
     /// Why the key is left out of the set.
-    pub(in crate::authn) fn from_jwk(
+    pub(in crate::authn) fn from_jwk<'a>(
         jwk: &Map<String, Value>,
-        allowed: &[Algorithm],
+        rules: impl Into<KeyRules<'a>>,
     ) -> Result<Self, UnusableKey> {
-        if let Some(member) = SECRET_MEMBERS.into_iter().find(|member| jwk.contains_key(*member)) {
+        let rules = rules.into();
+        if let Some(member) = SECRET_MEMBERS.into_iter().find(|member| claim(jwk, member).is_some()) {
             let why =
                 format!("has the secret member `{member}`: it is symmetric, or a private key was published");
             return Err(UnusableKey::Rejected(why));
         }
         let kid = text(jwk, "kid")?.map(str::to_owned);
-        check_purpose(jwk)?;
+        check_purpose(jwk, rules.jwt_svids)?;
         let (key_type, decoding) = match required(jwk, "kty")? {
             "RSA" => (KeyType::Rsa, rsa(jwk)?),
             "EC" => match required(jwk, "crv")? {
@@ -75,8 +98,58 @@ impl VerifyingKey {
             "oct" => return Err(refused("is symmetric")),
             other => return Err(foreign(format!("is of the type `{}`", other.escape_debug()))),
         };
-        let algorithms = algorithms(jwk, key_type, allowed)?;
-        Ok(Self { kid, algorithms, decoding })
+        let algorithms = algorithms(jwk, key_type, rules.algorithms)?;
+        let certificates = ["x5t", "x5t#S256"].into_iter().filter_map(|member| jwk.get(member)?.as_str());
+        Ok(Self {
+            kid,
+            algorithms,
+            decoding,
+            thumbprint: thumbprint::of(jwk),
+            certificates: certificates.map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether it is the same key, whatever its names are.
+    pub(in crate::authn) fn is(&self, other: &Self) -> bool {
+        self.thumbprint.is_some() && self.thumbprint == other.thumbprint
+    }
+
+    /// Whether one of these is a thumbprint of its certificate.
+    pub(in crate::authn) fn has_certificate(&self, thumbprints: &[String]) -> bool {
+        self.certificates.iter().any(|own| thumbprints.contains(own))
+    }
+
+    /// Whether thumbprints of certificates tell the two apart.
+    fn has_other_certificate(&self, other: &Self) -> bool {
+        let both = !self.certificates.is_empty() && !other.certificates.is_empty();
+        both && !self.has_certificate(&other.certificates)
+    }
+
+    /// Takes what another entry of the same set says of the same key.
+    pub(in crate::authn) fn merge(&mut self, other: Self) {
+        for algorithm in other.algorithms {
+            if !self.fits(algorithm) {
+                self.algorithms.push(algorithm);
+            }
+        }
+        self.certificates.extend(other.certificates);
+    }
+
+    /// Gives up the algorithms for which a token of its `kid` could as well mean one of `others`. Returns them.
+    pub(in crate::authn) fn yield_to(&mut self, others: &[Self]) -> Vec<Algorithm> {
+        let rivals: Vec<&Self> = others
+            .iter()
+            .filter(|other| other.kid == self.kid && !other.is(self) && !other.has_other_certificate(self))
+            .collect();
+        let is_shared = |algorithm: &Algorithm| rivals.iter().any(|rival| rival.fits(*algorithm));
+        let (shared, own) = self.algorithms.iter().copied().partition(is_shared);
+        self.algorithms = own;
+        shared
+    }
+
+    /// Whether it may check anything.
+    pub(in crate::authn) fn is_usable(&self) -> bool {
+        !self.algorithms.is_empty()
     }
 
     /// The key's id.
@@ -105,12 +178,16 @@ impl VerifyingKey {
 }
 
 /// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3): both optional, and a key that has them says so.
-fn check_purpose(jwk: &Map<String, Value>) -> Result<(), UnusableKey> {
+fn check_purpose(jwk: &Map<String, Value>, jwt_svids: bool) -> Result<(), UnusableKey> {
     match text(jwk, "use")? {
         None | Some("sig") => {}
+        Some("jwt-svid") if jwt_svids => {}
+        Some("jwt-svid") => {
+            return Err(foreign("is for `use` `jwt-svid`, and the issuer has no `trust_domain`"));
+        }
         Some(other) => return Err(foreign(format!("is for `use` `{}`", other.escape_debug()))),
     }
-    match jwk.get("key_ops") {
+    match claim(jwk, "key_ops") {
         None => Ok(()),
         Some(Value::Array(operations)) if operations.iter().all(Value::is_string) => {
             if operations.iter().any(|operation| operation == "verify") {
@@ -222,7 +299,7 @@ fn required<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<&'a str, Un
 }
 
 fn text<'a>(jwk: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, UnusableKey> {
-    match jwk.get(member) {
+    match claim(jwk, member) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(refused(format!("has a `{member}` that is not a string"))),

@@ -7,6 +7,10 @@ fn parse(keys: &[Value]) -> Result<KeySet, KeySetError> {
     KeySet::parse(&key_set(keys), Algorithm::DEFAULT)
 }
 
+fn select<'k>(set: &'k KeySet, kid: &str, algorithm: Algorithm) -> Result<&'k VerifyingKey, NoKey> {
+    set.select(&NamedKey { kid: Some(kid.to_owned()), thumbprints: Vec::new() }, algorithm)
+}
+
 fn error(document: &[u8]) -> String {
     KeySet::parse(document, Algorithm::DEFAULT).err().unwrap().to_string()
 }
@@ -20,8 +24,8 @@ fn bad_keys_are_told_of_and_good_ones_stay() {
     let symmetric = json!({"kty": "oct", "k": "c2VjcmV0"});
     let set = parse(&[private, symmetric, json!("key"), encryption, P256.jwk("good")]).unwrap();
     assert_eq!(set.len(), 1);
-    assert!(set.select(Some("good"), Algorithm::Es256).is_ok());
-    assert_eq!(set.select(Some("leaked"), Algorithm::Rs256).err(), Some(NoKey::UnknownKid));
+    assert!(select(&set, "good", Algorithm::Es256).is_ok());
+    assert_eq!(select(&set, "leaked", Algorithm::Rs256).err(), Some(NoKey::UnknownKid));
     insta::assert_snapshot!(set.problems().join("\n"));
 }
 
@@ -29,11 +33,38 @@ fn bad_keys_are_told_of_and_good_ones_stay() {
 fn a_shared_kid_selects_no_key() {
     let set = parse(&[RSA.jwk("a"), STRANGER.jwk("a"), P256.jwk("b")]).unwrap();
     assert_eq!(set.len(), 1);
-    assert_eq!(set.select(Some("a"), Algorithm::Rs256).err(), Some(NoKey::UnknownKid));
-    assert_eq!(set.problems(), ["2 keys share the `kid` `a`: none of them is used"]);
-    // Of different types as well: the `kid` would leave the choice to the token's `alg`.
+    assert_eq!(select(&set, "a", Algorithm::Rs256).err(), Some(NoKey::UnknownKid));
+    assert_eq!(set.problems(), ["2 keys share the `kid` `a`: none of them is used for PS256, RS256"]);
+    // Each of two types has algorithms of its own (RFC 7517, section 4.5).
     let set = parse(&[RSA.jwk("a"), P256.jwk("a"), ED25519.jwk("b")]).unwrap();
-    assert_eq!(set.select(Some("a"), Algorithm::Es256).err(), Some(NoKey::UnknownKid));
+    assert_eq!(set.len(), 3);
+    assert!(select(&set, "a", Algorithm::Es256).unwrap().fits(Algorithm::Es256));
+    assert!(select(&set, "a", Algorithm::Rs256).unwrap().fits(Algorithm::Rs256));
+    assert_eq!(select(&set, "a", Algorithm::EdDsa).err(), Some(NoKey::OtherAlgorithm));
+    assert!(set.problems().is_empty());
+}
+
+/// Of a set that no key is left of, each key is named with what is wrong with it.
+#[test]
+fn every_key_that_is_skipped_is_named() {
+    let with = |mut jwk: Value, member: &str, value: Value| {
+        jwk[member] = value;
+        jwk
+    };
+    let skipped = [
+        with(P256.jwk("curve"), "crv", json!("P-521")),
+        with(RSA.jwk("svid"), "use", json!("jwt-svid")),
+        with(RSA.jwk("operations"), "key_ops", json!([])),
+        with(RSA.jwk("encryption"), "alg", json!("RSA-OAEP")),
+        json!({"kty": "oct", "kid": "secret"}),
+        json!(null),
+    ];
+    let document = key_set(&skipped);
+    insta::assert_snapshot!(error(&document).replace("; ", "\n").replace(": key", ":\nkey"));
+    let mut mixed = skipped.to_vec();
+    mixed.push(ED25519.jwk("good"));
+    let set = parse(&mixed).unwrap();
+    assert_eq!((set.len(), set.skipped().len(), set.problems().len()), (1, 4, 2));
 }
 
 #[test]
@@ -41,13 +72,13 @@ fn keys_for_another_purpose_may_share_a_kid() {
     let mut encryption = STRANGER.jwk("a");
     encryption["use"] = json!("enc");
     let set = parse(&[RSA.jwk("a"), encryption]).unwrap();
-    assert!(set.select(Some("a"), Algorithm::Rs256).is_ok());
+    assert!(select(&set, "a", Algorithm::Rs256).is_ok());
     assert!(set.problems().is_empty());
 }
 
 #[test]
 fn an_unusable_key_set_is_refused_with_the_reason() {
-    assert_eq!(error(br#"{"keys":[]}"#), "no key of the set can be used");
+    assert_eq!(error(br#"{"keys":[]}"#), "no key of the set can be used: it holds none");
     assert_eq!(error(b"{}"), "the key set has no `keys` array");
     assert_eq!(error(br#"{"keys":{}}"#), "the key set has no `keys` array");
     assert_eq!(error(&RSA.jwk("k").to_string().into_bytes()), "the key set has no `keys` array");

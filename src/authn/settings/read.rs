@@ -8,7 +8,7 @@ use super::service_accounts::service_accounts;
 use super::written::WrittenIssuer;
 use super::{Algorithm, IdentityRule, IssuerSettings, MappedAttribute};
 use crate::diagnostic::{Report, Span};
-use crate::document::scalar::duration;
+use crate::document::scalar::{choice, duration};
 use crate::document::{Fields, Node, Spelling};
 
 /// Reads `issuers`.
@@ -44,12 +44,14 @@ fn issuer(
 
     let issuer = fields.required("issuer", report).inspect(|node| noted("issuer", node));
     let audiences = fields.required("audiences", report).inspect(|node| noted("audiences", node));
+    let scopes = fields.optional("scopes").inspect(|node| noted("scopes", node));
     let algorithms_node = fields.optional("algorithms").inspect(|node| noted("algorithms", node));
     let skew = fields.optional("clock_skew").inspect(|node| noted("clock_skew", node));
     let token_types = fields.optional("token_types");
     let subject_pool = fields.optional("subject_pool").inspect(|node| noted("subject_pool", node));
     let unverified = fields.optional("accept_unverified_email");
     let email_domains = fields.optional("email_domains").inspect(|node| noted("email_domains", node));
+    let groups = fields.optional("groups").inspect(|node| noted("groups", node));
     let mapping = fields.optional("attribute_mapping").inspect(|node| noted("attribute_mapping", node));
     let condition = fields.optional("attribute_condition").inspect(|node| noted("attribute_condition", node));
     let bound = fields.optional("proof_of_possession").inspect(|node| noted("proof_of_possession", node));
@@ -67,6 +69,7 @@ fn issuer(
         issuer: issuer?.to_owned(),
         audiences: audiences?,
         proof: proof?,
+        scopes: scopes.map(|node| strings(node, report)),
         algorithms: algorithms.unwrap_or_else(|| Algorithm::DEFAULT.to_vec()),
         clock_skew: skew
             .and_then(|node| duration(node, report))
@@ -76,6 +79,7 @@ fn issuer(
             subject_pool: subject_pool.and_then(|node| node.string(report)).map(str::to_owned),
             accept_unverified_email: unverified.and_then(|node| node.boolean(report)).unwrap_or(false),
             email_domains: email_domains.map(|node| strings(node, report)),
+            group_emails: groups.and_then(|node| group_emails(node, report)),
             attribute_mapping: mapping.map(|node| attribute_mapping(node, report)).unwrap_or_default(),
             attribute_condition: condition.and_then(|node| node.string(report)).map(str::to_owned),
         },
@@ -83,6 +87,16 @@ fn issuer(
         self_signed: false,
     };
     Some(WrittenIssuer { settings, spans })
+}
+
+/// `{claim: NAME, as: group}`.
+fn group_emails(node: &Node, report: &mut Report) -> Option<String> {
+    let mut fields = node.fields("`groups`", Spelling::Exact, report)?;
+    let claim = fields.required("claim", report);
+    let kind = fields.required("as", report);
+    fields.finish(report);
+    choice(kind?, &[("group", ())], report)?;
+    claim?.string(report).map(str::to_owned)
 }
 
 fn attribute_mapping(node: &Node, report: &mut Report) -> Vec<(MappedAttribute, String)> {

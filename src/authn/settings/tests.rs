@@ -42,10 +42,15 @@ fn every_mistake_is_told() {
             cool_down: Duration::from_millis(999),
             ..RemoteKeys::at(KeyLocation::Url("http://issuer.example/jwks".to_owned()))
         })),
+        scopes: Some(vec!["a b".to_owned(), String::new()]),
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(301),
         token_types: Vec::new(),
-        identity: IdentityRule { subject_pool: Some("staff".to_owned()), ..IdentityRule::default() },
+        identity: IdentityRule {
+            subject_pool: Some("staff".to_owned()),
+            group_emails: Some("groups".to_owned()),
+            ..IdentityRule::default()
+        },
         possession: PossessionRule { required: true, mtls: false, dpop: None },
         self_signed: false,
     };

@@ -23,7 +23,6 @@ fn a_key_that_says_it_is_for_something_else_signs_no_token() {
         ("use", json!("SIG")),
         ("use", json!("")),
         ("use", json!(["sig"])),
-        ("use", json!(null)),
         ("key_ops", json!(["sign"])),
         ("key_ops", json!(["encrypt", "wrapKey"])),
         ("key_ops", json!(["VERIFY"])),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
-use crate::authn::token::claim::{text, time};
+use crate::authn::token::claim::{Rounding, claim, strings, text, time};
 use crate::authn::token::confirmation;
 use crate::authn::token::identity::{Identified, IdentityMapping};
 use crate::authn::token::jwt::Verified;
@@ -103,7 +103,7 @@ fn judge(
     check_audience(claims, &settings.audiences)?;
     let subject = text(claims, "sub")?;
     let identified = identity.of(claims)?;
-    let scopes = scopes(claims)?;
+    let scopes = scopes(claims, settings.scopes.as_deref())?;
     let confirmation = confirmation::of(claims, possession)?;
     Ok(AcceptedClaims {
         subject: subject.map(str::to_owned),
@@ -142,9 +142,9 @@ pub(in crate::authn) fn check_type(token: &Verified<'_>, accepted: &[String]) ->
 
 /// An ID token is for the client that asked for it, not for an API.
 pub(in crate::authn) fn check_kind(claims: &Map<String, Value>) -> Result<(), Denial> {
-    match ID_TOKEN_CLAIMS.into_iter().find(|claim| claims.contains_key(*claim)) {
-        Some(claim) => {
-            let detail = format!("`{claim}` makes it an ID token");
+    match ID_TOKEN_CLAIMS.into_iter().find(|name| claim(claims, name).is_some()) {
+        Some(name) => {
+            let detail = format!("`{name}` makes it an ID token");
             Err(Denial::new(Reason::TokenTypeUnsupported, detail))
         }
         None => Ok(()),
@@ -164,13 +164,13 @@ pub(in crate::authn) fn check_times(
             .map_err(|_| Denial::new(Reason::Internal, "this machine's clock is before 1970"))
     };
     let now = since_epoch(now)?;
-    let expires = match (time(claims, "exp")?, end) {
+    let expires = match (time(claims, "exp", Rounding::Down)?, end) {
         (Some(expires), _) => expires,
         (None, Some(end)) => since_epoch(end)?,
         (None, None) => return Err(invalid("the token has no `exp`")),
     };
-    let not_before = time(claims, "nbf")?;
-    let issued = time(claims, "iat")?;
+    let not_before = time(claims, "nbf", Rounding::Up)?;
+    let issued = time(claims, "iat", Rounding::Up)?;
     if let Some(not_before) = not_before
         && not_before > now.saturating_add(skew)
     {
@@ -191,7 +191,7 @@ pub(in crate::authn) fn check_times(
 
 /// `aud` (RFC 7519, section 4.1.3): a string or an array of strings, one of which is ours, to the byte.
 fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Denial> {
-    let sent = match claims.get("aud") {
+    let sent = match claim(claims, "aud") {
         None => return Err(invalid("the token has no `aud`")),
         Some(Value::String(audience)) => vec![audience.as_str()],
         Some(value) => {
@@ -204,22 +204,28 @@ fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), De
     Err(invalid(format!("the token is for the audience {}", shown(&sent.join(", ")))))
 }
 
-/// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Azure and
-/// Okta write: the same, or an array. A token may have both; it holds the scopes of both.
-pub(in crate::authn) fn scopes(claims: &Map<String, Value>) -> Result<Scopes, Denial> {
-    let scope = text(claims, "scope")?.map(split_list).into_iter().flatten();
-    let read = match claims.get("scp") {
-        None => Scopes::of_token(scope),
-        Some(Value::String(list)) => Scopes::of_token(scope.chain(split_list(list))),
-        Some(value) => {
-            let list =
-                strings(value).ok_or_else(|| invalid("`scp` is neither a string nor an array of strings"))?;
-            Scopes::of_token(scope.chain(list))
-        }
+/// `scope` is a space-separated string (RFC 8693, section 4.2; RFC 9068, section 2.2.3), `scp` is what Entra and Okta
+/// write. Either may be an array as well, of one scope each: a blank within one makes it equal no scope of a method. A
+/// token may have both; it holds the scopes of both. If it has neither, it holds those that its issuer's settings give.
+pub(in crate::authn) fn scopes(
+    claims: &Map<String, Value>,
+    given: Option<&[String]>,
+) -> Result<Scopes, Denial> {
+    let (scope, scp) = (listed(claims, "scope")?, listed(claims, "scp")?);
+    let read = match (&scope, &scp, given) {
+        (None, None, Some(given)) => Scopes::of_token(given.iter().map(String::as_str)),
+        _ => Scopes::of_token([scope, scp].into_iter().flatten().flatten()),
     };
     read.map_err(|error| invalid(error.to_string()))
 }
 
-fn strings(value: &Value) -> Option<Vec<&str>> {
-    value.as_array()?.iter().map(Value::as_str).collect()
+fn listed<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<Vec<&'a str>>, Denial> {
+    match claim(claims, name) {
+        None => Ok(None),
+        Some(Value::String(list)) => Ok(Some(split_list(list).collect())),
+        Some(value) => match strings(value) {
+            Some(list) => Ok(Some(list)),
+            None => Err(invalid(format!("`{name}` is neither a string nor an array of strings"))),
+        },
+    }
 }

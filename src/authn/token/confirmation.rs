@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::PossessionRule;
+use crate::authn::token::claim::claim;
 use crate::principal::confirmation::{BoundKey, Confirmation};
 use crate::reason::Denial;
 
@@ -20,17 +21,17 @@ pub(in crate::authn) fn of(
     claims: &Map<String, Value>,
     rule: &PossessionRule,
 ) -> Result<Option<Confirmation>, Denial> {
-    let members = match claims.get("cnf") {
+    let members = match claim(claims, "cnf") {
         None if rule.required => {
             let denial = invalid("the token is bound to no key, and this issuer's tokens have to be");
             return Err(if rule.dpop.is_some() { denial.over_dpop() } else { denial });
         }
         None => return Ok(None),
-        Some(Value::Object(members)) if !members.is_empty() => members,
+        Some(Value::Object(members)) if members.values().any(|member| !member.is_null()) => members,
         Some(_) => return Err(invalid("`cnf` is not an object with a member")),
     };
     let mut confirmation = Confirmation { certificate: None, key: None };
-    for (member, value) in members {
+    for (member, value) in members.iter().filter(|(_, value)| !value.is_null()) {
         let thumbprint = || digest(value).ok_or_else(|| invalid(format!("`cnf.{member}` is not a SHA-256")));
         match (member.as_str(), rule.dpop) {
             ("x5t#S256", _) if rule.mtls => confirmation.certificate = Some(thumbprint()?),

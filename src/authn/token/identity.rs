@@ -5,6 +5,7 @@
 //! (<https://cloud.google.com/iam/docs/workload-identity-federation#mapping>), compiled once when the settings are
 //! loaded. A token that cannot be mapped is denied: half an identity could be another caller's.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IdentityRule, MappedAttribute};
+use crate::authn::token::claim::{claim, strings, text};
 use crate::cel::{Activation, Budget, Environment, EvaluationError, Program, Type, Value as Cel};
 use crate::principal::Principal;
 use crate::principal::caller::everybody_of;
@@ -33,6 +35,8 @@ pub(in crate::authn) struct IdentityMapping {
     accept_unverified_email: bool,
     /// In lower case; `None` for any.
     email_domains: Option<Vec<String>>,
+    /// The claim that holds emails of groups.
+    group_emails: Option<String>,
     mapping: Vec<(MappedAttribute, Program)>,
     condition: Option<Program>,
 }
@@ -63,7 +67,9 @@ impl IdentityMapping {
                 MappedAttribute::Groups => Type::list(Type::String),
                 MappedAttribute::Subject | MappedAttribute::Custom(_) => Type::String,
             };
-            match Program::compile(text, &assertion(), &of) {
+            // A directory's list may hold more than names. Only the names are read from it.
+            let yielded = if of == Type::String { Type::String } else { Type::list(Type::Dyn) };
+            match Program::compile(text, &assertion(), &yielded) {
                 Ok(program) => mapping.push((attribute.clone(), program)),
                 Err(faults) => {
                     let told = faults.into_iter().map(|fault| told(fault, text));
@@ -92,6 +98,7 @@ impl IdentityMapping {
             subject_pool: rule.subject_pool.clone(),
             accept_unverified_email: rule.accept_unverified_email,
             email_domains: rule.email_domains.as_ref().map(lower),
+            group_emails: rule.group_emails.clone(),
             mapping,
             condition,
         })
@@ -108,7 +115,7 @@ impl IdentityMapping {
             let value = program
                 .evaluate(&assertion, &mut Budget::new(BUDGET))
                 .map_err(|failure| invalid(format!("`{attribute}` cannot be mapped: {failure}")))?;
-            mapped.push(value);
+            mapped.push(if *attribute == MappedAttribute::Groups { names_of(&value)? } else { value });
         }
         if let Some(condition) = &self.condition {
             let assertion = Assertion { claims, mapped: &mapped };
@@ -120,10 +127,47 @@ impl IdentityMapping {
                 }
             }
         }
-        match &self.subject_pool {
-            Some(pool) if !self.mapping.is_empty() => self.federated(pool, &mapped),
-            pool => self.unmapped(pool.as_deref(), claims),
+        let mut identified = match &self.subject_pool {
+            Some(pool) if !self.mapping.is_empty() => self.federated(pool, &mapped)?,
+            pool => self.unmapped(pool.as_deref(), claims)?,
+        };
+        if let Some(claim) = &self.group_emails {
+            self.add_groups(claim, claims, &mut identified.sets)?;
         }
+        Ok(identified)
+    }
+
+    /// Adds the groups of which a claim holds the emails, as far as the issuer may assert them.
+    fn add_groups(
+        &self,
+        name: &str,
+        claims: &Map<String, Value>,
+        sets: &mut Vec<Arc<str>>,
+    ) -> Result<(), Denial> {
+        // OpenID Connect Core, section 5.6.2: Entra writes that for who is in too many groups. A rule that denies one of
+        // them must not be passed over.
+        let elsewhere = claims.get("_claim_names").and_then(|names| claim(names.as_object()?, name));
+        if elsewhere.is_some() {
+            let detail =
+                format!("`{name}` is not in the token but elsewhere (`_claim_names`): too many groups");
+            return Err(invalid(detail));
+        }
+        let groups = match claim(claims, name) {
+            None => return Ok(()),
+            Some(Value::String(group)) => vec![group.as_str()],
+            Some(value) => strings(value)
+                .ok_or_else(|| invalid(format!("`{name}` is neither a string nor an array of strings")))?,
+        };
+        if groups.len() > MAX_GROUPS {
+            return Err(invalid(format!("`{name}` holds more than {MAX_GROUPS} groups")));
+        }
+        for group in groups {
+            match Principal::group(group) {
+                Ok(named) if self.speaks_for(domain_of(named.as_str())) => sets.push(named.as_str().into()),
+                _ => tracing::debug!("the group {} is left out: see `email_domains`", shown(group)),
+            }
+        }
+        Ok(())
     }
 
     /// A subject of the pool, with the groups and attributes that are mapped.
@@ -136,24 +180,17 @@ impl IdentityMapping {
                     principal = Some(Principal::subject(pool, checked(attribute, subject)?));
                 }
                 (MappedAttribute::Groups, Cel::List(groups)) => {
-                    if groups.values().len() > MAX_GROUPS {
-                        return Err(invalid(format!("more than {MAX_GROUPS} groups are mapped")));
-                    }
                     for group in groups.values() {
-                        let Cel::String(group) = group else {
-                            return Err(invalid(
-                                "`google.groups` is mapped to something that is not a string",
-                            ));
-                        };
-                        let group = checked(attribute, group)?;
-                        sets.push(format!("principalSet://{pool}/group/{group}").into());
+                        if let Cel::String(group) = group {
+                            sets.push(Principal::set(pool, "group", group));
+                        }
                     }
                 }
                 (MappedAttribute::Custom(name), Cel::String(value)) => {
                     // An attribute that is empty in the token is left out.
                     if !value.is_empty() {
                         let value = checked(attribute, value)?;
-                        sets.push(format!("principalSet://{pool}/attribute.{name}/{value}").into());
+                        sets.push(Principal::set(pool, &format!("attribute.{name}"), value));
                     }
                 }
                 _ => return Err(invalid(format!("`{attribute}` is mapped to a value of another type"))),
@@ -165,7 +202,7 @@ impl IdentityMapping {
 
     /// The user or service account of a verified email, else the subject of the pool that `sub` names.
     fn unmapped(&self, pool: Option<&str>, claims: &Map<String, Value>) -> Result<Identified, Denial> {
-        let email = crate::authn::token::claim::text(claims, "email")?;
+        let email = text(claims, "email")?;
         // Only `true` counts: Google's tokeninfo writes "true", but a token is not a tokeninfo answer, and only the
         // issuer knows what a claim of another type means.
         let verified =
@@ -178,7 +215,7 @@ impl IdentityMapping {
                 Ok(Identified { principal, sets: Vec::new() })
             }
             (_, Some(pool)) => {
-                let subject = crate::authn::token::claim::text(claims, "sub")?
+                let subject = text(claims, "sub")?
                     .ok_or_else(|| invalid("the token has no `sub` to name its principal by"))?;
                 let subject = checked("sub", subject)?;
                 Ok(Identified {
@@ -193,19 +230,25 @@ impl IdentityMapping {
 
     /// With several issuers, one must not be able to make tokens for the other's people.
     fn may_speak_for(&self, principal: &Principal) -> Result<(), Denial> {
-        let Some(allowed) = &self.email_domains else { return Ok(()) };
-        let domain = principal.domain().unwrap_or_default();
-        let speaks = allowed.iter().any(|allowed| match allowed.strip_prefix("*.") {
-            Some(parent) => {
-                domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1)
-            }
-            None => allowed == "*" || allowed == domain,
-        });
-        if speaks {
+        if self.email_domains.is_none() || self.speaks_for(principal.domain().unwrap_or_default()) {
             return Ok(());
         }
         Err(invalid(format!("the issuer may not speak for `{principal}`: see its `email_domains`")))
     }
+
+    /// Whether a domain is one of `email_domains`.
+    fn speaks_for(&self, domain: &str) -> bool {
+        self.email_domains.iter().flatten().any(|allowed| match allowed.strip_prefix("*.") {
+            Some(parent) => {
+                domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1)
+            }
+            None => allowed == "*" || allowed == domain,
+        })
+    }
+}
+
+fn domain_of(email: &str) -> &str {
+    email.split_once('@').map_or("", |(_, domain)| domain)
 }
 
 fn claims_type() -> Type {
@@ -223,13 +266,47 @@ fn told(fault: crate::cel::CompileError, text: &str) -> (String, String) {
     (message, fault.help)
 }
 
-/// A name that needs no encoding in a principal identifier. The error says that it is the name of `what`.
+/// The names in a list of groups. A group that policy has no way to name is left out, since no rule can be about it; a
+/// number is the text of its digits.
+fn names_of<'v>(groups: &Cel<'v>) -> Result<Cel<'v>, Denial> {
+    let wrong = || Err(invalid("`google.groups` is mapped to something that is not a list of strings"));
+    let Cel::List(groups) = groups else { return wrong() };
+    if groups.values().len() > MAX_GROUPS {
+        return Err(invalid(format!("more than {MAX_GROUPS} groups are mapped")));
+    }
+    let mut names: Vec<Cel<'v>> = Vec::with_capacity(groups.values().len());
+    for group in groups.values() {
+        let name: Cow<'v, str> = match group {
+            Cel::String(name) => name.clone(),
+            Cel::Int(number) => number.to_string().into(),
+            Cel::Uint(number) => number.to_string().into(),
+            // JSON's numbers; beyond 2^53 two of them could have one value.
+            Cel::Double(number) if number.fract() == 0.0 && number.abs() < 9.0e15 => {
+                number.to_string().into()
+            }
+            Cel::Null => continue,
+            _ => return wrong(),
+        };
+        if name.is_empty() || name.len() > MAX_NAME {
+            tracing::debug!("a group of {} bytes is left out: no policy can name it", name.len());
+        } else {
+            names.push(Cel::String(name));
+        }
+    }
+    Ok(Cel::from(names))
+}
+
+/// A name that a caller can have. The error says that it is the name of `what`.
 fn checked(what: impl fmt::Display, name: &str) -> Result<&str, Denial> {
-    let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
-        return Err(invalid(format!(
-            "`{what}` is empty, longer than {MAX_NAME} bytes or not printable ASCII"
-        )));
+    let wrong = |why: String| Err(invalid(format!("`{what}` {why}")));
+    if name.is_empty() {
+        return wrong("is empty".to_owned());
+    }
+    if name.len() > MAX_NAME {
+        return wrong(format!("has {} bytes, more than {MAX_NAME}", name.len()));
+    }
+    if name.chars().any(char::is_control) {
+        return wrong("holds a control character".to_owned());
     }
     Ok(name)
 }

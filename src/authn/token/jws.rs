@@ -1,9 +1,9 @@
 //! A JSON Web Signature in compact form (RFC 7515, section 7.1): the rules for its bytes and its header, before a key
 //! is chosen.
 //!
-//! The header's `jku`, `x5c`, `x5u` and `x5t` are never read, and `jwk` only in proofs of possession
-//! ([`Jws::with_key`]). RFC 7515 lets a reader ignore them: a key that the token itself brings, or the place of one,
-//! proves nothing.
+//! The header's `jku`, `x5c` and `x5u` are never read, and `jwk` only in proofs of possession ([`Jws::with_key`]). RFC 7515
+//! lets a reader ignore them: a key that the token itself brings, or the place of one, proves nothing. `kid`, `x5t` and
+//! `x5t#S256` name one of the issuer's own keys. What RFC 7515 does not define is ignored (section 4).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,10 +20,14 @@ use crate::authn::jwks::jwk::VerifyingKey;
 use crate::json;
 use crate::reason::{Denial, Reason};
 
-/// Extensions that must be understood, of which we have none (`crit`), and two members that change what the
-/// signature covers or what the payload says (RFC 7515, section 4.1.11; RFC 7797, section 3; RFC 7516, section
-/// 4.1.3).
-const REFUSED_MEMBERS: [&str; 3] = ["crit", "b64", "zip"];
+/// The names that a header has for the key that signed: they choose among the issuer's own keys and prove nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::authn) struct NamedKey {
+    /// `kid`.
+    pub(in crate::authn) kid: Option<String>,
+    /// `x5t` and `x5t#S256`: thumbprints of the key's certificate (RFC 7515, sections 4.1.7 and 4.1.8).
+    pub(in crate::authn) thumbprints: Vec<String>,
+}
 
 /// A signed text as it came: well-formed, and nothing is proven.
 pub(in crate::authn) struct Jws<'a> {
@@ -33,7 +37,7 @@ pub(in crate::authn) struct Jws<'a> {
     signed: usize,
     signature: Vec<u8>,
     algorithm: Algorithm,
-    kid: Option<String>,
+    named: NamedKey,
     token_type: Option<String>,
 }
 
@@ -63,24 +67,26 @@ impl<'a> Jws<'a> {
     fn read(token: &'a str) -> Result<(Self, Map<String, Value>), Denial> {
         let (header, signature) = segments(token)?;
         let header = object(header, "header")?;
-        if let Some(member) = REFUSED_MEMBERS.into_iter().find(|member| header.contains_key(*member)) {
-            return Err(invalid(format!("the header has `{member}`")));
-        }
+        check_extensions(&header)?;
         let algorithm = text(&header, "alg")?.ok_or_else(|| invalid("the header has no `alg`"))?;
         let algorithm = algorithm
             .parse::<Algorithm>()
             .map_err(|_| invalid(format!("the algorithm `{}` is not supported", shown(algorithm))))?;
-        let kid = text(&header, "kid")?.map(str::to_owned);
+        let thumbprints = ["x5t", "x5t#S256"].into_iter().filter_map(|name| header.get(name)?.as_str());
+        let named = NamedKey {
+            kid: text(&header, "kid")?.map(str::to_owned),
+            thumbprints: thumbprints.map(str::to_owned).collect(),
+        };
         let token_type = text(&header, "typ")?.map(str::to_owned);
         let signed = token.len() - signature.len() - 1;
         let signature = decode(signature, "signature")?;
-        Ok((Self { text: token.into(), signed, signature, algorithm, kid, token_type }, header))
+        Ok((Self { text: token.into(), signed, signature, algorithm, named, token_type }, header))
     }
 
     /// The same, for longer than the request.
     pub(in crate::authn) fn into_owned(self) -> Jws<'static> {
-        let Self { text, signed, signature, algorithm, kid, token_type } = self;
-        Jws { text: Cow::Owned(text.into_owned()), signed, signature, algorithm, kid, token_type }
+        let Self { text, signed, signature, algorithm, named, token_type } = self;
+        Jws { text: Cow::Owned(text.into_owned()), signed, signature, algorithm, named, token_type }
     }
 
     /// The text as received.
@@ -106,9 +112,14 @@ impl<'a> Jws<'a> {
         self.algorithm
     }
 
-    /// The key that the header names.
+    /// The names of the key.
+    pub(in crate::authn) fn named(&self) -> &NamedKey {
+        &self.named
+    }
+
+    /// The key's id.
     pub(in crate::authn) fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+        self.named.kid.as_deref()
     }
 
     /// The signature, decoded.
@@ -124,6 +135,18 @@ impl<'a> Jws<'a> {
     /// Whether `key` made the signature, over the bytes as received.
     pub(in crate::authn) fn is_signed_by(&self, key: &VerifyingKey) -> bool {
         key.verifies(self.algorithm, self.signed().as_bytes(), &self.signature)
+    }
+}
+
+/// Refuses extensions that have to be understood (`crit`), of which there are none here, and a payload that is not in
+/// base64 (`b64: false`: RFC 7797, section 3), which another reader would cut out differently.
+fn check_extensions(header: &Map<String, Value>) -> Result<(), Denial> {
+    if header.contains_key("crit") {
+        return Err(invalid("the header has `crit`"));
+    }
+    match header.get("b64") {
+        None | Some(Value::Null | Value::Bool(true)) => Ok(()),
+        Some(_) => Err(invalid("the header has `b64`, and it is not `true`")),
     }
 }
 
@@ -173,7 +196,7 @@ fn object(segment: &str, what: &str) -> Result<Map<String, Value>, Denial> {
 
 fn text<'m>(header: &'m Map<String, Value>, member: &str) -> Result<Option<&'m str>, Denial> {
     match header.get(member) {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(format!("the header's `{member}` is not a string"))),
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::authn::algorithm::Algorithm;
 use crate::authn::jwks::jwk::VerifyingKey;
 use crate::authn::jwks::single_flight::KeyHint;
-use crate::authn::token::jws::Jws;
+use crate::authn::token::jws::{Jws, NamedKey};
 use crate::reason::{Denial, Reason};
 
 /// A token as it came.
@@ -41,8 +41,8 @@ impl<'a> Unverified<'a> {
     pub(in crate::authn) fn claimed_issuer(&self) -> Result<&str, Denial> {
         match self.claims.get("iss") {
             Some(Value::String(issuer)) => Ok(issuer),
+            Some(Value::Null) | None => Err(Denial::new(Reason::TokenInvalid, "the token has no `iss`")),
             Some(_) => Err(Denial::new(Reason::TokenInvalid, "`iss` is not a string")),
-            None => Err(Denial::new(Reason::TokenInvalid, "the token has no `iss`")),
         }
     }
 
@@ -61,16 +61,21 @@ impl<'a> Unverified<'a> {
         self.jws.algorithm()
     }
 
-    /// The key that the header names.
+    /// The names that the header has for its key.
+    pub(in crate::authn) fn named(&self) -> &NamedKey {
+        self.jws.named()
+    }
+
+    /// The id of the key, where the header has it.
     pub(in crate::authn) fn kid(&self) -> Option<&str> {
         self.jws.kid()
     }
 
-    /// What the token says of the key that signed it.
-    pub(in crate::authn) fn named_key(&self) -> KeyHint<'_> {
+    /// What the token says of the key that signed it: its id, or nothing but the signature.
+    pub(in crate::authn) fn hint(&self, by_kid: bool) -> KeyHint<'_> {
         match self.jws.kid() {
-            Some(kid) => KeyHint::Kid(kid),
-            None => KeyHint::Signature(self.jws.signature()),
+            Some(kid) if by_kid => KeyHint::Kid(kid),
+            _ => KeyHint::Signature(self.jws.signature()),
         }
     }
 

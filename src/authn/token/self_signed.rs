@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::authn::denial::{invalid, shown};
 use crate::authn::settings::{IssuerSettings, PossessionRule};
-use crate::authn::token::claim::text;
+use crate::authn::token::claim::{Rounding, claim, text, time};
 use crate::authn::token::claims::{AcceptedClaims, check_kind, check_times, check_type, scopes};
 use crate::authn::token::confirmation;
 use crate::authn::token::identity::Identified;
@@ -57,9 +57,9 @@ fn judge(
     let account = settings.issuer.as_str();
     check_kind(claims)?;
     let (begins, expires) = check_times(claims, settings.clock_skew, now, None)?;
-    let issued = claims.get("iat").and_then(Value::as_u64);
-    let issued = issued.ok_or_else(|| invalid("a service account's own token needs `iat`"))?;
-    if expires > UNIX_EPOCH + Duration::from_secs(issued) + MAX_LIFETIME {
+    let issued = time(claims, "iat", Rounding::Down)?
+        .ok_or_else(|| invalid("a service account's own token needs `iat`"))?;
+    if expires > UNIX_EPOCH + issued + MAX_LIFETIME {
         return Err(invalid(format!(
             "a service account's own token is good for {MAX_LIFETIME:?} at the most"
         )));
@@ -69,8 +69,8 @@ fn judge(
         Some(subject) => return Err(invalid(format!("`{account}` may not speak for `{}`", shown(subject)))),
         None => return Err(invalid("the token has no `sub`")),
     }
-    let mut scopes = scopes(claims)?;
-    match claims.get("aud") {
+    let mut scopes = scopes(claims, None)?;
+    match claim(claims, "aud") {
         None if !scopes.is_empty() => {}
         None => return Err(invalid("the token has neither `aud` nor `scope`")),
         Some(Value::String(audience)) if scopes.is_empty() => scopes = Scopes::in_audience(audience),

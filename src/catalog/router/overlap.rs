@@ -84,7 +84,15 @@ fn overlap(left: &Template, right: &Template) -> bool {
         (Some(left), Some(right)) => is_alike(left, right),
         _ => false,
     };
-    verbs_agree && segments_overlap(left.segments(), right.segments())
+    verbs_agree && segments_overlap(named(left), named(right))
+}
+
+/// The segments without a slash at the end, which many backends ignore.
+fn named(template: &Template) -> &[TemplateSegment] {
+    match template.segments().split_last() {
+        Some((_, named)) if template.ends_in_slash() => named,
+        _ => template.segments(),
+    }
 }
 
 fn segments_overlap(left: &[TemplateSegment], right: &[TemplateSegment]) -> bool {
@@ -137,6 +145,8 @@ mod tests {
             ("/v1/**/a/x", "/v1/**/x"),
             ("/v1/things/*:do", "/v1/**:DO"),
             ("/v1/a%20b", "/v1/A%20B"),
+            ("/v1/a/", "/v1/*"),
+            ("/", "/**"),
         ] {
             assert!(overlaps(left, right), "{left} {right}");
         }

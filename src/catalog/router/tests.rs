@@ -34,7 +34,8 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
         permission: PermissionRule::None,
         scopes: vec!["scope".into()],
         allow_without_credential: false,
-        resource_field: "name".into(),
+        resource: crate::catalog::ResourceTemplate::variable("name"),
+        requirements: Vec::new(),
         resource_type: None,
         unimplemented: false,
         place: Place { file: "x.iam.yaml".into(), line: 1 },
@@ -134,7 +135,24 @@ fn the_matching_rules_of_the_transcoder_with_our_stricter_outcomes() {
         (&["ANY /a", "GET /a"], "GET", "/a", Some(1)),
         (&["ANY /a", "GET /a"], "PUT", "/a", Some(0)),
         (&["HEAD /a"], "HEAD", "/a", Some(0)),
-        (&["GET /a"], "HEAD", "/a", None),
+        (&["GET /a"], "HEAD", "/a", Some(0)),
+        (&["GET /a", "HEAD /a"], "HEAD", "/a", Some(1)),
+        (&["POST /a"], "HEAD", "/a", None),
+        (&["GET /a", "CLOSED HEAD /a"], "HEAD", "/a", None),
+        (&["GET /a", "CLOSED HEAD /*"], "HEAD", "/a", None),
+        (&["CLOSED GET /a"], "HEAD", "/a", None),
+        // The root, and slashes at the end.
+        (&["GET /"], "GET", "/", Some(0)),
+        (&["GET /**"], "GET", "/", Some(0)),
+        (&["GET /*"], "GET", "/", None),
+        (&["GET /a/"], "GET", "/a/", Some(0)),
+        (&["GET /a/"], "GET", "/a", None),
+        (&["GET /a"], "GET", "/a/", None),
+        (&["GET /*"], "GET", "/a/", None),
+        (&["GET /a/*"], "GET", "/a/", None),
+        (&["GET /**"], "GET", "/a/", None),
+        (&["GET /**/"], "GET", "/a/b/", Some(0)),
+        (&["GET /{a=*}/"], "GET", "/x/", Some(0)),
         (&["GET /a"], "get", "/a", None),
         // There, method and verb are one key.
         (&operations, "POSTcancel", "/v1/projects/p/locations/l/operations/o", None),
@@ -163,13 +181,13 @@ fn a_call_carries_the_captured_name() {
 #[test]
 fn another_http_method_of_a_known_path_is_answered_with_those_it_has() {
     let router = router(&["POST /v1/*", "GET /v1/a", "GET /v1/*:do", "PATCH /v1/**"]);
-    for http_method in ["DELETE", "HEAD", "OPTIONS", "QUERY"] {
+    for http_method in ["DELETE", "OPTIONS", "QUERY"] {
         let denial = ask(&router, http_method, "/v1/a").unwrap_err();
         assert_eq!(denial.reason(), Reason::HttpMethodNotAllowed);
-        assert_eq!(denial.allowed_methods(), Some("GET, PATCH, POST"));
+        assert_eq!(denial.allowed_methods(), Some("GET, HEAD, PATCH, POST"));
     }
     assert_eq!(ask(&router, "DELETE", "/v1/b").unwrap_err().allowed_methods(), Some("PATCH, POST"));
-    assert_eq!(ask(&router, "POST", "/v1/a:do").unwrap_err().allowed_methods(), Some("GET"));
+    assert_eq!(ask(&router, "POST", "/v1/a:do").unwrap_err().allowed_methods(), Some("GET, HEAD"));
 }
 
 #[test]
@@ -417,6 +435,9 @@ proptest! {
             .min_by_key(|(_, method, template)| (specificity(template), *method == "ANY"))
             .map(|(index, ..)| *index);
         let mut allowed: Vec<&str> = matching.iter().map(|(_, method, _)| *method).collect();
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
         allowed.sort_unstable();
         allowed.dedup();
 

@@ -89,6 +89,23 @@ impl Trie {
         })
     }
 
+    /// As [`Trie::route`]; a HEAD that has no route of its own takes that of GET. What is closed for HEAD stands in the way of
+    /// that, too.
+    pub(super) fn route_or_get<'t>(
+        &'t self,
+        http_method: &::http::Method,
+        path: &Path,
+        reading: &PathReading<'_>,
+        closed: &mut Vec<&'t Arc<Route>>,
+    ) -> Option<&'t Arc<Route>> {
+        match self.route(http_method, path, reading, closed) {
+            None if *http_method == ::http::Method::HEAD => {
+                self.route(&::http::Method::GET, path, reading, closed)
+            }
+            found => found,
+        }
+    }
+
     /// The route that the backend of `upstream` takes, where this is how it reads the path. For a HEAD, many servers run
     /// what they have for GET (RFC 9110, section 9.3.2).
     pub(super) fn taken(
@@ -131,9 +148,11 @@ impl Trie {
                         steps.push(TrieStep::Rest(at, depth));
                     }
                     match reading.segment(depth) {
-                        None => choose(&node.ends),
+                        None => choose(&node.ends).or_else(|| choose(self.behind_slash(node, reading)?)),
                         Some(segment) => {
-                            steps.extend(node.single.map(|next| TrieStep::Enter(next, depth + 1)));
+                            let is_slash = depth + 1 == reading.len() && reading.ends_in_slash();
+                            let single = node.single.filter(|_| !is_slash);
+                            steps.extend(single.map(|next| TrieStep::Enter(next, depth + 1)));
                             steps.extend(
                                 node.literals.get(segment).map(|next| TrieStep::Enter(*next, depth + 1)),
                             );
@@ -147,6 +166,12 @@ impl Trie {
             }
         }
         None
+    }
+
+    /// The routes that end in a slash here, for a reader that ignores it.
+    fn behind_slash(&self, node: &TrieNode, reading: &PathReading<'_>) -> Option<&Routes> {
+        let slash = node.literals.get("").filter(|_| reading.ignores_slash())?;
+        Some(&self.nodes.get(*slash)?.ends)
     }
 
     /// Every route that takes a path in this reading, with whatever HTTP method it does.
@@ -197,6 +222,14 @@ impl TrieNode {
 
 /// Whether the path ends with these literals, none of them before segment `depth`.
 fn ends_with(reading: &PathReading<'_>, depth: usize, tail: &[Box<str>]) -> bool {
+    let tail = match tail {
+        [named @ .., slash] if slash.is_empty() && reading.ignores_slash() => named,
+        _ => tail,
+    };
+    // A `**` stands for names, and not for a slash at the end.
+    if reading.ends_in_slash() && tail.last().is_none_or(|last| !last.is_empty()) {
+        return false;
+    }
     let Some(start) = reading.len().checked_sub(tail.len()).filter(|start| *start >= depth) else {
         return false;
     };

@@ -4,6 +4,7 @@ use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Spelling};
 
 use super::name::is_identifier;
+use super::provider::{self, AuthenticationProvider, AuthenticationRequirement};
 
 /// What a set of RPCs requires of credentials.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct AuthenticationRule {
     pub scopes: Vec<String>,
     /// Whether a request may come without a credential.
     pub allow_without_credential: bool,
+    /// The providers of which a token has to be one's; empty for any issuer that the operator accepts.
+    pub requirements: Vec<AuthenticationRequirement>,
     /// Where the selector is written.
     pub span: Span,
 }
@@ -40,33 +43,51 @@ impl AuthenticationRule {
     }
 }
 
-pub(super) fn read(node: &Node, report: &mut Report) -> Vec<AuthenticationRule> {
-    let Some(mut fields) = node.fields("`authentication`", Spelling::Proto, report) else {
-        return Vec::new();
-    };
-    let rules = fields.optional("rules").and_then(|rules| rules.list(report)).unwrap_or_default();
-    // The operator says in the configuration which issuers are accepted.
-    fields.ignore(&["providers"]);
-    fields.finish(report);
-    rules.iter().filter_map(|node| read_rule(node, report)).collect()
+/// What a service file says of credentials.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Authentication {
+    pub(super) providers: Vec<AuthenticationProvider>,
+    pub(super) rules: Vec<AuthenticationRule>,
 }
 
-fn read_rule(node: &Node, report: &mut Report) -> Option<AuthenticationRule> {
+pub(super) fn read(node: &Node, report: &mut Report) -> Authentication {
+    let Some(mut fields) = node.fields("`authentication`", Spelling::Proto, report) else {
+        return Authentication::default();
+    };
+    let rules = fields.optional("rules").and_then(|rules| rules.list(report)).unwrap_or_default();
+    let providers =
+        fields.optional("providers").map(|node| provider::providers(node, report)).unwrap_or_default();
+    fields.finish(report);
+    let rules = rules.iter().filter_map(|node| read_rule(node, &providers, report)).collect();
+    Authentication { providers, rules }
+}
+
+fn read_rule(
+    node: &Node,
+    providers: &[AuthenticationProvider],
+    report: &mut Report,
+) -> Option<AuthenticationRule> {
     let mut fields = node.fields("an authentication rule", Spelling::Proto, report)?;
     let selector = fields.required("selector", report);
     let scopes = fields.optional("oauth").map(|oauth| read_scopes(oauth, report)).unwrap_or_default();
     let allow_without_credential =
         fields.optional("allow_without_credential").and_then(|node| node.boolean(report)).unwrap_or(false);
-    if let Some(requirements) = fields.optional("requirements") {
-        report
-            .warning(&requirements.span, "`requirements` is not enforced")
-            .help("say which issuers and audiences are accepted under `issuers` in the config");
-    }
+    let requirements = match fields.optional("requirements") {
+        Some(node) => provider::requirements(node, providers, report),
+        None => Some(Vec::new()),
+    };
     fields.finish(report);
 
     let selector = selector?;
     let selectors = read_selectors(selector, report)?;
-    Some(AuthenticationRule { selectors, scopes, allow_without_credential, span: selector.span.clone() })
+    let span = selector.span.clone();
+    Some(AuthenticationRule {
+        selectors,
+        scopes,
+        allow_without_credential,
+        requirements: requirements?,
+        span,
+    })
 }
 
 /// A comma-separated list of patterns. A rule with a bad pattern is left out whole: it is not known which RPCs it was
@@ -99,17 +120,27 @@ fn read_scopes(node: &Node, report: &mut Report) -> Vec<String> {
     fields.finish(report);
     let Some(list) = list else { return Vec::new() };
     let text = list.string(report).unwrap_or_default();
+    scopes_of(text, &list.span, report)
+}
+
+/// The scopes of a list, each once.
+pub(in crate::catalog) fn scopes_of(text: &str, span: &Span, report: &mut Report) -> Vec<String> {
     let mut scopes: Vec<String> = Vec::new();
-    for scope in text.split([',', ' ', '\t', '\r', '\n']).filter(|scope| !scope.is_empty()) {
+    for scope in split_list(text) {
         if !scope.bytes().all(is_scope_byte) {
             report
-                .error(&list.span, format!("`{}` is not a scope", scope.escape_debug()))
+                .error(span, format!("`{}` is not a scope", scope.escape_debug()))
                 .help("write scopes in ASCII, with commas between them");
         } else if !scopes.iter().any(|known| known == scope) {
             scopes.push(scope.to_owned());
         }
     }
     scopes
+}
+
+/// The items of a list with commas or blanks between them.
+pub(super) fn split_list(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ', '\t', '\r', '\n']).filter(|item| !item.is_empty())
 }
 
 /// RFC 6749, section 3.3: printable ASCII without `"` and `\`. Scopes are quoted in `WWW-Authenticate`.

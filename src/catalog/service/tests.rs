@@ -50,7 +50,7 @@ fn name_rules_and_scopes_are_read() {
     let (service, report) = read(LIBRARY);
     assert!(report.diagnostics().is_empty(), "{}", report.render(false));
     let service = service.unwrap();
-    assert_eq!(service.name, "library.googleapis.com");
+    assert_eq!(service.name.as_ref().unwrap().0, "library.googleapis.com");
     let bindings: Vec<String> = service
         .rules
         .iter()

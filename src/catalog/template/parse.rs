@@ -34,8 +34,13 @@ impl TemplateParser<'_> {
         if !self.take('/') {
             return Err(self.error_here("a template begins with `/`"));
         }
-        loop {
+        // The root has no segment. A slash at the end is an empty one.
+        while self.peek().is_some() || self.ends_in_slash() {
             match self.peek() {
+                None => {
+                    self.push(TemplateSegment::Literal("".into()), self.at..self.at)?;
+                    break;
+                }
                 Some('{') => self.variable()?,
                 _ => self.segment()?,
             }
@@ -182,6 +187,11 @@ impl TemplateParser<'_> {
 
 /// What the rules are made of.
 impl TemplateParser<'_> {
+    /// Whether the text is at an end that a slash behind a segment makes.
+    fn ends_in_slash(&self) -> bool {
+        self.at == self.text.len() && !self.segments.is_empty()
+    }
+
     fn peek(&self) -> Option<char> {
         self.text.get(self.at..)?.chars().next()
     }

@@ -102,7 +102,8 @@ impl Checker<'_> {
         for argument in arguments {
             self.typed(argument);
         }
-        let near = nearest(name, self.known_functions()).map(ToOwned::to_owned);
+        let near = self.other_word_for(name).or_else(|| nearest(name, self.known_functions()));
+        let near = near.map(ToOwned::to_owned);
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => {
@@ -120,6 +121,13 @@ impl Checker<'_> {
             }
         };
         self.fault(range, format!("there is no function `{name}`"), help)
+    }
+
+    /// What CEL calls a function that other languages have.
+    fn other_word_for(&self, name: &str) -> Option<&'static str> {
+        let name = name.to_ascii_lowercase();
+        let (_, known) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&&*name))?;
+        self.overloads().any(|overload| overload.name == *known).then_some(known)
     }
 
     /// The function that a field without brackets was meant for.
@@ -148,6 +156,19 @@ impl Checker<'_> {
         functions || self.environment.variables.iter().any(|variable| is_below(&variable.name, name))
     }
 }
+
+/// Functions of other languages, in lower case, and what they are here.
+const OTHER_WORDS: [(&[&str], &str); 9] = [
+    (&["beginswith", "begins_with", "starts_with", "hasprefix", "has_prefix", "prefix"], "startsWith"),
+    (&["ends_with", "hassuffix", "has_suffix", "suffix"], "endsWith"),
+    (&["includes", "include", "indexof", "haskey", "has_key"], "contains"),
+    (&["match", "test", "regex", "regexmatch", "regexp"], "matches"),
+    (&["len", "length", "count"], "size"),
+    (&["lower", "tolower", "tolowercase", "lowercase", "downcase"], "lowerAscii"),
+    (&["upper", "toupper", "touppercase", "uppercase", "upcase"], "upperAscii"),
+    (&["substring", "substr", "slice", "capture"], "extract"),
+    (&["hour", "hours", "gethour"], "getHours"),
+];
 
 /// `string.startsWith(string)`
 fn signature(overload: &Overload) -> String {

@@ -10,7 +10,7 @@ use super::case::{CaseCall, CaseCaller, Expected, TestCase};
 use crate::catalog::{Catalog, NotCallable};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Place, Report, Span};
-use crate::document::nearest;
+use crate::document::{nearest, some_of};
 use crate::http::Host;
 use crate::policy::{Attribute, Consulted, Grant, Permit, WrittenRule};
 use crate::reason::{Denial, Reason};
@@ -92,11 +92,22 @@ impl CaseAnswer {
                     && expected.line.is_none_or(|line| line == place.line)
             })
         });
-        self.decision == case.expected && rule
+        case.expected.admits(self.decision) && rule
     }
 
-    /// Reports where the answer depends on something that the test does not say.
+    /// Reports where the answer depends on something that the test does not say, and where it says little.
     pub(super) fn warn(&self, case: &TestCase, report: &mut Report) {
+        // A typing error in the path is refused as well.
+        if case.expected == Expected::Denied
+            && matches!(self.decision, Expected::Refused(Reason::MethodNotFound | Reason::RequestMalformed))
+        {
+            report
+                .warning(
+                    &case.span,
+                    "the call is denied because it leads to no method, not because of policy",
+                )
+                .help(format!("fix the call, or write what is meant: `expect: {}`", self.decision.name()));
+        }
         if case.time.is_none() && self.consulted.asked_for(Attribute::Time) {
             report
                 .warning(&case.span, "the answer depends on the time, and the test does not say which")
@@ -180,7 +191,7 @@ fn check_host(case: &TestCase, catalog: &Catalog, report: &mut Report) -> Option
         report.error(case.call.host_span(), format!("no service is exposed on the host `{host}`"));
     match nearest(name.as_str(), hosts.iter().copied()) {
         Some(known) => diagnostic.help(format!("did you mean `{known}`?")),
-        None => diagnostic.help(format!("hosts are: {}", hosts.join(", "))),
+        None => diagnostic.help(format!("hosts are: {}", some_of(hosts))),
     };
     None
 }

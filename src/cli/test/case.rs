@@ -57,6 +57,8 @@ pub(super) enum CaseCall {
 pub(super) enum Expected {
     Allowed,
     Refused(Reason),
+    /// Any refusal.
+    Denied,
 }
 
 /// The rule that decides.
@@ -79,6 +81,8 @@ impl fmt::Display for ExpectedRule {
 
 /// The word for a call that is let through.
 pub(super) const ALLOWED: &str = "allowed";
+/// The word for a call that is refused, for whatever reason.
+const DENIED: &str = "denied";
 
 /// The reasons that a decision can end in.
 fn decidable() -> impl Iterator<Item = Reason> {
@@ -93,10 +97,16 @@ impl TestCase {
 }
 
 impl Expected {
+    /// Whether a decision is what a test expects.
+    pub(super) fn admits(self, decision: Self) -> bool {
+        self == decision || (self == Self::Denied && matches!(decision, Self::Refused(_)))
+    }
+
     /// As a test writes it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Allowed => ALLOWED,
+            Self::Denied => DENIED,
             Self::Refused(reason) => reason.entry().name,
         }
     }
@@ -327,10 +337,13 @@ fn expected(node: &Node, report: &mut Report) -> Option<Expected> {
     if text == ALLOWED {
         return Some(Expected::Allowed);
     }
+    if text == DENIED {
+        return Some(Expected::Denied);
+    }
     if let Some(reason) = decidable().find(|reason| reason.entry().name == text) {
         return Some(Expected::Refused(reason));
     }
-    let names = || std::iter::once(ALLOWED).chain(decidable().map(|reason| reason.entry().name));
+    let names = || [ALLOWED, DENIED].into_iter().chain(decidable().map(|reason| reason.entry().name));
     let known = Reason::named(text).is_some();
     let list = || names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if known {

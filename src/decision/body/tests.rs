@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::catalog::{Exposure, Method, PermissionRule};
+use crate::catalog::{Exposure, Method, PermissionRule, ResourceTemplate};
 use crate::diagnostic::Place;
 use crate::http::TrustedProxies;
 use crate::http::head::{HeadLimits, RawHead};
@@ -26,12 +26,19 @@ fn call(body: BodyRule) -> Call {
         permission: PermissionRule::None,
         scopes: vec![],
         allow_without_credential: false,
-        resource_field: "name".into(),
+        requirements: Vec::new(),
+        resource: ResourceTemplate::variable("name"),
         resource_type: None,
         unimplemented: false,
         place: Place { file: "s.iam.yaml".into(), line: 1 },
     };
-    Call { method: Arc::new(method), bindings: vec![("name".into(), NAME.into())], body, body_field: None }
+    Call {
+        method: Arc::new(method),
+        bindings: vec![("name".into(), NAME.into())],
+        body,
+        body_field: None,
+        resource_name: None,
+    }
 }
 
 fn request(fields: &str) -> Request {

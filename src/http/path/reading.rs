@@ -15,8 +15,12 @@ const MOST_FORMATS: usize = 16;
 #[derive(Debug)]
 pub struct PathReading<'p> {
     path: &'p Path,
-    /// The last segment, where this reader ends it elsewhere than at the raw verb.
-    last: Option<Box<str>>,
+    /// How many segments this reader sees.
+    len: usize,
+    /// Whether it ignores a slash at the end, of a path and of a template.
+    ignores_slash: bool,
+    /// A segment that this reader ends elsewhere than it was sent, and its place.
+    last: Option<(usize, Box<str>)>,
     /// The normalized verb.
     verb: Option<Cow<'p, str>>,
 }
@@ -37,7 +41,7 @@ impl Path {
             // A verb that cannot be decoded was refused when the path was parsed.
             Ok(None) | Err(_) => normalize(verb),
         });
-        PathReading { path: self, last: None, verb }
+        PathReading { path: self, len: self.len(), ignores_slash: false, last: None, verb }
     }
 
     /// The readings of backends that split the path elsewhere than it was split here. There are none for almost every
@@ -45,19 +49,36 @@ impl Path {
     ///
     /// grpc-gateway decodes a path first and takes the verb behind the last colon of the decoded text. Rails and older
     /// Spring take `.json` behind the last segment, or any text behind a dot, for a format that the route does not
-    /// name.
-    pub fn other_readings(&self) -> Vec<PathReading<'_>> {
+    /// name. Many ignore a slash at the end, which matters where the path or some template has one: `slashes`.
+    pub fn other_readings(&self, slashes: bool) -> Vec<PathReading<'_>> {
         let mut readings = Vec::new();
+        let len = self.len() - usize::from(self.ends_in_slash());
         // Every reader that knows verbs finds a raw verb: `a%3Ab:c` has the verb `c` before and after decoding.
-        let Some(last) = self.len().checked_sub(1).filter(|_| self.verb.is_none()) else { return readings };
+        let Some(last) = len.checked_sub(1).filter(|_| self.verb.is_none()) else { return readings };
         let whole = fold(self.segment(last).unwrap_or_default());
+        // The slash is kept, cut off, or ignored in templates too.
+        let forms = [(self.len(), false), (len, false), (len, true)];
+        let forms = match (self.ends_in_slash(), slashes) {
+            (true, _) => forms.as_slice(),
+            (false, true) => &[(len, false), (len, true)],
+            (false, false) => &[(len, false)],
+        };
         let mut read = |text: &str, is_other: bool| {
-            if let Some((name, verb)) = text.rsplit_once(':') {
-                let verb = Some(Cow::Owned(normalize(verb).into_owned()));
-                readings.push(PathReading { path: self, last: Some(normalize(name).into()), verb });
-            }
-            if is_other {
-                readings.push(PathReading { path: self, last: Some(normalize(text).into()), verb: None });
+            for &(seen, ignores_slash) in forms {
+                let reading = |name: &str, verb| PathReading {
+                    path: self,
+                    len: seen,
+                    ignores_slash,
+                    last: Some((last, normalize(name).into())),
+                    verb,
+                };
+                // A verb ends the path: behind it there is no slash.
+                if let Some((name, verb)) = text.rsplit_once(':').filter(|_| seen == len) {
+                    readings.push(reading(name, Some(Cow::Owned(normalize(verb).into_owned()))));
+                }
+                if is_other || seen != self.len() || ignores_slash {
+                    readings.push(reading(text, None));
+                }
             }
         };
         read(&whole, false);
@@ -80,18 +101,29 @@ impl Path {
 impl PathReading<'_> {
     /// How many segments there are.
     pub fn len(&self) -> usize {
-        self.path.len()
+        self.len
     }
 
-    /// Always false: a path has at least one segment. It is for clippy's sake beside [`PathReading::len`].
+    /// Whether there are none: the path is `/`.
     pub fn is_empty(&self) -> bool {
-        self.path.is_empty()
+        self.len == 0
+    }
+
+    /// Whether the last segment is the empty one behind a slash.
+    pub fn ends_in_slash(&self) -> bool {
+        self.len == self.path.len() && self.path.ends_in_slash()
+    }
+
+    /// Whether this reader ignores a slash at the end, of a path and of a template.
+    pub fn ignores_slash(&self) -> bool {
+        self.ignores_slash
     }
 
     /// A segment, normalized.
     pub fn segment(&self, index: usize) -> Option<&str> {
         match &self.last {
-            Some(last) if index + 1 == self.path.len() => Some(last),
+            _ if index >= self.len => None,
+            Some((last, text)) if *last == index => Some(text),
             _ => self.path.normalized_segment(index),
         }
     }

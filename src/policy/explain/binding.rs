@@ -13,7 +13,7 @@ use crate::policy::index::{BoundRole, ConditionId, FileId, MemberId, ResourceId,
 pub struct ExplainedBinding {
     /// The role that it binds.
     pub role: Arc<str>,
-    /// Where the role is defined.
+    /// Where the role is defined. One that is bound and not defined holds nothing.
     pub role_place: Option<Place>,
     /// Whether the role is disabled or deleted: then it holds nothing.
     pub dormant: bool,

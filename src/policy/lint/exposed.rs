@@ -38,6 +38,11 @@ impl<'c> Exposed<'c> {
         self.by_permission.keys().copied()
     }
 
+    /// The methods that ask for a permission.
+    pub(super) fn methods(&self, permission: &str) -> &[&'c Method] {
+        self.by_permission.get(permission).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Those that a role holds.
     pub(super) fn held<'a>(&'a self, role: &'a Role) -> impl Iterator<Item = &'a str> {
         let held = role.permissions().iter().map(String::as_str);

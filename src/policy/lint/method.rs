@@ -6,14 +6,16 @@ use super::exposed::Exposed;
 use super::findings::Findings;
 use super::view::PolicyView;
 use crate::catalog::Catalog;
-use crate::diagnostic::{Place, Span};
+use crate::diagnostic::{Place, Source, Span};
 use crate::policy::index::RoleId;
 use crate::source::PolicyFiles;
 
 /// Methods of exposed services that no iam rule exposes.
 pub(super) fn closed(files: &PolicyFiles, catalog: &Catalog, findings: &mut Findings<'_>) {
     for method in catalog.unexposed() {
-        let Some(span) = span(files, &method.place, &method.method) else { continue };
+        // A method of a descriptor set has no line.
+        let whole = || Span { source: Source::new(&*method.place.file, ""), range: 0..0 };
+        let span = span(files, &method.place, &method.method).unwrap_or_else(whole);
         findings.note(
             "methods that are not exposed",
             &span,
@@ -22,6 +24,23 @@ pub(super) fn closed(files: &PolicyFiles, catalog: &Catalog, findings: &mut Find
                 "calls are answered as if it did not exist; to expose it, add `- {{selector: {}, permission: …}}` to \
                  services/{}.iam.yaml",
                 method.method, method.service
+            ),
+        );
+    }
+}
+
+/// APIs that a service file lists and of which no file says how they are called.
+pub(super) fn undescribed(files: &PolicyFiles, catalog: &Catalog, findings: &mut Findings<'_>) {
+    for api in catalog.undescribed() {
+        let Some(span) = span(files, &api.place, &api.name) else { continue };
+        findings.note(
+            "APIs without http rules",
+            &span,
+            format!("`{}` of {} has no http rule, so none of its methods can be exposed", api.name, api.service),
+            format!(
+                "published service files hold the rules of shared APIs alone; a service's own are in its protos: \
+                 `protoc --include_imports --descriptor_set_out=services/{}.binpb …`",
+                api.service
             ),
         );
     }

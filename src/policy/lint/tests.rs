@@ -103,6 +103,42 @@ fn a_tree_that_means_what_it_says_is_passed_over_in_silence() {
     assert_eq!(text, "");
 }
 
+/// The iam rule of the one method says its type, those of the others do not.
+#[test]
+fn conditions_on_a_type_that_methods_do_not_say() {
+    let typed = FILES[1].1.replace(
+        "permission: demo.jobs.get\n",
+        "permission: demo.jobs.get\n  resource_type: demo.example.com/Job\n",
+    );
+    let condition = "{expression: \"resource.type == 'demo.example.com/Job'\"}";
+    let text = told(&[
+        ("services/demo.iam.yaml", &typed),
+        (
+            "allow/projects/p.yaml",
+            &format!(
+                "version: 3\nbindings:\n- {{role: roles/reader, members: ['user:ana@x.com'], condition: {condition}}}\n\
+                 - {{role: roles/admin, members: ['user:ana@x.com'], condition: {condition}}}\n"
+            ),
+        ),
+        (
+            "deny/projects/p/freeze.yaml",
+            &format!(
+                "rules:\n- denyRule:\n    deniedPrincipals: ['principalSet://goog/public:all']\n    \
+                 deniedPermissions: ['demo.googleapis.com/jobs.delete']\n    denialCondition: {condition}\n"
+            ),
+        ),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_binding_of_everybody_on_methods_that_ask_for_a_credential() {
+    let open = FILES[0].1.replace("oauth: {canonical_scopes: scope}", "allow_without_credential: true");
+    let binding = ("allow/projects/p.yaml", "bindings:\n- {role: roles/reader, members: [allUsers]}\n");
+    insta::assert_snapshot!(told(&[binding]));
+    assert_eq!(told(&[("services/demo.yaml", &open), binding]), "");
+}
+
 #[test]
 fn methods_that_cannot_be_called() {
     let rule = "- selector: demo.Jobs.Delete\n  permission: demo.jobs.delete\n";

@@ -70,6 +70,8 @@ pub(super) struct DenialView<'m> {
 /// What static analysis tells of a condition.
 pub(super) struct AnalysedCondition {
     pub(super) outcome: StaticOutcome,
+    /// Whether it reads `resource.type`.
+    pub(super) reads_type: bool,
     /// Tags that it asks for and no resource has: what to say, and the next step.
     missing_tags: Vec<(String, String)>,
 }
@@ -146,7 +148,11 @@ impl<'m> PolicyView<'m> {
         let (outcome, asked) = condition.analyse(self.tags(), self.now);
         let missing_tags = asked.iter().filter_map(|asked| missing_tag(self.tags(), asked)).collect();
         let number = self.conditions.len();
-        self.conditions.push(AnalysedCondition { outcome, missing_tags });
+        self.conditions.push(AnalysedCondition {
+            outcome,
+            reads_type: condition.reads_resource_type(),
+            missing_tags,
+        });
         self.numbers.insert(&condition.expression, number);
         number
     }
@@ -167,7 +173,7 @@ impl<'m> PolicyView<'m> {
         &self.model.definitions.tags
     }
 
-    /// The role of a binding, which is defined.
+    /// The role of a binding, where it is defined.
     pub(super) fn role(&self, id: RoleId) -> Option<&'m role::Role> {
         self.roles().find(self.role_names.text(id)?)
     }
@@ -219,7 +225,9 @@ impl<'m> PolicyView<'m> {
         let can_hold = condition.is_none_or(|condition| {
             matches!(condition.outcome, StaticOutcome::DependsOnRequest | StaticOutcome::AlwaysTrue)
         });
-        can_hold && binding.members.iter().any(|member| member.is_somebody)
+        can_hold
+            && self.role(binding.role).is_some()
+            && binding.members.iter().any(|member| member.is_somebody)
     }
 }
 

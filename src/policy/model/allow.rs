@@ -10,11 +10,13 @@ use crate::diagnostic::{Report, Source, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
 use crate::policy::condition::Condition;
 use crate::policy::model::context::Context;
+use crate::policy::model::exported;
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::located::Located;
 use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Member};
 use crate::policy::model::resource::{ROOTS, ResourceName};
 use crate::policy::model::role;
+use crate::policy::model::unmatched::Unmatched;
 use crate::policy::spelling;
 use crate::source::{PolicyFile, PolicyFiles};
 
@@ -32,7 +34,7 @@ pub struct AllowPolicy {
 /// A role and who holds it.
 #[derive(Debug)]
 pub struct Binding {
-    /// The name of a role that is defined.
+    /// The name of a role, which need not be defined: then it grants nothing.
     pub(in crate::policy) role: Located<String>,
     /// At least one member.
     pub(in crate::policy) members: Vec<Located<Member>>,
@@ -84,6 +86,9 @@ impl AllowPolicy {
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
+        if exported::is_of_lines(file, report) {
+            return None;
+        }
         let node = file.parse(report)?;
         Self::read(&file.stem, &node, context, report)
     }
@@ -94,10 +99,13 @@ impl AllowPolicy {
         context: Context<'_>,
         report: &mut Report,
     ) -> Option<Self> {
+        let node = exported::policy(node, resource, context.hierarchy, report)?;
         let mut fields = node.fields("an allow policy", Spelling::Proto, report)?;
         warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
         let version = read_version(&mut fields, report);
-        fields.optional_string("etag", report);
+        check_kind(&mut fields, report);
+        // `resourceId` is Cloud Storage's: the path of the file names the resource.
+        fields.ignore(&["etag", "resourceId"]);
         if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
@@ -108,8 +116,10 @@ impl AllowPolicy {
             context,
             lines: LineCounter::new(&node.span.source),
             warned: BTreeSet::new(),
+            unmatched: BTreeMap::new(),
         };
         let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
+        reader.tell_unmatched(report);
         fields.finish(report);
         Some(Self { resource: resource.to_owned(), source: node.span.source.clone(), bindings })
     }
@@ -122,6 +132,9 @@ struct PolicyReader<'r> {
     lines: LineCounter<'r>,
     /// Groups without an entry, and pools without an issuer, that were warned of: once per file is enough.
     warned: BTreeSet<String>,
+    /// Members that no caller can be, by kind: the first with its place, and how many more there are. An export may hold
+    /// hundreds.
+    unmatched: BTreeMap<Unmatched, (String, Span, usize)>,
 }
 
 impl PolicyReader<'_> {
@@ -138,6 +151,8 @@ impl PolicyReader<'_> {
                 .required("condition", report)
                 .and_then(|node| Condition::read(node, self.context.tags, report))
         });
+        // The discovery documents of some services have it; nothing here asks for it.
+        fields.ignore(&["bindingId"]);
         fields.finish(report);
         let (role, members) = (role?, members?);
         let condition = match condition {
@@ -192,14 +207,8 @@ impl PolicyReader<'_> {
                     .help("write `roles/ID`, `projects/PROJECT/roles/ID` or `organizations/NUMBER/roles/ID`");
                 return None;
             }
-            let diagnostic = report.error(&node.span, format!("the role `{name}` is not defined"));
-            match self.context.roles.nearest(name) {
-                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.help(format!(
-                    "put the output of `gcloud iam roles describe {name} --format=yaml` into a file below `roles/`"
-                )),
-            };
-            return None;
+            // It grants nothing. One warning tells of all such roles (`policy::undefined`).
+            return Some(Located::new(name.to_owned(), &node.span));
         };
         if let Some(owner) = role::owner(name)
             && !self.lies_in(owner)
@@ -238,12 +247,25 @@ impl PolicyReader<'_> {
     /// Warns of a member that no caller can be. Of a pool that no issuer has once per file: an export may hold
     /// thousands.
     fn doubt(&mut self, text: &str, member: &Member, span: &Span, report: &mut Report) {
-        if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
+        if let Member::Unmatched(kind, _) = member {
+            let first = || (text.to_owned(), span.clone(), 0);
+            self.unmatched.entry(*kind).and_modify(|(.., more)| *more += 1).or_insert_with(first);
+        } else if let Some((doubt, help)) = member.doubt().or_else(|| member.caution()) {
             report.warning(span, format!("`{text}` {doubt}")).help(help);
         } else if let Some((doubt, help)) = self.context.pools.doubt(text)
             && self.warned.insert(doubt.clone())
         {
             report.warning(span, format!("`{text}` {doubt}")).help(help);
+        }
+    }
+
+    /// Warns of members that no caller can be, once for each kind.
+    fn tell_unmatched(&self, report: &mut Report) {
+        for (kind, (text, span, more)) in &self.unmatched {
+            let (doubt, help) = kind.doubt(text);
+            let count =
+                if *more == 0 { String::new() } else { format!(" (and {more} more members of this kind)") };
+            report.warning(span, format!("`{text}` {doubt}{count}")).help(help);
         }
     }
 
@@ -270,6 +292,7 @@ impl PolicyReader<'_> {
             self.doubt(text, &member, &item.span, report);
             if let Member::Group(group) = &member
                 && !self.context.groups.contains(group.as_str())
+                && !self.context.pools.asserts_group(group.as_str())
                 && self.warned.insert(group.as_str().to_owned())
             {
                 self.context.groups.warn_of_missing(group.as_str(), &item.span, report);
@@ -277,6 +300,20 @@ impl PolicyReader<'_> {
             members.push(Located::new(member, &item.span));
         }
         members
+    }
+}
+
+/// Cloud Storage's JSON API says of a policy what it is.
+fn check_kind(fields: &mut Fields<'_>, report: &mut Report) {
+    if let Some(node) = fields.optional("kind")
+        && let Some(kind) = node.string(report)
+        && kind != "storage#policy"
+    {
+        let help = match kind {
+            "DenyPolicy" => "a deny policy stands below `deny/`, in the folder of its resource",
+            _ => "remove the line, unless the file belongs elsewhere",
+        };
+        report.error(&node.span, format!("`{kind}` is not the kind of an allow policy")).help(help);
     }
 }
 

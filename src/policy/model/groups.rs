@@ -114,12 +114,18 @@ impl Groups {
         None
     }
 
-    /// A group without an entry: the one of this name, or the first within it.
-    pub(in crate::policy) fn missing_within<'n>(&'n self, name: &'n str) -> Option<&'n str> {
+    /// A group whose members are not known: the one of this name, or the first within it, that has no entry and that tokens
+    /// do not say either.
+    pub(in crate::policy) fn missing_within<'n>(&'n self, name: &'n str, pools: &Pools) -> Option<&'n str> {
         let mut seen = BTreeSet::from([name]);
         let mut pending = vec![name];
         while let Some(name) = pending.pop() {
-            let Some(group) = self.by_name.get(name) else { return Some(name) };
+            let Some(group) = self.by_name.get(name) else {
+                if pools.asserts_group(name) {
+                    continue;
+                }
+                return Some(name);
+            };
             let nested =
                 group.members.iter().map(String::as_str).filter(|member| member.starts_with("group:"));
             pending.extend(nested.filter(|member| seen.insert(member)));

@@ -7,7 +7,8 @@
 use std::fmt;
 
 use crate::document::nearest;
-use crate::policy::federated::{Federated, MemberDoubt, PoolPart};
+use crate::policy::federated::{Federated, MemberDoubt, canonical_identifier};
+use crate::policy::model::unmatched::Unmatched;
 use crate::policy::spelling::has_encoded_octet;
 use crate::principal::{NotAnEmail, Principal};
 
@@ -33,6 +34,8 @@ pub enum Member {
     Domain(Box<str>),
     /// A deleted identity. It matches no caller, whatever caller has its email today.
     Deleted,
+    /// An identifier of IAM that no caller can be, as text.
+    Unmatched(Unmatched, Box<str>),
 }
 
 /// Why a text is not a member, and what to write instead.
@@ -57,11 +60,14 @@ impl Member {
             ALL_AUTHENTICATED_USERS => return Ok(Self::AllAuthenticatedUsers),
             _ => {}
         }
+        if let Some(kind) = Unmatched::parse(text) {
+            return Ok(Self::Unmatched(kind, text.into()));
+        }
         if text.starts_with("principal://") {
             return federated(text, &["/subject/"]).map(Self::Identity);
         }
         if text.starts_with("principalSet://") {
-            let parts = ["/group/", "/attribute.", "/*", "/type/"];
+            let parts = ["/group/", "/attribute.", "/*"];
             return federated(text, &parts).map(Self::PrincipalSet);
         }
         let Some((prefix, value)) = text.split_once(':') else {
@@ -94,7 +100,7 @@ impl Member {
             Self::Identity(text) | Self::PrincipalSet(text) => text,
             Self::Group(group) => group.as_str(),
             Self::Domain(domain) => return Some(Identifier { kind: "domain:", text: domain }),
-            Self::Deleted => return None,
+            Self::Deleted | Self::Unmatched(..) => return None,
         };
         Some(Identifier { kind: "", text })
     }
@@ -105,6 +111,7 @@ impl Member {
             Self::Identity(text) | Self::PrincipalSet(text) if text.starts_with("principal") => {
                 return Federated::parse(text)?.doubt();
             }
+            Self::Unmatched(kind, text) => return Some(kind.doubt(text)),
             Self::Identity(text) => doubt_of_email(text)?,
             Self::Domain(domain) if is_service_account_domain(domain) => (
                 "matches no caller: a domain stands for its users, not for service accounts",
@@ -126,8 +133,7 @@ impl Member {
     fn is_nobody(&self) -> bool {
         match self {
             Self::Identity(text) | Self::PrincipalSet(text) => {
-                Federated::parse(text)
-                    .is_some_and(|federated| federated.part != PoolPart::Type && federated.doubt().is_some())
+                Federated::parse(text).is_some_and(|federated| federated.doubt().is_some())
                     || text.split_once(':').is_some_and(|(_, email)| email.starts_with("*@"))
             }
             _ => false,
@@ -219,7 +225,7 @@ fn domain(text: &str, value: &str) -> Result<Box<str>, NotAMember> {
 
 /// `deleted:user:ana@example.com?uid=123`, and the federated forms, which carry no uid.
 fn deleted(text: &str, value: &str) -> Result<Member, NotAMember> {
-    if value.starts_with("principal://") {
+    if value.starts_with("principal://iam.") || value.starts_with("principalSet://iam.") {
         return Member::parse(value).map(|_| Member::Deleted);
     }
     let uid = |uid: &str| !uid.is_empty() && uid.bytes().all(|byte| byte.is_ascii_digit());
@@ -243,8 +249,8 @@ fn federated(text: &str, parts: &[&str]) -> Result<Box<str>, NotAMember> {
         Some((pool, value)) => !pool.is_empty() && (value.is_empty() == (*part == "/*")),
         None => false,
     });
-    if has_part && rest.starts_with(|first: char| first.is_ascii_lowercase()) && !has_space(rest) {
-        return Ok(text.into());
+    if has_part && rest.starts_with(|first: char| first.is_ascii_lowercase()) && !has_odd_space(text) {
+        return Ok(canonical_identifier(text).into());
     }
     let help = match parts {
         ["/subject/"] => {
@@ -261,8 +267,11 @@ fn federated(text: &str, parts: &[&str]) -> Result<Box<str>, NotAMember> {
     })
 }
 
-fn has_space(text: &str) -> bool {
-    text.chars().any(|character| character.is_whitespace() || character.is_control())
+/// Whether a blank stands where none is meant: in the pool, or at the end. In a value it stands for itself; other white
+/// space of a value is percent-encoded.
+fn has_odd_space(text: &str) -> bool {
+    let pool = Federated::parse(text).map_or(text, |federated| federated.pool);
+    pool.contains(char::is_whitespace) || text.trim() != text || text.contains(char::is_control)
 }
 
 fn without_prefix(text: &str) -> NotAMember {
@@ -322,8 +331,16 @@ mod tests {
                 "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/*",
             ),
             (
-                "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount",
-                "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAccount",
+                "principalSet://iam.googleapis.com/x/group/Domain%20Users",
+                "principalSet://iam.googleapis.com/x/group/Domain Users",
+            ),
+            (
+                "principalSet://iam.googleapis.com/x/group/Büro",
+                "principalSet://iam.googleapis.com/x/group/B%C3%BCro",
+            ),
+            (
+                "principal://iam.googleapis.com/x/subject/j%c3%bcrgen",
+                "principal://iam.googleapis.com/x/subject/j%C3%BCrgen",
             ),
         ] {
             assert_eq!(identifier(text).as_deref(), Some(expected), "{text}");
@@ -337,6 +354,7 @@ mod tests {
             "deleted:serviceAccount:ci@demo.iam.gserviceaccount.com?uid=1",
             "deleted:group:oncall@example.com?uid=1",
             "deleted:principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/ana",
+            "deleted:principalSet://iam.googleapis.com/locations/global/workforcePools/staff/group/ops",
         ] {
             assert_eq!(identifier(text), None, "{text}");
         }
@@ -362,7 +380,8 @@ mod tests {
             "principal://iam.googleapis.com/locations/global/workforcePools/staff/ana",
             "principal://iam.googleapis.com/x/subject/",
             "principalSet://iam.googleapis.com/x",
-            "principalSet://iam.googleapis.com/x/group/two words",
+            "principalSet://iam.googleapis.com/x y/group/ops",
+            "principalSet://iam.googleapis.com/x/group/ops ",
         ];
         let told: String = texts
             .iter()

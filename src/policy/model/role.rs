@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::diagnostic::{Place, Report, Span};
-use crate::document::{Node, Spelling, nearest};
+use crate::diagnostic::{Place, Report, Severity, Span};
+use crate::document::{Node, Spelling, Value, nearest};
 use crate::source::PolicyFiles;
 
 /// How far a role is in its life (`Role.RoleLaunchStage`).
@@ -67,6 +67,8 @@ pub(in crate::policy) fn owner(name: &str) -> Option<&str> {
 #[derive(Debug, Default)]
 pub struct Roles {
     by_name: BTreeMap<String, Role>,
+    /// Whether mistakes have removed a role: a name that is not found may be defined.
+    incomplete: bool,
 }
 
 impl Roles {
@@ -78,13 +80,16 @@ impl Roles {
         report: &mut Report,
     ) -> Self {
         let mut roles = Self::default();
+        let errors_before = report.count(Severity::Error);
         for file in files.below("roles", report) {
             if let Some(node) = file.parse(report)
+                && !is_list(&node, report)
                 && let Some(role) = Role::read(&node, known, report)
             {
                 roles.add(role, report);
             }
         }
+        roles.incomplete = report.count(Severity::Error) > errors_before;
         roles
     }
 
@@ -123,6 +128,11 @@ impl Roles {
         self.by_name.is_empty()
     }
 
+    /// Whether a role may be missing because of a mistake that is in the report.
+    pub(in crate::policy) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// The name that a mistyped one most likely meant.
     pub(in crate::policy) fn nearest(&self, typed: &str) -> Option<&str> {
         nearest(typed, self.by_name.keys().map(String::as_str))
@@ -158,6 +168,20 @@ impl Role {
     }
 }
 
+/// Reports a list of roles, as `gcloud iam roles list --format=json` prints it.
+fn is_list(node: &Node, report: &mut Report) -> bool {
+    let is_list = matches!(node.value, Value::List(_));
+    if is_list {
+        report.error(&node.span, "the file has a list, and a file below `roles/` defines one role").help(
+            format!(
+                "make a file of each: `opgate import roles {}`, and delete this one",
+                node.span.source.path.display()
+            ),
+        );
+    }
+    is_list
+}
+
 fn read_name(node: &Node, report: &mut Report) -> Option<String> {
     let name = node.string(report)?;
     if is_role_name(name) {
@@ -170,14 +194,20 @@ fn read_name(node: &Node, report: &mut Report) -> Option<String> {
 }
 
 /// Whether the text has the form of a role's name.
-pub(in crate::policy) fn is_role_name(text: &str) -> bool {
+pub fn is_role_name(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let id = match parts.as_slice() {
         ["roles", id] => id,
-        ["projects" | "organizations", owner, "roles", id] if !owner.is_empty() => id,
+        ["projects" | "organizations", owner, "roles", id] if is_owner(owner) => id,
         _ => return false,
     };
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+}
+
+/// The id or number of a project, `example.com:lab` among them, or the number of an organization. Names of roles stand in
+/// commands that are printed: no character of one means anything to a shell.
+fn is_owner(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 fn read_stage(node: &Node, report: &mut Report) -> Option<LaunchStage> {

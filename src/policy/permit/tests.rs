@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::super::tests::{CANCELLER, OPERATION, grants, load, loaded};
 use super::*;
-use crate::catalog::{BodyRule, Exposure, Method};
+use crate::catalog::{BodyRule, Exposure, Method, ResourceTemplate};
 use crate::diagnostic::Place;
 use crate::principal::Principal;
 
@@ -24,13 +24,20 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         permission,
         scopes: Vec::new(),
         allow_without_credential,
-        resource_field: "name".to_owned(),
+        requirements: Vec::new(),
+        resource: ResourceTemplate::variable("name"),
         resource_type: None,
         unimplemented: false,
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
     };
     let bindings = vec![("name".into(), OPERATION.to_owned())];
-    Arc::new(Call { method: Arc::new(method), bindings, body: BodyRule::EmptyMessage, body_field: None })
+    Arc::new(Call {
+        method: Arc::new(method),
+        bindings,
+        body: BodyRule::EmptyMessage,
+        body_field: None,
+        resource_name: None,
+    })
 }
 
 fn cancel() -> PermissionRule {

@@ -243,7 +243,10 @@ fn an_undefined_role() {
     let workspace = Workspace::new()
         .edit(DEMO, "organizations/7/roles/operationsCanceller", "organizations/7/roles/operationsCanceler")
         .edit(DEMO, "organizations/7/roles/operationsViewer", "roles/owner");
-    insta::assert_snapshot!(workspace.refused(&[]));
+    let outcome = workspace.check(&[]);
+    assert_eq!(outcome.code, Some(0));
+    assert_eq!(workspace.check(&["--deny-warnings"]).code, Some(1));
+    insta::assert_snapshot!(outcome.text());
 }
 
 #[test]

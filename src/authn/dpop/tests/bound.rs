@@ -84,7 +84,7 @@ fn a_confirmation_that_is_not_understood_is_refused() {
         (json!({"x5t#s256": CERTIFICATE}), "is not understood"),
         (json!({"jkt": jkt, "kid": "k"}), "`cnf.kid` is not understood"),
         (json!({"x5t#S256": CERTIFICATE, "osc": {}}), "`cnf.osc` is not understood"),
-        (json!({"jkt": null}), "`cnf.jkt` is not a SHA-256"),
+        (json!({"jkt": null}), "`cnf` is not an object with a member"),
         (json!({"jkt": [jkt]}), "not a SHA-256"),
         (json!({"jkt": ""}), "not a SHA-256"),
         (json!({"jkt": format!("{jkt}=")}), "not a SHA-256"),

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::authn::introspection::settings::{ClientAuthentication, TokenEndpoint};
-use crate::authn::settings::{IdentityRule, PossessionRule, Proof};
-use crate::authn::{Algorithm, issuer};
+use crate::authn::issuer;
+use crate::authn::settings::{IdentityRule, KeySource, Proof};
 use crate::reason::Reason;
 
 /// The thumbprint of some key or certificate.
@@ -23,17 +23,12 @@ fn introspection() -> Dialect {
 }
 
 fn rules(dialect: Dialect, identity: IdentityRule) -> Rules {
+    let endpoint = TokenEndpoint::new("https://issuer.example/introspect", dialect);
     let settings = IssuerSettings {
-        name: "example".to_owned(),
-        issuer: "https://issuer.example".to_owned(),
         audiences: vec!["gate".to_owned(), "app".to_owned()],
-        proof: Proof::Endpoint(TokenEndpoint::new("https://issuer.example/introspect", dialect)),
-        algorithms: Algorithm::DEFAULT.to_vec(),
-        clock_skew: Duration::from_secs(30),
-        token_types: Vec::new(),
+        proof: Proof::Endpoint(endpoint),
         identity,
-        possession: PossessionRule::default(),
-        self_signed: false,
+        ..IssuerSettings::new("example", "https://issuer.example", "gate", KeySource::url(""))
     };
     let identity = issuer::identity(0, &settings).unwrap();
     Rules { name: "example".into(), settings, identity }
@@ -119,8 +114,8 @@ fn every_rule_for_claims_is_one_for_answers() {
         (json!({"iss": "https://issuer.example/"}), TokenInvalid, "`iss` is `https://issuer.example/`"),
         (json!({"iss": 7}), TokenInvalid, "`iss` is not a string"),
         (json!({"exp": NOW - 30}), TokenExpired, "`exp` was"),
-        (json!({"exp": (NOW + 3600).to_string()}), TokenInvalid, "`exp` is not a whole number"),
-        (json!({"exp": -1}), TokenInvalid, "`exp` is not a whole number"),
+        (json!({"exp": (NOW + 3600).to_string()}), TokenInvalid, "`exp` is not a number of seconds"),
+        (json!({"exp": -1}), TokenInvalid, "`exp` is not a number of seconds"),
         (json!({"nbf": NOW + 31}), TokenInvalid, "`nbf` is"),
         (json!({"iat": NOW + 31}), TokenInvalid, "`iat` is"),
         (json!({"token_type": "DPoP"}), TokenInvalid, "no key is named"),
@@ -130,7 +125,7 @@ fn every_rule_for_claims_is_one_for_answers() {
         (json!({"cnf": {"x5t#S256": "x"}}), TokenInvalid, "is not a SHA-256"),
         (json!({"cnf": {"jwk": {}}}), TokenInvalid, "is not understood"),
         (json!({"nonce": "x"}), TokenTypeUnsupported, "an ID token"),
-        (json!({"scope": ["read"]}), TokenInvalid, "`scope` is not a string"),
+        (json!({"scope": [1]}), TokenInvalid, "`scope` is neither a string nor an array of strings"),
         (json!({"email_verified": "true"}), TokenInvalid, "not verified"),
         (json!({"email_verified": false}), TokenInvalid, "not verified"),
         (json!({"email": null}), TokenInvalid, "no `email`"),
@@ -138,6 +133,8 @@ fn every_rule_for_claims_is_one_for_answers() {
         refused(introspected(&changes), reason, detail);
     }
     for changes in [
+        json!({"scope": ["read", "write"]}),
+        json!({"scope": null, "scp": "read"}),
         json!({"aud": ["other", "gate"]}),
         json!({"iss": null}),
         json!({"token_type": null}),

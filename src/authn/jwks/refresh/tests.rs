@@ -18,6 +18,7 @@ use crate::authn::jwks::fetch::Address;
 use crate::authn::jwks::schedule::FetchIntervals;
 use crate::authn::tests::authenticated;
 use crate::authn::tests::mint::{P256, RSA, Signer, key_set};
+use crate::authn::token::jws::NamedKey;
 use crate::authn::{
     Algorithm, Authenticator, IssuerSettings, KeyLocation, KeySource, Proof, RemoteKeys, WellKnown,
 };
@@ -130,7 +131,8 @@ fn quick() -> FetchIntervals {
 fn has(jwks: &JwksCache, kid: &str, algorithm: Algorithm) -> bool {
     let current = jwks.current(wall_clock());
     let fetched = current.as_ref().and_then(|current| current.as_ref());
-    fetched.is_some_and(|fetched| fetched.keys.select(Some(kid), algorithm).is_ok())
+    let named = NamedKey { kid: Some(kid.to_owned()), thumbprints: Vec::new() };
+    fetched.is_some_and(|fetched| fetched.keys.select(&named, algorithm).is_ok())
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {

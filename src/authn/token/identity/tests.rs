@@ -111,8 +111,7 @@ fn claims_that_cannot_be_mapped_make_no_caller() {
         (vec![subject], None, json!({}), "`google.subject` cannot be mapped: the map has no such key"),
         (vec![subject], None, json!({"sub": 7}), "`google.subject` cannot be mapped"),
         (vec![subject], None, json!({"sub": ""}), "`google.subject` is empty"),
-        (vec![subject], None, json!({"sub": "a\nb"}), "longer than 255 bytes or not printable"),
-        (vec![subject], None, json!({"sub": "\u{430}na"}), "not printable ASCII"),
+        (vec![subject], None, json!({"sub": "a\nb"}), "`google.subject` holds a control character"),
         (
             vec![subject, ("google.groups", "assertion.groups")],
             None,
@@ -122,14 +121,8 @@ fn claims_that_cannot_be_mapped_make_no_caller() {
         (
             vec![subject, ("google.groups", "assertion.groups")],
             None,
-            json!({"sub": "a", "groups": ["x", 1]}),
+            json!({"sub": "a", "groups": ["x", true]}),
             "`google.groups`",
-        ),
-        (
-            vec![subject, ("google.groups", "assertion.groups")],
-            None,
-            json!({"sub": "a", "groups": [""]}),
-            "`google.groups` is empty",
         ),
         (
             vec![subject, ("attribute.x", "assertion.x")],

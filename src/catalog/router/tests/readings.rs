@@ -107,6 +107,34 @@ fn a_head_that_some_backend_takes_for_a_get_of_another_method_is_refused() {
 }
 
 #[test]
+fn a_slash_at_the_end_that_some_backend_ignores_is_refused_where_it_leads_elsewhere() {
+    let slash =
+        router(&["GET /v1/{name=things/*}", "GET /v1/things/root/", "CLOSED GET /v1/jobs", "GET /v1/**/"]);
+    for (path, expected) in [
+        ("/v1/things/x", Ok(0)),
+        // The second route may be what runs.
+        ("/v1/things/root", Err(Reason::RequestMalformed)),
+        ("/v1/things/root/", Err(Reason::RequestMalformed)),
+        ("/v1/things/x/", Err(Reason::RequestMalformed)),
+        ("/v1/things/ROOT.json/", Err(Reason::RequestMalformed)),
+        ("/v1/jobs/", Err(Reason::RequestMalformed)),
+        ("/v1/Jobs/", Err(Reason::RequestMalformed)),
+        ("/v1/jobs.json/", Err(Reason::RequestMalformed)),
+        ("/v1/other/", Ok(3)),
+    ] {
+        assert_eq!(outcome(&slash, "GET", path), expected, "{path}");
+    }
+    let verbs = router(&["GET /v1/{name=things/*}:burn", "GET /v1/**/"]);
+    for path in ["/v1/things/x:burn/", "/v1/things/x%3Aburn/", "/v1/things/x:Burn/"] {
+        assert_eq!(outcome(&verbs, "GET", path), Err(Reason::RequestMalformed), "{path}");
+    }
+    assert_eq!(outcome(&verbs, "GET", "/v1/things/x:keep/"), Ok(1));
+    // No route takes it: it is not a call, and says why.
+    assert_eq!(outcome(&router(&["GET /v1/x"]), "GET", "/v1/x/"), Err(Reason::RequestMalformed));
+    assert_eq!(outcome(&router(&["GET /v1/x"]), "GET", "/"), Err(Reason::MethodNotFound));
+}
+
+#[test]
 fn the_refusal_names_both_methods_to_the_operator_alone() {
     let router = router(THINGS);
     let denial = ask(&router, "GET", "/v1/projects/p/things/AUDIT").unwrap_err();
@@ -208,6 +236,7 @@ fn paths_that_differ_only_in_their_spelling_are_refused_at_load() {
     )));
     assert_ne!(conflicts(&bind(0, &["h"], &["GET /v1/a%20b", "CLOSED GET /v1/%41%20b"])), "");
     assert_ne!(conflicts(&bind(0, &["h"], &["GET /v1/*:do", "GET /v1/*:DO"])), "");
+    assert_ne!(conflicts(&bind(0, &["h"], &["GET /v1/a", "CLOSED GET /v1/a/"])), "");
     let mut apart = bind(0, &["h"], &["GET /v1/Things"]);
     apart.extend(bind_to("other", 1, &["h"], &["GET /v1/things"]));
     assert_eq!(conflicts(&apart), "");

@@ -26,7 +26,10 @@ fn read(resource: &str, text: &str) -> (Option<AllowPolicy>, Report) {
         let node = document::parse(&Source::new("roles/role.yaml", text), &mut report).unwrap();
         roles.add(role::Role::read(&node, &[], &mut report).unwrap(), &mut report);
     }
-    let source = Source::new("hierarchy.yaml", "projects/demo: folders/42\nfolders/42: organizations/7\n");
+    let source = Source::new(
+        "hierarchy.yaml",
+        "projects/demo: {parent: folders/42, projectNumber: 77}\nfolders/42: organizations/7\n",
+    );
     let hierarchy = Hierarchy::read(&document::parse(&source, &mut report).unwrap(), &mut report);
     let source = Source::new("groups.yaml", "oncall@example.com: [user:ana@example.com]\n");
     let groups = Groups::read(&document::parse(&source, &mut report).unwrap(), &mut report);
@@ -69,6 +72,66 @@ fn every_mistake_is_reported() {
          - role: roles/nothing.like.it\n  members: user:ana@example.com\n- member: allUsers\n\
          auditConfigs:\n- service: allServices\n  auditLogConfigs: [{logType: EVERYTHING}, {log: 1}]\n",
     );
+    insta::assert_snapshot!(report.render(false));
+}
+
+/// Case 34: what `gcloud storage buckets get-iam-policy` prints.
+#[test]
+fn the_policy_of_a_bucket_is_read_as_cloud_storage_prints_it() {
+    let (policy, report) = read(
+        "projects/_/buckets/b",
+        "kind: storage#policy\nresourceId: projects/_/buckets/b\nversion: 1\netag: CAE=\nbindings:\n\
+         - bindingId: x\n  role: roles/viewer\n  members: ['projectEditor:demo', 'projectOwner:demo', 'user:ana@example.com']\n",
+    );
+    assert!(!report.is_fatal() && report.diagnostics().len() == 1, "{}", report.render(false));
+    assert_eq!(policy.unwrap().bindings.len(), 1);
+    let (_, report) = read("projects/demo", "kind: DenyPolicy\nbindings: []\n");
+    assert!(report.render(false).contains("stands below `deny/`"), "{}", report.render(false));
+}
+
+/// Cloud Asset Inventory prints a policy with its resource around it.
+#[test]
+fn one_result_of_the_asset_inventory_is_read_where_it_is_about_the_resource() {
+    let bindings = "{\"bindings\": [{\"role\": \"roles/viewer\", \"members\": [\"user:ana@example.com\"]}]}";
+    let name = "//cloudresourcemanager.googleapis.com/projects";
+    for text in [
+        format!(
+            "{{\"name\": \"{name}/demo\", \"asset_type\": \"x\", \"iam_policy\": {bindings}, \"ancestors\": []}}"
+        ),
+        format!("[{{\"name\": \"{name}/demo\", \"iamPolicy\": {bindings}}}]"),
+        format!("{{\"resource\": \"{name}/demo\", \"project\": \"projects/77\", \"policy\": {bindings}}}"),
+        format!("{{\"name\": \"{name}/77\", \"iam_policy\": {bindings}}}"),
+    ] {
+        let (policy, report) = read("projects/demo", &text);
+        assert!(report.diagnostics().is_empty(), "{text}: {}", report.render(false));
+        assert_eq!(policy.unwrap().bindings.len(), 1, "{text}");
+    }
+    let told: String = [
+        ("projects/demo", format!("{{\"name\": \"{name}/other\", \"iam_policy\": {bindings}}}")),
+        ("projects/demo", format!("{{\"name\": \"{name}/78\", \"iam_policy\": {bindings}}}")),
+        ("projects/demo", format!("[{{\"name\": \"{name}/demo\", \"iam_policy\": {bindings}}}, {{}}]")),
+        ("projects/demo", "[{}, {}]".to_owned()),
+    ]
+    .iter()
+    .map(|(resource, text)| {
+        let (policy, report) = read(resource, text);
+        assert!(policy.is_none());
+        report.render(false)
+    })
+    .collect();
+    insta::assert_snapshot!(told);
+}
+
+/// Every bucket has some of them.
+#[test]
+fn members_that_no_caller_can_be_are_one_warning_for_each_kind() {
+    let (policy, report) = read(
+        "projects/demo",
+        "bindings:\n- role: roles/viewer\n  members:\n  - user:ana@example.com\n  - projectOwner:demo\n  \
+         - projectEditor:demo\n  - projectViewer:demo\n\
+         - role: roles/viewer\n  members: ['principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAgent']\n",
+    );
+    assert_eq!(policy.unwrap().bindings.len(), 2);
     insta::assert_snapshot!(report.render(false));
 }
 

@@ -7,6 +7,7 @@ use crate::policy::federated::MemberDoubt;
 use crate::policy::model::context::Context;
 use crate::policy::model::located::Location;
 use crate::policy::model::member::{ALL_USERS, Member};
+use crate::policy::model::unmatched::Unmatched;
 use crate::principal::{NotAnEmail, Principal};
 
 const USER: &str = "principal://goog/subject/";
@@ -100,12 +101,17 @@ impl PrincipalReader<'_> {
         if let Some(email) = text.strip_prefix(GROUP) {
             return self.group(email, report);
         }
-        // `/type/` names a set by a kind of identity (all service accounts of a project, for example). Which callers are
-        // in it is not known here, so it cannot be denied.
+        if let Some(kind) = Unmatched::parse(text).filter(|kind| kind.is_of_deny_policies()) {
+            let (doubt, help) = kind.doubt(text);
+            self.tell(format!("`{text}` {doubt}"), help, report);
+            return None;
+        }
         let is_federated = text.starts_with("principal://iam.googleapis.com/")
-            || (text.starts_with("principalSet://iam.googleapis.com/") && !text.contains("/type/"));
-        if is_federated && let Ok(Member::Identity(_) | Member::PrincipalSet(_)) = Member::parse(text) {
-            return self.possible(text.to_owned(), report);
+            || text.starts_with("principalSet://iam.googleapis.com/");
+        if is_federated
+            && let Ok(Member::Identity(canonical) | Member::PrincipalSet(canonical)) = Member::parse(text)
+        {
+            return self.possible(canonical.into(), report);
         }
         self.refuse(report);
         None
@@ -124,9 +130,8 @@ impl PrincipalReader<'_> {
             } else {
                 ("the email of a service account ends in `gserviceaccount.com`", USER)
             };
-            report
-                .error(self.span, format!("`{}` matches no caller: {what}", self.text))
-                .help(format!("write `{prefix}{email}`"));
+            let message = format!("`{}` matches no caller: {what}", self.text);
+            self.tell(message, format!("write `{prefix}{email}`"), report);
             return None;
         }
         self.possible(written, report)
@@ -136,7 +141,7 @@ impl PrincipalReader<'_> {
     fn group(&self, email: &str, report: &mut Report) -> Option<String> {
         let group = self.canonical(Principal::group(email), report)?;
         let Context { groups, pools, .. } = self.context;
-        if let Some(missing) = groups.missing_within(&group) {
+        if let Some(missing) = groups.missing_within(&group, pools) {
             let message = if missing == group {
                 format!("`{group}` has no entry in groups.yaml: it would have no members here")
             } else {
@@ -144,7 +149,7 @@ impl PrincipalReader<'_> {
                     "`{missing}`, which is in `{group}`, has no entry in groups.yaml: it would have no members here"
                 )
             };
-            report.error(self.span, message).help("list its members in groups.yaml");
+            self.tell(message, "list its members in groups.yaml".to_owned(), report);
         } else if let Some((member, doubt)) = groups.doubtful_within(&group, pools) {
             let message = format!("`{member}`, which is in `{group}`, {doubt}");
             self.tell(message, "fix or remove it in groups.yaml".to_owned(), report);
@@ -219,8 +224,8 @@ fn is_deleted(text: &str) -> bool {
         return is_number && email.is_some_and(|email| Principal::user(email).is_ok());
     }
     // Federated identities have no uid.
-    text.starts_with("principal://iam.googleapis.com/")
-        && matches!(Member::parse(text), Ok(Member::Identity(_)))
+    let is_federated = text.starts_with("principal://iam.") || text.starts_with("principalSet://iam.");
+    is_federated && matches!(Member::parse(text), Ok(Member::Identity(_) | Member::PrincipalSet(_)))
 }
 
 /// A caller as IAM v2 spells them.

@@ -56,6 +56,30 @@ fn a_principal_that_no_caller_can_be_is_an_error() {
     assert!(!may(&policy, "ci@demo.iam.gserviceaccount.com", "cancel"));
 }
 
+/// An exception that excepts no caller denies more than was meant; what is to be denied must not be passed over.
+#[test]
+fn what_iam_documents_and_no_caller_can_be_is_a_warning_as_an_exception_and_an_error_where_it_is_denied() {
+    for text in [
+        "principalSet://cloudresourcemanager.googleapis.com/projects/1/type/ServiceAgent",
+        "principalSet://cloudresourcemanager.googleapis.com/organizations/7/type/ServiceAccount",
+        "principalSet://cloudresourcemanager.googleapis.com/folders/42",
+        "principalSet://goog/cloudIdentityCustomerId/C01abc35",
+        "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/demo.svc.id.goog/namespace/ops",
+        "principalSet://goog/group/absent@example.com",
+        "principal://goog/subject/ci@demo.iam.gserviceaccount.com",
+    ] {
+        let (policy, report) = tree(&freeze(
+            "'principalSet://goog/public:all'",
+            &format!("    exceptionPrincipals: ['{text}', 'principal://goog/subject/ana@example.com']\n"),
+        ));
+        assert!(report.starts_with("warning: ") && !report.contains("error: "), "{text}: {report}");
+        assert!(may(&policy, ANA, "cancel") && !may(&policy, "bob@example.com", "cancel"), "{text}");
+        let (policy, report) = tree(&freeze(&format!("'{text}'"), ""));
+        assert!(report.starts_with("error: ") && !report.contains("is not a principal"), "{text}: {report}");
+        assert!(!may(&policy, ANA, "cancel"), "{text}");
+    }
+}
+
 /// The rule would deny no caller.
 #[test]
 fn a_malformed_deleted_principal_is_an_error() {

@@ -184,3 +184,33 @@ fn who_can_lists_every_caller_who_can() {
         .unwrap();
     assert!(seen.get().iter().all(|count| *count > 20), "{:?}", seen.get());
 }
+
+/// What a caller is said to hold is what is decided, and nothing that is allowed is missing.
+#[test]
+fn what_can_lists_everything_that_a_caller_can() {
+    let callers = callers();
+    let seen = Cell::new([0_usize; 2]);
+    let attributes = Attributes::at(SystemTime::UNIX_EPOCH);
+    few()
+        .run(&worlds(), |world| {
+            let policy = world.policy();
+            for (member, subject, permission, resource) in questions(&callers) {
+                let decided = decide(&policy, subject, permission, resource);
+                let held = policy.held(subject, permission, ResourceName::new(resource), &attributes, false);
+                match &held {
+                    Some(held) => prop_assert_eq!(&held.decided, &decided),
+                    None => prop_assert!(decided.is_err(), "{:?} {} {}", member, permission, resource),
+                }
+                // What is held by a binding is found where the binding is.
+                if let Ok(granted) = &decided {
+                    prop_assert!(policy.bound_resources(subject).contains(&granted.resource));
+                }
+                let mut counts = seen.get();
+                counts[usize::from(decided.is_ok())] += usize::from(held.is_some());
+                seen.set(counts);
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(seen.get().iter().all(|count| *count > 20), "{:?}", seen.get());
+}

@@ -180,10 +180,12 @@ pub(super) enum Life {
     Alive,
     Disabled,
     Deleted,
+    /// No file defines it.
+    Undefined,
 }
 
 pub(super) fn worlds() -> impl Strategy<Value = World> {
-    let life = prop_oneof![6 => Just(Life::Alive), 1 => Just(Life::Disabled), 1 => Just(Life::Deleted)];
+    let life = prop_oneof![6 => Just(Life::Alive), 1 => Just(Life::Disabled), 1 => Just(Life::Deleted), 1 => Just(Life::Undefined)];
     let role = (0..1_u8 << PERMISSIONS.len(), life);
     let of_folder =
         || prop::option::of(prop::sample::select(vec!["folders/1", "folders/2", "organizations/9"]));
@@ -261,7 +263,8 @@ impl World {
         let mut report = Report::new();
         let mut parse =
             |text: String| document::parse(&Source::new("world.yaml", text), &mut report).unwrap();
-        let roles: Vec<Node> = self.roles.iter().enumerate().map(role_text).map(&mut parse).collect();
+        let roles = self.roles.iter().enumerate().filter(|(_, (_, life))| *life != Life::Undefined);
+        let roles: Vec<Node> = roles.map(role_text).map(&mut parse).collect();
         let hierarchy = parse(self.hierarchy_text());
         let groups = parse(self.groups_text());
         let tags = (!self.tags.is_empty()).then(|| parse(self.tags_text()));
@@ -352,7 +355,7 @@ impl World {
 fn role_text((number, (permissions, life)): (usize, &(u8, Life))) -> String {
     let permissions: Vec<&str> = chosen((*permissions).into(), &PERMISSIONS).collect();
     let life = match life {
-        Life::Alive => "stage: GA",
+        Life::Alive | Life::Undefined => "stage: GA",
         Life::Disabled => "stage: DISABLED",
         Life::Deleted => "deleted: true",
     };

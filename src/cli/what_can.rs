@@ -1,0 +1,157 @@
+//! `opgate what-can PRINCIPAL [on RESOURCE]`: every permission that a caller holds, and by which bindings.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::args::Output;
+use super::explain::Problem;
+use super::tree::{TreeArgs, refuse};
+use super::who_can::{grants, grants_in_json, only_service, state_of, why};
+use crate::clock;
+use crate::decision::snapshot::Snapshot;
+use crate::diagnostic::Report;
+use crate::explain::Page;
+use crate::policy::what_can::HeldPermission;
+use crate::policy::{Attributes, ResourceName, Subject};
+use crate::principal::Principal;
+use crate::simulation::written;
+use crate::terminal::{counted, print};
+
+/// Most resources that the text lists; JSON has all.
+const MOST: usize = 50;
+
+/// Arguments of `opgate what-can`.
+#[derive(Debug, clap::Args)]
+pub struct WhatCanArgs {
+    /// The caller, like `user:ana@example.com`
+    #[arg(value_parser = written::principal)]
+    principal: Principal,
+    /// The word `on`
+    #[arg(value_name = "on", value_parser = ["on"], hide_possible_values = true, requires = "resource")]
+    on: Option<String>,
+    /// The resource: `projects/…`, or as denials print it, `//SERVICE/projects/…`; without it, every resource on which the
+    /// caller is bound
+    resource: Option<String>,
+    #[command(flatten)]
+    tree: TreeArgs,
+    /// A group or `principalSet://` that their credential would assert; can be repeated
+    #[arg(long = "group", value_name = "GROUP", value_parser = written::set)]
+    groups: Vec<Arc<str>>,
+    /// When, like `2026-03-01T12:00:00Z`; now by default
+    #[arg(long, value_name = "TIME", value_parser = written::time)]
+    time: Option<SystemTime>,
+    /// The address that they call from
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What the caller holds on one resource.
+struct Held {
+    resource: Arc<str>,
+    permissions: Vec<HeldPermission>,
+}
+
+/// Lists it. Exits 0, and 3 where it cannot be asked.
+pub fn run(args: &WhatCanArgs) -> ExitCode {
+    let mut report = Report::new();
+    let snapshot = args.tree.load(&mut report).filter(|_| !report.is_fatal());
+    let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
+    let held = match args.held(&snapshot) {
+        Ok(held) => held,
+        Err(problem) => return problem.print(args.output),
+    };
+    match args.output {
+        Output::Text => print(&text(args, &held)),
+        Output::Json => print(&format!("{:#}\n", in_json(args, &held))),
+    }
+    ExitCode::SUCCESS
+}
+
+impl WhatCanArgs {
+    fn held(&self, snapshot: &Snapshot) -> Result<Vec<Held>, Problem> {
+        let subject = Subject::of(&self.principal).with_sets(&self.groups);
+        let resources = match &self.resource {
+            Some(text) => {
+                let name = written::resource(text).1;
+                if name.split('/').any(str::is_empty) {
+                    let help = "write it without the service: `projects/demo/locations/…`, or in full: `//SERVICE/projects/…`";
+                    return Err(Problem::new(format!("`{text}` is not a name of a resource"), help));
+                }
+                vec![name.into()]
+            }
+            None => snapshot.policy.bound_resources(subject),
+        };
+        let asked = snapshot.catalog.permissions();
+        let mut found = Vec::new();
+        for resource in resources {
+            let permissions = asked.iter().filter_map(|(permission, _)| {
+                let service = only_service(permission, &snapshot.catalog);
+                let attributes = Attributes {
+                    origin: self.ip,
+                    service: service.map(|service| service.name.as_str()),
+                    ..Attributes::at(self.time.unwrap_or_else(clock::now))
+                };
+                let name = ResourceName::new(&resource);
+                snapshot.policy.held(subject, permission, name, &attributes, self.resource.is_none())
+            });
+            let mut permissions: Vec<HeldPermission> = permissions.collect();
+            permissions.sort_by(|left, right| left.permission.cmp(&right.permission));
+            permissions.dedup_by(|left, right| left.permission == right.permission);
+            if !permissions.is_empty() {
+                found.push(Held { resource, permissions });
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn text(args: &WhatCanArgs, held: &[Held]) -> String {
+    let who = args.principal.as_str();
+    let mut page = Page::default();
+    if held.is_empty() {
+        let place = args.resource.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+        page.put("", &format!("no binding gives {who} a permission that an exposed method asks for{place}"));
+        return page.into_text();
+    }
+    for Held { resource, permissions } in held.iter().take(MOST) {
+        let can = permissions.iter().filter(|held| held.decided.is_ok()).count();
+        let below = if args.resource.is_none() { " and below" } else { "" };
+        page.put("", &format!("{who} has {} on {resource}{below}", counted(can, "permission")));
+        for held in permissions {
+            let verdict = if held.decided.is_ok() {
+                String::new()
+            } else {
+                format!(": not as asked, {}", why(&held.decided))
+            };
+            page.put("  ", &format!("{}{verdict}", held.permission));
+            grants(&mut page, "    ", who, &held.grants);
+        }
+        page.blank();
+    }
+    if let Some(more @ 1..) = held.len().checked_sub(MOST) {
+        page.put("", &format!("… and {} more; `--output json` lists all", counted(more, "resource")));
+    }
+    page.into_text()
+}
+
+fn in_json(args: &WhatCanArgs, held: &[Held]) -> Value {
+    let resources = held.iter().map(|Held { resource, permissions }| {
+        let permissions = permissions.iter().map(|held| {
+            json!({
+                "permission": held.permission,
+                "state": state_of(&held.decided),
+                "because": held.decided.as_ref().err().map(|_| why(&held.decided)),
+                "grants": grants_in_json(&held.grants),
+            })
+        });
+        json!({ "resource": resource, "permissions": permissions.collect::<Vec<_>>() })
+    });
+    json!({ "principal": args.principal.as_str(), "resources": resources.collect::<Vec<_>>() })
+}
