@@ -13,6 +13,8 @@ use super::words::identifier;
 pub(super) struct ImportedPath {
     pub(super) pieces: Vec<Piece>,
     pub(super) verb: Option<String>,
+    /// Whether it ends in a slash behind a segment: another path to many backends.
+    pub(super) ends_in_slash: bool,
     /// Why no template says it, in words. The pieces match more than it then.
     pub(super) loose: Option<String>,
 }
@@ -32,14 +34,12 @@ pub(super) enum Piece {
 impl ImportedPath {
     /// Reads a path of OpenAPI. `base` is the path of the server in front of it.
     pub(super) fn parse(text: &str, base: &str) -> Self {
-        let mut path = Self { pieces: Vec::new(), verb: None, loose: None };
+        let mut path = Self { pieces: Vec::new(), verb: None, ends_in_slash: false, loose: None };
         let whole = format!("{}{}", base.trim_end_matches('/'), text);
         let mut segments: Vec<&str> = split(&whole);
-        let ends_in_slash = segments.len() > 1 && segments.last() == Some(&"");
-        if ends_in_slash {
+        if segments.len() > 1 && segments.last() == Some(&"") {
             segments.pop();
-            path.loose =
-                Some("it ends in `/`: the path without the slash is another one to many backends".to_owned());
+            path.ends_in_slash = true;
         }
         let last = segments.len().saturating_sub(1);
         let mut seen = BTreeSet::new();
@@ -66,6 +66,7 @@ impl ImportedPath {
             if after.clone().any(|piece| !matches!(piece, Piece::Literal(_))) {
                 path.pieces.truncate(rest + 1);
                 path.verb = None;
+                path.ends_in_slash = false;
                 path.loose.get_or_insert_with(|| {
                     "a parameter follows one that takes any number of segments".to_owned()
                 });
@@ -87,7 +88,7 @@ impl ImportedPath {
                 Piece::Rest => "**".to_owned(),
             });
         }
-        if template.is_empty() {
+        if template.is_empty() || self.ends_in_slash {
             template.push('/');
         }
         if let Some(verb) = &self.verb {
@@ -99,7 +100,9 @@ impl ImportedPath {
 
     /// The template without names: what it matches.
     pub(super) fn shape(&self) -> String {
-        Self { pieces: self.flat(), verb: self.verb.clone(), loose: None }.template().to_ascii_lowercase()
+        Self { pieces: self.flat(), verb: self.verb.clone(), ends_in_slash: false, loose: None }
+            .template()
+            .to_ascii_lowercase()
     }
 
     /// The shape of the collection that the path names a member of, or something of a member.
@@ -110,7 +113,7 @@ impl ImportedPath {
             pieces.pop();
         }
         pieces.pop()?;
-        Some(Self { pieces, verb: None, loose: None }.shape())
+        Some(Self { pieces, verb: None, ends_in_slash: false, loose: None }.shape())
     }
 
     /// The pieces without names.
@@ -312,6 +315,7 @@ mod tests {
             ("/status", "", "/status", "projects/lab/status"),
             ("/users/{id}/profile", "", "/users/{id}/profile", "projects/lab/users/{id}/profile"),
             ("/projects", "", "/projects", "projects/lab/projects"),
+            ("/jobs/{id}/", "/api/", "/api/jobs/{id}/", "projects/lab/jobs/{id}"),
         ] {
             assert_eq!(of(path, base), (template.to_owned(), resource.to_owned()), "{path}");
         }
@@ -330,7 +334,6 @@ mod tests {
             ("/a/{x}{y}", "/a/*", "two parameters"),
             ("/a/{x}/b/{x}", "/a/{x}/b/*", "twice"),
             ("/a//b", "/a/*/b", "empty segment"),
-            ("/a/", "/a", "ends in `/`"),
             ("/a b/c", "/*/c", "no request"),
             ("/f/{p=**}/x/{q}", "/f/{p=**}", "any number"),
         ] {
