@@ -120,15 +120,18 @@ impl Binding<'_> {
             credential: credential.clone(),
             permission: format!("{prefix}.{collection}.{verb}"),
             resource: self.path.resource("", parent),
-            questions: self
-                .path
-                .loose
-                .iter()
-                .map(|why| format!("its resource cannot be named: {why}"))
-                .collect(),
+            questions: self.questions(),
             remarks: Vec::new(),
             place: self.node.span.place(),
         }
+    }
+}
+
+impl Binding<'_> {
+    /// Why its resource cannot be named.
+    fn questions(&self) -> Vec<String> {
+        let loose = self.path.loose.iter().map(|why| format!("its resource cannot be named: {why}"));
+        loose.chain(self.path.names_nothing()).collect()
     }
 }
 

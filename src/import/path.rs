@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::words::identifier;
+use crate::http::path::normalize_literal;
 
 /// A path, as far as a template can say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,17 +45,24 @@ impl ImportedPath {
         let last = segments.len().saturating_sub(1);
         let mut seen = BTreeSet::new();
         for (index, segment) in segments.into_iter().enumerate() {
-            let (segment, verb) = if index == last { split_verb(segment) } else { (segment, None) };
+            let may_have_verb = index == last && !path.ends_in_slash;
+            let (segment, verb) = if may_have_verb { split_verb(segment) } else { (segment, None) };
             path.verb = verb.map(str::to_owned);
             if index == 0 && index == last && segment.is_empty() {
                 continue;
             }
-            let piece = piece(segment).and_then(|piece| match &piece {
-                Piece::Variable(name, _) if !seen.insert(name.clone()) => {
-                    Err(format!("`{{{name}}}` stands in it twice"))
-                }
-                _ => Ok(piece),
-            });
+            let verb_is_plain = verb.map_or(Ok(()), |verb| literal(verb).map(drop));
+            let piece =
+                piece(segment).and_then(|piece| verb_is_plain.map(|()| piece)).and_then(
+                    |piece| match &piece {
+                        Piece::Variable(name, _)
+                            if !seen.insert(name.replace('_', "").to_ascii_lowercase()) =>
+                        {
+                            Err(format!("`{{{name}}}` stands in it twice"))
+                        }
+                        _ => Ok(piece),
+                    },
+                );
             path.pieces.push(piece.unwrap_or_else(|why| {
                 path.loose.get_or_insert(why);
                 if takes_several(segment) { Piece::Rest } else { Piece::Single }
@@ -98,11 +106,16 @@ impl ImportedPath {
         template
     }
 
-    /// The template without names: what it matches.
+    /// The template without names, as a backend compares paths that ignores case, punctuation and a slash at the end: what it
+    /// matches.
     pub(super) fn shape(&self) -> String {
-        Self { pieces: self.flat(), verb: self.verb.clone(), ends_in_slash: false, loose: None }
-            .template()
-            .to_ascii_lowercase()
+        let normal = |piece: Piece| match piece {
+            Piece::Literal(text) => Piece::Literal(normalize_literal(&text).into()),
+            other => other,
+        };
+        let pieces = self.flat().into_iter().map(normal).collect();
+        let verb = self.verb.as_deref().map(|verb| normalize_literal(verb).into());
+        Self { pieces, verb, ends_in_slash: false, loose: None }.template()
     }
 
     /// The shape of the collection that the path names a member of, or something of a member.
@@ -161,6 +174,11 @@ impl ImportedPath {
         }
     }
 
+    /// Why the path names no resource.
+    pub(super) fn names_nothing(&self) -> Option<String> {
+        unbounded(&self.pieces).map(|why| format!("its resource cannot be named: {why}"))
+    }
+
     /// The resource that the path names, below `parent` unless it begins at the top of the resource tree.
     pub(super) fn resource(&self, base: &str, parent: &str) -> String {
         let named = self.named(base);
@@ -182,6 +200,13 @@ impl ImportedPath {
         }));
         texts.join("/")
     }
+}
+
+/// Why no resource can be named by a path, where a parameter of any number of segments has something behind it: a caller
+/// could move that to another place.
+fn unbounded(pieces: &[Piece]) -> Option<String> {
+    let rest = pieces.iter().position(takes_any_number).filter(|rest| rest + 1 < pieces.len());
+    rest.map(|_| "something follows the parameter that takes any number of segments".to_owned())
 }
 
 /// Collections at the top of the resource tree.
@@ -274,14 +299,19 @@ fn piece(segment: &str) -> Result<Piece, String> {
     Ok(Piece::Variable(identifier(inside), None))
 }
 
-/// Text that a request's path can hold as it is.
+/// Text that the path of a request and the name of a resource can hold as it is.
 fn literal(segment: &str) -> Result<Piece, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'(),;=@:".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'(),=@".contains(&byte);
     if segment.is_empty() {
         return Err("it has an empty segment, which no request has here".to_owned());
     }
-    if matches!(segment, "." | "..") || !segment.bytes().all(is_plain) {
-        return Err(format!("no request has the segment `{}` here", segment.escape_debug()));
+    if segment.contains(':') {
+        return Err(format!(
+            "`{segment}` holds a `:`, and a verb is behind the only one, at the end of the path"
+        ));
+    }
+    if !segment.bytes().all(is_plain) || crate::http::Path::parse(&format!("/{segment}")).is_err() {
+        return Err(format!("no rule can have the segment `{}`", segment.escape_debug()));
     }
     Ok(Piece::Literal(segment.to_owned()))
 }
@@ -334,7 +364,9 @@ mod tests {
             ("/a/{x}{y}", "/a/*", "two parameters"),
             ("/a/{x}/b/{x}", "/a/{x}/b/*", "twice"),
             ("/a//b", "/a/*/b", "empty segment"),
-            ("/a b/c", "/*/c", "no request"),
+            ("/a b/c", "/*/c", "no rule"),
+            ("/a:b/c", "/*/c", "holds a `:`"),
+            ("/{id}/{ID}", "/{id}/*", "twice"),
             ("/f/{p=**}/x/{q}", "/f/{p=**}", "any number"),
         ] {
             let path = ImportedPath::parse(path, "");

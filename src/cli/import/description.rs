@@ -189,3 +189,116 @@ fn summary(args: &DescriptionArgs, id: &str, service: &ImportedService) -> Strin
 fn shown(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::diagnostic::Source;
+    use crate::import::openapi;
+
+    /// What the gate says of the files that a description becomes; empty where it loads them.
+    fn complaint(text: &str) -> String {
+        let mut report = Report::new();
+        let node = document::parse(&Source::new("api.yaml", text), &mut report).unwrap();
+        let options =
+            ImportOptions { service: Some("lab.example.com".to_owned()), ..ImportOptions::default() };
+        let service = openapi::import(&node, &options, &mut report).unwrap();
+        let files = written(&service, "api.yaml");
+        let mut found = Report::new();
+        let is_loaded = loads("lab", &files, &mut found);
+        if is_loaded {
+            String::new()
+        } else {
+            format!("{}\n{}\n{}", files.service, files.iam, found.render(false))
+        }
+    }
+
+    #[test]
+    fn what_frameworks_write_loads() {
+        for paths in [
+            "{/jobs/: {get: {}, post: {requestBody: {content: {application/json: {}}}}}, '/jobs/{pk}/': {get: {}, head: {}}}",
+            "{/: {get: {}}, '/{id}': {get: {}}, '/{id}/{other}': {delete: {}}}",
+            "{/Jobs: {get: {}}, /jobs: {get: {}}, /job-s: {get: {}}, /jobs/: {get: {}}}",
+            "{'/files/{name}': {get: {}}, '/files/{name}.{format}': {get: {}}, '/files/{path*}': {get: {}}}",
+            "{'/a/{x}': {$ref: 'x.yaml'}, '/a/b': {get: {}}, '/a/{y}/c': {get: {}}}",
+            "{/x: {options: {}, patch: {requestBody: {content: {text/plain: {}}}}}}",
+        ] {
+            assert_eq!(complaint(&format!("{{openapi: 3.0.0, paths: {paths}}}")), "", "{paths}");
+        }
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let segment = prop::sample::select(vec![
+            "jobs",
+            "Jobs",
+            "job-s",
+            "v1",
+            "projects",
+            "{id}",
+            "{ID}",
+            "{job-id}",
+            "{name}.json",
+            "{x:[0-9]+}",
+            "{+rest}",
+            "{name=projects/*}",
+            "{path=**}",
+            "a b",
+            "run:now",
+            "{id}:cancel",
+            "",
+        ]);
+        prop::collection::vec(segment, 0..4).prop_map(|segments| format!("/{}", segments.join("/")))
+    }
+
+    fn operation() -> impl Strategy<Value = String> {
+        let method =
+            prop::sample::select(vec!["get", "put", "post", "delete", "options", "head", "patch", "trace"]);
+        let security = prop::sample::select(vec![
+            "",
+            "security: []",
+            "security: [{a: [s]}]",
+            "security: [{a: [s, t]}]",
+            "security: [{p: []}]",
+            "security: [{key: []}]",
+            "security: [{p: [s]}, {a: []}]",
+            "security: [{}]",
+            "security: [{none: []}]",
+        ]);
+        let body = prop::sample::select(vec![
+            "",
+            "requestBody: {content: {application/json: {}}}",
+            "requestBody: {content: {text/csv: {}}}",
+            "requestBody: {$ref: 'x.yaml'}",
+        ]);
+        (method, security, body).prop_map(|(method, security, body)| {
+            let fields: Vec<&str> = [security, body].into_iter().filter(|field| !field.is_empty()).collect();
+            format!("{method}: {{{}}}", fields.join(", "))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn whatever_is_imported_loads(
+            paths in prop::collection::btree_map(path(), prop::collection::vec(operation(), 1..4), 1..6),
+            global in prop::sample::select(vec!["", "security: [{a: [s]}],", "security: [],"]),
+        ) {
+            let items = paths.iter().map(|(path, operations)| {
+                let mut operations = operations.clone();
+                let method = |operation: &String| operation.split(':').next().unwrap_or_default().to_owned();
+                operations.sort_by_key(method);
+                operations.dedup_by_key(|operation| method(operation));
+                format!("'{path}': {{{}}}", operations.join(", "))
+            });
+            let text = format!(
+                "{{openapi: 3.0.0, {global} components: {{securitySchemes: {{a: {{type: oauth2}}, key: {{type: apiKey}}, \
+                 p: {{type: oauth2, x-google-issuer: 'https://p.example.com'}}}}}}, paths: {{{}}}}}",
+                items.collect::<Vec<_>>().join(", ")
+            );
+            prop_assert_eq!(complaint(&text), "", "{}", text);
+        }
+    }
+}

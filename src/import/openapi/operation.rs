@@ -146,6 +146,7 @@ impl<'n> Reader<'n> {
         if let Some(why) = &path.loose {
             questions.push(format!("no path template says this path: {why}"));
         }
+        questions.extend(path.names_nothing());
         remarks.extend(shadowed(&parameters, &path));
         self.tell_of_extensions(operation, report);
         let method = ImportedMethod {
