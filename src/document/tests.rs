@@ -73,7 +73,7 @@ fn several_documents_are_refused() {
         let (node, report) = parse_text(text);
         assert!(node.is_none(), "{}", report.render(false));
         assert!(
-            report.render(false).starts_with("error: the file has several documents"),
+            report.render(false).starts_with("error: the file holds several documents"),
             "{}",
             report.render(false)
         );
