@@ -90,7 +90,7 @@ impl DescriptionArgs {
                 .help("write one word that begins with a small letter, like `library`");
         }
         let is_parent = |text: &str| {
-            text.split('/').count() % 2 == 0 && text.split('/').all(|part| is_word(part, b"_-.:"))
+            text.split('/').count().is_multiple_of(2) && text.split('/').all(|part| is_word(part, b"_-.:"))
         };
         if self.parent.as_deref().is_some_and(|text| !is_parent(text)) {
             report
