@@ -7,6 +7,7 @@ pub mod check;
 pub mod diff;
 pub mod explain;
 pub mod import;
+mod problem;
 pub mod run;
 pub mod test;
 mod tree;

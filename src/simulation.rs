@@ -8,6 +8,7 @@
 //! A scenario may name any caller: such a caller is assumed, without proof. So no request ever uses this module, and no
 //! answer is acted on. A test asserts it.
 
+pub mod full_name;
 pub mod written;
 pub(crate) mod log_line;
 pub(crate) mod replay;
@@ -285,7 +286,7 @@ fn named_call(
     host: Option<&str>,
     catalog: &Catalog,
 ) -> Result<Call, ScenarioError> {
-    let (service, resource) = written::resource(resource);
+    let (service, resource) = full_name::split(resource);
     if resource.starts_with('/') || resource.ends_with('/') || resource.split('/').any(str::is_empty) {
         return Err(ScenarioError::NotAResource { resource: resource.to_owned() });
     }

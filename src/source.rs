@@ -114,7 +114,7 @@ impl PolicyFile {
     pub fn source(&self) -> Option<&Arc<Source>> {
         match &self.content {
             Content::Text(source) => Some(source),
-            Content::NotText { .. } | Content::Binary { .. } => None,
+            Content::Binary { .. } | Content::NotText { .. } => None,
         }
     }
 }

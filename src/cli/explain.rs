@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::Output;
+use super::problem::Problem;
 use super::tree::{TreeArgs, refuse};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;
@@ -19,9 +20,9 @@ use crate::diagnostic::Report;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
 use crate::principal::Principal;
-use crate::simulation::written::{self, ScenarioSyntaxError};
-use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller, ScenarioError, ScenarioToken};
-use crate::terminal::{DENIED, FAILED, INVALID, eprint, print};
+use crate::simulation::written;
+use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller, ScenarioToken};
+use crate::terminal::{DENIED, FAILED, eprint, print};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
@@ -86,7 +87,7 @@ pub struct ExplainArgs {
 /// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where the question is invalid.
 pub fn run(args: &ExplainArgs) -> ExitCode {
     if let (Some(file), Some(id)) = (&args.audit, &args.id) {
-        return recorded::run(args, file, id);
+        return recorded::run(&args.tree, file, id, extent(args.all), args.output);
     }
     let mut question = match args.question() {
         Ok(question) => question,
@@ -115,42 +116,6 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
 
 fn extent(all: bool) -> Extent {
     if all { Extent::All } else { Extent::Relevant }
-}
-
-/// Why a question cannot be asked.
-pub(super) struct Problem {
-    message: String,
-    help: String,
-}
-
-impl Problem {
-    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: help.into() }
-    }
-
-    pub(super) fn print(&self, output: Output) -> ExitCode {
-        let Self { message, help } = self;
-        match output {
-            Output::Text => eprint(&format!("error: {message}\n  = help: {help}\n")),
-            Output::Json => {
-                let error = json!({ "message": message, "help": help });
-                print(&format!("{:#}\n", json!({ "valid": false, "error": error })));
-            }
-        }
-        ExitCode::from(INVALID)
-    }
-}
-
-impl From<ScenarioSyntaxError> for Problem {
-    fn from(unreadable: ScenarioSyntaxError) -> Self {
-        Self::new(unreadable.message, unreadable.help)
-    }
-}
-
-impl From<ScenarioError> for Problem {
-    fn from(mistake: ScenarioError) -> Self {
-        Self::new(mistake.to_string(), mistake.help(|host| format!("`--host {host}`")))
-    }
 }
 
 impl ExplainArgs {

@@ -8,17 +8,19 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::args::Output;
-use super::explain::Problem;
+use super::problem::Problem;
 use super::tree::{TreeArgs, refuse};
 use super::who_can::{grants, grants_in_json, only_service, state_of, why};
 use crate::clock;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::explain::Page;
+use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
 use crate::policy::what_can::HeldPermission;
 use crate::policy::{Attributes, ResourceName, Subject};
 use crate::principal::Principal;
-use crate::simulation::written;
+use crate::simulation::full_name;
+use crate::simulation::written::{self, ScenarioSyntaxError};
 use crate::terminal::{counted, print};
 
 /// Most resources that the text lists; JSON has all.
@@ -27,9 +29,9 @@ const MOST: usize = 50;
 /// Arguments of `opgate what-can`.
 #[derive(Debug, clap::Args)]
 pub struct WhatCanArgs {
-    /// The caller, like `user:ana@example.com`
-    #[arg(value_parser = written::principal)]
-    principal: Principal,
+    /// The caller, like `user:ana@example.com`, or a set of callers, like `group:ops@example.com` or `allUsers`
+    #[arg(value_name = "PRINCIPAL", value_parser = asked)]
+    who: AskedCaller,
     /// The word `on`
     #[arg(value_name = "on", value_parser = ["on"], hide_possible_values = true, requires = "resource")]
     on: Option<String>,
@@ -52,6 +54,46 @@ pub struct WhatCanArgs {
     output: Output,
 }
 
+/// Who is asked about.
+#[derive(Clone, Debug)]
+enum AskedCaller {
+    /// A caller of this name.
+    Principal(Principal),
+    /// All callers of a set.
+    Set(Arc<str>),
+}
+
+/// Reads a caller or a set of callers.
+fn asked(text: &str) -> Result<AskedCaller, ScenarioSyntaxError> {
+    let is_set = matches!(text, ALL_USERS | ALL_AUTHENTICATED_USERS)
+        || ["domain:", "group:", "principalSet://"].iter().any(|kind| text.starts_with(kind));
+    if !is_set {
+        return written::principal(text).map(AskedCaller::Principal);
+    }
+    match text.split_once(':') {
+        Some(("group" | "principalSet", _)) => written::set(text).map(AskedCaller::Set),
+        Some((_, domain)) => Ok(AskedCaller::Set(format!("domain:{}", domain.to_ascii_lowercase()).into())),
+        None => Ok(AskedCaller::Set(text.into())),
+    }
+}
+
+impl AskedCaller {
+    fn name(&self) -> &str {
+        match self {
+            Self::Principal(principal) => principal.as_str(),
+            Self::Set(set) => set,
+        }
+    }
+
+    /// The pool whose groups and attributes only a credential tells.
+    fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Principal(principal) => principal.pool(),
+            Self::Set(_) => None,
+        }
+    }
+}
+
 /// What the caller holds on one resource.
 struct Held {
     resource: Arc<str>,
@@ -68,7 +110,11 @@ pub fn run(args: &WhatCanArgs) -> ExitCode {
         Err(problem) => return problem.print(args.output),
     };
     match args.output {
-        Output::Text => print(&text(args, &held)),
+        Output::Text => {
+            let pool = args.who.pool().filter(|_| args.groups.is_empty());
+            let mapped = pool.is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool));
+            print(&text(args, &held, mapped));
+        }
         Output::Json => print(&format!("{:#}\n", in_json(args, &held))),
     }
     ExitCode::SUCCESS
@@ -76,10 +122,18 @@ pub fn run(args: &WhatCanArgs) -> ExitCode {
 
 impl WhatCanArgs {
     fn held(&self, snapshot: &Snapshot) -> Result<Vec<Held>, Problem> {
-        let subject = Subject::of(&self.principal).with_sets(&self.groups);
+        let mut sets = self.groups.clone();
+        let subject = match &self.who {
+            AskedCaller::Principal(principal) => Subject::of(principal),
+            AskedCaller::Set(set) => {
+                sets.push(set.clone());
+                Subject::anonymous()
+            }
+        }
+        .with_sets(&sets);
         let resources = match &self.resource {
             Some(text) => {
-                let name = written::resource(text).1;
+                let name = full_name::split(text).1;
                 if name.split('/').any(str::is_empty) {
                     let help = "write it without the service: `projects/demo/locations/…`, or in full: `//SERVICE/projects/…`";
                     return Err(Problem::new(format!("`{text}` is not a name of a resource"), help));
@@ -112,15 +166,25 @@ impl WhatCanArgs {
     }
 }
 
-fn text(args: &WhatCanArgs, held: &[Held]) -> String {
-    let who = args.principal.as_str();
+fn text(args: &WhatCanArgs, held: &[Held], is_mapped: bool) -> String {
+    let who = args.who.name();
     let mut page = Page::default();
+    if is_mapped {
+        page.put(
+            "",
+            "rules name groups or attributes of the caller's pool: say those of the caller with `--group`",
+        );
+        page.blank();
+    }
     if held.is_empty() {
         let place = args.resource.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
         page.put("", &format!("no binding gives {who} a permission that an exposed method asks for{place}"));
         return page.into_text();
     }
-    for Held { resource, permissions } in held.iter().take(MOST) {
+    for (number, Held { resource, permissions }) in held.iter().take(MOST).enumerate() {
+        if number > 0 {
+            page.blank();
+        }
         let can = permissions.iter().filter(|held| held.decided.is_ok()).count();
         let below = if args.resource.is_none() { " and below" } else { "" };
         page.put("", &format!("{who} has {} on {resource}{below}", counted(can, "permission")));
@@ -133,7 +197,6 @@ fn text(args: &WhatCanArgs, held: &[Held]) -> String {
             page.put("  ", &format!("{}{verdict}", held.permission));
             grants(&mut page, "    ", who, &held.grants);
         }
-        page.blank();
     }
     if let Some(more @ 1..) = held.len().checked_sub(MOST) {
         page.put("", &format!("… and {} more; `--output json` lists all", counted(more, "resource")));
@@ -153,5 +216,5 @@ fn in_json(args: &WhatCanArgs, held: &[Held]) -> Value {
         });
         json!({ "resource": resource, "permissions": permissions.collect::<Vec<_>>() })
     });
-    json!({ "principal": args.principal.as_str(), "resources": resources.collect::<Vec<_>>() })
+    json!({ "principal": args.who.name(), "resources": resources.collect::<Vec<_>>() })
 }

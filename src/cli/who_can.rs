@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::args::Output;
-use super::explain::Problem;
+use super::problem::Problem;
 use super::tree::{TreeArgs, refuse};
 use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::document::nearest;
 use crate::explain::Page;
 use crate::policy::who_can::{GrantedThrough, Holder};
 use crate::policy::{Attributes, Granted, Refusal, ResourceName};
-use crate::simulation::written;
+use crate::simulation::{full_name, written};
 use crate::terminal::{counted, print};
 
 /// Arguments of `opgate who-can`.
@@ -70,7 +70,7 @@ pub fn run(args: &WhoCanArgs) -> ExitCode {
 impl WhoCanArgs {
     /// The relative name of the resource.
     fn resource(&self) -> &str {
-        written::resource(&self.resource).1
+        full_name::split(&self.resource).1
     }
 }
 

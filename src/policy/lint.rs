@@ -65,6 +65,7 @@ pub fn lint(files: &PolicyFiles, catalog: &Catalog, now: SystemTime, report: &mu
     unmet::untyped(&view, &exposed, &mut findings);
     unmet::anonymous(&view, &exposed, &mut findings);
     reach::beyond(&view, catalog, &mut findings);
+    reach::numbered(&view, &mut findings);
     reach::adrift(&view, &mut findings);
     shadow::shadowed(&view, &mut findings);
     denial::fruitless(&view, &exposed, &mut findings);

@@ -54,15 +54,6 @@ pub fn split_url(target: &str) -> (Option<String>, &str) {
     }
 }
 
-/// A resource as a person names it: relative, `projects/demo/…`, or in full as denials print it, `//SERVICE/projects/…`
-/// (AIP-122). The service, where it is named, and the relative name.
-pub fn resource(text: &str) -> (Option<&str>, &str) {
-    match text.strip_prefix("//").and_then(|full| full.split_once('/')) {
-        Some((service, name)) if !service.is_empty() => (Some(service), name),
-        _ => (None, text),
-    }
-}
-
 /// A request: method, then a path or a URL, and the host where that is a path.
 ///
 /// # Errors
@@ -155,15 +146,6 @@ mod tests {
         assert_eq!(split_url("http://a"), (Some("a".to_owned()), "/"));
         // Not a path: the gate refuses it.
         assert_eq!(split_url("https://a?x"), (Some("a".to_owned()), "?x"));
-    }
-
-    #[test]
-    fn a_resource_is_named_in_full_or_relative_to_its_service() {
-        let full = "//dataproc.googleapis.com/projects/demo/regions/r";
-        assert_eq!(resource(full), (Some("dataproc.googleapis.com"), "projects/demo/regions/r"));
-        for relative in ["projects/demo", "/projects/demo", "//projects", "///projects/demo"] {
-            assert_eq!(resource(relative), (None, relative));
-        }
     }
 
     #[test]

@@ -5,8 +5,10 @@
 
 pub mod check;
 mod explain;
+mod exports;
 mod diff;
 mod import;
+mod granted;
 mod run;
 mod test;
 
@@ -154,10 +156,12 @@ fn every_command_has_its_help() {
             &["test", "--help"],
             &["explain", "--help"],
             &["who-can", "--help"],
-            &["diff", "--help"],
+            &["what-can", "--help"],
             &["import", "--help"],
+            &["import", "roles", "--help"],
             &["import", "openapi", "--help"],
             &["import", "grpc-gateway", "--help"],
+            &["diff", "--help"],
             &["version", "--help"],
         ]
     ));

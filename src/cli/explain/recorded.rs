@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{ExplainArgs, Problem, extent};
 use crate::catalog::Catalog;
 use crate::cli::args::Output;
-use crate::cli::tree::refuse;
+use crate::cli::problem::Problem;
+use crate::cli::tree::{TreeArgs, refuse};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
 use crate::explain::{Explained, Page, explain};
+use crate::policy::explain::Extent;
 use crate::reason::{Reason, Recorded};
 use crate::simulation::log_line::LogLine;
 use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller};
@@ -31,22 +32,22 @@ struct RecordedDecision {
 }
 
 /// Explains the recorded decision. Exits 0 where it let the call pass, 2 where it did not, 3 where it is not found.
-pub(super) fn run(args: &ExplainArgs, file: &Path, id: &str) -> ExitCode {
+pub(super) fn run(tree: &TreeArgs, file: &Path, id: &str, extent: Extent, output: Output) -> ExitCode {
     let recorded = match find(file, id) {
         Ok(recorded) => recorded,
-        Err(problem) => return problem.print(args.output),
+        Err(problem) => return problem.print(output),
     };
     let mut report = Report::new();
-    let snapshot = args.tree.load(&mut report).filter(|_| !report.is_fatal());
-    let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
+    let snapshot = tree.load(&mut report).filter(|_| !report.is_fatal());
+    let Some(snapshot) = snapshot else { return refuse(&report, output) };
     let explained = match recorded.scenario(&snapshot.catalog) {
         None => None,
-        Some(scenario) => match explain(scenario, &snapshot, extent(args.all)) {
+        Some(scenario) => match explain(scenario, &snapshot, extent) {
             Ok(explained) => Some(explained),
-            Err(mistake) => return Problem::from(mistake).print(args.output),
+            Err(mistake) => return Problem::from(mistake).print(output),
         },
     };
-    match args.output {
+    match output {
         Output::Text => print(&text(&recorded, explained.as_ref(), &snapshot)),
         Output::Json => {
             let explanation = explained.as_ref().map(Explained::json);

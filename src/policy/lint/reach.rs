@@ -39,6 +39,31 @@ pub(super) fn beyond(view: &PolicyView<'_>, catalog: &Catalog, findings: &mut Fi
     }
 }
 
+/// Policies on the number of a project whose id is not known: a request that names the project by its id is about
+/// another resource, as far as the tree tells.
+pub(super) fn numbered(view: &PolicyView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    let bound = view.bindings.iter().map(|binding| (binding.resource, Some(binding.role_span())));
+    let denied = view.denials.iter().map(|denial| (denial.resource, denial.principals_span()));
+    for (resource, span) in bound.chain(denied) {
+        let name = view.resource_name(resource);
+        let root = ResourceName::new(&name).root();
+        let number = root.strip_prefix("projects/").filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+        let (Some(number), Some(span)) = (number, span) else { continue };
+        if view.hierarchy().alias(root).is_some() || !seen.insert(root.to_owned()) {
+            continue;
+        }
+        findings.note(
+            "policies on the number of a project whose id is not known",
+            &span,
+            format!(
+                "`{root}` names a project by its number: this policy does not hold where a request has its id"
+            ),
+            format!("add the id to hierarchy.yaml: `projects/ID: {{projectNumber: {number}}}`"),
+        );
+    }
+}
+
 /// Projects and folders with bindings whose organization hierarchy.yaml does not tell, where a folder or an
 /// organization has a deny policy. The policy may be meant for them, and does not apply to them.
 pub(super) fn adrift(view: &PolicyView<'_>, findings: &mut Findings<'_>) {

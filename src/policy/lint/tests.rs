@@ -131,6 +131,18 @@ fn conditions_on_a_type_that_methods_do_not_say() {
     insta::assert_snapshot!(text);
 }
 
+/// A policy that was exported by number is one of the project once the hierarchy knows both names.
+#[test]
+fn policies_on_a_number_whose_project_is_not_known() {
+    let binding =
+        ("allow/projects/77.yaml", "bindings:\n- {role: roles/reader, members: ['user:ana@x.com']}\n");
+    let text = told(&[binding]);
+    assert!(text.starts_with("note: `projects/77` names a project by its number"), "{text}");
+    assert!(text.contains("`projects/ID: {projectNumber: 77}`"), "{text}");
+    let known = "projects/p: {parent: folders/1, projectNumber: 77}\nfolders/1: organizations/9\n";
+    assert_eq!(told(&[binding, ("hierarchy.yaml", known)]), "");
+}
+
 #[test]
 fn a_binding_of_everybody_on_methods_that_ask_for_a_credential() {
     let open = FILES[0].1.replace("oauth: {canonical_scopes: scope}", "allow_without_credential: true");

@@ -105,7 +105,7 @@ impl AllowPolicy {
         let version = read_version(&mut fields, report);
         check_kind(&mut fields, report);
         // `resourceId` is Cloud Storage's: the path of the file names the resource.
-        fields.ignore(&["etag", "resourceId"]);
+        fields.ignore(&["etag", "resourceId", "iamOwned"]);
         if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
@@ -198,7 +198,7 @@ impl PolicyReader<'_> {
         }
     }
 
-    fn role(&self, node: &Node, report: &mut Report) -> Option<Located<String>> {
+    fn role(&mut self, node: &Node, report: &mut Report) -> Option<Located<String>> {
         let name = node.string(report)?;
         let Some(role) = self.context.roles.find(name) else {
             if !role::is_role_name(name) {
@@ -215,6 +215,18 @@ impl PolicyReader<'_> {
         {
             let resource = self.resource;
             let root = ResourceName::new(resource).root();
+            if owner.starts_with("organizations/") && self.is_adrift(root) {
+                // An export has such bindings, and the tree may not say yet where the project lies.
+                if self.warned.insert(name.to_owned()) {
+                    report
+                        .warning(
+                            &node.span,
+                            format!("`{name}` is bound on `{resource}`, and hierarchy.yaml does not say that this lies in `{owner}`: the binding grants nothing"),
+                        )
+                        .help(format!("add a line to hierarchy.yaml, `{root}: {owner}`, or the folders between"));
+                }
+                return None;
+            }
             let diagnostic = report.error(
                 &node.span,
                 format!(
@@ -237,6 +249,13 @@ impl PolicyReader<'_> {
                 .related(&role.span, "the role is defined here");
         }
         Some(Located::new(name.to_owned(), &node.span))
+    }
+
+    /// Whether hierarchy.yaml does not say in which organization a project or folder lies.
+    fn is_adrift(&self, root: &str) -> bool {
+        let hierarchy = self.context.hierarchy;
+        let top = hierarchy.ancestors(root).last().unwrap_or(root);
+        ["projects/", "folders/"].iter().any(|kind| top.starts_with(kind))
     }
 
     /// Whether the policy's resource is the owner of a custom role, or below it.
@@ -335,6 +354,7 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
         let Some(mut fields) = config.fields("an audit config", Spelling::Proto, report) else { continue };
         fields.required_string("service", report);
         let logs = fields.required("auditLogConfigs", report);
+        fields.ignore(&["exemptedMembers"]);
         fields.finish(report);
         for log in logs.and_then(|node| node.list(report)).unwrap_or_default() {
             let Some(mut fields) = log.fields("an audit log config", Spelling::Proto, report) else {
@@ -351,6 +371,8 @@ fn check_audit_configs(node: &Node, report: &mut Report) {
             if let Some(members) = fields.optional("exemptedMembers") {
                 members.strings(report);
             }
+            // Compute Engine's form of the message has it.
+            fields.ignore(&["ignoreChildExemptions"]);
             fields.finish(report);
         }
     }

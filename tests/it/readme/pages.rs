@@ -33,6 +33,8 @@ pub enum Kind {
     Denied,
     /// `sh upgrade`: the two commands of an upgrade.
     Upgrade,
+    /// `sh export`: commands that need `gcloud`. tests/it/cli/exports.rs runs them with one of its own.
+    Export,
     /// `yaml file=PATH`: a whole file.
     File(String),
     /// `yaml add=PATH`: lines at the end of a shipped file.
@@ -52,6 +54,7 @@ impl Kind {
             "sh" => Self::Commands,
             "sh denied" => Self::Denied,
             "sh upgrade" => Self::Upgrade,
+            "sh export" => Self::Export,
             "yaml config" => Self::Configuration,
             "text demo" => Self::Demo,
             "text picture" => Self::Picture,

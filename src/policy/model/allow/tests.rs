@@ -50,7 +50,7 @@ fn read(resource: &str, text: &str) -> (Option<AllowPolicy>, Report) {
 fn a_policy_is_read_as_gcloud_prints_it() {
     let (policy, report) = read(
         "projects/demo",
-        "auditConfigs:\n- auditLogConfigs:\n  - logType: DATA_READ\n    exemptedMembers: [user:x@example.com]\n  service: allServices\n\
+        "auditConfigs:\n- auditLogConfigs:\n  - logType: DATA_READ\n    exemptedMembers: [user:x@example.com]\n    ignoreChildExemptions: true\n  service: allServices\n\
          bindings:\n- members:\n  - user:ana@example.com\n  - group:oncall@example.com\n  role: roles/viewer\n\
          - members: [allUsers]\n  role: organizations/7/roles/canceller\netag: BwYz1234567=\nversion: 3\n",
     );
@@ -61,7 +61,7 @@ fn a_policy_is_read_as_gcloud_prints_it() {
         .iter()
         .map(|binding| (binding.role.value.as_str(), binding.members.len(), binding.line))
         .collect();
-    assert_eq!(bindings, [("roles/viewer", 2, 7), ("organizations/7/roles/canceller", 1, 11)]);
+    assert_eq!(bindings, [("roles/viewer", 2, 8), ("organizations/7/roles/canceller", 1, 12)]);
 }
 
 #[test]
