@@ -53,3 +53,18 @@ impl Limits {
         Some(Self { listener, token_bytes, body, admission })
     }
 }
+
+/// The longest token. A head that is longer than `head_bytes` is refused before its token is looked at.
+fn token_bytes(node: Option<&Node>, head_bytes: usize, report: &mut Report) -> usize {
+    let default = Authenticator::DEFAULT_TOKEN_BYTES.min(head_bytes);
+    let Some(node) = node else { return default };
+    let Some(bytes) = size(node, report) else { return default };
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes <= head_bytes => bytes,
+        _ => {
+            let message = format!("a token of {bytes} bytes does not fit into a head of {head_bytes}");
+            report.error(&node.span, message).help("make it less, or `head_bytes` more");
+            default
+        }
+    }
+}
