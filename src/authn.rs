@@ -117,6 +117,14 @@ impl Authenticator {
         }
     }
 
+    /// The trusted issuers that can be authorization servers: their names are URLs (RFC 8414, section 2). Service accounts,
+    /// which sign for themselves, are not.
+    pub fn authorization_servers(&self) -> impl Iterator<Item = &str> {
+        let signing = self.issuers.iter().map(JwtIssuer::issuer);
+        let all = signing.chain(self.opaque.iter().map(OpaqueIssuer::issuer));
+        all.filter(|issuer| issuer.starts_with("https://"))
+    }
+
     /// Whether no issuer is trusted.
     pub fn believes_nobody(&self) -> bool {
         self.issuers.is_empty() && self.opaque.is_empty()

@@ -71,6 +71,7 @@ impl ExposureSettings {
             && self.upstream == other.upstream
             && self.forwarding == other.forwarding
             && self.cors == other.cors
+            && self.protected_resource == other.protected_resource
     }
 }
 
@@ -152,8 +153,10 @@ impl Catalog {
             upstream: settings.upstream.clone(),
             forwarding: settings.forwarding.clone(),
             cors: settings.cors.clone(),
+            protected_resource: settings.protected_resource.clone(),
             error_domain: definition.error_domain.clone(),
         });
+        settings.check_protected_resource(&service.hosts, report);
         let mut bind = |binding: &HttpBinding, target: RouteTarget| {
             let route = Route {
                 service: service.clone(),
@@ -274,6 +277,7 @@ impl ExposureSettings {
             upstream: String::new(),
             forwarding: Forwarding::default(),
             cors: None,
+            protected_resource: None,
         };
         whole.map(exposed).collect()
     }

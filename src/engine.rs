@@ -30,7 +30,7 @@ use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
 pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
 pub use self::live::Live;
-pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED};
+pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};

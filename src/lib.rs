@@ -50,6 +50,7 @@ pub mod telemetry;
 
 // Questions about policy, without a request.
 pub mod explain;
+pub mod import;
 pub mod simulation;
 
 // What the others are built from.

@@ -188,6 +188,7 @@ impl ProxyHttp for Proxy {
             return failed;
         };
         let denial = exchange.denial.take().unwrap_or_else(|| denial_of(error));
+        let denial = exchange.worded(denial);
         let mut error_code = 0;
         // An interim answer (1xx) does not count as one.
         let is_answered =

@@ -5,8 +5,10 @@
 //! to another. The wording of the rows
 //! that Google has is Google's own (measured; AIP-193, AIP-211, google/api/error_reason.proto).
 
+mod called;
 mod denial;
 
+pub use self::called::CalledService;
 pub use self::denial::{Denial, FieldViolation};
 
 /// The parameters of `WWW-Authenticate` beside the realm (RFC 6750, section 3).

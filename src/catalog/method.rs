@@ -60,6 +60,8 @@ pub struct Exposure {
     pub forwarding: Forwarding,
     /// The web pages that may call it; `None` where the gate tells browsers nothing.
     pub cors: Option<CorsPolicy>,
+    /// The URL by which OAuth clients know it (RFC 9728, `resource`), where the gate publishes its metadata.
+    pub protected_resource: Option<String>,
     /// ErrorInfo.domain of its IAM denials: `iam.googleapis.com` unless the iam file says otherwise.
     pub error_domain: String,
 }

@@ -1,6 +1,7 @@
 //! The `services` of the file: which are exposed, on which hosts, and what goes upstream with their calls.
 
 mod cors;
+mod protected_resource;
 mod request_headers;
 
 use self::request_headers::request_headers;
@@ -23,8 +24,29 @@ pub struct ExposureSettings {
     pub forwarding: Forwarding,
     /// The web pages that may call it.
     pub cors: Option<CorsPolicy>,
+    /// The URL by which OAuth clients know it (RFC 9728, `resource`).
+    pub protected_resource: Option<String>,
     /// Where the config says so.
     pub span: Span,
+}
+
+impl ExposureSettings {
+    /// Reports a resource on another host than the service's: its metadata would be asked for where it is not.
+    pub(in crate::catalog) fn check_protected_resource(&self, hosts: &[String], report: &mut Report) {
+        let Some(host) = self.protected_resource.as_deref().and_then(protected_resource::host_of) else {
+            return;
+        };
+        if !hosts.iter().any(|known| *known == host || known == "*") {
+            report
+                .error(
+                    &self.span,
+                    format!("`{}` does not answer on the host of its `protected_resource`", self.id),
+                )
+                .help(format!(
+                    "clients ask https://{host} for its metadata: add that to `hosts`, or name a host of it"
+                ));
+        }
+    }
 }
 
 /// Reads `services`. `upstreams` are the names of the configuration's; `asserting` says whether it signs assertions.
@@ -64,6 +86,9 @@ pub(crate) fn services(
         forwarding.request_headers =
             fields.optional("request_headers").map(|node| request_headers(node, report));
         let cors = fields.optional("cors").and_then(|node| cors::cors(node, report));
+        let protected_resource = fields
+            .optional("protected_resource")
+            .and_then(|node| protected_resource::protected_resource(node, report));
         fields.finish(report);
         if let Some(upstream) = upstream {
             services.push(ExposureSettings {
@@ -72,6 +97,7 @@ pub(crate) fn services(
                 upstream,
                 forwarding,
                 cors,
+                protected_resource,
                 span: key.span.clone(),
             });
         }

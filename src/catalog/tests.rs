@@ -47,6 +47,7 @@ fn exposure(id: &str, hosts: Option<&[&str]>) -> ExposureSettings {
         upstream: "backend".to_owned(),
         forwarding: Forwarding { authorization: true, ..Forwarding::default() },
         cors: None,
+        protected_resource: None,
         span,
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn own(answer: OwnAnswer) -> ErrorResponse {
     match answer {
         OwnAnswer::Keys(jwks) => keys(jwks),
         OwnAnswer::Preflight(fields) => preflight(fields),
+        OwnAnswer::ResourceMetadata(document) => metadata(document),
     }
 }
 
@@ -29,6 +30,18 @@ fn preflight(fields: Vec<(HeaderName, HeaderValue)>) -> ErrorResponse {
     let mut headers = vec![(header::VARY, HeaderValue::from_static(VARY))];
     headers.extend(fields);
     ErrorResponse { status: StatusCode::NO_CONTENT, headers, body: Bytes::new() }
+}
+
+/// The metadata of a service. It is public: a page of any origin may read it.
+fn metadata(document: Bytes) -> ErrorResponse {
+    let headers: Vec<(HeaderName, HeaderValue)> = vec![
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CONTENT_LENGTH, HeaderValue::from(document.len())),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    ErrorResponse { status: StatusCode::OK, headers, body: document }
 }
 
 /// The keys that verify assertions, and what is said of them.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Challenge, PROOF_ALGORITHMS, Reason};
+use super::called::{CalledService, GOOGLES_REALM};
+use super::{Challenge, OPGATE, PROOF_ALGORITHMS, Reason};
 use crate::diagnostic::Place;
 
 /// A refusal: the reason, and the details of this one request.
@@ -22,6 +23,7 @@ struct Inner {
     over_dpop: bool,
     proof_nonce: Option<String>,
     rule: Option<Place>,
+    service: Option<CalledService>,
 }
 
 /// A mistake in the request's message (google/rpc/error_details.proto, `BadRequest.FieldViolation`).
@@ -48,6 +50,7 @@ impl Denial {
             over_dpop: false,
             proof_nonce: None,
             rule: None,
+            service: None,
         }))
     }
 
@@ -106,6 +109,12 @@ impl Denial {
         self
     }
 
+    /// Names the service that was called, whose words the answer has.
+    pub fn of(mut self, service: CalledService) -> Self {
+        self.0.service = Some(service);
+        self
+    }
+
     /// Names the rule that decided.
     pub fn rule(mut self, rule: Place) -> Self {
         self.0.rule = Some(rule);
@@ -122,7 +131,11 @@ impl Denial {
 
     /// The text for the client.
     pub fn public_message(&self) -> &str {
-        self.0.message.as_deref().unwrap_or(self.0.reason.entry().message)
+        let otherwise = match &self.0.service {
+            Some(service) => service.message(self.0.reason),
+            None => self.0.reason.entry().message,
+        };
+        self.0.message.as_deref().unwrap_or(otherwise)
     }
 
     /// The reason in full, for the audit log.
@@ -147,7 +160,12 @@ impl Denial {
 
     /// ErrorInfo.domain.
     pub fn error_domain(&self) -> &str {
-        self.0.domain.as_deref().unwrap_or(self.0.reason.entry().domain)
+        let of_the_table = self.0.reason.entry().domain;
+        let otherwise = match &self.0.service {
+            Some(service) if of_the_table == OPGATE => &service.name,
+            _ => of_the_table,
+        };
+        self.0.domain.as_deref().unwrap_or(otherwise)
     }
 
     /// The `Allow` header's value.
@@ -157,25 +175,32 @@ impl Denial {
 
     /// The `WWW-Authenticate` header's value, or `None` where the reason has no challenge.
     pub fn challenge(&self) -> Option<String> {
-        const REALM: &str = "realm=\"https://accounts.google.com/\"";
-        let challenge = self.0.reason.entry().challenge;
+        let Inner { reason, service, scopes, .. } = &*self.0;
+        let challenge = reason.entry().challenge;
         let error = match challenge {
             Challenge::None => return None,
-            Challenge::Realm => String::new(),
-            Challenge::InvalidToken => ", error=\"invalid_token\"".to_owned(),
-            Challenge::InvalidProof => ", error=\"invalid_dpop_proof\"".to_owned(),
-            Challenge::UseNonce => ", error=\"use_dpop_nonce\"".to_owned(),
-            Challenge::InsufficientScope => {
-                let scopes = self.0.scopes.as_deref().unwrap_or_default();
-                format!(", error=\"insufficient_scope\", scope=\"{scopes}\"")
-            }
+            Challenge::Realm => None,
+            Challenge::InvalidToken => Some("invalid_token"),
+            Challenge::InvalidProof => Some("invalid_dpop_proof"),
+            Challenge::UseNonce => Some("use_dpop_nonce"),
+            Challenge::InsufficientScope => Some("insufficient_scope"),
         };
+        let service = service.as_ref();
+        let insufficient = challenge == Challenge::InsufficientScope;
         let of_proof = matches!(challenge, Challenge::InvalidProof | Challenge::UseNonce);
-        Some(if self.0.over_dpop || of_proof {
-            format!("DPoP {REALM}{error}, algs=\"{PROOF_ALGORITHMS}\"")
-        } else {
-            format!("Bearer {REALM}{error}")
-        })
+        let over_dpop = self.0.over_dpop || of_proof;
+        let parameters = [
+            ("realm", Some(service.map_or(GOOGLES_REALM, CalledService::realm))),
+            ("error", error),
+            ("error_description", service.and_then(|service| service.description(*reason))),
+            ("scope", insufficient.then(|| scopes.as_deref().unwrap_or_default())),
+            ("algs", over_dpop.then_some(PROOF_ALGORITHMS)),
+            ("resource_metadata", service.and_then(|service| service.resource_metadata.as_deref())),
+        ];
+        let present =
+            parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)));
+        let scheme = if over_dpop { "DPoP" } else { "Bearer" };
+        Some(format!("{scheme} {}", present.collect::<Vec<_>>().join(", ")))
     }
 
     /// The `DPoP-Nonce` header's value.

@@ -276,6 +276,7 @@ mod tests {
             upstream: String::new(),
             forwarding: Forwarding::default(),
             cors: None,
+            protected_resource: None,
             error_domain: String::new(),
         };
         Method {

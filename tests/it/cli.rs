@@ -7,6 +7,7 @@ pub mod check;
 mod explain;
 mod exports;
 mod diff;
+mod import;
 mod granted;
 mod run;
 mod test;
@@ -158,6 +159,8 @@ fn every_command_has_its_help() {
             &["what-can", "--help"],
             &["import", "--help"],
             &["import", "roles", "--help"],
+            &["import", "openapi", "--help"],
+            &["import", "grpc-gateway", "--help"],
             &["diff", "--help"],
             &["version", "--help"],
         ]

@@ -82,6 +82,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         "simulation",
         &["authn", "catalog", "decision", "diagnostic", "document", "http", "policy", "principal", "reason"],
     ),
+    // Reads descriptions of APIs, and writes text: whether the gate reads that is asked by the command.
+    ("import", &["diagnostic", "document", "http"]),
     ("explain", &["catalog", "decision", "diagnostic", "document", "http", "policy", "reason", "simulation"]),
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
     // its public keys. Its settings hold the span of that path.
@@ -218,6 +220,7 @@ const PURE: &[&str] = &[
     "policy",
     "decision",
     "simulation",
+    "import",
     "source",
     "cel",
     "reason",

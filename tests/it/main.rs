@@ -22,6 +22,7 @@ mod backends;
 mod bodies;
 mod bystander;
 mod cel;
+mod challenges;
 mod chunks;
 mod cli;
 mod client_certificates;

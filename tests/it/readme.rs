@@ -5,6 +5,7 @@
 //! command, a kind of block, a page that no link reaches.
 
 pub mod fragments;
+mod newcomers;
 pub mod pages;
 
 use std::collections::BTreeSet;

@@ -97,6 +97,7 @@ fn load(yaml: Option<&str>, binary: &[u8], iam: &str) -> (Option<Catalog>, Strin
         upstream: "backend".into(),
         forwarding: Forwarding::default(),
         cors: None,
+        protected_resource: None,
         span: Span { source: Source::new("opgate.yaml", ""), range: 0..0 },
     };
     let mut report = Report::new();

@@ -24,6 +24,7 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
         upstream: upstream.into(),
         forwarding: crate::catalog::Forwarding::default(),
         cors: None,
+        protected_resource: None,
         error_domain: "iam.googleapis.com".into(),
     });
     let method = Arc::new(Method {

@@ -16,6 +16,7 @@ fn call(body: BodyRule) -> Call {
         upstream: "u".into(),
         forwarding: crate::catalog::Forwarding::default(),
         cors: None,
+        protected_resource: None,
         error_domain: "iam.googleapis.com".into(),
     };
     let method = Method {

@@ -65,6 +65,7 @@ pub(super) async fn refuse(
     denial: Denial,
     persists: bool,
 ) -> Option<Http1Connection> {
+    let denial = exchange.worded(denial);
     let refusal = refusal(&exchange, &denial);
     exchange.denial = Some(denial);
     answer(front, connection, exchange, &refusal, persists).await

@@ -135,6 +135,7 @@ impl Incoming {
             Ok(FrontendAction::Forward) => return self.forward(exchange).await,
             Ok(FrontendAction::Answer(ours)) => answer::own(ours),
             Err(denial) => {
+                let denial = exchange.worded(denial);
                 let refusal = answer::refusal(&exchange, &denial);
                 exchange.denial = Some(denial);
                 refusal
@@ -181,6 +182,7 @@ fn answer_to(exchange: &Exchange, decision: Decision) -> (ErrorResponse, Option<
             Denial::new(Reason::Internal, "a decision was not followed")
         }
     };
+    let denial = exchange.worded(denial);
     (answer::refusal(exchange, &denial), Some(denial))
 }
 

@@ -52,6 +52,7 @@ fn exposure() -> ExposureSettings {
         upstream: "demo".to_owned(),
         forwarding: Forwarding::default(),
         cors: None,
+        protected_resource: None,
         span: Span { source: Source::new("opgate.yaml", ""), range: 0..0 },
     }
 }

@@ -14,6 +14,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         upstream: "demo".to_owned(),
         forwarding: Default::default(),
         cors: None,
+        protected_resource: None,
         error_domain: "demo.googleapis.com".to_owned(),
     };
     let method = Method {
