@@ -62,7 +62,7 @@ fn examine(answer: &Simulated, snapshot: &Snapshot, extent: Extent) -> Option<Ex
     if caller.is_none() && !call.method.allow_without_credential {
         return None;
     }
-    snapshot.policy.explain_call(call, caller, answer.attributes(), extent)
+    snapshot.policy.explain_call(call, caller, answer.attributes(call), extent)
 }
 
 impl Explained {

@@ -48,6 +48,13 @@ pub enum NotAPrincipal {
     NoSubject,
 }
 
+/// Whether a text can name an identity pool: what principals of it are called begins with it, in policies, logs and the
+/// header that backends read.
+pub fn is_pool_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    text.starts_with("iam.googleapis.com/") && !text.ends_with('/') && text.bytes().all(plain)
+}
+
 impl Principal {
     /// Reads the identifier of a possible caller: as authentication writes it, and policies.
     ///

@@ -342,9 +342,9 @@ impl ScenarioError {
 
 impl Simulated {
     /// The attributes that conditions could read of the request.
-    pub fn attributes(&self) -> Attributes<'_> {
+    pub fn attributes(&self, call: &Call) -> Attributes<'_> {
         match &self.request {
-            Some(request) => stages::attributes(request, self.time),
+            Some(request) => stages::attributes(request, call, self.time),
             None => Attributes { origin: self.origin, ..Attributes::at(self.time) },
         }
     }

@@ -22,7 +22,7 @@ use super::algorithm::Algorithm;
 use super::introspection::settings::{self as opaque, TokenEndpoint};
 use super::token::spiffe::is_trust_domain;
 pub use crate::principal::DpopRule;
-use crate::principal::Principal;
+use crate::principal::{Principal, is_pool_name};
 
 /// An issuer whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -369,16 +369,9 @@ fn check_account(email: &str, error: &mut impl FnMut(&'static str, String, &'sta
     }
 }
 
-/// Whether a text can name an identity pool: what principals of it are called begins with it, in policies, logs and the
-/// header that backends read.
-fn is_pool(pool: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
-    pool.starts_with("iam.googleapis.com/") && !pool.ends_with('/') && pool.bytes().all(plain)
-}
-
 fn check_identity(rule: &IdentityRule, error: &mut impl FnMut(&'static str, String, &'static str)) {
     if let Some(pool) = &rule.subject_pool
-        && !is_pool(pool)
+        && !is_pool_name(pool)
     {
         let message = format!("`{}` is not the name of an identity pool", pool.escape_debug());
         let help = "write `iam.googleapis.com/locations/global/workforcePools/POOL`";

@@ -154,6 +154,8 @@ pub struct Call {
     pub body_field: Option<Arc<str>>,
     /// The relative name of the resource, where it is not the value of one path variable.
     pub resource_name: Option<Box<str>>,
+    /// Whether it is a HEAD that took the route of GET.
+    pub is_head_of_get: bool,
 }
 
 impl Call {

@@ -87,6 +87,7 @@ impl Catalog {
                 body: BodyRule::Empty,
                 body_field: None,
                 resource_name: Some(resource.into()),
+                is_head_of_get: false,
             }),
             ([], Some(host)) if named().next().is_some() => Err(NotCallable::OtherHost {
                 name: name.to_owned(),

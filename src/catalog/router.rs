@@ -280,6 +280,8 @@ impl Route {
                     method: method.clone(),
                     bindings,
                     body: body.on(http_method),
+                    is_head_of_get: *http_method == ::http::Method::HEAD
+                        && self.http_method == Some(::http::Method::GET),
                     body_field: body_field.clone(),
                 })
             }

@@ -19,6 +19,7 @@ use crate::document::{self, Fields, Node, Spelling};
 use crate::handover::settings::upgrade;
 use crate::http::settings::trusted_proxies;
 use crate::listener::settings::listeners;
+use crate::principal::is_pool_name;
 use crate::telemetry::telemetry;
 use crate::upstream::settings::upstreams;
 
@@ -116,12 +117,14 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<(PathBuf, Vec
 fn foreign_pools(node: &Node, report: &mut Report) -> Vec<String> {
     let mut pools = Vec::new();
     for (text, item) in node.strings(report) {
-        if text.starts_with("iam.googleapis.com/") && !text.ends_with('/') && !text.contains('*') {
+        if is_pool_name(text) {
             pools.push(text.to_owned());
         } else {
-            report.error(&item.span, format!("`{text}` is not the name of an identity pool")).help(
-                "write `iam.googleapis.com/locations/global/workforcePools/POOL`; `*` is not a wildcard",
-            );
+            report
+                .error(&item.span, format!("`{}` is not the name of an identity pool", text.escape_debug()))
+                .help(
+                    "write `iam.googleapis.com/locations/global/workforcePools/POOL`; `*` is not a wildcard",
+                );
         }
     }
     pools

@@ -76,8 +76,10 @@ impl AwaitingToken {
         let identified = token
             .and_then(|token| snapshot.authn.confirm(token, &evidence(&request), now))
             .map_err(|denial| about(&call.method, denial));
-        let ruled = identified
-            .and_then(|caller| authorize(call, Some(caller), attributes(&request, now), snapshot, trace));
+        let ruled = identified.and_then(|caller| {
+            let attributes = attributes(&request, &call, now);
+            authorize(call, Some(caller), attributes, snapshot, trace)
+        });
         Ruling::of(request, ruled)
     }
 }
@@ -91,7 +93,8 @@ pub fn decide(snapshot: &Snapshot, request: Arc<Request>, now: SystemTime, trace
             Ruling::Unresolved(Unresolved { token, decision: AwaitingToken { request, call, now } })
         }
         Ok((call, Identification::Caller(caller))) => {
-            let ruled = authorize(call, caller, attributes(&request, now), snapshot, trace);
+            let attributes = attributes(&request, &call, now);
+            let ruled = authorize(call, caller, attributes, snapshot, trace);
             Ruling::of(request, ruled)
         }
     }
@@ -131,7 +134,8 @@ pub fn decide_as(
     trace: &mut Trace,
 ) -> Result<Permit, Denial> {
     let call = Arc::new(route(request, snapshot)?);
-    decide_call_as(call, identify, attributes(request, now), snapshot, trace)
+    let attributes = attributes(request, &call, now);
+    decide_call_as(call, identify, attributes, snapshot, trace)
 }
 
 /// Decides a call by the caller that `identify` gives.
@@ -197,12 +201,13 @@ pub fn authorize(
     Ok(permit)
 }
 
-/// The attributes that conditions may read of the request.
-pub fn attributes(request: &Request, now: SystemTime) -> Attributes<'_> {
+/// The attributes that conditions may read of the request. A HEAD that takes the route of GET is a GET for them: else a
+/// deny rule for GET would not cover it, and a backend may do for it all that it does for GET.
+pub fn attributes<'r>(request: &'r Request, call: &Call, now: SystemTime) -> Attributes<'r> {
     Attributes {
         path: Some(request.path.decoded()),
         host: Some(request.host.as_str()),
-        method: Some(request.method.as_str()),
+        method: Some(if call.is_head_of_get { "GET" } else { request.method.as_str() }),
         origin: request.origin.address,
         ..Attributes::at(now)
     }

@@ -12,6 +12,7 @@ use crate::diagnostic::Report;
 use crate::document::location::located;
 use crate::document::scalar::choice;
 use crate::document::{Fields, Node, Spelling, Value};
+use crate::principal::is_pool_name;
 
 /// The TLS settings of a listener, and the files that they were made of.
 #[derive(Clone, Debug)]
@@ -194,9 +195,9 @@ fn clients(
 
 fn pool(node: &Node, report: &mut Report) -> Option<String> {
     let pool = node.string(report)?;
-    if !pool.starts_with("iam.googleapis.com/") || pool.ends_with('/') {
+    if !is_pool_name(pool) {
         report
-            .error(&node.span, format!("`{pool}` is not the name of an identity pool"))
+            .error(&node.span, format!("`{}` is not the name of an identity pool", pool.escape_debug()))
             .help("write `iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL`");
     }
     Some(pool.to_owned())

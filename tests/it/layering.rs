@@ -175,6 +175,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "telemetry",
             "upstream",
             "policy",
+            "principal",
             "source",
         ],
     ),

@@ -38,6 +38,7 @@ fn call(body: BodyRule) -> Call {
         body,
         body_field: None,
         resource_name: None,
+        is_head_of_get: false,
     }
 }
 

@@ -37,6 +37,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         body: BodyRule::EmptyMessage,
         body_field: None,
         resource_name: None,
+        is_head_of_get: false,
     })
 }
 
