@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::connection::Connection;
-use crate::harness::{CANCEL, COMPANION, Gate, Http2, Req, Setup, now, outcome, token, token_with, values};
+use crate::harness::{
+    Body, CANCEL, COMPANION, Gate, Http2, Req, Setup, now, outcome, token, token_with, values,
+};
 
 const ANA: &str = "ana@example.com";
 
@@ -108,6 +110,26 @@ async fn a_proof_makes_the_holder_of_a_bound_token_the_caller() {
     }
     assert!(!gate.audit_text().contains("eyJ"), "a token or a proof is in the audit log");
     assert!(gate.metrics().await.contains("opgate_dpop_proofs 2\n"));
+}
+
+/// A client signs the method that it sends, not the one that a header names.
+#[tokio::test]
+async fn a_proof_of_an_overridden_request_is_for_the_method_that_was_sent() {
+    let gate = Gate::start();
+    let holder = Holder::new();
+    let list = "/v1/projects/demo/locations/us-central1/operations";
+    let overridden = |claims: Value| {
+        let proof = holder.proof(&format!("http://{COMPANION}{list}"), claims);
+        Req::new("POST", COMPANION, list)
+            .header("authorization", &format!("DPoP {}", holder.token))
+            .header("dpop", &proof)
+            .header("x-http-method-override", "GET")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::Length("pageSize=7".into()))
+    };
+    assert_eq!(send(&gate, || overridden(json!({}))).await, [allowed(), allowed()]);
+    let for_get = send(&gate, || overridden(json!({ "htm": "GET" }))).await;
+    assert_eq!(for_get, [refused("DPOP_PROOF_INVALID"), refused("DPOP_PROOF_INVALID")]);
 }
 
 #[tokio::test]

@@ -263,6 +263,26 @@ fn the_host_is_found_by_the_path_where_it_can_be() {
 }
 
 #[test]
+fn a_test_may_expect_any_denial_and_is_told_where_no_method_is_called() {
+    let path = "/v1/projects/demo/regions/r/operations/o:cancel";
+    let workspace = with_tests(&format!(
+        "- {{name: by IAM, principal: 'user:zoe@example.com', call: 'POST {path}', expect: denied}}\n\
+         - {{name: by authentication, call: 'POST {path}', expect: denied}}\n\
+         - {{name: a slip, principal: 'user:zoe@example.com', call: 'POST {path}s', expect: denied}}\n"
+    ));
+    let outcome = workspace.opgate(&["test", "policies"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+    let told = "the call is denied because it leads to no method, not because of policy";
+    assert_eq!(outcome.text().matches(told).count(), 1, "{}", outcome.text());
+
+    let workspace = with_tests(&format!(
+        "- {{name: allowed, principal: 'user:ana@example.com', call: 'POST {path}', expect: denied}}\n"
+    ));
+    let outcome = workspace.opgate(&["test", "policies"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.text());
+}
+
+#[test]
 fn every_mistake_in_tests_is_reported_at_once() {
     let workspace = with_tests(
         "- name: nothing else\n\
