@@ -323,3 +323,23 @@ impl Span {
         start..trimmed.max(start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_report_is_cut_with_a_count_and_json_lists_all() {
+        let source = Source::new("a.yaml", "x");
+        let mut report = Report::new();
+        for number in 0..MOST_SHOWN + 3 {
+            report.error(&Span { source: Arc::clone(&source), range: 0..1 }, format!("mistake {number}."));
+        }
+        report.warning(&Span { source, range: 0..1 }, "one warning.");
+        let text = report.render(false);
+        assert!(text.contains("mistake 199.") && !text.contains("mistake 200."), "{text}");
+        assert!(text.contains("… and 3 more errors, which JSON output lists"), "{text}");
+        assert!(text.contains("one warning."), "{text}");
+        assert_eq!(report.to_json().len(), MOST_SHOWN + 4);
+    }
+}

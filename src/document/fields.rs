@@ -171,3 +171,15 @@ pub fn some_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_names_is_cut_with_a_count() {
+        assert_eq!(some_of(["a", "b"]), "a, b");
+        let names: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+        assert_eq!(some_of(names.iter().map(String::as_str)), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+    }
+}
