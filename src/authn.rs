@@ -161,7 +161,7 @@ impl Authenticator {
         self.issuer_for(&claims)?.assume(claims, now)
     }
 
-    /// The claim in which tokens of an issuer name whom they are for: `aud`, or what the operator says. `issuer` is its name
+    /// The claim of an issuer's tokens that holds their audience: `aud`, or what the operator says. `issuer` is its name
     /// in the operator's file.
     pub fn audience_claim(&self, issuer: &str) -> &str {
         let mut known = self.issuers.iter().map(JwtIssuer::audience_claim);

@@ -98,7 +98,7 @@ impl JwtIssuer {
         own && (!has_issuer || self.issuer().strip_prefix("spiffe://") == Some(domain))
     }
 
-    /// Its name in the operator's file, and the claim in which its tokens name whom they are for.
+    /// Its name in the operator's file, and the claim of its tokens that holds the audience.
     pub(super) fn audience_claim(&self) -> (&str, &str) {
         (&self.name, &self.settings.audience_claim)
     }

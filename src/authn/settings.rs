@@ -33,7 +33,7 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// A token needs one of these in its `audience_claim`; at least one.
     pub audiences: Vec<String>,
-    /// The claim that says for whom a token is: `aud`, or one that names the client that it was issued to, for providers
+    /// The claim that holds the audience of a token: `aud`, or one that names the client that it was issued to, for providers
     /// whose access tokens have no `aud`.
     pub audience_claim: String,
     /// Claims that a token needs, each with its one value.

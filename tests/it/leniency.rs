@@ -68,7 +68,7 @@ async fn an_issuer_gives_scopes_to_tokens_that_carry_none() {
     for changes in [json!({"scope": "openid"}), json!({"scope": ""}), json!({"scope": null, "scp": []})] {
         assert_eq!(outcome(&gate, &token_of(&changes)).await, no_scope(), "{changes}");
     }
-    // Scopes are no permission.
+    // A scope is not a permission.
     let bob = token_with("bob@example.com", json!({ "scope": null }));
     assert_eq!(outcome(&gate, &bob).await, denied());
     assert_eq!(outcome(&Gate::start(), &token_of(&app_only)).await, no_scope());

@@ -213,7 +213,7 @@ fn check_required(claims: &Map<String, Value>, required: &[(String, Value)]) -> 
     }
 }
 
-/// The claim that says for whom the token is has one of the issuer's `audiences`, to the byte. If it is another than `aud`,
+/// The claim that holds the token's audience has one of the issuer's `audiences`, to the byte. If it is another than `aud`,
 /// an `aud` that names others refuses the token all the same (RFC 7519, section 4.1.3).
 fn check_audience(claims: &Map<String, Value>, settings: &IssuerSettings) -> Result<(), Denial> {
     let name = settings.audience_claim.as_str();
