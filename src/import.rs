@@ -17,7 +17,7 @@ mod path;
 mod words;
 mod written;
 
-pub use self::method::{Credential, ImportedMethod, ImportedService, Provider, Requirement};
+pub use self::method::{CredentialRule, ImportedMethod, ImportedService, Provider, Requirement};
 pub use self::written::{ImportedFiles, written};
 
 /// What the person who imports says beside the description.

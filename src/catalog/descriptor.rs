@@ -13,7 +13,7 @@ use std::path::Path;
 
 use prost::Message;
 
-use self::message::{FileDescriptorSet, HttpRule as Annotation, MessageDescriptor, ServiceDescriptor};
+use self::message::{FileDescriptorSet, HttpAnnotation, MessageDescriptor, ServiceDescriptor};
 use super::service::{
     AuthenticationRule, HttpBinding, HttpBody, HttpRule, Selector, Service, is_dns_name, is_identifier,
     scopes_of,
@@ -119,7 +119,12 @@ impl Descriptors {
         }
     }
 
-    fn binding(&self, annotation: &Annotation, selector: &str, report: &mut Report) -> Option<HttpBinding> {
+    fn binding(
+        &self,
+        annotation: &HttpAnnotation,
+        selector: &str,
+        report: &mut Report,
+    ) -> Option<HttpBinding> {
         let mut wrong = |message: String| {
             report
                 .error(&self.span, format!("the annotation of `{selector}`: {message}"))

@@ -13,7 +13,7 @@ mod provider;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use self::authentication::Authentication;
+use self::authentication::AuthenticationSection;
 pub(super) use self::authentication::scopes_of;
 pub use self::authentication::{AuthenticationRule, Selector};
 use self::name::is_rpc_name;
@@ -121,7 +121,7 @@ impl Service {
         let allow_cors = endpoints
             .and_then(|node| endpoints::read(node, name.as_ref().map(|(name, _)| name.as_str()), report));
         let endpoints = endpoints.map(name::of_endpoints).unwrap_or_default();
-        let Authentication { providers, rules: authentication } = authentication;
+        let AuthenticationSection { providers, rules: authentication } = authentication;
         let apis = apis.map(name::of_apis).unwrap_or_default();
         let resource_types = HashMap::new();
         Some(Self { name, endpoints, apis, rules, providers, authentication, resource_types, allow_cors })

@@ -2,7 +2,7 @@
 //! that `protoc-gen-openapiv2` makes of the same API.
 
 use super::lookup::{entries, field, items, text};
-use super::method::{Credential, ImportedMethod, ImportedService};
+use super::method::{CredentialRule, ImportedMethod, ImportedService};
 use super::path::ImportedPath;
 use super::{ImportOptions, is_service_name, naming, openapi};
 use crate::diagnostic::Report;
@@ -30,12 +30,12 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
     let mut methods: Vec<ImportedMethod> = Vec::new();
     let read: Vec<(&Node, &str)> =
         items(rules).iter().filter_map(|rule| Some((rule, text(rule, "selector")?))).collect();
-    let all: Vec<Binding> =
+    let all: Vec<PathBinding> =
         read.iter().flat_map(|(rule, selector)| bindings(rule, selector, report)).collect();
     let collections: Vec<String> = all.iter().filter_map(|binding| binding.path.above()).collect();
     let prefix = options.prefix(&name);
     let is_ruled = field(root, "authentication").is_some();
-    let credential = if is_ruled { Credential::Written } else { Credential::AnyToken };
+    let credential = if is_ruled { CredentialRule::Written } else { CredentialRule::AnyToken };
     for binding in &all {
         if let Some(earlier) = methods.iter_mut().find(|method| method.selector == binding.selector) {
             let (first, here) = (earlier.resource.clone(), binding.path.resource("", &options.parent(&name)));
@@ -56,7 +56,7 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
 }
 
 /// One HTTP method and path of a rule.
-struct Binding<'n> {
+struct PathBinding<'n> {
     selector: String,
     http_method: String,
     path: ImportedPath,
@@ -65,7 +65,7 @@ struct Binding<'n> {
     node: &'n Node,
 }
 
-fn bindings<'n>(rule: &'n Node, selector: &str, report: &mut Report) -> Vec<Binding<'n>> {
+fn bindings<'n>(rule: &'n Node, selector: &str, report: &mut Report) -> Vec<PathBinding<'n>> {
     let additional = field(rule, "additional_bindings").or(field(rule, "additionalBindings"));
     let nodes = [rule].into_iter().chain(additional.map(items).unwrap_or_default());
     let mut found = Vec::new();
@@ -83,7 +83,7 @@ fn bindings<'n>(rule: &'n Node, selector: &str, report: &mut Report) -> Vec<Bind
                 .help("it is left out");
             continue;
         };
-        found.push(Binding {
+        found.push(PathBinding {
             selector: selector.to_owned(),
             http_method,
             path: ImportedPath::parse(template, ""),
@@ -95,12 +95,12 @@ fn bindings<'n>(rule: &'n Node, selector: &str, report: &mut Report) -> Vec<Bind
     found
 }
 
-impl Binding<'_> {
+impl PathBinding<'_> {
     fn method(
         &self,
         prefix: &str,
         parent: &str,
-        credential: &Credential,
+        credential: &CredentialRule,
         collections: &[String],
     ) -> ImportedMethod {
         let is_collection = collections.contains(&self.path.shape());
@@ -127,7 +127,7 @@ impl Binding<'_> {
     }
 }
 
-impl Binding<'_> {
+impl PathBinding<'_> {
     /// Why its resource cannot be named.
     fn questions(&self) -> Vec<String> {
         let loose = self.path.loose.iter().map(|why| format!("its resource cannot be named: {why}"));

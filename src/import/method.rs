@@ -43,7 +43,7 @@ pub struct Requirement {
 
 /// What a method asks of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
+pub enum CredentialRule {
     /// A valid token of any issuer.
     AnyToken,
     /// A token with any one of these scopes.
@@ -79,7 +79,7 @@ pub struct ImportedMethod {
     /// `body` of the iam rule.
     pub body_rule: Option<&'static str>,
     /// What it asks of credentials.
-    pub credential: Credential,
+    pub credential: CredentialRule,
     /// The permission.
     pub permission: String,
     /// `resource` of the iam rule.
@@ -96,7 +96,9 @@ impl ImportedMethod {
     /// Whether it asks for tokens of a provider.
     pub(super) fn asks_for(&self, id: &str) -> bool {
         match &self.credential {
-            Credential::Providers { requirements, .. } => requirements.iter().any(|one| one.provider == id),
+            CredentialRule::Providers { requirements, .. } => {
+                requirements.iter().any(|one| one.provider == id)
+            }
             _ => false,
         }
     }

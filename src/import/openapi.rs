@@ -12,8 +12,8 @@ mod server;
 
 use std::collections::BTreeMap;
 
-use self::dialect::Dialect;
-use self::operation::Reader;
+use self::dialect::OpenApiVersion;
+use self::operation::OperationReader;
 use self::security::Schemes;
 use self::server::Server;
 use super::lookup::{entries, field, resolve, text};
@@ -24,13 +24,13 @@ use crate::document::Node;
 /// Understands a description. `None` where it is not one, or the service has no name; the report says what is wrong, and
 /// what is not translated.
 pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Option<ImportedService> {
-    let dialect = Dialect::of(root, report)?;
+    let dialect = OpenApiVersion::of(root, report)?;
     let server = Server::of(root, dialect, report);
     let name = options.service.clone().or_else(|| server.host.clone());
     let Some(name) = name.filter(|name| is_service_name(name)) else {
         let message = match dialect {
-            Dialect::Swagger2 => "the description names no `host` that can be a service's name",
-            Dialect::OpenApi3 => "the description names no server whose host can be a service's name",
+            OpenApiVersion::Swagger2 => "the description names no `host` that can be a service's name",
+            OpenApiVersion::OpenApi3 => "the description names no server whose host can be a service's name",
         };
         report
             .error(&root.span, message)
@@ -43,7 +43,7 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
         return None;
     };
     let allow_cors = extensions::read(root, dialect, &name, report);
-    let mut reader = Reader {
+    let mut reader = OperationReader {
         root,
         dialect,
         options,

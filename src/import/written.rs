@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::method::{Credential, ImportedMethod, ImportedService, Provider, Requirement};
+use super::method::{CredentialRule, ImportedMethod, ImportedService, Provider, Requirement};
 
 /// The files of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,10 @@ fn http_rule(text: &mut String, method: &ImportedMethod) {
 
 fn authentication(text: &mut String, service: &ImportedService) {
     let ruled = service.methods.iter().filter(|method| {
-        !matches!(method.credential, Credential::AnyToken | Credential::Written | Credential::Undecided)
+        !matches!(
+            method.credential,
+            CredentialRule::AnyToken | CredentialRule::Written | CredentialRule::Undecided
+        )
     });
     if service.providers.is_empty() && ruled.clone().next().is_none() {
         return;
@@ -84,8 +87,8 @@ fn authentication(text: &mut String, service: &ImportedService) {
     for method in ruled {
         line(text, 2, "- selector", &method.selector);
         match &method.credential {
-            Credential::Scopes(scopes) => oauth(text, scopes),
-            Credential::Providers { requirements, scopes } => {
+            CredentialRule::Scopes(scopes) => oauth(text, scopes),
+            CredentialRule::Providers { requirements, scopes } => {
                 if !scopes.is_empty() {
                     oauth(text, scopes);
                 }
@@ -97,8 +100,8 @@ fn authentication(text: &mut String, service: &ImportedService) {
                     }
                 }
             }
-            Credential::Optional => text.push_str("    allow_without_credential: true\n"),
-            Credential::AnyToken | Credential::Written | Credential::Undecided => {}
+            CredentialRule::Optional => text.push_str("    allow_without_credential: true\n"),
+            CredentialRule::AnyToken | CredentialRule::Written | CredentialRule::Undecided => {}
         }
     }
 }
@@ -126,9 +129,9 @@ fn iam_file(service: &ImportedService, source: &str) -> String {
         line(&mut rule, 2, "permission", &method.permission);
         line(&mut rule, 2, "resource", &method.resource);
         match method.credential {
-            Credential::AnyToken => rule.push_str("  scopes: none\n"),
+            CredentialRule::AnyToken => rule.push_str("  scopes: none\n"),
             // A scope that no token has, until a person writes others.
-            Credential::Undecided => rule.push_str("  scopes: TO_DECIDE\n"),
+            CredentialRule::Undecided => rule.push_str("  scopes: TO_DECIDE\n"),
             _ => {}
         }
         if let Some(body) = method.body_rule {

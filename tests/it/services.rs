@@ -4,7 +4,7 @@
 mod head;
 
 use opgate::catalog::descriptor::message::{
-    FileDescriptor, FileDescriptorSet, HttpRule, MethodDescriptor, MethodOptions, ServiceDescriptor,
+    FileDescriptor, FileDescriptorSet, HttpAnnotation, MethodDescriptor, MethodOptions, ServiceDescriptor,
     ServiceOptions,
 };
 use opgate::dev::mint::Mint;
@@ -377,9 +377,13 @@ authentication: {rules: [{selector: '*', oauth: {canonical_scopes: https://www.g
 
 #[tokio::test]
 async fn the_annotations_of_protos_are_served() {
-    let get = HttpRule { get: Some("/v1/{name=projects/*/things/*}".into()), ..HttpRule::default() };
-    let burn = HttpRule { post: Some("/v1/{name=projects/*/things/*}:burn".into()), ..HttpRule::default() };
-    let method = |name: &str, http: HttpRule| MethodDescriptor {
+    let get =
+        HttpAnnotation { get: Some("/v1/{name=projects/*/things/*}".into()), ..HttpAnnotation::default() };
+    let burn = HttpAnnotation {
+        post: Some("/v1/{name=projects/*/things/*}:burn".into()),
+        ..HttpAnnotation::default()
+    };
+    let method = |name: &str, http: HttpAnnotation| MethodDescriptor {
         name: name.into(),
         options: Some(MethodOptions { http: Some(http) }),
         ..MethodDescriptor::default()

@@ -108,12 +108,12 @@ pub struct MethodDescriptor {
 #[derive(Clone, PartialEq, Message)]
 pub struct MethodOptions {
     #[prost(message, optional, tag = "72295728")]
-    pub http: Option<HttpRule>,
+    pub http: Option<HttpAnnotation>,
 }
 
 /// `google.api.HttpRule`. The patterns are a `oneof` there.
 #[derive(Clone, PartialEq, Message)]
-pub struct HttpRule {
+pub struct HttpAnnotation {
     #[prost(string, optional, tag = "2")]
     pub get: Option<String>,
     #[prost(string, optional, tag = "3")]
@@ -129,7 +129,7 @@ pub struct HttpRule {
     #[prost(message, optional, tag = "8")]
     pub custom: Option<CustomPattern>,
     #[prost(message, repeated, tag = "11")]
-    pub additional_bindings: Vec<HttpRule>,
+    pub additional_bindings: Vec<HttpAnnotation>,
 }
 
 /// `google.api.CustomHttpPattern`.

@@ -6,7 +6,7 @@ use crate::diagnostic::{Report, Source, Span};
 use crate::http::Path;
 use crate::source::PolicyFiles;
 
-fn method(name: &str, input: &str, http: Option<HttpRule>) -> MethodDescriptor {
+fn method(name: &str, input: &str, http: Option<HttpAnnotation>) -> MethodDescriptor {
     MethodDescriptor { name: name.into(), input_type: input.into(), options: Some(MethodOptions { http }) }
 }
 
@@ -32,21 +32,22 @@ fn message(name: &str, field: Vec<FieldDescriptor>) -> MessageDescriptor {
 
 /// What protoc makes of a library with books, and of an API that it imports.
 fn library() -> FileDescriptorSet {
-    let get = HttpRule { get: Some("/v1/{name=shelves/*/books/*}".into()), ..HttpRule::default() };
-    let update = HttpRule {
+    let get =
+        HttpAnnotation { get: Some("/v1/{name=shelves/*/books/*}".into()), ..HttpAnnotation::default() };
+    let update = HttpAnnotation {
         patch: Some("/v1/{book.name=shelves/*/books/*}".into()),
         body: "book".into(),
-        additional_bindings: vec![HttpRule {
+        additional_bindings: vec![HttpAnnotation {
             custom: Some(CustomPattern {
                 kind: "UPDATE".into(),
                 path: "/v1/{book.name=shelves/*/books/*}:update".into(),
             }),
             body: "*".into(),
-            ..HttpRule::default()
+            ..HttpAnnotation::default()
         }],
-        ..HttpRule::default()
+        ..HttpAnnotation::default()
     };
-    let wait = HttpRule { get: Some("/v1/{name=operations/**}".into()), ..HttpRule::default() };
+    let wait = HttpAnnotation { get: Some("/v1/{name=operations/**}".into()), ..HttpAnnotation::default() };
     let book = MessageDescriptor {
         options: Some(MessageOptions { resource: of_type("library.example.com/Book") }),
         ..message("Book", vec![field("name", "", None)])
@@ -188,10 +189,10 @@ fn what_is_no_descriptor_set_is_told() {
     assert!(told(b"name: library").contains("is not a descriptor set"));
     assert!(told(b"").contains("has no service"));
     let mut wrong = library();
-    let rule = |path: &str| Some(HttpRule { get: Some(path.into()), ..HttpRule::default() });
+    let rule = |path: &str| Some(HttpAnnotation { get: Some(path.into()), ..HttpAnnotation::default() });
     let methods = &mut wrong.file[1].service[0].method;
     methods[0].options = Some(MethodOptions { http: rule("/v1/{name") });
-    methods[1].options = Some(MethodOptions { http: Some(HttpRule::default()) });
+    methods[1].options = Some(MethodOptions { http: Some(HttpAnnotation::default()) });
     let report = told(&wrong.encode_to_vec());
     assert!(report.contains("the annotation of `library.v1.Books.GetBook`: `/v1/{name`"), "{report}");
     assert!(report.contains("it has to match one method and path"), "{report}");

@@ -45,21 +45,21 @@ impl AuthenticationRule {
 
 /// What a service file says of credentials.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Authentication {
+pub(super) struct AuthenticationSection {
     pub(super) providers: Vec<AuthenticationProvider>,
     pub(super) rules: Vec<AuthenticationRule>,
 }
 
-pub(super) fn read(node: &Node, report: &mut Report) -> Authentication {
+pub(super) fn read(node: &Node, report: &mut Report) -> AuthenticationSection {
     let Some(mut fields) = node.fields("`authentication`", Spelling::Proto, report) else {
-        return Authentication::default();
+        return AuthenticationSection::default();
     };
     let rules = fields.optional("rules").and_then(|rules| rules.list(report)).unwrap_or_default();
     let providers =
         fields.optional("providers").map(|node| provider::providers(node, report)).unwrap_or_default();
     fields.finish(report);
     let rules = rules.iter().filter_map(|node| read_rule(node, &providers, report)).collect();
-    Authentication { providers, rules }
+    AuthenticationSection { providers, rules }
 }
 
 fn read_rule(

@@ -35,7 +35,7 @@ pub(super) struct DescriptionArgs {
 }
 
 /// What understands a description.
-type Reader = fn(&Node, &ImportOptions, &mut Report) -> Option<ImportedService>;
+type DescriptionReader = fn(&Node, &ImportOptions, &mut Report) -> Option<ImportedService>;
 
 /// Imports. Exits 0 where both files are written and load, 1 where they cannot be written or do not load, and 3 where the
 /// description cannot be used.
@@ -43,7 +43,7 @@ pub(super) fn run(
     args: &DescriptionArgs,
     service: Option<String>,
     any_scope: bool,
-    read: Reader,
+    read: DescriptionReader,
 ) -> ExitCode {
     let mut report = Report::new();
     let DescriptionArgs { permission_prefix, parent, .. } = args;

@@ -1,6 +1,6 @@
 //! What body an operation takes.
 
-use super::dialect::Dialect;
+use super::dialect::OpenApiVersion;
 use crate::diagnostic::Report;
 use crate::document::Node;
 use crate::import::lookup::{entries, field, items, resolve, text, texts};
@@ -22,11 +22,11 @@ impl Body {
         root: &Node,
         operation: &Node,
         parameters: &[&Node],
-        dialect: Dialect,
+        dialect: OpenApiVersion,
         report: &mut Report,
     ) -> Self {
         let types: Option<Vec<String>> = match dialect {
-            Dialect::OpenApi3 => match field(operation, "requestBody") {
+            OpenApiVersion::OpenApi3 => match field(operation, "requestBody") {
                 None => None,
                 Some(body) => match resolve(root, body, report) {
                     Some(body) => {
@@ -38,7 +38,7 @@ impl Body {
                     None => return Self::asked("its body is described in another file"),
                 },
             },
-            Dialect::Swagger2 => {
+            OpenApiVersion::Swagger2 => {
                 let is_in =
                     |place: &str| parameters.iter().any(|parameter| text(parameter, "in") == Some(place));
                 let consumes =

@@ -6,14 +6,14 @@ use crate::import::lookup::field;
 
 /// The two kinds of description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(super) enum OpenApiVersion {
     /// `swagger: "2.0"`.
     Swagger2,
     /// `openapi: 3.x.y`.
     OpenApi3,
 }
 
-impl Dialect {
+impl OpenApiVersion {
     /// What the file says that it is.
     pub(super) fn of(root: &Node, report: &mut Report) -> Option<Self> {
         let version = |name| match &field(root, name)?.value {

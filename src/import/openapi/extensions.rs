@@ -1,12 +1,12 @@
 //! The `x-google-…` keys at the top of a description (Cloud Endpoints, API Gateway).
 
-use super::dialect::Dialect;
+use super::dialect::OpenApiVersion;
 use crate::diagnostic::Report;
 use crate::document::Node;
 use crate::import::lookup::{as_text, entries, field, is_true, items, text};
 
 /// Reads them, and says what is not translated. Whether the backends answer OPTIONS.
-pub(super) fn read(root: &Node, dialect: Dialect, name: &str, report: &mut Report) -> bool {
+pub(super) fn read(root: &Node, dialect: OpenApiVersion, name: &str, report: &mut Report) -> bool {
     let mut allow_cors = false;
     for (key, key_node, value) in entries(root).filter(|(key, ..)| key.starts_with("x-google-")) {
         match key {
@@ -33,7 +33,7 @@ pub(super) fn read(root: &Node, dialect: Dialect, name: &str, report: &mut Repor
             }
         }
     }
-    if let (Dialect::OpenApi3, Some(servers)) = (dialect, field(root, "servers")) {
+    if let (OpenApiVersion::OpenApi3, Some(servers)) = (dialect, field(root, "servers")) {
         let endpoints = items(servers).iter().filter_map(|server| field(server, "x-google-endpoint"));
         allow_cors |= endpoints.filter_map(|endpoint| field(endpoint, "allowCors")).any(is_true);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::body::{Body, parameters};
-use super::dialect::Dialect;
+use super::dialect::OpenApiVersion;
 use super::extensions;
 use super::security::{Asked, Schemes};
 use super::server::Server;
@@ -12,15 +12,15 @@ use crate::document::Node;
 use crate::import::lookup::{entries, field, is_true, text};
 use crate::import::path::{ImportedPath, Piece};
 use crate::import::words::identifier;
-use crate::import::{Credential, ImportOptions, ImportedMethod, naming};
+use crate::import::{CredentialRule, ImportOptions, ImportedMethod, naming};
 
 /// The keys of a path that are operations, and the one that no request can be.
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// What is read of the paths so far.
-pub(super) struct Reader<'n> {
+pub(super) struct OperationReader<'n> {
     pub(super) root: &'n Node,
-    pub(super) dialect: Dialect,
+    pub(super) dialect: OpenApiVersion,
     pub(super) options: &'n ImportOptions,
     pub(super) name: &'n str,
     pub(super) server: &'n Server,
@@ -36,7 +36,7 @@ pub(super) struct Described {
     span: Span,
 }
 
-impl<'n> Reader<'n> {
+impl<'n> OperationReader<'n> {
     /// Reads all operations of a path.
     pub(super) fn path(
         &mut self,
@@ -93,7 +93,7 @@ impl<'n> Reader<'n> {
 
     /// The path of servers that a path or an operation has for itself.
     fn base_of(&self, node: &Node, report: &mut Report) -> Option<String> {
-        let servers = field(node, "servers").filter(|_| self.dialect == Dialect::OpenApi3)?;
+        let servers = field(node, "servers").filter(|_| self.dialect == OpenApiVersion::OpenApi3)?;
         Server::listed(servers, report).map(|server| server.base)
     }
 
@@ -109,7 +109,7 @@ impl<'n> Reader<'n> {
             template: path.template(),
             body: None,
             body_rule: None,
-            credential: Credential::Undecided,
+            credential: CredentialRule::Undecided,
             permission: String::new(),
             resource: path.resource(&base, &self.options.parent(self.name)),
             questions: vec!["its operations are described in another file".to_owned()],
@@ -156,7 +156,7 @@ impl<'n> Reader<'n> {
             template: path.template(),
             body: body.http,
             body_rule: body.iam,
-            credential: credential.unwrap_or(Credential::Undecided),
+            credential: credential.unwrap_or(CredentialRule::Undecided),
             permission: String::new(),
             resource: path.resource(&base, &self.options.parent(self.name)),
             questions,

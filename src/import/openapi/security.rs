@@ -6,20 +6,20 @@
 
 use std::collections::BTreeSet;
 
-use super::dialect::Dialect;
+use super::dialect::OpenApiVersion;
 use crate::diagnostic::Report;
 use crate::document::Node;
 use crate::import::lookup::{as_text, entries, field, items, resolve, text, texts};
-use crate::import::{Credential, Provider, Requirement};
+use crate::import::{CredentialRule, Provider, Requirement};
 
 /// The schemes of a description.
 #[derive(Debug, Default)]
 pub(super) struct Schemes {
-    schemes: Vec<(String, Scheme)>,
+    schemes: Vec<(String, SecurityScheme)>,
 }
 
 #[derive(Debug)]
-enum Scheme {
+enum SecurityScheme {
     /// Bearer tokens of any issuer.
     Token,
     /// Bearer tokens of one.
@@ -31,16 +31,16 @@ enum Scheme {
 /// What an operation asks, and what a person should know of it.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    pub(super) credential: Option<Credential>,
+    pub(super) credential: Option<CredentialRule>,
     pub(super) question: Option<String>,
     pub(super) remarks: Vec<String>,
 }
 
 impl Schemes {
-    pub(super) fn read(root: &Node, dialect: Dialect, report: &mut Report) -> Self {
+    pub(super) fn read(root: &Node, dialect: OpenApiVersion, report: &mut Report) -> Self {
         let found = match dialect {
-            Dialect::Swagger2 => field(root, "securityDefinitions"),
-            Dialect::OpenApi3 => {
+            OpenApiVersion::Swagger2 => field(root, "securityDefinitions"),
+            OpenApiVersion::OpenApi3 => {
                 field(root, "components").and_then(|components| field(components, "securitySchemes"))
             }
         };
@@ -48,10 +48,10 @@ impl Schemes {
         for (name, key, node) in found.into_iter().flat_map(entries) {
             let Some(node) = resolve(root, node, report) else { continue };
             let mut scheme = scheme(name, node);
-            if let Scheme::Provider(provider) = &mut scheme {
+            if let SecurityScheme::Provider(provider) = &mut scheme {
                 as_key_set(provider, key, report);
             }
-            if let Scheme::Other(what) = scheme {
+            if let SecurityScheme::Other(what) = scheme {
                 report
                     .warning(&key.span, format!("`{name}`: {what} is not checked by the gate"))
                     .help("where an operation asks for it alone, a bearer token is asked for in its place; the backend gets \
@@ -64,7 +64,7 @@ impl Schemes {
 
     pub(super) fn providers(&self) -> impl Iterator<Item = &Provider> {
         self.schemes.iter().filter_map(|(_, scheme)| match scheme {
-            Scheme::Provider(provider) => Some(provider),
+            SecurityScheme::Provider(provider) => Some(provider),
             _ => None,
         })
     }
@@ -74,7 +74,7 @@ impl Schemes {
     pub(super) fn asked(&self, security: Option<&Node>, x_security: Option<&Node>, any_scope: bool) -> Asked {
         let Some(security) = security else {
             return Asked {
-                credential: Some(Credential::AnyToken),
+                credential: Some(CredentialRule::AnyToken),
                 remarks: vec![
                     "the description says nothing of security: a valid token is asked for".to_owned(),
                 ],
@@ -85,7 +85,7 @@ impl Schemes {
             items(security).iter().map(|node| self.alternative(node, x_security)).collect();
         if alternatives.is_empty() || alternatives.iter().any(|alternative| alternative.is_empty) {
             return Asked {
-                credential: Some(Credential::Optional),
+                credential: Some(CredentialRule::Optional),
                 remarks: vec![
                     "the description asks for no credential: bind the permission to `allUsers` to open it"
                         .to_owned(),
@@ -108,13 +108,13 @@ impl Schemes {
             Alternative { is_empty: entries(node).next().is_none(), ..Alternative::default() };
         for (name, _, scopes) in entries(node) {
             match self.schemes.iter().find(|(known, _)| known == name).map(|(_, scheme)| scheme) {
-                Some(Scheme::Token) => alternative.scopes.extend(texts(scopes)),
-                Some(Scheme::Provider(provider)) => {
+                Some(SecurityScheme::Token) => alternative.scopes.extend(texts(scopes)),
+                Some(SecurityScheme::Provider(provider)) => {
                     alternative.scopes.extend(texts(scopes));
                     let audiences = x_security.map(|node| audiences_of(node, name)).unwrap_or_default();
                     alternative.providers.push(Requirement { provider: provider.id.clone(), audiences });
                 }
-                Some(Scheme::Other(what)) => {
+                Some(SecurityScheme::Other(what)) => {
                     alternative
                         .remarks
                         .push(format!("`{name}` ({what}) is not checked: a valid token is asked for"));
@@ -137,7 +137,7 @@ struct Alternative {
 }
 
 /// All of them as one credential.
-fn together(alternatives: &[Alternative], any_scope: bool) -> Result<Credential, String> {
+fn together(alternatives: &[Alternative], any_scope: bool) -> Result<CredentialRule, String> {
     if let Some(name) = alternatives.iter().find_map(|alternative| alternative.unknown.as_ref()) {
         return Err(format!("it asks for `{name}`, which no security scheme describes"));
     }
@@ -158,14 +158,14 @@ fn together(alternatives: &[Alternative], any_scope: bool) -> Result<Credential,
         alternatives.iter().partition(|alternative| !alternative.providers.is_empty());
     // A token of any issuer will do: then the other alternatives ask for more than enough.
     if without.iter().any(|alternative| alternative.scopes.is_empty()) {
-        return Ok(Credential::AnyToken);
+        return Ok(CredentialRule::AnyToken);
     }
     let union = |of: &[&Alternative]| {
         let scopes: BTreeSet<&String> = of.iter().flat_map(|alternative| &alternative.scopes).collect();
         scopes.into_iter().cloned().collect::<Vec<String>>()
     };
     if with.is_empty() {
-        return Ok(Credential::Scopes(union(&without)));
+        return Ok(CredentialRule::Scopes(union(&without)));
     }
     let alike =
         with.iter().all(|alternative| with.first().is_some_and(|first| first.scopes == alternative.scopes));
@@ -173,23 +173,23 @@ fn together(alternatives: &[Alternative], any_scope: bool) -> Result<Credential,
         return Err("it asks for one scope of one issuer or another scope of another one".to_owned());
     }
     let requirements = with.iter().flat_map(|alternative| alternative.providers.clone()).collect();
-    Ok(Credential::Providers { requirements, scopes: union(&with) })
+    Ok(CredentialRule::Providers { requirements, scopes: union(&with) })
 }
 
-fn scheme(name: &str, node: &Node) -> Scheme {
+fn scheme(name: &str, node: &Node) -> SecurityScheme {
     if let Some(provider) = provider(name, node) {
-        return Scheme::Provider(provider);
+        return SecurityScheme::Provider(provider);
     }
     match text(node, "type") {
-        Some("oauth2" | "openIdConnect") => Scheme::Token,
+        Some("oauth2" | "openIdConnect") => SecurityScheme::Token,
         Some("http") => match text(node, "scheme").map(str::to_ascii_lowercase).as_deref() {
-            Some("bearer" | "dpop") => Scheme::Token,
-            _ => Scheme::Other("HTTP authentication other than Bearer"),
+            Some("bearer" | "dpop") => SecurityScheme::Token,
+            _ => SecurityScheme::Other("HTTP authentication other than Bearer"),
         },
-        Some("basic") => Scheme::Other("a password"),
-        Some("apiKey") => Scheme::Other("an API key"),
-        Some("mutualTLS") => Scheme::Other("a client certificate (see `client_ca` of listeners)"),
-        _ => Scheme::Other("a scheme of an unknown type"),
+        Some("basic") => SecurityScheme::Other("a password"),
+        Some("apiKey") => SecurityScheme::Other("an API key"),
+        Some("mutualTLS") => SecurityScheme::Other("a client certificate (see `client_ca` of listeners)"),
+        _ => SecurityScheme::Other("a scheme of an unknown type"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a description says its API is: the host, and the path in front of all others.
 
-use super::dialect::Dialect;
+use super::dialect::OpenApiVersion;
 use crate::diagnostic::Report;
 use crate::document::Node;
 use crate::import::lookup::{entries, field, items, text};
@@ -15,13 +15,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn of(root: &Node, dialect: Dialect, report: &mut Report) -> Self {
+    pub(super) fn of(root: &Node, dialect: OpenApiVersion, report: &mut Report) -> Self {
         match dialect {
-            Dialect::Swagger2 => {
+            OpenApiVersion::Swagger2 => {
                 let host = text(root, "host").map(host_of);
                 Self { host, base: base_of(text(root, "basePath").unwrap_or_default()) }
             }
-            Dialect::OpenApi3 => {
+            OpenApiVersion::OpenApi3 => {
                 let Some(servers) = field(root, "servers") else { return Self::default() };
                 Self::listed(servers, report).unwrap_or_default()
             }
