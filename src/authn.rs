@@ -164,8 +164,16 @@ impl Authenticator {
     /// The claim of an issuer's tokens that holds their audience: `aud`, or what the operator says. `issuer` is its name
     /// in the operator's file.
     pub fn audience_claim(&self, issuer: &str) -> &str {
-        let mut known = self.issuers.iter().map(JwtIssuer::audience_claim);
-        known.find(|(name, _)| *name == issuer).map_or("aud", |(_, claim)| claim)
+        let known = self.issuers.iter().find(|known| known.name() == issuer);
+        known.map_or("aud", JwtIssuer::audience_claim)
+    }
+
+    /// Whether an issuer, by its name in the operator's file, is the one with this identifier (`iss`). What a token claims
+    /// does not count: the `iss` of a JWT-SVID is free.
+    pub fn is_issuer(&self, name: &str, identifier: &str) -> bool {
+        let jwt = self.issuers.iter().map(|issuer| (issuer.name(), issuer.issuer()));
+        let opaque = self.opaque.iter().map(|issuer| (issuer.name(), issuer.issuer()));
+        jwt.chain(opaque).any(|known| known == (name, identifier))
     }
 
     /// The nonce that the next proof of a caller has to have, where the issuer asks for any.

@@ -214,6 +214,11 @@ impl Authenticator {
         if let Some(named) = named {
             return Ok(named);
         }
+        if let Some(claimed) =
+            claimed.filter(|claimed| self.opaque.iter().any(|known| known.issuer() == *claimed))
+        {
+            return Err(self.unknown_issuer(claimed));
+        }
         let domain = claims.get("sub").and_then(Value::as_str).and_then(spiffe::trust_domain);
         let svids = domain.and_then(|domain| {
             self.issuers.iter().find(|issuer| issuer.makes_svids_of(domain, claimed.is_some()))

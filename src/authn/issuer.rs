@@ -98,9 +98,14 @@ impl JwtIssuer {
         own && (!has_issuer || self.issuer().strip_prefix("spiffe://") == Some(domain))
     }
 
-    /// Its name in the operator's file, and the claim of its tokens that holds the audience.
-    pub(super) fn audience_claim(&self) -> (&str, &str) {
-        (&self.name, &self.settings.audience_claim)
+    /// Its name in the operator's file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The claim of its tokens that holds the audience.
+    pub(super) fn audience_claim(&self) -> &str {
+        &self.settings.audience_claim
     }
 
     /// Its keys.

@@ -27,6 +27,7 @@ use std::sync::Arc;
 pub use self::route::{Route, RouteTarget, WrittenRoute};
 use self::trie::Trie;
 use super::method::Call;
+use super::options::OPTIONS_METHOD;
 use crate::diagnostic::{Report, Span};
 use crate::http::path::{PathReading, normalize_literal};
 use crate::http::{Path, malformed};
@@ -253,6 +254,11 @@ impl Route {
         }
     }
 
+    /// Whether `allow_cors` made it.
+    fn is_options(&self) -> bool {
+        self.rpc() == OPTIONS_METHOD
+    }
+
     fn is_open(&self) -> bool {
         matches!(self.target, RouteTarget::Open { .. })
     }
@@ -318,6 +324,11 @@ impl HostRoutes {
         path: &Path,
         reading: &PathReading<'_>,
     ) -> Result<(), Denial> {
+        if route.is_options()
+            && let Some(other) = self.runs_options(route, path, reading)
+        {
+            return Err(two_methods(route, other));
+        }
         let upstream = &*route.service.upstream;
         let taken = |reading: &PathReading<'_>| self.trie(reading)?.taken(http_method, reading, upstream);
         let is_other = |taken: &&Arc<Route>| !Arc::ptr_eq(taken, route) && !taken.runs_the_same(route);
@@ -331,6 +342,18 @@ impl HostRoutes {
             None => Ok(()),
             Some(other) => Err(two_methods(route, other)),
         }
+    }
+
+    /// A method that the backend may run for an OPTIONS. Its own routes decide that: it does not have the one that
+    /// `allow_cors` made here, so it goes on to a route for any method, also to one that fits less closely.
+    fn runs_options(&self, route: &Route, path: &Path, reading: &PathReading<'_>) -> Option<&Arc<Route>> {
+        let runs = |other: &&Arc<Route>| {
+            !other.is_options()
+                && other.service.upstream == route.service.upstream
+                && other.http_method.as_ref().is_none_or(|method| *method == ::http::Method::OPTIONS)
+        };
+        let of = |reading: &PathReading<'_>| self.trie(reading)?.at(reading).into_iter().find(runs);
+        of(reading).or_else(|| path.other_readings(self.has_slashes).iter().find_map(of))
     }
 
     /// The HTTP methods with which a path can be called, for the `Allow` field.

@@ -1,7 +1,8 @@
 //! Whose tokens a method takes: `requirements` of a service file (google/api/auth.proto).
 //!
-//! A caller is of a provider if their verified claims name its issuer and one of the audiences. A client certificate
-//! names no issuer, and neither does the answer of an issuer of opaque tokens that leaves `iss` out.
+//! A caller is of a provider if the issuer that vouches for the token is the provider's, and the token is for one of its
+//! audiences. An `iss` in the token has to say the same: one set of keys may sign for several service accounts. A client
+//! certificate is of no issuer.
 
 use serde_json::Value;
 
@@ -18,7 +19,10 @@ use crate::reason::{Denial, Reason};
 pub(super) fn require(caller: &Caller, method: &Method, authn: &Authenticator) -> Result<(), Denial> {
     let (false, Some(claims)) = (method.requirements.is_empty(), &caller.claims) else { return Ok(()) };
     let of_issuer = |required: &&TokenRequirement| {
-        claims.get("iss").and_then(Value::as_str) == Some(&*required.provider.issuer)
+        let wanted = &*required.provider.issuer;
+        let claimed = claims.get("iss").filter(|claimed| !claimed.is_null());
+        claimed.is_none_or(|claimed| claimed.as_str() == Some(wanted))
+            && authn.is_issuer(&caller.issuer, wanted)
     };
     let mut required = method.requirements.iter().filter(of_issuer).peekable();
     if required.peek().is_none() {

@@ -47,10 +47,20 @@ pub(super) fn indent(source: &Arc<Source>) -> Option<Indented> {
         if is_again || work > MOST_WORK || !text.is_char_boundary(at) {
             return None;
         }
+        // A marker of documents ends the document, in quotes too (YAML 1.2.2, section 9.1.2): what is behind it is not text.
+        if text.get(at..).is_some_and(is_marker) {
+            return None;
+        }
         text.insert_str(at, BLANKS);
         lines.push(original);
     }
     (!lines.is_empty()).then(|| Indented { source: Source::new(source.path.clone(), text), lines })
+}
+
+/// Whether a line begins with `---` or `...` and a blank, or is one of these.
+fn is_marker(text: &str) -> bool {
+    let rest = text.strip_prefix("---").or_else(|| text.strip_prefix("..."));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
 /// Where a line of a quoted scalar begins that is not indented enough, if that is the first mistake.

@@ -80,6 +80,18 @@ fn several_documents_are_refused() {
     }
 }
 
+/// Quotes that are left open around whole documents would make text of the rules between them.
+#[test]
+fn a_marker_of_documents_ends_a_quoted_text() {
+    for marker in ["---", "...", "--- x", "---\t"] {
+        let text = format!("title: 'a\n{marker}\nrules: [x]\n{marker}\n'\nrules: []\n");
+        let (node, report) = parse_text(&text);
+        assert!(node.is_none() && report.render(false).starts_with("error"), "{text:?}");
+    }
+    let (node, _) = parse_text("title: 'a\n----\nb'\n");
+    assert!(node.is_some());
+}
+
 /// The YAML library reports some of these at the line before.
 #[test]
 fn a_tab_is_reported_at_its_own_place() {

@@ -118,8 +118,9 @@ fn is_credential(name: &HeaderName) -> bool {
 /// (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
-    // Pingora frames what came over HTTP/2 with DATA as chunked, unless a length is told.
-    let had_data = matches!(request.framing, Framing::Stream(_)) && request.overridden.is_some();
+    // Pingora frames what came over HTTP/2 with DATA as chunked, unless a length is told: a backend that reads no body
+    // for a GET would take the end of the chunks for the next request.
+    let had_data = matches!(request.framing, Framing::Stream(_));
     match (body, request.framing) {
         (OutgoingBody::Held(0), _) if !expects_body && !had_data => {}
         (OutgoingBody::Held(length), _) => {

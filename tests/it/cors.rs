@@ -202,6 +202,14 @@ http:
     get: /v1/things/vault
   - selector: lab.v1.Things.Anything
     custom: {kind: '*', path: '/v1/{name=any/*}'}
+  - selector: lab.v1.Things.Narrow
+    get: /v2/{name=things/*}
+  - selector: lab.v1.Things.Wide
+    custom: {kind: '*', path: '/v2/{path=**}'}
+  - selector: lab.v1.Things.Status
+    get: /v4/status
+  - selector: lab.v1.Things.Ask
+    custom: {kind: OPTIONS, path: '/v4/{name=*}'}
 authentication:
   rules:
   - selector: '*'
@@ -212,6 +220,9 @@ service: lab.example.com
 rules:
 - {selector: lab.v1.Things.Get, permission: lab.things.get}
 - {selector: lab.v1.Things.Anything, permission: lab.things.get}
+- {selector: lab.v1.Things.Narrow, permission: lab.things.get}
+- {selector: lab.v1.Things.Status, permission: none}
+- {selector: lab.v1.Things.Ask, permission: none}
 ";
 
 const ANSWERED: &str = "HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: https://app.example.com\r\n\
@@ -275,6 +286,10 @@ async fn options_go_upstream_on_the_paths_of_exposed_methods_alone() {
         ("/v1/nothing", 404),
         // A method that takes every HTTP method would be run.
         ("/v1/any/a", 401),
+        // One that fits less closely would be, too: the backend has no route for OPTIONS that fits better.
+        ("/v2/things/a", 400),
+        ("/v4/status", 400),
+        ("/v4/other", 401),
         // The path's variable, once more.
         ("/v1/things/a?name=things/vault", 400),
     ] {

@@ -220,6 +220,35 @@ async fn a_method_with_requirements_takes_tokens_of_its_provider_alone() {
     assert_eq!((answer.status, reason(&answer).as_str()), (401, "CREDENTIALS_MISSING"));
 }
 
+/// The `iss` of a JWT-SVID is free: whose keys verified the token says of which provider it is.
+#[tokio::test]
+async fn a_workload_cannot_claim_to_be_of_another_provider() {
+    let service = PROVIDED.replace("login", "ghost");
+    let keys = tempfile::tempdir().unwrap();
+    let file = keys.path().join("mesh.jwks.json");
+    std::fs::write(&file, key().jwks().to_string()).unwrap();
+    let mesh = json!({
+        "trust_domain": "td.example", "audiences": ["echo-clients"], "keys": {"file": file},
+        "subject_pool": "iam.googleapis.com/locations/global/workforcePools/login",
+    });
+    let lab = Lab::start_with(&service, PROVIDED_RULES, vec![format!("issuers.mesh={mesh}")]);
+    let of_mesh = |issuer: Option<&str>| {
+        let mut claims = json!({
+            "sub": "spiffe://td.example/ana", "aud": "echo-clients", "iat": now(), "exp": now() + 600,
+        });
+        if let Some(issuer) = issuer {
+            claims["iss"] = issuer.into();
+        }
+        key().sign(&claims).unwrap()
+    };
+    let (get, any) = ("/v1/projects/other/things/7", "/v3/projects/other/things/7");
+    for issuer in [None, Some("spiffe://td.example"), Some("https://ghost.acme.example")] {
+        lab.assert_refused("GET", get, &of_mesh(issuer), (401, "JWT_TOKEN_INVALID")).await;
+        // It is a good token: only IAM is in its way where any will do.
+        lab.assert_refused("GET", any, &of_mesh(issuer), (403, "IAM_PERMISSION_DENIED")).await;
+    }
+}
+
 /// Tokens of Cognito have no `aud`: the issuer's `audience_claim` stands for it.
 #[tokio::test]
 async fn the_audiences_of_a_provider_are_looked_for_in_the_claim_of_its_issuer() {
