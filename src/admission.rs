@@ -27,7 +27,12 @@ pub struct Admission {
     by_principal: Shares,
     held_bytes: u64,
     bytes: AtomicU64,
+    /// The bytes that each caller holds: a principal, or the address of a caller without one.
+    bytes_by_caller: Shares,
 }
+
+/// A caller may hold one part in so many of `held_bytes`, or one body.
+const CALLERS_SHARE: u64 = 4;
 
 impl Admission {
     /// As many as `limits` says, all free.
@@ -40,6 +45,7 @@ impl Admission {
             by_principal: Shares::new(limits.requests_per_principal),
             held_bytes: limits.held_bytes,
             bytes: AtomicU64::new(0),
+            bytes_by_caller: Shares::new(amount(limits.held_bytes / CALLERS_SHARE)),
         })
     }
 
@@ -135,11 +141,21 @@ impl Slots {
     /// Takes the place of a large body that is held until the request is answered.
     ///
     /// # Errors
-    /// Where there is no more for this many bytes.
+    /// Where there is no more for this many bytes, or the caller holds as many as it may.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Denial> {
+        let caller = self.principal.or(self.address);
+        if caller.is_some_and(|caller| !self.admission.bytes_by_caller.take_amount(caller, amount(bytes))) {
+            let reason = if self.principal.is_some() { Reason::PrincipalLimit } else { Reason::AddressLimit };
+            let detail =
+                "the caller's bodies hold as many bytes as they may (a quarter of `limits.held_bytes`)";
+            return Err(Denial::new(reason, detail));
+        }
         let most = self.admission.held_bytes;
         let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= most);
         if self.admission.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_err() {
+            if let Some(caller) = caller {
+                self.admission.bytes_by_caller.give_back_amount(caller, amount(bytes));
+            }
             let detail = "bodies hold as many bytes as they may (`limits.held_bytes`)";
             return Err(Denial::new(Reason::Overloaded, detail));
         }
@@ -148,12 +164,19 @@ impl Slots {
     }
 }
 
+fn amount(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 impl Drop for Slots {
     fn drop(&mut self) {
         if self.counts {
             self.admission.under_way.give_back();
         }
         if self.bytes > 0 {
+            if let Some(caller) = self.principal.or(self.address) {
+                self.admission.bytes_by_caller.give_back_amount(caller, amount(self.bytes));
+            }
             self.admission.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         }
         if let Some(address) = self.address {
@@ -242,6 +265,27 @@ mod tests {
         second.hold(60).unwrap();
         drop(second);
         assert_eq!(admission.bytes.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_caller_holds_a_quarter_of_the_bytes_or_one_body() {
+        let admission = admission(AdmissionLimits { held_bytes: 100, ..AdmissionLimits::default() });
+        let take = |address, principal| admission.take(address, principal).unwrap();
+        let (mut first, mut second) =
+            (take(None, Some("user:ana@example.com")), take(None, Some("user:ana@example.com")));
+        first.hold(20).unwrap();
+        assert_eq!(second.hold(6).unwrap_err().reason(), Reason::PrincipalLimit);
+        second.hold(5).unwrap();
+        // One that is larger than its share is not out of reach.
+        let mut other = take(ip("192.0.2.1"), None);
+        other.hold(60).unwrap();
+        assert_eq!(take(ip("192.0.2.1"), None).hold(1).unwrap_err().reason(), Reason::AddressLimit);
+        // What all hold is bounded still, and a refusal leaves nothing counted.
+        let mut last = take(None, Some("user:ben@example.com"));
+        assert_eq!(last.hold(16).unwrap_err().reason(), Reason::Overloaded);
+        last.hold(15).unwrap();
+        drop((first, second, other, last));
+        assert_eq!((admission.bytes.load(Ordering::SeqCst), entries(&admission.bytes_by_caller)), (0, 0));
     }
 
     #[test]

@@ -41,11 +41,29 @@ impl Shares {
         true
     }
 
+    /// Counts an amount more of a key, unless it would have more than it may have. A key that has nothing may always take
+    /// some: one thing that is larger than its share is not out of reach. Returns whether it was counted.
+    pub fn take_amount(&self, key: u64, amount: usize) -> bool {
+        let Some(mut shard) = self.shard(key) else { return false };
+        let taken = shard.get(&key).copied().unwrap_or_default();
+        let sum = taken.saturating_add(amount);
+        if taken > 0 && sum > self.most {
+            return false;
+        }
+        shard.insert(key, sum);
+        true
+    }
+
     /// Counts one less of a key.
     pub fn give_back(&self, key: u64) {
+        self.give_back_amount(key, 1);
+    }
+
+    /// Counts an amount less of a key.
+    pub fn give_back_amount(&self, key: u64, amount: usize) {
         let Some(mut shard) = self.shard(key) else { return };
         if let Some(taken) = shard.get_mut(&key) {
-            *taken = taken.saturating_sub(1);
+            *taken = taken.saturating_sub(amount);
             if *taken == 0 {
                 shard.remove(&key);
             }

@@ -10,6 +10,7 @@ pub(super) mod form;
 mod message;
 
 use bytes::Bytes;
+use http::Method;
 
 use self::content::{decoded, media_type, refused, trim_blanks, unsupported_coding, without_mark};
 use crate::catalog::{BodyRule, Call};
@@ -45,6 +46,9 @@ const EMPTY_MESSAGE_BYTES: u64 = 50 * 1024;
 /// Most bytes of an `empty` body that is gzip: the gzip of nothing, with a name and a time in its head.
 const EMPTY_GZIP_BYTES: u64 = 128;
 
+/// Most bytes that a byte of a gzip body stands for, itself included.
+const MOST_INFLATED: u64 = 1033;
+
 /// How a body is read before the request may be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyPlan {
@@ -72,9 +76,19 @@ impl BodyPlan {
                 Self::Collect { coding: ContentCoding::Identity, .. },
                 Framing::Length(length) | Framing::Stream(Some(length)),
             ) => length,
+            // Deflate makes a byte into 1,032 at the most.
+            (
+                Self::Collect { coding: ContentCoding::Gzip, limit, .. },
+                Framing::Length(length) | Framing::Stream(Some(length)),
+            ) => length.saturating_mul(MOST_INFLATED).min(limit),
             (Self::Collect { limit, .. }, _) => limit,
         }
     }
+}
+
+/// Whether the body of a request with this HTTP method has a meaning (RFC 9110, section 9.3).
+fn has_meaning(http_method: &Method) -> bool {
+    matches!(*http_method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// Decides from the head alone how the body is read.
@@ -96,7 +110,9 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPl
     }
     let limit = match rule {
         // Java's discovery clients compress every body, also one that is empty.
-        BodyRule::Empty if coding == Some(ContentCoding::Gzip) => EMPTY_GZIP_BYTES,
+        BodyRule::Empty if coding == Some(ContentCoding::Gzip) && has_meaning(&request.method) => {
+            EMPTY_GZIP_BYTES
+        }
         BodyRule::Empty => 0,
         BodyRule::EmptyMessage => EMPTY_MESSAGE_BYTES,
         BodyRule::Message => limits.message,

@@ -118,9 +118,11 @@ fn is_credential(name: &HeaderName) -> bool {
 /// (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
     let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
-    // Pingora frames what came over HTTP/2 with DATA as chunked, unless a length is told: a backend that reads no body
-    // for a GET would take the end of the chunks for the next request.
-    let had_data = matches!(request.framing, Framing::Stream(_));
+    // Pingora frames what came over HTTP/2 with bytes of DATA as chunked, unless a length is told: a backend that reads no
+    // body for such a method would take the end of the chunks for the next request. Of these four, no byte is taken.
+    let takes_none = matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS");
+    let had_data =
+        matches!(request.framing, Framing::Stream(_)) && (request.overridden.is_some() || !takes_none);
     match (body, request.framing) {
         (OutgoingBody::Held(0), _) if !expects_body && !had_data => {}
         (OutgoingBody::Held(length), _) => {

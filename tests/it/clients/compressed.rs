@@ -47,6 +47,16 @@ async fn a_gzip_body_is_judged_by_its_content_and_forwarded_plain() {
 }
 
 /// The head and the chunk of google-http-java-client for a POST without content.
+/// Over HTTP/2 it went upstream as the end of chunks, which a backend takes for the next request.
+#[tokio::test]
+async fn the_gzip_of_nothing_is_refused_where_a_body_has_no_meaning() {
+    let gate = Gate::start();
+    let get = compressed(crate::harness::get()).body(Body::Chunked(gzip(b"")));
+    let answer = gate.http2(&get).await;
+    assert_eq!((answer.status, reason(&answer).as_str()), (400, "REQUEST_BODY_REFUSED"));
+    assert!(gate.backend.requests().is_empty());
+}
+
 #[tokio::test]
 async fn an_empty_post_of_javas_discovery_client_is_an_empty_body() {
     let (gate, _tree) = strict();
