@@ -52,7 +52,13 @@ pub enum NotAPrincipal {
 /// header that backends read.
 pub fn is_pool_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
-    text.starts_with("iam.googleapis.com/") && !text.ends_with('/') && text.bytes().all(plain)
+    // What follows such a segment in a member is a value: the name of a pool ends before it.
+    let is_marker =
+        |segment: &str| matches!(segment, "group" | "subject") || segment.starts_with("attribute.");
+    text.starts_with("iam.googleapis.com/")
+        && !text.ends_with('/')
+        && text.bytes().all(plain)
+        && !text.split('/').any(is_marker)
 }
 
 impl Principal {

@@ -328,7 +328,10 @@ fn check_tokens(issuer: &IssuerSettings, error: &mut impl FnMut(&'static str, St
         let message = "`audiences` is empty or holds an empty string".to_owned();
         error("audiences", message, "name the audience that tokens for this gate carry in `aud`");
     }
-    if issuer.audience_claim != "aud" && issuer.required_claims.is_empty() {
+    // Claims about parties are in ID tokens too.
+    let tells_kinds =
+        |claim: &str| !["iss", "sub", "aud", "azp", "client_id", "appid", "cid"].contains(&claim);
+    if issuer.audience_claim != "aud" && !issuer.required_claims.iter().any(|(claim, _)| tells_kinds(claim)) {
         let message = format!(
             "with `audience_claim: {}`, any token that the client holds would pass for an access token",
             issuer.audience_claim

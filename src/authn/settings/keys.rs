@@ -1,5 +1,6 @@
 //! Where an issuer's keys are, and how often they are fetched.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -223,6 +224,12 @@ pub(super) fn check(
                 if let Err((message, help)) = parse_url(url) {
                     error("urls", message, help);
                 }
+            }
+            let origins: BTreeSet<String> =
+                urls.iter().filter_map(|url| Url::parse(url).ok()).map(|url| origin(&url)).collect();
+            if keys.token_file.is_some() && origins.len() > 1 {
+                let message = "`token_file` would be shown to several hosts".to_owned();
+                error("urls", message, "name URLs of one host, or leave `token_file` out");
             }
             check_proxy(keys.proxy.as_deref(), &urls.iter().map(String::as_str).collect::<Vec<_>>(), error);
         }

@@ -74,10 +74,38 @@ fn a_pool_is_a_name_that_reads_alike_everywhere() {
     ] {
         assert!(!is_refused(pool), "{pool}");
     }
-    for name in ["a,b", "a b", "a\nb", "a\0b", "a\u{7f}", "a;b", "\u{e9}", "a\"b", "a%2fb", "a?b"] {
+    for name in [
+        "a,b",
+        "a b",
+        "a\nb",
+        "a\0b",
+        "a\u{7f}",
+        "a;b",
+        "\u{e9}",
+        "a\"b",
+        "a%2fb",
+        "a?b",
+        "a/group/b",
+        "a/subject/b",
+        "a/attribute.b",
+    ] {
         let pool = format!("iam.googleapis.com/locations/global/workforcePools/{name}");
         assert!(is_refused(&pool), "{name:?}");
     }
+}
+
+#[test]
+fn a_claim_about_a_party_does_not_make_an_access_token() {
+    let is_refused = |claim: &str| {
+        let mut settings = good("one");
+        settings.audience_claim = "client_id".to_owned();
+        settings.required_claims = vec![(claim.to_owned(), "x".into())];
+        check(&[settings]).iter().any(|mistake| format!("{mistake:?}").contains("pass for an access token"))
+    };
+    for claim in ["iss", "sub", "aud", "azp", "client_id"] {
+        assert!(is_refused(claim), "{claim}");
+    }
+    assert!(!is_refused("token_use"));
 }
 
 #[test]
@@ -106,6 +134,21 @@ fn key_sets_are_fetched_over_tls_or_from_this_machine() {
     ] {
         assert!(parse_url(url).is_err(), "{url}");
     }
+}
+
+#[test]
+fn a_token_file_is_shown_to_one_host() {
+    let is_refused = |urls: [&str; 2]| {
+        let mut settings = good("one");
+        if let Proof::Signature(KeySource::Remote(keys)) = &mut settings.proof {
+            keys.location = KeyLocation::Urls(urls.map(str::to_owned).to_vec());
+            keys.token_file = Some(PathBuf::from("token"));
+        }
+        check(&[settings]).iter().any(|mistake| format!("{mistake:?}").contains("several hosts"))
+    };
+    assert!(!is_refused(["https://a.example/1", "https://a.example:443/2"]));
+    assert!(is_refused(["https://a.example/1", "https://b.example/1"]));
+    assert!(is_refused(["https://a.example/1", "https://a.example:8443/1"]));
 }
 
 #[test]
