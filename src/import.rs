@@ -20,6 +20,9 @@ mod written;
 pub use self::method::{CredentialRule, ImportedMethod, ImportedService, Provider, Requirement};
 pub use self::written::{ImportedFiles, written};
 
+use crate::diagnostic::Report;
+use crate::document::Node;
+
 /// What the person who imports says beside the description.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
@@ -34,6 +37,20 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
+    /// `None` where the service's name is chosen and cannot be one; the report says so. `root` is the description.
+    fn check(&self, root: &Node, report: &mut Report) -> Option<()> {
+        let Some(name) = self.service.as_deref().filter(|name| !is_service_name(name)) else {
+            return Some(());
+        };
+        report
+            .file_error(
+                &root.span.source.path,
+                format!("`--service` is not a DNS name: `{}`", name.escape_debug()),
+            )
+            .help("write the host that clients call, like `lab.example.com`, in lower case and without port");
+        None
+    }
+
     /// The first label of a service's name, as permissions and selectors begin.
     fn short_name(service: &str) -> String {
         let label = service.trim_start_matches("*.").split('.').next().unwrap_or_default();

@@ -1,6 +1,8 @@
 //! The "gRPC API configuration" of grpc-gateway (`google.api.Service` without a name, with `http.rules`), and the Swagger 2.0
 //! that `protoc-gen-openapiv2` makes of the same API.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::lookup::{entries, field, items, text};
 use super::method::{CredentialRule, ImportedMethod, ImportedService};
 use super::path::ImportedPath;
@@ -19,6 +21,7 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
         );
         return None;
     };
+    options.check(root, report)?;
     let name = options.service.clone().or_else(|| text(root, "name").map(str::to_owned));
     let Some(name) = name.filter(|name| is_service_name(name)) else {
         report
@@ -32,12 +35,14 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
         items(rules).iter().filter_map(|rule| Some((rule, text(rule, "selector")?))).collect();
     let all: Vec<PathBinding> =
         read.iter().flat_map(|(rule, selector)| bindings(rule, selector, report)).collect();
-    let collections: Vec<String> = all.iter().filter_map(|binding| binding.path.above()).collect();
+    let collections: BTreeSet<String> = all.iter().filter_map(|binding| binding.path.above()).collect();
     let prefix = options.prefix(&name);
     let is_ruled = field(root, "authentication").is_some();
     let credential = if is_ruled { CredentialRule::Written } else { CredentialRule::AnyToken };
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
     for binding in &all {
-        if let Some(earlier) = methods.iter_mut().find(|method| method.selector == binding.selector) {
+        let number = *numbers.entry(&binding.selector).or_insert(methods.len());
+        if let Some(earlier) = methods.get_mut(number) {
             let (first, here) = (earlier.resource.clone(), binding.path.resource("", &options.parent(&name)));
             if first != here && earlier.questions.is_empty() {
                 report.warning(&binding.node.span, format!("`{}` has bindings with two resources", binding.selector)).help(
@@ -101,7 +106,7 @@ impl PathBinding<'_> {
         prefix: &str,
         parent: &str,
         credential: &CredentialRule,
-        collections: &[String],
+        collections: &BTreeSet<String>,
     ) -> ImportedMethod {
         let is_collection = collections.contains(&self.path.shape());
         let (collection, verb) = naming::permission(
@@ -122,7 +127,7 @@ impl PathBinding<'_> {
             resource: self.path.resource("", parent),
             questions: self.questions(),
             remarks: Vec::new(),
-            place: self.node.span.place(),
+            span: self.node.span.clone(),
         }
     }
 }
@@ -209,6 +214,31 @@ http:
 documentation: {summary: x}
 "
         ));
+    }
+
+    #[test]
+    fn an_option_that_is_not_a_dns_name_is_what_is_told() {
+        for text in [
+            "name: jobs.example.com\nhttp: {rules: []}\n",
+            "http: {rules: []}\n",
+            "{swagger: '2.0', host: jobs.example.com, paths: {}}\n",
+        ] {
+            for name in [
+                "../x.example.com",
+                "Jobs.example.com",
+                "jobs.example.com:443",
+                "https://jobs.example.com",
+                "",
+            ] {
+                let mut report = Report::new();
+                let node = document::parse(&Source::new("api.yaml", text), &mut report).unwrap();
+                let options = ImportOptions { service: Some(name.to_owned()), ..ImportOptions::default() };
+                assert!(import(&node, &options, &mut report).is_none(), "{name}");
+                let report = report.render(false);
+                assert!(report.contains(&format!("`--service` is not a DNS name: `{name}`")), "{report}");
+                assert!(!report.contains("does not name") && !report.contains("names no"), "{report}");
+            }
+        }
     }
 
     #[test]

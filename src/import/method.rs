@@ -1,6 +1,6 @@
 //! A service as it was understood, before it is written.
 
-use crate::diagnostic::Place;
+use crate::diagnostic::Span;
 
 /// A service and its methods.
 #[derive(Clone, Debug)]
@@ -89,17 +89,16 @@ pub struct ImportedMethod {
     /// What to know of it.
     pub remarks: Vec<String>,
     /// Where it is described.
-    pub place: Place,
+    pub span: Span,
 }
 
 impl ImportedMethod {
-    /// Whether it asks for tokens of a provider.
-    pub(super) fn asks_for(&self, id: &str) -> bool {
-        match &self.credential {
-            CredentialRule::Providers { requirements, .. } => {
-                requirements.iter().any(|one| one.provider == id)
-            }
-            _ => false,
-        }
+    /// The providers whose tokens it asks for.
+    pub(super) fn providers(&self) -> impl Iterator<Item = &str> {
+        let requirements = match &self.credential {
+            CredentialRule::Providers { requirements, .. } => requirements.as_slice(),
+            _ => &[],
+        };
+        requirements.iter().map(|requirement| requirement.provider.as_str())
     }
 }

@@ -7,16 +7,17 @@ mod body;
 mod dialect;
 mod extensions;
 mod operation;
+mod plain;
 mod security;
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::dialect::OpenApiVersion;
 use self::operation::OperationReader;
 use self::security::Schemes;
 use self::server::Server;
-use super::lookup::{entries, field, resolve, text};
+use super::lookup::{References, entries, field, text};
 use super::{ImportOptions, ImportedService, is_service_name};
 use crate::diagnostic::Report;
 use crate::document::Node;
@@ -25,6 +26,7 @@ use crate::document::Node;
 /// what is not translated.
 pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Option<ImportedService> {
     let dialect = OpenApiVersion::of(root, report)?;
+    options.check(root, report)?;
     let server = Server::of(root, dialect, report);
     let name = options.service.clone().or_else(|| server.host.clone());
     let Some(name) = name.filter(|name| is_service_name(name)) else {
@@ -37,7 +39,8 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
             .help("say it: `--service lab.example.com`, in lower case and without port");
         return None;
     };
-    let schemes = Schemes::read(root, dialect, report);
+    let references = References::new(root);
+    let schemes = Schemes::read(root, dialect, &references, report);
     let Some(paths) = field(root, "paths") else {
         report.error(&root.span, "the description has no `paths`").help("there is nothing to import");
         return None;
@@ -45,6 +48,7 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
     let allow_cors = extensions::read(root, dialect, &name, report);
     let mut reader = OperationReader {
         root,
+        references: &references,
         dialect,
         options,
         name: &name,
@@ -53,15 +57,16 @@ pub fn import(root: &Node, options: &ImportOptions, report: &mut Report) -> Opti
         methods: Vec::new(),
     };
     for (path, key, item) in entries(paths).filter(|(path, ..)| path.starts_with('/')) {
-        match resolve(root, item, report) {
+        match references.resolve(item, report) {
             Some(item) => reader.path(path, key, item, allow_cors, report),
             None => reader.elsewhere(path, key),
         }
     }
     let mut methods = reader.finish(report);
     distinguish(&mut methods, report, root);
-    let used = |id: &String| methods.iter().any(|method| method.asks_for(id));
-    let providers = schemes.providers().filter(|provider| used(&provider.id)).cloned().collect();
+    let used: BTreeSet<&str> = methods.iter().flat_map(super::ImportedMethod::providers).collect();
+    let providers =
+        schemes.providers().filter(|provider| used.contains(provider.id.as_str())).cloned().collect();
     let title = field(root, "info").and_then(|info| text(info, "title")).map(str::to_owned);
     Some(ImportedService { name, title, allow_cors, providers, verbatim: None, methods })
 }
@@ -75,7 +80,7 @@ fn distinguish(methods: &mut [super::ImportedMethod], report: &mut Report, root:
         if *count > 1 {
             report
                 .warning(&root.span, format!("two operations are called `{}`", method.selector))
-                .help(format!("the one of {} is called `{}_{count}`", method.place, method.selector));
+                .help(format!("the one of {} is called `{}_{count}`", method.span.place(), method.selector));
             method.selector = format!("{}_{count}", method.selector);
         }
     }

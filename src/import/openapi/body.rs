@@ -1,9 +1,11 @@
 //! What body an operation takes.
 
+use std::collections::HashSet;
+
 use super::dialect::OpenApiVersion;
 use crate::diagnostic::Report;
 use crate::document::Node;
-use crate::import::lookup::{entries, field, items, resolve, text, texts};
+use crate::import::lookup::{References, entries, field, items, text, texts};
 
 /// The body of an operation, as rules say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,17 +20,17 @@ pub(super) struct Body {
 
 impl Body {
     /// The body that a description gives. `parameters` are resolved.
-    pub(super) fn of(
-        root: &Node,
-        operation: &Node,
-        parameters: &[&Node],
+    pub(super) fn of<'n>(
+        (root, references): (&'n Node, &References<'n>),
+        operation: &'n Node,
+        parameters: &[&'n Node],
         dialect: OpenApiVersion,
         report: &mut Report,
     ) -> Self {
         let types: Option<Vec<String>> = match dialect {
             OpenApiVersion::OpenApi3 => match field(operation, "requestBody") {
                 None => None,
-                Some(body) => match resolve(root, body, report) {
+                Some(body) => match references.resolve(body, report) {
                     Some(body) => {
                         let content = field(body, "content");
                         Some(
@@ -84,15 +86,13 @@ impl Body {
 }
 
 /// The parameters of an operation and of its path, with references followed; the operation's own first.
-pub(super) fn parameters<'n>(root: &'n Node, of: &[&'n Node], report: &mut Report) -> Vec<&'n Node> {
+pub(super) fn parameters<'n>(
+    references: &References<'n>,
+    of: &[&'n Node],
+    report: &mut Report,
+) -> Vec<&'n Node> {
     let lists = of.iter().filter_map(|node| field(node, "parameters"));
-    let mut found: Vec<&Node> = Vec::new();
-    for parameter in lists.flat_map(items) {
-        let Some(parameter) = resolve(root, parameter, report) else { continue };
-        let key = |node: &'n Node| (text(node, "in"), text(node, "name"));
-        if !found.iter().any(|known| key(known) == key(parameter)) {
-            found.push(parameter);
-        }
-    }
-    found
+    let mut known = HashSet::new();
+    let resolved = lists.flat_map(items).filter_map(|parameter| references.resolve(parameter, report));
+    resolved.filter(|parameter| known.insert((text(parameter, "in"), text(parameter, "name")))).collect()
 }

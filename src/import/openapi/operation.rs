@@ -1,15 +1,15 @@
 //! Paths and their operations.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::body::{Body, parameters};
 use super::dialect::OpenApiVersion;
 use super::extensions;
-use super::security::{Asked, Schemes};
+use super::security::{Asked, Schemes, Security};
 use super::server::Server;
 use crate::diagnostic::{Report, Span};
-use crate::document::Node;
-use crate::import::lookup::{entries, field, is_true, text};
+use crate::document::{Node, Value};
+use crate::import::lookup::{References, entries, field, is_true, text};
 use crate::import::path::{ImportedPath, Piece};
 use crate::import::words::identifier;
 use crate::import::{CredentialRule, ImportOptions, ImportedMethod, naming};
@@ -20,6 +20,7 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 /// What is read of the paths so far.
 pub(super) struct OperationReader<'n> {
     pub(super) root: &'n Node,
+    pub(super) references: &'n References<'n>,
     pub(super) dialect: OpenApiVersion,
     pub(super) options: &'n ImportOptions,
     pub(super) name: &'n str,
@@ -33,7 +34,8 @@ pub(super) struct Described {
     method: ImportedMethod,
     path: ImportedPath,
     base: String,
-    span: Span,
+    /// Where that is written which raises its first question, where that is not the path itself.
+    at: Option<Span>,
 }
 
 impl<'n> OperationReader<'n> {
@@ -81,7 +83,7 @@ impl<'n> OperationReader<'n> {
 
     /// Says what the variables match that are described with an expression of segments.
     fn refine(&self, path: &mut ImportedPath, item: &'n Node, operation: &'n Node, report: &mut Report) {
-        for parameter in parameters(self.root, &[operation, item], report) {
+        for parameter in parameters(self.references, &[operation, item], report) {
             let schema = field(parameter, "schema").unwrap_or(parameter);
             if let (Some("path"), Some(name), Some(pattern)) =
                 (text(parameter, "in"), text(parameter, "name"), text(schema, "pattern"))
@@ -114,9 +116,9 @@ impl<'n> OperationReader<'n> {
             resource: path.resource(&base, &self.options.parent(self.name)),
             questions: vec!["its operations are described in another file".to_owned()],
             remarks: Vec::new(),
-            place: key.span.place(),
+            span: key.span.clone(),
         };
-        self.methods.push(Described { method, path, base, span: key.span.clone() });
+        self.methods.push(Described { method, path, base, at: None });
     }
 
     fn operation(
@@ -133,13 +135,16 @@ impl<'n> OperationReader<'n> {
             Some(id) => identifier(id),
             None => naming::operation_of(http_method, &path),
         };
-        let own = field(operation, "security");
-        let security = own.or_else(|| field(self.root, "security"));
-        let asked = self.schemes.asked(security, field(operation, "x-security"), self.options.any_scope);
-        let Asked { credential, question, mut remarks } = asked;
+        let security = Security::of(self.root, operation);
+        let Asked { credential, question, mut at, mut remarks } =
+            self.schemes.asked(security, self.options.any_scope);
         let mut questions: Vec<String> = question.into_iter().collect();
-        let parameters = parameters(self.root, &[operation, item], &mut Report::new());
-        let body = Body::of(self.root, operation, &parameters, self.dialect, report);
+        if let Some(why) = not_described(operation) {
+            questions.insert(0, why);
+            at = Some(operation.span.clone());
+        }
+        let parameters = parameters(self.references, &[operation, item], &mut Report::new());
+        let body = Body::of((self.root, self.references), operation, &parameters, self.dialect, report);
         let body = self.fitting(http_method, body, operation, report);
         questions.extend(body.question);
         remarks.extend(body.remark);
@@ -161,9 +166,9 @@ impl<'n> OperationReader<'n> {
             resource: path.resource(&base, &self.options.parent(self.name)),
             questions,
             remarks,
-            place: span.place(),
+            span: span.clone(),
         };
-        Described { method, path, base, span: span.clone() }
+        Described { method, path, base, at }
     }
 
     /// The body that requests with this HTTP method can have.
@@ -205,23 +210,13 @@ impl<'n> OperationReader<'n> {
     pub(super) fn finish(self, report: &mut Report) -> Vec<ImportedMethod> {
         let members: BTreeSet<String> =
             self.methods.iter().filter_map(|described| described.path.above()).collect();
-        let taken: Vec<(String, String, String)> = self
-            .methods
-            .iter()
-            .map(|Described { method, path, .. }| {
-                (method.http_method.clone(), path.shape(), format!("{} {}", method.http_method, method.path))
-            })
-            .collect();
+        let rivals = Rivals::among(&self.methods);
         let prefix = self.options.prefix(self.name);
-        let finish = |(index, described): (usize, Described)| {
-            let Described { mut method, path, base, span } = described;
-            let (http_method, shape) = (&method.http_method, path.shape());
-            let is_rival = |(other, (other_method, other_shape, _)): &(usize, &(String, String, String))| {
-                let is_any = other_method == "*" || http_method == "*";
-                *other != index && *other_shape == shape && (is_any || other_method == http_method)
-            };
-            let rival = taken.iter().enumerate().find(is_rival).map(|(_, (.., shown))| shown);
-            if let (Some(rival), None) = (rival, &path.loose) {
+        let mut finished = Vec::with_capacity(self.methods.len());
+        for (index, described) in self.methods.into_iter().enumerate() {
+            let Described { mut method, path, base, at } = described;
+            let shape = path.shape();
+            if let (Some(rival), None) = (rivals.of(index, &shape, &method.http_method), &path.loose) {
                 method.questions.push(format!(
                     "its path also matches calls of {rival}, and no template tells them apart"
                 ));
@@ -234,17 +229,58 @@ impl<'n> OperationReader<'n> {
             );
             method.permission = format!("{prefix}.{collection}.{verb}");
             if let Some(question) = method.questions.first() {
-                report
-                    .warning(
-                        &span,
-                        format!("{} {} is not exposed: {question}", method.http_method, method.path),
-                    )
-                    .help("its iam rule is written as a comment: decide, and take the `#` away");
+                let message = format!("{} {} is not exposed: {question}", method.http_method, method.path);
+                let warning = report.warning(&method.span, message);
+                warning.help("its iam rule is written as a comment: decide, and take the `#` away");
+                if let Some(at) = at {
+                    warning.related(&at, "it is written here");
+                }
             }
-            method
-        };
-        self.methods.into_iter().enumerate().map(finish).collect()
+            finished.push(method);
+        }
+        finished
     }
+}
+
+/// The operations by the shapes of their paths.
+struct Rivals {
+    by_shape: HashMap<String, Vec<Rival>>,
+}
+
+struct Rival {
+    index: usize,
+    http_method: String,
+    /// The HTTP method and the path, as the description has them.
+    shown: String,
+}
+
+impl Rivals {
+    fn among(methods: &[Described]) -> Self {
+        let mut by_shape: HashMap<String, Vec<Rival>> = HashMap::new();
+        for (index, Described { method, path, .. }) in methods.iter().enumerate() {
+            let http_method = method.http_method.clone();
+            let shown = format!("{http_method} {}", method.path);
+            by_shape.entry(path.shape()).or_default().push(Rival { index, http_method, shown });
+        }
+        Self { by_shape }
+    }
+
+    /// The first other operation that has the same requests.
+    fn of(&self, index: usize, shape: &str, http_method: &str) -> Option<&str> {
+        let is_rival = |rival: &&Rival| {
+            let is_any = rival.http_method == "*" || http_method == "*";
+            rival.index != index && (is_any || rival.http_method == http_method)
+        };
+        self.by_shape.get(shape)?.iter().find(is_rival).map(|rival| rival.shown.as_str())
+    }
+}
+
+/// Why a node describes no operation: what `security` it would have is not known then.
+fn not_described(operation: &Node) -> Option<String> {
+    if !matches!(operation.value, Value::Map(_)) {
+        return Some(format!("its operation is not a mapping but {}", operation.kind()));
+    }
+    field(operation, "$ref").map(|_| "its operation is described in another place".to_owned())
 }
 
 /// Query parameters that the gate takes for a path variable.

@@ -198,3 +198,204 @@ fn no_translation_of_security_asks_for_less() {
         assert_eq!(with(security), expected, "{security}");
     }
 }
+
+/// What becomes of the only method of a description, and the report.
+fn one_method(text: &str) -> (String, String) {
+    let mut report = Report::new();
+    let node = document::parse(&Source::new("api.yaml", text), &mut report).unwrap();
+    let service = import(&node, &ImportOptions::default(), &mut report).unwrap();
+    let method = &service.methods[0];
+    let became =
+        if method.questions.is_empty() { format!("{:?}", method.credential) } else { "to decide".to_owned() };
+    (became, report.render(false))
+}
+
+/// A description with one operation, `security` in the operation on line 10, or else at the top on line 8.
+fn lab(of_the_operation: &str, of_the_whole: &str) -> String {
+    format!(
+        "\
+swagger: '2.0'
+host: lab.example.com
+securityDefinitions:
+  o2: {{type: oauth2}}
+  key: {{type: apiKey}}
+  p: {{type: oauth2, x-google-issuer: 'https://p', x-google-audiences: 'one, two'}}
+  q: {{type: oauth2, x-google-issuer: 'https://q'}}
+{of_the_whole}
+paths:
+  /x: {{get: {{operationId: x{of_the_operation}}}}}
+"
+    )
+}
+
+fn asserted_to_be_left(text: &str, line: usize) {
+    let (became, report) = one_method(text);
+    assert_eq!(became, "to decide", "{text}");
+    assert!(report.contains("GET /x is not exposed: "), "{text}{report}");
+    assert!(
+        report.contains(&format!("::: api.yaml:{line}:")) || report.contains(&format!("\n{line:>2} |")),
+        "{text}{report}"
+    );
+}
+
+#[test]
+fn security_of_a_wrong_type_opens_nothing() {
+    for malformed in [
+        "{login: []}",
+        "{}",
+        "login",
+        "none",
+        "''",
+        "[login]",
+        "[null]",
+        "[[]]",
+        "[{}, login]",
+        "[{1: []}]",
+        "[{o2: [], 1: []}]",
+        "[{~: []}]",
+        "[{o2: {admin: true}}]",
+        "[{o2: admin}]",
+        "[{o2: null}]",
+        "[{key: null}]",
+        "null",
+        "~",
+        "",
+        "false",
+        "0",
+    ] {
+        asserted_to_be_left(&lab(&format!(", security: {malformed}"), "security: []"), 10);
+        asserted_to_be_left(&lab("", &format!("security: {malformed}")), 8);
+    }
+    for empty in ["[]", "[{}]", "[{o2: [s]}, {}]"] {
+        assert_eq!(one_method(&lab(&format!(", security: {empty}"), "")).0, "Optional", "{empty}");
+    }
+}
+
+#[test]
+fn a_scope_that_is_not_one_word_is_left_to_a_person() {
+    for scope in [
+        "1",
+        "null",
+        "[a]",
+        "{a: b}",
+        "''",
+        "'read,admin'",
+        "read admin",
+        "\"b\\nc\"",
+        "\"a, '*'\"",
+        "'a\"b'",
+        "é",
+    ] {
+        for scopes in [format!("[{scope}]"), format!("[read, {scope}]")] {
+            for scheme in ["o2", "p", "key"] {
+                asserted_to_be_left(&lab(&format!(", security: [{{{scheme}: {scopes}}}]"), ""), 10);
+            }
+        }
+    }
+    let (became, _) = one_method(&lab(", security: [{o2: ['https://example.com/auth:read']}]", ""));
+    assert_eq!(became, r#"Scopes(["https://example.com/auth:read"])"#);
+}
+
+#[test]
+fn audiences_of_x_security_are_not_passed_over() {
+    let audiences =
+        |security: &str, x_security: &str| lab(&format!(", {security}x-security: {x_security}"), "");
+    for (security, x_security) in [
+        ("", "[{p: {audiences: [one]}}]"),
+        ("security: [], ", "[{p: {audiences: [one]}}]"),
+        ("security: [{q: []}], ", "[{p: {audiences: [one]}}]"),
+        ("security: [{o2: []}], ", "[{o2: {audiences: [one]}}]"),
+        ("security: [{p: []}], ", "{p: {audiences: [one]}}"),
+        ("security: [{p: []}], ", "[p]"),
+        ("security: [{p: []}], ", "[{p: [one]}]"),
+        ("security: [{p: []}], ", "[{1: {audiences: [one]}}]"),
+        ("security: [{p: []}], ", "null"),
+        ("security: [{p: []}], ", "[{p: {audiences: one}}]"),
+        ("security: [{p: []}], ", "[{p: {audiences: [1]}}]"),
+        ("security: [{p: []}], ", "[{p: {audiences: ['one,three']}}]"),
+    ] {
+        asserted_to_be_left(&audiences(security, x_security), 10);
+    }
+    let (became, _) = one_method(&audiences("security: [{p: []}], ", "[{p: {audiences: [one]}}]"));
+    assert!(became.contains(r#"provider: "p", audiences: ["one"]"#), "{became}");
+    let (became, report) = one_method(&lab("", "x-security: [{p: {audiences: [one]}}]"));
+    assert_eq!(became, "to decide");
+    assert!(
+        report.contains("its `x-security` names `p`, and no `security` asks for tokens of that issuer"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_scheme_that_cannot_be_read_is_not_one_of_any_issuer() {
+    for scheme in [
+        "{type: oauth2, x-google-issuer: [https://p]}",
+        "{type: oauth2, x-google-issuer: }",
+        "{type: oauth2, x-google-issuer: 'https://p', x-google-jwks_uri: [x]}",
+        "{type: oauth2, x-google-issuer: 'https://p', x-google-audiences: {one: two}}",
+        "{type: oauth2, x-google-issuer: 'https://p', x-google-audiences: [1]}",
+        "{type: oauth2, x-google-issuer: 'https://p', x-google-audiences: 'one two'}",
+        "{type: oauth2, x-google-auth: {}}",
+        "{type: oauth2, x-google-auth: {issuer: [https://p]}}",
+        "{type: oauth2, x-google-auth: {issuer: 'https://p', audiences: [[]]}}",
+        "{type: [oauth2]}",
+        "{type: OAuth2}",
+        "oauth2",
+    ] {
+        let text = lab(", security: [{o2: [admin]}]", "").replace("{type: oauth2}", scheme);
+        asserted_to_be_left(&text, 4);
+    }
+}
+
+#[test]
+fn an_operation_that_is_described_in_another_place_has_no_security_of_the_whole() {
+    for operation in ["", "null", "x", "[]", "{$ref: '#/x-operations/get'}"] {
+        let text = lab("", "security: []").replace("{operationId: x}", operation);
+        asserted_to_be_left(&text, 10);
+    }
+}
+
+#[test]
+fn references_are_followed_to_a_depth_and_not_in_a_circle() {
+    let chain = |steps: usize, last: &str| {
+        let links: String =
+            (0..steps).map(|step| format!("  l{step}: {{$ref: '#/x-links/l{}'}}\n", step + 1)).collect();
+        format!(
+            "swagger: '2.0'\nhost: lab.example.com\npaths:\n  /x: {{$ref: '#/x-links/l0'}}\nx-links:\n{links}  l{steps}: {last}\n"
+        )
+    };
+    let (became, report) = one_method(&chain(99, "{get: {operationId: x}}"));
+    assert_eq!((became.as_str(), report.as_str()), ("AnyToken", ""));
+    for text in [chain(100, "{get: {operationId: x}}"), chain(3, "{$ref: '#/x-links/l0'}")] {
+        let report = plain(&text);
+        assert!(
+            report.contains("error: more than 100 references lead to one another, or in a circle"),
+            "{report}"
+        );
+        assert!(report.contains("api.yaml:4:"), "{report}");
+    }
+}
+
+#[test]
+fn many_paths_and_references_take_no_square_of_time() {
+    let took = |count: usize| {
+        let paths: String = (0..count)
+            .map(|number| {
+                format!(
+                    "  /things{number}/{{id}}:\n    parameters: [{{$ref: '#/parameters/p{number}'}}]\n    get: {{operationId: get{number}}}\n    put: {{}}\n"
+                )
+            })
+            .collect();
+        let parameters: String =
+            (0..count).map(|number| format!("  p{number}: {{in: path, name: id, type: string}}\n")).collect();
+        let text = format!("swagger: '2.0'\nhost: lab.example.com\nparameters:\n{parameters}paths:\n{paths}");
+        let node = document::parse(&Source::new("api.yaml", text), &mut Report::new()).unwrap();
+        let start = std::time::Instant::now();
+        let service = import(&node, &ImportOptions::default(), &mut Report::new()).unwrap();
+        assert_eq!(service.methods.len(), 2 * count);
+        start.elapsed()
+    };
+    let (few, many) = (took(1_000), took(16_000));
+    eprintln!("{few:?} {many:?}");
+    assert!(many < few * 100, "1000 paths took {few:?}, 16000 took {many:?}");
+}
