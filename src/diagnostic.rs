@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
@@ -22,17 +22,21 @@ pub struct Source {
     pub path: PathBuf,
     /// The whole text.
     pub text: String,
+    /// Where its line breaks are, found when a line is first asked for: every rule of a file keeps its own.
+    line_breaks: OnceLock<Box<[usize]>>,
 }
 
 impl Source {
     /// A source from text that is already in memory.
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { path: path.into(), text: text.into() })
+        Arc::new(Self { path: path.into(), text: text.into(), line_breaks: OnceLock::new() })
     }
 
     /// The 1-based line of a byte offset.
     pub fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+        let breaks =
+            self.line_breaks.get_or_init(|| self.text.match_indices('\n').map(|(at, _)| at).collect());
+        breaks.partition_point(|at| *at < offset) + 1
     }
 
     fn column(&self, offset: usize) -> usize {

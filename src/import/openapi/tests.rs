@@ -395,7 +395,10 @@ fn many_paths_and_references_take_no_square_of_time() {
         assert_eq!(service.methods.len(), 2 * count);
         start.elapsed()
     };
-    let (few, many) = (took(1_000), took(16_000));
-    eprintln!("{few:?} {many:?}");
-    assert!(many < few * 100, "1000 paths took {few:?}, 16000 took {many:?}");
+    let fastest = |count| (0..2).map(|_| took(count)).min().unwrap();
+    let (few, many) = (fastest(500), fastest(8_000));
+    assert!(
+        many < few * 80,
+        "500 paths took {few:?}, 8000 took {many:?}: 16 times as many, not 256 times as long"
+    );
 }
