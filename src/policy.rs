@@ -43,7 +43,7 @@ pub mod who_can;
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};
 pub use self::condition::{AttributeRead, ConditionOutcome};
-pub(crate) use self::federated::canonical_identifier;
+pub(crate) use self::federated::{canonical_identifier, whole_pool_of};
 pub use self::model::resource::ResourceName;
 pub use self::permit::{Grant, Permit};
 pub use self::pools::Pools;
