@@ -26,8 +26,8 @@ pub use self::stage::{StageReport, StageResult};
 use crate::catalog::PermissionRule;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Place;
-use crate::policy::Grant;
 use crate::policy::explain::{Explanation, Extent};
+use crate::policy::{Grant, Policy, ResourceName};
 use crate::simulation::{Scenario, ScenarioCaller, ScenarioError, Simulated};
 
 /// An answer with its reasons.
@@ -84,6 +84,14 @@ impl Explained {
     /// The policy's findings.
     pub fn policy(&self) -> Option<&Explanation> {
         self.policy.as_ref()
+    }
+
+    /// Whether the answer may be another one by groups that the caller's token asserts, which the question does not have.
+    pub fn depends_on_asserted_groups(&self, policy: &Policy) -> bool {
+        self.policy.as_ref().is_some_and(|explained| {
+            let resource = ResourceName::new(&explained.resource);
+            policy.depends_on_asserted_groups(&explained.permission, resource, self.is_allowed())
+        })
     }
 
     /// The rule that decided, where one did.

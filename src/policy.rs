@@ -43,7 +43,7 @@ pub mod who_can;
 pub use self::attributes::{Attribute, Attributes, Consulted};
 pub use self::boundary::{Applies, OutOfBounds};
 pub use self::condition::{AttributeRead, ConditionOutcome};
-pub(crate) use self::federated::canonical_identifier;
+pub(crate) use self::federated::{canonical_identifier, whole_pool_of};
 pub use self::model::resource::ResourceName;
 pub use self::permit::{Grant, Permit};
 pub use self::pools::Pools;
@@ -54,7 +54,7 @@ pub use self::subject::Subject;
 use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::explain::index::ExplainIndex;
-use self::index::Index;
+use self::index::{Index, MemberId};
 use self::model::allow::AllowPolicy;
 use self::model::context::{Context, Definitions};
 use self::model::deny::DenyPolicy;
@@ -68,6 +68,8 @@ pub struct Policy {
     boundaries: Boundaries,
     explain_index: ExplainIndex,
     tags: Tags,
+    /// The groups of which only a token tells who is in them, and the groups that those are in; sorted.
+    asserted: Box<[MemberId]>,
     counts: PolicyCounts,
 }
 
@@ -154,7 +156,8 @@ impl Policy {
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        Self { index, boundaries, counts, ..Self::default() }
+        let asserted = rules::asserted(&index, context);
+        Self { index, boundaries, asserted, counts, ..Self::default() }
     }
 
     fn index(&self) -> &Index {

@@ -14,6 +14,7 @@ use crate::catalog::ExposureSettings;
 use crate::config::{self, Config, ConfigSource, Override};
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
+use crate::policy::Pools;
 use crate::source::{PolicyFiles, PolicySource};
 use crate::terminal::{INVALID, eprint_report, print};
 
@@ -129,7 +130,10 @@ pub(super) fn load_files(
     report: &mut Report,
 ) -> Option<Snapshot> {
     match config {
-        Some(config) => Snapshot::of_tree(files, &config.services, report),
+        Some(config) => {
+            let pools = config::snapshot::pools(config).groups_alone();
+            Snapshot::of_tree(files, &config.services, &pools, report)
+        }
         None => {
             let services = ExposureSettings::all(&files, report);
             if services.is_empty() && !report.is_fatal() {
@@ -141,7 +145,7 @@ pub(super) fn load_files(
                     .help("a service needs `<id>.yaml` and, beside it, `<id>.iam.yaml`");
                 return None;
             }
-            Snapshot::of_tree(files, &services, report)
+            Snapshot::of_tree(files, &services, &Pools::default(), report)
         }
     }
 }

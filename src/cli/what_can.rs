@@ -17,7 +17,7 @@ use crate::diagnostic::Report;
 use crate::explain::Page;
 use crate::policy::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
 use crate::policy::what_can::HeldPermission;
-use crate::policy::{Attributes, ResourceName, Subject};
+use crate::policy::{Attributes, ResourceName, Subject, whole_pool_of};
 use crate::principal::Principal;
 use crate::simulation::full_name;
 use crate::simulation::written::{self, ScenarioSyntaxError};
@@ -123,6 +123,12 @@ pub fn run(args: &WhatCanArgs) -> ExitCode {
 impl WhatCanArgs {
     fn held(&self, snapshot: &Snapshot) -> Result<Vec<Held>, Problem> {
         let mut sets = self.groups.clone();
+        // Whatever else a credential asserts, a caller of a pool is in the set of all its callers.
+        for name in self.groups.iter().map(|group| &**group).chain([self.who.name()]) {
+            sets.extend(whole_pool_of(name).filter(|everybody| **everybody != *name));
+        }
+        sets.sort_unstable();
+        sets.dedup();
         let subject = match &self.who {
             AskedCaller::Principal(principal) => Subject::of(principal),
             AskedCaller::Set(set) => {

@@ -85,8 +85,13 @@ impl SnapshotTree {
 
 impl Snapshot {
     /// Loads a policy tree by itself, for questions about it. No issuer is trusted: every credential is refused.
-    pub fn of_tree(files: PolicyFiles, services: &[ExposureSettings], report: &mut Report) -> Option<Self> {
-        Self::of_files(files, services, &Pools::default(), Some(Authenticator::believing_nobody()), report)
+    pub fn of_tree(
+        files: PolicyFiles,
+        services: &[ExposureSettings],
+        pools: &Pools,
+        report: &mut Report,
+    ) -> Option<Self> {
+        Self::of_files(files, services, pools, Some(Authenticator::believing_nobody()), report)
     }
 
     /// Loads a policy tree beside issuers that were loaded before; `None` where those were not. Usable only if the report has

@@ -100,6 +100,16 @@ impl<'n> Fields<'n> {
         Some(entry.1)
     }
 
+    /// Whether a field has the value `null`, written out. A key with nothing behind it has no value either, and may be a
+    /// mistake.
+    pub fn is_written_null(&self, name: &str) -> bool {
+        let entry = self.entries.iter().find(|(key, ..)| self.spelling.same(key, name));
+        entry.is_some_and(|(.., value, _)| {
+            let Span { source, range } = &value.span;
+            value.value == Value::Null && source.text.get(range.clone()).map(str::trim) == Some("null")
+        })
+    }
+
     /// The string of a field that must be there.
     pub fn required_string(&mut self, name: &'static str, report: &mut Report) -> Option<&'n str> {
         self.required(name, report)?.string(report)

@@ -3,8 +3,11 @@
 //! The forms are those of <https://cloud.google.com/iam/docs/principal-identifiers>. A value may be percent-encoded
 //! ([`crate::principal::value`]). `*` is not a wildcard in it: only behind the pool itself does it stand for everybody.
 
+use std::sync::Arc;
+
 use super::spelling::has_encoded_octet;
 use crate::authn::MappedAttribute;
+use crate::principal::caller::everybody_of;
 use crate::principal::value::{canonical_of_written, decoded};
 
 /// Why no caller can be what a member names, as `matches no caller: …`, and what to write.
@@ -137,6 +140,11 @@ impl<'t> Federated<'t> {
 pub(crate) fn canonical_identifier(text: &str) -> String {
     let canonical = Federated::parse(text).and_then(|federated| federated.canonical());
     canonical.unwrap_or_else(|| text.to_owned())
+}
+
+/// Everybody of the pool that a federated identity or set is of, as a member: each of its callers is in there.
+pub(crate) fn whole_pool_of(text: &str) -> Option<Arc<str>> {
+    Federated::parse(text).map(|federated| everybody_of(federated.pool))
 }
 
 /// Whether an issuer or a listener can have this pool: their settings ask for the host, and a name behind it.

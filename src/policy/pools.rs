@@ -17,8 +17,9 @@ const FOREIGN: &str =
 pub struct Pools {
     /// `None` without a configuration.
     known: Option<BTreeMap<String, Mapped>>,
-    /// The domains of groups that issuers assert in claims, as their `email_domains` has them.
-    group_domains: BTreeSet<String>,
+    /// The domains of groups that issuers assert in claims, as their `email_domains` has them. `None` without a
+    /// configuration.
+    group_domains: Option<BTreeSet<String>>,
 }
 
 /// What callers of a pool can be besides its subjects.
@@ -33,7 +34,13 @@ struct Mapped {
 impl Pools {
     /// A configuration that knows no pool yet.
     pub fn configured() -> Self {
-        Self { known: Some(BTreeMap::new()), group_domains: BTreeSet::new() }
+        Self { known: Some(BTreeMap::new()), group_domains: Some(BTreeSet::new()) }
+    }
+
+    /// What is known of the groups, and nothing of the pools: for a tree that is read far from the gate it is for.
+    #[must_use]
+    pub fn groups_alone(self) -> Self {
+        Self { known: None, ..self }
     }
 
     /// Adds a pool whose callers are subjects. Several issuers may have one pool: a claim that one of them maps, some
@@ -58,22 +65,27 @@ impl Pools {
 
     /// Adds domains of which some issuer asserts groups: `example.com`, `*.example.com`, `*`.
     pub fn add_group_domains<'a>(&mut self, domains: impl IntoIterator<Item = &'a String>) {
-        self.group_domains.extend(domains.into_iter().map(|domain| domain.to_ascii_lowercase()));
+        let domains = domains.into_iter().map(|domain| domain.to_ascii_lowercase());
+        self.group_domains.get_or_insert_default().extend(domains);
     }
 
-    /// Whether tokens may say who is in a group (`group:EMAIL`), so that it needs no entry in groups.yaml.
-    pub(super) fn asserts_group(&self, group: &str) -> bool {
+    /// Whether tokens may say who is in a group (`group:EMAIL`), so that it needs no entry in groups.yaml. `None` where
+    /// that is not known: there is no configuration.
+    pub(super) fn asserts_group(&self, group: &str) -> Option<bool> {
         let domain = group.split_once('@').map_or("", |(_, domain)| domain);
-        self.group_domains.iter().any(|allowed| match allowed.strip_prefix('*') {
+        let is_of = |allowed: &String| match allowed.strip_prefix('*') {
             Some(parent) => domain.ends_with(parent) && domain.len() > parent.len(),
             None => allowed == domain,
-        })
+        };
+        Some(self.group_domains.as_ref()?.iter().any(is_of))
     }
 
     /// Adds all pools of another value. A pool that a running gate once knew does not count as misspelt: to remove an
     /// issuer must not keep policies from being loaded.
     pub fn remember(&mut self, other: &Self) {
-        self.group_domains.extend(other.group_domains.iter().cloned());
+        if let Some(domains) = &other.group_domains {
+            self.group_domains.get_or_insert_default().extend(domains.iter().cloned());
+        }
         for (pool, before) in other.known.iter().flatten() {
             let mapped = self.entry(pool);
             mapped.foreign |= before.foreign;

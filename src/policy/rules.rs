@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::Policy;
+use super::index::{Index, MemberId};
+use super::model::context::Context;
+use super::model::resource::ResourceName;
 use crate::diagnostic::Place;
 
 /// What a rule does.
@@ -53,6 +56,48 @@ impl Policy {
             .map(|(pool, _)| pool)
             .collect()
     }
+
+    /// Whether an answer may be another one for a caller of whom it is not known which groups their token asserts
+    /// (`groups` of an issuer): some rule that could change it names such a group. What is allowed, a deny rule can
+    /// change; what is refused, a binding or an exception of a deny rule.
+    pub fn depends_on_asserted_groups(
+        &self,
+        permission: &str,
+        resource: ResourceName<'_>,
+        is_allowed: bool,
+    ) -> bool {
+        if self.asserted.is_empty() {
+            return false;
+        }
+        let index = self.index();
+        let is_asserted = |member: &MemberId| self.asserted.binary_search(member).is_ok();
+        let holders = index.holders(permission);
+        index.chain(resource).any(|attached| {
+            let numbers = index.forbidden.get(&attached).into_iter().flatten();
+            let mut denials = numbers
+                .filter_map(|number| index.denials.get(*number))
+                .filter(|rule| rule.permissions.contain(permission) && !rule.exceptions.contain(permission));
+            if is_allowed {
+                return denials.any(|rule| rule.denied.iter().any(is_asserted));
+            }
+            denials.any(|rule| rule.excepted.iter().any(is_asserted))
+                || index
+                    .attached(attached)
+                    .any(|(member, bound)| is_asserted(&member) && holders.binary_search(&bound.role).is_ok())
+        })
+    }
+}
+
+/// The groups of rules that a token may assert, and the groups that those are in; sorted. Without a configuration, a
+/// group without an entry in groups.yaml is one.
+pub(super) fn asserted(index: &Index, context: Context<'_>) -> Box<[MemberId]> {
+    let groups = index.members.iter().filter(|(_, name)| name.starts_with("group:"));
+    let asserted = groups.filter(|(_, name)| {
+        context.pools.asserts_group(name).unwrap_or_else(|| !context.groups.contains(name))
+    });
+    let found: BTreeSet<MemberId> =
+        asserted.flat_map(|(id, _)| std::iter::once(id).chain(index.groups_of(id).iter().copied())).collect();
+    found.into_iter().collect()
 }
 
 impl WrittenRule {
@@ -63,8 +108,11 @@ impl WrittenRule {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Pools;
     use super::super::tests::{grants, loaded};
     use super::*;
+    use crate::diagnostic::Report;
+    use crate::source::PolicyFiles;
 
     #[test]
     fn every_rule_is_listed_once_whatever_it_expands_to() {
@@ -119,6 +167,55 @@ mod tests {
             ),
         ]);
         assert_eq!(policy.mapped_pools().into_iter().collect::<Vec<_>>(), [pool("a"), pool("b"), pool("d")]);
+    }
+
+    #[test]
+    fn an_answer_depends_on_groups_of_a_token_where_a_rule_that_could_change_it_names_one() {
+        let denial = |denied: &str, more: &str| {
+            format!(
+                "rules:\n- denyRule:\n    deniedPrincipals: ['{denied}']\n    \
+                 deniedPermissions: [demo.googleapis.com/operations.cancel]\n{more}"
+            )
+        };
+        let group = "principalSet://goog/group/ops@example.com";
+        let depends = |files: &[(&str, &str)], permission: &str, is_allowed: bool| {
+            let mut pools = Pools::configured();
+            pools.add_group_domains(&["example.com".to_owned()]);
+            let mut report = Report::new();
+            let roles = [
+                (
+                    "roles/canceller.yaml",
+                    "name: roles/canceller\nincludedPermissions: [demo.operations.cancel]\n",
+                ),
+                (
+                    "groups.yaml",
+                    "leads@example.org: ['group:ops@example.com']\nlocal@example.org: ['user:ana@example.com']\n",
+                ),
+            ];
+            let files = PolicyFiles::in_memory("policies", roles.into_iter().chain(files.iter().copied()));
+            let policy = Policy::load_among(&pools, files, &[], &mut report);
+            assert!(!report.is_fatal(), "{}", report.render(false));
+            policy.depends_on_asserted_groups(permission, ResourceName::new("projects/demo/x/y"), is_allowed)
+        };
+        let cancel = "demo.operations.cancel";
+        for member in ["group:ops@example.com", "group:leads@example.org"] {
+            let binding = grants("roles/canceller", member);
+            let files = [("allow/projects/demo.yaml", binding.as_str())];
+            assert!(depends(&files, cancel, false), "{member}");
+            assert!(!depends(&files, cancel, true), "{member}");
+            assert!(!depends(&files, "demo.operations.get", false), "{member}");
+        }
+        let local = grants("roles/canceller", "group:local@example.org");
+        assert!(!depends(&[("allow/projects/demo.yaml", &local)], cancel, false));
+        let other = grants("roles/canceller", "group:ops@example.com");
+        assert!(!depends(&[("allow/projects/other.yaml", &other)], cancel, false));
+        let denied = denial(group, "");
+        let files = [("deny/projects/demo/x.yaml", denied.as_str())];
+        assert!(depends(&files, cancel, true) && !depends(&files, cancel, false));
+        let excepted =
+            denial("principalSet://goog/public:all", &format!("    exceptionPrincipals: ['{group}']\n"));
+        let files = [("deny/projects/demo/x.yaml", excepted.as_str())];
+        assert!(depends(&files, cancel, false) && !depends(&files, cancel, true));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) const CANCELLER: (&str, &str) = (
 pub(super) fn load(files: &[(&str, &str)]) -> (Policy, String) {
     let mut report = Report::new();
     let files = PolicyFiles::in_memory("policies", files.iter().copied());
-    let policy = Policy::load(files, &[], &mut report);
+    let policy = Policy::load_among(&Pools::configured().groups_alone(), files, &[], &mut report);
     (policy, report.render(false))
 }
 

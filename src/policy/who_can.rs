@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Policy;
 use super::attributes::Attributes;
+use super::federated::whole_pool_of;
 use super::index::{BoundRole, MemberId, ResourceId};
 use super::model::resource::ResourceName;
 use super::refusal::{Granted, Refusal};
@@ -93,12 +94,12 @@ impl Policy {
         resource: ResourceName<'_>,
         attributes: &Attributes<'_>,
     ) -> Result<Granted, Refusal> {
+        let sets = sets_of(name);
         match Principal::parse(name) {
-            Ok(principal) => self.decide(Subject::of(&principal), permission, resource, attributes),
-            Err(_) => {
-                let subject = Subject::anonymous().with_sets(std::slice::from_ref(name));
-                self.decide(subject, permission, resource, attributes)
+            Ok(principal) => {
+                self.decide(Subject::of(&principal).with_sets(&sets), permission, resource, attributes)
             }
+            Err(_) => self.decide(Subject::anonymous().with_sets(&sets), permission, resource, attributes),
         }
     }
 
@@ -150,6 +151,12 @@ pub(super) fn inside(
         }
     }
     found
+}
+
+/// The sets that all of a name are in: the name itself where it is one, and everybody of its pool.
+pub(crate) fn sets_of(name: &Arc<str>) -> Vec<Arc<str>> {
+    let own = Principal::parse(name).is_err().then(|| name.clone());
+    own.into_iter().chain(whole_pool_of(name).filter(|everybody| everybody != name)).collect()
 }
 
 #[cfg(test)]

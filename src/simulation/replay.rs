@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::{Call, Catalog, Method, TokenRequirement};
+use crate::catalog::{Call, Catalog, Method, PermissionRule, TokenRequirement};
 use crate::decision::snapshot::Snapshot;
 use crate::decision::{Trace, stages};
 use crate::diagnostic::Place;
 use crate::http::Path;
-use crate::policy::{Attribute, Attributes, Consulted, Grant};
+use crate::policy::{Attribute, Attributes, Consulted, Grant, ResourceName};
 use crate::principal::Caller;
 use crate::reason::{Denial, Reason, Recorded};
 use crate::simulation::log_line::LogLine;
@@ -51,6 +51,8 @@ pub(crate) enum MissingInput {
     Host,
     /// Why it was refused: that happened before policy, or outside of it.
     Refusal,
+    /// Why the old tree decides otherwise than the log says.
+    Tree,
 }
 
 impl MissingInput {
@@ -63,13 +65,16 @@ impl MissingInput {
             Self::Scopes => "the log does not have the token's scopes, and the trees do not ask for the same",
             Self::Claims => "conditions ask for `request.auth.claims`, which the log does not have",
             Self::Sets => {
-                "rules ask for groups or attributes of the caller's pool, which the log does not have"
+                "rules ask for groups or attributes that the caller's token asserts, which the log does not have"
             }
             Self::Request => "the line lacks the address, host, path or method that the answer depends on",
             Self::Host => {
                 "no service of the trees has this host as its own name; `--config` says which service has it"
             }
             Self::Refusal => "the refusal does not tell what policy would have said",
+            Self::Tree => {
+                "both trees decide otherwise than the log says: it was written under another policy"
+            }
         }
     }
 
@@ -83,6 +88,7 @@ impl MissingInput {
             Self::Request => "request",
             Self::Host => "host",
             Self::Refusal => "refusal",
+            Self::Tree => "tree",
         }
     }
 }
@@ -157,7 +163,8 @@ impl ReplayTree {
                 let caller = Caller::assumed(principal.clone(), scopes, line.time);
                 let method = Arc::clone(&call.method);
                 let replay = self.admit(line, call, Some(Arc::new(caller)));
-                let mapped = principal.pool().is_some_and(|pool| self.mapped_pools.contains(pool));
+                let mapped = principal.pool().is_some_and(|pool| self.mapped_pools.contains(pool))
+                    || self.depends_on_groups(&replay);
                 if matches!(replay.answer, ReplayOutcome::Allowed(_)) && !is_of_provider(logged, &method) {
                     return Replay::unknown(replay.call, MissingInput::Claims);
                 }
@@ -176,6 +183,15 @@ impl ReplayTree {
                 }
             }
         }
+    }
+
+    /// Whether the answer may be another one by groups that the caller's token asserted.
+    fn depends_on_groups(&self, replay: &Replay) -> bool {
+        let Some(call) = &replay.call else { return false };
+        let PermissionRule::Required(permission) = &call.method.permission else { return false };
+        let is_allowed = matches!(replay.answer, ReplayOutcome::Allowed(_));
+        let resource = ResourceName::new(call.resource());
+        self.snapshot.policy.depends_on_asserted_groups(permission, resource, is_allowed)
     }
 
     fn admit(&self, line: &LogLine, call: Arc<Call>, caller: Option<Arc<Caller>>) -> Replay {
@@ -266,7 +282,7 @@ fn host_of<'c>(catalog: &'c Catalog, service: &str) -> Option<&'c str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{AuthenticationProvider, Exposure, Forwarding, PermissionRule, ResourceTemplate};
+    use crate::catalog::{AuthenticationProvider, Exposure, Forwarding, ResourceTemplate};
 
     fn method(scopes: &[&str], allow_without_credential: bool) -> Method {
         let service = Exposure {

@@ -74,7 +74,7 @@ impl Changes {
         let decide = |tree: &ReplayTree, call| tree.decide(line, call, logged.as_deref());
         let before = called.map_or_else(|replay| replay, |call| decide(old, call));
         let after = new.route(line).map_or_else(|replay| replay, |call| decide(new, call));
-        self.check(line, number, &before.answer);
+        let is_of_old = self.check(line, number, &before.answer);
         match (&before.answer, &after.answer) {
             (ReplayOutcome::Unknown(doubt), _) | (_, ReplayOutcome::Unknown(doubt)) => {
                 self.cannot_tell(*doubt)
@@ -87,6 +87,8 @@ impl Changes {
                 self.revoked += 1;
                 self.note(Direction::Revoked, line, before, after);
             }
+            // Something was in play that neither tree shows.
+            _ if !is_of_old => self.cannot_tell(MissingInput::Tree),
             (ReplayOutcome::Allowed(_), ReplayOutcome::Allowed(_))
             | (ReplayOutcome::Refused { .. }, ReplayOutcome::Refused { .. }) => {
                 self.unchanged += 1;
@@ -98,17 +100,20 @@ impl Changes {
         *self.doubts.entry(doubt).or_default() += 1;
     }
 
-    /// Notes where the old tree is not the one that the log was written under.
-    fn check(&mut self, line: &LogLine, number: u64, answer: &ReplayOutcome) {
+    /// Notes where the old tree is not the one that the log was written under: it decides otherwise. Returns whether it
+    /// may be.
+    fn check(&mut self, line: &LogLine, number: u64, answer: &ReplayOutcome) -> bool {
         let allowed = match answer {
             ReplayOutcome::Allowed(_) => true,
             ReplayOutcome::Refused { .. } => false,
-            ReplayOutcome::Unknown(_) => return,
+            ReplayOutcome::Unknown(_) => return true,
         };
-        if allowed != (line.recorded == Recorded::Allowed) {
+        let is_of_old = allowed == (line.recorded == Recorded::Allowed);
+        if !is_of_old {
             self.otherwise += 1;
             self.first_otherwise.get_or_insert(number);
         }
+        is_of_old
     }
 
     fn note(&mut self, change: Direction, line: &LogLine, before: Replay, after: Replay) {

@@ -15,6 +15,7 @@ use crate::cli::who_can::only_service;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Place, Report};
 use crate::policy::what_can::{GroupMembers, HeldPermission};
+use crate::policy::who_can::sets_of;
 use crate::policy::{Attributes, ResourceName, Subject};
 use crate::principal::Principal;
 use crate::terminal::counted;
@@ -152,10 +153,8 @@ impl<'s> Side<'s> {
         let attributes =
             Attributes { service: service.map(|service| service.name.as_str()), ..Attributes::at(self.now) };
         let identity = Principal::parse(principal).ok();
-        let subject = match &identity {
-            Some(identity) => Subject::of(identity),
-            None => Subject::anonymous().with_sets(std::slice::from_ref(principal)),
-        };
+        let sets = sets_of(principal);
+        let subject = identity.as_ref().map_or_else(Subject::anonymous, Subject::of).with_sets(&sets);
         let held = self.snapshot.policy.held(subject, permission, resource, &attributes, false);
         held.map(|held| access_of(&held)).unwrap_or_default()
     }

@@ -17,6 +17,7 @@ use crate::explain::{Explained, Page, explain};
 use crate::policy::explain::Extent;
 use crate::reason::{Reason, Recorded};
 use crate::simulation::log_line::LogLine;
+use crate::simulation::replay::MissingInput;
 use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller};
 use crate::terminal::{DENIED, print};
 
@@ -29,6 +30,28 @@ struct RecordedDecision {
     number: u64,
     line: LogLine,
     written: Value,
+}
+
+/// What the log does not say of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MissingSets {
+    /// The groups and attributes that their pool has.
+    OfPool,
+    /// The groups that the token asserted.
+    Groups,
+}
+
+impl MissingSets {
+    fn text(self) -> &'static str {
+        match self {
+            Self::OfPool => {
+                "rules name groups or attributes of the caller's pool, which the log does not have"
+            }
+            Self::Groups => {
+                "cannot be told for sure: rules name groups that a token may assert, which the log does not have"
+            }
+        }
+    }
 }
 
 /// Explains the recorded decision. Exits 0 where it let the call pass, 2 where it did not, 3 where it is not found.
@@ -51,7 +74,9 @@ pub(super) fn run(tree: &TreeArgs, file: &Path, id: &str, extent: Extent, output
         Output::Text => print(&text(&recorded, explained.as_ref(), &snapshot)),
         Output::Json => {
             let explanation = explained.as_ref().map(Explained::json);
-            let json = json!({ "recorded": recorded.json(), "explanation": explanation });
+            let missing = explained.as_ref().and_then(|explained| recorded.lacks(explained, &snapshot));
+            let missing: Vec<&str> = missing.map(|_| MissingInput::Sets.name()).into_iter().collect();
+            let json = json!({ "recorded": recorded.json(), "explanation": explanation, "missing": missing });
             print(&format!("{json:#}\n"));
         }
     }
@@ -156,6 +181,15 @@ impl RecordedDecision {
         if is_known { Some(asked.to_owned()) } else { of_service().or_else(|| Some(asked.to_owned())) }
     }
 
+    /// What of the caller the log does not have, though the tree's answer may depend on it.
+    fn lacks(&self, explained: &Explained, snapshot: &Snapshot) -> Option<MissingSets> {
+        let principal = self.line.principal.as_ref()?;
+        if principal.pool().is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool)) {
+            return Some(MissingSets::OfPool);
+        }
+        explained.depends_on_asserted_groups(&snapshot.policy).then_some(MissingSets::Groups)
+    }
+
     fn json(&self) -> Value {
         json!({
             "file": self.file.display().to_string(),
@@ -199,9 +233,8 @@ fn text(recorded: &RecordedDecision, explained: Option<&Explained>, snapshot: &S
     if explained.is_allowed() != recorded.is_allowed() {
         put(&mut page, "the tree decides otherwise, as follows");
     }
-    let pool = recorded.line.principal.as_ref().and_then(|principal| principal.pool());
-    if pool.is_some_and(|pool| snapshot.policy.mapped_pools().contains(pool)) {
-        put(&mut page, "rules name groups or attributes of the caller's pool, which the log does not have");
+    if let Some(missing) = recorded.lacks(explained, snapshot) {
+        put(&mut page, missing.text());
     }
     page.blank();
     page.into_text() + &explained.text()

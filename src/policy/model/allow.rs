@@ -104,8 +104,11 @@ impl AllowPolicy {
         warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
         let version = read_version(&mut fields, report);
         check_kind(&mut fields, report);
-        // `resourceId` is Cloud Storage's: the path of the file names the resource.
-        fields.ignore(&["etag", "resourceId", "iamOwned"]);
+        // Cloud Storage's.
+        if let Some(id) = fields.optional("resourceId") {
+            exported::check_resource_id(id, resource, context.hierarchy, report);
+        }
+        fields.ignore(&["etag", "iamOwned"]);
         if let Some(configs) = fields.optional("auditConfigs") {
             check_audit_configs(configs, report);
         }
@@ -143,13 +146,22 @@ impl PolicyReader<'_> {
         let role = fields.required("role", report).and_then(|node| self.role(node, report));
         let members = fields.required("members", report).map(|node| self.members(node, report));
         // An empty condition is an error, and the binding must not become an unconditional one: `Some(None)` grants
-        // nothing.
-        let condition = fields.key("condition").map(|key| {
+        // nothing. `null` is written where there is none, in JSON above all.
+        let is_null = fields.is_written_null("condition");
+        let conditional = fields.key("condition").filter(|_| !is_null);
+        if is_null {
+            fields.ignore(&["condition"]);
+        }
+        let condition = conditional.map(|key| {
             let role = role.as_ref().map(|role| role.value.as_str());
             self.check_conditional(&key.span, role, members.as_deref(), report);
-            fields
-                .required("condition", report)
-                .and_then(|node| Condition::read(node, self.context.tags, report))
+            let Some(node) = fields.optional("condition") else {
+                report.error(&key.span, "the condition of this binding is empty").help(
+                    "write `condition: {expression: \"…\"}`, or remove the key if the binding holds at all times",
+                );
+                return None;
+            };
+            Condition::read(node, self.context.tags, report)
         });
         // The discovery documents of some services have it; nothing here asks for it.
         fields.ignore(&["bindingId"]);
@@ -311,7 +323,7 @@ impl PolicyReader<'_> {
             self.doubt(text, &member, &item.span, report);
             if let Member::Group(group) = &member
                 && !self.context.groups.contains(group.as_str())
-                && !self.context.pools.asserts_group(group.as_str())
+                && self.context.pools.asserts_group(group.as_str()) != Some(true)
                 && self.warned.insert(group.as_str().to_owned())
             {
                 self.context.groups.warn_of_missing(group.as_str(), &item.span, report);

@@ -20,6 +20,7 @@ use crate::document::{Node, Spelling};
 use crate::policy::condition::Condition;
 use crate::policy::model::allow::warn_of_unreachable;
 use crate::policy::model::context::Context;
+use crate::policy::model::exported;
 use crate::policy::model::located::Located;
 use crate::policy::model::resource::ResourceName;
 use crate::policy::spelling;
@@ -90,8 +91,10 @@ impl DenyPolicy {
     ) -> Option<Self> {
         let mut fields = node.fields("a deny policy", Spelling::Proto, report)?;
         warn_of_unreachable(resource, fields.span(), context.hierarchy, report);
+        if let Some(name) = fields.optional("name") {
+            exported::check_attachment_point(name, resource, context.hierarchy, report);
+        }
         fields.ignore(&[
-            "name",
             "uid",
             "display_name",
             "annotations",

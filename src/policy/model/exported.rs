@@ -8,6 +8,7 @@ use crate::diagnostic::{Report, Span};
 use crate::document::{Node, Value};
 use crate::policy::model::hierarchy::Hierarchy;
 use crate::policy::model::resource::ResourceName;
+use crate::principal::value::decoded;
 use crate::source::PolicyFile;
 
 /// How a tool wraps a policy: the names of its fields for the policy and for the resource.
@@ -52,18 +53,96 @@ pub(super) fn policy<'n>(
     if is_same(&own, resource, hierarchy) {
         return Some(inner);
     }
-    let diagnostic = report
-        .error(&named.span, format!("this is the policy of `{own}`, and the file is about `{resource}`"));
-    let (root, other) = (ResourceName::new(resource).root(), ResourceName::new(&own).root());
-    match other.strip_prefix("projects/").filter(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
+    tell_of_another(&own, resource, &named.span, format!("allow/{own}.json"), report);
+    None
+}
+
+/// Checks that a policy which names its resource in Cloud Storage's way (`projects/_/buckets/b`) is about the resource of
+/// the file. `_` stands for any project.
+pub(super) fn check_resource_id(node: &Node, resource: &str, hierarchy: &Hierarchy, report: &mut Report) {
+    let Some(own) = node.string(report).map(|own| relative(own.trim_end_matches('/'))) else { return };
+    let root = ResourceName::new(resource).root();
+    let in_any =
+        own.strip_prefix("projects/_").is_some_and(|below| resource.strip_prefix(root) == Some(below));
+    if !own.is_empty() && !in_any && !is_same(&own, resource, hierarchy) {
+        tell_of_another(&own, resource, &node.span, format!("allow/{own}.json"), report);
+    }
+}
+
+/// Checks that a deny policy which says what it is attached to is in the folder of that resource: its name is
+/// `policies/ATTACHMENT_POINT/denypolicies/ID`, with the attachment point percent-encoded (google/iam/v2/policy.proto,
+/// `Policy.name`). A name of another form is the author's own.
+pub(super) fn check_attachment_point(
+    node: &Node,
+    resource: &str,
+    hierarchy: &Hierarchy,
+    report: &mut Report,
+) {
+    let point =
+        node.string(report).and_then(|name| name.strip_prefix("policies/")?.rsplit_once("/denypolicies/"));
+    let Some((point, id)) = point else { return };
+    let Some(point) = decoded(point) else {
+        report
+            .error(&node.span, "the attachment point in this name is not UTF-8")
+            .help("write the name as `gcloud iam policies get` prints it, or leave it out");
+        return;
+    };
+    let own = relative(&format!("//{}", point.trim_start_matches('/')));
+    if is_same(&own, resource, hierarchy) {
+        return;
+    }
+    let file = format!("deny/{own}/{id}.json");
+    let Some((project, number)) = possible_number(&own, resource, hierarchy) else {
+        return tell_of_another(&own, resource, &node.span, file, report);
+    };
+    // The tree need not know the numbers of its projects.
+    report
+        .warning(
+            &node.span,
+            format!("this is the policy of `{own}`, and hierarchy.yaml does not say that this is `{resource}`"),
+        )
+        .help(format!(
+            "if {number} is the number of `{project}`, say so in hierarchy.yaml: `{project}: {{projectNumber: {number}}}`; \
+             else move the file: `{file}`"
+        ));
+}
+
+/// The number of the project that a name begins with, where it has a number there.
+fn number_of_project(name: &str) -> Option<&str> {
+    let id = ResourceName::new(name).root().strip_prefix("projects/")?;
+    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())).then_some(id)
+}
+
+/// The project and the number that two names have if they are the same resource, by id and by number of a project,
+/// though hierarchy.yaml knows no other name of either. `None` where they cannot be the same.
+fn possible_number<'n>(own: &'n str, resource: &'n str, hierarchy: &Hierarchy) -> Option<(&'n str, &'n str)> {
+    let roots = (ResourceName::new(own).root(), ResourceName::new(resource).root());
+    let same_below = own.strip_prefix(roots.0) == resource.strip_prefix(roots.1);
+    let are_projects = roots.0.starts_with("projects/") && roots.1.starts_with("projects/");
+    let has_other = |root| hierarchy.other_name(ResourceName::new(root)).is_some();
+    if !same_below || !are_projects || has_other(roots.0) || has_other(roots.1) {
+        return None;
+    }
+    match (number_of_project(own), number_of_project(resource)) {
+        (Some(number), None) => Some((roots.1, number)),
+        (None, Some(number)) => Some((roots.0, number)),
+        _ => None,
+    }
+}
+
+/// Reports that a policy is in the file of another resource than it is of; `file` is where it belongs.
+fn tell_of_another(own: &str, resource: &str, span: &Span, file: String, report: &mut Report) {
+    let diagnostic =
+        report.error(span, format!("this is the policy of `{own}`, and the file is about `{resource}`"));
+    let (root, other) = (ResourceName::new(resource).root(), ResourceName::new(own).root());
+    match number_of_project(own) {
         Some(number) if root.starts_with("projects/") && own.strip_prefix(other) == resource.strip_prefix(root) => {
             diagnostic.help(format!(
                 "if {number} is the number of `{root}`, say so in hierarchy.yaml: `{root}: {{projectNumber: {number}}}`"
             ))
         }
-        _ => diagnostic.help(format!("move the file: `allow/{own}.json`")),
+        _ => diagnostic.help(format!("move the file: `{file}`")),
     };
-    None
 }
 
 /// Reports a file of one result per line, as `gcloud asset export` writes it. Returns whether it is one.

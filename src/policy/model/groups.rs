@@ -121,7 +121,7 @@ impl Groups {
         let mut pending = vec![name];
         while let Some(name) = pending.pop() {
             let Some(group) = self.by_name.get(name) else {
-                if pools.asserts_group(name) {
+                if pools.asserts_group(name) == Some(true) {
                     continue;
                 }
                 return Some(name);

@@ -327,3 +327,53 @@ fn an_impossible_comparison_is_refused() {
     let repeated = regex::Regex::new(r"(?s)(error: line )(?:[3-9]|1\d|20) is no audit line.*?\n\n").unwrap();
     insta::assert_snapshot!(repeated.replace_all(&told, ""));
 }
+
+/// An issuer may assert groups in a claim (`groups: {claim, as: group}`); the log does not say which.
+#[tokio::test]
+async fn groups_of_a_claim_are_not_in_the_log() {
+    let log = log_of(vec![by("bob@example.com", "POST", COMPANION, CANCEL)]).await;
+    let binding = "bindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['group:ops@example.com']\n";
+    // As a gate would have written it that believes the claim.
+    let allowed = log.replace("\"DENIED\"", "\"ALLOWED\"").replace("\"granted\":false", "\"granted\":true");
+    let claim = [
+        "--config",
+        "config/demo.yaml",
+        "--set",
+        "issuers.demo.groups={claim: groups, as: group}",
+        "--set",
+        "issuers.demo.email_domains=[example.com]",
+    ];
+    for log in [&log, &allowed] {
+        let workspace = workspace(log).write("old/allow/folders/42.yaml", binding);
+        let outcome = diff(&workspace, &claim);
+        assert!(outcome.stdout.contains("0 gained, 0 revoked, 0 unchanged, 1 cannot"), "{}", outcome.text());
+        assert!(
+            outcome.stdout.contains("groups or attributes that the caller's token asserts"),
+            "{}",
+            outcome.text()
+        );
+        // Without a configuration, an issuer may assert what groups.yaml does not list.
+        let outcome = diff(&workspace, &[]);
+        assert!(outcome.stdout.contains("0 gained, 0 revoked, 0 unchanged, 1 cannot"), "{}", outcome.text());
+        // Of other domains no issuer asserts groups.
+        let elsewhere = [&claim[..], &["--set", "issuers.demo.email_domains=[example.org]"]].concat();
+        let outcome = diff(&workspace, &elsewhere);
+        assert!(!outcome.stdout.contains("groups or attributes"), "{}", outcome.text());
+    }
+}
+
+/// Where the log says otherwise than both trees, something was in play that neither shows.
+#[tokio::test]
+async fn what_the_log_records_otherwise_than_both_trees_is_not_unchanged() {
+    let log = log_of(vec![by("eve@example.com", "POST", COMPANION, CANCEL)]).await;
+    let outcome = diff(&workspace(&log), &[]);
+    assert!(outcome.stdout.contains("1 unchanged, 0 cannot"), "{}", outcome.text());
+    let binding =
+        "bindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['user:eve@example.com']\n";
+    let workspace = workspace(&log)
+        .write("old/allow/folders/42.yaml", binding)
+        .write("new/allow/folders/42.yaml", binding);
+    let outcome = diff(&workspace, &[]);
+    assert!(outcome.stdout.contains("0 unchanged, 1 cannot be told"), "{}", outcome.text());
+    assert!(outcome.stdout.contains("both trees decide otherwise than the log says"), "{}", outcome.text());
+}

@@ -4,6 +4,7 @@
 use super::{Outcome, Workspace};
 use crate::harness::{self, COMPANION, Gate, Req, token};
 
+const GROUPS_CLAIM: &str = "issuers.staff.groups={claim: groups, as: group}";
 const PERMISSION: &str = "cloudaicompanion.operations.cancel";
 const OPERATION: &str = "projects/demo/locations/us-central1/operations/o1";
 const CANCEL: &str = "/v1/projects/demo/locations/l/operations/o:cancel";
@@ -187,4 +188,82 @@ async fn a_recorded_decision_is_explained_by_its_request_id() {
     assert!(outcome.stdout.contains("the tree decides otherwise, as follows"), "{}", outcome.text());
     let absent = explain("absent", &["--policies", "policies"]);
     assert_eq!(absent.code, Some(3), "{}", absent.text());
+}
+
+/// A caller of a pool is in the set of all its callers: what is bound there they have, and what is denied there they
+/// have not.
+#[test]
+fn what_all_of_a_pool_can_each_of_its_callers_can() {
+    let pool = "iam.googleapis.com/locations/global/workforcePools/staff";
+    let (subject, group) =
+        (format!("principal://{pool}/subject/lea"), format!("principalSet://{pool}/group/x"));
+    let bound = format!(
+        "bindings:\n- role: organizations/7/roles/operationsAdmin\n  members: ['principalSet://{pool}/*']\n"
+    );
+    let workspace = Workspace::new().write("policies/allow/folders/42.yaml", &bound);
+    let of = |workspace: &Workspace, who: &str| {
+        let outcome = workspace.opgate(&["what-can", who, "--policies", "policies"]);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.text());
+        outcome.stdout
+    };
+    for who in [&subject, &group, &format!("principalSet://{pool}/attribute.team/x")] {
+        let told = of(&workspace, who);
+        assert!(told.contains(&format!("{who} has 6 permissions on folders/42 and below")), "{told}");
+        assert!(told.contains(&format!("principalSet://{pool}/*")), "{told}");
+    }
+    let other = of(&workspace, &format!("principal://{pool}s/subject/lea"));
+    assert!(other.contains("no binding gives"), "{other}");
+
+    let denial = format!(
+        "rules:\n- denyRule:\n    deniedPrincipals: ['principalSet://{pool}/*']\n    \
+         deniedPermissions: [cloudaicompanion.googleapis.com/operations.cancel]\n"
+    );
+    let named = bound.replace(&format!("principalSet://{pool}/*"), &subject);
+    let workspace = workspace
+        .write("policies/allow/folders/42.yaml", &named)
+        .write("policies/deny/folders/42/keep.yaml", &denial);
+    let told = of(&workspace, &subject);
+    assert!(told.contains(&format!("{PERMISSION}: not as asked")), "{told}");
+    let who = workspace.opgate(&[
+        "who-can",
+        PERMISSION,
+        "on",
+        "folders/42",
+        "--policies",
+        "policies",
+        "--output",
+        "json",
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&who.stdout).unwrap();
+    let holder = json["principals"].as_array().unwrap().iter().find(|holder| holder["principal"] == *subject);
+    let because = holder.unwrap()["because"].as_str().unwrap();
+    assert!(because.contains("deny/folders/42/keep.yaml"), "{because}");
+}
+
+/// The log does not have the groups that a token asserted.
+#[tokio::test]
+async fn a_recorded_decision_says_where_groups_of_the_token_may_have_decided() {
+    let gate = Gate::start();
+    gate.http1(&Req::new("POST", COMPANION, CANCEL).bearer(&token("eve@example.com"))).await;
+    let id = gate.audit(1)[0]["insertId"].as_str().unwrap().to_owned();
+    let workspace = Workspace::new().write("audit.jsonl", &gate.audit_text()).write(
+        "policies/allow/folders/42.yaml",
+        "bindings:\n- role: organizations/7/roles/operationsCanceller\n  members: ['group:ops@example.com']\n",
+    );
+    let explain = |more: &[&str]| {
+        let outcome =
+            workspace.opgate(&[&["explain", "--audit", "audit.jsonl", "--id", &id][..], more].concat());
+        outcome.stdout.contains("cannot be told for sure: rules name groups that a token may assert")
+    };
+    assert!(explain(&["--policies", "policies"]));
+    let set = |value: &'static str| ["--set", value];
+    let config = ["--config", "config/opgate.yaml"];
+    assert!(!explain(&config));
+    let claim = [&config[..], &set(GROUPS_CLAIM), &set("issuers.staff.email_domains=[example.com]")].concat();
+    assert!(explain(&claim));
+    let json = workspace.opgate(
+        &[&["explain", "--audit", "audit.jsonl", "--id", &id, "--output", "json"][..], &claim].concat(),
+    );
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["missing"], serde_json::json!(["sets"]));
 }

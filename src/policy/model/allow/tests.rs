@@ -213,3 +213,57 @@ fn lines_are_counted_in_any_order() {
     let mut lines = LineCounter::new(&source);
     assert_eq!([4, 0, 2, 5].map(|offset| lines.line(offset)), [3, 1, 2, 3]);
 }
+
+/// A bucket's policy in the file of another bucket would grant there.
+#[test]
+fn a_policy_that_names_another_resource_than_its_file_is_an_error() {
+    let text = |id: &str| format!("resourceId: {id}\nbindings: []\n");
+    for (resource, id) in [
+        ("projects/_/buckets/b", "projects/_/buckets/b"),
+        ("projects/_/buckets/b/managedFolders/x", "projects/_/buckets/b/managedFolders/x/"),
+        ("projects/demo/buckets/b", "projects/_/buckets/b"),
+        ("projects/demo/buckets/b", "projects/77/buckets/b"),
+    ] {
+        let (_, report) = read(resource, &text(id));
+        assert!(report.diagnostics().is_empty(), "{id}: {}", report.render(false));
+    }
+    for (resource, id) in [
+        ("projects/_/buckets/c", "projects/_/buckets/b"),
+        ("projects/_/buckets/b", "projects/_/buckets/b/objects/o"),
+        ("projects/demo", "projects/_/buckets/b"),
+    ] {
+        let (_, report) = read(resource, &text(id));
+        let told = report.render(false);
+        let message = format!("this is the policy of `{id}`, and the file is about `{resource}`");
+        assert!(report.is_fatal() && told.contains(&message), "{told}");
+        assert!(told.contains(&format!("move the file: `allow/{id}.json`")), "{told}");
+    }
+}
+
+/// JSON writes `null` for what is not there; a key with nothing behind it may be a condition that was forgotten.
+#[test]
+fn a_condition_that_is_null_is_none_and_an_empty_one_an_error() {
+    for text in [
+        "{\"bindings\": [{\"role\": \"roles/viewer\", \"members\": [\"user:ana@example.com\"], \"condition\": null}]}",
+        "bindings:\n- condition: null\n  role: roles/viewer\n  members: ['user:ana@example.com']\n",
+        "bindings:\n- members: ['user:ana@example.com']\n  role: roles/viewer\n  condition: null # none\n",
+    ] {
+        let (policy, report) = read("projects/demo", text);
+        assert!(report.diagnostics().is_empty(), "{text}: {}", report.render(false));
+        let policy = policy.unwrap();
+        assert_eq!(policy.bindings.len(), 1, "{text}");
+        assert!(policy.bindings.iter().all(|binding| binding.condition.is_none()), "{text}");
+    }
+    for text in [
+        "bindings:\n- members: ['user:ana@example.com']\n  role: roles/viewer\n  condition:\n",
+        "bindings:\n- condition:\n  members: ['user:ana@example.com']\n  role: roles/viewer\n",
+    ] {
+        let (policy, report) = read("projects/demo", text);
+        assert!(
+            report.render(false).contains("the condition of this binding is empty"),
+            "{}",
+            report.render(false)
+        );
+        assert!(policy.unwrap().bindings.is_empty());
+    }
+}

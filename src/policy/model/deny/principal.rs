@@ -149,7 +149,14 @@ impl PrincipalReader<'_> {
                     "`{missing}`, which is in `{group}`, has no entry in groups.yaml: it would have no members here"
                 )
             };
-            self.tell(message, "list its members in groups.yaml".to_owned(), report);
+            // Without a configuration, an issuer may assert the group in a claim.
+            if pools.asserts_group(missing).is_none() {
+                report.warning(self.span, message).help(
+                    "list its members in groups.yaml, unless an issuer asserts it (`groups` of the configuration)",
+                );
+            } else {
+                self.tell(message, "list its members in groups.yaml".to_owned(), report);
+            }
         } else if let Some((member, doubt)) = groups.doubtful_within(&group, pools) {
             let message = format!("`{member}`, which is in `{group}`, {doubt}");
             self.tell(message, "fix or remove it in groups.yaml".to_owned(), report);

@@ -260,3 +260,80 @@ fn a_file_without_a_resource_is_refused() {
         load(&[("deny/freeze.yaml", "rules: []\n"), ("deny/projects/freeze.yaml", "rules: []\n")]);
     insta::assert_snapshot!(report);
 }
+
+/// A policy in the folder of another resource would leave allowed what it forbids.
+#[test]
+fn a_policy_that_names_another_attachment_point_than_its_folder_is_an_error() {
+    let named = |hierarchy: &str, resource: &str, name: &str| {
+        let text = format!("name: {name}\n{}", freeze("'principalSet://goog/public:all'", ""));
+        load(&[
+            CANCELLER,
+            ("hierarchy.yaml", hierarchy),
+            ("allow/projects/demo.yaml", &grants("roles/canceller", "allUsers")),
+            (&format!("deny/{resource}/freeze.yaml"), &text),
+        ])
+        .1
+    };
+    let of = |point: &str| format!("policies/cloudresourcemanager.googleapis.com%2F{point}/denypolicies/x");
+    let known = "projects/demo: {parent: folders/42, projectNumber: 77}\nprojects/other: {parent: folders/42, projectNumber: 78}\nfolders/42: organizations/7\n";
+    let unknown = "projects/demo: folders/42\nfolders/42: organizations/7\n";
+    for (hierarchy, resource, name) in [
+        (known, "projects/demo", of("projects%2Fdemo")),
+        (known, "projects/demo", of("projects%2F77")),
+        (unknown, "folders/42", of("folders%2f42")),
+        (
+            unknown,
+            "projects/demo",
+            "policies/cloudresourcemanager.googleapis.com/projects/demo/denypolicies/x".to_owned(),
+        ),
+        (unknown, "projects/demo", "freeze".to_owned()),
+    ] {
+        assert_eq!(named(hierarchy, resource, &name), "", "{name}");
+    }
+    for (hierarchy, resource, name, own) in [
+        (unknown, "projects/demo", of("projects%2Fother"), "projects/other"),
+        (unknown, "projects/demo", of("folders%2F42"), "folders/42"),
+        (unknown, "folders/42", of("folders%2F43"), "folders/43"),
+        (known, "projects/demo", of("projects%2F78"), "projects/78"),
+        (
+            unknown,
+            "projects/demo",
+            "policies/cloudresourcemanager.googleapis.com/projects/other/denypolicies/x".to_owned(),
+            "projects/other",
+        ),
+    ] {
+        let told = named(hierarchy, resource, &name);
+        let message = format!("error: this is the policy of `{own}`, and the file is about `{resource}`");
+        assert!(told.contains(&message), "{name}: {told}");
+    }
+    let told = named("", "projects/99", &of("projects%2Fdemo"));
+    assert!(told.contains("warning: this is the policy of `projects/demo`"), "{told}");
+    assert!(told.contains("`projects/demo: {projectNumber: 99}`") && !told.contains("error:"), "{told}");
+    let told = named(unknown, "projects/demo", &of("projects%2F99"));
+    assert!(
+        told.starts_with("warning: this is the policy of `projects/99`") && !told.contains("error:"),
+        "{told}"
+    );
+    assert!(told.contains("`projects/demo: {projectNumber: 99}`"), "{told}");
+}
+
+/// Without a configuration, it is not known whether an issuer asserts the group in a claim.
+#[test]
+fn a_denied_group_without_an_entry_is_a_warning_where_no_configuration_is_known() {
+    use crate::diagnostic::Report;
+    use crate::policy::Pools;
+    let denial = freeze("'principalSet://goog/group/ops@example.com'", "");
+    let told = |pools: Pools| {
+        let files = [CANCELLER, ("deny/projects/demo/freeze.yaml", denial.as_str())];
+        let mut report = Report::new();
+        Policy::load_among(&pools, PolicyFiles::in_memory("policies", files), &[], &mut report);
+        report.render(false)
+    };
+    let bare = told(Pools::default());
+    assert!(bare.starts_with("warning: `group:ops@example.com` has no entry in groups.yaml"), "{bare}");
+    assert!(told(Pools::configured()).starts_with("error: `group:ops@example.com` has no entry"));
+    let mut asserting = Pools::configured();
+    asserting.add_group_domains(&["example.com".to_owned()]);
+    assert_eq!(told(asserting.clone()), "");
+    assert_eq!(told(asserting.groups_alone()), "");
+}
