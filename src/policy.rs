@@ -54,7 +54,7 @@ pub use self::subject::Subject;
 use self::boundary::Boundaries;
 use self::compile::Compiler;
 use self::explain::index::ExplainIndex;
-use self::index::{Index, MemberId};
+use self::index::Index;
 use self::model::allow::AllowPolicy;
 use self::model::context::{Context, Definitions};
 use self::model::deny::DenyPolicy;
@@ -68,8 +68,6 @@ pub struct Policy {
     boundaries: Boundaries,
     explain_index: ExplainIndex,
     tags: Tags,
-    /// The groups of which only a token tells who is in them, and the groups that those are in; sorted.
-    asserted: Box<[MemberId]>,
     counts: PolicyCounts,
 }
 
@@ -156,8 +154,7 @@ impl Policy {
             groups: context.groups.len(),
             resources: index.resource_count(),
         };
-        let asserted = rules::asserted(&index, context);
-        Self { index, boundaries, asserted, counts, ..Self::default() }
+        Self { index, boundaries, counts, ..Self::default() }
     }
 
     fn index(&self) -> &Index {

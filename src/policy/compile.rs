@@ -112,6 +112,7 @@ impl Compiler {
             .collect();
         index.hold(context);
         index.expand(context.groups);
+        index.note_asserted(context);
         rows.sort_unstable();
         // A member that a binding names twice.
         rows.dedup();
@@ -175,6 +176,19 @@ impl Index {
         self.holders = sorted.collect();
         let undefined = self.roles.iter().filter(|(_, name)| context.roles.find(name).is_none());
         self.undefined = undefined.map(|(id, _)| id).collect();
+    }
+
+    /// Notes the groups of rules that a token may assert. Without a configuration, a group without an entry in groups.yaml
+    /// is one.
+    fn note_asserted(&mut self, context: Context<'_>) {
+        let groups = self.members.iter().filter(|(_, name)| name.starts_with("group:"));
+        let asserted = groups.filter(|(_, name)| {
+            context.pools.asserts_group(name).unwrap_or_else(|| !context.groups.contains(name))
+        });
+        let found: BTreeSet<MemberId> = asserted
+            .flat_map(|(id, _)| std::iter::once(id).chain(self.groups_of(id).iter().copied()))
+            .collect();
+        self.asserted = found.into_iter().collect();
     }
 
     /// Notes for every member of a group, and for every group in a group, which bound groups it is in.

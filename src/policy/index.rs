@@ -106,6 +106,8 @@ pub(super) struct Index {
     pub(super) denied: HashMap<(ResourceId, MemberId), Vec<usize>>,
     /// By resource: its rules, as numbers within `denials`.
     pub(super) forbidden: HashMap<ResourceId, Vec<usize>>,
+    /// The groups that a token may assert, and the groups that those are in; sorted.
+    pub(super) asserted: Box<[MemberId]>,
 }
 
 /// Asking.

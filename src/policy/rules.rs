@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Policy;
-use super::index::{Index, MemberId};
-use super::model::context::Context;
+use super::index::MemberId;
 use super::model::resource::ResourceName;
 use crate::diagnostic::Place;
 
@@ -66,11 +65,11 @@ impl Policy {
         resource: ResourceName<'_>,
         is_allowed: bool,
     ) -> bool {
-        if self.asserted.is_empty() {
+        let index = self.index();
+        if index.asserted.is_empty() {
             return false;
         }
-        let index = self.index();
-        let is_asserted = |member: &MemberId| self.asserted.binary_search(member).is_ok();
+        let is_asserted = |member: &MemberId| index.asserted.binary_search(member).is_ok();
         let holders = index.holders(permission);
         index.chain(resource).any(|attached| {
             let numbers = index.forbidden.get(&attached).into_iter().flatten();
@@ -86,18 +85,6 @@ impl Policy {
                     .any(|(member, bound)| is_asserted(&member) && holders.binary_search(&bound.role).is_ok())
         })
     }
-}
-
-/// The groups of rules that a token may assert, and the groups that those are in; sorted. Without a configuration, a
-/// group without an entry in groups.yaml is one.
-pub(super) fn asserted(index: &Index, context: Context<'_>) -> Box<[MemberId]> {
-    let groups = index.members.iter().filter(|(_, name)| name.starts_with("group:"));
-    let asserted = groups.filter(|(_, name)| {
-        context.pools.asserts_group(name).unwrap_or_else(|| !context.groups.contains(name))
-    });
-    let found: BTreeSet<MemberId> =
-        asserted.flat_map(|(id, _)| std::iter::once(id).chain(index.groups_of(id).iter().copied())).collect();
-    found.into_iter().collect()
 }
 
 impl WrittenRule {

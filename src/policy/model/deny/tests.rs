@@ -306,7 +306,7 @@ fn a_policy_that_names_another_attachment_point_than_its_folder_is_an_error() {
         let message = format!("error: this is the policy of `{own}`, and the file is about `{resource}`");
         assert!(told.contains(&message), "{name}: {told}");
     }
-    let told = named("", "projects/99", &of("projects%2Fdemo"));
+    let told = named("folders/42: organizations/7\n", "projects/99", &of("projects%2Fdemo"));
     assert!(told.contains("warning: this is the policy of `projects/demo`"), "{told}");
     assert!(told.contains("`projects/demo: {projectNumber: 99}`") && !told.contains("error:"), "{told}");
     let told = named(unknown, "projects/demo", &of("projects%2F99"));
