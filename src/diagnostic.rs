@@ -210,7 +210,7 @@ impl Report {
     }
 
     /// The report as text for a terminal or a log: one block per diagnostic, with the lines it is about. Of each severity,
-    /// the first [`MOST_SHOWN`] are in it, and how many more there are.
+    /// the first 200 are in it, and how many more there are.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();

@@ -5,7 +5,7 @@
 //!                     └─► replay on NEW_DIR (the gate decides) ─┴─► changes ─► text, JSON
 //! ```
 //!
-//! Without a log, the grants of the two trees are compared ([`grants`]).
+//! Without a log, the grants of the two trees are compared.
 //!
 //! The log is streamed. An answer that depends on something the log lacks does not count as an answer: such requests
 //! are counted apart, with what is missing.
