@@ -141,7 +141,7 @@ impl Slots {
     /// Takes the place of a large body that is held until the request is answered.
     ///
     /// # Errors
-    /// Where there is no more for this many bytes, or the caller holds as many as it may.
+    /// Where all bodies, or those of the caller, would hold more bytes than they may.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Denial> {
         let caller = self.principal.or(self.address);
         if caller.is_some_and(|caller| !self.admission.bytes_by_caller.take_amount(caller, amount(bytes))) {

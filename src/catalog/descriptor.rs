@@ -54,7 +54,7 @@ impl Descriptors {
         }
     }
 
-    /// A service of which there is no other file.
+    /// A service that the descriptor set alone describes.
     pub(super) fn service(&self) -> Service {
         Service {
             name: None,

@@ -13,7 +13,7 @@ use crate::listener::ListenerLimits;
 pub struct Limits {
     /// Of connections, and of request heads.
     pub listener: ListenerLimits,
-    /// Of a token, in bytes. It is part of a head, so it is no more than that.
+    /// The longest token, in bytes. A token is part of a head: `head_bytes` is at least as much.
     pub token_bytes: usize,
     /// Of request bodies.
     pub body: BodyLimits,

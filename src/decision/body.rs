@@ -10,7 +10,6 @@ pub(super) mod form;
 mod message;
 
 use bytes::Bytes;
-use http::Method;
 
 use self::content::{decoded, media_type, refused, trim_blanks, unsupported_coding, without_mark};
 use crate::catalog::{BodyRule, Call};
@@ -86,11 +85,6 @@ impl BodyPlan {
     }
 }
 
-/// Whether the body of a request with this HTTP method has a meaning (RFC 9110, section 9.3).
-fn has_meaning(http_method: &Method) -> bool {
-    matches!(*http_method, Method::POST | Method::PUT | Method::PATCH)
-}
-
 /// Decides from the head alone how the body is read.
 ///
 /// # Errors
@@ -110,9 +104,7 @@ pub fn plan(request: &Request, call: &Call, limits: BodyLimits) -> Result<BodyPl
     }
     let limit = match rule {
         // Java's discovery clients compress every body, also one that is empty.
-        BodyRule::Empty if coding == Some(ContentCoding::Gzip) && has_meaning(&request.method) => {
-            EMPTY_GZIP_BYTES
-        }
+        BodyRule::Empty if coding == Some(ContentCoding::Gzip) && request.expects_body() => EMPTY_GZIP_BYTES,
         BodyRule::Empty => 0,
         BodyRule::EmptyMessage => EMPTY_MESSAGE_BYTES,
         BodyRule::Message => limits.message,

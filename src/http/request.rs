@@ -80,6 +80,11 @@ pub struct Peer {
 }
 
 impl Request {
+    /// Whether the HTTP method gives a body a meaning (RFC 9110, section 9.3).
+    pub fn expects_body(&self) -> bool {
+        matches!(self.method.as_str(), "POST" | "PUT" | "PATCH")
+    }
+
     /// Judges the head of a request, of either version.
     ///
     /// # Errors

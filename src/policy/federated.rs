@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::spelling::has_encoded_octet;
 use crate::authn::MappedAttribute;
 use crate::principal::caller::everybody_of;
+use crate::principal::is_pool_name;
 use crate::principal::value::{canonical_of_written, decoded};
 
 /// Why no caller can be what a member names, as `matches no caller: …`, and what to write.
@@ -149,11 +149,7 @@ pub(crate) fn whole_pool_of(text: &str) -> Option<Arc<str>> {
 
 /// Whether an issuer or a listener can have this pool: their settings ask for the host, and a name behind it.
 fn is_pool(pool: &str) -> bool {
-    let plain = |segment: &str| {
-        !matches!(segment, "" | "." | ".." | "-") && !segment.contains('*') && !has_encoded_octet(segment)
-    };
-    let name = pool.strip_prefix("iam.googleapis.com/");
-    name.is_some_and(|name| name.split('/').all(plain) && name.bytes().all(|byte| byte.is_ascii_graphic()))
+    is_pool_name(pool) && pool.split('/').all(|segment| !matches!(segment, "" | "." | ".." | "-"))
 }
 
 #[cfg(test)]

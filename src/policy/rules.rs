@@ -56,7 +56,7 @@ impl Policy {
             .collect()
     }
 
-    /// Whether an answer may be another one for a caller of whom it is not known which groups their token asserts
+    /// Whether the answer may change with the groups that the caller's token asserts, where these are not known
     /// (`groups` of an issuer): some rule that could change it names such a group. What is allowed, a deny rule can
     /// change; what is refused, a binding or an exception of a deny rule.
     pub fn depends_on_asserted_groups(

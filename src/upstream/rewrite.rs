@@ -117,7 +117,7 @@ fn is_credential(name: &HeaderName) -> bool {
 /// `Content-Length` wherever the length is known. Where the method gives a body meaning, a request without one says so
 /// (RFC 9110, section 8.6).
 fn frame(request: &Request, body: OutgoingBody, fields: &mut OutgoingFields) {
-    let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    let expects_body = request.expects_body();
     // Pingora frames what came over HTTP/2 with bytes of DATA as chunked, unless a length is told: a backend that reads no
     // body for such a method would take the end of the chunks for the next request. Of these four, no byte is taken.
     let takes_none = matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS");
