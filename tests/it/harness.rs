@@ -306,13 +306,15 @@ impl Gate {
         std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default()
     }
 
-    /// The audit lines, once there are at least `count` (they are written in the background).
+    /// The audit lines in the order of their requests, once there are at least `count`. They are written in the
+    /// background: the lines of two connections may change places.
     pub fn audit(&self, count: usize) -> Vec<Value> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let text = self.audit_text();
-            let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let mut lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
             if lines.len() >= count {
+                lines.sort_by(|one, other| one["timestamp"].as_str().cmp(&other["timestamp"].as_str()));
                 return lines;
             }
             assert!(Instant::now() < deadline, "{} of {count} audit lines", lines.len());
