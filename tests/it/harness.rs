@@ -312,7 +312,8 @@ impl Gate {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let text = self.audit_text();
-            let mut lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let mut lines: Vec<Value> =
+                text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
             if lines.len() >= count {
                 lines.sort_by(|one, other| one["timestamp"].as_str().cmp(&other["timestamp"].as_str()));
                 return lines;
