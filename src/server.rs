@@ -6,6 +6,7 @@ pub(crate) mod open_files;
 mod options;
 mod parts;
 mod ready;
+mod registered;
 mod serve;
 pub(crate) mod signals;
 pub(crate) mod sockets;

@@ -1,8 +1,8 @@
 //! What Prometheus reads of the audit log.
 
-use prometheus::{IntCounter, Registry};
+use prometheus::IntCounter;
 
-use crate::metrics::counter;
+use crate::metrics::{Registry, counter};
 
 /// The instruments of the audit log.
 #[derive(Clone, Debug)]

@@ -52,7 +52,9 @@ pub(super) async fn serve(
     let tls: Swappable =
         parts.config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
     let reloader = parts.reloader(origin, tls.clone(), log);
-    let admin = Admin::new(parts.engine.clone(), parts.metrics.clone(), reports_of(reloader.status()));
+    let reports = reports_of(reloader.status());
+    let of_admin = parts.of_admin.clone();
+    let admin = Admin::new(parts.engine.clone(), parts.metrics.clone(), reports, of_admin);
     if let Some(predecessor) = predecessor {
         // The running process serves, and answers on the admin port, until this one is ready to.
         tokio::select! {
@@ -267,6 +269,12 @@ fn reports_of(status: Arc<ArcSwap<ReloadStatus>>) -> ReloadReporter {
     Arc::new(move || {
         let status = status.load();
         let failed = status.failures().into_iter().map(|(part, why)| (part.as_str(), why)).collect();
-        ReloadReport { failed, failure: status.failure(), restart: status.restart.clone() }
+        ReloadReport {
+            failed,
+            failure: status.failure(),
+            restart: status.restart.clone(),
+            certificates: status.certificates.clone(),
+            names: status.names.clone(),
+        }
     })
 }

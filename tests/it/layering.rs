@@ -154,6 +154,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "metrics",
             "policy",
             "simulation",
+            "tls",
+            "upstream",
         ],
     ),
     // The edge that assembles the settings of the stages.
