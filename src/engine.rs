@@ -45,6 +45,7 @@ use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::Names;
 use crate::reason::{DecisionStage, Denial, Reason};
+use crate::trace_context::TraceContext;
 use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
@@ -206,6 +207,11 @@ impl Engine {
         self.0.live.swap(Arc::new(live))
     }
 
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
     /// Waits until all records are written.
     pub fn flush(&self) {
         self.0.audit.flush();
@@ -238,6 +244,7 @@ impl Engine {
     pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
         let request = Arc::new(request);
         exchange.request = Some(request.clone());
+        exchange.trace_context = trace_context(&request);
         if let Some(answered) = self.own_answer(exchange, &request) {
             return answered;
         }
@@ -389,4 +396,9 @@ impl Engine {
         event.observe(&self.0.instruments.requests, live);
         self.0.audit.record(&event.log_entry());
     }
+}
+
+/// The trace that a trusted proxy says the request belongs to.
+fn trace_context(request: &Request) -> Option<TraceContext> {
+    request.trace.filter(|sent| sent.is_trusted).map(|sent| TraceContext::passed_on(sent.parent))
 }

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
+use crate::trace_context::{TraceContext, TraceId};
 use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
 /// The status that is recorded of a request whose client left. No answer has it.
@@ -29,21 +30,24 @@ pub struct Arrival {
     pub instant: Instant,
     /// Names the request in the answer, the audit line and upstream: 32 hex digits.
     pub request_id: String,
+    /// The same number: a trace that begins with this request is named by it.
+    pub trace_id: TraceId,
 }
 
 impl Arrival {
     /// An arrival at this moment.
     pub fn now() -> Self {
-        Self::since(Instant::now())
+        Self::at(clock::now(), Instant::now())
     }
 
     /// The arrival of what began to come then.
     pub fn since(instant: Instant) -> Self {
-        Self {
-            time: clock::now() - instant.elapsed(),
-            instant,
-            request_id: uuid::Uuid::new_v4().simple().to_string(),
-        }
+        Self::at(clock::now() - instant.elapsed(), instant)
+    }
+
+    fn at(time: SystemTime, instant: Instant) -> Self {
+        let trace_id = TraceId::random();
+        Self { time, instant, request_id: trace_id.to_string(), trace_id }
     }
 }
 
@@ -59,6 +63,8 @@ pub struct Exchange {
     peer: Option<SocketAddr>,
     /// The request; `None` where its head could not be read.
     pub request: Option<Arc<Request>>,
+    /// The trace of services that it belongs to. `None` where the gate writes no spans and no trusted proxy has sent one.
+    pub trace_context: Option<TraceContext>,
     /// How far the decision got.
     pub trace: Trace,
     /// Where its time went.
@@ -153,6 +159,7 @@ impl Exchange {
             arrival,
             peer,
             request: None,
+            trace_context: None,
             trace: Trace { times: stage_times(), ..Trace::default() },
             timing: Timing::default(),
             body_until: None,
@@ -257,6 +264,7 @@ impl Exchange {
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
+            trace_context: self.trace_context.as_ref(),
             trace: &self.trace,
             permit,
             denial: self.denial.as_ref(),

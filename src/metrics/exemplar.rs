@@ -4,6 +4,7 @@
 //! lock. A request that is not traced touches none.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -83,12 +84,12 @@ impl TracedHistogramVec {
 
 impl TracedHistogram {
     /// Counts an observation, and remembers the request that was traced for it, if one was.
-    pub(crate) fn observe(&self, value: f64, trace: Option<(&str, SystemTime)>) {
+    pub(crate) fn observe(&self, value: f64, trace: Option<(impl Display, SystemTime)>) {
         self.histogram.observe(value);
         let Some((trace_id, time)) = trace else { return };
         let place = self.buckets.iter().position(|bound| value <= *bound).unwrap_or(self.buckets.len());
         if let Some(slot) = self.slots.get(place) {
-            slot.store(Some(Arc::new(Exemplar { trace_id: trace_id.to_owned(), value, time })));
+            slot.store(Some(Arc::new(Exemplar { trace_id: trace_id.to_string(), value, time })));
         }
     }
 }

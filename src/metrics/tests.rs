@@ -49,7 +49,7 @@ fn both_formats_are_written_as_their_rules_say() {
     last.with_label_values(&["google"]).set(f64::NAN);
     let took = traced_histograms(registry, "opgate_took_seconds", "Took.", &["service"], &[5e-5, 0.5, 1.0]);
     let took = took.unwrap().with_label_values(&["a.example.com"]);
-    took.observe(0.25, None);
+    took.observe(0.25, None::<(&str, SystemTime)>);
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_125);
     took.observe(0.75, Some(("4bf92f3577b34da6a3ce929d0e0e4736", time)));
     took.observe(7.0, Some(("00f067aa0ba902b74bf92f3577b34da6", time)));

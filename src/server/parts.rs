@@ -48,7 +48,7 @@ impl Parts {
         let config = Config { limits, ..config };
         let metrics = Metrics::new()?;
         let instruments = Registered::in_registry(metrics.registry())?;
-        let audit = Audit::open(&config.audit, instruments.audit)
+        let audit = Audit::open(&config.audit, instruments.audit, Vec::new())
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
         let (lookups, upstreams) = upstreams(&config).await?;
         instruments.reload.policy_loaded(&snapshot, clock::now());

@@ -1,9 +1,12 @@
 //! The metrics of a request that is over.
 
+use std::time::SystemTime;
+
 use super::Event;
 use crate::engine::of_methods::{ServiceInstruments, Unrouted};
 use crate::engine::{Instruments, Live};
 use crate::reason::{Denial, outcome};
+use crate::trace_context::TraceId;
 
 impl Event<'_> {
     /// Counts it in the metrics.
@@ -34,8 +37,14 @@ impl Event<'_> {
             of_snapshot.tokens.count(all, self.trace.caller.as_deref(), self.denial);
         }
         if let (Some(own), Some(_)) = (own, self.permit) {
-            own.duration(all).observe(self.duration.as_secs_f64(), None);
+            own.duration(all).observe(self.duration.as_secs_f64(), self.exemplar());
         }
+    }
+
+    /// The trace that shows this request, where one does.
+    fn exemplar(&self) -> Option<(TraceId, SystemTime)> {
+        let context = self.trace_context.filter(|context| context.is_sampled)?;
+        Some((context.trace_id, self.time))
     }
 
     /// Says where the time of a decision went.
@@ -46,7 +55,7 @@ impl Event<'_> {
         // Of a head that could not be read, most of the time is the client's.
         let overhead = self.request.and_then(|_| self.timing.overhead(self.arrived));
         if let Some(overhead) = overhead {
-            service.overhead(all).observe(overhead.as_secs_f64(), None);
+            service.overhead(all).observe(overhead.as_secs_f64(), self.exemplar());
         }
     }
 
