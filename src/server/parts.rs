@@ -14,6 +14,7 @@ use crate::config::{Config, Limits};
 use crate::engine::{self, Engine, EngineInstruments, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::reload;
 use crate::upstream::names::Lookups;
 use crate::upstream::{self, Upstreams};
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) of_listeners: listener::Instruments,
     pub(super) of_reloads: reload::Instruments,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Parts {
@@ -45,6 +47,7 @@ impl Parts {
         let config = Config { limits, ..config };
         let metrics = Metrics::new()?;
         let registry = metrics.registry();
+        let recent = Arc::new(Recent::new(config.admin.recent));
         let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?)
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
         let of_reloads = reload::Instruments::register(registry)?;
@@ -64,7 +67,7 @@ impl Parts {
         let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);
         let of_listeners = listener::Instruments::register(registry)?;
         let metrics = Arc::new(metrics);
-        Ok(Self { config, written, read_at, authn, engine, lookups, metrics, of_listeners, of_reloads })
+        Ok(Self { config, written, read_at, authn, engine, lookups, metrics, of_listeners, of_reloads, recent })
     }
 }
 
