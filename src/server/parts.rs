@@ -7,7 +7,7 @@ use super::loaded::Loaded;
 use super::open_files;
 use super::start_error::StartError;
 use crate::assertion::Assertions;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Observer};
 use crate::authn::{self, Authenticator};
 use crate::clock;
 use crate::config::{Config, Limits};
@@ -48,7 +48,11 @@ impl Parts {
         let metrics = Metrics::new()?;
         let registry = metrics.registry();
         let recent = Arc::new(Recent::new(config.admin.recent));
-        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?)
+        let remember = {
+            let recent = recent.clone();
+            Observer::new(move |line| recent.observe(line, clock::now()))
+        };
+        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
         let of_reloads = reload::Instruments::register(registry)?;
         let instruments = EngineInstruments {
