@@ -15,9 +15,10 @@ use std::time::SystemTime;
 use self::counts::DenialCounts;
 pub use self::counts::DeniedCaller;
 pub use self::line::{DecisionFacts, DecisionFilter};
+pub use self::ring::RecentLine;
 use self::ring::Ring;
-use self::timeline::Timeline;
 pub use self::timeline::DecisionShare;
+use self::timeline::Timeline;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +33,6 @@ impl Default for RecentLimits {
     fn default() -> Self {
         Self { lines: 2_000, bytes: 8 * 1024 * 1024 }
     }
-}
-
-/// A line of the audit log, and its number: the first line since the start of the process has the number 1.
-#[derive(Clone, Debug)]
-pub struct RecentLine {
-    /// Its number.
-    pub number: u64,
-    /// The JSON, without the end of the line.
-    pub text: Arc<str>,
 }
 
 /// Lines that came after a number.

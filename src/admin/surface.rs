@@ -43,12 +43,7 @@ pub struct Admin {
 
 impl Admin {
     /// Endpoints about `engine`, its last decisions, and the parts that are not as the files say.
-    pub fn new(
-        engine: Engine,
-        metrics: Arc<Metrics>,
-        reloads: ReloadReporter,
-        recent: Arc<Recent>,
-    ) -> Self {
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter, recent: Arc<Recent>) -> Self {
         Self { engine, metrics, draining: Arc::default(), reloads, recent }
     }
 

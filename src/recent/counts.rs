@@ -77,7 +77,8 @@ impl DenialCounts {
         }
         let mut inherited = 0.0;
         if self.keys.len() >= MOST {
-            let lightest = self.keys.iter().min_by(|(_, one), (_, other)| one.weight.total_cmp(&other.weight));
+            let lightest =
+                self.keys.iter().min_by(|(_, one), (_, other)| one.weight.total_cmp(&other.weight));
             if let Some(key) = lightest.map(|(key, _)| key.clone())
                 && let Some(lightest) = self.keys.remove(&key)
             {

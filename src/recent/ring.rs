@@ -1,8 +1,16 @@
 //! Lines up to a number and up to a number of bytes: the oldest make room for the newest.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::RecentLine;
+/// A line of the audit log, and its number: the first line since the start of the process has the number 1.
+#[derive(Clone, Debug)]
+pub struct RecentLine {
+    /// Its number.
+    pub number: u64,
+    /// The JSON, without the end of the line.
+    pub text: Arc<str>,
+}
 
 #[derive(Debug)]
 pub(super) struct Ring {

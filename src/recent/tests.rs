@@ -9,7 +9,8 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn line(id: &str, decision: &str, principal: &str) -> String {
-    let (reason, status) = if decision == "DENIED" { ("IAM_PERMISSION_DENIED", 403) } else { ("ALLOWED", 200) };
+    let (reason, status) =
+        if decision == "DENIED" { ("IAM_PERMISSION_DENIED", 403) } else { ("ALLOWED", 200) };
     let payload = json!({
         "authenticationInfo": { "principalSubject": principal },
         "serviceName": "library.googleapis.com", "methodName": "library.v1.Library.GetBook",

@@ -71,7 +71,18 @@ impl Parts {
         let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);
         let of_listeners = listener::Instruments::register(registry)?;
         let metrics = Arc::new(metrics);
-        Ok(Self { config, written, read_at, authn, engine, lookups, metrics, of_listeners, of_reloads, recent })
+        Ok(Self {
+            config,
+            written,
+            read_at,
+            authn,
+            engine,
+            lookups,
+            metrics,
+            of_listeners,
+            of_reloads,
+            recent,
+        })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use opgate::dev::wire::{self, Answer};
+use opgate::dev::wire;
 use serde_json::{Value, json};
 
 use crate::cli::Workspace;
-use crate::harness::{COMPANION, Gate, Req, Setup, token, values};
+use crate::harness::{Answer, COMPANION, Gate, Req, Setup, token, values};
 use crate::readme::fragments;
 use crate::readme::pages::{Kind, Page};
 
@@ -79,7 +79,8 @@ async fn a_gate_and_its_log_explain_a_decision_alike() {
     let workspace = Workspace::new().write("audit.jsonl", &gate.audit_text());
     let admin = format!("http://{}", gate.admin);
     let asked = |more: &[&str]| {
-        let outcome = workspace.opgate(&[&["explain", "--request-id", &id, "--output", "json"][..], more].concat());
+        let outcome =
+            workspace.opgate(&[&["explain", "--request-id", &id, "--output", "json"][..], more].concat());
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), ""), "{}", outcome.text());
         serde_json::from_str::<Value>(&outcome.stdout).unwrap()
     };
@@ -90,7 +91,8 @@ async fn a_gate_and_its_log_explain_a_decision_alike() {
         assert_eq!(of_gate["recorded"][part], of_log["recorded"][part], "{part}");
     }
     // The same policy, at two places.
-    let without_places = |told: &Value| told["explanation"]["allowPolicyExplanation"]["allowAccessState"].clone();
+    let without_places =
+        |told: &Value| told["explanation"]["allowPolicyExplanation"]["allowAccessState"].clone();
     assert_eq!(without_places(&of_gate), without_places(&of_log));
     assert_eq!(of_gate["explanation"]["overallAccessState"], "CANNOT_ACCESS");
     assert_eq!(of_gate.get("text"), None);
@@ -195,7 +197,10 @@ async fn decisions_are_told_to_those_who_may_read_policy_alone() {
         let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
         assert_eq!(get(gate.admin, &path, &bearer).await.status, 200, "{path}");
         // A page of another site cannot ask.
-        assert_eq!(get(gate.admin, &path, &format!("{bearer}Origin: http://evil.example\r\n")).await.status, 403);
+        assert_eq!(
+            get(gate.admin, &path, &format!("{bearer}Origin: http://evil.example\r\n")).await.status,
+            403
+        );
     }
     let workspace = Workspace::new();
     let admin = gate.admin.to_string();

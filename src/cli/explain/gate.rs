@@ -58,8 +58,9 @@ impl AskedGate {
         };
         let url = if url.contains("://") { url } else { format!("http://{url}") };
         let help = "write it like `http://127.0.0.1:9901`";
-        let url = Url::parse(&url)
-            .map_err(|error| Problem::new(format!("`{url}` is not a URL of an admin address: {error}"), help))?;
+        let url = Url::parse(&url).map_err(|error| {
+            Problem::new(format!("`{url}` is not a URL of an admin address: {error}"), help)
+        })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Problem::new(format!("`{url}` is not a URL of an admin address"), help));
         }
@@ -95,9 +96,8 @@ impl AskedGate {
         tls::choose_cryptography();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        let (status, body) = runtime
-            .block_on(fetched(url, token))
-            .map_err(|error| Failure::Unreachable(reason(&error)))?;
+        let (status, body) =
+            runtime.block_on(fetched(url, token)).map_err(|error| Failure::Unreachable(reason(&error)))?;
         let answer: Option<Value> = serde_json::from_slice(&body).ok();
         match answer {
             Some(answer) if status.is_success() && answer.get("recorded").is_some() => Ok(answer),
