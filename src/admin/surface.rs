@@ -15,6 +15,7 @@ use crate::authn::KeySetStatus;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Names};
+use crate::recent::Recent;
 use crate::tls::CertificateExpiry;
 use crate::upstream::names::NameStatus;
 
@@ -45,17 +46,19 @@ pub struct Admin {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) reloads: ReloadReporter,
     pub(super) instruments: Instruments,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Admin {
-    /// Endpoints about `engine`, and about the parts that are not as the files say.
+    /// Endpoints about `engine`, its last decisions, and the parts that are not as the files say.
     pub fn new(
         engine: Engine,
         metrics: Arc<Metrics>,
         reloads: ReloadReporter,
         instruments: Instruments,
+        recent: Arc<Recent>,
     ) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads, instruments }
+        Self { engine, metrics, draining: Arc::default(), reloads, instruments, recent }
     }
 
     /// Whether the process is ending.

@@ -9,13 +9,14 @@ use super::registered::Registered;
 use super::start_error::StartError;
 use crate::admin;
 use crate::assertion::Assertions;
-use crate::audit::Audit;
+use crate::audit::{Audit, Observer};
 use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::engine::{Engine, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::reload;
 use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub(super) of_admin: admin::Instruments,
     pub(super) of_listeners: listener::Instruments,
     pub(super) of_reloads: reload::Instruments,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Parts {
@@ -48,7 +50,12 @@ impl Parts {
         let config = Config { limits, ..config };
         let metrics = Metrics::new()?;
         let instruments = Registered::in_registry(metrics.registry())?;
-        let audit = Audit::open(&config.audit, instruments.audit, Vec::new())
+        let recent = Arc::new(Recent::new(config.admin.recent));
+        let remember = {
+            let recent = recent.clone();
+            Observer::new(move |line| recent.observe(line, clock::now()))
+        };
+        let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
         let (lookups, upstreams) = upstreams(&config).await?;
         instruments.reload.policy_loaded(&snapshot, clock::now());
@@ -70,6 +77,7 @@ impl Parts {
             of_admin: instruments.admin,
             of_listeners: instruments.listener,
             of_reloads: instruments.reload,
+            recent,
         })
     }
 }
