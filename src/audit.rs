@@ -20,7 +20,7 @@ use prometheus::IntCounter;
 use self::backlog::Backlog;
 pub use self::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
-    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, ShadowRuling, Status, UpstreamCall,
 };
 pub use self::instruments::Instruments;
 pub use self::settings::AuditOutput;
