@@ -17,6 +17,7 @@ mod status;
 mod watch;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +29,6 @@ use tokio::task::JoinHandle;
 use self::configuration::{InForce, files};
 pub use self::instruments::Instruments;
 use self::reading::{BackOff, BackgroundRead, Cause, DEADLINE, aside};
-use self::shadow::ShadowRead;
 pub use self::status::ReloadStatus;
 use self::status::Telling;
 use self::watch::{FileChange, Roots, Watch};
@@ -37,6 +37,7 @@ use crate::catalog::ExposureSettings;
 use crate::clock;
 use crate::config::snapshot::pools;
 use crate::config::{Config, ConfigSource};
+use crate::decision::shadow::ShadowTree;
 use crate::decision::snapshot::SnapshotTree;
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
@@ -106,6 +107,9 @@ struct TreeRead {
     services: Vec<ExposureSettings>,
     applied: u64,
 }
+
+/// What was read of the directory of each shadow, and the report on it.
+struct ShadowRead(Vec<(PathBuf, Option<ShadowTree>, Report)>);
 
 /// What a reloader begins with.
 pub struct Started {

@@ -10,7 +10,7 @@
 mod settings;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -139,11 +139,6 @@ impl Shadows {
     /// The shadow of a service, by the name of its files.
     pub fn of(&self, service: &str) -> Option<&Arc<ShadowTree>> {
         self.trees.get(self.settings.of(service)?)
-    }
-
-    /// The tree of a directory.
-    pub fn tree(&self, directory: &Path) -> Option<&Arc<ShadowTree>> {
-        self.trees.get(directory)
     }
 
     /// All trees by their directories.

@@ -5,7 +5,7 @@
 //! or leaves its services without a shadow where it was never good.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,16 +13,13 @@ use super::configuration::text;
 use super::reading::{Cause, Ended};
 use super::status::FaultOrigin;
 use super::watch::Roots;
-use super::{Reloader, overdue, warn};
+use super::{Reloader, ShadowRead, overdue, warn};
 use crate::config::snapshot::pools;
 use crate::config::{Config, ConfigPart};
 use crate::decision::shadow::{ShadowTree, Shadows};
 use crate::diagnostic::Report;
 use crate::engine::Live;
 use crate::source::PolicySource;
-
-/// What was read of each directory, and the report on it.
-pub(super) struct ShadowRead(Vec<(PathBuf, Option<ShadowTree>, Report)>);
 
 impl Reloader {
     /// Asks for a reading of all shadows, if there are any.
@@ -105,7 +102,7 @@ impl Reloader {
         let live = self.engine.live();
         let before = live.shadows().shadows().trees();
         let mut trees = before.clone();
-        let (mut faults, mut is_other) = (Vec::new(), false);
+        let (mut faults, mut loaded) = (Vec::new(), Vec::new());
         for (directory, tree, report) in read {
             if !self.config.shadows.directories().contains(directory.as_path()) {
                 continue;
@@ -120,13 +117,13 @@ impl Reloader {
             let known = before.get(&directory);
             // On a retry, what is there already is not replaced by what is equal to it.
             if !cause.is_retry || known.is_none_or(|known| known.revision() != tree.revision()) {
-                self.tell_of_tree(&directory, known.map(|known| known.revision()), &tree, cause);
+                loaded.push(directory.clone());
                 trees.insert(directory, Arc::new(tree));
-                is_other = true;
             }
         }
-        if is_other {
+        if !loaded.is_empty() {
             self.beside(trees);
+            self.tell_of_trees(&loaded, before, cause);
         }
         faults
     }
@@ -140,15 +137,20 @@ impl Reloader {
         self.put(Live::new(live.snapshot.clone(), upstreams, assertions, shadows, instruments), false);
     }
 
-    fn tell_of_tree(&self, directory: &Path, before: Option<&str>, tree: &ShadowTree, cause: Cause) {
-        let (from, to) = (before.unwrap_or("none"), tree.revision());
-        let directory = directory.display();
-        tracing::info!(cause = cause.what, %directory, from, to, "shadow policy loaded");
-        if tree.services_revision() != self.engine.live().snapshot.services_revision {
-            tracing::info!(
-                %directory,
-                "the shadow has other service files than the policy in force: it is asked about the methods in force"
-            );
+    /// Tells which trees are asked from now on.
+    fn tell_of_trees(&self, loaded: &[PathBuf], before: &BTreeMap<PathBuf, Arc<ShadowTree>>, cause: Cause) {
+        let live = self.engine.live();
+        for directory in loaded {
+            let Some(tree) = live.shadows().shadows().trees().get(directory) else { continue };
+            let from = before.get(directory).map_or("none", |before| before.revision());
+            let directory = directory.display();
+            tracing::info!(cause = cause.what, %directory, from, to = tree.revision(), "shadow policy loaded");
+            if tree.services_revision() != live.snapshot.services_revision {
+                tracing::info!(
+                    %directory,
+                    "the shadow has other service files than the policy in force: it is asked about the methods in force"
+                );
+            }
         }
     }
 
