@@ -40,6 +40,7 @@ use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
 use crate::reason::{Denial, Reason};
+use crate::trace_context::TraceContext;
 use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
@@ -223,6 +224,7 @@ impl Engine {
     pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
         let request = Arc::new(request);
         exchange.request = Some(request.clone());
+        exchange.trace_context = trace_context(&request);
         if let Some(answered) = self.own_answer(exchange, &request) {
             return answered;
         }
@@ -363,4 +365,9 @@ impl Engine {
         }
         self.0.audit.record(&event.log_entry());
     }
+}
+
+/// The trace that a trusted proxy says the request belongs to.
+fn trace_context(request: &Request) -> Option<TraceContext> {
+    request.trace.filter(|sent| sent.is_trusted).map(|sent| TraceContext::passed_on(sent.parent))
 }

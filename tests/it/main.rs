@@ -79,6 +79,7 @@ mod smoke;
 mod spellings;
 mod tls;
 mod tokens;
+mod traces;
 mod upgrade;
 mod upstream;
 mod upstream_tls;
