@@ -137,12 +137,16 @@ impl Reloader {
         self.put(Live::new(live.snapshot.clone(), upstreams, assertions, shadows, instruments), false);
     }
 
-    /// Tells which trees are asked from now on.
+    /// Tells which other trees are asked from now on.
     fn tell_of_trees(&self, loaded: &[PathBuf], before: &BTreeMap<PathBuf, Arc<ShadowTree>>, cause: Cause) {
         let live = self.engine.live();
         for directory in loaded {
             let Some(tree) = live.shadows().shadows().trees().get(directory) else { continue };
             let from = before.get(directory).map_or("none", |before| before.revision());
+            // Files that were touched and not changed make the same tree.
+            if from == tree.revision() {
+                continue;
+            }
             let directory = directory.display();
             tracing::info!(cause = cause.what, %directory, from, to = tree.revision(), "shadow policy loaded");
             if tree.services_revision() != live.snapshot.services_revision {
