@@ -1,5 +1,6 @@
 //! A shadow says what a gate says that has its tree in force.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
