@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{ALLOWED, Timing};
 use crate::decision::Trace;
+use crate::decision::shadow::ShadowDecision;
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::Denial;
@@ -44,6 +45,8 @@ pub struct Event<'e> {
     pub timing: &'e Timing,
     /// When its head was complete, on the clock of `timing`.
     pub arrived: Instant,
+    /// What the shadow policy says, where the service has one and policy was asked.
+    pub shadow: Option<ShadowDecision<'e>>,
     /// Why the gate answered by itself, where it did: nothing was decided.
     pub answered: Option<&'static str>,
     /// The endpoint that was used, and for how long.

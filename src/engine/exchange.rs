@@ -257,6 +257,7 @@ impl Exchange {
                 (Some(forwarding.admitted.permit()), asked)
             }
         };
+        let shadow = self.live.shadows().judge(self.request.as_deref(), &self.trace, self.arrival.time);
         let event = Event {
             time: self.arrival.time,
             duration: self.arrival.instant.elapsed(),
@@ -271,6 +272,7 @@ impl Exchange {
             status,
             timing: &self.timing,
             arrived: self.arrival.instant,
+            shadow,
             answered: match phase {
                 Phase::Answering(reason) => Some(reason),
                 _ => None,
