@@ -34,6 +34,9 @@ pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_META
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};
+use crate::cancels::{Cancels, Moment};
+use crate::catalog::OperationMethod;
+use crate::clock;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
@@ -50,6 +53,7 @@ struct EngineState {
     limits: EngineLimits,
     proxies: ArcSwap<TrustedProxies>,
     audit: Audit,
+    cancels: Cancels,
     instruments: EngineInstruments,
     draining: AtomicBool,
     admission: Arc<Admission>,
@@ -138,13 +142,16 @@ impl Engine {
         limits: EngineLimits,
         proxies: TrustedProxies,
         audit: Audit,
+        cancels: Cancels,
         instruments: EngineInstruments,
     ) -> Self {
+        serve_cancels(&cancels, &live);
         Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
             proxies: ArcSwap::from_pointee(proxies),
             audit,
+            cancels,
             instruments,
             draining: AtomicBool::new(false),
             admission: Admission::new(&limits.admission),
@@ -174,6 +181,11 @@ impl Engine {
         &self.0.instruments
     }
 
+    /// The cancels that are watched.
+    pub fn cancels(&self) -> &Cancels {
+        &self.0.cancels
+    }
+
     /// What is in force.
     pub fn live(&self) -> Arc<Live> {
         self.0.live.load_full()
@@ -181,6 +193,7 @@ impl Engine {
 
     /// Puts something else in force and gives back what was. Requests under way keep theirs.
     pub fn swap(&self, live: Live) -> Arc<Live> {
+        serve_cancels(&self.0.cancels, &live);
         self.0.live.swap(Arc::new(live))
     }
 
@@ -353,4 +366,16 @@ impl Engine {
         event.observe(requests, live.instruments(), upstream);
         self.0.audit.record(&event.log_entry());
     }
+}
+
+/// Tells which methods of the services cancel.
+fn serve_cancels(cancels: &Cancels, live: &Live) {
+    let methods = live.snapshot.catalog.methods().iter();
+    let cancelling = methods.filter(|method| method.operation == Some(OperationMethod::Cancel));
+    cancels.serve(cancelling.map(|method| (method.service.name.as_str(), method.name.as_str())));
+}
+
+/// This moment.
+pub fn moment() -> Moment {
+    Moment { time: clock::now(), instant: Instant::now() }
 }

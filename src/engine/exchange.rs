@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::event::Event;
 use super::{Engine, Live};
+use crate::cancels::{SentCancel, Watch};
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
@@ -98,6 +99,10 @@ pub struct ForwardingPhase {
     pub body_until: Option<Instant>,
     /// Interim answers so far.
     pub interim: usize,
+    /// The cancel that it is, until its answer is known.
+    pub cancel: Option<SentCancel>,
+    /// What reads the answer for the outcome of another cancel.
+    pub watch: Option<Box<Watch>>,
     /// The status of the answer that has begun; 0 before.
     pub begun: u16,
 }
@@ -196,6 +201,8 @@ impl Exchange {
                     body_whole: whole,
                     body_until: until,
                     interim: 0,
+                    cancel: None,
+                    watch: None,
                     begun: 0,
                 }));
             }

@@ -9,6 +9,7 @@ use super::start_error::StartError;
 use crate::assertion::Assertions;
 use crate::audit::{self, Audit};
 use crate::authn::{self, Authenticator};
+use crate::cancels::{self, Cancels};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::engine::{self, Engine, EngineInstruments, EngineLimits, Live};
@@ -61,7 +62,8 @@ impl Parts {
         let live = Live::new(snapshot, Arc::new(upstreams), assertions, &instruments.requests);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
-        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);
+        let cancels = Cancels::new(config.cancels, cancels::Instruments::register(registry)?);
+        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, cancels, instruments);
         let of_listeners = listener::Instruments::register(registry)?;
         let metrics = Arc::new(metrics);
         Ok(Self { config, written, read_at, authn, engine, lookups, metrics, of_listeners, of_reloads })

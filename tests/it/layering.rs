@@ -92,6 +92,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("respond", &["reason"]),
     // What is told of a request.
     ("audit", &["diagnostic", "document", "metrics"]),
+    // What becomes of cancels: it knows operations, and nothing of requests.
+    ("cancels", &["diagnostic", "document", "metrics", "principal"]),
     // What every front end calls.
     (
         "engine",
@@ -100,6 +102,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "audit",
             "authn",
+            "cancels",
             "catalog",
             "clock",
             "decision",
@@ -118,7 +121,19 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // The adapter to what forwards.
     (
         "proxy",
-        &["clock", "decision", "engine", "http", "listener", "policy", "reason", "respond", "upstream"],
+        &[
+            "cancels",
+            "catalog",
+            "clock",
+            "decision",
+            "engine",
+            "http",
+            "listener",
+            "policy",
+            "reason",
+            "respond",
+            "upstream",
+        ],
     ),
     // What speaks with clients, in each protocol.
     (
@@ -165,6 +180,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "audit",
             "authn",
+            "cancels",
             "catalog",
             "decision",
             "diagnostic",
