@@ -1,10 +1,17 @@
-//! Writes audit lines on a thread of its own, so that a slow disk does not slow requests.
+//! Writes audit lines on threads of their own, so that a slow disk does not slow requests.
+//!
+//! ```text
+//! request ─► line ─► collector ─┬─► observers
+//!                               └─► writer ─► output
+//! ```
 //!
 //! The queue is bounded, in lines and in bytes. A line that finds it full, or that cannot be written, is counted
-//! (`opgate_audit_dropped_total`): a gap in the log is never silent. An output that takes nothing does not keep the
-//! process from ending.
+//! (`opgate_audit_dropped_total`): a gap in the log is never silent. An output that takes nothing keeps neither observers from
+//! seeing lines nor the process from ending.
 
 mod backlog;
+mod cancel_end;
+mod collector;
 mod entry;
 mod instruments;
 pub(crate) mod settings;
@@ -15,19 +22,20 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use prometheus::IntCounter;
-
-use self::backlog::Backlog;
+use self::backlog::{Backlog, QUEUE_LINES, SPARE_LINES};
+pub use self::cancel_end::CancelEnd;
+pub use self::collector::Observer;
+use self::collector::{Collected, Collector};
+pub(crate) use self::entry::timestamp;
 pub use self::entry::{
-    AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
-    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, CancelOutcome, ClientCertificate, Confirmation,
+    DecidingRule, Decision, HttpRequest, LogEntry, Metadata, Operation, RequestAttributes, RequestMetadata,
+    Status, UpstreamCall,
 };
 pub use self::instruments::Instruments;
 pub use self::settings::AuditOutput;
 use self::writer::{Sink, Writer};
 
-/// Lines that wait to be written.
-const QUEUE: usize = 16 * 1024;
 /// At the end, how long to wait for a writer that makes no progress.
 const STALLED: Duration = Duration::from_secs(1);
 /// At the end, how long to wait for one that makes some.
@@ -36,59 +44,77 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 /// The log. Dropping it writes the queue, as far as the output takes it.
 #[derive(Debug)]
 pub struct Audit {
-    queue: Option<SyncSender<String>>,
+    queue: Option<SyncSender<Collected>>,
     backlog: Backlog,
-    dropped: IntCounter,
+    instruments: Instruments,
     /// Closed once the writer has ended. Behind a lock that only the end takes, so that the log can be shared.
     ended: Mutex<Receiver<()>>,
 }
 
 impl Audit {
-    /// Opens the output and starts the writer.
+    /// Opens the output and starts the threads. Each observer sees each line before the output does.
     ///
     /// # Errors
-    /// Where the file cannot be opened or the thread cannot be started.
-    pub fn open(output: &AuditOutput, instruments: Instruments) -> io::Result<Self> {
-        let Instruments { dropped } = instruments;
-        Self::start(
-            match output {
-                AuditOutput::Stdout => Sink::standard(&io::stdout())?,
-                AuditOutput::Stderr => Sink::standard(&io::stderr())?,
-                AuditOutput::File(path) => Sink::file(path)?,
-            },
-            dropped,
-        )
+    /// Where the file cannot be opened or a thread cannot be started.
+    pub fn open(
+        output: &AuditOutput,
+        instruments: Instruments,
+        observers: Vec<Observer>,
+    ) -> io::Result<Self> {
+        let sink = match output {
+            AuditOutput::Stdout => Sink::standard(&io::stdout())?,
+            AuditOutput::Stderr => Sink::standard(&io::stderr())?,
+            AuditOutput::File(path) => Sink::file(path)?,
+        };
+        Self::start(sink, instruments, observers)
     }
 
-    fn start(sink: Sink, dropped: IntCounter) -> io::Result<Self> {
-        let (queue, lines) = sync_channel(QUEUE);
+    fn start(sink: Sink, instruments: Instruments, observers: Vec<Observer>) -> io::Result<Self> {
+        let room = usize::try_from(QUEUE_LINES + SPARE_LINES).unwrap_or(usize::MAX);
+        let (queue, lines) = sync_channel(room);
+        let (output, to_write) = channel();
         let (end, ended) = channel();
         let backlog = Backlog::new();
+        let collector = Collector {
+            lines,
+            observers,
+            output,
+            backlog: backlog.clone(),
+            instruments: instruments.clone(),
+            complained: None,
+        };
         let writer = Writer {
             sink,
-            lines,
+            lines: to_write,
             backlog: backlog.clone(),
-            dropped: dropped.clone(),
+            instruments: instruments.clone(),
             is_torn: false,
             complained: None,
         };
-        std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        thread("audit").spawn(move || collector.run())?;
+        thread("audit-writer").spawn(move || {
             // Closed with the thread, also where it panics.
             let _end = end;
             writer.run();
         })?;
-        Ok(Self { queue: Some(queue), backlog, dropped, ended: Mutex::new(ended) })
+        Ok(Self { queue: Some(queue), backlog, instruments, ended: Mutex::new(ended) })
     }
 
     /// Queues an entry. Never blocks.
     pub fn record(&self, entry: &LogEntry<'_>) {
         match serde_json::to_string(entry) {
-            Ok(line) => self.write(line + "\n"),
+            Ok(line) => self.queue(line),
             Err(error) => {
-                self.dropped.inc();
+                self.instruments.encode.inc();
                 tracing::error!(%error, "cannot write an audit entry as JSON");
             }
         }
+    }
+
+    /// Queues the line that says what became of a cancel.
+    pub fn record_cancel_end(&self, end: &CancelEnd<'_>) {
+        self.record(&end.log_entry());
     }
 
     /// Waits until everything queued so far is written, as far as the output takes it: for the end of the process,
@@ -105,15 +131,22 @@ impl Audit {
         }
     }
 
-    fn write(&self, line: String) {
+    fn queue(&self, line: String) {
         let bytes = line.len();
-        if !self.backlog.add(bytes) {
-            return self.dropped.inc();
+        let is_written = self.backlog.add(bytes);
+        if !is_written {
+            self.instruments.queue_full.inc();
+            if !self.backlog.add_spare(bytes) {
+                return;
+            }
         }
-        let is_queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok());
+        let collected = Collected { line: line.into(), is_written };
+        let is_queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(collected).is_ok());
         if !is_queued {
             self.backlog.take(bytes);
-            self.dropped.inc();
+            if is_written {
+                self.instruments.queue_full.inc();
+            }
         }
     }
 

@@ -197,6 +197,11 @@ impl Engine {
         self.0.live.swap(Arc::new(live))
     }
 
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
     /// Waits until all records are written.
     pub fn flush(&self) {
         self.0.audit.flush();

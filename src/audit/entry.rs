@@ -4,7 +4,9 @@
 //!
 //! Written straight from the request: no tree of JSON values is built per request.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
@@ -54,9 +56,23 @@ impl Serialize for Bounded<'_> {
 pub struct LogEntry<'e> {
     pub timestamp: String,
     pub severity: &'static str,
-    pub insert_id: &'e str,
-    pub http_request: HttpRequest<'e>,
+    pub insert_id: Cow<'e, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_request: Option<HttpRequest<'e>>,
     pub proto_payload: AuditLog<'e>,
+}
+
+/// google.logging.v2.LogEntryOperation: all entries of a long-running operation have its id.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[expect(missing_docs, reason = "Google documents its fields")]
+pub struct Operation<'e> {
+    pub id: Bounded<'e>,
+    pub producer: &'e str,
+    /// Whether it is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// google.logging.type.HttpRequest.
@@ -89,8 +105,39 @@ pub struct AuditLog<'e> {
     pub resource_name: Option<Bounded<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_info: Option<[AuthorizationInfo<'e>; 1]>,
-    pub request_metadata: RequestMetadata<'e>,
-    pub metadata: Decision<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_metadata: Option<RequestMetadata<'e>>,
+    pub metadata: Metadata<'e>,
+}
+
+/// What Google's messages have no field for.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Metadata<'e> {
+    /// Of a request: how it was decided.
+    Decision(Box<Decision<'e>>),
+    /// Of a cancel that was let through earlier: what became of it.
+    Cancel {
+        /// What became of it.
+        cancel: CancelOutcome<'e>,
+    },
+}
+
+/// What became of a cancel.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelOutcome<'e> {
+    /// `cancelled`, `succeeded`, `failed`, `deleted`, `unobserved` or `evicted`.
+    pub outcome: &'e str,
+    /// When the cancel came.
+    pub request_time: String,
+    /// When the end was seen.
+    pub observe_time: String,
+    /// What showed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_by: Option<&'e str>,
+    /// The id of the cancel.
+    pub request_id: &'e str,
 }
 
 /// google.rpc.Status: empty for OK.
@@ -246,4 +293,9 @@ pub struct UpstreamCall<'e> {
 
 fn as_text<S: Serializer>(place: &&Place, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(place)
+}
+
+/// RFC 3339 in UTC with microseconds.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.6}"))
 }

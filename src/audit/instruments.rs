@@ -1,14 +1,23 @@
 //! What Prometheus reads of the audit log.
 
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, IntGauge, Registry};
 
-use crate::metrics::counter;
+use super::backlog::{Backlog, QUEUE_LINES};
+use crate::metrics::{counter, counters, gauge};
 
 /// The instruments of the audit log.
 #[derive(Clone, Debug)]
 pub struct Instruments {
-    /// Lines that were not written.
-    pub(super) dropped: IntCounter,
+    /// Lines that found no room in the queue.
+    pub(super) queue_full: IntCounter,
+    /// Lines that the output did not take.
+    pub(super) write: IntCounter,
+    /// Lines that could not be made.
+    pub(super) encode: IntCounter,
+    /// Lines that were written.
+    pub(super) lines: IntCounter,
+    queue_lines: IntGauge,
+    queue_bytes: IntGauge,
 }
 
 impl Instruments {
@@ -17,7 +26,33 @@ impl Instruments {
     /// # Errors
     /// Where another one has the name: a fault of ours.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let dropped = counter(registry, "opgate_audit_dropped_total", "Audit lines that were not written.")?;
-        Ok(Self { dropped })
+        let dropped = counters(
+            registry,
+            "opgate_audit_dropped_total",
+            "Audit lines that were not written, by reason: queue_full, write, encode.",
+            &["reason"],
+        )?;
+        let [queue_full, write, encode] =
+            ["queue_full", "write", "encode"].map(|reason| dropped.with_label_values(&[reason]));
+        let capacity =
+            gauge(registry, "opgate_audit_queue_capacity_lines", "Audit lines that may wait to be written.")?;
+        capacity.set(i64::try_from(QUEUE_LINES).unwrap_or(i64::MAX));
+        Ok(Self {
+            queue_full,
+            write,
+            encode,
+            lines: counter(registry, "opgate_audit_lines_total", "Audit lines that were written.")?,
+            queue_lines: gauge(registry, "opgate_audit_queue_lines", "Audit lines that wait to be written.")?,
+            queue_bytes: gauge(registry, "opgate_audit_queue_bytes", "Bytes of audit lines that wait.")?,
+        })
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.queue_full.get() + self.write.get() + self.encode.get()
+    }
+
+    pub(super) fn show(&self, backlog: &Backlog) {
+        self.queue_lines.set(i64::try_from(backlog.lines()).unwrap_or(i64::MAX));
+        self.queue_bytes.set(i64::try_from(backlog.bytes()).unwrap_or(i64::MAX));
     }
 }

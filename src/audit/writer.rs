@@ -1,7 +1,6 @@
 //! The thread that writes audit lines, and the file that it writes to.
 //!
-//! It looks for lines now and then and is not woken for each: to wake a thread costs a request more than the line
-//! itself. It writes whole lines in one write, so that another process that appends to the file (an upgrade) cannot
+//! It writes whole lines in one write, so that another process that appends to the file (an upgrade) cannot
 //! come between. A write that fails may leave half a line behind; the next one then begins a new line.
 
 use std::fs::{File, OpenOptions};
@@ -9,19 +8,18 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use prometheus::IntCounter;
-
 use super::backlog::Backlog;
+use super::instruments::Instruments;
 
-/// The longest a line waits before it is written.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long it waits for a line, at the most.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Lines are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 /// How often a log that cannot be written is reported.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// The owner reads and writes, the group reads: the log names callers and what they do.
 const MODE: u32 = 0o640;
 
@@ -81,9 +79,9 @@ fn open(path: &Path) -> io::Result<File> {
 /// Writes lines until their queue is closed and empty.
 pub(super) struct Writer {
     pub(super) sink: Sink,
-    pub(super) lines: Receiver<String>,
+    pub(super) lines: Receiver<Box<str>>,
     pub(super) backlog: Backlog,
-    pub(super) dropped: IntCounter,
+    pub(super) instruments: Instruments,
     /// Whether the last write has left half a line.
     pub(super) is_torn: bool,
     pub(super) complained: Option<Instant>,
@@ -99,20 +97,21 @@ impl Writer {
                 batch.clear();
             } else if ended {
                 return;
-            } else {
-                std::thread::sleep(LOOK_EVERY);
             }
         }
     }
 
     /// Takes lines off the queue, up to a batch. Returns whether there will be no more.
     fn collect(&self, batch: &mut Vec<u8>) -> bool {
-        while batch.len() < BATCH_BYTES {
-            match self.lines.try_recv() {
-                Ok(line) => batch.extend_from_slice(line.as_bytes()),
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Disconnected) => return true,
-            }
+        let mut next = match self.lines.recv_timeout(LOOK_EVERY) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => return true,
+        };
+        while let Some(line) = next {
+            batch.extend_from_slice(line.as_bytes());
+            batch.push(b'\n');
+            next = if batch.len() < BATCH_BYTES { self.lines.try_recv().ok() } else { None };
         }
         false
     }
@@ -125,10 +124,13 @@ impl Writer {
         }
         let (written, failure) = self.write_all(batch);
         let left = batch.get(written..).unwrap_or_default();
-        self.backlog.take(batch.len());
+        let lost = count_lines(left);
+        for line in batch.split_inclusive(|byte| *byte == b'\n') {
+            self.backlog.take(line.len() - 1);
+        }
+        self.instruments.lines.inc_by(count_lines(batch) - lost);
         if let Some(error) = failure {
-            let lost = left.iter().filter(|byte| **byte == b'\n').count();
-            self.dropped.inc_by(lost as u64);
+            self.instruments.write.inc_by(lost);
             self.complain(&error, "cannot write audit lines");
         }
     }
@@ -170,6 +172,10 @@ impl Writer {
             return;
         }
         self.complained = Some(Instant::now());
-        tracing::error!(%error, dropped = self.dropped.get(), "{message}");
+        tracing::error!(%error, lost = self.instruments.lost(), "{message}");
     }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -46,7 +46,7 @@ impl Parts {
         let config = Config { limits, ..config };
         let metrics = Metrics::new()?;
         let registry = metrics.registry();
-        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?)
+        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?, Vec::new())
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
         let of_reloads = reload::Instruments::register(registry)?;
         let instruments = EngineInstruments {

@@ -1,12 +1,13 @@
 //! The audit line of a request that is over.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Event;
 use crate::audit::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
-    Decision, HttpRequest, LogEntry, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    Decision, HttpRequest, LogEntry, Metadata, RequestAttributes, RequestMetadata, Status, UpstreamCall,
+    timestamp,
 };
 use crate::catalog::PermissionRule;
 use crate::http::Version;
@@ -27,13 +28,14 @@ impl Event<'_> {
         LogEntry {
             timestamp: time.clone(),
             severity: if self.denial.is_some() { "WARNING" } else { "INFO" },
-            insert_id: self.request_id,
-            http_request: HttpRequest {
+            insert_id: self.request_id.into(),
+            operation: None,
+            http_request: Some(HttpRequest {
                 request_method: method,
                 status: self.status,
                 remote_ip: ip,
                 latency: seconds(self.duration),
-            },
+            }),
             proto_payload: AuditLog {
                 type_url: "type.googleapis.com/google.cloud.audit.AuditLog",
                 status: self.denial.map_or_else(Status::default, |denial| Status {
@@ -51,7 +53,7 @@ impl Event<'_> {
                 method_name: call.map(|call| call.method.name.as_str()),
                 resource_name: call.map(|call| Bounded::long(call.resource())),
                 authorization_info: self.authorization_info(),
-                request_metadata: RequestMetadata {
+                request_metadata: Some(RequestMetadata {
                     caller_ip: ip,
                     caller_supplied_user_agent: self.user_agent().map(Bounded::short),
                     request_attributes: RequestAttributes {
@@ -62,8 +64,8 @@ impl Event<'_> {
                         path: self.request.map(|request| Bounded::long(request.path.as_str())),
                         protocol: self.request.map(|request| protocol(request.version)),
                     },
-                },
-                metadata: Decision {
+                }),
+                metadata: Metadata::Decision(Box::new(Decision {
                     decision: self.decision(),
                     reason: self.reason(),
                     policy_revision: self.revision,
@@ -77,7 +79,7 @@ impl Event<'_> {
                         endpoint,
                         latency: seconds(duration),
                     }),
-                },
+                })),
             },
         }
     }
@@ -149,11 +151,6 @@ fn protocol(version: Version) -> &'static str {
         Version::Http11 => "HTTP/1.1",
         Version::Http2 => "HTTP/2",
     }
-}
-
-/// RFC 3339 in UTC with microseconds.
-fn timestamp(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.6}"))
 }
 
 /// google.protobuf.Duration in JSON.

@@ -92,7 +92,7 @@ async fn whatever_is_sent_the_method_that_is_judged_is_the_method_that_runs() {
     report(&scene, &sent, elapsed);
     let metrics = scene.gate.metrics().await;
     assert!(
-        metrics.contains("opgate_audit_dropped_total 0\n"),
+        metrics.contains("opgate_audit_dropped_total{reason=\"queue_full\"} 0\n"),
         "audit lines were dropped: nothing is proved"
     );
     let count: usize = told.counts.values().sum();

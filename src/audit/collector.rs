@@ -1,0 +1,116 @@
+//! The thread that takes lines from requests. It shows each to the observers, and passes it on to the thread that writes.
+//!
+//! It looks for lines now and then and is not woken for each: to wake a thread costs a request more than the line
+//! itself. It never waits for the output: what observers see does not depend on a disk or on a reader.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::backlog::Backlog;
+use super::instruments::Instruments;
+
+/// The longest that a line waits before it is seen.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often a log that loses lines is reported.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// What sees each line in its full form, as JSON without the line's end, before the output does. It runs on the thread that
+/// takes lines from requests: it must be quick, and wait for nothing.
+///
+/// It sees what is written, and refusals in any case: also where nothing is written (`audit.output: off`), where the output is
+/// stuck, and where its queue is full.
+pub struct Observer(Box<dyn FnMut(&str) + Send>);
+
+impl Observer {
+    /// An observer that calls this.
+    pub fn new(see: impl FnMut(&str) + Send + 'static) -> Self {
+        Self(Box::new(see))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Observer")
+    }
+}
+
+/// A line on its way from a request.
+#[derive(Debug)]
+pub(super) struct Collected {
+    /// In full form.
+    pub(super) line: Box<str>,
+    /// Whether the output is to write it.
+    pub(super) is_written: bool,
+}
+
+/// Takes lines until their queue is closed and empty.
+pub(super) struct Collector {
+    pub(super) lines: Receiver<Collected>,
+    pub(super) observers: Vec<Observer>,
+    pub(super) output: Sender<Box<str>>,
+    pub(super) backlog: Backlog,
+    pub(super) instruments: Instruments,
+    /// Lines that were reported as lost, and when.
+    pub(super) complained: Option<(u64, Instant)>,
+}
+
+impl Collector {
+    pub(super) fn run(mut self) {
+        loop {
+            match self.lines.try_recv() {
+                Ok(collected) => self.pass_on(collected),
+                Err(TryRecvError::Disconnected) => return self.complain(),
+                Err(TryRecvError::Empty) => {
+                    self.instruments.show(&self.backlog);
+                    self.complain_now_and_then();
+                    std::thread::sleep(LOOK_EVERY);
+                }
+            }
+        }
+    }
+
+    fn pass_on(&mut self, collected: Collected) {
+        let Collected { line, is_written } = collected;
+        self.observers.retain_mut(|observer| {
+            let seen = catch_unwind(AssertUnwindSafe(|| (observer.0)(&line)));
+            if seen.is_err() {
+                tracing::error!("an observer of the audit log has failed, and sees no more lines");
+            }
+            seen.is_ok()
+        });
+        let bytes = line.len();
+        if is_written && self.output.send(line).is_ok() {
+            return;
+        }
+        if is_written {
+            self.instruments.write.inc();
+        }
+        self.backlog.take(bytes);
+    }
+
+    /// Reports to the operator that lines are lost. A log line for each would fill the other disk.
+    fn complain_now_and_then(&mut self) {
+        if self.complained.is_none_or(|(_, last)| last.elapsed() >= COMPLAIN_EVERY) {
+            self.complain();
+        }
+    }
+
+    fn complain(&mut self) {
+        let lost = self.instruments.lost();
+        let told = self.complained.map_or(0, |(told, _)| told);
+        if lost == told {
+            return;
+        }
+        self.complained = Some((lost, Instant::now()));
+        let Instruments { queue_full, write, encode, .. } = &self.instruments;
+        tracing::error!(
+            lost = lost - told,
+            queue_full = queue_full.get(),
+            write = write.get(),
+            encode = encode.get(),
+            "audit lines are lost"
+        );
+    }
+}
