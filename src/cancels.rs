@@ -131,18 +131,13 @@ impl Cancels {
     }
 
     /// What came of forwarding it. The result is the end of the operation, where that was seen before the answer.
-    pub fn answered(
-        &self,
-        sent: SentCancel,
-        answer: CancelAnswer,
-        now: Moment,
-    ) -> Option<Arc<CancelEnd>> {
+    pub fn answered(&self, sent: SentCancel, answer: CancelAnswer, now: Moment) -> Option<Arc<CancelEnd>> {
         sent.cancel().service.answered(answer);
         self.0.table.answered(sent.0, answer, now).map(|end| self.note(end))
     }
 
-    /// An answer told of an operation. The result is the end, where it is the end of a cancelled one. `by` is the id of the
-    /// request that was answered.
+    /// An answer told of an operation. The result is the end, where it is the end of a cancelled one. `by` is the full
+    /// name of the method that was answered.
     pub fn seen(
         &self,
         service: &str,

@@ -32,14 +32,15 @@ pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
 pub use self::live::Live;
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::authn::{self, Lookup};
-use crate::cancels::{Cancels, Moment};
+use crate::cancels::{CancelEnd, Cancels, Moment};
 use crate::catalog::OperationMethod;
 use crate::clock;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
+use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
 use crate::upstream;
 
@@ -355,6 +356,25 @@ impl Engine {
                     Err(Denial::new(Reason::Internal, format!("a body could not be judged: {error}")))
                 })
             }
+        }
+    }
+
+    /// Writes the audit lines of cancels that have ended, as an answer told.
+    pub fn record_ends(&self, ends: impl IntoIterator<Item = Arc<CancelEnd>>) {
+        for end in ends {
+            let cancel = &end.cancel;
+            self.0.audit.record_cancel_end(&audit::CancelEnd {
+                request_id: &cancel.request_id,
+                service: cancel.service(),
+                method: &cancel.method,
+                operation: &cancel.name,
+                principal: cancel.principal.as_ref().map(Principal::as_str),
+                email: cancel.principal.as_ref().and_then(Principal::email),
+                outcome: end.outcome.label(),
+                request_time: cancel.asked.time,
+                observe_time: end.observed.time,
+                seen_by: end.seen_by.as_deref(),
+            });
         }
     }
 

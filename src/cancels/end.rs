@@ -156,7 +156,7 @@ pub struct CancelEnd {
     pub outcome: CancelOutcome,
     /// When that was known.
     pub observed: Moment,
-    /// The id of the request whose answer told; `None` where none did.
+    /// The full name of the method whose answer told; `None` where none did.
     pub seen_by: Option<Box<str>>,
 }
 

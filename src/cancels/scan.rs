@@ -219,8 +219,7 @@ impl OperationScan {
 
     /// Whether the innermost open object is an operation.
     fn in_operation(&self) -> bool {
-        self.depth == self.shape.operation
-            && (self.in_operations || self.shape.shape == ScanShape::Operation)
+        self.depth == self.shape.operation && (self.in_operations || self.shape.shape == ScanShape::Operation)
     }
 
     fn slot_of_items(&self) -> Slot {

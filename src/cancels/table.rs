@@ -100,7 +100,7 @@ impl Ticket {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighted<'a> {
     pub(super) sighting: OperationSighting,
-    /// The request that was answered.
+    /// The method that was answered.
     pub(super) by: &'a str,
     pub(super) now: Moment,
 }

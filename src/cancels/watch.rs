@@ -162,7 +162,8 @@ impl Watch {
         }
     }
 
-    /// The answer has come whole. The result is the ends that it told of; `by` is the id of its request. Once.
+    /// The answer has come whole. The result is the ends that it told of; `by` is the full name of the method
+    /// that was called. Once.
     pub fn end(&mut self, by: &str, now: Moment) -> Vec<Arc<CancelEnd>> {
         if std::mem::replace(&mut self.is_over, true) {
             return Vec::new();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::event::Event;
-use super::{Engine, Live};
-use crate::cancels::{SentCancel, Watch};
+use super::{Engine, Live, moment};
+use crate::cancels::{CancelAnswer, SentCancel, Watch};
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
@@ -230,7 +230,10 @@ impl Exchange {
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
     /// that the request holds are given back.
     pub fn record(&mut self, status: u16) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Answered);
+        let mut phase = std::mem::replace(&mut self.phase, Phase::Answered);
+        if let Phase::Forwarding(forwarding) = &mut phase {
+            self.end_cancel(forwarding);
+        }
         let (permit, upstream) = match &phase {
             Phase::Answered => return,
             Phase::Received | Phase::Answering(_) => (None, None),
@@ -260,6 +263,20 @@ impl Exchange {
             upstream,
         };
         self.engine.record(&self.live, &event);
+    }
+}
+
+impl Exchange {
+    /// A cancel is over whose answer has not come: the backend may have it, unless none was reached.
+    fn end_cancel(&self, forwarding: &mut ForwardingPhase) {
+        let Some(sent) = forwarding.cancel.take() else { return };
+        let is_unavailable = self.denial.as_ref().is_some_and(|denial| denial.reason().entry().status == 503);
+        let answer = match forwarding.attempts {
+            0 => CancelAnswer::Failed,
+            _ if is_unavailable => CancelAnswer::Failed,
+            _ => CancelAnswer::Uncertain,
+        };
+        self.engine.record_ends(self.engine.cancels().answered(sent, answer, moment()));
     }
 }
 

@@ -10,7 +10,6 @@ use crate::cancels::{AnswerFacts, Asked, CancelAnswer, CancelOutcome, Moment, Op
 use crate::catalog::OperationMethod;
 use crate::engine::{Exchange, moment};
 use crate::http::Request;
-use crate::reason::Denial;
 
 /// Query parameters and a header by which a client asks for some fields of the answer alone
 /// (<https://cloud.google.com/apis/docs/system-parameters>).
@@ -63,8 +62,7 @@ impl Exchange {
         };
         if let (true, Some(name)) = (is_gone, &name) {
             let gone = OperationSighting::Ended(CancelOutcome::Deleted);
-            let by = &self.arrival.request_id;
-            let end = self.engine().cancels().seen(service, name, gone, by, moment());
+            let end = self.engine().cancels().seen(service, name, gone, &call.method.name, moment());
             return self.engine().record_ends(end);
         }
         // The head of an answer without its body says nothing.
@@ -98,8 +96,8 @@ impl Exchange {
     /// The answer has come whole.
     pub(super) fn watch_ended(&mut self) {
         let watch = self.forwarding_mut().and_then(|forwarding| forwarding.watch.take());
-        if let Some(mut watch) = watch {
-            let ends = watch.end(&self.arrival.request_id, moment());
+        if let (Some(mut watch), Some(call)) = (watch, &self.trace.call) {
+            let ends = watch.end(&call.method.name, moment());
             self.engine().record_ends(ends);
         }
     }

@@ -122,17 +122,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "cancels",
-            "catalog",
-            "clock",
-            "decision",
-            "engine",
-            "http",
-            "listener",
-            "policy",
-            "reason",
-            "respond",
-            "upstream",
+            "cancels", "catalog", "clock", "decision", "engine", "http", "listener", "policy", "reason",
+            "respond", "upstream",
         ],
     ),
     // What speaks with clients, in each protocol.
