@@ -10,6 +10,7 @@
 //! The decision itself is [`crate::decision`]: pure, of a snapshot, a request and a time. What is here lives: the snapshot in
 //! force, waiting for issuers, the slots that requests hold, and the record that each of them leaves.
 
+mod cancels;
 pub mod event;
 mod exchange;
 mod instruments;
@@ -26,22 +27,21 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
 pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
 pub use self::live::Live;
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
-use crate::audit::{self, Audit};
+use crate::audit::Audit;
 use crate::authn::{self, Lookup};
-use crate::cancels::{CancelEnd, Cancels, Moment};
-use crate::catalog::OperationMethod;
-use crate::clock;
+use crate::cancels::Cancels;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
-use crate::principal::Principal;
 use crate::reason::{Denial, Reason};
+use crate::trace_context::TraceContext;
 use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
@@ -146,7 +146,7 @@ impl Engine {
         cancels: Cancels,
         instruments: EngineInstruments,
     ) -> Self {
-        serve_cancels(&cancels, &live);
+        self::cancels::serve(&cancels, &live);
         Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
@@ -182,11 +182,6 @@ impl Engine {
         &self.0.instruments
     }
 
-    /// The cancels that are watched.
-    pub fn cancels(&self) -> &Cancels {
-        &self.0.cancels
-    }
-
     /// What is in force.
     pub fn live(&self) -> Arc<Live> {
         self.0.live.load_full()
@@ -194,7 +189,7 @@ impl Engine {
 
     /// Puts something else in force and gives back what was. Requests under way keep theirs.
     pub fn swap(&self, live: Live) -> Arc<Live> {
-        serve_cancels(&self.0.cancels, &live);
+        self::cancels::serve(&self.0.cancels, &live);
         self.0.live.swap(Arc::new(live))
     }
 
@@ -235,6 +230,7 @@ impl Engine {
     pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
         let request = Arc::new(request);
         exchange.request = Some(request.clone());
+        exchange.trace_context = trace_context(&request);
         if let Some(answered) = self.own_answer(exchange, &request) {
             return answered;
         }
@@ -359,25 +355,6 @@ impl Engine {
         }
     }
 
-    /// Writes the audit lines of cancels that have ended, as an answer told.
-    pub fn record_ends(&self, ends: impl IntoIterator<Item = Arc<CancelEnd>>) {
-        for end in ends {
-            let cancel = &end.cancel;
-            self.0.audit.record_cancel_end(&audit::CancelEnd {
-                request_id: &cancel.request_id,
-                service: cancel.service(),
-                method: &cancel.method,
-                operation: &cancel.name,
-                principal: cancel.principal.as_ref().map(Principal::as_str),
-                email: cancel.principal.as_ref().and_then(Principal::email),
-                outcome: end.outcome.label(),
-                request_time: cancel.asked.time,
-                observe_time: end.observed.time,
-                seen_by: end.seen_by.as_deref(),
-            });
-        }
-    }
-
     /// Records a head that never became a request.
     pub fn record_refused_head(&self, arrival: Arrival, denial: Denial, peer: SocketAddr, status: u16) {
         let mut exchange = self.receive(arrival, Some(peer));
@@ -393,14 +370,7 @@ impl Engine {
     }
 }
 
-/// Tells which methods of the services cancel.
-fn serve_cancels(cancels: &Cancels, live: &Live) {
-    let methods = live.snapshot.catalog.methods().iter();
-    let cancelling = methods.filter(|method| method.operation == Some(OperationMethod::Cancel));
-    cancels.serve(cancelling.map(|method| (method.service.name.as_str(), method.name.as_str())));
-}
-
-/// This moment.
-pub fn moment() -> Moment {
-    Moment { time: clock::now(), instant: Instant::now() }
+/// The trace that a trusted proxy says the request belongs to.
+fn trace_context(request: &Request) -> Option<TraceContext> {
+    request.trace.filter(|sent| sent.is_trusted).map(|sent| TraceContext::passed_on(sent.parent))
 }

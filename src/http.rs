@@ -21,6 +21,7 @@ pub mod query;
 pub mod request;
 mod request_line;
 pub(crate) mod settings;
+mod traced;
 mod version;
 
 use std::borrow::Cow;
@@ -35,6 +36,7 @@ pub use self::proxies::{ClientOrigin, HopField, Scheme, TrustedProxies, network}
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;
+pub use self::traced::SentTrace;
 pub use self::version::Version;
 use crate::reason::{Denial, Reason};
 

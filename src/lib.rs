@@ -69,6 +69,7 @@ pub mod signing;
 pub mod source;
 pub mod terminal;
 pub mod tls;
+pub mod trace_context;
 
 pub mod cli;
 pub mod dev;

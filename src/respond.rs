@@ -9,6 +9,9 @@ use serde_json::json;
 
 use crate::reason::Denial;
 
+/// Tells the client the id of its request, with every answer.
+pub const REQUEST_ID: &str = "x-request-id";
+
 /// A response, not yet written.
 #[derive(Clone, Debug)]
 pub struct ErrorResponse {
@@ -63,7 +66,7 @@ pub fn answer(denial: &Denial, request_id: &str, next_nonce: Option<String>) -> 
         ),
         (header::ACCEPT_ENCODING, denial.accepted_codings().map(str::to_owned)),
         (header::ALLOW, denial.allowed_methods().map(str::to_owned)),
-        (HeaderName::from_static("x-request-id"), Some(request_id.to_owned())),
+        (HeaderName::from_static(REQUEST_ID), Some(request_id.to_owned())),
     ];
     for (name, value) in optional {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {

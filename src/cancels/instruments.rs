@@ -54,8 +54,7 @@ impl Instruments {
             outcomes: counters(
                 registry,
                 "opgate_cancel_outcomes_total",
-                "What became of cancelled operations, as answers that passed through told; unobserved and evicted \
-                 ones are not known.",
+                "What became of cancelled operations, as the answers that passed through told.",
                 &["service", "outcome"],
             )?,
             pending: gauges(

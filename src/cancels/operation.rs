@@ -56,7 +56,6 @@ impl OperationFacts {
 }
 
 /// Whether a code is 1, however it is written: `1`, `"1"`, `1.0`, `1e0`, or by its name.
-#[expect(clippy::float_cmp, reason = "the code is a whole number, or it is another code")]
 fn is_cancelled(code: &str) -> bool {
     code == "CANCELLED" || code.parse::<f64>().is_ok_and(|code| code == CANCELLED)
 }

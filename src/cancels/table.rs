@@ -3,6 +3,7 @@
 //! Entries are in shards by a keyed hash of service and operation, each behind a lock that is held for one look. The hash
 //! stands for the name: two names with one hash are as likely as a guessed key, and then the second is not watched.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -310,7 +311,7 @@ impl Table {
                 shard.entries.get(hash).map(|entry| (*number, entry.pending()))
             }));
         }
-        newest.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+        newest.sort_unstable_by_key(|(number, _)| Reverse(*number));
         newest.truncate(limit);
         newest.into_iter().map(|(_, pending)| pending).collect()
     }

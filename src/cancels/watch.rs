@@ -76,8 +76,8 @@ pub struct Watch {
 
 #[derive(Debug)]
 enum Content {
-    Plain(Reader),
-    Gzip(GzDecoder<Bounded>),
+    Plain(Box<Reader>),
+    Gzip(Box<GzDecoder<Bounded>>),
 }
 
 /// Reads the content.
@@ -97,7 +97,7 @@ struct Reader {
 /// The content of a gzip answer, up to its bounds.
 #[derive(Debug)]
 struct Bounded {
-    reader: Reader,
+    reader: Box<Reader>,
     /// Bytes of the answer, and of its content.
     taken: u64,
     given: u64,
@@ -107,7 +107,7 @@ struct Bounded {
 
 impl Cancels {
     /// Watches an answer, if it can tell of a cancel whose outcome is awaited.
-    pub fn watch(&self, answer: AnswerFacts<'_>) -> Option<Box<Watch>> {
+    pub fn watch(&self, answer: AnswerFacts<'_>) -> Option<Watch> {
         let is_wanted = match answer.name {
             Some(name) => self.is_pending(answer.service, name),
             None => self.is_any_pending(),
@@ -123,7 +123,7 @@ impl Cancels {
             Some(_) => (ScanShape::Operation, LONGEST),
             None => (ScanShape::List, LONGEST_LIST),
         };
-        let reader = Reader {
+        let reader = Box::new(Reader {
             cancels: self.clone(),
             service: answer.service.into(),
             name: answer.name.map(Box::from),
@@ -131,17 +131,18 @@ impl Cancels {
             scan: OperationScan::new(shape),
             found: Vec::new(),
             passed_over: None,
-        };
+        });
         let coding = answer.content_encoding.unwrap_or_default().trim();
         let content = if coding.is_empty() || coding.eq_ignore_ascii_case("identity") {
             Content::Plain(reader)
         } else if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
-            Content::Gzip(GzDecoder::new(Bounded { reader, taken: 0, given: 0, most, is_too_long: false }))
+            let content = Bounded { reader, taken: 0, given: 0, most, is_too_long: false };
+            Content::Gzip(Box::new(GzDecoder::new(content)))
         } else {
             self.0.instruments.skipped(Skipped::Encoding);
             return None;
         };
-        Some(Box::new(Watch { content, skipped: None, is_over: false }))
+        Some(Watch { content, skipped: None, is_over: false })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::decision::Trace;
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::Denial;
+use crate::trace_context::TraceContext;
 
 /// Everything that is recorded of a request once it is over.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Event<'e> {
     pub request: Option<&'e Request>,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
+    /// The trace of services that it belongs to.
+    pub trace_context: Option<&'e TraceContext>,
     /// How far the decision got.
     pub trace: &'e Trace,
     /// The proof, where the request was allowed.

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
+use crate::trace_context::{TraceContext, TraceId};
 use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
 /// When a request came, and its id.
@@ -26,16 +27,15 @@ pub struct Arrival {
     pub instant: Instant,
     /// Names the request in the answer, the audit line and upstream: 32 hex digits.
     pub request_id: String,
+    /// The same number: a trace that begins with this request is named by it.
+    pub trace_id: TraceId,
 }
 
 impl Arrival {
     /// An arrival at this moment.
     pub fn now() -> Self {
-        Self {
-            time: clock::now(),
-            instant: Instant::now(),
-            request_id: uuid::Uuid::new_v4().simple().to_string(),
-        }
+        let trace_id = TraceId::random();
+        Self { time: clock::now(), instant: Instant::now(), request_id: trace_id.to_string(), trace_id }
     }
 }
 
@@ -51,6 +51,8 @@ pub struct Exchange {
     peer: Option<SocketAddr>,
     /// The request; `None` where its head could not be read.
     pub request: Option<Arc<Request>>,
+    /// The trace of services that it belongs to. `None` where the gate writes no spans and no trusted proxy has sent one.
+    pub trace_context: Option<TraceContext>,
     /// How far the decision got.
     pub trace: Trace,
     /// The time that the decision took, waiting left out.
@@ -102,7 +104,7 @@ pub struct ForwardingPhase {
     /// The cancel that it is, until its answer is known.
     pub cancel: Option<SentCancel>,
     /// What reads the answer for the outcome of another cancel.
-    pub watch: Option<Box<Watch>>,
+    pub watch: Option<Watch>,
     /// The status of the answer that has begun; 0 before.
     pub begun: u16,
 }
@@ -149,6 +151,7 @@ impl Exchange {
             arrival,
             peer,
             request: None,
+            trace_context: None,
             trace: Trace::default(),
             judging: Duration::ZERO,
             body_until: None,
@@ -252,6 +255,7 @@ impl Exchange {
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
+            trace_context: self.trace_context.as_ref(),
             trace: &self.trace,
             permit,
             denial: self.denial.as_ref(),

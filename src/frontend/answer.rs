@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use crate::assertion;
 use crate::engine::{Exchange, OwnAnswer};
 use crate::reason::Denial;
-use crate::respond::{self, ErrorResponse};
+use crate::respond::{self, ErrorResponse, REQUEST_ID};
 
 /// The answer to a refused request.
 pub(super) fn refusal(exchange: &Exchange, denial: &Denial) -> ErrorResponse {
@@ -16,12 +16,15 @@ pub(super) fn refusal(exchange: &Exchange, denial: &Denial) -> ErrorResponse {
 }
 
 /// An answer of the gate's own.
-pub(super) fn own(answer: OwnAnswer) -> ErrorResponse {
-    match answer {
+pub(super) fn own(exchange: &Exchange, answer: OwnAnswer) -> ErrorResponse {
+    let mut answer = match answer {
         OwnAnswer::Keys(jwks) => keys(jwks),
         OwnAnswer::Preflight(fields) => preflight(fields),
         OwnAnswer::ResourceMetadata(document) => metadata(document),
-    }
+    };
+    let id = HeaderValue::from_str(&exchange.arrival.request_id).ok();
+    answer.headers.extend(id.map(|id| (HeaderName::from_static(REQUEST_ID), id)));
+    answer
 }
 
 /// The answer to a preflight. It has no body, and so no length (RFC 9110, section 8.6).

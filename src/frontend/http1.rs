@@ -140,7 +140,8 @@ impl<'f> Http1<'f> {
         match decided {
             Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
             Ok(FrontendAction::Answer(ours)) => {
-                answer(front, connection, exchange, &own(ours), persists).await
+                let answered = own(&exchange, ours);
+                answer(front, connection, exchange, &answered, persists).await
             }
             Err(denial) => refuse(front, connection, exchange, denial, persists).await,
         }

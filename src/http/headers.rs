@@ -57,8 +57,6 @@ const NOT_NOMINABLE: &[&str] = &[
     "dpop",
     "expect",
     "host",
-    "traceparent",
-    "tracestate",
     "x-goog-api-key",
     "x-goog-user-project",
 ];
@@ -150,12 +148,17 @@ impl Headers {
         Ok(Some(method))
     }
 
+    /// Drops the fields whose names `kept` does not want.
+    pub(super) fn retain(&mut self, kept: impl Fn(&HeaderName) -> bool) {
+        self.fields.retain(|(name, _)| kept(name));
+    }
+
     /// Refuses fields that no honest client sends, and drops those that end here: later stages never see a client's
-    /// copy of a header that opgate sets.
+    /// copy of a header that opgate sets, nor the trace of a sender that is not a trusted proxy.
     ///
     /// # Errors
     /// 400 for method overrides, WebSockets, repeated singular fields, underscore twins and forbidden nominations.
-    pub fn settle(&mut self) -> Result<(), Denial> {
+    pub fn settle(&mut self, is_from_proxy: bool) -> Result<(), Denial> {
         for name in SINGULAR {
             self.one(name)?;
         }
@@ -172,6 +175,7 @@ impl Headers {
         let mut refusal = None;
         self.fields.retain(|(name, _)| match fate(name.as_str()) {
             Fate::Passes => nominated.iter().all(|field| name != field.as_str()),
+            Fate::PassesFromProxies => is_from_proxy,
             // The framing is read after this, and dropped when the request is rebuilt.
             Fate::Dropped => name == "transfer-encoding",
             Fate::Refused(why) => {
@@ -191,6 +195,8 @@ impl Headers {
 pub enum Fate {
     /// A client may send it.
     Passes,
+    /// A trusted proxy may send it. It ends here where it comes from others.
+    PassesFromProxies,
     /// It ends here: it is about one connection, or only the gate may tell it to a backend.
     Dropped,
     /// The request is refused, for this reason.
@@ -210,6 +216,7 @@ pub fn fate(name: &str) -> Fate {
             Fate::Refused(format!("the header `{name}` would change the method that was judged"))
         }
         Some(Family::Told) => Fate::Dropped,
+        Some(Family::Trace) => Fate::PassesFromProxies,
         None if HOP_BY_HOP.contains(&name) => Fate::Dropped,
         None => Fate::Passes,
     }

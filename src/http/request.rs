@@ -12,6 +12,7 @@ use super::headers::Headers;
 use super::path::Path;
 use super::proxies::{ClientOrigin, Scheme, TrustedProxies};
 use super::query::Query;
+use super::traced::SentTrace;
 use super::version::Version;
 use super::{malformed, request_line};
 use crate::reason::Denial;
@@ -66,6 +67,10 @@ pub struct Request {
     pub port: Option<u16>,
     /// The TLS facts of the connection; `None` without TLS.
     pub channel: Option<Arc<Channel>>,
+    /// The trace that it says it belongs to.
+    pub trace: Option<SentTrace>,
+    /// The id that the client has given it, where that can stand in a log. It is the client's claim.
+    pub client_request_id: Option<Box<str>>,
 }
 
 /// What a connection says of the requests that come over it.
@@ -130,7 +135,9 @@ impl Request {
             }
         };
         let origin = proxies.origin(peer, &headers)?;
-        let request = Self::assemble(version, method, host_field, origin_form, headers, framing)?;
+        let is_from_proxy = peer.is_some_and(|peer| proxies.trusts(peer));
+        let request =
+            Self::assemble(version, method, host_field, origin_form, headers, framing, is_from_proxy)?;
         Ok(Self { persists, peer, origin, named_scheme, ..request })
     }
 
@@ -172,7 +179,9 @@ impl Request {
         let framing = Framing::Stream(content_length(&headers)?);
         refuse_content(&method, framing)?;
         let origin = proxies.origin(peer, &headers)?;
-        let request = Self::assemble(Version::Http2, method, authority, origin_form, headers, framing)?;
+        let is_from_proxy = peer.is_some_and(|peer| proxies.trusts(peer));
+        let request =
+            Self::assemble(Version::Http2, method, authority, origin_form, headers, framing, is_from_proxy)?;
         Ok(Self { peer, origin, ..request })
     }
 
@@ -183,6 +192,7 @@ impl Request {
         origin_form: &str,
         mut headers: Headers,
         framing: Framing,
+        is_from_proxy: bool,
     ) -> Result<Self, Denial> {
         let host = Host::parse(&authority)?;
         let (path, query) = match origin_form.split_once('?') {
@@ -199,7 +209,9 @@ impl Request {
             Some(named) => (named, Some(method)),
             None => (method, None),
         };
-        headers.settle()?;
+        let client_request_id = headers.client_request_id();
+        let trace = headers.take_trace(is_from_proxy);
+        headers.settle(is_from_proxy)?;
         Ok(Self {
             version,
             method,
@@ -216,6 +228,8 @@ impl Request {
             named_scheme: None,
             port: None,
             channel: None,
+            trace,
+            client_request_id,
         })
     }
 

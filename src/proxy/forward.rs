@@ -20,6 +20,7 @@ use crate::decision::JudgedBody;
 use crate::engine::{Attempted, Exchange, ForwardingPhase};
 use crate::policy::Permit;
 use crate::reason::{Denial, Reason};
+use crate::respond::REQUEST_ID;
 use crate::upstream::rewrite::{OutgoingBody, outgoing};
 use crate::upstream::{Deadline, is_used, response};
 use std::time::Instant;
@@ -193,6 +194,10 @@ impl Exchange {
 
     /// The answer goes to the client now.
     pub(super) fn begin_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        if !response.status.is_informational() {
+            // In place of the backend's own: this is the one that the audit log has.
+            response.insert_header(REQUEST_ID, self.arrival.request_id.as_str())?;
+        }
         if let Some(nonce) = self.next_nonce() {
             response.insert_header("dpop-nonce", nonce)?;
         }

@@ -17,7 +17,7 @@ use crate::harness::{COMPANION, Gate, Req, Setup, TRANSLATION, Tree, root, token
 
 const FIELD: &str = "x-opgate-jwt-assertion";
 const GATE: &str = "https://gate.example.com";
-const JWKS: &str = "/.well-known/opgate/jwks.json";
+pub const JWKS: &str = "/.well-known/opgate/jwks.json";
 const AUDIENCE: &str = "https://translation.googleapis.com/";
 const POOL: &str = "iam.googleapis.com/locations/global/workforcePools/staff";
 
@@ -33,7 +33,7 @@ fn write_key(path: &Path) -> SigningKey {
 }
 
 /// A setup in which only translation gets the assertion.
-fn setup(directory: &Path) -> Setup {
+pub fn setup(directory: &Path) -> Setup {
     write_key(&directory.join("gate-key.pem"));
     let assertion = json!({ "issuer": GATE, "keys": [directory.join("gate-key.pem")], "jwks_path": JWKS });
     let set = vec![

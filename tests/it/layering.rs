@@ -29,6 +29,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("percent", &[]),
     ("principal", &[]),
     ("clock", &[]),
+    // The fields of W3C Trace Context, and random ids.
+    ("trace_context", &[]),
     ("signing", &[]),
     // The registry of instruments, and makers of them. Each module has its own instruments.
     ("metrics", &[]),
@@ -39,7 +41,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // A denial names the rule that decided, as a place.
     ("reason", &["diagnostic"]),
     // The stages, each built on those before it, and each with its own settings.
-    ("http", &["diagnostic", "document", "percent", "principal", "reason"]),
+    ("http", &["diagnostic", "document", "percent", "principal", "reason", "trace_context"]),
     // Certificates say names, and who a client is.
     ("tls", &["clock", "diagnostic", "document", "files", "http", "principal"]),
     ("catalog", &["diagnostic", "document", "http", "reason", "source"]),
@@ -111,6 +113,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "policy",
             "principal",
             "reason",
+            "trace_context",
             "upstream",
         ],
     ),
@@ -224,6 +227,7 @@ const DEV_PROGRAM: &str = "src/bin/opgate-dev.rs";
 /// Modules that decide, and what they are built from: no I/O framework and no clock.
 const PURE: &[&str] = &[
     "http",
+    "trace_context",
     "catalog",
     "policy",
     "decision",

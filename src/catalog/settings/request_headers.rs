@@ -65,7 +65,7 @@ fn mistake(text: &str, name: &str) -> Option<(String, String)> {
         )
     } else {
         match fate(plain) {
-            Fate::Passes => return None,
+            Fate::Passes | Fate::PassesFromProxies => return None,
             Fate::Dropped => (
                 format!("a client's `{text}` never goes upstream"),
                 "delete it: only the gate may send this field (`forward`)".to_owned(),

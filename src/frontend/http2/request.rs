@@ -133,7 +133,7 @@ impl Incoming {
         let decided = self.engine.go_on(&mut exchange, decision, &mut body).await;
         let answer = match decided {
             Ok(FrontendAction::Forward) => return self.forward(exchange).await,
-            Ok(FrontendAction::Answer(ours)) => answer::own(ours),
+            Ok(FrontendAction::Answer(ours)) => answer::own(&exchange, ours),
             Err(denial) => {
                 let denial = exchange.worded(denial);
                 let refusal = answer::refusal(&exchange, &denial);
@@ -175,7 +175,7 @@ fn is_permitted(decision: &Decision) -> bool {
 /// The answer to a request that is not permitted.
 fn answer_to(exchange: &Exchange, decision: Decision) -> (ErrorResponse, Option<Denial>) {
     let denial = match decision {
-        Decision::Answer(ours) => return (answer::own(ours), None),
+        Decision::Answer(ours) => return (answer::own(exchange, ours), None),
         Decision::Refused(denial) => denial,
         // An issuer is asked once, and what is admitted is forwarded.
         Decision::Admitted(_) | Decision::Wait(_) => {

@@ -285,17 +285,52 @@ const CERTIFICATES: &[&str] = &[
     "x-tls*",
 ];
 
-/// Members of these families that clients write themselves and no gateway does: names and versions of Chrome, gRPC-Web,
-/// Firebase and other SDKs, traces, and keys and tokens that their reader verifies.
-const CLIENTS_OWN: &[&str] = &[
+/// The context of a trace, and what goes with it: W3C Trace Context and Baggage, AppDynamics, AWS X-Ray, Datadog,
+/// Dynatrace, Elastic APM, Envoy, Google Cloud, Instana, Jaeger, Microsoft's older `Request-Id`, New Relic, OpenCensus,
+/// OpenTracing, Pinpoint, Sentry, SkyWalking, SolarWinds, Zipkin. Who writes them chooses which trace the backend's
+/// spans go into, and has them recorded. So they count from a trusted proxy alone.
+const TRACES: &[&str] = &[
+    "b3",
+    "baggage",
+    "correlation-context",
+    "elastic-apm-*",
+    "grpc-tags-bin",
+    "grpc-trace-bin",
+    "jaeger-baggage",
+    "jaeger-debug-id",
+    "newrelic",
+    "ot-baggage-*",
+    "ot-tracer-*",
+    "pinpoint-*",
+    "request-id",
+    "sentry-trace",
+    "singularityheader",
+    "sw8*",
+    "traceparent",
+    "tracestate",
+    "uber-trace-id",
+    "uberctx-*",
     "x-amzn-trace-id",
+    "x-b3-*",
+    "x-client-trace-id",
+    "x-cloud-trace-context",
+    "x-datadog-*",
+    "x-dynatrace*",
+    "x-instana-*",
+    "x-newrelic-*",
+    "x-ot-span-context",
+    "x-trace-options*",
+];
+
+/// Members of these families that clients write themselves and no gateway does: names and versions of Chrome, gRPC-Web,
+/// Firebase and other SDKs, and keys and tokens that their reader verifies.
+const CLIENTS_OWN: &[&str] = &[
     "x-auth-key",
     "x-auth-token",
     "x-client-data",
     "x-client-info",
     "x-client-name",
     "x-client-request-id",
-    "x-client-trace-id",
     "x-client-version",
     "x-user-agent",
 ];
@@ -316,19 +351,33 @@ const METHOD_OVERRIDES: &[&str] = &[
 ];
 
 static TOLD: LazyLock<HeaderNames> = LazyLock::new(|| {
-    let lists =
-        [UNWRAPPED, IDENTITY, CLAIMED, GATEWAYS, CLOUDS, ADDRESSES, TARGETS, CERTIFICATES, METHOD_OVERRIDES];
+    let lists = [
+        UNWRAPPED,
+        IDENTITY,
+        CLAIMED,
+        GATEWAYS,
+        CLOUDS,
+        ADDRESSES,
+        TARGETS,
+        CERTIFICATES,
+        TRACES,
+        METHOD_OVERRIDES,
+    ];
     HeaderNames::new(lists.into_iter().flatten().copied())
 });
 static OWN: LazyLock<HeaderNames> = LazyLock::new(|| HeaderNames::new(CLIENTS_OWN.iter().copied()));
 static OVERRIDES: LazyLock<HeaderNames> =
     LazyLock::new(|| HeaderNames::new(METHOD_OVERRIDES.iter().copied()));
 
+static TRACED: LazyLock<HeaderNames> = LazyLock::new(|| HeaderNames::new(TRACES.iter().copied()));
+
 /// What happens to a client's field of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     /// Only the gate may tell it: dropped.
     Told,
+    /// Only a trusted proxy may tell it: dropped from others.
+    Trace,
     /// It replaces the method: the request is refused.
     MethodOverride,
 }
@@ -339,6 +388,8 @@ pub(super) fn family(name: &str) -> Option<Family> {
         None
     } else if OVERRIDES.contains(name) {
         Some(Family::MethodOverride)
+    } else if TRACED.contains(name) {
+        Some(Family::Trace)
     } else {
         Some(Family::Told)
     }
@@ -348,7 +399,7 @@ pub(super) fn family(name: &str) -> Option<Family> {
 mod tests {
     use super::*;
 
-    const LISTS: [&[&str]; 10] = [
+    const LISTS: [&[&str]; 11] = [
         UNWRAPPED,
         IDENTITY,
         CLAIMED,
@@ -357,6 +408,7 @@ mod tests {
         ADDRESSES,
         TARGETS,
         CERTIFICATES,
+        TRACES,
         CLIENTS_OWN,
         METHOD_OVERRIDES,
     ];
@@ -382,6 +434,7 @@ mod tests {
                 let expected = match list {
                     _ if list == CLIENTS_OWN => None,
                     _ if list == METHOD_OVERRIDES => Some(Family::MethodOverride),
+                    _ if list == TRACES => Some(Family::Trace),
                     _ => Some(Family::Told),
                 };
                 let member = name.replace('*', "");
@@ -404,13 +457,11 @@ mod tests {
             "host",
             "if-match",
             "sec-fetch-site",
-            "traceparent",
             "user-agent",
             "x-amz-date",
-            "x-b3-traceid",
-            "x-cloud-trace-context",
             "x-correlation-id",
             "x-forms",
+            "x-trace-id",
             "x-goog-api-client",
             "x-goog-fieldmask",
             "x-goog-user-project",

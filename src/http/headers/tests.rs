@@ -9,7 +9,7 @@ fn settle(fields: &[(&str, &str)]) -> Result<Headers, Denial> {
             HeaderValue::from_bytes(value.as_bytes()).unwrap(),
         );
     }
-    headers.settle().map(|()| headers)
+    headers.settle(false).map(|()| headers)
 }
 
 fn names(headers: &Headers) -> Vec<&str> {
