@@ -54,7 +54,7 @@ impl Watched {
             Way::List | Way::Wait if effect == CancelEffect::Deletes => Way::Get,
             way => way,
         };
-        let service = if number % 3 == 0 { DemoService::Dataproc } else { DemoService::Companion };
+        let service = if number.is_multiple_of(3) { DemoService::Dataproc } else { DemoService::Companion };
         let way = if way == Way::Wait && service == DemoService::Dataproc { Way::Get } else { way };
         let place = if service == DemoService::Dataproc { "regions" } else { "locations" };
         let name = format!("projects/demo/{place}/l{number}/operations/o{number}");
@@ -97,7 +97,7 @@ async fn call(
 /// Cancels an operation and polls until its end is seen. Each answer that is final is what the backend says by itself.
 async fn cancel_and_poll(gate: &Gate, watched: &Watched) {
     gate.backend.add_operation(watched.service, &watched.name, watched.effect);
-    let over_http2 = watched.number % 2 == 1;
+    let over_http2 = !watched.number.is_multiple_of(2);
     let call = |what| call(gate, over_http2, watched.host(), what);
     let path = format!("/v1/{}", watched.name);
     let cancel = call(("POST", format!("{path}:cancel"), None));
