@@ -19,6 +19,7 @@ mod method;
 mod named;
 mod near;
 mod operation;
+mod operation_name;
 mod options;
 mod resolve;
 mod resource;

@@ -146,7 +146,7 @@ impl Engine {
         cancels: Cancels,
         instruments: EngineInstruments,
     ) -> Self {
-        self::cancels::serve(&cancels, &live);
+        cancels.serve(live.cancelling());
         Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
@@ -189,7 +189,7 @@ impl Engine {
 
     /// Puts something else in force and gives back what was. Requests under way keep theirs.
     pub fn swap(&self, live: Live) -> Arc<Live> {
-        self::cancels::serve(&self.0.cancels, &live);
+        self.0.cancels.serve(live.cancelling());
         self.0.live.swap(Arc::new(live))
     }
 

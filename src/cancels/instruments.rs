@@ -1,11 +1,12 @@
 //! What Prometheus reads of cancels. Each service with a method that cancels has all its series from the start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::end::{CancelAnswer, CancelEnd, CancelOutcome};
-use super::watch::Skipped;
+use super::outcome::{CancelAnswer, CancelOutcome};
+use super::skipped::Skipped;
 use crate::metrics::{counters, gauges, histograms};
 
 /// From half a second to an hour: operations take long.
@@ -133,13 +134,13 @@ impl ServiceInstruments {
     }
 
     /// Counts the end of a cancel.
-    pub(super) fn ended(&self, end: &CancelEnd) {
+    pub(super) fn ended(&self, outcome: CancelOutcome, took: Duration) {
         let counters = CancelOutcome::ALL.iter().zip(&self.outcomes);
-        if let Some((_, counter)) = counters.into_iter().find(|(of, _)| **of == end.outcome) {
+        if let Some((_, counter)) = counters.into_iter().find(|(of, _)| **of == outcome) {
             counter.inc();
         }
-        if end.outcome.is_done() {
-            self.settle.observe(end.took().as_secs_f64());
+        if outcome.is_done() {
+            self.settle.observe(took.as_secs_f64());
         }
     }
 

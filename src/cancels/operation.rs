@@ -1,6 +1,6 @@
 //! What a `google.longrunning.Operation` in JSON says: whether it is done, and how it ended.
 
-use super::end::CancelOutcome;
+use super::outcome::CancelOutcome;
 
 /// The members of one operation that tell how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Moment;
-use super::end::{Cancel, CancelAnswer, CancelEnd, CancelOutcome, CancelState, PendingCancel};
+use super::cancel::{Cancel, CancelEnd, PendingCancel};
+use super::moment::Moment;
 use super::operation::OperationSighting;
+use super::outcome::{CancelAnswer, CancelOutcome, CancelState};
 use super::settings::CancelSettings;
 
 const SHARDS: usize = 64;

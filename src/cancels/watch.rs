@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use flate2::write::GzDecoder;
 
-use super::end::CancelEnd;
+use super::cancel::CancelEnd;
+use super::moment::Moment;
 use super::operation::{OperationFacts, OperationSighting};
 use super::scan::{OperationScan, ScanShape};
-use super::{Cancels, Moment};
+use super::skipped::Skipped;
+use super::watched::Cancels;
 
 /// The longest content of a gzip answer: of one operation, and of a list.
 const LONGEST: u64 = 1 << 20;
@@ -19,37 +21,6 @@ const LONGEST_LIST: u64 = 8 << 20;
 const RATIO: u64 = 100;
 /// Most pending operations that one list may tell of: the longest page that APIs give (AIP-158).
 const MOST_FOUND: usize = 1000;
-
-/// Why an answer is not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skipped {
-    /// It has another `Content-Encoding` than gzip.
-    Encoding,
-    /// It is not JSON, as its `Content-Type` says.
-    ContentType,
-    /// Its content is too long, or too long for its bytes.
-    TooLong,
-    /// It is not what its head says: not JSON, not an operation, not gzip, or cut.
-    Malformed,
-    /// The client asked for fields that do not tell.
-    Mask,
-}
-
-impl Skipped {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Encoding, Self::ContentType, Self::TooLong, Self::Malformed, Self::Mask];
-
-    /// The `why` of `opgate_cancel_watch_skipped_total`.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Encoding => "encoding",
-            Self::ContentType => "content_type",
-            Self::TooLong => "too_long",
-            Self::Malformed => "malformed",
-            Self::Mask => "mask",
-        }
-    }
-}
 
 /// What is known of an answer before its body.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +87,7 @@ impl Cancels {
             return None;
         }
         if !answer.content_type.is_none_or(is_json) {
-            self.0.instruments.skipped(Skipped::ContentType);
+            self.skipped(Skipped::ContentType);
             return None;
         }
         let (shape, most) = match answer.name {
@@ -139,7 +110,7 @@ impl Cancels {
             let content = Bounded { reader, taken: 0, given: 0, most, is_too_long: false };
             Content::Gzip(Box::new(GzDecoder::new(content)))
         } else {
-            self.0.instruments.skipped(Skipped::Encoding);
+            self.skipped(Skipped::Encoding);
             return None;
         };
         Some(Watch { content, skipped: None, is_over: false })
@@ -183,7 +154,7 @@ impl Watch {
             self.skipped.get_or_insert(Skipped::Malformed);
         }
         if let Some(why) = self.skipped.or(reader.passed_over) {
-            reader.cancels.0.instruments.skipped(why);
+            reader.cancels.skipped(why);
         }
         if self.skipped.is_some() {
             return Vec::new();

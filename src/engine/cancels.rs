@@ -1,12 +1,11 @@
-//! Cancels that are watched: which methods cancel, and the audit lines of their ends.
+//! Cancels that are watched, and the audit lines of their ends.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Engine, Live};
+use super::Engine;
 use crate::audit;
 use crate::cancels::{CancelEnd, Cancels, Moment};
-use crate::catalog::OperationMethod;
 use crate::clock;
 use crate::principal::Principal;
 
@@ -34,13 +33,6 @@ impl Engine {
             });
         }
     }
-}
-
-/// Tells which methods of the services cancel.
-pub(super) fn serve(cancels: &Cancels, live: &Live) {
-    let methods = live.snapshot.catalog.methods().iter();
-    let cancelling = methods.filter(|method| method.operation == Some(OperationMethod::Cancel));
-    cancels.serve(cancelling.map(|method| (method.service.name.as_str(), method.name.as_str())));
 }
 
 /// This moment.

@@ -51,7 +51,7 @@ impl Watched {
         let effect = EFFECTS[number / WAYS.len() % EFFECTS.len()];
         // What is gone is in no list, and a wait for it says 404, which does not tell of the operation alone.
         let way = match WAYS[number % WAYS.len()] {
-            Way::List | Way::Wait if effect == CancelEffect::Deletes => Way::Get,
+            Way::List | Way::Wait | Way::Delete if effect == CancelEffect::Deletes => Way::Get,
             way => way,
         };
         let service = if number.is_multiple_of(3) { DemoService::Dataproc } else { DemoService::Companion };
