@@ -40,6 +40,7 @@ pub mod respond;
 pub mod audit;
 pub mod cancels;
 pub mod metrics;
+pub mod recent;
 
 // The operator's side, and what keeps the process up to date.
 pub mod admin;

@@ -96,6 +96,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("audit", &["diagnostic", "document", "metrics"]),
     // What becomes of cancels: it knows operations, and nothing of requests.
     ("cancels", &["diagnostic", "document", "metrics", "principal"]),
+    // The last lines of the audit log, in memory: it knows no request.
+    ("recent", &[]),
     // What every front end calls.
     (
         "engine",
@@ -162,6 +164,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
+            "recent",
             "simulation",
         ],
     ),
