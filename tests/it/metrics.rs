@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use opgate::dev::mint::Mint;
 use opgate::dev::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -181,11 +182,12 @@ async fn a_slow_body_is_not_the_gates_time() {
 #[tokio::test]
 async fn a_client_that_left_is_told_as_499() {
     let gate = Gate::start();
-    let mut client = gate.http2_client().await;
-    let (_answer, mut body) = client.start(&wait("5s"), false).await;
-    body.send_data(b"{\"timeout\":\"5s\"}".as_slice().into(), true).unwrap();
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    stream.write_all(&wait("5s").to_http1()).await.unwrap();
     gate.backend_has_seen(1).await;
-    body.send_reset(h2::Reason::CANCEL);
+    // A reset, not an end.
+    stream.set_zero_linger().unwrap();
+    drop(stream);
     let line = gate.audit(1).remove(0);
     assert_eq!(line["protoPayload"]["metadata"]["reason"], "CLIENT_CLOSED_REQUEST", "{line}");
     assert_eq!(line["httpRequest"]["status"], 499);
