@@ -167,6 +167,7 @@ impl Incoming {
         if let Err(error) = sent {
             tracing::debug!(%error, "cannot send the answer to an HTTP/2 request");
         }
+        exchange.response_size = (status != 0).then(|| self.session.body_bytes_sent() as u64);
         exchange.record(status);
     }
 }
