@@ -1,7 +1,7 @@
 //! The shape of the source: which module may name which, and what no file may contain.
 //!
-//! A request goes one way (the diagram in `src/lib.rs`), and a stage that reached back to a later one would make that a
-//! lie. What fails here is either a mistake or a decision: then the table is where it is written down.
+//! A request goes one way (the diagram in `src/lib.rs`). What fails here is either a mistake or a decision: then the table is
+//! where it is written down.
 
 mod committed;
 mod graph;
@@ -79,10 +79,21 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "source",
         ],
     ),
-    // Asks the gate what it would say; requests never come by there (only_questions_assume_a_caller).
+    // Asks the gate what it would say, and reads the audit log; requests never come by there.
     (
         "simulation",
-        &["authn", "catalog", "decision", "diagnostic", "document", "http", "policy", "principal", "reason"],
+        &[
+            "audit",
+            "authn",
+            "catalog",
+            "decision",
+            "diagnostic",
+            "document",
+            "http",
+            "policy",
+            "principal",
+            "reason",
+        ],
     ),
     // Reads descriptions of APIs, and writes text: whether the gate reads that is asked by the command.
     ("import", &["diagnostic", "document", "http"]),
@@ -92,8 +103,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
     ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls"]),
     ("respond", &["reason"]),
-    // What is told of a request.
-    ("audit", &["diagnostic", "document", "metrics"]),
+    ("audit", &["clock", "diagnostic", "document", "metrics"]),
     // What becomes of cancels: it knows operations, and nothing of requests.
     ("cancels", &["diagnostic", "document", "metrics", "principal"]),
     // The last lines of the audit log, in memory: it knows no request.
@@ -470,30 +480,4 @@ fn files_are_short_named_for_their_subject_and_say_what_they_are_for() {
         }
     }
     nothing(found, "See the layout in src/lib.rs.");
-}
-
-/// `#[allow]` outlives its reason; `#[expect]` is a warning once it is not needed.
-#[test]
-fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
-    let attribute = Regex::new(r"(?s)#!?\[(allow|expect)\((.*?)\)\]").unwrap();
-    let mut found = Vec::new();
-    for file in sources() {
-        let code: String = file
-            .text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .fold(String::new(), |text, line| text + line + "\n");
-        if file.name == "tests/it/layering.rs" {
-            continue;
-        }
-        for lifted in attribute.captures_iter(&code) {
-            if !lifted[2].contains("reason") {
-                found.push(format!("{}: `{}` has no reason", file.name, &lifted[2]));
-            }
-            if &lifted[1] == "allow" && file.name.starts_with("src/") {
-                found.push(format!("{}: write #[expect({})]", file.name, &lifted[2]));
-            }
-        }
-    }
-    nothing(found, "A lint that is lifted says why.");
 }

@@ -193,7 +193,7 @@ fn seconds(duration: Duration) -> Value {
 
 fn rule_in_serde(rule: &Option<DecidingRule<'_>>) -> Value {
     rule.as_ref().map_or(Value::Null, |rule| {
-        let RulePlace::Text(place) = rule.place else { unreachable!() };
+        let RulePlace::Text(place) = rule.place else { return Value::Null };
         object(&[("place", json!(place)), ("role", json!(rule.role))])
     })
 }

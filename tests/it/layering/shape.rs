@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{File, nothing, product};
+use super::{File, nothing, product, sources};
 
 /// A rule about the source.
 struct Rule {
@@ -189,4 +189,30 @@ fn every_rule_of_the_house_fails_on_a_planted_violation() {
         let in_a_comment = [File { name: name.to_owned(), text: format!("// {text}") }];
         assert!(rule.broken_by(&in_a_comment).is_empty(), "found in a comment: {}", rule.says);
     }
+}
+
+/// `#[allow]` outlives its reason; `#[expect]` is a warning once it is not needed.
+#[test]
+fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
+    let attribute = Regex::new(r"(?s)#!?\[(allow|expect)\((.*?)\)\]").unwrap();
+    let mut found = Vec::new();
+    for file in sources() {
+        let code: String = file
+            .text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        if file.name == "tests/it/layering/shape.rs" {
+            continue;
+        }
+        for lifted in attribute.captures_iter(&code) {
+            if !lifted[2].contains("reason") {
+                found.push(format!("{}: `{}` has no reason", file.name, &lifted[2]));
+            }
+            if &lifted[1] == "allow" && file.name.starts_with("src/") {
+                found.push(format!("{}: write #[expect({})]", file.name, &lifted[2]));
+            }
+        }
+    }
+    nothing(found, "A lint that is lifted says why.");
 }
