@@ -39,6 +39,7 @@ pub mod upstream;
 pub mod respond;
 pub mod audit;
 pub mod metrics;
+pub mod otlp;
 
 // The operator's side, and what keeps the process up to date.
 pub mod admin;
@@ -59,6 +60,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod document;
 pub mod files;
+pub(crate) mod http_client;
 pub mod json;
 pub(crate) mod percent;
 pub mod principal;

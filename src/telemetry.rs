@@ -1,29 +1,34 @@
 //! The operator's log: where it goes, and what a reload changes about it.
 
+use std::path::Path;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::diagnostic::Report;
 use crate::document::scalar::choice;
 use crate::document::{Node, Spelling};
+use crate::otlp::settings::{OtlpSettings, otlp};
 use crate::terminal::{eprint, stderr_has_colours};
 
-/// The operator's log, on standard error.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the operator is told beside metrics and audit lines: the log, on standard error, and what goes to a collector.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// A tracing filter: `info`, `opgate=debug,pingora=warn`.
     pub log: String,
     /// JSON lines instead of text.
     pub json: bool,
+    /// The collector of spans and metrics; `None` where nothing is sent.
+    pub otlp: Option<OtlpSettings>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".to_owned(), json: false }
+        Self { log: "info".to_owned(), json: false, otlp: None }
     }
 }
 
 /// Reads `telemetry`.
-pub(crate) fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
+pub(crate) fn telemetry(node: &Node, base: &Path, report: &mut Report) -> Option<Telemetry> {
     let mut fields = node.fields("`telemetry`", Spelling::Exact, report)?;
     let mut telemetry = Telemetry::default();
     if let Some(node) = fields.optional("log")
@@ -39,6 +44,7 @@ pub(crate) fn telemetry(node: &Node, report: &mut Report) -> Option<Telemetry> {
     if let Some(node) = fields.optional("format") {
         telemetry.json = choice(node, &[("text", false), ("json", true)], report).unwrap_or_default();
     }
+    telemetry.otlp = fields.optional("otlp").and_then(|node| otlp(node, base, report));
     fields.finish(report);
     Some(telemetry)
 }

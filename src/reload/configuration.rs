@@ -194,6 +194,7 @@ pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'stati
         ("limits", started.limits != now.limits),
         ("audit", started.audit != now.audit),
         ("telemetry.format", started.telemetry.json != now.telemetry.json),
+        ("telemetry.otlp", started.telemetry.otlp != now.telemetry.otlp),
         ("upgrade", started.upgrade != now.upgrade),
         ("workers", started.workers != now.workers),
     ];
