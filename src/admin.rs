@@ -4,6 +4,7 @@ mod complaint;
 mod desk;
 mod explain;
 mod hosts;
+mod log;
 mod places;
 mod refused;
 mod scrape;
@@ -90,6 +91,7 @@ fn routes(surface: Surface) -> Router {
     let named = Router::new()
         .route("/metrics", get(metrics))
         .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
+        .route("/log", get(log::show).put(log::set).post(log::set).delete(log::reset))
         .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
         .route_layer(middleware::from_fn_with_state(surface.clone(), by_name));
     Router::new()

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tracing::Instrument;
 
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
@@ -220,6 +221,7 @@ impl Engine {
 
     /// Decides a request by what is in force.
     pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
+        let _lines = exchange.log_span().entered();
         let request = Arc::new(request);
         exchange.request = Some(request.clone());
         exchange.trace_context = trace_context(&request);
@@ -239,7 +241,8 @@ impl Engine {
         let live = exchange.live.clone();
         let instruments = self.0.instruments.authn.clone();
         let observe = move |lookup: &Lookup<'_>| instruments.looked_up(lookup);
-        let resolved = live.snapshot.authn.resolve(token, exchange.arrival.time, observe).await;
+        let resolving = live.snapshot.authn.resolve(token, exchange.arrival.time, observe);
+        let resolved = resolving.instrument(exchange.log_span()).await;
         let judging = Instant::now();
         let ruling = decision.resume(&live.snapshot, resolved, &mut exchange.trace);
         exchange.judging += judging.elapsed();

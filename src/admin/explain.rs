@@ -106,7 +106,7 @@ async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, AdminRefusa
 }
 
 /// A page in a browser can send a form here. It cannot send JSON without permission, nor a request without `Origin`.
-fn refuse_pages(headers: &HeaderMap) -> Result<(), AdminRefusal> {
+pub(super) fn refuse_pages(headers: &HeaderMap) -> Result<(), AdminRefusal> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_of_a_page = headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none");
     if is_of_a_page {

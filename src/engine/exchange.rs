@@ -160,6 +160,12 @@ impl Exchange {
         &self.engine
     }
 
+    /// The span of the log that lines about it stand in. It says the request's id. Where the log has no debug lines, it costs
+    /// nothing.
+    pub fn log_span(&self) -> tracing::Span {
+        tracing::debug_span!("request", id = self.arrival.request_id)
+    }
+
     /// Whether the rules in force would refuse the connection that it came over: then the connection ends with the
     /// answer.
     pub fn is_on_a_refused_connection(&self) -> bool {
