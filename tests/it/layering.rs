@@ -23,6 +23,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // Counts what each of many has taken.
     ("shares", &[]),
     ("document", &["diagnostic", "files"]),
+    // How the gate itself asks others over HTTP.
+    ("http_client", &["files"]),
     // Reads trees of files. The clock tells which file was changed just now.
     ("source", &["clock", "diagnostic", "document", "files"]),
     ("json", &[]),
@@ -52,6 +54,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "diagnostic",
             "document",
             "files",
+            "http_client",
             "json",
             "metrics",
             "percent",
@@ -94,6 +97,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("respond", &["reason"]),
     // What is told of a request.
     ("audit", &["diagnostic", "document", "metrics"]),
+    // Sends to a collector what is told of a request.
+    ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
     // What every front end calls.
     (
         "engine",
@@ -115,7 +120,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     // The operator's log.
-    ("telemetry", &["diagnostic", "document", "terminal"]),
+    ("telemetry", &["diagnostic", "document", "otlp", "terminal"]),
     // From a socket to connections.
     ("listener", &["clock", "diagnostic", "document", "http", "metrics", "tls"]),
     // The adapter to what forwards.
@@ -157,6 +162,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "metrics",
             "policy",
             "simulation",
+            "telemetry",
         ],
     ),
     // The edge that assembles the settings of the stages.
