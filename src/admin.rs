@@ -1,6 +1,7 @@
 //! The endpoints for the operator and Prometheus, on an address of their own.
 
 mod complaint;
+mod decisions;
 mod desk;
 mod explain;
 mod hosts;
@@ -92,6 +93,8 @@ fn routes(surface: Surface) -> Router {
         .route("/metrics", get(metrics))
         .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
         .route("/log", get(log::show).put(log::set).post(log::set).delete(log::reset))
+        .route("/decisions", get(decisions::list))
+        .route("/decisions/{id}", get(decisions::one))
         .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
         .route_layer(middleware::from_fn_with_state(surface.clone(), by_name));
     Router::new()

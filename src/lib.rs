@@ -40,6 +40,7 @@ pub mod respond;
 pub mod audit;
 pub mod metrics;
 pub mod otlp;
+pub mod recent;
 
 // The operator's side, and what keeps the process up to date.
 pub mod admin;

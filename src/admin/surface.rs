@@ -14,6 +14,7 @@ use crate::authn::KeySetStatus;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::telemetry::LogFilter;
 
 /// What `/readyz` says of reloads.
@@ -38,13 +39,20 @@ pub struct Admin {
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) reloads: ReloadReporter,
+    pub(super) recent: Arc<Recent>,
     pub(super) log: LogFilter,
 }
 
 impl Admin {
-    /// Endpoints about `engine`, and about the parts that are not as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter, log: LogFilter) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads, log }
+    /// Endpoints about `engine`, its last decisions, the parts that are not as the files say, and the log.
+    pub fn new(
+        engine: Engine,
+        metrics: Arc<Metrics>,
+        reloads: ReloadReporter,
+        recent: Arc<Recent>,
+        log: LogFilter,
+    ) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads, recent, log }
     }
 
     /// Why requests should not be sent here, or nothing.

@@ -99,6 +99,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("audit", &["diagnostic", "document", "metrics"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
+    // The last lines of the audit log, in memory: it knows no request.
+    ("recent", &[]),
     // What every front end calls.
     (
         "engine",
@@ -161,6 +163,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
+            "recent",
             "simulation",
             "telemetry",
         ],

@@ -65,12 +65,12 @@ async fn the_log_filter_is_changed_while_the_gate_serves_and_falls_back() {
     .await;
     assert_eq!(filter(&ask(&gate, "DELETE", "", "").await), "info");
 
-    assert_eq!(filter(&put(&gate, &json!({ "filter": "opgate=trace", "lasts": "300ms" })).await), "opgate=trace");
+    assert_eq!(
+        filter(&put(&gate, &json!({ "filter": "opgate=trace", "lasts": "300ms" })).await),
+        "opgate=trace"
+    );
     until("it falls back", async || filter(&ask(&gate, "GET", "", "").await) == "info").await;
-    until("it says so", async || {
-        lines(&gate, "the log filter is the configured one again").len() == 1
-    })
-    .await;
+    until("it says so", async || lines(&gate, "the log filter is the configured one again").len() == 1).await;
 }
 
 #[tokio::test]
@@ -95,7 +95,8 @@ async fn who_may_not_read_policy_changes_no_log() {
     std::fs::write(&file, TOKEN).unwrap();
     let guarded = gate(&[format!("admin.explain={}", json!({ "token_file": file }))]);
     for method in ["GET", "PUT", "DELETE"] {
-        let answer = ask(&guarded, method, "Content-Type: application/json\r\n", r#"{"filter":"debug"}"#).await;
+        let answer =
+            ask(&guarded, method, "Content-Type: application/json\r\n", r#"{"filter":"debug"}"#).await;
         assert_eq!(answer.status, 401, "{method}");
     }
     let bearer = format!("Content-Type: application/json\r\nAuthorization: Bearer {TOKEN}\r\n");
