@@ -153,6 +153,7 @@ impl Reloader {
             retired: Vec::new(),
         };
         reloader.tell_names("start");
+        reloader.tell_certificates();
         reloader
     }
 

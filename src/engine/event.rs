@@ -4,11 +4,12 @@
 
 mod entry;
 mod observe;
+mod spans;
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::ALLOWED;
+use super::{ALLOWED, ForwardingPhase, Timing};
 use crate::decision::Trace;
 use crate::http::Request;
 use crate::policy::Permit;
@@ -31,17 +32,23 @@ pub struct Event<'e> {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// The trace of services that it belongs to.
-    pub trace_context: Option<&'e TraceContext>,
+    pub trace_context: Option<TraceContext>,
     /// How far the decision got.
     pub trace: &'e Trace,
     /// The proof, where the request was allowed.
     pub permit: Option<&'e Permit>,
     /// The refusal, or the upstream's failure after a permit.
     pub denial: Option<&'e Denial>,
-    /// The status that was sent; 0 where the client was gone.
+    /// The status that was sent; 499 where the client left, and that of the reason where nothing was sent.
     pub status: u16,
+    /// Where the time went.
+    pub timing: &'e Timing,
+    /// When its head was complete, on the clock of `timing`.
+    pub arrived: Instant,
     /// Why the gate answered by itself, where it did: nothing was decided.
     pub answered: Option<&'static str>,
+    /// The exchange with the upstream, where it came to that.
+    pub forwarding: Option<&'e ForwardingPhase>,
     /// The endpoint that was used, and for how long.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }

@@ -6,16 +6,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::event::Event;
+use super::timing::{Timing, stage_times};
 use super::{Engine, Live};
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
-use crate::trace_context::{TraceContext, TraceId};
+use crate::trace_context::{SpanId, TraceContext, TraceId};
 use crate::upstream::{Attempt, Deadline, UpstreamSlot};
+
+/// The status that is recorded of a request whose client left. No answer has it.
+const CLIENT_LEFT: u16 = 499;
 
 /// When a request came, and its id.
 #[derive(Clone, Debug)]
@@ -33,8 +37,17 @@ pub struct Arrival {
 impl Arrival {
     /// An arrival at this moment.
     pub fn now() -> Self {
+        Self::at(clock::now(), Instant::now())
+    }
+
+    /// The arrival of what began to come then.
+    pub fn since(instant: Instant) -> Self {
+        Self::at(clock::now() - instant.elapsed(), instant)
+    }
+
+    fn at(time: SystemTime, instant: Instant) -> Self {
         let trace_id = TraceId::random();
-        Self { time: clock::now(), instant: Instant::now(), request_id: trace_id.to_string(), trace_id }
+        Self { time, instant, request_id: trace_id.to_string(), trace_id }
     }
 }
 
@@ -54,8 +67,8 @@ pub struct Exchange {
     pub trace_context: Option<TraceContext>,
     /// How far the decision got.
     pub trace: Trace,
-    /// The time that the decision took, waiting left out.
-    pub(super) judging: Duration,
+    /// Where its time went.
+    pub timing: Timing,
     /// Until when its body may come, once it is waited for.
     pub(super) body_until: Option<Instant>,
     /// Why it was refused or failed.
@@ -90,6 +103,8 @@ pub struct ForwardingPhase {
     pub deadline: Option<Deadline>,
     /// The attempt under way, or the last one.
     pub attempt: Option<Attempted>,
+    /// The attempts before it.
+    pub earlier: Vec<EarlierAttempt>,
     /// How many attempts there were.
     pub attempts: usize,
     /// The endpoint that failed, and must not be used again.
@@ -121,6 +136,27 @@ pub struct Attempted {
     pub body_sent: bool,
     /// Bytes of a passed body so far.
     pub passed: u64,
+    /// Names its span, once its head is written and where the gate writes spans.
+    pub span_id: Option<SpanId>,
+    /// The kind of error that it ended with, and when.
+    pub fault: Option<(&'static str, Instant)>,
+}
+
+/// An attempt that was followed by another one.
+#[derive(Debug)]
+pub struct EarlierAttempt {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The endpoint's address.
+    pub address: SocketAddr,
+    /// When it was chosen.
+    pub since: Instant,
+    /// When it ended.
+    pub ended: Instant,
+    /// Names its span.
+    pub span_id: Option<SpanId>,
+    /// The kind of error that it ended with.
+    pub fault: Option<&'static str>,
 }
 
 impl Attempted {
@@ -134,7 +170,31 @@ impl Attempted {
             body_begun: false,
             body_sent: false,
             passed: 0,
+            span_id: None,
+            fault: None,
         }
+    }
+
+    /// What is kept of it once another one follows.
+    fn into_earlier(self) -> EarlierAttempt {
+        let Self { attempt, since, span_id, fault, .. } = self;
+        EarlierAttempt {
+            upstream: attempt.upstream().to_owned(),
+            address: attempt.address(),
+            since,
+            ended: fault.map_or_else(Instant::now, |(_, ended)| ended),
+            span_id,
+            fault: fault.map(|(kind, _)| kind),
+        }
+    }
+}
+
+impl ForwardingPhase {
+    /// Another attempt begins.
+    pub fn attempt(&mut self, attempt: Attempt) {
+        let before = self.attempt.replace(Attempted::new(attempt));
+        self.earlier.extend(before.map(Attempted::into_earlier));
+        self.attempts += 1;
     }
 }
 
@@ -147,8 +207,8 @@ impl Exchange {
             peer,
             request: None,
             trace_context: None,
-            trace: Trace::default(),
-            judging: Duration::ZERO,
+            trace: Trace { times: stage_times(), ..Trace::default() },
+            timing: Timing::default(),
             body_until: None,
             denial: None,
             phase: Phase::Received,
@@ -200,6 +260,7 @@ impl Exchange {
                     slot: None,
                     deadline: None,
                     attempt: None,
+                    earlier: Vec::new(),
                     attempts: 0,
                     failed: None,
                     body_whole: whole,
@@ -229,9 +290,15 @@ impl Exchange {
         }
     }
 
+    /// The first byte of the answer goes out now.
+    pub fn begin_answer(&mut self) {
+        self.timing.answers(Instant::now());
+    }
+
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
     /// that the request holds are given back.
     pub fn record(&mut self, status: u16) {
+        let status = recorded_status(status, self.denial.as_ref());
         let phase = std::mem::replace(&mut self.phase, Phase::Answered);
         let (permit, upstream) = match &phase {
             Phase::Answered => return,
@@ -244,25 +311,43 @@ impl Exchange {
                 (Some(forwarding.admitted.permit()), asked)
             }
         };
-        let event = Event {
+        let mut event = Event {
             time: self.arrival.time,
             duration: self.arrival.instant.elapsed(),
             request_id: &self.arrival.request_id,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
-            trace_context: self.trace_context.as_ref(),
+            trace_context: self.trace_context,
             trace: &self.trace,
             permit,
             denial: self.denial.as_ref(),
             status,
+            timing: &self.timing,
+            arrived: self.arrival.instant,
             answered: match phase {
                 Phase::Answering(reason) => Some(reason),
                 _ => None,
             },
             upstream,
+            forwarding: match &phase {
+                Phase::Forwarding(forwarding) => Some(forwarding),
+                _ => None,
+            },
         };
+        self.engine.settle_trace(&mut event, self.arrival.trace_id);
         self.engine.record(&self.live, &event);
+    }
+}
+
+/// The status that is recorded: 499 for a client that left, whatever it was sent by then; the status of the reason where
+/// nothing was sent.
+fn recorded_status(sent: u16, denial: Option<&Denial>) -> u16 {
+    let row = denial.map(|denial| denial.reason().entry());
+    match row {
+        Some(row) if row.status == CLIENT_LEFT || sent == 0 => row.status,
+        None if sent == 0 => CLIENT_LEFT,
+        _ => sent,
     }
 }
 

@@ -1,8 +1,8 @@
 //! What Prometheus reads of the spans that are sent.
 
-use prometheus::{IntCounter, Registry};
+use prometheus::IntCounter;
 
-use crate::metrics::{counter, counters};
+use crate::metrics::{Registry, counter, counters};
 
 /// The instruments of spans.
 #[derive(Clone, Debug)]

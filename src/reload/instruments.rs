@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::config::ConfigPart;
 use crate::decision::snapshot::Snapshot;
-use crate::metrics::{counters, gauge, gauges, histograms, instants, seconds};
+use crate::metrics::{Registry, counters, gauge, gauges, histograms, instants, seconds};
 
 /// What came of an attempt to load a part.
 const SUCCESS: &str = "success";

@@ -114,6 +114,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "decision",
             "http",
             "metrics",
+            "otlp",
             "policy",
             "principal",
             "reason",
@@ -166,6 +167,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "recent",
             "simulation",
             "telemetry",
+            "tls",
+            "upstream",
         ],
     ),
     // The edge that assembles the settings of the stages.

@@ -15,8 +15,7 @@ use crate::trace_context::{SpanId, TraceContext};
 /// Most bytes of a path or a user agent in an attribute.
 const MOST: usize = 1024;
 /// Methods that HTTP defines; every other one is `_OTHER` (`http.request.method`).
-const METHODS: [&str; 9] =
-    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 /// One attempt at an endpoint, however it ended.
 struct AttemptSpan<'a> {
@@ -68,7 +67,6 @@ impl Event<'_> {
 }
 
 impl Recorded<'_> {
-
     fn of_request(&self) -> Span {
         let span = Span::of_request(self.span_name(), self.context, self.event.time, self.event.duration);
         let span = self.with_request(span);
@@ -78,7 +76,11 @@ impl Recorded<'_> {
             None if self.event.status >= 500 => span.failed(&self.event.status.to_string()),
             _ => span,
         };
-        if self.event.status == 0 { span } else { span.with_number("http.response.status_code", self.event.status) }
+        if self.event.status == 0 {
+            span
+        } else {
+            span.with_number("http.response.status_code", self.event.status)
+        }
     }
 
     /// `{method} {http.route}`.
@@ -97,7 +99,10 @@ impl Recorded<'_> {
 
     fn with_request(&self, span: Span) -> Span {
         let Some(request) = self.event.request else {
-            return span.with_any("client.address", self.event.peer.map(|peer| peer.ip().to_canonical().to_string()));
+            return span.with_any(
+                "client.address",
+                self.event.peer.map(|peer| peer.ip().to_canonical().to_string()),
+            );
         };
         let method = self.method_name();
         let original = (method == "_OTHER").then(|| request.method.as_str());

@@ -66,11 +66,8 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start(mood: Mood) -> Self {
-        let seen = Arc::new(Seen {
-            mood: Mutex::new(mood),
-            spans: Mutex::default(),
-            messages: Mutex::default(),
-        });
+        let seen =
+            Arc::new(Seen { mood: Mutex::new(mood), spans: Mutex::default(), messages: Mutex::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/v1/traces", post(take)).with_state(seen.clone());

@@ -86,7 +86,10 @@ async fn an_allowed_request_is_one_trace_with_its_stages_and_its_attempt() {
         assert!(told.contains(&format!("00-{}-{}-03", span.trace_id, attempts[0].span_id)), "{told:?}");
     }
     let (_, resource) = &receiver.messages()[0];
-    assert_eq!((resource["service.name"].as_str(), resource["service.version"].as_str()), ("opgate", "0.1.0"));
+    assert_eq!(
+        (resource["service.name"].as_str(), resource["service.version"].as_str()),
+        ("opgate", "0.1.0")
+    );
 }
 
 #[tokio::test]
@@ -197,7 +200,8 @@ async fn a_strangers_flag_records_nothing_and_its_trace_ends_at_the_gate() {
 async fn a_trusted_proxys_trace_goes_on_and_its_flag_holds_up_to_the_cap() {
     let receiver = Receiver::start(Mood::Takes).await;
     let gate = gate(&receiver, "{allowed: 0, proxied: 1, denied: 0, undecided: 0}", &[PROXIES]);
-    let proxied = cancel().header("traceparent", TRACEPARENT).header("tracestate", "congo=1").header("baggage", "a=1");
+    let proxied =
+        cancel().header("traceparent", TRACEPARENT).header("tracestate", "congo=1").header("baggage", "a=1");
     assert_eq!(gate.http1(&proxied).await.status, 200);
     let span = receiver.requests(1).await.pop().unwrap();
     assert_eq!(span.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -208,7 +212,10 @@ async fn a_trusted_proxys_trace_goes_on_and_its_flag_holds_up_to_the_cap() {
     let spans = receiver.spans();
     let attempt = of_trace(&spans, &span.trace_id, SpanKind::Client)[0];
     assert_eq!(values(&told, "traceparent"), [format!("00-{}-{}-01", span.trace_id, attempt.span_id)]);
-    assert_eq!((values(&told, "tracestate"), values(&told, "baggage")), (vec!["congo=1".into()], vec!["a=1".into()]));
+    assert_eq!(
+        (values(&told, "tracestate"), values(&told, "baggage")),
+        (vec!["congo=1".into()], vec!["a=1".into()])
+    );
 
     gate.backend.clear();
     for _ in 0..40 {
@@ -241,7 +248,10 @@ async fn fields_of_the_operator_go_with_each_message() {
     assert_eq!(gate.http1(&get()).await.status, 200);
     receiver.requests(1).await;
     let (headers, resource) = receiver.messages().remove(0);
-    assert_eq!((&headers["authorization"], &headers["x-tenant"]), (&"Bearer collector-key".parse().unwrap(), &"one".parse().unwrap()));
+    assert_eq!(
+        (&headers["authorization"], &headers["x-tenant"]),
+        (&"Bearer collector-key".parse().unwrap(), &"one".parse().unwrap())
+    );
     assert_eq!(resource["service.name"], "gate-eu");
     assert_eq!(resource["deployment.environment.name"], "prod");
     // It is read for each message.
@@ -299,7 +309,10 @@ async fn spans_are_sent_at_the_end() {
     let receiver = Receiver::start(Mood::Takes).await;
     let mut gate = gate(&receiver, ALL, &[]);
     for _ in 0..20 {
-        assert_eq!(gate.http1(&Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))).await.status, 200);
+        assert_eq!(
+            gate.http1(&Req::new("GET", COMPANION, TRAIN).bearer(&token("ana@example.com"))).await.status,
+            200
+        );
     }
     assert!(gate.terminate().success());
     assert_eq!(receiver_count(&receiver), 20);
