@@ -12,6 +12,7 @@
 
 pub mod event;
 mod exchange;
+mod forwarding;
 mod instruments;
 mod live;
 mod of_methods;
@@ -32,7 +33,8 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 use self::event::Event;
-pub use self::exchange::{Arrival, Attempted, EarlierAttempt, Exchange, ForwardingPhase, Phase};
+pub use self::exchange::{Arrival, Exchange, Phase};
+pub use self::forwarding::{Attempted, EarlierAttempt, ForwardingPhase};
 pub use self::instruments::{ALLOWED, Instruments};
 pub use self::live::Live;
 pub use self::of_methods::{CODES, MethodInstruments, OTHER_CODE, ServiceInstruments, SnapshotInstruments};

@@ -9,7 +9,8 @@ mod spans;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{ALLOWED, ForwardingPhase, Timing};
+use super::forwarding::ForwardingPhase;
+use super::{ALLOWED, Timing};
 use crate::decision::Trace;
 use crate::http::Request;
 use crate::policy::Permit;

@@ -93,7 +93,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
     // its public keys. Its settings hold the span of that path.
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
-    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls"]),
+    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
     ("respond", &["reason"]),
     // What is told of a request.
     ("audit", &["diagnostic", "document", "metrics"]),

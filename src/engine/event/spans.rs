@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Event;
 use crate::catalog::Catalog;
-use crate::engine::exchange::{Attempted, EarlierAttempt};
+use crate::engine::forwarding::{Attempted, EarlierAttempt};
 use crate::http::Version;
 use crate::otlp::{Ending, Span, SpanKind};
 use crate::reason::{DecisionOutcome, DecisionStage, Denial, outcome};

@@ -142,7 +142,7 @@ async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes) ->
 
 fn read(written: Written) -> Span {
     assert_eq!((written.trace_id.len(), written.span_id.len()), (16, 8));
-    let failed = written.status.map_or(0, |status| status.code);
+    let failed = written.status.as_ref().map_or(0, |status| status.code);
     assert!(matches!(failed, 0 | 2), "a server sets no `Ok`");
     Span {
         kind: written.kind(),

@@ -314,7 +314,8 @@ async fn spans_are_sent_at_the_end() {
             200
         );
     }
-    assert!(gate.terminate().success());
+    gate.ask_to_end();
+    assert!(gate.ended().await.success());
     assert_eq!(receiver_count(&receiver), 20);
 }
 
