@@ -18,6 +18,7 @@ mod live;
 mod of_methods;
 mod of_tokens;
 mod own;
+mod shadow;
 mod timing;
 mod traced;
 
@@ -39,6 +40,7 @@ pub use self::instruments::{ALLOWED, Instruments};
 pub use self::live::Live;
 pub use self::of_methods::{CODES, MethodInstruments, OTHER_CODE, ServiceInstruments, SnapshotInstruments};
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
+pub use self::shadow::{LiveShadows, ShadowInstruments};
 pub use self::timing::Timing;
 use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot};
 use crate::audit::Audit;
@@ -407,6 +409,9 @@ impl Engine {
     /// Counts a request and writes its audit line.
     fn record(&self, live: &Live, event: &Event<'_>) {
         event.observe(&self.0.instruments.requests, live);
+        if let Some(shadow) = &event.shadow {
+            live.shadows().count(shadow);
+        }
         self.0.audit.record(&event.log_entry());
         self.record_spans(live, event);
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::forwarding::ForwardingPhase;
 use super::{ALLOWED, Timing};
 use crate::decision::Trace;
+use crate::decision::shadow::ShadowDecision;
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::Denial;
@@ -46,6 +47,8 @@ pub struct Event<'e> {
     pub timing: &'e Timing,
     /// When its head was complete, on the clock of `timing`.
     pub arrived: Instant,
+    /// What the shadow policy says, where the service has one and policy was asked.
+    pub shadow: Option<ShadowDecision<'e>>,
     /// Why the gate answered by itself, where it did: nothing was decided.
     pub answered: Option<&'static str>,
     /// The exchange with the upstream, where it came to that.

@@ -205,6 +205,7 @@ impl Exchange {
                 (Some(forwarding.admitted.permit()), asked)
             }
         };
+        let shadow = self.live.shadows().judge(self.request.as_deref(), &self.trace, self.arrival.time);
         let mut event = Event {
             time: self.arrival.time,
             duration: self.arrival.instant.elapsed(),
@@ -219,6 +220,7 @@ impl Exchange {
             status,
             timing: &self.timing,
             arrived: self.arrival.instant,
+            shadow,
             answered: match phase {
                 Phase::Answering(reason) => Some(reason),
                 _ => None,

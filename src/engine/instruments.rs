@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
+use super::ShadowInstruments;
 use crate::admission::AdmissionStatus;
 use crate::metrics::{
     Registry, TracedHistogramVec, counters, gauge, histogram, histograms, traced_histograms, whole,
@@ -35,6 +36,8 @@ pub struct Instruments {
     issuer_wait: HistogramVec,
     body_wait: Histogram,
     admission: AdmissionInstruments,
+    /// Of shadow policies.
+    pub shadows: ShadowInstruments,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +100,7 @@ impl Instruments {
                 &OF_WAITS,
             )?,
             admission: AdmissionInstruments::register(registry)?,
+            shadows: ShadowInstruments::register(registry)?,
         })
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::EngineInstruments;
 use super::of_methods::SnapshotInstruments;
+use super::{EngineInstruments, LiveShadows};
 use crate::assertion::Assertions;
+use crate::decision::shadow::Shadows;
 use crate::decision::snapshot::Snapshot;
 use crate::metrics::Names;
 use crate::upstream::Upstreams;
@@ -18,20 +19,23 @@ pub struct Live {
     upstreams: Arc<Upstreams>,
     assertions: Option<Arc<Assertions>>,
     instruments: SnapshotInstruments,
+    shadows: LiveShadows,
 }
 
 impl Live {
-    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, and its
-    /// instruments.
+    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, the policies that
+    /// are asked beside its own, and its instruments.
     pub fn new(
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
+        shadows: Arc<Shadows>,
         instruments: &EngineInstruments,
     ) -> Self {
         let EngineInstruments { requests, upstream, .. } = instruments;
+        let shadows = LiveShadows::new(shadows, snapshot.catalog.methods(), &requests.shadows);
         let instruments = SnapshotInstruments::new(&snapshot, requests, upstream);
-        Self { snapshot, upstreams, assertions, instruments }
+        Self { snapshot, upstreams, assertions, instruments, shadows }
     }
 
     /// The upstreams that its services name.
@@ -42,6 +46,11 @@ impl Live {
     /// What signs for them.
     pub fn assertions(&self) -> Option<&Arc<Assertions>> {
         self.assertions.as_ref()
+    }
+
+    /// The policies that are asked beside the one in force, and decide nothing.
+    pub fn shadows(&self) -> &LiveShadows {
+        &self.shadows
     }
 
     /// The instruments of its services and methods.

@@ -99,7 +99,7 @@ impl Instruments {
 
 impl PolicyInstruments {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
+        let made = Self {
             info: gauges(
                 registry,
                 "opgate_policy_info",
@@ -118,7 +118,9 @@ impl PolicyInstruments {
                 "When the policy tree in force was loaded.",
                 &[],
             )?,
-        })
+        };
+        made.timestamp.with_label_values::<&str>(&[]).set(f64::NAN);
+        Ok(made)
     }
 }
 

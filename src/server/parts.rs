@@ -1,5 +1,6 @@
 //! What serves, put together: everything but the sockets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use crate::audit::{Audit, Observer};
 use crate::authn::Authenticator;
 use crate::clock;
 use crate::config::{Config, Limits};
+use crate::decision::shadow::Shadows;
 use crate::engine::{Engine, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
@@ -63,7 +65,9 @@ impl Parts {
         let authn = snapshot.authn.clone();
         let assertions =
             config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
-        let live = Live::new(snapshot, Arc::new(upstreams), assertions, &instruments.engine);
+        // Their trees are read beside: a shadow does not delay a start, nor prevent it.
+        let shadows = Arc::new(Shadows::new(config.shadows.clone(), BTreeMap::new()));
+        let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.engine);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
         let collector = config.telemetry.otlp.as_ref();

@@ -58,6 +58,8 @@ const VALUES: &[(&str, &str, &str)] = &[
         "outcome",
         "`accepted`, `expired`, `invalid`, `unsupported`, `too_large`, `unproven`, `key_pending`, `not_ready`",
     ),
+    ("", "in_force", "`allowed`, `denied`; without a shadow there is no series"),
+    ("", "shadow", "`allowed`, `denied`"),
     ("opgate_reloads_total", "outcome", "`success`, `failure`"),
     (
         "opgate_jwks_refreshes_total",
@@ -167,7 +169,8 @@ fn the_reference_of_the_metrics_is_written_from_them() {
 /// is missing has a name of the configuration.
 #[test]
 fn every_series_that_needs_no_name_is_there_from_the_start() {
-    let named = ["issuer", "service", "upstream", "endpoint", "listener", "part", "name", "revision"];
+    let named =
+        ["issuer", "service", "upstream", "endpoint", "listener", "part", "name", "revision", "shadow"];
     let metrics = Metrics::new().unwrap();
     let _registered = Registered::in_registry(metrics.registry()).unwrap();
     let text = metrics.scrape(Names::default).text(Exposition::Prometheus, &[]);

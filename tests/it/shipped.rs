@@ -43,7 +43,7 @@ fn the_shipped_files_load_without_a_warning() {
 
 /// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
 /// issuers.
-const EXAMPLES: [&str; 35] = [
+const EXAMPLES: [&str; 36] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -70,6 +70,7 @@ const EXAMPLES: [&str; 35] = [
     "resource_attributes",
     "robots",
     "scopes",
+    "shadow",
     "subject_pool",
     "timeout",
     "tls",

@@ -1,0 +1,38 @@
+use super::*;
+use crate::decision::shadow::ShadowSettings;
+use crate::diagnostic::{Report, Source};
+use crate::document::{self, Spelling};
+use crate::metrics::{Exposition, Metrics, Names};
+
+fn shadows(text: &str) -> Arc<Shadows> {
+    let root = document::parse(&Source::new("opgate.yaml", text), &mut Report::new()).unwrap();
+    let mut fields = root.fields("it", Spelling::Exact, &mut Report::new()).unwrap();
+    let base = std::path::Path::new("");
+    let settings = ShadowSettings::read(fields.optional("policy"), None, base, &mut Report::new());
+    Arc::new(Shadows::new(settings, std::collections::BTreeMap::new()))
+}
+
+fn series(metrics: &Metrics) -> String {
+    let text = metrics.scrape(Names::default).text(Exposition::Prometheus, &[]);
+    text.lines().filter(|line| line.starts_with("opgate_shadow")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_counters_are_there_from_the_first_moment_of_a_shadow_to_its_last() {
+    let metrics = Metrics::new().unwrap();
+    let instruments = ShadowInstruments::register(metrics.registry()).unwrap();
+    let none = LiveShadows::new(Arc::default(), &[], &instruments);
+    assert!(none.counters.is_none() && series(&metrics).is_empty(), "{}", series(&metrics));
+    // Its tree is not loaded yet.
+    let set = LiveShadows::new(shadows("policy: {directory: p, shadow: next}\n"), &[], &instruments);
+    assert!(set.counters.is_some() && set.of_methods.is_empty());
+    for in_force in ["allowed", "denied"] {
+        for shadow in ["allowed", "denied"] {
+            let line =
+                format!("opgate_shadow_decisions_total{{in_force=\"{in_force}\",shadow=\"{shadow}\"}} 0\n");
+            assert!(series(&metrics).contains(&line), "{}", series(&metrics));
+        }
+    }
+    LiveShadows::new(Arc::default(), &[], &instruments);
+    assert!(series(&metrics).is_empty(), "{}", series(&metrics));
+}
