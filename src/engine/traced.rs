@@ -36,9 +36,7 @@ impl Engine {
 impl Exchange {
     /// The span of the attempt that is to be sent now, as the backend is told of it. `None` where the gate writes no spans.
     pub fn begin_attempt_span(&mut self) -> Option<TraceParent> {
-        if self.engine().0.spans.is_none() {
-            return None;
-        }
+        self.engine().0.spans.as_ref()?;
         let TraceContext { trace_id, is_sampled, is_random, .. } = self.trace_context?;
         let attempted = self.forwarding_mut()?.attempt.as_mut()?;
         let span_id = *attempted.span_id.insert(SpanId::random());

@@ -28,7 +28,7 @@ pub struct Span(Written);
 impl Span {
     /// The span of the request itself, which began at this time and lasted so long.
     pub fn of_request(name: String, context: &TraceContext, begun: SystemTime, lasted: Duration) -> Self {
-        let flags = SAMPLED | u32::from(context.is_random) * RANDOM;
+        let flags = SAMPLED | (u32::from(context.is_random) * RANDOM);
         Self(Written {
             trace_id: context.trace_id.bytes().to_vec(),
             span_id: context.span_id.bytes().to_vec(),
@@ -104,7 +104,7 @@ fn link(sent: &TraceParent) -> Link {
     Link {
         trace_id: sent.trace_id.bytes().to_vec(),
         span_id: sent.span_id.bytes().to_vec(),
-        flags: PARENT_IS_REMOTE | u32::from(sent.is_sampled) * SAMPLED,
+        flags: PARENT_IS_REMOTE | (u32::from(sent.is_sampled) * SAMPLED),
         ..Link::default()
     }
 }
