@@ -10,6 +10,7 @@
 //! The decision itself is [`crate::decision`]: pure, of a snapshot, a request and a time. What is here lives: the snapshot in
 //! force, waiting for issuers, the slots that requests hold, and the record that each of them leaves.
 
+mod cancels;
 pub mod event;
 mod exchange;
 mod forwarding;
@@ -33,6 +34,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tracing::Instrument;
 
+pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Exchange, Phase};
 pub use self::forwarding::{Attempted, EarlierAttempt, ForwardingPhase};
@@ -45,6 +47,7 @@ pub use self::timing::Timing;
 use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};
+use crate::cancels::Cancels;
 use crate::clock;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
@@ -66,6 +69,7 @@ struct EngineState {
     audit: Audit,
     /// What takes spans, where there is a collector.
     spans: Option<Spans>,
+    cancels: Cancels,
     instruments: EngineInstruments,
     draining: AtomicBool,
     admission: Arc<Admission>,
@@ -155,14 +159,17 @@ impl Engine {
         proxies: TrustedProxies,
         audit: Audit,
         spans: Option<Spans>,
+        cancels: Cancels,
         instruments: EngineInstruments,
     ) -> Self {
+        cancels.serve(live.cancelling());
         Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
             proxies: ArcSwap::from_pointee(proxies),
             audit,
             spans,
+            cancels,
             instruments,
             draining: AtomicBool::new(false),
             admission: Admission::new(&limits.admission),
@@ -204,6 +211,7 @@ impl Engine {
         requests.update(&self.admission());
         upstream.update(&live.upstreams().status(), &live.upstreams().rooms());
         authn.update(&live.snapshot.authn, clock::now());
+        self.0.cancels.update(moment());
         live.names()
     }
 
@@ -214,6 +222,7 @@ impl Engine {
 
     /// Puts something else in force and gives back what was. Requests under way keep theirs.
     pub fn swap(&self, live: Live) -> Arc<Live> {
+        self.0.cancels.serve(live.cancelling());
         self.0.live.swap(Arc::new(live))
     }
 

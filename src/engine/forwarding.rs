@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::cancels::{SentCancel, Watch};
 use crate::decision::Admitted;
 use crate::trace_context::SpanId;
 use crate::upstream::{Attempt, Deadline, UpstreamSlot};
@@ -30,6 +31,10 @@ pub struct ForwardingPhase {
     pub body_until: Option<Instant>,
     /// Interim answers so far.
     pub interim: usize,
+    /// The cancel that it is, until its answer is known.
+    pub cancel: Option<SentCancel>,
+    /// What reads the answer for the outcome of another cancel.
+    pub watch: Option<Watch>,
     /// The status of the answer that has begun; 0 before.
     pub begun: u16,
 }

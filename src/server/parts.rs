@@ -12,6 +12,7 @@ use crate::admin;
 use crate::assertion::Assertions;
 use crate::audit::{Audit, Observer};
 use crate::authn::Authenticator;
+use crate::cancels::Cancels;
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::decision::shadow::Shadows;
@@ -72,8 +73,9 @@ impl Parts {
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
         let collector = config.telemetry.otlp.as_ref();
         let spans = collector.map(|settings| Spans::start(settings, instruments.otlp)).transpose()?;
+        let cancels = Cancels::new(config.cancels, instruments.cancels);
         let proxies = config.trusted_proxies.clone();
-        let engine = Engine::new(live, bounds, proxies, audit, spans, instruments.engine);
+        let engine = Engine::new(live, bounds, proxies, audit, spans, cancels, instruments.engine);
         Ok(Self {
             config,
             written,

@@ -99,6 +99,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("audit", &["diagnostic", "document", "metrics"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
+    // What becomes of cancels: it knows operations, and nothing of requests.
+    ("cancels", &["diagnostic", "document", "metrics", "principal"]),
     // The last lines of the audit log, in memory: it knows no request.
     ("recent", &[]),
     // What every front end calls.
@@ -109,6 +111,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "audit",
             "authn",
+            "cancels",
             "catalog",
             "clock",
             "decision",
@@ -129,7 +132,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // The adapter to what forwards.
     (
         "proxy",
-        &["clock", "decision", "engine", "http", "listener", "policy", "reason", "respond", "upstream"],
+        &[
+            "cancels", "catalog", "clock", "decision", "engine", "http", "listener", "policy", "reason",
+            "respond", "upstream",
+        ],
     ),
     // What speaks with clients, in each protocol.
     (
@@ -180,6 +186,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "audit",
             "authn",
+            "cancels",
             "catalog",
             "decision",
             "diagnostic",
