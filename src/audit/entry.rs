@@ -5,6 +5,7 @@
 //! It borrows from the request. [`super::full`] and [`super::compact`] write it: no tree of JSON values is built.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
@@ -284,6 +285,15 @@ pub enum RulePlace<'e> {
     Place(&'e Place),
     /// A place, as text.
     Text(&'e str),
+}
+
+impl fmt::Display for RulePlace<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place(place) => place.fmt(formatter),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
 }
 
 impl<'e> DecidingRule<'e> {

@@ -154,7 +154,7 @@ impl Reloader {
         self.engine.trust(&self.config.trusted_proxies);
         if before.telemetry.log != self.config.telemetry.log {
             tracing::info!(filter = self.config.telemetry.log, "the log filter has changed");
-            (self.log)(&self.config.telemetry);
+            self.log.configure(&self.config.telemetry.log);
         }
         self.telling.restart(waiting_for_restart(&self.started, &self.config));
         let mut pools = pools(&self.config);

@@ -62,7 +62,7 @@ async fn a_fresh_gate_shows_every_counter_at_zero() {
         }
     }
     let methods = metrics.lines().filter(|line| line.starts_with("opgate_requests_total{code=\"200\""));
-    assert!(methods.clone().count() > 20);
+    assert!(methods.clone().count() > 3);
     assert!(methods.clone().all(|line| line.contains("reason=\"ALLOWED\"") && line.ends_with(" 0")));
     assert!(!metrics.contains("=\"\""), "a label is empty\n{metrics}");
     let errors = "opgate_upstream_errors_total{kind=\"connect\",upstream=\"operations\"}";
