@@ -54,6 +54,7 @@ mod leniency;
 mod layering;
 mod limits;
 mod methods;
+mod metrics;
 mod newcomer;
 mod observe;
 mod opaque;
