@@ -52,6 +52,7 @@ mod leniency;
 mod layering;
 mod limits;
 mod methods;
+mod mixin;
 mod newcomer;
 mod observe;
 mod opaque;
