@@ -1,6 +1,7 @@
 //! The endpoints for the operator and Prometheus, on an address of their own.
 
 mod complaint;
+mod decisions;
 mod desk;
 mod explain;
 mod hosts;
@@ -90,6 +91,8 @@ fn routes(surface: Surface) -> Router {
     let named = Router::new()
         .route("/metrics", get(metrics))
         .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
+        .route("/decisions", get(decisions::list))
+        .route("/decisions/{id}", get(decisions::one))
         .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
         .route_layer(middleware::from_fn_with_state(surface.clone(), by_name));
     Router::new()

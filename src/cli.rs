@@ -39,7 +39,7 @@ enum Command {
     /// Run the decision tests of a policy tree
     Test(test::TestArgs),
     /// Explain why a call is allowed or denied, and what would turn the answer
-    Explain(explain::ExplainArgs),
+    Explain(Box<explain::ExplainArgs>),
     /// List who holds a permission on a resource, and by which bindings
     WhoCan(who_can::WhoCanArgs),
     /// List what a principal holds, on a resource or wherever it is bound

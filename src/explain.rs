@@ -13,6 +13,7 @@
 mod change;
 mod json;
 mod page;
+pub(crate) mod recorded;
 mod stage;
 mod text;
 

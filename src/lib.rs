@@ -39,6 +39,7 @@ pub mod upstream;
 pub mod respond;
 pub mod audit;
 pub mod metrics;
+pub mod recent;
 
 // The operator's side, and what keeps the process up to date.
 pub mod admin;

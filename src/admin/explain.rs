@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::desk::AnswerPermit;
 use super::places::{ConnectionPhase, Progress};
 use super::refused::AdminRefusal;
-use super::surface::Surface;
+use super::surface::{Admin, Surface};
 use crate::clock;
 use crate::explain::explain;
 use crate::policy::explain::Extent;
@@ -97,16 +97,37 @@ async fn ask(surface: &Surface, request: Request) -> Result<Vec<u8>, AdminRefusa
     let place = surface.desk.place().ok_or_else(AdminRefusal::busy)?;
     match tokio::time::timeout(ANSWER_TIMEOUT, explained(surface, question, extent, place)).await {
         Ok(answer) => answer,
-        Err(_) => {
-            let help = "the explanation takes too long, or an issuer does not answer";
-            Err(AdminRefusal::new(format!("no explanation within {ANSWER_TIMEOUT:?}"), help)
-                .with(StatusCode::SERVICE_UNAVAILABLE))
+        Err(_) => Err(overdue()),
+    }
+}
+
+fn overdue() -> AdminRefusal {
+    let help = "the explanation takes too long, or an issuer does not answer";
+    AdminRefusal::new(format!("no explanation within {ANSWER_TIMEOUT:?}"), help)
+        .with(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+impl Surface {
+    /// The result of `work`, which a thread does that serves no requests.
+    ///
+    /// # Errors
+    /// Where too many questions are being answered, or the answer takes too long.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Admin) -> T + Send + 'static,
+    ) -> Result<T, AdminRefusal> {
+        let place = self.desk.place().ok_or_else(AdminRefusal::busy)?;
+        let admin = self.admin.clone();
+        let worked = self.desk.work(place, move || work(&admin));
+        match tokio::time::timeout(ANSWER_TIMEOUT, worked).await {
+            Ok(worked) => worked.ok_or_else(AdminRefusal::broke_off),
+            Err(_) => Err(overdue()),
         }
     }
 }
 
 /// A page in a browser can send a form here. It cannot send JSON without permission, nor a request without `Origin`.
-fn refuse_pages(headers: &HeaderMap) -> Result<(), AdminRefusal> {
+pub(super) fn refuse_pages(headers: &HeaderMap) -> Result<(), AdminRefusal> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_of_a_page = headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none");
     if is_of_a_page {

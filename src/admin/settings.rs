@@ -6,9 +6,15 @@ use std::path::{Path, PathBuf};
 use crate::authn::Secret;
 use crate::diagnostic::Report;
 use crate::document::location::located;
-use crate::document::scalar::{count, set, socket_address};
+use crate::document::scalar::{count, set, size, socket_address};
 use crate::document::{Fields, Node, Spelling, Value};
 use crate::http::settings::hosts;
+use crate::recent::RecentLimits;
+
+/// Most lines of decisions in memory.
+const MOST_LINES: usize = 1_000_000;
+/// Most bytes of them.
+const MOST_BYTES: usize = 1024 * 1024 * 1024;
 
 /// The operator's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub struct AdminSettings {
     pub connections: usize,
     /// Who may read policy; `None` for no client.
     pub explain: Option<Explain>,
+    /// The last decisions that are kept to be explained.
+    pub recent: RecentLimits,
 }
 
 /// Who may read policy.
@@ -39,6 +47,7 @@ impl Default for AdminSettings {
             hosts: Vec::new(),
             connections: 64,
             explain: Some(Explain::default()),
+            recent: RecentLimits::default(),
         }
     }
 }
@@ -68,8 +77,35 @@ pub(crate) fn admin(node: &Node, base: &Path, report: &mut Report) -> Option<Adm
     if let Some(node) = fields.optional("explain") {
         settings.explain = explain(node, address, base, report);
     }
+    if let Some(node) = fields.optional("recent") {
+        settings.recent = recent(node, report);
+    }
     fields.finish(report);
     Some(AdminSettings { address: address?, ..settings })
+}
+
+fn recent(node: &Node, report: &mut Report) -> RecentLimits {
+    let mut limits = RecentLimits::default();
+    let Some(mut fields) = node.fields("`recent`", Spelling::Exact, report) else { return limits };
+    let lines = |node: &Node, report: &mut Report| match node.value {
+        // None are kept.
+        Value::Integer(0) => Some(0),
+        _ => count(node, MOST_LINES, report),
+    };
+    set(&mut fields, "lines", &mut limits.lines, lines, report);
+    let bytes = |node: &Node, report: &mut Report| {
+        let bytes = size(node, report)?;
+        let fits = usize::try_from(bytes).ok().filter(|bytes| *bytes <= MOST_BYTES);
+        if fits.is_none() {
+            report
+                .error(&node.span, format!("this is more than {} MiB", MOST_BYTES / 1024 / 1024))
+                .help("write at most that: older decisions are in the audit log");
+        }
+        fits
+    };
+    set(&mut fields, "bytes", &mut limits.bytes, bytes, report);
+    fields.finish(report);
+    limits
 }
 
 fn explain(node: &Node, admin: Option<SocketAddr>, base: &Path, report: &mut Report) -> Option<Explain> {

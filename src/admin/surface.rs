@@ -14,6 +14,7 @@ use crate::authn::KeySetStatus;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 
 /// What `/readyz` says of reloads.
 #[derive(Clone, Debug, Default)]
@@ -37,12 +38,13 @@ pub struct Admin {
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) reloads: ReloadReporter,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Admin {
-    /// Endpoints about `engine`, and about the parts that are not as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads }
+    /// Endpoints about `engine`, its last decisions, and the parts that are not as the files say.
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter, recent: Arc<Recent>) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads, recent }
     }
 
     /// Why requests should not be sent here, or nothing.

@@ -1,5 +1,6 @@
 //! `opgate explain`: why a call is allowed or denied, and what would turn the answer.
 
+mod gate;
 mod recorded;
 
 use std::io::Read;
@@ -26,6 +27,8 @@ use crate::terminal::{DENIED, FAILED, eprint, print};
 
 /// Arguments of `opgate explain`.
 #[derive(Debug, clap::Args)]
+// A gate that is asked for a decision has its own tree.
+#[command(mut_group("tree", |group| group.required(false)))]
 pub struct ExplainArgs {
     #[command(flatten)]
     tree: TreeArgs,
@@ -47,12 +50,13 @@ pub struct ExplainArgs {
     scopes: Vec<String>,
 
     /// The HTTP method of a request, with its TARGET
-    #[arg(value_name = "HTTP_METHOD", requires = "target", required_unless_present_any = ["method", "audit"])]
+    #[arg(value_name = "HTTP_METHOD", requires_all = ["target", "tree"],
+        required_unless_present_any = ["method", "request_id"])]
     http_method: Option<String>,
     /// What is requested: a path like `/v1/projects/…:cancel`, or a whole URL
     target: Option<String>,
     /// What is called, by the full name of its RPC, instead of a request
-    #[arg(long, value_name = "RPC", requires = "resource", conflicts_with = "http_method")]
+    #[arg(long, value_name = "RPC", requires_all = ["resource", "tree"], conflicts_with = "http_method")]
     method: Option<String>,
     /// What it is called on: `projects/…`, or as denials print it, `//SERVICE/projects/…`
     #[arg(long, value_name = "NAME", requires = "method")]
@@ -68,13 +72,20 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
 
-    /// An audit log with the decision to explain, instead of a question; `-` is standard input
-    #[arg(long, value_name = "FILE", requires = "id",
-        conflicts_with_all = ["principal", "claims", "token", "scopes", "http_method", "method", "host", "time", "ip"])]
+    /// A request that was decided, instead of a question: the `x-request-id` of its answer. A running gate is asked for
+    /// it, or an audit log is searched
+    #[arg(long, visible_alias = "id", value_name = "ID", conflicts_with_all =
+        ["principal", "claims", "token", "scopes", "http_method", "method", "host", "time", "ip"])]
+    request_id: Option<String>,
+    /// The audit log that has the request; `-` is standard input. Without one, a running gate is asked
+    #[arg(long, value_name = "FILE", requires_all = ["request_id", "tree"])]
     audit: Option<PathBuf>,
-    /// Which request of the audit log: the `x-request-id` of its answer
-    #[arg(long, value_name = "REQUEST_ID", requires = "audit")]
-    id: Option<String>,
+    /// The admin address of the gate, like `http://127.0.0.1:9901`; by default that of `--config`, else this one
+    #[arg(long, value_name = "URL", requires = "request_id", conflicts_with = "audit")]
+    admin: Option<String>,
+    /// A file with the token that the gate asks for (`admin.explain.token_file`)
+    #[arg(long, value_name = "FILE", requires = "request_id", conflicts_with = "audit")]
+    token_file: Option<PathBuf>,
 
     /// Show every rule on the chain, not only those that affect the answer
     #[arg(long)]
@@ -86,8 +97,10 @@ pub struct ExplainArgs {
 
 /// Explains and prints. Exits 0 where the call is allowed, 2 where it is denied, 3 where the question is invalid.
 pub fn run(args: &ExplainArgs) -> ExitCode {
-    if let (Some(file), Some(id)) = (&args.audit, &args.id) {
-        return recorded::run(&args.tree, file, id, extent(args.all), args.output);
+    match (&args.request_id, &args.audit) {
+        (Some(id), Some(file)) => return recorded::run(&args.tree, file, id, extent(args.all), args.output),
+        (Some(id), None) => return args.ask_gate(id),
+        (None, _) => {}
     }
     let mut question = match args.question() {
         Ok(question) => question,
@@ -119,6 +132,24 @@ fn extent(all: bool) -> Extent {
 }
 
 impl ExplainArgs {
+    /// Asks the gate for a decision.
+    fn ask_gate(&self, id: &str) -> ExitCode {
+        if self.tree.names_policies() {
+            let help = "leave `--policies` out, or name the log with `--audit FILE`";
+            let problem = Problem::new("a running gate explains its decisions by its own policy", help);
+            return problem.print(self.output);
+        }
+        let mut report = Report::new();
+        // A URL says where, whatever a configuration says.
+        let config = if self.admin.is_some() { Some(None) } else { self.tree.config(&mut report) };
+        let Some(config) = config.filter(|_| !report.is_fatal()) else { return refuse(&report, self.output) };
+        let gate = gate::AskedGate::new(self.admin.as_deref(), self.token_file.as_deref(), config.as_ref());
+        match gate {
+            Ok(gate) => gate.run(id, self.all, self.output),
+            Err(problem) => problem.print(self.output),
+        }
+    }
+
     fn question(&self) -> Result<Scenario, Problem> {
         Ok(Scenario {
             who: self.who()?,

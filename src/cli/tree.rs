@@ -54,8 +54,13 @@ impl TreeArgs {
         config::snapshot::load(&self.config(report)??, now, report)
     }
 
+    /// Whether a policies directory was named.
+    pub(super) fn names_policies(&self) -> bool {
+        self.policies.is_some()
+    }
+
     /// The configuration, where one was given. `None` where it cannot be used.
-    fn config(&self, report: &mut Report) -> Option<Option<Config>> {
+    pub(super) fn config(&self, report: &mut Report) -> Option<Option<Config>> {
         let config = self.exposure.load(self.policies.as_deref(), report);
         (self.exposure.config.is_none() || config.is_some()).then_some(config)
     }

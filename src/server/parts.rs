@@ -7,13 +7,14 @@ use super::loaded::Loaded;
 use super::open_files;
 use super::start_error::StartError;
 use crate::assertion::Assertions;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Observer};
 use crate::authn::{self, Authenticator};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::engine::{self, Engine, EngineInstruments, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::reload;
 use crate::upstream::names::Lookups;
 use crate::upstream::{self, Upstreams};
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) of_listeners: listener::Instruments,
     pub(super) of_reloads: reload::Instruments,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Parts {
@@ -45,7 +47,12 @@ impl Parts {
         let config = Config { limits, ..config };
         let metrics = Metrics::new()?;
         let registry = metrics.registry();
-        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?, Vec::new())
+        let recent = Arc::new(Recent::new(config.admin.recent));
+        let remember = {
+            let recent = recent.clone();
+            Observer::new(move |line| recent.observe(line, clock::now()))
+        };
+        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
         let of_reloads = reload::Instruments::register(registry)?;
         let instruments = EngineInstruments {
@@ -64,7 +71,18 @@ impl Parts {
         let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);
         let of_listeners = listener::Instruments::register(registry)?;
         let metrics = Arc::new(metrics);
-        Ok(Self { config, written, read_at, authn, engine, lookups, metrics, of_listeners, of_reloads })
+        Ok(Self {
+            config,
+            written,
+            read_at,
+            authn,
+            engine,
+            lookups,
+            metrics,
+            of_listeners,
+            of_reloads,
+            recent,
+        })
     }
 }
 

@@ -52,7 +52,12 @@ pub(super) async fn serve(
     let tls: Swappable =
         parts.config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
     let reloader = parts.reloader(origin, tls.clone(), log);
-    let admin = Admin::new(parts.engine.clone(), parts.metrics.clone(), reports_of(reloader.status()));
+    let admin = Admin::new(
+        parts.engine.clone(),
+        parts.metrics.clone(),
+        reports_of(reloader.status()),
+        parts.recent.clone(),
+    );
     if let Some(predecessor) = predecessor {
         // The running process serves, and answers on the admin port, until this one is ready to.
         tokio::select! {

@@ -94,6 +94,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("respond", &["reason"]),
     // What is told of a request.
     ("audit", &["diagnostic", "document", "metrics"]),
+    // The last lines of the audit log, in memory: it knows no request.
+    ("recent", &[]),
     // What every front end calls.
     (
         "engine",
@@ -156,6 +158,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
+            "recent",
             "simulation",
         ],
     ),

@@ -30,6 +30,7 @@ mod clients;
 mod connection;
 mod cors;
 mod curl;
+mod decisions;
 mod desync;
 mod dev;
 mod drain;
