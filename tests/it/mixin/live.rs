@@ -135,10 +135,9 @@ async fn a_real_prometheus_answers_every_query_and_alerts_fire_and_clear() {
     // Nothing listens at the issuer, and the audit log is a device that is full.
     let scene = Scene::start().await;
     let prometheus = Prometheus::start(&[scene.gate.admin]).await;
-    scene.be_refused().await;
     let at_first =
         ["OpgateNotReady", "OpgateKeysExpireSoon", "OpgateKeyRefreshFailing", "OpgateAuditLinesLost"];
-    prometheus.until(&at_first, true).await;
+    scene.call_until(prometheus.until(&at_first, true)).await;
 
     // The keys come, and the log has room.
     scene.serve_keys();
@@ -151,10 +150,11 @@ async fn a_real_prometheus_answers_every_query_and_alerts_fire_and_clear() {
     prometheus.until(&later, false).await;
     scene.break_the_policy();
     scene.stop_the_backend();
-    scene.fail_at_the_backend(&prometheus, &later).await;
+    scene.call_until(prometheus.until(&later, true)).await;
     scene.repair_the_policy();
     scene.start_the_backend().await;
-    prometheus.until(&later, false).await;
+    // An ejected endpoint is ill until a request has tried it.
+    scene.call_until(prometheus.until(&later, false)).await;
 
     scene.traffic().await;
     scene.run_the_commands_of(&Page::read(PAGE));

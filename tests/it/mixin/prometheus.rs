@@ -31,7 +31,12 @@ fn hastened(rules: &str) -> String {
     );
     let wait = regex::Regex::new(r"for: \w+").unwrap();
     let offset = regex::Regex::new(r"offset \w+").unwrap();
-    offset.replace_all(&wait.replace_all(&rules, "for: 1s"), "offset 5s").into_owned()
+    let rules = wait.replace_all(&rules, "for: 1s");
+    let rules = offset.replace_all(&rules, "offset 5s");
+    // The gate waits longer after each failure.
+    let failures = "increase(opgate_jwks_refreshes_total{outcome!=\"success\"}[30s])) > ";
+    assert_eq!(rules.contains("opgate_jwks_refreshes_total"), rules.contains(&format!("{failures}3")));
+    rules.replace(&format!("{failures}3"), &format!("{failures}1"))
 }
 
 impl Prometheus {

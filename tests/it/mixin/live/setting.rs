@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -24,7 +25,6 @@ use crate::harness::{
     CLOUD_PLATFORM, COMPANION, Gate, Req, Setup, TRAIN, Tree, cancel, claims, foreign_key, key, now, token,
     token_with,
 };
-use crate::mixin::prometheus::Prometheus;
 use crate::observe::outcomes;
 use crate::readme::pages::{Kind, Page};
 
@@ -170,11 +170,17 @@ impl Scene {
         }
     }
 
-    /// Requests while there are no keys.
-    pub async fn be_refused(&self) {
-        for _ in 0..3 {
-            self.gate.http1(&cancel()).await;
-            self.gate.http1(&Req::new("POST", COMPANION, "/v1/a/../b")).await;
+    /// Sends a request now and then, until something else has come about.
+    pub async fn call_until(&self, other: impl Future<Output = ()>) {
+        let call = async {
+            loop {
+                self.gate.http1(&cancel()).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            () = other => {}
+            () = call => {}
         }
     }
 
@@ -226,19 +232,6 @@ impl Scene {
 
     pub async fn start_the_backend(&self) {
         self.way.mend().await;
-    }
-
-    /// Requests that find no backend, until the alerts fire.
-    pub async fn fail_at_the_backend(&self, prometheus: &Prometheus, alerts: &[&str]) {
-        tokio::select! {
-            () = prometheus.until(alerts, true) => {}
-            () = async {
-                loop {
-                    self.gate.http1(&cancel()).await;
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                }
-            } => {}
-        }
     }
 
     /// The page's commands for an operator work, at this gate in place of the one at 127.0.0.1:9901.
