@@ -8,13 +8,16 @@ use axum::http::request::Parts;
 
 use super::desk::Desk;
 use super::hosts::Hosts;
+use super::instruments::Instruments;
 use super::scrape::Scrapes;
 use super::told::PolicyReaders;
 use crate::authn::KeySetStatus;
 use crate::clock;
 use crate::engine::Engine;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Names};
 use crate::recent::Recent;
+use crate::tls::CertificateExpiry;
+use crate::upstream::names::NameStatus;
 
 /// What `/readyz` says of reloads.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,10 @@ pub struct ReloadReport {
     pub failure: Option<String>,
     /// Settings whose change needs a restart of the process.
     pub restart: Vec<&'static str>,
+    /// When the certificates in force end.
+    pub certificates: Vec<CertificateExpiry>,
+    /// How the names of upstreams were last looked up.
+    pub names: Vec<NameStatus>,
 }
 
 /// Gives the report of this moment. `reload` is not named here: it reads the configuration, which holds the settings of
@@ -38,19 +45,37 @@ pub struct Admin {
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) reloads: ReloadReporter,
+    pub(super) instruments: Instruments,
     pub(super) recent: Arc<Recent>,
 }
 
 impl Admin {
     /// Endpoints about `engine`, its last decisions, and the parts that are not as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter, recent: Arc<Recent>) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads, recent }
+    pub fn new(
+        engine: Engine,
+        metrics: Arc<Metrics>,
+        reloads: ReloadReporter,
+        instruments: Instruments,
+        recent: Arc<Recent>,
+    ) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads, instruments, recent }
+    }
+
+    /// Whether the process is ending.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Brings the instruments up to this moment, before a scrape. Returns the names that there are.
+    pub(super) fn update_instruments(&self) -> Names {
+        self.instruments.update(self.unready().is_empty(), self.is_draining(), &(self.reloads)());
+        self.engine.update_instruments()
     }
 
     /// Why requests should not be sent here, or nothing.
     pub fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             reasons.push("the process is draining".to_owned());
         }
         for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {

@@ -56,6 +56,7 @@ pub(super) async fn serve(
         parts.engine.clone(),
         parts.metrics.clone(),
         reports_of(reloader.status()),
+        parts.of_admin.clone(),
         parts.recent.clone(),
     );
     if let Some(predecessor) = predecessor {
@@ -272,6 +273,12 @@ fn reports_of(status: Arc<ArcSwap<ReloadStatus>>) -> ReloadReporter {
     Arc::new(move || {
         let status = status.load();
         let failed = status.failures().into_iter().map(|(part, why)| (part.as_str(), why)).collect();
-        ReloadReport { failed, failure: status.failure(), restart: status.restart.clone() }
+        ReloadReport {
+            failed,
+            failure: status.failure(),
+            restart: status.restart.clone(),
+            certificates: status.certificates.clone(),
+            names: status.names.clone(),
+        }
     })
 }

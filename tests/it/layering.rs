@@ -160,6 +160,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "policy",
             "recent",
             "simulation",
+            "tls",
+            "upstream",
         ],
     ),
     // The edge that assembles the settings of the stages.
