@@ -8,6 +8,7 @@ mod hosts;
 mod instruments;
 mod places;
 mod refused;
+mod reloads;
 mod scrape;
 mod serving;
 pub(crate) mod settings;
@@ -31,10 +32,11 @@ use tokio::sync::watch;
 use self::desk::Desk;
 use self::hosts::Hosts;
 pub use self::instruments::Instruments;
+pub use self::reloads::{ReloadReport, ReloadReporter};
 use self::scrape::{ScrapeWanted, Scrapes};
 pub use self::settings::{AdminSettings, Explain};
+pub use self::surface::Admin;
 use self::surface::Surface;
-pub use self::surface::{Admin, ReloadReport, ReloadReporter};
 use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::listener::ListenSocket;
@@ -122,7 +124,10 @@ async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
-    let revision = admin.engine.live().snapshot.revision.clone();
+    let live = admin.engine.live();
+    let shadows = live.shadows().shadows().revisions();
+    let shadows: serde_json::Map<_, _> =
+        shadows.map(|(directory, revision)| (directory.display().to_string(), revision.into())).collect();
     let reloads = (admin.reloads)();
     let failed: serde_json::Map<_, _> =
         reloads.failed.into_iter().map(|(part, why)| (part.to_owned(), why.into())).collect();
@@ -131,7 +136,8 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "skippedKeys": admin.skipped_keys(),
-        "policyRevision": revision,
+        "policyRevision": live.snapshot.revision,
+        "shadows": shadows,
         "lastReloadFailure": reloads.failure,
         "failedParts": failed,
         "restartNeeded": reloads.restart,

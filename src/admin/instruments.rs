@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec};
 
-use super::ReloadReport;
+use super::reloads::ReloadReport;
 use crate::metrics::{Registry, gauge, gauges, instants, seconds, seconds_or_nan};
 
 /// The instruments of what the operator's address tells as well.

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use super::desk::Desk;
 use super::hosts::Hosts;
 use super::instruments::Instruments;
+use super::reloads::ReloadReporter;
 use super::scrape::Scrapes;
 use super::told::PolicyReaders;
 use crate::authn::KeySetStatus;
@@ -16,27 +17,6 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Names};
 use crate::recent::Recent;
-use crate::tls::CertificateExpiry;
-use crate::upstream::names::NameStatus;
-
-/// What `/readyz` says of reloads.
-#[derive(Clone, Debug, Default)]
-pub struct ReloadReport {
-    /// Each part that keeps its last good state, and why.
-    pub failed: Vec<(&'static str, String)>,
-    /// All failures as one text; `None` where every part is as its files say.
-    pub failure: Option<String>,
-    /// Settings whose change needs a restart of the process.
-    pub restart: Vec<&'static str>,
-    /// When the certificates in force end.
-    pub certificates: Vec<CertificateExpiry>,
-    /// How the names of upstreams were last looked up.
-    pub names: Vec<NameStatus>,
-}
-
-/// Gives the report of this moment. `reload` is not named here: it reads the configuration, which holds the settings of
-/// this module.
-pub type ReloadReporter = Arc<dyn Fn() -> ReloadReport + Send + Sync>;
 
 /// The state that the endpoints read.
 #[derive(Clone)]

@@ -10,7 +10,7 @@
 mod settings;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -139,6 +139,12 @@ impl Shadows {
     /// The shadow of a service, by the name of its files.
     pub fn of(&self, service: &str) -> Option<&Arc<ShadowTree>> {
         self.trees.get(self.settings.of(service)?)
+    }
+
+    /// Every directory that is named, with the revision of its tree where one was loaded.
+    pub fn revisions(&self) -> impl Iterator<Item = (&Path, Option<&str>)> {
+        let named = self.settings.directories().into_iter();
+        named.map(|named| (named, self.trees.get(named).map(|tree| tree.revision())))
     }
 
     /// All trees by their directories.

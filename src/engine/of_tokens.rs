@@ -8,26 +8,7 @@ use super::instruments::Instruments;
 use crate::authn::Authenticator;
 use crate::metrics::UNKNOWN;
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason, TokenKind};
-
-/// What came of a token: the values of the label `outcome`.
-const ACCEPTED: &str = "accepted";
-const OUTCOMES: [&str; 8] =
-    [ACCEPTED, "expired", "invalid", "unsupported", "too_large", "unproven", "key_pending", "not_ready"];
-
-/// What a refusal says of a token; `None` where it is about something else.
-fn outcome(reason: Reason) -> Option<&'static str> {
-    match reason {
-        Reason::TokenExpired => Some("expired"),
-        Reason::TokenInvalid => Some("invalid"),
-        Reason::TokenTypeUnsupported => Some("unsupported"),
-        Reason::TokenTooLarge => Some("too_large"),
-        Reason::ProofInvalid | Reason::ProofNonceMissing | Reason::ProofLimit => Some("unproven"),
-        Reason::KeyPending => Some("key_pending"),
-        Reason::NotReady => Some("not_ready"),
-        _ => None,
-    }
-}
+use crate::reason::{Denial, TOKEN_ACCEPTED, TOKEN_OUTCOMES, TokenKind, token_outcome};
 
 /// The counters of the issuers that are trusted, found without a look-up by hash.
 #[derive(Debug)]
@@ -37,7 +18,7 @@ impl TokenCounters {
     /// Those of each issuer, and of tokens that are no known issuer's: all are 0 from the start.
     pub(super) fn new(authn: &Authenticator, all: &Instruments) -> Self {
         let labels = |issuer: &str, kind: TokenKind| {
-            for outcome in OUTCOMES {
+            for outcome in TOKEN_OUTCOMES {
                 all.tokens.with_label_values(&[issuer, kind.as_str(), outcome]);
             }
         };
@@ -47,7 +28,7 @@ impl TokenCounters {
         let of_issuer = |(issuer, kind): (&Arc<str>, TokenKind)| {
             labels(issuer, kind);
             all.awaits(issuer, kind);
-            let accepted = all.tokens.with_label_values(&[&**issuer, kind.as_str(), ACCEPTED]);
+            let accepted = all.tokens.with_label_values(&[&**issuer, kind.as_str(), TOKEN_ACCEPTED]);
             (issuer.clone(), kind, accepted)
         };
         Self(authn.token_issuers().map(of_issuer).collect())
@@ -55,7 +36,7 @@ impl TokenCounters {
 
     /// Counts the token of a request, if it had one: of a caller who was known, or one that was refused.
     pub(super) fn count(&self, all: &Instruments, caller: Option<&Caller>, denial: Option<&Denial>) {
-        let refused = denial.and_then(|denial| Some((denial, outcome(denial.reason())?)));
+        let refused = denial.and_then(|denial| Some((denial, token_outcome(denial.reason())?)));
         match (refused, caller) {
             (Some((denial, outcome)), caller) => {
                 let token = denial.token();

@@ -85,15 +85,7 @@ impl LiveShadows {
     ) -> Option<ShadowDecision<'r>> {
         let method = &trace.call.as_ref()?.method;
         let tree = self.of_methods.get(method.index)?.as_deref()?;
-        let judged = catch_unwind(AssertUnwindSafe(|| tree.judge(request?, trace, time)));
-        judged.unwrap_or_else(|_| {
-            tracing::error!(
-                method = method.name,
-                revision = tree.revision(),
-                "the shadow policy failed at a request: a fault of ours, which changed nothing"
-            );
-            None
-        })
+        guarded(method, || tree.judge(request?, trace, time))
     }
 
     /// Counts it.
@@ -102,6 +94,18 @@ impl LiveShadows {
         let [denied, granted] = if decision.in_force { allowed } else { refused };
         if decision.verdict.is_allowed() { granted.inc() } else { denied.inc() }
     }
+}
+
+/// What is asked, or nothing where it panics.
+fn guarded<T>(method: &Method, ask: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+        let method = &*method.name;
+        tracing::error!(
+            method,
+            "the shadow policy failed at a request: a fault of ours, which changed nothing"
+        );
+        None
+    })
 }
 
 #[cfg(test)]

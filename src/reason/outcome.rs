@@ -159,6 +159,34 @@ fn class(reason: Reason) -> Class {
     }
 }
 
+/// The outcome of a token that is good.
+pub const TOKEN_ACCEPTED: &str = "accepted";
+/// What comes of a token: the values of the label `outcome` of `opgate_tokens_total`.
+pub const TOKEN_OUTCOMES: [&str; 8] = [
+    TOKEN_ACCEPTED,
+    "expired",
+    "invalid",
+    "unsupported",
+    "too_large",
+    "unproven",
+    "key_pending",
+    "not_ready",
+];
+
+/// What a refusal says of a token; `None` where it is about something else.
+pub fn token_outcome(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::TokenExpired => Some("expired"),
+        Reason::TokenInvalid => Some("invalid"),
+        Reason::TokenTypeUnsupported => Some("unsupported"),
+        Reason::TokenTooLarge => Some("too_large"),
+        Reason::ProofInvalid | Reason::ProofNonceMissing | Reason::ProofLimit => Some("unproven"),
+        Reason::KeyPending => Some("key_pending"),
+        Reason::NotReady => Some("not_ready"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +207,13 @@ mod tests {
             .collect();
         insta::assert_snapshot!(table);
         assert_eq!(outcome(None, true, Stage::Policy), (DecisionOutcome::Allowed, DecisionStage::Body));
+    }
+
+    #[test]
+    fn every_outcome_of_a_token_but_the_good_one_has_a_reason() {
+        let told: std::collections::BTreeSet<_> =
+            Reason::ALL.iter().filter_map(|reason| token_outcome(*reason)).chain([TOKEN_ACCEPTED]).collect();
+        assert_eq!(told, TOKEN_OUTCOMES.into_iter().collect());
     }
 
     #[test]

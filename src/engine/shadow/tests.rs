@@ -36,3 +36,31 @@ fn the_counters_are_there_from_the_first_moment_of_a_shadow_to_its_last() {
     LiveShadows::new(Arc::default(), &[], &instruments);
     assert!(series(&metrics).is_empty(), "{}", series(&metrics));
 }
+
+#[test]
+fn a_shadow_that_panics_says_nothing() {
+    let method = crate::catalog::Method {
+        index: 0,
+        service: Arc::new(crate::catalog::Exposure {
+            id: "s".to_owned(),
+            name: "s.example.com".to_owned(),
+            hosts: Vec::new(),
+            upstream: String::new(),
+            forwarding: crate::catalog::Forwarding::default(),
+            cors: None,
+            protected_resource: None,
+            error_domain: String::new(),
+        }),
+        name: "v1.Jobs.Get".to_owned(),
+        permission: crate::catalog::PermissionRule::None,
+        scopes: Vec::new(),
+        allow_without_credential: false,
+        requirements: Vec::new(),
+        resource: crate::catalog::ResourceTemplate::variable("name"),
+        resource_type: None,
+        unimplemented: false,
+        place: crate::diagnostic::Place { file: "services/s.iam.yaml".into(), line: 1 },
+    };
+    assert_eq!(guarded(&method, || Some(1)), Some(1));
+    assert_eq!(guarded(&method, || -> Option<u8> { panic!("on purpose") }), None);
+}
