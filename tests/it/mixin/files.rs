@@ -76,23 +76,24 @@ pub struct Query {
 
 /// All queries of the dashboard: of its panels, annotations and variables.
 pub fn queries(dashboard: &Value) -> Vec<Query> {
-    let query = |of: &Value, expression: &str| Query {
-        of: of.as_str().unwrap().to_owned(),
-        expression: expression.to_owned(),
+    let query = |of: &str, expression: &Value| Query {
+        of: of.to_owned(),
+        expression: expression.as_str().unwrap().to_owned(),
     };
     let mut queries = Vec::new();
     for panel in panels(dashboard) {
         for target in panel["targets"].as_array().unwrap() {
-            queries.push(query(&panel["title"], target["expr"].as_str().unwrap()));
+            let legend = target["legendFormat"].as_str().unwrap();
+            queries.push(query(&format!("{}: {legend}", panel["title"].as_str().unwrap()), &target["expr"]));
         }
     }
     for annotation in dashboard["annotations"]["list"].as_array().unwrap() {
-        queries.push(query(&annotation["name"], annotation["expr"].as_str().unwrap()));
+        queries.push(query(annotation["name"].as_str().unwrap(), &annotation["expr"]));
     }
     for variable in dashboard["templating"]["list"].as_array().unwrap() {
         let values = variable["query"]["query"].as_str().and_then(|text| text.strip_prefix("label_values("));
         if let Some((expression, _label)) = values.and_then(|text| text.rsplit_once(", ")) {
-            queries.push(query(&variable["name"], expression));
+            queries.push(query(variable["name"].as_str().unwrap(), &expression.into()));
         }
     }
     queries
