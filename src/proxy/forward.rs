@@ -182,6 +182,9 @@ impl Exchange {
             attempted.attempt.answered();
             self.head_came(Instant::now());
         }
+        if status >= 200 {
+            self.watch_answer(response);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::admin;
 use crate::assertion::Assertions;
 use crate::audit::{Audit, Observer};
 use crate::authn::Authenticator;
+use crate::cancels::Cancels;
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::decision::shadow::Shadows;
@@ -69,7 +70,9 @@ impl Parts {
         let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.engine);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
-        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments.engine);
+        let cancels = Cancels::new(config.cancels, instruments.cancels);
+        let engine =
+            Engine::new(live, bounds, config.trusted_proxies.clone(), audit, cancels, instruments.engine);
         Ok(Self {
             config,
             written,

@@ -58,6 +58,12 @@ const VALUES: &[(&str, &str, &str)] = &[
         "outcome",
         "`accepted`, `expired`, `invalid`, `unsupported`, `too_large`, `unproven`, `key_pending`, `not_ready`",
     ),
+    (
+        "opgate_cancel_outcomes_total",
+        "outcome",
+        "`cancelled`, `failed`, `succeeded`, `deleted`, `unobserved`, `evicted`: see [cancels](cancels.md)",
+    ),
+    ("", "answer", "`accepted`, `uncertain`, `unimplemented`, `not_found`, `failed`"),
     ("", "in_force", "`allowed`, `denied`; without a shadow there is no series"),
     ("", "shadow", "`allowed`, `denied`"),
     ("opgate_reloads_total", "outcome", "`success`, `failure`"),

@@ -2,12 +2,13 @@
 
 use crate::engine::{self, EngineInstruments};
 use crate::metrics::Registry;
-use crate::{admin, audit, authn, listener, reload, upstream};
+use crate::{admin, audit, authn, cancels, listener, reload, upstream};
 
 /// The instruments of every module.
 pub(super) struct Registered {
     pub(super) admin: admin::Instruments,
     pub(super) audit: audit::Instruments,
+    pub(super) cancels: cancels::Instruments,
     pub(super) engine: EngineInstruments,
     pub(super) listener: listener::Instruments,
     pub(super) reload: reload::Instruments,
@@ -22,6 +23,7 @@ impl Registered {
         Ok(Self {
             admin: admin::Instruments::register(registry)?,
             audit: audit::Instruments::register(registry)?,
+            cancels: cancels::Instruments::register(registry)?,
             engine: EngineInstruments {
                 requests: engine::Instruments::register(registry)?,
                 authn: authn::Instruments::register(registry)?,

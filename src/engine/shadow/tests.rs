@@ -58,6 +58,7 @@ fn a_shadow_that_panics_says_nothing() {
         requirements: Vec::new(),
         resource: crate::catalog::ResourceTemplate::variable("name"),
         resource_type: None,
+        operation: None,
         unimplemented: false,
         place: crate::diagnostic::Place { file: "services/s.iam.yaml".into(), line: 1 },
     };
