@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use opgate::dev::backend::Backend;
 use opgate::dev::mint::Mint;
+use opgate::dev::wire;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
@@ -152,8 +153,9 @@ impl Scene {
             "issuers.demo.email_domains=[example.com]".to_owned(),
             format!("issuers.partner={partner}"),
             format!("audit.output={}", log.display()),
-            "upstreams.operations.health_check={interval: 100ms, unhealthy_after: 10, healthy_after: 1}"
+            "upstreams.operations.health_check={interval: 1s, unhealthy_after: 3, healthy_after: 1}"
                 .to_owned(),
+            "upstreams.operations.outliers={ejection: 1s, longest_ejection: 1s}".to_owned(),
         ];
         let setup = Setup { set, endpoints: Some(vec![way.address]), unready: true, ..Setup::default() };
         let gate = tokio::task::spawn_blocking(|| Gate::start_with(setup)).await.unwrap();
@@ -176,7 +178,11 @@ impl Scene {
     pub async fn call_until(&self, other: impl Future<Output = ()>) {
         let call = async {
             loop {
-                self.gate.http1(&cancel()).await;
+                if let Err(error) = wire::exchange(self.gate.address, &cancel().to_http1()).await {
+                    let (log, lines) = (self.gate.log(), std::fs::read_to_string(&self.log).unwrap());
+                    let last = lines.lines().rev().take(3).collect::<Vec<_>>().join("\n");
+                    panic!("no answer: {error}\n{last}\n{log}");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
