@@ -32,6 +32,7 @@ fn with_variables(expression: &str) -> String {
 /// The labels of each family that the gate shows, by the names under which Prometheus knows its series.
 fn families(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut families: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let label = regex::Regex::new(r#"[{,](\w+)=""#).unwrap();
     for line in metrics.lines() {
         let mut words = line.split(' ').skip_while(|word| *word == "#");
         match (words.next(), words.next(), words.next()) {
@@ -44,7 +45,6 @@ fn families(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
                 families.entry(name.to_owned()).or_default();
             }
             _ => {
-                let label = regex::Regex::new(r#"[{,](\w+)=""#).unwrap();
                 if let Some(labels) = line.split('{').next().and_then(|name| families.get_mut(name)) {
                     labels.extend(label.captures_iter(line).map(|found| found[1].to_owned()));
                 }
