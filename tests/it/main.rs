@@ -54,6 +54,7 @@ mod leniency;
 mod layering;
 mod limits;
 mod methods;
+mod metrics;
 mod mixin;
 mod newcomer;
 mod observe;
