@@ -11,6 +11,7 @@
 //! objects named `opgate` hold what it has no field for. Only callers who may read the policy may read this.
 
 mod change;
+pub(crate) mod holders;
 mod json;
 mod page;
 pub(crate) mod recorded;

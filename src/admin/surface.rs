@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use axum::extract::FromRef;
 use axum::http::request::Parts;
 
+use super::console::{LiveClients, Sessions};
 use super::desk::Desk;
 use super::hosts::Hosts;
 use super::scrape::Scrapes;
@@ -16,7 +18,22 @@ use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::recent::Recent;
 
-/// What `/readyz` says of reloads.
+/// Parts that were loaded together, or that failed to be.
+#[derive(Clone, Debug)]
+pub struct ReloadChange {
+    /// When they were in force, or were found not to load.
+    pub time: SystemTime,
+    /// The parts.
+    pub parts: Vec<&'static str>,
+    /// What had them loaded: `files changed`, `SIGHUP`.
+    pub cause: String,
+    /// From the change of a file until it was in force, where that is known.
+    pub lag: Option<Duration>,
+    /// Why they were not loaded; `None` where they were.
+    pub diagnostic: Option<Arc<str>>,
+}
+
+/// What `/readyz` and the console say of reloads.
 #[derive(Clone, Debug, Default)]
 pub struct ReloadReport {
     /// Each part that keeps its last good state, and why.
@@ -25,6 +42,8 @@ pub struct ReloadReport {
     pub failure: Option<String>,
     /// Settings whose change needs a restart of the process.
     pub restart: Vec<&'static str>,
+    /// The last reloads, newest first.
+    pub changes: Vec<ReloadChange>,
 }
 
 /// Gives the report of this moment. `reload` is not named here: it reads the configuration, which holds the settings of
@@ -79,6 +98,8 @@ pub(super) struct Surface {
     pub(super) hosts: Arc<Hosts>,
     pub(super) desk: Arc<Desk>,
     pub(super) scrapes: Arc<Scrapes>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) live_clients: LiveClients,
 }
 
 impl Surface {

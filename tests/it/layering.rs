@@ -149,6 +149,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "assertion",
             "authn",
+            "catalog",
             "clock",
             "diagnostic",
             "document",
@@ -160,6 +161,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "policy",
             "recent",
             "simulation",
+            "upstream",
         ],
     ),
     // The edge that assembles the settings of the stages.
