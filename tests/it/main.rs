@@ -28,6 +28,7 @@ mod cli;
 mod client_certificates;
 mod clients;
 mod connection;
+mod console;
 mod cors;
 mod curl;
 mod decisions;

@@ -10,8 +10,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::access::{self, Reader};
-use super::layout::{Mood, Page, facts, listing, refusal, section, verdict};
+use super::layout::{Mood, Page, listing, long_facts, refusal, section, verdict};
 use super::sections::find::{self, Asked};
+use super::words::{ago, name, rfc3339};
 use crate::admin::decisions::explained;
 use crate::admin::refused::AdminRefusal;
 use crate::admin::surface::Surface;
@@ -80,7 +81,7 @@ async fn decision_page(
     let main = html! {
         h1 { "Why was this request decided so?" }
         (recorded(&found))
-        (section("explanation", "Explanation", listing("Explanation", &found.text())))
+        (section("explanation", "Explanation", listing("Text of the explanation", &found.text())))
         (section("again", "Another request", find::by_id(&asked)))
     };
     Ok(Page::inner("Explanation", reader.has_session(), main).answer(StatusCode::OK))
@@ -92,7 +93,7 @@ fn recorded(found: &RecordedExplanation) -> Markup {
     let was_allowed = found.was_allowed();
     let (mood, word) = if was_allowed { (Mood::Good, "Allowed") } else { (Mood::Warning, "Denied") };
     let sentence = if was_allowed { word.to_owned() } else { format!("{word}: {}", told.reason) };
-    let value = |text: Option<&str>| html! { (text.unwrap_or("–")) };
+    let value = |text: Option<&str>| name(text.unwrap_or("–"));
     let who = told.principal.as_deref().or(Some("no caller"));
     let call = match (&told.http_method, &told.path) {
         (Some(method), Some(path)) => Some(format!("{method} {path}")),
@@ -104,13 +105,20 @@ fn recorded(found: &RecordedExplanation) -> Markup {
         Some(false) => "denied by the policy in force",
         None => "cannot be asked again: the line says too little",
     };
-    let all = facts([
+    let time = told.time.parse::<jiff::Timestamp>().map(std::time::SystemTime::from);
+    let all = long_facts([
         ("Caller", value(who)),
         ("Method", value(told.method.as_deref())),
         ("Resource", value(told.resource.as_deref())),
         ("Request", value(call.as_deref())),
         ("Status", html! { (told.status) }),
-        ("When", html! { time datetime=(told.time) { (told.time) } }),
+        (
+            "When",
+            match time {
+                Ok(time) => html! { (ago(time, clock::now())) ", " (rfc3339(time)) },
+                Err(_) => html! { (told.time) },
+            },
+        ),
         ("Now", html! { (now) }),
     ]);
     verdict(mood, &sentence, all)
@@ -154,7 +162,7 @@ async fn explanation_page(
     let main = html! {
         h1 { "May they call it?" }
         (verdict(mood, sentence, html! { p { (asked.method) " " (asked.target) } }))
-        (section("explanation", "Explanation", listing("Explanation", &found.text())))
+        (section("explanation", "Explanation", listing("Text of the explanation", &found.text())))
         (section("again", "Ask again", find::may(&asked)))
     };
     Ok(Page::inner("May they call it?", reader.has_session(), main).answer(StatusCode::OK))
@@ -216,7 +224,7 @@ async fn who_can_page(
     });
     let (listed, permissions) = listed.await.map_err(refused_to(reader))?;
     let content = match listed {
-        Ok(text) => listing("Who can", &text),
+        Ok(text) => listing("Text of the answer", &text),
         Err(mistake) => html! {
             p role="alert" { strong { (mistake.message) } }
             p { (mistake.help) }

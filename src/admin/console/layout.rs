@@ -15,7 +15,8 @@ pub(super) const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    // Not `no-referrer`: browsers would send `Origin: null` with the forms.
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
 ];
@@ -141,6 +142,15 @@ pub(super) fn row(columns: &Columns, cells: &[Markup]) -> Markup {
 pub(super) fn facts<'f>(facts: impl IntoIterator<Item = (&'f str, Markup)>) -> Markup {
     html! {
         dl.facts {
+            @for (name, value) in facts { div { dt { (name) } dd { (value) } } }
+        }
+    }
+}
+
+/// Facts that may be long, one below the other.
+pub(super) fn long_facts<'f>(facts: impl IntoIterator<Item = (&'f str, Markup)>) -> Markup {
+    html! {
+        dl.facts.wide {
             @for (name, value) in facts { div { dt { (name) } dd { (value) } } }
         }
     }

@@ -10,10 +10,13 @@ use super::sections::{
     backends, cancels, certificates, changes, decisions, denied, find, keys, room, services,
 };
 use super::state::{Concern, GateView};
-use super::words::{ago, counted, instant, number, percent};
+use super::words::{ago, clock_time, counted, instant, number, percent};
 
 /// Decisions of the last minutes that the verdict counts.
 const OF_LATE: Duration = Duration::from_secs(5 * 60);
+
+/// The memory counts in steps of ten seconds: the one that is under way counts as well.
+const UNDER_WAY: Duration = Duration::from_secs(10);
 
 impl GateView<'_> {
     pub(super) fn page(&self) -> Page {
@@ -23,19 +26,20 @@ impl GateView<'_> {
             contents.push((id, title));
             sections.push(super::layout::section(id, title, content));
         };
-        if self.reader.is_told() {
+        let is_told = self.reader.is_told();
+        if is_told {
             add("changes", "Changes", changes::content(self));
             add("denied", "Denied", denied::content(self));
-            add("decisions", "Decisions", decisions::content(self));
             add("find", "Find", find::content(&find::Asked::default()));
             add("keys", "Keys", keys::content(self));
             add("backends", "Backends", backends::content(self));
         }
         add("cancels", "Cancels", cancels::content(self));
         add("room", "Room", room::content(self));
-        if self.reader.is_told() {
+        if is_told {
             add("certificates", "Certificates", certificates::content(self));
             add("services", "Services", services::content(self));
+            add("decisions", "Decisions", decisions::content(self));
         }
         let main = html! {
             h1.visually-hidden { "How this gate is" }
@@ -117,14 +121,14 @@ impl GateView<'_> {
     }
 
     fn numbers(&self) -> Markup {
-        let share = self.admin.recent.share(self.now - OF_LATE, self.now);
+        let share = self.admin.recent.share(self.now - OF_LATE, self.now + UNDER_WAY);
         let count = |name: &str| html! { (self.scraped.sum(name, &[]).map_or("–".to_owned(), number)) };
         let time = |name: &str| match self.scraped.sum(name, &[]).and_then(instant) {
             Some(time) => ago(time, self.now),
             None => html! { "–" },
         };
         let mut told = vec![
-            ("Now", html! { time { (super::words::rfc3339(self.now)) } }),
+            ("Now", clock_time(self.now)),
             ("Started", time("process_start_time_seconds")),
             ("Requests", count("opgate_requests_total")),
             ("Decided, last 5 min", html! { (number(share.decided as f64)) }),

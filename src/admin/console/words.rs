@@ -43,10 +43,27 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
 }
 
+/// The time of the day in UTC, with the day as its title.
+pub(super) fn clock_time(time: SystemTime) -> Markup {
+    let full = rfc3339(time);
+    let hours = full.split_once('T').map_or("", |(_, hours)| hours).trim_end_matches('Z');
+    html! { time datetime=(full) title=(full) { (hours) " UTC" } }
+}
+
 /// The time of Prometheus: seconds since the epoch. `None` for what is not a time, like NaN.
 pub(super) fn instant(seconds: f64) -> Option<SystemTime> {
     let since = Duration::try_from_secs_f64(seconds).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(since)
+}
+
+/// A name that may be long: it breaks where one of its parts ends.
+pub(super) fn name(text: &str) -> Markup {
+    html! {
+        @for part in text.split_inclusive(['.', '_', '/', ':', ',']) {
+            @if let Some((before, after)) = part.split_once('@') { (before) wbr; "@" (after) } @else { (part) }
+            wbr;
+        }
+    }
 }
 
 /// A whole number with its thousands apart: `12 345`.
@@ -54,7 +71,8 @@ pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
-    let digits = format!("{value:.0}");
+    // Of nothing, the sum is minus zero.
+    let digits = format!("{:.0}", value + 0.0);
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         let left = digits.len() - place;
@@ -90,13 +108,14 @@ mod tests {
     fn numbers_and_times_are_short() {
         let spans = [0.25, 1.5, 59.0, 300.0, 10_000.0, 1e6].map(|of| span(Duration::from_secs_f64(of)));
         assert_eq!(spans, ["250 ms", "1.5 s", "59 s", "5 min", "3 h", "12 d"]);
-        let numbers = [0.0, 999.0, 1_000.0, 1_234_567.0, -1_000.0, f64::NAN].map(number);
+        let numbers = [-0.0, 999.0, 1_000.0, 1_234_567.0, -1_000.0, f64::NAN].map(number);
         assert_eq!(numbers, ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567", "-1\u{202f}000", "–"]);
         assert_eq!(
             [None, Some(0.0), Some(0.01), Some(12.34)].map(percent),
             ["–", "0.0 %", "< 0.1 %", "12.3 %"]
         );
         assert_eq!((counted(1, "key"), counted(2, "key")), ("1 key".to_owned(), "2 keys".to_owned()));
+        assert_eq!(name("a.b@c_d<").into_string(), "a.<wbr>b<wbr>@c_<wbr>d&lt;<wbr>");
         let now = instant(1e9).unwrap();
         assert_eq!(instant(f64::NAN).or(instant(f64::INFINITY)).or(instant(-1.0)), None);
         let said = ago(now - Duration::from_secs(240), now).into_string();

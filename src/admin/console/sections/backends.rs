@@ -37,7 +37,7 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
     if upstreams.is_empty() {
         return nothing("There are no backends.");
     }
-    let columns = ["Endpoint", "State", "Failed attempts", "Left out"];
+    let columns = ["Endpoint", "State", "Failed attempts", "Times left out"];
     let count = |name: &str, endpoint: &EndpointStatus| {
         let labels = [("upstream", &*endpoint.upstream), ("endpoint", &*endpoint.address.to_string())];
         view.scraped.sum(name, &labels).map_or("–".to_owned(), number)
@@ -50,7 +50,7 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
                 html! { code { (endpoint.address) } },
                 if endpoint.is_healthy { badge(Mood::Good, "in use") } else { badge(Mood::Bad, "left out") },
                 html! { (count("opgate_upstream_endpoint_errors_total", endpoint)) },
-                html! { (count("opgate_upstream_ejections_total", endpoint)) " times" },
+                html! { (count("opgate_upstream_ejections_total", endpoint)) },
             ])))
         }
     }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::find::why;
 use crate::admin::console::layout::{Mood, badge, nothing, table};
 use crate::admin::console::state::GateView;
-use crate::admin::console::words::ago;
+use crate::admin::console::words::{ago, name};
 use crate::recent::DecisionFacts;
 
 /// How many are shown.
@@ -38,9 +38,9 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
 
 fn filters(view: &GateView<'_>) -> Markup {
     let filter = &view.filter;
-    let field = |name: &str, label: &str, hint: &str, value: &str| {
+    let field = |key: &str, label: &str, hint: &str, value: &str| {
         html! {
-            label { (label) " " span.hint { (hint) } input name=(name) value=(value) autocomplete="off"; }
+            label { (label) " " span.hint { (hint) } input name=(key) value=(value) autocomplete="off"; }
         }
     };
     html! {
@@ -80,14 +80,14 @@ pub(in crate::admin::console) fn cells(facts: &DecisionFacts, now: SystemTime) -
     vec![
         html! {
             (badge(mood, &facts.decision.to_lowercase()))
-            span.under { (facts.status) @if facts.reason != facts.decision { " " (facts.reason) } }
+            span.under { (facts.status) @if facts.reason != facts.decision { " " (name(&facts.reason)) } }
         },
-        html! { (facts.principal.as_deref().unwrap_or("no caller")) },
+        html! { (name(facts.principal.as_deref().unwrap_or("no caller"))) },
         html! {
             span {
                 @if let Some(method) = facts.http_method.as_deref().filter(|_| facts.method.is_none()) { (method) " " }
-                (call)
-                @if let Some(under) = under { span.under { (under) } }
+                (name(call))
+                @if let Some(under) = under { span.under { (name(under)) } }
             }
         },
         match time {
@@ -96,4 +96,32 @@ pub(in crate::admin::console) fn cells(facts: &DecisionFacts, now: SystemTime) -
         },
         why(&facts.id),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::console::layout::row;
+
+    #[test]
+    fn whatever_a_client_writes_is_text() {
+        let mark = "\"'><script>alert(1)</script>";
+        let all = || Some(mark.to_owned());
+        let facts = DecisionFacts {
+            id: mark.to_owned(),
+            time: mark.to_owned(),
+            decision: mark.to_owned(),
+            reason: mark.to_owned(),
+            principal: all(),
+            service: all(),
+            method: all(),
+            resource: all(),
+            http_method: all(),
+            path: all(),
+            status: 403,
+        };
+        let html = row(&COLUMNS, &cells(&facts, SystemTime::UNIX_EPOCH)).into_string();
+        assert!(!html.contains("<script") && !html.contains("'>") && !html.contains("\">\""), "{html}");
+        assert!(html.contains("&lt;script&gt;"), "{html}");
+    }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::find::why;
 use crate::admin::console::layout::{nothing, table};
 use crate::admin::console::state::GateView;
-use crate::admin::console::words::{ago, number};
+use crate::admin::console::words::{ago, name, number};
 
 const MOST: usize = 20;
 
@@ -17,11 +17,11 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
     let columns = ["Caller", "Method", "Reason", "Count", "Last"];
     let rows = denied.iter().map(|denied| {
         vec![
-            html! { (denied.principal.as_deref().unwrap_or("no caller")) },
-            html! { (denied.method.as_deref().unwrap_or("no method")) },
-            html! { code { (denied.reason) } },
+            html! { (name(denied.principal.as_deref().unwrap_or("no caller"))) },
+            html! { (name(denied.method.as_deref().unwrap_or("no method"))) },
+            html! { code { (name(&denied.reason)) } },
             html! { span title={ "since " (crate::admin::console::words::rfc3339(denied.since)) } { (number(denied.count as f64)) } },
-            html! { (ago(denied.last, view.now)) " " (why(&denied.last_id)) },
+            html! { span { (ago(denied.last, view.now)) " " (why(&denied.last_id)) } },
         ]
     });
     html! {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::admin::console::layout::{nothing, table};
 use crate::admin::console::state::GateView;
-use crate::admin::console::words::{counted, number};
+use crate::admin::console::words::{counted, name, number};
 use crate::catalog::{Method, PermissionRule};
 
 pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
@@ -39,9 +39,9 @@ fn methods_of(view: &GateView<'_>, methods: &[&Method]) -> Markup {
         let allowed = by.get("ALLOWED").copied().unwrap_or_default();
         let all: f64 = by.values().sum();
         vec![
-            html! { (method.name) @if method.unimplemented { span.under { "not implemented" } } },
+            html! { (name(&method.name)) @if method.unimplemented { span.under { "not implemented" } } },
             match &method.permission {
-                PermissionRule::Required(permission) => html! { code { (permission) } },
+                PermissionRule::Required(permission) => html! { code { (name(permission)) } },
                 PermissionRule::None => html! { "none" },
             },
             html! { (number(allowed)) },
