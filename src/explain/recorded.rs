@@ -218,9 +218,9 @@ impl RecordedExplanation {
         }
     }
 
-    /// Whether the tree lets the call pass now; `None` where it cannot be asked.
-    pub(crate) fn is_allowed_now(&self) -> Option<bool> {
-        Some(self.explained.as_ref()?.is_allowed())
+    /// What the tree says now; `None` where it cannot be asked.
+    pub(crate) fn explained(&self) -> Option<&Explained> {
+        self.explained.as_ref()
     }
 
     /// Whether the call was let pass when it was recorded.

@@ -177,6 +177,7 @@ await step("a click on a denial explains it", async () => {
   await page.locator(".sentence").getByText("Denied: IAM_PERMISSION_DENIED").waitFor();
   const told = await page.getByRole("region", { name: "Text of the explanation" }).innerText();
   assert.match(told, /What would allow it/);
+  await page.getByRole("region", { name: "What would allow it" }).getByText("organizations/7/roles/operationsCanceller").waitFor();
   await looks(page, "explanation");
 });
 

@@ -81,7 +81,8 @@ async fn decision_page(
     let main = html! {
         h1 { "Why was this request decided so?" }
         (recorded(&found))
-        (section("explanation", "Explanation", listing("Text of the explanation", &found.text())))
+        @if let Some(explained) = found.explained() { (in_short(explained)) }
+        (section("explanation", "Everything that was weighed", listing("Text of the explanation", &found.text())))
         (section("again", "Another request", find::by_id(&asked)))
     };
     Ok(Page::inner("Explanation", reader.has_session(), main).answer(StatusCode::OK))
@@ -99,7 +100,7 @@ fn recorded(found: &RecordedExplanation) -> Markup {
         (Some(method), Some(path)) => Some(format!("{method} {path}")),
         _ => None,
     };
-    let now = match found.is_allowed_now() {
+    let now = match found.explained().map(Explained::is_allowed) {
         Some(is_allowed) if is_allowed == was_allowed => "the same",
         Some(true) => "allowed by the policy in force",
         Some(false) => "denied by the policy in force",
@@ -122,6 +123,28 @@ fn recorded(found: &RecordedExplanation) -> Markup {
         ("Now", html! { (now) }),
     ]);
     verdict(mood, &sentence, all)
+}
+
+/// Why, and what would turn the answer.
+fn in_short(explained: &Explained) -> Markup {
+    let steps = explained.suggestions();
+    let title = if explained.is_allowed() { "What would refuse it" } else { "What would allow it" };
+    html! {
+        (section("because", "Why", html! { p { (name(&explained.because())) } }))
+        @if !steps.is_empty() {
+            (section("changes", title, html! {
+                @if steps.len() > 1 { p { "All of:" } }
+                ul {
+                    @for step in &steps {
+                        @match step.as_slice() {
+                            [only] => li { (name(only)) },
+                            several => li { "one of" ul { @for change in several { li { (name(change)) } } } },
+                        }
+                    }
+                }
+            }))
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -162,7 +185,8 @@ async fn explanation_page(
     let main = html! {
         h1 { "May they call it?" }
         (verdict(mood, sentence, html! { p { (asked.method) " " (asked.target) } }))
-        (section("explanation", "Explanation", listing("Text of the explanation", &found.text())))
+        (in_short(&found))
+        (section("explanation", "Everything that was weighed", listing("Text of the explanation", &found.text())))
         (section("again", "Ask again", find::may(&asked)))
     };
     Ok(Page::inner("May they call it?", reader.has_session(), main).answer(StatusCode::OK))

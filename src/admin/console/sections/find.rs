@@ -42,7 +42,7 @@ fn field(name: &str, label: &str, hint: &str, value: &str, is_required: bool) ->
 
 pub(in crate::admin::console) fn by_id(asked: &Asked) -> Markup {
     html! {
-        form.ask method="get" action="/console/decision" {
+        form.ask.single method="get" action="/console/decision" {
             (field("id", "Request id", "x-request-id of the answer", &asked.id, true))
             button { "Explain" }
         }
