@@ -128,7 +128,10 @@ async fn ready(State(surface): State<Surface>, request: Parts) -> Response {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.unready();
-    let revision = admin.engine.live().snapshot.revision.clone();
+    let live = admin.engine.live();
+    let shadows = live.shadows().shadows().revisions();
+    let shadows: serde_json::Map<_, _> =
+        shadows.map(|(directory, revision)| (directory.display().to_string(), revision.into())).collect();
     let reloads = (admin.reloads)();
     let failed: serde_json::Map<_, _> =
         reloads.failed.into_iter().map(|(part, why)| (part.to_owned(), why.into())).collect();
@@ -137,7 +140,8 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "skippedKeys": admin.skipped_keys(),
-        "policyRevision": revision,
+        "policyRevision": live.snapshot.revision,
+        "shadows": shadows,
         "lastReloadFailure": reloads.failure,
         "failedParts": failed,
         "restartNeeded": reloads.restart,

@@ -30,7 +30,7 @@ pub(crate) use self::entry::timestamp;
 pub use self::entry::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, CancelOutcome, ClientCertificate, Confirmation,
     DecidingRule, Decision, HttpRequest, LogEntry, Metadata, Operation, RequestAttributes, RequestMetadata,
-    Status, UpstreamCall,
+    ShadowRuling, Status, UpstreamCall,
 };
 pub use self::instruments::Instruments;
 pub use self::settings::AuditOutput;

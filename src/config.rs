@@ -21,6 +21,7 @@ use crate::assertion::AssertionSettings;
 use crate::audit::AuditOutput;
 use crate::authn::WrittenIssuer;
 use crate::catalog::ExposureSettings;
+use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
 use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
@@ -45,6 +46,8 @@ pub struct Config {
     pub assertion: Option<AssertionSettings>,
     /// The root of the policy tree.
     pub policy_directory: PathBuf,
+    /// The policy trees that are asked beside it, and decide nothing.
+    pub shadows: ShadowSettings,
     /// Identity pools that policies may name though no caller of this gate is of them.
     pub foreign_pools: Vec<String>,
     /// Bounds in bytes and time.

@@ -15,6 +15,7 @@ pub mod body;
 mod preflight;
 mod provider;
 mod settings;
+pub mod shadow;
 pub mod snapshot;
 pub mod stages;
 mod trace;

@@ -15,6 +15,7 @@ mod exchange;
 mod instruments;
 mod live;
 mod own;
+mod shadow;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
 pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
 pub use self::live::Live;
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
+pub use self::shadow::{LiveShadows, ShadowInstruments};
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};
@@ -358,6 +360,9 @@ impl Engine {
     fn record(&self, live: &Live, event: &Event<'_>) {
         let EngineInstruments { requests, upstream, .. } = &self.0.instruments;
         event.observe(requests, live.instruments(), upstream);
+        if let Some(shadow) = &event.shadow {
+            live.shadows().count(shadow);
+        }
         self.0.audit.record(&event.log_entry());
     }
 }

@@ -37,6 +37,7 @@ mod rules;
 mod spelling;
 pub mod subject;
 mod undefined;
+pub mod verdict;
 pub mod what_can;
 pub mod who_can;
 
@@ -50,6 +51,7 @@ pub use self::pools::Pools;
 pub use self::refusal::{Denied, Granted, Refusal, Tested, UnmetCondition};
 pub use self::rules::{RuleKind, WrittenRule};
 pub use self::subject::Subject;
+pub use self::verdict::Verdict;
 
 use self::boundary::Boundaries;
 use self::compile::Compiler;

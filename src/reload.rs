@@ -1,7 +1,7 @@
 //! New files, same process: each part is built beside the one in force, and put in its place whole, or not at all.
 //!
-//! SIGHUP asks for it, and so does a change on disk (`watch`). Policy, services, upstreams, issuers, TLS and assertions
-//! are parts. A part that does not load keeps its last good state, is reported (the log, metrics by part, `/readyz`)
+//! SIGHUP asks for it, and so does a change on disk (`watch`). Policy, services, upstreams, issuers, TLS, assertions and
+//! shadows are parts. A part that does not load keeps its last good state, is reported (the log, metrics by part, `/readyz`)
 //! and is tried again with back-off. No part holds another back: the configuration and the policy tree are read on
 //! threads of their own, names are looked up and keys are fetched beside, and a revocation waits for none of that.
 //! Nothing happens on the request path; the old snapshot is dropped here once the last request has let go of it.
@@ -12,10 +12,12 @@ mod force;
 mod instruments;
 mod notifications;
 mod reading;
+mod shadow;
 mod status;
 mod watch;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,6 +37,7 @@ use crate::catalog::ExposureSettings;
 use crate::clock;
 use crate::config::snapshot::pools;
 use crate::config::{Config, ConfigSource};
+use crate::decision::shadow::ShadowTree;
 use crate::decision::snapshot::SnapshotTree;
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
@@ -74,6 +77,7 @@ pub struct Reloader {
     services: Vec<ExposureSettings>,
     configuration: BackgroundRead<configuration::ReadConfiguration>,
     tree: BackgroundRead<TreeRead>,
+    shadow: BackgroundRead<ShadowRead>,
     telling: Telling,
     /// Every pool that was known since the start.
     pools: Pools,
@@ -103,6 +107,9 @@ struct TreeRead {
     services: Vec<ExposureSettings>,
     applied: u64,
 }
+
+/// What was read of the directory of each shadow, and the report on it.
+struct ShadowRead(Vec<(PathBuf, Option<ShadowTree>, Report)>);
 
 /// What a reloader begins with.
 pub struct Started {
@@ -147,12 +154,14 @@ impl Reloader {
             services: config.services.clone(),
             configuration: BackgroundRead::new("opgate-config", DEADLINE),
             tree: BackgroundRead::new("opgate-policy", DEADLINE),
+            shadow: BackgroundRead::new("opgate-shadow", DEADLINE),
             telling: Telling::default(),
             pools,
             read_at,
             retired: Vec::new(),
         };
         reloader.tell_names("start");
+        reloader.want_shadow(Cause { what: "start", is_retry: false, changed: None });
         reloader
     }
 
@@ -169,6 +178,7 @@ impl Reloader {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut of_configuration = Watch::begin("configuration", self.configuration_roots());
         let mut of_tree = Watch::begin("policy", self.tree_roots());
+        let mut of_shadow = Watch::begin("shadow", self.shadow_roots());
         loop {
             self.begin_what_is_due();
             let wake = self.wake();
@@ -180,12 +190,15 @@ impl Reloader {
                 change = of_tree.changed() => {
                     self.tree.want(changed(change));
                 }
+                change = of_shadow.changed() => self.want_shadow(changed(change)),
                 ended = self.configuration.ended() => {
                     self.configuration_ended(ended);
                     of_configuration.turn_to(self.configuration_roots());
                     of_tree.turn_to(self.tree_roots());
+                    of_shadow.turn_to(self.shadow_roots());
                 }
                 ended = self.tree.ended() => self.tree_ended(ended),
+                ended = self.shadow.ended() => self.shadow_ended(ended),
                 is_other = self.lookups.found() => self.name_found(is_other),
                 () = tokio::time::sleep_until(wake.into()) => {}
                 changed = shutdown.changed() => {
@@ -203,6 +216,7 @@ impl Reloader {
         let cause = Cause { what, is_retry: false, changed: None };
         self.configuration.want(cause);
         self.tree.want(cause);
+        self.want_shadow(cause);
     }
 
     fn begin_what_is_due(&mut self) {
@@ -214,6 +228,10 @@ impl Reloader {
         if self.tree.back_off.is_due(now) {
             self.tree.want(retry);
         }
+        if self.shadow.back_off.is_due(now) {
+            self.want_shadow(retry);
+        }
+        self.begin_shadow();
         if self.lookups_again.is_due(now) {
             self.lookups.look_up_again();
             // If no thread could be started for one, it is looked up later.
@@ -243,8 +261,13 @@ impl Reloader {
         let release = if self.retired.is_empty() { Duration::from_secs(60) } else { RELEASE_EVERY };
         let first = self.configuration.since().filter(|_| self.tree.is_wanted());
         let first = first.map(|since| since + CONFIGURATION_FIRST).filter(|due| *due > now);
-        let retries =
-            [self.configuration.back_off.next(), self.tree.back_off.next(), self.lookups_again.next(), first];
+        let retries = [
+            self.configuration.back_off.next(),
+            self.tree.back_off.next(),
+            self.shadow.back_off.next(),
+            self.lookups_again.next(),
+            first,
+        ];
         retries.into_iter().flatten().fold(now + release, Instant::min)
     }
 

@@ -211,6 +211,9 @@ pub struct Decision<'e> {
     /// The rule that granted, or the one that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<DecidingRule<'e>>,
+    /// What the shadow policy says, where it says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowRuling<'e>>,
     /// The method that was sent, where a header named the one that was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overridden_method: Option<&'e str>,
@@ -226,6 +229,24 @@ pub struct Decision<'e> {
     /// The backend that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamCall<'e>>,
+}
+
+/// What a policy that is not in force says of a request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowRuling<'e> {
+    /// `ALLOWED` or `DENIED`.
+    pub decision: &'static str,
+    /// The reason, as that of a decision; `ALLOWED` where there is none to refuse.
+    pub reason: &'static str,
+    /// Names the tree of the shadow.
+    pub policy_revision: &'e str,
+    /// The rule of the shadow that grants, or the one that refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<DecidingRule<'e>>,
+    /// The reason in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Bounded<'e>>,
 }
 
 /// The rule that decided.

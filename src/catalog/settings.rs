@@ -89,6 +89,8 @@ pub(crate) fn services(
         let protected_resource = fields
             .optional("protected_resource")
             .and_then(|node| protected_resource::protected_resource(node, report));
+        // Read apart, with the policies that are asked beside the one in force.
+        fields.ignore(&["shadow"]);
         fields.finish(report);
         if let Some(upstream) = upstream {
             services.push(ExposureSettings {

@@ -1,5 +1,7 @@
 //! `opgate check`: loads everything, and reports every mistake and everything that may not be meant.
 
+mod shadow;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -163,12 +165,26 @@ fn check_config(
 ) -> Option<CheckSummary> {
     // The policy tree is read although the config is broken: its mistakes are worth reporting, too.
     let now = clock::now();
-    let (snapshot, files) = config::snapshot::load_with_files(config, now, report)?;
+    let loaded = config::snapshot::load_with_files(config, now, report);
+    // With another directory in place of the configuration's, that one alone is asked about.
+    let shadows = match directory {
+        None => shadow::check(config, loaded.as_ref().map(|(snapshot, _)| snapshot), now, report),
+        Some(_) => Vec::new(),
+    };
+    let (snapshot, files) = loaded?;
     config::snapshot::note_keys(config, &snapshot.authn, now, report);
     policy::lint::lint(&files, &snapshot.catalog, now, report);
     look_up_names(config, file, report);
     let services: Vec<&str> = config.services.iter().map(|service| service.id.as_str()).collect();
-    Some(summary(directory.unwrap_or(file), &snapshot, &services))
+    let mut summary = summary(directory.unwrap_or(file), &snapshot, &services);
+    for shadow in &shadows {
+        summary.text += &shadow.text();
+    }
+    if let Some(found) = summary.json.as_object_mut().filter(|_| !shadows.is_empty()) {
+        let shadows = shadows.iter().map(shadow::CheckedShadow::json).collect();
+        found.insert("shadows".to_owned(), serde_json::Value::Array(shadows));
+    }
+    Some(summary)
 }
 
 fn summary(checked: &Path, snapshot: &Snapshot, services: &[&str]) -> CheckSummary {

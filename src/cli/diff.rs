@@ -5,7 +5,8 @@
 //!                     └─► replay on NEW_DIR (the gate decides) ─┴─► changes ─► text, JSON
 //! ```
 //!
-//! Without a log, the grants of the two trees are compared.
+//! Without a log, the grants of the two trees are compared. With `--audit`, no tree is read: what a shadow policy said
+//! otherwise is in the log.
 //!
 //! The log is streamed. An answer that depends on something the log lacks does not count as an answer: such requests
 //! are counted apart, with what is missing.
@@ -13,6 +14,7 @@
 mod changes;
 mod compared;
 mod grants;
+mod recorded;
 mod render;
 
 use std::fs::File;
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 use self::changes::Changes;
 use self::compared::Compared;
+use self::recorded::RecordedShadows;
 use super::args::Output;
 use super::tree::{ExposureArgs, load_tree};
 use crate::clock;
@@ -42,19 +45,23 @@ const TOLD: u64 = 20;
 #[derive(Debug, clap::Args)]
 pub struct DiffArgs {
     /// The policies directory that the log was written under
-    #[arg(value_name = "OLD_DIR")]
-    old: PathBuf,
+    #[arg(value_name = "OLD_DIR", required_unless_present = "audit")]
+    old: Option<PathBuf>,
     /// The policies directory to compare with
-    #[arg(value_name = "NEW_DIR")]
-    new: PathBuf,
+    #[arg(value_name = "NEW_DIR", required_unless_present = "audit")]
+    new: Option<PathBuf>,
     /// The audit log to replay, one JSON object per line; `-` is standard input. Without it, the grants of the two trees
     /// are compared
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "log")]
     requests: Option<PathBuf>,
+    /// The audit log of a gate with `policy.shadow`: lists where the shadow said otherwise than the policy in force. Takes no
+    /// directories; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "log", conflicts_with_all = ["old", "new"])]
+    audit: Option<PathBuf>,
     #[command(flatten)]
     exposure: ExposureArgs,
     /// Pass over lines that are not audit lines; without it, one of them makes the log invalid
-    #[arg(long, requires = "requests")]
+    #[arg(long, requires = "log")]
     lenient: bool,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
@@ -64,9 +71,10 @@ pub struct DiffArgs {
 /// Compares and prints. Exits 0 where no answer changed, 1 where one did, 3 where they could not be compared.
 pub fn run(args: &DiffArgs) -> ExitCode {
     let mut report = Report::new();
-    let compared = match &args.requests {
-        Some(log) => replayed(args, log, &mut report),
-        None => granted(args, &mut report),
+    let compared = match (&args.audit, &args.requests) {
+        (Some(log), _) => recorded(args, log, &mut report),
+        (None, Some(log)) => replayed(args, log, &mut report),
+        (None, None) => granted(args, &mut report),
     };
     let compared = compared.filter(|_| !report.is_fatal());
     if args.output == Output::Text && !report.diagnostics().is_empty() {
@@ -92,6 +100,22 @@ struct Printed {
     changed: bool,
 }
 
+/// What a log records of shadows.
+fn recorded(args: &DiffArgs, log: &Path, report: &mut Report) -> Option<Printed> {
+    let mut log = AuditLogReader::open(log, args.lenient, report)?;
+    let mut found = RecordedShadows::default();
+    while let Some((_, line)) = log.next(report) {
+        found.add(line);
+    }
+    log.finish(found.requests(), report);
+    let found = found.passed_over(log.passed_over);
+    Some(Printed {
+        text: found.text(),
+        changed: found.differs(),
+        json: Box::new(move |report| found.json(report)),
+    })
+}
+
 /// The trees by the requests of a log.
 fn replayed(args: &DiffArgs, log: &Path, report: &mut Report) -> Option<Printed> {
     let compared = compare(args, log, report)?;
@@ -115,7 +139,8 @@ fn granted(args: &DiffArgs, report: &mut Report) -> Option<Printed> {
 
 /// Both trees, so that every mistake in either is told in one run.
 fn trees(args: &DiffArgs, report: &mut Report) -> Option<(ReplayTree, ReplayTree)> {
-    let config = args.exposure.load(Some(&args.old), report);
+    let (old, new) = (args.old.as_deref()?, args.new.as_deref()?);
+    let config = args.exposure.load(Some(old), report);
     if args.exposure.config.is_some() && config.is_none() {
         return None;
     }
@@ -123,7 +148,7 @@ fn trees(args: &DiffArgs, report: &mut Report) -> Option<(ReplayTree, ReplayTree
         let snapshot = load_tree(directory, config.as_ref(), report);
         snapshot.map(|snapshot| ReplayTree::new(snapshot, config.is_some()))
     };
-    let (old, new) = (tree(&args.old), tree(&args.new));
+    let (old, new) = (tree(old), tree(new));
     let both = (old?, new?);
     (!report.is_fatal()).then_some(both)
 }
@@ -137,9 +162,9 @@ fn compare(args: &DiffArgs, log: &Path, report: &mut Report) -> Option<Compared>
     }
     log.finish(changes.requests(), report);
     Some(Compared {
-        old: args.old.clone(),
+        old: args.old.clone()?,
         old_revision: old.snapshot.revision,
-        new: args.new.clone(),
+        new: args.new.clone()?,
         new_revision: new.snapshot.revision,
         changes,
         passed_over: log.passed_over,

@@ -12,6 +12,7 @@ use crate::audit::AuditOutput;
 use crate::audit::settings::audit;
 use crate::authn::settings::read::issuers;
 use crate::catalog::settings::services;
+use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
 use crate::document::location::located;
 use crate::document::scalar::count;
@@ -67,6 +68,8 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
     });
     let policy =
         Section::read(|report| fields.required("policy", report).and_then(|node| policy(node, base, report)));
+    let (tree, exposed) = (fields.optional("policy"), fields.optional("services"));
+    let shadows = Section::read(|report| Some(ShadowSettings::read(tree, exposed, base, report)));
     let trusted_proxies = Section::read(|report| {
         Some(fields.optional("trusted_proxies").map(|node| trusted_proxies(node, report)).unwrap_or_default())
     });
@@ -74,7 +77,17 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
     fields.finish(whole);
 
     let settled = Section { value: Some(settled), report: others };
-    Some(Sections { listeners, upstreams, services, issuers, assertion, policy, trusted_proxies, settled })
+    Some(Sections {
+        listeners,
+        upstreams,
+        services,
+        issuers,
+        assertion,
+        policy,
+        shadows,
+        trusted_proxies,
+        settled,
+    })
 }
 
 /// The settings beside the parts.
@@ -110,6 +123,8 @@ fn policy(node: &Node, base: &Path, report: &mut Report) -> Option<(PathBuf, Vec
     });
     let foreign =
         fields.optional("foreign_pools").map(|node| foreign_pools(node, report)).unwrap_or_default();
+    // `ShadowSettings` reads it: a mistake in it is none of the policy's.
+    fields.ignore(&["shadow"]);
     fields.finish(report);
     Some((path?, foreign))
 }

@@ -11,6 +11,7 @@ use crate::assertion::AssertionSettings;
 use crate::audit::AuditOutput;
 use crate::authn::WrittenIssuer;
 use crate::catalog::ExposureSettings;
+use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
 use crate::handover::Upgrade;
 use crate::http::TrustedProxies;
@@ -35,11 +36,13 @@ pub enum ConfigPart {
     Tls,
     /// The keys that sign for backends.
     Assertion,
+    /// The policy trees that are asked beside the one in force.
+    Shadow,
 }
 
 impl ConfigPart {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Configuration,
         Self::Policy,
         Self::Services,
@@ -47,6 +50,7 @@ impl ConfigPart {
         Self::Issuers,
         Self::Tls,
         Self::Assertion,
+        Self::Shadow,
     ];
 
     /// Its name in metrics, logs and `/readyz`.
@@ -59,6 +63,7 @@ impl ConfigPart {
             Self::Issuers => "issuers",
             Self::Tls => "tls",
             Self::Assertion => "assertion",
+            Self::Shadow => "shadow",
         }
     }
 }
@@ -117,6 +122,7 @@ pub struct Sections {
     pub(super) assertion: Section<Option<AssertionSettings>>,
     /// The directory, and `foreign_pools`.
     pub(super) policy: Section<(PathBuf, Vec<String>)>,
+    pub(super) shadows: Section<ShadowSettings>,
     /// The trusted proxies are as urgent as a policy.
     pub(super) trusted_proxies: Section<TrustedProxies>,
     pub(super) settled: Section<Settled>,
@@ -131,6 +137,7 @@ impl Sections {
         let issuers = self.issuers.into_value(report);
         let assertion = self.assertion.into_value(report);
         let policy = self.policy.into_value(report);
+        let shadows = self.shadows.into_value(report);
         let trusted_proxies = self.trusted_proxies.into_value(report);
         let settled = self.settled.into_value(report)?;
         let (policy_directory, foreign_pools) = policy?;
@@ -142,6 +149,7 @@ impl Sections {
             issuers: issuers.unwrap_or_default(),
             assertion: assertion.flatten(),
             policy_directory,
+            shadows: shadows.unwrap_or_default(),
             foreign_pools,
             limits: settled.limits,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
@@ -172,6 +180,7 @@ impl Sections {
         let mut policy = (config.policy_directory.clone(), config.foreign_pools.clone());
         note(ConfigPart::Policy, self.policy.replace(&mut policy, warnings));
         (config.policy_directory, config.foreign_pools) = policy;
+        note(ConfigPart::Shadow, self.shadows.replace(&mut config.shadows, warnings));
         note(ConfigPart::Configuration, self.trusted_proxies.replace(&mut config.trusted_proxies, warnings));
         let mut settled = Settled {
             admin: config.admin.clone(),

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ALLOWED;
 use crate::decision::Trace;
+use crate::decision::shadow::ShadowDecision;
 use crate::http::Request;
 use crate::policy::Permit;
 use crate::reason::Denial;
@@ -40,6 +41,8 @@ pub struct Event<'e> {
     pub denial: Option<&'e Denial>,
     /// The status that was sent; 0 where the client was gone.
     pub status: u16,
+    /// What the shadow policy says, where the service has one and policy was asked.
+    pub shadow: Option<ShadowDecision<'e>>,
     /// Why the gate answered by itself, where it did: nothing was decided.
     pub answered: Option<&'static str>,
     /// The endpoint that was used, and for how long.

@@ -238,6 +238,7 @@ impl Exchange {
                 (Some(forwarding.admitted.permit()), asked)
             }
         };
+        let shadow = self.live.shadows().judge(self.request.as_deref(), &self.trace, self.arrival.time);
         let event = Event {
             time: self.arrival.time,
             duration: self.arrival.instant.elapsed(),
@@ -250,6 +251,7 @@ impl Exchange {
             permit,
             denial: self.denial.as_ref(),
             status,
+            shadow,
             answered: match phase {
                 Phase::Answering(reason) => Some(reason),
                 _ => None,

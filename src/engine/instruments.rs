@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
+use super::ShadowInstruments;
 use crate::catalog::Method;
 use crate::metrics::{counters, histograms};
 
@@ -26,6 +27,8 @@ pub struct Instruments {
     request_duration: HistogramVec,
     judge_duration: Histogram,
     body_duration: Histogram,
+    /// Of shadow policies.
+    pub shadows: ShadowInstruments,
 }
 
 /// The instruments of one method's ordinary outcome.
@@ -66,6 +69,7 @@ impl Instruments {
             )?,
             judge_duration: decisions.with_label_values(&["judge"]),
             body_duration: decisions.with_label_values(&["body"]),
+            shadows: ShadowInstruments::register(registry)?,
         })
     }
 

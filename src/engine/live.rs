@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Instruments, MethodInstruments};
+use super::{Instruments, LiveShadows, MethodInstruments};
 use crate::assertion::Assertions;
+use crate::decision::shadow::Shadows;
 use crate::decision::snapshot::Snapshot;
 use crate::upstream::Upstreams;
 
@@ -16,19 +17,23 @@ pub struct Live {
     upstreams: Arc<Upstreams>,
     assertions: Option<Arc<Assertions>>,
     instruments: Vec<MethodInstruments>,
+    shadows: LiveShadows,
 }
 
 impl Live {
-    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, and its
-    /// instruments.
+    /// A snapshot with the upstreams that its services name, the keys that sign assertions for them, the policies that
+    /// are asked beside its own, and its instruments.
     pub fn new(
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
+        shadows: Arc<Shadows>,
         instruments: &Instruments,
     ) -> Self {
-        let instruments = instruments.of_methods(snapshot.catalog.methods());
-        Self { snapshot, upstreams, assertions, instruments }
+        let methods = snapshot.catalog.methods();
+        let shadows = LiveShadows::new(shadows, methods, &instruments.shadows);
+        let instruments = instruments.of_methods(methods);
+        Self { snapshot, upstreams, assertions, instruments, shadows }
     }
 
     /// The upstreams that its services name.
@@ -39,6 +44,11 @@ impl Live {
     /// What signs for them.
     pub fn assertions(&self) -> Option<&Arc<Assertions>> {
         self.assertions.as_ref()
+    }
+
+    /// The policies that are asked beside the one in force, and decide nothing.
+    pub fn shadows(&self) -> &LiveShadows {
+        &self.shadows
     }
 
     /// The instruments of its methods, by [`Method::index`](crate::catalog::Method::index).

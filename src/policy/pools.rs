@@ -13,7 +13,7 @@ const FOREIGN: &str =
 
 /// The known pools. By default nothing is known of any, and none is doubted: a tree that is read without a
 /// configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pools {
     /// `None` without a configuration.
     known: Option<BTreeMap<String, Mapped>>,
@@ -23,7 +23,7 @@ pub struct Pools {
 }
 
 /// What callers of a pool can be besides its subjects.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Mapped {
     /// Other gates know its callers: any member of it may exist.
     foreign: bool,

@@ -40,10 +40,11 @@ impl Reloader {
         self.apply(&mut read, cause);
         for part in ConfigPart::ALL {
             let fault = read.fault(part);
-            // The policy tree reports itself whether it is loaded; this is only about its place.
-            if part == ConfigPart::Policy && fault.is_none() && read.is_whole {
+            // Trees report themselves whether they are loaded; this is only about their places.
+            let is_tree = matches!(part, ConfigPart::Policy | ConfigPart::Shadow);
+            if is_tree && fault.is_none() && read.is_whole {
                 self.telling.forget(part, FaultOrigin::Configuration, &self.instruments);
-            } else if (read.is_whole && part != ConfigPart::Policy) || fault.is_some() {
+            } else if (read.is_whole && !is_tree) || fault.is_some() {
                 let is_loaded = fault.is_none();
                 self.telling.tell(part, FaultOrigin::Configuration, cause.what, fault, &self.instruments);
                 // Services are in force once the tree is read by them.
@@ -113,6 +114,7 @@ impl Reloader {
             self.tell_names(cause.what);
         }
         self.apply_settings(&before);
+        self.apply_shadow(&before, cause);
         self.judge_published(&self.engine.live().snapshot.catalog);
         // A tree that failed may load now: it may name something that is configured only now.
         if !is_same || self.held.authn.is_some() || self.tree.back_off.next().is_some() {
@@ -269,17 +271,19 @@ impl Reloader {
         self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
     }
 
+    /// With the shadows in force.
     fn live(
         &self,
         snapshot: Snapshot,
         upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
     ) -> Live {
-        Live::new(snapshot, upstreams, assertions, &self.engine.instruments().requests)
+        let shadows = self.engine.live().shadows().shadows().clone();
+        Live::new(snapshot, upstreams, assertions, shadows, &self.engine.instruments().requests)
     }
 
     /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
-    fn put(&mut self, live: Live, is_refreshed: bool) {
+    pub(super) fn put(&mut self, live: Live, is_refreshed: bool) {
         let before = self.engine.live();
         self.swap(live);
         let now = self.engine.live();
@@ -313,7 +317,7 @@ impl Reloader {
     }
 
     /// Measures how long it took from a change until it was in force.
-    fn lagged(&self, part: ConfigPart, is_loaded: bool, cause: Cause) {
+    pub(super) fn lagged(&self, part: ConfigPart, is_loaded: bool, cause: Cause) {
         if let Some(changed) = cause.changed.filter(|_| is_loaded) {
             let now = clock::now();
             self.instruments.part_lagged(part, changed, now);

@@ -1,5 +1,6 @@
 //! What serves, put together: everything but the sockets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use crate::audit::{self, Audit, Observer};
 use crate::authn::{self, Authenticator};
 use crate::clock;
 use crate::config::{Config, Limits};
+use crate::decision::shadow::Shadows;
 use crate::engine::{self, Engine, EngineInstruments, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
@@ -65,7 +67,9 @@ impl Parts {
         let authn = snapshot.authn.clone();
         let assertions =
             config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
-        let live = Live::new(snapshot, Arc::new(upstreams), assertions, &instruments.requests);
+        // Their trees are read beside: a shadow does not delay a start, nor prevent it.
+        let shadows = Arc::new(Shadows::new(config.shadows.clone(), BTreeMap::new()));
+        let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.requests);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
         let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);

@@ -20,6 +20,41 @@ pub(crate) struct LogLine {
     pub(crate) principal: Option<Principal>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) recorded: Recorded,
+    /// The name of the method that was called.
+    pub(crate) method: Option<String>,
+    pub(crate) resource: Option<String>,
+    /// What the policy in force said.
+    pub(crate) ruling: LoggedRuling,
+    /// What a shadow policy said, where it said otherwise.
+    pub(crate) shadow: Option<LoggedRuling>,
+}
+
+/// What a policy said of a request, as the log has it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LoggedRuling {
+    decision: String,
+    pub(crate) reason: String,
+    pub(crate) policy_revision: Option<String>,
+    /// Where the rule that decided is written.
+    #[serde(default, deserialize_with = "place")]
+    pub(crate) rule: Option<String>,
+    pub(crate) detail: Option<String>,
+}
+
+impl LoggedRuling {
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.decision == "ALLOWED"
+    }
+}
+
+/// The place of a rule.
+fn place<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct LoggedRule {
+        place: String,
+    }
+    Ok(Option::<LoggedRule>::deserialize(deserializer)?.map(|rule| rule.place))
 }
 
 /// Why a line is not an audit line.
@@ -55,6 +90,8 @@ struct Payload {
     type_url: String,
     authentication_info: LoggedAuthentication,
     service_name: Option<String>,
+    method_name: Option<String>,
+    resource_name: Option<String>,
     authorization_info: Option<Vec<LoggedAuthorization>>,
     request_metadata: LoggedRequest,
     metadata: Metadata,
@@ -86,9 +123,15 @@ struct LoggedAttributes {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Metadata {
     decision: String,
     reason: String,
+    policy_revision: Option<String>,
+    #[serde(default, deserialize_with = "place")]
+    rule: Option<String>,
+    detail: Option<String>,
+    shadow: Option<LoggedRuling>,
 }
 
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
@@ -115,6 +158,7 @@ impl LogLine {
         let recorded = payload.recorded()?;
         let time: jiff::Timestamp = timestamp.parse().map_err(|_| LogLineError::Time(timestamp))?;
         let LoggedAttributes { method, host, path } = payload.request_metadata.request_attributes;
+        let Metadata { decision, reason, policy_revision, rule, detail, shadow } = payload.metadata;
         let principal = payload.authentication_info.principal_subject;
         // A path that the log holds in part (`audit::Bounded`) is not used: the letter that marks the cut is in no
         // parsed path.
@@ -128,6 +172,10 @@ impl LogLine {
             principal: principal.map(caller).transpose()?,
             ip: payload.request_metadata.caller_ip,
             recorded,
+            method: payload.method_name,
+            resource: payload.resource_name,
+            ruling: LoggedRuling { decision, reason, policy_revision, rule, detail },
+            shadow,
         })
     }
 }
@@ -152,7 +200,9 @@ impl Payload {
         }
         let granted = self.authorization_info.iter().flatten().any(|info| info.granted);
         // A reason of another version of opgate says nothing here.
-        let Some(reason) = Reason::named(&self.metadata.reason) else { return Ok(Recorded::Inconclusive) };
+        let Some(reason) = Reason::named(&self.metadata.reason) else {
+            return Ok(Recorded::Inconclusive);
+        };
         Ok(match reason.entry().recorded {
             Recorded::Unimplemented => Recorded::Unimplemented,
             // What failed after the permission was granted is not policy's.

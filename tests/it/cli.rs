@@ -10,6 +10,7 @@ mod diff;
 mod import;
 mod granted;
 mod run;
+mod shadow;
 mod test;
 
 use std::path::{Path, PathBuf};

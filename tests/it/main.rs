@@ -74,6 +74,7 @@ mod revocation;
 mod roles;
 mod service_accounts;
 mod services;
+mod shadow;
 mod shipped;
 mod slow;
 mod smoke;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::harness::{
-    Answer, Body, CLOUD_TRANSLATION, COMPANION, DATAPROC, Gate, Req, TRAIN, TRANSLATION, claims, foreign_key,
-    key, reason, token, token_with,
+    Answer, Body, CLOUD_TRANSLATION, COMPANION, DATAPROC, Gate, Req, Setup, TRAIN, TRANSLATION, claims,
+    foreign_key, key, reason, token, token_with,
 };
 
 fn cancel() -> Req {
@@ -114,7 +114,8 @@ async fn the_admin_endpoints_answer() {
 
 #[tokio::test]
 async fn every_documented_metric_is_there_and_promtool_accepts_them() {
-    let gate = Gate::start();
+    let set = vec!["policy.shadow=../policies".to_owned()];
+    let gate = Gate::start_with(Setup { set, ..Setup::default() });
     let outcomes = outcomes();
     for (request, ..) in &outcomes {
         gate.http1(request).await;
@@ -123,6 +124,7 @@ async fn every_documented_metric_is_there_and_promtool_accepts_them() {
     let metrics = gate.metrics().await;
     for name in [
         "opgate_requests_total",
+        "opgate_shadow_decisions_total",
         "opgate_request_duration_seconds_bucket",
         "opgate_decision_duration_seconds_bucket",
         "opgate_upstream_request_duration_seconds_bucket",

@@ -42,7 +42,7 @@ fn the_shipped_files_load_without_a_warning() {
 
 /// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
 /// issuers.
-const EXAMPLES: [&str; 30] = [
+const EXAMPLES: [&str; 31] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -65,6 +65,7 @@ const EXAMPLES: [&str; 30] = [
     "request_headers",
     "robots",
     "scopes",
+    "shadow",
     "subject_pool",
     "timeout",
     "tls",

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::Event;
 use crate::audit::{
     AuditLog, AuthenticationInfo, AuthorizationInfo, Bounded, ClientCertificate, Confirmation, DecidingRule,
-    Decision, HttpRequest, LogEntry, Metadata, RequestAttributes, RequestMetadata, Status, UpstreamCall,
-    timestamp,
+    Decision, HttpRequest, LogEntry, Metadata, RequestAttributes, RequestMetadata, ShadowRuling, Status,
+    UpstreamCall, timestamp,
 };
 use crate::catalog::PermissionRule;
+use crate::engine::ALLOWED;
 use crate::http::Version;
-use crate::policy::{Grant, Permit};
+use crate::policy::{Grant, Granted, Permit};
 use crate::principal::Principal;
 use crate::reason::Denial;
 
@@ -70,6 +71,7 @@ impl Event<'_> {
                     reason: self.reason(),
                     policy_revision: self.revision,
                     rule: self.rule(),
+                    shadow: self.shadow_ruling(),
                     overridden_method: self.overridden_method(),
                     detail: self.denial.map(|denial| Bounded::long(denial.detail())),
                     client_certificate: self.client_certificate(),
@@ -88,17 +90,26 @@ impl Event<'_> {
     /// refused.
     fn rule(&self) -> Option<DecidingRule<'_>> {
         match self.permit.map(Permit::grant) {
-            Some(Grant::Binding(granted)) => Some(DecidingRule {
-                role: Some(&granted.role),
-                member: Some(&granted.member),
-                resource: Some(&granted.resource),
-                place: &granted.place,
-            }),
+            Some(Grant::Binding(granted)) => Some(granting(granted)),
             Some(Grant::NoPermissionAsked) => {
                 self.trace.call.as_ref().map(|call| DecidingRule::at(&call.method.place))
             }
             None => self.denial.and_then(Denial::deciding_rule).map(DecidingRule::at),
         }
+    }
+
+    /// What the shadow policy says, where it says otherwise: where both say the same, there is nothing to add.
+    fn shadow_ruling(&self) -> Option<ShadowRuling<'_>> {
+        let shadow = self.shadow.as_ref().filter(|shadow| shadow.differs())?;
+        let verdict = &shadow.verdict;
+        let rule = verdict.granted().map(granting).or_else(|| verdict.refused_by().map(DecidingRule::at));
+        Some(ShadowRuling {
+            decision: if verdict.is_allowed() { "ALLOWED" } else { "DENIED" },
+            reason: verdict.reason().map_or(ALLOWED, |reason| reason.entry().name),
+            policy_revision: shadow.revision,
+            rule,
+            detail: shadow.detail.as_deref().map(Bounded::long),
+        })
     }
 
     /// The permission that was checked; `granted` also where the body was refused after it.
@@ -142,6 +153,16 @@ impl Event<'_> {
 
     fn user_agent(&self) -> Option<&str> {
         self.request?.headers.all("user-agent").next()?.to_str().ok()
+    }
+}
+
+/// The binding that grants.
+fn granting(granted: &Granted) -> DecidingRule<'_> {
+    DecidingRule {
+        role: Some(&granted.role),
+        member: Some(&granted.member),
+        resource: Some(&granted.resource),
+        place: &granted.place,
     }
 }
 

@@ -53,6 +53,10 @@ pub fn configuration(shipped: &str, sections: &str) -> String {
 /// The files that examples of the configuration name.
 pub fn write_named_files(workspace: &Workspace) {
     let folder = workspace.path("config");
+    // Trees that are tried beside the one in force.
+    for name in ["next", "next-dataproc"] {
+        copy(&workspace.path("policies"), &workspace.path(name));
+    }
     let authority = Authority::new();
     std::fs::write(folder.join("clients-ca.pem"), authority.pem()).unwrap();
     authority.issue(&["cloudaicompanion.googleapis.com"]).write(&folder, "server");

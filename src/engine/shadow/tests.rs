@@ -1,0 +1,67 @@
+use super::*;
+use crate::decision::shadow::ShadowSettings;
+use crate::diagnostic::{Report, Source};
+use crate::document::{self, Spelling};
+use prometheus::{Encoder, TextEncoder};
+
+fn shadows(text: &str) -> Arc<Shadows> {
+    let root = document::parse(&Source::new("opgate.yaml", text), &mut Report::new()).unwrap();
+    let mut fields = root.fields("it", Spelling::Exact, &mut Report::new()).unwrap();
+    let base = std::path::Path::new("");
+    let settings = ShadowSettings::read(fields.optional("policy"), None, base, &mut Report::new());
+    Arc::new(Shadows::new(settings, std::collections::BTreeMap::new()))
+}
+
+fn series(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn the_counters_are_there_from_the_first_moment_of_a_shadow_to_its_last() {
+    let registry = Registry::new();
+    let instruments = ShadowInstruments::register(&registry).unwrap();
+    let none = LiveShadows::new(Arc::default(), &[], &instruments);
+    assert!(none.counters.is_none() && series(&registry).is_empty(), "{}", series(&registry));
+    // Its tree is not loaded yet.
+    let set = LiveShadows::new(shadows("policy: {directory: p, shadow: next}\n"), &[], &instruments);
+    assert!(set.counters.is_some() && set.of_methods.is_empty());
+    for in_force in ["allowed", "denied"] {
+        for shadow in ["allowed", "denied"] {
+            let line =
+                format!("opgate_shadow_decisions_total{{in_force=\"{in_force}\",shadow=\"{shadow}\"}} 0\n");
+            assert!(series(&registry).contains(&line), "{}", series(&registry));
+        }
+    }
+    LiveShadows::new(Arc::default(), &[], &instruments);
+    assert!(series(&registry).is_empty(), "{}", series(&registry));
+}
+
+#[test]
+fn a_shadow_that_panics_says_nothing() {
+    let method = crate::catalog::Method {
+        index: 0,
+        service: Arc::new(crate::catalog::Exposure {
+            id: "s".to_owned(),
+            name: "s.example.com".to_owned(),
+            hosts: Vec::new(),
+            upstream: String::new(),
+            forwarding: crate::catalog::Forwarding::default(),
+            cors: None,
+            protected_resource: None,
+            error_domain: String::new(),
+        }),
+        name: "v1.Jobs.Get".to_owned(),
+        permission: crate::catalog::PermissionRule::None,
+        scopes: Vec::new(),
+        allow_without_credential: false,
+        requirements: Vec::new(),
+        resource: crate::catalog::ResourceTemplate::variable("name"),
+        resource_type: None,
+        unimplemented: false,
+        place: crate::diagnostic::Place { file: "services/s.iam.yaml".into(), line: 1 },
+    };
+    assert_eq!(guarded(&method, || Some(1)), Some(1));
+    assert_eq!(guarded(&method, || -> Option<u8> { panic!("on purpose") }), None);
+}
