@@ -8,6 +8,7 @@ mod access;
 mod ask;
 mod layout;
 mod live;
+mod metric;
 mod overview;
 mod scraped;
 mod sections;

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::access::{self, Reader};
 use super::layout::{Mood, Page, facts, verdict};
+use super::metric;
 use super::sections::{
     backends, cancels, certificates, changes, decisions, denied, find, keys, room, services,
 };
@@ -129,23 +130,23 @@ impl GateView<'_> {
         };
         let mut told = vec![
             ("Now", clock_time(self.now)),
-            ("Started", time("process_start_time_seconds")),
-            ("Requests", count("opgate_requests_total")),
+            ("Started", time(metric::PROCESS_START_TIME_SECONDS)),
+            ("Requests", count(metric::REQUESTS_TOTAL)),
             ("Decided, last 5 min", html! { (number(share.decided as f64)) }),
             ("Denied of those", html! { (percent(share.percent())) }),
             ("Undecided since start", self.undecided()),
         ];
         if self.reader.is_told() {
             told.insert(2, ("Policy revision", html! { code { (self.live.snapshot.revision) } }));
-            let loaded = time("opgate_policy_last_reload_success_timestamp_seconds");
+            let loaded = time(metric::POLICY_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS);
             told.insert(3, ("In force", loaded));
         }
         facts(told)
     }
 
     fn undecided(&self) -> Markup {
-        let undecided = self.scraped.sum("opgate_decisions_total", &[("decision", "undecided")]);
-        let all = self.scraped.sum("opgate_decisions_total", &[]);
+        let undecided = self.scraped.sum(metric::DECISIONS_TOTAL, &[("decision", "undecided")]);
+        let all = self.scraped.sum(metric::DECISIONS_TOTAL, &[]);
         let share = undecided.zip(all).filter(|(_, all)| *all > 0.0).map(|(some, all)| 100.0 * some / all);
         html! {
             (undecided.map_or("–".to_owned(), number))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::admin::console::layout::{Mood, badge, nothing, table};
+use crate::admin::console::metric;
 use crate::admin::console::state::{Concern, GateView};
 use crate::admin::console::words::number;
 use crate::upstream::EndpointStatus;
@@ -49,8 +50,8 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
             (table(&format!("Endpoints of {name}"), &columns, endpoints.iter().map(|endpoint| vec![
                 html! { code { (endpoint.address) } },
                 if endpoint.is_healthy { badge(Mood::Good, "in use") } else { badge(Mood::Bad, "left out") },
-                html! { (count("opgate_upstream_endpoint_errors_total", endpoint)) },
-                html! { (count("opgate_upstream_ejections_total", endpoint)) },
+                html! { (count(metric::UPSTREAM_ENDPOINT_ERRORS_TOTAL, endpoint)) },
+                html! { (count(metric::UPSTREAM_EJECTIONS_TOTAL, endpoint)) },
             ])))
         }
     }
@@ -59,22 +60,22 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
 /// How full a backend is, and what came of attempts.
 fn load(view: &GateView<'_>, name: &str) -> Markup {
     let sum = |metric: &str| view.scraped.sum(metric, &[("upstream", name)]);
-    let kinds = view.scraped.by("opgate_upstream_errors_total", "kind", &[("upstream", name)]);
+    let kinds = view.scraped.by(metric::UPSTREAM_ERRORS_TOTAL, "kind", &[("upstream", name)]);
     let kinds: Vec<String> = kinds
         .into_iter()
         .filter(|(_, count)| *count > 0.0)
         .map(|(kind, count)| format!("{} {kind}", number(count)))
         .collect();
     html! {
-        @if let Some(now) = sum("opgate_upstream_in_flight") {
+        @if let Some(now) = sum(metric::UPSTREAM_IN_FLIGHT) {
             (number(now)) " in flight"
-            @if let Some(limit) = sum("opgate_upstream_limit") { " of " (number(limit)) }
+            @if let Some(limit) = sum(metric::UPSTREAM_LIMIT) { " of " (number(limit)) }
             ". "
         }
-        @if let Some(attempts) = sum("opgate_upstream_attempts_total") {
-            (number(attempts)) " attempts, " (number(sum("opgate_upstream_retries_total").unwrap_or_default())) " of them retries. "
+        @if let Some(attempts) = sum(metric::UPSTREAM_ATTEMPTS_TOTAL) {
+            (number(attempts)) " attempts, " (number(sum(metric::UPSTREAM_RETRIES_TOTAL).unwrap_or_default())) " of them retries. "
         }
-        @if let Some((took, count)) = sum("opgate_upstream_response_head_seconds_sum").zip(sum("opgate_upstream_response_head_seconds_count")).filter(|(_, count)| *count > 0.0) {
+        @if let Some((took, count)) = sum(metric::UPSTREAM_RESPONSE_HEAD_SECONDS_SUM).zip(sum(metric::UPSTREAM_RESPONSE_HEAD_SECONDS_COUNT)).filter(|(_, count)| *count > 0.0) {
             "On average " (format!("{:.1} ms", 1e3 * took / count)) " to the head of an answer. "
         }
         @if kinds.is_empty() { "No errors." } @else { "Errors: " (kinds.join(", ")) "." }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::admin::console::layout::{Mood, badge, nothing, table};
+use crate::admin::console::metric;
 use crate::admin::console::state::{Concern, GateView};
 use crate::admin::console::words::{instant, left};
 
-const METRIC: &str = "opgate_certificate_expiry_timestamp_seconds";
+const METRIC: &str = metric::CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn mood(seconds: f64, view: &GateView<'_>) -> (Mood, &'static str) {

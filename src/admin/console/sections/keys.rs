@@ -6,6 +6,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::admin::console::layout::{Mood, badge, nothing, table};
+use crate::admin::console::metric;
 use crate::admin::console::state::{Concern, GateView};
 use crate::admin::console::words::{ago, counted, instant, left, number, percent};
 use crate::authn::KeySetStatus;
@@ -44,7 +45,7 @@ pub(in crate::admin::console) fn concerns(view: &GateView<'_>) -> Vec<Concern> {
 }
 
 fn ends(view: &GateView<'_>) -> BTreeMap<String, f64> {
-    view.scraped.by("opgate_jwks_expiry_timestamp_seconds", "issuer", &[])
+    view.scraped.by(metric::JWKS_EXPIRY_TIMESTAMP_SECONDS, "issuer", &[])
 }
 
 pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
@@ -91,7 +92,7 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
 
 /// Tokens of an issuer that were not good, and their share.
 fn refused_tokens(view: &GateView<'_>, issuer: &str) -> Markup {
-    let by = view.scraped.by("opgate_tokens_total", "outcome", &[("issuer", issuer)]);
+    let by = view.scraped.by(metric::TOKENS_TOTAL, "outcome", &[("issuer", issuer)]);
     let all: f64 = by.values().sum();
     let bad: BTreeMap<&String, f64> = by
         .iter()

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::admin::console::layout::{Mood, badge, table};
+use crate::admin::console::metric;
 use crate::admin::console::state::{Concern, GateView};
 use crate::admin::console::words::{number, percent};
 
@@ -24,12 +25,12 @@ impl Room {
 
 /// What has a limit, and the metrics that tell it.
 const ROOMS: [(&str, &str, &str); 6] = [
-    ("Requests in flight", "opgate_requests_in_flight", "opgate_requests_limit"),
-    ("Requests not judged yet", "opgate_requests_pending", "opgate_requests_pending_limit"),
-    ("Connections", "opgate_connections", "opgate_connections_limit"),
-    ("Open files", "process_open_fds", "process_max_fds"),
-    ("Lines that wait for the audit log", "opgate_audit_queue_lines", "opgate_audit_queue_capacity_lines"),
-    ("Verified tokens remembered", "opgate_token_cache_entries", "opgate_token_cache_capacity"),
+    ("Requests in flight", metric::REQUESTS_IN_FLIGHT, metric::REQUESTS_LIMIT),
+    ("Requests not judged yet", metric::REQUESTS_PENDING, metric::REQUESTS_PENDING_LIMIT),
+    ("Connections", metric::CONNECTIONS, metric::CONNECTIONS_LIMIT),
+    ("Open files", metric::PROCESS_OPEN_FDS, metric::PROCESS_MAX_FDS),
+    ("Lines that wait for the audit log", metric::AUDIT_QUEUE_LINES, metric::AUDIT_QUEUE_CAPACITY_LINES),
+    ("Verified tokens remembered", metric::TOKEN_CACHE_ENTRIES, metric::TOKEN_CACHE_CAPACITY),
 ];
 
 /// A full cache is what a cache is for.
@@ -44,7 +45,7 @@ fn rooms(view: &GateView<'_>) -> Vec<Room> {
 }
 
 fn lost(view: &GateView<'_>) -> f64 {
-    view.scraped.sum("opgate_audit_dropped_total", &[]).unwrap_or_default()
+    view.scraped.sum(metric::AUDIT_DROPPED_TOTAL, &[]).unwrap_or_default()
 }
 
 pub(in crate::admin::console) fn concerns(view: &GateView<'_>) -> Vec<Concern> {
@@ -88,7 +89,7 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
 /// What found no room, and what came in a way that looks like an attack.
 fn turned_away(view: &GateView<'_>) -> String {
     let sum = |name: &str| number(view.scraped.sum(name, &[]).unwrap_or_default());
-    let handshakes = view.scraped.by("opgate_tls_handshakes_total", "outcome", &[]);
+    let handshakes = view.scraped.by(metric::TLS_HANDSHAKES_TOTAL, "outcome", &[]);
     let failed: f64 = handshakes
         .iter()
         .filter(|(outcome, _)| *outcome != "success" && *outcome != "completed")
@@ -97,8 +98,8 @@ fn turned_away(view: &GateView<'_>) -> String {
     let lost = number(lost(view));
     format!(
         "Since the start: {} connections refused, {} cut, {} TLS handshakes failed, {lost} audit lines lost.",
-        sum("opgate_connections_refused_total"),
-        sum("opgate_connections_cut_total"),
+        sum(metric::CONNECTIONS_REFUSED_TOTAL),
+        sum(metric::CONNECTIONS_CUT_TOTAL),
         number(failed)
     )
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::admin::console::layout::{nothing, table};
+use crate::admin::console::metric;
 use crate::admin::console::state::GateView;
 use crate::admin::console::words::{counted, name, number};
 use crate::catalog::{Method, PermissionRule};
@@ -35,7 +36,7 @@ fn methods_of(view: &GateView<'_>, methods: &[&Method]) -> Markup {
     let columns = ["Method", "Permission", "Allowed", "Refused"];
     let rows = methods.iter().map(|method| {
         let labels = [("service", method.service.name.as_str()), ("method", method.name.as_str())];
-        let by = view.scraped.by("opgate_requests_total", "reason", &labels);
+        let by = view.scraped.by(metric::REQUESTS_TOTAL, "reason", &labels);
         let allowed = by.get("ALLOWED").copied().unwrap_or_default();
         let all: f64 = by.values().sum();
         vec![
