@@ -38,7 +38,7 @@ pub use self::surface::{Admin, ReloadChange, ReloadReport, ReloadReporter};
 use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
 use crate::clock;
-use crate::engine::Engine;
+use crate::engine::{Engine, moment};
 use crate::listener::ListenSocket;
 use crate::metrics::Metrics;
 
@@ -175,6 +175,7 @@ fn scrapes(engine: Engine, metrics: Arc<Metrics>) -> std::io::Result<Scrapes> {
             let instruments = engine.instruments();
             instruments.upstream.update(&live.upstreams().status());
             instruments.authn.update(&live.snapshot.authn, clock::now());
+            engine.cancels().update(moment());
         })
     })
 }

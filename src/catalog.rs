@@ -18,6 +18,8 @@ mod iam;
 mod method;
 mod named;
 mod near;
+mod operation;
+mod operation_name;
 mod options;
 mod resolve;
 mod resource;
@@ -33,6 +35,7 @@ pub use self::cors::{CorsPolicy, OriginPattern};
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
 pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule, TokenRequirement};
 pub use self::named::NotCallable;
+pub use self::operation::OperationMethod;
 pub use self::options::OPTIONS_METHOD;
 use self::resolve::Definition;
 pub use self::resource::{ResourceError, ResourceTemplate};
@@ -177,6 +180,7 @@ impl Catalog {
                 requirements: rpc.requirements.clone(),
                 resource: rpc.resource.clone(),
                 resource_type: rpc.resource_type.clone(),
+                operation: OperationMethod::of(&rpc.name),
                 unimplemented: rpc.unimplemented,
                 place: rpc.place.clone(),
             });

@@ -20,6 +20,7 @@ use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
 use crate::audit::AuditOutput;
 use crate::authn::WrittenIssuer;
+use crate::cancels::CancelSettings;
 use crate::catalog::ExposureSettings;
 use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
@@ -56,6 +57,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Where audit lines go.
     pub audit: AuditOutput,
+    /// How many cancels are watched.
+    pub cancels: CancelSettings,
     /// The level and format of the operator's log.
     pub telemetry: Telemetry,
     /// How the next process takes over; `None` where it cannot.

@@ -10,6 +10,7 @@
 //! The decision itself is [`crate::decision`]: pure, of a snapshot, a request and a time. What is here lives: the snapshot in
 //! force, waiting for issuers, the slots that requests hold, and the record that each of them leaves.
 
+mod cancels;
 pub mod event;
 mod exchange;
 mod instruments;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
 pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
@@ -36,6 +38,7 @@ pub use self::shadow::{LiveShadows, ShadowInstruments};
 use crate::admission::{Admission, AdmissionLimits, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};
+use crate::cancels::Cancels;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
@@ -53,6 +56,7 @@ struct EngineState {
     limits: EngineLimits,
     proxies: ArcSwap<TrustedProxies>,
     audit: Audit,
+    cancels: Cancels,
     instruments: EngineInstruments,
     draining: AtomicBool,
     admission: Arc<Admission>,
@@ -141,13 +145,16 @@ impl Engine {
         limits: EngineLimits,
         proxies: TrustedProxies,
         audit: Audit,
+        cancels: Cancels,
         instruments: EngineInstruments,
     ) -> Self {
+        cancels.serve(live.cancelling());
         Self(Arc::new(EngineState {
             live: ArcSwap::from_pointee(live),
             limits,
             proxies: ArcSwap::from_pointee(proxies),
             audit,
+            cancels,
             instruments,
             draining: AtomicBool::new(false),
             admission: Admission::new(&limits.admission),
@@ -184,6 +191,7 @@ impl Engine {
 
     /// Puts something else in force and gives back what was. Requests under way keep theirs.
     pub fn swap(&self, live: Live) -> Arc<Live> {
+        self.0.cancels.serve(live.cancelling());
         self.0.live.swap(Arc::new(live))
     }
 

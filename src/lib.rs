@@ -38,6 +38,7 @@ pub mod assertion;
 pub mod upstream;
 pub mod respond;
 pub mod audit;
+pub mod cancels;
 pub mod metrics;
 pub mod recent;
 

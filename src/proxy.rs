@@ -5,6 +5,7 @@
 //! judged one too. An exchange that is not admitted is not forwarded.
 
 mod answering;
+mod cancels;
 mod failure;
 mod forward;
 mod http10;
@@ -55,13 +56,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, _session: &mut Session, exchange: &mut Option<Exchange>) -> Result<bool> {
-        match exchange.as_mut().and_then(Exchange::forward) {
-            Some(forwarding) => {
-                task::set_deadline(forwarding.body_until);
-                Ok(false)
-            }
-            None => Err(no_permit()),
-        }
+        let exchange = admitted(exchange)?;
+        let forwarding = exchange.forward().ok_or_else(no_permit)?;
+        task::set_deadline(forwarding.body_until);
+        exchange.begin_cancel();
+        Ok(false)
     }
 
     async fn upstream_peer(
@@ -115,11 +114,13 @@ impl ProxyHttp for Proxy {
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
-        _chunk: &mut Option<Bytes>,
+        chunk: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Option<Exchange>,
     ) -> Result<Option<Duration>> {
-        admitted(exchange)?.judge_answer_body(end_of_stream)?;
+        let exchange = admitted(exchange)?;
+        exchange.judge_answer_body(end_of_stream)?;
+        exchange.watch_body(chunk.as_deref().unwrap_or_default(), end_of_stream);
         Ok(None)
     }
 
@@ -127,9 +128,11 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         trailers: &mut HeaderMap,
-        _exchange: &mut Option<Exchange>,
+        exchange: &mut Option<Exchange>,
     ) -> Result<()> {
         forward::judge_trailers(trailers);
+        // They end the answer (RFC 9113, section 8.1), in place of the last piece of the body.
+        admitted(exchange)?.watch_ended();
         Ok(())
     }
 
@@ -216,6 +219,8 @@ impl ProxyHttp for Proxy {
         }
         if exchange.denial.is_none() {
             exchange.note_success();
+            // Where nothing said before that the answer ends, it has no body.
+            exchange.watch_ended();
         }
         exchange.record(session.response_written().map_or(0, |response| response.status.as_u16()));
     }

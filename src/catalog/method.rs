@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cors::CorsPolicy;
+use super::operation::OperationMethod;
 use super::resource::ResourceTemplate;
 use super::service::AuthenticationProvider;
 use crate::diagnostic::Place;
@@ -32,6 +33,8 @@ pub struct Method {
     pub resource: ResourceTemplate,
     /// What conditions see as `resource.type`, where the iam rule says it.
     pub resource_type: Option<String>,
+    /// What it does with long-running operations, if anything: by its name.
+    pub operation: Option<OperationMethod>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
     /// Where its iam rule is written.

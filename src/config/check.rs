@@ -11,6 +11,7 @@ use crate::assertion::settings::assertion;
 use crate::audit::AuditOutput;
 use crate::audit::settings::audit;
 use crate::authn::settings::read::issuers;
+use crate::cancels::settings::cancels;
 use crate::catalog::settings::services;
 use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
@@ -95,6 +96,7 @@ fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled
     let limits = fields.optional("limits").and_then(|node| Limits::read(node, report)).unwrap_or_default();
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
+    let cancels = fields.optional("cancels").and_then(|node| cancels(node, report)).unwrap_or_default();
     let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
     let upgrade = fields.optional("upgrade").and_then(|node| upgrade(node, base, report));
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
@@ -102,6 +104,7 @@ fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled
         admin: AdminSettings::default(),
         limits,
         audit,
+        cancels,
         telemetry,
         upgrade,
         workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),

@@ -10,6 +10,7 @@ use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
 use crate::audit::AuditOutput;
 use crate::authn::WrittenIssuer;
+use crate::cancels::CancelSettings;
 use crate::catalog::ExposureSettings;
 use crate::decision::shadow::ShadowSettings;
 use crate::diagnostic::Report;
@@ -107,6 +108,7 @@ pub(super) struct Settled {
     pub(super) admin: AdminSettings,
     pub(super) limits: Limits,
     pub(super) audit: AuditOutput,
+    pub(super) cancels: CancelSettings,
     pub(super) telemetry: Telemetry,
     pub(super) upgrade: Option<Upgrade>,
     pub(super) workers: usize,
@@ -154,6 +156,7 @@ impl Sections {
             limits: settled.limits,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
             audit: settled.audit,
+            cancels: settled.cancels,
             telemetry: settled.telemetry,
             upgrade: settled.upgrade,
             workers: settled.workers,
@@ -186,6 +189,7 @@ impl Sections {
             admin: config.admin.clone(),
             limits: config.limits,
             audit: config.audit.clone(),
+            cancels: config.cancels,
             telemetry: config.telemetry.clone(),
             upgrade: config.upgrade.clone(),
             workers: config.workers,
@@ -194,6 +198,7 @@ impl Sections {
         config.admin = settled.admin;
         config.limits = settled.limits;
         config.audit = settled.audit;
+        config.cancels = settled.cancels;
         config.telemetry = settled.telemetry;
         config.upgrade = settled.upgrade;
         config.workers = settled.workers;

@@ -3,7 +3,8 @@
 //! It checks no credentials: opgate does. The walk and the integration tests read the log, to know that a refused request
 //! did not reach the backend.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,12 +14,15 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::operations::{DemoService, ListParameters, OperationError, Operations};
+pub use super::operations::{CancelEffect, DemoService};
+use super::operations::{ListParameters, OperationError, Operations};
 use super::server::LoopbackServer;
 use crate::clock::now;
 
@@ -84,6 +88,17 @@ impl Backend {
         self.server.address()
     }
 
+    /// Adds an operation that runs for an hour, and what a cancel does to it.
+    pub fn add_operation(&self, service: DemoService, name: &str, effect: CancelEffect) {
+        lock(&self.shared.operations).add(service, name, effect, now());
+    }
+
+    /// How the operations ended for which a cancel was accepted (`cancelled`, `succeeded`, `failed`, `deleted`, or still
+    /// `running`), with how many did.
+    pub fn cancel_ends(&self) -> BTreeMap<&'static str, usize> {
+        lock(&self.shared.operations).cancel_ends(now())
+    }
+
     /// Every request that reached it, in the order of their heads.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         lock(&self.shared.log).requests.clone()
@@ -106,7 +121,7 @@ async fn answer(State(shared): State<Arc<BackendState>>, request: http::Request<
     };
     shared.log_body(number, body.clone());
     match shared.call(&parts.method, &parts.uri, &body).await {
-        Ok(Some(value)) => reply(StatusCode::OK, &value),
+        Ok(Some(value)) => reply_to(&parts, &value),
         Ok(None) => StatusCode::OK.into_response(),
         Err(fault) => refuse(&fault),
     }
@@ -149,7 +164,7 @@ impl BackendState {
                 Err(unimplemented("DeleteOperation"))
             }
             (&Method::DELETE, None, false) => {
-                lock(&self.operations).delete(name)?;
+                lock(&self.operations).delete(name, now())?;
                 self.changed.notify_waiters();
                 Ok(Some(json!({})))
             }
@@ -172,7 +187,7 @@ impl BackendState {
         loop {
             // Before the look at the operation, so that a change after it is not missed.
             let changed = self.changed.notified();
-            let until = lock(&self.operations).end(name)?.min(deadline);
+            let until = lock(&self.operations).end(name, now())?.min(deadline);
             let left = until.duration_since(now()).unwrap_or_default();
             if left.is_zero() {
                 return lock(&self.operations).get(name, now());
@@ -244,8 +259,42 @@ fn refuse(fault: &OperationError) -> Response {
     reply(status, &fault.to_json())
 }
 
+/// An answer as the client wants it: some members alone, or in gzip.
+fn reply_to(request: &http::request::Parts, value: &Value) -> Response {
+    let content = masked(value, request.uri.query().unwrap_or_default()).to_string();
+    let accepted = request.headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    if !accepted.unwrap_or_default().contains("gzip") {
+        return (StatusCode::OK, JSON, content).into_response();
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    match encoder.write_all(content.as_bytes()).and_then(|()| encoder.finish()) {
+        Ok(bytes) => (StatusCode::OK, JSON, [(CONTENT_ENCODING, "gzip")], bytes).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The members of an operation that `fields` or `$fields` names (`fields=name,done`).
+fn masked(value: &Value, query: &str) -> Value {
+    let mask = query
+        .split('&')
+        .find_map(|pair| pair.trim_start_matches("%24").trim_start_matches('$').strip_prefix("fields="));
+    match (mask, value) {
+        (Some(mask), Value::Object(members)) => {
+            let is_named = |name: &str| mask.split(',').any(|field| field == name);
+            members
+                .iter()
+                .filter(|(name, _)| is_named(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        }
+        _ => value.clone(),
+    }
+}
+
+const JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json; charset=UTF-8")];
+
 fn reply(status: StatusCode, value: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json; charset=UTF-8")], value.to_string()).into_response()
+    (status, JSON, value.to_string()).into_response()
 }
 
 /// A panic in one request must not stop the others.

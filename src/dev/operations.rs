@@ -5,7 +5,9 @@
 //! ```text
 //!             cancel                 300 ms
 //! running ────────────► cancelling ─────────► done, error.code 1
-//!    │                       └──────────────► done, response      where it was past the point of no return
+//!    │                       ├──────────────► done, response      where it was past the point of no return
+//!    │                       ├──────────────► done, error.code 13 where it fails over the cancel
+//!    │                       └──────────────► gone                where nothing is kept of what is cancelled
 //!    └───────────────────────────────────────► done, response      when its time is up
 //! ```
 //!
@@ -24,15 +26,16 @@ use serde_json::{Value, json};
 const CANCEL_TAKES: Duration = Duration::from_millis(300);
 /// From a cancel that came too late to the end of the operation.
 const FINISH_TAKES: Duration = Duration::from_millis(600);
-/// google.rpc.Code of an operation that was cancelled.
+/// google.rpc.Code of an operation that was cancelled, and of one that failed over it.
 const CANCELLED: u32 = 1;
+const INTERNAL: u32 = 13;
 /// The page of a client that asks for none, and the largest one.
 const DEFAULT_PAGE: usize = 50;
 const MAX_PAGE: usize = 1000;
 
 /// The services whose operations are kept. They differ in the shape of names and in what they implement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DemoService {
+pub enum DemoService {
     /// `/v1/projects/*/locations/*/operations/*`
     Companion,
     /// `/v1/projects/*/regions/*/operations/*`
@@ -58,27 +61,43 @@ struct Operation {
     service: DemoService,
     created: SystemTime,
     takes: Duration,
-    /// Whether a cancel comes too late for it.
-    committed: bool,
+    effect: CancelEffect,
     cancelled: Option<SystemTime>,
 }
 
-/// How an operation ended.
+/// What a cancel does to an operation that it does not come too late for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Finished,
-    Cancelled,
+pub enum CancelEffect {
+    /// It ends with `error.code` 1.
+    Cancels,
+    /// It ends with a response: it was past the point of no return.
+    Finishes,
+    /// It ends with another error.
+    Fails,
+    /// It is gone.
+    Deletes,
+}
+
+impl CancelEffect {
+    /// From an accepted cancel to the end of the operation.
+    fn takes(self) -> Duration {
+        if self == Self::Finishes { FINISH_TAKES } else { CANCEL_TAKES }
+    }
 }
 
 impl Operation {
     /// When and how it ends, as things stand.
-    fn end(&self) -> (SystemTime, Ending) {
+    fn end(&self) -> (SystemTime, CancelEffect) {
         let finishes = self.created + self.takes;
-        match self.cancelled {
-            Some(at) if self.committed => (finishes.min(at + FINISH_TAKES), Ending::Finished),
-            Some(at) if at + CANCEL_TAKES < finishes => (at + CANCEL_TAKES, Ending::Cancelled),
-            _ => (finishes, Ending::Finished),
+        match self.cancelled.map(|at| at + self.effect.takes()) {
+            Some(ends) if ends < finishes => (ends, self.effect),
+            _ => (finishes, CancelEffect::Finishes),
         }
+    }
+
+    fn is_gone(&self, now: SystemTime) -> bool {
+        let (end, ending) = self.end();
+        ending == CancelEffect::Deletes && end <= now
     }
 
     fn is_done(&self, now: SystemTime) -> bool {
@@ -101,12 +120,16 @@ impl Operation {
         });
         let (percent, result) = match ending {
             _ if now < end => (self.percent(now), None),
-            Ending::Finished => {
+            CancelEffect::Finishes => {
                 (100, Some(("response", json!({ "@type": "type.googleapis.com/google.protobuf.Empty" }))))
             }
-            Ending::Cancelled => (
+            CancelEffect::Cancels | CancelEffect::Deletes => (
                 self.percent(end),
                 Some(("error", json!({ "code": CANCELLED, "message": "The operation was cancelled." }))),
+            ),
+            CancelEffect::Fails => (
+                self.percent(end),
+                Some(("error", json!({ "code": INTERNAL, "message": "The operation broke off." }))),
             ),
         };
         let done = result.is_some();
@@ -172,6 +195,8 @@ pub(super) struct ListParameters {
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     by_name: BTreeMap<String, Operation>,
+    /// How many were deleted after a cancel.
+    deleted: usize,
 }
 
 impl Operations {
@@ -181,45 +206,74 @@ impl Operations {
         const LONG: Duration = Duration::from_secs(3600);
         const SHORT: Duration = Duration::from_secs(5);
         let mut operations = Self::default();
-        let mut add = |service, name: String, takes, committed| {
-            let operation = Operation { service, created: now, takes, committed, cancelled: None };
+        let mut add = |service, name: String, takes, effect| {
+            let operation = Operation { service, created: now, takes, effect, cancelled: None };
             operations.by_name.insert(name, operation);
         };
         for project in ["demo", "other"] {
-            for (id, takes, committed) in [
-                ("train-1", LONG, false),
-                ("train-2", LONG, false),
-                ("stubborn-1", LONG, true),
-                ("stubborn-2", LONG, true),
-                ("index-1", SHORT, false),
+            for (id, takes, effect) in [
+                ("train-1", LONG, CancelEffect::Cancels),
+                ("train-2", LONG, CancelEffect::Cancels),
+                ("stubborn-1", LONG, CancelEffect::Finishes),
+                ("stubborn-2", LONG, CancelEffect::Finishes),
+                ("index-1", SHORT, CancelEffect::Cancels),
             ] {
                 let name = format!("projects/{project}/locations/us-central1/operations/{id}");
-                add(DemoService::Companion, name, takes, committed);
+                add(DemoService::Companion, name, takes, effect);
+            }
+            for (id, effect) in [("flaky-1", CancelEffect::Fails), ("fleeting-1", CancelEffect::Deletes)] {
+                let name = format!("projects/{project}/locations/europe-west1/operations/{id}");
+                add(DemoService::Companion, name, LONG, effect);
             }
             for id in ["job-1", "job-2"] {
                 let name = format!("projects/{project}/regions/us-central1/operations/{id}");
-                add(DemoService::Dataproc, name, LONG, false);
+                add(DemoService::Dataproc, name, LONG, CancelEffect::Cancels);
             }
             for id in ["batch-1", "batch-2"] {
                 let name = format!("projects/{project}/operations/{id}");
-                add(DemoService::Translation, name, LONG, false);
+                add(DemoService::Translation, name, LONG, CancelEffect::Cancels);
             }
         }
         operations
     }
 
-    fn find(&self, name: &str) -> Result<&Operation, OperationError> {
-        self.by_name.get(name).ok_or_else(|| not_found(name))
+    /// Adds one that runs for an hour, with a cancel's effect on it.
+    pub(super) fn add(&mut self, service: DemoService, name: &str, effect: CancelEffect, now: SystemTime) {
+        let takes = Duration::from_secs(3600);
+        let operation = Operation { service, created: now, takes, effect, cancelled: None };
+        self.by_name.insert(name.to_owned(), operation);
+    }
+
+    /// How the operations ended for which a cancel was accepted, with how many did. Deleted ones are gone.
+    pub(super) fn cancel_ends(&self, now: SystemTime) -> BTreeMap<&'static str, usize> {
+        let mut ends = BTreeMap::from([("deleted", self.deleted)]);
+        for operation in self.by_name.values().filter(|operation| operation.cancelled.is_some()) {
+            let (end, ending) = operation.end();
+            let word = match ending {
+                _ if end > now => "running",
+                CancelEffect::Cancels => "cancelled",
+                CancelEffect::Finishes => "succeeded",
+                CancelEffect::Fails => "failed",
+                CancelEffect::Deletes => "deleted",
+            };
+            *ends.entry(word).or_default() += 1;
+        }
+        ends
+    }
+
+    fn find(&self, name: &str, now: SystemTime) -> Result<&Operation, OperationError> {
+        let found = self.by_name.get(name).filter(|operation| !operation.is_gone(now));
+        found.ok_or_else(|| not_found(name))
     }
 
     /// GetOperation.
     pub(super) fn get(&self, name: &str, now: SystemTime) -> Result<Value, OperationError> {
-        Ok(self.find(name)?.to_json(name, now))
+        Ok(self.find(name, now)?.to_json(name, now))
     }
 
     /// When it ends, as things stand: a cancel can bring it forward.
-    pub(super) fn end(&self, name: &str) -> Result<SystemTime, OperationError> {
-        Ok(self.find(name)?.end().0)
+    pub(super) fn end(&self, name: &str, now: SystemTime) -> Result<SystemTime, OperationError> {
+        Ok(self.find(name, now)?.end().0)
     }
 
     /// ListOperations of a parent, `projects/demo/locations/us-central1`.
@@ -254,6 +308,7 @@ impl Operations {
             .by_name
             .range((from, Bound::Unbounded))
             .take_while(|(name, _)| name.starts_with(&prefix))
+            .filter(|(_, operation)| !operation.is_gone(now))
             .filter(|(_, operation)| wanted.is_none_or(|done| operation.is_done(now) == done))
             .peekable();
         let listed: Vec<_> = matching.by_ref().take(size).collect();
@@ -268,13 +323,17 @@ impl Operations {
     }
 
     /// DeleteOperation: forgets it. It does not cancel.
-    pub(super) fn delete(&mut self, name: &str) -> Result<(), OperationError> {
-        self.by_name.remove(name).map(|_| ()).ok_or_else(|| not_found(name))
+    pub(super) fn delete(&mut self, name: &str, now: SystemTime) -> Result<(), OperationError> {
+        self.find(name, now)?;
+        let deleted = self.by_name.remove(name);
+        self.deleted += usize::from(deleted.is_some_and(|operation| operation.cancelled.is_some()));
+        Ok(())
     }
 
     /// CancelOperation: best effort, and returns before the operation ends. A second cancel changes nothing, and a
     /// late one is not an error.
     pub(super) fn cancel(&mut self, name: &str, now: SystemTime) -> Result<(), OperationError> {
+        self.find(name, now)?;
         let operation = self.by_name.get_mut(name).ok_or_else(|| not_found(name))?;
         if !operation.is_done(now) && operation.cancelled.is_none() {
             operation.cancelled = Some(now);

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::event::Event;
-use super::{Engine, Live};
+use super::{Engine, Live, moment};
+use crate::cancels::{CancelAnswer, SentCancel, Watch};
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
@@ -100,6 +101,10 @@ pub struct ForwardingPhase {
     pub body_until: Option<Instant>,
     /// Interim answers so far.
     pub interim: usize,
+    /// The cancel that it is, until its answer is known.
+    pub cancel: Option<SentCancel>,
+    /// What reads the answer for the outcome of another cancel.
+    pub watch: Option<Watch>,
     /// The status of the answer that has begun; 0 before.
     pub begun: u16,
 }
@@ -199,6 +204,8 @@ impl Exchange {
                     body_whole: whole,
                     body_until: until,
                     interim: 0,
+                    cancel: None,
+                    watch: None,
                     begun: 0,
                 }));
             }
@@ -226,7 +233,10 @@ impl Exchange {
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
     /// that the request holds are given back.
     pub fn record(&mut self, status: u16) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Answered);
+        let mut phase = std::mem::replace(&mut self.phase, Phase::Answered);
+        if let Phase::Forwarding(forwarding) = &mut phase {
+            self.end_cancel(forwarding);
+        }
         let (permit, upstream) = match &phase {
             Phase::Answered => return,
             Phase::Received | Phase::Answering(_) => (None, None),
@@ -259,6 +269,20 @@ impl Exchange {
             upstream,
         };
         self.engine.record(&self.live, &event);
+    }
+}
+
+impl Exchange {
+    /// A cancel is over whose answer has not come: the backend may have it, unless none was reached.
+    fn end_cancel(&self, forwarding: &mut ForwardingPhase) {
+        let Some(sent) = forwarding.cancel.take() else { return };
+        let is_unavailable = self.denial.as_ref().is_some_and(|denial| denial.reason().entry().status == 503);
+        let answer = match forwarding.attempts {
+            0 => CancelAnswer::Failed,
+            _ if is_unavailable => CancelAnswer::Failed,
+            _ => CancelAnswer::Uncertain,
+        };
+        self.engine.record_ends(self.engine.cancels().answered(sent, answer, moment()));
     }
 }
 

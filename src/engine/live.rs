@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Instruments, LiveShadows, MethodInstruments};
 use crate::assertion::Assertions;
+use crate::catalog::OperationMethod;
 use crate::decision::shadow::Shadows;
 use crate::decision::snapshot::Snapshot;
 use crate::upstream::Upstreams;
@@ -44,6 +45,13 @@ impl Live {
     /// What signs for them.
     pub fn assertions(&self) -> Option<&Arc<Assertions>> {
         self.assertions.as_ref()
+    }
+
+    /// The names of the methods that cancel operations, each with its service's.
+    pub(super) fn cancelling(&self) -> impl Iterator<Item = (&str, &str)> {
+        let methods = self.snapshot.catalog.methods().iter();
+        let cancelling = methods.filter(|method| method.operation == Some(OperationMethod::Cancel));
+        cancelling.map(|method| (method.service.name.as_str(), method.name.as_str()))
     }
 
     /// The policies that are asked beside the one in force, and decide nothing.

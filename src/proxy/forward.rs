@@ -173,6 +173,9 @@ impl Exchange {
         {
             attempted.attempt.answered();
         }
+        if status >= 200 {
+            self.watch_answer(response);
+        }
         Ok(())
     }
 

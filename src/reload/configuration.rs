@@ -193,6 +193,7 @@ pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'stati
         ("admin", started.admin != now.admin),
         ("limits", started.limits != now.limits),
         ("audit", started.audit != now.audit),
+        ("cancels", started.cancels != now.cancels),
         ("telemetry.format", started.telemetry.json != now.telemetry.json),
         ("upgrade", started.upgrade != now.upgrade),
         ("workers", started.workers != now.workers),

@@ -10,6 +10,7 @@ use super::start_error::StartError;
 use crate::assertion::Assertions;
 use crate::audit::{self, Audit, Observer};
 use crate::authn::{self, Authenticator};
+use crate::cancels::{self, Cancels};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::decision::shadow::Shadows;
@@ -72,7 +73,8 @@ impl Parts {
         let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.requests);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
-        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, instruments);
+        let cancels = Cancels::new(config.cancels, cancels::Instruments::register(registry)?);
+        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, cancels, instruments);
         let of_listeners = listener::Instruments::register(registry)?;
         let metrics = Arc::new(metrics);
         Ok(Self {

@@ -94,6 +94,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("respond", &["reason"]),
     // What is told of a request.
     ("audit", &["diagnostic", "document", "metrics"]),
+    // What becomes of cancels: it knows operations, and nothing of requests.
+    ("cancels", &["diagnostic", "document", "metrics", "principal"]),
     // The last lines of the audit log, in memory: it knows no request.
     ("recent", &[]),
     // What every front end calls.
@@ -104,6 +106,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "audit",
             "authn",
+            "cancels",
             "catalog",
             "clock",
             "decision",
@@ -123,7 +126,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // The adapter to what forwards.
     (
         "proxy",
-        &["clock", "decision", "engine", "http", "listener", "policy", "reason", "respond", "upstream"],
+        &[
+            "cancels", "catalog", "clock", "decision", "engine", "http", "listener", "policy", "reason",
+            "respond", "upstream",
+        ],
     ),
     // What speaks with clients, in each protocol.
     (
@@ -149,6 +155,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "assertion",
             "authn",
+            "cancels",
             "catalog",
             "clock",
             "diagnostic",
@@ -173,6 +180,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "assertion",
             "audit",
             "authn",
+            "cancels",
             "catalog",
             "decision",
             "diagnostic",

@@ -21,6 +21,7 @@ mod believed;
 mod backends;
 mod bodies;
 mod bystander;
+mod cancels;
 mod cel;
 mod challenges;
 mod chunks;

@@ -18,15 +18,20 @@ use crate::reason::Reason;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time between two looks at them.
 const POLL_EVERY: Duration = Duration::from_millis(50);
-/// The metric that counts requests.
+/// The metric that counts requests, and the one that counts what became of cancels.
 const REQUESTS: &str = "opgate_requests_total";
+const OUTCOMES: &str = "opgate_cancel_outcomes_total";
 
 /// What opgate has written about the walk.
 struct RunEvidence {
     /// The samples of the request counter.
     samples: Vec<String>,
-    /// The entries of the audit log.
+    /// The entries of the audit log, one for each request.
     entries: Vec<Value>,
+    /// The samples of the counter of what became of cancels.
+    outcomes: Vec<String>,
+    /// The entries that say what became of a cancel.
+    ends: Vec<Value>,
 }
 
 /// Shows the evidence. The result is whether it agrees with what was sent.
@@ -51,10 +56,22 @@ pub(super) async fn show(
         ("requests are in the metrics", counted(&evidence.samples), tally.sent),
         ("requests are in the audit log", evidence.entries.len(), tally.sent),
         ("allowed requests reached the backend", backend.requests().len(), tally.meant_to_arrive),
+        ("ends of cancels that clients saw are counted", counted(&evidence.outcomes), tally.ends_seen),
+        ("ends of cancels are in the audit log", evidence.ends.len(), tally.ends_seen),
     ] {
         let verdict = if found == expected { "ok" } else { "FAILED" };
         agrees &= found == expected;
         writeln!(out, "    {verdict:<7} {found} of {expected} {what}")?;
+    }
+    writeln!(out, "\nDid the cancels work? What became of them, as polling clients saw it")?;
+    for sample in &evidence.outcomes {
+        writeln!(out, "    {sample}")?;
+    }
+    if let Some(end) = evidence.ends.first().filter(|_| detail == Detail::Full) {
+        writeln!(out, "\nThe audit log says it of each; `insertId` names the line of the cancel")?;
+        for line in format!("{end:#}").lines() {
+            writeln!(out, "    {line}")?;
+        }
     }
     Ok(agrees)
 }
@@ -65,12 +82,15 @@ impl RunEvidence {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         loop {
             let metrics = wire::fetch(gate.admin(), "/metrics").await?;
-            let samples = request_samples(&String::from_utf8_lossy(&metrics.body));
+            let text = String::from_utf8_lossy(&metrics.body);
+            let samples = samples_of(REQUESTS, &text);
             let lines = gate.audit_lines()?;
-            let is_settled = counted(&samples) == tally.sent && lines.len() == tally.sent;
-            if is_settled || Instant::now() >= deadline {
-                let entries = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-                return Ok(Self { samples, entries });
+            let lines = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+            let (ends, entries): (Vec<Value>, Vec<Value>) = lines.partition(is_end_of_a_cancel);
+            let outcomes = samples_of(OUTCOMES, &text);
+            let is_settled = counted(&samples) == tally.sent && entries.len() == tally.sent;
+            if is_settled && counted(&outcomes) == ends.len() || Instant::now() >= deadline {
+                return Ok(Self { samples, entries, outcomes, ends });
             }
             tokio::time::sleep(POLL_EVERY).await;
         }
@@ -94,10 +114,15 @@ impl RunEvidence {
     }
 }
 
-/// The lines of the request counter in the Prometheus text format.
-fn request_samples(text: &str) -> Vec<String> {
+/// The second line of a cancel: what became of it.
+fn is_end_of_a_cancel(entry: &Value) -> bool {
+    entry.pointer("/protoPayload/metadata/cancel").is_some()
+}
+
+/// The lines of a counter in the Prometheus text format, but those at zero.
+fn samples_of(counter: &str, text: &str) -> Vec<String> {
     text.lines()
-        .filter(|line| line.strip_prefix(REQUESTS).is_some_and(|rest| rest.starts_with('{')))
+        .filter(|line| line.strip_prefix(counter).is_some_and(|rest| rest.starts_with('{')))
         .filter(|line| !line.ends_with(" 0"))
         .map(str::to_owned)
         .collect()
@@ -142,7 +167,8 @@ mod tests {
 
     #[test]
     fn only_the_request_counter_counts() {
-        let samples = request_samples(
+        let samples = samples_of(
+            REQUESTS,
             "# TYPE opgate_requests_total counter\n\
              opgate_requests_total{service=\"a\",method=\"b\",code=\"200\",reason=\"ALLOWED\"} 12\n\
              opgate_requests_total{service=\"a\",method=\"b\",code=\"403\",reason=\"X\"} 3\n\

@@ -27,6 +27,10 @@ impl Observed {
                 self.expect_body(body)?;
                 self.expect_reached(request)
             }
+            Expectation::EventuallyGone => {
+                self.expect_status(404)?;
+                self.expect_reached(request)
+            }
             Expectation::Refused(reason) => {
                 let entry = reason.entry();
                 // First, since nothing else matters as much.
@@ -66,6 +70,10 @@ impl Observed {
             ExpectedBody::Cancelled => (
                 "an operation that ended in error.code 1",
                 is(&body, "/done", &true) && is(&body, "/error/code", &1),
+            ),
+            ExpectedBody::Failed => (
+                "an operation that ended in another error",
+                is(&body, "/done", &true) && !is(&body, "/error/code", &1) && body.get("error").is_some(),
             ),
             ExpectedBody::Finished => (
                 "an operation that ended in a response",

@@ -63,6 +63,8 @@ pub(super) enum Expectation {
     Allowed(ExpectedBody),
     /// As `Allowed`, asked again until the operation is done.
     Eventually(ExpectedBody),
+    /// The backend's 404, asked again until the operation is gone.
+    EventuallyGone,
     /// The refusal of opgate. Nothing reached the backend.
     Refused(Reason),
     /// The backend's own refusal, passed through.
@@ -76,6 +78,8 @@ pub(super) enum ExpectedBody {
     Running,
     /// An operation that ended in `error.code` 1.
     Cancelled,
+    /// An operation that ended in another error.
+    Failed,
     /// An operation that ended in a response.
     Finished,
     /// `{}`
@@ -123,11 +127,15 @@ fn attempt(caller: StepCaller, reason: Reason) -> StepRequest {
 
 fn allowed() -> Vec<WalkStep> {
     use DemoService::{Companion, Dataproc, Translation};
-    use Expectation::{Allowed, Eventually};
-    use ExpectedBody::{Cancelled, EmptyObject, Finished, Nothing, Running};
+    use Expectation::{Allowed, Eventually, EventuallyGone};
+    use ExpectedBody::{Cancelled, EmptyObject, Failed, Finished, Nothing, Running};
 
     const STUBBORN: &str = "/v1/projects/demo/locations/us-central1/operations/stubborn-1";
     const CANCEL_STUBBORN: &str = "/v1/projects/demo/locations/us-central1/operations/stubborn-1:cancel";
+    const FLAKY: &str = "/v1/projects/demo/locations/europe-west1/operations/flaky-1";
+    const CANCEL_FLAKY: &str = "/v1/projects/demo/locations/europe-west1/operations/flaky-1:cancel";
+    const FLEETING: &str = "/v1/projects/demo/locations/europe-west1/operations/fleeting-1";
+    const CANCEL_FLEETING: &str = "/v1/projects/demo/locations/europe-west1/operations/fleeting-1:cancel";
     const JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1";
     const CANCEL_JOB: &str = "/v1/projects/demo/regions/us-central1/operations/job-1:cancel";
     const BATCH: &str = "/v3/projects/demo/operations/batch-1";
@@ -151,6 +159,16 @@ fn allowed() -> Vec<WalkStep> {
                 get(ANA, Companion, STUBBORN, Eventually(Finished)),
             ],
             why: "200 only means that the cancel was requested",
+        },
+        WalkStep {
+            title: "Other ends: Ana cancels one that breaks, one that goes",
+            requests: vec![
+                post(ANA, Companion, CANCEL_FLAKY, Allowed(EmptyObject)),
+                get(ANA, Companion, FLAKY, Eventually(Failed)),
+                post(ANA, Companion, CANCEL_FLEETING, Allowed(EmptyObject)),
+                get(ANA, Companion, FLEETING, EventuallyGone),
+            ],
+            why: "opgate counts what became of each",
         },
         WalkStep {
             title: "Another service: Ana cancels a Dataproc job",

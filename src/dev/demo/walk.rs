@@ -44,6 +44,8 @@ pub struct Tally {
     pub sent: usize,
     /// Requests that the backend was meant to see.
     pub meant_to_arrive: usize,
+    /// Operations whose end was seen after a cancel.
+    pub ends_seen: usize,
 }
 
 impl DemoWalk<'_> {
@@ -86,10 +88,11 @@ impl DemoWalk<'_> {
             let reached = self.backend.requests().into_iter().skip(before).collect();
             let observed = Observed { response, reached };
             let failure = observed.check(request).err();
-            let again = matches!(request.expected, Expectation::Eventually(_))
-                && observed.is_running()
-                && Instant::now() < deadline;
+            let is_about_an_end =
+                matches!(request.expected, Expectation::Eventually(_) | Expectation::EventuallyGone);
+            let again = is_about_an_end && observed.is_running() && Instant::now() < deadline;
             if !again {
+                tally.ends_seen += usize::from(is_about_an_end && failure.is_none());
                 return (Some(observed), failure);
             }
             tokio::time::sleep(POLL_EVERY).await;

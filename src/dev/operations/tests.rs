@@ -52,14 +52,34 @@ fn a_cancel_can_come_too_late() {
 }
 
 #[test]
+fn a_cancel_can_make_an_operation_fail_or_go() {
+    let mut operations = Operations::seeded(at(0));
+    let name = |id: &str| format!("projects/demo/locations/europe-west1/operations/{id}");
+    let (flaky, fleeting) = (name("flaky-1"), name("fleeting-1"));
+    for name in [&flaky, &fleeting, &TRAIN.to_owned()] {
+        operations.cancel(name, at(0)).unwrap();
+        assert_eq!(operations.get(name, at(299)).unwrap()["done"], false);
+    }
+    assert_eq!(operations.get(&flaky, at(300)).unwrap()["error"]["code"], 13);
+    assert!(matches!(operations.get(&fleeting, at(300)), Err(OperationError::NotFound(_))));
+    assert!(matches!(operations.cancel(&fleeting, at(300)), Err(OperationError::NotFound(_))));
+    let parent = "projects/demo/locations/europe-west1";
+    let listed = operations.list(parent, &ListParameters::default(), at(300)).unwrap();
+    assert_eq!(names(&listed), [flaky]);
+    operations.delete(TRAIN, at(100)).unwrap();
+    assert_eq!(operations.cancel_ends(at(299)), [("deleted", 1), ("running", 2)].into());
+    assert_eq!(operations.cancel_ends(at(300)), [("deleted", 2), ("failed", 1)].into());
+}
+
+#[test]
 fn what_does_not_exist_is_not_found() {
     let mut operations = Operations::seeded(at(0));
     assert!(matches!(
         operations.cancel("projects/demo/operations/none", at(0)),
         Err(OperationError::NotFound(_))
     ));
-    operations.delete(TRAIN).unwrap();
-    assert!(matches!(operations.delete(TRAIN), Err(OperationError::NotFound(_))));
+    operations.delete(TRAIN, at(0)).unwrap();
+    assert!(matches!(operations.delete(TRAIN, at(0)), Err(OperationError::NotFound(_))));
     assert_eq!(
         operations.get(TRAIN, at(0)).unwrap_err().to_json(),
         json!({ "error": {

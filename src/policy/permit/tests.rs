@@ -27,6 +27,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         requirements: Vec::new(),
         resource: ResourceTemplate::variable("name"),
         resource_type: None,
+        operation: None,
         unimplemented: false,
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
     };

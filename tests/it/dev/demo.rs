@@ -67,10 +67,12 @@ fn a_step_of_the_demo_is_a_line_with_its_responses_and_why() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.text());
     let titles = steps(text, r"(?m)^ ?\d+\. ok +([^=]+) => \d{3}.* \(.+\)$");
     let lines = text.lines().filter(|line| !line.is_empty()).count();
-    // The heading, the steps, three counts and the verdict.
-    assert_eq!(lines, 1 + titles.len() + 3 + 1, "{text}");
+    let ends = text.lines().filter(|line| line.starts_with("    opgate_cancel_outcomes_total{")).count();
+    assert_eq!(ends, 6, "each end, by service: {text}");
+    // The heading, the steps, five counts, what became of cancels with its heading, and the verdict.
+    assert_eq!(lines, 1 + titles.len() + 5 + 1 + ends + 1, "{text}");
     let counts = Regex::new(r"(?m)^    ok      (\d+) of (\d+) ").unwrap();
-    assert_eq!(counts.captures_iter(text).filter(|found| found[1] == found[2]).count(), 3, "{text}");
+    assert_eq!(counts.captures_iter(text).filter(|found| found[1] == found[2]).count(), 5, "{text}");
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! What the answers that pass tell of cancelled operations: the ends of [`crate::cancels`] in an exchange.
+//!
+//! Nothing here can fail an exchange, hold its bytes back or change them.
+
+use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use ::http::{HeaderName, StatusCode};
+use pingora::http::ResponseHeader;
+
+use crate::cancels::{AnswerFacts, Asked, CancelAnswer, CancelOutcome, Moment, OperationSighting};
+use crate::catalog::OperationMethod;
+use crate::engine::{Exchange, moment};
+use crate::http::Request;
+
+/// Query parameters and a header by which a client asks for some fields of the answer alone
+/// (<https://cloud.google.com/apis/docs/system-parameters>).
+const MASKS: [&str; 2] = ["fields", "$fields"];
+const MASK_FIELD: &str = "x-goog-fieldmask";
+
+impl Exchange {
+    /// The request is about to be forwarded: a cancel is remembered before a backend can act on it.
+    pub(super) fn begin_cancel(&mut self) {
+        let (Some(call), Some(request)) = (&self.trace.call, &self.request) else { return };
+        if call.method.operation != Some(OperationMethod::Cancel) {
+            return;
+        }
+        let sent = self.engine().cancels().sent(Asked {
+            service: &call.method.service.name,
+            method: &call.method.name,
+            name: &call.operation_name(OperationMethod::Cancel, &request.path),
+            principal: self.trace.caller.as_ref().map(|caller| &caller.principal),
+            request_id: &self.arrival.request_id,
+            at: Moment { time: self.arrival.time, instant: self.arrival.instant },
+        });
+        if let Some(forwarding) = self.forwarding_mut() {
+            forwarding.cancel = sent;
+        }
+    }
+
+    /// The head of the backend's final answer has come.
+    pub(super) fn watch_answer(&mut self, response: &ResponseHeader) {
+        let Some(method) = self.trace.call.as_ref().and_then(|call| call.method.operation) else { return };
+        if method == OperationMethod::Cancel {
+            return self.cancel_answered(CancelAnswer::of_status(response.status.as_u16()));
+        }
+        if self.engine().cancels().is_any_pending() {
+            self.watch_read(method, response);
+        }
+    }
+
+    /// The same, of a request that may tell of an operation.
+    fn watch_read(&mut self, method: OperationMethod, response: &ResponseHeader) {
+        let (Some(call), Some(request)) = (&self.trace.call, &self.request) else { return };
+        let (service, status) = (call.method.service.name.as_str(), response.status);
+        let name = match method {
+            OperationMethod::List => None,
+            _ => Some(call.operation_name(method, &request.path)),
+        };
+        let is_gone = match method {
+            OperationMethod::Get => status == StatusCode::NOT_FOUND,
+            OperationMethod::Delete => status.is_success(),
+            _ => false,
+        };
+        if let (true, Some(name)) = (is_gone, &name) {
+            let gone = OperationSighting::Ended(CancelOutcome::Deleted);
+            let end = self.engine().cancels().seen(service, name, gone, &call.method.name, moment());
+            return self.engine().record_ends(end);
+        }
+        // The head of an answer without its body says nothing.
+        if !status.is_success() || method == OperationMethod::Delete || call.is_head_of_get {
+            return;
+        }
+        let field = |name: HeaderName| response.headers.get(name).and_then(|value| value.to_str().ok());
+        let watch = self.engine().cancels().watch(AnswerFacts {
+            service,
+            name: name.as_deref(),
+            content_type: field(CONTENT_TYPE),
+            content_encoding: field(CONTENT_ENCODING),
+            is_masked: is_masked(request),
+        });
+        if let Some(forwarding) = self.forwarding_mut() {
+            forwarding.watch = watch;
+        }
+    }
+
+    /// The next bytes of the answer have come, and its end if `ends`.
+    pub(super) fn watch_body(&mut self, bytes: &[u8], ends: bool) {
+        let Some(watch) = self.forwarding_mut().and_then(|forwarding| forwarding.watch.as_mut()) else {
+            return;
+        };
+        watch.push(bytes);
+        if ends {
+            self.watch_ended();
+        }
+    }
+
+    /// The answer has come whole.
+    pub(super) fn watch_ended(&mut self) {
+        let watch = self.forwarding_mut().and_then(|forwarding| forwarding.watch.take());
+        if let (Some(mut watch), Some(call)) = (watch, &self.trace.call) {
+            let ends = watch.end(&call.method.name, moment());
+            self.engine().record_ends(ends);
+        }
+    }
+
+    fn cancel_answered(&mut self, answer: CancelAnswer) {
+        let sent = self.forwarding_mut().and_then(|forwarding| forwarding.cancel.take());
+        if let Some(sent) = sent {
+            let end = self.engine().cancels().answered(sent, answer, moment());
+            self.engine().record_ends(end);
+        }
+    }
+}
+
+fn is_masked(request: &Request) -> bool {
+    request.query.keys().any(|key| MASKS.contains(&key)) || request.headers.contains(MASK_FIELD)
+}
