@@ -8,6 +8,7 @@ mod access;
 mod ask;
 mod layout;
 mod live;
+mod live_clients;
 mod metric;
 mod overview;
 mod scraped;
@@ -25,7 +26,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use self::layout::{HEADERS, refusal};
-pub(super) use self::live::LiveClients;
+pub(super) use self::live_clients::LiveClients;
 use self::scraped::Scraped;
 pub(super) use self::session::Sessions;
 use self::state::GateView;

@@ -54,8 +54,9 @@ async fn session(address: SocketAddr) -> String {
     format!("Cookie: {}\r\n", cookie.split(';').next().unwrap())
 }
 
+/// The page, without the places where long names may break.
 fn html(answer: &Answer) -> String {
-    String::from_utf8(answer.body.clone()).unwrap()
+    String::from_utf8(answer.body.clone()).unwrap().replace("<wbr>", "")
 }
 
 async fn deny(gate: &Gate, who: &str) -> String {

@@ -4,7 +4,6 @@
 //! wait for it. A client that takes nothing is closed as any other of this port is (`places.rs`).
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -15,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use maud::html;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::access;
 use super::layout::row;
@@ -34,20 +33,6 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Lines of one look, and rows of one event. Of more, the newest are shown.
 const MOST_LINES: usize = 200;
 const MOST_ROWS: usize = 50;
-
-/// Most streams of one address.
-const MOST_CLIENTS: usize = 8;
-
-/// The places of streams.
-#[derive(Clone, Debug)]
-pub(in crate::admin) struct LiveClients(Arc<Semaphore>);
-
-impl LiveClients {
-    /// At most a quarter of the connections may be streams.
-    pub(in crate::admin) fn new(connections: usize) -> Self {
-        Self(Arc::new(Semaphore::new((connections / 4).clamp(1, MOST_CLIENTS))))
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +69,7 @@ pub(super) async fn stream(
         let help = "parameters are after, reason, service and principal";
         return AdminRefusal::new("these are not parameters of the stream", help).into_response();
     };
-    let Ok(place) = surface.live_clients.0.clone().try_acquire_owned() else {
+    let Some(place) = surface.live_clients.place() else {
         return AdminRefusal::busy().into_response();
     };
     // A browser that connects again says what it has seen.
