@@ -6,8 +6,10 @@ mod decisions;
 mod desk;
 mod explain;
 mod hosts;
+mod instruments;
 mod places;
 mod refused;
+mod reloads;
 mod scrape;
 mod serving;
 pub(crate) mod settings;
@@ -31,16 +33,16 @@ use tokio::sync::watch;
 use self::console::LiveClients;
 use self::desk::Desk;
 use self::hosts::Hosts;
-use self::scrape::Scrapes;
+pub use self::instruments::Instruments;
+pub use self::reloads::{ReloadChange, ReloadReport, ReloadReporter};
+use self::scrape::{ScrapeWanted, Scrapes};
 pub use self::settings::{AdminSettings, Explain};
+pub use self::surface::Admin;
 use self::surface::Surface;
-pub use self::surface::{Admin, ReloadChange, ReloadReport, ReloadReporter};
 use self::told::{PolicyReaders, TokenFile};
 use crate::assertion;
-use crate::clock;
-use crate::engine::{Engine, moment};
 use crate::listener::ListenSocket;
-use crate::metrics::Metrics;
+use crate::metrics::Exposition;
 
 impl Admin {
     /// Serves until the process ends, or another one serves on the same sockets. Where policy has an address of its
@@ -67,7 +69,7 @@ impl Admin {
             Some(Explain { token_file: None, .. }) => PolicyReaders::Always,
         };
         let connections = settings.connections;
-        let scrapes = Arc::new(scrapes(self.engine.clone(), self.metrics.clone())?);
+        let scrapes = Arc::new(scrapes(self.clone())?);
         let surface = Surface {
             admin: self,
             told: if explain.is_some() { PolicyReaders::Never } else { told.clone() },
@@ -160,45 +162,16 @@ async fn jwks(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(surface): State<Surface>, request: Parts) -> Response {
-    let Some(text) = surface.scrapes.text().await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let text = if surface.tells(&request) { text.to_string() } else { without(&text, REVISION) };
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-/// Renders the metrics. Key sets, known tokens, used proofs and endpoints are asked for their state at each scrape.
-fn scrapes(engine: Engine, metrics: Arc<Metrics>) -> std::io::Result<Scrapes> {
-    Scrapes::open(move || {
-        let live = engine.live();
-        metrics.render(|| {
-            let instruments = engine.instruments();
-            instruments.upstream.update(&live.upstreams().status());
-            instruments.authn.update(&live.snapshot.authn, clock::now());
-            engine.cancels().update(moment());
-        })
-    })
-}
-
-/// The metric that says which policy is in force.
-const REVISION: &str = "opgate_policy_info";
-
-/// Metrics in the text format, without one of them.
-fn without(text: &str, metric: &str) -> String {
-    let is_of_it = |line: &str| {
-        let sample = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
-        sample.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{']))
-    };
-    text.split_inclusive('\n').filter(|line| !is_of_it(line)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_metric_is_left_out_whole() {
-        let text = "# HELP a It.\n# TYPE a gauge\na{x=\"1\"} 1\n# HELP ab Other.\nab 2\na 3\n";
-        assert_eq!(without(text, "a"), "# HELP ab Other.\nab 2\n");
+    let accepted = request.headers.get_all(header::ACCEPT).iter();
+    let format = Exposition::asked_for(accepted.filter_map(|value| value.to_str().ok()));
+    let wanted = ScrapeWanted { format, tells: surface.tells(&request) };
+    match surface.scrapes.text(wanted).await {
+        Some(text) => ([(header::CONTENT_TYPE, format.media_type())], text.to_string()).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Reads the metrics. What shows a state is asked for it at each scrape.
+fn scrapes(admin: Admin) -> std::io::Result<Scrapes> {
+    Scrapes::open(move || admin.metrics.scrape(|| admin.update_instruments()))
 }

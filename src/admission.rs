@@ -31,6 +31,23 @@ pub struct Admission {
     bytes_by_caller: Shares,
 }
 
+/// How many requests there are, and how many there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionStatus {
+    /// Allowed requests that are under way.
+    pub in_flight: usize,
+    /// How many of those there may be.
+    pub limit: usize,
+    /// Requests over HTTP/2 that are not allowed yet.
+    pub pending: usize,
+    /// How many of those there may be.
+    pub pending_limit: usize,
+    /// Bytes of large bodies that are held.
+    pub held_bytes: u64,
+    /// How many of those there may be.
+    pub held_bytes_limit: u64,
+}
+
 /// A caller may hold one part in so many of `held_bytes`, or one body.
 const CALLERS_SHARE: u64 = 4;
 
@@ -47,6 +64,18 @@ impl Admission {
             bytes: AtomicU64::new(0),
             bytes_by_caller: Shares::new(amount(limits.held_bytes / CALLERS_SHARE)),
         })
+    }
+
+    /// How full it is at this moment.
+    pub fn status(&self) -> AdmissionStatus {
+        AdmissionStatus {
+            in_flight: self.under_way.taken.load(Ordering::Relaxed),
+            limit: self.under_way.most,
+            pending: self.pending.taken.load(Ordering::Relaxed),
+            pending_limit: self.pending.most,
+            held_bytes: self.bytes.load(Ordering::Relaxed),
+            held_bytes_limit: self.held_bytes,
+        }
     }
 
     /// Counts a request as pending when it has come and nothing more is known of it.

@@ -42,7 +42,7 @@ pub use self::dpop::Evidence;
 pub use self::instruments::Instruments;
 pub use self::introspection::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 pub use self::introspection::{Lookup, LookupOutcome};
-pub use self::jwks::cache::KeySetStatus;
+pub use self::jwks::cache::{KeyExpiry, KeySetStatus};
 
 pub use self::introspection::secret::{Secret, SecretError};
 pub use self::settings::{
@@ -57,7 +57,7 @@ use self::introspection::OpaqueIssuer;
 use self::issuer::JwtIssuer;
 use self::token::cache::TokenCache;
 use crate::principal::Caller;
-use crate::reason::Denial;
+use crate::reason::{Denial, TokenKind};
 
 /// Judges the credentials of requests.
 pub struct Authenticator {
@@ -125,6 +125,17 @@ impl Authenticator {
         all.filter(|issuer| issuer.starts_with("https://"))
     }
 
+    /// The names of the trusted issuers, as metrics and logs have them.
+    pub fn issuer_names(&self) -> impl Iterator<Item = &str> {
+        self.token_issuers().map(|(name, _)| &**name)
+    }
+
+    /// The trusted issuers by name, with what their tokens are.
+    pub fn token_issuers(&self) -> impl Iterator<Item = (&Arc<str>, TokenKind)> {
+        let signing = self.issuers.iter().map(|issuer| (issuer.name(), TokenKind::Jwt));
+        signing.chain(self.opaque.iter().map(|issuer| (issuer.name(), TokenKind::Opaque)))
+    }
+
     /// Whether no issuer is trusted.
     pub fn believes_nobody(&self) -> bool {
         self.issuers.is_empty() && self.opaque.is_empty()
@@ -164,15 +175,15 @@ impl Authenticator {
     /// The claim of an issuer's tokens that holds their audience: `aud`, or what the operator says. `issuer` is its name
     /// in the operator's file.
     pub fn audience_claim(&self, issuer: &str) -> &str {
-        let known = self.issuers.iter().find(|known| known.name() == issuer);
+        let known = self.issuers.iter().find(|known| **known.name() == *issuer);
         known.map_or("aud", JwtIssuer::audience_claim)
     }
 
     /// Whether an issuer, by its name in the operator's file, is the one with this identifier (`iss`). What a token claims
     /// does not count: the `iss` of a JWT-SVID is free.
     pub fn is_issuer(&self, name: &str, identifier: &str) -> bool {
-        let jwt = self.issuers.iter().map(|issuer| (issuer.name(), issuer.issuer()));
-        let opaque = self.opaque.iter().map(|issuer| (issuer.name(), issuer.issuer()));
+        let jwt = self.issuers.iter().map(|issuer| (&**issuer.name(), issuer.issuer()));
+        let opaque = self.opaque.iter().map(|issuer| (&**issuer.name(), issuer.issuer()));
         jwt.chain(opaque).any(|known| known == (name, identifier))
     }
 

@@ -219,6 +219,11 @@ impl Catalog {
         &self.methods
     }
 
+    /// The exposed services.
+    pub fn services(&self) -> impl Iterator<Item = &Exposure> {
+        self.services.iter().map(Arc::as_ref)
+    }
+
     /// The services that are exposed on a host.
     pub fn services_on(&self, host: &str) -> impl Iterator<Item = &Exposure> {
         let services = self.services.iter().map(Arc::as_ref);

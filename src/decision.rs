@@ -17,11 +17,13 @@ mod provider;
 mod settings;
 pub mod shadow;
 pub mod snapshot;
+mod stage_times;
 pub mod stages;
 mod trace;
 
 pub use self::admitted::{Admitted, AwaitingBody, JudgedBody, Permitted};
 pub use self::preflight::preflight;
+pub use self::stage_times::StageTimes;
 pub use self::stages::{Ruling, Unresolved, decide};
 pub use self::trace::Trace;
 pub use crate::reason::Stage;

@@ -15,8 +15,11 @@ pub mod event;
 mod exchange;
 mod instruments;
 mod live;
+mod of_methods;
+mod of_tokens;
 mod own;
 mod shadow;
+mod timing;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -31,18 +34,22 @@ use bytes::Bytes;
 pub use self::cancels::moment;
 use self::event::Event;
 pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
-pub use self::instruments::{ALLOWED, Instruments, MethodInstruments};
+pub use self::instruments::{ALLOWED, Instruments};
 pub use self::live::Live;
+pub use self::of_methods::{CODES, MethodInstruments, OTHER_CODE, ServiceInstruments, SnapshotInstruments};
 pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_METADATA_PUBLISHED};
 pub use self::shadow::{LiveShadows, ShadowInstruments};
-use crate::admission::{Admission, AdmissionLimits, PendingSlot};
+pub use self::timing::Timing;
+use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot};
 use crate::audit::Audit;
 use crate::authn::{self, Lookup};
 use crate::cancels::Cancels;
+use crate::clock;
 use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
-use crate::reason::{Denial, Reason};
+use crate::metrics::Names;
+use crate::reason::{DecisionStage, Denial, Reason};
 use crate::trace_context::TraceContext;
 use crate::upstream;
 
@@ -184,6 +191,22 @@ impl Engine {
         &self.0.instruments
     }
 
+    /// How many requests there are, and how many there may be.
+    pub fn admission(&self) -> AdmissionStatus {
+        self.0.admission.status()
+    }
+
+    /// Brings the instruments up to this moment, before a scrape. Returns the names that there are.
+    pub fn update_instruments(&self) -> Names {
+        let live = self.live();
+        let EngineInstruments { requests, authn, upstream } = &self.0.instruments;
+        requests.update(&self.admission());
+        upstream.update(&live.upstreams().status(), &live.upstreams().rooms());
+        authn.update(&live.snapshot.authn, clock::now());
+        self.0.cancels.update(moment());
+        live.names()
+    }
+
     /// What is in force.
     pub fn live(&self) -> Arc<Live> {
         self.0.live.load_full()
@@ -236,10 +259,12 @@ impl Engine {
         if let Some(answered) = self.own_answer(exchange, &request) {
             return answered;
         }
-        let judging = Instant::now();
+        let now = Instant::now();
+        let parsing = now.saturating_duration_since(exchange.arrival.instant);
+        exchange.trace.times.add(DecisionStage::Parse, parsing);
+        exchange.trace.times.enter_at(DecisionStage::Route, now);
         let ruling =
             decision::decide(&exchange.live.snapshot, request, exchange.arrival.time, &mut exchange.trace);
-        exchange.judging += judging.elapsed();
         self.follow(exchange, ruling)
     }
 
@@ -249,29 +274,37 @@ impl Engine {
         let live = exchange.live.clone();
         let instruments = self.0.instruments.authn.clone();
         let observe = move |lookup: &Lookup<'_>| instruments.looked_up(lookup);
+        let (issuer, why) = (token.issuer_name(), token.awaits());
+        let asked = Instant::now();
         let resolved = live.snapshot.authn.resolve(token, exchange.arrival.time, observe).await;
-        let judging = Instant::now();
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(asked);
+        exchange.timing.issuer += waited;
+        self.0.instruments.requests.waited_for_issuer(&issuer, why, waited);
+        exchange.trace.times.enter_at(DecisionStage::Authenticate, now);
         let ruling = decision.resume(&live.snapshot, resolved, &mut exchange.trace);
-        exchange.judging += judging.elapsed();
         self.follow(exchange, ruling)
     }
 
     /// Takes the slots of a request that is permitted, and plans how its body is read.
     fn follow(&self, exchange: &mut Exchange, ruling: Ruling) -> Decision {
         let permitted = match ruling {
-            Ruling::Unresolved(unresolved) => return Decision::Wait(Pending::Issuer(unresolved)),
+            Ruling::Unresolved(unresolved) => {
+                exchange.trace.times.pause();
+                return Decision::Wait(Pending::Issuer(unresolved));
+            }
             Ruling::Refused(denial) => {
-                self.0.instruments.requests.decided(exchange.judging);
+                exchange.trace.times.pause();
                 return Decision::Refused(denial);
             }
             Ruling::Permitted(permitted) => permitted,
         };
-        self.0.instruments.requests.decided(exchange.judging);
         // Slots come after the decision: a client that may call nothing takes no slot from those that may.
         let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
         let address = exchange.request.as_ref().and_then(|request| request.origin.address);
         let held = self.0.admission.take(address, principal);
         let held = held.and_then(|slots| permitted.hold(slots, self.0.limits.body));
+        exchange.trace.times.pause();
         match held {
             Err(denial) => Decision::Refused(denial),
             Ok(awaiting) if awaiting.plan() == BodyPlan::Nothing => match awaiting.complete(&Bytes::new()) {
@@ -315,16 +348,11 @@ impl Engine {
                 }
                 Decision::Admitted(admitted) => {
                     body.permitted();
-                    self.0.instruments.requests.took_body(Duration::ZERO);
                     break admitted;
                 }
                 Decision::Wait(Pending::Body(awaiting)) => {
                     body.permitted();
-                    let taking = Instant::now();
-                    exchange.body_until = Some(taking + self.0.limits.body_timeout);
-                    let taken = self.take_body(awaiting, body).await;
-                    self.0.instruments.requests.took_body(taking.elapsed());
-                    break taken?;
+                    break self.take_body(exchange, awaiting, body).await?;
                 }
             }
         };
@@ -332,29 +360,39 @@ impl Engine {
         Ok(FrontendAction::Forward)
     }
 
+    /// Waits for the body, and judges it.
     async fn take_body(
         &self,
+        exchange: &mut Exchange,
         awaiting: AwaitingBody,
         body: &mut impl BodySource,
     ) -> Result<Admitted, Denial> {
-        match awaiting.plan() {
-            BodyPlan::Nothing => awaiting.complete(&Bytes::new()),
-            BodyPlan::Pass => {
-                body.begin().await?;
-                awaiting.pass()
-            }
+        let asked = Instant::now();
+        exchange.body_until = Some(asked + self.0.limits.body_timeout);
+        let collected = match awaiting.plan() {
+            BodyPlan::Nothing => Ok(Some(Bytes::new())),
+            BodyPlan::Pass => body.begin().await.map(|()| None),
             BodyPlan::Collect { limit, .. } => {
-                let collected = body.collect(limit, || awaiting.overflow(limit)).await?;
-                if !awaiting.is_large() {
-                    return awaiting.complete(&collected);
-                }
-                // 10 MiB of JSON take a tenth of a second: no connection waits for that.
-                let judged = tokio::task::spawn_blocking(move || awaiting.complete(&collected)).await;
-                judged.unwrap_or_else(|error| {
-                    Err(Denial::new(Reason::Internal, format!("a body could not be judged: {error}")))
-                })
+                body.collect(limit, || awaiting.overflow(limit)).await.map(Some)
             }
-        }
+        };
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(asked);
+        exchange.timing.body += waited;
+        self.0.instruments.requests.waited_for_body(waited);
+        let Some(collected) = collected? else { return awaiting.pass() };
+        exchange.trace.times.enter_at(DecisionStage::Body, now);
+        let judged = if awaiting.is_large() {
+            // 10 MiB of JSON take a tenth of a second: no connection waits for that.
+            let judged = tokio::task::spawn_blocking(move || awaiting.complete(&collected)).await;
+            judged.unwrap_or_else(|error| {
+                Err(Denial::new(Reason::Internal, format!("a body could not be judged: {error}")))
+            })
+        } else {
+            awaiting.complete(&collected)
+        };
+        exchange.trace.times.pause();
+        judged
     }
 
     /// Records a head that never became a request.
@@ -366,8 +404,7 @@ impl Engine {
 
     /// Counts a request and writes its audit line.
     fn record(&self, live: &Live, event: &Event<'_>) {
-        let EngineInstruments { requests, upstream, .. } = &self.0.instruments;
-        event.observe(requests, live.instruments(), upstream);
+        event.observe(&self.0.instruments.requests, live);
         if let Some(shadow) = &event.shadow {
             live.shadows().count(shadow);
         }

@@ -31,6 +31,8 @@ pub use self::connection_limits::{ConnectionLimits, affordable};
 pub(crate) use self::connection_slot::ConnectionSlot;
 use self::handshake::shake_hands;
 pub use self::instruments::Instruments;
+use self::instruments::ListenerInstruments;
+pub(crate) use self::instruments::{MADE_ROOM, WRITE_TIMEOUT};
 pub use self::settings::{ListenerLimits, ListenerSettings};
 pub use self::socket::ListenSocket;
 pub use self::stalled::StalledFlag;
@@ -74,6 +76,7 @@ pub struct Listener<H> {
     limits: ListenerLimits,
     connection_limits: ConnectionLimits,
     instruments: Instruments,
+    own: ListenerInstruments,
     handler: H,
 }
 
@@ -87,7 +90,10 @@ impl<H: Handler> Listener<H> {
         instruments: Instruments,
         handler: H,
     ) -> Self {
-        Self { name: address.to_string(), tls, limits, connection_limits, instruments, handler }
+        let name = address.to_string();
+        instruments.limit(connection_limits.most());
+        let own = instruments.of(&name, tls.is_some());
+        Self { name, tls, limits, connection_limits, instruments, own, handler }
     }
 
     /// Accepts until `shutdown` turns true, then waits for open connections, at most for the grace period.
@@ -137,6 +143,7 @@ impl<H: Handler> Listener<H> {
     ) {
         match self.connection_limits.admit(peer.ip()) {
             Ok(slot) => {
+                self.own.accepted.inc();
                 connections.spawn(self.clone().connection(stream, peer, slot, shutdown.clone()));
             }
             // Dropped, and so closed: no answer, no state.
@@ -152,7 +159,7 @@ impl<H: Handler> Listener<H> {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let opened = Instant::now();
-        let _open = OpenConnection::count(self.instruments.open(&self.name));
+        let _open = OpenConnection::count(self.own.open.clone());
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -166,7 +173,7 @@ impl<H: Handler> Listener<H> {
                     biased;
                     secured = self.secure(tcp, peer, tls, opened, &mut shutdown) => secured,
                     () = slot.made_room() => {
-                        self.instruments.cut("made_room");
+                        self.instruments.cut(MADE_ROOM);
                         return;
                     }
                 };
@@ -201,8 +208,12 @@ impl<H: Handler> Listener<H> {
             () = last_call(shutdown, opened) => return None,
         }
         match shake_hands(tcp, tls, deadline, self.limits.write_timeout).await {
-            Ok(stream) => Some(stream),
+            Ok(stream) => {
+                self.instruments.shook_hands(&self.name, None);
+                Some(stream)
+            }
             Err((failure, error)) => {
+                self.instruments.shook_hands(&self.name, Some(failure));
                 self.count_refused(failure.label());
                 // Scanners and strangers: an operator can do nothing about each of them.
                 tracing::debug!(%peer, listener = self.name, ?failure, error, "no TLS handshake");

@@ -142,7 +142,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Option<Exchange>,
     ) -> Result<()> {
-        admitted(exchange)?.begin_answer(response)?;
+        admitted(exchange)?.pass_answer(response)?;
         if self.0.is_draining() || http10::ends_the_connection(session.req_header(), response) {
             session.set_keepalive(None);
         }
@@ -198,6 +198,7 @@ impl ProxyHttp for Proxy {
             session.response_written().is_some_and(|written| !written.status.is_informational());
         // An answer that has begun cannot be replaced; the broken connection tells the client.
         if denial.reason() != Reason::ClientClosed && !is_answered {
+            exchange.begin_answer();
             match answering::refuse(session, exchange, &denial).await {
                 Ok(()) => error_code = denial.reason().entry().status,
                 Err(error) => tracing::debug!(%error, "cannot send the answer"),

@@ -7,9 +7,13 @@
 
 mod called;
 mod denial;
+mod outcome;
 
 pub use self::called::CalledService;
-pub use self::denial::{Denial, FieldViolation};
+pub use self::denial::{Denial, FieldViolation, RefusedToken, TokenKind};
+pub use self::outcome::{
+    DecisionOutcome, DecisionStage, TOKEN_ACCEPTED, TOKEN_OUTCOMES, outcome, token_outcome,
+};
 
 /// The parameters of `WWW-Authenticate` beside the realm (RFC 6750, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -161,6 +161,7 @@ impl Reloader {
             retired: Vec::new(),
         };
         reloader.tell_names("start");
+        reloader.tell_certificates();
         reloader.want_shadow(Cause { what: "start", is_retry: false, changed: None });
         reloader
     }

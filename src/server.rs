@@ -6,6 +6,9 @@ pub(crate) mod open_files;
 mod options;
 mod parts;
 mod ready;
+#[cfg(test)]
+mod reference;
+mod registered;
 mod serve;
 pub(crate) mod signals;
 pub(crate) mod sockets;

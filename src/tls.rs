@@ -17,7 +17,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-pub use self::certificate::Certificate;
+pub use self::certificate::{Certificate, CertificateExpiry};
 pub use self::client::{ClientTls, is_server_name};
 pub use self::established::Established;
 pub use self::pem::{TlsIdentity, authorities};

@@ -44,7 +44,7 @@ pub use self::capacity::UpstreamSlot;
 pub use self::deadline::{Deadline, is_used};
 pub use self::endpoint::Attempt;
 pub use self::health::Checks;
-pub use self::instruments::Instruments;
+pub use self::instruments::{ERROR_KINDS, Instruments, UpstreamInstruments};
 pub use self::settings::{
     EndpointAddress, HealthCheck, Outliers, Protocol, Timeouts, UpstreamLimits, UpstreamSettings,
 };
@@ -75,6 +75,21 @@ pub struct EndpointStatus {
     pub address: SocketAddr,
     /// Whether it is used in turn: its checks do not fail, and it is not ejected.
     pub is_healthy: bool,
+}
+
+/// How full an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamRoom {
+    /// Its name.
+    pub upstream: String,
+    /// Exchanges that are under way.
+    pub in_flight: usize,
+    /// How many there may be.
+    pub limit: usize,
+    /// Requests that wait for a place.
+    pub pending: usize,
+    /// How many may wait.
+    pub pending_limit: usize,
 }
 
 impl Upstreams {
@@ -161,6 +176,23 @@ impl Upstreams {
             is_healthy: endpoint.passes_checks() && !endpoint.outlier_state.is_ejected(),
         };
         self.pools().flat_map(|pool| pool.endpoints.iter().map(status)).collect()
+    }
+
+    /// The name of each.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// How full each of them is.
+    pub fn rooms(&self) -> Vec<UpstreamRoom> {
+        let room = |(name, pool): (&String, &Arc<Pool>)| UpstreamRoom {
+            upstream: name.clone(),
+            in_flight: pool.capacity.in_flight(),
+            limit: pool.capacity.limits.requests,
+            pending: pool.capacity.pending(),
+            pending_limit: pool.capacity.limits.pending,
+        };
+        self.by_name.iter().map(room).collect()
     }
 
     fn pool(&self, permit: &Permit) -> Result<&Pool, Denial> {

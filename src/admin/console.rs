@@ -31,7 +31,9 @@ use self::scraped::Scraped;
 pub(super) use self::session::Sessions;
 use self::state::GateView;
 use super::refused::AdminRefusal;
+use super::scrape::ScrapeWanted;
 use super::surface::Surface;
+use crate::metrics::Exposition;
 use crate::recent::DecisionFilter;
 
 /// Longest body of a login, in bytes: a token has at most 4,096, which a form may write as three letters each.
@@ -74,7 +76,8 @@ async fn home(
             reader.has_session(),
         );
     };
-    let Some(text) = surface.scrapes.text().await else {
+    let Some(text) = surface.scrapes.text(ScrapeWanted { format: Exposition::Prometheus, tells: true }).await
+    else {
         return refusal(AdminRefusal::broke_off(), reader.has_session());
     };
     let page = surface.work(move |admin| {

@@ -11,9 +11,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 use super::desk::yield_to_those_that_serve;
+use crate::metrics::{Exposition, Scrape};
 
-type Rendered = Result<String, prometheus::Error>;
-type ScrapeWaiter = oneshot::Sender<Option<Arc<str>>>;
+/// The metric that says which policy is in force.
+const REVISION: &str = "opgate_policy_info";
+
+/// What a client wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ScrapeWanted {
+    pub(super) format: Exposition,
+    /// Whether it is told which policy is in force.
+    pub(super) tells: bool,
+}
+
+type ScrapeWaiter = (ScrapeWanted, oneshot::Sender<Arc<str>>);
 
 /// The thread. It ends with this value.
 pub(super) struct Scrapes {
@@ -25,36 +36,38 @@ impl Scrapes {
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub(super) fn open(render: impl Fn() -> Rendered + Send + 'static) -> io::Result<Self> {
+    pub(super) fn open(scrape: impl Fn() -> Scrape + Send + 'static) -> io::Result<Self> {
         let (queue, waiting) = channel();
         std::thread::Builder::new()
             .name("opgate-metrics".to_owned())
-            .spawn(move || serve(&waiting, render))?;
+            .spawn(move || serve(&waiting, scrape))?;
         Ok(Self { queue })
     }
 
-    /// The metrics, rendered after this was asked; `None` where they cannot be.
-    pub(super) async fn text(&self) -> Option<Arc<str>> {
+    /// The metrics, gathered after this was asked; `None` where the thread has ended.
+    pub(super) async fn text(&self, wanted: ScrapeWanted) -> Option<Arc<str>> {
         let (sender, text) = oneshot::channel();
-        self.queue.send(sender).ok()?;
-        text.await.ok().flatten()
+        self.queue.send((wanted, sender)).ok()?;
+        text.await.ok()
     }
 }
 
-fn serve(queue: &Receiver<ScrapeWaiter>, render: impl Fn() -> Rendered) {
+fn serve(queue: &Receiver<ScrapeWaiter>, scrape: impl Fn() -> Scrape) {
     yield_to_those_that_serve();
     while let Ok(first) = queue.recv() {
         let waiting: Vec<ScrapeWaiter> = std::iter::once(first).chain(queue.try_iter()).collect();
-        let text = match render() {
-            Ok(text) => Some(Arc::from(text)),
-            Err(error) => {
-                tracing::error!(%error, "cannot render the metrics");
-                None
-            }
-        };
-        for sender in waiting {
+        let scrape = scrape();
+        let mut written: Vec<(ScrapeWanted, Arc<str>)> = Vec::new();
+        for (wanted, sender) in waiting {
+            let known = written.iter().find(|(known, _)| *known == wanted).map(|(_, text)| text.clone());
+            let text = known.unwrap_or_else(|| {
+                let without: &[&str] = if wanted.tells { &[] } else { &[REVISION] };
+                let text: Arc<str> = scrape.text(wanted.format, without).into();
+                written.push((wanted, text.clone()));
+                text
+            });
             // An error means that its client is gone.
-            let _ = sender.send(text.clone());
+            let _ = sender.send(text);
         }
     }
 }
@@ -65,38 +78,53 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::metrics::{Metrics, Names, gauge};
+
+    const PLAIN: ScrapeWanted = ScrapeWanted { format: Exposition::Prometheus, tells: true };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn all_that_wait_get_one_text_that_is_newer_than_their_question() {
-        let rendered = Arc::new(AtomicUsize::new(0));
-        let count = rendered.clone();
+        let gathered = Arc::new(AtomicUsize::new(0));
+        let count = gathered.clone();
+        let metrics = Metrics::new().unwrap();
+        let number = gauge(metrics.registry(), "opgate_number", "A number.").unwrap();
         let scrapes = Scrapes::open(move || {
-            let number = count.fetch_add(1, Ordering::SeqCst);
+            number.set(i64::try_from(count.fetch_add(1, Ordering::SeqCst)).unwrap());
             std::thread::sleep(Duration::from_millis(20));
-            Ok(number.to_string())
+            metrics.scrape(Names::default)
         });
         let scrapes = Arc::new(scrapes.unwrap());
-        assert_eq!(scrapes.text().await.as_deref(), Some("0"));
-        assert_eq!(scrapes.text().await.as_deref(), Some("1"), "rendered after it was asked");
+        assert!(scrapes.text(PLAIN).await.unwrap().contains("opgate_number 0\n"));
+        assert!(
+            scrapes.text(PLAIN).await.unwrap().contains("opgate_number 1\n"),
+            "it is gathered after it was asked"
+        );
         let asked: Vec<_> = (0..100)
-            .map(|_| {
+            .map(|number| {
                 tokio::spawn({
                     let scrapes = scrapes.clone();
-                    async move { scrapes.text().await }
+                    let format = if number % 2 == 0 { Exposition::Prometheus } else { Exposition::OpenMetrics };
+                    async move { (format, scrapes.text(ScrapeWanted { format, tells: false }).await.unwrap()) }
                 })
             })
             .collect();
-        let before = rendered.load(Ordering::SeqCst);
-        for text in asked {
-            assert!(text.await.unwrap().is_some());
+        let before = gathered.load(Ordering::SeqCst);
+        for asked in asked {
+            let (format, text) = asked.await.unwrap();
+            assert_eq!(text.ends_with("# EOF\n"), format == Exposition::OpenMetrics);
         }
-        assert!(rendered.load(Ordering::SeqCst) - before < 20, "they are answered together");
+        assert!(gathered.load(Ordering::SeqCst) - before < 20, "they are answered together");
     }
 
     #[tokio::test]
-    async fn a_failed_rendering_is_reported_to_all() {
-        let scrapes = Scrapes::open(|| Err(prometheus::Error::Msg("on purpose".to_owned()))).unwrap();
-        assert_eq!(scrapes.text().await, None);
-        assert_eq!(scrapes.text().await, None);
+    async fn the_policy_in_force_is_told_to_those_that_may_read_it() {
+        let metrics = Metrics::new().unwrap();
+        gauge(metrics.registry(), REVISION, "The policy.").unwrap();
+        let scrapes = Scrapes::open(move || metrics.scrape(Names::default)).unwrap();
+        for tells in [true, false] {
+            let text = scrapes.text(ScrapeWanted { tells, ..PLAIN }).await.unwrap();
+            assert_eq!(text.contains(REVISION), tells);
+            assert!(text.contains("opgate_build_info"));
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
 
 use axum::extract::FromRef;
 use axum::http::request::Parts;
@@ -10,45 +9,15 @@ use axum::http::request::Parts;
 use super::console::{LiveClients, Sessions};
 use super::desk::Desk;
 use super::hosts::Hosts;
+use super::instruments::Instruments;
+use super::reloads::ReloadReporter;
 use super::scrape::Scrapes;
 use super::told::PolicyReaders;
 use crate::authn::KeySetStatus;
 use crate::clock;
 use crate::engine::Engine;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Names};
 use crate::recent::Recent;
-
-/// Parts that were loaded together, or that failed to be.
-#[derive(Clone, Debug)]
-pub struct ReloadChange {
-    /// When they were in force, or were found not to load.
-    pub time: SystemTime,
-    /// The parts.
-    pub parts: Vec<&'static str>,
-    /// What had them loaded: `files changed`, `SIGHUP`.
-    pub cause: String,
-    /// From the change of a file until it was in force, where that is known.
-    pub lag: Option<Duration>,
-    /// Why they were not loaded; `None` where they were.
-    pub diagnostic: Option<Arc<str>>,
-}
-
-/// What `/readyz` and the console say of reloads.
-#[derive(Clone, Debug, Default)]
-pub struct ReloadReport {
-    /// Each part that keeps its last good state, and why.
-    pub failed: Vec<(&'static str, String)>,
-    /// All failures as one text; `None` where every part is as its files say.
-    pub failure: Option<String>,
-    /// Settings whose change needs a restart of the process.
-    pub restart: Vec<&'static str>,
-    /// The last reloads, newest first.
-    pub changes: Vec<ReloadChange>,
-}
-
-/// Gives the report of this moment. `reload` is not named here: it reads the configuration, which holds the settings of
-/// this module.
-pub type ReloadReporter = Arc<dyn Fn() -> ReloadReport + Send + Sync>;
 
 /// The state that the endpoints read.
 #[derive(Clone)]
@@ -57,19 +26,37 @@ pub struct Admin {
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) reloads: ReloadReporter,
+    pub(super) instruments: Instruments,
     pub(super) recent: Arc<Recent>,
 }
 
 impl Admin {
     /// Endpoints about `engine`, its last decisions, and the parts that are not as the files say.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, reloads: ReloadReporter, recent: Arc<Recent>) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads, recent }
+    pub fn new(
+        engine: Engine,
+        metrics: Arc<Metrics>,
+        reloads: ReloadReporter,
+        instruments: Instruments,
+        recent: Arc<Recent>,
+    ) -> Self {
+        Self { engine, metrics, draining: Arc::default(), reloads, instruments, recent }
+    }
+
+    /// Whether the process is ending.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Brings the instruments up to this moment, before a scrape. Returns the names that there are.
+    pub(super) fn update_instruments(&self) -> Names {
+        self.instruments.update(self.unready().is_empty(), self.is_draining(), &(self.reloads)());
+        self.engine.update_instruments()
     }
 
     /// Why requests should not be sent here, or nothing.
     pub fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             reasons.push("the process is draining".to_owned());
         }
         for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {

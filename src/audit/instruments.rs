@@ -1,9 +1,9 @@
 //! What Prometheus reads of the audit log.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntGauge};
 
 use super::backlog::{Backlog, QUEUE_LINES};
-use crate::metrics::{counter, counters, gauge};
+use crate::metrics::{Registry, counter, counters, gauge};
 
 /// The instruments of the audit log.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use super::backlog::{QUEUE_BYTES, SPARE_BYTES};
 use super::*;
 
 fn instruments() -> Instruments {
-    Instruments::register(&prometheus::Registry::new()).unwrap()
+    Instruments::register(&crate::metrics::Registry::default()).unwrap()
 }
 
 #[test]

@@ -23,7 +23,7 @@ use super::token::jwt::Unverified;
 use super::token::spiffe;
 use super::token::unconfirmed::UnconfirmedToken;
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason};
+use crate::reason::{Denial, Reason, TokenKind};
 
 /// What the credential of a request says of its sender.
 #[derive(Debug)]
@@ -50,6 +50,22 @@ enum Awaited {
 }
 
 impl PendingToken {
+    /// The name of the issuer that is asked.
+    pub fn issuer_name(&self) -> Arc<str> {
+        match &self.awaited {
+            Awaited::Key(issuer, _) => issuer.name().clone(),
+            Awaited::Introspection(issuer, _) => issuer.name().clone(),
+        }
+    }
+
+    /// What is waited for: a `key`, or a `lookup` of an opaque token.
+    pub fn awaits(&self) -> &'static str {
+        match &self.awaited {
+            Awaited::Key(..) => "key",
+            Awaited::Introspection(..) => "lookup",
+        }
+    }
+
     /// The answer where nothing is waited for.
     pub fn into_denial(self) -> Denial {
         let denial = match self.awaited {
@@ -115,15 +131,18 @@ impl Authenticator {
         if let Some(issuer) = self.opaque_issuer(text) {
             let known = issuer.recall(text, now);
             self.tokens.count(matches!(known, Some(Ok(_))));
-            return known
+            let known = known
                 .map_or(Ok(KnownToken::NotIntrospected(issuer)), |judged| judged.map(KnownToken::Caller));
+            return known.map_err(|denial| denial.of_token(TokenKind::Opaque, Some(issuer.name())));
         }
         if let Some(caller) = self.tokens.recall(text, now) {
             return Ok(KnownToken::Caller(caller));
         }
-        let token = Unverified::parse(text)?;
-        let issuer = self.issuer_of(&token)?;
-        Ok(match issuer.verify(token, now)? {
+        let of_unknown = |denial: Denial| denial.of_token(TokenKind::Jwt, None);
+        let token = Unverified::parse(text).map_err(of_unknown)?;
+        let issuer = self.issuer_of(&token).map_err(of_unknown)?;
+        let verified = issuer.verify(token, now);
+        Ok(match verified.map_err(|denial| denial.of_token(TokenKind::Jwt, Some(issuer.name())))? {
             Verification::Accepted(accepted) => KnownToken::Caller(self.remember(issuer, text, *accepted)),
             Verification::KeyAwaited(awaited) => KnownToken::KeyAwaited(issuer, awaited),
         })
@@ -146,9 +165,13 @@ impl Authenticator {
         let judged = match awaited {
             Awaited::Key(issuer, awaited) => {
                 issuer.await_key(&awaited).await;
-                self.verify_again(&issuer, *awaited, now)
+                let judged = self.verify_again(&issuer, *awaited, now);
+                judged.map_err(|denial| denial.of_token(TokenKind::Jwt, Some(issuer.name())))
             }
-            Awaited::Introspection(issuer, token) => issuer.look_up(&token, now, observe).await,
+            Awaited::Introspection(issuer, token) => {
+                let judged = issuer.look_up(&token, now, observe).await;
+                judged.map_err(|denial| denial.of_token(TokenKind::Opaque, Some(issuer.name())))
+            }
         };
         match judged {
             Ok(caller) => Ok(UnconfirmedToken { caller, presentation }),

@@ -2,12 +2,16 @@
 
 use std::time::SystemTime;
 
-use prometheus::{GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::introspection::Lookup;
+use super::introspection::{Lookup, LookupOutcome};
+use super::jwks::refresh;
 use super::token::cache::TokenCacheStatus;
-use super::{Authenticator, KeySetStatus};
-use crate::metrics::{counter, counters, gauge, gauges, histograms, instants, seconds};
+use super::{Authenticator, KeyExpiry, KeySetStatus};
+use crate::metrics::{
+    Registry, counter, counters, gauge, gauges, histograms, instants, seconds, seconds_or_nan, whole,
+};
+use crate::reason::TokenKind;
 
 /// The instruments of authentication. One set for the life of the process: a reload replaces the [`Authenticator`] alone.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ struct TokenCacheInstruments {
     hits: IntCounter,
     misses: IntCounter,
     evictions: IntCounter,
+    entries: IntGauge,
+    capacity: IntGauge,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +41,7 @@ struct LookupInstruments {
 struct KeySetInstruments {
     keys: IntGaugeVec,
     last_success: GaugeVec,
-    age: GaugeVec,
+    expiry: GaugeVec,
     refreshes: IntCounterVec,
 }
 
@@ -69,10 +75,12 @@ impl Instruments {
     /// Brings the instruments up to the state of `authn`, before a scrape.
     pub fn update(&self, authn: &Authenticator, now: SystemTime) {
         self.tokens.update(authn.token_cache());
-        self.proofs.set(i64::try_from(authn.proofs_remembered()).unwrap_or(i64::MAX));
+        self.proofs.set(whole(authn.proofs_remembered()));
         for status in authn.key_sets(now) {
             self.keys.update(&status);
         }
+        let opaque = authn.token_issuers().filter(|(_, kind)| *kind == TokenKind::Opaque);
+        opaque.for_each(|(issuer, _)| self.lookups.begin(issuer));
     }
 }
 
@@ -90,6 +98,12 @@ impl TokenCacheInstruments {
                 "opgate_token_cache_evictions_total",
                 "Verified tokens that made room for others.",
             )?,
+            entries: gauge(registry, "opgate_token_cache_entries", "Verified tokens that are remembered.")?,
+            capacity: gauge(
+                registry,
+                "opgate_token_cache_capacity",
+                "How many tokens of the present size could be remembered.",
+            )?,
         })
     }
 
@@ -97,10 +111,20 @@ impl TokenCacheInstruments {
         raise(&self.hits, status.hits);
         raise(&self.misses, status.misses);
         raise(&self.evictions, status.evictions);
+        self.entries.set(whole(status.entries));
+        self.capacity.set(whole(status.capacity));
     }
 }
 
 impl LookupInstruments {
+    /// The series of an issuer that is asked.
+    fn begin(&self, issuer: &str) {
+        for outcome in LookupOutcome::ALL {
+            self.total.with_label_values(&[issuer, outcome.as_str()]);
+        }
+        self.duration.with_label_values(&[issuer]);
+    }
+
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             total: counters(
@@ -127,10 +151,15 @@ impl KeySetInstruments {
             last_success: instants(
                 registry,
                 "opgate_jwks_last_success_timestamp_seconds",
-                "When an issuer's keys were last loaded.",
+                "When an issuer's keys were last loaded; `NaN` before the first time.",
                 &["issuer"],
             )?,
-            age: instants(registry, "opgate_jwks_age_seconds", "How old an issuer's keys are.", &["issuer"])?,
+            expiry: instants(
+                registry,
+                "opgate_jwks_expiry_timestamp_seconds",
+                "When the keys that are held are used no longer, if no fetch succeeds; `+Inf` for a file.",
+                &["issuer"],
+            )?,
             refreshes: counters(
                 registry,
                 "opgate_jwks_refreshes_total",
@@ -142,11 +171,19 @@ impl KeySetInstruments {
 
     fn update(&self, status: &KeySetStatus) {
         let issuer = status.issuer.as_str();
-        let last_success = status.last_success.map(seconds).unwrap_or_default();
-        let age = status.age.unwrap_or_default();
-        self.keys.with_label_values(&[issuer]).set(i64::try_from(status.keys).unwrap_or(i64::MAX));
-        self.last_success.with_label_values(&[issuer]).set(last_success);
-        self.age.with_label_values(&[issuer]).set(age.as_secs_f64());
+        self.keys.with_label_values(&[issuer]).set(whole(status.keys));
+        self.last_success.with_label_values(&[issuer]).set(seconds_or_nan(status.last_success));
+        let expiry = match status.expiry {
+            KeyExpiry::None => f64::NAN,
+            KeyExpiry::At(time) => seconds(time),
+            KeyExpiry::Never => f64::INFINITY,
+        };
+        self.expiry.with_label_values(&[issuer]).set(expiry);
+        // The keys of a file are not fetched.
+        let outcomes: &[&str] = if status.expiry == KeyExpiry::Never { &[] } else { &refresh::OUTCOMES };
+        for outcome in outcomes {
+            self.refreshes.with_label_values(&[issuer, outcome]);
+        }
         for (outcome, count) in &status.refreshes {
             raise(&self.refreshes.with_label_values(&[issuer, outcome]), *count);
         }

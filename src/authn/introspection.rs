@@ -65,6 +65,9 @@ pub enum LookupOutcome {
 }
 
 impl LookupOutcome {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::Refused, Self::Failed, Self::Unasked];
+
     /// The label's value.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -126,7 +129,7 @@ impl OpaqueIssuer {
     }
 
     /// The issuer's name in the operator's file.
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &Arc<str> {
         &self.introspector.rules.name
     }
 

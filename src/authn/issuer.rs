@@ -99,7 +99,7 @@ impl JwtIssuer {
     }
 
     /// Its name in the operator's file.
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &Arc<str> {
         &self.name
     }
 

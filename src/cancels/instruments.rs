@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::outcome::{CancelAnswer, CancelOutcome};
 use super::skipped::Skipped;
-use crate::metrics::{counters, gauges, histograms};
+use crate::metrics::{Registry, counters, gauges, histograms};
 
 /// From half a second to an hour: operations take long.
 const SETTLING: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0];

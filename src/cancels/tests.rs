@@ -5,27 +5,33 @@ mod watching;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use prometheus::{Registry, TextEncoder};
+use crate::metrics::{Exposition, Metrics, Names};
 
 use super::*;
 
 const SERVICE: &str = "s.example.com";
 const METHOD: &str = "google.longrunning.Operations.CancelOperation";
 
+/// The metrics of two services.
+fn told(metrics: &Metrics) -> String {
+    let services = [SERVICE, "t.example.com"].map(str::to_owned).into();
+    metrics.scrape(|| Names { services, ..Names::default() }).text(Exposition::Prometheus, &[])
+}
+
 /// Cancels with their registry, and a clock.
 struct Bench {
     cancels: Cancels,
-    registry: Registry,
+    metrics: Metrics,
     start: Moment,
 }
 
 impl Bench {
     fn new(tracked: usize) -> Self {
-        let registry = Registry::new();
-        let instruments = Instruments::register(&registry).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let instruments = Instruments::register(metrics.registry()).unwrap();
         let cancels = Cancels::new(CancelSettings { tracked }, instruments);
         cancels.serve([(SERVICE, METHOD)].into_iter());
-        Self { cancels, registry, start: Moment { time: SystemTime::UNIX_EPOCH, instant: Instant::now() } }
+        Self { cancels, metrics, start: Moment { time: SystemTime::UNIX_EPOCH, instant: Instant::now() } }
     }
 
     fn at(&self, seconds: u64) -> Moment {
@@ -55,7 +61,7 @@ impl Bench {
 
     /// A sample of the metrics.
     fn sample(&self, series: &str) -> Option<u64> {
-        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
+        let text = told(&self.metrics);
         let found = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         found.map(|value| value.parse().unwrap())
     }
@@ -201,7 +207,7 @@ fn the_newest_are_told_first_with_their_state() {
 #[test]
 fn series_are_there_from_the_start_and_go_with_their_service() {
     let bench = Bench::new(10);
-    let text = || TextEncoder::new().encode_to_string(&bench.registry.gather()).unwrap();
+    let text = || told(&bench.metrics);
     let series = |service: &str| text().lines().filter(|line| line.contains(service)).count();
     // Answers, outcomes, pending; eleven buckets and one more, sum and count.
     assert_eq!(series(SERVICE), 5 + 6 + 1 + 14);

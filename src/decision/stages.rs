@@ -18,6 +18,7 @@ use std::time::SystemTime;
 
 use super::admitted::Permitted;
 use super::provider;
+use super::stage_times::StageTimes;
 use super::trace::Trace;
 use crate::authn::{Authentication, Evidence, PendingToken, UnconfirmedToken};
 use crate::catalog::{Call, Method};
@@ -25,7 +26,7 @@ use crate::decision::snapshot::Snapshot;
 use crate::http::{Request, query};
 use crate::policy::{Attributes, Permit};
 use crate::principal::Caller;
-use crate::reason::{Denial, Reason, Stage};
+use crate::reason::{DecisionStage, Denial, Reason, Stage};
 
 /// What a decision comes to.
 #[derive(Debug)]
@@ -115,7 +116,7 @@ fn identify(
 ) -> Result<(Arc<Call>, Identification), Denial> {
     request.directed()?;
     let call = Arc::new(route(request, snapshot)?);
-    trace.stage = Stage::Authenticate;
+    enter(&mut trace.stage, &mut trace.times, Stage::Authenticate);
     trace.call = Some(call.clone());
     let identified = authenticate(request, &call.method, snapshot, now);
     identified.map_err(|denial| about(&call.method, denial)).map(|identified| (call, identified))
@@ -149,7 +150,7 @@ pub fn decide_call_as(
     snapshot: &Snapshot,
     trace: &mut Trace,
 ) -> Result<Permit, Denial> {
-    trace.stage = Stage::Authenticate;
+    enter(&mut trace.stage, &mut trace.times, Stage::Authenticate);
     trace.call = Some(call.clone());
     let caller = identify(&call.method).map_err(|denial| about(&call.method, denial))?;
     authorize(call, caller, attributes, snapshot, trace)
@@ -169,7 +170,7 @@ pub fn authorize(
     let call = &*trace.call.insert(call);
     trace.caller = caller;
     let caller = trace.caller.as_ref();
-    trace.stage = Stage::Authenticate;
+    enter(&mut trace.stage, &mut trace.times, Stage::Authenticate);
     if caller.is_none() && !call.method.allow_without_credential {
         return Err(about(&call.method, Denial::new(Reason::CredentialsMissing, "no credential was sent")));
     }
@@ -182,16 +183,16 @@ pub fn authorize(
         provider::require(caller, &call.method, &snapshot.authn)
             .map_err(|denial| challenged(about(&call.method, denial)))?;
     }
-    trace.stage = Stage::Scope;
+    enter(&mut trace.stage, &mut trace.times, Stage::Scope);
     require_scope(caller.map(|caller| &**caller), &call.method).map_err(challenged)?;
-    trace.stage = Stage::Policy;
+    enter(&mut trace.stage, &mut trace.times, Stage::Policy);
     let consulted = Cell::default();
     let authorized =
         snapshot.policy.authorize(call, caller, Attributes { consulted: Some(&consulted), ..attributes });
     trace.consulted = consulted.get();
     let permit = authorized?;
     trace.granted = true;
-    trace.stage = Stage::Implementation;
+    enter(&mut trace.stage, &mut trace.times, Stage::Implementation);
     if call.method.unimplemented {
         return Err(Denial::new(
             Reason::Unimplemented,
@@ -199,6 +200,12 @@ pub fn authorize(
         ));
     }
     Ok(permit)
+}
+
+/// A stage begins.
+fn enter(under_way: &mut Stage, times: &mut StageTimes, stage: Stage) {
+    *under_way = stage;
+    times.enter(DecisionStage::of(stage));
 }
 
 /// The attributes that conditions may read of the request. A HEAD that takes the route of GET is a GET for them: else a

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::stage_times::StageTimes;
 use crate::catalog::Call;
 use crate::policy::Consulted;
 use crate::principal::Caller;
@@ -21,4 +22,6 @@ pub struct Trace {
     pub consulted: Consulted,
     /// The stage that was reached: the one that refused, where one did.
     pub stage: Stage,
+    /// How long each stage took, where a clock was given.
+    pub times: StageTimes,
 }

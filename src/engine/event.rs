@@ -6,9 +6,9 @@ mod entry;
 mod observe;
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::ALLOWED;
+use super::{ALLOWED, Timing};
 use crate::decision::Trace;
 use crate::decision::shadow::ShadowDecision;
 use crate::http::Request;
@@ -39,8 +39,12 @@ pub struct Event<'e> {
     pub permit: Option<&'e Permit>,
     /// The refusal, or the upstream's failure after a permit.
     pub denial: Option<&'e Denial>,
-    /// The status that was sent; 0 where the client was gone.
+    /// The status that was sent; 499 where the client left, and that of the reason where nothing was sent.
     pub status: u16,
+    /// Where the time went.
+    pub timing: &'e Timing,
+    /// When its head was complete, on the clock of `timing`.
+    pub arrived: Instant,
     /// What the shadow policy says, where the service has one and policy was asked.
     pub shadow: Option<ShadowDecision<'e>>,
     /// Why the gate answered by itself, where it did: nothing was decided.

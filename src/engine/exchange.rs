@@ -6,9 +6,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::event::Event;
+use super::timing::{Timing, stage_times};
 use super::{Engine, Live, moment};
 use crate::cancels::{CancelAnswer, SentCancel, Watch};
 use crate::clock;
@@ -17,6 +18,9 @@ use crate::http::Request;
 use crate::reason::{Denial, Reason};
 use crate::trace_context::{TraceContext, TraceId};
 use crate::upstream::{Attempt, Deadline, UpstreamSlot};
+
+/// The status that is recorded of a request whose client left. No answer has it.
+const CLIENT_LEFT: u16 = 499;
 
 /// When a request came, and its id.
 #[derive(Clone, Debug)]
@@ -34,8 +38,17 @@ pub struct Arrival {
 impl Arrival {
     /// An arrival at this moment.
     pub fn now() -> Self {
+        Self::at(clock::now(), Instant::now())
+    }
+
+    /// The arrival of what began to come then.
+    pub fn since(instant: Instant) -> Self {
+        Self::at(clock::now() - instant.elapsed(), instant)
+    }
+
+    fn at(time: SystemTime, instant: Instant) -> Self {
         let trace_id = TraceId::random();
-        Self { time: clock::now(), instant: Instant::now(), request_id: trace_id.to_string(), trace_id }
+        Self { time, instant, request_id: trace_id.to_string(), trace_id }
     }
 }
 
@@ -55,8 +68,8 @@ pub struct Exchange {
     pub trace_context: Option<TraceContext>,
     /// How far the decision got.
     pub trace: Trace,
-    /// The time that the decision took, waiting left out.
-    pub(super) judging: Duration,
+    /// Where its time went.
+    pub timing: Timing,
     /// Until when its body may come, once it is waited for.
     pub(super) body_until: Option<Instant>,
     /// Why it was refused or failed.
@@ -152,8 +165,8 @@ impl Exchange {
             peer,
             request: None,
             trace_context: None,
-            trace: Trace::default(),
-            judging: Duration::ZERO,
+            trace: Trace { times: stage_times(), ..Trace::default() },
+            timing: Timing::default(),
             body_until: None,
             denial: None,
             phase: Phase::Received,
@@ -230,9 +243,15 @@ impl Exchange {
         }
     }
 
+    /// The first byte of the answer goes out now.
+    pub fn begin_answer(&mut self) {
+        self.timing.answers(Instant::now());
+    }
+
     /// Writes the audit line and counts the request, once. `status` is what the client was sent, 0 for nothing. The slots
     /// that the request holds are given back.
     pub fn record(&mut self, status: u16) {
+        let status = recorded_status(status, self.denial.as_ref());
         let mut phase = std::mem::replace(&mut self.phase, Phase::Answered);
         if let Phase::Forwarding(forwarding) = &mut phase {
             self.end_cancel(forwarding);
@@ -261,6 +280,8 @@ impl Exchange {
             permit,
             denial: self.denial.as_ref(),
             status,
+            timing: &self.timing,
+            arrived: self.arrival.instant,
             shadow,
             answered: match phase {
                 Phase::Answering(reason) => Some(reason),
@@ -269,6 +290,17 @@ impl Exchange {
             upstream,
         };
         self.engine.record(&self.live, &event);
+    }
+}
+
+/// The status that is recorded: 499 for a client that left, whatever it was sent by then; the status of the reason where
+/// nothing was sent.
+fn recorded_status(sent: u16, denial: Option<&Denial>) -> u16 {
+    let row = denial.map(|denial| denial.reason().entry());
+    match row {
+        Some(row) if row.status == CLIENT_LEFT || sent == 0 => row.status,
+        None if sent == 0 => CLIENT_LEFT,
+        _ => sent,
     }
 }
 

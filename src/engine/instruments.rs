@@ -1,43 +1,51 @@
 //! What Prometheus reads of requests and decisions.
 //!
-//! What a request touches is resolved once for each method of a snapshot ([`MethodInstruments`]); the rest looks its child up.
+//! What a request touches is resolved once for each method of a snapshot (`of_methods`), so that no label is
+//! looked up on the way of a request that goes well.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use super::ShadowInstruments;
-use crate::catalog::Method;
-use crate::metrics::{counters, histograms};
+use crate::admission::AdmissionStatus;
+use crate::metrics::{
+    Registry, TracedHistogramVec, counters, gauge, histogram, histograms, traced_histograms, whole,
+};
+use crate::reason::{DecisionOutcome, DecisionStage, TokenKind};
 
-/// Label values of a request that calls no known method.
-const UNROUTED: &str = "";
 /// The `reason` of a request that was allowed.
 pub const ALLOWED: &str = "ALLOWED";
 
 const OF_REQUESTS: [f64; 15] =
-    [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
-const OF_DECISIONS: [f64; 13] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 0.1, 1.0];
+    [5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 120.0, 600.0];
+const OF_OVERHEAD: [f64; 10] = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.05, 1.0];
+const OF_DECISIONS: [f64; 14] =
+    [1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0];
+const OF_WAITS: [f64; 14] = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
 
 /// The instruments of requests and decisions.
 #[derive(Clone, Debug)]
 pub struct Instruments {
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    judge_duration: Histogram,
-    body_duration: Histogram,
+    pub(super) requests: IntCounterVec,
+    pub(super) request_duration: TracedHistogramVec,
+    pub(super) overhead: TracedHistogramVec,
+    decisions: [[IntCounter; DecisionStage::ALL.len()]; DecisionOutcome::ALL.len()],
+    decision_duration: [Histogram; DecisionStage::ALL.len()],
+    pub(super) tokens: IntCounterVec,
+    issuer_wait: HistogramVec,
+    body_wait: Histogram,
+    admission: AdmissionInstruments,
     /// Of shadow policies.
     pub shadows: ShadowInstruments,
 }
 
-/// The instruments of one method's ordinary outcome.
-#[derive(Debug)]
-pub struct MethodInstruments {
-    /// Allowed and answered 200.
-    pub allowed: IntCounter,
-    /// From the head's last byte to the answer's last.
-    pub duration: Histogram,
+#[derive(Clone, Debug)]
+struct AdmissionInstruments {
+    in_flight: IntGauge,
+    limit: IntGauge,
+    pending: IntGauge,
+    pending_limit: IntGauge,
 }
 
 impl Instruments {
@@ -46,60 +54,142 @@ impl Instruments {
     /// # Errors
     /// Where another one has the name: a fault of ours.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let decisions = histograms(
+        let requests = counters(
             registry,
-            "opgate_decision_duration_seconds",
-            "Time to decide a request, by stage.",
-            &["stage"],
-            &OF_DECISIONS,
+            "opgate_requests_total",
+            "Requests answered, by API method, HTTP status and reason.",
+            &["service", "method", "code", "reason"],
+        )?;
+        let request_duration = traced_histograms(
+            registry,
+            "opgate_request_duration_seconds",
+            "Time from an allowed request's head to the end of its answer.",
+            &["service", "method"],
+            &OF_REQUESTS,
+        )?;
+        let overhead = traced_histograms(
+            registry,
+            "opgate_overhead_duration_seconds",
+            "Time that the gate itself took up to the first byte of an answer: without the backend, issuers and the client's body.",
+            &["service"],
+            &OF_OVERHEAD,
         )?;
         Ok(Self {
-            requests: counters(
+            requests,
+            request_duration,
+            overhead,
+            decisions: decisions(registry)?,
+            decision_duration: decision_durations(registry)?,
+            tokens: counters(
                 registry,
-                "opgate_requests_total",
-                "Requests answered, by API method, HTTP status and reason.",
-                &["service", "method", "code", "reason"],
+                "opgate_tokens_total",
+                "Tokens of requests, by issuer and by what came of them.",
+                &["issuer", "kind", "outcome"],
             )?,
-            request_duration: histograms(
+            issuer_wait: histograms(
                 registry,
-                "opgate_request_duration_seconds",
-                "Time from a request's head to the end of its answer.",
-                &["service", "method"],
-                &OF_REQUESTS,
+                "opgate_issuer_wait_seconds",
+                "Time that requests waited for an issuer: for a key, or for what it says of an opaque token (lookup).",
+                &["issuer", "for"],
+                &OF_WAITS,
             )?,
-            judge_duration: decisions.with_label_values(&["judge"]),
-            body_duration: decisions.with_label_values(&["body"]),
+            body_wait: histogram(
+                registry,
+                "opgate_body_wait_seconds",
+                "Time that requests waited for the body that their client sends.",
+                &OF_WAITS,
+            )?,
+            admission: AdmissionInstruments::register(registry)?,
             shadows: ShadowInstruments::register(registry)?,
         })
     }
 
-    /// The instruments of a snapshot's methods, by [`Method::index`].
-    pub fn of_methods(&self, methods: &[Arc<Method>]) -> Vec<MethodInstruments> {
-        let instruments = |method: &Arc<Method>| {
-            let labels = [method.service.name.as_str(), method.name.as_str()];
-            let [service, name] = labels;
-            MethodInstruments {
-                allowed: self.requests.with_label_values(&[service, name, "200", ALLOWED]),
-                duration: self.request_duration.with_label_values(&labels),
-            }
+    /// Counts a decision.
+    pub(super) fn decided(&self, outcome: DecisionOutcome, stage: DecisionStage) {
+        if let Some(counter) = self.decisions.get(outcome as usize).and_then(|of| of.get(stage as usize)) {
+            counter.inc();
+        }
+    }
+
+    /// Says how long a stage of a decision took.
+    pub(super) fn took(&self, stage: DecisionStage, duration: Duration) {
+        if let Some(histogram) = self.decision_duration.get(stage as usize) {
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Says how long a request waited for an issuer; `why` is `key` or `lookup`.
+    pub(super) fn waited_for_issuer(&self, issuer: &str, why: &str, duration: Duration) {
+        self.issuer_wait.with_label_values(&[issuer, why]).observe(duration.as_secs_f64());
+    }
+
+    /// Says how long a request waited for its body.
+    pub(super) fn waited_for_body(&self, duration: Duration) {
+        self.body_wait.observe(duration.as_secs_f64());
+    }
+
+    /// The series of an issuer that requests may wait for.
+    pub(super) fn awaits(&self, issuer: &str, kind: TokenKind) {
+        let why = match kind {
+            TokenKind::Jwt => "key",
+            TokenKind::Opaque => "lookup",
         };
-        methods.iter().map(instruments).collect()
+        self.issuer_wait.with_label_values(&[issuer, why]);
     }
 
-    /// Counts a request whose outcome has no instrument of its own.
-    pub fn count(&self, method: Option<&Method>, status: u16, reason: &str) {
-        let (service, name) = method
-            .map_or((UNROUTED, UNROUTED), |method| (method.service.name.as_str(), method.name.as_str()));
-        self.requests.with_label_values(&[service, name, status.to_string().as_str(), reason]).inc();
+    /// Brings the instruments up to the state of this moment, before a scrape.
+    pub(super) fn update(&self, admission: &AdmissionStatus) {
+        self.admission.in_flight.set(whole(admission.in_flight));
+        self.admission.limit.set(whole(admission.limit));
+        self.admission.pending.set(whole(admission.pending));
+        self.admission.pending_limit.set(whole(admission.pending_limit));
     }
+}
 
-    /// Says how long a decision took, waiting apart.
-    pub fn decided(&self, duration: Duration) {
-        self.judge_duration.observe(duration.as_secs_f64());
-    }
+fn decisions(
+    registry: &Registry,
+) -> Result<[[IntCounter; DecisionStage::ALL.len()]; DecisionOutcome::ALL.len()], prometheus::Error> {
+    let vec = counters(
+        registry,
+        "opgate_decisions_total",
+        "Decisions: allowed, denied, undecided (a fault of the gate) or pending (an unknown key), by the stage that they came to.",
+        &["decision", "stage"],
+    )?;
+    // All stages of each decision are there from the start, also those that no request can come to.
+    let counter = |outcome: DecisionOutcome| {
+        DecisionStage::ALL.map(|stage| vec.with_label_values(&[outcome.as_str(), stage.as_str()]))
+    };
+    Ok(DecisionOutcome::ALL.map(counter))
+}
 
-    /// Says how long a body took to come and to be judged.
-    pub fn took_body(&self, duration: Duration) {
-        self.body_duration.observe(duration.as_secs_f64());
+fn decision_durations(
+    registry: &Registry,
+) -> Result<[Histogram; DecisionStage::ALL.len()], prometheus::Error> {
+    let vec = histograms(
+        registry,
+        "opgate_decision_duration_seconds",
+        "Time that a stage of a decision took, waiting left out.",
+        &["stage"],
+        &OF_DECISIONS,
+    )?;
+    Ok(DecisionStage::ALL.map(|stage| vec.with_label_values(&[stage.as_str()])))
+}
+
+impl AdmissionInstruments {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            in_flight: gauge(registry, "opgate_requests_in_flight", "Allowed requests that are under way.")?,
+            limit: gauge(registry, "opgate_requests_limit", "How many may be under way at one time.")?,
+            pending: gauge(
+                registry,
+                "opgate_requests_pending",
+                "Requests over HTTP/2 that are not allowed yet.",
+            )?,
+            pending_limit: gauge(
+                registry,
+                "opgate_requests_pending_limit",
+                "How many of those may wait at one time.",
+            )?,
+        })
     }
 }

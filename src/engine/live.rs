@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Instruments, LiveShadows, MethodInstruments};
+use super::of_methods::SnapshotInstruments;
+use super::{EngineInstruments, LiveShadows};
 use crate::assertion::Assertions;
 use crate::catalog::OperationMethod;
 use crate::decision::shadow::Shadows;
 use crate::decision::snapshot::Snapshot;
+use crate::metrics::Names;
 use crate::upstream::Upstreams;
 
 /// A snapshot, the upstreams that its services name, and the instruments of its methods: swapped together, so that a call
@@ -17,7 +19,7 @@ pub struct Live {
     pub snapshot: Snapshot,
     upstreams: Arc<Upstreams>,
     assertions: Option<Arc<Assertions>>,
-    instruments: Vec<MethodInstruments>,
+    instruments: SnapshotInstruments,
     shadows: LiveShadows,
 }
 
@@ -29,11 +31,11 @@ impl Live {
         upstreams: Arc<Upstreams>,
         assertions: Option<Arc<Assertions>>,
         shadows: Arc<Shadows>,
-        instruments: &Instruments,
+        instruments: &EngineInstruments,
     ) -> Self {
-        let methods = snapshot.catalog.methods();
-        let shadows = LiveShadows::new(shadows, methods, &instruments.shadows);
-        let instruments = instruments.of_methods(methods);
+        let EngineInstruments { requests, upstream, .. } = instruments;
+        let shadows = LiveShadows::new(shadows, snapshot.catalog.methods(), &requests.shadows);
+        let instruments = SnapshotInstruments::new(&snapshot, requests, upstream);
         Self { snapshot, upstreams, assertions, instruments, shadows }
     }
 
@@ -59,8 +61,24 @@ impl Live {
         &self.shadows
     }
 
-    /// The instruments of its methods, by [`Method::index`](crate::catalog::Method::index).
-    pub(super) fn instruments(&self) -> &[MethodInstruments] {
+    /// The instruments of its services and methods.
+    pub fn instruments(&self) -> &SnapshotInstruments {
         &self.instruments
+    }
+
+    /// The names that it gives to series.
+    pub fn names(&self) -> Names {
+        let methods = self.snapshot.catalog.methods().iter();
+        let named = methods.map(|method| (method.service.name.clone(), method.name.clone()));
+        let endpoints = self.upstreams.status().into_iter();
+        Names {
+            issuers: self.snapshot.authn.issuer_names().map(str::to_owned).collect(),
+            upstreams: self.upstreams.names().map(str::to_owned).collect(),
+            endpoints: endpoints
+                .map(|endpoint| (endpoint.upstream.to_string(), endpoint.address.to_string()))
+                .collect(),
+            services: self.snapshot.catalog.services().map(|service| service.name.clone()).collect(),
+            methods: named.collect(),
+        }
     }
 }

@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use prometheus::{IntCounter, IntCounterVec, Registry};
+use prometheus::{IntCounter, IntCounterVec};
 
 use crate::catalog::Method;
 use crate::decision::Trace;
 use crate::decision::shadow::{ShadowDecision, ShadowTree, Shadows};
 use crate::http::Request;
-use crate::metrics::counters;
+use crate::metrics::{Registry, counters};
 
 /// What Prometheus reads of shadows.
 #[derive(Clone, Debug)]

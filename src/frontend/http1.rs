@@ -25,7 +25,7 @@ use crate::decision::JudgedBody;
 use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
 use crate::http::{Peer, RawHead, Request, Version};
-use crate::listener::{Accepted, ConnectionSlot, last_call};
+use crate::listener::{Accepted, ConnectionSlot, MADE_ROOM, last_call};
 use crate::proxy::carry;
 use crate::reason::{Denial, Reason};
 
@@ -38,6 +38,8 @@ pub(super) struct Http1<'f> {
     buffer: BytesMut,
     peer: SocketAddr,
     opened: Instant,
+    /// When the first byte of the next head came.
+    began: Option<Instant>,
     slot: ConnectionSlot,
     shutdown: watch::Receiver<bool>,
 }
@@ -64,7 +66,8 @@ impl<'f> Http1<'f> {
     ) -> Self {
         let Accepted { stream, peer, opened, slot } = accepted;
         let connection = Some(Http1Connection::new(stream));
-        Self { front, connection, buffer, peer, opened, slot, shutdown }
+        let began = (!buffer.is_empty()).then_some(opened);
+        Self { front, connection, buffer, peer, opened, began, slot, shutdown }
     }
 
     /// Serves its requests. The first head has until `first_deadline`.
@@ -75,15 +78,15 @@ impl<'f> Http1<'f> {
             let end = match self.next_head(&mut connection, deadline, used).await {
                 HeadRead::Complete(end) => end,
                 HeadRead::Closed => return connection.close().await,
-                HeadRead::MadeRoom => return self.front.count_cut("made_room"),
+                HeadRead::MadeRoom => return self.front.count_cut(MADE_ROOM),
                 HeadRead::Refused(denial) => {
-                    return refuse_head(self.front, self.peer, connection, denial).await;
+                    return refuse_head(self.front, self.peer, connection, self.began, denial).await;
                 }
             };
             if !self.slot.begin() {
                 let detail = "the connection was idle, and others waited for its place";
                 let denial = Denial::new(Reason::Overloaded, detail);
-                return refuse_head(self.front, self.peer, connection, denial).await;
+                return refuse_head(self.front, self.peer, connection, self.began, denial).await;
             }
             match self.exchange(connection, end).await {
                 None => return,
@@ -92,6 +95,8 @@ impl<'f> Http1<'f> {
             self.slot.rest();
             used = Instant::now();
             deadline = None;
+            // What is read already came within the time of the request before.
+            self.began = (!self.buffer.is_empty()).then_some(used);
         }
     }
 
@@ -102,12 +107,12 @@ impl<'f> Http1<'f> {
         mut deadline: Option<Instant>,
         used: Instant,
     ) -> HeadRead {
-        let Self { front, buffer, slot, shutdown, .. } = self;
+        let Self { front, buffer, slot, shutdown, began, .. } = self;
         let mut draining = false;
         loop {
             tokio::select! {
                 biased;
-                read = front.read_head(connection, buffer, &mut deadline) => return read,
+                read = front.read_head(connection, buffer, &mut deadline, began) => return read,
                 () = slot.made_room() => return HeadRead::MadeRoom,
                 () = last_call(shutdown, used), if !draining => {
                     // An idle connection holds no request and may end; a head that has begun is still read.
@@ -200,13 +205,14 @@ impl<'f> Http1<'f> {
 }
 
 impl Http {
-    /// Reads until a head is complete. The deadline is set at the head's first byte; for the first head, at the start
+    /// Reads until a head is complete. It `began` with its first byte. The deadline is set at the head's first byte; for the first head, at the start
     /// of the connection. Can be cancelled and called again.
     async fn read_head(
         &self,
         connection: &mut Http1Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
+        began: &mut Option<Instant>,
     ) -> HeadRead {
         let mut scanned = 0;
         let first = deadline.is_some();
@@ -230,6 +236,7 @@ impl Http {
             match tokio::time::timeout_at(until.into(), connection.read_head(buffer)).await {
                 Ok(Ok(0) | Err(_)) => return HeadRead::Closed,
                 Ok(Ok(_)) => {
+                    began.get_or_insert_with(Instant::now);
                     deadline.get_or_insert_with(|| Instant::now() + self.limits.head_timeout);
                 }
                 Err(_) if buffer.is_empty() => return HeadRead::Closed,

@@ -23,6 +23,11 @@ impl ServerNames {
         Self(names.into_iter().filter(|name| is_plain(name)).map(str::to_ascii_lowercase).collect())
     }
 
+    /// The first of them.
+    pub fn first(&self) -> Option<&str> {
+        self.0.first().map(String::as_str)
+    }
+
     /// Whether it is a certificate for no name.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

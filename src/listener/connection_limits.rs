@@ -29,7 +29,10 @@ pub(super) enum ExceededLimit {
 }
 
 impl ExceededLimit {
-    /// The `reason` of `opgate_refused_connections_total`.
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Total, Self::Address];
+
+    /// The `reason` of `opgate_connections_refused_total`.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Total => "connections",
@@ -47,6 +50,11 @@ impl ConnectionLimits {
             since: Instant::now(),
             slots: Arc::default(),
         }
+    }
+
+    /// How many connections there may be.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     pub(super) fn admit(&self, address: IpAddr) -> Result<ConnectionSlot, ExceededLimit> {

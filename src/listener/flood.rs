@@ -46,7 +46,10 @@ pub(crate) enum Flood {
 }
 
 impl Flood {
-    /// The `reason` of `opgate_cut_connections_total`.
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Resets, Self::IdleFrames, Self::SlowHead];
+
+    /// The `reason` of `opgate_connections_cut_total`.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Resets => "resets",

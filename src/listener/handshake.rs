@@ -31,7 +31,24 @@ pub(super) enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The `reason` of `opgate_refused_connections_total`.
+    /// All of them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Timeout,
+        Self::Closed,
+        Self::NotTls,
+        Self::Incompatible,
+        Self::ClientCertificate,
+        Self::Refused,
+        Self::Other,
+    ];
+
+    /// The `outcome` of `opgate_tls_handshakes_total`.
+    pub(super) fn outcome(self) -> &'static str {
+        let label = self.label();
+        label.strip_prefix("tls_").unwrap_or(label)
+    }
+
+    /// The `reason` of `opgate_connections_refused_total`.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Timeout => "tls_timeout",

@@ -32,6 +32,7 @@ impl Exchange {
     pub(super) async fn choose(&mut self) -> Result<HttpPeer> {
         let live = self.live.clone();
         let upstreams = live.upstreams();
+        self.timing.asks(Instant::now());
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         let permit = forwarding.admitted.permit();
         let held = match &forwarding.slot {
@@ -42,6 +43,10 @@ impl Exchange {
             Ok(attempt) => {
                 let peer = attempt.peer();
                 forwarding.attempt = Some(Attempted::new(attempt));
+                let of_snapshot = live.instruments();
+                if let Some(own) = of_snapshot.of(&forwarding.admitted.permit().call().method) {
+                    own.upstream.attempted(forwarding.attempts > 0);
+                }
                 forwarding.attempts += 1;
                 Ok(peer)
             }
@@ -70,6 +75,8 @@ impl Exchange {
     /// Replaces the request that Pingora copied from the client by the judged one.
     pub(super) fn rewrite(&mut self, header: &mut RequestHeader) -> Result<()> {
         let over_http2 = header.version == ::http::Version::HTTP_2;
+        // What the gate does here is not the backend's.
+        self.timing.asked(Instant::now());
         let assertion = self.assertion()?;
         let request_id = self.arrival.request_id.clone();
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
@@ -98,6 +105,7 @@ impl Exchange {
                 header.append_header(name, value)?;
             }
         }
+        self.timing.asks(Instant::now());
         Ok(())
     }
 
@@ -172,11 +180,23 @@ impl Exchange {
             && let Some(attempted) = &mut forwarding.attempt
         {
             attempted.attempt.answered();
+            self.head_came(Instant::now());
         }
         if status >= 200 {
             self.watch_answer(response);
         }
         Ok(())
+    }
+
+    /// Says how long the backend took. The time that a client took to send its body is not the backend's.
+    fn head_came(&mut self, now: Instant) {
+        self.timing.asked(now);
+        let Some(forwarding) = self.forwarding() else { return };
+        let Some(attempted) = &forwarding.attempt else { return };
+        let since = forwarding.body_whole.map_or(attempted.since, |whole| whole.max(attempted.since));
+        if let Some(own) = self.live.instruments().of(&forwarding.admitted.permit().call().method) {
+            own.upstream.answered(now.saturating_duration_since(since));
+        }
     }
 
     /// An answer without a length ends with its connection; one that was cut is not complete.
@@ -193,7 +213,7 @@ impl Exchange {
     }
 
     /// The answer goes to the client now.
-    pub(super) fn begin_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
+    pub(super) fn pass_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
         if !response.status.is_informational() {
             // In place of the backend's own: this is the one that the audit log has.
             response.insert_header(REQUEST_ID, self.arrival.request_id.as_str())?;
@@ -205,6 +225,9 @@ impl Exchange {
             self.tell_the_browser(response)?;
         }
         self.forwarding_mut().ok_or_else(no_permit)?.begun = response.status.as_u16();
+        if response.status.as_u16() >= 200 {
+            self.begin_answer();
+        }
         Ok(())
     }
 
@@ -287,7 +310,8 @@ impl Exchange {
     fn count_failure(&self, fault: UpstreamError, cut: Cut) {
         let Some(forwarding) = self.forwarding() else { return };
         let Some(Attempted { attempt, .. }) = &forwarding.attempt else { return };
-        self.engine().instruments().upstream.failed(attempt.upstream(), fault.label());
+        let instruments = &self.engine().instruments().upstream;
+        instruments.failed(attempt.upstream(), fault.label());
         let may_be_the_clients = match (cut, forwarding.body_whole) {
             // How fast an answer is read is up to the client.
             (Cut::WithinTheAnswer, _) => true,
@@ -298,14 +322,15 @@ impl Exchange {
             (Cut::No, Some(_)) => false,
         };
         if fault.is_held_against_the_endpoint() && !may_be_the_clients {
-            attempt.failed();
+            let is_ejected = attempt.failed().is_some();
+            instruments.endpoint_failed(attempt.upstream(), attempt.address(), is_ejected);
         }
     }
 
     fn count_overload(&self) {
         if let Ok(permit) = self.permit() {
             let upstream = permit.call().method.service.upstream.as_str();
-            self.engine().instruments().upstream.refused(upstream);
+            self.engine().instruments().upstream.overflowed(upstream);
         }
     }
 

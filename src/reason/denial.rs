@@ -1,6 +1,7 @@
 //! A refusal: a reason of the table, and what one request adds to it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::called::{CalledService, GOOGLES_REALM};
 use super::{Challenge, OPGATE, PROOF_ALGORITHMS, Reason};
@@ -24,6 +25,38 @@ struct Inner {
     proof_nonce: Option<String>,
     rule: Option<Place>,
     service: Option<CalledService>,
+    token: Option<RefusedToken>,
+}
+
+/// The token that a request was refused for, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedToken {
+    /// The name of the issuer that it would be of, as the operator's config has it.
+    pub issuer: Option<Arc<str>>,
+    /// What it is.
+    pub kind: TokenKind,
+}
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// A JWT.
+    Jwt,
+    /// One that its issuer is asked about.
+    Opaque,
+}
+
+impl TokenKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Jwt, Self::Opaque];
+
+    /// The value of the label `kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::Opaque => "opaque",
+        }
+    }
 }
 
 /// A mistake in the request's message (google/rpc/error_details.proto, `BadRequest.FieldViolation`).
@@ -51,6 +84,7 @@ impl Denial {
             proof_nonce: None,
             rule: None,
             service: None,
+            token: None,
         }))
     }
 
@@ -115,6 +149,12 @@ impl Denial {
         self
     }
 
+    /// Says which token it is about. What was said before stands.
+    pub fn of_token(mut self, kind: TokenKind, issuer: Option<&Arc<str>>) -> Self {
+        self.0.token.get_or_insert_with(|| RefusedToken { issuer: issuer.cloned(), kind });
+        self
+    }
+
     /// Names the rule that decided.
     pub fn rule(mut self, rule: Place) -> Self {
         self.0.rule = Some(rule);
@@ -127,6 +167,11 @@ impl Denial {
     /// The reason.
     pub fn reason(&self) -> Reason {
         self.0.reason
+    }
+
+    /// The token that it is about.
+    pub fn token(&self) -> Option<&RefusedToken> {
+        self.0.token.as_ref()
     }
 
     /// The text for the client.

@@ -150,6 +150,7 @@ impl Reloader {
     /// Applies the settings beside the parts, and reports those that a reload does not apply.
     fn apply_settings(&mut self, before: &Config) {
         self.present();
+        self.tell_certificates();
         self.engine.trust(&self.config.trusted_proxies);
         if before.telemetry.log != self.config.telemetry.log {
             tracing::info!(filter = self.config.telemetry.log, "the log filter has changed");
@@ -279,7 +280,7 @@ impl Reloader {
         assertions: Option<Arc<Assertions>>,
     ) -> Live {
         let shadows = self.engine.live().shadows().shadows().clone();
-        Live::new(snapshot, upstreams, assertions, shadows, &self.engine.instruments().requests)
+        Live::new(snapshot, upstreams, assertions, shadows, self.engine.instruments())
     }
 
     /// Puts it in force, with keys that are kept fresh and endpoints that are checked.
@@ -358,7 +359,19 @@ impl Reloader {
             Some(_) if self.lookups_again.next().is_none() => self.lookups_again.fail(Instant::now()),
             Some(_) => {}
         }
+        self.telling.names(self.lookups.status());
         self.telling.tell(ConfigPart::Upstreams, FaultOrigin::Names, cause, fault, &self.instruments);
+    }
+
+    /// Notes when the certificates end that are shown to clients and to upstreams.
+    pub(super) fn tell_certificates(&self) {
+        let of_listeners = self.doors.iter().filter_map(|(_, tls)| tls.as_ref());
+        let of_listeners = of_listeners.flat_map(|tls| tls.load().expiries().collect::<Vec<_>>());
+        let of_upstreams =
+            self.config.upstreams.iter().filter_map(|upstream| {
+                upstream.tls.as_ref().and_then(|tls| tls.client.expiry(&upstream.name))
+            });
+        self.telling.certificates(of_listeners.chain(of_upstreams).collect());
     }
 
     fn swap(&mut self, live: Live) {

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::config::ConfigPart;
 use crate::decision::snapshot::Snapshot;
-use crate::metrics::{counters, gauge, gauges, histograms, instants, seconds};
+use crate::metrics::{Registry, counters, gauge, gauges, histograms, instants, seconds};
 
 /// What came of an attempt to load a part.
 const SUCCESS: &str = "success";
@@ -99,7 +99,7 @@ impl Instruments {
 
 impl PolicyInstruments {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
+        let made = Self {
             info: gauges(
                 registry,
                 "opgate_policy_info",
@@ -118,7 +118,9 @@ impl PolicyInstruments {
                 "When the policy tree in force was loaded.",
                 &[],
             )?,
-        })
+        };
+        made.timestamp.with_label_values::<&str>(&[]).set(f64::NAN);
+        Ok(made)
     }
 }
 

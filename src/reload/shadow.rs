@@ -132,9 +132,10 @@ impl Reloader {
     fn beside(&mut self, trees: BTreeMap<PathBuf, Arc<ShadowTree>>) {
         let live = self.engine.live();
         let shadows = Arc::new(Shadows::new(self.config.shadows.clone(), trees));
-        let instruments = &self.engine.instruments().requests;
         let (upstreams, assertions) = (live.upstreams().clone(), live.assertions().cloned());
-        self.put(Live::new(live.snapshot.clone(), upstreams, assertions, shadows, instruments), false);
+        let instruments = self.engine.instruments();
+        let live = Live::new(live.snapshot.clone(), upstreams, assertions, shadows, instruments);
+        self.put(live, false);
     }
 
     /// Tells which other trees are asked from now on.

@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use super::Instruments;
 use super::reading::TRYING_AGAIN;
 use crate::config::ConfigPart;
+use crate::tls::CertificateExpiry;
+use crate::upstream::names::NameStatus;
 
 /// Where a fault of a part was found: each kind is fixed separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +48,10 @@ pub struct ReloadStatus {
     changes: VecDeque<Change>,
     /// Settings whose change needs a restart of the process.
     pub restart: Vec<&'static str>,
+    /// When the certificates in force end.
+    pub certificates: Vec<CertificateExpiry>,
+    /// How the names of upstreams were last looked up.
+    pub names: Vec<NameStatus>,
 }
 
 impl ReloadStatus {
@@ -164,6 +170,21 @@ impl Telling {
         let status = self.shared.load();
         let of_kind = status.faults.keys().filter(|(_, kind)| *kind == found);
         of_kind.map(|(part, _)| *part).collect()
+    }
+
+    /// Notes when the certificates in force end.
+    pub(super) fn certificates(&self, mut certificates: Vec<CertificateExpiry>) {
+        // Of two of one name, the one that ends first.
+        certificates.sort_unstable();
+        certificates.dedup_by(|later, first| (later.usage, &later.name) == (first.usage, &first.name));
+        let status = ReloadStatus::clone(&self.shared.load());
+        self.shared.store(Arc::new(ReloadStatus { certificates, ..status }));
+    }
+
+    /// Notes how names were last looked up.
+    pub(super) fn names(&self, names: Vec<NameStatus>) {
+        let status = ReloadStatus::clone(&self.shared.load());
+        self.shared.store(Arc::new(ReloadStatus { names, ..status }));
     }
 
     /// Notes which settings need a restart.

@@ -6,21 +6,23 @@ use std::time::{Duration, SystemTime};
 
 use super::loaded::Loaded;
 use super::open_files;
+use super::registered::Registered;
 use super::start_error::StartError;
+use crate::admin;
 use crate::assertion::Assertions;
-use crate::audit::{self, Audit, Observer};
-use crate::authn::{self, Authenticator};
-use crate::cancels::{self, Cancels};
+use crate::audit::{Audit, Observer};
+use crate::authn::Authenticator;
+use crate::cancels::Cancels;
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::decision::shadow::Shadows;
-use crate::engine::{self, Engine, EngineInstruments, EngineLimits, Live};
+use crate::engine::{Engine, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::reload;
+use crate::upstream::Upstreams;
 use crate::upstream::names::Lookups;
-use crate::upstream::{self, Upstreams};
 
 /// How long a start waits for the names of upstreams to be looked up.
 const LOOKUP_AT_START: Duration = Duration::from_secs(1);
@@ -36,6 +38,7 @@ pub(super) struct Parts {
     pub(super) engine: Engine,
     pub(super) lookups: Lookups,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) of_admin: admin::Instruments,
     pub(super) of_listeners: listener::Instruments,
     pub(super) of_reloads: reload::Instruments,
     pub(super) recent: Arc<Recent>,
@@ -49,34 +52,27 @@ impl Parts {
         let limits = open_files::within_open_files(written, config.admin.files());
         let config = Config { limits, ..config };
         let metrics = Metrics::new()?;
-        let registry = metrics.registry();
+        let instruments = Registered::in_registry(metrics.registry())?;
         let recent = Arc::new(Recent::new(config.admin.recent));
         let remember = {
             let recent = recent.clone();
             Observer::new(move |line| recent.observe(line, clock::now()))
         };
-        let audit = Audit::open(&config.audit, audit::Instruments::register(registry)?, vec![remember])
+        let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
             .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
-        let of_reloads = reload::Instruments::register(registry)?;
-        let instruments = EngineInstruments {
-            requests: engine::Instruments::register(registry)?,
-            authn: authn::Instruments::register(registry)?,
-            upstream: upstream::Instruments::register(registry)?,
-        };
         let (lookups, upstreams) = upstreams(&config).await?;
-        of_reloads.policy_loaded(&snapshot, clock::now());
+        instruments.reload.policy_loaded(&snapshot, clock::now());
         let authn = snapshot.authn.clone();
         let assertions =
             config.assertion.as_ref().map(|settings| Assertions::new(settings, None)).transpose()?;
         // Their trees are read beside: a shadow does not delay a start, nor prevent it.
         let shadows = Arc::new(Shadows::new(config.shadows.clone(), BTreeMap::new()));
-        let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.requests);
+        let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.engine);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
-        let cancels = Cancels::new(config.cancels, cancels::Instruments::register(registry)?);
-        let engine = Engine::new(live, bounds, config.trusted_proxies.clone(), audit, cancels, instruments);
-        let of_listeners = listener::Instruments::register(registry)?;
-        let metrics = Arc::new(metrics);
+        let cancels = Cancels::new(config.cancels, instruments.cancels);
+        let engine =
+            Engine::new(live, bounds, config.trusted_proxies.clone(), audit, cancels, instruments.engine);
         Ok(Self {
             config,
             written,
@@ -84,9 +80,10 @@ impl Parts {
             authn,
             engine,
             lookups,
-            metrics,
-            of_listeners,
-            of_reloads,
+            metrics: Arc::new(metrics),
+            of_admin: instruments.admin,
+            of_listeners: instruments.listener,
+            of_reloads: instruments.reload,
             recent,
         })
     }
@@ -94,7 +91,7 @@ impl Parts {
 
 /// The backends, with the addresses of their names.
 async fn upstreams(config: &Config) -> Result<(Lookups, Upstreams), StartError> {
-    let mut lookups = Lookups::default();
+    let mut lookups = Lookups::by(clock::now);
     lookups.look_up(&config.upstreams);
     // A name that is not found by then is looked up again while the gate serves.
     lookups.all_found(LOOKUP_AT_START).await;

@@ -56,6 +56,7 @@ pub(super) async fn serve(
         parts.engine.clone(),
         parts.metrics.clone(),
         reports_of(reloader.status()),
+        parts.of_admin.clone(),
         parts.recent.clone(),
     );
     if let Some(predecessor) = predecessor {
@@ -284,6 +285,8 @@ fn reports_of(status: Arc<ArcSwap<ReloadStatus>>) -> ReloadReporter {
             failure: status.failure(),
             restart: status.restart.clone(),
             changes: changes.collect(),
+            certificates: status.certificates.clone(),
+            names: status.names.clone(),
         }
     })
 }

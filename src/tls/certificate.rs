@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::http::{NoCaller, ServerNames};
@@ -19,6 +20,22 @@ pub struct Certificate {
     pub from: SystemTime,
     /// When it ends.
     pub until: SystemTime,
+}
+
+/// When a certificate that the gate shows ends, with all that it is verified by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateExpiry {
+    /// Whom it is shown to: `server` for clients, `client` for upstreams.
+    pub usage: &'static str,
+    /// The certificate's first DNS name, or the name of the upstream that it is shown to.
+    pub name: String,
+    /// When the first certificate of its chain ends.
+    pub until: SystemTime,
+}
+
+/// When the first certificate of a chain ends.
+pub(super) fn end_of_chain(chain: &[CertificateDer<'static>]) -> Option<SystemTime> {
+    chain.iter().filter_map(|der| Certificate::read(der)).map(|certificate| certificate.until).min()
 }
 
 impl Certificate {

@@ -8,7 +8,8 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Authority, Flaw, TlsIdentity, provider, trust};
+use super::certificate::end_of_chain;
+use super::{Authority, CertificateExpiry, Flaw, TlsIdentity, provider, trust};
 
 /// How an upstream is spoken to over TLS. Its certificate is always verified, for one name.
 #[derive(Clone, Debug)]
@@ -37,6 +38,12 @@ impl ClientTls {
 }
 
 impl ClientTls {
+    /// When the certificate ends that `upstream` is shown, where it is shown one.
+    pub fn expiry(&self, upstream: &str) -> Option<CertificateExpiry> {
+        let until = end_of_chain(self.identity.as_ref()?.chain())?;
+        Some(CertificateExpiry { usage: "client", name: upstream.to_owned(), until })
+    }
+
     /// What speaks HTTP/1.1 over it, and the name that the other end has to prove. `system` gives the CAs that count where
     /// none are named.
     ///

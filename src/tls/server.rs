@@ -10,8 +10,12 @@ use tokio_rustls::rustls::server::{
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-use super::{Authority, Flaw, TlsIdentity, provider, trust};
+use super::certificate::end_of_chain;
+use super::{Authority, CertificateExpiry, Flaw, TlsIdentity, provider, trust};
 use crate::http::ServerNames;
+
+/// What a certificate without a DNS name is called.
+const WITHOUT_NAME: &str = "unknown";
 
 /// What a listener requires of its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +91,14 @@ impl ServerTls {
             config.send_tls13_tickets = 0;
         }
         Ok(Self { config: Arc::new(config), certificates, clients })
+    }
+
+    /// When its certificates end.
+    pub fn expiries(&self) -> impl Iterator<Item = CertificateExpiry> {
+        self.certificates.presented.iter().filter_map(|presented| {
+            let name = presented.names.first().unwrap_or(WITHOUT_NAME).to_owned();
+            Some(CertificateExpiry { usage: "server", name, until: end_of_chain(&presented.certified.cert)? })
+        })
     }
 
     /// What does the handshakes.

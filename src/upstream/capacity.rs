@@ -34,6 +34,16 @@ impl Capacity {
         Self { limits, free: Arc::new(Semaphore::new(limits.requests)), pending: AtomicUsize::new(0) }
     }
 
+    /// How many places are taken.
+    pub(super) fn in_flight(&self) -> usize {
+        self.limits.requests.saturating_sub(self.free.available_permits())
+    }
+
+    /// How many requests wait for one.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
     /// Takes a place: at once where one is free, else in the order of those that wait.
     pub(super) async fn take(&self) -> Result<UpstreamSlot, Overflow> {
         if let Ok(permit) = self.free.clone().try_acquire_owned() {

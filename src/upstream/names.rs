@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -64,8 +64,22 @@ pub struct Lookups {
     /// Names that a thread is looking up.
     under_way: HashSet<Arc<str>>,
     failures: BTreeMap<Arc<str>, String>,
+    /// When the addresses of a name were last found.
+    found_at: HashMap<Arc<str>, SystemTime>,
+    clock: fn() -> SystemTime,
     sender: UnboundedSender<LookupResult>,
     receiver: UnboundedReceiver<LookupResult>,
+}
+
+/// How the last look-up of a name went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameStatus {
+    /// The name, with its port.
+    pub name: Arc<str>,
+    /// Why it failed, where it did.
+    pub error: Option<String>,
+    /// When one last succeeded.
+    pub last_success: Option<SystemTime>,
 }
 
 type LookupResult = (Arc<str>, io::Result<Vec<SocketAddr>>);
@@ -78,6 +92,8 @@ impl Default for Lookups {
             wanted: BTreeSet::new(),
             under_way: HashSet::new(),
             failures: BTreeMap::new(),
+            found_at: HashMap::new(),
+            clock: || SystemTime::UNIX_EPOCH,
             sender,
             receiver,
         }
@@ -85,6 +101,21 @@ impl Default for Lookups {
 }
 
 impl Lookups {
+    /// Remembers by this clock when a name was found.
+    pub fn by(clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// How the last look-up of each name went.
+    pub fn status(&self) -> Vec<NameStatus> {
+        let status = |name: &Arc<str>| NameStatus {
+            name: name.clone(),
+            error: self.failures.get(name).cloned(),
+            last_success: self.found_at.get(name).copied(),
+        };
+        self.wanted.iter().map(status).collect()
+    }
+
     /// The addresses so far.
     pub fn names(&self) -> &ResolvedNames {
         &self.names
@@ -108,6 +139,7 @@ impl Lookups {
     pub fn look_up(&mut self, upstreams: &[UpstreamSettings]) {
         self.wanted = of(upstreams);
         self.failures.retain(|name, _| self.wanted.contains(name));
+        self.found_at.retain(|name, _| self.wanted.contains(name));
         for name in self.wanted.clone() {
             self.begin(name);
         }
@@ -141,6 +173,7 @@ impl Lookups {
         match found {
             Ok(addresses) => {
                 self.failures.remove(&name);
+                self.found_at.insert(name.clone(), (self.clock)());
                 self.names.learn(name, addresses)
             }
             Err(error) => {

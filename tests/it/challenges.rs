@@ -131,8 +131,7 @@ async fn a_client_is_led_to_the_authorization_servers() {
     let posted = gate.http1(&Req { method: "POST".to_owned(), ..get(METADATA) }).await;
     assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
     let metrics = gate.metrics().await;
-    let counted =
-        r#"opgate_requests_total{code="200",method="",reason="RESOURCE_METADATA_PUBLISHED",service=""} 2"#;
+    let counted = r#"opgate_requests_total{code="200",method="unknown",reason="RESOURCE_METADATA_PUBLISHED",service="lab.example.com"} 2"#;
     assert!(metrics.contains(counted), "{metrics}");
     // The other services have asked for none.
     assert_eq!(gate.http1(&Req::new("GET", COMPANION, METADATA)).await.status, 404);

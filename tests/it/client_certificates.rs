@@ -93,7 +93,7 @@ async fn a_connection_without_a_good_certificate_is_refused_where_one_is_require
         assert_eq!(mutual.ask(&refused, &ana).await, None);
     }
     assert_eq!(mutual.gate.backend.requests().len(), 0);
-    let refused = "opgate_refused_connections_total{reason=\"tls_client_certificate\"} 4\n";
+    let refused = "opgate_connections_refused_total{reason=\"tls_client_certificate\"} 4\n";
     assert!(mutual.gate.metrics().await.contains(refused), "{}", mutual.gate.metrics().await);
 
     let holder = mutual.holder(&[CI]);

@@ -59,7 +59,7 @@ async fn the_gate_answers_a_preflight_without_a_token() {
             (&json!("ANSWERED"), &json!("PREFLIGHT_ANSWERED"))
         );
     }
-    let counted = r#"opgate_requests_total{code="204",method="",reason="PREFLIGHT_ANSWERED",service=""} 3"#;
+    let counted = r#"opgate_requests_total{code="204",method="unknown",reason="PREFLIGHT_ANSWERED",service="cloudaicompanion.googleapis.com"} 3"#;
     let metrics = gate.metrics().await;
     assert!(metrics.contains(counted), "{metrics}");
 }

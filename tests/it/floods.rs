@@ -101,7 +101,8 @@ async fn cut(gate: &Gate) -> Vec<String> {
     let metrics = gate.metrics().await;
     metrics
         .lines()
-        .filter_map(|line| line.strip_prefix("opgate_cut_connections_total{reason="))
+        .filter_map(|line| line.strip_prefix("opgate_connections_cut_total{reason="))
+        .filter(|line| !line.ends_with(" 0"))
         .map(str::to_owned)
         .collect()
 }

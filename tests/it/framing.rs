@@ -51,7 +51,7 @@ async fn assert_refused(rows: &[(&str, Vec<u8>)], status: u16, expected: &str) {
         assert_eq!(line["protoPayload"]["metadata"]["decision"], "DENIED");
     }
     let counter = format!(
-        "opgate_requests_total{{code=\"{status}\",method=\"\",reason=\"{expected}\",service=\"\"}} {}\n",
+        "opgate_requests_total{{code=\"{status}\",method=\"unknown\",reason=\"{expected}\",service=\"unknown\"}} {}\n",
         rows.len()
     );
     assert!(gate.metrics().await.contains(&counter), "{counter}");

@@ -158,7 +158,8 @@ async fn assert_written_down(gate: &Gate, rows: &[(&str, Outcome)]) {
     for (number, (row, outcome)) in rows.iter().enumerate() {
         let status = match outcome {
             Outcome::Status(status) => u64::from(*status),
-            Outcome::Broken => 0,
+            // Nothing is sent; the line has the status of the reason.
+            Outcome::Broken => 400,
         };
         assert_eq!(lines[number], ("REQUEST_MALFORMED".to_owned(), status), "{row}");
     }
@@ -299,7 +300,7 @@ async fn a_broken_head_among_good_ones_is_its_own_line() {
     assert_eq!((answered, reset), (20, 10));
     let mut lines = lines_of(&gate, 30);
     lines.sort();
-    let expected = [vec![("ALLOWED".to_owned(), 200); 20], vec![("REQUEST_MALFORMED".to_owned(), 0); 10]];
+    let expected = [vec![("ALLOWED".to_owned(), 200); 20], vec![("REQUEST_MALFORMED".to_owned(), 400); 10]];
     assert_eq!(lines, expected.concat());
 }
 
@@ -337,7 +338,7 @@ async fn requests_over_the_limits_are_refused_and_written_down() {
     };
     let code = tokio::time::timeout(Duration::from_secs(10), refused).await.expect("a refusal in time");
     assert_eq!(code, [0, 0, 0, 7], "REFUSED_STREAM: it may be sent again");
-    assert_eq!(lines_of(&gate, 4)[3], ("STREAM_LIMIT_EXCEEDED".to_owned(), 0));
+    assert_eq!(lines_of(&gate, 4)[3], ("STREAM_LIMIT_EXCEEDED".to_owned(), 429));
 }
 
 #[tokio::test]

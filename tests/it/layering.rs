@@ -168,6 +168,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "policy",
             "recent",
             "simulation",
+            "tls",
             "upstream",
         ],
     ),

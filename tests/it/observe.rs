@@ -61,7 +61,11 @@ fn counted(metrics: &str) -> BTreeMap<(String, String, String, String), u64> {
         let label = |name| labels[name].trim_matches('"').to_owned();
         let count: u64 = count.parse().unwrap();
         if count > 0 {
-            counts.insert((label("service"), label("method"), label("code"), label("reason")), count);
+            // A line names no service where no method was found.
+            let is_routed = label("method") != "unknown";
+            let service = if is_routed { label("service") } else { String::new() };
+            let method = if is_routed { label("method") } else { String::new() };
+            *counts.entry((service, method, label("code"), label("reason"))).or_default() += count;
         }
     }
     counts
@@ -127,7 +131,7 @@ async fn every_documented_metric_is_there_and_promtool_accepts_them() {
         "opgate_shadow_decisions_total",
         "opgate_request_duration_seconds_bucket",
         "opgate_decision_duration_seconds_bucket",
-        "opgate_upstream_request_duration_seconds_bucket",
+        "opgate_upstream_response_head_seconds_bucket",
         "opgate_connections",
         "opgate_jwks_keys",
         "opgate_jwks_last_success_timestamp_seconds",

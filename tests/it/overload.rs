@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Body, COMPANION, Gate, Req, Setup, TRAIN, reason, token};
 
 /// Requests that the upstream's limits refused.
-const REFUSED: &str = "opgate_upstream_refused_total{upstream=\"operations\"}";
+const REFUSED: &str = "opgate_upstream_overflow_total{upstream=\"operations\"}";
 
 /// A request that the backend answers after this time.
 fn wait(timeout: &str) -> Req {

@@ -163,7 +163,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
     let took = slow.until_ended("RESPONSE_NOT_TAKEN", 4).await;
     eprintln!("four answers that clients did not take are cut after {took:?}");
     let metrics = slow.gate.metrics().await;
-    assert!(metrics.contains("opgate_cut_connections_total{reason=\"write_timeout\"} 1"), "{metrics}");
+    assert!(metrics.contains("opgate_connections_cut_total{reason=\"write_timeout\"} 1"), "{metrics}");
     drop(drop_by_drop);
     clients.shutdown().await;
 }
@@ -294,7 +294,7 @@ async fn a_header_block_that_does_not_end_times_out() {
         trickle.abort();
     }
     let metrics = slow.gate.metrics().await;
-    assert!(metrics.contains("opgate_cut_connections_total{reason=\"head_timeout\"} 2"), "{metrics}");
+    assert!(metrics.contains("opgate_connections_cut_total{reason=\"head_timeout\"} 2"), "{metrics}");
 }
 
 /// The client decides how fast an answer is read: a timeout there must not eject the endpoint.

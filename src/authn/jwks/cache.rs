@@ -39,8 +39,10 @@ pub struct KeySetStatus {
     pub keys: usize,
     /// When the set was read or fetched (`opgate_jwks_last_success_timestamp_seconds`).
     pub last_success: Option<SystemTime>,
-    /// How old it is (`opgate_jwks_age_seconds`).
+    /// How old it is.
     pub age: Option<Duration>,
+    /// When it ends (`opgate_jwks_expiry_timestamp_seconds`).
+    pub expiry: KeyExpiry,
     /// Fetches by outcome: `success`, or the cause (`opgate_jwks_refreshes_total`).
     pub refreshes: BTreeMap<&'static str, u64>,
     /// Why the last fetch failed, until one succeeds.
@@ -49,6 +51,17 @@ pub struct KeySetStatus {
     pub problems: Vec<String>,
     /// Keys of the set that are for another purpose, with the reason.
     pub skipped: Vec<String>,
+}
+
+/// When the keys that are held end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyExpiry {
+    /// None were ever held.
+    None,
+    /// At this time, unless a fetch succeeds before.
+    At(SystemTime),
+    /// They are of a file.
+    Never,
 }
 
 /// How long before a set ends its issuer is asked for another one, whatever the schedule says; a tenth of its time,
@@ -261,6 +274,11 @@ impl JwksCache {
             keys: usable.map_or(0, |fetched| fetched.keys.len()),
             last_success: held.as_ref().map(|fetched| fetched.at),
             age: held.as_ref().map(|fetched| fetched.age(now)),
+            expiry: match (held.as_ref(), self.max_stale) {
+                (None, _) => KeyExpiry::None,
+                (Some(_), None) => KeyExpiry::Never,
+                (Some(fetched), Some(max_stale)) => KeyExpiry::At(fetched.at + max_stale),
+            },
             refreshes: self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             last_error: self.state.last_error.load().as_deref().cloned(),
             problems: held.as_ref().map_or_else(Vec::new, |fetched| fetched.keys.problems().to_vec()),

@@ -35,6 +35,21 @@ enum RefreshError {
     KeySet(#[from] KeySetError),
 }
 
+/// What comes of a refresh: the values of the label `outcome`.
+pub(in crate::authn) const OUTCOMES: [&str; 11] = [
+    SUCCESS,
+    "timeout",
+    "tls",
+    "connect",
+    "broken",
+    "status",
+    "too_large",
+    "token",
+    "content",
+    "discovery",
+    "withdrawn",
+];
+
 impl RefreshError {
     /// The label's value in metrics.
     fn outcome(&self) -> &'static str {

@@ -42,7 +42,7 @@ pub(in crate::authn) struct CachedToken {
     pub(in crate::authn) until: SystemTime,
 }
 
-/// The counts of the cache since the process started.
+/// The counts of the cache since the process started, and how full it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCacheStatus {
     /// Tokens that were known.
@@ -51,6 +51,10 @@ pub struct TokenCacheStatus {
     pub misses: u64,
     /// Tokens that made room for others.
     pub evictions: u64,
+    /// Tokens that are remembered.
+    pub entries: usize,
+    /// How many of their size could be remembered.
+    pub capacity: usize,
 }
 
 /// The cache.
@@ -107,7 +111,16 @@ impl TokenCache {
     pub(in crate::authn) fn status(&self) -> TokenCacheStatus {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let CacheCounts { hits, misses, evictions } = &*self.counts;
-        TokenCacheStatus { hits: count(hits), misses: count(misses), evictions: count(evictions) }
+        let (entries, weight) = (self.entries.len(), self.entries.weight());
+        let each = weight.checked_div(entries as u64).unwrap_or(ORDINARY * WITH_CLAIMS + OVERHEAD);
+        let capacity = usize::try_from(self.entries.capacity() / each.max(1)).unwrap_or(usize::MAX);
+        TokenCacheStatus {
+            hits: count(hits),
+            misses: count(misses),
+            evictions: count(evictions),
+            entries,
+            capacity,
+        }
     }
 }
 

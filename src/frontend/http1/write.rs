@@ -1,6 +1,7 @@
 //! What is written on an HTTP/1 connection: answers of ours, and the head that Pingora reads.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderValue, Method, header};
@@ -51,9 +52,16 @@ pub(super) fn stand_in(body: &[u8]) -> &[u8] {
     body.get(..1).unwrap_or_default()
 }
 
-/// Answers a head that is not a request, records it, and closes.
-pub(super) async fn refuse_head(front: &Http, peer: SocketAddr, connection: Http1Connection, denial: Denial) {
-    let exchange = front.engine.receive(Arrival::now(), Some(peer));
+/// Answers a head that is not a request, records it, and closes. Its first byte came when it `began`.
+pub(super) async fn refuse_head(
+    front: &Http,
+    peer: SocketAddr,
+    connection: Http1Connection,
+    began: Option<Instant>,
+    denial: Denial,
+) {
+    let arrival = Arrival::since(began.unwrap_or_else(Instant::now));
+    let exchange = front.engine.receive(arrival, Some(peer));
     refuse(front, connection, exchange, denial, false).await;
 }
 
@@ -90,6 +98,7 @@ pub(super) async fn answer(
     if !is_head {
         message.extend_from_slice(&answer.body);
     }
+    exchange.begin_answer();
     let written = async {
         connection.write_all(&message).await?;
         connection.flush().await

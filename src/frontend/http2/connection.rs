@@ -26,7 +26,7 @@ use super::request::{Incoming, RequestConnection};
 use crate::clock;
 use crate::frontend::http::{HTTP2_PREFACE, Http};
 use crate::listener::flood::{ConnectionStats, Flood, FloodGuard};
-use crate::listener::{Accepted, ConnectionSlot, LINGER, turned};
+use crate::listener::{Accepted, ConnectionSlot, LINGER, MADE_ROOM, WRITE_TIMEOUT, turned};
 use crate::reason::{Denial, Reason};
 use crate::tls::Established;
 
@@ -136,7 +136,7 @@ impl<'f> Http2<'f> {
                     self.rest();
                 }
                 () = slot.made_room() => {
-                    front.count_cut("made_room");
+                    front.count_cut(MADE_ROOM);
                     say_goodbye(&mut self.connection, Code::NO_ERROR).await;
                     return made_room();
                 }
@@ -168,7 +168,7 @@ impl<'f> Http2<'f> {
             ConnectionEvent::Flood(flood) => Some(self.cut(flood).await),
             ConnectionEvent::Ended(denial) => {
                 if denial.reason() == Reason::AnswerNotTaken {
-                    self.front.count_cut("write_timeout");
+                    self.front.count_cut(WRITE_TIMEOUT);
                 }
                 Some(denial)
             }

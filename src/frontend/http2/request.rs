@@ -87,6 +87,7 @@ impl Incoming {
         }
         let (answer, denial) = answer_to(&exchange, decision);
         exchange.denial = denial;
+        exchange.begin_answer();
         let sent = write(&mut self.session, answer, is_patient).await;
         self.finish(exchange, sent, is_patient);
     }
@@ -107,6 +108,7 @@ impl Incoming {
         }
         let (answer, denial) = answer_to(&exchange, decision);
         exchange.denial = denial;
+        exchange.begin_answer();
         let sent = at_once(write(&mut self.session, answer, false)).unwrap_or(Ok(()));
         self.finish(exchange, sent, false);
         None
@@ -141,6 +143,7 @@ impl Incoming {
                 refusal
             }
         };
+        exchange.begin_answer();
         let sent = write(&mut self.session, answer, true).await;
         self.finish(exchange, sent, true);
     }

@@ -24,9 +24,17 @@ impl Gate {
         value.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// The sum of all series of a counter.
+    pub async fn sum(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let samples = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let counts = samples.filter(|rest| rest.starts_with(['{', ' ']));
+        counts.map(|rest| rest.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
     /// Connections that the gate refused for this reason.
     pub async fn refused_connections(&self, reason: &str) -> u64 {
-        self.metric(&format!("opgate_refused_connections_total{{reason=\"{reason}\"}}")).await
+        self.metric(&format!("opgate_connections_refused_total{{reason=\"{reason}\"}}")).await
     }
 
     /// Failed attempts of this kind at the upstream of the demo's configuration.

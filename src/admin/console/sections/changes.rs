@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use crate::admin::console::layout::{Mood, badge, nothing, table};
 use crate::admin::console::state::{Concern, GateView};
 use crate::admin::console::words::{ago, percent, span};
-use crate::admin::surface::ReloadChange;
+use crate::admin::reloads::ReloadChange;
 
 /// Of the time before a change, and of the time after it.
 const COMPARED: Duration = Duration::from_secs(5 * 60);

@@ -1,0 +1,100 @@
+//! What a scrape shows.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::*;
+
+fn names() -> Names {
+    Names {
+        issuers: HashSet::from(["google".to_owned()]),
+        services: HashSet::from(["a.example.com".to_owned()]),
+        methods: HashSet::from([("a.example.com".to_owned(), "v1.Get".to_owned())]),
+        ..Names::default()
+    }
+}
+
+fn text(metrics: &Metrics, format: Exposition) -> String {
+    let all = metrics.scrape(names).text(format, &[]);
+    let is_ours = |line: &&str| !line.contains("process_") && !line.contains("opgate_build_info");
+    all.lines().filter(is_ours).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_series_goes_with_its_name() {
+    let metrics = Metrics::new().unwrap();
+    let registry = metrics.registry();
+    let keys = gauges(registry, "opgate_keys", "Keys.", &["issuer"]).unwrap();
+    let requests = counters(registry, "opgate_r_total", "Requests.", &["service", "method", "code"]).unwrap();
+    keys.with_label_values(&["google"]).set(2);
+    keys.with_label_values(&["removed"]).set(1);
+    for (service, method) in
+        [("a.example.com", "v1.Get"), ("a.example.com", "v1.Gone"), ("gone", "v1.Get"), (UNKNOWN, UNKNOWN)]
+    {
+        requests.with_label_values(&[service, method, "200"]).inc();
+    }
+    insta::assert_snapshot!(text(&metrics, Exposition::Prometheus));
+    // A name that comes back begins anew.
+    let also = || Names { issuers: HashSet::from(["google".to_owned(), "removed".to_owned()]), ..names() };
+    assert!(!metrics.scrape(also).text(Exposition::Prometheus, &[]).contains("removed"));
+}
+
+#[test]
+fn both_formats_are_written_as_their_rules_say() {
+    let metrics = Metrics::new().unwrap();
+    let registry = metrics.registry();
+    let asked = counter(registry, "opgate_asked_total", "Asked \"twice\"\\.").unwrap();
+    asked.inc_by(3);
+    let last = instants(registry, "opgate_last_seconds", "When.", &["issuer"]).unwrap();
+    last.with_label_values(&["google"]).set(f64::NAN);
+    let took = traced_histograms(registry, "opgate_took_seconds", "Took.", &["service"], &[5e-5, 0.5, 1.0]);
+    let took = took.unwrap().with_label_values(&["a.example.com"]);
+    took.observe(0.25, None::<(&str, SystemTime)>);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_125);
+    took.observe(0.75, Some(("4bf92f3577b34da6a3ce929d0e0e4736", time)));
+    took.observe(7.0, Some(("00f067aa0ba902b74bf92f3577b34da6", time)));
+    counters(registry, "opgate_none_total", "None yet.", &["service"]).unwrap();
+    let both = [Exposition::Prometheus, Exposition::OpenMetrics].map(|format| text(&metrics, format));
+    insta::assert_snapshot!(both.join("-----\n"));
+    let without = metrics.scrape(names).text(Exposition::Prometheus, &["opgate_asked_total"]);
+    assert!(!without.contains("opgate_asked") && without.contains("opgate_last_seconds"));
+}
+
+#[test]
+fn open_metrics_is_written_for_those_that_ask_for_it() {
+    let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+        application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let open = [
+        prometheus,
+        "application/openmetrics-text",
+        "Application/OpenMetrics-Text; version=\"1.0.0\"; q=0.5, text/plain; q=0.5",
+    ];
+    let plain = [
+        "",
+        "*/*",
+        "text/plain",
+        "application/openmetrics-text; version=0.0.1",
+        "application/openmetrics-text; q=0, */*",
+        "application/openmetrics-text; q=0.1, text/plain",
+        "application/openmetrics-text; q=much",
+    ];
+    for accept in open {
+        assert_eq!(Exposition::asked_for([accept]), Exposition::OpenMetrics, "{accept}");
+    }
+    for accept in plain {
+        assert_eq!(Exposition::asked_for([accept]), Exposition::Prometheus, "{accept}");
+    }
+    assert_eq!(Exposition::asked_for(["text/plain;q=0.1", open[1]]), Exposition::OpenMetrics);
+}
+
+#[test]
+fn every_family_is_known_before_its_first_series() {
+    let metrics = Metrics::new().unwrap();
+    histograms(metrics.registry(), "opgate_b_seconds", "B.", &["x"], &[1.0]).unwrap();
+    gauge(metrics.registry(), "opgate_a", "A.").unwrap();
+    let families = metrics.registry().families();
+    let names: Vec<&str> = families.iter().map(|family| family.name.as_str()).collect();
+    assert_eq!(names, ["opgate_a", "opgate_b_seconds", "opgate_build_info"]);
+    assert_eq!((families[1].kind, &families[1].buckets), (FamilyKind::Histogram, &vec![1.0]));
+    assert_eq!(families[1].labels, ["x"]);
+}
