@@ -325,6 +325,25 @@ async fn a_reload_is_told_with_its_diagnostic() {
     }
 }
 
+/// Names that no gate has would show as `–` for ever.
+#[tokio::test]
+async fn the_console_reads_metrics_that_there_are() {
+    let gate = Gate::start();
+    let cancel = Req::new("POST", COMPANION, CANCEL).bearer(&token("lea@example.com"));
+    // It is allowed: the backend answers that there is no such operation.
+    assert_eq!(gate.http1(&cancel).await.status, 404);
+    let metrics = gate.metrics().await;
+    let source = std::fs::read_to_string(root().join("src/admin/console/metric.rs")).unwrap();
+    let names: Vec<&str> =
+        source.split('"').skip(1).step_by(2).filter(|name| !name.contains("certificate")).collect();
+    assert!(names.len() > 30);
+    for name in names {
+        let is_there =
+            |line: &str| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} "));
+        assert!(metrics.lines().any(is_there), "{name}");
+    }
+}
+
 /// The folder with the packages; prints why and gives `None` where something is missing, which CI does not allow.
 fn installed() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");

@@ -14,7 +14,11 @@ pub(super) const CONNECTIONS_CUT_TOTAL: &str = "opgate_connections_cut_total";
 pub(super) const CONNECTIONS_LIMIT: &str = "opgate_connections_limit";
 pub(super) const CONNECTIONS_REFUSED_TOTAL: &str = "opgate_connections_refused_total";
 pub(super) const DECISIONS_TOTAL: &str = "opgate_decisions_total";
+pub(super) const ISSUER_WAIT_SECONDS_COUNT: &str = "opgate_issuer_wait_seconds_count";
+pub(super) const ISSUER_WAIT_SECONDS_SUM: &str = "opgate_issuer_wait_seconds_sum";
 pub(super) const JWKS_EXPIRY_TIMESTAMP_SECONDS: &str = "opgate_jwks_expiry_timestamp_seconds";
+pub(super) const OVERHEAD_DURATION_SECONDS_COUNT: &str = "opgate_overhead_duration_seconds_count";
+pub(super) const OVERHEAD_DURATION_SECONDS_SUM: &str = "opgate_overhead_duration_seconds_sum";
 pub(super) const POLICY_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: &str =
     "opgate_policy_last_reload_success_timestamp_seconds";
 pub(super) const PROCESS_MAX_FDS: &str = "process_max_fds";

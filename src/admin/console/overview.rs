@@ -135,6 +135,7 @@ impl GateView<'_> {
             ("Decided, last 5 min", html! { (number(share.decided as f64)) }),
             ("Denied of those", html! { (percent(share.percent())) }),
             ("Undecided since start", self.undecided()),
+            ("The gate's own time", self.overhead()),
         ];
         if self.reader.is_told() {
             told.insert(2, ("Policy revision", html! { code { (self.live.snapshot.revision) } }));
@@ -142,6 +143,14 @@ impl GateView<'_> {
             told.insert(3, ("In force", loaded));
         }
         facts(told)
+    }
+
+    /// On average, without backends, issuers and bodies.
+    fn overhead(&self) -> Markup {
+        let sum = self.scraped.sum(metric::OVERHEAD_DURATION_SECONDS_SUM, &[]);
+        let count = self.scraped.sum(metric::OVERHEAD_DURATION_SECONDS_COUNT, &[]);
+        let average = sum.zip(count).filter(|(_, count)| *count > 0.0).map(|(sum, count)| 1e3 * sum / count);
+        html! { (average.map_or("–".to_owned(), |average| format!("{average:.2} ms"))) }
     }
 
     fn undecided(&self) -> Markup {

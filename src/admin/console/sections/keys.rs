@@ -87,7 +87,10 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
             refused_tokens(view, &status.issuer),
         ]
     });
-    table("Issuers and their keys", &columns, rows)
+    html! {
+        (table("Issuers and their keys", &columns, rows))
+        p.note { (waits(view)) }
+    }
 }
 
 /// Tokens of an issuer that were not good, and their share.
@@ -96,7 +99,7 @@ fn refused_tokens(view: &GateView<'_>, issuer: &str) -> Markup {
     let all: f64 = by.values().sum();
     let bad: BTreeMap<&String, f64> = by
         .iter()
-        .filter(|(outcome, count)| !is_good(outcome) && **count > 0.0)
+        .filter(|(outcome, count)| *outcome != "accepted" && **count > 0.0)
         .map(|(name, count)| (name, *count))
         .collect();
     let refused: f64 = bad.values().sum();
@@ -111,6 +114,12 @@ fn refused_tokens(view: &GateView<'_>, issuer: &str) -> Markup {
     }
 }
 
-fn is_good(outcome: &str) -> bool {
-    matches!(outcome, "accepted" | "good" | "success" | "valid" | "verified" | "cached")
+/// How long requests waited for issuers.
+fn waits(view: &GateView<'_>) -> String {
+    let count = view.scraped.sum(metric::ISSUER_WAIT_SECONDS_COUNT, &[]).unwrap_or_default();
+    let seconds = view.scraped.sum(metric::ISSUER_WAIT_SECONDS_SUM, &[]).unwrap_or_default();
+    if count == 0.0 {
+        return "No request has waited for an issuer.".to_owned();
+    }
+    format!("{} requests waited for an issuer, {:.0} ms on average.", number(count), 1e3 * seconds / count)
 }

@@ -90,11 +90,8 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
 fn turned_away(view: &GateView<'_>) -> String {
     let sum = |name: &str| number(view.scraped.sum(name, &[]).unwrap_or_default());
     let handshakes = view.scraped.by(metric::TLS_HANDSHAKES_TOTAL, "outcome", &[]);
-    let failed: f64 = handshakes
-        .iter()
-        .filter(|(outcome, _)| *outcome != "success" && *outcome != "completed")
-        .map(|(_, count)| count)
-        .sum();
+    let failed: f64 =
+        handshakes.iter().filter(|(outcome, _)| *outcome != "success").map(|(_, count)| count).sum();
     let lost = number(lost(view));
     format!(
         "Since the start: {} connections refused, {} cut, {} TLS handshakes failed, {lost} audit lines lost.",
