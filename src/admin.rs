@@ -7,6 +7,7 @@ mod desk;
 mod explain;
 mod hosts;
 mod instruments;
+mod log;
 mod places;
 mod refused;
 mod reloads;
@@ -98,6 +99,7 @@ fn routes(surface: Surface) -> Router {
     let named = Router::new()
         .route("/metrics", get(metrics))
         .route("/explain", post(explain::answer).layer(DefaultBodyLimit::max(explain::MAX_BODY)))
+        .route("/log", get(log::show).put(log::set).post(log::set).delete(log::reset))
         .route("/decisions", get(decisions::list))
         .route("/decisions/{id}", get(decisions::one))
         .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))

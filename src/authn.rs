@@ -21,7 +21,6 @@ mod algorithm;
 mod authentication;
 mod credential;
 mod denial;
-mod http_client;
 mod instruments;
 mod issuer;
 mod jwks;

@@ -271,6 +271,11 @@ impl Catalog {
     ) -> Result<Call, Denial> {
         self.router.route(host, http_method, path)
     }
+
+    /// The path template of the route that a request takes, see [`Router::template`].
+    pub fn template(&self, host: &str, http_method: &::http::Method, path: &RequestPath) -> Option<String> {
+        self.router.template(host, http_method, path)
+    }
 }
 
 impl ExposureSettings {

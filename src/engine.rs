@@ -13,6 +13,7 @@
 mod cancels;
 pub mod event;
 mod exchange;
+mod forwarding;
 mod instruments;
 mod live;
 mod of_methods;
@@ -20,6 +21,7 @@ mod of_tokens;
 mod own;
 mod shadow;
 mod timing;
+mod traced;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,10 +32,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tracing::Instrument;
 
 pub use self::cancels::moment;
 use self::event::Event;
-pub use self::exchange::{Arrival, Attempted, Exchange, ForwardingPhase, Phase};
+pub use self::exchange::{Arrival, Exchange, Phase};
+pub use self::forwarding::{Attempted, EarlierAttempt, ForwardingPhase};
 pub use self::instruments::{ALLOWED, Instruments};
 pub use self::live::Live;
 pub use self::of_methods::{CODES, MethodInstruments, OTHER_CODE, ServiceInstruments, SnapshotInstruments};
@@ -49,8 +53,8 @@ use crate::decision::body::{BodyLimits, BodyPlan};
 use crate::decision::{self, Admitted, AwaitingBody, Ruling, Unresolved};
 use crate::http::{Request, TrustedProxies};
 use crate::metrics::Names;
+use crate::otlp::Spans;
 use crate::reason::{DecisionStage, Denial, Reason};
-use crate::trace_context::TraceContext;
 use crate::upstream;
 
 /// The engine. Cheap to clone: all of it is shared.
@@ -63,6 +67,8 @@ struct EngineState {
     limits: EngineLimits,
     proxies: ArcSwap<TrustedProxies>,
     audit: Audit,
+    /// What takes spans, where there is a collector.
+    spans: Option<Spans>,
     cancels: Cancels,
     instruments: EngineInstruments,
     draining: AtomicBool,
@@ -152,6 +158,7 @@ impl Engine {
         limits: EngineLimits,
         proxies: TrustedProxies,
         audit: Audit,
+        spans: Option<Spans>,
         cancels: Cancels,
         instruments: EngineInstruments,
     ) -> Self {
@@ -161,6 +168,7 @@ impl Engine {
             limits,
             proxies: ArcSwap::from_pointee(proxies),
             audit,
+            spans,
             cancels,
             instruments,
             draining: AtomicBool::new(false),
@@ -226,6 +234,9 @@ impl Engine {
     /// Waits until all records are written.
     pub fn flush(&self) {
         self.0.audit.flush();
+        if let Some(spans) = &self.0.spans {
+            spans.flush();
+        }
     }
 
     /// From here on, answers tell clients to come back on another connection.
@@ -253,9 +264,10 @@ impl Engine {
 
     /// Decides a request by what is in force.
     pub fn decide(&self, exchange: &mut Exchange, request: Request) -> Decision {
+        let _lines = exchange.log_span().entered();
         let request = Arc::new(request);
         exchange.request = Some(request.clone());
-        exchange.trace_context = trace_context(&request);
+        exchange.trace_context = self.begin_trace(request.trace, exchange.arrival.trace_id);
         if let Some(answered) = self.own_answer(exchange, &request) {
             return answered;
         }
@@ -276,7 +288,8 @@ impl Engine {
         let observe = move |lookup: &Lookup<'_>| instruments.looked_up(lookup);
         let (issuer, why) = (token.issuer_name(), token.awaits());
         let asked = Instant::now();
-        let resolved = live.snapshot.authn.resolve(token, exchange.arrival.time, observe).await;
+        let resolving = live.snapshot.authn.resolve(token, exchange.arrival.time, observe);
+        let resolved = resolving.instrument(exchange.log_span()).await;
         let now = Instant::now();
         let waited = now.saturating_duration_since(asked);
         exchange.timing.issuer += waited;
@@ -409,10 +422,6 @@ impl Engine {
             live.shadows().count(shadow);
         }
         self.0.audit.record(&event.log_entry());
+        self.record_spans(live, event);
     }
-}
-
-/// The trace that a trusted proxy says the request belongs to.
-fn trace_context(request: &Request) -> Option<TraceContext> {
-    request.trace.filter(|sent| sent.is_trusted).map(|sent| TraceContext::passed_on(sent.parent))
 }

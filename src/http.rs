@@ -36,7 +36,6 @@ pub use self::proxies::{ClientOrigin, HopField, Scheme, TrustedProxies, network}
 pub use self::query::Query;
 pub use self::request::{Framing, Host, Peer, Request};
 pub use self::request_line::is_method;
-pub use self::traced::SentTrace;
 pub use self::version::Version;
 use crate::reason::{Denial, Reason};
 

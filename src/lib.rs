@@ -40,6 +40,7 @@ pub mod respond;
 pub mod audit;
 pub mod cancels;
 pub mod metrics;
+pub mod otlp;
 pub mod recent;
 
 // The operator's side, and what keeps the process up to date.
@@ -61,6 +62,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod document;
 pub mod files;
+pub(crate) mod http_client;
 pub mod json;
 pub(crate) mod percent;
 pub mod principal;

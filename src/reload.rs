@@ -43,7 +43,7 @@ use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
 use crate::source::PolicySource;
-use crate::telemetry::SetLog;
+use crate::telemetry::LogFilter;
 use crate::tls::ServerTls;
 use crate::upstream::names::Lookups;
 use crate::upstream::{Checks, Upstreams};
@@ -70,7 +70,7 @@ pub struct Reloader {
     checks: Checks,
     lookups: Lookups,
     lookups_again: BackOff,
-    log: SetLog,
+    log: LogFilter,
     held: HeldParts,
     /// The issuers, services and policy directory that are in force; those of `config` may wait for the tree.
     issuers: Vec<WrittenIssuer>,
@@ -124,7 +124,7 @@ pub struct Started {
     /// The names of upstreams.
     pub lookups: Lookups,
     /// Changes the operator's log.
-    pub log: SetLog,
+    pub log: LogFilter,
 }
 
 impl Reloader {

@@ -21,7 +21,7 @@ pub(crate) use self::options::Options;
 pub(crate) use self::start_error::StartError;
 use crate::config::ConfigSource;
 use crate::handover::Predecessor;
-use crate::telemetry::Log;
+use crate::telemetry::{LogFilter, start_log};
 
 /// How long the end of the process waits for threads that no longer serve.
 const END: Duration = Duration::from_millis(200);
@@ -31,7 +31,7 @@ const END: Duration = Duration::from_millis(200);
 /// # Errors
 /// Where it cannot start, or a part that it needs breaks off.
 pub(crate) fn run(origin: ConfigSource, loaded: Loaded, options: &Options) -> Result<(), StartError> {
-    let log = Log::start(&loaded.config.telemetry);
+    let log = start_log(&loaded.config.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(loaded.config.workers)
         .thread_name("opgate")
@@ -43,7 +43,12 @@ pub(crate) fn run(origin: ConfigSource, loaded: Loaded, options: &Options) -> Re
 }
 
 /// Serves. Where the process is to take over from a running one, it waits until that one offers its listeners.
-async fn start(options: &Options, origin: ConfigSource, loaded: Loaded, log: Log) -> Result<(), StartError> {
+async fn start(
+    options: &Options,
+    origin: ConfigSource,
+    loaded: Loaded,
+    log: LogFilter,
+) -> Result<(), StartError> {
     let Some(upgrade) = loaded.config.upgrade.as_ref().filter(|_| options.takes_over) else {
         return serve::serve(options, origin, loaded, log, &mut None).await;
     };

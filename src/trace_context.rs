@@ -34,6 +34,15 @@ pub struct TraceParent {
     pub is_random: bool,
 }
 
+/// The span that a request was sent from, as its sender says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentTrace {
+    /// The span.
+    pub parent: TraceParent,
+    /// Whether a trusted proxy says so. Then the trace goes on; else the claim is worth a link.
+    pub is_trusted: bool,
+}
+
 /// The trace that a request belongs to, and the place of the gate's own span in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {

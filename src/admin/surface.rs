@@ -18,6 +18,7 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Names};
 use crate::recent::Recent;
+use crate::telemetry::LogFilter;
 
 /// The state that the endpoints read.
 #[derive(Clone)]
@@ -28,18 +29,20 @@ pub struct Admin {
     pub(super) reloads: ReloadReporter,
     pub(super) instruments: Instruments,
     pub(super) recent: Arc<Recent>,
+    pub(super) log: LogFilter,
 }
 
 impl Admin {
-    /// Endpoints about `engine`, its last decisions, and the parts that are not as the files say.
+    /// Endpoints about `engine`, its last decisions, the parts that are not as the files say, and the log.
     pub fn new(
         engine: Engine,
         metrics: Arc<Metrics>,
         reloads: ReloadReporter,
         instruments: Instruments,
         recent: Arc<Recent>,
+        log: LogFilter,
     ) -> Self {
-        Self { engine, metrics, draining: Arc::default(), reloads, instruments, recent }
+        Self { engine, metrics, draining: Arc::default(), reloads, instruments, recent, log }
     }
 
     /// Whether the process is ending.

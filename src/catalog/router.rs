@@ -130,6 +130,15 @@ impl Router {
 }
 
 impl Router {
+    /// The path template of the route that a request takes, as text; `None` where it calls no exposed method. Not for each
+    /// request: the text is made anew.
+    pub fn template(&self, host: &str, http_method: &::http::Method, path: &Path) -> Option<String> {
+        let host_routes = self.hosts.get(host).or(self.any.as_ref())?;
+        let reading = path.reading();
+        let route = host_routes.trie(&reading)?.route_or_get(http_method, path, &reading, &mut Vec::new())?;
+        route.is_open().then(|| route.template.to_string())
+    }
+
     /// What takes the path on any host and in any reading, open or closed, with whatever HTTP method: each method by its
     /// full name and its service's, sorted.
     pub fn at(&self, path: &Path) -> BTreeSet<String> {

@@ -97,7 +97,8 @@ fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled
     let audit =
         fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
     let cancels = fields.optional("cancels").and_then(|node| cancels(node, report)).unwrap_or_default();
-    let telemetry = fields.optional("telemetry").and_then(|node| telemetry(node, report)).unwrap_or_default();
+    let telemetry =
+        fields.optional("telemetry").and_then(|node| telemetry(node, base, report)).unwrap_or_default();
     let upgrade = fields.optional("upgrade").and_then(|node| upgrade(node, base, report));
     let workers = fields.optional("workers").and_then(|node| count(node, 4096, report));
     Settled {

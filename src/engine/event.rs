@@ -4,10 +4,12 @@
 
 mod entry;
 mod observe;
+mod spans;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::forwarding::ForwardingPhase;
 use super::{ALLOWED, Timing};
 use crate::decision::Trace;
 use crate::decision::shadow::ShadowDecision;
@@ -32,7 +34,7 @@ pub struct Event<'e> {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// The trace of services that it belongs to.
-    pub trace_context: Option<&'e TraceContext>,
+    pub trace_context: Option<TraceContext>,
     /// How far the decision got.
     pub trace: &'e Trace,
     /// The proof, where the request was allowed.
@@ -49,6 +51,8 @@ pub struct Event<'e> {
     pub shadow: Option<ShadowDecision<'e>>,
     /// Why the gate answered by itself, where it did: nothing was decided.
     pub answered: Option<&'static str>,
+    /// The exchange with the upstream, where it came to that.
+    pub forwarding: Option<&'e ForwardingPhase>,
     /// The endpoint that was used, and for how long.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }

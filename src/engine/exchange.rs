@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::event::Event;
+use super::forwarding::{Attempted, ForwardingPhase};
 use super::timing::{Timing, stage_times};
 use super::{Engine, Live, moment};
-use crate::cancels::{CancelAnswer, SentCancel, Watch};
+use crate::cancels::CancelAnswer;
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
 use crate::http::Request;
 use crate::reason::{Denial, Reason};
 use crate::trace_context::{TraceContext, TraceId};
-use crate::upstream::{Attempt, Deadline, UpstreamSlot};
 
 /// The status that is recorded of a request whose client left. No answer has it.
 const CLIENT_LEFT: u16 = 499;
@@ -93,69 +93,6 @@ pub enum Phase {
     Answered,
 }
 
-/// An admitted request on its way to an endpoint and back.
-#[derive(Debug)]
-pub struct ForwardingPhase {
-    /// What is sent.
-    pub admitted: Admitted,
-    /// The slot at the upstream, and until when the exchange there may go on.
-    pub slot: Option<(UpstreamSlot, Option<Instant>)>,
-    /// What sees to that it ends by then.
-    pub deadline: Option<Deadline>,
-    /// The attempt under way, or the last one.
-    pub attempt: Option<Attempted>,
-    /// How many attempts there were.
-    pub attempts: usize,
-    /// The endpoint that failed, and must not be used again.
-    pub failed: Option<SocketAddr>,
-    /// When the client had sent all of its body.
-    pub body_whole: Option<Instant>,
-    /// Until when a body that is passed on may come.
-    pub body_until: Option<Instant>,
-    /// Interim answers so far.
-    pub interim: usize,
-    /// The cancel that it is, until its answer is known.
-    pub cancel: Option<SentCancel>,
-    /// What reads the answer for the outcome of another cancel.
-    pub watch: Option<Watch>,
-    /// The status of the answer that has begun; 0 before.
-    pub begun: u16,
-}
-
-/// One attempt to have an endpoint answer.
-#[derive(Debug)]
-pub struct Attempted {
-    /// The endpoint.
-    pub attempt: Attempt,
-    /// When it was chosen.
-    pub since: Instant,
-    /// Whether it speaks HTTP/2.
-    pub over_http2: bool,
-    /// Whether its connection has carried another exchange before.
-    pub reused: bool,
-    /// Whether the head has left and the body, even an empty one, has begun to follow.
-    pub body_begun: bool,
-    /// Whether the judged body has been handed over.
-    pub body_sent: bool,
-    /// Bytes of a passed body so far.
-    pub passed: u64,
-}
-
-impl Attempted {
-    /// An attempt that begins now.
-    pub fn new(attempt: Attempt) -> Self {
-        Self {
-            attempt,
-            since: Instant::now(),
-            over_http2: false,
-            reused: false,
-            body_begun: false,
-            body_sent: false,
-            passed: 0,
-        }
-    }
-}
-
 impl Exchange {
     pub(super) fn new(engine: Engine, arrival: Arrival, peer: Option<SocketAddr>) -> Self {
         Self {
@@ -176,6 +113,12 @@ impl Exchange {
     /// The engine that it belongs to.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The span of the log that lines about it stand in. It says the request's id. Where the log has no debug lines, it costs
+    /// nothing.
+    pub fn log_span(&self) -> tracing::Span {
+        tracing::debug_span!("request", id = self.arrival.request_id)
     }
 
     /// Whether the rules in force would refuse the connection that it came over: then the connection ends with the
@@ -212,6 +155,7 @@ impl Exchange {
                     slot: None,
                     deadline: None,
                     attempt: None,
+                    earlier: Vec::new(),
                     attempts: 0,
                     failed: None,
                     body_whole: whole,
@@ -268,14 +212,14 @@ impl Exchange {
             }
         };
         let shadow = self.live.shadows().judge(self.request.as_deref(), &self.trace, self.arrival.time);
-        let event = Event {
+        let mut event = Event {
             time: self.arrival.time,
             duration: self.arrival.instant.elapsed(),
             request_id: &self.arrival.request_id,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),
             peer: self.request.as_ref().and_then(|request| request.peer).or(self.peer),
-            trace_context: self.trace_context.as_ref(),
+            trace_context: self.trace_context,
             trace: &self.trace,
             permit,
             denial: self.denial.as_ref(),
@@ -288,7 +232,12 @@ impl Exchange {
                 _ => None,
             },
             upstream,
+            forwarding: match &phase {
+                Phase::Forwarding(forwarding) => Some(forwarding),
+                _ => None,
+            },
         };
+        self.engine.settle_trace(&mut event, self.arrival.trace_id);
         self.engine.record(&self.live, &event);
     }
 }

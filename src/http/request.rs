@@ -12,10 +12,10 @@ use super::headers::Headers;
 use super::path::Path;
 use super::proxies::{ClientOrigin, Scheme, TrustedProxies};
 use super::query::Query;
-use super::traced::SentTrace;
 use super::version::Version;
 use super::{malformed, request_line};
 use crate::reason::Denial;
+use crate::trace_context::SentTrace;
 
 /// How the body is delimited, judged but not yet read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

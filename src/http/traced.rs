@@ -4,22 +4,13 @@ use http::HeaderValue;
 use http::header::HeaderName;
 
 use super::Headers;
-use crate::trace_context::{TraceParent, is_state};
+use crate::trace_context::{SentTrace, TraceParent, is_state};
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
 /// Most bytes of a client's id that are kept.
 const MOST_OF_AN_ID: usize = 128;
-
-/// The span that a request was sent from, as its sender says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SentTrace {
-    /// The span.
-    pub parent: TraceParent,
-    /// Whether a trusted proxy says so. Then the trace goes on; else the claim is worth a link.
-    pub is_trusted: bool,
-}
 
 impl Headers {
     /// Reads `traceparent`. Of a trusted proxy, fields that are not well formed are taken out: they do not go upstream

@@ -98,3 +98,39 @@ fn every_family_is_known_before_its_first_series() {
     assert_eq!((families[1].kind, &families[1].buckets), (FamilyKind::Histogram, &vec![1.0]));
     assert_eq!(families[1].labels, ["x"]);
 }
+
+/// 300 methods with all their series, each called with five outcomes.
+#[test]
+fn a_scrape_of_300_methods_is_less_than_a_mebibyte() {
+    let metrics = Metrics::new().unwrap();
+    let registry = metrics.registry();
+    let labels = ["service", "method", "code", "reason"];
+    let requests = counters(registry, "opgate_requests_total", "Requests.", &labels).unwrap();
+    let buckets: Vec<f64> = (1..=15).map(|bound| f64::from(bound) / 1000.0).collect();
+    let name = "opgate_request_duration_seconds";
+    let took = traced_histograms(registry, name, "Took.", &["service", "method"], &buckets).unwrap();
+    let service = "cloudaicompanion.googleapis.com";
+    let mut methods = HashSet::new();
+    for number in 0..300 {
+        let method = format!("google.longrunning.Operations.Method{number:03}");
+        for (code, reason) in [
+            ("200", "ALLOWED"),
+            ("404", "ALLOWED"),
+            ("401", "CREDENTIALS_MISSING"),
+            ("401", "ACCESS_TOKEN_EXPIRED"),
+            ("403", "IAM_PERMISSION_DENIED"),
+        ] {
+            requests.with_label_values(&[service, &method, code, reason]).inc_by(123_456);
+        }
+        took.with_label_values(&[service, &method]).observe(0.0123, None::<(&str, SystemTime)>);
+        methods.insert((service.to_owned(), method));
+    }
+    let names = Names { services: HashSet::from([service.to_owned()]), methods, ..Names::default() };
+    for format in [Exposition::Prometheus, Exposition::OpenMetrics] {
+        let began = std::time::Instant::now();
+        let text = metrics.scrape(|| names.clone()).text(format, &[]);
+        eprintln!("{format:?}: {} bytes in {:?}", text.len(), began.elapsed());
+        assert_eq!(text.lines().filter(|line| line.contains(service)).count(), 300 * (5 + 18));
+        assert!(text.len() < 1 << 20, "{}", text.len());
+    }
+}

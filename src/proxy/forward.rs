@@ -42,12 +42,12 @@ impl Exchange {
         match held.and_then(|()| upstreams.choose(forwarding.admitted.permit(), forwarding.failed)) {
             Ok(attempt) => {
                 let peer = attempt.peer();
-                forwarding.attempt = Some(Attempted::new(attempt));
+                let is_repeated = forwarding.attempts > 0;
+                forwarding.attempt(attempt);
                 let of_snapshot = live.instruments();
                 if let Some(own) = of_snapshot.of(&forwarding.admitted.permit().call().method) {
-                    own.upstream.attempted(forwarding.attempts > 0);
+                    own.upstream.attempted(is_repeated);
                 }
-                forwarding.attempts += 1;
                 Ok(peer)
             }
             Err(denial) => {
@@ -79,6 +79,7 @@ impl Exchange {
         self.timing.asked(Instant::now());
         let assertion = self.assertion()?;
         let request_id = self.arrival.request_id.clone();
+        let traceparent = self.begin_attempt_span();
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         if let Some(attempted) = &mut forwarding.attempt {
             (attempted.body_sent, attempted.body_begun, attempted.passed) = (false, false, 0);
@@ -96,7 +97,7 @@ impl Exchange {
         }
         header.set_method(request.method.clone());
         header.set_raw_path(request.target().as_bytes())?;
-        let fields = outgoing(request, admitted.permit(), body, &request_id, assertion);
+        let fields = outgoing(request, admitted.permit(), body, &request_id, assertion, traceparent);
         let fields =
             fields.map_err(|error| internal(format!("cannot tell the backend the caller: {error}")))?;
         for (name, value) in fields {
@@ -307,7 +308,10 @@ impl Exchange {
     }
 
     /// Counts a failed attempt. An endpoint is left out for what it does, never for what a client can make of an exchange.
-    fn count_failure(&self, fault: UpstreamError, cut: Cut) {
+    fn count_failure(&mut self, fault: UpstreamError, cut: Cut) {
+        if let Some(attempted) = self.forwarding_mut().and_then(|forwarding| forwarding.attempt.as_mut()) {
+            attempted.fault = Some((fault.label(), Instant::now()));
+        }
         let Some(forwarding) = self.forwarding() else { return };
         let Some(Attempted { attempt, .. }) = &forwarding.attempt else { return };
         let instruments = &self.engine().instruments().upstream;

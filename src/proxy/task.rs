@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use tokio::time::{Instant, Sleep};
+use tracing::Instrument;
 
 use crate::engine::Exchange;
 use crate::listener::StalledFlag;
@@ -29,7 +30,8 @@ tokio::task_local! {
 
 /// Forwards an exchange by `forwarding`, which is Pingora's.
 pub async fn carry<T>(exchange: Exchange, forwarding: impl Future<Output = T>) -> T {
-    CARRIED.scope(Carried::new(exchange, StalledFlag::default()), forwarding).await
+    let lines = exchange.log_span();
+    CARRIED.scope(Carried::new(exchange, StalledFlag::default()), forwarding.instrument(lines)).await
 }
 
 /// The same over HTTP/2, where `stalled` tells of the connection. `None` where the body did not come in time.
@@ -58,7 +60,8 @@ pub async fn carry_within_deadline<T>(
         })
         .await
     };
-    CARRIED.scope(Carried::new(exchange, stalled), timed).await
+    let lines = exchange.log_span();
+    CARRIED.scope(Carried::new(exchange, stalled), timed.instrument(lines)).await
 }
 
 impl Carried {

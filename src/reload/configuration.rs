@@ -195,6 +195,7 @@ pub(super) fn waiting_for_restart(started: &Config, now: &Config) -> Vec<&'stati
         ("audit", started.audit != now.audit),
         ("cancels", started.cancels != now.cancels),
         ("telemetry.format", started.telemetry.json != now.telemetry.json),
+        ("telemetry.otlp", started.telemetry.otlp != now.telemetry.otlp),
         ("upgrade", started.upgrade != now.upgrade),
         ("workers", started.workers != now.workers),
     ];

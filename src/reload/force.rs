@@ -154,7 +154,7 @@ impl Reloader {
         self.engine.trust(&self.config.trusted_proxies);
         if before.telemetry.log != self.config.telemetry.log {
             tracing::info!(filter = self.config.telemetry.log, "the log filter has changed");
-            (self.log)(&self.config.telemetry);
+            self.log.configure(&self.config.telemetry.log);
         }
         self.telling.restart(waiting_for_restart(&self.started, &self.config));
         let mut pools = pools(&self.config);
@@ -360,7 +360,13 @@ impl Reloader {
             Some(_) => {}
         }
         self.telling.names(self.lookups.status());
-        self.telling.tell(ConfigPart::Upstreams, FaultOrigin::Names, cause, fault, &self.instruments);
+        let (part, found) = (ConfigPart::Upstreams, FaultOrigin::Names);
+        if self.lookups.status().is_empty() {
+            // Nothing was attempted.
+            self.telling.forget(part, found, &self.instruments);
+        } else {
+            self.telling.tell(part, found, cause, fault, &self.instruments);
+        }
     }
 
     /// Notes when the certificates end that are shown to clients and to upstreams.

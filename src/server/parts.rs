@@ -19,6 +19,7 @@ use crate::decision::shadow::Shadows;
 use crate::engine::{Engine, EngineLimits, Live};
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::Metrics;
+use crate::otlp::Spans;
 use crate::recent::Recent;
 use crate::reload;
 use crate::upstream::Upstreams;
@@ -70,9 +71,11 @@ impl Parts {
         let live = Live::new(snapshot, Arc::new(upstreams), assertions, shadows, &instruments.engine);
         let ListenerLimits { body_timeout, .. } = limits.listener;
         let bounds = EngineLimits { admission: limits.admission, body: limits.body, body_timeout };
+        let collector = config.telemetry.otlp.as_ref();
+        let spans = collector.map(|settings| Spans::start(settings, instruments.otlp)).transpose()?;
         let cancels = Cancels::new(config.cancels, instruments.cancels);
-        let engine =
-            Engine::new(live, bounds, config.trusted_proxies.clone(), audit, cancels, instruments.engine);
+        let proxies = config.trusted_proxies.clone();
+        let engine = Engine::new(live, bounds, proxies, audit, spans, cancels, instruments.engine);
         Ok(Self {
             config,
             written,

@@ -2,7 +2,7 @@
 
 use crate::engine::{self, EngineInstruments};
 use crate::metrics::Registry;
-use crate::{admin, audit, authn, cancels, listener, reload, upstream};
+use crate::{admin, audit, authn, cancels, listener, otlp, reload, upstream};
 
 /// The instruments of every module.
 pub(super) struct Registered {
@@ -11,6 +11,7 @@ pub(super) struct Registered {
     pub(super) cancels: cancels::Instruments,
     pub(super) engine: EngineInstruments,
     pub(super) listener: listener::Instruments,
+    pub(super) otlp: otlp::Instruments,
     pub(super) reload: reload::Instruments,
 }
 
@@ -30,6 +31,7 @@ impl Registered {
                 upstream: upstream::Instruments::register(registry)?,
             },
             listener: listener::Instruments::register(registry)?,
+            otlp: otlp::Instruments::register(registry)?,
             reload: reload::Instruments::register(registry)?,
         })
     }

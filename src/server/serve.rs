@@ -26,10 +26,10 @@ use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
 use crate::frontend::Http;
 use crate::handover::Predecessor;
-use crate::listener::{ConnectionLimits, Listener};
+use crate::listener::{ConnectionLimits, ListenSocket, Listener};
 use crate::proxy::Proxy;
 use crate::reload::{ReloadStatus, Reloader, Started};
-use crate::telemetry::Log;
+use crate::telemetry::LogFilter;
 use crate::tls::ServerTls;
 
 /// What a reload swaps for each listener that speaks TLS.
@@ -40,7 +40,7 @@ pub(super) async fn serve(
     options: &Options,
     origin: ConfigSource,
     loaded: Loaded,
-    log: Log,
+    log: LogFilter,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<(), StartError> {
     let mut parts = Parts::assemble(loaded).await?;
@@ -51,13 +51,14 @@ pub(super) async fn serve(
     let sockets = Sockets::open(&parts.config, predecessor.as_mut()).await?;
     let tls: Swappable =
         parts.config.listeners.iter().map(|listener| Some(listener.tls.as_ref()?.swappable())).collect();
-    let reloader = parts.reloader(origin, tls.clone(), log);
+    let reloader = parts.reloader(origin, tls.clone(), log.clone());
     let admin = Admin::new(
         parts.engine.clone(),
         parts.metrics.clone(),
         reports_of(reloader.status()),
         parts.of_admin.clone(),
         parts.recent.clone(),
+        log,
     );
     if let Some(predecessor) = predecessor {
         // The running process serves, and answers on the admin port, until this one is ready to.
@@ -77,6 +78,7 @@ pub(super) async fn serve(
     };
     let app = Arc::new(pingora_proxy(Proxy::new(parts.engine.clone()), &parts.config));
     let listeners = listen(&parts, &sockets, tls, &app, &shutdown);
+    say_started(&parts, &sockets, &admin);
     open_files::tell(parts.written, parts.config.limits);
     let announcement = Announcement::of(&sockets, options.pid_file.clone(), options.addresses_file.clone());
     let served = take_over(predecessor.take(), &announcement).await;
@@ -104,14 +106,14 @@ pub(super) async fn serve(
 }
 
 impl Parts {
-    fn reloader(&mut self, origin: ConfigSource, tls: Swappable, log: Log) -> Reloader {
+    fn reloader(&mut self, origin: ConfigSource, tls: Swappable, log: LogFilter) -> Reloader {
         let started = Started {
             origin,
             config: Config { limits: self.written, ..self.config.clone() },
             read_at: self.read_at,
             tls,
             lookups: std::mem::take(&mut self.lookups),
-            log: log.filter,
+            log,
         };
         Reloader::new(started, self.engine.clone(), self.of_reloads.clone())
     }
@@ -193,8 +195,29 @@ async fn take_over(
     Ok(true)
 }
 
+/// Says in one line what has started: which version, by which policy, where, and whether it is ready.
+fn say_started(parts: &Parts, sockets: &Sockets, admin: &Admin) {
+    let addresses = |sockets: &[Arc<ListenSocket>]| {
+        sockets.iter().map(|socket| socket.bound().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let unready = admin.unready();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        policy_revision = %parts.engine.live().snapshot.revision,
+        listeners = addresses(&sockets.listeners),
+        admin = %sockets.admin.bound(),
+        ready = unready.is_empty(),
+        waits_for = (!unready.is_empty()).then(|| unready.join("; ")),
+        "started"
+    );
+}
+
 /// Says where requests are served, once they are. Ends only where that fails.
 async fn announce(announcement: &Announcement, admin: &Admin, took_over: bool) -> Result<(), StartError> {
+    if !admin.unready().is_empty() {
+        wait_until_ready(admin).await;
+        tracing::info!("ready");
+    }
     or_serve_on(announcement.addresses(admin).await, took_over)?;
     std::future::pending().await
 }

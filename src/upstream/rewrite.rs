@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::http::{Framing, Request};
 use crate::policy::Permit;
+use crate::trace_context::TraceParent;
 
 /// The fields of a request to an upstream, in order.
 pub type OutgoingFields = Vec<(HeaderName, HeaderValue)>;
@@ -40,7 +41,8 @@ const IN_PRINCIPAL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@');
 
 /// The fields that go upstream with an allowed request. `assertion` is the gate's signed assertion about the caller,
-/// for services that get one.
+/// for services that get one. `traceparent` is the gate's span of the attempt, where it writes spans: it stands in place of the
+/// one that a trusted proxy has sent.
 ///
 /// # Errors
 /// Where a value for the backend cannot be written in a field: a fault of ours. Nothing is left out.
@@ -50,15 +52,17 @@ pub fn outgoing(
     body: OutgoingBody,
     request_id: &str,
     assertion: Option<HeaderValue>,
+    traceparent: Option<TraceParent>,
 ) -> Result<OutgoingFields, InvalidHeaderValue> {
     let forwarding = &permit.call().method.service.forwarding;
     let listed = forwarding.request_headers.as_ref();
-    let mut fields: OutgoingFields = Vec::with_capacity(request.headers.len() + 5);
+    let mut fields: OutgoingFields = Vec::with_capacity(request.headers.len() + 6);
     fields.push((header::HOST, request.authority.clone()));
     for (name, value) in request.headers.iter() {
         let kept = match name.as_str() {
             // Written anew below, or answered here.
             "host" | "content-length" | "transfer-encoding" | "expect" => false,
+            "traceparent" if traceparent.is_some() => false,
             "authorization" => forwarding.authorization,
             // The proof was for this request to the gate, and is used up.
             "dpop" => false,
@@ -75,6 +79,10 @@ pub fn outgoing(
         }
     }
     frame(request, body, &mut fields);
+    if let Some(traceparent) = traceparent {
+        let value = HeaderValue::from_str(&traceparent.to_string())?;
+        fields.push((HeaderName::from_static("traceparent"), value));
+    }
     if forwarding.principal
         && let Some(caller) = permit.caller()
     {

@@ -5,6 +5,7 @@
 
 mod committed;
 mod graph;
+mod house;
 mod shape;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // Counts what each of many has taken.
     ("shares", &[]),
     ("document", &["diagnostic", "files"]),
+    // How the gate itself asks others over HTTP.
+    ("http_client", &["files"]),
     // Reads trees of files. The clock tells which file was changed just now.
     ("source", &["clock", "diagnostic", "document", "files"]),
     ("json", &[]),
@@ -52,6 +55,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "diagnostic",
             "document",
             "files",
+            "http_client",
             "json",
             "metrics",
             "percent",
@@ -90,10 +94,12 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // What a backend is told of a caller, signed: it knows callers and keys, and nothing of requests but the path of
     // its public keys. Its settings hold the span of that path.
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
-    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls"]),
+    ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
     ("respond", &["reason"]),
     // What is told of a request.
     ("audit", &["diagnostic", "document", "metrics"]),
+    // Sends to a collector what is told of a request.
+    ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
     // What becomes of cancels: it knows operations, and nothing of requests.
     ("cancels", &["diagnostic", "document", "metrics", "principal"]),
     // The last lines of the audit log, in memory: it knows no request.
@@ -112,6 +118,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "decision",
             "http",
             "metrics",
+            "otlp",
             "policy",
             "principal",
             "reason",
@@ -120,7 +127,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     // The operator's log.
-    ("telemetry", &["diagnostic", "document", "terminal"]),
+    ("telemetry", &["diagnostic", "document", "otlp", "terminal"]),
     // From a socket to connections.
     ("listener", &["clock", "diagnostic", "document", "http", "metrics", "tls"]),
     // The adapter to what forwards.
@@ -168,6 +175,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "policy",
             "recent",
             "simulation",
+            "telemetry",
             "tls",
             "upstream",
         ],
@@ -254,9 +262,6 @@ const READS_THE_DISK: &str = "src/source/directory.rs";
 
 const IMPURE: &[&str] =
     &["pingora", "tokio", "reqwest", "axum", "SystemTime::now", "Instant::now", "clock::now"];
-
-/// More and a file has two subjects: split it.
-const MAX_LINES: usize = 500;
 
 struct File {
     /// From the project's root: `src/http/path.rs`.
@@ -450,52 +455,4 @@ fn only_the_adapter_implements_pingoras_proxy() {
     let adapters: Vec<String> =
         product().filter(|file| file.code().contains("impl ProxyHttp")).map(|file| file.name).collect();
     assert_eq!(adapters, ["src/proxy.rs"]);
-}
-
-#[test]
-fn files_are_short_named_for_their_subject_and_say_what_they_are_for() {
-    let vague = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "mod"];
-    let mut found = Vec::new();
-    for file in sources() {
-        let lines = file.text.lines().count();
-        if lines > MAX_LINES {
-            found.push(format!("{} has {lines} lines: split it at its subjects", file.name));
-        }
-        let stem = Path::new(&file.name).file_stem().unwrap().to_str().unwrap();
-        let folders = file.name.split('/');
-        if vague.contains(&stem) || folders.into_iter().any(|folder| vague.contains(&folder)) {
-            found.push(format!("{}: name it for what it holds", file.name));
-        }
-        let is_test_module = file.name.ends_with("/tests.rs") || file.name.contains("/tests/");
-        if !file.text.starts_with("//!") && !is_test_module {
-            found.push(format!("{} does not open with `//!`: say what it is for", file.name));
-        }
-    }
-    nothing(found, "See the layout in src/lib.rs.");
-}
-
-/// `#[allow]` outlives its reason; `#[expect]` is a warning once it is not needed.
-#[test]
-fn a_lint_is_lifted_at_its_place_and_with_a_reason() {
-    let attribute = Regex::new(r"(?s)#!?\[(allow|expect)\((.*?)\)\]").unwrap();
-    let mut found = Vec::new();
-    for file in sources() {
-        let code: String = file
-            .text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .fold(String::new(), |text, line| text + line + "\n");
-        if file.name == "tests/it/layering.rs" {
-            continue;
-        }
-        for lifted in attribute.captures_iter(&code) {
-            if !lifted[2].contains("reason") {
-                found.push(format!("{}: `{}` has no reason", file.name, &lifted[2]));
-            }
-            if &lifted[1] == "allow" && file.name.starts_with("src/") {
-                found.push(format!("{}: write #[expect({})]", file.name, &lifted[2]));
-            }
-        }
-    }
-    nothing(found, "A lint that is lifted says why.");
 }

@@ -55,6 +55,7 @@ mod leniency;
 mod layering;
 mod limits;
 mod methods;
+mod metrics;
 mod newcomer;
 mod observe;
 mod opaque;

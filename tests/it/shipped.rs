@@ -9,6 +9,7 @@ use opgate::clock;
 use opgate::config::Config;
 use opgate::dev::mint::Mint;
 use opgate::diagnostic::Report;
+use opgate::otlp::Sampling;
 use opgate::signing::{SigningAlgorithm, SigningKey};
 use opgate::upstream::HealthCheck;
 use regex::Regex;
@@ -42,7 +43,7 @@ fn the_shipped_files_load_without_a_warning() {
 
 /// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
 /// issuers.
-const EXAMPLES: [&str; 31] = [
+const EXAMPLES: [&str; 36] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -52,17 +53,21 @@ const EXAMPLES: [&str; 31] = [
     "client_id",
     "client_secret_file",
     "email_domains",
+    "endpoint",
     "explain",
     "groups",
+    "headers_file",
     "health_check",
     "introspection",
     "issuer",
+    "otlp",
     "partner",
     "prefix",
     "proxy",
     "remember",
     "remember_briefly",
     "request_headers",
+    "resource_attributes",
     "robots",
     "scopes",
     "shadow",
@@ -70,6 +75,7 @@ const EXAMPLES: [&str; 31] = [
     "timeout",
     "tls",
     "token_file",
+    "traces",
     "trust_domain",
     "upgrade",
     "url",
@@ -155,8 +161,11 @@ fn what_is_commented_out_as_an_example_is_accepted() {
     let key_file = directory.path().join("config/assertion-key.pem");
     std::fs::write(key_file, key.to_pkcs8_pem().unwrap().reveal()).unwrap();
     std::fs::write(directory.path().join("config/admin-token"), "0123456789abcdef\n").unwrap();
+    std::fs::write(directory.path().join("config/collector.headers"), "x-tenant=one\n").unwrap();
     let config = load(&path);
     assert_eq!(config.workers, 2);
+    // The example spells out the default.
+    assert_eq!(config.telemetry.otlp.unwrap().sampling, Sampling::default());
     assert_eq!(config.admin.explain.unwrap().address.unwrap().port(), 9902);
     let assertion = config.assertion.unwrap();
     assert_eq!((assertion.lifetime, assertion.keys.len()), (AssertionSettings::DEFAULT_LIFETIME, 1));

@@ -15,10 +15,10 @@ use serde_json::{Map, Value};
 use super::in_flight::Outage;
 use super::settings::{ClientAuthentication, Dialect, TokenEndpoint};
 use crate::authn::denial::shown;
-use crate::authn::http_client::{self, ClientError, ClientSettings};
 use crate::authn::introspection::secret::Secret;
 use crate::authn::settings::{SettingsError, parse_url};
 use crate::files;
+use crate::http_client::{self, ClientError, ClientSettings};
 use crate::json;
 
 /// Larger answers are refused. Bytes.

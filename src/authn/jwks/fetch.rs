@@ -8,13 +8,13 @@ use reqwest::header::{AGE, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue}
 use reqwest::{Client, StatusCode, Url};
 use tokio::task::JoinSet;
 
-use crate::authn::http_client::{ClientError, ClientSettings, builder};
 use crate::authn::introspection::secret::Secret;
 use crate::authn::jwks::MAX_DOCUMENT;
 use crate::authn::jwks::discovery::Discovery;
 use crate::authn::jwks::fetched::{FetchError, FetchedDocument};
 use crate::authn::jwks::parts::KeySetParts;
 use crate::authn::settings::{RemoteKeys, origin};
+use crate::http_client::{ClientError, ClientSettings, builder};
 
 /// The time for a connection, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
-use crate::authn::http_client::chain;
 use crate::authn::jwks::discovery::DiscoveryError;
 use crate::authn::jwks::{KeySetError, MAX_DOCUMENT};
+use crate::http_client::chain;
 
 /// What a fetch brought.
 #[derive(Debug)]

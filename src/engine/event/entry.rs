@@ -88,7 +88,7 @@ impl Event<'_> {
 
     /// The rule that decided: the binding that granted, the rule of a method without a permission, or the rule that
     /// refused.
-    fn rule(&self) -> Option<DecidingRule<'_>> {
+    pub(super) fn rule(&self) -> Option<DecidingRule<'_>> {
         match self.permit.map(Permit::grant) {
             Some(Grant::Binding(granted)) => Some(granting(granted)),
             Some(Grant::NoPermissionAsked) => {

@@ -165,7 +165,8 @@ impl Incoming {
         // A reset takes back what the library has not written yet.
         let status = if sent.is_err() && !is_patient { 0 } else { written };
         if let Err(error) = sent {
-            tracing::debug!(%error, "cannot send the answer to an HTTP/2 request");
+            let request_id = exchange.arrival.request_id.as_str();
+            tracing::debug!(%error, request_id, "cannot send the answer to an HTTP/2 request");
         }
         exchange.record(status);
     }

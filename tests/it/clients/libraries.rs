@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::overrides::books;
 use crate::harness::tools::{once, said, succeed};
-use crate::harness::{Gate, Setup, copy, root, token};
+use crate::harness::{Gate, Setup, cancel, copy, root, token};
 use crate::recorder::{Recorder, field, request_line};
 
 const OPERATION: &str = "projects/demo/locations/us-central1/operations/train-1";
@@ -153,4 +153,26 @@ async fn the_client_of_the_jdk_works_with_its_defaults() {
 /// Whether there is a `java` that compiles what it runs.
 fn has_java() -> bool {
     said("java", &["--list-modules"]).is_some_and(|modules| modules.contains("jdk.compiler"))
+}
+
+/// Both formats of the metrics, with the exemplars of a traced request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_own_parsers_read_the_metrics() {
+    let is_there = said("python3", &["-c", "import venv, ensurepip"]).is_some();
+    let Some(folder) = folder("prometheus", "Python's venv", is_there) else { return };
+    once(&folder, "requirements.txt", || {
+        succeed(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(&folder));
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        succeed(Command::new("venv/bin/python").args(install).arg("requirements.txt").current_dir(&folder));
+    });
+    let set = vec!["trusted_proxies={addresses: [127.0.0.1]}".to_owned()];
+    let gate = Gate::start_with(Setup { set, ..Setup::default() });
+    let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    assert_eq!(gate.http1(&cancel().header("traceparent", traced)).await.status, 200);
+    gate.audit(1);
+    let mut python = Command::new("venv/bin/python");
+    python.arg("parse.py").arg(format!("http://{}/metrics", gate.admin)).current_dir(&folder);
+    // One of the whole request, one of the gate's own time.
+    let expected = ["application/openmetrics-text histogram 2", "text/plain histogram 0"];
+    assert_eq!(run(python).await, expected);
 }

@@ -75,7 +75,7 @@ const RULES: &[Rule] = &[
             "src/server.rs",
             "src/server/",
             // It names the target of a log line.
-            "src/telemetry.rs",
+            "src/telemetry/filter.rs",
         ],
         only_in: &[],
         planted: ("src/admin.rs", "use pingora::server::Server;"),

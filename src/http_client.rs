@@ -16,7 +16,7 @@ const MAX_CERTIFICATES: u64 = 1 << 20;
 
 /// Why no client could be built: the text is for the operator.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::authn) enum ClientError {
+pub(crate) enum ClientError {
     #[error("cannot read `{path}`: {error}")]
     Unreadable { path: String, error: std::io::Error },
     #[error("`{path}` holds no CA certificate in PEM form")]
@@ -29,16 +29,16 @@ pub(in crate::authn) enum ClientError {
 
 /// What the operator says of a client.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::authn) struct ClientSettings<'s> {
+pub(crate) struct ClientSettings<'s> {
     /// PEM file of the only CAs that are trusted; the system's without it.
-    pub(in crate::authn) ca: Option<&'s Path>,
+    pub(crate) ca: Option<&'s Path>,
     /// URL of the proxy. The environment's is never used.
-    pub(in crate::authn) proxy: Option<&'s str>,
+    pub(crate) proxy: Option<&'s str>,
 }
 
 impl ClientError {
     /// The setting that it is about.
-    pub(in crate::authn) fn field(&self) -> &'static str {
+    pub(crate) fn field(&self) -> &'static str {
         match self {
             Self::Proxy(_) => "proxy",
             _ => "ca",
@@ -46,7 +46,7 @@ impl ClientError {
     }
 
     /// The next step.
-    pub(in crate::authn) fn help(&self) -> &'static str {
+    pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::Proxy(_) => "write `http://HOST:PORT`",
             Self::Tls(_) => "install the system's CA certificates, or name a `ca` file",
@@ -60,10 +60,7 @@ impl ClientError {
 ///
 /// # Errors
 /// Where the settings cannot be used.
-pub(in crate::authn) fn builder(
-    urls: &[&Url],
-    settings: ClientSettings<'_>,
-) -> Result<ClientBuilder, ClientError> {
+pub(crate) fn builder(urls: &[&Url], settings: ClientSettings<'_>) -> Result<ClientBuilder, ClientError> {
     let secure = urls.iter().any(|url| url.scheme() == "https");
     let mut builder = Client::builder()
         .redirect(Policy::none())
@@ -92,7 +89,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
 }
 
 /// An error with its causes: reqwest's own text stops at "error sending request".
-pub(in crate::authn) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
