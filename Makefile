@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test oracle soak revocation handover backends slow fuzz bench lint check clean cmake
+.PHONY: demo test oracle soak revocation handover backends slow fuzz bench lint check dashboard clean cmake
 
 demo: cmake          ## watch cancels being allowed and refused, in front of a backend that runs operations
 	@# Both programs: the demo starts the one that is the product. Cargo shows what it builds.
@@ -43,7 +43,7 @@ slow: cmake          ## a thousand slow clients of each kind (slowhttptest), and
 FUZZ_SECONDS ?= 600
 fuzz: cmake          ## every fuzz target for ten minutes, or FUZZ_SECONDS
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	@for target in head chunked answer path template token proof jwks cel document; do \
+	@for target in head chunked answer path template token proof jwks cel document operation; do \
 	  echo "== $$target"; \
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
@@ -61,6 +61,9 @@ lint: cmake          ## format, clippy, docs, the shipped configuration
 check: cmake         ## load the shipped configuration and policies
 	$(CARGO) run --quiet --locked -- check --config config/opgate.yaml
 	$(CARGO) run --quiet --locked -- check --config config/demo.yaml
+
+dashboard:           ## make config/mixin/dashboards/opgate.json from its source
+	python3 config/mixin/dashboard/build.py
 
 clean:
 	$(CARGO) clean

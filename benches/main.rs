@@ -16,6 +16,7 @@
     reason = "a benchmark ends in a panic where anything is not as expected, and prints what it finds"
 )]
 
+mod cancels;
 mod decide;
 mod gate;
 mod load;
@@ -50,6 +51,9 @@ fn main() -> ExitCode {
     }
     if wanted("decide") {
         broken.extend(decide::run());
+    }
+    if wanted("cancels") {
+        broken.extend(cancels::run());
     }
     if wanted("load") {
         broken.extend(load::run());

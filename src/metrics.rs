@@ -12,7 +12,7 @@ mod exemplar;
 mod exposition;
 mod names;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -120,6 +120,8 @@ struct Registered {
     family: Family,
     forget: Option<Forget>,
     exemplars: Option<exemplar::Exemplars>,
+    /// The series whose names were not there at the last scrape, by the values of their labels.
+    unnamed: Mutex<HashSet<Vec<String>>>,
 }
 
 /// Where instruments are registered. It knows each family before there is a series of it.
@@ -173,7 +175,15 @@ impl Registry {
 }
 
 impl Registered {
+    fn new(family: Family) -> Self {
+        Self { family, forget: None, exemplars: None, unnamed: Mutex::default() }
+    }
+
+    /// Leaves out the series whose names are not there. They are forgotten if that is so the second time in a row: what is
+    /// about to be put in force makes its series before its names are there, and holds on to them.
     fn keep(&self, gathered: &mut MetricFamily, names: &Names) {
+        let mut unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *unnamed);
         if !gathered.get_metric().iter().any(|metric| !names.have(metric.get_label())) {
             return;
         }
@@ -182,11 +192,13 @@ impl Registered {
         for metric in gone {
             let value = |label: &String| {
                 let pair = metric.get_label().iter().find(|pair| pair.name() == label);
-                pair.map_or("", |pair| pair.value())
+                pair.map_or_else(String::new, |pair| pair.value().to_owned())
             };
-            let values: Vec<&str> = self.family.labels.iter().map(value).collect();
-            if let Some(forget) = &self.forget {
-                forget(&values);
+            let values: Vec<String> = self.family.labels.iter().map(value).collect();
+            if !before.contains(&values) {
+                unnamed.insert(values);
+            } else if let Some(forget) = &self.forget {
+                forget(&values.iter().map(String::as_str).collect::<Vec<_>>());
             }
         }
         gathered.set_metric(kept);
@@ -199,7 +211,7 @@ fn single<C: Collector + Clone + 'static>(
     made: C,
     family: Family,
 ) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(made.clone()), Registered { family, forget: None, exemplars: None })?;
+    registry.register(Box::new(made.clone()), Registered::new(family))?;
     Ok(made)
 }
 
@@ -209,7 +221,7 @@ macro_rules! labelled {
         let ours = made.clone();
         // An error means that the series is gone already.
         let forget: Forget = Box::new(move |values| drop(ours.remove_label_values(values)));
-        let registered = Registered { family: $family, forget: Some(forget), exemplars: None };
+        let registered = Registered { forget: Some(forget), ..Registered::new($family) };
         $registry.register(Box::new(made.clone()), registered)?;
         Ok(made)
     }};
@@ -310,8 +322,9 @@ pub(crate) fn traced_histograms(
     let (ours, exemplars) = (made.clone(), made.exemplars().clone());
     let forget: Forget = Box::new(move |values| ours.forget(values));
     let family = family(FamilyKind::Histogram, name, help, labels, buckets);
-    registry
-        .register(Box::new(vec), Registered { family, forget: Some(forget), exemplars: Some(exemplars) })?;
+    let registered =
+        Registered { forget: Some(forget), exemplars: Some(exemplars), ..Registered::new(family) };
+    registry.register(Box::new(vec), registered)?;
     Ok(made)
 }
 

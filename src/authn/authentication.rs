@@ -218,7 +218,14 @@ impl Authenticator {
         evidence: &Evidence<'_>,
         now: SystemTime,
     ) -> Result<Arc<Caller>, Denial> {
-        self.binding.confirm(token, evidence, now)
+        let caller = token.caller.clone();
+        self.binding.confirm(token, evidence, now).map_err(|denial| {
+            let mut issuers = self.token_issuers();
+            match issuers.find(|(name, _)| ***name == *caller.issuer) {
+                Some((issuer, kind)) => denial.of_token(kind, Some(issuer)),
+                None => denial,
+            }
+        })
     }
 
     fn issuer_of(&self, token: &Unverified<'_>) -> Result<&JwtIssuer, Denial> {

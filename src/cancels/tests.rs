@@ -156,6 +156,24 @@ fn of_10001_cancels_the_oldest_is_evicted() {
 }
 
 #[test]
+fn a_hundred_thousand_cancels_that_are_never_asked_about_stay_within_the_bound() {
+    let bench = Bench::new(CancelSettings::default().tracked);
+    for number in 0..100_000_u64 {
+        bench.accept(&format!("projects/demo/locations/us-central1/operations/{number:036}"), number / 100);
+        assert!(bench.cancels.held_bytes() <= 4 << 20);
+    }
+    let pending = bench.cancels.pending(usize::MAX);
+    assert!((9_000..=10_000).contains(&pending.len()), "{}", pending.len());
+    assert_eq!(bench.outcome(CancelOutcome::Evicted), 100_000 - pending.len() as u64);
+    // The newest are kept.
+    let kept = |number: usize| format!("projects/demo/locations/us-central1/operations/{number:036}");
+    assert_eq!(*pending[0].cancel.name, kept(99_999));
+    assert_eq!(*pending[pending.len() - 1].cancel.name, kept(100_000 - pending.len()));
+    bench.cancels.update(bench.at(1_000 + 3_600));
+    assert_eq!((bench.cancels.held_bytes(), bench.cancels.is_any_pending()), (0, false));
+}
+
+#[test]
 fn the_bound_is_one_of_bytes_too() {
     let bench = Bench::new(CancelSettings::default().tracked);
     for number in 0..2_000 {

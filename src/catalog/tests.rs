@@ -419,13 +419,27 @@ fn example_of(template: &Template) -> RequestPath {
     RequestPath::parse(&format!("/{}{verb}", segments.join("/"))).unwrap()
 }
 
+/// Whether a cancel and a get of one operation name it alike, where the service has that get.
+fn has_one_name(catalog: &Catalog, host: &str, cancel: &Call, path: &RequestPath) -> bool {
+    let read = path.as_str().strip_suffix(":cancel").or_else(|| path.as_str().strip_suffix("/cancel"));
+    let Some(read) = read.map(|read| RequestPath::parse(read).unwrap()) else { return false };
+    let Ok(get) = catalog.route(host, &::http::Method::GET, &read) else { return false };
+    if get.method.operation != Some(OperationMethod::Get) {
+        return false;
+    }
+    let name = cancel.operation_name(OperationMethod::Cancel, path);
+    assert_eq!(name, get.operation_name(OperationMethod::Get, &read));
+    assert!(name.contains("operations/"), "{name}");
+    true
+}
+
 #[test]
 fn published_services_can_be_exposed_whole() {
     let Some(corpora) = std::env::var_os("OPGATE_CORPORA") else {
         eprintln!("skipped: OPGATE_CORPORA is not set");
         return;
     };
-    let mut bindings = 0;
+    let (mut bindings, mut cancels) = (0, 0);
     for entry in std::fs::read_dir(std::path::Path::new(&corpora).join("googleapis")).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let mut report = Report::new();
@@ -450,10 +464,15 @@ fn published_services_can_be_exposed_whole() {
             service.rules.iter().flat_map(|rule| rule.bindings.iter().map(move |b| (rule, b)))
         {
             let http_method = binding.http_method.as_ref().unwrap();
-            let call = catalog.route(&name, http_method, &example_of(&binding.template)).unwrap();
+            let path = example_of(&binding.template);
+            let call = catalog.route(&name, http_method, &path).unwrap();
             assert_eq!(call.method.name, rule.selector, "{}", binding.template);
             bindings += 1;
+            if call.method.operation == Some(OperationMethod::Cancel) {
+                cancels += usize::from(has_one_name(&catalog, &name, &call, &path));
+            }
         }
     }
     assert!(bindings > 700);
+    assert!(cancels > 20, "{cancels}");
 }

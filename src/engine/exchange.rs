@@ -211,10 +211,12 @@ impl Exchange {
                 (Some(forwarding.admitted.permit()), asked)
             }
         };
+        // Before the shadow, which the request does not wait for.
+        let duration = self.arrival.instant.elapsed();
         let shadow = self.live.shadows().judge(self.request.as_deref(), &self.trace, self.arrival.time);
         let mut event = Event {
             time: self.arrival.time,
-            duration: self.arrival.instant.elapsed(),
+            duration,
             request_id: &self.arrival.request_id,
             revision: &self.live.snapshot.revision,
             request: self.request.as_deref(),

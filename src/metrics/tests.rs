@@ -34,9 +34,26 @@ fn a_series_goes_with_its_name() {
         requests.with_label_values(&[service, method, "200"]).inc();
     }
     insta::assert_snapshot!(text(&metrics, Exposition::Prometheus));
+    text(&metrics, Exposition::Prometheus);
     // A name that comes back begins anew.
     let also = || Names { issuers: HashSet::from(["google".to_owned(), "removed".to_owned()]), ..names() };
     assert!(!metrics.scrape(also).text(Exposition::Prometheus, &[]).contains("removed"));
+}
+
+/// A reload makes the series of a method, and puts it in force a moment later: a scrape in between must not take them away
+/// from those that count.
+#[test]
+fn a_series_that_is_made_before_its_name_is_there_is_not_lost() {
+    let metrics = Metrics::new().unwrap();
+    let requests =
+        counters(metrics.registry(), "opgate_r_total", "Requests.", &["service", "method", "code"]).unwrap();
+    let held = requests.with_label_values(&["a.example.com", "v1.New", "200"]);
+    assert!(!text(&metrics, Exposition::Prometheus).contains("v1.New"));
+    let also =
+        || Names { methods: HashSet::from([("a.example.com".to_owned(), "v1.New".to_owned())]), ..names() };
+    held.inc();
+    let line = "opgate_r_total{code=\"200\",method=\"v1.New\",service=\"a.example.com\"} 1\n";
+    assert!(metrics.scrape(also).text(Exposition::Prometheus, &[]).contains(line));
 }
 
 #[test]

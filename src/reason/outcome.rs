@@ -94,6 +94,8 @@ pub fn outcome(refused: Option<Reason>, permitted: bool, reached: Stage) -> (Dec
     let outcome = match class(reason) {
         Class::Outcome(outcome) => outcome,
         Class::UnlessPermitted(_) if permitted => DecisionOutcome::Allowed,
+        // A head that never became a request was cut off with a connection that its client flooded.
+        Class::UnlessPermitted(_) if reached == Stage::Request => DecisionOutcome::Denied,
         Class::UnlessPermitted(outcome) => outcome,
     };
     let stage = match (outcome, reason.entry().stage) {
@@ -206,6 +208,8 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(table);
+        let flooded = outcome(Some(Reason::CutOff), false, Stage::Request);
+        assert_eq!(flooded, (DecisionOutcome::Denied, DecisionStage::Parse), "a client's own doing");
         assert_eq!(outcome(None, true, Stage::Policy), (DecisionOutcome::Allowed, DecisionStage::Body));
     }
 

@@ -164,6 +164,8 @@ async fn a_flood_does_not_affect_other_clients() {
         }
     }
     until_not_taken(&gate, 100 * CONNECTIONS).await;
+    let undecided = gate.metric("opgate_decisions_total{decision=\"undecided\",stage=\"parse\"}").await;
+    assert_eq!(undecided, 0, "what a client floods is not a fault of the gate");
     let counts = bystander.stop().await;
     eprintln!("{table}\ncut: {:?}", cut(&gate).await);
     assert!(wrong.is_empty(), "{wrong:?}\n{table}");

@@ -56,6 +56,7 @@ mod layering;
 mod limits;
 mod methods;
 mod metrics;
+mod mixin;
 mod newcomer;
 mod observe;
 mod opaque;

@@ -19,7 +19,7 @@ fn cancel() -> Req {
 }
 
 /// One request of each outcome that does not need a misbehaving backend, with the expected reason.
-fn outcomes() -> Vec<(Req, u16, &'static str)> {
+pub fn outcomes() -> Vec<(Req, u16, &'static str)> {
     let ana = token("ana@example.com");
     let narrow = key().sign(&claims("ana@example.com", &[CLOUD_TRANSLATION])).unwrap();
     let forged = foreign_key().sign(&claims("ana@example.com", &[])).unwrap();

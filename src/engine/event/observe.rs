@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::Event;
 use crate::engine::of_methods::{ServiceInstruments, Unrouted};
 use crate::engine::{Instruments, Live};
-use crate::reason::{Denial, outcome};
+use crate::reason::{Denial, Stage, outcome};
 use crate::trace_context::TraceId;
 
 impl Event<'_> {
@@ -31,7 +31,8 @@ impl Event<'_> {
         };
         // Nothing is decided of what the gate answers by itself.
         if self.answered.is_none() {
-            let (outcome, stage) = outcome(reason, self.permit.is_some(), self.trace.stage);
+            let reached = if self.request.is_some() { self.trace.stage } else { Stage::Request };
+            let (outcome, stage) = outcome(reason, self.permit.is_some(), reached);
             all.decided(outcome, stage);
             self.time(all, service);
             of_snapshot.tokens.count(all, self.trace.caller.as_deref(), self.denial);

@@ -43,6 +43,14 @@ pub enum Kind {
     Addition(String),
     /// `yaml config`: sections of the configuration, instead of those of config/opgate.yaml.
     Configuration,
+    /// `sh admin`: commands for the admin address. tests/it/mixin/live.rs runs them.
+    Admin,
+    /// `promql`: queries, one a line. tests/it/mixin/live.rs asks them.
+    Query,
+    /// `yaml prometheus`: a configuration of Prometheus, beside the files of config/mixin.
+    Prometheus,
+    /// `yaml grafana`: dashboards that Grafana provisions.
+    Grafana,
     /// `text demo`: lines that the demo prints.
     Demo,
     /// `text picture`: a picture. Nothing runs it.
@@ -58,6 +66,10 @@ impl Kind {
             "sh upgrade" => Self::Upgrade,
             "sh quickstart" => Self::Quickstart,
             "sh export" => Self::Export,
+            "sh admin" => Self::Admin,
+            "promql" => Self::Query,
+            "yaml prometheus" => Self::Prometheus,
+            "yaml grafana" => Self::Grafana,
             "yaml config" => Self::Configuration,
             "text demo" => Self::Demo,
             "text picture" => Self::Picture,

@@ -43,7 +43,9 @@ fn a_token_that_is_bound_twice_takes_both() {
     let no_certificate = Evidence { certificate: None, ..both.clone() };
     let no_proof = Evidence { proofs: Vec::new(), ..both.clone() };
     refused(send(&gate, ("DPoP", &token), &no_certificate, NOW), Reason::TokenInvalid, "certificate");
-    refused(send(&gate, ("DPoP", &token), &no_proof, NOW), Reason::ProofInvalid, "0 times");
+    let denial = refused(send(&gate, ("DPoP", &token), &no_proof, NOW), Reason::ProofInvalid, "0 times");
+    // Metrics count it as one of its issuer.
+    assert!(denial.token().is_some_and(|token| token.issuer.is_some()), "{denial:?}");
     refused(send(&gate, ("Bearer", &token), &both, NOW), Reason::TokenInvalid, "Bearer");
     send(&gate, ("DPoP", &token), &both, NOW).unwrap();
 }
