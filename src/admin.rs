@@ -149,6 +149,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         "lastReloadFailure": reloads.failure,
         "failedParts": failed,
         "restartNeeded": reloads.restart,
+        "audit": admin.audit(),
     });
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()

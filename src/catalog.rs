@@ -33,7 +33,9 @@ use std::sync::Arc;
 
 pub use self::cors::{CorsPolicy, OriginPattern};
 pub use self::iam::{DEFAULT_ERROR_DOMAIN, IamFile, IamRule};
-pub use self::method::{BodyRule, Call, Exposure, Forwarding, Method, PermissionRule, TokenRequirement};
+pub use self::method::{
+    BodyRule, Call, Exposure, Forwarding, Method, PermissionRule, PermissionType, TokenRequirement,
+};
 pub use self::named::NotCallable;
 pub use self::operation::OperationMethod;
 pub use self::options::OPTIONS_METHOD;
@@ -180,6 +182,7 @@ impl Catalog {
                 requirements: rpc.requirements.clone(),
                 resource: rpc.resource.clone(),
                 resource_type: rpc.resource_type.clone(),
+                permission_type: rpc.permission_type,
                 operation: OperationMethod::of(&rpc.name),
                 unimplemented: rpc.unimplemented,
                 place: rpc.place.clone(),

@@ -18,7 +18,7 @@ pub use self::overrides::Override;
 pub use self::sections::{ConfigPart, Sections};
 use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
-use crate::audit::AuditOutput;
+use crate::audit::AuditSettings;
 use crate::authn::WrittenIssuer;
 use crate::cancels::CancelSettings;
 use crate::catalog::ExposureSettings;
@@ -56,7 +56,7 @@ pub struct Config {
     /// The proxies in front whose statements about their clients count.
     pub trusted_proxies: TrustedProxies,
     /// Where audit lines go.
-    pub audit: AuditOutput,
+    pub audit: AuditSettings,
     /// How many cancels are watched.
     pub cancels: CancelSettings,
     /// The level and format of the operator's log.

@@ -45,7 +45,7 @@ pub use self::own::{KEYS_PUBLISHED, OwnAnswer, PREFLIGHT_ANSWERED, RESOURCE_META
 pub use self::shadow::{LiveShadows, ShadowInstruments};
 pub use self::timing::Timing;
 use crate::admission::{Admission, AdmissionLimits, AdmissionStatus, PendingSlot};
-use crate::audit::Audit;
+use crate::audit::{Audit, LinePlace, Wanted};
 use crate::authn::{self, Lookup};
 use crate::cancels::Cancels;
 use crate::clock;
@@ -312,6 +312,11 @@ impl Engine {
             }
             Ruling::Permitted(permitted) => permitted,
         };
+        // Nothing goes upstream without a place for its line, where the operator wants no gap.
+        match self.0.audit.reserve() {
+            Ok(place) => exchange.line_place = place,
+            Err(why) => return Decision::Refused(Denial::new(Reason::AuditUnavailable, why.to_string())),
+        }
         // Slots come after the decision: a client that may call nothing takes no slot from those that may.
         let principal = exchange.trace.caller.as_ref().map(|caller| caller.principal.as_str());
         let address = exchange.request.as_ref().and_then(|request| request.origin.address);
@@ -416,12 +421,18 @@ impl Engine {
     }
 
     /// Counts a request and writes its audit line.
-    fn record(&self, live: &Live, event: &Event<'_>) {
+    fn record(&self, live: &Live, event: &Event<'_>, place: Option<LinePlace>) {
         event.observe(&self.0.instruments.requests, live);
         if let Some(shadow) = &event.shadow {
             live.shadows().count(shadow);
         }
-        self.0.audit.record(&event.log_entry());
+        let audit = &self.0.audit;
+        let policy = &live.snapshot.policy;
+        let kind = event.kind(|| audit.asks_audit_configs() && event.is_exempt(policy));
+        let wanted = audit.wants(kind);
+        if wanted != Wanted::Not {
+            audit.record(event.log_entry(), wanted, place);
+        }
         self.record_spans(live, event);
     }
 }

@@ -21,6 +21,7 @@ use crate::source::PolicyFiles;
 
 pub mod model;
 pub mod attributes;
+mod audited;
 mod boundary;
 mod compile;
 mod condition;

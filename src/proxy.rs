@@ -223,6 +223,7 @@ impl ProxyHttp for Proxy {
             // Where nothing said before that the answer ends, it has no body.
             exchange.watch_ended();
         }
+        exchange.response_size = Some(session.body_bytes_sent() as u64);
         exchange.record(session.response_written().map_or(0, |response| response.status.as_u16()));
     }
 }

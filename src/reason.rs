@@ -233,6 +233,8 @@ reasons! {
     ProofLimit = Authenticate Inconclusive false, 429 "RESOURCE_EXHAUSTED" "DPOP_PROOF_LIMIT_EXCEEDED" OPGATE None "Too many proofs of possession by one key in a short time.";
     /// The gate has as many requests under way as it may have.
     Overloaded = Admission Inconclusive false, 503 "UNAVAILABLE" "GATE_OVERLOADED" OPGATE None "The service is currently unavailable.";
+    /// There is no place for the request's audit line, and the operator wants no gap in the log.
+    AuditUnavailable = Admission Inconclusive false, 503 "UNAVAILABLE" "AUDIT_LOG_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
     /// No backend has the request: none could be reached, or it said that it has not begun.
     UpstreamUnavailable = Upstream Inconclusive false, 503 "UNAVAILABLE" "UPSTREAM_UNAVAILABLE" OPGATE None "The service is currently unavailable.";
     /// The backend has as many exchanges under way as it may have.

@@ -184,7 +184,10 @@ impl Reloader {
             self.begin_what_is_due();
             let wake = self.wake();
             tokio::select! {
-                _ = hangup.recv() => self.want("SIGHUP"),
+                _ = hangup.recv() => {
+                    self.engine.audit().reopen();
+                    self.want("SIGHUP");
+                }
                 change = of_configuration.changed() => {
                     self.configuration.want(changed(change));
                 }

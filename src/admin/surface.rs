@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::FromRef;
 use axum::http::request::Parts;
+use serde_json::json;
 
 use super::console::{LiveClients, Sessions};
 use super::desk::Desk;
@@ -65,7 +66,23 @@ impl Admin {
         for (issuer, why) in self.engine.live().snapshot.authn.readiness(clock::now()) {
             reasons.push(format!("issuer `{issuer}`: {why}"));
         }
+        let audit = self.engine.audit().status();
+        if audit.is_refusing {
+            let why = audit.failure.as_deref().unwrap_or("its queue is full");
+            reasons.push(format!("the audit log takes no lines: {why}"));
+        }
         reasons
+    }
+
+    /// How the audit log is.
+    pub(super) fn audit(&self) -> serde_json::Value {
+        let status = self.engine.audit().status();
+        json!({
+            "written": status.written,
+            "lost": status.lost.total(),
+            "queued": status.queued,
+            "failure": status.failure,
+        })
     }
 
     /// The keys of each issuer's set that are not used, and why.

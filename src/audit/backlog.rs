@@ -55,6 +55,16 @@ impl Backlog {
         self.0.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, with_it).is_ok()
     }
 
+    /// A line that was counted without its bytes has these.
+    pub(super) fn grow(&self, bytes: usize) {
+        self.0.held.fetch_add(bytes as u64, Ordering::AcqRel);
+    }
+
+    /// Whether no line more may wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.lines() >= QUEUE_LINES || self.bytes() >= QUEUE_BYTES
+    }
+
     /// A line is written, lost or seen.
     pub(super) fn take(&self, bytes: usize) {
         self.0.held.fetch_sub(LINE + bytes as u64, Ordering::AcqRel);

@@ -1,10 +1,9 @@
 //! The second line of a cancel: what became of the operation, once that is known.
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::entry::{
-    AuditLog, AuthenticationInfo, Bounded, CancelOutcome, LogEntry, Metadata, Operation, Status, timestamp,
+    AuditLog, AuthenticationInfo, CancelOutcome, Log, LogEntry, Metadata, Operation, Severity, Status,
 };
 
 /// What became of a cancel that was let through.
@@ -36,36 +35,33 @@ impl CancelEnd<'_> {
     /// The line.
     pub(super) fn log_entry(&self) -> LogEntry<'_> {
         LogEntry {
-            timestamp: timestamp(self.observe_time),
-            severity: "NOTICE",
-            insert_id: Cow::Owned(format!("{}-outcome", self.request_id)),
-            operation: Some(Operation {
-                id: Bounded::long(self.operation),
-                producer: self.service,
-                last: true,
-            }),
+            time: self.observe_time,
+            severity: Severity::Notice,
+            log: Log::Activity,
+            request_id: self.request_id,
+            suffix: "-outcome",
+            trace: None,
+            operation: Some(Operation::Last),
             http_request: None,
-            proto_payload: AuditLog {
-                type_url: "type.googleapis.com/google.cloud.audit.AuditLog",
+            payload: AuditLog {
                 status: Status::default(),
-                authentication_info: AuthenticationInfo {
+                authentication: AuthenticationInfo {
                     principal_subject: self.principal,
                     principal_email: self.email,
+                    ..AuthenticationInfo::default()
                 },
                 service_name: Some(self.service),
                 method_name: Some(self.method),
-                resource_name: Some(Bounded::long(self.operation)),
-                authorization_info: None,
-                request_metadata: None,
-                metadata: Metadata::Cancel {
-                    cancel: CancelOutcome {
-                        outcome: self.outcome,
-                        request_time: timestamp(self.request_time),
-                        observe_time: timestamp(self.observe_time),
-                        seen_by: self.seen_by,
-                        request_id: self.request_id,
-                    },
-                },
+                resource_name: Some(self.operation),
+                authorization: None,
+                request: None,
+                metadata: Metadata::Cancel(CancelOutcome {
+                    outcome: self.outcome,
+                    request_time: self.request_time,
+                    observe_time: self.observe_time,
+                    seen_by: self.seen_by,
+                    request_id: self.request_id,
+                }),
             },
         }
     }

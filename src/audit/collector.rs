@@ -6,10 +6,12 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::backlog::Backlog;
+use super::entry::Severity;
 use super::instruments::Instruments;
+use super::line::Line;
 
 /// The longest that a line waits before it is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -40,16 +42,18 @@ impl fmt::Debug for Observer {
 #[derive(Debug)]
 pub(super) struct Collected {
     /// In full form.
-    pub(super) line: Box<str>,
-    /// Whether the output is to write it.
-    pub(super) is_written: bool,
+    pub(super) full: Box<str>,
+    /// What the output is to write, where it is to: another form if there is one, and time and severity.
+    pub(super) line: Option<(Option<Box<str>>, SystemTime, Severity)>,
+    /// How much it takes of the backlog.
+    pub(super) counted: usize,
 }
 
 /// Takes lines until their queue is closed and empty.
 pub(super) struct Collector {
     pub(super) lines: Receiver<Collected>,
     pub(super) observers: Vec<Observer>,
-    pub(super) output: Sender<Box<str>>,
+    pub(super) output: Sender<Line>,
     pub(super) backlog: Backlog,
     pub(super) instruments: Instruments,
     /// Lines that were reported as lost, and when.
@@ -72,22 +76,20 @@ impl Collector {
     }
 
     fn pass_on(&mut self, collected: Collected) {
-        let Collected { line, is_written } = collected;
+        let Collected { full, line, counted } = collected;
         self.observers.retain_mut(|observer| {
-            let seen = catch_unwind(AssertUnwindSafe(|| (observer.0)(&line)));
+            let seen = catch_unwind(AssertUnwindSafe(|| (observer.0)(&full)));
             if seen.is_err() {
                 tracing::error!("an observer of the audit log has failed, and sees no more lines");
             }
             seen.is_ok()
         });
-        let bytes = line.len();
-        if is_written && self.output.send(line).is_ok() {
-            return;
-        }
-        if is_written {
+        let Some((other, time, severity)) = line else { return self.backlog.take(counted) };
+        let line = Line { text: other.unwrap_or(full), time, severity, counted };
+        if self.output.send(line).is_err() {
             self.instruments.write.inc();
+            self.backlog.take(counted);
         }
-        self.backlog.take(bytes);
     }
 
     /// Reports to the operator that lines are lost. A log line for each would fill the other disk.

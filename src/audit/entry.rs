@@ -1,322 +1,385 @@
-//! The audit line: a Cloud Logging `LogEntry` with a `google.cloud.audit.AuditLog` payload
+//! What a line of the audit log says: a Cloud Logging `LogEntry` with a `google.cloud.audit.AuditLog` payload
 //! (google/logging/v2/log_entry.proto, google/cloud/audit/audit_log.proto), so that tools that read Google's audit logs
 //! read ours. `AuditLog.metadata` holds what Google's messages have no field for.
 //!
-//! Written straight from the request: no tree of JSON values is built per request.
+//! It borrows from the request. [`super::full`] and [`super::compact`] write it: no tree of JSON values is built.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
-
-use serde::{Serialize, Serializer};
+use std::time::{Duration, SystemTime};
 
 use crate::diagnostic::Place;
 
-/// Text that a client has chosen, written up to a bound: a header field that HTTP/2 compresses to one byte would
-/// otherwise be written out again and again.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounded<'e> {
-    text: &'e str,
-    most: usize,
+/// google.logging.type.LogSeverity, as far as it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// A read that went well.
+    Info,
+    /// A write that went well, and what became of a cancel.
+    Notice,
+    /// It was refused or failed, or lines are missing.
+    Error,
 }
 
-impl<'e> Bounded<'e> {
-    /// Bytes of a path, a resource name or a reason in full.
-    const LONG: usize = 1024;
-    /// Bytes of a `User-Agent`.
-    const SHORT: usize = 256;
-
-    /// A path, a resource name, a reason.
-    pub fn long(text: &'e str) -> Self {
-        Self { text, most: Self::LONG }
-    }
-
-    /// A `User-Agent`.
-    pub fn short(text: &'e str) -> Self {
-        Self { text, most: Self::SHORT }
-    }
-}
-
-impl Serialize for Bounded<'_> {
-    /// The text, or its beginning and how much was left away.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.text.len() <= self.most {
-            return serializer.serialize_str(self.text);
+impl Severity {
+    /// Google's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "INFO",
+            Self::Notice => "NOTICE",
+            Self::Error => "ERROR",
         }
-        let end = self.text.floor_char_boundary(self.most);
-        let (told, rest) = self.text.split_at_checked(end).unwrap_or_default();
-        serializer.collect_str(&format_args!("{told}…[{} bytes more]", rest.len()))
     }
+}
+
+/// The log that a line belongs to, as Cloud Audit Logs part them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// What changes something: `permissionType` ADMIN_WRITE.
+    Activity,
+    /// Everything else.
+    DataAccess,
 }
 
 /// google.logging.v2.LogEntry.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "Google documents its fields")]
+#[derive(Clone, Debug)]
 pub struct LogEntry<'e> {
-    pub timestamp: String,
-    pub severity: &'static str,
-    pub insert_id: Cow<'e, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Operation<'e>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// When the request's head was complete; of other lines, when what they tell was noticed.
+    pub time: SystemTime,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where it belongs.
+    pub log: Log,
+    /// The id of the request.
+    pub request_id: &'e str,
+    /// What makes the line's id of the request's: nothing, but for a second line of one request.
+    pub suffix: &'static str,
+    /// The trace that the request belongs to.
+    pub trace: Option<TraceIds>,
+    /// The long-running operation that was asked about: `operation.id` is the name of the resource.
+    pub operation: Option<Operation>,
+    /// The request and its answer in HTTP's words. `None` where the line is not about one.
     pub http_request: Option<HttpRequest<'e>>,
-    pub proto_payload: AuditLog<'e>,
+    /// What happened.
+    pub payload: AuditLog<'e>,
+}
+
+/// The trace of a request (W3C Trace Context).
+#[derive(Clone, Copy, Debug)]
+pub struct TraceIds {
+    /// Written as 32 hex digits.
+    pub trace_id: u128,
+    /// Written as 16 hex digits.
+    pub span_id: u64,
+    /// Whether its spans are exported.
+    pub is_sampled: bool,
 }
 
 /// google.logging.v2.LogEntryOperation: all entries of a long-running operation have its id.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[expect(missing_docs, reason = "Google documents its fields")]
-pub struct Operation<'e> {
-    pub id: Bounded<'e>,
-    pub producer: &'e str,
-    /// Whether it is over.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub last: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is asked about.
+    Named,
+    /// It is over.
+    Last,
 }
 
 /// google.logging.type.HttpRequest.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "Google documents its fields")]
+#[derive(Clone, Debug)]
 pub struct HttpRequest<'e> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_method: Option<&'e str>,
+    /// The method that was judged.
+    pub method: Option<&'e str>,
+    /// The status that was sent; 499 where the client left.
     pub status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remote_ip: Option<IpAddr>,
-    pub latency: String,
+    /// Bytes of the answer's body.
+    pub response_size: Option<u64>,
+    /// From the head to the end of the answer.
+    pub latency: Duration,
+    /// The protocol.
+    pub protocol: Option<Protocol>,
+}
+
+/// What a request came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/2 without TLS.
+    H2c,
+}
+
+impl Protocol {
+    /// As `HttpRequest.protocol` has it.
+    pub(super) fn version(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::H2 | Self::H2c => "HTTP/2",
+        }
+    }
+
+    /// As `AttributeContext.Request.protocol` has it: the name of ALPN.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+            Self::H2 => "h2",
+            Self::H2c => "h2c",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Http10, Self::Http11, Self::H2, Self::H2c].into_iter().find(|known| known.as_str() == text)
+    }
 }
 
 /// google.cloud.audit.AuditLog.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "Google documents its fields")]
+#[derive(Clone, Debug)]
 pub struct AuditLog<'e> {
-    #[serde(rename = "@type")]
-    pub type_url: &'static str,
+    /// The outcome; code 0 for success.
     pub status: Status<'e>,
-    pub authentication_info: AuthenticationInfo<'e>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The caller; empty where none was authenticated.
+    pub authentication: AuthenticationInfo<'e>,
+    /// The service that was called: `cloudaicompanion.googleapis.com`.
     pub service_name: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The full name of the method.
     pub method_name: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource_name: Option<Bounded<'e>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub authorization_info: Option<[AuthorizationInfo<'e>; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_metadata: Option<RequestMetadata<'e>>,
+    /// The relative name of the resource.
+    pub resource_name: Option<&'e str>,
+    /// What IAM was asked, where it was.
+    pub authorization: Option<AuthorizationInfo<'e>>,
+    /// The request; `None` where the line is not about one.
+    pub request: Option<RequestMetadata<'e>>,
+    /// What Google's message has no field for.
     pub metadata: Metadata<'e>,
 }
 
+/// google.rpc.Status.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Status<'e> {
+    /// google.rpc.Code; 0 for success.
+    pub code: u8,
+    /// The code's name, or what the client was told.
+    pub message: &'e str,
+}
+
+/// google.cloud.audit.AuthenticationInfo.
+#[derive(Clone, Debug, Default)]
+pub struct AuthenticationInfo<'e> {
+    /// The caller in IAM's words.
+    pub principal_subject: Option<&'e str>,
+    /// Their email address, where they have one.
+    pub principal_email: Option<&'e str>,
+    /// The key that signed, of a service account that signs its own tokens: account and key.
+    pub service_account_key: Option<(&'e str, &'e str)>,
+    /// A caller of an identity pool, as their issuer names them.
+    pub third_party: Option<ThirdParty<'e>>,
+}
+
+/// A caller as their issuer names them.
+#[derive(Clone, Debug)]
+pub struct ThirdParty<'e> {
+    /// The issuer's name in the configuration.
+    pub issuer: &'e str,
+    /// `sub` of the token.
+    pub subject: Option<&'e str>,
+}
+
+/// google.cloud.audit.AuthorizationInfo. Its resource is that of the line.
+#[derive(Clone, Debug)]
+pub struct AuthorizationInfo<'e> {
+    /// The permission that was asked for.
+    pub permission: &'e str,
+    /// Whether policy grants it.
+    pub granted: bool,
+    /// `ADMIN_READ`, `ADMIN_WRITE`, `DATA_READ` or `DATA_WRITE`.
+    pub permission_type: &'e str,
+    /// The type of the resource, where the service's files say it.
+    pub resource_type: Option<&'e str>,
+}
+
+/// google.cloud.audit.RequestMetadata, and the AttributeContext.Request in it.
+#[derive(Clone, Debug)]
+pub struct RequestMetadata<'e> {
+    /// The client's address.
+    pub caller_ip: Option<CallerIp<'e>>,
+    /// Its `User-Agent`.
+    pub user_agent: Option<&'e str>,
+    /// The host that was asked.
+    pub host: Option<&'e str>,
+    /// The path, without the query.
+    pub path: Option<&'e str>,
+    /// `http` or `https`, as the client used it.
+    pub scheme: Option<&'e str>,
+    /// The protocol.
+    pub protocol: Option<Protocol>,
+}
+
+/// The address of a client.
+#[derive(Clone, Copy, Debug)]
+pub enum CallerIp<'e> {
+    /// As it is.
+    Address(IpAddr),
+    /// In place of it.
+    Text(&'e str),
+}
+
 /// What Google's messages have no field for.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum Metadata<'e> {
     /// Of a request: how it was decided.
     Decision(Box<Decision<'e>>),
     /// Of a cancel that was let through earlier: what became of it.
-    Cancel {
-        /// What became of it.
-        cancel: CancelOutcome<'e>,
-    },
+    Cancel(CancelOutcome<'e>),
+    /// Of the log: lines that are missing before this one.
+    Lost(LostLines),
 }
 
-/// What became of a cancel.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CancelOutcome<'e> {
-    /// `cancelled`, `succeeded`, `failed`, `deleted`, `unobserved` or `evicted`.
-    pub outcome: &'e str,
-    /// When the cancel came.
-    pub request_time: String,
-    /// When the end was seen.
-    pub observe_time: String,
-    /// What showed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen_by: Option<&'e str>,
-    /// The id of the cancel.
-    pub request_id: &'e str,
-}
-
-/// google.rpc.Status: empty for OK.
-#[derive(Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "Google documents its fields")]
-pub struct Status<'e> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<Bounded<'e>>,
-}
-
-/// google.cloud.audit.AuthenticationInfo: empty where no caller was authenticated.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "Google documents its fields")]
-pub struct AuthenticationInfo<'e> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal_subject: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal_email: Option<&'e str>,
-}
-
-/// google.cloud.audit.AuthorizationInfo.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "Google documents its fields")]
-pub struct AuthorizationInfo<'e> {
-    pub resource: Bounded<'e>,
-    pub permission: &'e str,
-    pub granted: bool,
-}
-
-/// google.cloud.audit.RequestMetadata.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "Google documents its fields")]
-pub struct RequestMetadata<'e> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller_ip: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller_supplied_user_agent: Option<Bounded<'e>>,
-    pub request_attributes: RequestAttributes<'e>,
-}
-
-/// google.rpc.context.AttributeContext.Request.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "Google documents its fields")]
-pub struct RequestAttributes<'e> {
-    pub id: &'e str,
-    pub time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<Bounded<'e>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<&'static str>,
-}
-
-/// Ours: the decision, and the policy and the rule that made it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// The decision, and the policy and the rule that made it.
+#[derive(Clone, Debug)]
 pub struct Decision<'e> {
-    /// `ALLOWED` or `DENIED`; `ANSWERED` where the gate sent its public keys, and nothing was decided.
-    pub decision: &'static str,
+    /// `ALLOWED` or `DENIED`; `ANSWERED` where the gate answered by itself, and nothing was decided.
+    pub decision: &'e str,
     /// The reason, as metrics and the client's ErrorInfo have it; `ALLOWED` where there was none to refuse.
-    pub reason: &'static str,
+    pub reason: &'e str,
     /// Names the policy tree.
     pub policy_revision: &'e str,
     /// The rule that granted, or the one that refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<DecidingRule<'e>>,
     /// What the shadow policy says, where it says otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowRuling<'e>>,
     /// The method that was sent, where a header named the one that was judged.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub overridden_method: Option<&'e str>,
     /// The reason in full. The client does not see it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<Bounded<'e>>,
+    pub detail: Option<&'e str>,
     /// The certificate that the client showed over TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate<'e>>,
     /// The key that the token is bound to and that the client has shown: as the token's `cnf`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation<'e>>,
     /// The backend that was used.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamCall<'e>>,
-}
-
-/// What a policy that is not in force says of a request.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ShadowRuling<'e> {
-    /// `ALLOWED` or `DENIED`.
-    pub decision: &'static str,
-    /// The reason, as that of a decision; `ALLOWED` where there is none to refuse.
-    pub reason: &'static str,
-    /// Names the tree of the shadow.
-    pub policy_revision: &'e str,
-    /// The rule of the shadow that grants, or the one that refuses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<DecidingRule<'e>>,
-    /// The reason in full.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<Bounded<'e>>,
+    /// The client's own id of its request (`x-request-id`).
+    pub client_request_id: Option<&'e str>,
+    /// The client's own `traceparent`.
+    pub client_traceparent: Option<Cow<'e, str>>,
 }
 
 /// The rule that decided.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct DecidingRule<'e> {
     /// The role that was granted.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'e str>,
-    /// The member of the binding that the caller matched.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<&'e str>,
-    /// The resource that the binding's policy is attached to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<&'e str>,
     /// File and line: `policies/allow/projects/demo.yaml:6`.
-    #[serde(serialize_with = "as_text")]
-    pub place: &'e Place,
+    pub place: RulePlace<'e>,
+}
+
+/// Where a rule is written.
+#[derive(Clone, Debug)]
+pub enum RulePlace<'e> {
+    /// A place.
+    Place(&'e Place),
+    /// A place, as text.
+    Text(&'e str),
+}
+
+impl fmt::Display for RulePlace<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place(place) => place.fmt(formatter),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
 }
 
 impl<'e> DecidingRule<'e> {
     /// A rule of which only the place is known.
     pub fn at(place: &'e Place) -> Self {
-        Self { role: None, member: None, resource: None, place }
+        Self { role: None, place: RulePlace::Place(place) }
     }
 }
 
+/// What a policy that is not in force says of a request.
+#[derive(Clone, Debug)]
+pub struct ShadowRuling<'e> {
+    /// `ALLOWED` or `DENIED`.
+    pub decision: &'e str,
+    /// The reason, as that of a decision; `ALLOWED` where there is none to refuse.
+    pub reason: &'e str,
+    /// Names the tree of the shadow.
+    pub policy_revision: &'e str,
+    /// The rule of the shadow that grants, or the one that refuses.
+    pub rule: Option<DecidingRule<'e>>,
+    /// The reason in full.
+    pub detail: Option<&'e str>,
+}
+
 /// A client's certificate, verified; `authenticationInfo` says whether its holder is also the caller.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct ClientCertificate<'e> {
     /// SHA-256 over it, in base64url.
     pub thumbprint: &'e str,
     /// The URI that it names its holder by.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<&'e str>,
     /// The holder in IAM's words.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'e str>,
     /// Why it makes no caller by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub no_caller: Option<String>,
 }
 
 /// The key of a token (RFC 7800, section 3.1).
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Confirmation<'e> {
     /// SHA-256 over the client's certificate (RFC 8705, section 3.1).
-    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
     pub certificate: Option<&'e str>,
     /// SHA-256 over the key of the client's proof (RFC 9449, section 6.1).
-    #[serde(rename = "jkt", skip_serializing_if = "Option::is_none")]
     pub key: Option<&'e str>,
 }
 
 /// The call of a backend.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct UpstreamCall<'e> {
     /// The upstream's name.
     pub name: &'e str,
     /// Its endpoint.
     pub endpoint: SocketAddr,
     /// From choosing it to the end of its answer.
-    pub latency: String,
+    pub latency: Duration,
 }
 
-fn as_text<S: Serializer>(place: &&Place, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(place)
+/// What became of a cancel.
+#[derive(Clone, Debug)]
+pub struct CancelOutcome<'e> {
+    /// `cancelled`, `succeeded`, `failed`, `deleted`, `unobserved` or `evicted`.
+    pub outcome: &'e str,
+    /// When the cancel came.
+    pub request_time: SystemTime,
+    /// When the end was seen.
+    pub observe_time: SystemTime,
+    /// What showed it.
+    pub seen_by: Option<&'e str>,
+    /// The id of the cancel.
+    pub request_id: &'e str,
 }
 
-/// RFC 3339 in UTC with microseconds.
-pub(crate) fn timestamp(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.6}"))
+/// Lines that are missing in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LostLines {
+    /// Lines that found no room in the queue.
+    pub queue_full: u64,
+    /// Lines that the output did not take.
+    pub write: u64,
+    /// Lines that could not be made.
+    pub encode: u64,
+}
+
+impl LostLines {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.queue_full + self.write + self.encode
+    }
 }

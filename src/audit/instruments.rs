@@ -3,6 +3,7 @@
 use prometheus::{IntCounter, IntGauge};
 
 use super::backlog::{Backlog, QUEUE_LINES};
+use super::entry::LostLines;
 use crate::metrics::{Registry, counter, counters, gauge};
 
 /// The instruments of the audit log.
@@ -48,7 +49,12 @@ impl Instruments {
     }
 
     pub(super) fn lost(&self) -> u64 {
-        self.queue_full.get() + self.write.get() + self.encode.get()
+        self.lost_lines().total()
+    }
+
+    pub(super) fn lost_lines(&self) -> LostLines {
+        let Self { queue_full, write, encode, .. } = self;
+        LostLines { queue_full: queue_full.get(), write: write.get(), encode: encode.get() }
     }
 
     pub(super) fn show(&self, backlog: &Backlog) {

@@ -1,169 +1,144 @@
-//! The thread that writes audit lines, and the file that it writes to.
-//!
-//! It writes whole lines in one write, so that another process that appends to the file (an upgrade) cannot
-//! come between. A write that fails may leave half a line behind; the next one then begins a new line.
+//! The thread that writes lines.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::backlog::Backlog;
+use super::entry::LostLines;
 use super::instruments::Instruments;
+use super::line::Line;
+use super::line_maker::LineMaker;
+use super::settings::WhenFull;
+use super::sink::Sink;
+use super::state::State;
 
-/// How long it waits for a line, at the most.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long it waits for a line, and how often an output that has failed is tried again.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Lines are written together up to this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 /// How often a log that cannot be written is reported.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
-/// The owner reads and writes, the group reads: the log names callers and what they do.
-const MODE: u32 = 0o640;
-
-/// Where lines go.
-pub(super) enum Sink {
-    /// A stream that is open for as long as the process lives.
-    Stream(Box<dyn Write + Send>),
-    /// A file that may be renamed while it is open (logrotate).
-    File { path: PathBuf, file: File },
-}
-
-impl Sink {
-    /// A standard stream, without the library's buffer: bytes in the buffer could be lost uncounted.
-    pub(super) fn standard(stream: &impl AsFd) -> io::Result<Self> {
-        Ok(Self::Stream(Box::new(File::from(stream.as_fd().try_clone_to_owned()?))))
-    }
-
-    /// Opens a file to append to.
-    pub(super) fn file(path: &Path) -> io::Result<Self> {
-        Ok(Self::File { path: path.to_owned(), file: open(path)? })
-    }
-
-    /// Opens the file again where its path names another one by now, or none. Returns whether it did.
-    fn follow(&mut self) -> io::Result<bool> {
-        let Self::File { path, file } = self else { return Ok(false) };
-        let ours = file.metadata()?;
-        if !ours.is_file() {
-            return Ok(false);
-        }
-        let is_same = std::fs::metadata(&*path)
-            .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
-        if !is_same {
-            *file = open(path)?;
-        }
-        Ok(!is_same)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stream(stream) => stream.write(bytes),
-            Self::File { file, .. } => file.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stream(stream) => stream.flush(),
-            Self::File { file, .. } => file.flush(),
-        }
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(MODE).open(path)
-}
 
 /// Writes lines until their queue is closed and empty.
 pub(super) struct Writer {
-    pub(super) sink: Sink,
-    pub(super) lines: Receiver<Box<str>>,
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) lines: Receiver<Line>,
     pub(super) backlog: Backlog,
     pub(super) instruments: Instruments,
-    /// Whether the last write has left half a line.
-    pub(super) is_torn: bool,
+    pub(super) maker: Arc<LineMaker>,
+    pub(super) state: Arc<State>,
+    pub(super) when_full: WhenFull,
+    /// What the log has said that it lacks.
+    pub(super) told: LostLines,
     pub(super) complained: Option<Instant>,
 }
 
 impl Writer {
     pub(super) fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH_BYTES);
+        let mut batch = Vec::new();
         loop {
             let ended = self.collect(&mut batch);
-            if !batch.is_empty() {
-                self.write(&batch);
-                batch.clear();
-            } else if ended {
+            self.follow();
+            self.tell_of_gap();
+            self.write(&mut batch);
+            if ended && batch.is_empty() {
                 return;
+            }
+            if !batch.is_empty() {
+                std::thread::sleep(LOOK_EVERY);
             }
         }
     }
 
     /// Takes lines off the queue, up to a batch. Returns whether there will be no more.
-    fn collect(&self, batch: &mut Vec<u8>) -> bool {
+    fn collect(&self, batch: &mut Vec<Line>) -> bool {
+        if !batch.is_empty() {
+            // What could not be written comes first.
+            return false;
+        }
         let mut next = match self.lines.recv_timeout(LOOK_EVERY) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Timeout) => return false,
             Err(RecvTimeoutError::Disconnected) => return true,
         };
+        let mut bytes = 0;
         while let Some(line) = next {
-            batch.extend_from_slice(line.as_bytes());
-            batch.push(b'\n');
-            next = if batch.len() < BATCH_BYTES { self.lines.try_recv().ok() } else { None };
+            bytes += line.text.len();
+            batch.push(line);
+            next = if bytes < BATCH_BYTES { self.lines.try_recv().ok() } else { None };
         }
         false
     }
 
-    fn write(&mut self, batch: &[u8]) {
-        match self.sink.follow() {
-            Ok(is_another) => self.is_torn &= !is_another,
-            // Lines still go to the file that is open.
-            Err(error) => self.complain(&error, "cannot open the audit log again"),
-        }
-        let (written, failure) = self.write_all(batch);
-        let left = batch.get(written..).unwrap_or_default();
-        let lost = count_lines(left);
-        for line in batch.split_inclusive(|byte| *byte == b'\n') {
-            self.backlog.take(line.len() - 1);
-        }
-        self.instruments.lines.inc_by(count_lines(batch) - lost);
-        if let Some(error) = failure {
-            self.instruments.write.inc_by(lost);
-            self.complain(&error, "cannot write audit lines");
+    fn follow(&mut self) {
+        let again = self.state.reopen.swap(false, Ordering::AcqRel);
+        if let Err(error) = self.sink.follow(again) {
+            // Lines still go to what is open.
+            self.complain(&error, "cannot open the audit log again");
         }
     }
 
-    /// How many bytes were written, and why not all. The rest of a line that was begun is left out.
-    fn write_all(&mut self, batch: &[u8]) -> (usize, Option<io::Error>) {
-        while self.is_torn {
-            match self.sink.write(b"\n") {
-                Ok(1..) => self.is_torn = false,
-                Ok(0) => return (0, Some(io::ErrorKind::WriteZero.into())),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (0, Some(error)),
+    /// Writes lines. Those that the output does not take are lost, or stay for the next time.
+    fn write(&mut self, batch: &mut Vec<Line>) {
+        if batch.is_empty() {
+            // Nothing shows whether the output takes lines.
+            return;
+        }
+        let mut failure = None;
+        // The second time is for a connection that has broken, and begins a line anew that was written in half.
+        for _ in 0..2 {
+            if batch.is_empty() {
+                break;
+            }
+            let (written, failed) = self.sink.write(batch);
+            for line in batch.drain(..written.min(batch.len())) {
+                self.backlog.take(line.counted);
+                self.instruments.lines.inc();
+                self.backlog.progressed();
+            }
+            failure = failed;
+            if failure.is_none() {
+                break;
             }
         }
-        let mut written = 0;
-        let failure = loop {
-            let left = batch.get(written..).unwrap_or_default();
-            if left.is_empty() {
-                break self.sink.flush().err();
-            }
-            match self.sink.write(left) {
-                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
-                Ok(more) => {
-                    written += more;
-                    self.backlog.progressed();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Some(error),
-            }
+        let Some(error) = failure else {
+            return self.state.writes();
         };
-        let whole = batch.get(..written).unwrap_or_default();
-        self.is_torn = whole.last().is_some_and(|byte| *byte != b'\n');
-        (written, failure)
+        self.state.fails(&error);
+        self.complain(&error, "cannot write audit lines");
+        if self.when_full == WhenFull::Refuse {
+            return;
+        }
+        for line in batch.drain(..) {
+            self.backlog.take(line.counted);
+            self.instruments.write.inc();
+        }
+    }
+
+    /// Where lines were lost, the log says how many: once it takes lines again, and before the next one.
+    fn tell_of_gap(&mut self) {
+        let lost = self.instruments.lost_lines();
+        let missing = LostLines {
+            queue_full: lost.queue_full.saturating_sub(self.told.queue_full),
+            write: lost.write.saturating_sub(self.told.write),
+            encode: lost.encode.saturating_sub(self.told.encode),
+        };
+        if missing.total() == 0 {
+            return;
+        }
+        let line = self.maker.gap(missing);
+        // Lines that fail are counted by `write`; this one is tried again.
+        match self.sink.write(std::slice::from_ref(&line)) {
+            (1.., _) => {
+                self.told = lost;
+                self.state.writes();
+            }
+            (0, Some(error)) => self.state.fails(&error),
+            (0, None) => {}
+        }
     }
 
     /// Reports to the operator, now and then: a log line for each lost line would fill the other disk.
@@ -174,8 +149,4 @@ impl Writer {
         self.complained = Some(Instant::now());
         tracing::error!(%error, lost = self.instruments.lost(), "{message}");
     }
-}
-
-fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -157,6 +157,7 @@ fn a_caller_is_what_the_claims_say() {
             sets: Vec::new(),
             scopes: ["read", "write"].into_iter().collect(),
             confirmation: None,
+            own_key: None,
             expires: UNIX_EPOCH + Duration::from_secs(NOW + 3600),
             claims: serde_json::from_value(honest()).unwrap(),
         }

@@ -4,9 +4,10 @@
 //! it, RPC by RPC. It has no wildcards: a new RPC of the backend stays closed until it has a line here.
 
 use crate::diagnostic::{Report, Span};
+use crate::document::scalar::choice;
 use crate::document::{Node, Spelling, Value, nearest};
 
-use super::method::{BodyRule, PermissionRule};
+use super::method::{BodyRule, PermissionRule, PermissionType};
 use super::resource::ResourceTemplate;
 use super::service::scopes_of;
 
@@ -40,6 +41,8 @@ pub struct IamRule {
     pub body_may_name_another_resource: Option<(bool, Span)>,
     /// What conditions see as `resource.type`: `SERVICE/Type`.
     pub resource_type: Option<String>,
+    /// What kind of access it is to the audit log.
+    pub permission_type: Option<PermissionType>,
     /// Whether the answer is 501 once the caller is authorized.
     pub unimplemented: bool,
 }
@@ -87,6 +90,7 @@ impl IamRule {
         let body = fields.optional("body");
         let another_resource = fields.optional("body_may_name_another_resource");
         let resource_type = fields.optional("resource_type");
+        let permission_type = fields.optional("permission_type");
         let unimplemented = fields.optional("unimplemented");
         fields.finish(report);
 
@@ -96,6 +100,7 @@ impl IamRule {
         let body = body.map(|node| Some((read_body(node, report)?, node.span.clone())));
         let another_resource = another_resource.map(|node| Some((node.boolean(report)?, node.span.clone())));
         let resource_type = resource_type.map(|node| read_resource_type(node, report));
+        let permission_type = permission_type.map(|node| choice(node, &PermissionType::NAMES, report));
         let unimplemented = unimplemented.map(|node| node.boolean(report));
         let selector_node = selector?;
         // `Some(None)`: written, but wrong. The rule is left out; it must not be read as if the field were absent.
@@ -108,6 +113,7 @@ impl IamRule {
             body: unless_wrong(body)?,
             body_may_name_another_resource: unless_wrong(another_resource)?,
             resource_type: unless_wrong(resource_type)?,
+            permission_type: unless_wrong(permission_type)?,
             unimplemented: unless_wrong(unimplemented)?.unwrap_or(false),
         })
     }

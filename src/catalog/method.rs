@@ -33,6 +33,8 @@ pub struct Method {
     pub resource: ResourceTemplate,
     /// What conditions see as `resource.type`, where the iam rule says it.
     pub resource_type: Option<String>,
+    /// What kind of access it is to the audit log, where the iam rule says it.
+    pub permission_type: Option<PermissionType>,
     /// What it does with long-running operations, if anything: by its name.
     pub operation: Option<OperationMethod>,
     /// Whether the answer is 501 once the caller is authorized.
@@ -104,6 +106,40 @@ pub enum PermissionRule {
     Required(String),
     /// `permission: none`, written in the file: a valid token with a scope is enough.
     None,
+}
+
+/// What kind of access a method is, as Cloud Audit Logs part them (google/cloud/audit/audit_log.proto,
+/// `AuthorizationInfo.PermissionType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PermissionType {
+    /// It reads metadata or configuration.
+    AdminRead,
+    /// It writes metadata or configuration.
+    AdminWrite,
+    /// It reads data of users.
+    DataRead,
+    /// It writes data of users.
+    DataWrite,
+}
+
+impl PermissionType {
+    /// All of them, by Google's names.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("ADMIN_READ", Self::AdminRead),
+        ("ADMIN_WRITE", Self::AdminWrite),
+        ("DATA_READ", Self::DataRead),
+        ("DATA_WRITE", Self::DataWrite),
+    ];
+
+    /// Google's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AdminRead => "ADMIN_READ",
+            Self::AdminWrite => "ADMIN_WRITE",
+            Self::DataRead => "DATA_READ",
+            Self::DataWrite => "DATA_WRITE",
+        }
+    }
 }
 
 /// What body a call may bring (docs/services.md, "Bodies").

@@ -36,6 +36,7 @@ pub(super) fn method(index: usize, service: Arc<Exposure>, span: &Span) -> Metho
         requirements: Vec::new(),
         resource: ResourceTemplate::variable(""),
         resource_type: None,
+        permission_type: None,
         operation: None,
         unimplemented: false,
         place: span.place(),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use self::credentials::Credentials;
 use super::iam::{IamFile, IamRule};
-use super::method::{BodyRule, PermissionRule, TokenRequirement};
+use super::method::{BodyRule, PermissionRule, PermissionType, TokenRequirement};
 use super::resource::ResourceTemplate;
 use super::service::{HttpBinding, HttpBody, HttpRule, Service, is_service_name};
 use crate::diagnostic::{Place, Report, Span};
@@ -39,6 +39,7 @@ pub(super) struct Rpc {
     pub(super) requirements: Vec<TokenRequirement>,
     pub(super) resource: ResourceTemplate,
     pub(super) resource_type: Option<String>,
+    pub(super) permission_type: Option<PermissionType>,
     pub(super) unimplemented: bool,
     pub(super) place: Place,
     /// Its bindings, each with the body that it takes.
@@ -149,6 +150,7 @@ fn join(
         requirements,
         resource_type: rule.resource_type.clone().or_else(|| resource_type(rule, &resource, service)),
         resource,
+        permission_type: rule.permission_type,
         unimplemented: rule.unimplemented,
         place: rule.span.place(),
         bindings,

@@ -31,7 +31,7 @@ use super::args::Output;
 use super::tree::{ExposureArgs, load_tree};
 use crate::clock;
 use crate::diagnostic::Report;
-use crate::simulation::log_line::LogLine;
+use crate::simulation::log_line::{LogLine, LogLineError};
 use crate::simulation::replay::ReplayTree;
 use crate::terminal::{FAILED, INVALID, eprint_report, print};
 
@@ -226,6 +226,7 @@ impl AuditLogReader {
             }
             match LogLine::parse(&bytes) {
                 Ok(line) => return Some((self.number, line)),
+                Err(LogLineError::Note) => {}
                 Err(error) => {
                     self.passed_over += 1;
                     if !self.lenient && self.passed_over <= TOLD {

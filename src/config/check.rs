@@ -8,7 +8,6 @@ use super::sections::{Section, Sections, Settled};
 use crate::admin::AdminSettings;
 use crate::admin::settings::admin;
 use crate::assertion::settings::assertion;
-use crate::audit::AuditOutput;
 use crate::audit::settings::audit;
 use crate::authn::settings::read::issuers;
 use crate::cancels::settings::cancels;
@@ -94,8 +93,7 @@ fn check(root: &Node, base: &Path, whole: &mut Report) -> Option<Sections> {
 /// The settings beside the parts.
 fn settled(fields: &mut Fields<'_>, base: &Path, report: &mut Report) -> Settled {
     let limits = fields.optional("limits").and_then(|node| Limits::read(node, report)).unwrap_or_default();
-    let audit =
-        fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or(AuditOutput::Stdout);
+    let audit = fields.optional("audit").and_then(|node| audit(node, base, report)).unwrap_or_default();
     let cancels = fields.optional("cancels").and_then(|node| cancels(node, report)).unwrap_or_default();
     let telemetry =
         fields.optional("telemetry").and_then(|node| telemetry(node, base, report)).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{Config, Limits};
 use crate::admin::AdminSettings;
 use crate::assertion::AssertionSettings;
-use crate::audit::AuditOutput;
+use crate::audit::AuditSettings;
 use crate::authn::WrittenIssuer;
 use crate::cancels::CancelSettings;
 use crate::catalog::ExposureSettings;
@@ -107,7 +107,7 @@ impl<T> Section<T> {
 pub(super) struct Settled {
     pub(super) admin: AdminSettings,
     pub(super) limits: Limits,
-    pub(super) audit: AuditOutput,
+    pub(super) audit: AuditSettings,
     pub(super) cancels: CancelSettings,
     pub(super) telemetry: Telemetry,
     pub(super) upgrade: Option<Upgrade>,

@@ -46,7 +46,7 @@ fn absent_settings_have_safe_defaults() {
     let config = config.unwrap();
     assert_eq!(config.admin.address.to_string(), "127.0.0.1:9901");
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.audit, AuditOutput::Stdout);
+    assert_eq!(config.audit, AuditSettings::default());
     assert!(config.listeners[0].http2);
     let service = &config.services[0];
     assert!(!service.forwarding.authorization);

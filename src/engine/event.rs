@@ -43,6 +43,8 @@ pub struct Event<'e> {
     pub denial: Option<&'e Denial>,
     /// The status that was sent; 499 where the client left, and that of the reason where nothing was sent.
     pub status: u16,
+    /// Bytes of the answer's body that the client was sent.
+    pub response_size: Option<u64>,
     /// Where the time went.
     pub timing: &'e Timing,
     /// When its head was complete, on the clock of `timing`.

@@ -12,6 +12,7 @@ use super::event::Event;
 use super::forwarding::{Attempted, ForwardingPhase};
 use super::timing::{Timing, stage_times};
 use super::{Engine, Live, moment};
+use crate::audit::LinePlace;
 use crate::cancels::CancelAnswer;
 use crate::clock;
 use crate::decision::{Admitted, JudgedBody, Trace};
@@ -72,6 +73,10 @@ pub struct Exchange {
     pub timing: Timing,
     /// Until when its body may come, once it is waited for.
     pub(super) body_until: Option<Instant>,
+    /// The place for its audit line, where one had to be taken.
+    pub(super) line_place: Option<LinePlace>,
+    /// Bytes of the answer's body that the client was sent, once that is known.
+    pub response_size: Option<u64>,
     /// Why it was refused or failed.
     pub denial: Option<Denial>,
     /// What is under way.
@@ -105,6 +110,8 @@ impl Exchange {
             trace: Trace { times: stage_times(), ..Trace::default() },
             timing: Timing::default(),
             body_until: None,
+            line_place: None,
+            response_size: None,
             denial: None,
             phase: Phase::Received,
         }
@@ -226,6 +233,7 @@ impl Exchange {
             permit,
             denial: self.denial.as_ref(),
             status,
+            response_size: self.response_size,
             timing: &self.timing,
             arrived: self.arrival.instant,
             shadow,
@@ -239,8 +247,9 @@ impl Exchange {
                 _ => None,
             },
         };
+        let place = self.line_place.take();
         self.engine.settle_trace(&mut event, self.arrival.trace_id);
-        self.engine.record(&self.live, &event);
+        self.engine.record(&self.live, &event, place);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::decision::snapshot::Snapshot;
 use crate::policy::explain::Extent;
 use crate::reason::{Reason, Recorded};
-use crate::simulation::log_line::{LogLine, LogLineError};
+use crate::simulation::log_line::{LogLine, LogLineError, full_line};
 use crate::simulation::replay::MissingInput;
 use crate::simulation::{Scenario, ScenarioCall, ScenarioCaller, ScenarioError};
 
@@ -67,14 +67,15 @@ impl RecordedDecision {
     /// What is not an audit line of opgate's.
     pub(crate) fn parse(bytes: &[u8], origin: LineOrigin) -> Result<Self, LogLineError> {
         let line = LogLine::parse(bytes)?;
-        Ok(Self { origin, line, written: serde_json::from_slice(bytes)? })
+        Ok(Self { origin, line, written: serde_json::from_slice(&full_line(bytes)?)? })
     }
 
     /// Whether a line is the one of a request.
     pub(crate) fn is_about(bytes: &[u8], id: &str) -> bool {
         // Few lines hold the text: only those are parsed.
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(id));
-        let Some(written) = text.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+        let line = std::str::from_utf8(bytes).ok().filter(|text| text.contains(id));
+        let full = line.and_then(|line| full_line(line.as_bytes()).ok());
+        let Some(written) = full.and_then(|full| serde_json::from_slice::<Value>(&full).ok()) else {
             return false;
         };
         let is_id = |pointer: &str| written.pointer(pointer).and_then(Value::as_str) == Some(id);

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::condition::Condition;
-use super::index::{BoundRole, CompiledDenyRule, ConditionId, Index, MemberId, ResourceId, RoleId};
+use super::index::{
+    BoundRole, CompiledAuditConfig, CompiledDenyRule, ConditionId, Index, MemberId, ResourceId, RoleId,
+};
 use super::model::allow::AllowPolicy;
 use super::model::context::Context;
 use super::model::deny::{DenyPolicy, DenyPrincipal, Permissions, WrittenPattern};
 use super::model::groups::Groups;
+use super::model::member::Identifier;
 use super::names::NameId;
 
 /// Collects policies one by one, so that only one is in memory as written.
@@ -60,6 +63,17 @@ impl Compiler {
         members.into_iter().collect()
     }
 
+    fn member(&mut self, identifier: Identifier<'_>) -> MemberId {
+        match identifier.domain() {
+            None => self.index.members.intern(identifier.text()),
+            Some(domain) => {
+                let member = self.index.members.intern(&identifier.to_string());
+                self.index.domains.insert(domain.into(), member);
+                member
+            }
+        }
+    }
+
     fn condition(&mut self, condition: Condition) -> ConditionId {
         let key = (condition.title.clone(), condition.expression.clone());
         *self.conditions.entry(key).or_insert_with(|| {
@@ -73,20 +87,23 @@ impl Compiler {
     pub(super) fn attach(&mut self, policy: AllowPolicy) {
         let resource = self.index.resource(&policy.resource);
         let file = self.index.files.intern(&policy.source.path.display().to_string());
+        for config in policy.audited {
+            let names = config.exempted.iter().filter_map(|member| member.identifier());
+            let exempted: BTreeSet<MemberId> = names.map(|name| self.member(name)).collect();
+            self.index.audited.entry(resource).or_default().push(CompiledAuditConfig {
+                service: config.service,
+                access: config.access,
+                exempted: exempted.into_iter().collect(),
+                ignores_child_exemptions: config.ignores_child_exemptions,
+            });
+        }
         for binding in policy.bindings {
             let role = self.index.roles.intern(&binding.role.value);
             let line = u32::try_from(binding.line).unwrap_or(u32::MAX);
             let condition = binding.condition.map(|condition| self.condition(condition.value));
             let bound = BoundRole { role, condition, file, line };
             for identifier in binding.members.iter().filter_map(|member| member.value.identifier()) {
-                let member = match identifier.domain() {
-                    None => self.index.members.intern(identifier.text()),
-                    Some(domain) => {
-                        let member = self.index.members.intern(&identifier.to_string());
-                        self.index.domains.insert(domain.into(), member);
-                        member
-                    }
-                };
+                let member = self.member(identifier);
                 self.rows.push(Row { resource, member, bound });
             }
         }

@@ -243,7 +243,7 @@ pub(super) struct SubjectIdentity<'i> {
 }
 
 impl<'i> SubjectIdentity<'i> {
-    fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
+    pub(super) fn resolve(policy: &'i Policy, subject: Subject<'i>) -> Self {
         let index = policy.index();
         let Some(principal) = subject.principal else {
             // An anonymous caller is in no set. `who_can` passes a set without a principal, to ask about all of its

@@ -24,6 +24,7 @@ use super::model::deny::Permissions;
 use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS};
 use super::model::resource::ResourceName;
 use super::names::{NameId, NameTable};
+use crate::catalog::PermissionType;
 use crate::diagnostic::Place;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +75,24 @@ impl CompiledDenyRule {
     }
 }
 
+/// What an allow policy says of the lines of one kind of access (`auditConfigs`), without its resource.
+#[derive(Debug)]
+pub(super) struct CompiledAuditConfig {
+    /// `None` for all services.
+    pub(super) service: Option<Box<str>>,
+    pub(super) access: PermissionType,
+    /// Sorted.
+    pub(super) exempted: Box<[MemberId]>,
+    pub(super) ignores_child_exemptions: bool,
+}
+
+impl CompiledAuditConfig {
+    /// Whether it exempts a member.
+    pub(super) fn exempts(&self, member: MemberId) -> bool {
+        self.exempted.binary_search(&member).is_ok()
+    }
+}
+
 /// The compiled policy.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -101,6 +120,8 @@ pub(super) struct Index {
     pub(super) ranges: HashMap<(ResourceId, MemberId), (u32, u32)>,
     /// The same of a resource and all members.
     pub(super) attached: HashMap<ResourceId, (u32, u32)>,
+    /// By resource: its `auditConfigs`.
+    pub(super) audited: HashMap<ResourceId, Vec<CompiledAuditConfig>>,
     pub(super) denials: Vec<CompiledDenyRule>,
     /// By resource and denied member: the rules, as numbers within `denials`.
     pub(super) denied: HashMap<(ResourceId, MemberId), Vec<usize>>,

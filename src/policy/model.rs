@@ -4,6 +4,7 @@
 //! `compile` makes of a policy what decides and drops it. [`super::lint`] keeps the whole as a `Model`.
 
 pub mod allow;
+pub(in crate::policy) mod audit_config;
 pub(crate) mod boundary;
 pub(super) mod context;
 pub mod deny;

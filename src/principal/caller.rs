@@ -23,6 +23,8 @@ pub struct Caller {
     pub scopes: Scopes,
     /// The key that the sender of the token has to have.
     pub confirmation: Option<Confirmation>,
+    /// The id of the key that signed, of a service account that signs its own tokens.
+    pub own_key: Option<Box<str>>,
     /// When the token ends, without clock skew.
     pub expires: SystemTime,
     /// All claims of the token, for conditions; `None` where there are none: the caller is assumed for a question about
@@ -42,6 +44,7 @@ impl Caller {
             sets,
             scopes,
             confirmation: None,
+            own_key: None,
             expires: now,
             claims: None,
         }
@@ -69,6 +72,7 @@ impl Caller {
             scopes,
             // A handshake has proved that the sender has the key: no confirmation is left to check.
             confirmation: None,
+            own_key: None,
             expires: until,
             claims: Some(claims),
         }

@@ -183,6 +183,11 @@ impl Denial {
         self.0.message.as_deref().unwrap_or(otherwise)
     }
 
+    /// What the client is told of this one request, where that is more than the reason's fixed text.
+    pub fn own_message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
     /// The reason in full, for the audit log.
     pub fn detail(&self) -> &str {
         &self.0.detail

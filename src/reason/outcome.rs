@@ -150,7 +150,9 @@ fn class(reason: Reason) -> Class {
         | Reason::AddressLimit
         | Reason::ProofLimit => Class::Outcome(Denied),
         Reason::KeyPending => Class::Outcome(Pending),
-        Reason::NotReady | Reason::Overloaded | Reason::Internal => Class::Outcome(Undecided),
+        Reason::NotReady | Reason::Overloaded | Reason::AuditUnavailable | Reason::Internal => {
+            Class::Outcome(Undecided)
+        }
         // The backend's: the decision was made.
         Reason::UpstreamUnavailable
         | Reason::UpstreamOverloaded

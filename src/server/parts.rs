@@ -60,7 +60,7 @@ impl Parts {
             Observer::new(move |line| recent.observe(line, clock::now()))
         };
         let audit = Audit::open(&config.audit, instruments.audit, vec![remember])
-            .map_err(|source| StartError::Audit { output: config.audit.to_string(), source })?;
+            .map_err(|source| StartError::Audit { output: config.audit.output.to_string(), source })?;
         let (lookups, upstreams) = upstreams(&config).await?;
         instruments.reload.policy_loaded(&snapshot, clock::now());
         let authn = snapshot.authn.clone();

@@ -1,10 +1,12 @@
 //! A line of the audit log ([`crate::audit`]), read back: what was asked, and how far the gate got with it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 use serde::Deserialize;
 
+use crate::audit::{REDACTED, full_form};
 use crate::http::Path;
 use crate::principal::Principal;
 use crate::reason::{Reason, Recorded};
@@ -68,19 +70,30 @@ pub(crate) enum LogLineError {
     Time(String),
     #[error("`{0}` is not an HTTP method")]
     HttpMethod(String),
+    #[error("`{0}` is not an address")]
+    Address(String),
     #[error("`{0}` is not a path that opgate accepts")]
     Path(String),
     #[error("`{0}` is not a caller: {1}")]
     Principal(String, crate::principal::NotAPrincipal),
     #[error("`{0}` is not a decision")]
     Decision(String),
+    #[error("the line is about no request: it tells of a cancel's outcome, or of lines that are missing")]
+    Note,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoggedEntry {
     timestamp: String,
+    http_request: Option<LoggedHttp>,
     proto_payload: Payload,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedHttp {
+    request_method: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,16 +101,18 @@ struct LoggedEntry {
 struct Payload {
     #[serde(rename = "@type")]
     type_url: String,
+    #[serde(default)]
     authentication_info: LoggedAuthentication,
     service_name: Option<String>,
     method_name: Option<String>,
     resource_name: Option<String>,
     authorization_info: Option<Vec<LoggedAuthorization>>,
+    #[serde(default)]
     request_metadata: LoggedRequest,
     metadata: Metadata,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoggedAuthentication {
     principal_subject: Option<String>,
@@ -108,15 +123,17 @@ struct LoggedAuthorization {
     granted: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoggedRequest {
-    caller_ip: Option<IpAddr>,
+    caller_ip: Option<String>,
+    #[serde(default)]
     request_attributes: LoggedAttributes,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct LoggedAttributes {
+    /// As older versions wrote it; now it is in `httpRequest`.
     method: Option<String>,
     host: Option<String>,
     path: Option<String>,
@@ -125,7 +142,8 @@ struct LoggedAttributes {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
-    decision: String,
+    decision: Option<String>,
+    #[serde(default)]
     reason: String,
     policy_revision: Option<String>,
     #[serde(default, deserialize_with = "place")]
@@ -145,36 +163,62 @@ impl From<serde_json::Error> for LogLineError {
     }
 }
 
+/// The full form of a line, which may be compact.
+///
+/// # Errors
+/// What looks like a compact line and is not one.
+pub(crate) fn full_line(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LogLineError> {
+    // What is not UTF-8 is not JSON: the parser says so.
+    let Ok(line) = std::str::from_utf8(bytes) else { return Ok(Cow::Borrowed(bytes)) };
+    Ok(match full_form(line)? {
+        Cow::Borrowed(line) => Cow::Borrowed(line.as_bytes()),
+        Cow::Owned(line) => Cow::Owned(line.into_bytes()),
+    })
+}
+
 impl LogLine {
-    /// Reads a line.
+    /// Reads a line, in full or compact form, as this or an older version wrote it.
     ///
     /// # Errors
-    /// What is not an audit line of opgate's.
+    /// What is not an audit line of opgate's, and [`LogLineError::Note`] for one that is about no request.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, LogLineError> {
-        let LoggedEntry { timestamp, proto_payload: payload } = serde_json::from_slice(bytes)?;
+        let bytes = full_line(bytes)?;
+        let LoggedEntry { timestamp, http_request, proto_payload: payload } = serde_json::from_slice(&bytes)?;
         if payload.type_url != AUDIT_LOG {
             return Err(LogLineError::Type(payload.type_url));
         }
         let recorded = payload.recorded()?;
         let time: jiff::Timestamp = timestamp.parse().map_err(|_| LogLineError::Time(timestamp))?;
         let LoggedAttributes { method, host, path } = payload.request_metadata.request_attributes;
+        let method = http_request.and_then(|request| request.request_method).or(method);
+        // What is left out of the log is not known, and what it holds in part is not used: the letter that marks the cut is
+        // in no parsed path.
+        let known = |text: &String| text != REDACTED;
+        let path = path.filter(|path| known(path) && !path.contains('…'));
         let Metadata { decision, reason, policy_revision, rule, detail, shadow } = payload.metadata;
         let principal = payload.authentication_info.principal_subject;
-        // A path that the log holds in part (`audit::Bounded`) is not used: the letter that marks the cut is in no
-        // parsed path.
-        let path = path.filter(|path| !path.contains('…'));
+        let is_anonymous = principal.is_none();
+        let principal = principal.filter(known);
+        let hides_caller = !is_anonymous && principal.is_none();
         Ok(Self {
             time: time.into(),
             http_method: method.map(http_method).transpose()?,
-            host,
+            host: host.filter(known),
             path: path.map(|path| Path::parse(&path).map_err(|_| LogLineError::Path(path))).transpose()?,
             service: payload.service_name,
             principal: principal.map(caller).transpose()?,
-            ip: payload.request_metadata.caller_ip,
-            recorded,
+            ip: payload.request_metadata.caller_ip.filter(known).map(address).transpose()?,
+            // Such a caller must not be taken for one without a credential.
+            recorded: if hides_caller { Recorded::Inconclusive } else { recorded },
             method: payload.method_name,
             resource: payload.resource_name,
-            ruling: LoggedRuling { decision, reason, policy_revision, rule, detail },
+            ruling: LoggedRuling {
+                decision: decision.unwrap_or_default(),
+                reason,
+                policy_revision,
+                rule,
+                detail,
+            },
             shadow,
         })
     }
@@ -184,13 +228,18 @@ fn http_method(text: String) -> Result<http::Method, LogLineError> {
     text.parse().map_err(|_| LogLineError::HttpMethod(text))
 }
 
+fn address(text: String) -> Result<IpAddr, LogLineError> {
+    text.parse().map_err(|_| LogLineError::Address(text))
+}
+
 fn caller(text: String) -> Result<Principal, LogLineError> {
     Principal::parse(&text).map_err(|error| LogLineError::Principal(text, error))
 }
 
 impl Payload {
     fn recorded(&self) -> Result<Recorded, LogLineError> {
-        match self.metadata.decision.as_str() {
+        let Some(decision) = &self.metadata.decision else { return Err(LogLineError::Note) };
+        match decision.as_str() {
             // Any later failure comes from an upstream or the client.
             "ALLOWED" => return Ok(Recorded::Allowed),
             // The gate's own keys, which no policy protects.

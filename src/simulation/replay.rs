@@ -305,6 +305,7 @@ mod tests {
             requirements: Vec::new(),
             resource: ResourceTemplate::variable("name"),
             resource_type: None,
+            permission_type: None,
             operation: None,
             unimplemented: false,
             place: Place { file: "services/demo.iam.yaml".into(), line: 1 },

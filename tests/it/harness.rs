@@ -6,6 +6,7 @@ mod calls;
 mod http2;
 mod observed;
 mod process;
+pub mod schema;
 pub mod tools;
 mod tree;
 
@@ -301,28 +302,6 @@ impl Gate {
         std::fs::read_to_string(self.directory.path().join("stderr")).unwrap_or_default()
     }
 
-    /// The audit log as it stands in its file.
-    pub fn audit_text(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default()
-    }
-
-    /// The audit lines in the order of their requests, once there are at least `count`. They are written in the
-    /// background: the lines of two connections may change places.
-    pub fn audit(&self, count: usize) -> Vec<Value> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let text = self.audit_text();
-            let mut lines: Vec<Value> =
-                text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            if lines.len() >= count {
-                lines.sort_by(|one, other| one["timestamp"].as_str().cmp(&other["timestamp"].as_str()));
-                return lines;
-            }
-            assert!(Instant::now() < deadline, "{} of {count} audit lines", lines.len());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
     /// The metrics, as Prometheus scrapes them.
     pub async fn metrics(&self) -> String {
         String::from_utf8(self.admin("/metrics").await.body).unwrap()
@@ -390,6 +369,9 @@ impl Drop for Gate {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            schema::check_log(&self.audit_text());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The shape of the source: which module may name which, and what no file may contain.
 //!
-//! A request goes one way (the diagram in `src/lib.rs`), and a stage that reached back to a later one would make that a
-//! lie. What fails here is either a mistake or a decision: then the table is where it is written down.
+//! A request goes one way (the diagram in `src/lib.rs`). What fails here is either a mistake or a decision: then the table is
+//! where it is written down.
 
 mod committed;
 mod graph;
@@ -83,10 +83,21 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "source",
         ],
     ),
-    // Asks the gate what it would say; requests never come by there (only_questions_assume_a_caller).
+    // Asks the gate what it would say, and reads the audit log; requests never come by there.
     (
         "simulation",
-        &["authn", "catalog", "decision", "diagnostic", "document", "http", "policy", "principal", "reason"],
+        &[
+            "audit",
+            "authn",
+            "catalog",
+            "decision",
+            "diagnostic",
+            "document",
+            "http",
+            "policy",
+            "principal",
+            "reason",
+        ],
     ),
     // Reads descriptions of APIs, and writes text: whether the gate reads that is asked by the command.
     ("import", &["diagnostic", "document", "http"]),
@@ -96,8 +107,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("assertion", &["diagnostic", "document", "files", "http", "principal", "signing"]),
     ("upstream", &["diagnostic", "document", "http", "metrics", "policy", "reason", "tls", "trace_context"]),
     ("respond", &["reason"]),
-    // What is told of a request.
-    ("audit", &["diagnostic", "document", "metrics"]),
+    ("audit", &["clock", "diagnostic", "document", "metrics"]),
     // Sends to a collector what is told of a request.
     ("otlp", &["diagnostic", "document", "files", "http_client", "metrics", "trace_context"]),
     // What becomes of cancels: it knows operations, and nothing of requests.

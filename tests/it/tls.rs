@@ -94,7 +94,8 @@ async fn a_cancel_is_judged_and_recorded_over_tls_as_it_is_without() {
     let allowed =
         lines.iter().filter(|line| line["protoPayload"]["metadata"]["decision"] == "ALLOWED").count();
     assert_eq!((lines.len(), allowed), (12, 8));
-    assert!(lines.iter().all(|line| line["httpRequest"]["remoteIp"] == "127.0.0.1"), "{lines:?}");
+    let ip = |line: &Value| line["protoPayload"]["requestMetadata"]["callerIp"].clone();
+    assert!(lines.iter().all(|line| ip(line) == "127.0.0.1"), "{lines:?}");
     assert_eq!(secured.gate.backend.requests().len(), 8);
 }
 

@@ -164,6 +164,7 @@ mod tests {
             sets: Vec::new(),
             scopes: Scopes::default(),
             confirmation: None,
+            own_key: None,
             expires: at(3600),
             claims: Some(Map::new()),
         })

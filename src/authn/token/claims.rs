@@ -27,6 +27,8 @@ pub(in crate::authn) struct AcceptedClaims {
     pub(in crate::authn) identified: Identified,
     pub(in crate::authn) scopes: Scopes,
     pub(in crate::authn) confirmation: Option<Confirmation>,
+    /// The key of a service account that signs its own tokens.
+    pub(in crate::authn) own_key: Option<Box<str>>,
     /// The later of `nbf` and `iat`; the epoch where there is neither.
     pub(in crate::authn) begins: SystemTime,
     pub(in crate::authn) expires: SystemTime,
@@ -42,6 +44,7 @@ impl AcceptedClaims {
             sets: self.identified.sets,
             scopes: self.scopes,
             confirmation: self.confirmation,
+            own_key: self.own_key,
             expires: self.expires,
             claims: Some(claims),
         }
@@ -113,6 +116,7 @@ fn judge(
         identified,
         scopes,
         confirmation,
+        own_key: None,
         begins,
         expires,
     })

@@ -91,6 +91,11 @@ impl Verified<'_> {
         self.jws.token_type()
     }
 
+    /// The id of the key, where the header has it.
+    pub(in crate::authn) fn kid(&self) -> Option<&str> {
+        self.jws.kid()
+    }
+
     /// The claims.
     pub(in crate::authn) fn claims(&self) -> &Map<String, Value> {
         &self.claims

@@ -33,7 +33,8 @@ pub(in crate::authn) fn accept(
     now: SystemTime,
 ) -> Result<AcceptedClaims, Denial> {
     check_type(token, &settings.token_types, false)?;
-    judge(token.claims(), settings, &settings.possession, now)
+    let accepted = judge(token.claims(), settings, &settings.possession, now)?;
+    Ok(AcceptedClaims { own_key: token.kid().map(Box::from), ..accepted })
 }
 
 /// Applies every rule to claims without a signature, for questions about policy. It does not authenticate a sender.
@@ -86,6 +87,7 @@ fn judge(
         identified,
         scopes,
         confirmation,
+        own_key: None,
         begins,
         expires,
     })

@@ -37,6 +37,7 @@ fn bind_to(upstream: &str, index: usize, hosts: &[&str], bindings: &[&str]) -> V
         resource: crate::catalog::ResourceTemplate::variable("name"),
         requirements: Vec::new(),
         resource_type: None,
+        permission_type: None,
         operation: None,
         unimplemented: false,
         place: Place { file: "x.iam.yaml".into(), line: 1 },

@@ -29,6 +29,7 @@ fn call(body: BodyRule) -> Call {
         requirements: Vec::new(),
         resource: ResourceTemplate::variable("name"),
         resource_type: None,
+        permission_type: None,
         operation: None,
         unimplemented: false,
         place: Place { file: "s.iam.yaml".into(), line: 1 },

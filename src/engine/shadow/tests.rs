@@ -59,6 +59,7 @@ fn a_shadow_that_panics_says_nothing() {
         resource: crate::catalog::ResourceTemplate::variable("name"),
         resource_type: None,
         operation: None,
+        permission_type: None,
         unimplemented: false,
         place: crate::diagnostic::Place { file: "services/s.iam.yaml".into(), line: 1 },
     };

@@ -105,6 +105,9 @@ pub(super) async fn answer(
     };
     let written = tokio::time::timeout(front.limits.head_timeout, written).await;
     let is_written = matches!(written, Ok(Ok(())));
+    if is_written {
+        exchange.response_size = Some(if is_head { 0 } else { answer.body.len() as u64 });
+    }
     exchange.record(if is_written { answer.status.as_u16() } else { 0 });
     if is_written && persists {
         return Some(connection);

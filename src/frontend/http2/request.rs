@@ -168,6 +168,7 @@ impl Incoming {
             let request_id = exchange.arrival.request_id.as_str();
             tracing::debug!(%error, request_id, "cannot send the answer to an HTTP/2 request");
         }
+        exchange.response_size = (status != 0).then(|| self.session.body_bytes_sent() as u64);
         exchange.record(status);
     }
 }

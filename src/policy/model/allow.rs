@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Report, Source, Span};
 use crate::document::{Fields, Node, Spelling, nearest};
 use crate::policy::condition::Condition;
+use crate::policy::model::audit_config::{AuditConfig, audit_configs};
 use crate::policy::model::context::Context;
 use crate::policy::model::exported;
 use crate::policy::model::hierarchy::Hierarchy;
@@ -29,6 +30,8 @@ pub struct AllowPolicy {
     pub source: Arc<Source>,
     /// The bindings that could be read.
     pub bindings: Vec<Binding>,
+    /// Which calls leave a line in the audit log.
+    pub(in crate::policy) audited: Vec<AuditConfig>,
 }
 
 /// A role and who holds it.
@@ -109,9 +112,8 @@ impl AllowPolicy {
             exported::check_resource_id(id, resource, context.hierarchy, report);
         }
         fields.ignore(&["etag", "iamOwned"]);
-        if let Some(configs) = fields.optional("auditConfigs") {
-            check_audit_configs(configs, report);
-        }
+        let audited =
+            fields.optional("auditConfigs").map(|node| audit_configs(node, report)).unwrap_or_default();
         let items = fields.optional("bindings").and_then(|node| node.list(report)).unwrap_or_default();
         let mut reader = PolicyReader {
             resource,
@@ -124,7 +126,7 @@ impl AllowPolicy {
         let bindings = items.iter().filter_map(|item| reader.binding(item, report)).collect();
         reader.tell_unmatched(report);
         fields.finish(report);
-        Some(Self { resource: resource.to_owned(), source: node.span.source.clone(), bindings })
+        Some(Self { resource: resource.to_owned(), source: node.span.source.clone(), bindings, audited })
     }
 }
 
@@ -358,36 +360,6 @@ fn read_version(fields: &mut Fields<'_>, report: &mut Report) -> Option<i64> {
             .help("write `version: 1`, or 3 where a binding has a condition");
     }
     Some(version)
-}
-
-/// Audit configs belong to Cloud Audit Logging: they are read so that an exported policy loads, and not used.
-fn check_audit_configs(node: &Node, report: &mut Report) {
-    for config in node.list(report).unwrap_or_default() {
-        let Some(mut fields) = config.fields("an audit config", Spelling::Proto, report) else { continue };
-        fields.required_string("service", report);
-        let logs = fields.required("auditLogConfigs", report);
-        fields.ignore(&["exemptedMembers"]);
-        fields.finish(report);
-        for log in logs.and_then(|node| node.list(report)).unwrap_or_default() {
-            let Some(mut fields) = log.fields("an audit log config", Spelling::Proto, report) else {
-                continue;
-            };
-            if let Some(node) = fields.required("logType", report)
-                && let Some(kind) = node.string(report)
-                && !matches!(kind, "ADMIN_READ" | "DATA_READ" | "DATA_WRITE")
-            {
-                report
-                    .error(&node.span, format!("`{kind}` is not a log type"))
-                    .help("log types are ADMIN_READ, DATA_READ and DATA_WRITE");
-            }
-            if let Some(members) = fields.optional("exemptedMembers") {
-                members.strings(report);
-            }
-            // Compute Engine's form of the message has it.
-            fields.ignore(&["ignoreChildExemptions"]);
-            fields.finish(report);
-        }
-    }
 }
 
 pub(in crate::policy) fn warn_of_unreachable(

@@ -27,6 +27,7 @@ fn call(permission: PermissionRule, allow_without_credential: bool) -> Arc<Call>
         requirements: Vec::new(),
         resource: ResourceTemplate::variable("name"),
         resource_type: None,
+        permission_type: None,
         operation: None,
         unimplemented: false,
         place: Place { file: "services/demo.iam.yaml".into(), line: 3 },
@@ -54,6 +55,7 @@ fn caller(email: &str) -> Option<Arc<Caller>> {
         sets: Vec::new(),
         scopes: Default::default(),
         confirmation: None,
+        own_key: None,
         expires: NOW,
         claims: Default::default(),
     }))

@@ -2,9 +2,33 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{Answer, Gate, Req, reason, signal};
 
 impl Gate {
+    /// The audit log as it stands in its file.
+    pub fn audit_text(&self) -> String {
+        std::fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default()
+    }
+
+    /// The audit lines in the order of their requests, once there are at least `count`. They are written in the
+    /// background: the lines of two connections may change places.
+    pub fn audit(&self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let text = self.audit_text();
+            let mut lines: Vec<Value> =
+                text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if lines.len() >= count {
+                lines.sort_by(|one, other| one["timestamp"].as_str().cmp(&other["timestamp"].as_str()));
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} audit lines", lines.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Sends a request over HTTP/1.1 and then over HTTP/2.
     pub async fn over_both(&self, request: &Req) -> [Answer; 2] {
         [self.http1(request).await, self.http2(request).await]
