@@ -1,6 +1,7 @@
 //! The endpoints for the operator and Prometheus, on an address of their own.
 
 mod complaint;
+mod console;
 mod decisions;
 mod desk;
 mod explain;
@@ -30,10 +31,11 @@ use axum::routing::{get, post};
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::console::LiveClients;
 use self::desk::Desk;
 use self::hosts::Hosts;
 pub use self::instruments::Instruments;
-pub use self::reloads::{ReloadReport, ReloadReporter};
+pub use self::reloads::{ReloadChange, ReloadReport, ReloadReporter};
 use self::scrape::{ScrapeWanted, Scrapes};
 pub use self::settings::{AdminSettings, Explain};
 pub use self::surface::Admin;
@@ -75,13 +77,16 @@ impl Admin {
             hosts: Arc::new(Hosts::new(settings.hosts)),
             desk: Arc::new(Desk::open(connections)?),
             scrapes,
+            sessions: Arc::default(),
+            live_clients: LiveClients::new(connections),
         };
         // Answers until the process ends: an operator wants to look during a drain.
         let serve = |listening, surface| serving::serve(listening, routes(surface), connections);
         match explain {
             None => serve(listening, surface).await,
             Some(explain) => {
-                let telling = Surface { told, ..surface.clone() };
+                let live_clients = LiveClients::new(connections);
+                let telling = Surface { told, sessions: Arc::default(), live_clients, ..surface.clone() };
                 tokio::join!(serve(listening, surface), serve(explain, telling));
             }
         }
@@ -98,6 +103,7 @@ fn routes(surface: Surface) -> Router {
         .route("/decisions", get(decisions::list))
         .route("/decisions/{id}", get(decisions::one))
         .route("/version", get(async || Json(json!({ "version": env!("CARGO_PKG_VERSION") }))))
+        .merge(console::routes())
         .route_layer(middleware::from_fn_with_state(surface.clone(), by_name));
     Router::new()
         .route("/livez", get(async || "ok\n"))

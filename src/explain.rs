@@ -11,6 +11,7 @@
 //! objects named `opgate` hold what it has no field for. Only callers who may read the policy may read this.
 
 mod change;
+pub(crate) mod holders;
 mod json;
 mod page;
 pub(crate) mod recorded;
@@ -106,8 +107,13 @@ impl Explained {
         }
     }
 
+    /// What would turn the answer: all of these steps, each by one of its changes.
+    pub(crate) fn suggestions(&self) -> Vec<Vec<String>> {
+        self.changes.iter().map(|step| step.iter().map(text::sentence).collect()).collect()
+    }
+
     /// Why, in a sentence.
-    fn because(&self) -> String {
+    pub(crate) fn because(&self) -> String {
         match &self.answer.decided {
             Ok(permit) => match permit.grant() {
                 Grant::Binding(granted) => {

@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 
 use self::configuration::{InForce, files};
 pub use self::instruments::Instruments;
-use self::reading::{BackOff, BackgroundRead, Cause, DEADLINE, aside};
+use self::reading::{BackOff, BackgroundRead, Cause, DEADLINE, TRYING_AGAIN, aside};
 pub use self::status::ReloadStatus;
 use self::status::Telling;
 use self::watch::{FileChange, Roots, Watch};
@@ -225,7 +225,7 @@ impl Reloader {
 
     fn begin_what_is_due(&mut self) {
         let now = Instant::now();
-        let retry = Cause { what: "trying again", is_retry: true, changed: None };
+        let retry = Cause { what: TRYING_AGAIN, is_retry: true, changed: None };
         if self.configuration.back_off.is_due(now) {
             self.configuration.want(retry);
         }
@@ -239,7 +239,7 @@ impl Reloader {
         if self.lookups_again.is_due(now) {
             self.lookups.look_up_again();
             // If no thread could be started for one, it is looked up later.
-            self.tell_names("trying again");
+            self.tell_names(TRYING_AGAIN);
         }
         if self.configuration.may_begin() {
             let (origin, in_force) = (self.origin.clone(), self.in_force());

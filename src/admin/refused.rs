@@ -18,6 +18,11 @@ impl AdminRefusal {
         Self { status: StatusCode::BAD_REQUEST, message: message.into(), help: help.into(), field: None }
     }
 
+    /// Status, message and the next step.
+    pub(super) fn into_parts(self) -> (StatusCode, String, String) {
+        (self.status, self.message, self.help)
+    }
+
     pub(super) fn with(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }

@@ -1,5 +1,6 @@
 //! Accepts connections to one admin address and serves HTTP/1 on them, as few and as short as `places.rs` says.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Most fields of a head. hyper answers 431 to more.
 const MAX_FIELDS: usize = 64;
+
+/// The other end of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
 
 /// Serves until another process does so on the same socket; what is being answered then is answered.
 pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connections: usize) {
@@ -64,7 +69,7 @@ pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connecti
         let Some((place, _)) = taken else { continue };
         let (routes, ending) = (routes.clone(), ending.clone());
         tasks.spawn(async move {
-            converse(stream, place, routes, ending).await;
+            converse(stream, PeerAddress(peer.ip()), place, routes, ending).await;
             drop(file);
         });
     }
@@ -74,7 +79,13 @@ pub(super) async fn serve(listening: Arc<ListenSocket>, routes: Router, connecti
 }
 
 /// Serves one connection to its end, or to the end of its time.
-async fn converse(stream: TcpStream, place: AdminSlot, routes: Router, mut ending: watch::Receiver<()>) {
+async fn converse(
+    stream: TcpStream,
+    peer: PeerAddress,
+    place: AdminSlot,
+    routes: Router,
+    mut ending: watch::Receiver<()>,
+) {
     let progress = &place.progress;
     let service = TowerToHyperService::new(routes);
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -84,6 +95,7 @@ async fn converse(stream: TcpStream, place: AdminSlot, routes: Router, mut endin
             ConnectionPhase::Body
         });
         request.extensions_mut().insert(progress.clone());
+        request.extensions_mut().insert(peer);
         let answer = service.call(request.map(Body::new));
         async {
             let answer = answer.await;

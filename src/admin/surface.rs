@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use axum::http::request::Parts;
 use serde_json::json;
 
+use super::console::{LiveClients, Sessions};
 use super::desk::Desk;
 use super::hosts::Hosts;
 use super::instruments::Instruments;
@@ -104,6 +105,8 @@ pub(super) struct Surface {
     pub(super) hosts: Arc<Hosts>,
     pub(super) desk: Arc<Desk>,
     pub(super) scrapes: Arc<Scrapes>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) live_clients: LiveClients,
 }
 
 impl Surface {

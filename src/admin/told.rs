@@ -72,6 +72,11 @@ impl TokenFile {
         false
     }
 
+    /// The token that is right now; `None` where the file cannot be read.
+    pub(super) fn in_force(&self) -> Option<Arc<Secret>> {
+        self.secret.load_full()
+    }
+
     fn refuse(&self, why: &str) {
         // Logged once: the file is read again and again.
         if self.secret.swap(None).is_some() {

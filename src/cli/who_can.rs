@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -10,16 +9,13 @@ use serde_json::{Value, json};
 use super::args::Output;
 use super::problem::Problem;
 use super::tree::{TreeArgs, refuse};
-use crate::catalog::{Catalog, Exposure, PermissionRule};
 use crate::clock;
-use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::Report;
-use crate::document::nearest;
-use crate::explain::Page;
+use crate::explain::holders::{WhoCan, why};
 use crate::policy::who_can::{GrantedThrough, Holder};
-use crate::policy::{Attributes, Granted, Refusal, ResourceName};
-use crate::simulation::{full_name, written};
-use crate::terminal::{counted, print};
+use crate::policy::{Granted, Refusal};
+use crate::simulation::written;
+use crate::terminal::print;
 
 /// Arguments of `opgate who-can`.
 #[derive(Debug, clap::Args)]
@@ -49,62 +45,21 @@ pub fn run(args: &WhoCanArgs) -> ExitCode {
     let mut report = Report::new();
     let snapshot = args.tree.load(&mut report).filter(|_| !report.is_fatal());
     let Some(snapshot) = snapshot else { return refuse(&report, args.output) };
-    if let Err(problem) = check(args, &snapshot) {
-        return problem.print(args.output);
-    }
-    let service = only_service(&args.permission, &snapshot.catalog);
-    let attributes = Attributes {
+    let question = WhoCan {
+        permission: &args.permission,
+        resource: &args.resource,
+        time: args.time.unwrap_or_else(clock::now),
         origin: args.ip,
-        service: service.map(|service| service.name.as_str()),
-        ..Attributes::at(args.time.unwrap_or_else(clock::now))
     };
-    let resource = ResourceName::new(args.resource());
-    let holders = snapshot.policy.who_can(&args.permission, resource, &attributes);
+    let holders = match question.holders(&snapshot) {
+        Ok(holders) => holders,
+        Err(mistake) => return Problem::from(mistake).print(args.output),
+    };
     match args.output {
-        Output::Text => print(&text(args, &holders)),
-        Output::Json => print(&format!("{:#}\n", in_json(args, &holders))),
+        Output::Text => print(&question.text(&holders)),
+        Output::Json => print(&format!("{:#}\n", in_json(&question, &holders))),
     }
     ExitCode::SUCCESS
-}
-
-impl WhoCanArgs {
-    /// The relative name of the resource.
-    fn resource(&self) -> &str {
-        full_name::split(&self.resource).1
-    }
-}
-
-/// A typing error must not look like a permission that no principal holds.
-fn check(args: &WhoCanArgs, snapshot: &Snapshot) -> Result<(), Problem> {
-    let asked = snapshot.catalog.permissions();
-    let asked = asked.iter().map(|(permission, _)| permission.as_str());
-    let known: Vec<&str> = snapshot.policy.permissions().chain(asked).collect();
-    if !known.contains(&args.permission.as_str()) {
-        let help = match nearest(&args.permission, known.into_iter()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "write it as roles do: `cloudaicompanion.operations.cancel`".to_owned(),
-        };
-        let message = format!("no role that is bound holds `{}`, and no method requires it", args.permission);
-        return Err(Problem::new(message, help));
-    }
-    if args.resource().split('/').any(str::is_empty) {
-        let message = format!("`{}` is not a name of a resource", args.resource);
-        return Err(Problem::new(
-            message,
-            "write it without the service: `projects/demo/locations/…`, or in full: `//SERVICE/projects/…`",
-        ));
-    }
-    Ok(())
-}
-
-/// The one service whose methods require the permission, where there is one: conditions may read it.
-pub(super) fn only_service<'c>(permission: &str, catalog: &'c Catalog) -> Option<&'c Arc<Exposure>> {
-    let asking = catalog.methods().iter().filter(
-        |method| matches!(&method.permission, PermissionRule::Required(asked) if asked == permission),
-    );
-    let mut services = asking.map(|method| &method.service);
-    let first = services.next()?;
-    services.all(|service| service.name == first.name).then_some(first)
 }
 
 /// A verdict in a word.
@@ -118,68 +73,7 @@ pub(super) fn state_of(decided: &Result<Granted, Refusal>) -> &'static str {
     }
 }
 
-fn text(args: &WhoCanArgs, holders: &[Holder]) -> String {
-    let (can, cannot): (Vec<&Holder>, Vec<&Holder>) =
-        holders.iter().partition(|holder| holder.decided.is_ok());
-    let count = match can.len() {
-        0 => "no principal".to_owned(),
-        count => counted(count, "principal"),
-    };
-    let mut page = Page::default();
-    page.put("", &format!("{count} can {} on {}", args.permission, args.resource()));
-    for holder in can {
-        page.blank();
-        page.put("", &format!("{}{}", holder.name, of_set(holder)));
-        grants(&mut page, "  ", &holder.name, &holder.grants);
-    }
-    if !cannot.is_empty() {
-        page.blank();
-        let are = if cannot.len() == 1 { "1 is".to_owned() } else { format!("{} are", cannot.len()) };
-        page.put("", &format!("{are} granted it and cannot, as asked:"));
-    }
-    for holder in cannot {
-        page.blank();
-        page.put("", &format!("{}{}: {}", holder.name, of_set(holder), why(&holder.decided)));
-        grants(&mut page, "  ", &holder.name, &holder.grants);
-    }
-    page.into_text()
-}
-
-/// The bindings that give `name` something.
-pub(super) fn grants(page: &mut Page, indent: &str, name: &str, grants: &[GrantedThrough]) {
-    let inner = format!("{indent}  ");
-    for GrantedThrough { role, member, through, resource, condition, place } in grants {
-        page.put(indent, &format!("{role} on {resource} ({place})"));
-        if !through.is_empty() {
-            page.put(&inner, &format!("as {member} through {}", through.join(", ")));
-        } else if **member != *name {
-            page.put(&inner, &format!("as {member}"));
-        }
-        if let Some((expression, title)) = condition {
-            let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
-            page.put(&inner, &format!("if `{expression}`{title}"));
-        }
-    }
-}
-
-fn of_set(holder: &Holder) -> &'static str {
-    if holder.is_set { " (all of its members, except those that a rule denies by name)" } else { "" }
-}
-
-/// Why a verdict is not that they can.
-pub(super) fn why(decided: &Result<Granted, Refusal>) -> String {
-    match decided {
-        Err(Refusal::Denied(denied)) => match &denied.condition {
-            None => format!("denied by {}, as {}", denied.place, denied.member),
-            Some(tested) => format!("denied by {}, as {}: {tested}", denied.place, denied.member),
-        },
-        Err(Refusal::OutOfBounds(out)) => format!("out of bounds: {out}"),
-        Err(Refusal::ConditionNotMet(unmet)) => unmet.tested.to_string(),
-        Err(Refusal::PermissionNotInRole { .. } | Refusal::NoBinding) | Ok(_) => "not granted".to_owned(),
-    }
-}
-
-fn in_json(args: &WhoCanArgs, holders: &[Holder]) -> Value {
+fn in_json(question: &WhoCan<'_>, holders: &[Holder]) -> Value {
     let holders = holders.iter().map(|holder| {
         let rule = match &holder.decided {
             Ok(granted) => Some(&granted.place),
@@ -195,8 +89,8 @@ fn in_json(args: &WhoCanArgs, holders: &[Holder]) -> Value {
         })
     });
     json!({
-        "permission": args.permission,
-        "resource": args.resource(),
+        "permission": question.permission,
+        "resource": question.resource(),
         "principals": holders.collect::<Vec<_>>(),
     })
 }

@@ -188,7 +188,42 @@ impl RecordedDecision {
     }
 }
 
+/// What a line says of the call, as far as a page shows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecordedFacts {
+    pub(crate) reason: String,
+    pub(crate) principal: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) http_method: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) status: u64,
+    pub(crate) time: String,
+}
+
 impl RecordedExplanation {
+    /// What the line says of the call.
+    pub(crate) fn facts(&self) -> RecordedFacts {
+        let recorded = &self.recorded;
+        let said = |pointer: &str| recorded.said(pointer).map(str::to_owned);
+        let status = recorded.written.pointer("/httpRequest/status").and_then(Value::as_u64);
+        RecordedFacts {
+            reason: recorded.reason().to_owned(),
+            principal: said("/authenticationInfo/principalSubject"),
+            method: said("/methodName"),
+            resource: said("/resourceName"),
+            http_method: recorded.line.http_method.as_ref().map(ToString::to_string),
+            path: said("/requestMetadata/requestAttributes/path"),
+            status: status.unwrap_or_default(),
+            time: recorded.time().to_owned(),
+        }
+    }
+
+    /// What the tree says now; `None` where it cannot be asked.
+    pub(crate) fn explained(&self) -> Option<&Explained> {
+        self.explained.as_ref()
+    }
+
     /// Whether the call was let pass when it was recorded.
     pub(crate) fn was_allowed(&self) -> bool {
         self.recorded.is_allowed()

@@ -240,7 +240,7 @@ fn in_brackets(place: Option<&Place>) -> String {
     place.map(|place| format!(" ({place})")).unwrap_or_default()
 }
 
-fn sentence(change: &SuggestedChange) -> String {
+pub(super) fn sentence(change: &SuggestedChange) -> String {
     format!("{}{}", change.text, in_brackets(change.place.as_ref()))
 }
 

@@ -320,7 +320,9 @@ impl Reloader {
     /// Measures how long it took from a change until it was in force.
     pub(super) fn lagged(&self, part: ConfigPart, is_loaded: bool, cause: Cause) {
         if let Some(changed) = cause.changed.filter(|_| is_loaded) {
-            self.instruments.part_lagged(part, changed, clock::now());
+            let now = clock::now();
+            self.instruments.part_lagged(part, changed, now);
+            self.telling.lagged(part, now.duration_since(changed).unwrap_or_default());
         }
     }
 

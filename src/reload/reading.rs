@@ -73,6 +73,9 @@ impl BackOff {
     }
 }
 
+/// The cause of a reading that repeats a failed one.
+pub(super) const TRYING_AGAIN: &str = "trying again";
+
 /// Why files are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cause {

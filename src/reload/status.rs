@@ -1,11 +1,13 @@
 //! Reports on parts that do not load.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use super::Instruments;
+use super::reading::TRYING_AGAIN;
 use crate::config::ConfigPart;
 use crate::tls::CertificateExpiry;
 use crate::upstream::names::NameStatus;
@@ -18,10 +20,32 @@ pub(super) enum FaultOrigin {
     Names,
 }
 
-/// Why parts are not as the files say, and settings that need a restart.
+/// How many of the last reloads are kept.
+const CHANGES: usize = 10;
+
+/// Parts that are loaded within this time by one cause are one reload.
+const TOGETHER: Duration = Duration::from_secs(1);
+
+/// Parts that were loaded together, or that failed to be.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When they were in force, or were found not to load.
+    pub time: SystemTime,
+    /// The parts.
+    pub parts: Vec<ConfigPart>,
+    /// What had them loaded.
+    pub cause: String,
+    /// From the change of a file until it was in force, where that is known.
+    pub lag: Option<Duration>,
+    /// Why they were not loaded; `None` where they were.
+    pub fault: Option<Arc<str>>,
+}
+
+/// Why parts are not as the files say, the last reloads, and settings that need a restart.
 #[derive(Clone, Debug, Default)]
 pub struct ReloadStatus {
     faults: BTreeMap<(ConfigPart, FaultOrigin), Arc<str>>,
+    changes: VecDeque<Change>,
     /// Settings whose change needs a restart of the process.
     pub restart: Vec<&'static str>,
     /// When the certificates in force end.
@@ -42,6 +66,26 @@ impl ReloadStatus {
             text.push_str(why);
         }
         failures
+    }
+
+    /// The last reloads, newest first.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().rev()
+    }
+
+    fn change(&mut self, part: ConfigPart, cause: &str, fault: Option<Arc<str>>, now: SystemTime) {
+        let is_one = |last: &&mut Change| {
+            let since = now.duration_since(last.time).unwrap_or_default();
+            since < TOGETHER && last.cause == cause && last.fault == fault && !last.parts.contains(&part)
+        };
+        if let Some(last) = self.changes.back_mut().filter(is_one) {
+            return last.parts.push(part);
+        }
+        if self.changes.len() >= CHANGES {
+            self.changes.pop_front();
+        }
+        let change = Change { time: now, parts: vec![part], cause: cause.to_owned(), lag: None, fault };
+        self.changes.push_back(change);
     }
 
     fn is_good(&self, part: ConfigPart) -> bool {
@@ -76,12 +120,18 @@ impl Telling {
         instruments: &Instruments,
     ) {
         let mut status = ReloadStatus::clone(&self.shared.load());
+        let fault: Option<Arc<str>> = fault.map(Into::into);
         let before = match &fault {
-            Some(why) => status.faults.insert((part, found), why.as_str().into()),
+            Some(why) => status.faults.insert((part, found), why.clone()),
             None => status.faults.remove(&(part, found)),
         };
+        // A name that is looked up again is not a reload, nor is the same failure again.
+        let is_news = before.as_deref() != fault.as_deref();
+        if is_news || (fault.is_none() && found != FaultOrigin::Names && cause != TRYING_AGAIN) {
+            status.change(part, cause, fault.clone(), crate::clock::now());
+        }
         match (&fault, before) {
-            (Some(why), before) if before.as_deref() != Some(why) => {
+            (Some(why), before) if before.as_ref() != Some(why) => {
                 tracing::error!(
                     part = part.as_str(),
                     cause,
@@ -94,6 +144,16 @@ impl Telling {
         instruments.part_loaded(part, fault.is_none(), crate::clock::now());
         instruments.part_is_good(part, status.is_good(part));
         self.shared.store(Arc::new(status));
+    }
+
+    /// Notes how long a change of files took to be in force.
+    pub(super) fn lagged(&self, part: ConfigPart, lag: Duration) {
+        let mut status = ReloadStatus::clone(&self.shared.load());
+        let of_part = status.changes.iter_mut().rev().find(|change| change.parts.contains(&part));
+        if let Some(change) = of_part.filter(|change| change.fault.is_none()) {
+            change.lag = Some(change.lag.map_or(lag, |longest| longest.max(lag)));
+            self.shared.store(Arc::new(status));
+        }
     }
 
     /// Clears the fault of a part where nothing was attempted.

@@ -20,7 +20,7 @@ use super::ready::wait_until_ready;
 use super::signals::Signals;
 use super::sockets::Sockets;
 use super::start_error::StartError;
-use crate::admin::{Admin, ReloadReport, ReloadReporter};
+use crate::admin::{Admin, ReloadChange, ReloadReport, ReloadReporter};
 use crate::authn::Authenticator;
 use crate::config::{Config, ConfigSource};
 use crate::engine::Engine;
@@ -296,10 +296,18 @@ fn reports_of(status: Arc<ArcSwap<ReloadStatus>>) -> ReloadReporter {
     Arc::new(move || {
         let status = status.load();
         let failed = status.failures().into_iter().map(|(part, why)| (part.as_str(), why)).collect();
+        let changes = status.changes().map(|change| ReloadChange {
+            time: change.time,
+            parts: change.parts.iter().map(|part| part.as_str()).collect(),
+            cause: change.cause.clone(),
+            lag: change.lag,
+            diagnostic: change.fault.clone(),
+        });
         ReloadReport {
             failed,
             failure: status.failure(),
             restart: status.restart.clone(),
+            changes: changes.collect(),
             certificates: status.certificates.clone(),
             names: status.names.clone(),
         }

@@ -172,6 +172,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "assertion",
             "authn",
+            "cancels",
+            "catalog",
             "clock",
             "diagnostic",
             "document",

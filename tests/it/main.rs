@@ -29,6 +29,7 @@ mod cli;
 mod client_certificates;
 mod clients;
 mod connection;
+mod console;
 mod cors;
 mod curl;
 mod decisions;

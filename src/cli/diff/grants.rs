@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::changes::Direction;
-use crate::cli::who_can::only_service;
 use crate::decision::snapshot::Snapshot;
 use crate::diagnostic::{Place, Report};
+use crate::explain::holders::only_service;
 use crate::policy::what_can::{GroupMembers, HeldPermission};
 use crate::policy::who_can::sets_of;
 use crate::policy::{Attributes, ResourceName, Subject};

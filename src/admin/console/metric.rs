@@ -1,0 +1,44 @@
+//! The names of the metrics that the console reads.
+
+pub(super) const AUDIT_DROPPED_TOTAL: &str = "opgate_audit_dropped_total";
+pub(super) const AUDIT_QUEUE_CAPACITY_LINES: &str = "opgate_audit_queue_capacity_lines";
+pub(super) const AUDIT_QUEUE_LINES: &str = "opgate_audit_queue_lines";
+pub(super) const CANCELS_PENDING: &str = "opgate_cancels_pending";
+pub(super) const CANCELS_TOTAL: &str = "opgate_cancels_total";
+pub(super) const CANCEL_OUTCOMES_TOTAL: &str = "opgate_cancel_outcomes_total";
+pub(super) const CANCEL_SETTLE_SECONDS_COUNT: &str = "opgate_cancel_settle_seconds_count";
+pub(super) const CANCEL_SETTLE_SECONDS_SUM: &str = "opgate_cancel_settle_seconds_sum";
+pub(super) const CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS: &str = "opgate_certificate_expiry_timestamp_seconds";
+pub(super) const CONNECTIONS: &str = "opgate_connections";
+pub(super) const CONNECTIONS_CUT_TOTAL: &str = "opgate_connections_cut_total";
+pub(super) const CONNECTIONS_LIMIT: &str = "opgate_connections_limit";
+pub(super) const CONNECTIONS_REFUSED_TOTAL: &str = "opgate_connections_refused_total";
+pub(super) const DECISIONS_TOTAL: &str = "opgate_decisions_total";
+pub(super) const ISSUER_WAIT_SECONDS_COUNT: &str = "opgate_issuer_wait_seconds_count";
+pub(super) const ISSUER_WAIT_SECONDS_SUM: &str = "opgate_issuer_wait_seconds_sum";
+pub(super) const JWKS_EXPIRY_TIMESTAMP_SECONDS: &str = "opgate_jwks_expiry_timestamp_seconds";
+pub(super) const OVERHEAD_DURATION_SECONDS_COUNT: &str = "opgate_overhead_duration_seconds_count";
+pub(super) const OVERHEAD_DURATION_SECONDS_SUM: &str = "opgate_overhead_duration_seconds_sum";
+pub(super) const POLICY_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: &str =
+    "opgate_policy_last_reload_success_timestamp_seconds";
+pub(super) const PROCESS_MAX_FDS: &str = "process_max_fds";
+pub(super) const PROCESS_OPEN_FDS: &str = "process_open_fds";
+pub(super) const PROCESS_START_TIME_SECONDS: &str = "process_start_time_seconds";
+pub(super) const REQUESTS_IN_FLIGHT: &str = "opgate_requests_in_flight";
+pub(super) const REQUESTS_LIMIT: &str = "opgate_requests_limit";
+pub(super) const REQUESTS_PENDING: &str = "opgate_requests_pending";
+pub(super) const REQUESTS_PENDING_LIMIT: &str = "opgate_requests_pending_limit";
+pub(super) const REQUESTS_TOTAL: &str = "opgate_requests_total";
+pub(super) const TLS_HANDSHAKES_TOTAL: &str = "opgate_tls_handshakes_total";
+pub(super) const TOKENS_TOTAL: &str = "opgate_tokens_total";
+pub(super) const TOKEN_CACHE_CAPACITY: &str = "opgate_token_cache_capacity";
+pub(super) const TOKEN_CACHE_ENTRIES: &str = "opgate_token_cache_entries";
+pub(super) const UPSTREAM_ATTEMPTS_TOTAL: &str = "opgate_upstream_attempts_total";
+pub(super) const UPSTREAM_EJECTIONS_TOTAL: &str = "opgate_upstream_ejections_total";
+pub(super) const UPSTREAM_ENDPOINT_ERRORS_TOTAL: &str = "opgate_upstream_endpoint_errors_total";
+pub(super) const UPSTREAM_ERRORS_TOTAL: &str = "opgate_upstream_errors_total";
+pub(super) const UPSTREAM_IN_FLIGHT: &str = "opgate_upstream_in_flight";
+pub(super) const UPSTREAM_LIMIT: &str = "opgate_upstream_limit";
+pub(super) const UPSTREAM_RESPONSE_HEAD_SECONDS_COUNT: &str = "opgate_upstream_response_head_seconds_count";
+pub(super) const UPSTREAM_RESPONSE_HEAD_SECONDS_SUM: &str = "opgate_upstream_response_head_seconds_sum";
+pub(super) const UPSTREAM_RETRIES_TOTAL: &str = "opgate_upstream_retries_total";
