@@ -1,8 +1,7 @@
-//! Sends spans and metrics to a collector: OTLP over HTTP, in protobuf (opentelemetry.io/docs/specs/otlp).
+//! Sends spans to a collector: OTLP over HTTP, in protobuf (opentelemetry.io/docs/specs/otlp).
 //!
 //! ```text
 //! request ─► record ─► queue ─► thread ─► POST endpoint/v1/traces
-//!            registry of metrics ─────┘─► POST endpoint/v1/metrics
 //! ```
 //!
 //! A request never waits for the collector: its spans are made once it is over, and the queue is bounded. Spans that find it

@@ -16,7 +16,7 @@ use super::frame::Frame;
 use super::full;
 use super::json::{Caps, JsonWriter};
 
-/// The full form of a line. A line in full form, and what is no audit line, comes back as it is.
+/// The full form of a line. A line in full form, and what is not an audit line, comes back as it is.
 ///
 /// # Errors
 /// What looks like a compact line and is not one.

@@ -55,7 +55,7 @@ pub struct Event<'e> {
     pub answered: Option<&'static str>,
     /// The exchange with the upstream, where it came to that.
     pub forwarding: Option<&'e ForwardingPhase>,
-    /// The endpoint that was used, and for how long.
+    /// The endpoint that was used, and the time to the head of its answer.
     pub upstream: Option<(&'e str, SocketAddr, Duration)>,
 }
 

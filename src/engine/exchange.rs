@@ -212,8 +212,10 @@ impl Exchange {
             Phase::Received | Phase::Answering(_) => (None, None),
             Phase::Admitted(admitted) => (Some(admitted.permit()), None),
             Phase::Forwarding(forwarding) => {
+                // Until the head of its answer: how fast the client reads is not the backend's.
+                let until = self.timing.answering.unwrap_or_else(Instant::now);
                 let asked = forwarding.attempt.as_ref().map(|Attempted { attempt, since, .. }| {
-                    (attempt.upstream(), attempt.address(), since.elapsed())
+                    (attempt.upstream(), attempt.address(), until.saturating_duration_since(*since))
                 });
                 (Some(forwarding.admitted.permit()), asked)
             }

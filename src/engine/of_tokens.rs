@@ -15,7 +15,7 @@ use crate::reason::{Denial, Reason, TOKEN_ACCEPTED, TOKEN_OUTCOMES, TokenKind, t
 pub(super) struct TokenCounters(Vec<(Arc<str>, TokenKind, IntCounter)>);
 
 impl TokenCounters {
-    /// Those of each issuer, and of tokens that are no known issuer's: all are 0 from the start.
+    /// Those of each issuer, and of tokens of unknown issuers: all are 0 from the start.
     pub(super) fn new(authn: &Authenticator, all: &Instruments) -> Self {
         let labels = |issuer: &str, kind: TokenKind| {
             for outcome in TOKEN_OUTCOMES {
@@ -53,7 +53,7 @@ impl TokenCounters {
                 all.tokens.with_label_values(&[issuer, kind.as_str(), outcome]).inc();
             }
             (None, Some(caller)) => {
-                // Not of a client certificate, which is no issuer's.
+                // Not of a client certificate, which no issuer has made.
                 if let Some((.., accepted)) = self.find(&caller.issuer) {
                     accepted.inc();
                 }

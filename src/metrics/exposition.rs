@@ -1,7 +1,7 @@
 //! The text of a scrape, in the format that the scraper asks for: Prometheus's own (0.0.4), or OpenMetrics 1.0.0, which has
 //! exemplars.
 //!
-//! The bounds of buckets are written alike in both (`1.0`, `5e-05`), so that a series has one name whoever reads it.
+//! The bounds of buckets are written alike in both (`1.0`, `5e-05`), so that a series has one name in both.
 
 use std::fmt::Write;
 use std::sync::PoisonError;

@@ -22,7 +22,11 @@ const VALUES: &[(&str, &str, &str)] = &[
         "method",
         "the full name of an API method (`google.longrunning.Operations.CancelOperation`), or `unknown`",
     ),
-    ("", "part", "`configuration`, `policy`, `services`, `upstreams`, `issuers`, `tls`, `assertion`"),
+    (
+        "",
+        "part",
+        "`configuration`, `policy`, `services`, `upstreams`, `issuers`, `tls`, `assertion`, `shadow`",
+    ),
     (
         "",
         "revision",

@@ -25,7 +25,7 @@ pub struct Certificate {
 /// When a certificate that the gate shows ends, with all that it is verified by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CertificateExpiry {
-    /// Whom it is shown to: `server` for clients, `client` for upstreams.
+    /// Where it is shown: `server` for clients, `client` for upstreams.
     pub usage: &'static str,
     /// The certificate's first DNS name, or the name of the upstream that it is shown to.
     pub name: String,

@@ -92,7 +92,7 @@ async fn a_refusal_speaks_for_the_service_that_was_called() {
             assert_eq!(answer.header("www-authenticate"), challenge, "{request:?}");
         }
     }
-    // The fixed text of a reason says no more than the code's name, which the audit line has.
+    // The fixed text of a reason adds nothing to the code's name, which the audit line has.
     let status = &gate.audit(1)[0]["protoPayload"]["status"];
     assert_eq!(*status, serde_json::json!({ "code": 16, "message": "UNAUTHENTICATED" }));
     let unknown = Req::new("GET", "nothing.example.com", THING);

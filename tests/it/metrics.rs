@@ -57,7 +57,9 @@ async fn a_fresh_gate_shows_every_counter_at_zero() {
             .lines()
             .any(|line| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with(['{', ' '])));
         assert_eq!(is_shown, !without.contains(&name), "{name}\n{metrics}");
-        if row[1] == "counter" && name != "opgate_audit_lines_total" {
+        // Files that were written just before the start may be read once more.
+        let counts_the_start = ["opgate_audit_lines_total", "opgate_reloads_total"].contains(&name);
+        if row[1] == "counter" && !counts_the_start {
             assert_eq!(total(&metrics, name), 0.0, "{name}");
         }
     }

@@ -107,7 +107,7 @@ async fn the_admin_endpoints_answer() {
     assert_eq!(get("/version").await.json().unwrap(), json!({ "version": env!("CARGO_PKG_VERSION") }));
     let metrics = get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert_eq!(get("/").await.status, 404);
+    assert_eq!(get("/nothing").await.status, 404);
 
     // They are served on the admin port alone.
     for path in ["/livez", "/readyz", "/metrics", "/version"] {

@@ -225,7 +225,7 @@ fn granting(granted: &Granted) -> DecidingRule<'_> {
     DecidingRule { role: Some(&granted.role), place: RulePlace::Place(&granted.place) }
 }
 
-/// The code of a refusal, and what the client was told of this one request. The fixed text of a reason says no more than the
+/// The code of a refusal, and what the client was told of this one request. The fixed text of a reason adds nothing to the
 /// code's name.
 fn status_of(denial: &Denial) -> Status<'_> {
     let status = Status::of_code(denial.reason().entry().code_number());

@@ -42,7 +42,7 @@ impl<'c> Http1Body<'c> {
             self.connection.flush().await
         };
         asked.await.map_err(|error| {
-            Denial::new(Reason::RequestMalformed, format!("the body could not be asked for: {error}"))
+            Denial::new(Reason::ClientClosed, format!("the body could not be asked for: {error}"))
         })
     }
 }

@@ -101,7 +101,7 @@ impl BodyError {
             Self::Chunked(error) => error.denial(),
             Self::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<ChunkError>()) {
                 Some(error) => error.denial(),
-                None => Denial::new(Reason::RequestMalformed, format!("the body could not be read: {error}")),
+                None => Denial::new(Reason::ClientClosed, format!("the body could not be read: {error}")),
             },
             Self::Ended => Denial::new(Reason::RequestMalformed, self.to_string()),
         }

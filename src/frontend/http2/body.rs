@@ -40,17 +40,21 @@ impl BodySource for Http2Body<'_> {
             let mut collected: Vec<u8> = Vec::new();
             loop {
                 let read = if collected.is_empty() {
-                    self.session.read_body_bytes().await.map_err(|error| error.to_string())
+                    self.session.read_body_bytes().await.map_err(|error| {
+                        let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
+                        (cause.is_some_and(h2::Error::is_library), error.to_string())
+                    })
                 } else {
                     let read = poll_fn(|context| self.session.poll_read_body_bytes(context)).await;
-                    read.transpose().map_err(|error| error.to_string())
+                    read.transpose().map_err(|error| (error.is_library(), error.to_string()))
                 };
                 match read {
                     Ok(None) => return Ok(Bytes::from(collected)),
                     Ok(Some(piece)) => collected.extend_from_slice(&piece),
-                    Err(error) => {
-                        let detail = format!("the body could not be read: {error}");
-                        return Err(Denial::new(Reason::RequestMalformed, detail));
+                    Err((breaks_a_rule, error)) => {
+                        let reason =
+                            if breaks_a_rule { Reason::RequestMalformed } else { Reason::ClientClosed };
+                        return Err(Denial::new(reason, format!("the body could not be read: {error}")));
                     }
                 }
                 if collected.len() as u64 > limit {

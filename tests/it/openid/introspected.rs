@@ -39,8 +39,9 @@ async fn an_opaque_token_of_a_real_provider_is_good_until_it_is_revoked() {
     assert_eq!(outcome_with(&gate, "invented").await, (401, "JWT_TOKEN_INVALID".to_owned()));
     assert_eq!(outcome_with(&gate, &provider.token().await).await, (401, "JWT_TOKEN_INVALID".to_owned()));
     let metrics = gate.metrics().await;
-    for outcome in ["active", "inactive"] {
-        assert!(metrics.contains(&format!("outcome=\"{outcome}\"")), "{metrics}");
+    for (outcome, is_expected) in [("active", true), ("inactive", true), ("failed", false)] {
+        let asked = format!("opgate_token_lookups_total{{issuer=\"provider\",outcome=\"{outcome}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&asked)).expect(&metrics);
+        assert_eq!(count != "0", is_expected, "{outcome}: {count}\n{}", gate.log());
     }
-    assert!(!metrics.contains("outcome=\"failed\""), "{}", gate.log());
 }

@@ -88,7 +88,7 @@ impl Receiver {
         self.seen.spans.lock().unwrap().clone()
     }
 
-    /// The spans of requests, once there are so many, and no more than that.
+    /// The spans of requests, once there are exactly so many.
     pub async fn requests(&self, count: usize) -> Vec<Span> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {

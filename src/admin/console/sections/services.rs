@@ -33,7 +33,7 @@ pub(in crate::admin::console) fn content(view: &GateView<'_>) -> Markup {
 }
 
 fn methods_of(view: &GateView<'_>, methods: &[&Method]) -> Markup {
-    let columns = ["Method", "Permission", "Allowed", "Refused"];
+    let columns = ["Method", "Permission", "Answered", "Refused or failed"];
     let rows = methods.iter().map(|method| {
         let labels = [("service", method.service.name.as_str()), ("method", method.name.as_str())];
         let by = view.scraped.by(metric::REQUESTS_TOTAL, "reason", &labels);

@@ -69,7 +69,7 @@ async fn introspect(body: String) -> Response {
     .into_response()
 }
 
-/// The way to the backend, which can be cut and mended.
+/// The way to the backend, which can be cut and repaired.
 struct Way {
     address: SocketAddr,
     to: SocketAddr,
@@ -87,7 +87,7 @@ impl Way {
         self.carrying.lock().unwrap().abort();
     }
 
-    async fn mend(&self) {
+    async fn repair(&self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         *self.carrying.lock().unwrap() = tokio::spawn(carry(listener, self.to));
     }
@@ -239,7 +239,7 @@ impl Scene {
     }
 
     pub async fn start_the_backend(&self) {
-        self.way.mend().await;
+        self.way.repair().await;
     }
 
     /// The page's commands for an operator work, at this gate in place of the one at 127.0.0.1:9901.
