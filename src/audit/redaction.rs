@@ -98,7 +98,8 @@ impl Redacted {
         if let Some(request) = &mut payload.request {
             self.apply_to_request(request);
         }
-        let quoted = [Redaction::Detail, Redaction::Principal, Redaction::Resource, Redaction::Path];
+        let quoted =
+            [Redaction::Detail, Redaction::Principal, Redaction::Resource, Redaction::Host, Redaction::Path];
         let hides_detail = quoted.into_iter().any(|redaction| self.has(redaction));
         if hides_detail && payload.status.code != 0 {
             payload.status = super::Status::of_code(payload.status.code);

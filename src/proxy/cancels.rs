@@ -49,7 +49,13 @@ impl Exchange {
 
     /// The same, of a request that may tell of an operation.
     fn watch_read(&mut self, method: OperationMethod, response: &ResponseHeader) {
-        let (Some(call), Some(request)) = (&self.trace.call, &self.request) else { return };
+        // The request as it went out: the form of a GET that was sent as a POST may ask for some fields alone.
+        let Some(request) = self.forwarding().map(|forwarding| forwarding.admitted.request()) else { return };
+        let Some(call) = &self.trace.call else { return };
+        // A head without its body says nothing; nor does its 404, where a backend has no route for HEAD.
+        if call.is_head_of_get {
+            return;
+        }
         let (service, status) = (call.method.service.name.as_str(), response.status);
         let name = match method {
             OperationMethod::List => None,
@@ -65,8 +71,8 @@ impl Exchange {
             let end = self.engine().cancels().seen(service, name, gone, &call.method.name, moment());
             return self.engine().record_ends(end);
         }
-        // The head of an answer without its body says nothing.
-        if !status.is_success() || method == OperationMethod::Delete || call.is_head_of_get {
+        // 206 is a part of an answer, which the client chose (RFC 9110, section 15.3.7).
+        if status != StatusCode::OK || method == OperationMethod::Delete {
             return;
         }
         let field = |name: HeaderName| response.headers.get(name).and_then(|value| value.to_str().ok());

@@ -129,7 +129,7 @@ fn cookie(id: &str, lasts: Duration) -> String {
 fn session_ids(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
     let pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, id)| *name == COOKIE && !id.is_empty()).map(|(_, id)| id).take(8)
+    pairs.filter(|(name, id)| *name == COOKIE && !id.is_empty()).map(|(_, id)| id).take(64)
 }
 
 #[cfg(test)]

@@ -290,9 +290,11 @@ const CERTIFICATES: &[&str] = &[
 /// OpenTracing, Pinpoint, Sentry, SkyWalking, SolarWinds, Zipkin. Who writes them chooses which trace the backend's
 /// spans go into, and has them recorded. So they count from a trusted proxy alone.
 const TRACES: &[&str] = &[
+    "adrum*",
     "b3",
     "baggage",
     "correlation-context",
+    "eagleeye-*",
     "elastic-apm-*",
     "grpc-tags-bin",
     "grpc-trace-bin",
@@ -316,9 +318,11 @@ const TRACES: &[&str] = &[
     "x-cloud-trace-context",
     "x-datadog-*",
     "x-dynatrace*",
+    "x-honeycomb-*",
     "x-instana-*",
     "x-newrelic-*",
     "x-ot-span-context",
+    "x-tingyun*",
     "x-trace-options*",
 ];
 

@@ -47,7 +47,11 @@ async fn serve(mut stream: TcpStream) {
                 }
                 _ => ok("{}"),
             },
+            _ if head.starts_with("HEAD ") => {
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n".to_owned()
+            }
             _ => match id {
+                "ranged" => ok(r#"{"done":true,"response":{}}"#).replace("200 OK", "206 Partial Content"),
                 // It says how it ended, and is cut before its last byte.
                 "cut-answer" => {
                     let whole = ok(r#"{"done":true,"error":{"code":1}}"#);
@@ -138,6 +142,26 @@ async fn an_answer_that_is_cut_says_nothing() {
     let answer = gate.raw_to_the_end(read.to_http1()).await;
     assert!(answer.ends_with(br#"{"done":true,"error":{"code":1}"#), "{}", answer.escape_ascii());
     assert_eq!(pending(&gate).await, 1);
+    assert!(outcomes(&gate).await.is_empty());
+}
+
+/// A reader of operations chooses what comes of an answer; it does not choose what is counted.
+#[tokio::test]
+async fn a_part_of_an_answer_says_nothing() {
+    let gate = gate_before(stand_in().await).await;
+    for id in ["ranged", "headless", "masked"] {
+        let cancel = request("POST", COMPANION, &format!("{PARENT}/{id}:cancel"));
+        assert_eq!(gate.http1(&cancel).await.status, 200);
+    }
+    let ranged = request("GET", COMPANION, &format!("{PARENT}/ranged")).header("range", "bytes=0-20");
+    assert_eq!(gate.http1(&ranged).await.status, 206);
+    assert_eq!(gate.http1(&request("HEAD", COMPANION, &format!("{PARENT}/headless"))).await.status, 404);
+    let masked = request("POST", COMPANION, &format!("{PARENT}/masked"))
+        .header("x-http-method-override", "GET")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("fields=done");
+    assert_eq!(gate.http1(&masked).await.status, 200);
+    assert_eq!(pending(&gate).await, 3);
     assert!(outcomes(&gate).await.is_empty());
 }
 
