@@ -43,7 +43,7 @@ fn the_shipped_files_load_without_a_warning() {
 
 /// Commented-out keys whose value is an example, as the file says: one of the staff's issuer, the rest of other
 /// issuers.
-const EXAMPLES: [&str; 37] = [
+const EXAMPLES: [&str; 36] = [
     "assertion",
     "attribute_condition",
     "attribute_mapping",
@@ -58,7 +58,6 @@ const EXAMPLES: [&str; 37] = [
     "groups",
     "headers_file",
     "health_check",
-    "instance",
     "introspection",
     "issuer",
     "otlp",
