@@ -2,7 +2,7 @@
 //!
 //! The thread of the audit log hands over each line ([`Recent::observe`]); no request waits for it. Lines of denials have
 //! a share of their own, so that many allowed calls do not push out the denials. Beside the lines, it counts who is
-//! denied what ([`DenialCounts`], at most 1,000 keys) and how many are denied at what time ([`Timeline`], a day).
+//! denied what (`DenialCounts`, at most 1,000 keys) and how many are denied at what time (`Timeline`, a day).
 
 mod counts;
 mod line;
