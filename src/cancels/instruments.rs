@@ -91,7 +91,7 @@ impl Instruments {
 
     /// Removes the series of a service.
     pub(super) fn remove(&self, service: &str) {
-        // An error means that there is no such series, which is what is wanted.
+        // An error means that the series does not exist: nothing is to be removed.
         for answer in CancelAnswer::ALL {
             let _ = self.answers.remove_label_values(&[service, answer.label()]);
         }

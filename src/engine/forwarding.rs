@@ -15,7 +15,7 @@ pub struct ForwardingPhase {
     pub admitted: Admitted,
     /// The slot at the upstream, and until when the exchange there may go on.
     pub slot: Option<(UpstreamSlot, Option<Instant>)>,
-    /// What sees to that it ends by then.
+    /// What ends it by then.
     pub deadline: Option<Deadline>,
     /// The attempt under way, or the last one.
     pub attempt: Option<Attempted>,

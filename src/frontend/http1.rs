@@ -205,7 +205,7 @@ impl<'f> Http1<'f> {
 }
 
 impl Http {
-    /// Reads until a head is complete. It `began` with its first byte. The deadline is set at the head's first byte; for the first head, at the start
+    /// Reads until a head is complete. `began` is set at its first byte. The deadline is set at the head's first byte; for the first head, at the start
     /// of the connection. Can be cancelled and called again.
     async fn read_head(
         &self,
