@@ -7,6 +7,7 @@ pub mod check;
 pub mod diff;
 pub mod explain;
 pub mod import;
+pub mod init;
 mod problem;
 pub mod run;
 pub mod test;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a small configuration and policy tree to begin with
+    Init(init::InitArgs),
     /// Serve: judge requests by policy and forward the allowed ones
     Run(run::RunArgs),
     /// Load everything a configuration names and report every mistake
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     match command {
+        Command::Init(args) => init::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),

@@ -8,6 +8,7 @@ mod explain;
 mod exports;
 mod diff;
 mod import;
+mod init;
 mod granted;
 mod run;
 mod shadow;
@@ -152,6 +153,7 @@ fn every_command_has_its_help() {
     insta::assert_snapshot!(outputs(
         &workspace,
         &[
+            &["init", "--help"],
             &["run", "--help"],
             &["check", "--help"],
             &["test", "--help"],
