@@ -2,12 +2,15 @@
 //!
 //! How they print, and which exit codes they end with, is in `terminal`.
 
+mod admin_address;
 mod args;
 pub mod check;
 pub mod diff;
 pub mod explain;
+pub mod health;
 pub mod import;
 pub mod init;
+pub mod manual;
 mod problem;
 pub mod run;
 pub mod test;
@@ -52,6 +55,12 @@ enum Command {
     /// Make files of a policy tree from what other tools print
     #[command(subcommand)]
     Import(import::Import),
+    /// Ask a running gate whether it serves
+    Health(health::HealthArgs),
+    /// Write the manual pages
+    Man(manual::ManArgs),
+    /// Print the completions of a shell
+    Completions(manual::CompletionsArgs),
     /// Print the version
     Version(version::VersionArgs),
 }
@@ -72,6 +81,9 @@ pub fn main() -> ExitCode {
         Command::WhatCan(args) => what_can::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Import(import) => import::run(&import),
+        Command::Health(args) => health::run(&args),
+        Command::Man(args) => manual::man::<Cli>(&args),
+        Command::Completions(args) => manual::completions::<Cli>(&args),
         Command::Version(args) => version::run(&args),
     }
 }

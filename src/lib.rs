@@ -67,6 +67,7 @@ pub mod json;
 pub(crate) mod percent;
 pub mod principal;
 pub mod reason;
+pub mod service_manager;
 pub mod shares;
 pub mod signing;
 pub mod source;

@@ -42,6 +42,7 @@ use crate::decision::snapshot::SnapshotTree;
 use crate::diagnostic::{Report, Severity};
 use crate::engine::{Engine, Live};
 use crate::policy::Pools;
+use crate::service_manager;
 use crate::source::PolicySource;
 use crate::telemetry::LogFilter;
 use crate::tls::ServerTls;
@@ -85,6 +86,8 @@ pub struct Reloader {
     read_at: SystemTime,
     /// Snapshots that requests may still hold.
     retired: Vec<Arc<Live>>,
+    /// Whether a service manager waits for the end of a reload.
+    is_asked_for: bool,
 }
 
 /// The parts of a configuration that wait for a tree that was read after it. Together with the old tree, they could
@@ -159,6 +162,7 @@ impl Reloader {
             pools,
             read_at,
             retired: Vec::new(),
+            is_asked_for: false,
         };
         reloader.tell_names("start");
         reloader.tell_certificates();
@@ -187,6 +191,8 @@ impl Reloader {
                 _ = hangup.recv() => {
                     self.engine.audit().reopen();
                     self.want("SIGHUP");
+                    service_manager::reloads();
+                    self.is_asked_for = true;
                 }
                 change = of_configuration.changed() => {
                     self.configuration.want(changed(change));
@@ -213,6 +219,10 @@ impl Reloader {
                 }
             }
             self.release();
+            if self.is_asked_for && self.configuration.is_idle() && self.tree.is_idle() {
+                self.is_asked_for = false;
+                service_manager::has_reloaded();
+            }
         }
     }
 

@@ -145,6 +145,11 @@ impl<T: Send + 'static> BackgroundRead<T> {
         self.under_way.as_ref().map(|reading| reading.begun)
     }
 
+    /// Whether none is wanted and none is under way, other than one that takes longer than it may.
+    pub(super) fn is_idle(&self) -> bool {
+        self.wanted.is_none() && self.under_way.as_ref().is_none_or(|reading| reading.is_overdue)
+    }
+
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.is_some()
     }

@@ -17,7 +17,7 @@ use super::open_files;
 use super::options::Options;
 use super::parts::Parts;
 use super::ready::wait_until_ready;
-use super::signals::Signals;
+use super::signals::{EndCause, Signals};
 use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::admin::{Admin, ReloadChange, ReloadReport, ReloadReporter};
@@ -29,6 +29,7 @@ use crate::handover::Predecessor;
 use crate::listener::{ConnectionLimits, ListenSocket, Listener};
 use crate::proxy::Proxy;
 use crate::reload::{ReloadStatus, Reloader, Started};
+use crate::service_manager;
 use crate::telemetry::LogFilter;
 use crate::tls::ServerTls;
 
@@ -82,12 +83,20 @@ pub(super) async fn serve(
     open_files::tell(parts.written, parts.config.limits);
     let announcement = Announcement::of(&sockets, options.pid_file.clone(), options.addresses_file.clone());
     let served = take_over(predecessor.take(), &announcement).await;
+    if served.as_ref().is_ok_and(|took_over| !took_over) {
+        service_manager::serves(&admin.unready());
+    }
     let sockets = sockets.into_purposes();
     let served = match served {
         Ok(took_over) => {
             let announced = announce(&announcement, &admin, took_over);
             tokio::select! {
-                () = signals.until_end(parts.config.upgrade.as_ref(), &sockets) => Ok(()),
+                end = signals.until_end(parts.config.upgrade.as_ref(), &sockets) => {
+                    if end == EndCause::Stopped {
+                        service_manager::stops();
+                    }
+                    Ok(())
+                }
                 failed = announced => failed,
                 failed = tasks.broken() => Err(failed),
             }
@@ -187,9 +196,9 @@ async fn take_over(
         return Ok(false);
     };
     let relieved = predecessor.relieve().await?;
+    service_manager::takes_over();
     let told = announcement.pid();
-    // The old process ends after this. A supervisor that watches it looks for the new one then, so the pid file comes
-    // first.
+    // The old process ends after this. A service manager that watches it looks for the new one then, so it is told before.
     drop(relieved);
     or_serve_on(told, true)?;
     Ok(true)
@@ -217,6 +226,7 @@ async fn announce(announcement: &Announcement, admin: &Admin, took_over: bool) -
     if !admin.unready().is_empty() {
         wait_until_ready(admin).await;
         tracing::info!("ready");
+        service_manager::is_ready();
     }
     or_serve_on(announcement.addresses(admin).await, took_over)?;
     std::future::pending().await

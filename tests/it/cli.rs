@@ -9,6 +9,7 @@ mod exports;
 mod diff;
 mod import;
 mod init;
+mod manual;
 mod granted;
 mod run;
 mod shadow;
@@ -165,6 +166,9 @@ fn every_command_has_its_help() {
             &["import", "openapi", "--help"],
             &["import", "grpc-gateway", "--help"],
             &["diff", "--help"],
+            &["health", "--help"],
+            &["man", "--help"],
+            &["completions", "--help"],
             &["version", "--help"],
         ]
     ));

@@ -64,6 +64,8 @@ pub struct Setup {
     pub open_files: Option<u32>,
     /// Where its standard output goes; by default nowhere.
     pub stdout: Option<Stdio>,
+    /// The socket of a service manager.
+    pub notify_socket: Option<PathBuf>,
 }
 
 /// A running gate. It ends when the value is dropped.
@@ -204,6 +206,9 @@ impl Gate {
         set.extend(setup.set);
         for setting in &set {
             command.args(["--set", setting]);
+        }
+        if let Some(socket) = setup.notify_socket {
+            command.env("NOTIFY_SOCKET", socket);
         }
         let child = command
             .stdin(Stdio::null())

@@ -34,6 +34,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &[]),
     // The fields of W3C Trace Context, and random ids.
     ("trace_context", &[]),
+    // What systemd is told of the process.
+    ("service_manager", &[]),
     ("signing", &[]),
     // The registry of instruments, and makers of them. Each module has its own instruments.
     ("metrics", &[]),
@@ -230,11 +232,11 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "policy",
+            "service_manager",
             "source",
             "telemetry",
             "tls",
             "upstream",
-            "source",
         ],
     ),
     // What serves development: it speaks to the product over sockets and through files. Of the configuration it uses

@@ -76,6 +76,7 @@ mod reload;
 mod revocation;
 mod roles;
 mod service_accounts;
+mod service_manager;
 mod services;
 mod shadow;
 mod shipped;

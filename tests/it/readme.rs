@@ -183,9 +183,10 @@ impl Drop for EndOf {
 }
 
 #[tokio::test]
-async fn the_two_commands_of_an_upgrade_hand_over() {
+async fn the_commands_of_an_upgrade_hand_over() {
     let workspace = Workspace::new().write("keys.jwks.json", &key().jwks().to_string());
-    let block = Page::read("docs/operations.md").block(&Kind::Upgrade);
+    let page = Page::read("docs/operations.md");
+    let (block, by_signal) = (page.block(&Kind::Upgrade), page.block(&Kind::Successor));
     assert_eq!(block.text.lines().count(), 2);
     let start = |line: &str| {
         let mut command = workspace.shell_command(line);
@@ -214,7 +215,10 @@ async fn the_two_commands_of_an_upgrade_hand_over() {
     // It is there before the old process ends, and goes with the new one.
     let new = serving.pid().unwrap();
     assert_ne!(new, old.id());
-    signal(new, "TERM");
+    assert!(start(&by_signal.text).wait().unwrap().success());
+    until(&|| serving.pid().is_some_and(|newest| newest != new)).await;
+    let newest = serving.pid().unwrap();
+    signal(newest, "TERM");
     until(&|| serving.pid().is_none()).await;
 }
 

@@ -1,7 +1,7 @@
 //! `opgate explain --request-id ID`, asked of a running gate: it remembers its last decisions, and explains one of them
 //! by the policy in force.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use reqwest::{StatusCode, Url, header};
 use serde_json::Value;
 
 use crate::admin::AdminSettings;
+use crate::cli::admin_address::reachable;
 use crate::cli::args::Output;
 use crate::cli::problem::Problem;
 use crate::config::Config;
@@ -109,19 +110,7 @@ impl AskedGate {
 /// The address where a gate of this configuration tells about its policy.
 fn address(settings: &AdminSettings) -> Result<SocketAddr, Problem> {
     let own = settings.explain.as_ref().and_then(|explain| explain.address);
-    let address = own.unwrap_or(settings.address);
-    if address.port() == 0 {
-        return Err(Problem::new(
-            "the configuration leaves the port of the admin address to the system",
-            "name the admin address with `--admin URL`",
-        ));
-    }
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    Ok(SocketAddr::new(ip, address.port()))
+    reachable(own.unwrap_or(settings.address), "name the admin address with `--admin URL`")
 }
 
 fn token(path: &Path) -> Result<String, Problem> {

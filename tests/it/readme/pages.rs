@@ -33,6 +33,8 @@ pub enum Kind {
     Denied,
     /// `sh upgrade`: the two commands of an upgrade.
     Upgrade,
+    /// `sh successor`: the command that has the running process start the next one.
+    Successor,
     /// `sh quickstart`: a call that is denied, and the command that explains it. tests/it/decisions.rs runs them.
     Quickstart,
     /// `sh export`: commands that need `gcloud`. tests/it/cli/exports.rs runs them with one of its own.
@@ -64,6 +66,7 @@ impl Kind {
             "sh" => Self::Commands,
             "sh denied" => Self::Denied,
             "sh upgrade" => Self::Upgrade,
+            "sh successor" => Self::Successor,
             "sh quickstart" => Self::Quickstart,
             "sh export" => Self::Export,
             "sh admin" => Self::Admin,
