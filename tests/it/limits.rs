@@ -73,6 +73,7 @@ async fn at_the_connection_limit_clients_are_refused_and_the_operator_is_told() 
     }
     assert_eq!(gate.refused_connections("connections").await, 300);
     assert_eq!(gate.metric(&format!("opgate_connections{{listener=\"{}\"}}", gate.address)).await, 20);
+    assert_eq!(gate.log().matches("too many connections").count(), 1, "{}", gate.log());
     assert_eq!(gate.audit(20).len(), audited, "a connection without a request leaves no audit line");
     for connection in &mut held {
         connection.send(cancel().to_http1()).await;
