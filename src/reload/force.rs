@@ -40,15 +40,15 @@ impl Reloader {
         self.apply(&mut read, cause);
         for part in ConfigPart::ALL {
             let fault = read.fault(part);
-            // Trees report themselves whether they are loaded; this is only about their places.
-            let is_tree = matches!(part, ConfigPart::Policy | ConfigPart::Shadow);
+            // Trees report themselves whether they are loaded; this is only about their places, and services are in
+            // force once the tree is read by them.
+            let is_tree = matches!(part, ConfigPart::Policy | ConfigPart::Services | ConfigPart::Shadow);
             if is_tree && fault.is_none() && read.is_whole {
                 self.telling.forget(part, FaultOrigin::Configuration, &self.instruments);
             } else if (read.is_whole && !is_tree) || fault.is_some() {
                 let is_loaded = fault.is_none();
                 self.telling.tell(part, FaultOrigin::Configuration, cause.what, fault, &self.instruments);
-                // Services are in force once the tree is read by them.
-                self.lagged(part, is_loaded && part != ConfigPart::Services, cause);
+                self.lagged(part, is_loaded, cause);
             }
         }
         if read.faults.is_empty() {
@@ -186,8 +186,13 @@ impl Reloader {
         }
         let failing = self.telling.failing(FaultOrigin::Tree);
         let is_due = |part| !cause.is_retry || failing.contains(&part);
-        let rows =
-            [(ConfigPart::Services, &services, catalog.is_some()), (ConfigPart::Policy, &policies, is_whole)];
+        let is_other_policy =
+            policy.as_ref().is_some_and(|(_, revision)| *revision != self.engine.live().snapshot.revision);
+        let are_other_services = is_other || !says_same(&self.services, &exposed);
+        let rows = [
+            (ConfigPart::Services, &services, catalog.is_some(), are_other_services),
+            (ConfigPart::Policy, &policies, is_whole, is_other_policy),
+        ];
         // On a retry, a part that is in force already is not replaced by an equal one.
         let catalog = catalog.filter(|_| is_due(ConfigPart::Services) || self.held.upstreams.is_some());
         let policy = policy.filter(|_| is_due(ConfigPart::Policy));
@@ -197,9 +202,14 @@ impl Reloader {
             let catalog = catalog.map(|catalog| (catalog, services_revision, exposed));
             self.apply_tree(catalog, policy, authn, cause);
         }
-        for (part, report, is_loaded) in rows {
+        for (part, report, is_loaded, is_other) in rows {
             if !cause.is_retry {
                 warn(report, cause.what);
+            }
+            if is_loaded && !is_other && !failing.contains(&part) {
+                self.instruments.part_is_the_same(part);
+                self.measure_afterwards(part, cause);
+                continue;
             }
             let fault = (!is_loaded).then(|| match report.is_fatal() {
                 true => text(report),
@@ -209,8 +219,12 @@ impl Reloader {
             });
             self.telling.tell(part, FaultOrigin::Tree, cause.what, fault, &self.instruments);
             self.lagged(part, is_loaded, cause);
+            match is_loaded && cause.changed.is_none() {
+                true => self.unmeasured.insert(part, clock::now()),
+                false => self.unmeasured.remove(&part),
+            };
         }
-        if rows.iter().any(|(.., is_loaded)| !is_loaded) {
+        if rows.iter().any(|(_, _, is_loaded, _)| !is_loaded) {
             self.instruments.policy_refused();
         }
         self.tell_waiting_issuers(self.held.authn.is_some() && !is_whole, cause);
@@ -258,7 +272,17 @@ impl Reloader {
         }
         let is_loaded = policy.is_some();
         if let Some((policy, revision)) = policy {
-            tracing::info!(cause = cause.what, from = snapshot.revision, to = revision, "policy reloaded");
+            if revision == snapshot.revision {
+                tracing::debug!(cause = cause.what, revision, "the policy is the same");
+            } else {
+                tracing::info!(
+                    cause = cause.what,
+                    from = snapshot.revision,
+                    to = revision,
+                    "policy reloaded"
+                );
+                self.instruments.policy_changed(clock::now());
+            }
             (snapshot.policy, snapshot.revision) = (policy, revision);
         }
         let is_refreshed = authn.is_some();
@@ -267,7 +291,7 @@ impl Reloader {
             self.issuers = issuers;
         }
         if is_loaded {
-            self.instruments.policy_loaded(&snapshot, clock::now());
+            self.instruments.policy_loaded(&snapshot);
         }
         self.put(self.live(snapshot, upstreams, assertions), is_refreshed);
     }
@@ -323,6 +347,15 @@ impl Reloader {
             let now = clock::now();
             self.instruments.part_lagged(part, changed, now);
             self.telling.lagged(part, now.duration_since(changed).unwrap_or_default());
+        }
+    }
+
+    /// Measures the same where a reading that had begun before the change was noticed has put it in force.
+    fn measure_afterwards(&mut self, part: ConfigPart, cause: Cause) {
+        let Some(changed) = cause.changed else { return };
+        if let Some(in_force) = self.unmeasured.remove(&part).filter(|in_force| *in_force >= changed) {
+            self.instruments.part_lagged(part, changed, in_force);
+            self.telling.lagged(part, in_force.duration_since(changed).unwrap_or_default());
         }
     }
 

@@ -45,7 +45,7 @@ impl Changing {
         self.gate.hang_up();
         // The change is loaded by SIGHUP, or because the gate looked at its files, or both.
         let deadline = Instant::now() + Duration::from_secs(20);
-        let reloads = || self.gate.log().matches("policy reloaded").count();
+        let reloads = || self.gate.log().matches("configuration read").count();
         while reloads() == self.reloads.get() {
             assert!(Instant::now() < deadline, "no reload:\n{}", self.gate.log());
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -162,6 +162,54 @@ async fn a_failed_part_is_tried_again_though_no_file_was_changed() {
     gate.until_well().await;
 }
 
+/// An edit of a rule once counted twice for services, and as a reload of parts that it does not touch.
+#[tokio::test]
+async fn a_reload_is_told_of_for_the_parts_that_it_changes() {
+    let gate = Revocable::with_configuration();
+    let series = |name: &str, part: &str| format!("opgate_{name}{{part=\"{part}\"}}");
+    let attempts = |part: &str| format!("opgate_reloads_total{{outcome=\"success\",part=\"{part}\"}}");
+    // A reading that the start has caused may still be under way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let of_parts = async |parts: &[&str]| {
+        let mut found = Vec::new();
+        for part in parts {
+            let names = ["reload_last_success_timestamp_seconds", "reload_lag_seconds_count"];
+            for name in names.map(|name| series(name, part)) {
+                found.push(gate.metric(&name).await.unwrap());
+            }
+        }
+        found
+    };
+    let count = async |series: &str| gate.metric(series).await.unwrap().parse::<u64>().unwrap();
+    let before = of_parts(&["services", "upstreams", "issuers", "tls", "configuration"]).await;
+    let (services, policy) = (count(&attempts("services")).await, of_parts(&["policy"]).await);
+    gate.time_to_revoke().await;
+    gate.lag("policy").await;
+    assert_eq!(of_parts(&["services", "upstreams", "issuers", "tls", "configuration"]).await, before);
+    assert_ne!(of_parts(&["policy"]).await[0], policy[0]);
+    assert_eq!(count(&attempts("services")).await, services + 1, "the tree was read once");
+
+    // The same files again are not another policy.
+    let reloads = gate.gate.log().matches("policy reloaded").count();
+    let (policy, attempted) = (of_parts(&["policy"]).await, count(&attempts("policy")).await);
+    gate.gate.hang_up();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while count(&attempts("policy")).await == attempted {
+        assert!(Instant::now() < deadline, "{}", gate.gate.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(of_parts(&["policy"]).await, policy);
+    assert_eq!(gate.gate.log().matches("policy reloaded").count(), reloads);
+
+    // Services that the configuration exposes elsewhere: one edit is one reload.
+    let services = count(&attempts("services")).await;
+    let hosts = "hosts: [cloudaicompanion.localhost, cloudaicompanion.googleapis.com]";
+    gate.edit_configuration(hosts, "hosts: [cloudaicompanion.googleapis.com]");
+    gate.until_status(404).await;
+    gate.lag("services").await;
+    assert_eq!(count(&attempts("services")).await, services + 1);
+}
+
 #[tokio::test]
 async fn settings_that_need_a_restart_are_reported_and_the_others_are_applied() {
     let gate = Revocable::with_configuration();
