@@ -179,7 +179,8 @@ impl Reloader {
         let is_other = services_revision != self.engine.live().snapshot.services_revision;
         let waits = catalog.is_some() && !is_whole && is_other;
         let catalog = catalog.filter(|_| !waits);
-        if catalog.is_some() && is_whole {
+        let are_whole = catalog.is_some() && is_whole;
+        if are_whole {
             self.tree.back_off.succeed();
         } else {
             self.tree.back_off.fail(Instant::now());
@@ -200,7 +201,7 @@ impl Reloader {
         let authn = self.held.authn.take_if(|_| is_whole && applied == self.held.applied);
         if catalog.is_some() || policy.is_some() || authn.is_some() {
             let catalog = catalog.map(|catalog| (catalog, services_revision, exposed));
-            self.apply_tree(catalog, policy, authn, cause);
+            self.apply_tree(catalog, policy, authn, are_whole, cause);
         }
         for (part, report, is_loaded, is_other) in rows {
             if !cause.is_retry {
@@ -246,6 +247,7 @@ impl Reloader {
         catalog: Option<(Arc<Catalog>, String, Vec<ExposureSettings>)>,
         policy: Option<(Arc<Policy>, String)>,
         authn: Option<(Arc<Authenticator>, Vec<WrittenIssuer>)>,
+        are_whole: bool,
         cause: Cause,
     ) {
         let live = self.engine.live();
@@ -271,7 +273,13 @@ impl Reloader {
             self.services = exposed;
         }
         let is_loaded = policy.is_some();
+        if are_whole {
+            snapshot.policy_of_methods = None;
+        }
         if let Some((policy, revision)) = policy {
+            if !are_whole {
+                snapshot.policy_of_methods.get_or_insert_with(|| snapshot.policy.clone());
+            }
             if revision == snapshot.revision {
                 tracing::debug!(cause = cause.what, revision, "the policy is the same");
             } else {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Revocable, nothing};
-use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, key, root, token_with};
+use crate::harness::{CANCEL, COMPANION, Gate, Req, Setup, copy, key, root, token, token_with};
 
 impl Revocable {
     /// A gate with a copy of the configuration as well.
@@ -130,6 +130,34 @@ async fn a_broken_service_file_delays_no_revocation_and_a_broken_policy_no_servi
     gate.edit_configuration(from, "hosts: [cloudaicompanion.googleapis.com]");
     gate.until_status(404).await;
     assert!(gate.readyz().await["failedParts"]["policy"].is_string());
+}
+
+/// New rules beside old methods once allowed what neither the old tree nor the new one allows: a tree that asks for
+/// another permission and grants the old one to more callers.
+#[tokio::test]
+async fn new_rules_open_no_old_method_while_service_files_do_not_load() {
+    let gate = Revocable::with_configuration();
+    let status = async |email: &str| {
+        let cancel = Req::new("POST", COMPANION, CANCEL).bearer(&token(email));
+        gate.gate.http1(&cancel).await.status
+    };
+    assert_eq!((status("ana@example.com").await, status("bob@example.com").await), (200, 403));
+    let service = gate.policies().join("services/dataproc.yaml");
+    let text = std::fs::read_to_string(&service).unwrap();
+    std::fs::write(&service, "half a file: [").unwrap();
+    gate.until_failed("services").await;
+    // Bob takes Ana's place: what is taken away is in force, and what is added waits for the service files.
+    gate.revoke();
+    gate.until_status(403).await;
+    assert_eq!(status("bob@example.com").await, 403);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !gate.gate.audit(1).iter().any(|line| line.to_string().contains("the service files do not load")) {
+        assert!(Instant::now() < deadline, "the audit log says why");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::write(&service, text).unwrap();
+    gate.until_well().await;
+    assert_eq!((status("ana@example.com").await, status("bob@example.com").await), (403, 200));
 }
 
 /// The configuration is right all the time; the files that it names are missing at first.
