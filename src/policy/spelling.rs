@@ -13,7 +13,27 @@ pub(super) fn unnameable(resource: &str) -> Option<String> {
     }
     let (collection, rest) = resource.split_once('/')?;
     let id = rest.split('/').next().unwrap_or_default();
-    if collection == "projects" { of_project(id).map(|reason| format!("`{id}` {reason}")) } else { None }
+    match collection {
+        "projects" => of_project(id).map(|reason| format!("`{id}` {reason}")),
+        "folders" | "organizations" => of_container(id).map(|reason| format!("`{id}` {reason}")),
+        _ => misspelt(collection).map(|meant| format!("`{collection}` is not how `{meant}` is written")),
+    }
+}
+
+/// The collection of Resource Manager that a name was meant to be in, where letters are of another case or the last is
+/// missing.
+fn misspelt(collection: &str) -> Option<&'static str> {
+    let is_meant = |name: &&str| {
+        collection.eq_ignore_ascii_case(name)
+            || name.strip_suffix('s').is_some_and(|one| collection.eq_ignore_ascii_case(one))
+    };
+    ["projects", "folders", "organizations"].into_iter().find(is_meant)
+}
+
+/// Folders and organizations have numbers (<https://cloud.google.com/resource-manager/reference/rest/v3/folders>).
+fn of_container(id: &str) -> Option<&'static str> {
+    let is_number = id.bytes().all(|byte| byte.is_ascii_digit()) && !id.starts_with('0');
+    (!is_number).then_some("is not a number, as the ids of folders and organizations are")
 }
 
 fn of_segment(segment: &str) -> Option<&'static str> {
@@ -88,6 +108,13 @@ mod tests {
             "projects/d\u{e9}mo",
             "projects/team-*",
             "projects/\u{a0}demo",
+            "Projects/demo",
+            "project/demo",
+            "FOLDERS/42",
+            "folder/42",
+            "folders/abc",
+            "folders/042",
+            "organizations/example.com",
         ];
         let told: String = names
             .iter()
