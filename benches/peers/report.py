@@ -2,7 +2,7 @@
 
 import statistics
 
-from rows import OTHERS, ROWS
+from rows import ROWS
 from verify import CHECKS
 
 # What issue 14 promises: row, proxy, what, at most.
@@ -15,6 +15,10 @@ PROMISES = [
     ("bad-signature", "haproxy", 0.9),
     ("no-permission", "haproxy", 0.5),
 ]
+
+COSTS = """CPU of the proxy in µs: for each request; for transfers, for each MiB. Median (least–most) of the rounds, and how
+many there were in a second. `*`: the proxy waited for the load, so its rate is not its own."""
+RATIOS = "CPU of opgate for that of the peer, round by round: below 1, opgate is cheaper."
 
 
 def table(head, lines):
@@ -65,12 +69,14 @@ class Report:
 
     def costs(self):
         head = ["job", *(proxy.title for proxy in self.proxies)]
-        return table(head, [[row.title, *(self.cost(row, one) for one in self.proxies)] for row in self.measured_rows()])
+        lines = [[row.title, *(self.cost(row, one) for one in self.proxies)] for row in self.measured_rows()]
+        return table(head, lines)
 
     def ratios(self):
         peers = self.proxies[1:]
         head = ["job", *(proxy.title for proxy in peers)]
-        return table(head, [[row.title, *(self.ratio(row, peer) for peer in peers)] for row in self.measured_rows()])
+        lines = [[row.title, *(self.ratio(row, peer) for peer in peers)] for row in self.measured_rows()]
+        return table(head, lines)
 
     def checks(self):
         judges = [proxy for proxy in self.proxies if proxy.judges and proxy.name in self.checked]
@@ -82,11 +88,9 @@ class Report:
     def memories(self):
         head = ["memory, MiB", *(proxy.title for proxy in self.proxies)]
         lines = []
-        for what in ("at start", "after the first row", "with idle connections"):
-            values = [self.memory.get((what, proxy.name)) for proxy in self.proxies]
-            if any(value is not None for value in values):
-                cells = [value if isinstance(value, str) else f"{value:.0f}" if value else "" for value in values]
-                lines.append([what, *cells])
+        for what in dict.fromkeys(what for what, _ in self.memory):
+            values = [self.memory.get((what, proxy.name), "") for proxy in self.proxies]
+            lines.append([what, *(value if isinstance(value, str) else f"{value:.0f}" for value in values)])
         return table(head, lines)
 
     def latencies(self):
@@ -124,10 +128,8 @@ class Report:
 
     def markdown(self, conditions):
         parts = [conditions]
-        parts += ["CPU of the proxy in µs: for each request; for transfers, for each MiB. Median (least–most) of the rounds, "
-                  "and how many there were in a second. `*`: the proxy waited for the load, so its rate is not its own.",
-                  self.costs()]
-        parts += ["CPU of opgate for that of the peer, round by round: below 1, opgate is cheaper.", self.ratios()]
+        if self.measured_rows():
+            parts += [COSTS, self.costs(), RATIOS, self.ratios()]
         if self.latency:
             parts += ["Time of an allowed request with a known token, at a fixed rate.", self.latencies()]
         parts += ["Resident memory.", self.memories()]

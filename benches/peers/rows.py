@@ -39,6 +39,13 @@ class Row:
         """Bytes are counted, rather than requests."""
         return self.host == STORE_HOST
 
+    @property
+    def share(self):
+        """Of the seconds of a round: what is much the same in several rows is measured for a shorter time in each."""
+        if self.transfers:
+            return 0.25
+        return 0.5 if self.http2 or self.tls else 1
+
     def load(self, proxy, setting):
         """The arguments of the load."""
         port = proxy.tls if self.tls else proxy.plain
@@ -78,5 +85,5 @@ ROWS = [
     *[Row(f"download{name}", f"1 MiB download, {way}", **DOWN, **more) for name, way, more in WAYS],
     *[Row(f"upload{name}", f"1 MiB upload, {way}", **UP, **more) for name, way, more in WAYS],
 ]
-# Rows of other kinds, by name: connections that wait, and times at half of the peak rate.
-OTHERS = ["idle", "latency"]
+# Rows of other kinds, by name: times at half of the peak rate, and connections that wait.
+OTHERS = ["latency", "idle"]

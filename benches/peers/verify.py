@@ -11,7 +11,8 @@ PATH = CANCEL.split(" ")[1]
 OTHER_PROJECT = PATH.replace("projects/demo", "projects/other")
 TWO_READINGS = PATH.replace("projects/demo", "projects/other/../demo")
 
-# What is checked; the request; the statuses of a proxy that checks it; whether one that does not is out of the comparison.
+# What is checked; the request; the statuses of a proxy that checks it; whether one that does not is out of the
+# comparison.
 REFUSED = range(400, 500)
 CHECKS = [
     ("no token", {"tokens": None}, [401], True),
