@@ -15,7 +15,6 @@ pub(super) fn unnameable(resource: &str) -> Option<String> {
     let id = rest.split('/').next().unwrap_or_default();
     match collection {
         "projects" => of_project(id).map(|reason| format!("`{id}` {reason}")),
-        "folders" | "organizations" => of_container(id).map(|reason| format!("`{id}` {reason}")),
         _ => misspelt(collection).map(|meant| format!("`{collection}` is not how `{meant}` is written")),
     }
 }
@@ -27,13 +26,7 @@ fn misspelt(collection: &str) -> Option<&'static str> {
         collection.eq_ignore_ascii_case(name)
             || name.strip_suffix('s').is_some_and(|one| collection.eq_ignore_ascii_case(one))
     };
-    ["projects", "folders", "organizations"].into_iter().find(is_meant)
-}
-
-/// Folders and organizations have numbers (<https://cloud.google.com/resource-manager/reference/rest/v3/folders>).
-fn of_container(id: &str) -> Option<&'static str> {
-    let is_number = id.bytes().all(|byte| byte.is_ascii_digit()) && !id.starts_with('0');
-    (!is_number).then_some("is not a number, as the ids of folders and organizations are")
+    ["projects", "folders", "organizations"].into_iter().find(is_meant).filter(|name| *name != collection)
 }
 
 fn of_segment(segment: &str) -> Option<&'static str> {
@@ -54,7 +47,6 @@ fn of_segment(segment: &str) -> Option<&'static str> {
 
 /// An id has 6 to 30 lower-case letters, digits and hyphens, behind `DOMAIN:` if it is old; or it is a number
 /// (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>). Its length is not checked: test
-/// environments have shorter ones.
 /// environments have shorter ones.
 fn of_project(id: &str) -> Option<&'static str> {
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -112,9 +104,6 @@ mod tests {
             "project/demo",
             "FOLDERS/42",
             "folder/42",
-            "folders/abc",
-            "folders/042",
-            "organizations/example.com",
         ];
         let told: String = names
             .iter()
@@ -133,6 +122,8 @@ mod tests {
             "projects/my_project",
             "folders/42",
             "organizations/7",
+            "folders/eng",
+            "projection/x",
             "publishers/Google/models/Gemini%",
             "projects/demo/locations/-/things/A b",
             "operations/O",
