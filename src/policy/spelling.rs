@@ -13,20 +13,20 @@ pub(super) fn unnameable(resource: &str) -> Option<String> {
     }
     let (collection, rest) = resource.split_once('/')?;
     let id = rest.split('/').next().unwrap_or_default();
-    match collection {
-        "projects" => of_project(id).map(|reason| format!("`{id}` {reason}")),
-        _ => misspelt(collection).map(|meant| format!("`{collection}` is not how `{meant}` is written")),
-    }
+    if collection == "projects" { of_project(id).map(|reason| format!("`{id}` {reason}")) } else { None }
 }
 
-/// The collection of Resource Manager that a name was meant to be in, where letters are of another case or the last is
-/// missing.
-fn misspelt(collection: &str) -> Option<&'static str> {
+/// What is wrong with a name whose collection is one of Resource Manager's in letters of another case, or without its last.
+pub(super) fn misspelt(resource: &str) -> Option<String> {
+    let collection = resource.split('/').next().unwrap_or_default();
     let is_meant = |name: &&str| {
         collection.eq_ignore_ascii_case(name)
             || name.strip_suffix('s').is_some_and(|one| collection.eq_ignore_ascii_case(one))
     };
-    ["projects", "folders", "organizations"].into_iter().find(is_meant).filter(|name| *name != collection)
+    let meant = ["projects", "folders", "organizations"].into_iter().find(is_meant);
+    meant
+        .filter(|name| *name != collection)
+        .map(|meant| format!("`{collection}` is not how `{meant}` is written"))
 }
 
 fn of_segment(segment: &str) -> Option<&'static str> {
@@ -100,10 +100,6 @@ mod tests {
             "projects/d\u{e9}mo",
             "projects/team-*",
             "projects/\u{a0}demo",
-            "Projects/demo",
-            "project/demo",
-            "FOLDERS/42",
-            "folder/42",
         ];
         let told: String = names
             .iter()
@@ -128,7 +124,14 @@ mod tests {
             "projects/demo/locations/-/things/A b",
             "operations/O",
         ] {
-            assert_eq!(unnameable(name), None, "{name}");
+            assert_eq!(unnameable(name).or_else(|| misspelt(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_collection_is_told() {
+        for name in ["Projects/demo", "project/demo", "FOLDERS/42", "folder/42", "organization/7"] {
+            assert!(misspelt(name).is_some(), "{name}");
         }
     }
 }
