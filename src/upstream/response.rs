@@ -25,6 +25,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::http::HeaderNames;
+use crate::http::answer::AnswerHead;
 pub use crate::http::answer::{MAX_FIELDS, MAX_HEAD_BYTES as MAX_BYTES, MAX_INTERIM};
 
 /// The fields that end here. Pingora writes `Transfer-Encoding` anew.
@@ -64,6 +65,71 @@ static ENDS_HERE: LazyLock<HeaderNames> = LazyLock::new(|| {
         "service-worker-allowed",
     ])
 });
+
+/// The name of a field in lower case, for a look-up.
+struct LowerCase {
+    short: [u8; LowerCase::SHORT],
+    length: usize,
+    long: Option<Box<[u8]>>,
+}
+
+impl LowerCase {
+    const SHORT: usize = 64;
+
+    fn of(name: &[u8]) -> Self {
+        let mut short = [0; Self::SHORT];
+        match short.get_mut(..name.len()) {
+            Some(space) => {
+                space.copy_from_slice(name);
+                space.make_ascii_lowercase();
+                Self { short, length: name.len(), long: None }
+            }
+            None => Self { short, length: 0, long: Some(name.to_ascii_lowercase().into()) },
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = self.long.as_deref().or(self.short.get(..self.length)).unwrap_or_default();
+        // A name that was checked is ASCII.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// The fields of a head over HTTP/1 that pass, as they were sent: without those that are listed above, those that
+/// `Connection` names, and those for which `replaced` says so of the name in lower case. A length passes once.
+/// `Transfer-Encoding` does not pass: the next message has a framing of its own.
+pub fn passing<'h>(head: &AnswerHead<'h>, replaced: impl Fn(&str) -> bool) -> Vec<(&'h [u8], &'h [u8])> {
+    let mut passing = Vec::with_capacity(16);
+    let mut nominated: Vec<&[u8]> = Vec::new();
+    let mut has_length = false;
+    for (name, value) in head.fields() {
+        let lower = LowerCase::of(name);
+        match lower.as_str() {
+            "connection" => {
+                let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                nominated.extend(options.filter(|option| !is_about_the_connection(option)));
+            }
+            "transfer-encoding" => {}
+            "content-length" if has_length => {}
+            "content-length" => {
+                has_length = true;
+                passing.push((name, value));
+            }
+            lower if ends_here(lower) || replaced(lower) => {}
+            _ => passing.push((name, value)),
+        }
+    }
+    if !nominated.is_empty() {
+        let is_named = |name: &[u8]| nominated.iter().any(|named| named.eq_ignore_ascii_case(name));
+        passing.retain(|(name, _)| name.eq_ignore_ascii_case(b"content-length") || !is_named(name));
+    }
+    passing
+}
+
+/// Options of `Connection` that name no field.
+fn is_about_the_connection(option: &[u8]) -> bool {
+    option.is_empty() || option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive")
+}
 
 fn ends_here(name: &str) -> bool {
     // RFC 9213 lets every CDN have its own: `Example-CDN-Cache-Control`.
