@@ -1,8 +1,9 @@
-//! The one `impl ProxyHttp`: Pingora forwards what the engine has admitted.
+//! Forwards what the engine has admitted: HTTP/1 to HTTP/1 by itself ([`forward`]), and where HTTP/2 is on one side, by Pingora
+//! ([`Proxy`], the one `impl ProxyHttp`).
 //!
-//! A request is decided before Pingora has any state for it. What gets here is an [`Exchange`] in its admitted phase,
-//! which the task carries ([`carry`]); the request that goes upstream is rebuilt from the judged one, and the body is the
-//! judged one too. An exchange that is not admitted is not forwarded.
+//! What gets here is an [`Exchange`] in its admitted phase; the request that goes upstream is rebuilt from the judged one, and
+//! the body is the judged one too. An exchange that is not admitted is not forwarded. For Pingora, the task carries it
+//! ([`carry`]).
 
 mod answering;
 mod attempts;

@@ -25,7 +25,7 @@ use crate::engine::Exchange;
 use crate::http::answer::{AnswerFault, AnswerHead, PassedHead};
 use crate::reason::{Denial, Reason};
 use crate::respond::REQUEST_ID;
-use crate::upstream::http1::{BackendExchange, BackendFailure};
+use crate::upstream::http1::{BackendExchange, BackendFailure, COPIED};
 use crate::upstream::{UpstreamConnection, response};
 
 /// What became of an exchange.
@@ -143,7 +143,11 @@ impl Exchange {
         }
         let admitted = &forwarding.admitted;
         let request = admitted.request();
-        let (head, has_chunks) = request_head(request, &fields);
+        let held = match admitted.body() {
+            JudgedBody::Held(body) => body.len(),
+            JudgedBody::Passed => 0,
+        };
+        let (head, has_chunks) = request_head(request, &fields, held.min(COPIED));
         let is_secured = connection.is_secured();
         let to_head = request.method == http::Method::HEAD;
         let mut backend = BackendExchange::new(connection, is_secured, head, to_head, has_chunks);

@@ -47,10 +47,15 @@ impl Http1Connector {
     /// # Errors
     /// Where none can be had.
     pub(super) async fn connection(&self, address: SocketAddr) -> Result<UpstreamConnection> {
-        match self.kept.as_ref().and_then(|kept| kept.take()) {
+        match self.kept() {
             Some(connection) => Ok(connection),
             None => self.open(address).await,
         }
+    }
+
+    /// A kept connection, where there is one.
+    pub(super) fn kept(&self) -> Option<UpstreamConnection> {
+        self.kept.as_ref()?.take()
     }
 
     /// A new connection.

@@ -85,7 +85,10 @@ impl Attempt {
     /// Where there is none to be had: no byte has left.
     pub async fn connect(&self) -> Result<UpstreamConnection> {
         let Endpoint { address, timeouts, http1, .. } = &*self.endpoint;
-        match tokio::time::timeout(timeouts.connect, http1.connection(*address)).await {
+        if let Some(connection) = http1.kept() {
+            return Ok(connection);
+        }
+        match tokio::time::timeout(timeouts.connect, http1.open(*address)).await {
             Ok(connected) => connected,
             Err(_) => {
                 let waited = format!("no connection to {address} within {:?}", timeouts.connect);

@@ -20,7 +20,7 @@ const FIRST_READ: usize = 4 * 1024;
 /// Room for a read of a long answer.
 const LARGEST_READ: usize = 64 * 1024;
 /// A held body of at most this many bytes is copied behind the head.
-const COPIED: usize = 16 * 1024;
+pub const COPIED: usize = 16 * 1024;
 /// The most bytes of a TLS record (RFC 8446, section 5.1).
 const RECORD: u64 = 16 * 1024;
 

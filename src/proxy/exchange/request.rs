@@ -6,11 +6,11 @@ use http::header::TRANSFER_ENCODING;
 use crate::http::Request;
 use crate::upstream::rewrite::OutgoingFields;
 
-/// The head of the judged request, and whether its body is sent in chunks.
-pub(super) fn request_head(request: &Request, fields: &OutgoingFields) -> (BytesMut, bool) {
+/// The head of the judged request, with room for `held` bytes behind it, and whether its body is sent in chunks.
+pub(super) fn request_head(request: &Request, fields: &OutgoingFields, held: usize) -> (BytesMut, bool) {
     let target = request.target();
     let length: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let mut head = BytesMut::with_capacity(request.method.as_str().len() + target.len() + length + 16);
+    let mut head = BytesMut::with_capacity(request.method.as_str().len() + target.len() + length + 16 + held);
     for piece in [request.method.as_str(), " ", &target, " HTTP/1.1\r\n"] {
         head.put_slice(piece.as_bytes());
     }
