@@ -140,6 +140,8 @@ impl Exchange {
         let forwarding = self.forwarding_mut().ok_or_else(no_permit)?;
         if let Some(attempted) = &mut forwarding.attempt {
             attempted.reused = connection.is_used();
+            let (upstream, address) = (attempted.attempt.upstream(), attempted.attempt.address());
+            tracing::debug!(upstream, %address, reused = attempted.reused, "the request goes to a backend");
         }
         let admitted = &forwarding.admitted;
         let request = admitted.request();

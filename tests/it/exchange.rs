@@ -55,7 +55,11 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
 
 fn askings() -> impl Strategy<Value = Asking> {
     let body = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5), 0..4);
-    (any::<bool>(), any::<bool>(), body).prop_map(|(to_head, is_http10, body)| Asking { to_head, is_http10, body })
+    (any::<bool>(), any::<bool>(), body).prop_map(|(to_head, is_http10, body)| Asking {
+        to_head,
+        is_http10,
+        body,
+    })
 }
 
 proptest! {

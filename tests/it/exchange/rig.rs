@@ -49,7 +49,11 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         // A backend answers what it has been asked.
         if std::mem::replace(&mut wire.is_waiting, false) || wire.asked.is_empty() {
@@ -58,7 +62,11 @@ impl AsyncRead for Wire {
         }
         wire.is_waiting = true;
         let Some(mut piece) = wire.pieces.pop_front() else {
-            return Poll::Ready(if wire.breaks { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) });
+            return Poll::Ready(if wire.breaks {
+                Err(io::ErrorKind::ConnectionReset.into())
+            } else {
+                Ok(())
+            });
         };
         if piece.len() > buffer.remaining() {
             wire.pieces.push_front(piece.split_off(buffer.remaining()));
@@ -99,7 +107,11 @@ struct Client {
 }
 
 impl ClientSide for Client {
-    fn poll_body(&mut self, _: &mut Context<'_>, on_data: &mut dyn FnMut(&[u8])) -> Poll<Result<bool, Denial>> {
+    fn poll_body(
+        &mut self,
+        _: &mut Context<'_>,
+        on_data: &mut dyn FnMut(&[u8]),
+    ) -> Poll<Result<bool, Denial>> {
         if let Some(piece) = self.body.pop_front() {
             on_data(&piece);
         }
@@ -206,7 +218,8 @@ pub fn carry(wire: Wire, asking: &Asking) -> Carried {
     let method = if asking.to_head { "HEAD" } else { "POST" };
     let head = format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n");
     let passes = !asking.body.is_empty();
-    let mut backend = BackendExchange::new(wire, false, BytesMut::from(head.as_bytes()), asking.to_head, passes);
+    let mut backend =
+        BackendExchange::new(wire, false, BytesMut::from(head.as_bytes()), asking.to_head, passes);
     if !passes {
         backend.send_held(Bytes::new());
     }
@@ -255,7 +268,9 @@ pub fn second(text: &[u8], to_head: bool) -> Option<Second> {
             let fields = head.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
             fields.map(|field| field.value.to_ascii_lowercase()).collect()
         };
-        let closes = values("connection").iter().any(|value| value.split(|b| *b == b',').any(|v| v.trim_ascii() == b"close"));
+        let closes = values("connection")
+            .iter()
+            .any(|value| value.split(|b| *b == b',').any(|v| v.trim_ascii() == b"close"));
         let may_persist = !closes && head.version == Some(1);
         let rest = &text[at..];
         let whole = |data: &[u8], end, is_whole, may_persist| {
@@ -311,7 +326,8 @@ fn chunks(text: &[u8]) -> (Vec<u8>, usize, bool) {
 pub fn check(text: &[u8], sizes: &[u8], breaks: bool, asking: &Asking) -> Carried {
     let carried = carry(Wire::new(text, sizes, breaks), asking);
     let Carried { got, sent, goes_on, data, outcome, kept } = &carried;
-    let shown = || format!("{:?} became {:?}", text.escape_ascii().to_string(), got.escape_ascii().to_string());
+    let shown =
+        || format!("{:?} became {:?}", text.escape_ascii().to_string(), got.escape_ascii().to_string());
     assert_eq!(sent.size, data.len() as u64);
     let theirs = second(text, asking.to_head);
     let ours = second(got, asking.to_head);
