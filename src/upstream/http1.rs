@@ -317,3 +317,6 @@ impl Outgoing {
         self.is_whole && self.is_sent()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,4 +314,51 @@ mod tests {
         };
         assert_eq!((many(MAX_FIELDS), many(MAX_FIELDS + 1).is_err()), (Ok(()), true));
     }
+
+    /// Over both versions the same fields pass.
+    #[test]
+    fn what_passes_of_a_head_over_http1_is_what_ends_not_here() {
+        let fields = [
+            ("Connection", "close, X-Hop, content-length,, x y"),
+            ("connection", "keep-alive"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-HOP", "a"),
+            ("Content-Length", "2"),
+            ("Date", "now"),
+            ("Alt-Svc", "h3"),
+            ("X-Accel-Redirect", "/x"),
+            ("Example-CDN-Cache-Control", "public"),
+            ("Set-Cookie", "a"),
+            ("Set-Cookie", "b"),
+            ("X-Own", "a"),
+        ];
+        let long = "x".repeat(100);
+        let fields: Vec<(&str, &str)> = fields.into_iter().chain([(long.as_str(), "a")]).collect();
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        let mut tracker = crate::http::answer::ResponseTracker::new();
+        let (_, head) = tracker.advance_head(text.as_bytes(), 0, false).unwrap();
+        let passed: Vec<(&[u8], &[u8])> = passing(&head.unwrap(), |name| name == "date");
+
+        let parsed = fields.iter().map(|(name, value)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        });
+        let mut map: HeaderMap = HeaderMap::new();
+        parsed.for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        for name in ending(&map) {
+            map.remove(&name);
+        }
+        map.remove("date");
+        let names = |names: Vec<String>| {
+            let mut names: Vec<String> = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+            names.sort();
+            names
+        };
+        let ours = passed.iter().map(|(name, _)| String::from_utf8(name.to_vec()).unwrap()).collect();
+        let theirs = map.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names(ours), names(theirs));
+        assert_eq!(passed.len(), 5, "a length, two cookies, one of its own, a long one");
+    }
 }

@@ -360,6 +360,8 @@ pub fn check(text: &[u8], sizes: &[u8], breaks: bool, asking: &Asking) -> Carrie
     carried
 }
 
+/// Whether the first head says so.
 fn has_chunks(text: &[u8]) -> bool {
-    text.to_ascii_lowercase().windows(18).any(|bytes| bytes == b"transfer-encoding:")
+    let end = text.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(text.len());
+    text[..end].to_ascii_lowercase().windows(18).any(|bytes| bytes == b"transfer-encoding:")
 }
