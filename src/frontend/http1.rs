@@ -5,6 +5,7 @@
 //! a head of ours, and only for a request that was admitted.
 
 mod body;
+mod client;
 mod connection;
 mod write;
 
@@ -17,8 +18,9 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::watch;
 
 use self::body::Http1Body;
+use self::client::Http1Client;
 use self::connection::Http1Connection;
-use self::write::{answer, head_for_pingora, refuse, refuse_head, stand_in};
+use self::write::{answer, head_for_pingora, linger, refuse, refuse_head, stand_in};
 use super::answer::own;
 use super::http::Http;
 use crate::decision::JudgedBody;
@@ -26,7 +28,7 @@ use crate::engine::{Arrival, Exchange, FrontendAction};
 use crate::http::head::find_end;
 use crate::http::{Peer, RawHead, Request, Version};
 use crate::listener::{Accepted, ConnectionSlot, MADE_ROOM, last_call};
-use crate::proxy::carry;
+use crate::proxy::{Forwarded, carry, forward};
 use crate::reason::{Denial, Reason};
 
 /// A connection that speaks HTTP/1, between two requests of it or within one.
@@ -57,25 +59,26 @@ enum HeadRead {
 }
 
 impl<'f> Http1<'f> {
-    /// A connection of which `buffer` was read.
+    /// A connection of which `buffer` was read. The first byte of that came at `began`.
     pub(super) fn new(
         front: &'f Http,
         accepted: Accepted,
         buffer: BytesMut,
+        began: Option<Instant>,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let Accepted { stream, peer, opened, slot } = accepted;
         let connection = Some(Http1Connection::new(stream));
-        let began = (!buffer.is_empty()).then_some(opened);
         Self { front, connection, buffer, peer, opened, began, slot, shutdown }
     }
 
-    /// Serves its requests. The first head has until `first_deadline`.
-    pub(super) async fn serve(mut self, first_deadline: Instant) {
-        let mut deadline = Some(first_deadline);
+    /// Serves its requests.
+    pub(super) async fn serve(mut self) {
+        let mut deadline = self.began.map(|began| began + self.front.limits.head_timeout);
         let mut used = self.opened;
+        let mut is_first = true;
         while let Some(mut connection) = self.connection.take() {
-            let end = match self.next_head(&mut connection, deadline, used).await {
+            let end = match self.next_head(&mut connection, deadline, used, is_first).await {
                 HeadRead::Complete(end) => end,
                 HeadRead::Closed => return connection.close().await,
                 HeadRead::MadeRoom => return self.front.count_cut(MADE_ROOM),
@@ -94,7 +97,7 @@ impl<'f> Http1<'f> {
             }
             self.slot.rest();
             used = Instant::now();
-            deadline = None;
+            (deadline, is_first) = (None, false);
             // What is read already came within the time of the request before.
             self.began = (!self.buffer.is_empty()).then_some(used);
         }
@@ -106,13 +109,14 @@ impl<'f> Http1<'f> {
         connection: &mut Http1Connection,
         mut deadline: Option<Instant>,
         used: Instant,
+        is_first: bool,
     ) -> HeadRead {
         let Self { front, buffer, slot, shutdown, began, .. } = self;
         let mut draining = false;
         loop {
             tokio::select! {
                 biased;
-                read = front.read_head(connection, buffer, &mut deadline, began) => return read,
+                read = front.read_head(connection, buffer, &mut deadline, began, is_first) => return read,
                 () = slot.made_room() => return HeadRead::MadeRoom,
                 () = last_call(shutdown, used), if !draining => {
                     // An idle connection holds no request and may end; a head that has begun is still read.
@@ -136,14 +140,19 @@ impl<'f> Http1<'f> {
             }
         };
         self.buffer.advance(end);
-        // Most often there is nothing behind it: then the buffer serves for the next head.
-        let behind = if self.buffer.is_empty() { BytesMut::new() } else { std::mem::take(&mut self.buffer) };
+        // Most often there is nothing behind it. While it waits for the next head, a connection holds no buffer.
+        let behind = std::mem::take(&mut self.buffer);
         connection.begin_body(request.framing, behind);
         let persists = request.persists && self.opened.elapsed() < front.limits.connection_lifetime;
         let mut body = Http1Body::new(&mut connection, &request, &self.slot, front.limits.body_timeout);
         let decided = front.engine.admit(&mut exchange, request, &mut body).await;
         match decided {
-            Ok(FrontendAction::Forward) => self.forward(connection, exchange, persists).await,
+            Ok(FrontendAction::Forward) => match exchange.admitted() {
+                Some(admitted) if exchange.live.upstreams().speaks_http1(admitted.permit()) => {
+                    Box::pin(self.forward(connection, exchange, persists)).await
+                }
+                _ => self.forward_to_http2(connection, exchange, persists).await,
+            },
             Ok(FrontendAction::Answer(ours)) => {
                 let answered = own(&exchange, ours);
                 answer(front, connection, exchange, &answered, persists).await
@@ -166,8 +175,32 @@ impl<'f> Http1<'f> {
         Request::new(head, &peer, &self.front.engine.proxies())
     }
 
-    /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
+    /// Forwards an admitted exchange to a backend that speaks HTTP/1, and gives the connection back if it goes on.
     async fn forward(
+        &self,
+        mut connection: Http1Connection,
+        mut exchange: Exchange,
+        persists: bool,
+    ) -> Option<Http1Connection> {
+        let front = self.front;
+        let request = exchange.request.clone()?;
+        let mut client = Http1Client::new(&front.engine, &mut connection, &request, persists);
+        let forwarded = forward(&mut exchange, &mut client).await;
+        let persists = client.persists();
+        match forwarded {
+            Forwarded::Refused(denial) => refuse(front, connection, exchange, denial, false).await,
+            Forwarded::Broken => None,
+            Forwarded::Whole if persists && connection.is_between_requests() => Some(connection),
+            Forwarded::Whole => {
+                let is_unread = !connection.is_between_requests();
+                linger(&mut connection, is_unread).await;
+                None
+            }
+        }
+    }
+
+    /// Has Pingora forward an admitted exchange, and gives the connection back if it goes on.
+    async fn forward_to_http2(
         &self,
         mut connection: Http1Connection,
         exchange: Exchange,
@@ -205,20 +238,20 @@ impl<'f> Http1<'f> {
 }
 
 impl Http {
-    /// Reads until a head is complete. `began` is set at its first byte. The deadline is set at the head's first byte; for the first head, at the start
-    /// of the connection. Can be cancelled and called again.
+    /// Reads until a head is complete. `began` and the deadline are set at its first byte; until then, the connection is
+    /// idle. Can be cancelled and called again.
     async fn read_head(
         &self,
         connection: &mut Http1Connection,
         buffer: &mut BytesMut,
         deadline: &mut Option<Instant>,
         began: &mut Option<Instant>,
+        is_first: bool,
     ) -> HeadRead {
         let mut scanned = 0;
-        let first = deadline.is_some();
         loop {
             // RFC 9112, section 2.2: some clients send a CRLF after a request's body that does not belong to it.
-            while !first && buffer.starts_with(b"\r\n") {
+            while !is_first && buffer.starts_with(b"\r\n") {
                 buffer.advance(2);
                 scanned = 0;
             }
