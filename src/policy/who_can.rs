@@ -46,7 +46,7 @@ pub struct GrantedThrough {
 }
 
 /// What the names of identities begin with.
-const IDENTITIES: [&str; 3] = ["user:", "serviceAccount:", "principal://"];
+pub(super) const IDENTITIES: [&str; 3] = ["user:", "serviceAccount:", "principal://"];
 
 impl Policy {
     /// Every principal to which a binding on the chain gives a role that holds the permission: identities, then sets,
