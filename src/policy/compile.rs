@@ -14,9 +14,8 @@ use super::model::allow::AllowPolicy;
 use super::model::context::Context;
 use super::model::deny::{DenyPolicy, DenyPrincipal, Permissions, WrittenPattern};
 use super::model::groups::Groups;
-use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, Identifier};
+use super::model::member::{ALL_AUTHENTICATED_USERS, ALL_USERS, IDENTITIES, Identifier};
 use super::names::NameId;
-use super::who_can::IDENTITIES;
 
 /// Collects policies one by one, so that only one is in memory as written.
 #[derive(Debug, Default)]
