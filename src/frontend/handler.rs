@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
 use super::http::{HTTP2_PREFACE, Http};
@@ -13,7 +12,7 @@ use crate::listener::{Accepted, ClientStream, Handler, last_call};
 
 impl Handler for Http {
     async fn serve(&self, mut connection: Accepted, mut shutdown: watch::Receiver<bool>) {
-        let mut buffer = BytesMut::with_capacity(4096);
+        let mut buffer = BytesMut::new();
         let deadline = Instant::now() + self.limits.head_timeout;
         let agreed = connection.stream.agreed_http2();
         if agreed.unwrap_or(self.http2) {
@@ -38,7 +37,8 @@ impl Handler for Http {
             match preface {
                 Ok(Ok(true)) => {
                     connection.stream.rewind(buffer);
-                    return http2::serve(self, connection, shutdown).await;
+                    // Each by itself: a connection need not have room for what the other version takes.
+                    return Box::pin(http2::serve(self, connection, shutdown)).await;
                 }
                 // A client that agreed on HTTP/2 and speaks something else is not listened to.
                 _ if agreed.is_some() => return connection.stream.close().await,
@@ -48,7 +48,7 @@ impl Handler for Http {
                 Err(_) => {}
             }
         }
-        Http1::new(self, connection, buffer, shutdown).serve(deadline).await;
+        Box::pin(Http1::new(self, connection, buffer, shutdown).serve(deadline)).await;
     }
 }
 
@@ -62,7 +62,7 @@ async fn read_preface(stream: &mut ClientStream, buffer: &mut BytesMut) -> std::
         if seen == HTTP2_PREFACE.len() {
             return Ok(true);
         }
-        if stream.read_buf(buffer).await? == 0 {
+        if stream.read_some(buffer).await? == 0 {
             return if buffer.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(false) };
         }
     }

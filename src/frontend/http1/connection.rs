@@ -213,7 +213,7 @@ impl Http1Connection {
         if self.ended {
             return Ok(0);
         }
-        self.inner.read_buf(buffer).await
+        self.inner.read_some(buffer).await
     }
 
     /// The facts of its handshake.
