@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::ListenerLimits;
 use super::connection_slot::{ConnectionSlot, ConnectionSlots, SlotState};
+use super::window::WideWindows;
 use crate::http::network;
 
 /// Files that are not clients' connections: listeners, logs, key fetches. Those of the admin port are counted by its setting.
@@ -19,6 +20,7 @@ pub struct ConnectionLimits {
     most_per_address: usize,
     since: Instant,
     slots: Arc<Mutex<ConnectionSlots>>,
+    windows: WideWindows,
 }
 
 /// Which limit a connection exceeds.
@@ -49,6 +51,7 @@ impl ConnectionLimits {
             most_per_address: limits.connections_per_address,
             since: Instant::now(),
             slots: Arc::default(),
+            windows: WideWindows::default(),
         }
     }
 
@@ -72,7 +75,7 @@ impl ConnectionLimits {
         slots.by_network.entry(network).or_default().taken += 1;
         let state = Arc::new(SlotState::new(network, self.since));
         slots.taken.insert(number, state.clone());
-        Ok(ConnectionSlot::new(number, state, self.slots.clone()))
+        Ok(ConnectionSlot::new(number, state, self.slots.clone(), self.windows.clone()))
     }
 }
 

@@ -73,6 +73,7 @@ mod readings;
 mod readme;
 mod recorder;
 mod reload;
+mod resting;
 mod revocation;
 mod roles;
 mod service_accounts;
